@@ -1,0 +1,91 @@
+"""Files that embedkit makes: written whole or not at all, and checked before they are read."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from embedkit.errors import BadArtefact
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def replaced(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target`` that takes its place when the block ends well.
+
+    The file is flushed to disk before the rename and the folder after it, so that after a crash
+    ``target`` holds either its old or its new content; on an error the temporary file is removed.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporary files that a killed process left in ``folder``."""
+    for leftover in folder.glob(".*.tmp"):
+        owner = leftover.name.split(".")[-2]
+        if not (owner.isdigit() and _is_running(int(owner))):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def write_json(target: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` to ``target``, whole or not at all."""
+    with replaced(target) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def read_json(source: Path) -> dict[str, Any]:
+    """The JSON object in ``source``.
+
+    Raises :class:`BadArtefact` when the file holds anything else.
+    """
+    try:
+        content = json.loads(source.read_text("utf-8"))
+    except ValueError as error:
+        raise BadArtefact(f"{source} is damaged ({error}); remove it to have it rebuilt") from error
+    if not isinstance(content, dict):
+        raise BadArtefact(f"{source} is damaged (not an object); remove it to have it rebuilt")
+    return content
+
+
+def sha256_of(source: Path) -> str:
+    """SHA-256 of a file's content, hex."""
+    digest = hashlib.sha256()
+    with open(source, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

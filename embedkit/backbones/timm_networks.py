@@ -1,0 +1,175 @@
+"""Networks that timm builds: ResNet, EfficientNet, VGG, Inception, MobileNet, DINOv2 and the rest."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_data_config
+from timm.models import load_checkpoint
+
+from embedkit.backbones.network import Network, Preprocessing
+from embedkit.backbones.registry import BackboneName
+from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile
+from embedkit.errors import BadWeights, UnknownBackbone
+
+_CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
+
+
+def hub_file(identifier: str) -> HubFile | None:
+    """Where timm publishes the weights of a model name with its tag; None when it does not."""
+    configuration = timm.get_pretrained_cfg(identifier)
+    if configuration is None or not configuration.hf_hub_id:
+        return None
+    named = configuration.hf_hub_filename
+    filenames = (named, *HUB_FILENAMES) if named else HUB_FILENAMES
+    return HubFile(configuration.hf_hub_id, filenames)
+
+
+def check(identifier: str) -> None:
+    """Raise :class:`UnknownBackbone` unless timm has a model of this name and tag."""
+    model, _, tag = identifier.partition(".")
+    if not timm.is_model(model):
+        close = timm.list_models(f"*{model[:6]}*")[:3]
+        hint = f"; close: {', '.join(close)}" if close else ""
+        raise UnknownBackbone(f"timm has no model called {model!r}{hint}")
+    tags = [name.partition(".")[2] for name in timm.list_models(f"{model}.*", pretrained=True)]
+    if tag and tag not in tags:
+        raise UnknownBackbone(f"timm's {model} has no weights {tag!r}; it has: {', '.join(tags)}")
+
+
+def preprocessing(identifier: str, size: int | None) -> Preprocessing:
+    """The evaluation preprocessing that the weights' own configuration asks for."""
+    configuration = timm.get_pretrained_cfg(identifier)
+    wanted = resolve_data_config(
+        pretrained_cfg=configuration.to_dict() if configuration is not None else None
+    )
+    return Preprocessing(
+        size=size or wanted["input_size"][-1],
+        resize=_CROP_MODES[wanted["crop_mode"]],
+        crop=float(wanted["crop_pct"]),
+        interpolation=wanted["interpolation"],
+        mean=tuple(float(value) for value in wanted["mean"]),
+        std=tuple(float(value) for value in wanted["std"]),
+    )
+
+
+def build(identifier: str, size: int | None, pool: str) -> Network:
+    """The network without weights (its parameters are still timm's random ones).
+
+    Raises :class:`UnknownBackbone` when the input size or the pooling does not suit it.
+    """
+    extra: dict[str, Any] = {}
+    model, _, _ = identifier.partition(".")
+    configuration = timm.get_pretrained_cfg(identifier)
+    if configuration is not None and configuration.fixed_input_size and size is not None:
+        extra["img_size"] = size
+    try:
+        module = timm.create_model(model, pretrained=False, num_classes=0, **extra)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise UnknownBackbone(f"timm/{model} cannot be built at {size} pixels: {error}") from error
+    return Network(f"timm/{model}", _Embedder(module, pool).eval())
+
+
+def load(network: Network, weights: Path, name: BackboneName) -> None:
+    """Load a weights file into a network built by :func:`build`.
+
+    Every parameter must be filled; only a classifier may be left over. Raises :class:`BadWeights`
+    when the file does not fit, or is not the pinned one of its package.
+    """
+    embedder = network.module
+    assert isinstance(embedder, _Embedder)
+    package = name.known.package if name.known is not None else None
+    try:
+        if package is not None and name.weights is None and weights.suffix == ".pth":
+            _load_packaged(embedder.body, weights, package)
+            return
+        module = sys.modules[type(embedder.body).__module__]
+        filter_fn = getattr(module, "checkpoint_filter_fn", None)
+        outcome = load_checkpoint(embedder.body, str(weights), strict=False, filter_fn=filter_fn)
+    except BadWeights:
+        raise
+    except Exception as error:  # torch, safetensors and the filters each raise their own
+        raise BadWeights(f"{weights} does not fit {network.architecture}: {_first_line(error)}") from error
+    if outcome.missing_keys:
+        missing = outcome.missing_keys
+        raise BadWeights(
+            f"{weights} does not fit {network.architecture}: it lacks {len(missing)} tensors, "
+            f"{missing[0]!r} first"
+        )
+    heads = _classifier_names(embedder.body)
+    surplus = [key for key in outcome.unexpected_keys if not key.startswith(heads)]
+    if surplus:
+        raise BadWeights(
+            f"{weights} does not fit {network.architecture}: {len(surplus)} tensors too many, "
+            f"{surplus[0]!r} first"
+        )
+
+
+def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
+    named = getattr(body, "pretrained_cfg", {}).get("classifier") or ()
+    named = (named,) if isinstance(named, str) else tuple(named)
+    return (*named, "head", "fc", "classifier", "AuxLogits", "pre_logits")
+
+
+def _load_packaged(body: torch.nn.Module, weights: Path, package: str) -> None:
+    """The packages use other names for the same tensors in the same order."""
+    from embedkit.artifacts import sha256_of
+
+    if sha256_of(weights) != PINNED[package]:
+        raise BadWeights(f"{weights} is not the file that {package} published; reinstall it")
+    tensors = torch.load(weights, map_location="cpu", weights_only=True)
+    wanted = body.state_dict()
+    named = dict(zip(wanted, list(tensors.values()), strict=False))  # the last two: classifier
+    body.load_state_dict(named, strict=True)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+class _Embedder(torch.nn.Module):
+    """A timm model that ends in its embedding instead of class scores."""
+
+    def __init__(self, body: torch.nn.Module, pool: str) -> None:
+        super().__init__()
+        self.body = body
+        self.pool = pool
+        # VGG's own head turns the pooled convolutions into 4096 numbers tied to its classes.
+        self.headless = type(body).__name__ == "VGG"
+        if self.headless:
+            body.pre_logits = torch.nn.Identity()
+            body.head = torch.nn.Identity()
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) normalised pixels to (N, dim)."""
+        features = self.body.forward_features(pixels)
+        if self.headless or self.pool != "native":
+            features = _pooled(features, "avg" if self.pool == "native" else self.pool, self.body)
+            if self.headless or features.ndim == 2:
+                return features.flatten(1)
+        embedding: torch.Tensor = self.body.forward_head(features, pre_logits=True)
+        return embedding
+
+
+def _pooled(features: torch.Tensor, pool: str, body: torch.nn.Module) -> torch.Tensor:
+    """Pool a feature map to (N, C, 1, 1), on which a network's own average pool does nothing.
+
+    Tokens of a transformer, (N, T, C), are pooled to (N, C), its prefix tokens left out.
+    ``gem`` is generalised-mean pooling with p = 3 (Radenovic et al. 2018).
+    """
+    if features.ndim == 3:
+        tokens = features[:, getattr(body, "num_prefix_tokens", 0) :]
+        return _pool_map(tokens.transpose(1, 2).unsqueeze(-1), pool).flatten(1)
+    if str(getattr(body, "output_fmt", "NCHW")).endswith("NHWC"):
+        return _pool_map(features.permute(0, 3, 1, 2), pool).permute(0, 2, 3, 1)
+    return _pool_map(features, pool)
+
+
+def _pool_map(features: torch.Tensor, pool: str) -> torch.Tensor:
+    if pool == "max":
+        return features.amax((2, 3), keepdim=True)
+    if pool == "gem":
+        return features.clamp(min=1e-6).pow(3).mean((2, 3), keepdim=True).pow(1 / 3)
+    return features.mean((2, 3), keepdim=True)

@@ -1,0 +1,3 @@
+"""The catalog: a DuckDB file, and the only SQL in embedkit."""
+
+from embedkit.catalog.lease import Catalog as Catalog

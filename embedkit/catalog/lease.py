@@ -1,0 +1,173 @@
+"""Short leases on the catalog file: DuckDB lets one writing process in at a time.
+
+Whoever opens the catalog does one batch of work and closes it again. A lease that cannot be had at
+once is asked for again, with growing pauses, and after a second the callback hears what for.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from embedkit.artifacts import replaced
+from embedkit.catalog import schema
+from embedkit.catalog.reader import Reader
+from embedkit.errors import BadCatalog, CatalogBusy, EmptyWorkspace, StorageError
+
+if TYPE_CHECKING:
+    from embedkit.catalog.writer import Writer
+
+FILE_NAME = "catalog.duckdb"
+PATIENCE = 60.0
+"""Seconds that a lease is waited for."""
+
+_CONFIG = {"memory_limit": "1GB"}
+# One connection a file within this process: DuckDB refuses to mix read-only and writing ones.
+_locks: dict[str, threading.Lock] = {}
+_locks_guard = threading.Lock()
+
+
+class Catalog:
+    """The DuckDB file of a workspace; :meth:`read` and :meth:`write` lease it.
+
+    Leases do not nest. ``on_wait`` is called with one line of text, once, when a lease takes longer
+    than a second to get.
+    """
+
+    def __init__(self, folder: Path, on_wait: Callable[[str], None] | None = None) -> None:
+        self.path = folder / FILE_NAME
+        self.on_wait = on_wait
+        with _locks_guard:
+            self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever written."""
+        return self.path.exists()
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        """A read-only lease.
+
+        Raises :class:`EmptyWorkspace` when there is no catalog, :class:`CatalogBusy` when it
+        cannot be had in time and :class:`BadCatalog` when it cannot be read.
+        """
+        if not self.exists:
+            raise EmptyWorkspace(
+                f"the workspace {self.path.parent} is empty; put photos in with "
+                f"'embedkit add PATH --workspace {self.path.parent}'"
+            )
+        with self._connection(read_only=True) as connection:
+            outdated = schema.version(connection) < len(schema.STEPS)
+            if not outdated:
+                yield Reader(connection)
+        if outdated:
+            with self.write() as writer:
+                yield writer
+
+    @contextmanager
+    def write(self) -> Iterator["Writer"]:
+        """A writing lease: one transaction, committed at the end, rolled back on an error.
+
+        Makes the catalog, and brings its schema up to date, as needed. Raises as :meth:`read`
+        does, and :class:`StorageError` when the disk is full or read-only.
+        """
+        from embedkit.catalog.writer import Writer  # imports pyarrow, which readers do without
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot make {self.path.parent}: {error.strerror}") from error
+        with self._connection(read_only=False) as connection:
+            connection.execute("BEGIN").fetchall()
+            try:
+                if schema.version(connection) < len(schema.STEPS):
+                    schema.upgrade(connection)
+                yield Writer(connection)
+                connection.execute("COMMIT").fetchall()
+            except BaseException:
+                _roll_back(connection)
+                raise
+
+    def compact(self) -> tuple[int, int]:
+        """Forget images that no file holds and write the catalog anew, without its gaps.
+
+        Returns the file's bytes before and after. The old file stays open, and so locked, until
+        the new one has taken its place.
+        """
+        with self.write() as writer:
+            writer.forget_unheld_images()
+        before = self.path.stat().st_size
+        with self._connection(read_only=False) as connection, replaced(self.path) as temporary:
+            target = str(temporary).replace("'", "''")
+            for statement in (
+                f"ATTACH '{target}' AS compacted",
+                'COPY FROM DATABASE "catalog" TO compacted',
+                "DETACH compacted",
+            ):
+                connection.execute(statement).fetchall()
+        return before, self.path.stat().st_size
+
+    @contextmanager
+    def _connection(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise CatalogBusy(f"{self.path} is in use by another thread of this process")
+        try:
+            connection = self._open(read_only)
+            try:
+                with _storage_errors(self.path):
+                    yield connection
+            finally:
+                connection.close()
+        finally:
+            self._lock.release()
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        started, pause, told = time.monotonic(), 0.005, False
+        while True:
+            try:
+                return duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
+            except duckdb.IOException as error:
+                message = str(error)
+                if "lock" not in message.lower():
+                    if read_only or "not a valid DuckDB" in message:
+                        raise BadCatalog(f"{self.path} cannot be read: {_first(message)}") from error
+                    raise StorageError(f"{self.path}: {_first(message)}") from error
+                waited = time.monotonic() - started
+                holder = re.search(r"\(PID (\d+)\)", message)
+                who = f"process {holder[1]}" if holder else "another process"
+                if waited > PATIENCE:
+                    raise CatalogBusy(
+                        f"{who} kept {self.path} open for {PATIENCE:.0f} s; try again when it ends"
+                    ) from error
+                if waited > 1 and not told and self.on_wait is not None:
+                    self.on_wait(f"waiting for the catalog: {who} has it open")
+                    told = True
+                time.sleep(pause)
+                pause = min(2 * pause, 0.2)
+            except duckdb.Error as error:
+                raise BadCatalog(f"{self.path} cannot be read: {_first(str(error))}") from error
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (duckdb.IOException, duckdb.FatalException) as error:
+        raise StorageError(f"{path}: {_first(str(error))}") from error
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    try:
+        connection.execute("ROLLBACK").fetchall()
+    except duckdb.Error:
+        return  # the failed commit has ended the transaction already; its own error is the news
+
+
+def _first(message: str) -> str:
+    return message.strip().splitlines()[0]

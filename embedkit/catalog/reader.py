@@ -1,0 +1,331 @@
+"""What can be asked of the catalog."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from embedkit import paths
+from embedkit.catalog.schema import embeddings_table
+from embedkit.records import PIPELINE_VERSION, EmbeddingSpec, Failure, ResolvedName
+
+ROWS_AT_A_TIME = 8192
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A part of a root: everything at or below ``prefix`` (stored form; empty for all of it)."""
+
+    root_id: int
+    prefix: str
+
+
+@dataclass(frozen=True)
+class TodoFile:
+    """A file that has to be read: new, changed, or of an image that lacks something."""
+
+    root_id: int
+    path: str
+    """Stored form, relative to the root."""
+    bytes: int
+    mtime_ns: int
+    label: str | None
+
+
+@dataclass(frozen=True)
+class LiveFile:
+    """A file that holds an image and is not missing."""
+
+    path: str
+    """Absolute, as the system names it."""
+    label: str | None
+
+
+@dataclass(frozen=True)
+class KnownImages:
+    """What the catalog had of each image: ``has`` is a bit mask over (fingerprint, spec, ...)."""
+
+    sha256: np.ndarray
+    """uint64 (N, 4), big-endian words of the digest, rows sorted."""
+    has: np.ndarray
+    """uint64 (N,)"""
+
+    def of(self, sha256: bytes) -> int | None:
+        """The mask of one image; None when the catalog does not know it."""
+        words = np.frombuffer(sha256, ">u8").astype(np.uint64)
+        first = int(np.searchsorted(self.sha256[:, 0], words[0]))
+        while first < len(self.sha256) and self.sha256[first, 0] == words[0]:
+            if (self.sha256[first] == words).all():
+                return int(self.has[first])
+            first += 1
+        return None
+
+
+class Reader:
+    """Questions to an open catalog. Paths in and out are those of :class:`TodoFile` or absolute."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    # -- backbones and specs -------------------------------------------------------------------
+
+    def backbones(self) -> list[ResolvedName]:
+        """Every backbone name in use, in the order in which they were first used."""
+        return [
+            ResolvedName(row[0], EmbeddingSpec.from_json(row[1]), paths.from_stored(row[2]), *row[3:])
+            for row in self._rows(
+                """SELECT name, json, weights_path, weights_bytes, weights_mtime_ns
+                   FROM backbones JOIN specs USING (spec) ORDER BY rank"""
+            )
+        ]
+
+    def generation(self, spec: str) -> int:
+        """A number that grows with every change of a spec's embeddings; 0 before the first.
+
+        Storing one adds 1 and gives the embedding that serial number; a removal adds 1 too.
+        """
+        rows = self._rows("SELECT generation FROM specs WHERE spec = ?", [spec])
+        return int(rows[0][0]) if rows else 0
+
+    def rates(self) -> dict[str, float]:
+        """Images a second at the last ingest, by spec."""
+        return dict(
+            self._rows(
+                "SELECT spec, images_per_second FROM specs WHERE images_per_second IS NOT NULL"
+            )
+        )
+
+    # -- embeddings ----------------------------------------------------------------------------
+
+    def embedding(self, spec: str, image_id: int) -> np.ndarray | None:
+        """One stored embedding, float32 (dim,); None when there is none."""
+        if not self.generation(spec):
+            return None
+        rows = self._rows(
+            f"SELECT embedding FROM {embeddings_table(spec)} WHERE image_id = ?", [image_id]
+        )
+        return np.asarray(rows[0][0], np.float32) if rows else None
+
+    def embeddings(
+        self, spec: str, after_generation: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Chunks of image ids, int64 (n,), and their embeddings, float32 (n, dim), by id.
+
+        Only those stored after ``after_generation``. The catalog stays leased while iterating.
+        """
+        if self.generation(spec) <= after_generation:
+            return
+        reader = self._connection.sql(
+            f"""SELECT image_id, embedding FROM {embeddings_table(spec)}
+                WHERE serial > {int(after_generation)} ORDER BY image_id"""
+        ).to_arrow_reader(ROWS_AT_A_TIME)
+        for chunk in reader:
+            ids = chunk.column(0).to_numpy()
+            values = chunk.column(1).flatten().to_numpy(zero_copy_only=True)
+            yield ids, values.reshape(len(ids), -1)
+
+    def embedded_ids(self, spec: str) -> np.ndarray:
+        """Ids of the images that have an embedding of this spec: int64 (N,), sorted."""
+        if not self.generation(spec):
+            return np.empty(0, np.int64)
+        columns = self._connection.execute(
+            f"SELECT image_id FROM {embeddings_table(spec)} ORDER BY image_id"
+        ).fetchnumpy()
+        return np.asarray(columns["image_id"], np.int64)
+
+    # -- images and files ----------------------------------------------------------------------
+
+    def image_id(self, sha256: bytes) -> int | None:
+        """The id of the image with these bytes; None when it is not known."""
+        rows = self._rows("SELECT image_id FROM images WHERE sha256 = ?", [sha256])
+        return int(rows[0][0]) if rows else None
+
+    def sha256s(self, image_ids: Sequence[int]) -> dict[int, str]:
+        """Hex digests by image id."""
+        return {
+            row[0]: row[1].hex()
+            for row in self._rows(
+                "SELECT image_id, sha256 FROM images WHERE image_id IN (SELECT unnest(?))",
+                [list(image_ids)],
+            )
+        }
+
+    def live_files(
+        self, image_ids: Sequence[int], label: str | None = None, folder: str | None = None
+    ) -> dict[int, list[LiveFile]]:
+        """The files, not missing, of each of some images, sorted by path.
+
+        Images without such a file are left out; ``label`` and ``folder`` (absolute) narrow the
+        files down.
+        """
+        found: dict[int, list[LiveFile]] = {}
+        for image_id, root, path, file_label in self._rows(
+            f"""{_LIVE_FILES} AND f.image_id IN (SELECT unnest($ids)) {_narrow(label, folder)}
+                ORDER BY r.path, f.path""",
+            {"ids": list(image_ids), **_narrowing(label, folder)},
+        ):
+            file = LiveFile(paths.join(paths.from_stored(root), path), file_label)
+            found.setdefault(image_id, []).append(file)
+        for files in found.values():
+            files.sort(key=lambda file: file.path)
+        return found
+
+    def live_paths(self, folder: str) -> list[str]:
+        """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""
+        rows = self._rows(
+            f"SELECT root, path FROM ({_LIVE_FILES} {_narrow(None, folder)})",
+            _narrowing(None, folder),
+        )
+        return sorted(paths.join(paths.from_stored(root), path) for root, path in rows)
+
+    def live_image_ids(self, label: str | None = None, folder: str | None = None) -> np.ndarray:
+        """Ids of images with a file that is not missing: int64 (N,), sorted.
+
+        ``label`` and ``folder`` (absolute) narrow the files down.
+        """
+        query = f"SELECT DISTINCT image_id FROM ({_LIVE_FILES} {_narrow(label, folder)}) ORDER BY 1"
+        columns = self._connection.execute(query, _narrowing(label, folder)).fetchnumpy()
+        return np.asarray(columns["image_id"], np.int64)
+
+    def labels(self) -> dict[str, int]:
+        """Every label and the number of its files, missing ones aside."""
+        return dict(
+            self._rows(
+                f"""SELECT label, count(*) FROM ({_LIVE_FILES}) WHERE label IS NOT NULL
+                    GROUP BY label ORDER BY label"""
+            )
+        )
+
+    def roots(self) -> dict[int, str]:
+        """Absolute folder of each root."""
+        return {
+            row[0]: paths.from_stored(row[1])
+            for row in self._rows("SELECT root_id, path FROM roots ORDER BY root_id")
+        }
+
+    def known_images(self, specs: Sequence[str]) -> KnownImages:
+        """Which of (fingerprint, each spec's embedding) every known image has."""
+        masks = ["(f.image_id IS NOT NULL)::UBIGINT"]
+        joins = ["LEFT JOIN fingerprints f USING (image_id)"]
+        for number, spec in enumerate(specs):
+            if self.generation(spec):
+                masks.append(f"(e{number}.image_id IS NOT NULL)::UBIGINT << {number + 1}")
+                joins.append(f"LEFT JOIN {embeddings_table(spec)} e{number} USING (image_id)")
+        table = self._connection.sql(
+            f"SELECT sha256, {' + '.join(masks)} AS has FROM images {' '.join(joins)} ORDER BY 1"
+        ).to_arrow_table()
+        raw = b"".join(table.column(0).to_pylist())
+        words = np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 4)
+        return KnownImages(words, table.column(1).to_numpy().astype(np.uint64))
+
+    # -- an add's questions --------------------------------------------------------------------
+
+    def todo(self, found: Any, specs: Sequence[str]) -> list[TodoFile]:
+        """The found files that have to be read, sorted by root and path.
+
+        ``found`` is an Arrow table (root_id, path, bytes, mtime_ns, label). A file need not be read
+        when its size and time are those of the last run and its image has its fingerprint and
+        every spec's embedding, or when it failed to decode with this very pipeline.
+        """
+        complete = ["SELECT image_id FROM fingerprints"]
+        for spec in specs:
+            known = self.generation(spec)
+            complete.append(
+                f"SELECT image_id FROM {embeddings_table(spec) if known else 'images WHERE false'}"
+            )
+        self._connection.register("found", found)
+        rows = self._rows(
+            f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
+                ANTI JOIN (SELECT * FROM files WHERE image_id IN ({" INTERSECT ".join(complete)}))
+                    USING (root_id, path, bytes, mtime_ns)
+                ANTI JOIN (SELECT * FROM failures
+                           WHERE stage = 'decode' AND pipeline = {PIPELINE_VERSION})
+                    USING (root_id, path, bytes, mtime_ns)
+                ORDER BY root_id, path"""
+        )
+        self._connection.unregister("found")
+        return [TodoFile(*row) for row in rows]
+
+    def failures(self, scopes: Sequence[Scope] | None = None) -> list[Failure]:
+        """The files that could not be used, by path; all of them, or those of some scopes."""
+        inside = "" if scopes is None else f"AND {_inside('x', scopes)}"
+        return sorted(
+            (
+                Failure(paths.join(paths.from_stored(row[0]), row[1]), row[2], row[3])
+                for row in self._rows(
+                    f"""SELECT r.path, x.path, stage, reason FROM failures x, roots r
+                        WHERE r.root_id = x.root_id {inside}"""
+                )
+            ),
+            key=lambda failure: failure.path,
+        )
+
+    def counts(self, scopes: Sequence[Scope] | None = None) -> dict[str, int]:
+        """Numbers of ``files`` and ``images`` that are there, and of ``missing`` files."""
+        inside = "" if scopes is None else f"WHERE {_inside('f', scopes)}"
+        row = self._rows(
+            f"""SELECT count(*) FILTER (NOT missing),
+                       count(DISTINCT image_id) FILTER (NOT missing),
+                       count(*) FILTER (missing) FROM files f {inside}"""
+        )[0]
+        return dict(zip(("files", "images", "missing"), row, strict=True))
+
+    def export_rows(self, spec: str) -> Any:
+        """Arrow table of a spec's images by id: image_id, sha256, md5, bytes, norm, files, label.
+
+        ``files`` lists stored absolute paths, missing ones aside. Row order is that of
+        :meth:`embeddings`.
+        """
+        return self._connection.sql(
+            f"""SELECT e.image_id, lower(hex(i.sha256)) AS sha256, lower(hex(i.md5)) AS md5,
+                       i.bytes, e.norm,
+                       coalesce(list(rtrim(l.root, '/') || '/' || l.path ORDER BY l.root, l.path)
+                                FILTER (l.path IS NOT NULL), []) AS files,
+                       min(l.label) AS label
+                FROM {embeddings_table(spec)} e JOIN images i USING (image_id)
+                LEFT JOIN ({_LIVE_FILES}) l ON l.image_id = e.image_id
+                GROUP BY ALL ORDER BY e.image_id"""
+        ).to_arrow_table()
+
+    def _rows(self, query: str, values: Any = None) -> list[Any]:
+        return self._connection.execute(query, values).fetchall()
+
+
+# A file may have a label from several sources; what a person wrote comes before a folder's name.
+_LIVE_FILES = """
+    SELECT f.image_id, r.path AS root, f.path AS path, l.label
+    FROM files f JOIN roots r USING (root_id)
+    LEFT JOIN (SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id) l
+        USING (file_id)
+    WHERE NOT f.missing"""
+
+
+def _narrow(label: str | None, folder: str | None) -> str:
+    query = "" if label is None else " AND l.label = $label"
+    if folder is not None:
+        query += (
+            " AND (rtrim(r.path, '/') || '/' || f.path = $folder"
+            " OR starts_with(rtrim(r.path, '/') || '/' || f.path, rtrim($folder, '/') || '/'))"
+        )
+    return query
+
+
+def _narrowing(label: str | None, folder: str | None) -> dict[str, str]:
+    values = {} if label is None else {"label": label}
+    if folder is not None:
+        values["folder"] = paths.to_stored(folder)
+    return values
+
+
+def _inside(alias: str, scopes: Sequence[Scope]) -> str:
+    """SQL that is true of the rows of ``alias`` (root_id, path) inside any of the scopes."""
+    tests = []
+    for scope in scopes:
+        test = f"{alias}.root_id = {int(scope.root_id)}"
+        if scope.prefix:
+            quoted = "'" + scope.prefix.replace("'", "''") + "'"
+            test += f" AND ({alias}.path = {quoted} OR starts_with({alias}.path, {quoted} || '/'))"
+        tests.append(f"({test})")
+    return f"({' OR '.join(tests) or 'false'})"

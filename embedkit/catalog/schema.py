@@ -1,0 +1,83 @@
+"""The catalog's tables, as numbered steps that are applied once each, in order.
+
+A step is never edited once released: a change is a new step, with a test that opens a workspace
+made by the step before it. Embeddings have one table a spec, made when the spec is first used
+(:func:`embeddings_table`). There are no unique indexes: every write happens in one transaction of
+the only process that has the catalog open, and looks before it inserts.
+"""
+
+import duckdb
+
+from embedkit.errors import BadCatalog
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        # Identifiers come from here, so that none is ever used again.
+        "CREATE TABLE counters (name VARCHAR NOT NULL, next BIGINT NOT NULL)",
+        "INSERT INTO counters VALUES ('root', 1), ('image', 1), ('file', 1), ('run', 1)",
+        "CREATE TABLE roots (root_id BIGINT NOT NULL, path VARCHAR NOT NULL)",
+        # An image is distinct bytes; it may be there before any file (imported vectors).
+        """CREATE TABLE images (image_id BIGINT NOT NULL, sha256 BLOB NOT NULL, md5 BLOB NOT NULL,
+               bytes BIGINT NOT NULL)""",
+        """CREATE TABLE fingerprints (image_id BIGINT NOT NULL, phash UBIGINT NOT NULL,
+               format VARCHAR NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+               sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL, contrast FLOAT NOT NULL)""",
+        # A file is one path at which an image was last seen, relative to its root.
+        """CREATE TABLE files (file_id BIGINT NOT NULL, root_id BIGINT NOT NULL,
+               path VARCHAR NOT NULL, image_id BIGINT NOT NULL, bytes BIGINT NOT NULL,
+               mtime_ns BIGINT NOT NULL, missing BOOLEAN NOT NULL)""",
+        """CREATE TABLE labels (file_id BIGINT NOT NULL, label VARCHAR NOT NULL,
+               source VARCHAR NOT NULL)""",
+        """CREATE TABLE failures (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
+               stage VARCHAR NOT NULL, reason VARCHAR NOT NULL, bytes BIGINT NOT NULL,
+               mtime_ns BIGINT NOT NULL, pipeline INTEGER NOT NULL)""",
+        # generation grows with every embedding stored or removed; the spec's index follows it.
+        """CREATE TABLE specs (spec VARCHAR NOT NULL, json VARCHAR NOT NULL,
+               generation BIGINT NOT NULL, images_per_second DOUBLE)""",
+        """CREATE TABLE backbones (name VARCHAR NOT NULL, spec VARCHAR NOT NULL,
+               weights_path VARCHAR NOT NULL, weights_bytes BIGINT NOT NULL,
+               weights_mtime_ns BIGINT NOT NULL, rank BIGINT NOT NULL)""",
+        """CREATE TABLE runs (run_id BIGINT NOT NULL, started_at TIMESTAMP NOT NULL,
+               seconds DOUBLE NOT NULL, version VARCHAR NOT NULL, counts VARCHAR NOT NULL)""",
+    ),
+)
+
+
+def version(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many of the steps a catalog has had; 0 for an empty database.
+
+    Raises :class:`BadCatalog` when it has had more than this embedkit knows.
+    """
+    tables = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_steps'"
+    ).fetchall()
+    if not tables[0][0]:
+        return 0
+    steps = connection.execute("SELECT coalesce(max(step), 0) FROM schema_steps").fetchall()
+    done = int(steps[0][0])
+    if done > len(STEPS):
+        raise BadCatalog(
+            f"the catalog has schema step {done}, this embedkit knows {len(STEPS)}: "
+            "pip install --upgrade embedkit"
+        )
+    return done
+
+
+def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
+    """Apply the steps that a catalog lacks, all in the caller's transaction."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_steps (step INTEGER NOT NULL, applied_at TIMESTAMP)"
+    ).fetchall()
+    for number in range(version(connection) + 1, len(STEPS) + 1):
+        for statement in STEPS[number - 1]:
+            connection.execute(statement).fetchall()
+        connection.execute(
+            "INSERT INTO schema_steps VALUES (?, current_timestamp::TIMESTAMP)", [number]
+        ).fetchall()
+
+
+def embeddings_table(digest: str) -> str:
+    """Name of the table that holds a spec's embeddings."""
+    if len(digest) != 16 or set(digest) - set("0123456789abcdef"):
+        raise ValueError(f"not a spec digest: {digest!r}")
+    return f"embeddings_{digest}"

@@ -1,0 +1,452 @@
+"""What can be told to the catalog; everything here runs inside one transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from embedkit import paths
+from embedkit.catalog.reader import Reader, Scope, TodoFile, _inside
+from embedkit.catalog.schema import embeddings_table
+from embedkit.errors import NotInWorkspace
+from embedkit.records import (
+    PIPELINE_VERSION,
+    Failure,
+    Fingerprint,
+    Removal,
+    ResolvedName,
+)
+
+
+@dataclass
+class ImageRow:
+    """An image and whatever of it was computed just now."""
+
+    sha256: bytes
+    md5: bytes
+    bytes: int
+    fingerprint: Fingerprint | None = None
+    embeddings: dict[str, tuple[np.ndarray, float]] = field(default_factory=dict)
+    """Embedding, float32 (dim,), and its norm before normalising, by spec."""
+
+
+@dataclass
+class Batch:
+    """One commit's worth of an ingest."""
+
+    images: list[ImageRow] = field(default_factory=list)
+    files: list[tuple[TodoFile, bytes]] = field(default_factory=list)
+    """A file that was read and the SHA-256 of what it holds."""
+    failures: list[tuple[TodoFile, str, str]] = field(default_factory=list)
+    """A file that could not be used, the stage and the reason."""
+
+    def __len__(self) -> int:
+        return len(self.files) + len(self.failures)
+
+
+class Writer(Reader):
+    """An open catalog that can be changed."""
+
+    # -- roots ---------------------------------------------------------------------------------
+
+    def scope(self, path: str, is_file: bool) -> Scope:
+        """The scope of an absolute path, its root made as needed.
+
+        A path inside a known root belongs to that root; a path above known roots becomes the root
+        of all of them.
+        """
+        folder = PurePath(path).parent if is_file else PurePath(path)
+        known = {root_id: PurePath(root) for root_id, root in self.roots().items()}
+        for root_id, root in known.items():
+            if folder.is_relative_to(root):
+                return Scope(root_id, _below(root, PurePath(path)))
+        root_id = self._take("root", 1)
+        self._run("INSERT INTO roots VALUES (?, ?)", [root_id, paths.to_stored(str(folder))])
+        for inner_id, inner in known.items():
+            if inner.is_relative_to(folder):
+                prefix = _below(folder, inner)
+                for table in ("files", "failures"):
+                    self._run(
+                        f"UPDATE {table} SET root_id = ?, path = ? || '/' || path WHERE root_id = ?",
+                        [root_id, prefix, inner_id],
+                    )
+                self._run("DELETE FROM roots WHERE root_id = ?", [inner_id])
+        return Scope(root_id, _below(folder, PurePath(path)))
+
+    # -- backbones -----------------------------------------------------------------------------
+
+    def remember(self, resolved: ResolvedName) -> None:
+        """Note what a backbone name stands for, and make its spec's table as needed."""
+        spec = resolved.spec
+        if not self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec.digest]):
+            self._run(
+                "INSERT INTO specs VALUES (?, ?, 0, NULL)", [spec.digest, spec.canonical_json]
+            )
+        self._run(
+            f"""CREATE TABLE IF NOT EXISTS {embeddings_table(spec.digest)} (
+                    image_id BIGINT NOT NULL, serial BIGINT NOT NULL, norm FLOAT NOT NULL,
+                    embedding FLOAT[{int(spec.dim)}] NOT NULL)"""
+        )
+        rank = self._rows("SELECT rank FROM backbones WHERE name = ?", [resolved.name])
+        rank = rank or self._rows("SELECT coalesce(max(rank), 0) + 1 FROM backbones")
+        self._run("DELETE FROM backbones WHERE name = ?", [resolved.name])
+        self._run(
+            "INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                resolved.name,
+                spec.digest,
+                paths.to_stored(resolved.weights_path),
+                resolved.weights_bytes,
+                resolved.weights_mtime_ns,
+                rank[0][0],
+            ],
+        )
+
+    def set_rate(self, spec: str, images_per_second: float) -> None:
+        """Note how fast a spec was ingested."""
+        self._run(
+            "UPDATE specs SET images_per_second = ? WHERE spec = ?", [images_per_second, spec]
+        )
+
+    # -- ingest --------------------------------------------------------------------------------
+
+    def commit(self, batch: Batch) -> None:
+        """Store a batch: images by their digest, each once; files and failures by their path.
+
+        What another process stored in the meantime is kept; nothing is stored twice.
+        """
+        self._store_images(batch.images)
+        self._store_files(batch.files)
+        self._store_failures(batch.failures)
+        self._store_labels(
+            [(todo.root_id, todo.path, todo.label, "folder") for todo, _ in batch.files if todo.label]
+        )
+
+    def _store_images(self, images: Sequence[ImageRow]) -> None:
+        if not images:
+            return
+        rows = pa.table(
+            {
+                "position": pa.array(range(len(images)), pa.int64()),
+                "sha256": pa.array([image.sha256 for image in images], pa.binary()),
+                "md5": pa.array([image.md5 for image in images], pa.binary()),
+                "bytes": pa.array([image.bytes for image in images], pa.int64()),
+            }
+        )
+        self._connection.register("batch", rows)
+        new = self._rows("SELECT count(*) FROM batch WHERE sha256 NOT IN (SELECT sha256 FROM images)")
+        first = self._take("image", new[0][0])
+        self._run(
+            f"""INSERT INTO images
+                SELECT {first} - 1 + row_number() OVER (ORDER BY position), sha256, md5, bytes
+                FROM batch WHERE sha256 NOT IN (SELECT sha256 FROM images)"""
+        )
+        self._connection.unregister("batch")
+        marked = [image for image in images if image.fingerprint is not None]
+        self._store_fingerprints(marked)
+        for spec in sorted({spec for image in images for spec in image.embeddings}):
+            self._store_embeddings(spec, [image for image in images if spec in image.embeddings])
+
+    def _store_fingerprints(self, images: Sequence[ImageRow]) -> None:
+        if not images:
+            return
+        prints = [image.fingerprint for image in images if image.fingerprint is not None]
+        columns = {
+            name: pa.array([getattr(item, name) for item in prints], kind)
+            for name, kind in (
+                ("phash", pa.uint64()),
+                ("format", pa.string()),
+                ("width", pa.int32()),
+                ("height", pa.int32()),
+                ("sharpness", pa.float32()),
+                ("brightness", pa.float32()),
+                ("contrast", pa.float32()),
+            )
+        }
+        digests = pa.array([image.sha256 for image in images], pa.binary())
+        self._connection.register("batch", pa.table({"sha256": digests, **columns}))
+        self._run(
+            """INSERT INTO fingerprints SELECT image_id, batch.* EXCLUDE sha256
+               FROM batch JOIN images USING (sha256)
+               WHERE image_id NOT IN (SELECT image_id FROM fingerprints)
+               ORDER BY image_id"""
+        )
+        self._connection.unregister("batch")
+
+    def _store_embeddings(self, spec: str, images: Sequence[ImageRow]) -> None:
+        vectors = np.stack([image.embeddings[spec][0] for image in images])
+        norms = [image.embeddings[spec][1] for image in images]
+        self.store_vectors(spec, [image.sha256 for image in images], vectors, norms)
+
+    def store_vectors(
+        self, spec: str, sha256s: Sequence[bytes], vectors: np.ndarray, norms: Sequence[float]
+    ) -> int:
+        """Store embeddings, float32 (n, dim), of known images; those there already are kept.
+
+        Returns how many were stored.
+        """
+        table = embeddings_table(spec)
+        flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+        rows = pa.table(
+            {
+                "sha256": pa.array(sha256s, pa.binary()),
+                "norm": pa.array(norms, pa.float32()),
+                "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+            }
+        )
+        self._connection.register("batch", rows)
+        stored = self._rows(
+            f"""INSERT INTO {table}
+                SELECT image_id, {self.generation(spec)} + row_number() OVER (ORDER BY image_id),
+                       norm, embedding
+                FROM batch JOIN images USING (sha256)
+                WHERE image_id NOT IN (SELECT image_id FROM {table}) ORDER BY image_id"""
+        )[0][0]
+        self._connection.unregister("batch")
+        self._changed(spec, by=stored)
+        return int(stored)
+
+    def _store_files(self, files: Sequence[tuple[TodoFile, bytes]]) -> None:
+        if not files:
+            return
+        rows = _file_table([todo for todo, _ in files])
+        rows = rows.append_column("sha256", pa.array([sha for _, sha in files], pa.binary()))
+        self._connection.register("batch", rows)
+        self._run(
+            """UPDATE files SET image_id = i.image_id, bytes = b.bytes, mtime_ns = b.mtime_ns,
+                      missing = false
+               FROM batch b JOIN images i USING (sha256)
+               WHERE files.root_id = b.root_id AND files.path = b.path"""
+        )
+        new = "FROM batch b ANTI JOIN files USING (root_id, path)"
+        first = self._take("file", self._rows(f"SELECT count(*) {new}")[0][0])
+        self._run(
+            f"""INSERT INTO files
+                SELECT {first} - 1 + row_number() OVER (ORDER BY root_id, path), root_id, path,
+                       image_id, b.bytes, mtime_ns, false
+                FROM (SELECT b.* {new}) b JOIN images USING (sha256) ORDER BY root_id, path"""
+        )
+        self._run(_DELETE_BATCH.format(table="failures"))
+        self._connection.unregister("batch")
+
+    def _store_failures(self, failures: Sequence[tuple[TodoFile, str, str]]) -> None:
+        if not failures:
+            return
+        rows = _file_table([todo for todo, _, _ in failures])
+        rows = rows.append_column("stage", pa.array([stage for _, stage, _ in failures]))
+        rows = rows.append_column("reason", pa.array([reason for _, _, reason in failures]))
+        self._connection.register("batch", rows)
+        for table in ("failures", "files"):
+            self._run(_DELETE_BATCH.format(table=table))
+        self._run(
+            f"""INSERT INTO failures SELECT root_id, path, stage, reason, bytes, mtime_ns,
+                       {PIPELINE_VERSION} FROM batch ORDER BY root_id, path"""
+        )
+        self._connection.unregister("batch")
+        self._forget_labels_of_no_file()
+
+    def settle(
+        self,
+        scopes: Sequence[Scope],
+        found: Any,
+        problems: Sequence[tuple[TodoFile, Failure]],
+    ) -> None:
+        """Bring the scopes in line with a scan of them.
+
+        Files that were found are there, the others missing; failures of files that were not found
+        are forgotten, those of the scan itself (``problems``) noted. Files below a folder that
+        could not be listed stay as they are.
+        """
+        unlisted = [Scope(todo.root_id, todo.path) for todo, _ in problems]
+        self._connection.register("found", found)
+        self._run(
+            f"""UPDATE files SET missing = NOT missing WHERE file_id IN (
+                    SELECT f.file_id FROM files f LEFT JOIN found n USING (root_id, path)
+                    WHERE {_inside("f", scopes)} AND NOT {_inside("f", unlisted)}
+                      AND f.missing = (n.path IS NOT NULL))"""
+        )
+        self._run(
+            f"""DELETE FROM failures x WHERE {_inside("x", scopes)} AND (stage = 'scan'
+                OR NOT EXISTS (FROM found n WHERE n.root_id = x.root_id AND n.path = x.path)
+                   AND NOT {_inside("x", unlisted)})"""
+        )
+        self._relabel("(SELECT root_id, path, label, 'folder' AS source FROM found)")
+        self._connection.unregister("found")
+        self._store_failures([(todo, item.stage, item.reason) for todo, item in problems])
+
+    # -- labels --------------------------------------------------------------------------------
+
+    def _store_labels(self, labels: Sequence[tuple[int, str, str, str]]) -> None:
+        if not labels:
+            return
+        names = ("root_id", "path", "label", "source")
+        rows = pa.table(dict(zip(names, map(list, zip(*labels, strict=True)), strict=True)))
+        self._connection.register("batch", rows)
+        self._relabel("batch")
+        self._connection.unregister("batch")
+
+    def _relabel(self, relation: str) -> None:
+        """Give files the labels of a relation (root_id, path, label, source), null ones aside.
+
+        Only labels that differ are written: rewriting all of them would let the file grow.
+        """
+        self._run(
+            f"""CREATE TEMP TABLE relabelled AS
+                SELECT file_id, n.label, source FROM {relation} n
+                JOIN files USING (root_id, path) WHERE n.label IS NOT NULL
+                EXCEPT SELECT file_id, label, source FROM labels"""
+        )
+        self._run(
+            """DELETE FROM labels l USING relabelled n
+               WHERE l.file_id = n.file_id AND l.source = n.source"""
+        )
+        self._run("INSERT INTO labels FROM relabelled ORDER BY file_id, source")
+        self._run("DROP TABLE relabelled")
+
+    def label_paths(self, labels: dict[str, str], source: str) -> None:
+        """Label files by absolute path; ``source`` says where the labels are from.
+
+        Raises :class:`NotInWorkspace`, and labels none, when a path is not of a known file.
+        """
+        known = set(self._rows("SELECT root_id, path FROM files WHERE NOT missing"))
+        roots = {root_id: PurePath(root) for root_id, root in self.roots().items()}
+        placed, unknown = [], []
+        for path, label in labels.items():
+            for root_id, root in roots.items():
+                if PurePath(path).is_relative_to(root):
+                    stored = _below(root, PurePath(path))
+                    if (root_id, stored) in known:
+                        placed.append((root_id, stored, label, source))
+                        break
+            else:
+                unknown.append(path)
+        if unknown:
+            raise NotInWorkspace(
+                f"{len(unknown)} of {len(labels)} labelled paths are not in the workspace, the "
+                f"first is {paths.shown(unknown[0])}; nothing was labelled. Add the photos first"
+            )
+        self._store_labels(placed)
+
+    # -- forgetting ----------------------------------------------------------------------------
+
+    def forget_files(self, path: str | None) -> Removal:
+        """Forget the files at or below an absolute path, or with None the missing ones.
+
+        Images that no file holds any more go with them, and their embeddings.
+        """
+        doomed = "missing"
+        if path is not None:
+            roots = {root_id: PurePath(root) for root_id, root in self.roots().items()}
+            wanted = PurePath(path)
+            scopes = [
+                Scope(root_id, _below(root, wanted) if wanted.is_relative_to(root) else "")
+                for root_id, root in roots.items()
+                if wanted.is_relative_to(root) or root.is_relative_to(wanted)
+            ]
+            doomed = _inside("f", scopes)
+            self._run(f"DELETE FROM failures f WHERE {doomed}")
+        self._run(f"CREATE TEMP TABLE doomed AS SELECT file_id FROM files f WHERE {doomed}")
+        self._run(
+            """CREATE TEMP TABLE orphans AS SELECT DISTINCT image_id FROM files
+               WHERE file_id IN (FROM doomed)
+               EXCEPT SELECT image_id FROM files WHERE file_id NOT IN (FROM doomed)"""
+        )
+        files = self._rows("SELECT count(*) FROM doomed")[0][0]
+        self._run("DELETE FROM files WHERE file_id IN (FROM doomed)")
+        self._forget_labels_of_no_file()
+        images, embeddings = self._forget_images("(FROM orphans)")
+        self._run(
+            """DELETE FROM roots WHERE root_id NOT IN (SELECT root_id FROM files)
+               AND root_id NOT IN (SELECT root_id FROM failures)"""
+        )
+        self._run("DROP TABLE doomed")
+        self._run("DROP TABLE orphans")
+        return Removal(files, images, embeddings)
+
+    def forget_unheld_images(self) -> Removal:
+        """Forget the images that no file holds, missing files included, and their embeddings."""
+        images, embeddings = self._forget_images(
+            "(SELECT image_id FROM images EXCEPT SELECT image_id FROM files)"
+        )
+        return Removal(0, images, embeddings)
+
+    def forget_backbone(self, name: str) -> Removal:
+        """Forget a backbone name, and its spec's embeddings unless another name shares them."""
+        spec = self._rows("SELECT spec FROM backbones WHERE name = ?", [name])[0][0]
+        self._run("DELETE FROM backbones WHERE name = ?", [name])
+        if self._rows("SELECT 1 FROM backbones WHERE spec = ?", [spec]):
+            return Removal(0, 0, 0)
+        count = self._rows(f"SELECT count(*) FROM {embeddings_table(spec)}")[0][0]
+        self._run(f"DROP TABLE {embeddings_table(spec)}")
+        self._run("DELETE FROM specs WHERE spec = ?", [spec])
+        return Removal(0, 0, count)
+
+    def _forget_images(self, doomed: str) -> tuple[int, int]:
+        self._run(f"CREATE TEMP TABLE forgotten AS SELECT image_id FROM {doomed}")
+        embeddings = 0
+        for (spec,) in self._rows("SELECT spec FROM specs"):
+            removed = self._rows(
+                f"""DELETE FROM {embeddings_table(spec)}
+                    WHERE image_id IN (FROM forgotten)"""
+            )[0][0]
+            self._changed(spec, by=1 if removed else 0)
+            embeddings += removed
+        self._run("DELETE FROM fingerprints WHERE image_id IN (FROM forgotten)")
+        images = self._rows("DELETE FROM images WHERE image_id IN (FROM forgotten)")[0][0]
+        self._run("DROP TABLE forgotten")
+        return images, embeddings
+
+    def _forget_labels_of_no_file(self) -> None:
+        self._run("DELETE FROM labels WHERE file_id NOT IN (SELECT file_id FROM files)")
+
+    # -- import and runs -----------------------------------------------------------------------
+
+    def know_images(self, images: Sequence[ImageRow]) -> None:
+        """Note images before any file of theirs was seen."""
+        self._store_images(images)
+
+    def log_run(self, seconds: float, version: str, counts: dict[str, int]) -> None:
+        """Note a finished run."""
+        self._run(
+            "INSERT INTO runs VALUES (?, current_timestamp::TIMESTAMP, ?, ?, ?)",
+            [self._take("run", 1), seconds, version, json.dumps(counts)],
+        )
+
+    def _take(self, counter: str, count: int) -> int:
+        """Reserve ``count`` identifiers; the first of them."""
+        first = self._rows("SELECT next FROM counters WHERE name = ?", [counter])[0][0]
+        self._run("UPDATE counters SET next = ? WHERE name = ?", [first + count, counter])
+        return int(first)
+
+    def _changed(self, spec: str, by: int) -> None:
+        if by:
+            self._run("UPDATE specs SET generation = generation + ? WHERE spec = ?", [by, spec])
+
+    def _run(self, statement: str, values: Any = None) -> None:
+        self._rows(statement, values)
+
+
+_DELETE_BATCH = """DELETE FROM {table} t USING batch b
+    WHERE t.root_id = b.root_id AND t.path = b.path"""
+
+
+def _below(root: PurePath, path: PurePath) -> str:
+    relative = path.relative_to(root).as_posix()
+    return "" if relative == "." else paths.to_stored(relative)
+
+
+def _file_table(files: Sequence[TodoFile]) -> pa.Table:
+    return pa.table(
+        {
+            "root_id": pa.array([file.root_id for file in files], pa.int64()),
+            "path": pa.array([file.path for file in files], pa.string()),
+            "bytes": pa.array([file.bytes for file in files], pa.int64()),
+            "mtime_ns": pa.array([file.mtime_ns for file in files], pa.int64()),
+        }
+    )
+
+

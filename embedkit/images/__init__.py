@@ -1,0 +1,1 @@
+"""Files to pixels: find image files, read each once, decode, fingerprint."""

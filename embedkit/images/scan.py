@@ -1,0 +1,112 @@
+"""Find the image files below a folder, in an order that never changes."""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from embedkit.errors import BadInput
+from embedkit.paths import shown
+from embedkit.records import Failure
+
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif".split()
+)
+"""File name endings that are taken for images; what a file really is, its content decides."""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A candidate image file, as the folder listing shows it."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+def scan(source: str, skip: str | None = None) -> Iterator[FoundFile | Failure]:
+    """Every candidate image file at or below ``source``, an absolute path.
+
+    A file named directly is a candidate whatever its ending. In a folder, names that begin with
+    a dot are passed over, and so is the folder ``skip``. Links to folders are followed, after all
+    real folders; each real folder is entered once, so loops end. What cannot be used at all (a
+    folder that cannot be listed, a broken link, a pipe with an image's name) comes as a
+    :class:`Failure`.
+
+    Raises :class:`BadInput` when ``source`` does not exist.
+    """
+    try:
+        status = os.stat(source)
+    except OSError as error:
+        raise BadInput(
+            f"{shown(source)}: {error.strerror or error}; give a photo or a folder of photos"
+        ) from error
+    if not stat.S_ISDIR(status.st_mode):
+        yield _candidate(source, status)
+        return
+
+    entered = {(status.st_dev, status.st_ino)}
+    if skip is not None and os.path.isdir(skip):
+        skipped = os.stat(skip)
+        entered.add((skipped.st_dev, skipped.st_ino))
+    real, linked = [source], []
+    while real or linked:
+        folder = real.pop() if real else linked.pop(0)
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Failure(folder, "scan", error.strerror or str(error))
+            continue
+        below = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            is_image_name = os.path.splitext(entry.name)[1].lower() in SUFFIXES
+            try:
+                if entry.is_dir():
+                    status = entry.stat()
+                    if (status.st_dev, status.st_ino) in entered:
+                        continue
+                    if entry.is_symlink():
+                        linked.append(entry.path)
+                    else:
+                        entered.add((status.st_dev, status.st_ino))
+                        below.append(entry.path)
+                elif is_image_name:
+                    yield _candidate(entry.path, entry.stat())
+            except OSError as error:
+                if is_image_name:
+                    yield Failure(entry.path, "scan", error.strerror or str(error))
+        real.extend(reversed(below))
+        while not real and linked and _enter(linked[0], entered) is False:
+            linked.pop(0)
+
+
+def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
+    """Note a linked folder as entered; False when it, or what it points to, was entered before."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return True  # listing it will say why
+    identity = (status.st_dev, status.st_ino)
+    if identity in entered:
+        return False
+    entered.add(identity)
+    return True
+
+
+def _candidate(path: str, status: os.stat_result) -> FoundFile | Failure:
+    if not stat.S_ISREG(status.st_mode):
+        return Failure(path, "scan", f"not a regular file ({_kind(status.st_mode)})")
+    return FoundFile(path, status.st_size, status.st_mtime_ns)
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFIFO: "named pipe",
+        stat.S_IFSOCK: "socket",
+        stat.S_IFCHR: "character device",
+        stat.S_IFBLK: "block device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")

@@ -1,0 +1,1 @@
+"""FAISS indexes: built from the catalog's embeddings, kept up with them, searched."""

@@ -1,0 +1,148 @@
+"""The exact index of one spec: every distance computed, on disk between searches.
+
+An index is a cache of the catalog. Its manifest names the spec, the catalog generation it has
+caught up with and the digest of the index file, which is checked before FAISS reads it. An index
+that is behind catches up; one that does not match is built anew.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from embedkit.artifacts import read_json, replaced, sha256_of, sweep, write_json
+from embedkit.catalog import Catalog
+from embedkit.errors import BadArtefact, StorageError
+from embedkit.index.metric import distances
+
+FACTORY = "Flat"
+MANIFEST = "manifest.json"
+SAVE_SHARE = 0.1
+"""A search saves the index it has caught up when it was behind by more than this share of it."""
+
+
+class ExactIndex:
+    """Embeddings of one spec in memory, by image id."""
+
+    def __init__(self, folder: Path, spec: str, dim: int) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.dim = dim
+        self.generation = 0
+        self._faiss: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+
+    def __len__(self) -> int:
+        return int(self._faiss.ntotal)
+
+    def search(
+        self, query: np.ndarray, k: int, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The ids, int64 (n,), and distances, float64 (n,), of the nearest images; n <= k.
+
+        ``among`` (int64 ids) narrows the search to some images. Distances are worked out from the
+        stored vectors; equal ones are in order of id.
+        """
+        parameters = None
+        if among is not None:
+            among = np.ascontiguousarray(among, np.int64)
+            selector = faiss.IDSelectorBatch(among)
+            parameters = faiss.SearchParameters(sel=selector)
+            k = min(k, len(among))
+        k = min(k, len(self))
+        if k == 0:
+            return np.empty(0, np.int64), np.empty(0)
+        asked = np.ascontiguousarray(query[None, :], np.float32)
+        _, found = self._faiss.search(asked, k, params=parameters)
+        ids = found[0][found[0] >= 0]
+        exact = distances(query, self.vectors(ids))
+        order = np.lexsort((ids, exact))
+        return ids[order], exact[order]
+
+    def vectors(self, ids: np.ndarray) -> np.ndarray:
+        """The stored vectors of some images of the index: float32 (n, dim)."""
+        return np.asarray(self._faiss.reconstruct_batch(np.ascontiguousarray(ids, np.int64)))
+
+    def catch_up(self, catalog: Catalog) -> int:
+        """Take over what the catalog gained and lost since; how many images that were."""
+        with catalog.read() as reader:
+            generation = reader.generation(self.spec)
+            if generation == self.generation:
+                return 0
+            gained = 0
+            for ids, vectors in reader.embeddings(self.spec, self.generation):
+                self._faiss.add_with_ids(np.ascontiguousarray(vectors), ids)
+                gained += len(ids)
+            held = faiss.vector_to_array(self._faiss.id_map)
+            lost = np.setdiff1d(held, reader.embedded_ids(self.spec))
+            if len(lost):
+                self._faiss.remove_ids(lost)
+            self.generation = generation
+            return gained + len(lost)
+
+    def save(self) -> None:
+        """Write the index and its manifest; raises :class:`StorageError` when that fails."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            sweep(self.folder)
+            file = self.folder / f"{self.generation}.faiss"
+            with replaced(file) as temporary:
+                faiss.write_index(self._faiss, str(temporary))
+            write_json(
+                self.folder / MANIFEST,
+                {
+                    "factory": FACTORY,
+                    "spec": self.spec,
+                    "dim": self.dim,
+                    "count": len(self),
+                    "generation": self.generation,
+                    "recall_at_10": 1.0,
+                    "file": file.name,
+                    "sha256": sha256_of(file),
+                    "faiss": faiss.__version__,
+                },
+            )
+            for old in self.folder.glob("*.faiss"):
+                if old != file:
+                    old.unlink(missing_ok=True)
+        except (OSError, RuntimeError) as error:
+            raise StorageError(f"cannot write the index in {self.folder}: {error}") from error
+
+
+def open_index(
+    catalog: Catalog, folder: Path, spec: str, dim: int, always_save: bool = False
+) -> ExactIndex:
+    """The index of a spec, caught up with the catalog, from ``folder`` when it is there and sound.
+
+    It is saved when it had changed and ``always_save``, or had been well behind and the folder can
+    be written.
+    """
+    index = _load(folder, spec, dim) or ExactIndex(folder, spec, dim)
+    changed = index.catch_up(catalog)
+    worth_it = changed > SAVE_SHARE * len(index) and os.access(folder.parent.parent, os.W_OK)
+    if changed and (always_save or worth_it):
+        index.save()
+    return index
+
+
+def _load(folder: Path, spec: str, dim: int) -> ExactIndex | None:
+    """The saved index; None when there is none, or none that matches its manifest and the spec."""
+    for _ in range(3):
+        try:
+            manifest = read_json(folder / MANIFEST)
+            file = folder / Path(str(manifest["file"])).name
+            wanted = (manifest["spec"], manifest["dim"], manifest["factory"], manifest["sha256"])
+            if wanted != (spec, dim, FACTORY, sha256_of(file)):
+                return None
+            index = ExactIndex(folder, spec, dim)
+            index._faiss = faiss.read_index(str(file))
+            index.generation = int(manifest["generation"])
+            return index
+        except FileNotFoundError:
+            if not (folder / MANIFEST).exists():
+                return None
+            continue  # another process replaced the file between the two reads
+        except (BadArtefact, KeyError, ValueError, RuntimeError):
+            return None
+    return None

@@ -1,0 +1,66 @@
+"""recipe.toml: what a workspace is made from, written by a person and read by embedkit.
+
+::
+
+    sources = ["photos", "~/Pictures"]   # folders or files; relative to the recipe's folder
+    labels_from_folders = true           # optional; the folder below the source is the label
+    backbones = ["efficientnet_lite0", "resnet50?size=448&pool=gem"]   # the first one searches
+    index = "exact"                      # optional; the only kind there is so far
+
+Nothing in embedkit writes to a recipe.
+"""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedkit.errors import BadRecipe
+from embedkit.paths import absolute
+
+FILE_NAME = "recipe.toml"
+INDEX_KINDS = ("exact",)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The content of a recipe.toml; all of it may be left out."""
+
+    sources: tuple[str, ...] = ()
+    """Absolute paths."""
+    labels_from_folders: bool = False
+    backbones: tuple[str, ...] = ()
+    index: str = "exact"
+
+
+def read_recipe(workspace: Path) -> Recipe:
+    """The recipe of a workspace folder; an empty one when there is no recipe.toml.
+
+    Raises :class:`BadRecipe` for text that is not TOML, unknown keys and values of another type.
+    """
+    path = workspace / FILE_NAME
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Recipe()
+    except (OSError, ValueError) as error:
+        raise BadRecipe(f"{path}: {error}") from error
+
+    known = {"sources", "labels_from_folders", "backbones", "index"}
+    if unknown := sorted(set(content) - known):
+        raise BadRecipe(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+    for key in ("sources", "backbones"):
+        value = content.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise BadRecipe(f"{path}: {key} must be a list of strings")
+    if not isinstance(content.get("labels_from_folders", False), bool):
+        raise BadRecipe(f"{path}: labels_from_folders must be true or false")
+    if content.get("index", "exact") not in INDEX_KINDS:
+        raise BadRecipe(f"{path}: index must be one of: {', '.join(INDEX_KINDS)}")
+    return Recipe(
+        sources=tuple(
+            absolute(workspace / Path(source).expanduser()) for source in content.get("sources", [])
+        ),
+        labels_from_folders=content.get("labels_from_folders", False),
+        backbones=tuple(content.get("backbones", [])),
+        index=content.get("index", "exact"),
+    )

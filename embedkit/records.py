@@ -1,0 +1,233 @@
+"""The things that rooms hand to each other: plain, immutable data."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PIPELINE_VERSION = 1
+"""Raised whenever decoding or preprocessing changes the pixels that a network sees."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """All that decides an embedding, and nothing else.
+
+    Two specs with the same :attr:`digest` give the same vectors; the name under which a person
+    asked for a backbone is not part of it.
+    """
+
+    architecture: str
+    """Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``."""
+    weights: str
+    """SHA-256 of the weights file, hex."""
+    dim: int
+    size: int
+    """Side of the square network input, pixels."""
+    resize: str
+    """``crop`` (short side, then centre crop), ``pad`` (long side, then bars) or ``squash``."""
+    crop: float
+    """Share of the resized short side that the crop keeps (``resize = crop`` only)."""
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pool: str
+    """``native`` (the network's own), ``avg``, ``max`` or ``gem``."""
+    precision: str = "float32"
+    reduced_decode: str = "jpeg-dct"
+    """Rule of the reduced-scale decode: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of
+    its size whose relevant side is not below the side that it is resized to."""
+    orientation: str = "exif"
+    alpha: str = "white"
+    pipeline: int = PIPELINE_VERSION
+
+    @property
+    def canonical_json(self) -> str:
+        """The spec as JSON with sorted keys and no spaces: what the digest is taken of."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """First 16 hex digits of the SHA-256 of :attr:`canonical_json`."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_json(cls, text: str) -> "EmbeddingSpec":
+        """The spec whose :attr:`canonical_json` is ``text``."""
+        values: dict[str, Any] = json.loads(text)
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+@dataclass(frozen=True)
+class ResolvedName:
+    """What a backbone name stood for when it was last resolved.
+
+    ``weights_path``, ``weights_bytes`` and ``weights_mtime_ns`` tell cheaply whether the weights
+    file is still the one that was hashed, so that nothing heavy is imported to find a spec.
+    """
+
+    name: str
+    spec: EmbeddingSpec
+    weights_path: str
+    weights_bytes: int
+    weights_mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What can be said of an image without a network."""
+
+    phash: int
+    """The 64 bits of ``imagehash.phash``, the first bit highest."""
+    format: str
+    """Pillow's name of the file format."""
+    width: int
+    """Pixels of the upright image; likewise ``height``."""
+    height: int
+    sharpness: float
+    """Variance of the 4-neighbour Laplacian of the luma (0..1) at a short side of 256 pixels."""
+    brightness: float
+    """Mean luma, 0 (black) to 1 (white)."""
+    contrast: float
+    """Standard deviation of the luma, 0 to 0.5."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """One search result: an image, its distance to the query, and where it lies."""
+
+    rank: int
+    """1 for the nearest."""
+    distance: float
+    """Cosine distance to the query, in [0, 2]."""
+    path: str
+    """The image's first file, by path."""
+    files: tuple[str, ...]
+    """Every file that holds the image, sorted."""
+    sha256: str
+    label: str | None
+    """Label of :attr:`path`; None when it has none."""
+
+
+class Matches(list[Match]):
+    """The matches of one query, nearest first, with what was asked.
+
+    ``query`` is the path or the words asked for, ``backbone`` the name and ``spec`` the digest of
+    the embedding spec that was searched, ``searched`` how many images could have been returned.
+    """
+
+    def __init__(
+        self, matches: Iterable[Match], *, query: str, backbone: str, spec: str, searched: int
+    ) -> None:
+        super().__init__(matches)
+        self.query = query
+        self.backbone = backbone
+        self.spec = spec
+        self.searched = searched
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One file that could not be used."""
+
+    path: str
+    stage: str
+    """``scan``, ``read``, ``format``, ``decode`` or ``embed``."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class AddReport:
+    """What one ``add`` found and did.
+
+    ``embedded + reused == images`` and every candidate file is either one of the files that hold
+    those images or one of ``failed``.
+    """
+
+    files: int
+    """Candidate image files found, readable or not."""
+    images: int
+    """Distinct images that those files hold."""
+    embedded: int
+    """Images for which this run computed at least one embedding."""
+    reused: int
+    """Images whose every embedding was there already."""
+    failed: int
+    """Files and folders that could not be used: the length of ``failures``."""
+    missing: int
+    """Files known from earlier runs that are no longer where they were."""
+    failures: tuple[Failure, ...]
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+    rates: dict[str, float] = field(default_factory=dict)
+    """Images a second of this run, by backbone name; empty when nothing was embedded."""
+
+
+@dataclass(frozen=True)
+class SpecInfo:
+    """One embedding spec of a workspace, and what was built for it."""
+
+    spec: str
+    """Digest."""
+    backbones: tuple[str, ...]
+    """The names it is used under."""
+    architecture: str
+    size: int
+    dim: int
+    images: int
+    """Images that have an embedding."""
+    images_per_second: float | None
+    """Through the whole ingest, the last time that something was embedded."""
+    index: str | None
+    """FAISS factory string of the saved index; None when there is none yet."""
+    indexed: int
+    """Images in the saved index."""
+    recall_at_10: float | None
+    """Measured against exact search; 1 for an exact index."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a workspace holds."""
+
+    workspace: str
+    roots: tuple[str, ...]
+    files: int
+    images: int
+    missing: int
+    labels: dict[str, int]
+    """Files by label."""
+    specs: tuple[SpecInfo, ...]
+    disk_bytes: int
+    """Of everything in the workspace's folder."""
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How much :meth:`Workspace.remove` forgot; photos themselves are never touched."""
+
+    files: int
+    images: int
+    embeddings: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a long operation stands, for the callback that draws it."""
+
+    stage: str
+    """What is being done, in words: ``scanning``, ``embedding``, ``waiting for the catalog``."""
+    done: int = 0
+    total: int = 0
+    rate: float = 0.0
+    """Files a second so far."""
+    seconds_left: float | None = None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """The progress callback that shows nothing."""

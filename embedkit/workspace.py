@@ -1,0 +1,416 @@
+"""The public API: one collection, and everything that can be done with it."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embedkit import labels
+from embedkit.artifacts import read_json, replaced, sweep, write_json
+from embedkit.backbones import load_backbone
+from embedkit.backbones.registry import DEFAULT
+from embedkit.catalog import Catalog
+from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
+from embedkit.paths import absolute, shown
+from embedkit.recipe import Recipe, read_recipe
+from embedkit.records import (
+    AddReport,
+    EmbeddingSpec,
+    Info,
+    Matches,
+    Progress,
+    ProgressCallback,
+    Removal,
+    ResolvedName,
+    SpecInfo,
+    silent,
+)
+from embedkit.search import QueryVector, choose, query_vector, search
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from embedkit.backbones.backbone import Backbone
+    from embedkit.index.exact import ExactIndex
+
+IMPORT_ROWS = 8192
+
+
+class Workspace:
+    """A folder that holds a recipe, the catalog and the indexes of one collection of photos.
+
+    Nothing is read or made until it is needed; photos are never changed. ``progress`` is called
+    with a :class:`Progress` now and then while something takes long.
+    """
+
+    def __init__(
+        self, folder: str | os.PathLike[str] = "indexes/default", progress: ProgressCallback = silent
+    ) -> None:
+        self.folder = Path(absolute(folder))
+        self._progress = progress
+        self._catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
+        self._networks: dict[str, Backbone] = {}
+        self._indexes: dict[str, ExactIndex] = {}
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe.toml of the workspace; an empty one when it has none."""
+        return read_recipe(self.folder)
+
+    def add(
+        self,
+        sources: Sequence[str | os.PathLike[str]] = (),
+        *,
+        backbones: Sequence[str] = (),
+        labels_from_folders: bool | None = None,
+    ) -> AddReport:
+        """Bring the workspace in line with photos and folders of photos, as they are now.
+
+        Without ``sources``, those of the recipe and every folder added before. Without
+        ``backbones``, the recipe's, else those in use, else the default one. With
+        ``labels_from_folders`` (None: as the recipe says) a file is labelled with the first
+        folder below its source.
+
+        Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
+        the like for a backbone that cannot be loaded; files that cannot be used are in the report.
+        """
+        from embedkit.ingest import add
+
+        recipe = self.recipe
+        known = self._known_backbones()
+        chosen = list(backbones) or list(recipe.backbones) or [item.name for item in known]
+        paths = [absolute(source) for source in sources] or self._all_sources(recipe)
+        if labels_from_folders is None:
+            labels_from_folders = recipe.labels_from_folders
+        sweep(self.folder)
+        report = add(
+            self._catalog,
+            list(dict.fromkeys(paths)),
+            list(dict.fromkeys(chosen)) or [DEFAULT],
+            labels_from_folders=labels_from_folders,
+            skip=str(self.folder),
+            progress=self._progress,
+        )
+        for resolved in self._known_backbones():
+            self._index(resolved.spec, save=True)
+        return report
+
+    def search(
+        self,
+        image: "str | os.PathLike[str] | Image.Image | np.ndarray | None" = None,
+        k: int = 10,
+        *,
+        text: str | None = None,
+        backbone: str | None = None,
+        max_distance: float | None = None,
+        label: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> Matches:
+        """The ``k`` images most like ``image``, or like the words ``text``: a list of matches.
+
+        ``image`` is a path, a Pillow image or an RGB uint8 array (H, W, 3); it need not be in the
+        workspace. A stored image is found by its bytes, and first, at distance 0. ``backbone`` is
+        one that photos were added with (None: the first); ``max_distance``, ``label`` and
+        ``folder`` narrow the matches.
+
+        Raises :class:`EmptyWorkspace`, :class:`NotInWorkspace` and, for an image that cannot be
+        read, :class:`BadInput`.
+        """
+        if (image is None) == (text is None):
+            raise BadInput("give either an image or a text to search for")
+        resolved = choose(self._catalog, backbone)
+        if text is not None:
+            query = QueryVector(self._network(resolved.name).embed_text([text])[0])
+        else:
+            assert image is not None
+            query = query_vector(self._catalog, resolved, image, self._network)
+        index = self._index(resolved.spec)
+        matches = search(
+            self._catalog,
+            index,
+            query,
+            k,
+            max_distance=max_distance,
+            label=label,
+            folder=absolute(folder) if folder is not None else None,
+        )
+        asked = text if text is not None else _name_of(image)
+        return Matches(
+            matches,
+            query=asked,
+            backbone=resolved.name,
+            spec=resolved.spec.digest,
+            searched=len(index),
+        )
+
+    def distance(
+        self,
+        first: str | os.PathLike[str],
+        second: str | os.PathLike[str],
+        *,
+        backbone: str | None = None,
+    ) -> float:
+        """Cosine distance, in [0, 2], between two images, in the workspace or not.
+
+        Uses the workspace's first backbone unless one is named; an empty workspace, the default.
+        """
+        from embedkit.index.metric import distances
+
+        known = self._known_backbones()
+        if known and (backbone is None or backbone in {item.name for item in known}):
+            resolved = choose(self._catalog, backbone)
+            one, other = (
+                query_vector(self._catalog, resolved, image, self._network).vector
+                for image in (first, second)
+            )
+        else:
+            one, other = self._network(backbone or DEFAULT).embed([first, second])
+        return float(distances(one, other[None])[0])
+
+    def label_from_csv(self, source: str | os.PathLike[str]) -> int:
+        """Label files from a CSV with the columns ``path`` and ``label``; how many it labels.
+
+        Paths may be relative to the CSV's folder. These labels come before folder names. Raises
+        :class:`BadInput` and labels nothing when a row is wrong or a path is not in the workspace.
+        """
+        rows = labels.from_csv(Path(absolute(source)))
+        with self._catalog.write() as writer:
+            writer.label_paths(rows, source="csv")
+        return len(rows)
+
+    def label_from_folders(self, source: str | os.PathLike[str]) -> int:
+        """Label the known files below a folder by the first folder on the way; how many."""
+        top = absolute(source)
+        with self._catalog.write() as writer:
+            named = {
+                path: label
+                for path in writer.live_paths(top)
+                if (label := labels.from_folder(top, path)) is not None
+            }
+            if not named:
+                raise NotInWorkspace(f"the workspace has no photos in folders of {shown(top)}")
+            writer.label_paths(named, source="folder")
+        return len(named)
+
+    def remove(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        missing: bool = False,
+        backbone: str | None = None,
+    ) -> Removal:
+        """Forget a file or folder, all missing files, or a backbone's embeddings.
+
+        Photos are not touched. Raises :class:`NotInWorkspace` when there is nothing of the kind.
+        """
+        if sum((path is not None, missing, backbone is not None)) != 1:
+            raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
+        if backbone is not None:
+            resolved = choose(self._catalog, backbone)
+            with self._catalog.write() as writer:
+                removal = writer.forget_backbone(backbone)
+                used = {item.spec.digest for item in writer.backbones()}
+            if resolved.spec.digest not in used:
+                self._indexes.pop(resolved.spec.digest, None)
+                shutil.rmtree(self._index_folder(resolved.spec), ignore_errors=True)
+            return removal
+        with self._catalog.read():
+            pass  # an empty workspace is an error here, not one to be made
+        with self._catalog.write() as writer:
+            removal = writer.forget_files(None if path is None else absolute(path))
+        if path is not None and not removal.files:
+            raise NotInWorkspace(f"the workspace has no photos at {shown(absolute(path))}")
+        return removal
+
+    def compact(self) -> tuple[int, int]:
+        """Forget images that no file holds and rewrite the catalog; its bytes before and after."""
+        with self._catalog.read():
+            pass
+        return self._catalog.compact()
+
+    def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:
+        """Write one backbone's embeddings to a folder; how many.
+
+        ``vectors.npy`` is float32 (N, dim); row n belongs to row n of ``images.parquet``
+        (image_id, sha256, md5, bytes, norm, files, label); ``spec.json`` says what made them.
+        """
+        import pyarrow.parquet as parquet
+
+        resolved = choose(self._catalog, backbone)
+        target = Path(absolute(folder))
+        with self._catalog.read() as reader:
+            rows = reader.export_rows(resolved.spec.digest)
+            shape = (rows.num_rows, resolved.spec.dim)
+            with replaced(target / "vectors.npy") as temporary:
+                with open(temporary, "wb") as file:
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    for _, vectors in reader.embeddings(resolved.spec.digest):
+                        file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
+        with replaced(target / "images.parquet") as temporary:
+            parquet.write_table(rows, temporary)
+        content = {"backbone": resolved.name, "spec": asdict(resolved.spec)}
+        write_json(target / "spec.json", content)
+        return int(rows.num_rows)
+
+    def import_(self, folder: str | os.PathLike[str]) -> int:
+        """Take in embeddings that :meth:`export` wrote, here or elsewhere; how many were new.
+
+        They belong to images, by SHA-256: photos added afterwards find theirs there. Raises
+        :class:`BadArtefact` when the three files do not fit together.
+        """
+        source = Path(absolute(folder))
+        name, spec, rows, vectors = _read_export(source)
+        from embedkit.catalog.writer import ImageRow
+
+        stored = 0
+        with self._catalog.write() as writer:
+            if name not in {item.name for item in writer.backbones()}:
+                writer.remember(ResolvedName(name, spec, "", 0, 0))
+            elif spec.digest not in {item.spec.digest for item in writer.backbones()}:
+                raise BadInput(
+                    f"{shown(str(source))}: its {name} is not this workspace's {name} "
+                    "(other weights or preprocessing); import it into a workspace of its own"
+                )
+            for start in range(0, len(rows["sha256"]), IMPORT_ROWS):
+                part = slice(start, start + IMPORT_ROWS)
+                shas = [bytes.fromhex(value) for value in rows["sha256"][part]]
+                md5s = [bytes.fromhex(value) for value in rows["md5"][part]]
+                writer.know_images(
+                    [
+                        ImageRow(sha, md5, size)
+                        for sha, md5, size in zip(shas, md5s, rows["bytes"][part], strict=True)
+                    ]
+                )
+                stored += writer.store_vectors(
+                    spec.digest, shas, np.asarray(vectors[part]), rows["norm"][part]
+                )
+        return stored
+
+    def info(self) -> Info:
+        """What the workspace holds: photos, labels, specs, indexes, disk, failures."""
+        with self._catalog.read() as reader:
+            counts = reader.counts()
+            known = reader.backbones()
+            rates = reader.rates()
+            specs = {item.spec.digest: item.spec for item in known}
+            embedded = {digest: len(reader.embedded_ids(digest)) for digest in specs}
+            roots, label_counts = reader.roots(), reader.labels()
+            failures = reader.failures()
+        return Info(
+            workspace=str(self.folder),
+            roots=tuple(roots.values()),
+            labels=label_counts,
+            specs=tuple(
+                self._spec_info(
+                    spec,
+                    tuple(item.name for item in known if item.spec.digest == digest),
+                    embedded[digest],
+                    rates.get(digest),
+                )
+                for digest, spec in specs.items()
+            ),
+            disk_bytes=sum(
+                file.stat().st_size for file in self.folder.rglob("*") if file.is_file()
+            ),
+            failures=tuple(failures),
+            **counts,
+        )
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _spec_info(
+        self, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
+    ) -> SpecInfo:
+        manifest_file = self._index_folder(spec) / "manifest.json"
+        manifest: dict[str, Any] = read_json(manifest_file) if manifest_file.exists() else {}
+        return SpecInfo(
+            spec=spec.digest,
+            backbones=names,
+            architecture=spec.architecture,
+            size=spec.size,
+            dim=spec.dim,
+            images=images,
+            images_per_second=rate,
+            index=manifest.get("factory"),
+            indexed=manifest.get("count", 0),
+            recall_at_10=manifest.get("recall_at_10"),
+        )
+
+    def _known_backbones(self) -> list[ResolvedName]:
+        if not self._catalog.exists:
+            return []
+        with self._catalog.read() as reader:
+            return reader.backbones()
+
+    def _all_sources(self, recipe: Recipe) -> list[str]:
+        roots: list[str] = []
+        if self._catalog.exists:
+            with self._catalog.read() as reader:
+                roots = list(reader.roots().values())
+        if not recipe.sources and not roots:
+            raise BadInput(
+                f"nothing to add: give photos or folders of photos, or list sources in "
+                f"{self.folder / 'recipe.toml'}"
+            )
+        return [*recipe.sources, *roots]
+
+    def _network(self, name: str) -> "Backbone":
+        if name not in self._networks:
+            self._networks[name] = load_backbone(name)
+        return self._networks[name]
+
+    def _index_folder(self, spec: EmbeddingSpec) -> Path:
+        return self.folder / "index" / spec.digest
+
+    def _index(self, spec: EmbeddingSpec, save: bool = False) -> "ExactIndex":
+        from embedkit.index.exact import open_index
+
+        index = self._indexes.get(spec.digest)
+        if index is None:
+            folder = self._index_folder(spec)
+            index = open_index(self._catalog, folder, spec.digest, spec.dim, always_save=save)
+            self._indexes[spec.digest] = index
+        elif index.catch_up(self._catalog) and save:
+            index.save()
+        return index
+
+
+def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, dict[str, list[Any]], np.ndarray]:
+    """Name, spec, columns and vectors of an exported folder, checked against each other."""
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        content = read_json(folder / "spec.json")
+        spec = EmbeddingSpec.from_json(json.dumps(content["spec"]))
+        columns = ["sha256", "md5", "bytes", "norm"]
+        rows = parquet.read_table(folder / "images.parquet", columns=columns).to_pydict()
+        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
+        name = str(content["backbone"])
+    except FileNotFoundError as error:
+        raise BadInput(f"{shown(str(error.filename or folder))}: no such file") from error
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise BadArtefact(f"{shown(str(folder))} is not an export of embeddings: {reason}") from error
+    if vectors.dtype != np.float32 or vectors.shape != (len(rows["sha256"]), spec.dim):
+        raise BadArtefact(
+            f"{shown(str(folder))}: vectors.npy is {vectors.dtype} {vectors.shape}, "
+            f"but images.parquet and spec.json ask for float32 {(len(rows['sha256']), spec.dim)}"
+        )
+    for start in range(0, len(vectors), IMPORT_ROWS):
+        norms = np.linalg.norm(vectors[start : start + IMPORT_ROWS], axis=1)
+        if not np.all(np.abs(norms - 1) < 1e-3):
+            raise BadArtefact(f"{shown(str(folder))}: vectors.npy has rows that are not of norm 1")
+    return name, spec, rows, vectors
+
+
+def _name_of(image: object) -> str:
+    if isinstance(image, (str, os.PathLike)):
+        return absolute(image)
+    return f"<{type(image).__name__}>"
