@@ -200,7 +200,7 @@ class _Network:
         self.rate = 0.0
         """Images a second through the whole pass, the network's own loading aside; 0 for none."""
         self._backbone: Backbone | None = None
-        self._load_seconds = 0.0
+        self._waited = 0.0
         self._images = 0
         self._sample: list[np.ndarray] = []
         self.resolved = self._remembered(catalog) or self._load().resolved
@@ -210,7 +210,10 @@ class _Network:
         return self.resolved.spec
 
     def embed(self, pixels: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        vectors, norms = self._load().embed_pixels(np.stack(pixels))
+        started = time.monotonic()
+        backbone = self._load()
+        self._waited += time.monotonic() - started
+        vectors, norms = backbone.embed_pixels(np.stack(pixels))
         self._images += len(vectors)
         if len(self._sample) < COLLAPSE_SAMPLE:
             self._sample.extend(vectors[norms > 0])
@@ -219,7 +222,7 @@ class _Network:
     def finish(self, seconds: float) -> None:
         """Note how long the pass took that this network was part of."""
         if self._images:
-            self.rate = self._images / max(seconds - self._load_seconds, 1e-9)
+            self.rate = self._images / (seconds - self._waited)
 
     def collapse_warning(self) -> str | None:
         """What to say when the embeddings just made are nearly all the same."""
@@ -245,9 +248,7 @@ class _Network:
 
     def _load(self) -> "Backbone":
         if self._backbone is None:
-            started = time.monotonic()
             self._backbone = load_backbone(self.name)
-            self._load_seconds = time.monotonic() - started
         return self._backbone
 
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.index.exact import ExactIndex
 
-Query = "str | os.PathLike[str] | Image.Image | np.ndarray"
-"""What can be searched for: a path, a Pillow image or an RGB uint8 array (H, W, 3)."""
-
 MARGIN = 16
 """Images asked of the index beyond k, for those without a file and for ties at the end."""
 
@@ -108,8 +105,8 @@ def search(
     max_distance: float | None = None,
     label: str | None = None,
     folder: str | None = None,
-) -> list[Match]:
-    """The ``k`` images nearest to the query that have a file, nearest first.
+) -> tuple[list[Match], int]:
+    """The ``k`` images nearest to the query that have a file, nearest first; out of how many.
 
     The query's own image comes first, at distance 0; other ties are in order of path. ``label``
     and ``folder`` (absolute) narrow the files down; raises :class:`NotInWorkspace` when nothing
@@ -143,7 +140,7 @@ def search(
     found.sort(key=lambda item: (item[1] != query.image_id, item[0], files[item[1]][0].path))
     if max_distance is not None:
         found = [item for item in found if item[0] <= max_distance]
-    return _matches(catalog, found[:k], files)
+    return _matches(catalog, found[:k], files), limit
 
 
 def _matches(

@@ -130,7 +130,7 @@ class Workspace:
             assert image is not None
             query = query_vector(self._catalog, resolved, image, self._network)
         index = self._index(resolved.spec)
-        matches = search(
+        matches, searched = search(
             self._catalog,
             index,
             query,
@@ -145,7 +145,7 @@ class Workspace:
             query=asked,
             backbone=resolved.name,
             spec=resolved.spec.digest,
-            searched=len(index),
+            searched=searched,
         )
 
     def distance(

@@ -1,0 +1,3 @@
+"""The command line: parse, call, show. No work is done here."""
+
+from embedkit.cli.app import main as main

@@ -1,0 +1,199 @@
+"""What a person sees: tables and lines on stdout, progress and errors on stderr."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from embedkit.paths import shown
+from embedkit.records import AddReport, Info, Matches, Progress, ProgressCallback
+
+FAILURES_SHOWN = 20
+
+# Only a terminal has a width to fold long paths at.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100_000)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line on stdout, taken literally."""
+    out.print(Text(text))
+
+
+def warn(text: str) -> None:
+    """One line on stderr, taken literally."""
+    err.print(Text(f"embedkit: {text}"))
+
+
+def document(content: Any) -> None:
+    """One JSON document on stdout.
+
+    ASCII only: bytes of file names that are not UTF-8 are lone surrogates (``\\udc80``..), which
+    Python's ``os.fsencode`` turns back into the bytes.
+    """
+    json.dump(content, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressCallback]:
+    """A callback that draws progress on stderr: a bar on a terminal, else a line now and then."""
+    if err.is_terminal:
+        bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[pace]}"),
+            console=err,
+            transient=True,
+        )
+        task = bar.add_task("starting", total=None, pace="")
+
+        def draw(progress: Progress) -> None:
+            bar.update(
+                task,
+                description=progress.stage,
+                completed=progress.done,
+                total=progress.total or None,
+                pace=_pace(progress),
+            )
+
+        with bar:
+            yield draw
+        return
+
+    last = time.monotonic()
+
+    def print_line(progress: Progress) -> None:
+        nonlocal last
+        if progress.total == 0 and progress.done == 0:
+            warn(progress.stage)
+        elif time.monotonic() - last > 10:
+            last = time.monotonic()
+            warn(f"{progress.stage} {progress.done}/{progress.total or '?'} {_pace(progress)}")
+
+    yield print_line
+
+
+def _pace(progress: Progress) -> str:
+    pace = f"{progress.rate:.0f} files/s" if progress.rate else ""
+    if progress.seconds_left is not None:
+        minutes, seconds = divmod(int(progress.seconds_left), 60)
+        pace += f", {minutes}:{seconds:02d} left"
+    return pace
+
+
+def matches_document(matches: Matches) -> dict[str, Any]:
+    """A search as the JSON document promises it."""
+    return {
+        "query": matches.query,
+        "spec": matches.spec,
+        "backbone": matches.backbone,
+        "matches": [asdict(match) for match in matches],
+    }
+
+
+def matches_table(matches: Matches) -> None:
+    """A search as a table of rank, distance, label, path."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("rank", justify="right")
+    table.add_column("distance", justify="right")
+    table.add_column("label", style="cyan")
+    table.add_column("path", overflow="fold")
+    here = os.path.join(os.getcwd(), "")
+    for match in matches:
+        more = f"  (+{len(match.files) - 1} copies)" if len(match.files) > 1 else ""
+        table.add_row(
+            str(match.rank),
+            f"{match.distance:.4f}",
+            Text(shown(match.label or "")),
+            Text(shown(match.path.removeprefix(here)) + more),
+        )
+    out.print(table)
+    if not matches:
+        say("no match")
+
+
+def add_summary(report: AddReport) -> None:
+    """What an ``add`` did: counts on stdout, then the files that failed."""
+    pace = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
+    say(
+        f"{report.files} files, {report.images} images: {report.embedded} embedded, "
+        f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
+        f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
+    )
+    for failure in report.failures[:FAILURES_SHOWN]:
+        warn(f"{failure.stage}: {shown(failure.path)}: {failure.reason}")
+    if len(report.failures) > FAILURES_SHOWN:
+        more = len(report.failures) - FAILURES_SHOWN
+        warn(f"... and {more} more; 'embedkit info --json' lists all")
+    for warning in report.warnings:
+        warn(f"warning: {warning}")
+
+
+def info_summary(info: Info) -> None:
+    """What a workspace holds."""
+    say(f"workspace  {shown(info.workspace)}, {_size(info.disk_bytes)}")
+    for root in info.roots:
+        say(f"folder     {shown(root)}")
+    missing = f", {info.missing} missing" if info.missing else ""
+    say(f"photos     {info.files} files, {info.images} images{missing}")
+    if info.labels:
+        named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
+        say(f"labels     {named}")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("backbone", "spec", "px", "dim", "images", "images/s", "index", "recall@10"):
+        table.add_column(column, justify="left" if column in ("backbone", "spec") else "right")
+    for spec in info.specs:
+        table.add_row(
+            Text(shown(", ".join(spec.backbones))),
+            spec.spec,
+            str(spec.size),
+            str(spec.dim),
+            str(spec.images),
+            f"{spec.images_per_second:.0f}" if spec.images_per_second else "",
+            f"{spec.index} ({spec.indexed})" if spec.index else "not built",
+            f"{spec.recall_at_10:.3f}" if spec.recall_at_10 is not None else "",
+        )
+    if info.specs:
+        out.print(table)
+    for failure in info.failures[:FAILURES_SHOWN]:
+        say(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
+    if len(info.failures) > FAILURES_SHOWN:
+        say(f"failed     ... and {len(info.failures) - FAILURES_SHOWN} more; --json lists all")
+
+
+def backbones_table(rows: list[dict[str, Any]]) -> None:
+    """The known backbones."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("name", no_wrap=True)
+    table.add_column("provider id", overflow="fold")
+    for column in ("px", "dim", "parameters"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    table.add_column("weights", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['provider']}/{row['id']}",
+            str(row["px"]),
+            str(row["dim"]),
+            f"{row['parameters'] / 1e6:.1f} M",
+            row["licence"],
+            row["weights"],
+        )
+    out.print(table)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
