@@ -1,15 +1,15 @@
 """From a query to its matches: the stored or fresh embedding, the index, the files behind it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import read_bytes
 from embedkit.paths import absolute, shown
@@ -26,25 +26,28 @@ MARGIN = 16
 
 
 @dataclass(frozen=True)
-class QueryVector:
-    """A query's embedding, float32 (dim,), and the id of its image when the workspace has it."""
+class Query:
+    """What is searched for, under which backbone."""
 
+    resolved: ResolvedName
+    generation: int
+    """Of the backbone's embeddings, when the query was made."""
     vector: np.ndarray
+    """float32 (dim,)"""
     image_id: int | None = None
+    """The query's image, when the workspace has it."""
 
 
-def choose(catalog: Catalog, name: str | None) -> ResolvedName:
-    """The backbone of that name in the catalog; with None the first one.
+def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> ResolvedName:
+    """The backbone of that name among those of a workspace; with None the first one.
 
     Raises :class:`EmptyWorkspace` when there is none and :class:`NotInWorkspace`, listing them,
     when none has that name.
     """
-    with catalog.read() as reader:
-        there = reader.backbones()
     if not there:
         raise EmptyWorkspace(
-            f"the workspace {catalog.path.parent} has no embeddings; put photos in with "
-            f"'embedkit add PATH --workspace {catalog.path.parent}'"
+            f"the workspace {workspace} has no embeddings; put photos in with "
+            f"'embedkit add PATH --workspace {workspace}'"
         )
     if name is None:
         return there[0]
@@ -57,49 +60,72 @@ def choose(catalog: Catalog, name: str | None) -> ResolvedName:
     )
 
 
-def query_vector(
+def query_by_image(
     catalog: Catalog,
-    resolved: ResolvedName,
+    name: str | None,
     image: "str | os.PathLike[str] | Image.Image | np.ndarray",
     load: Callable[[str], "Backbone"],
-) -> QueryVector:
-    """The embedding of a query image: the stored one when its very bytes are in the catalog.
+) -> Query:
+    """The query for an image: its stored embedding when its very bytes are in the catalog.
 
     Otherwise ``load`` is called for the backbone and the image is embedded. Raises
-    :class:`UnreadableImage` when it cannot be, :class:`BadInput` when the backbone's weights are
-    no longer those that the stored embeddings were made with.
+    :class:`BadInput` when the image cannot be read, or when the backbone's weights are no longer
+    those that the stored embeddings were made with, and as :func:`pick` does.
     """
-    image_id = None
-    if isinstance(image, (str, os.PathLike)):
-        path = absolute(image)
-        if os.path.isdir(path):
-            raise BadInput(f"{shown(path)} is a folder; give one photo")
-        try:
-            digest = sha256(read_bytes(path)).digest()
-        except BadInput as error:
-            raise BadInput(f"{shown(path)}: {error}") from error
-        with catalog.read() as reader:
-            image_id = reader.image_id(digest)
-            if image_id is not None:
-                stored = reader.embedding(resolved.spec.digest, image_id)
-                if stored is not None:
-                    return QueryVector(stored, image_id)
+    digest = _digest(image) if isinstance(image, (str, os.PathLike)) else None
+    with catalog.read() as reader:
+        resolved = pick(reader.backbones(), name, catalog.path.parent)
+        spec = resolved.spec.digest
+        generation = reader.generation(spec)
+        image_id = reader.image_id(digest) if digest is not None else None
+        stored = reader.embedding(spec, image_id) if image_id is not None else None
+    if stored is not None:
+        return Query(resolved, generation, stored, image_id)
+    backbone = _same_backbone(resolved, load)
+    try:
+        return Query(resolved, generation, backbone.embed([image])[0], image_id)
+    except BadInput as error:
+        raise BadInput(f"{_shown(image)}: {error}") from error
+
+
+def query_by_text(
+    catalog: Catalog, name: str | None, text: str, load: Callable[[str], "Backbone"]
+) -> Query:
+    """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
+    with catalog.read() as reader:
+        resolved = pick(reader.backbones(), name, catalog.path.parent)
+        generation = reader.generation(resolved.spec.digest)
+    return Query(resolved, generation, _same_backbone(resolved, load).embed_text([text])[0])
+
+
+def _digest(image: str | os.PathLike[str]) -> bytes:
+    path = absolute(image)
+    if os.path.isdir(path):
+        raise BadInput(f"{shown(path)} is a folder; give one photo")
+    try:
+        return sha256(read_bytes(path)).digest()
+    except BadInput as error:
+        raise BadInput(f"{shown(path)}: {error}") from error
+
+
+def _same_backbone(resolved: ResolvedName, load: Callable[[str], "Backbone"]) -> "Backbone":
     backbone = load(resolved.name)
     if backbone.spec != resolved.spec:
         raise BadInput(
             f"the weights of {resolved.name} have changed since the photos were added; "
             "run 'embedkit add' again to embed them with the new ones"
         )
-    try:
-        return QueryVector(backbone.embed([image])[0], image_id)
-    except BadInput as error:
-        raise BadInput(f"{shown(str(image))}: {error}") from error
+    return backbone
+
+
+def _shown(image: object) -> str:
+    return shown(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else repr(image)
 
 
 def search(
     catalog: Catalog,
     index: "ExactIndex",
-    query: QueryVector,
+    query: Query,
     k: int,
     *,
     max_distance: float | None = None,
@@ -140,25 +166,18 @@ def search(
     found.sort(key=lambda item: (item[1] != query.image_id, item[0], files[item[1]][0].path))
     if max_distance is not None:
         found = [item for item in found if item[0] <= max_distance]
-    return _matches(catalog, found[:k], files), limit
-
-
-def _matches(
-    catalog: Catalog, found: list[tuple[float, int]], files: dict[int, list[LiveFile]]
-) -> list[Match]:
-    with catalog.read() as reader:
-        digests = reader.sha256s([image_id for _, image_id in found])
-    return [
+    matches = [
         Match(
             rank=rank,
             distance=distance,
             path=files[image_id][0].path,
             files=tuple(file.path for file in files[image_id]),
-            sha256=digests[image_id],
+            sha256=files[image_id][0].sha256,
             label=files[image_id][0].label,
         )
-        for rank, (distance, image_id) in enumerate(found, 1)
+        for rank, (distance, image_id) in enumerate(found[:k], 1)
     ]
+    return matches, limit
 
 
 def _nothing_left(label: str | None, folder: str | None, labels: dict[str, int]) -> str:

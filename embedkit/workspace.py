@@ -30,7 +30,7 @@ from embedkit.records import (
     SpecInfo,
     silent,
 )
-from embedkit.search import QueryVector, choose, query_vector, search
+from embedkit.search import pick, query_by_image, query_by_text, search
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from embedkit.index.exact import ExactIndex
 
 IMPORT_ROWS = 8192
+SAVE_SHARE = 0.1
+"""A search that finds the index behind by more than this share of it saves it caught up."""
 
 
 class Workspace:
@@ -96,8 +98,10 @@ class Workspace:
             skip=str(self.folder),
             progress=self._progress,
         )
-        for resolved in self._known_backbones():
-            self._index(resolved.spec, save=True)
+        with self._catalog.read() as reader:
+            specs = [(item.spec, reader.generation(item.spec.digest)) for item in reader.backbones()]
+        for spec, generation in specs:
+            self._index(spec, generation, always_save=True)
         return report
 
     def search(
@@ -123,13 +127,12 @@ class Workspace:
         """
         if (image is None) == (text is None):
             raise BadInput("give either an image or a text to search for")
-        resolved = choose(self._catalog, backbone)
         if text is not None:
-            query = QueryVector(self._network(resolved.name).embed_text([text])[0])
+            query = query_by_text(self._catalog, backbone, text, self._network)
         else:
             assert image is not None
-            query = query_vector(self._catalog, resolved, image, self._network)
-        index = self._index(resolved.spec)
+            query = query_by_image(self._catalog, backbone, image, self._network)
+        index = self._index(query.resolved.spec, query.generation)
         matches, searched = search(
             self._catalog,
             index,
@@ -143,8 +146,8 @@ class Workspace:
         return Matches(
             matches,
             query=asked,
-            backbone=resolved.name,
-            spec=resolved.spec.digest,
+            backbone=query.resolved.name,
+            spec=query.resolved.spec.digest,
             searched=searched,
         )
 
@@ -163,9 +166,8 @@ class Workspace:
 
         known = self._known_backbones()
         if known and (backbone is None or backbone in {item.name for item in known}):
-            resolved = choose(self._catalog, backbone)
             one, other = (
-                query_vector(self._catalog, resolved, image, self._network).vector
+                query_by_image(self._catalog, backbone, image, self._network).vector
                 for image in (first, second)
             )
         else:
@@ -211,7 +213,7 @@ class Workspace:
         if sum((path is not None, missing, backbone is not None)) != 1:
             raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
         if backbone is not None:
-            resolved = choose(self._catalog, backbone)
+            resolved = self._pick(backbone)
             with self._catalog.write() as writer:
                 removal = writer.forget_backbone(backbone)
                 used = {item.spec.digest for item in writer.backbones()}
@@ -241,7 +243,7 @@ class Workspace:
         """
         import pyarrow.parquet as parquet
 
-        resolved = choose(self._catalog, backbone)
+        resolved = self._pick(backbone)
         target = Path(absolute(folder))
         with self._catalog.read() as reader:
             rows = reader.export_rows(resolved.spec.digest)
@@ -348,6 +350,10 @@ class Workspace:
         with self._catalog.read() as reader:
             return reader.backbones()
 
+    def _pick(self, backbone: str | None) -> ResolvedName:
+        with self._catalog.read() as reader:
+            return pick(reader.backbones(), backbone, self.folder)
+
     def _all_sources(self, recipe: Recipe) -> list[str]:
         roots: list[str] = []
         if self._catalog.exists:
@@ -368,15 +374,22 @@ class Workspace:
     def _index_folder(self, spec: EmbeddingSpec) -> Path:
         return self.folder / "index" / spec.digest
 
-    def _index(self, spec: EmbeddingSpec, save: bool = False) -> "ExactIndex":
-        from embedkit.index.exact import open_index
+    def _index(
+        self, spec: EmbeddingSpec, generation: int, always_save: bool = False
+    ) -> "ExactIndex":
+        """The index of a spec, caught up with a generation of the catalog.
 
-        index = self._indexes.get(spec.digest)
-        if index is None:
+        One that had been well behind is saved, where the workspace can be written.
+        """
+        from embedkit.index.exact import load_index
+
+        if spec.digest not in self._indexes:
             folder = self._index_folder(spec)
-            index = open_index(self._catalog, folder, spec.digest, spec.dim, always_save=save)
-            self._indexes[spec.digest] = index
-        elif index.catch_up(self._catalog) and save:
+            self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
+        index = self._indexes[spec.digest]
+        changed = index.catch_up(self._catalog, generation)
+        worth_it = changed > SAVE_SHARE * len(index) and os.access(self.folder, os.W_OK)
+        if changed and (always_save or worth_it):
             index.save()
         return index
 

@@ -41,6 +41,8 @@ class LiveFile:
     path: str
     """Absolute, as the system names it."""
     label: str | None
+    sha256: str
+    """Hex digest of the image."""
 
 
 @dataclass(frozen=True)
@@ -142,16 +144,6 @@ class Reader:
         rows = self._rows("SELECT image_id FROM images WHERE sha256 = ?", [sha256])
         return int(rows[0][0]) if rows else None
 
-    def sha256s(self, image_ids: Sequence[int]) -> dict[int, str]:
-        """Hex digests by image id."""
-        return {
-            row[0]: row[1].hex()
-            for row in self._rows(
-                "SELECT image_id, sha256 FROM images WHERE image_id IN (SELECT unnest(?))",
-                [list(image_ids)],
-            )
-        }
-
     def live_files(
         self, image_ids: Sequence[int], label: str | None = None, folder: str | None = None
     ) -> dict[int, list[LiveFile]]:
@@ -161,13 +153,13 @@ class Reader:
         files down.
         """
         found: dict[int, list[LiveFile]] = {}
-        for image_id, root, path, file_label in self._rows(
-            f"""{_LIVE_FILES} AND f.image_id IN (SELECT unnest($ids)) {_narrow(label, folder)}
-                ORDER BY r.path, f.path""",
+        for image_id, root, path, file_label, sha256 in self._rows(
+            f"""SELECT l.*, i.sha256 FROM ({_LIVE_FILES} {_narrow(label, folder)}) l
+                JOIN images i USING (image_id) WHERE image_id IN (SELECT unnest($ids))""",
             {"ids": list(image_ids), **_narrowing(label, folder)},
         ):
-            file = LiveFile(paths.join(paths.from_stored(root), path), file_label)
-            found.setdefault(image_id, []).append(file)
+            place = paths.join(paths.from_stored(root), path)
+            found.setdefault(image_id, []).append(LiveFile(place, file_label, sha256.hex()))
         for files in found.values():
             files.sort(key=lambda file: file.path)
         return found

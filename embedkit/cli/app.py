@@ -2,144 +2,139 @@
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, TypeVar
 
-import typer
-from typer.core import TyperGroup
+import click
 
 from embedkit import __version__
+from embedkit.cli import show
 from embedkit.errors import BadInput, EmbedkitError
 
+_Command = TypeVar("_Command", bound=Callable[..., None])
+_PATH = click.Path(path_type=Path)
 
-class _Group(TyperGroup):
+
+class _Group(click.Group):
     """Turns the errors of the library into one line on stderr and an exit status."""
 
-    def invoke(self, ctx: Any) -> Any:
-        from embedkit.cli import show
-
+    def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except EmbedkitError as error:
             show.warn(str(error))
-            raise typer.Exit(error.exit_status) from error
+            ctx.exit(error.exit_status)
+        except BrokenPipeError:
+            raise  # click ends quietly when whoever reads the output has gone
         except OSError as error:
             show.warn(str(error))
-            raise typer.Exit(1) from error
+            ctx.exit(1)
         except KeyboardInterrupt:
             show.warn("stopped; what was committed is kept, the same command goes on from there")
-            raise typer.Exit(130) from None
-
-
-app = typer.Typer(
-    cls=_Group,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-WorkspaceOption = Annotated[
-    Path, typer.Option("--workspace", "-w", help="Folder of the workspace.", metavar="DIR")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-BackboneOption = Annotated[
-    str | None,
-    typer.Option("--backbone", "-b", help="One the photos were added with.", metavar="NAME"),
-]
-DEFAULT_WORKSPACE = Path("indexes/default")
+            ctx.exit(130)
 
 
 def main() -> None:
     """Run the command line and exit with its status: 0 well, 1 an error, 2 bad input."""
     # What photos' own parsers grumble about is in the failures, where it matters.
     warnings.filterwarnings("ignore", module="PIL")
-    app()
+    embedkit()
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"embedkit {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _embedkit(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="embedkit %(version)s")
+def embedkit() -> None:
     """From a folder of photos to an answer: find the photos most like this one."""
 
 
-@app.command()
+def _common(default: str) -> Callable[[_Command], _Command]:
+    """The options that every command has: --workspace and --json."""
+
+    def add_options(command: _Command) -> _Command:
+        for option in (
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+            click.option(
+                "-w",
+                "--workspace",
+                type=_PATH,
+                default=default,
+                show_default=True,
+                metavar="DIR",
+                help="Folder of the workspace.",
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return add_options
+
+
+_options = _common("indexes/default")
+_backbone = click.option(
+    "-b", "--backbone", metavar="NAME", help="One that photos were added with; else the first."
+)
+
+
+@embedkit.command()
+@click.argument("paths", nargs=-1, type=_PATH, metavar="PATH...")
+@click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; may be repeated.")
+@click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
+@_options
 def add(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Photos and folders; none: rescan.", metavar="PATH...", show_default=False),
-    ] = None,
-    backbone: Annotated[
-        list[str] | None,
-        typer.Option("--backbone", "-b", help="Backbone; may be repeated.", metavar="NAME"),
-    ] = None,
-    labels_from_folders: Annotated[
-        bool,
-        typer.Option("--labels-from-folders", help="Label by the first folder below each PATH."),
-    ] = False,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
+    paths: tuple[Path, ...],
+    backbone: tuple[str, ...],
+    labels_from_folders: bool,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Add photos, or bring the workspace up to date with them.
 
-    Files that cannot be used are listed and do not stop it: the exit status is 0 as long as any
+    Without PATH, everything that was added before or that the recipe lists is looked at again.
+    Files that cannot be used are listed and stop nothing: the exit status is 0 as long as any
     photo could be used, 1 when every single one failed. A PATH that does not exist is an error,
     status 2, and then nothing is added. Interrupt it at any time; the same command goes on.
     """
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).add(
-            paths or (), backbones=backbone or (), labels_from_folders=labels_from_folders or None
+            paths, backbones=backbone, labels_from_folders=labels_from_folders or None
         )
     if as_json:
-        content = asdict(report)
-        show.document({**content, "failures": [asdict(item) for item in report.failures]})
-        for warning in report.warnings:
-            show.warn(f"warning: {warning}")
+        show.document(asdict(report))
     else:
         show.add_summary(report)
+    for warning in report.warnings:
+        show.warn(f"warning: {warning}")
     if report.failed and not report.images:
-        raise typer.Exit(1)
+        click.get_current_context().exit(1)
 
 
-@app.command()
+@embedkit.command()
+@click.argument("image", required=False, type=_PATH)
+@click.option("--text", metavar="WORDS", help="Words instead of a photo, for CLIP-like backbones.")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+@_backbone
+@click.option("--max-distance", type=float, metavar="D", help="Only matches at most this far.")
+@click.option("--label", metavar="L", help="Only photos with this label.")
+@click.option("--folder", type=_PATH, metavar="P", help="Only photos below this folder.")
+@click.option("--html", type=_PATH, metavar="FILE", help="Write a page of thumbnails.")
+@_options
 def search(
-    image: Annotated[
-        Path | None, typer.Argument(help="A photo, in the workspace or not.", metavar="IMAGE")
-    ] = None,
-    text: Annotated[
-        str | None, typer.Option("--text", help="Words instead of a photo (CLIP).", metavar="WORDS")
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many matches.", metavar="N", min=1)] = 10,
-    backbone: BackboneOption = None,
-    max_distance: Annotated[
-        float | None, typer.Option(help="Only matches this near.", metavar="D")
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="Only this label.", metavar="L")] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Only photos below this folder.", metavar="P")
-    ] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Write a page of thumbnails.", metavar="FILE")
-    ] = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
+    image: Path | None,
+    text: str | None,
+    k: int,
+    backbone: str | None,
+    max_distance: float | None,
+    label: str | None,
+    folder: Path | None,
+    html: Path | None,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
-    """Find the photos most like IMAGE, nearest first."""
-    from embedkit.cli import show
+    """Find the photos most like IMAGE, nearest first; it need not be in the workspace."""
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -164,16 +159,15 @@ def search(
         show.say(f"page: {html}")
 
 
-@app.command()
+@embedkit.command()
+@click.argument("first", type=_PATH, metavar="A")
+@click.argument("second", type=_PATH, metavar="B")
+@_backbone
+@_options
 def distance(
-    first: Annotated[Path, typer.Argument(metavar="A")],
-    second: Annotated[Path, typer.Argument(metavar="B")],
-    backbone: BackboneOption = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
+    first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
 ) -> None:
     """Print the cosine distance of two photos: 0 is the same, at most 2."""
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     value = Workspace(workspace).distance(first, second, backbone=backbone)
@@ -183,18 +177,20 @@ def distance(
         show.say(f"{value:.6f}")
 
 
-@app.command()
-def backbones(
-    name: Annotated[str | None, typer.Argument(metavar="NAME")] = None, as_json: JsonOption = False
-) -> None:
-    """List the known backbones, or say everything about one."""
+@embedkit.command()
+@click.argument("name", required=False)
+@_options
+def backbones(name: str | None, workspace: Path, as_json: bool) -> None:
+    """List the known backbones, or describe the one called NAME."""
     from embedkit.backbones.registry import KNOWN, parse
     from embedkit.backbones.weights import whereabouts
-    from embedkit.cli import show
 
     if name is not None and name not in KNOWN:
         parse(name)  # says what is wrong with a name that cannot be one
-        raise BadInput(f"{name}: only the known backbones are described here; add photos with it")
+        raise BadInput(
+            f"{name} is not in the table, which lists: {', '.join(KNOWN)}. It can be used all the "
+            "same: embedkit add PATH --backbone NAME"
+        )
     rows = [
         {
             "name": key,
@@ -211,7 +207,7 @@ def backbones(
         if name in (None, key)
     ]
     if as_json:
-        show.document({"backbones": rows} if name is None else rows[0])
+        show.document({"backbones": rows})
     elif name is None:
         show.backbones_table(rows)
     else:
@@ -219,10 +215,10 @@ def backbones(
             show.say(f"{key:<11}{value}")
 
 
-@app.command()
-def info(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+@embedkit.command()
+@_options
+def info(workspace: Path, as_json: bool) -> None:
     """Say what the workspace holds."""
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     content = Workspace(workspace).info()
@@ -232,19 +228,14 @@ def info(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = F
         show.info_summary(content)
 
 
-@app.command()
+@embedkit.command()
+@click.option("--from-folders", type=_PATH, metavar="DIR", help="By the first folder below DIR.")
+@click.option("--from-csv", type=_PATH, metavar="FILE", help="A CSV with columns path and label.")
+@_options
 def labels(
-    from_folders: Annotated[
-        Path | None, typer.Option(help="Label by the first folder below DIR.", metavar="DIR")
-    ] = None,
-    from_csv: Annotated[
-        Path | None, typer.Option(help="CSV with the columns path and label.", metavar="FILE")
-    ] = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
+    from_folders: Path | None, from_csv: Path | None, workspace: Path, as_json: bool
 ) -> None:
     """Label photos that were added; without options, count the labels."""
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     here = Workspace(workspace)
@@ -262,20 +253,15 @@ def labels(
             show.say(f"{count:>8}  {label}")
 
 
-@app.command()
+@embedkit.command()
+@click.argument("path", required=False, type=_PATH)
+@click.option("--missing", is_flag=True, help="Forget the files that are gone.")
+@click.option("--spec", metavar="NAME", help="Forget the embeddings of this backbone.")
+@_options
 def remove(
-    path: Annotated[Path | None, typer.Argument(metavar="PATH")] = None,
-    missing: Annotated[
-        bool, typer.Option("--missing", help="Forget files that are gone.")
-    ] = False,
-    spec: Annotated[
-        str | None, typer.Option(help="Forget a backbone's embeddings.", metavar="NAME")
-    ] = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
+    path: Path | None, missing: bool, spec: str | None, workspace: Path, as_json: bool
 ) -> None:
     """Forget photos or a backbone's embeddings. Photos themselves are not touched."""
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     removal = Workspace(workspace).remove(path, missing=missing, backbone=spec)
@@ -288,10 +274,10 @@ def remove(
         )
 
 
-@app.command()
-def compact(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption = False) -> None:
+@embedkit.command()
+@_options
+def compact(workspace: Path, as_json: bool) -> None:
     """Rewrite the catalog without the room that removals left."""
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     before, after = Workspace(workspace).compact()
@@ -301,15 +287,12 @@ def compact(workspace: WorkspaceOption = DEFAULT_WORKSPACE, as_json: JsonOption 
         show.say(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
 
 
-@app.command()
-def export(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER")],
-    backbone: BackboneOption = None,
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
-) -> None:
+@embedkit.command()
+@click.argument("folder", type=_PATH)
+@_backbone
+@_options
+def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -> None:
     """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json."""
-    from embedkit.cli import show
     from embedkit.workspace import Workspace
 
     count = Workspace(workspace).export(folder, backbone=backbone)
@@ -319,14 +302,11 @@ def export(
         show.say(f"{count} embeddings in {folder}")
 
 
-@app.command("import")
-def import_(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER")],
-    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    as_json: JsonOption = False,
-) -> None:
-    """Take in embeddings that export wrote; then add the photos, which finds them there."""
-    from embedkit.cli import show
+@embedkit.command("import")
+@click.argument("folder", type=_PATH)
+@_options
+def import_(folder: Path, workspace: Path, as_json: bool) -> None:
+    """Take in embeddings that export wrote; photos added afterwards find theirs there."""
     from embedkit.workspace import Workspace
 
     count = Workspace(workspace).import_(folder)
@@ -336,13 +316,10 @@ def import_(
         show.say(f"{count} new embeddings from {folder}")
 
 
-@app.command()
-def demo(
-    workspace: WorkspaceOption = Path("indexes/demo"),
-    as_json: JsonOption = False,
-) -> None:
-    """Build a small workspace of sample photos and search it: what embedkit does, in a minute."""
-    from embedkit.cli import show
+@embedkit.command()
+@_common("indexes/demo")
+def demo(workspace: Path, as_json: bool) -> None:
+    """Build a small workspace of sample photos and search it: embedkit in a minute."""
     from embedkit.demo import build
 
     with show.progress_bar() as progress:
@@ -363,5 +340,3 @@ def demo(
     show.say(f"\nThe same with pictures: {os.path.relpath(result.page)}")
     for line in result.next_steps:
         show.say(line)
-
-

@@ -137,8 +137,6 @@ def add_summary(report: AddReport) -> None:
     if len(report.failures) > FAILURES_SHOWN:
         more = len(report.failures) - FAILURES_SHOWN
         warn(f"... and {more} more; 'embedkit info --json' lists all")
-    for warning in report.warnings:
-        warn(f"warning: {warning}")
 
 
 def info_summary(info: Info) -> None:

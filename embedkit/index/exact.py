@@ -5,7 +5,6 @@ caught up with and the digest of the index file, which is checked before FAISS r
 that is behind catches up; one that does not match is built anew.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ from embedkit.index.metric import distances
 
 FACTORY = "Flat"
 MANIFEST = "manifest.json"
-SAVE_SHARE = 0.1
-"""A search saves the index it has caught up when it was behind by more than this share of it."""
 
 
 class ExactIndex:
@@ -64,12 +61,15 @@ class ExactIndex:
         """The stored vectors of some images of the index: float32 (n, dim)."""
         return np.asarray(self._faiss.reconstruct_batch(np.ascontiguousarray(ids, np.int64)))
 
-    def catch_up(self, catalog: Catalog) -> int:
-        """Take over what the catalog gained and lost since; how many images that were."""
+    def catch_up(self, catalog: Catalog, generation: int) -> int:
+        """Take over what the catalog gained and lost since; how many images that were.
+
+        Nothing is done when the index has reached ``generation``, the catalog's own of late.
+        """
+        if generation == self.generation:
+            return 0
         with catalog.read() as reader:
             generation = reader.generation(self.spec)
-            if generation == self.generation:
-                return 0
             gained = 0
             for ids, vectors in reader.embeddings(self.spec, self.generation):
                 self._faiss.add_with_ids(np.ascontiguousarray(vectors), ids)
@@ -110,20 +110,9 @@ class ExactIndex:
             raise StorageError(f"cannot write the index in {self.folder}: {error}") from error
 
 
-def open_index(
-    catalog: Catalog, folder: Path, spec: str, dim: int, always_save: bool = False
-) -> ExactIndex:
-    """The index of a spec, caught up with the catalog, from ``folder`` when it is there and sound.
-
-    It is saved when it had changed and ``always_save``, or had been well behind and the folder can
-    be written.
-    """
-    index = _load(folder, spec, dim) or ExactIndex(folder, spec, dim)
-    changed = index.catch_up(catalog)
-    worth_it = changed > SAVE_SHARE * len(index) and os.access(folder.parent.parent, os.W_OK)
-    if changed and (always_save or worth_it):
-        index.save()
-    return index
+def load_index(folder: Path, spec: str, dim: int) -> ExactIndex:
+    """The index of a spec as it was last saved; an empty one when none is there, or none sound."""
+    return _load(folder, spec, dim) or ExactIndex(folder, spec, dim)
 
 
 def _load(folder: Path, spec: str, dim: int) -> ExactIndex | None:
