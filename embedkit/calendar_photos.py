@@ -107,11 +107,11 @@ def _snowy_mountain() -> Image.Image:
     image = _gradient(size, (118, 160, 205), (226, 234, 240))
     draw = ImageDraw.Draw(image)
     draw.ellipse((600, 60, 690, 150), fill=(250, 240, 214))
-    draw.polygon([(0, 430), (170, 250), (330, 400), (520, 220), (820, 440), (820, 560), (0, 560)],
-                 fill=(122, 142, 168))  # fmt: skip
+    hills = (0, 430, 170, 250, 330, 400, 520, 220, 820, 440, 820, 560, 0, 560)
+    snow = (330, 250, 420, 95, 512, 255, 470, 232, 436, 270, 398, 228, 366, 268)
+    draw.polygon(hills, fill=(122, 142, 168))
     draw.polygon([(150, 560), (420, 95), (690, 560)], fill=(74, 92, 120))
-    draw.polygon([(330, 250), (420, 95), (512, 255), (470, 232), (436, 270), (398, 228), (366, 268)],
-                 fill=(246, 249, 252))  # fmt: skip
+    draw.polygon(snow, fill=(246, 249, 252))
     random = np.random.default_rng(11)
     for x in np.sort(random.uniform(0, 820, 46)):
         tall = random.uniform(50, 120)
@@ -128,8 +128,14 @@ def _plum_blossom() -> Image.Image:
     image = _gradient(size, (250, 228, 208), (244, 206, 196))
     draw = ImageDraw.Draw(image)
     draw.ellipse((70, 60, 300, 290), fill=(236, 112, 84))
-    branches = [((0, 470), (310, 330)), ((310, 330), (560, 210)), ((560, 210), (800, 60)),
-                ((310, 330), (420, 500)), ((560, 210), (720, 300)), ((150, 400), (230, 200))]  # fmt: skip
+    branches = [
+        ((0, 470), (310, 330)),
+        ((310, 330), (560, 210)),
+        ((560, 210), (800, 60)),
+        ((310, 330), (420, 500)),
+        ((560, 210), (720, 300)),
+        ((150, 400), (230, 200)),
+    ]
     for start, end in branches:
         draw.line((start, end), fill=(84, 56, 46), width=15)
     random = np.random.default_rng(7)
@@ -195,7 +201,9 @@ def _photograph(
     mask = Image.new("L", PAGE, 255).transform(PHOTO, warp, coefficients, bicubic)
     moved = (int(shift[0] * PHOTO[0]), int(shift[1] * PHOTO[1]))
     photo = Image.new("RGB", PHOTO, (172, 132, 96))
-    photo.paste(desk.resize((int(PHOTO[0] * 1.08), int(PHOTO[1] * 1.08))), (moved[0] - 51, moved[1] - 38))
+    photo.paste(
+        desk.resize((int(PHOTO[0] * 1.08), int(PHOTO[1] * 1.08))), (moved[0] - 51, moved[1] - 38)
+    )
     shadow = mask.filter(ImageFilter.GaussianBlur(18)).point(lambda value: value // 3)
     photo.paste((40, 30, 24), (14, 18), shadow)
     photo.paste(seen, (0, 0), mask)

@@ -52,9 +52,9 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
         page,
         (
             "",
-            f"Of the nine calendar photos nearest to {calendar[0].name}, {month} show {MONTHS[0]}: "
-            "an embedding of a whole photo",
-            "looks at composition as much as at content. Copies and edits of a photo it finds well.",
+            f"Of the nine calendar photos nearest to {calendar[0].name}, {month} show {MONTHS[0]}:",
+            "an embedding of a whole photo looks at its composition as much as at its content.",
+            "Copies and edits of a photo it finds well.",
             "",
             "Now your own photos:",
             "  embedkit add PATH/TO/PHOTOS",
@@ -78,7 +78,10 @@ def _write_samples(folder: Path) -> list[Path]:
         image.paste(picture, mask=picture.getchannel("A"))
         for path, variant, quality in (
             (original, image, 92),
-            *((folder / name / f"{how}.jpg", change(image), 85) for how, change in VARIANTS.items()),
+            *(
+                (folder / name / f"{how}.jpg", change(image), 85)
+                for how, change in VARIANTS.items()
+            ),
             (folder / name / "recompressed.jpg", image, 30),
         ):
             if not path.exists():

@@ -25,7 +25,7 @@ from embedkit.catalog.reader import KnownImages, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.scan import FoundFile, scan
+from embedkit.images.scan import scan
 from embedkit.index.metric import median_pairwise
 from embedkit.records import (
     AddReport,
@@ -329,7 +329,7 @@ class _Pass:
         return _Item(todo, data, sha256, md5)
 
     def _claim(self, item: _Item) -> _Item:
-        """Decide what this file has to provide: nothing, when its bytes are known or on their way."""
+        """Decide what this file has to provide: nothing, if its bytes are known or on their way."""
         if item.failure is None and item.sha256 not in self._claimed:
             self._claimed.add(item.sha256)
             item.lacks = self._all & ~(self._known.of(item.sha256) or 0)

@@ -1,4 +1,4 @@
-"""Labels of files, from folder names or from a CSV; both are (file, label, source) in the catalog."""
+"""Labels of files, from folder names or from a CSV: (file, label, source) in the catalog."""
 
 import csv
 import os

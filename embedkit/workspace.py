@@ -51,7 +51,9 @@ class Workspace:
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str] = "indexes/default", progress: ProgressCallback = silent
+        self,
+        folder: str | os.PathLike[str] = "indexes/default",
+        progress: ProgressCallback = silent,
     ) -> None:
         self.folder = Path(absolute(folder))
         self._progress = progress
@@ -99,7 +101,9 @@ class Workspace:
             progress=self._progress,
         )
         with self._catalog.read() as reader:
-            specs = [(item.spec, reader.generation(item.spec.digest)) for item in reader.backbones()]
+            specs = [
+                (item.spec, reader.generation(item.spec.digest)) for item in reader.backbones()
+            ]
         for spec, generation in specs:
             self._index(spec, generation, always_save=True)
         return report
@@ -248,12 +252,11 @@ class Workspace:
         with self._catalog.read() as reader:
             rows = reader.export_rows(resolved.spec.digest)
             shape = (rows.num_rows, resolved.spec.dim)
-            with replaced(target / "vectors.npy") as temporary:
-                with open(temporary, "wb") as file:
-                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                    np.lib.format.write_array_header_1_0(file, header)
-                    for _, vectors in reader.embeddings(resolved.spec.digest):
-                        file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
+            with replaced(target / "vectors.npy") as temporary, open(temporary, "wb") as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for _, vectors in reader.embeddings(resolved.spec.digest):
+                    file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
         with replaced(target / "images.parquet") as temporary:
             parquet.write_table(rows, temporary)
         content = {"backbone": resolved.name, "spec": asdict(resolved.spec)}
@@ -410,7 +413,9 @@ def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, dict[str, list[Any]]
         raise BadInput(f"{shown(str(error.filename or folder))}: no such file") from error
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
-        raise BadArtefact(f"{shown(str(folder))} is not an export of embeddings: {reason}") from error
+        raise BadArtefact(
+            f"{shown(str(folder))} is not an export of embeddings: {reason}"
+        ) from error
     if vectors.dtype != np.float32 or vectors.shape != (len(rows["sha256"]), spec.dim):
         raise BadArtefact(
             f"{shown(str(folder))}: vectors.npy is {vectors.dtype} {vectors.shape}, "

@@ -38,7 +38,7 @@ class Backbone:
         self.resolved = resolved
         self.spec = resolved.spec
         self._device = _best_device()
-        self._module = network.module.to(self._device, memory_format=torch.channels_last)
+        self._module: Any = network.module.to(self._device).to(memory_format=torch.channels_last)
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(self.spec.mean, device=self._device).mul(255).reshape(shape)
         self._std = torch.tensor(self.spec.std, device=self._device).mul(255).reshape(shape)
@@ -95,12 +95,12 @@ class Backbone:
                 "like --backbone clip-vit-b-32"
             )
         with torch.inference_mode(), _exact_float32():
-            raw = self._module.embed_text(list(texts))  # type: ignore[operator]
+            raw = self._module.embed_text(list(texts))
         return _normalised(raw)[0]
 
 
 def load(text: str) -> Backbone:
-    """Build the backbone called ``text`` and load its weights; see :func:`embedkit.load_backbone`."""
+    """The backbone called ``text``, with its weights: see :func:`embedkit.load_backbone`."""
     name = registry.parse(text)
     wanted: dict[str, Any] = {}
     if name.provider == "local":
@@ -110,9 +110,10 @@ def load(text: str) -> Backbone:
     size = name.size or (name.known.size if name.known else None) or wanted.get("size")
     preprocessing: Preprocessing = provider.preprocessing(name.id, size)
     pool = name.pool or wanted.get("pool", "native")
-    file = weights.find(name, provider.hub_file(name.id))
+    found = weights.find(name, provider.hub_file(name.id))
+    file = found.path
     network: Network = provider.build(name.id, size, pool)
-    provider.load(network, file, name)
+    provider.load(network, found)
 
     status = file.stat()
     spec = EmbeddingSpec(
@@ -179,7 +180,9 @@ def _dim(network: Network, size: int, name: BackboneName) -> int:
             output = network.module(torch.zeros(1, 3, size, size))
     except (AssertionError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UnknownBackbone(f"{name.text} cannot take {size} x {size} pixels: {reason}") from error
+        raise UnknownBackbone(
+            f"{name.text} cannot take {size} x {size} pixels: {reason}"
+        ) from error
     if output.ndim != 2:
         raise UnknownBackbone(f"{name.text} gives {tuple(output.shape)}, not one vector an image")
     return int(output.shape[1])
@@ -224,5 +227,3 @@ def _normalised(raw: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     norms = np.where(usable, norms, 0.0)
     vectors = np.where(usable[:, None], vectors / np.where(usable, norms, 1.0)[:, None], 0.0)
     return vectors.astype(np.float32), norms.astype(np.float32)
-
-

@@ -1,14 +1,12 @@
 """Networks that open_clip builds: CLIP, SigLIP and their kin, which embed text too."""
 
-from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
 
 from embedkit.backbones.network import Network, Preprocessing
-from embedkit.backbones.registry import BackboneName
-from embedkit.backbones.weights import HUB_FILENAMES, HubFile
+from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights
 from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone
 
 _RESIZE_MODES = {"shortest": "crop", "longest": "pad", "squash": "squash"}
@@ -42,9 +40,8 @@ def check(identifier: str) -> None:
         )
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag and tag not in tags:
-        raise UnknownBackbone(
-            f"open_clip's {architecture} has no weights {tag!r}; it has: {', '.join(tags) or 'none'}"
-        )
+        known = ", ".join(tags) or "none"
+        raise UnknownBackbone(f"open_clip's {architecture} has no weights {tag!r}; it has: {known}")
 
 
 def preprocessing(identifier: str, size: int | None) -> Preprocessing:
@@ -89,7 +86,7 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
     return Network(f"open_clip/{name}", _Embedder(module, architecture).eval())
 
 
-def load(network: Network, weights: Path, name: BackboneName) -> None:
+def load(network: Network, weights: Weights) -> None:
     """Load a weights file into a network built by :func:`build`.
 
     Raises :class:`BadWeights` when the file does not fill every parameter.
@@ -97,16 +94,16 @@ def load(network: Network, weights: Path, name: BackboneName) -> None:
     embedder = network.module
     assert isinstance(embedder, _Embedder)
     try:
-        open_clip.load_checkpoint(embedder.body, str(weights), strict=True, weights_only=True)
+        open_clip.load_checkpoint(embedder.body, str(weights.path), strict=True, weights_only=True)
     except Exception as error:  # torch, safetensors and open_clip each raise their own
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BadWeights(f"{weights} does not fit {network.architecture}: {reason}") from error
+        raise BadWeights(f"{weights.path} does not fit {network.architecture}: {reason}") from error
 
 
 class _Embedder(torch.nn.Module):
     """An open_clip model whose forward is its image tower."""
 
-    def __init__(self, body: torch.nn.Module, architecture: str) -> None:
+    def __init__(self, body: Any, architecture: str) -> None:
         super().__init__()
         self.body = body
         self._architecture = architecture

@@ -56,7 +56,7 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
         resized = (short, max(size, int(short * height / width)))
     else:
         resized = (max(size, int(short * width / height)), short)
-    left, top = (int(round((side - size) / 2.0)) for side in resized)
+    left, top = (round((side - size) / 2.0) for side in resized)
     to_x, to_y = width / resized[0], height / resized[1]
     box = (
         left * to_x,

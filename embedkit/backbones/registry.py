@@ -172,14 +172,19 @@ def _override(name: BackboneName, key: str, value: str) -> BackboneName:
         if not value.isascii() or not value.isdigit() or not 16 <= int(value) <= 4096:
             raise UnknownBackbone(f"{name.text}: size must be 16 to 4096 pixels, not {value!r}")
         return replace(name, size=int(value))
-    for choices, option in ((RESIZES, "resize"), (POOLS, "pool")):
-        if key == option:
-            if value not in choices:
-                raise UnknownBackbone(
-                    f"{name.text}: {option} must be one of {', '.join(choices)}, not {value!r}"
-                )
-            return replace(name, **{option: value})
+    if key == "resize":
+        return replace(name, resize=_one_of(name, key, value, RESIZES))
+    if key == "pool":
+        return replace(name, pool=_one_of(name, key, value, POOLS))
     raise UnknownBackbone(
         f"{name.text}: unknown override {key!r}; known: weights=FILE, size=PIXELS, "
         f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}"
     )
+
+
+def _one_of(name: BackboneName, key: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise UnknownBackbone(
+            f"{name.text}: {key} must be one of {', '.join(choices)}, not {value!r}"
+        )
+    return value

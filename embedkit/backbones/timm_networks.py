@@ -1,4 +1,4 @@
-"""Networks that timm builds: ResNet, EfficientNet, VGG, Inception, MobileNet, DINOv2 and the rest."""
+"""Networks that timm builds: ResNet, EfficientNet, VGG, Inception, MobileNet, DINOv2, ..."""
 
 import sys
 from pathlib import Path
@@ -10,8 +10,7 @@ from timm.data import resolve_data_config
 from timm.models import load_checkpoint
 
 from embedkit.backbones.network import Network, Preprocessing
-from embedkit.backbones.registry import BackboneName
-from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile
+from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile, Weights
 from embedkit.errors import BadWeights, UnknownBackbone
 
 _CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
@@ -72,7 +71,7 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
     return Network(f"timm/{model}", _Embedder(module, pool).eval())
 
 
-def load(network: Network, weights: Path, name: BackboneName) -> None:
+def load(network: Network, weights: Weights) -> None:
     """Load a weights file into a network built by :func:`build`.
 
     Every parameter must be filled; only a classifier may be left over. Raises :class:`BadWeights`
@@ -80,31 +79,23 @@ def load(network: Network, weights: Path, name: BackboneName) -> None:
     """
     embedder = network.module
     assert isinstance(embedder, _Embedder)
-    package = name.known.package if name.known is not None else None
+    if weights.package is not None:
+        _load_packaged(embedder.body, weights.path, weights.package)
+        return
+    misfit = f"{weights.path} does not fit {network.architecture}"
     try:
-        if package is not None and name.weights is None and weights.suffix == ".pth":
-            _load_packaged(embedder.body, weights, package)
-            return
         module = sys.modules[type(embedder.body).__module__]
         filter_fn = getattr(module, "checkpoint_filter_fn", None)
-        outcome = load_checkpoint(embedder.body, str(weights), strict=False, filter_fn=filter_fn)
-    except BadWeights:
-        raise
+        outcome = load_checkpoint(
+            embedder.body, str(weights.path), strict=False, filter_fn=filter_fn
+        )
     except Exception as error:  # torch, safetensors and the filters each raise their own
-        raise BadWeights(f"{weights} does not fit {network.architecture}: {_first_line(error)}") from error
-    if outcome.missing_keys:
-        missing = outcome.missing_keys
-        raise BadWeights(
-            f"{weights} does not fit {network.architecture}: it lacks {len(missing)} tensors, "
-            f"{missing[0]!r} first"
-        )
+        raise BadWeights(f"{misfit}: {_first_line(error)}") from error
+    if missing := outcome.missing_keys:
+        raise BadWeights(f"{misfit}: it lacks {len(missing)} tensors, {missing[0]!r} first")
     heads = _classifier_names(embedder.body)
-    surplus = [key for key in outcome.unexpected_keys if not key.startswith(heads)]
-    if surplus:
-        raise BadWeights(
-            f"{weights} does not fit {network.architecture}: {len(surplus)} tensors too many, "
-            f"{surplus[0]!r} first"
-        )
+    if surplus := [key for key in outcome.unexpected_keys if not key.startswith(heads)]:
+        raise BadWeights(f"{misfit}: {len(surplus)} tensors too many, {surplus[0]!r} first")
 
 
 def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
@@ -132,7 +123,7 @@ def _first_line(error: Exception) -> str:
 class _Embedder(torch.nn.Module):
     """A timm model that ends in its embedding instead of class scores."""
 
-    def __init__(self, body: torch.nn.Module, pool: str) -> None:
+    def __init__(self, body: Any, pool: str) -> None:
         super().__init__()
         self.body = body
         self.pool = pool

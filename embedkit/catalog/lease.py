@@ -26,7 +26,7 @@ FILE_NAME = "catalog.duckdb"
 PATIENCE = 60.0
 """Seconds that a lease is waited for."""
 
-_CONFIG = {"memory_limit": "1GB"}
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {"memory_limit": "1GB"}
 # One connection a file within this process: DuckDB refuses to mix read-only and writing ones.
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
@@ -136,7 +136,9 @@ class Catalog:
                 message = str(error)
                 if "lock" not in message.lower():
                     if read_only or "not a valid DuckDB" in message:
-                        raise BadCatalog(f"{self.path} cannot be read: {_first(message)}") from error
+                        raise BadCatalog(
+                            f"{self.path} cannot be read: {_first(message)}"
+                        ) from error
                     raise StorageError(f"{self.path}: {_first(message)}") from error
                 waited = time.monotonic() - started
                 holder = re.search(r"\(PID (\d+)\)", message)

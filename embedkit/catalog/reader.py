@@ -76,7 +76,9 @@ class Reader:
     def backbones(self) -> list[ResolvedName]:
         """Every backbone name in use, in the order in which they were first used."""
         return [
-            ResolvedName(row[0], EmbeddingSpec.from_json(row[1]), paths.from_stored(row[2]), *row[3:])
+            ResolvedName(
+                row[0], EmbeddingSpec.from_json(row[1]), paths.from_stored(row[2]), *row[3:]
+            )
             for row in self._rows(
                 """SELECT name, json, weights_path, weights_bytes, weights_mtime_ns
                    FROM backbones JOIN specs USING (spec) ORDER BY rank"""

@@ -69,11 +69,9 @@ class Writer(Reader):
         for inner_id, inner in known.items():
             if inner.is_relative_to(folder):
                 prefix = _below(folder, inner)
+                moved = "SET root_id = ?, path = ? || '/' || path WHERE root_id = ?"
                 for table in ("files", "failures"):
-                    self._run(
-                        f"UPDATE {table} SET root_id = ?, path = ? || '/' || path WHERE root_id = ?",
-                        [root_id, prefix, inner_id],
-                    )
+                    self._run(f"UPDATE {table} {moved}", [root_id, prefix, inner_id])
                 self._run("DELETE FROM roots WHERE root_id = ?", [inner_id])
         return Scope(root_id, _below(folder, PurePath(path)))
 
@@ -123,7 +121,11 @@ class Writer(Reader):
         self._store_files(batch.files)
         self._store_failures(batch.failures)
         self._store_labels(
-            [(todo.root_id, todo.path, todo.label, "folder") for todo, _ in batch.files if todo.label]
+            [
+                (todo.root_id, todo.path, todo.label, "folder")
+                for todo, _ in batch.files
+                if todo.label
+            ]
         )
 
     def _store_images(self, images: Sequence[ImageRow]) -> None:
@@ -138,7 +140,9 @@ class Writer(Reader):
             }
         )
         self._connection.register("batch", rows)
-        new = self._rows("SELECT count(*) FROM batch WHERE sha256 NOT IN (SELECT sha256 FROM images)")
+        new = self._rows(
+            "SELECT count(*) FROM batch WHERE sha256 NOT IN (SELECT sha256 FROM images)"
+        )
         first = self._take("image", new[0][0])
         self._run(
             f"""INSERT INTO images
@@ -448,5 +452,3 @@ def _file_table(files: Sequence[TodoFile]) -> pa.Table:
             "mtime_ns": pa.array([file.mtime_ns for file in files], pa.int64()),
         }
     )
-
-

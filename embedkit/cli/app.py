@@ -54,7 +54,9 @@ def _common(default: str) -> Callable[[_Command], _Command]:
 
     def add_options(command: _Command) -> _Command:
         for option in (
-            click.option("--json", "as_json", is_flag=True, help="Print one JSON document on stdout."),
+            click.option(
+                "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
+            ),
             click.option(
                 "-w",
                 "--workspace",
@@ -180,7 +182,7 @@ def distance(
 @embedkit.command()
 @click.argument("name", required=False)
 @_options
-def backbones(name: str | None, workspace: Path, as_json: bool) -> None:
+def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
     """List the known backbones, or describe the one called NAME."""
     from embedkit.backbones.registry import KNOWN, parse
     from embedkit.backbones.weights import whereabouts

@@ -198,5 +198,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-

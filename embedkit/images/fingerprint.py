@@ -21,7 +21,7 @@ def digests(data: bytes) -> tuple[bytes, bytes]:
 
 
 def phash(image: Image.Image) -> int:
-    """The 64-bit perceptual hash of ``image``: the bits of ``imagehash.phash``, first one highest."""
+    """The 64 bits of ``imagehash.phash``, the first one highest."""
     bits = imagehash.phash(image).hash
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
@@ -36,7 +36,7 @@ def fingerprint(decoder: Decoder) -> Fingerprint:
     luma_image = image.convert("L")
     scale = FINGERPRINT_SIDE / min(luma_image.size)
     if scale < 1:
-        small = tuple(max(1, round(side * scale)) for side in luma_image.size)
+        small = [max(1, round(side * scale)) for side in luma_image.size]
         luma_image = luma_image.resize(small, Image.Resampling.BOX)
     luma = np.asarray(luma_image, dtype=np.float32) * _LUMA_SCALE
     return Fingerprint(

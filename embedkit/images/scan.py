@@ -9,9 +9,10 @@ from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import Failure
 
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .dib .tif .tiff .avif .heic .heif".split()
-)
+SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif",
+    ".tiff", ".avif", ".heic", ".heif",
+)  # fmt: skip
 """File name endings that are taken for images; what a file really is, its content decides."""
 
 
@@ -49,7 +50,8 @@ def scan(source: str, skip: str | None = None) -> Iterator[FoundFile | Failure]:
     if skip is not None and os.path.isdir(skip):
         skipped = os.stat(skip)
         entered.add((skipped.st_dev, skipped.st_ino))
-    real, linked = [source], []
+    real: list[str] = [source]
+    linked: list[str] = []
     while real or linked:
         folder = real.pop() if real else linked.pop(0)
         try:

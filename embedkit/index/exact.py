@@ -45,7 +45,7 @@ class ExactIndex:
         if among is not None:
             among = np.ascontiguousarray(among, np.int64)
             selector = faiss.IDSelectorBatch(among)
-            parameters = faiss.SearchParameters(sel=selector)
+            parameters = faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
             k = min(k, len(among))
         k = min(k, len(self))
         if k == 0:
