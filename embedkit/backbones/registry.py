@@ -102,7 +102,7 @@ KNOWN: dict[str, Known] = {
         "the 1280-wide layer after the pool (conv_head), before the classifier",
     ),
     "dinov2_vits14": Known(
-        "timm", "vit_small_patch14_dinov2.lvd142m", 224, 384, 22_056_576, "apache-2.0",
+        "timm", "vit_small_patch14_dinov2.lvd142m", 224, 384, 21_628_800, "apache-2.0",
         "class token after the last norm",
     ),
     "clip-vit-b-32": Known(

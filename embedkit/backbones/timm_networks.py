@@ -1,5 +1,6 @@
 """Networks that timm builds: ResNet, EfficientNet, VGG, Inception, MobileNet, DINOv2, ..."""
 
+import difflib
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def check(identifier: str) -> None:
     """Raise :class:`UnknownBackbone` unless timm has a model of this name and tag."""
     model, _, tag = identifier.partition(".")
     if not timm.is_model(model):
-        close = timm.list_models(f"*{model[:6]}*")[:3]
+        close = difflib.get_close_matches(model, timm.list_models(), n=3)
         hint = f"; close: {', '.join(close)}" if close else ""
         raise UnknownBackbone(f"timm has no model called {model!r}{hint}")
     tags = [name.partition(".")[2] for name in timm.list_models(f"{model}.*", pretrained=True)]

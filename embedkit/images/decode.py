@@ -10,12 +10,13 @@ from PIL import Image, UnidentifiedImageError
 
 from embedkit.errors import UnreadableImage
 
-PIXEL_CAP = 200_000_000
-"""Images of more pixels than this are refused: decoding them would fill the memory."""
+PIXEL_CAP = 178_956_970
+"""Images of more pixels than this are refused, as Pillow does: decoding them fills the memory."""
 
 BYTE_CAP = 2_000_000_000
 """Files larger than this are refused unread."""
 
+_OVER_CAP = f"more than {PIXEL_CAP:,} pixels, the cap"
 _DCT_SCALES = (8, 4, 2)
 _open_lock = threading.Lock()  # warning filters are the whole process's
 _heif_opener: bool | None = None
@@ -69,9 +70,7 @@ class Decoder:
         """Pillow's name of the format."""
         self._stored_size = width, height = self._opened.size
         if width * height > PIXEL_CAP:
-            raise UnreadableImage(
-                "decode", f"{width} x {height} pixels is over the cap of {PIXEL_CAP:,}"
-            )
+            raise UnreadableImage("decode", _OVER_CAP)
         self._scales = _DCT_SCALES if self.format in ("JPEG", "MPO") else ()
         self._turned = bool(self._scales) and _orientation(self._opened) >= 5
 
@@ -122,7 +121,7 @@ def _open(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImage("decode", f"over the cap of {PIXEL_CAP:,} pixels") from error
+        raise UnreadableImage("decode", _OVER_CAP) from error
     except Exception as error:  # as above
         raise UnreadableImage("decode", _one_line(error)) from error
 

@@ -1,0 +1,152 @@
+"""What tests share: photos that are drawn, a tiny network with weights made here, workspaces."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from embedkit import Workspace
+from embedkit.records import EmbeddingSpec, ResolvedName
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def draw_photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
+    """A smooth random picture: no two seeds look alike, and JPEG keeps it."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+    return image.filter(ImageFilter.GaussianBlur(1))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of twelve JPEGs: ``red/0.jpg`` to ``red/5.jpg``, ``blue/6.jpg`` to ``blue/11.jpg``."""
+    folder = tmp_path / "photos"
+    for number in range(12):
+        path = folder / ("red" if number < 6 else "blue") / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw_photo(number).save(path, quality=92)
+    return folder
+
+
+class ToyBackbone:
+    """A network without a network: the mean colours of a 4 x 4 grid, so dim is 48."""
+
+    def __init__(self, name: str, passes: list[int], weights: str = "0" * 64) -> None:
+        spec = EmbeddingSpec(
+            architecture=f"toy/{name}",
+            weights=weights,
+            dim=48,
+            size=32,
+            resize="squash",
+            crop=1.0,
+            interpolation="bilinear",
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+            pool="native",
+        )
+        self.spec = spec
+        self.resolved = ResolvedName(name, spec, __file__, *_stamp(__file__))
+        self._passes = passes
+
+    def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._passes.append(len(pixels))
+        cells = pixels.reshape(len(pixels), 4, 8, 4, 8, 3).mean((2, 4)).reshape(len(pixels), 48)
+        centred = cells - 127.5
+        norms = np.linalg.norm(centred, axis=1)
+        return (centred / norms[:, None]).astype(np.float32), norms.astype(np.float32)
+
+    def embed(self, images: list[object]) -> np.ndarray:
+        from embedkit.backbones.backbone import _decoder
+        from embedkit.backbones.preprocess import prepare
+
+        pixels = [prepare(_decoder(image), self.spec) for image in images]
+        return self.embed_pixels(np.stack(pixels))[0]
+
+
+def _stamp(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replaces every network by a toy; the list gets the size of each forward pass."""
+    made: list[int] = []
+
+    def load(name: str) -> ToyBackbone:
+        return ToyBackbone(name, made)
+
+    monkeypatch.setattr("embedkit.ingest.load_backbone", load)
+    monkeypatch.setattr("embedkit.workspace.load_backbone", load)
+    return made
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, passes: list[int]) -> Workspace:
+    """An empty workspace whose networks are toys."""
+    assert passes == []
+    return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of timm's tiny ``test_resnet``, made here from a fixed seed."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_file(timm.create_model("test_resnet").state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_weights: Path) -> str:
+    """Name of a real backbone, small enough to run in every test (96 numbers)."""
+    return f"timm/test_resnet?weights={tiny_weights}&size=64"
+
+
+@pytest.fixture
+def catalog_rows() -> Callable[[Path], dict[str, list[tuple[object, ...]]]]:
+    """Reads all tables of a workspace's catalog, apart from run rows and times."""
+    import duckdb
+
+    def read(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+        with duckdb.connect(str(folder / "catalog.duckdb"), read_only=True) as connection:
+            names = connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()
+            tables = {}
+            for (name,) in sorted(names):
+                left_out = {
+                    "specs": "EXCLUDE images_per_second",
+                    "schema_steps": "EXCLUDE applied_at",
+                }
+                columns = f"* {left_out.get(name, '')}"
+                if name != "runs":
+                    rows = connection.execute(f"SELECT {columns} FROM {name}").fetchall()
+                    tables[name] = sorted(row for row in rows if row[0] != "run")
+            return tables
+
+    return read
+
+
+@pytest.fixture
+def read_only() -> Iterator[Callable[[Path], None]]:
+    """Makes a folder read-only until the test ends."""
+    changed: list[Path] = []
+
+    def lock(folder: Path) -> None:
+        changed.append(folder)
+        folder.chmod(0o500)
+
+    yield lock
+    for folder in changed:
+        folder.chmod(0o700)
+        shutil.rmtree(folder, ignore_errors=True)

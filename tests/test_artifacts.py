@@ -1,0 +1,35 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from embedkit.artifacts import read_json, replaced, sweep, write_json
+from embedkit.errors import BadArtefact
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "manifest.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError), replaced(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["manifest.json"]
+
+
+def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path: Path) -> None:
+    dead = tmp_path / ".index.faiss.999999999.tmp"
+    alive = tmp_path / f".index.faiss.{os.getpid()}.tmp"
+    dead.touch()
+    alive.touch()
+    sweep(tmp_path)
+    assert not dead.exists()
+    assert alive.exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
+def test_a_damaged_manifest_is_said_to_be_damaged(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.json").write_text(text)
+    with pytest.raises(BadArtefact, match="damaged"):
+        read_json(tmp_path / "m.json")

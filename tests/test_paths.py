@@ -1,0 +1,33 @@
+import os
+
+import pytest
+
+from embedkit import paths
+
+NAMES = [
+    b"plain.jpg",
+    "写真 1\n.jpg".encode(),
+    b"latin-\xe9\xff.jpg",
+    "private \uf7e9.jpg".encode(),
+    b"\xef\x9f\xa9\xe9",
+    b"%41+&'\"",
+]
+
+
+@pytest.mark.parametrize("raw", NAMES)
+def test_any_name_survives_being_stored(raw: bytes) -> None:
+    name = os.fsdecode(raw)
+    stored = paths.to_stored(name)
+    stored.encode("utf-8")
+    assert os.fsencode(paths.from_stored(stored)) == raw
+
+
+def test_no_two_names_share_a_stored_form() -> None:
+    names = [os.fsdecode(raw) for raw in (b"\xe9", "\uf7e9".encode(), b"\xef\x9f\xa9")]
+    assert len({paths.to_stored(name) for name in names}) == len(set(names))
+
+
+def test_shown_names_are_one_line_of_valid_text() -> None:
+    shown = paths.shown(os.fsdecode("写真 a\nb\x1b[31m".encode() + b"\xe9"))
+    assert shown == "写真 a\\nb\\x1b[31m\\xe9"
+    shown.encode("utf-8")
