@@ -62,21 +62,24 @@ def add(
     sources: Sequence[str],
     backbones: Sequence[str],
     *,
+    resolved: Sequence[ResolvedName],
     labels_from_folders: bool,
     skip: str,
     progress: ProgressCallback,
 ) -> AddReport:
     """Bring the catalog in line with the photos at ``sources`` (absolute paths).
 
-    ``skip`` is a folder that is never scanned. Files that cannot be used are in the report; the
-    run goes on. Raises :class:`BadInput` for a source that does not exist, before anything is
-    done, and the errors of :func:`embedkit.load_backbone`.
+    ``resolved`` are the backbone names that the catalog has, which need not be resolved again
+    while their weights file is the same; ``skip`` is a folder that is never scanned. Files that
+    cannot be used are in the report; the run goes on. Raises :class:`BadInput` for a source that
+    does not exist, before anything is done, and the errors of :func:`embedkit.load_backbone`.
     """
     started = time.monotonic()
     for name in backbones:
         registry.parse(name)
     found, problems = _scan(sources, labels_from_folders, skip, progress)
-    networks = [_Network(name, catalog) for name in backbones]
+    remembered = {item.name: item for item in resolved if is_current(item)}
+    networks = [_Network(name, remembered.get(name)) for name in backbones]
 
     with catalog.write() as writer:
         for _ in range(2):  # a later source may become the root of an earlier one
@@ -84,16 +87,14 @@ def add(
         roots = writer.roots()
         for network in networks:
             writer.remember(network.resolved)
-    places = [roots[scope.root_id] for scope in scopes]
-    table = _found_table(found, scopes, places)
+        places = [roots[scope.root_id] for scope in scopes]
+        table = _found_table(found, scopes, places)
+        specs = [network.spec.digest for network in networks]
+        todo = writer.todo(table, specs)
+        known = writer.known_images(specs) if todo else None
     placed_problems = [
         (_todo(scopes[number], places[number], item.path), item) for number, item in problems
     ]
-
-    specs = [network.spec.digest for network in networks]
-    with catalog.read() as reader:
-        todo = reader.todo(table, specs)
-        known = reader.known_images(specs) if todo else None
     embedded = 0
     if known is not None:
         one_pass = _Pass(catalog, roots, known, networks)
@@ -195,7 +196,7 @@ def _todo(scope: Scope, root: str, path: str) -> TodoFile:
 class _Network:
     """A backbone that is loaded when the first image needs it, and not otherwise."""
 
-    def __init__(self, name: str, catalog: Catalog) -> None:
+    def __init__(self, name: str, remembered: ResolvedName | None) -> None:
         self.name = name
         self.rate = 0.0
         """Images a second through the whole pass, the network's own loading aside; 0 for none."""
@@ -203,7 +204,7 @@ class _Network:
         self._waited = 0.0
         self._images = 0
         self._sample: list[np.ndarray] = []
-        self.resolved = self._remembered(catalog) or self._load().resolved
+        self.resolved = remembered or self._load().resolved
 
     @property
     def spec(self) -> EmbeddingSpec:
@@ -236,15 +237,6 @@ class _Network:
             f"than {median:.1e}. Unless the photos really are all alike, the preprocessing or the "
             "weights do not suit this network"
         )
-
-    def _remembered(self, catalog: Catalog) -> ResolvedName | None:
-        if not catalog.exists:
-            return None
-        with catalog.read() as reader:
-            for resolved in reader.backbones():
-                if resolved.name == self.name and is_current(resolved):
-                    return resolved
-        return None
 
     def _load(self) -> "Backbone":
         if self._backbone is None:

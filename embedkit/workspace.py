@@ -96,6 +96,7 @@ class Workspace:
             self._catalog,
             list(dict.fromkeys(paths)),
             list(dict.fromkeys(chosen)) or [DEFAULT],
+            resolved=known,
             labels_from_folders=labels_from_folders,
             skip=str(self.folder),
             progress=self._progress,

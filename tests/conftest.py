@@ -25,7 +25,7 @@ def draw_photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of twelve JPEGs: ``red/0.jpg`` to ``red/5.jpg``, ``blue/6.jpg`` to ``blue/11.jpg``."""
+    """Twelve JPEGs: ``red/0.jpg`` to ``red/5.jpg`` and ``blue/6.jpg`` to ``blue/11.jpg``."""
     folder = tmp_path / "photos"
     for number in range(12):
         path = folder / ("red" if number < 6 else "blue") / f"{number}.jpg"

@@ -84,10 +84,10 @@ class Catalog:
         except OSError as error:
             raise StorageError(f"cannot make {self.path.parent}: {error.strerror}") from error
         with self._connection(read_only=False) as connection:
+            done = schema.version(connection)
             connection.execute("BEGIN").fetchall()
             try:
-                if schema.version(connection) < len(schema.STEPS):
-                    schema.upgrade(connection)
+                schema.upgrade(connection, done)
                 yield Writer(connection)
                 connection.execute("COMMIT").fetchall()
             except BaseException:

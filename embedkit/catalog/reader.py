@@ -205,7 +205,7 @@ class Reader:
         joins = ["LEFT JOIN fingerprints f USING (image_id)"]
         for number, spec in enumerate(specs):
             if self.generation(spec):
-                masks.append(f"(e{number}.image_id IS NOT NULL)::UBIGINT << {number + 1}")
+                masks.append(f"((e{number}.image_id IS NOT NULL)::UBIGINT << {number + 1})")
                 joins.append(f"LEFT JOIN {embeddings_table(spec)} e{number} USING (image_id)")
         table = self._connection.sql(
             f"SELECT sha256, {' + '.join(masks)} AS has FROM images {' '.join(joins)} ORDER BY 1"

@@ -12,6 +12,7 @@ from embedkit.errors import BadCatalog
 
 STEPS: tuple[tuple[str, ...], ...] = (
     (
+        "CREATE TABLE schema_steps (step INTEGER NOT NULL, applied_at TIMESTAMP)",
         # Identifiers come from here, so that none is ever used again.
         "CREATE TABLE counters (name VARCHAR NOT NULL, next BIGINT NOT NULL)",
         "INSERT INTO counters VALUES ('root', 1), ('image', 1), ('file', 1), ('run', 1)",
@@ -44,16 +45,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
 
 
 def version(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many of the steps a catalog has had; 0 for an empty database.
+    """How many of the steps a catalog has had; 0 for an empty database. Not for transactions.
 
     Raises :class:`BadCatalog` when it has had more than this embedkit knows.
     """
-    tables = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'schema_steps'"
-    ).fetchall()
-    if not tables[0][0]:
+    try:
+        steps = connection.execute("SELECT coalesce(max(step), 0) FROM schema_steps").fetchall()
+    except duckdb.CatalogException:
         return 0
-    steps = connection.execute("SELECT coalesce(max(step), 0) FROM schema_steps").fetchall()
     done = int(steps[0][0])
     if done > len(STEPS):
         raise BadCatalog(
@@ -63,12 +62,9 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
     return done
 
 
-def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
-    """Apply the steps that a catalog lacks, all in the caller's transaction."""
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS schema_steps (step INTEGER NOT NULL, applied_at TIMESTAMP)"
-    ).fetchall()
-    for number in range(version(connection) + 1, len(STEPS) + 1):
+def upgrade(connection: duckdb.DuckDBPyConnection, done: int) -> None:
+    """Apply the steps after the ``done`` ones, all in the caller's transaction."""
+    for number in range(done + 1, len(STEPS) + 1):
         for statement in STEPS[number - 1]:
             connection.execute(statement).fetchall()
         connection.execute(

@@ -1,0 +1,220 @@
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from conftest import ToyBackbone
+
+from embedkit.catalog import Catalog, lease, schema
+from embedkit.catalog.reader import KnownImages, Scope, TodoFile
+from embedkit.catalog.writer import Batch, ImageRow
+from embedkit.errors import BadCatalog, CatalogBusy, EmptyWorkspace, NotInWorkspace, StorageError
+from embedkit.records import Fingerprint
+
+
+def image(number: int, spec: str | None = None) -> ImageRow:
+    print_ = Fingerprint(number, "PNG", 4, 3, 0.0, 0.5, 0.1)
+    vector = np.zeros(48, np.float32)
+    vector[number % 48] = 1
+    return ImageRow(
+        bytes([number]) * 32,
+        bytes([number]) * 16,
+        10,
+        print_,
+        {spec: (vector, 2.0)} if spec else {},
+    )
+
+
+def file(root_id: int, path: str, mtime: int = 1, label: str | None = None) -> TodoFile:
+    return TodoFile(root_id, path, 10, mtime, label)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return Catalog(tmp_path / "ws")
+
+
+def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        root = writer.scope("/photos", is_file=False).root_id
+        one, two = image(1), image(2)
+        held = [("a", one), ("b", two), ("c", one)]
+        writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in held]))
+    with catalog.read() as reader:
+        assert reader.image_id(one.sha256) == 1
+        files = reader.live_files([1, 2])
+        assert [item.path for item in files[1]] == ["/photos/a", "/photos/c"]
+        assert reader.counts() == {"files": 3, "images": 2, "missing": 0}
+
+
+def test_committing_twice_stores_once(catalog: Catalog) -> None:
+    toy = ToyBackbone("toy", []).resolved
+    batch = Batch([image(1, toy.spec.digest)], [])
+    for _ in range(2):
+        with catalog.write() as writer:
+            writer.remember(toy)
+            root = writer.scope("/photos", is_file=False).root_id
+            batch.files = [(file(root, "a"), batch.images[0].sha256)]
+            writer.commit(batch)
+    with catalog.read() as reader:
+        assert reader.counts()["files"] == 1
+        assert reader.embedded_ids(toy.spec.digest).tolist() == [1]
+        assert reader.generation(toy.spec.digest) == 1
+
+
+def test_ids_are_never_used_again(catalog: Catalog) -> None:
+    for number in (1, 2, 3):
+        with catalog.write() as writer:
+            root = writer.scope("/photos", is_file=False).root_id
+            row = image(number)
+            writer.commit(Batch([row], [(file(root, "a"), row.sha256)]))
+            assert writer.image_id(row.sha256) == number
+            assert writer.forget_files("/photos/a").images == 1
+
+
+def test_a_failed_transaction_leaves_no_trace(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        writer.scope("/photos", is_file=False)
+    with pytest.raises(RuntimeError), catalog.write() as writer:
+        writer.scope("/other", is_file=False)
+        raise RuntimeError
+    with catalog.read() as reader:
+        assert list(reader.roots().values()) == ["/photos"]
+
+
+def test_a_folder_above_known_roots_becomes_their_root(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        inner = writer.scope("/photos/2020", is_file=False)
+        row = image(1)
+        writer.commit(Batch([row], [(file(inner.root_id, "x/a"), row.sha256)]))
+        outer = writer.scope("/photos", is_file=False)
+        assert list(writer.roots().values()) == ["/photos"]
+        assert writer.scope("/photos/2020/x/a", is_file=True) == Scope(outer.root_id, "2020/x/a")
+        assert writer.scope("/photos2", is_file=False).root_id != outer.root_id
+        assert [item.path for item in writer.live_files([1])[1]] == ["/photos/2020/x/a"]
+
+
+def test_known_images_are_found_by_all_of_their_digest() -> None:
+    digests = [bytes([1] * 8 + [n] * 24) for n in range(5)]
+    words = np.stack([np.frombuffer(item, ">u8").astype(np.uint64) for item in digests])
+    known = KnownImages(words, np.arange(5, dtype=np.uint64))
+    assert [known.of(item) for item in digests] == [0, 1, 2, 3, 4]
+    assert known.of(bytes([1] * 8 + [9] * 24)) is None
+    assert known.of(bytes([2] * 32)) is None
+
+
+def test_labels_of_unknown_paths_are_refused_whole(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        root = writer.scope("/photos", is_file=False).root_id
+        writer.commit(Batch([image(1)], [(file(root, "a"), image(1).sha256)]))
+    with pytest.raises(NotInWorkspace, match="1 of 2 labelled paths"), catalog.write() as writer:
+        writer.label_paths({"/photos/a": "x", "/photos/b": "y"}, "csv")
+    with catalog.read() as reader:
+        assert reader.labels() == {}
+
+
+# -- the file and its leases -------------------------------------------------------------------
+
+
+def test_an_empty_workspace_is_said_to_be_empty(catalog: Catalog) -> None:
+    with pytest.raises(EmptyWorkspace, match="embedkit add PATH"), catalog.read():
+        pass
+    assert not catalog.path.parent.exists()
+
+
+def test_a_catalog_of_a_newer_embedkit_is_refused(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        writer._run(f"INSERT INTO schema_steps VALUES ({len(schema.STEPS) + 1}, NULL)")
+    for lease_ in (catalog.read, catalog.write):
+        with pytest.raises(BadCatalog, match="upgrade embedkit"), lease_():
+            pass
+
+
+def test_a_file_that_is_no_catalog_is_refused(catalog: Catalog) -> None:
+    catalog.path.parent.mkdir()
+    catalog.path.write_bytes(b"nonsense" * 999)
+    with pytest.raises(BadCatalog, match="not a valid DuckDB"), catalog.read():
+        pass
+
+
+def test_a_workspace_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError), Catalog(tmp_path / "file/ws").write():
+        pass
+
+
+def test_the_first_schema_step_opens_an_empty_database(catalog: Catalog) -> None:
+    catalog.path.parent.mkdir()
+    duckdb.connect(str(catalog.path)).close()
+    with catalog.read() as reader:
+        assert reader.counts() == {"files": 0, "images": 0, "missing": 0}
+
+
+HOLD = """
+import duckdb, sys
+connection = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_lease_waits_for_another_process_and_says_so(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        writer.scope("/photos", is_file=False)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(catalog.path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert holder.stdin and holder.stdout
+    holder.stdout.readline()
+    said: list[str] = []
+
+    def release(text: str) -> None:
+        said.append(text)
+        holder.communicate("go\n")
+
+    catalog.on_wait = release
+    with catalog.read() as reader:
+        assert list(reader.roots().values()) == ["/photos"]
+    assert said == [f"waiting for the catalog: process {holder.pid} has it open"]
+    assert holder.wait() == 0
+
+
+def test_a_lease_that_is_never_given_back_ends_in_an_error(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with catalog.write():
+        pass
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(catalog.path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as holder:  # fmt: skip
+        assert holder.stdout
+        holder.stdout.readline()
+        monkeypatch.setattr(lease, "PATIENCE", 0.05)
+        with pytest.raises(CatalogBusy, match=f"process {holder.pid} kept"), catalog.read():
+            pass
+        holder.communicate("go\n")
+
+
+def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        writer.scope("/0", is_file=False)
+
+    def work(number: int) -> None:
+        with Catalog(catalog.path.parent).write() as writer:
+            writer.scope(f"/{number}", is_file=False)
+        with Catalog(catalog.path.parent).read() as reader:
+            reader.counts()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with catalog.read() as reader:
+        assert sorted(reader.roots().values()) == sorted(f"/{number}" for number in range(9))
+        assert sorted(reader.roots()) == list(range(1, 10))

@@ -1,0 +1,354 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ToyBackbone, draw_photo
+from PIL import Image
+from test_images import encoded, png_claiming
+
+from embedkit import Workspace, ingest
+from embedkit.errors import BadInput
+from embedkit.records import AddReport, Progress
+
+
+def counts(report: AddReport) -> tuple[int, ...]:
+    return (
+        report.files, report.images, report.embedded, report.reused, report.failed, report.missing
+    )  # fmt: skip
+
+
+def test_the_first_add_embeds_everything_and_the_second_nothing(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
+    assert passes == [12]
+    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0)
+    assert passes == [12]
+
+
+def test_rename_copy_and_touch_run_no_forward_pass(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    workspace.add([photos])
+    (photos / "red/0.jpg").rename(photos / "blue/renamed.jpg")
+    shutil.copy(photos / "red/1.jpg", photos / "red/copy.jpg")
+    os.utime(photos / "red/2.jpg")
+    one, two = photos / "red/3.jpg", photos / "red/4.jpg"
+    one.rename(photos / "swap")
+    two.rename(one)
+    (photos / "swap").rename(two)
+    assert counts(workspace.add([photos])) == (13, 12, 0, 12, 0, 1)
+    assert passes == [12]
+
+
+def test_a_changed_file_is_embedded_once(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    workspace.add([photos])
+    draw_photo(99).save(photos / "red/0.jpg")
+    assert counts(workspace.add([photos])) == (12, 12, 1, 11, 0, 0)
+    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0)
+    assert passes == [12, 1]
+
+
+def test_a_removed_file_is_missing_until_it_is_back(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos])
+    (photos / "red/0.jpg").rename(photos.parent / "aside.jpg")
+    for _ in range(2):
+        assert counts(workspace.add([photos])) == (11, 11, 0, 11, 0, 1)
+    assert all(
+        "red/0.jpg" not in match.path for match in workspace.search(photos / "red/1.jpg", 20)
+    )
+    (photos.parent / "aside.jpg").rename(photos / "red/0.jpg")
+    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0)
+
+
+def test_adding_one_folder_leaves_others_alone(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos])
+    (photos / "blue/6.jpg").unlink()
+    assert counts(workspace.add([photos / "red"])) == (6, 6, 0, 6, 0, 0)
+    assert counts(workspace.add([photos / "red/0.jpg"])) == (1, 1, 0, 1, 0, 0)
+    assert counts(workspace.add()) == (11, 11, 0, 11, 0, 1), "no source: everything again"
+
+
+def test_a_folder_that_cannot_be_listed_makes_nothing_missing(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.add([photos])
+    listed = os.scandir
+
+    def scandir(folder: str | Path) -> object:
+        if str(folder).endswith("red"):
+            raise PermissionError(13, "Permission denied")
+        return listed(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    report = workspace.add([photos])
+    assert counts(report) == (6, 12, 0, 12, 1, 0)
+    assert [(item.stage, item.reason) for item in report.failures] == [
+        ("scan", "Permission denied")
+    ]
+    monkeypatch.undo()
+
+
+def test_copies_within_one_run_are_embedded_once(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    shutil.copytree(photos / "red", photos / "again")
+    assert counts(workspace.add([photos])) == (18, 12, 12, 0, 0, 0)
+    assert sum(passes) == 12
+
+
+def test_two_backbones_live_side_by_side_and_each_embeds_only_what_it_lacks(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    workspace.add([photos / "red"], backbones=["resnet50"])
+    assert counts(workspace.add([photos], backbones=["resnet50", "vgg16"])) == (12, 12, 12, 0, 0, 0)
+    assert passes == [6, 6, 12]  # what resnet50 lacked, then all of vgg16
+    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0), "none named: those in use"
+    assert [spec.images for spec in workspace.info().specs] == [12, 12]
+
+
+def test_the_recipe_decides_what_is_not_said(workspace: Workspace, photos: Path) -> None:
+    workspace.folder.mkdir()
+    recipe = workspace.folder / "recipe.toml"
+    text = f'sources = ["{photos}"]\nlabels_from_folders = true\nbackbones = ["vgg16"]\n'
+    recipe.write_text(text)
+    assert workspace.add().files == 12
+    assert workspace.info().labels == {"blue": 6, "red": 6}
+    assert workspace.info().specs[0].backbones == ("vgg16",)
+    assert recipe.read_text() == text
+
+
+def test_nothing_to_add_is_bad_input(workspace: Workspace, photos: Path) -> None:
+    with pytest.raises(BadInput, match="nothing to add"):
+        workspace.add()
+    with pytest.raises(BadInput, match="nowhere: No such file"):
+        workspace.add([photos, photos / "nowhere"])
+    assert not workspace.folder.exists(), "nothing was made"
+
+
+def test_labels_come_from_the_first_folder_below_the_source(
+    workspace: Workspace, photos: Path
+) -> None:
+    (photos / "red/deep").mkdir()
+    draw_photo(50).save(photos / "red/deep/x.png")
+    draw_photo(51).save(photos / "loose.png")
+    workspace.add([photos], labels_from_folders=True)
+    assert workspace.info().labels == {"blue": 6, "red": 7}
+    workspace.add([photos], labels_from_folders=False)
+    assert workspace.info().labels == {"blue": 6, "red": 7}, "labels stay"
+
+
+def test_the_weights_changing_makes_a_new_spec(
+    workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.add([photos])
+    monkeypatch.setattr(ingest, "is_current", lambda _: False)
+    monkeypatch.setattr(
+        ingest, "load_backbone", lambda name: ToyBackbone(name, passes, weights="1" * 64)
+    )
+    assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
+    assert passes == [12, 12]
+    assert len({item.spec.digest for item in workspace._known_backbones()}) == 1
+
+
+def test_progress_counts_up_to_the_files_to_read(photos: Path, passes: list[int]) -> None:
+    seen: list[Progress] = []
+    Workspace(photos.parent / "ws", seen.append).add([photos])
+    embedding = [item for item in seen if item.stage == "embedding"]
+    assert [item.done for item in embedding] == list(range(1, 13))
+    assert {item.total for item in embedding} == {12}
+    assert embedding[-1].seconds_left == 0
+    assert sum(passes) == 12
+
+
+def test_nearly_equal_embeddings_raise_the_collapse_warning(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "alike"
+    folder.mkdir()
+    for number in range(6):
+        image = draw_photo(1)
+        image.putpixel((0, 0), (number, 0, 0))
+        image.save(folder / f"{number}.png")
+    (warning,) = workspace.add([folder]).warnings
+    assert "have collapsed" in warning
+    for number in range(6, 20):
+        draw_photo(number).save(folder / f"{number}.png")
+    assert workspace.add([folder]).warnings == ()
+
+
+def test_a_vector_that_cannot_be_used_is_a_failure(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(ToyBackbone):
+        def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            vectors, norms = super().embed_pixels(pixels)
+            vectors[3], norms[3] = 0, 0
+            return vectors, norms
+
+    monkeypatch.setattr(ingest, "load_backbone", lambda name: Broken(name, []))
+    report = workspace.add([photos])
+    assert counts(report) == (12, 11, 11, 0, 1, 0)
+    assert report.failures[0].stage == "embed"
+
+
+# -- hostile files -----------------------------------------------------------------------------
+
+
+def make_hostile(folder: Path) -> set[str]:
+    """Files that must fail, and as many that must not; the names of those that must."""
+    folder.mkdir()
+    good = draw_photo(1)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    jpeg = encoded(good, "JPEG")
+    contents: dict[bytes, bytes] = {
+        b"truncated.jpg": jpeg[: len(jpeg) // 2],
+        b"text.jpg": b"this is no picture",
+        b"empty.png": b"",
+        b"bomb.png": png_claiming(30_000, 30_000),
+        b"one.png": encoded(Image.new("RGB", (1, 1), "red")),
+        b"cmyk.jpg": encoded(good.convert("CMYK"), "JPEG"),
+        b"sixteen.png": encoded(
+            Image.fromarray(np.arange(60_000, dtype=np.uint16).reshape(200, 300))
+        ),
+        b"moving.gif": encoded(good, "GIF", save_all=True, append_images=[draw_photo(2)]),
+        b"turned.jpg": encoded(good.transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif),
+        "写真 with\nnewline.webp".encode(): encoded(good, "WEBP"),
+        b"latin-\xe9.png": encoded(good),
+    }
+    for name, data in contents.items():
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(data)
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "broken-link.jpg").symlink_to("nowhere.jpg")
+    return {
+        "truncated.jpg", "text.jpg", "empty.png", "bomb.png", "pipe.jpg", "broken-link.jpg"
+    }  # fmt: skip
+
+
+def test_hostile_files_are_listed_and_good_ones_embedded_upright(
+    workspace: Workspace, tmp_path: Path, passes: list[int]
+) -> None:
+    bad = make_hostile(tmp_path / "hostile")
+    report = workspace.add([tmp_path / "hostile"])
+    assert {os.path.basename(item.path) for item in report.failures} == bad
+    assert counts(report) == (13, 7, 7, 0, 6, 0)
+    assert all(item.reason for item in report.failures)
+    upright = draw_photo(1)
+    upright.save(tmp_path / "upright.png")
+    turned = workspace.distance(tmp_path / "upright.png", tmp_path / "hostile/turned.jpg")
+    assert turned < 0.001
+    found = {match.path for match in workspace.search(tmp_path / "upright.png", 20)}
+    assert os.fsencode(tmp_path / "hostile") + b"/latin-\xe9.png" in map(os.fsencode, found)
+    before = list(passes)
+    assert counts(workspace.add([tmp_path / "hostile"])) == (13, 7, 0, 7, 6, 0)
+    assert passes == before
+
+
+def test_a_file_that_breaks_is_a_failure_and_one_that_is_mended_is_not(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add([photos])
+    whole = (photos / "red/0.jpg").read_bytes()
+    (photos / "red/0.jpg").write_bytes(whole[:500])
+    assert counts(workspace.add([photos])) == (12, 11, 0, 11, 1, 0)
+    assert all(
+        "red/0.jpg" not in match.path for match in workspace.search(photos / "red/1.jpg", 20)
+    )
+    (photos / "red/0.jpg").write_bytes(whole)
+    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0)
+
+
+def test_a_broken_file_is_not_decoded_again_until_it_changes(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = photos / "red/0.jpg"
+    broken.write_bytes(broken.read_bytes()[:500])
+    workspace.add([photos])
+    opened: list[str] = []
+    read = ingest.read_bytes
+    monkeypatch.setattr(ingest, "read_bytes", lambda path: opened.append(path) or read(path))
+    assert workspace.add([photos]).failed == 1
+    assert opened == []
+    os.utime(broken)
+    assert workspace.add([photos]).failed == 1
+    assert opened == [str(broken)]
+
+
+def test_copies_of_a_broken_file_are_all_listed(workspace: Workspace, photos: Path) -> None:
+    (photos / "red/0.jpg").write_bytes((photos / "red/0.jpg").read_bytes()[:500])
+    shutil.copy(photos / "red/0.jpg", photos / "blue/copy.jpg")
+    report = workspace.add([photos])
+    assert {os.path.basename(item.path) for item in report.failures} == {"0.jpg", "copy.jpg"}
+    assert report.files == report.failed + 11
+
+
+# -- interruptions -----------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from embedkit import Workspace, ingest
+ingest.COMMIT_FILES = 4
+ingest.FORWARD_IMAGES = 2
+limit = int(sys.argv[4])
+def stop(progress):
+    if progress.stage == "embedding" and progress.done == limit:
+        os.kill(os.getpid(), signal.SIGKILL)
+Workspace(sys.argv[1], stop).add([sys.argv[2]], backbones=[sys.argv[3]], labels_from_folders=True)
+"""
+
+
+def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
+    photos: Path,
+    tmp_path: Path,
+    tiny: str,
+    catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
+) -> None:
+    shutil.copy(photos / "red/0.jpg", photos / "blue/copy.jpg")
+    (photos / "red/broken.jpg").write_bytes((photos / "red/0.jpg").read_bytes()[:500])
+    whole = Workspace(tmp_path / "whole")
+    whole.add([photos], backbones=[tiny], labels_from_folders=True)
+
+    killed = tmp_path / "killed"
+    for limit in (3, 5, 7):
+        run = subprocess.run(
+            [sys.executable, "-c", KILLED, str(killed), str(photos), tiny, str(limit)], check=False
+        )
+        assert run.returncode == -signal.SIGKILL
+    report = Workspace(killed).add([photos], backbones=[tiny], labels_from_folders=True)
+    assert 0 < report.embedded < 12, "finished batches were not redone"
+
+    one, other = catalog_rows(tmp_path / "whole"), catalog_rows(killed)
+    assert one.keys() == other.keys()
+    for table in one:
+        if not table.startswith("embeddings_"):
+            assert one[table] == other[table], table
+            continue
+        for (*keys, vector), (*other_keys, other_vector) in zip(
+            one[table], other[table], strict=True
+        ):
+            assert keys == pytest.approx(other_keys, abs=1e-5)
+            assert np.abs(np.array(vector) - np.array(other_vector)).max() < 1e-6
+    names = sorted(path.name for path in killed.rglob("*") if path.is_file())
+    assert names == sorted(["12.faiss", "catalog.duckdb", "manifest.json"])
+
+
+def test_two_adds_at_once_lose_and_double_nothing(photos: Path, tmp_path: Path, tiny: str) -> None:
+    command = [sys.executable, "-m", "embedkit", "add", str(photos), "-b", tiny]
+    command += ["-w", str(tmp_path / "ws")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(2)]  # fmt: skip
+    for process in both:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors.decode()
+    info = Workspace(tmp_path / "ws").info()
+    assert (info.files, info.images, info.specs[0].images) == (12, 12, 12)

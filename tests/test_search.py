@@ -1,0 +1,166 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import draw_photo
+from PIL import Image
+
+from embedkit import Workspace
+from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
+
+
+@pytest.fixture
+def filled(workspace: Workspace, photos: Path) -> Workspace:
+    workspace.add([photos], labels_from_folders=True)
+    return workspace
+
+
+def test_matches_equal_a_brute_force_over_the_stored_vectors(filled: Workspace) -> None:
+    spec = filled.info().specs[0].spec
+    with filled._catalog.read() as reader:
+        chunks = list(reader.embeddings(spec))
+        vectors = np.concatenate([vectors for _, vectors in chunks]).astype(float)
+        files = reader.live_files([int(image) for ids, _ in chunks for image in ids])
+    paths = [files[image][0].path for ids, _ in chunks for image in ids]
+    for row, path in enumerate(paths):
+        expected = 1 - vectors @ vectors[row]
+        expected[row] = 0
+        order = np.argsort(expected)
+        matches = filled.search(path, 12)
+        assert [match.path for match in matches] == [paths[number] for number in order]
+        assert [match.distance for match in matches] == pytest.approx(expected[order], abs=1e-5)
+        assert [match.rank for match in matches] == list(range(1, 13))
+
+
+def test_the_querys_own_image_is_first_at_distance_0_with_all_its_files(
+    filled: Workspace, photos: Path
+) -> None:
+    shutil.copy(photos / "red/3.jpg", photos / "blue/copy of 3.jpg")
+    filled.add([photos])
+    first = filled.search(photos / "red/3.jpg", 1)[0]
+    assert first.distance == 0.0
+    assert first.files == (str(photos / "blue/copy of 3.jpg"), str(photos / "red/3.jpg"))
+    assert first.path == first.files[0]
+
+
+def test_ties_are_in_order_of_path_also_at_the_end_of_the_list(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "same pixels"
+    folder.mkdir()
+    names = [f"{number:02d}.png" for number in range(60)]
+    for number, name in enumerate(reversed(names)):
+        draw_photo(1).save(folder / name, compress_level=1, pnginfo=_comment(number))
+    draw_photo(2).save(folder / "query.png")
+    workspace.add([folder])
+    matches = workspace.search(folder / "query.png", 5)
+    assert [Path(match.path).name for match in matches] == ["query.png", *names[:4]]
+    assert len({match.distance for match in matches[1:]}) == 1
+    own = workspace.search(folder / "07.png", 3)
+    assert [Path(match.path).name for match in own] == ["07.png", "00.png", "01.png"]
+    assert [match.distance for match in own] == [0.0, 0.0, 0.0]
+
+
+def _comment(number: int) -> object:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("number", str(number))
+    return info
+
+
+def test_a_stored_image_is_searched_without_a_network(
+    filled: Workspace, photos: Path, passes: list[int]
+) -> None:
+    before = list(passes)
+    shutil.copy(photos / "red/3.jpg", photos.parent / "elsewhere.jpg")
+    filled.search(photos.parent / "elsewhere.jpg")
+    filled.distance(photos / "red/3.jpg", photos / "red/4.jpg")
+    assert passes == before
+
+
+def test_an_image_that_is_not_stored_is_embedded(
+    filled: Workspace, photos: Path, passes: list[int]
+) -> None:
+    image = Image.open(photos / "red/3.jpg")
+    image.load()
+    for query in (image, np.asarray(image)):
+        match = filled.search(query, 1)[0]
+        assert match.path.endswith("red/3.jpg")
+        assert match.distance < 0.001
+    assert passes[1:] == [1, 1]
+
+
+def test_filters_narrow_the_matches(filled: Workspace, photos: Path) -> None:
+    query = photos / "red/0.jpg"
+    assert {match.label for match in filled.search(query, 20, label="blue")} == {"blue"}
+    below = filled.search(query, 20, folder=photos / "blue")
+    assert len(below) == 6 and below.searched == 6
+    assert filled.search(query, 20, folder=photos / "blue/6.jpg")[0].path.endswith("6.jpg")
+    everything = filled.search(query, 20)
+    limit = everything[4].distance
+    assert len(filled.search(query, 20, max_distance=limit)) == 5
+    with pytest.raises(NotInWorkspace, match="no file is labelled 'green'; labels: blue, red"):
+        filled.search(query, label="green")
+    with pytest.raises(NotInWorkspace, match="no photos below"):
+        filled.search(query, folder=photos.parent / "photo")
+
+
+def test_many_removed_neighbours_do_not_crowd_out_those_that_are_left(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    folder = tmp_path / "near"
+    folder.mkdir()
+    for number in range(80):
+        image = draw_photo(1)
+        image.paste((number, 0, 0), (0, 0, 9, 9))
+        image.save(folder / f"{number}.png")
+    draw_photo(2).save(folder / "far.png")
+    workspace.add([folder])
+    for number in range(1, 80):
+        (folder / f"{number}.png").unlink()
+    assert workspace.add([folder]).missing == 79
+    names = [Path(match.path).name for match in workspace.search(folder / "0.png", 5)]
+    assert names == ["0.png", "far.png"]
+
+
+def test_k_is_at_least_one_and_at_most_what_there_is(filled: Workspace, photos: Path) -> None:
+    assert len(filled.search(photos / "red/0.jpg", 500)) == 12
+    with pytest.raises(BadInput, match="at least 1"):
+        filled.search(photos / "red/0.jpg", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("nowhere.jpg", "No such file"), (".", "is a folder"), ("text.txt", "not an image")],
+)
+def test_a_query_that_is_no_photo_is_bad_input(
+    filled: Workspace, tmp_path: Path, name: str, complaint: str
+) -> None:
+    (tmp_path / "text.txt").write_text("words")
+    with pytest.raises(BadInput, match=complaint):
+        filled.search(tmp_path / name)
+
+
+def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) -> None:
+    with pytest.raises(EmptyWorkspace, match="is empty"):
+        workspace.search(photos / "red/0.jpg")
+    workspace.add([photos], backbones=["vgg16"])
+    with pytest.raises(NotInWorkspace, match="resnet50 is not in the workspace, which has vgg16"):
+        workspace.search(photos / "red/0.jpg", backbone="resnet50")
+    with pytest.raises(BadInput, match="either an image or a text"):
+        workspace.search()
+
+
+def test_a_query_is_not_compared_under_other_weights_than_the_photos(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from conftest import ToyBackbone
+
+    monkeypatch.setattr(
+        "embedkit.workspace.load_backbone", lambda name: ToyBackbone(name, [], weights="1" * 64)
+    )
+    draw_photo(77).save(tmp_path / "new.png")
+    with pytest.raises(BadInput, match="have changed since the photos were added"):
+        filled.search(tmp_path / "new.png")
