@@ -23,15 +23,19 @@ def draw_photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(1))
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
+def write_photos(folder: Path) -> None:
     """Twelve JPEGs: ``red/0.jpg`` to ``red/5.jpg`` and ``blue/6.jpg`` to ``blue/11.jpg``."""
-    folder = tmp_path / "photos"
     for number in range(12):
         path = folder / ("red" if number < 6 else "blue") / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         draw_photo(number).save(path, quality=92)
-    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder with what :func:`write_photos` writes."""
+    write_photos(tmp_path / "photos")
+    return tmp_path / "photos"
 
 
 class ToyBackbone:

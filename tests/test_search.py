@@ -115,14 +115,14 @@ def test_many_removed_neighbours_do_not_crowd_out_those_that_are_left(
     for number in range(80):
         image = draw_photo(1)
         image.paste((number, 0, 0), (0, 0, 9, 9))
-        image.save(folder / f"{number}.png")
-    draw_photo(2).save(folder / "far.png")
+        image.save(folder / f"{number}.bmp")
+    draw_photo(2).save(folder / "far.bmp")
     workspace.add([folder])
     for number in range(1, 80):
-        (folder / f"{number}.png").unlink()
+        (folder / f"{number}.bmp").unlink()
     assert workspace.add([folder]).missing == 79
-    names = [Path(match.path).name for match in workspace.search(folder / "0.png", 5)]
-    assert names == ["0.png", "far.png"]
+    names = [Path(match.path).name for match in workspace.search(folder / "0.bmp", 5)]
+    assert names == ["0.bmp", "far.bmp"]
 
 
 def test_k_is_at_least_one_and_at_most_what_there_is(filled: Workspace, photos: Path) -> None:

@@ -1,0 +1,228 @@
+"""The real command, in processes of its own, with a real (tiny) network."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import draw_photo, write_photos
+from test_ingest import make_hostile
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that commands run in; it has ``photos`` as the other tests know them."""
+    folder = tmp_path_factory.mktemp("home")
+    write_photos(folder / "photos")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Run:
+    """Runs ``embedkit ARGS`` at home; the exit status has to be ``status``."""
+
+    def run(*args: object, status: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "embedkit", *map(str, args)],
+            cwd=home, capture_output=True, text=True, check=False, **options,
+        )  # fmt: skip
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def added(run: Run, tiny: str) -> dict[str, Any]:
+    """The JSON of adding the photos to the workspace ``first``, which tests leave as it is."""
+    done = run("add", "photos", "-b", tiny, "--labels-from-folders", "--json", "-w", "first")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.fixture
+def copy(home: Path, added: dict[str, Any], request: pytest.FixtureRequest) -> str:
+    """A copy of the workspace ``first`` that a test may change."""
+    assert added["embedded"] == 12
+    shutil.copytree(home / "first", home / request.node.name)
+    return str(request.node.name)
+
+
+def test_add_and_search_print_the_promised_documents(
+    run: Run, home: Path, added: dict[str, Any], tiny: str
+) -> None:
+    names = ("files", "images", "embedded", "reused", "failed", "missing")
+    assert [added[name] for name in names] == [12, 12, 12, 0, 0, 0]
+    assert added["failures"] == []
+    query = home / "photos/red/0.jpg"
+    document = json.loads(run("search", query, "-k", 3, "-w", "first", "--json").stdout)
+    assert document["query"] == str(query)
+    assert len(document["spec"]) == 16
+    first, second, _ = document["matches"]
+    assert set(first) == {"rank", "distance", "path", "files", "sha256", "label"}
+    assert (first["rank"], first["distance"], first["label"]) == (1, 0.0, "red")
+    assert first["path"] == str(query)
+    distance = json.loads(run("distance", query, second["path"], "-w", "first", "--json").stdout)
+    assert distance["distance"] == pytest.approx(second["distance"], abs=1e-6)
+    info = json.loads(run("info", "-w", "first", "--json").stdout)
+    assert info["files"] == 12 and info["specs"][0]["backbones"] == [tiny]
+    assert "96" in run("info", "-w", "first").stdout
+    page = run("search", "photos/red/0.jpg", "--html", "out/page.html", "-w", "first").stdout
+    assert "photos/red/0.jpg" in page and "page: out/page.html" in page
+    assert (home / "out/page.html").exists()
+
+
+IMPORTS = (
+    "import sys; sys.argv = ['embedkit', *sys.argv[1:]]\n"
+    + """
+import atexit
+heavy = {"torch", "timm", "open_clip", "scipy", "sklearn", "matplotlib", "transformers"}
+atexit.register(lambda: print("heavy:", sorted(heavy & set(sys.modules)), file=sys.stderr))
+from embedkit.cli import main
+main()
+"""
+)
+
+
+def test_what_needs_no_forward_pass_imports_nothing_heavy(home: Path, copy: str) -> None:
+    os.utime(home / "photos/red/1.jpg")
+    for command in (
+        ["search", "photos/red/0.jpg", "-w", copy],
+        ["add", "photos", "-w", copy],
+        ["info", "-w", copy],
+        ["distance", "photos/red/0.jpg", "photos/red/1.jpg", "-w", copy],
+        ["backbones"],
+        ["--help"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", IMPORTS, *command],
+            cwd=home, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "heavy: []" in done.stderr, command
+
+
+def test_backbones_lists_the_table(run: Run) -> None:
+    document = json.loads(run("backbones", "--json").stdout)
+    by_name = {row["name"]: row for row in document["backbones"]}
+    assert len(by_name) == 20
+    assert by_name["efficientnet_b2"]["dim"] == 1408 and by_name["efficientnet_b2"]["px"] == 260
+    assert by_name["efficientnet_lite0"]["weights"] == "packaged"
+    assert "conv_head" in run("backbones", "mobilenet_v3_large").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "complaint"),
+    [
+        (["add", "nowhere"], 2, "nowhere: No such file or directory"),
+        (["add"], 2, "nothing to add"),
+        (["add", "photos", "-b", "resnte50"], 2, "did you mean resnet50"),
+        (["add", "photos", "-b", "resnet50"], 1, "resnet50?weights=FILE"),
+        (["search", "photos/red/0.jpg"], 1, "is empty"),
+        (["search"], 2, "either an image or a text"),
+        (["search", "photos/red/0.jpg", "-k", "0"], 2, "0 is not in the range"),
+        (["info"], 1, "is empty"),
+        (["remove"], 2, "say what to forget"),
+        (["backbones", "nonsense"], 2, "no backbone is called"),
+        (["frobnicate"], 2, "No such command"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_makes_nothing(
+    run: Run, home: Path, command: list[str], status: int, complaint: str
+) -> None:
+    done = run(*command, "--json", status=status)
+    assert complaint in done.stderr
+    assert done.stdout == ""
+    if done.stderr.startswith("embedkit: "):
+        assert done.stderr.count("\n") == 1
+    assert not (home / "indexes").exists()
+
+
+def test_hostile_files_end_well_and_are_listed(run: Run, home: Path, tiny: str) -> None:
+    bad = make_hostile(home / "hostile")
+    document = json.loads(run("add", "hostile", "-b", tiny, "--json", "-w", "ws").stdout)
+    assert {os.path.basename(item["path"]) for item in document["failures"]} == bad
+    found = json.loads(run("search", "hostile/one.png", "--json", "-w", "ws").stdout)["matches"]
+    names = {os.fsencode(match["path"]).rsplit(b"/")[-1] for match in found}
+    assert b"latin-\xe9.png" in names
+    assert "写真 with\nnewline.webp".encode() in names
+    done = run("search", "hostile/one.png", "-w", "ws")
+    assert "latin-\\xe9.png" in done.stdout and "with\\nnewline.webp" in done.stdout
+
+
+def test_a_run_in_which_every_file_failed_exits_with_1(run: Run, home: Path, copy: str) -> None:
+    (home / "bad.jpg").write_text("no picture")
+    done = run("add", "bad.jpg", "-w", copy, status=1)
+    assert "format: " in done.stderr and "not an image of a known format" in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB of its own; skips where one cannot be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_an_error_and_what_was_committed_stays(
+    run: Run, home: Path, copy: str, small_disk: Path
+) -> None:
+    workspace = small_disk / "workspace"
+    shutil.copytree(home / copy, workspace)
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    (home / "more").mkdir()
+    for number in range(40):
+        draw_photo(200 + number).save(home / f"more/{number}.bmp")
+    done = run("add", "more", "-w", workspace, status=1)
+    assert done.stderr.splitlines()[-1].startswith(f"embedkit: {workspace}")
+    filler.unlink()
+    assert json.loads(run("info", "--json", "-w", workspace).stdout)["images"] == 12
+    report = json.loads(run("add", "more", "photos", "--json", "-w", workspace).stdout)
+    assert (report["images"], report["failed"]) == (52, 0)
+
+
+def test_searching_while_another_process_adds(run: Run, home: Path, copy: str) -> None:
+    (home / "many").mkdir()
+    for number in range(300):
+        draw_photo(300 + number).save(home / f"many/{number}.bmp")
+    adding = subprocess.Popen(
+        [sys.executable, "-m", "embedkit", "add", "many", "-w", copy],
+        cwd=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    searches = 0
+    while adding.poll() is None:
+        done = run("search", "photos/red/0.jpg", "--json", "-k", 3, "-w", copy)
+        assert json.loads(done.stdout)["matches"][0]["path"] == str(home / "photos/red/0.jpg")
+        searches += 1
+    _, errors = adding.communicate()
+    assert adding.returncode == 0, errors
+    assert searches > 0
+    assert json.loads(run("info", "--json", "-w", copy).stdout)["images"] == 312
+
+
+def test_export_import_remove_compact_and_labels_work_from_the_command_line(
+    run: Run, copy: str
+) -> None:
+    assert json.loads(run("export", "vectors", "--json", "-w", copy).stdout)["embeddings"] == 12
+    assert json.loads(run("import", "vectors", "-w", "other", "--json").stdout)["embeddings"] == 12
+    again = json.loads(run("add", "photos", "-w", "other", "--json").stdout)
+    assert (again["embedded"], again["reused"]) == (0, 12)
+    assert json.loads(run("remove", "photos/red", "--json", "-w", copy).stdout)["files"] == 6
+    compacted = json.loads(run("compact", "--json", "-w", copy).stdout)
+    assert compacted["bytes_after"] <= compacted["bytes_before"]
+    assert json.loads(run("labels", "--json", "-w", copy).stdout) == {"labels": {"blue": 6}}

@@ -1,0 +1,69 @@
+"""The README's tour, as a person would type it."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def tour() -> list[str]:
+    """The commands of the README's section "A tour", but for the installing one."""
+    section = re.split(r"^## ", (ROOT / "README.md").read_text("utf-8"), flags=re.M)
+    (text,) = [part for part in section if part.startswith("A tour")]
+    blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.M | re.S)
+    lines = [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    return [line.partition("  #")[0].strip() for line in lines]
+
+
+@pytest.fixture(scope="module")
+def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """A folder in which every command of the tour ran, and what each printed."""
+    folder = tmp_path_factory.mktemp("tour")
+    printed = {}
+    for command in tour():
+        words = shlex.split(command)
+        assert words[0] == "embedkit", command
+        done = subprocess.run(
+            [sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        printed[command] = done.stdout
+    return folder, printed
+
+
+def test_every_command_of_the_tour_works(toured: tuple[Path, dict[str, str]]) -> None:
+    _, printed = toured
+    assert len(printed) >= 8
+    assert "embedkit demo" in printed
+    assert "50 images: 50 embedded" in printed["embedkit demo"]
+
+
+def test_the_page_shows_every_photo_in_a_real_browser(
+    toured: tuple[Path, dict[str, str]],
+) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = Path("/usr/bin/chromium")
+    if not chromium.exists():
+        pytest.skip("no /usr/bin/chromium")
+    page_file = toured[0] / "indexes/demo/demo.html"
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("request", lambda request: complaints.append(request.url))
+        page.goto(page_file.as_uri())
+        widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+        ranks = page.eval_on_selector_all(".rank", "nodes => nodes.map(node => node.textContent)")
+        wide = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        browser.close()
+    outside = [item for item in complaints if not item.startswith(("file:", "data:"))]
+    assert outside == []
+    assert len(widths) == 30 and all(widths)
+    assert ranks == [str(rank) for rank in (*range(1, 19), *range(1, 11))]
+    assert wide

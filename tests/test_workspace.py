@@ -1,0 +1,233 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from conftest import draw_photo
+
+import embedkit
+from embedkit import Workspace
+from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
+
+
+@pytest.fixture
+def filled(workspace: Workspace, photos: Path) -> Workspace:
+    workspace.add([photos], labels_from_folders=True)
+    return workspace
+
+
+def test_the_package_offers_what_it_says_and_nothing_else() -> None:
+    for name in embedkit.__all__:
+        assert getattr(embedkit, name)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = embedkit.nonsense
+
+
+# -- labels ------------------------------------------------------------------------------------
+
+
+def test_labels_from_a_csv_come_before_folder_names(filled: Workspace, photos: Path) -> None:
+    table = photos / "labels.csv"
+    table.write_text(f'path,label,note\nred/0.jpg,赤,x\n{photos}/red/1.jpg,"a, b",\n', "utf-8")
+    assert filled.label_from_csv(table) == 2
+    assert filled.info().labels == {"a, b": 1, "blue": 6, "red": 4, "赤": 1}
+    filled.add([photos], labels_from_folders=True)
+    assert filled.search(photos / "red/0.jpg", 1)[0].label == "赤"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("file,label\nred/0.jpg,x\n", "no column called 'path'"),
+        ("path,label\nred/0.jpg,\n", "line 2: an empty cell"),
+        ("path,label\nred/0.jpg,x\nred/0.jpg,y\n", "line 3: .*0.jpg has two labels"),
+        ("path,label\nred/0.jpg,x\nred/nope.jpg,y\n", "1 of 2 labelled paths are not in"),
+        ("", "no column called"),
+    ],
+)
+def test_a_bad_csv_labels_nothing(
+    filled: Workspace, photos: Path, text: str, complaint: str
+) -> None:
+    (photos / "labels.csv").write_text(text)
+    with pytest.raises(BadInput, match=complaint):
+        filled.label_from_csv(photos / "labels.csv")
+    assert filled.info().labels == {"blue": 6, "red": 6}
+
+
+def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos])
+    assert workspace.info().labels == {}
+    assert workspace.label_from_folders(photos) == 12
+    assert workspace.info().labels == {"blue": 6, "red": 6}
+    with pytest.raises(NotInWorkspace, match="no photos in folders of"):
+        workspace.label_from_folders(photos / "red")
+
+
+# -- forgetting --------------------------------------------------------------------------------
+
+
+def test_remove_forgets_rows_and_touches_no_photo(filled: Workspace, photos: Path) -> None:
+    removal = filled.remove(photos / "red")
+    assert (removal.files, removal.images, removal.embeddings) == (6, 6, 6)
+    assert len(list(photos.rglob("*.jpg"))) == 12
+    info = filled.info()
+    assert (info.files, info.images, info.labels) == (6, 6, {"blue": 6})
+    with pytest.raises(NotInWorkspace):
+        filled.remove(photos / "red")
+    assert filled.add([photos]).embedded == 6
+
+
+def test_an_image_with_another_file_left_is_kept(filled: Workspace, photos: Path) -> None:
+    (photos / "blue/copy.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
+    filled.add([photos])
+    assert filled.remove(photos / "red/0.jpg").images == 0
+    assert filled.search(photos / "red/0.jpg", 1)[0].path.endswith("blue/copy.jpg")
+
+
+def test_remove_takes_a_folder_that_is_no_more(filled: Workspace, photos: Path) -> None:
+    photos.rename(photos.parent / "moved")
+    with pytest.raises(BadInput, match="No such file"):
+        filled.add()
+    assert filled.remove(photos).files == 12
+    assert filled.info().roots == ()
+
+
+def test_remove_missing_forgets_what_is_gone(filled: Workspace, photos: Path) -> None:
+    (photos / "red/0.jpg").unlink()
+    filled.add([photos])
+    assert filled.info().missing == 1
+    assert filled.remove(missing=True).images == 1
+    assert filled.info().missing == 0
+
+
+def test_a_backbone_can_be_forgotten(filled: Workspace, photos: Path) -> None:
+    filled.add([photos], backbones=["vgg16"])
+    folders = list(filled.folder.glob("index/*"))
+    assert filled.remove(backbone="vgg16").embeddings == 12
+    assert len(list(filled.folder.glob("index/*"))) == len(folders) - 1
+    assert [spec.backbones for spec in filled.info().specs] == [("efficientnet_lite0",)]
+    with pytest.raises(NotInWorkspace, match="vgg16 is not in the workspace"):
+        filled.remove(backbone="vgg16")
+
+
+def test_what_to_remove_has_to_be_said_and_an_empty_workspace_stays_unmade(
+    workspace: Workspace, photos: Path
+) -> None:
+    with pytest.raises(BadInput, match="say what to forget"):
+        workspace.remove()
+    for act in (lambda: workspace.remove(photos), workspace.compact, workspace.info):
+        with pytest.raises(EmptyWorkspace):
+            act()
+    assert not workspace.folder.exists()
+
+
+def test_compact_gives_room_back_and_forgets_what_no_file_holds(
+    filled: Workspace, photos: Path, passes: list[int]
+) -> None:
+    for number in range(8):
+        draw_photo(100 + number).save(photos / "red/0.jpg")
+        filled.add([photos])
+    before, after = filled.compact()
+    assert after < before
+    assert after == (filled.folder / "catalog.duckdb").stat().st_size
+    info = filled.info()
+    assert (info.images, info.specs[0].images) == (12, 12)
+    assert len(filled.search(photos / "red/0.jpg", 50)) == 12
+    assert filled.add([photos]).embedded == 0
+    assert sorted(os.listdir(filled.folder)) == ["catalog.duckdb", "index"]
+    assert sum(passes) == 12 + 8
+
+
+# -- export and import -------------------------------------------------------------------------
+
+
+def test_exported_vectors_are_found_by_photos_added_after_the_import(
+    filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
+) -> None:
+    assert filled.export(tmp_path / "out") == 12
+    vectors = np.load(tmp_path / "out/vectors.npy")
+    table = parquet.read_table(tmp_path / "out/images.parquet").to_pydict()
+    assert vectors.shape == (12, 48) and vectors.dtype == np.float32
+    assert sorted(table["label"]) == ["blue"] * 6 + ["red"] * 6
+    assert [len(files) for files in table["files"]] == [1] * 12
+    before = sum(passes)
+
+    other = Workspace(tmp_path / "other")
+    assert other.import_(tmp_path / "out") == 12
+    assert other.import_(tmp_path / "out") == 0
+    report = other.add([photos])
+    assert (report.embedded, report.reused) == (0, 12)
+    assert sum(passes) == before
+    for path in table["files"][0]:
+        one, same = filled.search(path, 12), other.search(path, 12)
+        assert [match.path for match in one] == [match.path for match in same]
+
+
+@pytest.mark.parametrize(
+    ("harm", "complaint"),
+    [
+        (lambda out: (out / "vectors.npy").unlink(), "vectors.npy: no such file"),
+        (
+            lambda out: np.save(out / "vectors.npy", np.ones((12, 47), np.float32)),
+            "ask for float32",
+        ),
+        (lambda out: np.save(out / "vectors.npy", np.ones((12, 48), np.float32)), "of norm 1"),
+        (lambda out: (out / "vectors.npy").write_bytes(b"x" * 99), "is not an export"),
+        (lambda out: (out / "images.parquet").write_bytes(b"x" * 99), "is not an export"),
+        (lambda out: (out / "spec.json").write_text("{}"), "is not an export"),
+    ],
+)
+def test_an_export_that_does_not_fit_together_is_refused_whole(
+    filled: Workspace, tmp_path: Path, harm: Callable[[Path], object], complaint: str
+) -> None:
+    filled.export(tmp_path / "out")
+    harm(tmp_path / "out")
+    other = Workspace(tmp_path / "other")
+    with pytest.raises((BadArtefact, BadInput), match=complaint):
+        other.import_(tmp_path / "out")
+    assert not other.folder.exists()
+
+
+def test_vectors_of_another_network_under_the_same_name_are_refused(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    filled.export(tmp_path / "out")
+    content = json.loads((tmp_path / "out/spec.json").read_text())
+    content["spec"]["weights"] = "f" * 64
+    (tmp_path / "out/spec.json").write_text(json.dumps(content))
+    with pytest.raises(BadInput, match="is not this workspace's efficientnet_lite0"):
+        filled.import_(tmp_path / "out")
+
+
+# -- info and storage --------------------------------------------------------------------------
+
+
+def test_info_says_what_is_there(filled: Workspace, photos: Path) -> None:
+    info = filled.info()
+    assert info.roots == (str(photos),)
+    (spec,) = info.specs
+    assert (spec.images, spec.indexed, spec.index, spec.recall_at_10) == (12, 12, "Flat", 1.0)
+    assert spec.images_per_second and spec.images_per_second > 0
+    assert info.disk_bytes > 10_000
+
+
+def test_a_read_only_workspace_can_be_searched(
+    filled: Workspace, photos: Path, read_only: Callable[[Path], None]
+) -> None:
+    for file in filled.folder.glob("index/*/*"):
+        file.unlink()
+    read_only(filled.folder)
+    assert len(Workspace(filled.folder).search(photos / "red/0.jpg", 20)) == 12
+
+
+def test_the_distance_of_two_photos_needs_no_workspace(workspace: Workspace, photos: Path) -> None:
+    one, other = photos / "red/0.jpg", photos / "red/1.jpg"
+    without = workspace.distance(one, other)
+    assert not workspace.folder.exists()
+    workspace.add([photos])
+    assert workspace.distance(one, other) == pytest.approx(without, abs=1e-6)
+    assert workspace.distance(one, one) == 0.0
+    assert workspace.distance(one, other, backbone="vgg16") == pytest.approx(without, abs=1e-6)
