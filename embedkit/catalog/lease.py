@@ -160,7 +160,7 @@ class Catalog:
 def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (duckdb.IOException, duckdb.FatalException) as error:
+    except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
         raise StorageError(f"{path}: {_first(str(error))}") from error
 
 
