@@ -16,6 +16,7 @@ from embedkit.backbones import load_backbone
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
+from embedkit.index.manifest import read_manifest
 from embedkit.paths import absolute, shown
 from embedkit.recipe import Recipe, read_recipe
 from embedkit.records import (
@@ -68,17 +69,17 @@ class Workspace:
 
     def add(
         self,
-        sources: Sequence[str | os.PathLike[str]] = (),
+        sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
         *,
-        backbones: Sequence[str] = (),
+        backbones: str | Sequence[str] = (),
         labels_from_folders: bool | None = None,
     ) -> AddReport:
         """Bring the workspace in line with photos and folders of photos, as they are now.
 
-        Without ``sources``, those of the recipe and every folder added before. Without
-        ``backbones``, the recipe's, else those in use, else the default one. With
-        ``labels_from_folders`` (None: as the recipe says) a file is labelled with the first
-        folder below its source.
+        ``sources`` and ``backbones`` may be one or several. Without ``sources``, those of the
+        recipe and every folder added before. Without ``backbones``, the recipe's, else those in
+        use, else the default one. With ``labels_from_folders`` (None: as the recipe says) a file
+        is labelled with the first folder below its source.
 
         Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
         the like for a backbone that cannot be loaded; files that cannot be used are in the report.
@@ -87,6 +88,10 @@ class Workspace:
 
         recipe = self.recipe
         known = self._known_backbones()
+        if isinstance(sources, (str, os.PathLike)):
+            sources = [sources]
+        if isinstance(backbones, str):
+            backbones = [backbones]
         chosen = list(backbones) or list(recipe.backbones) or [item.name for item in known]
         paths = [absolute(source) for source in sources] or self._all_sources(recipe)
         if labels_from_folders is None:
@@ -106,7 +111,9 @@ class Workspace:
                 (item.spec, reader.generation(item.spec.digest)) for item in reader.backbones()
             ]
         for spec, generation in specs:
-            self._index(spec, generation, always_save=True)
+            saved = read_manifest(self._index_folder(spec))
+            if saved is None or saved.generation != generation:
+                self._index(spec, generation, always_save=True)
         return report
 
     def search(
@@ -333,8 +340,7 @@ class Workspace:
     def _spec_info(
         self, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
     ) -> SpecInfo:
-        manifest_file = self._index_folder(spec) / "manifest.json"
-        manifest: dict[str, Any] = read_json(manifest_file) if manifest_file.exists() else {}
+        manifest = read_manifest(self._index_folder(spec))
         return SpecInfo(
             spec=spec.digest,
             backbones=names,
@@ -343,9 +349,9 @@ class Workspace:
             dim=spec.dim,
             images=images,
             images_per_second=rate,
-            index=manifest.get("factory"),
-            indexed=manifest.get("count", 0),
-            recall_at_10=manifest.get("recall_at_10"),
+            index=manifest.factory if manifest else None,
+            indexed=manifest.count if manifest else 0,
+            recall_at_10=manifest.recall_at_10 if manifest else None,
         )
 
     def _known_backbones(self) -> list[ResolvedName]:

@@ -126,6 +126,12 @@ def test_the_recipe_decides_what_is_not_said(workspace: Workspace, photos: Path)
     assert recipe.read_text() == text
 
 
+def test_one_source_and_one_backbone_need_no_list(workspace: Workspace, photos: Path) -> None:
+    assert workspace.add(str(photos), backbones="vgg16").images == 12
+    assert workspace.add(photos / "red").images == 6
+    assert [spec.backbones for spec in workspace.info().specs] == [("vgg16",)]
+
+
 def test_nothing_to_add_is_bad_input(workspace: Workspace, photos: Path) -> None:
     with pytest.raises(BadInput, match="nothing to add"):
         workspace.add()

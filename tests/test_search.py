@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo
+from conftest import ToyBackbone, draw_photo
 from PIL import Image
 
 from embedkit import Workspace
@@ -92,6 +92,19 @@ def test_an_image_that_is_not_stored_is_embedded(
     assert passes[1:] == [1, 1]
 
 
+def test_words_are_searched_for_where_the_backbone_embeds_text(
+    filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Talking(ToyBackbone):
+        def embed_text(self, texts: list[str]) -> np.ndarray:
+            return np.concatenate([self.embed([photos / text]) for text in texts])
+
+    monkeypatch.setattr("embedkit.workspace.load_backbone", lambda name: Talking(name, []))
+    matches = filled.search(text="blue/7.jpg", k=3)
+    assert matches.query == "blue/7.jpg"
+    assert matches[0].path == str(photos / "blue/7.jpg")
+
+
 def test_filters_narrow_the_matches(filled: Workspace, photos: Path) -> None:
     query = photos / "red/0.jpg"
     assert {match.label for match in filled.search(query, 20, label="blue")} == {"blue"}
@@ -156,8 +169,6 @@ def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) ->
 def test_a_query_is_not_compared_under_other_weights_than_the_photos(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import ToyBackbone
-
     monkeypatch.setattr(
         "embedkit.workspace.load_backbone", lambda name: ToyBackbone(name, [], weights="1" * 64)
     )

@@ -89,6 +89,8 @@ class Writer(Reader):
                     image_id BIGINT NOT NULL, serial BIGINT NOT NULL, norm FLOAT NOT NULL,
                     embedding FLOAT[{int(spec.dim)}] NOT NULL)"""
         )
+        if resolved in self.backbones():
+            return
         rank = self._rows("SELECT rank FROM backbones WHERE name = ?", [resolved.name])
         rank = rank or self._rows("SELECT coalesce(max(rank), 0) + 1 FROM backbones")
         self._run("DELETE FROM backbones WHERE name = ?", [resolved.name])

@@ -132,6 +132,8 @@ def add_summary(report: AddReport) -> None:
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
         f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
     )
+    if not report.files:
+        warn("no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC")
     for failure in report.failures[:FAILURES_SHOWN]:
         warn(f"{failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(report.failures) > FAILURES_SHOWN:

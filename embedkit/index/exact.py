@@ -11,13 +11,13 @@ from typing import Any
 import faiss
 import numpy as np
 
-from embedkit.artifacts import read_json, replaced, sha256_of, sweep, write_json
+from embedkit.artifacts import replaced, sha256_of, sweep
 from embedkit.catalog import Catalog
-from embedkit.errors import BadArtefact, StorageError
+from embedkit.errors import StorageError
+from embedkit.index.manifest import Manifest, read_manifest, write_manifest
 from embedkit.index.metric import distances
 
 FACTORY = "Flat"
-MANIFEST = "manifest.json"
 
 
 class ExactIndex:
@@ -89,19 +89,19 @@ class ExactIndex:
             file = self.folder / f"{self.generation}.faiss"
             with replaced(file) as temporary:
                 faiss.write_index(self._faiss, str(temporary))
-            write_json(
-                self.folder / MANIFEST,
-                {
-                    "factory": FACTORY,
-                    "spec": self.spec,
-                    "dim": self.dim,
-                    "count": len(self),
-                    "generation": self.generation,
-                    "recall_at_10": 1.0,
-                    "file": file.name,
-                    "sha256": sha256_of(file),
-                    "faiss": faiss.__version__,
-                },
+            write_manifest(
+                self.folder,
+                Manifest(
+                    factory=FACTORY,
+                    spec=self.spec,
+                    dim=self.dim,
+                    count=len(self),
+                    generation=self.generation,
+                    recall_at_10=1.0,
+                    file=file.name,
+                    sha256=sha256_of(file),
+                    faiss=faiss.__version__,
+                ),
             )
             for old in self.folder.glob("*.faiss"):
                 if old != file:
@@ -112,26 +112,18 @@ class ExactIndex:
 
 def load_index(folder: Path, spec: str, dim: int) -> ExactIndex:
     """The index of a spec as it was last saved; an empty one when none is there, or none sound."""
-    return _load(folder, spec, dim) or ExactIndex(folder, spec, dim)
-
-
-def _load(folder: Path, spec: str, dim: int) -> ExactIndex | None:
-    """The saved index; None when there is none, or none that matches its manifest and the spec."""
-    for _ in range(3):
+    index = ExactIndex(folder, spec, dim)
+    while manifest := read_manifest(folder):
+        file = folder / Path(manifest.file).name
         try:
-            manifest = read_json(folder / MANIFEST)
-            file = folder / Path(str(manifest["file"])).name
-            wanted = (manifest["spec"], manifest["dim"], manifest["factory"], manifest["sha256"])
-            if wanted != (spec, dim, FACTORY, sha256_of(file)):
-                return None
-            index = ExactIndex(folder, spec, dim)
-            index._faiss = faiss.read_index(str(file))
-            index.generation = int(manifest["generation"])
+            wanted = (manifest.spec, manifest.dim, manifest.factory, manifest.sha256)
+            if wanted == (spec, dim, FACTORY, sha256_of(file)):
+                index._faiss = faiss.read_index(str(file))
+                index.generation = manifest.generation
             return index
         except FileNotFoundError:
-            if not (folder / MANIFEST).exists():
-                return None
-            continue  # another process replaced the file between the two reads
-        except (BadArtefact, KeyError, ValueError, RuntimeError):
-            return None
-    return None
+            if read_manifest(folder) == manifest:
+                return index  # gone for good; else another process has replaced both just now
+        except RuntimeError:
+            return index
+    return index
