@@ -13,14 +13,14 @@ imported on first use, so that ``import embedkit`` costs next to nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from embedkit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from embedkit.backbones import load_backbone as load_backbone
     from embedkit.errors import EmbedkitError as EmbedkitError
     from embedkit.records import AddReport as AddReport
     from embedkit.records import Match as Match
     from embedkit.workspace import Workspace as Workspace
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Workspace": "embedkit.workspace",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from embedkit import __version__, labels, paths
+from embedkit import labels, paths
 from embedkit.backbones import is_current, load_backbone, registry
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import KnownImages, Scope, TodoFile
@@ -35,6 +35,7 @@ from embedkit.records import (
     ProgressCallback,
     ResolvedName,
 )
+from embedkit.version import __version__
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from embedkit import __version__
 from embedkit.cli import show
 from embedkit.errors import BadInput, EmbedkitError
+from embedkit.version import __version__
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 _PATH = click.Path(path_type=Path)

@@ -10,12 +10,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from embedkit import __version__
 from embedkit.artifacts import replaced
 from embedkit.errors import StorageError, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.paths import shown
 from embedkit.records import Match, Matches
+from embedkit.version import __version__
 
 THUMBNAIL = 360
 """Longest side of a thumbnail, pixels."""
