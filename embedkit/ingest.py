@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit import labels, paths
-from embedkit.backbones import is_current, load_backbone, registry
+from embedkit.backbones import is_current, load_backbone, open_backbone, registry
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import KnownImages, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
@@ -50,6 +50,9 @@ COMMIT_SECONDS = 10.0
 READ_AHEAD = 16
 PREPARE_AHEAD = 2 * FORWARD_IMAGES
 """Files whose bytes, and images whose pixels, may be waiting in memory."""
+
+CHOICE_FILES = 256
+"""With this many files to read, it pays to find out which runtime is the fastest."""
 
 COLLAPSE_DISTANCE = 1e-3
 COLLAPSE_SAMPLE = 256
@@ -203,9 +206,14 @@ class _Network:
         """Images a second through the whole pass, the network's own loading aside; 0 for none."""
         self._backbone: Backbone | None = None
         self._waited = 0.0
+        self._many = False
         self._images = 0
         self._sample: list[np.ndarray] = []
-        self.resolved = remembered or self._load().resolved
+        if remembered is not None:
+            self.resolved = remembered
+        else:
+            self._backbone = load_backbone(name)
+            self.resolved = self._backbone.resolved
 
     @property
     def spec(self) -> EmbeddingSpec:
@@ -213,13 +221,22 @@ class _Network:
 
     def embed(self, pixels: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         started = time.monotonic()
-        backbone = self._load()
+        batch = np.stack(pixels)
+        if self._backbone is None:
+            self._backbone = open_backbone(self.resolved)
+        backbone = self._backbone
+        if self._many and not self._images:
+            backbone.settle_runtime(batch)
         self._waited += time.monotonic() - started
-        vectors, norms = backbone.embed_pixels(np.stack(pixels))
+        vectors, norms = backbone.embed_pixels(batch)
         self._images += len(vectors)
         if len(self._sample) < COLLAPSE_SAMPLE:
             self._sample.extend(vectors[norms > 0])
         return vectors, norms
+
+    def expect(self, files: int) -> None:
+        """Note how many files are about to come, at the most."""
+        self._many = files >= CHOICE_FILES
 
     def finish(self, seconds: float) -> None:
         """Note how long the pass took that this network was part of."""
@@ -238,11 +255,6 @@ class _Network:
             f"than {median:.1e}. Unless the photos really are all alike, the preprocessing or the "
             "weights do not suit this network"
         )
-
-    def _load(self) -> "Backbone":
-        if self._backbone is None:
-            self._backbone = load_backbone(self.name)
-        return self._backbone
 
 
 # -- the pass ----------------------------------------------------------------------------------
@@ -294,6 +306,8 @@ class _Pass:
         """Digests of the images that went through a network."""
 
     def run(self, todo: Sequence[TodoFile], progress: ProgressCallback) -> None:
+        for network in self._networks:
+            network.expect(len(todo))
         started = committed = time.monotonic()
         pool = ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1))
         try:

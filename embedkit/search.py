@@ -64,7 +64,7 @@ def query_by_image(
     catalog: Catalog,
     name: str | None,
     image: "str | os.PathLike[str] | Image.Image | np.ndarray",
-    load: Callable[[str], "Backbone"],
+    load: Callable[[ResolvedName], "Backbone"],
 ) -> Query:
     """The query for an image: its stored embedding when its very bytes are in the catalog.
 
@@ -89,7 +89,7 @@ def query_by_image(
 
 
 def query_by_text(
-    catalog: Catalog, name: str | None, text: str, load: Callable[[str], "Backbone"]
+    catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
 ) -> Query:
     """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
     with catalog.read() as reader:
@@ -108,8 +108,10 @@ def _digest(image: str | os.PathLike[str]) -> bytes:
         raise BadInput(f"{shown(path)}: {error}") from error
 
 
-def _same_backbone(resolved: ResolvedName, load: Callable[[str], "Backbone"]) -> "Backbone":
-    backbone = load(resolved.name)
+def _same_backbone(
+    resolved: ResolvedName, load: Callable[[ResolvedName], "Backbone"]
+) -> "Backbone":
+    backbone = load(resolved)
     if backbone.spec != resolved.spec:
         raise BadInput(
             f"the weights of {resolved.name} have changed since the photos were added; "

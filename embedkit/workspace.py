@@ -12,7 +12,7 @@ import numpy as np
 
 from embedkit import labels
 from embedkit.artifacts import read_json, replaced, sweep, write_json
-from embedkit.backbones import load_backbone
+from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
@@ -183,7 +183,7 @@ class Workspace:
                 for image in (first, second)
             )
         else:
-            one, other = self._network(backbone or DEFAULT).embed([first, second])
+            one, other = load_backbone(backbone or DEFAULT).embed([first, second])
         return float(distances(one, other[None])[0])
 
     def label_from_csv(self, source: str | os.PathLike[str]) -> int:
@@ -376,9 +376,10 @@ class Workspace:
             )
         return [*recipe.sources, *roots]
 
-    def _network(self, name: str) -> "Backbone":
+    def _network(self, resolved: ResolvedName) -> "Backbone":
+        name = resolved.name
         if name not in self._networks:
-            self._networks[name] = load_backbone(name)
+            self._networks[name] = open_backbone(resolved)
         return self._networks[name]
 
     def _index_folder(self, spec: EmbeddingSpec) -> Path:

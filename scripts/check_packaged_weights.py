@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from timm.data import ImageNetInfo
 
-from embedkit.backbones.backbone import Backbone, load
+from embedkit import load_backbone
+from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import prepare
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.scan import FoundFile, scan
@@ -34,7 +35,7 @@ def main(folder: str) -> None:
     truth = np.array([classes.index(wordnet) for _, wordnet in named])
     print(f"{len(named)} images of {len(set(truth))} classes")
     for name in ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"):
-        backbone = load(name)
+        backbone = load_backbone(name)
         started = time.monotonic()
         predicted = np.concatenate(
             [

@@ -1,7 +1,9 @@
 """What tests share: photos that are drawn, a tiny network with weights made here, workspaces."""
 
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from embedkit import Workspace
 from embedkit.records import EmbeddingSpec, ResolvedName
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="embedkit-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 def draw_photo(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -86,8 +90,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def load(name: str) -> ToyBackbone:
         return ToyBackbone(name, made)
 
-    monkeypatch.setattr("embedkit.ingest.load_backbone", load)
-    monkeypatch.setattr("embedkit.workspace.load_backbone", load)
+    for room in ("ingest", "workspace"):
+        monkeypatch.setattr(f"embedkit.{room}.load_backbone", load)
+        monkeypatch.setattr(f"embedkit.{room}.open_backbone", lambda known: load(known.name))
     return made
 
 

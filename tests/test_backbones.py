@@ -11,7 +11,8 @@ from test_images import encoded
 
 import embedkit
 from embedkit.backbones import is_current, open_clip_networks, registry, timm_networks, weights
-from embedkit.backbones.backbone import MANIFEST, Backbone
+from embedkit.backbones.backbone import Backbone
+from embedkit.backbones.loading import MANIFEST
 from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.registry import KNOWN, parse
 from embedkit.errors import BadArtefact, BadInput, BadWeights, UnknownBackbone, WeightsMissing

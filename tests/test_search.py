@@ -99,7 +99,7 @@ def test_words_are_searched_for_where_the_backbone_embeds_text(
         def embed_text(self, texts: list[str]) -> np.ndarray:
             return np.concatenate([self.embed([photos / text]) for text in texts])
 
-    monkeypatch.setattr("embedkit.workspace.load_backbone", lambda name: Talking(name, []))
+    monkeypatch.setattr("embedkit.workspace.open_backbone", lambda known: Talking(known.name, []))
     matches = filled.search(text="blue/7.jpg", k=3)
     assert matches.query == "blue/7.jpg"
     assert matches[0].path == str(photos / "blue/7.jpg")
@@ -170,7 +170,8 @@ def test_a_query_is_not_compared_under_other_weights_than_the_photos(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "embedkit.workspace.load_backbone", lambda name: ToyBackbone(name, [], weights="1" * 64)
+        "embedkit.workspace.open_backbone",
+        lambda known: ToyBackbone(known.name, [], weights="1" * 64),
     )
     draw_photo(77).save(tmp_path / "new.png")
     with pytest.raises(BadInput, match="have changed since the photos were added"):

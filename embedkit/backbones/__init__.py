@@ -1,6 +1,7 @@
 """Names to networks: the registry, the weights, the preprocessing, the forward pass.
 
-Reading names, specs and the table of known backbones is light; :func:`load_backbone` imports torch.
+Reading names, specs and the table of known backbones is light, and so is :func:`open_backbone` of
+a network that was converted before; :func:`load_backbone` imports torch.
 """
 
 import os
@@ -23,9 +24,30 @@ def load_backbone(name: str = "efficientnet_lite0") -> "Backbone":
     Raises :class:`UnknownBackbone` for a name that cannot be built, :class:`WeightsMissing` when
     no weights are found and :class:`BadWeights` when they do not fit.
     """
-    from embedkit.backbones.backbone import load
+    from embedkit.backbones.backbone import Backbone
+    from embedkit.backbones.choice import open_converted, remembered
+    from embedkit.backbones.loading import load_network
+    from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
 
-    return load(name)
+    network, resolved = load_network(name)
+    runtime = open_converted(resolved.spec)
+    if runtime is None:
+        eager = remembered(resolved.spec) == EAGER
+        runtime = TorchRuntime(network, resolved.spec, EAGER if eager else CHANNELS_LAST)
+    return Backbone(resolved, runtime, network)
+
+
+def open_backbone(resolved: ResolvedName) -> "Backbone":
+    """The backbone that a name was resolved to, without torch where it was converted before.
+
+    Falls back on :func:`load_backbone`, and raises as it does; the caller compares the specs, for
+    the weights may have changed.
+    """
+    from embedkit.backbones.backbone import Backbone
+    from embedkit.backbones.choice import open_converted
+
+    runtime = open_converted(resolved.spec) if is_current(resolved) else None
+    return Backbone(resolved, runtime) if runtime is not None else load_backbone(resolved.name)
 
 
 def is_current(resolved: ResolvedName) -> bool:

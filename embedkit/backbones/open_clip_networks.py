@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import open_clip
 import torch
 
 from embedkit.backbones.network import Network, Preprocessing
+from embedkit.backbones.torch_runtime import exact_float32
 from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights
 from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone
 
@@ -83,7 +85,8 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
         raise UnknownBackbone(f"open_clip/{architecture} cannot be built: {error}") from error
     suffix = "-quickgelu" if configuration.get("quick_gelu") else ""
     name = architecture.removesuffix(suffix) + suffix
-    return Network(f"open_clip/{name}", _Embedder(module, architecture).eval())
+    embedder = _Embedder(module, architecture).eval()
+    return Network(f"open_clip/{name}", embedder, embedder.embed_text)
 
 
 def load(network: Network, weights: Weights) -> None:
@@ -113,8 +116,8 @@ class _Embedder(torch.nn.Module):
         embedding: torch.Tensor = self.body.encode_image(pixels)
         return embedding
 
-    def embed_text(self, texts: list[str]) -> torch.Tensor:
-        """(N, dim) embeddings of ``texts``, in the space of the images."""
+    def embed_text(self, texts: list[str]) -> np.ndarray:
+        """float32 (N, dim) embeddings of ``texts``, in the space of the images."""
         try:
             tokens = open_clip.get_tokenizer(self._architecture)(texts)
         except (ImportError, OSError) as error:
@@ -122,5 +125,6 @@ class _Embedder(torch.nn.Module):
                 f"the tokenizer of {self._architecture} needs 'pip install transformers' and, "
                 "once, the hub"
             ) from error
-        embedding: torch.Tensor = self.body.encode_text(tokens.to(next(self.parameters()).device))
-        return embedding
+        with torch.inference_mode(), exact_float32():
+            raw = self.body.encode_text(tokens.to(next(self.parameters()).device))
+        return np.asarray(raw.to("cpu", torch.float32).numpy())
