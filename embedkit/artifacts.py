@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,8 +46,8 @@ def sync_folder(folder: Path) -> None:
 def sweep(folder: Path) -> None:
     """Remove temporary files that a killed process left in ``folder``."""
     for leftover in folder.glob(".*.tmp"):
-        owner = leftover.name.split(".")[-2]
-        if not (owner.isdigit() and _is_running(int(owner))):
+        owner = re.fullmatch(r"\..+\.(\d+)\.tmp", leftover.name)
+        if owner and leftover.is_file() and not _is_running(int(owner[1])):
             leftover.unlink(missing_ok=True)
 
 

@@ -23,9 +23,9 @@ from embedkit.backbones import is_current, load_backbone, open_backbone, registr
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import KnownImages, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
-from embedkit.errors import UnreadableImage
+from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.scan import scan
+from embedkit.images.scan import FoundFile, scan
 from embedkit.index.metric import median_pairwise
 from embedkit.records import (
     AddReport,
@@ -57,38 +57,53 @@ CHOICE_FILES = 256
 COLLAPSE_DISTANCE = 1e-3
 COLLAPSE_SAMPLE = 256
 
+
+@dataclass(frozen=True)
+class Source:
+    """A photo or a folder of photos to add."""
+
+    path: str
+    """Absolute."""
+    is_file: bool
+    labels_from_folders: bool
+    named: bool
+    """Whether a person named it just now; one that is remembered may have gone."""
+
+
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
 def add(
     catalog: Catalog,
-    sources: Sequence[str],
+    sources: Sequence[Source],
     backbones: Sequence[str],
     *,
     resolved: Sequence[ResolvedName],
-    labels_from_folders: bool,
     skip: str,
     progress: ProgressCallback,
 ) -> AddReport:
-    """Bring the catalog in line with the photos at ``sources`` (absolute paths).
+    """Bring the catalog in line with the photos at ``sources``.
 
     ``resolved`` are the backbone names that the catalog has, which need not be resolved again
     while their weights file is the same; ``skip`` is a folder that is never scanned. Files that
-    cannot be used are in the report; the run goes on. Raises :class:`BadInput` for a source that
-    does not exist, before anything is done, and the errors of :func:`embedkit.load_backbone`.
+    cannot be used are in the report; the run goes on. Raises :class:`BadInput` for a named source
+    that does not exist, before anything is done, and the errors of
+    :func:`embedkit.load_backbone`.
     """
     started = time.monotonic()
     for name in backbones:
         registry.parse(name)
-    found, problems = _scan(sources, labels_from_folders, skip, progress)
+    found, problems = _scan(sources, skip, progress)
     remembered = {item.name: item for item in resolved if is_current(item)}
     networks = [_Network(name, remembered.get(name)) for name in backbones]
 
     with catalog.write() as writer:
         for _ in range(2):  # a later source may become the root of an earlier one
-            scopes = [writer.scope(source, is_file=not os.path.isdir(source)) for source in sources]
+            scopes = [writer.scope(source.path, source.is_file) for source in sources]
         roots = writer.roots()
+        for source in sources:
+            writer.remember_source(source.path, source.labels_from_folders)
         for network in networks:
             writer.remember(network.resolved)
         places = [roots[scope.root_id] for scope in scopes]
@@ -106,6 +121,7 @@ def add(
         embedded = len(one_pass.embedded)
 
     with catalog.write() as writer:
+        scopes = [writer.scope(source.path, source.is_file) for source in sources]
         writer.settle(scopes, table, placed_problems)
         for network in networks:
             if network.rate:
@@ -113,7 +129,10 @@ def add(
         counts = writer.counts(scopes)
         failures = writer.failures(scopes)
         report = AddReport(
-            files=table.num_rows + sum(not os.path.isdir(item.path) for _, item in problems),
+            files=table.num_rows
+            + sum(
+                os.path.lexists(item.path) and not os.path.isdir(item.path) for _, item in problems
+            ),
             images=counts["images"],
             embedded=embedded,
             reused=counts["images"] - embedded,
@@ -147,12 +166,12 @@ class _Found:
 
 
 def _scan(
-    sources: Sequence[str], labels_from_folders: bool, skip: str, progress: ProgressCallback
+    sources: Sequence[Source], skip: str, progress: ProgressCallback
 ) -> tuple[_Found, list[tuple[int, Failure]]]:
     found, problems = _Found(), []
     seen: set[str] = set()
     for number, source in enumerate(sources):
-        for item in scan(source, skip=skip):
+        for item in _scanned(source, skip):
             if item.path in seen:
                 continue
             seen.add(item.path)
@@ -164,11 +183,20 @@ def _scan(
             found.bytes.append(item.bytes)
             found.mtime_ns.append(item.mtime_ns)
             found.label.append(
-                labels.from_folder(source, item.path) if labels_from_folders else None
+                labels.from_folder(source.path, item.path) if source.labels_from_folders else None
             )
             if len(found.path) % 1000 == 0:
                 progress(Progress("scanning", len(found.path)))
     return found, problems
+
+
+def _scanned(source: Source, skip: str) -> Iterator[FoundFile | Failure]:
+    try:
+        yield from scan(source.path, skip=skip)
+    except BadInput as error:
+        if source.named:
+            raise
+        yield Failure(source.path, "scan", str(error))
 
 
 def _found_table(found: _Found, scopes: Sequence[Scope], places: Sequence[str]) -> pa.Table:
@@ -224,6 +252,8 @@ class _Network:
         batch = np.stack(pixels)
         if self._backbone is None:
             self._backbone = open_backbone(self.resolved)
+            if self._backbone.spec != self.resolved.spec:
+                raise BadInput(f"{self.name} has changed just now; add the photos again")
         backbone = self._backbone
         if self._many and not self._images:
             backbone.settle_runtime(batch)
@@ -384,11 +414,12 @@ class _Pass:
             vectors, norms = network.embed([item.pixels[number] for item in items])
             for item, vector, norm in zip(items, vectors, norms, strict=True):
                 assert item.image is not None
+                self.embedded.add(item.sha256)
                 if norm:
                     item.image.embeddings[network.spec.digest] = (vector, float(norm))
-                    self.embedded.add(item.sha256)
                 else:
-                    self._failed[item.sha256] = ("embed", "the network gives no usable vector")
+                    reason = f"{network.name} gives no usable vector"
+                    self._batch.failures.append((item.todo, "embed", reason))
         self._waiting.clear()
 
     def _commit(self) -> None:
@@ -396,16 +427,12 @@ class _Pass:
         batch, self._batch = self._batch, Batch()
         if not len(batch):
             return
-        # Copies of a file that failed share its fate, and so do files whose embedding failed.
-        good = Batch(failures=batch.failures)
-        for todo, sha256 in batch.files:
-            if sha256 in self._failed:
-                good.failures.append((todo, *self._failed[sha256]))
-            else:
-                good.files.append((todo, sha256))
-        good.images = [image for image in batch.images if image.sha256 not in self._failed]
+        # Copies of a file that failed to decode share its fate.
+        failed = [(todo, sha256) for todo, sha256 in batch.files if sha256 in self._failed]
+        batch.failures.extend((todo, *self._failed[sha256]) for todo, sha256 in failed)
+        batch.files = [(todo, sha256) for todo, sha256 in batch.files if sha256 not in self._failed]
         with self._catalog.write() as writer:
-            writer.commit(good)
+            writer.commit(batch)
 
 
 def _in_order(

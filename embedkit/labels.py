@@ -27,7 +27,7 @@ def from_csv(source: Path) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     try:
-        with open(source, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with open(source, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
             missing = {"path", "label"} - set(rows.fieldnames or ())
             if missing:
@@ -46,6 +46,8 @@ def from_csv(source: Path) -> dict[str, str]:
                     )
     except OSError as error:
         raise BadInput(f"{shown(str(source))}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{shown(str(source))} is not UTF-8; save it as UTF-8 CSV") from error
     except csv.Error as error:
         raise BadInput(f"{shown(str(source))}: {error}") from error
     return labels

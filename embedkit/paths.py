@@ -8,6 +8,8 @@ the name; the stored one is reversible.
 import os
 from pathlib import Path
 
+from embedkit.errors import BadInput
+
 _STRAY = 0xF700  # a stray byte 0x80..0xff is stored as U+F780..U+F7FF (private use)
 
 
@@ -60,7 +62,12 @@ def shown(name: str) -> str:
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """``path`` made absolute and normalised, ``~`` expanded, symbolic links left alone."""
+    """``path`` made absolute and normalised, ``~`` expanded, symbolic links left alone.
+
+    Raises :class:`BadInput` for an empty path, which would otherwise mean the current folder.
+    """
+    if not os.fspath(path):
+        raise BadInput("an empty path; '.' is the current folder")
     return os.path.abspath(os.path.expanduser(os.fspath(path)))
 
 

@@ -54,9 +54,20 @@ class EmbeddingSpec:
 
     @classmethod
     def from_json(cls, text: str) -> "EmbeddingSpec":
-        """The spec whose :attr:`canonical_json` is ``text``."""
+        """The spec whose :attr:`canonical_json` is ``text``.
+
+        Raises KeyError, TypeError or ValueError for anything else.
+        """
         values: dict[str, Any] = json.loads(text)
-        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        spec = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        for name, kind in cls.__annotations__.items():
+            value = getattr(spec, name)
+            if kind in (str, int, float) and not isinstance(value, kind):
+                raise TypeError(f"{name} of a spec cannot be {value!r}")
+        for three in (spec.mean, spec.std):
+            if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
+                raise TypeError(f"mean and std of a spec are three numbers, not {three!r}")
+        return spec
 
 
 @dataclass(frozen=True)
@@ -72,6 +83,8 @@ class ResolvedName:
     weights_path: str
     weights_bytes: int
     weights_mtime_ns: int
+    evidence: str = ""
+    """Digest of what else decided the spec: versions of the code, a local backbone's manifest."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +126,24 @@ class Match:
 class Matches(list[Match]):
     """The matches of one query, nearest first, with what was asked.
 
-    ``query`` is the path or the words asked for, ``backbone`` the name and ``spec`` the digest of
-    the embedding spec that was searched, ``searched`` how many images could have been returned.
+    ``query`` is the path, or with ``is_text`` the words, asked for; ``backbone`` the name and
+    ``spec`` the digest of the embedding spec that was searched; ``searched`` how many images could
+    have been returned.
     """
 
     def __init__(
-        self, matches: Iterable[Match], *, query: str, backbone: str, spec: str, searched: int
+        self,
+        matches: Iterable[Match],
+        *,
+        query: str,
+        is_text: bool,
+        backbone: str,
+        spec: str,
+        searched: int,
     ) -> None:
         super().__init__(matches)
         self.query = query
+        self.is_text = is_text
         self.backbone = backbone
         self.spec = spec
         self.searched = searched
@@ -141,16 +163,15 @@ class Failure:
 class AddReport:
     """What one ``add`` found and did.
 
-    ``embedded + reused == images`` and every candidate file is either one of the files that hold
-    those images or one of ``failed``.
+    ``embedded + reused == images``.
     """
 
     files: int
     """Candidate image files found, readable or not."""
     images: int
-    """Distinct images that those files hold."""
+    """Distinct images that the files at the sources hold."""
     embedded: int
-    """Images for which this run computed at least one embedding."""
+    """Images that this run sent through at least one network."""
     reused: int
     """Images whose every embedding was there already."""
     failed: int
@@ -192,7 +213,8 @@ class Info:
     """What a workspace holds."""
 
     workspace: str
-    roots: tuple[str, ...]
+    sources: tuple[str, ...]
+    """The photos and folders that were added."""
     files: int
     images: int
     missing: int

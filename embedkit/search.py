@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit.catalog import Catalog
+from embedkit.catalog.reader import Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import read_bytes
 from embedkit.paths import absolute, shown
@@ -30,8 +31,8 @@ class Query:
     """What is searched for, under which backbone."""
 
     resolved: ResolvedName
-    generation: int
-    """Of the backbone's embeddings, when the query was made."""
+    position: Position
+    """Where the backbone's embeddings stood when the query was made."""
     vector: np.ndarray
     """float32 (dim,)"""
     image_id: int | None = None
@@ -76,16 +77,13 @@ def query_by_image(
     with catalog.read() as reader:
         resolved = pick(reader.backbones(), name, catalog.path.parent)
         spec = resolved.spec.digest
-        generation = reader.generation(spec)
+        position = reader.position(spec)
         image_id = reader.image_id(digest) if digest is not None else None
         stored = reader.embedding(spec, image_id) if image_id is not None else None
     if stored is not None:
-        return Query(resolved, generation, stored, image_id)
+        return Query(resolved, position, stored, image_id)
     backbone = _same_backbone(resolved, load)
-    try:
-        return Query(resolved, generation, backbone.embed([image])[0], image_id)
-    except BadInput as error:
-        raise BadInput(f"{_shown(image)}: {error}") from error
+    return Query(resolved, position, backbone.embed([image])[0], image_id)
 
 
 def query_by_text(
@@ -94,8 +92,8 @@ def query_by_text(
     """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
     with catalog.read() as reader:
         resolved = pick(reader.backbones(), name, catalog.path.parent)
-        generation = reader.generation(resolved.spec.digest)
-    return Query(resolved, generation, _same_backbone(resolved, load).embed_text([text])[0])
+        position = reader.position(resolved.spec.digest)
+    return Query(resolved, position, _same_backbone(resolved, load).embed_text([text])[0])
 
 
 def _digest(image: str | os.PathLike[str]) -> bytes:
@@ -118,10 +116,6 @@ def _same_backbone(
             "run 'embedkit add' again to embed them with the new ones"
         )
     return backbone
-
-
-def _shown(image: object) -> str:
-    return shown(os.fspath(image)) if isinstance(image, (str, os.PathLike)) else repr(image)
 
 
 def search(
@@ -168,16 +162,21 @@ def search(
     found.sort(key=lambda item: (item[1] != query.image_id, item[0], files[item[1]][0].path))
     if max_distance is not None:
         found = [item for item in found if item[0] <= max_distance]
+    found = found[:k]
+    held = files
+    if among is not None:  # the narrowing picks images, not which of their files are told
+        with catalog.read() as reader:
+            held = reader.live_files([image_id for _, image_id in found])
     matches = [
         Match(
             rank=rank,
             distance=distance,
             path=files[image_id][0].path,
-            files=tuple(file.path for file in files[image_id]),
+            files=tuple(file.path for file in held[image_id]),
             sha256=files[image_id][0].sha256,
             label=files[image_id][0].label,
         )
-        for rank, (distance, image_id) in enumerate(found[:k], 1)
+        for rank, (distance, image_id) in enumerate(found, 1)
     ]
     return matches, limit
 

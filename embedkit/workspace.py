@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedkit import labels
-from embedkit.artifacts import read_json, replaced, sweep, write_json
+from embedkit.artifacts import read_json, replaced, sha256_of, sweep, write_json
 from embedkit.backbones import load_backbone, open_backbone
-from embedkit.backbones.registry import DEFAULT
+from embedkit.backbones.registry import DEFAULT, rooted
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
 from embedkit.index.manifest import read_manifest
@@ -37,9 +38,12 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from embedkit.backbones.backbone import Backbone
+    from embedkit.catalog.reader import Position
     from embedkit.index.exact import ExactIndex
+    from embedkit.ingest import Source
 
 IMPORT_ROWS = 8192
+EXPORT_FILES = ("vectors.npy", "images.parquet")
 SAVE_SHARE = 0.1
 """A search that finds the index behind by more than this share of it saves it caught up."""
 
@@ -92,28 +96,24 @@ class Workspace:
             sources = [sources]
         if isinstance(backbones, str):
             backbones = [backbones]
-        chosen = list(backbones) or list(recipe.backbones) or [item.name for item in known]
-        paths = [absolute(source) for source in sources] or self._all_sources(recipe)
-        if labels_from_folders is None:
-            labels_from_folders = recipe.labels_from_folders
+        chosen = [rooted(name, os.getcwd()) for name in backbones]
+        chosen = chosen or [rooted(name, str(self.folder)) for name in recipe.backbones]
+        chosen = chosen or [item.name for item in known] or [DEFAULT]
         sweep(self.folder)
         report = add(
             self._catalog,
-            list(dict.fromkeys(paths)),
-            list(dict.fromkeys(chosen)) or [DEFAULT],
+            self._sources([absolute(source) for source in sources], labels_from_folders, recipe),
+            list(dict.fromkeys(chosen)),
             resolved=known,
-            labels_from_folders=labels_from_folders,
             skip=str(self.folder),
             progress=self._progress,
         )
         with self._catalog.read() as reader:
-            specs = [
-                (item.spec, reader.generation(item.spec.digest)) for item in reader.backbones()
-            ]
-        for spec, generation in specs:
+            specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
+        for spec, position in specs:
             saved = read_manifest(self._index_folder(spec))
-            if saved is None or saved.generation != generation:
-                self._index(spec, generation, always_save=True)
+            if saved is None or saved.position != position:
+                self._index(spec, position, always_save=True)
         return report
 
     def search(
@@ -139,25 +139,27 @@ class Workspace:
         """
         if (image is None) == (text is None):
             raise BadInput("give either an image or a text to search for")
+        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         if text is not None:
             query = query_by_text(self._catalog, backbone, text, self._network)
         else:
             assert image is not None
             query = query_by_image(self._catalog, backbone, image, self._network)
-        index = self._index(query.resolved.spec, query.generation)
+        index = self._index(query.resolved.spec, query.position)
         matches, searched = search(
             self._catalog,
             index,
             query,
             k,
             max_distance=max_distance,
-            label=label,
+            label=shown(label) if label is not None else None,
             folder=absolute(folder) if folder is not None else None,
         )
         asked = text if text is not None else _name_of(image)
         return Matches(
             matches,
             query=asked,
+            is_text=text is not None,
             backbone=query.resolved.name,
             spec=query.resolved.spec.digest,
             searched=searched,
@@ -177,6 +179,7 @@ class Workspace:
         from embedkit.index.metric import distances
 
         known = self._known_backbones()
+        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         if known and (backbone is None or backbone in {item.name for item in known}):
             one, other = (
                 query_by_image(self._catalog, backbone, image, self._network).vector
@@ -193,6 +196,7 @@ class Workspace:
         :class:`BadInput` and labels nothing when a row is wrong or a path is not in the workspace.
         """
         rows = labels.from_csv(Path(absolute(source)))
+        self._require_catalog()
         with self._catalog.write() as writer:
             writer.label_paths(rows, source="csv")
         return len(rows)
@@ -200,6 +204,7 @@ class Workspace:
     def label_from_folders(self, source: str | os.PathLike[str]) -> int:
         """Label the known files below a folder by the first folder on the way; how many."""
         top = absolute(source)
+        self._require_catalog()
         with self._catalog.write() as writer:
             named = {
                 path: label
@@ -227,25 +232,30 @@ class Workspace:
         if backbone is not None:
             resolved = self._pick(backbone)
             with self._catalog.write() as writer:
-                removal = writer.forget_backbone(backbone)
+                removal = writer.forget_backbone(resolved.name)
                 used = {item.spec.digest for item in writer.backbones()}
             if resolved.spec.digest not in used:
                 self._indexes.pop(resolved.spec.digest, None)
                 shutil.rmtree(self._index_folder(resolved.spec), ignore_errors=True)
             return removal
-        with self._catalog.read():
-            pass  # an empty workspace is an error here, not one to be made
+        self._require_catalog()
         with self._catalog.write() as writer:
-            removal = writer.forget_files(None if path is None else absolute(path))
-        if path is not None and not removal.files:
-            raise NotInWorkspace(f"the workspace has no photos at {shown(absolute(path))}")
-        return removal
+            return writer.forget_files(None if path is None else absolute(path))
 
     def compact(self) -> tuple[int, int]:
-        """Forget images that no file holds and rewrite the catalog; its bytes before and after."""
-        with self._catalog.read():
-            pass
-        return self._catalog.compact()
+        """Rewrite the catalog without gaps; its bytes before and after.
+
+        Images that no file holds any more are forgotten, and embeddings of superseded weights;
+        imported ones whose photos are yet to be added are kept.
+        """
+        self._require_catalog()
+        sweep(self.folder)
+        sizes = self._catalog.compact()
+        kept = {item.spec.digest for item in self._known_backbones()}
+        for folder in (self.folder / "index").glob("*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        return sizes
 
     def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:
         """Write one backbone's embeddings to a folder; how many.
@@ -267,8 +277,12 @@ class Workspace:
                     file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
         with replaced(target / "images.parquet") as temporary:
             parquet.write_table(rows, temporary)
-        content = {"backbone": resolved.name, "spec": asdict(resolved.spec)}
-        write_json(target / "spec.json", content)
+        content = {
+            "backbone": resolved.name,
+            "spec": asdict(resolved.spec),
+            "sha256": {name: sha256_of(target / name) for name in EXPORT_FILES},
+        }
+        write_json(target / "spec.json", content)  # last: it vouches for the other two
         return int(rows.num_rows)
 
     def import_(self, folder: str | os.PathLike[str]) -> int:
@@ -313,11 +327,11 @@ class Workspace:
             rates = reader.rates()
             specs = {item.spec.digest: item.spec for item in known}
             embedded = {digest: len(reader.embedded_ids(digest)) for digest in specs}
-            roots, label_counts = reader.roots(), reader.labels()
+            sources, label_counts = reader.sources(), reader.labels()
             failures = reader.failures()
         return Info(
             workspace=str(self.folder),
-            roots=tuple(roots.values()),
+            sources=tuple(sources),
             labels=label_counts,
             specs=tuple(
                 self._spec_info(
@@ -354,6 +368,11 @@ class Workspace:
             recall_at_10=manifest.recall_at_10 if manifest else None,
         )
 
+    def _require_catalog(self) -> None:
+        """Raise :class:`EmptyWorkspace` where a command must not make a workspace."""
+        with self._catalog.read():
+            return
+
     def _known_backbones(self) -> list[ResolvedName]:
         if not self._catalog.exists:
             return []
@@ -361,20 +380,39 @@ class Workspace:
             return reader.backbones()
 
     def _pick(self, backbone: str | None) -> ResolvedName:
+        """The backbone of the workspace with that name, or its first one."""
+        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         with self._catalog.read() as reader:
             return pick(reader.backbones(), backbone, self.folder)
 
-    def _all_sources(self, recipe: Recipe) -> list[str]:
-        roots: list[str] = []
+    def _sources(
+        self, named: list[str], labels_from_folders: bool | None, recipe: Recipe
+    ) -> list["Source"]:
+        """What to add: the paths named, or those of the recipe and those added before."""
+        from embedkit.ingest import Source
+
+        remembered: dict[str, bool] = {}
         if self._catalog.exists:
             with self._catalog.read() as reader:
-                roots = list(reader.roots().values())
-        if not recipe.sources and not roots:
+                remembered = reader.sources()
+        labelled = {**remembered, **dict.fromkeys(recipe.sources, recipe.labels_from_folders)}
+        paths = dict.fromkeys(named or [*recipe.sources, *remembered])
+        if not paths:
             raise BadInput(
-                f"nothing to add: give photos or folders of photos, or list sources in "
+                "nothing to add: give photos or folders of photos, or list sources in "
                 f"{self.folder / 'recipe.toml'}"
             )
-        return [*recipe.sources, *roots]
+        return [
+            Source(
+                path,
+                is_file=os.path.isfile(path),
+                labels_from_folders=labelled.get(path, recipe.labels_from_folders)
+                if labels_from_folders is None
+                else labels_from_folders,
+                named=bool(named) or path in recipe.sources,
+            )
+            for path in paths
+        ]
 
     def _network(self, resolved: ResolvedName) -> "Backbone":
         name = resolved.name
@@ -386,9 +424,9 @@ class Workspace:
         return self.folder / "index" / spec.digest
 
     def _index(
-        self, spec: EmbeddingSpec, generation: int, always_save: bool = False
+        self, spec: EmbeddingSpec, position: "Position", always_save: bool = False
     ) -> "ExactIndex":
-        """The index of a spec, caught up with a generation of the catalog.
+        """The index of a spec, caught up with a position of the catalog's embeddings.
 
         One that had been well behind is saved, where the workspace can be written.
         """
@@ -398,7 +436,7 @@ class Workspace:
             folder = self._index_folder(spec)
             self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
         index = self._indexes[spec.digest]
-        changed = index.catch_up(self._catalog, generation)
+        changed = index.catch_up(self._catalog, position)
         worth_it = changed > SAVE_SHARE * len(index) and os.access(self.folder, os.W_OK)
         if changed and (always_save or worth_it):
             index.save()
@@ -410,29 +448,46 @@ def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, dict[str, list[Any]]
     import pyarrow as pa
     import pyarrow.parquet as parquet
 
+    place = shown(str(folder))
+    columns = pa.schema(
+        [
+            ("sha256", pa.string()),
+            ("md5", pa.string()),
+            ("bytes", pa.int64()),
+            ("norm", pa.float32()),
+        ]
+    )
     try:
         content = read_json(folder / "spec.json")
         spec = EmbeddingSpec.from_json(json.dumps(content["spec"]))
-        columns = ["sha256", "md5", "bytes", "norm"]
-        rows = parquet.read_table(folder / "images.parquet", columns=columns).to_pydict()
+        name = rooted(str(content["backbone"]), os.sep)
+        for file in EXPORT_FILES:
+            if sha256_of(folder / file) != content["sha256"][file]:
+                raise BadArtefact(f"{place}: {file} is not the one that spec.json describes")
+        table = parquet.read_table(folder / "images.parquet", columns=columns.names).cast(columns)
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-        name = str(content["backbone"])
     except FileNotFoundError as error:
         raise BadInput(f"{shown(str(error.filename or folder))}: no such file") from error
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
+    except (AttributeError, EOFError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
+    rows = table.to_pydict()
+    shape = (table.num_rows, spec.dim)
+    if vectors.dtype != np.float32 or vectors.shape != shape:
         raise BadArtefact(
-            f"{shown(str(folder))} is not an export of embeddings: {reason}"
-        ) from error
-    if vectors.dtype != np.float32 or vectors.shape != (len(rows["sha256"]), spec.dim):
-        raise BadArtefact(
-            f"{shown(str(folder))}: vectors.npy is {vectors.dtype} {vectors.shape}, "
-            f"but images.parquet and spec.json ask for float32 {(len(rows['sha256']), spec.dim)}"
+            f"{place}: vectors.npy is {vectors.dtype} {vectors.shape}, not float32 {shape}"
         )
+    if any(None in values for values in rows.values()):
+        raise BadArtefact(f"{place}: images.parquet has empty cells")
+    for column, digits in (("sha256", 64), ("md5", 32)):
+        if not all(re.fullmatch(f"[0-9a-f]{{{digits}}}", value) for value in rows[column]):
+            raise BadArtefact(f"{place}: images.parquet has a {column} that is not one")
+    if len(set(rows["sha256"])) != table.num_rows:
+        raise BadArtefact(f"{place}: images.parquet has an image twice")
     for start in range(0, len(vectors), IMPORT_ROWS):
         norms = np.linalg.norm(vectors[start : start + IMPORT_ROWS], axis=1)
         if not np.all(np.abs(norms - 1) < 1e-3):
-            raise BadArtefact(f"{shown(str(folder))}: vectors.npy has rows that are not of norm 1")
+            raise BadArtefact(f"{place}: vectors.npy has rows that are not of norm 1")
     return name, spec, rows, vectors
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from embedkit import Workspace
+from embedkit.backbones import evidence
 from embedkit.records import EmbeddingSpec, ResolvedName
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -59,7 +60,7 @@ class ToyBackbone:
             pool="native",
         )
         self.spec = spec
-        self.resolved = ResolvedName(name, spec, __file__, *_stamp(__file__))
+        self.resolved = ResolvedName(name, spec, __file__, *_stamp(__file__), evidence(name))
         self._passes = passes
 
     def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,6 +69,9 @@ class ToyBackbone:
         centred = cells - 127.5
         norms = np.linalg.norm(centred, axis=1)
         return (centred / norms[:, None]).astype(np.float32), norms.astype(np.float32)
+
+    def settle_runtime(self, pixels: np.ndarray) -> None:
+        """There is but one way to run it."""
 
     def embed(self, images: list[object]) -> np.ndarray:
         from embedkit.backbones.backbone import _decoder

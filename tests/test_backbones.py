@@ -12,9 +12,8 @@ from test_images import encoded
 import embedkit
 from embedkit.backbones import is_current, open_clip_networks, registry, timm_networks, weights
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.loading import MANIFEST
 from embedkit.backbones.preprocess import prepare
-from embedkit.backbones.registry import KNOWN, parse
+from embedkit.backbones.registry import KNOWN, MANIFEST, parse
 from embedkit.errors import BadArtefact, BadInput, BadWeights, UnknownBackbone, WeightsMissing
 from embedkit.images.decode import Decoder
 from embedkit.records import EmbeddingSpec

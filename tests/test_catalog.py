@@ -51,7 +51,7 @@ def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog)
 
 
 def test_committing_twice_stores_once(catalog: Catalog) -> None:
-    toy = ToyBackbone("toy", []).resolved
+    toy = ToyBackbone("resnet50", []).resolved
     batch = Batch([image(1, toy.spec.digest)], [])
     for _ in range(2):
         with catalog.write() as writer:
@@ -62,7 +62,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
     with catalog.read() as reader:
         assert reader.counts()["files"] == 1
         assert reader.embedded_ids(toy.spec.digest).tolist() == [1]
-        assert reader.generation(toy.spec.digest) == 1
+        assert reader.position(toy.spec.digest).generation == 1
 
 
 def test_ids_are_never_used_again(catalog: Catalog) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from embedkit import Workspace
+from embedkit.catalog.reader import Position
 from embedkit.index.exact import ExactIndex, load_index
 from embedkit.index.metric import distances, median_pairwise
 
@@ -52,11 +53,11 @@ def test_search_among_some_ids_equals_brute_force_over_them(index: ExactIndex) -
 
 
 def test_an_index_comes_back_from_disk_as_it_was(index: ExactIndex) -> None:
-    index.generation = 500
+    index.position = Position(500, 7)
     index.save()
     again = load_index(index.folder, "0" * 16, 32)
     query = unit(1, seed=3)[0]
-    assert (again.generation, len(again)) == (500, 500)
+    assert (again.position, len(again)) == (Position(500, 7), 500)
     assert again.search(query, 7)[0].tolist() == index.search(query, 7)[0].tolist()
 
 
@@ -64,7 +65,7 @@ def test_an_index_comes_back_from_disk_as_it_was(index: ExactIndex) -> None:
 def test_an_index_that_does_not_match_its_manifest_is_not_used(
     index: ExactIndex, harm: str
 ) -> None:
-    index.generation = 500
+    index.position = Position(500, 7)
     index.save()
     (file,) = index.folder.glob("*.faiss")
     spec = "0" * 16

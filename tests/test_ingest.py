@@ -202,8 +202,9 @@ def test_a_vector_that_cannot_be_used_is_a_failure(
 
     monkeypatch.setattr(ingest, "load_backbone", lambda name: Broken(name, []))
     report = workspace.add([photos])
-    assert counts(report) == (12, 11, 11, 0, 1, 0)
+    assert counts(report) == (12, 12, 12, 0, 1, 0)
     assert report.failures[0].stage == "embed"
+    assert len(workspace.search(photos / "red/0.jpg", 20)) == 11
 
 
 # -- hostile files -----------------------------------------------------------------------------

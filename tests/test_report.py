@@ -17,6 +17,7 @@ def matches(query: str, paths: list[str], label: str | None = "red") -> Matches:
             for rank, path in enumerate(paths, 1)
         ],
         query=query,
+        is_text=" " in os.path.basename(query),
         backbone="resnet50",
         spec="0123456789abcdef",
         searched=99,

@@ -5,9 +5,13 @@ a network that was converted before; :func:`load_backbone` imports torch.
 """
 
 import os
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedkit.records import ResolvedName
+from embedkit.backbones import registry
+from embedkit.paths import absolute
+from embedkit.records import PIPELINE_VERSION, ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
@@ -51,7 +55,9 @@ def open_backbone(resolved: ResolvedName) -> "Backbone":
 
 
 def is_current(resolved: ResolvedName) -> bool:
-    """Whether the weights file that a name was resolved to is still there, unchanged."""
+    """Whether what a name was resolved from is still there, unchanged."""
+    if resolved.evidence != evidence(resolved.name):
+        return False
     try:
         status = os.stat(resolved.weights_path)
     except OSError:
@@ -60,3 +66,19 @@ def is_current(resolved: ResolvedName) -> bool:
         resolved.weights_bytes,
         resolved.weights_mtime_ns,
     )
+
+
+def evidence(name: str) -> str:
+    """Digest of all but the weights file that decides what a backbone name stands for.
+
+    That is the version of our own preprocessing, of the providers, and the manifest of a local
+    backbone.
+    """
+    from importlib.metadata import version
+
+    known = [str(PIPELINE_VERSION), version("timm"), version("open_clip_torch")]
+    parsed = registry.parse(name)
+    if parsed.provider == "local":
+        manifest = Path(absolute(parsed.id)) / registry.MANIFEST
+        known.append(manifest.read_text("utf-8", "replace") if manifest.is_file() else "")
+    return sha256("\n".join(known).encode("utf-8", "replace")).hexdigest()[:16]

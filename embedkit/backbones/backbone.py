@@ -9,9 +9,9 @@ from PIL import Image
 
 from embedkit.backbones.choice import Runtime
 from embedkit.backbones.preprocess import prepare
-from embedkit.errors import BadInput
+from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.paths import absolute
+from embedkit.paths import absolute, shown
 from embedkit.records import ResolvedName
 
 if TYPE_CHECKING:
@@ -105,7 +105,11 @@ def _decoder(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Decode
         image = Image.fromarray(image)
     if isinstance(image, Image.Image):
         return Decoder.of(image)
-    return Decoder(read_bytes(absolute(image)))
+    path = absolute(image)
+    try:
+        return Decoder(read_bytes(path))
+    except UnreadableImage as error:
+        raise UnreadableImage(error.stage, error.reason, shown(path)) from error
 
 
 def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,21 +1,19 @@
 """Build the network that a name stands for, with its weights. Imports torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from embedkit.artifacts import read_json, sha256_of
-from embedkit.backbones import registry, weights
+from embedkit.backbones import evidence, registry, weights
 from embedkit.backbones.network import Network, Preprocessing
+from embedkit.backbones.preprocess import INTERPOLATIONS
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
 from embedkit.paths import absolute, shown
 from embedkit.records import EmbeddingSpec, ResolvedName
-
-MANIFEST = "backbone.json"
-"""File of a ``local/<folder>`` backbone that says what its weights are for."""
 
 
 def load_network(text: str) -> tuple[Network, ResolvedName]:
@@ -48,8 +46,11 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
         pool=pool,
     )
     if wanted.get("sha256", spec.weights) != spec.weights:
-        raise BadArtefact(f"{file} is not the file that its {MANIFEST} describes")
-    return network, ResolvedName(text, spec, str(file), status.st_size, status.st_mtime_ns)
+        raise BadArtefact(f"{file} is not the file that its {registry.MANIFEST} describes")
+    resolved = ResolvedName(
+        text, spec, str(file), status.st_size, status.st_mtime_ns, evidence(text)
+    )
+    return network, resolved
 
 
 def _provider(name: BackboneName) -> Any:
@@ -69,13 +70,14 @@ def _read_local(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
     beside it; size, resize, crop, interpolation, mean, std, pool and sha256 are optional.
     """
     folder = Path(absolute(name.id))
-    manifest = folder / MANIFEST
+    manifest = folder / registry.MANIFEST
     if not manifest.is_file():
         raise UnknownBackbone(f"{shown(name.text)}: there is no {shown(str(manifest))}")
     wanted = read_json(manifest)
     for key in ("architecture", "weights"):
         if not isinstance(wanted.get(key), str):
             raise BadArtefact(f"{manifest} has no {key!r}")
+    _check_manifest(manifest, wanted)
     base = registry.parse(wanted["architecture"])
     if base.provider == "local":
         raise BadArtefact(f"{manifest}: its architecture must be a timm/ or open_clip/ name")
@@ -89,6 +91,30 @@ def _read_local(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
         pool=name.pool,
     )
     return chosen, wanted
+
+
+def _check_manifest(manifest: Path, wanted: dict[str, Any]) -> None:
+    """Raise :class:`BadArtefact` for a value in a manifest that cannot be."""
+
+    def three(value: Any, positive: bool) -> bool:
+        numbers = isinstance(value, list) and len(value) == 3
+        return numbers and all(
+            isinstance(item, (int, float)) and (item > 0 or not positive) for item in value
+        )
+
+    tests: dict[str, Callable[[Any], bool]] = {
+        "size": lambda value: isinstance(value, int) and 16 <= value <= 4096,
+        "resize": lambda value: value in registry.RESIZES,
+        "pool": lambda value: value in registry.POOLS,
+        "crop": lambda value: isinstance(value, (int, float)) and 0 < value <= 1,
+        "interpolation": lambda value: value in INTERPOLATIONS,
+        "mean": lambda value: three(value, positive=False),
+        "std": lambda value: three(value, positive=True),
+        "sha256": lambda value: isinstance(value, str),
+    }
+    for key, is_good in tests.items():
+        if key in wanted and not is_good(wanted[key]):
+            raise BadArtefact(f"{manifest}: {key} cannot be {wanted[key]!r}")
 
 
 def _dim(network: Network, size: int, name: BackboneName) -> int:

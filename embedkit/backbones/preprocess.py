@@ -12,7 +12,7 @@ from PIL import Image
 from embedkit.images.decode import Decoder
 from embedkit.records import EmbeddingSpec
 
-_FILTERS = {
+INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -38,7 +38,7 @@ def _resized_short_side(spec: EmbeddingSpec) -> int:
 
 
 def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
-    size, resample = spec.size, _FILTERS[spec.interpolation]
+    size, resample = spec.size, INTERPOLATIONS[spec.interpolation]
     width, height = image.size
     if spec.resize == "squash":
         return image.resize((size, size), resample)

@@ -7,12 +7,17 @@ Nothing heavy is imported here.
 """
 
 import difflib
+import os
 import re
 from dataclasses import dataclass, replace
 
 from embedkit.errors import UnknownBackbone
+from embedkit.paths import absolute
 
 DEFAULT = "efficientnet_lite0"
+MANIFEST = "backbone.json"
+"""File of a ``local/<folder>`` backbone that says what its weights are for."""
+
 PROVIDERS = ("timm", "open_clip", "local")
 RESIZES = ("crop", "pad", "squash")
 POOLS = ("native", "avg", "max", "gem")
@@ -148,6 +153,21 @@ def parse(text: str) -> BackboneName:
         key, _, value = item.partition("=")
         name = _override(name, key, value)
     return name
+
+
+def rooted(text: str, folder: str) -> str:
+    """A backbone name whose paths are absolute, so that it means the same from anywhere.
+
+    Relative ones are taken from ``folder``. Raises as :func:`parse` does.
+    """
+    name = parse(text)
+    base, mark, query = text.strip().partition("?")
+    if name.provider == "local":
+        base = "local/" + absolute(os.path.join(folder, os.path.expanduser(name.id)))
+    if name.weights is not None:
+        path = absolute(os.path.join(folder, os.path.expanduser(name.weights)))
+        query = query.replace(f"weights={name.weights}", f"weights={path}")
+    return base + mark + query
 
 
 def _parse_base(text: str, base: str) -> BackboneName:

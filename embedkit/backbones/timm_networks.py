@@ -88,7 +88,7 @@ def load(network: Network, weights: Weights) -> None:
         module = sys.modules[type(embedder.body).__module__]
         filter_fn = getattr(module, "checkpoint_filter_fn", None)
         outcome = load_checkpoint(
-            embedder.body, str(weights.path), strict=False, filter_fn=filter_fn
+            embedder.body, str(weights.path), strict=False, filter_fn=filter_fn, weights_only=True
         )
     except Exception as error:  # torch, safetensors and the filters each raise their own
         raise BadWeights(f"{misfit}: {_first_line(error)}") from error

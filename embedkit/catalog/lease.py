@@ -17,7 +17,8 @@ import duckdb
 from embedkit.artifacts import replaced
 from embedkit.catalog import schema
 from embedkit.catalog.reader import Reader
-from embedkit.errors import BadCatalog, CatalogBusy, EmptyWorkspace, StorageError
+from embedkit.errors import BadCatalog, BadInput, CatalogBusy, EmptyWorkspace, StorageError
+from embedkit.paths import shown
 
 if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer
@@ -40,6 +41,10 @@ class Catalog:
     """
 
     def __init__(self, folder: Path, on_wait: Callable[[str], None] | None = None) -> None:
+        if not str(folder).isprintable():
+            raise BadInput(
+                f"{shown(str(folder))} cannot be a workspace: its path has unprintable characters"
+            )
         self.path = folder / FILE_NAME
         self.on_wait = on_wait
         with _locks_guard:
@@ -95,13 +100,13 @@ class Catalog:
                 raise
 
     def compact(self) -> tuple[int, int]:
-        """Forget images that no file holds and write the catalog anew, without its gaps.
+        """Forget what nothing refers to any more and write the catalog anew, without its gaps.
 
         Returns the file's bytes before and after. The old file stays open, and so locked, until
         the new one has taken its place.
         """
         with self.write() as writer:
-            writer.forget_unheld_images()
+            writer.tidy()
         before = self.path.stat().st_size
         with self._connection(read_only=False) as connection, replaced(self.path) as temporary:
             target = str(temporary).replace("'", "''")
@@ -134,11 +139,9 @@ class Catalog:
                 return duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
             except duckdb.IOException as error:
                 message = str(error)
-                if "lock" not in message.lower():
-                    if read_only or "not a valid DuckDB" in message:
-                        raise BadCatalog(
-                            f"{self.path} cannot be read: {_first(message)}"
-                        ) from error
+                if "Could not set lock" not in message:
+                    if self.exists:
+                        raise _bad(self.path, error) from error
                     raise StorageError(f"{self.path}: {_first(message)}") from error
                 waited = time.monotonic() - started
                 holder = re.search(r"\(PID (\d+)\)", message)
@@ -153,7 +156,7 @@ class Catalog:
                 time.sleep(pause)
                 pause = min(2 * pause, 0.2)
             except duckdb.Error as error:
-                raise BadCatalog(f"{self.path} cannot be read: {_first(str(error))}") from error
+                raise _bad(self.path, error) from error
 
 
 @contextmanager
@@ -162,6 +165,15 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
         raise StorageError(f"{path}: {_first(str(error))}") from error
+    except duckdb.Error as error:
+        raise BadCatalog(f"{path}: {_first(str(error))}") from error
+
+
+def _bad(path: Path, error: Exception) -> BadCatalog:
+    return BadCatalog(
+        f"{path} cannot be read: {_first(str(error))}. Put a backup in its place, or delete it "
+        "and add the photos again"
+    )
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

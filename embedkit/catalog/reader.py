@@ -9,7 +9,8 @@ import numpy as np
 
 from embedkit import paths
 from embedkit.catalog.schema import embeddings_table
-from embedkit.records import PIPELINE_VERSION, EmbeddingSpec, Failure, ResolvedName
+from embedkit.images.decode import DECODER
+from embedkit.records import EmbeddingSpec, Failure, ResolvedName
 
 ROWS_AT_A_TIME = 8192
 
@@ -20,6 +21,16 @@ class Scope:
 
     root_id: int
     prefix: str
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far the history of a spec's embeddings has come."""
+
+    generation: int = 0
+    """Grows by 1 with every embedding stored and with every removal."""
+    stamp: int = 0
+    """Digest of the history: equal stamps, equal embeddings."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +88,35 @@ class Reader:
         """Every backbone name in use, in the order in which they were first used."""
         return [
             ResolvedName(
-                row[0], EmbeddingSpec.from_json(row[1]), paths.from_stored(row[2]), *row[3:]
+                paths.from_stored(row[0]),
+                EmbeddingSpec.from_json(row[1]),
+                paths.from_stored(row[2]),
+                *row[3:],
             )
             for row in self._rows(
-                """SELECT name, json, weights_path, weights_bytes, weights_mtime_ns
+                """SELECT name, json, weights_path, weights_bytes, weights_mtime_ns, evidence
                    FROM backbones JOIN specs USING (spec) ORDER BY rank"""
             )
         ]
 
-    def generation(self, spec: str) -> int:
-        """A number that grows with every change of a spec's embeddings; 0 before the first.
+    def position(self, spec: str) -> Position:
+        """Where the embeddings of a spec stand; the start for an unknown spec."""
+        rows = self._rows("SELECT generation, stamp FROM specs WHERE spec = ?", [spec])
+        return Position(*rows[0]) if rows else Position()
 
-        Storing one adds 1 and gives the embedding that serial number; a removal adds 1 too.
+    def passed(self, spec: str, position: Position) -> bool:
+        """Whether the history of a spec is known to have come through a position.
+
+        It is when the embedding with that very serial number and stamp is still there.
         """
-        rows = self._rows("SELECT generation FROM specs WHERE spec = ?", [spec])
-        return int(rows[0][0]) if rows else 0
+        if position == Position():
+            return True
+        return self._has(spec) and bool(
+            self._rows(
+                f"SELECT 1 FROM {embeddings_table(spec)} WHERE serial = ? AND stamp = ?",
+                [position.generation, position.stamp],
+            )
+        )
 
     def rates(self) -> dict[str, float]:
         """Images a second at the last ingest, by spec."""
@@ -105,7 +130,7 @@ class Reader:
 
     def embedding(self, spec: str, image_id: int) -> np.ndarray | None:
         """One stored embedding, float32 (dim,); None when there is none."""
-        if not self.generation(spec):
+        if not self._has(spec):
             return None
         rows = self._rows(
             f"SELECT embedding FROM {embeddings_table(spec)} WHERE image_id = ?", [image_id]
@@ -119,7 +144,7 @@ class Reader:
 
         Only those stored after ``after_generation``. The catalog stays leased while iterating.
         """
-        if self.generation(spec) <= after_generation:
+        if not self._has(spec):
             return
         reader = self._connection.sql(
             f"""SELECT image_id, embedding FROM {embeddings_table(spec)}
@@ -132,7 +157,7 @@ class Reader:
 
     def embedded_ids(self, spec: str) -> np.ndarray:
         """Ids of the images that have an embedding of this spec: int64 (N,), sorted."""
-        if not self.generation(spec):
+        if not self._has(spec):
             return np.empty(0, np.int64)
         columns = self._connection.execute(
             f"SELECT image_id FROM {embeddings_table(spec)} ORDER BY image_id"
@@ -193,18 +218,25 @@ class Reader:
         )
 
     def roots(self) -> dict[int, str]:
-        """Absolute folder of each root."""
+        """Absolute folder of each root that no other has absorbed."""
         return {
             row[0]: paths.from_stored(row[1])
-            for row in self._rows("SELECT root_id, path FROM roots ORDER BY root_id")
+            for row in self._rows(
+                "SELECT root_id, path FROM roots WHERE into_root IS NULL ORDER BY root_id"
+            )
         }
+
+    def sources(self) -> dict[str, bool]:
+        """The paths that a person added, sorted, and whether folders below them are labels."""
+        rows = self._rows("SELECT path, labels_from_folders FROM sources ORDER BY path")
+        return {paths.from_stored(path): labelled for path, labelled in rows}
 
     def known_images(self, specs: Sequence[str]) -> KnownImages:
         """Which of (fingerprint, each spec's embedding) every known image has."""
         masks = ["(f.image_id IS NOT NULL)::UBIGINT"]
         joins = ["LEFT JOIN fingerprints f USING (image_id)"]
         for number, spec in enumerate(specs):
-            if self.generation(spec):
+            if self._has(spec):
                 masks.append(f"((e{number}.image_id IS NOT NULL)::UBIGINT << {number + 1})")
                 joins.append(f"LEFT JOIN {embeddings_table(spec)} e{number} USING (image_id)")
         table = self._connection.sql(
@@ -221,23 +253,25 @@ class Reader:
 
         ``found`` is an Arrow table (root_id, path, bytes, mtime_ns, label). A file need not be read
         when its size and time are those of the last run and its image has its fingerprint and
-        every spec's embedding, or when it failed to decode with this very pipeline.
+        every spec's embedding, or when it failed to decode with this very decoder.
         """
         complete = ["SELECT image_id FROM fingerprints"]
         for spec in specs:
-            known = self.generation(spec)
+            known = self._has(spec)
             complete.append(
                 f"SELECT image_id FROM {embeddings_table(spec) if known else 'images WHERE false'}"
             )
         self._connection.register("found", found)
         rows = self._rows(
             f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
-                ANTI JOIN (SELECT * FROM files WHERE image_id IN ({" INTERSECT ".join(complete)}))
+                ANTI JOIN (SELECT * FROM files
+                           WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)}))
                     USING (root_id, path, bytes, mtime_ns)
                 ANTI JOIN (SELECT * FROM failures
-                           WHERE stage = 'decode' AND pipeline = {PIPELINE_VERSION})
+                           WHERE stage = 'decode' AND decoder = $decoder)
                     USING (root_id, path, bytes, mtime_ns)
-                ORDER BY root_id, path"""
+                ORDER BY root_id, path""",
+            {"decoder": DECODER},
         )
         self._connection.unregister("found")
         return [TodoFile(*row) for row in rows]
@@ -260,8 +294,8 @@ class Reader:
         """Numbers of ``files`` and ``images`` that are there, and of ``missing`` files."""
         inside = "" if scopes is None else f"WHERE {_inside('f', scopes)}"
         row = self._rows(
-            f"""SELECT count(*) FILTER (NOT missing),
-                       count(DISTINCT image_id) FILTER (NOT missing),
+            f"""SELECT count(*) FILTER (NOT missing AND NOT broken),
+                       count(DISTINCT image_id) FILTER (NOT missing AND NOT broken),
                        count(*) FILTER (missing) FROM files f {inside}"""
         )[0]
         return dict(zip(("files", "images", "missing"), row, strict=True))
@@ -277,11 +311,14 @@ class Reader:
                        i.bytes, e.norm,
                        coalesce(list(rtrim(l.root, '/') || '/' || l.path ORDER BY l.root, l.path)
                                 FILTER (l.path IS NOT NULL), []) AS files,
-                       min(l.label) AS label
+                       first(l.label ORDER BY l.root, l.path) AS label
                 FROM {embeddings_table(spec)} e JOIN images i USING (image_id)
                 LEFT JOIN ({_LIVE_FILES}) l ON l.image_id = e.image_id
                 GROUP BY ALL ORDER BY e.image_id"""
         ).to_arrow_table()
+
+    def _has(self, spec: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec]))
 
     def _rows(self, query: str, values: Any = None) -> list[Any]:
         return self._connection.execute(query, values).fetchall()
@@ -293,7 +330,7 @@ _LIVE_FILES = """
     FROM files f JOIN roots r USING (root_id)
     LEFT JOIN (SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id) l
         USING (file_id)
-    WHERE NOT f.missing"""
+    WHERE NOT f.missing AND NOT f.broken"""
 
 
 def _narrow(label: str | None, folder: str | None) -> str:

@@ -16,28 +16,37 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # Identifiers come from here, so that none is ever used again.
         "CREATE TABLE counters (name VARCHAR NOT NULL, next BIGINT NOT NULL)",
         "INSERT INTO counters VALUES ('root', 1), ('image', 1), ('file', 1), ('run', 1)",
-        "CREATE TABLE roots (root_id BIGINT NOT NULL, path VARCHAR NOT NULL)",
+        # Roots are what stored paths are relative to. One that a folder above has absorbed stays,
+        # with where it went, for a run of another process that still knows it.
+        """CREATE TABLE roots (root_id BIGINT NOT NULL, path VARCHAR NOT NULL, into_root BIGINT,
+               prefix VARCHAR)""",
+        # Sources are what a person asked to add, and what is looked at again.
+        "CREATE TABLE sources (path VARCHAR NOT NULL, labels_from_folders BOOLEAN NOT NULL)",
         # An image is distinct bytes; it may be there before any file (imported vectors).
         """CREATE TABLE images (image_id BIGINT NOT NULL, sha256 BLOB NOT NULL, md5 BLOB NOT NULL,
                bytes BIGINT NOT NULL)""",
         """CREATE TABLE fingerprints (image_id BIGINT NOT NULL, phash UBIGINT NOT NULL,
                format VARCHAR NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
                sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL, contrast FLOAT NOT NULL)""",
-        # A file is one path at which an image was last seen, relative to its root.
+        # A file is one path at which an image was last seen, relative to its root. It is missing
+        # when it is gone, broken when what is there now cannot be used; it keeps its labels.
         """CREATE TABLE files (file_id BIGINT NOT NULL, root_id BIGINT NOT NULL,
                path VARCHAR NOT NULL, image_id BIGINT NOT NULL, bytes BIGINT NOT NULL,
-               mtime_ns BIGINT NOT NULL, missing BOOLEAN NOT NULL)""",
+               mtime_ns BIGINT NOT NULL, missing BOOLEAN NOT NULL,
+               broken BOOLEAN NOT NULL)""",
         """CREATE TABLE labels (file_id BIGINT NOT NULL, label VARCHAR NOT NULL,
                source VARCHAR NOT NULL)""",
         """CREATE TABLE failures (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
                stage VARCHAR NOT NULL, reason VARCHAR NOT NULL, bytes BIGINT NOT NULL,
-               mtime_ns BIGINT NOT NULL, pipeline INTEGER NOT NULL)""",
-        # generation grows with every embedding stored or removed; the spec's index follows it.
+               mtime_ns BIGINT NOT NULL, decoder VARCHAR NOT NULL)""",
+        # generation grows with every embedding stored or removed, and stamp is a digest of that
+        # history: an index that has both has the same embeddings.
         """CREATE TABLE specs (spec VARCHAR NOT NULL, json VARCHAR NOT NULL,
-               generation BIGINT NOT NULL, images_per_second DOUBLE)""",
+               generation BIGINT NOT NULL, stamp UBIGINT NOT NULL, images_per_second DOUBLE)""",
         """CREATE TABLE backbones (name VARCHAR NOT NULL, spec VARCHAR NOT NULL,
                weights_path VARCHAR NOT NULL, weights_bytes BIGINT NOT NULL,
-               weights_mtime_ns BIGINT NOT NULL, rank BIGINT NOT NULL)""",
+               weights_mtime_ns BIGINT NOT NULL, evidence VARCHAR NOT NULL,
+               rank BIGINT NOT NULL)""",
         """CREATE TABLE runs (run_id BIGINT NOT NULL, started_at TIMESTAMP NOT NULL,
                seconds DOUBLE NOT NULL, version VARCHAR NOT NULL, counts VARCHAR NOT NULL)""",
     ),

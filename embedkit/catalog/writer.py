@@ -1,8 +1,10 @@
 """What can be told to the catalog; everything here runs inside one transaction."""
 
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
@@ -13,8 +15,8 @@ from embedkit import paths
 from embedkit.catalog.reader import Reader, Scope, TodoFile, _inside
 from embedkit.catalog.schema import embeddings_table
 from embedkit.errors import NotInWorkspace
+from embedkit.images.decode import DECODER
 from embedkit.records import (
-    PIPELINE_VERSION,
     Failure,
     Fingerprint,
     Removal,
@@ -56,8 +58,7 @@ class Writer(Reader):
     def scope(self, path: str, is_file: bool) -> Scope:
         """The scope of an absolute path, its root made as needed.
 
-        A path inside a known root belongs to that root; a path above known roots becomes the root
-        of all of them.
+        A path inside a known root belongs to that root; a folder above known roots absorbs them.
         """
         folder = PurePath(path).parent if is_file else PurePath(path)
         known = {root_id: PurePath(root) for root_id, root in self.roots().items()}
@@ -65,15 +66,41 @@ class Writer(Reader):
             if folder.is_relative_to(root):
                 return Scope(root_id, _below(root, PurePath(path)))
         root_id = self._take("root", 1)
-        self._run("INSERT INTO roots VALUES (?, ?)", [root_id, paths.to_stored(str(folder))])
+        self._run(
+            "INSERT INTO roots VALUES (?, ?, NULL, NULL)", [root_id, paths.to_stored(str(folder))]
+        )
         for inner_id, inner in known.items():
             if inner.is_relative_to(folder):
-                prefix = _below(folder, inner)
+                values = [root_id, _below(folder, inner), inner_id]
                 moved = "SET root_id = ?, path = ? || '/' || path WHERE root_id = ?"
                 for table in ("files", "failures"):
-                    self._run(f"UPDATE {table} {moved}", [root_id, prefix, inner_id])
-                self._run("DELETE FROM roots WHERE root_id = ?", [inner_id])
+                    self._run(f"UPDATE {table} {moved}", values)
+                self._run(
+                    """UPDATE roots SET into_root = ?, prefix = ? || '/' || prefix
+                       WHERE into_root = ?""",
+                    values,
+                )
+                self._run("UPDATE roots SET into_root = ?, prefix = ? WHERE root_id = ?", values)
         return Scope(root_id, _below(folder, PurePath(path)))
+
+    def _absorbed(self) -> dict[int, tuple[int, str]]:
+        """Where the roots went that another run has absorbed: root id and prefix, by root id."""
+        rows = self._rows(
+            "SELECT root_id, into_root, prefix FROM roots WHERE into_root IS NOT NULL"
+        )
+        return {root_id: (into, prefix) for root_id, into, prefix in rows}
+
+    def remember_source(self, path: str, labels_from_folders: bool) -> None:
+        """Note a path that a person added."""
+        if self.sources().get(path) != labels_from_folders:
+            self._forget_sources([path])
+            self._run(
+                "INSERT INTO sources VALUES (?, ?)", [paths.to_stored(path), labels_from_folders]
+            )
+
+    def _forget_sources(self, sources: Sequence[str]) -> None:
+        for path in sources:
+            self._run("DELETE FROM sources WHERE path = ?", [paths.to_stored(path)])
 
     # -- backbones -----------------------------------------------------------------------------
 
@@ -82,26 +109,28 @@ class Writer(Reader):
         spec = resolved.spec
         if not self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec.digest]):
             self._run(
-                "INSERT INTO specs VALUES (?, ?, 0, NULL)", [spec.digest, spec.canonical_json]
+                "INSERT INTO specs VALUES (?, ?, 0, 0, NULL)", [spec.digest, spec.canonical_json]
             )
         self._run(
             f"""CREATE TABLE IF NOT EXISTS {embeddings_table(spec.digest)} (
-                    image_id BIGINT NOT NULL, serial BIGINT NOT NULL, norm FLOAT NOT NULL,
-                    embedding FLOAT[{int(spec.dim)}] NOT NULL)"""
+                    image_id BIGINT NOT NULL, serial BIGINT NOT NULL, stamp UBIGINT NOT NULL,
+                    norm FLOAT NOT NULL, embedding FLOAT[{int(spec.dim)}] NOT NULL)"""
         )
         if resolved in self.backbones():
             return
-        rank = self._rows("SELECT rank FROM backbones WHERE name = ?", [resolved.name])
+        name = paths.to_stored(resolved.name)
+        rank = self._rows("SELECT rank FROM backbones WHERE name = ?", [name])
         rank = rank or self._rows("SELECT coalesce(max(rank), 0) + 1 FROM backbones")
-        self._run("DELETE FROM backbones WHERE name = ?", [resolved.name])
+        self._run("DELETE FROM backbones WHERE name = ?", [name])
         self._run(
-            "INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                resolved.name,
+                name,
                 spec.digest,
                 paths.to_stored(resolved.weights_path),
                 resolved.weights_bytes,
                 resolved.weights_mtime_ns,
+                resolved.evidence,
                 rank[0][0],
             ],
         )
@@ -117,17 +146,19 @@ class Writer(Reader):
     def commit(self, batch: Batch) -> None:
         """Store a batch: images by their digest, each once; files and failures by their path.
 
-        What another process stored in the meantime is kept; nothing is stored twice.
+        What another process stored in the meantime is kept; nothing is stored twice. Raises
+        :class:`NotInWorkspace` when another process has removed a backbone of the batch.
         """
+        absorbed = self._absorbed()
+        files = [(_moved(todo, absorbed), sha256) for todo, sha256 in batch.files]
+        failures = [
+            (_moved(todo, absorbed), stage, reason) for todo, stage, reason in batch.failures
+        ]
         self._store_images(batch.images)
-        self._store_files(batch.files)
-        self._store_failures(batch.failures)
+        self._store_files(files)
+        self._store_failures(failures)
         self._store_labels(
-            [
-                (todo.root_id, todo.path, todo.label, "folder")
-                for todo, _ in batch.files
-                if todo.label
-            ]
+            [(todo.root_id, todo.path, todo.label, "folder") for todo, _ in files if todo.label]
         )
 
     def _store_images(self, images: Sequence[ImageRow]) -> None:
@@ -195,6 +226,8 @@ class Writer(Reader):
 
         Returns how many were stored.
         """
+        if not self._has(spec):
+            raise NotInWorkspace("a backbone was removed meanwhile; 'embedkit add' again adds it")
         table = embeddings_table(spec)
         flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
         rows = pa.table(
@@ -205,16 +238,31 @@ class Writer(Reader):
             }
         )
         self._connection.register("batch", rows)
-        stored = self._rows(
-            f"""INSERT INTO {table}
-                SELECT image_id, {self.generation(spec)} + row_number() OVER (ORDER BY image_id),
-                       norm, embedding
-                FROM batch JOIN images USING (sha256)
-                WHERE image_id NOT IN (SELECT image_id FROM {table}) ORDER BY image_id"""
-        )[0][0]
+        new = self._rows(
+            f"""SELECT image_id, sha256 FROM batch JOIN images USING (sha256)
+                ANTI JOIN {table} USING (image_id) ORDER BY image_id"""
+        )
+        start = self.position(spec)
+        stamps = [start.stamp]
+        for image_id, digest in new:
+            stamps.append(_stamp(stamps[-1], image_id, digest))
+        placed = {
+            "image_id": pa.array([row[0] for row in new], pa.int64()),
+            "sha256": pa.array([row[1] for row in new], pa.binary()),
+            "serial": pa.array(
+                range(start.generation + 1, start.generation + 1 + len(new)), pa.int64()
+            ),
+            "stamp": pa.array(stamps[1:], pa.uint64()),
+        }
+        self._connection.register("placed", pa.table(placed))
+        self._run(
+            f"""INSERT INTO {table} SELECT image_id, serial, stamp, norm, embedding
+                FROM batch JOIN placed USING (sha256) ORDER BY serial"""
+        )
+        self._connection.unregister("placed")
         self._connection.unregister("batch")
-        self._changed(spec, by=stored)
-        return int(stored)
+        self._advance(spec, len(new), stamps[-1])
+        return len(new)
 
     def _store_files(self, files: Sequence[tuple[TodoFile, bytes]]) -> None:
         if not files:
@@ -224,36 +272,48 @@ class Writer(Reader):
         self._connection.register("batch", rows)
         self._run(
             """UPDATE files SET image_id = i.image_id, bytes = b.bytes, mtime_ns = b.mtime_ns,
-                      missing = false
+                      missing = false, broken = false
                FROM batch b JOIN images i USING (sha256)
                WHERE files.root_id = b.root_id AND files.path = b.path"""
         )
-        new = "FROM batch b ANTI JOIN files USING (root_id, path)"
+        new = "FROM batch b ANTI JOIN files USING (root_id, path) JOIN images USING (sha256)"
         first = self._take("file", self._rows(f"SELECT count(*) {new}")[0][0])
         self._run(
             f"""INSERT INTO files
                 SELECT {first} - 1 + row_number() OVER (ORDER BY root_id, path), root_id, path,
-                       image_id, b.bytes, mtime_ns, false
-                FROM (SELECT b.* {new}) b JOIN images USING (sha256) ORDER BY root_id, path"""
+                       image_id, b.bytes, mtime_ns, false, false
+                {new} ORDER BY root_id, path"""
         )
-        self._run(_DELETE_BATCH.format(table="failures"))
+        self._run(_DELETE_FAILURES)
+        lost = self._rows("SELECT root_id, path FROM batch b ANTI JOIN images USING (sha256)")
         self._connection.unregister("batch")
+        reason = "removed from the workspace while it was added; add it again"
+        self._store_failures(
+            [(TodoFile(root_id, path, 0, 0, None), "read", reason) for root_id, path in lost]
+        )
 
     def _store_failures(self, failures: Sequence[tuple[TodoFile, str, str]]) -> None:
+        """Note failures; a known file that failed is broken, but keeps its labels.
+
+        A failure to embed does not break a file: its other embeddings are good.
+        """
         if not failures:
             return
         rows = _file_table([todo for todo, _, _ in failures])
         rows = rows.append_column("stage", pa.array([stage for _, stage, _ in failures]))
         rows = rows.append_column("reason", pa.array([reason for _, _, reason in failures]))
         self._connection.register("batch", rows)
-        for table in ("failures", "files"):
-            self._run(_DELETE_BATCH.format(table=table))
+        self._run(_DELETE_FAILURES)
         self._run(
-            f"""INSERT INTO failures SELECT root_id, path, stage, reason, bytes, mtime_ns,
-                       {PIPELINE_VERSION} FROM batch ORDER BY root_id, path"""
+            """INSERT INTO failures SELECT root_id, path, stage, reason, bytes, mtime_ns, $decoder
+               FROM batch ORDER BY root_id, path""",
+            {"decoder": DECODER},
+        )
+        self._run(
+            """UPDATE files SET broken = true FROM batch b WHERE b.stage <> 'embed'
+               AND files.root_id = b.root_id AND files.path = b.path AND NOT files.broken"""
         )
         self._connection.unregister("batch")
-        self._forget_labels_of_no_file()
 
     def settle(
         self,
@@ -263,17 +323,36 @@ class Writer(Reader):
     ) -> None:
         """Bring the scopes in line with a scan of them.
 
-        Files that were found are there, the others missing; failures of files that were not found
-        are forgotten, those of the scan itself (``problems``) noted. Files below a folder that
-        could not be listed stay as they are.
+        Known files that were not found are missing if nothing is at their path any more; failures
+        of files that were not found are forgotten, those of the scan itself (``problems``) noted.
+        Files below a folder that could not be listed stay as they are.
         """
+        absorbed = self._absorbed()
+        problems = [(_moved(todo, absorbed), failure) for todo, failure in problems]
         unlisted = [Scope(todo.root_id, todo.path) for todo, _ in problems]
-        self._connection.register("found", found)
+        self._connection.register("scanned", found)
         self._run(
-            f"""UPDATE files SET missing = NOT missing WHERE file_id IN (
-                    SELECT f.file_id FROM files f LEFT JOIN found n USING (root_id, path)
-                    WHERE {_inside("f", scopes)} AND NOT {_inside("f", unlisted)}
-                      AND f.missing = (n.path IS NOT NULL))"""
+            """CREATE TEMP TABLE found AS
+               SELECT coalesce(r.into_root, s.root_id) AS root_id,
+                      coalesce(r.prefix || '/', '') || s.path AS path, s.label
+               FROM scanned s LEFT JOIN roots r USING (root_id)"""
+        )
+        self._connection.unregister("scanned")
+        gone = [
+            file_id
+            for file_id, root, path in self._rows(
+                f"""SELECT f.file_id, r.path, f.path FROM files f JOIN roots r USING (root_id)
+                    ANTI JOIN found n ON n.root_id = f.root_id AND n.path = f.path
+                    WHERE NOT f.missing AND {_inside("f", scopes)}
+                      AND NOT {_inside("f", unlisted)}"""
+            )
+            if not os.path.lexists(paths.join(paths.from_stored(root), path))
+        ]
+        self._run(
+            """UPDATE files SET missing = NOT missing WHERE file_id IN (SELECT unnest($gone))
+               OR missing AND file_id IN (SELECT file_id FROM files JOIN found
+                                          USING (root_id, path))""",
+            {"gone": gone},
         )
         self._run(
             f"""DELETE FROM failures x WHERE {_inside("x", scopes)} AND (stage = 'scan'
@@ -281,7 +360,7 @@ class Writer(Reader):
                    AND NOT {_inside("x", unlisted)})"""
         )
         self._relabel("(SELECT root_id, path, label, 'folder' AS source FROM found)")
-        self._connection.unregister("found")
+        self._run("DROP TABLE found")
         self._store_failures([(todo, item.stage, item.reason) for todo, item in problems])
 
     # -- labels --------------------------------------------------------------------------------
@@ -342,72 +421,82 @@ class Writer(Reader):
     def forget_files(self, path: str | None) -> Removal:
         """Forget the files at or below an absolute path, or with None the missing ones.
 
-        Images that no file holds any more go with them, and their embeddings.
+        Images that no file holds any more go with them, and their embeddings; so do failures and
+        sources at or below the path. Raises :class:`NotInWorkspace` when there is nothing of it.
         """
-        doomed = "missing"
+        doomed, failed = "missing", 0
         if path is not None:
-            roots = {root_id: PurePath(root) for root_id, root in self.roots().items()}
             wanted = PurePath(path)
             scopes = [
                 Scope(root_id, _below(root, wanted) if wanted.is_relative_to(root) else "")
-                for root_id, root in roots.items()
+                for root_id, root in ((key, PurePath(root)) for key, root in self.roots().items())
                 if wanted.is_relative_to(root) or root.is_relative_to(wanted)
             ]
             doomed = _inside("f", scopes)
-            self._run(f"DELETE FROM failures f WHERE {doomed}")
+            failed = self._rows(f"DELETE FROM failures f WHERE {doomed}")[0][0]
+            inside = [item for item in self.sources() if PurePath(item).is_relative_to(wanted)]
+            self._forget_sources(inside)
         self._run(f"CREATE TEMP TABLE doomed AS SELECT file_id FROM files f WHERE {doomed}")
         self._run(
             """CREATE TEMP TABLE orphans AS SELECT DISTINCT image_id FROM files
                WHERE file_id IN (FROM doomed)
                EXCEPT SELECT image_id FROM files WHERE file_id NOT IN (FROM doomed)"""
         )
-        files = self._rows("SELECT count(*) FROM doomed")[0][0]
-        self._run("DELETE FROM files WHERE file_id IN (FROM doomed)")
-        self._forget_labels_of_no_file()
+        files = self._rows("DELETE FROM files WHERE file_id IN (FROM doomed)")[0][0]
+        if path is not None and not files and not failed and not inside:
+            raise NotInWorkspace(f"the workspace has no photos at {paths.shown(path)}")
+        self._run("DELETE FROM labels WHERE file_id NOT IN (SELECT file_id FROM files)")
         images, embeddings = self._forget_images("(FROM orphans)")
-        self._run(
-            """DELETE FROM roots WHERE root_id NOT IN (SELECT root_id FROM files)
-               AND root_id NOT IN (SELECT root_id FROM failures)"""
-        )
         self._run("DROP TABLE doomed")
         self._run("DROP TABLE orphans")
         return Removal(files, images, embeddings)
 
-    def forget_unheld_images(self) -> Removal:
-        """Forget the images that no file holds, missing files included, and their embeddings."""
+    def tidy(self) -> Removal:
+        """Forget what nothing refers to any more, and its embeddings.
+
+        That is images that were read once but that no file holds now, missing files included, and
+        specs that no backbone name stands for. Imported images wait for their files.
+        """
         images, embeddings = self._forget_images(
-            "(SELECT image_id FROM images EXCEPT SELECT image_id FROM files)"
+            "(SELECT image_id FROM fingerprints EXCEPT SELECT image_id FROM files)"
         )
+        for (spec,) in self._rows("SELECT spec FROM specs ANTI JOIN backbones USING (spec)"):
+            embeddings += self._forget_spec(spec)
         return Removal(0, images, embeddings)
 
     def forget_backbone(self, name: str) -> Removal:
         """Forget a backbone name, and its spec's embeddings unless another name shares them."""
-        spec = self._rows("SELECT spec FROM backbones WHERE name = ?", [name])[0][0]
-        self._run("DELETE FROM backbones WHERE name = ?", [name])
-        if self._rows("SELECT 1 FROM backbones WHERE spec = ?", [spec]):
-            return Removal(0, 0, 0)
+        stored = paths.to_stored(name)
+        spec = self._rows("SELECT spec FROM backbones WHERE name = ?", [stored])[0][0]
+        self._run("DELETE FROM backbones WHERE name = ?", [stored])
+        shared = self._rows("SELECT 1 FROM backbones WHERE spec = ?", [spec])
+        return Removal(0, 0, 0 if shared else self._forget_spec(spec))
+
+    def _forget_spec(self, spec: str) -> int:
         count = self._rows(f"SELECT count(*) FROM {embeddings_table(spec)}")[0][0]
         self._run(f"DROP TABLE {embeddings_table(spec)}")
         self._run("DELETE FROM specs WHERE spec = ?", [spec])
-        return Removal(0, 0, count)
+        return int(count)
 
     def _forget_images(self, doomed: str) -> tuple[int, int]:
         self._run(f"CREATE TEMP TABLE forgotten AS SELECT image_id FROM {doomed}")
         embeddings = 0
         for (spec,) in self._rows("SELECT spec FROM specs"):
+            table = embeddings_table(spec)
             removed = self._rows(
-                f"""DELETE FROM {embeddings_table(spec)}
-                    WHERE image_id IN (FROM forgotten)"""
-            )[0][0]
-            self._changed(spec, by=1 if removed else 0)
-            embeddings += removed
+                f"SELECT image_id FROM {table} WHERE image_id IN (FROM forgotten) ORDER BY image_id"
+            )
+            if removed:
+                self._run(f"DELETE FROM {table} WHERE image_id IN (FROM forgotten)")
+                stamp = self.position(spec).stamp
+                for (image_id,) in removed:
+                    stamp = _stamp(stamp, image_id, b"removed")
+                self._advance(spec, 1, stamp)
+            embeddings += len(removed)
         self._run("DELETE FROM fingerprints WHERE image_id IN (FROM forgotten)")
         images = self._rows("DELETE FROM images WHERE image_id IN (FROM forgotten)")[0][0]
         self._run("DROP TABLE forgotten")
         return images, embeddings
-
-    def _forget_labels_of_no_file(self) -> None:
-        self._run("DELETE FROM labels WHERE file_id NOT IN (SELECT file_id FROM files)")
 
     # -- import and runs -----------------------------------------------------------------------
 
@@ -428,16 +517,33 @@ class Writer(Reader):
         self._run("UPDATE counters SET next = ? WHERE name = ?", [first + count, counter])
         return int(first)
 
-    def _changed(self, spec: str, by: int) -> None:
+    def _advance(self, spec: str, by: int, stamp: int) -> None:
         if by:
-            self._run("UPDATE specs SET generation = generation + ? WHERE spec = ?", [by, spec])
+            self._run(
+                "UPDATE specs SET generation = generation + ?, stamp = ? WHERE spec = ?",
+                [by, stamp, spec],
+            )
 
     def _run(self, statement: str, values: Any = None) -> None:
         self._rows(statement, values)
 
 
-_DELETE_BATCH = """DELETE FROM {table} t USING batch b
+_DELETE_FAILURES = """DELETE FROM failures t USING batch b
     WHERE t.root_id = b.root_id AND t.path = b.path"""
+
+
+def _stamp(before: int, image_id: int, what: bytes) -> int:
+    """The stamp of a history that goes on with one more event."""
+    event = before.to_bytes(8, "big") + image_id.to_bytes(8, "big") + what
+    return int.from_bytes(sha256(event).digest()[:8], "big")
+
+
+def _moved(todo: TodoFile, absorbed: dict[int, tuple[int, str]]) -> TodoFile:
+    """The file under the root that it belongs to now."""
+    if todo.root_id not in absorbed:
+        return todo
+    root_id, prefix = absorbed[todo.root_id]
+    return replace(todo, root_id=root_id, path=f"{prefix}/{todo.path}" if todo.path else prefix)
 
 
 def _below(root: PurePath, path: PurePath) -> str:

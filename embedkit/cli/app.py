@@ -14,7 +14,18 @@ from embedkit.errors import BadInput, EmbedkitError
 from embedkit.version import __version__
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
-_PATH = click.Path(path_type=Path)
+
+
+class _Path(click.Path):
+    """A path; an empty one, which an unset shell variable leaves, is an error."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        if value == "":
+            self.fail("an empty path; '.' is the current folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_PATH = _Path(path_type=Path)
 
 
 class _Group(click.Group):

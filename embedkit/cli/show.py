@@ -144,8 +144,8 @@ def add_summary(report: AddReport) -> None:
 def info_summary(info: Info) -> None:
     """What a workspace holds."""
     say(f"workspace  {shown(info.workspace)}, {_size(info.disk_bytes)}")
-    for root in info.roots:
-        say(f"folder     {shown(root)}")
+    for source in info.sources:
+        say(f"added      {shown(source)}")
     missing = f", {info.missing} missing" if info.missing else ""
     say(f"photos     {info.files} files, {info.images} images{missing}")
     if info.labels:

@@ -5,10 +5,19 @@ import os
 import stat
 import threading
 import warnings
+from contextlib import nullcontext
 
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 from embedkit.errors import UnreadableImage
+from embedkit.records import PIPELINE_VERSION
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF")
+"""Pillow's formats that are read. Others are not: some of their readers run programs (EPS)."""
+
+DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
+"""What a failure to decode depends on, besides the file."""
 
 PIXEL_CAP = 178_956_970
 """Images of more pixels than this are refused, as Pillow does: decoding them fills the memory."""
@@ -17,7 +26,11 @@ BYTE_CAP = 2_000_000_000
 """Files larger than this are refused unread."""
 
 _OVER_CAP = f"more than {PIXEL_CAP:,} pixels, the cap"
+LARGE_PIXELS = 32_000_000
+"""Images of more pixels than this are decoded one at a time."""
+
 _DCT_SCALES = (8, 4, 2)
+_large_lock = threading.Lock()
 _open_lock = threading.Lock()  # warning filters are the whole process's
 _heif_opener: bool | None = None
 
@@ -101,10 +114,12 @@ class Decoder:
             if scale > 1:
                 width, height = self._stored_size
                 image.draft(None, (width // scale, height // scale))
-            image.load()
-            return _upright_rgb(image)
-        except MemoryError as error:
-            raise UnreadableImage("decode", "too large for the memory") from error
+            large = image.width * image.height > LARGE_PIXELS
+            with _large_lock if large else nullcontext():
+                image.load()
+                return _upright_rgb(image)
+        except MemoryError as error:  # may well fit another time, so not for ever
+            raise UnreadableImage("read", "too large for the memory that is free") from error
         except Exception as error:  # parsers meet hostile bytes here and raise anything
             raise UnreadableImage("decode", _one_line(error)) from error
 
@@ -112,12 +127,11 @@ class Decoder:
 def _open(data: bytes) -> Image.Image:
     if not data:
         raise UnreadableImage("format", "the file is empty")
-    _register_heif()
     try:
         # Pillow warns of large images before it can be asked how large; our own cap decides.
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data))
+            return Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:
@@ -132,8 +146,8 @@ def _unidentified(data: bytes) -> str:
     return "not an image of a known format"
 
 
-def _register_heif() -> None:
-    """Teach Pillow HEIC, once, when the ``heif`` extra is installed."""
+def _formats() -> tuple[str, ...]:
+    """The formats that this installation reads; HEIF with the ``heif`` extra."""
     global _heif_opener
     if _heif_opener is None:
         try:
@@ -143,6 +157,7 @@ def _register_heif() -> None:
         else:
             register_heif_opener()
             _heif_opener = True
+    return FORMATS if _heif_opener else FORMATS[:-1]
 
 
 def _orientation(image: Image.Image) -> int:
@@ -180,19 +195,27 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey pixels of more than 8 bits, scaled to 8: Pillow's own conversion would clip them.
 
-    16-bit integers keep their high byte; 32-bit ones are taken for 16-bit when any exceeds 255;
-    floats are taken for 0..1 when none exceeds 1, for 0..255 otherwise.
+    16-bit integers are divided by 257; 32-bit ones are taken for 16-bit when any exceeds 255;
+    floats are taken for 0..1 when none exceeds 1, for 0..255 otherwise. A grey value that stands
+    for transparency becomes transparent.
     """
     import numpy as np
 
-    pixels = np.asarray(image, dtype=np.float64)
-    pixels = np.nan_to_num(pixels, nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(pixels.max(initial=0.0))
-    if image.mode.startswith("I;16") or (image.mode == "I" and top > 255):
-        pixels = pixels / 257.0
-    elif image.mode == "F" and top <= 1.0:
-        pixels = pixels * 255.0
-    return Image.fromarray(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), "L")
+    stored = np.asarray(image)
+    clear = stored == image.info["transparency"] if "transparency" in image.info else None
+    if image.mode == "F":
+        pixels = np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
+        if pixels.max(initial=0.0) <= 1.0:
+            pixels = pixels * np.float32(255)
+        pixels = np.rint(pixels)
+    elif image.mode == "I" and stored.max(initial=0) <= 255:
+        pixels = stored
+    else:
+        pixels = (np.clip(stored, 0, 65535).astype(np.uint32) + 128) // 257
+    grey = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "L")
+    if clear is not None:
+        grey.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8), "L"))
+    return grey
 
 
 def _one_line(error: Exception) -> str:

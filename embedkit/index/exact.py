@@ -13,6 +13,7 @@ import numpy as np
 
 from embedkit.artifacts import replaced, sha256_of, sweep
 from embedkit.catalog import Catalog
+from embedkit.catalog.reader import Position
 from embedkit.errors import StorageError
 from embedkit.index.manifest import Manifest, read_manifest, write_manifest
 from embedkit.index.metric import distances
@@ -27,8 +28,8 @@ class ExactIndex:
         self.folder = folder
         self.spec = spec
         self.dim = dim
-        self.generation = 0
-        self._faiss: Any = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+        self.position = Position()
+        self._faiss = _empty(dim)
 
     def __len__(self) -> int:
         return int(self._faiss.ntotal)
@@ -61,24 +62,28 @@ class ExactIndex:
         """The stored vectors of some images of the index: float32 (n, dim)."""
         return np.asarray(self._faiss.reconstruct_batch(np.ascontiguousarray(ids, np.int64)))
 
-    def catch_up(self, catalog: Catalog, generation: int) -> int:
+    def catch_up(self, catalog: Catalog, position: Position) -> int:
         """Take over what the catalog gained and lost since; how many images that were.
 
-        Nothing is done when the index has reached ``generation``, the catalog's own of late.
+        Nothing is done when the index has reached ``position``, the catalog's own of late. An
+        index whose past is not the catalog's is emptied and built anew.
         """
-        if generation == self.generation:
+        if position == self.position:
             return 0
         with catalog.read() as reader:
-            generation = reader.generation(self.spec)
+            position = reader.position(self.spec)
+            if not reader.passed(self.spec, self.position):
+                self._faiss = _empty(self.dim)
+                self.position = Position()
             gained = 0
-            for ids, vectors in reader.embeddings(self.spec, self.generation):
+            for ids, vectors in reader.embeddings(self.spec, self.position.generation):
                 self._faiss.add_with_ids(np.ascontiguousarray(vectors), ids)
                 gained += len(ids)
             held = faiss.vector_to_array(self._faiss.id_map)
             lost = np.setdiff1d(held, reader.embedded_ids(self.spec))
             if len(lost):
                 self._faiss.remove_ids(lost)
-            self.generation = generation
+            self.position = position
             return gained + len(lost)
 
     def save(self) -> None:
@@ -86,7 +91,7 @@ class ExactIndex:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             sweep(self.folder)
-            file = self.folder / f"{self.generation}.faiss"
+            file = self.folder / f"{self.position.generation}.faiss"
             with replaced(file) as temporary:
                 faiss.write_index(self._faiss, str(temporary))
             write_manifest(
@@ -96,7 +101,8 @@ class ExactIndex:
                     spec=self.spec,
                     dim=self.dim,
                     count=len(self),
-                    generation=self.generation,
+                    generation=self.position.generation,
+                    stamp=self.position.stamp,
                     recall_at_10=1.0,
                     file=file.name,
                     sha256=sha256_of(file),
@@ -110,6 +116,10 @@ class ExactIndex:
             raise StorageError(f"cannot write the index in {self.folder}: {error}") from error
 
 
+def _empty(dim: int) -> Any:
+    return faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+
+
 def load_index(folder: Path, spec: str, dim: int) -> ExactIndex:
     """The index of a spec as it was last saved; an empty one when none is there, or none sound."""
     index = ExactIndex(folder, spec, dim)
@@ -119,7 +129,7 @@ def load_index(folder: Path, spec: str, dim: int) -> ExactIndex:
             wanted = (manifest.spec, manifest.dim, manifest.factory, manifest.sha256)
             if wanted == (spec, dim, FACTORY, sha256_of(file)):
                 index._faiss = faiss.read_index(str(file))
-                index.generation = manifest.generation
+                index.position = manifest.position
             return index
         except FileNotFoundError:
             if read_manifest(folder) == manifest:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedkit.artifacts import read_json, write_json
+from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact
 
 FILE_NAME = "manifest.json"
@@ -21,7 +22,8 @@ class Manifest:
     count: int
     """Images in the index."""
     generation: int
-    """Generation of the spec's embeddings that the index has caught up with."""
+    """With ``stamp``, the position of the spec's embeddings that the index has caught up with."""
+    stamp: int
     recall_at_10: float
     """Measured against exact search; 1 for an exact index."""
     file: str
@@ -30,6 +32,11 @@ class Manifest:
     """Of the index file."""
     faiss: str
     """Version of FAISS that wrote it."""
+
+    @property
+    def position(self) -> Position:
+        """The position that the index has caught up with."""
+        return Position(self.generation, self.stamp)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

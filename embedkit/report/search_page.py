@@ -43,7 +43,7 @@ def write_search_page(target: Path, results: Sequence[Matches], title: str | Non
 
 
 def _section(matches: Matches) -> dict[str, object]:
-    is_photo = os.path.isfile(matches.query)
+    is_photo = not matches.is_text and os.path.isfile(matches.query)
     farthest = max((match.distance for match in matches), default=0.0) or 1.0
     folder = os.path.commonpath([os.path.dirname(match.path) for match in matches] or ["."])
     return {
@@ -58,9 +58,9 @@ def _section(matches: Matches) -> dict[str, object]:
 
 
 def _headline(matches: Matches) -> str:
-    if os.path.isfile(matches.query):
-        return shown(os.path.basename(matches.query))
-    return f"“{shown(matches.query)}”"
+    if matches.is_text:
+        return f"“{shown(matches.query)}”"
+    return shown(os.path.basename(matches.query))
 
 
 def _card(match: Match, farthest: float, folder: str) -> dict[str, object]:
@@ -80,7 +80,9 @@ def _card(match: Match, farthest: float, folder: str) -> dict[str, object]:
 
 def _within(folder: str, path: str) -> str:
     """``path`` without the folder that the page names once."""
-    return path.removeprefix(folder).lstrip(os.sep)
+    if path == folder:
+        return ""
+    return path.removeprefix(os.path.join(folder, ""))
 
 
 def _hue(label: str | None) -> int:
