@@ -28,6 +28,13 @@ def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path
     assert alive.exists()
 
 
+def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    (tmp_path / ".folder.1.tmp").mkdir()
+    (tmp_path / ".notes.tmp").touch()
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".folder.1.tmp", ".notes.tmp"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
 def test_a_damaged_manifest_is_said_to_be_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)

@@ -400,6 +400,20 @@ def test_a_local_folder_is_a_backbone(tmp_path: Path, tiny: str, tiny_weights: P
     (folder / MANIFEST).write_text(json.dumps({**manifest, "sha256": "0" * 64}))
     with pytest.raises(BadArtefact, match="not the file"):
         embedkit.load_backbone(f"local/{folder}")
+    impossible: list[tuple[str, object]] = [
+        ("size", "abc"),
+        ("size", 7),
+        ("crop", 0),
+        ("interpolation", "foo"),
+        ("mean", [1, 2]),
+        ("std", [0, 1, 1]),
+        ("resize", "foo"),
+        ("pool", "x"),
+    ]
+    for key, value in impossible:
+        (folder / MANIFEST).write_text(json.dumps({**manifest, key: value}))
+        with pytest.raises(BadArtefact, match=f"{key} cannot be"):
+            embedkit.load_backbone(f"local/{folder}")
     (folder / MANIFEST).write_text("{}")
     with pytest.raises(BadArtefact, match="has no 'architecture'"):
         embedkit.load_backbone(f"local/{folder}")

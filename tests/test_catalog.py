@@ -11,7 +11,14 @@ from conftest import ToyBackbone
 from embedkit.catalog import Catalog, lease, schema
 from embedkit.catalog.reader import KnownImages, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
-from embedkit.errors import BadCatalog, CatalogBusy, EmptyWorkspace, NotInWorkspace, StorageError
+from embedkit.errors import (
+    BadCatalog,
+    BadInput,
+    CatalogBusy,
+    EmptyWorkspace,
+    NotInWorkspace,
+    StorageError,
+)
 from embedkit.records import Fingerprint
 
 
@@ -138,6 +145,21 @@ def test_a_file_that_is_no_catalog_is_refused(catalog: Catalog) -> None:
     catalog.path.write_bytes(b"nonsense" * 999)
     with pytest.raises(BadCatalog, match="not a valid DuckDB"), catalog.read():
         pass
+
+
+def test_a_broken_catalog_below_a_folder_called_lock_is_not_taken_for_a_locked_one(
+    tmp_path: Path,
+) -> None:
+    catalog = Catalog(tmp_path / "clock work")
+    catalog.path.parent.mkdir()
+    catalog.path.write_bytes(b"nonsense" * 999)
+    with pytest.raises(BadCatalog, match="Put a backup in its place"), catalog.read():
+        pass
+
+
+def test_a_workspace_path_that_duckdb_does_not_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be a workspace"):
+        Catalog(tmp_path / "w\udce9")
 
 
 def test_a_workspace_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:

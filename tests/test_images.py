@@ -211,6 +211,24 @@ def test_no_corruption_of_a_good_file_gets_past_as_anything_but_unreadable() -> 
                 fingerprint(Decoder(bytes(broken)))
 
 
+def test_formats_whose_readers_run_programs_are_not_read(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({ran}) (w) file closefile\n"
+    for data in (script.encode(), b"P6 2 2 255 " + bytes(12)):
+        with pytest.raises(UnreadableImage, match="not an image of a known format"):
+            Decoder(data).at_least()
+    assert not ran.exists()
+
+
+def test_a_grey_value_of_16_bits_can_stand_for_transparency() -> None:
+    ramp = np.full((4, 4), 30_000, np.uint16)
+    ramp[0] = 1000
+    data = encoded(Image.fromarray(ramp), "PNG", transparency=30_000)
+    image = Decoder(data).at_least()
+    assert image.getpixel((1, 3)) == (255, 255, 255)
+    assert image.getpixel((1, 0)) == (4, 4, 4)
+
+
 # -- fingerprints ------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.catalog.reader import Position
@@ -101,3 +102,44 @@ def test_a_lost_or_damaged_index_is_made_anew(workspace: Workspace, photos: Path
     file.write_bytes(b"damaged")
     assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 12
     assert file.stat().st_size > 100, "and saved, being all behind"
+
+
+def test_an_index_of_another_catalog_is_not_used(workspace: Workspace, photos: Path) -> None:
+    workspace.add(photos / "red")
+    (workspace.folder / "catalog.duckdb").unlink()
+    other = Workspace(workspace.folder)
+    other.add(photos / "blue")
+    for opened in (other, Workspace(workspace.folder)):
+        matches = opened.search(photos / "blue/6.jpg", 6)
+        for match in matches:
+            truth = opened.distance(photos / "blue/6.jpg", match.path)
+            assert match.distance == pytest.approx(truth, abs=1e-6)
+
+
+def test_an_index_newer_than_a_restored_catalog_is_not_used(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add(photos / "red")
+    backup = (workspace.folder / "catalog.duckdb").read_bytes()
+    workspace.add(photos / "blue/6.jpg")
+    (workspace.folder / "catalog.duckdb").write_bytes(backup)
+    restored = Workspace(workspace.folder)
+    restored.add(photos / "blue/7.jpg")
+    found = restored.search(photos / "blue/7.jpg", 20)
+    assert len(found) == 7
+    assert found[1].distance == restored.distance(photos / "blue/7.jpg", found[1].path)
+
+
+def test_an_open_workspace_notices_a_backbone_removed_and_added_again(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add(photos / "red")
+    workspace.search(photos / "red/0.jpg")
+    other = Workspace(workspace.folder)
+    other.remove(backbone="efficientnet_lite0")
+    for number in range(6):
+        draw_photo(40 + number).save(photos / f"red/{number}.jpg")
+    other.add(photos / "red")
+    one, two = (opened.search(photos / "red/0.jpg", 20) for opened in (workspace, other))
+    assert list(one) == list(two)
+    assert one[0].distance == 0.0

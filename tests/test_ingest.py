@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -359,3 +360,162 @@ def test_two_adds_at_once_lose_and_double_nothing(photos: Path, tmp_path: Path, 
         assert process.returncode == 0, errors.decode()
     info = Workspace(tmp_path / "ws").info()
     assert (info.files, info.images, info.specs[0].images) == (12, 12, 12)
+
+
+# -- other runs meanwhile ----------------------------------------------------------------------
+
+
+def meanwhile(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Workspace], object]
+) -> tuple[Workspace, AddReport]:
+    """Adds ``photos`` while, after its first commit, another process does something."""
+    monkeypatch.setattr(ingest, "COMMIT_FILES", 4)
+    folder = photos.parent / "workspace"
+    done: list[bool] = []
+
+    def interfere(progress: Progress) -> None:
+        if progress.stage == "embedding" and progress.done == 6 and not done:
+            done.append(True)
+            act(Workspace(folder))
+
+    report = Workspace(folder, interfere).add(photos / "red", labels_from_folders=True)
+    assert done
+    return Workspace(folder), report
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_folder_above_added_meanwhile_takes_everything_in(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, report = meanwhile(photos, monkeypatch, lambda other: other.add(photos))
+    assert report.embedded + report.reused == report.images == 6
+    info = workspace.info()
+    assert (info.files, info.images, info.missing) == (12, 12, 0)
+    assert len(workspace.search(photos / "red/0.jpg", 20)) == 12
+    assert counts(workspace.add()) == (12, 12, 0, 12, 0, 0)
+
+
+@pytest.mark.usefixtures("passes")
+def test_what_is_removed_meanwhile_is_gone_and_heals_with_the_next_add(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, report = meanwhile(photos, monkeypatch, lambda other: other.remove(photos / "red"))
+    assert report.embedded + report.reused >= report.images
+    info = workspace.info()
+    assert info.files == len(workspace.search(photos / "red/5.jpg", 20)) == 2
+    assert counts(workspace.add(photos / "red")) == (6, 6, 4, 2, 0, 0)
+    assert workspace.info().files == 6
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_file_added_meanwhile_is_not_missing(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add_one(other: Workspace) -> None:
+        draw_photo(60).save(photos / "red/new.jpg")
+        other.add(photos / "red/new.jpg")
+
+    workspace, report = meanwhile(photos, monkeypatch, add_one)
+    assert report.missing == 0
+    assert len(workspace.search(photos / "red/new.jpg", 20)) == 7
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_backbone_removed_meanwhile_ends_the_add_with_an_error(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match="was removed meanwhile"):
+        meanwhile(photos, monkeypatch, lambda other: other.remove(backbone="efficientnet_lite0"))
+
+
+# -- what is added again, and what is kept -----------------------------------------------------
+
+
+def test_one_file_added_is_all_that_is_looked_at_again(workspace: Workspace, photos: Path) -> None:
+    workspace.add(photos / "red/0.jpg")
+    assert counts(workspace.add()) == (1, 1, 0, 1, 0, 0)
+
+
+def test_a_folder_that_has_gone_does_not_stop_the_others(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add([photos / "red", photos / "blue"])
+    shutil.rmtree(photos / "red")
+    report = workspace.add()
+    assert counts(report) == (6, 6, 0, 6, 1, 6)
+    assert report.failures[0].path == str(photos / "red")
+    assert len(workspace.search(photos / "blue/6.jpg", 20)) == 6
+
+
+def test_a_file_that_is_there_is_not_missing_for_having_been_passed_over(
+    workspace: Workspace, photos: Path
+) -> None:
+    (photos / "red/0.jpg").rename(photos / "red/photo.dat")
+    assert workspace.add(photos / "red/photo.dat").images == 1
+    assert workspace.add(photos / "red").missing == 0
+    assert len(workspace.search(photos / "red/photo.dat", 20)) == 6
+
+
+def test_labels_survive_a_file_being_broken_for_a_while(workspace: Workspace, photos: Path) -> None:
+    workspace.add(photos)
+    (photos / "labels.csv").write_text("path,label\nred/0.jpg,mine\n")
+    workspace.label_from_csv(photos / "labels.csv")
+    whole = (photos / "red/0.jpg").read_bytes()
+    (photos / "red/0.jpg").write_bytes(whole[:500])
+    assert workspace.add(photos).failed == 1
+    assert workspace.info().labels == {}
+    (photos / "red/0.jpg").write_bytes(whole)
+    assert counts(workspace.add(photos)) == (12, 12, 0, 12, 0, 0)
+    assert workspace.info().labels == {"mine": 1}
+
+
+def test_sources_keep_their_way_of_labelling(workspace: Workspace, photos: Path) -> None:
+    workspace.add(photos, labels_from_folders=True)
+    draw_photo(61).save(photos / "red/new.jpg")
+    workspace.add()
+    assert workspace.info().labels == {"blue": 6, "red": 7}
+
+
+def test_running_out_of_memory_is_not_remembered(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Image.Image) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    assert workspace.add(photos / "red").failed == 6
+    monkeypatch.undo()
+    monkeypatch.setattr(ingest, "load_backbone", lambda name: ToyBackbone(name, []))
+    monkeypatch.setattr(ingest, "open_backbone", lambda known: ToyBackbone(known.name, []))
+    assert workspace.add(photos / "red").images == 6
+
+
+def test_a_changed_local_backbone_is_another_spec(
+    photos: Path, tmp_path: Path, tiny_weights: Path
+) -> None:
+    folder = tmp_path / "net"
+    folder.mkdir()
+    shutil.copy(tiny_weights, folder / "w.safetensors")
+    manifest = {"architecture": "timm/test_resnet", "weights": "w.safetensors", "size": 64}
+    (folder / "backbone.json").write_text(json.dumps(manifest))
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(photos / "red", backbones=f"local/{folder}")
+    (folder / "backbone.json").write_text(json.dumps({**manifest, "pool": "max"}))
+    assert workspace.add(photos / "blue").embedded == 6
+    (spec,) = workspace.info().specs
+    assert spec.images == 6, "blue only: the red ones have embeddings of the spec before"
+    assert workspace.add(photos).embedded == 6
+    assert workspace.search(draw_photo(3), 1)[0].distance < 0.01
+
+
+def test_a_backbone_name_means_the_same_from_every_folder(
+    photos: Path, tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(tiny_weights, tmp_path / "w.safetensors")
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace("workspace")
+    name = "timm/test_resnet?weights=w.safetensors&size=64"
+    workspace.add("photos/red", backbones=name)
+    assert workspace.search(draw_photo(70), 1, backbone=name)
+    monkeypatch.chdir(photos)
+    assert Workspace(tmp_path / "workspace").search(draw_photo(70), 1)

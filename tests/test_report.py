@@ -63,6 +63,28 @@ def test_a_photo_that_is_gone_has_a_note_in_its_place(tmp_path: Path, photo: str
     assert "“a dog &amp; a cat”" in html
 
 
+def test_words_are_not_taken_for_a_file_of_that_name(
+    tmp_path: Path, photo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two words").write_bytes(Path(photo).read_bytes())
+    write_search_page(tmp_path / "page.html", [matches("two words", [photo])])
+    assert "“two words”" in (tmp_path / "page.html").read_text("utf-8")
+
+
+def test_places_are_told_from_the_common_folder_on(tmp_path: Path) -> None:
+    paths = []
+    for name in ("photos/a.jpg", "photos2/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        draw_photo(1).save(tmp_path / name)
+        paths.append(str(tmp_path / name))
+    write_search_page(
+        tmp_path / "page.html", [matches(paths[0], [paths[0]]), matches(paths[0], paths)]
+    )
+    html = (tmp_path / "page.html").read_text("utf-8")
+    assert '<div class="folder">photos2</div>' in html
+
+
 def test_a_page_without_matches_is_still_a_page(tmp_path: Path, photo: str) -> None:
     write_search_page(tmp_path / "page.html", [matches(photo, [])])
     assert "0 of 99 images" in (tmp_path / "page.html").read_text("utf-8")

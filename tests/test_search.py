@@ -116,6 +116,8 @@ def test_filters_narrow_the_matches(filled: Workspace, photos: Path) -> None:
     assert len(filled.search(query, 20, max_distance=limit)) == 5
     with pytest.raises(NotInWorkspace, match="no file is labelled 'green'; labels: blue, red"):
         filled.search(query, label="green")
+    with pytest.raises(NotInWorkspace, match="no file is labelled"):
+        filled.search(query, label="\udce9")
     with pytest.raises(NotInWorkspace, match="no photos below"):
         filled.search(query, folder=photos.parent / "photo")
 

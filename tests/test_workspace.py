@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from conftest import draw_photo
+from conftest import ToyBackbone, draw_photo
 
 import embedkit
 from embedkit import Workspace
@@ -48,12 +48,13 @@ def test_labels_from_a_csv_come_before_folder_names(filled: Workspace, photos: P
         ("path,label\nred/0.jpg,x\nred/0.jpg,y\n", "line 3: .*0.jpg has two labels"),
         ("path,label\nred/0.jpg,x\nred/nope.jpg,y\n", "1 of 2 labelled paths are not in"),
         ("", "no column called"),
+        ("path,label\nred/0.jpg,caf\udce9\n", "is not UTF-8"),
     ],
 )
 def test_a_bad_csv_labels_nothing(
     filled: Workspace, photos: Path, text: str, complaint: str
 ) -> None:
-    (photos / "labels.csv").write_text(text)
+    (photos / "labels.csv").write_bytes(os.fsencode(text))
     with pytest.raises(BadInput, match=complaint):
         filled.label_from_csv(photos / "labels.csv")
     assert filled.info().labels == {"blue": 6, "red": 6}
@@ -139,6 +140,49 @@ def test_compact_gives_room_back_and_forgets_what_no_file_holds(
     assert filled.add([photos]).embedded == 0
     assert sorted(os.listdir(filled.folder)) == ["catalog.duckdb", "index"]
     assert sum(passes) == 12 + 8
+
+
+def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    filled.export(tmp_path / "out")
+    other = Workspace(tmp_path / "other")
+    other.import_(tmp_path / "out")
+    other.compact()
+    assert other.add(photos).embedded == 0
+
+
+def test_compact_drops_vectors_of_superseded_weights(
+    filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedkit.ingest.is_current", lambda _: False)
+    monkeypatch.setattr(
+        "embedkit.ingest.load_backbone", lambda name: ToyBackbone(name, [], weights="1" * 64)
+    )
+    filled.add(photos)
+    assert len(list(filled.folder.glob("index/*"))) == 2
+    filled.compact()
+    assert len(list(filled.folder.glob("index/*"))) == 1
+    with filled._catalog.read() as reader:
+        tables = [row[0] for row in reader._rows("SELECT table_name FROM duckdb_tables()")]
+    assert sum(name.startswith("embeddings_") for name in tables) == 1
+
+
+def test_an_empty_path_is_not_the_current_folder(filled: Workspace) -> None:
+    with pytest.raises(BadInput, match="an empty path"):
+        filled.remove("")
+    assert filled.info().files == 12
+
+
+def test_a_failure_can_be_removed_and_nothing_else_by_its_path(
+    filled: Workspace, photos: Path
+) -> None:
+    (photos / "bad.jpg").write_text("no picture")
+    assert filled.add(photos).failed == 1
+    assert filled.remove(photos / "bad.jpg").files == 0
+    assert filled.info().failures == ()
+    with pytest.raises(NotInWorkspace, match="no photos at"):
+        filled.remove(photos / "bad.jpg")
 
 
 # -- export and import -------------------------------------------------------------------------

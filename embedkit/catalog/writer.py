@@ -329,7 +329,11 @@ class Writer(Reader):
         """
         absorbed = self._absorbed()
         problems = [(_moved(todo, absorbed), failure) for todo, failure in problems]
-        unlisted = [Scope(todo.root_id, todo.path) for todo, _ in problems]
+        unlisted = [
+            Scope(todo.root_id, todo.path)
+            for todo, failure in problems
+            if os.path.lexists(failure.path)
+        ]
         self._connection.register("scanned", found)
         self._run(
             """CREATE TEMP TABLE found AS
