@@ -135,7 +135,8 @@ def add(
             ),
             images=counts["images"],
             embedded=embedded,
-            reused=counts["images"] - embedded,
+            # Another process may have removed what this one embedded.
+            reused=max(0, counts["images"] - embedded),
             failed=len(failures),
             missing=counts["missing"],
             failures=tuple(failures),

@@ -143,6 +143,17 @@ def test_a_damaged_converted_network_is_not_used(
     assert np.abs(again.embed([draw_photo(1)]) - backbone.embed([draw_photo(1)])).max() < 1e-5
 
 
+def test_a_cache_that_cannot_be_written_changes_nothing(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    backbone = embedkit.load_backbone(tiny)
+    before = backbone.embed([draw_photo(1)])
+    backbone.settle_runtime(pixels(backbone))
+    assert np.array_equal(backbone.embed([draw_photo(1)]), before)
+
+
 LATER = """
 import sys
 from embedkit import Workspace

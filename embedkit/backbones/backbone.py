@@ -1,5 +1,6 @@
 """A backbone ready to embed: images in, embeddings out."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -42,11 +43,15 @@ class Backbone:
         return self._runtime.name
 
     def settle_runtime(self, pixels: np.ndarray) -> None:
-        """Time the runtimes on prepared pixels and go on with the fastest, if never done here."""
+        """Time the runtimes on prepared pixels and go on with the fastest, if never done here.
+
+        Where the cache folder cannot be written, the network goes on as it is.
+        """
         from embedkit.backbones.choice import choose, remembered
 
         if self._network is not None and remembered(self.spec) is None:
-            self._runtime = choose(self._network, self.spec, pixels)
+            with contextlib.suppress(OSError):
+                self._runtime = choose(self._network, self.spec, pixels)
 
     @property
     def dim(self) -> int:

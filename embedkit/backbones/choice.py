@@ -46,7 +46,7 @@ def remembered(spec: EmbeddingSpec) -> str | None:
     """Name of the runtime that was chosen for a spec on this machine; None before the choice."""
     try:
         content = read_json(_folder(spec) / FILE_NAME)
-    except (FileNotFoundError, BadArtefact):
+    except (OSError, BadArtefact):
         return None
     return str(content.get("runtime")) if content.get("embedkit") == __version__ else None
 
