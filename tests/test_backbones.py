@@ -281,7 +281,8 @@ def test_a_checkpoint_of_torch_loads_without_running_code(
     torch.save({"state_dict": state, "epoch": 3}, tmp_path / "checkpoint.pth")
     other = embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/checkpoint.pth&size=64")
     image = draw_photo(2)
-    assert np.array_equal(other.embed([image]), embedkit.load_backbone(tiny).embed([image]))
+    same = embedkit.load_backbone(tiny)
+    assert np.abs(other.embed([image]) - same.embed([image])).max() < 1e-5
 
     class Bomb:
         def __reduce__(self) -> tuple[object, tuple[str]]:
