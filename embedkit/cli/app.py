@@ -37,6 +37,10 @@ class _Group(click.Group):
         except EmbedkitError as error:
             show.warn(str(error))
             ctx.exit(error.exit_status)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx is not None else ctx.command_path
+            show.warn(f"{error.format_message()} ('{command} --help' says how)")
+            ctx.exit(2)
         except BrokenPipeError:
             raise  # click ends quietly when whoever reads the output has gone
         except OSError as error:
@@ -51,7 +55,7 @@ def main() -> None:
     """Run the command line and exit with its status: 0 well, 1 an error, 2 bad input."""
     # What photos' own parsers grumble about is in the failures, where it matters.
     warnings.filterwarnings("ignore", module="PIL")
-    embedkit()
+    embedkit(prog_name="embedkit")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

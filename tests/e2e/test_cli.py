@@ -141,8 +141,8 @@ def test_bad_input_gets_one_clear_line_and_makes_nothing(
     done = run(*command, "--json", status=status)
     assert complaint in done.stderr
     assert done.stdout == ""
-    if done.stderr.startswith("embedkit: "):
-        assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("embedkit: ")
+    assert done.stderr.count("\n") == 1
     assert not (home / "indexes").exists()
 
 
