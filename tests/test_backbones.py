@@ -362,12 +362,13 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, torch.nn.
 
 
 def test_open_clip_loads_a_given_file_and_embeds_images_and_text(
-    small_clip: tuple[str, torch.nn.Module],
+    small_clip: tuple[str, torch.nn.Module], caplog: pytest.LogCaptureFixture
 ) -> None:
     import open_clip
 
     name, model = small_clip
     backbone = embedkit.load_backbone(name)
+    assert "randomly" not in caplog.text
     assert backbone.spec.mean == tuple(open_clip.OPENAI_DATASET_MEAN)
     same_direction(backbone, model.encode_image, draw_photo(2))  # type: ignore[arg-type]
     texts = ["a red bowl", "ラーメン"]

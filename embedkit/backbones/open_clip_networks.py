@@ -1,5 +1,8 @@
 """Networks that open_clip builds: CLIP, SigLIP and their kin, which embed text too."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -75,12 +78,13 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
         open_clip.get_pretrained_cfg(architecture, tag) if tag else None
     ) or {}
     try:
-        module = open_clip.create_model(
-            architecture,
-            pretrained=None,
-            force_image_size=size,
-            force_quick_gelu=bool(configuration.get("quick_gelu", False)),
-        )
+        with _quiet():
+            module = open_clip.create_model(
+                architecture,
+                pretrained=None,
+                force_image_size=size,
+                force_quick_gelu=bool(configuration.get("quick_gelu", False)),
+            )
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UnknownBackbone(f"open_clip/{architecture} cannot be built: {error}") from error
     suffix = "-quickgelu" if configuration.get("quick_gelu") else ""
@@ -101,6 +105,17 @@ def load(network: Network, weights: Weights) -> None:
     except Exception as error:  # torch, safetensors and open_clip each raise their own
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BadWeights(f"{weights.path} does not fit {network.architecture}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip from warning of random weights, which :func:`load` is about to replace."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 class _Embedder(torch.nn.Module):
