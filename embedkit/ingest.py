@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from embedkit import labels, paths
 from embedkit.backbones import is_current, load_backbone, open_backbone, registry
+from embedkit.backbones.backbone import BATCH, Backbone
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import KnownImages, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
@@ -37,18 +38,12 @@ from embedkit.records import (
 )
 from embedkit.version import __version__
 
-if TYPE_CHECKING:
-    from embedkit.backbones.backbone import Backbone
-
-FORWARD_IMAGES = 32
-"""Images in one forward pass."""
-
 COMMIT_FILES = 256
 COMMIT_SECONDS = 10.0
 """A batch is committed when it has this many files, or is this old."""
 
 READ_AHEAD = 16
-PREPARE_AHEAD = 2 * FORWARD_IMAGES
+PREPARE_AHEAD = 2 * BATCH
 """Files whose bytes, and images whose pixels, may be waiting in memory."""
 
 CHOICE_FILES = 256
@@ -404,7 +399,7 @@ class _Pass:
             self._batch.images.append(item.image)
         if item.pixels:
             self._waiting.append(item)
-            if len(self._waiting) == FORWARD_IMAGES:
+            if len(self._waiting) == BATCH:
                 self._forward()
 
     def _forward(self) -> None:

@@ -415,10 +415,10 @@ class Workspace:
         ]
 
     def _network(self, resolved: ResolvedName) -> "Backbone":
-        name = resolved.name
-        if name not in self._networks:
-            self._networks[name] = open_backbone(resolved)
-        return self._networks[name]
+        spec = resolved.spec.digest
+        if spec not in self._networks:
+            self._networks[spec] = open_backbone(resolved)
+        return self._networks[spec]
 
     def _index_folder(self, spec: EmbeddingSpec) -> Path:
         return self.folder / "index" / spec.digest
@@ -436,9 +436,10 @@ class Workspace:
             folder = self._index_folder(spec)
             self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
         index = self._indexes[spec.digest]
+        saved = index.position
         changed = index.catch_up(self._catalog, position)
         worth_it = changed > SAVE_SHARE * len(index) and os.access(self.folder, os.W_OK)
-        if changed and (always_save or worth_it):
+        if index.position != saved and (always_save or worth_it):
             index.save()
         return index
 

@@ -4,7 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -148,18 +148,3 @@ def catalog_rows() -> Callable[[Path], dict[str, list[tuple[object, ...]]]]:
             return tables
 
     return read
-
-
-@pytest.fixture
-def read_only() -> Iterator[Callable[[Path], None]]:
-    """Makes a folder read-only until the test ends."""
-    changed: list[Path] = []
-
-    def lock(folder: Path) -> None:
-        changed.append(folder)
-        folder.chmod(0o500)
-
-    yield lock
-    for folder in changed:
-        folder.chmod(0o700)
-        shutil.rmtree(folder, ignore_errors=True)

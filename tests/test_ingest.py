@@ -306,7 +306,7 @@ KILLED = """
 import os, signal, sys
 from embedkit import Workspace, ingest
 ingest.COMMIT_FILES = 4
-ingest.FORWARD_IMAGES = 2
+ingest.BATCH = 2
 limit = int(sys.argv[4])
 def stop(progress):
     if progress.stage == "embedding" and progress.done == limit:

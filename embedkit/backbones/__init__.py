@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
 
 
-def load_backbone(name: str = "efficientnet_lite0") -> "Backbone":
+def load_backbone(name: str = registry.DEFAULT) -> "Backbone":
     """The backbone called ``name``, with its weights loaded, on the best device there is.
 
     ``name`` is a known name (``embedkit backbones`` lists them), ``timm/<model[.tag]>``,

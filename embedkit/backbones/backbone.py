@@ -92,7 +92,10 @@ class Backbone:
         if self._network is None:
             from embedkit.backbones.loading import load_network
 
-            self._network, _ = load_network(self.resolved.name)
+            network, loaded = load_network(self.resolved.name)
+            if loaded.spec != self.spec:
+                raise BadInput(f"{self.resolved.name} has changed; add the photos again")
+            self._network = network
         if self._network.embed_text is None:
             raise BadInput(
                 f"{self.resolved.name} embeds images only; use one that embeds text too, "
