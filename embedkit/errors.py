@@ -11,6 +11,7 @@
     ├── EmptyWorkspace            nothing has been added yet
     ├── WeightsMissing            no weights found: names each place tried and what to do
     ├── BadWeights                a weights file that does not fit its network
+    ├── OutOfMemory               a network that does not fit the memory, one image at a time
     ├── MissingExtra              an optional dependency is not installed: says which extra
     ├── CatalogBusy               another process kept the catalog open for too long
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
@@ -70,6 +71,10 @@ class WeightsMissing(EmbedkitError):
 
 class BadWeights(EmbedkitError):
     """A weights file that does not fit the network it was given for."""
+
+
+class OutOfMemory(EmbedkitError):
+    """A network does not fit the device's memory even with one image at a time."""
 
 
 class MissingExtra(EmbedkitError):

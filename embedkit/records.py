@@ -35,6 +35,7 @@ class EmbeddingSpec:
     pool: str
     """``native`` (the network's own), ``avg``, ``max`` or ``gem``."""
     precision: str = "float32"
+    """What the network computes in: ``float32``, ``bf16`` or ``fp16``."""
     reduced_decode: str = "jpeg-dct"
     """Rule of the reduced-scale decode: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of
     its size whose relevant side is not below the side that it is resized to."""
@@ -160,6 +161,27 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class Stages:
+    """Where the time of a pass went: seconds spent waiting for each stage.
+
+    The stages work at the same time, so the one that was waited for is the bottleneck.
+    """
+
+    seconds: float
+    """Of the whole pass."""
+    opening: float
+    """Loading networks and choosing what runs them."""
+    read: float
+    """Reading files and taking their digests."""
+    decode: float
+    """Decoding, fingerprints, and the networks' pixels."""
+    network: float
+    catalog: float
+    bottleneck: str
+    """The stage that was waited for most: ``read``, ``decode``, ``network`` or ``catalog``."""
+
+
+@dataclass(frozen=True)
 class AddReport:
     """What one ``add`` found and did.
 
@@ -183,6 +205,8 @@ class AddReport:
     seconds: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
     """Images a second of this run, by backbone name; empty when nothing was embedded."""
+    stages: Stages | None = None
+    """Where the time went; None when no file had to be read."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def main(folder: str) -> None:
 def classify(backbone: Backbone, paths: list[str]) -> np.ndarray:
     """The most probable class of each image, from embedkit's own embedding of it."""
     pixels = [prepare(Decoder(read_bytes(path)), backbone.spec) for path in paths]
-    vectors, norms = backbone.embed_pixels(np.stack(pixels))
+    vectors, norms = backbone.submit(np.stack(pixels))()
     weight, bias = classifier(backbone.resolved.weights_path)
     return np.asarray((vectors * norms[:, None] @ weight.T + bias).argmax(1))
 

@@ -46,6 +46,9 @@ def photos(tmp_path: Path) -> Path:
 class ToyBackbone:
     """A network without a network: the mean colours of a 4 x 4 grid, so dim is 48."""
 
+    batch = 32
+    passes = 2
+
     def __init__(self, name: str, passes: list[int], weights: str = "0" * 64) -> None:
         spec = EmbeddingSpec(
             architecture=f"toy/{name}",
@@ -69,6 +72,10 @@ class ToyBackbone:
         centred = cells - 127.5
         norms = np.linalg.norm(centred, axis=1)
         return (centred / norms[:, None]).astype(np.float32), norms.astype(np.float32)
+
+    def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        embeddings = self.embed_pixels(pixels)
+        return lambda: embeddings
 
     def settle_runtime(self, pixels: np.ndarray) -> None:
         """There is but one way to run it."""
@@ -94,7 +101,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def load(name: str) -> ToyBackbone:
         return ToyBackbone(name, made)
 
-    for room in ("ingest", "workspace"):
+    for room in ("ingest.network", "workspace"):
         monkeypatch.setattr(f"embedkit.{room}.load_backbone", load)
         monkeypatch.setattr(f"embedkit.{room}.open_backbone", lambda known: load(known.name))
     return made

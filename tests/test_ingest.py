@@ -15,6 +15,7 @@ from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
 from embedkit.errors import BadInput
+from embedkit.ingest import network, one_pass
 from embedkit.records import AddReport, Progress
 
 
@@ -159,7 +160,7 @@ def test_the_weights_changing_makes_a_new_spec(
     workspace.add([photos])
     monkeypatch.setattr(ingest, "is_current", lambda _: False)
     monkeypatch.setattr(
-        ingest, "load_backbone", lambda name: ToyBackbone(name, passes, weights="1" * 64)
+        network, "load_backbone", lambda name: ToyBackbone(name, passes, weights="1" * 64)
     )
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
     assert passes == [12, 12]
@@ -201,7 +202,7 @@ def test_a_vector_that_cannot_be_used_is_a_failure(
             vectors[3], norms[3] = 0, 0
             return vectors, norms
 
-    monkeypatch.setattr(ingest, "load_backbone", lambda name: Broken(name, []))
+    monkeypatch.setattr(network, "load_backbone", lambda name: Broken(name, []))
     report = workspace.add([photos])
     assert counts(report) == (12, 12, 12, 0, 1, 0)
     assert report.failures[0].stage == "embed"
@@ -283,8 +284,8 @@ def test_a_broken_file_is_not_decoded_again_until_it_changes(
     broken.write_bytes(broken.read_bytes()[:500])
     workspace.add([photos])
     opened: list[str] = []
-    read = ingest.read_bytes
-    monkeypatch.setattr(ingest, "read_bytes", lambda path: opened.append(path) or read(path))
+    read = one_pass.read_bytes
+    monkeypatch.setattr(one_pass, "read_bytes", lambda path: opened.append(path) or read(path))
     assert workspace.add([photos]).failed == 1
     assert opened == []
     os.utime(broken)
@@ -304,14 +305,19 @@ def test_copies_of_a_broken_file_are_all_listed(workspace: Workspace, photos: Pa
 
 KILLED = """
 import os, signal, sys
-from embedkit import Workspace, ingest
-ingest.COMMIT_FILES = 4
-ingest.BATCH = 2
-limit = int(sys.argv[4])
-def stop(progress):
-    if progress.stage == "embedding" and progress.done == limit:
-        os.kill(os.getpid(), signal.SIGKILL)
-Workspace(sys.argv[1], stop).add([sys.argv[2]], backbones=[sys.argv[3]], labels_from_folders=True)
+from embedkit import Workspace
+from embedkit.backbones.torch_runtime import TorchRuntime
+from embedkit.ingest import network, one_pass
+one_pass.COMMIT_FILES, one_pass.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
+TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
+def write(self, batch):
+    with self._catalog.write() as writer:
+        writer.commit(batch)
+        if sys.argv[4] == "within":
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+one_pass.OnePass._write = write
+Workspace(sys.argv[1]).add([sys.argv[2]], backbones=[sys.argv[3]], labels_from_folders=True)
 """
 
 
@@ -327,9 +333,9 @@ def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
     whole.add([photos], backbones=[tiny], labels_from_folders=True)
 
     killed = tmp_path / "killed"
-    for limit in (3, 5, 7):
+    for moment in ("within", "after", "after"):
         run = subprocess.run(
-            [sys.executable, "-c", KILLED, str(killed), str(photos), tiny, str(limit)], check=False
+            [sys.executable, "-c", KILLED, str(killed), str(photos), tiny, moment], check=False
         )
         assert run.returncode == -signal.SIGKILL
     report = Workspace(killed).add([photos], backbones=[tiny], labels_from_folders=True)
@@ -369,7 +375,9 @@ def meanwhile(
     photos: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Workspace], object]
 ) -> tuple[Workspace, AddReport]:
     """Adds ``photos`` while, after its first commit, another process does something."""
-    monkeypatch.setattr(ingest, "COMMIT_FILES", 4)
+    monkeypatch.setattr(one_pass, "COMMIT_FILES", 4)
+    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(ToyBackbone, "batch", 1)
     folder = photos.parent / "workspace"
     done: list[bool] = []
 
@@ -485,8 +493,8 @@ def test_running_out_of_memory_is_not_remembered(
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
     assert workspace.add(photos / "red").failed == 6
     monkeypatch.undo()
-    monkeypatch.setattr(ingest, "load_backbone", lambda name: ToyBackbone(name, []))
-    monkeypatch.setattr(ingest, "open_backbone", lambda known: ToyBackbone(known.name, []))
+    monkeypatch.setattr(network, "load_backbone", lambda name: ToyBackbone(name, []))
+    monkeypatch.setattr(network, "open_backbone", lambda known: ToyBackbone(known.name, []))
     assert workspace.add(photos / "red").images == 6
 
 

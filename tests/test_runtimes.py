@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from embedkit.backbones import choice, open_backbone, openvino_runtime
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
+from embedkit.backbones.runtime import Runtime
 from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
 from embedkit.images.decode import Decoder
 
@@ -33,12 +35,11 @@ def pixels(backbone: Backbone, count: int = 8) -> np.ndarray:
 
 def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
     """Makes ``winner`` the fastest, whatever the clock says."""
-    timed = choice._timed
 
-    def biased(runtime: choice.Runtime, probe: np.ndarray) -> tuple[np.ndarray, float]:
-        return timed(runtime, probe)[0], 1.0 if runtime.name == winner else 2.0
+    def race(entrants: dict[str, Runtime], _: np.ndarray) -> dict[str, float]:
+        return {name: 1.0 if name == winner else 2.0 for name in entrants}
 
-    monkeypatch.setattr(choice, "_timed", biased)
+    monkeypatch.setattr(choice, "_race", race)
 
 
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_vit", "test_efficientnet"])
@@ -52,12 +53,12 @@ def test_every_runtime_gives_the_same_vectors(architecture: str, tmp_path: Path)
     network, resolved = load_network(f"timm/{architecture}?weights={weights}")
     spec = resolved.spec
     data = np.random.default_rng(0).integers(0, 256, (5, spec.size, spec.size, 3), dtype=np.uint8)
-    reference = TorchRuntime(network, spec, EAGER).run(data)
+    reference = TorchRuntime(network, spec, EAGER).submit(data)()
     openvino_runtime.convert(network, spec, tmp_path / "made")
-    converted = openvino_runtime.OpenVinoRuntime(tmp_path / "made")
+    converted = openvino_runtime.OpenVinoRuntime(tmp_path / "made", "float32")
     for runtime in (TorchRuntime(network, spec, CHANNELS_LAST), converted):
         for count in (5, 1, 3):
-            difference = np.abs(runtime.run(data[:count]) - reference[:count]).max()
+            difference = np.abs(runtime.submit(data[:count])() - reference[:count]).max()
             assert difference < 1e-4 * np.abs(reference).max(), runtime.name
 
 
@@ -71,11 +72,14 @@ def test_clip_can_be_converted(tmp_path: Path) -> None:
     network, resolved = load_network(f"open_clip/ViT-S-32-alt?weights={tmp_path}/clip.safetensors")
     openvino_runtime.convert(network, resolved.spec, tmp_path / "made")
     data = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), dtype=np.uint8)
-    change = choice._largest_change(
-        TorchRuntime(network, resolved.spec, EAGER).run(data),
-        openvino_runtime.OpenVinoRuntime(tmp_path / "made").run(data),
+    exact, converted = (
+        choice._pair_distances(choice._run(runtime, data))
+        for runtime in (
+            TorchRuntime(network, resolved.spec, EAGER),
+            openvino_runtime.OpenVinoRuntime(tmp_path / "made", "float32"),
+        )
     )
-    assert change < choice.LARGEST_CHANGE
+    assert np.abs(exact - converted).max() < choice.LARGEST_CHANGE
 
 
 @pytest.mark.parametrize("winner", [EAGER, CHANNELS_LAST, openvino_runtime.NAME])
@@ -105,14 +109,16 @@ def test_a_runtime_that_moves_distances_or_fails_is_refused(
 ) -> None:
     prefer(monkeypatch, openvino_runtime.NAME)
     backbone = embedkit.load_backbone(tiny)
-    run = openvino_runtime.OpenVinoRuntime.run
+    submit = openvino_runtime.OpenVinoRuntime.submit
 
-    def shaken(self: openvino_runtime.OpenVinoRuntime, data: np.ndarray) -> np.ndarray:
-        vectors = run(self, data)
+    def shaken(
+        self: openvino_runtime.OpenVinoRuntime, data: np.ndarray
+    ) -> Callable[[], np.ndarray]:
+        vectors = submit(self, data)()
         vectors[0, 0] *= 1.5
-        return vectors
+        return lambda: vectors
 
-    monkeypatch.setattr(openvino_runtime.OpenVinoRuntime, "run", shaken)
+    monkeypatch.setattr(openvino_runtime.OpenVinoRuntime, "submit", shaken)
     backbone.settle_runtime(pixels(backbone))
     assert backbone.runtime != openvino_runtime.NAME
     content = json.loads((choice._folder(backbone.spec) / choice.FILE_NAME).read_text())
@@ -169,7 +175,7 @@ def test_a_later_add_and_search_of_new_photos_import_no_torch(
     tiny: str, cache: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefer(monkeypatch, openvino_runtime.NAME)
-    monkeypatch.setattr("embedkit.ingest.CHOICE_FILES", 4)
+    monkeypatch.setattr("embedkit.ingest.network.CHOICE_FILES", 4)
     embedkit.Workspace(tmp_path / "ws").add(photos, backbones=tiny)
     assert list(cache.rglob("model.bin"))
     new = draw_photo(70)

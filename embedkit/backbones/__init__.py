@@ -54,6 +54,14 @@ def open_backbone(resolved: ResolvedName) -> "Backbone":
     return Backbone(resolved, runtime) if runtime is not None else load_backbone(resolved.name)
 
 
+def last_resolved(name: str) -> ResolvedName | None:
+    """What a name stands for, if its network was converted here and nothing changed since."""
+    from embedkit.backbones import resolutions
+
+    resolved = resolutions.noted(name)
+    return resolved if resolved is not None and is_current(resolved) else None
+
+
 def is_current(resolved: ResolvedName) -> bool:
     """Whether what a name was resolved from is still there, unchanged."""
     if resolved.evidence != evidence(resolved.name):

@@ -2,24 +2,23 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from embedkit.backbones.choice import Runtime
+from embedkit.backbones import resolutions
 from embedkit.backbones.preprocess import prepare
-from embedkit.errors import BadInput, UnreadableImage
+from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
+from embedkit.errors import BadInput, OutOfMemory, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.paths import absolute, shown
 from embedkit.records import ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network
-
-BATCH = 32
-"""Images in one forward pass."""
 
 
 class Backbone:
@@ -36,11 +35,22 @@ class Backbone:
         self.spec = resolved.spec
         self._runtime = runtime
         self._network = network  # None when the runtime needs no torch
+        self._fitting: int | None = None
 
     @property
     def runtime(self) -> str:
         """What runs the network: ``torch channels-last``, ``torch`` or ``openvino``."""
         return self._runtime.name
+
+    @property
+    def batch(self) -> int:
+        """Images in one forward pass; less than the runtime likes once that was too large."""
+        return min(self._runtime.batch, self._fitting or self._runtime.batch)
+
+    @property
+    def passes(self) -> int:
+        """Forward passes that should be under way at once."""
+        return self._runtime.passes
 
     def settle_runtime(self, pixels: np.ndarray) -> None:
         """Time the runtimes on prepared pixels and go on with the fastest, if never done here.
@@ -52,6 +62,7 @@ class Backbone:
         if self._network is not None and remembered(self.spec) is None:
             with contextlib.suppress(OSError):
                 self._runtime = choose(self._network, self.spec, pixels)
+                resolutions.note(self.resolved)
 
     @property
     def dim(self) -> int:
@@ -66,23 +77,54 @@ class Backbone:
         An image is a path, a Pillow image or an RGB uint8 array of shape (H, W, 3). Raises
         :class:`UnreadableImage` for one that cannot be read.
         """
-        vectors = [np.empty((0, self.dim), np.float32)]
-        batch: list[np.ndarray] = []
-        for image in images:
-            batch.append(prepare(_decoder(image), self.spec))
-            if len(batch) == BATCH:
-                vectors.append(self.embed_pixels(np.stack(batch))[0])
-                batch.clear()
-        if batch:
-            vectors.append(self.embed_pixels(np.stack(batch))[0])
-        return np.concatenate(vectors)
+        batches = overlapped(self.submit, self._prepared(images), self.passes)
+        none = np.empty((0, self.dim), np.float32)
+        return np.concatenate([none, *(vectors for vectors, _ in batches)])
 
-    def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings (N, dim) and their norms (N,) of prepared pixels, uint8 (N, size, size, 3).
+    def _prepared(
+        self, images: Iterable[str | os.PathLike[str] | Image.Image | np.ndarray]
+    ) -> Iterator[np.ndarray]:
+        rest = iter(images)
+        while batch := [prepare(_decoder(item), self.spec) for item in islice(rest, self.batch)]:
+            yield np.stack(batch)
 
-        A vector that is not finite, or is zero, comes back as zeros with norm 0.
+    def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """Start a forward pass over prepared pixels, uint8 (N, size, size, 3).
+
+        The call that is returned waits for the embeddings (N, dim) and their norms (N,). A vector
+        that is not finite, or is zero, comes back as zeros with norm 0. A pass that does not fit
+        the memory is halved until it does; raises :class:`OutOfMemory` for one image that does not.
         """
-        return _normalised(self._runtime.run(pixels))
+        try:
+            fetch = self._runtime.submit(pixels)
+        except PassTooLarge as error:
+            vectors = _normalised(self._halved(pixels, error))
+            return lambda: vectors
+
+        def fetch_embeddings() -> tuple[np.ndarray, np.ndarray]:
+            try:
+                return _normalised(fetch())
+            except PassTooLarge as error:
+                return _normalised(self._halved(pixels, error))
+
+        return fetch_embeddings
+
+    def _halved(self, pixels: np.ndarray, error: PassTooLarge) -> np.ndarray:
+        """Raw vectors of a pass that was too large, as two smaller ones."""
+        half = len(pixels) // 2
+        if not half:
+            raise OutOfMemory(
+                f"{self.resolved.name} does not fit the memory of the device with a single image; "
+                "close other programs, or take a smaller backbone or size="
+            ) from error
+        self._fitting = min(half, self._fitting or half)
+        halves = []
+        for part in (pixels[:half], pixels[half:]):
+            try:
+                halves.append(self._runtime.submit(part)())
+            except PassTooLarge as smaller:
+                halves.append(self._halved(part, smaller))
+        return np.concatenate(halves)
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
         """The embeddings of texts, in the space of the images: float32 (N, dim), L2-normalised.

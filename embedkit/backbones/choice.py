@@ -2,23 +2,26 @@
 
 The choice is kept in the user's cache folder, a folder for each (embedding spec, machine), beside
 the converted network, so that a later run neither times nor imports torch. On a GPU torch is not
-up for choice.
+up for choice; a reduced precision is compared with float32 there too.
 """
 
+import copy
 import os
 import platform
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from platformdirs import user_cache_path
 
 from embedkit.artifacts import read_json, sha256_of, write_json
+from embedkit.backbones.runtime import Runtime, overlapped
 from embedkit.errors import BadArtefact
 from embedkit.records import EmbeddingSpec
 from embedkit.version import __version__
@@ -27,28 +30,31 @@ if TYPE_CHECKING:
     from embedkit.backbones.network import Network
 
 FILE_NAME = "choice.json"
-PROBE_IMAGES = 8
-ROUNDS = 3
+PROBE_IMAGES = 16
+ROUNDS = 5
+ROUNDS_SECONDS = 5.0
+"""Each runtime is timed this often, in turn, unless that takes longer."""
+
 LARGEST_CHANGE = 1e-4
-"""A runtime is refused when it moves any distance of a pair of probe images by more than this."""
-
-
-class Runtime(Protocol):
-    """What runs a network."""
-
-    name: str
-
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Raw vectors, float32 (N, dim), of prepared pixels, uint8 (N, size, size, 3)."""
+"""A float32 runtime is refused when it moves the distance of any two probe images by more."""
+LARGEST_SHARE = 0.01
+"""One of reduced precision, by more than this share of the median distance, compared with float32,
+unless torch itself moves them as far at that precision."""
 
 
 def remembered(spec: EmbeddingSpec) -> str | None:
     """Name of the runtime that was chosen for a spec on this machine; None before the choice."""
+    content = _content(spec)
+    return None if content is None else str(content["runtime"])
+
+
+def _content(spec: EmbeddingSpec) -> dict[str, Any] | None:
     try:
         content = read_json(_folder(spec) / FILE_NAME)
     except (OSError, BadArtefact):
         return None
-    return str(content.get("runtime")) if content.get("embedkit") == __version__ else None
+    known = {"runtime", "largest_change", "largest_change_wanted"} <= content.keys()
+    return content if known and content.get("embedkit") == __version__ else None
 
 
 def open_converted(spec: EmbeddingSpec) -> Runtime | None:
@@ -61,7 +67,7 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
     try:
         digests = read_json(folder / FILE_NAME)["sha256"]
         if all(sha256_of(folder / name) == digests[name] for name in openvino_runtime.FILES):
-            return openvino_runtime.OpenVinoRuntime(folder)
+            return openvino_runtime.OpenVinoRuntime(folder, spec.precision)
     except (OSError, KeyError, TypeError, RuntimeError):
         return None  # made anew, like any damaged cache
     return None
@@ -70,20 +76,31 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
 def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runtime:
     """Time the runtimes on prepared pixels, uint8 (N, size, size, 3); keep and return the fastest.
 
-    A runtime that cannot run the network, or moves distances, is noted as refused and not used.
+    ``pixels`` are of at least two real images. A runtime that cannot run the network, or moves
+    distances, is noted as refused and not used.
     """
     from embedkit.backbones import openvino_runtime
-    from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
+    from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, best_device
 
-    if TorchRuntime(network, spec).device.type != "cpu":
-        return TorchRuntime(network, spec)
-    probe = np.ascontiguousarray(pixels[:PROBE_IMAGES])
-    reference, seconds = _timed(TorchRuntime(network, spec, EAGER), probe)
-    times, refused = {EAGER: seconds}, {}
     makers: dict[str, Callable[[Path], Runtime]] = {
-        CHANNELS_LAST: lambda _: TorchRuntime(network, spec, CHANNELS_LAST),
-        openvino_runtime.NAME: lambda folder: _converted(network, spec, folder),
+        CHANNELS_LAST: lambda _: TorchRuntime(network, spec, CHANNELS_LAST)
     }
+    on_cpu = best_device().type == "cpu"
+    if not on_cpu and spec.precision == "float32":
+        return TorchRuntime(network, spec)
+    apart = replace(network, module=copy.deepcopy(network.module))  # runtimes lay weights out anew
+    if on_cpu:
+        makers[EAGER] = lambda _: TorchRuntime(apart, spec, EAGER)
+        makers[openvino_runtime.NAME] = lambda folder: _converted(network, spec, folder)
+
+    probe = np.ascontiguousarray(pixels[:PROBE_IMAGES])
+    exact = _pair_distances(_run(TorchRuntime(apart, spec, EAGER, precision="float32"), probe))
+    reduced = spec.precision != "float32"
+    limit = LARGEST_SHARE * float(np.median(exact)) if reduced else LARGEST_CHANGE
+    allowed = limit
+    entrants: dict[str, Runtime] = {}
+    changes: dict[str, float] = {}
+    refused: dict[str, str] = {}
     target = _folder(spec)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -91,19 +108,24 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
         folder.mkdir()
         for name, make in makers.items():
             try:
-                vectors, seconds = _timed(make(folder), probe)
+                runtime = make(folder)
+                change = float(np.abs(_pair_distances(_run(runtime, probe)) - exact).max())
             except Exception as error:  # a converter's errors are of any kind; torch remains
                 refused[name] = next(iter(str(error).splitlines()), type(error).__name__)
                 continue
-            change = _largest_change(reference, vectors)
-            if change <= LARGEST_CHANGE:
-                times[name] = seconds
+            if name == CHANNELS_LAST and reduced:
+                allowed = max(limit, change)
+            if change <= allowed:
+                entrants[name], changes[name] = runtime, change
             else:
                 refused[name] = f"moves distances by up to {change:.1e}"
-        fastest = min(times, key=lambda name: times[name])
+        seconds = _race(entrants, probe)
+        fastest = min(seconds, key=lambda name: seconds[name])
         content: dict[str, Any] = {
             "runtime": fastest,
-            "images_per_second": {name: len(probe) / seconds for name, seconds in times.items()},
+            "images_per_second": {name: len(probe) / each for name, each in seconds.items()},
+            "largest_change": changes,
+            "largest_change_wanted": limit,
             "refused": refused,
             "spec": spec.canonical_json,
             "embedkit": __version__,
@@ -116,32 +138,55 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
     return open_converted(spec) or TorchRuntime(network, spec, fastest)
 
 
+def doubt(spec: EmbeddingSpec) -> str | None:
+    """What to say of a reduced precision that moves distances further than it should."""
+    content = _content(spec)
+    if content is None or spec.precision == "float32":
+        return None
+    change, wanted = content["largest_change"][content["runtime"]], content["largest_change_wanted"]
+    if change <= wanted:
+        return None
+    return (
+        f"{spec.precision} moves distances by up to {change:.3f} with this network, "
+        f"{LARGEST_SHARE * change / wanted:.1%} of the median distance; "
+        "without precision= they are exact"
+    )
+
+
 def _converted(network: "Network", spec: EmbeddingSpec, folder: Path) -> Runtime:
     from embedkit.backbones import openvino_runtime
 
     openvino_runtime.convert(network, spec, folder)
-    return openvino_runtime.OpenVinoRuntime(folder)
+    return openvino_runtime.OpenVinoRuntime(folder, spec.precision)
 
 
-def _timed(runtime: Runtime, probe: np.ndarray) -> tuple[np.ndarray, float]:
-    """The runtime's vectors of the probe and its best time for them, after one run to warm up."""
-    vectors = runtime.run(probe)
-    best = float("inf")
+def _run(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
+    """Raw vectors, (N, dim), of all pixels, as many passes under way as the runtime likes."""
+    starts = range(0, len(pixels), runtime.batch)
+    batches = (pixels[start : start + runtime.batch] for start in starts)
+    return np.concatenate(list(overlapped(runtime.submit, batches, runtime.passes)))
+
+
+def _race(entrants: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
+    """Best time of each runtime for the probe, seconds; they take turns, as the machine's mood
+    changes. Each has run before."""
+    best = dict.fromkeys(entrants, float("inf"))
+    begun = time.perf_counter()
     for _ in range(ROUNDS):
-        started = time.perf_counter()
-        runtime.run(probe)
-        best = min(best, time.perf_counter() - started)
-    return vectors, best
+        for name, runtime in entrants.items():
+            started = time.perf_counter()
+            _run(runtime, probe)
+            best[name] = min(best[name], time.perf_counter() - started)
+        if time.perf_counter() - begun > ROUNDS_SECONDS:
+            break
+    return best
 
 
-def _largest_change(reference: np.ndarray, vectors: np.ndarray) -> float:
-    """The largest change of the cosine of any pair."""
-    cosines = []
-    for raw in (reference, vectors):
-        unit = raw.astype(np.float64)
-        unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-        cosines.append(unit @ unit.T)
-    return float(np.abs(cosines[0] - cosines[1]).max())
+def _pair_distances(raw: np.ndarray) -> np.ndarray:
+    """Cosine distances of all pairs of raw vectors (N, dim): float64 (N * (N - 1) / 2,)."""
+    unit = raw.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    return np.asarray((1.0 - unit @ unit.T)[np.triu_indices(len(unit), 1)])
 
 
 def _folder(spec: EmbeddingSpec) -> Path:

@@ -44,6 +44,7 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
         mean=_three(wanted.get("mean", preprocessing.mean)),
         std=_three(wanted.get("std", preprocessing.std)),
         pool=pool,
+        precision=name.precision,
     )
     if wanted.get("sha256", spec.weights) != spec.weights:
         raise BadArtefact(f"{file} is not the file that its {registry.MANIFEST} describes")
@@ -89,6 +90,7 @@ def _read_local(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
         size=name.size,
         resize=name.resize,
         pool=name.pool,
+        precision=name.precision,
     )
     return chosen, wanted
 

@@ -2,7 +2,8 @@
 
 A name is ``BASE`` or ``BASE?key=value&key=value``. ``BASE`` is a name of :data:`KNOWN`,
 ``timm/<model[.tag]>``, ``open_clip/<arch>/<pretrained>`` or ``local/<folder>``. The overrides are
-``weights=FILE``, ``size=PIXELS``, ``resize=crop|pad|squash`` and ``pool=native|avg|max|gem``.
+``weights=FILE``, ``size=PIXELS``, ``resize=crop|pad|squash``, ``pool=native|avg|max|gem`` and
+``precision=float32|bf16|fp16``.
 Nothing heavy is imported here.
 """
 
@@ -21,6 +22,7 @@ MANIFEST = "backbone.json"
 PROVIDERS = ("timm", "open_clip", "local")
 RESIZES = ("crop", "pad", "squash")
 POOLS = ("native", "avg", "max", "gem")
+PRECISIONS = ("float32", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class BackboneName:
     size: int | None = None
     resize: str | None = None
     pool: str | None = None
+    precision: str = "float32"
 
 
 def parse(text: str) -> BackboneName:
@@ -149,7 +152,7 @@ def parse(text: str) -> BackboneName:
     base, _, query = text.strip().partition("?")
     name = _parse_base(text, base)
     # An ampersand inside a file name must not end it, so only one before a key separates.
-    for item in re.split(r"&(?=(?:weights|size|resize|pool)=)", query) if query else []:
+    for item in re.split(r"&(?=(?:weights|size|resize|pool|precision)=)", query) if query else []:
         key, _, value = item.partition("=")
         name = _override(name, key, value)
     return name
@@ -196,9 +199,11 @@ def _override(name: BackboneName, key: str, value: str) -> BackboneName:
         return replace(name, resize=_one_of(name, key, value, RESIZES))
     if key == "pool":
         return replace(name, pool=_one_of(name, key, value, POOLS))
+    if key == "precision":
+        return replace(name, precision=_one_of(name, key, value, PRECISIONS))
     raise UnknownBackbone(
         f"{name.text}: unknown override {key!r}; known: weights=FILE, size=PIXELS, "
-        f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}"
+        f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}, precision={'|'.join(PRECISIONS)}"
     )
 
 

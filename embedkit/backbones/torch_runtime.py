@@ -1,34 +1,74 @@
 """Networks run by torch: on CUDA or MPS when there is one, else on the CPU."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
 from embedkit.backbones.network import Network, Normalised
+from embedkit.backbones.runtime import PassTooLarge
 from embedkit.records import EmbeddingSpec
 
 CHANNELS_LAST = "torch channels-last"
 EAGER = "torch"
 
+_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Images in a pass, and passes under way, by device. A CUDA pass is started and left alone, so the
+# next one is being copied and queued while it runs; on the CPU it is done when it is submitted.
+_BATCH = {"cuda": 128, "mps": 64, "cpu": 32}
+_PASSES = {"cuda": 3}
+
 
 class TorchRuntime:
-    """A network as torch runs it; ``name`` is :data:`CHANNELS_LAST` or :data:`EAGER`."""
+    """A network as torch runs it; ``name`` is :data:`CHANNELS_LAST` or :data:`EAGER`.
 
-    def __init__(self, network: Network, spec: EmbeddingSpec, name: str = CHANNELS_LAST) -> None:
+    ``precision`` (``float32``, ``bf16``, ``fp16``) is the spec's unless one is given; the reduced
+    ones are torch's autocast.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        spec: EmbeddingSpec,
+        name: str = CHANNELS_LAST,
+        precision: str | None = None,
+    ) -> None:
         self.name = name
         self.device = best_device()
+        self.batch = _BATCH[self.device.type]
+        self.passes = _PASSES.get(self.device.type, 1)
         layout = torch.channels_last if name == CHANNELS_LAST else torch.contiguous_format
         network.module.to(self.device).to(memory_format=layout)
         self._layout = layout
+        self._dtype = _DTYPES[precision or spec.precision]
         self._module = Normalised(network.module, spec).to(self.device).eval()
 
-    def run(self, pixels: np.ndarray) -> np.ndarray:
-        """Raw vectors, float32 (N, dim), of prepared pixels, uint8 (N, size, size, 3)."""
-        with torch.inference_mode(), exact_float32():
-            raw = self._module(torch.from_numpy(pixels).to(self.device), self._layout)
-        return np.asarray(raw.to("cpu", torch.float32).numpy())
+    def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""
+        with _memory_errors(), torch.inference_mode(), exact_float32(), self._reduced():
+            staged = torch.from_numpy(pixels)
+            if self.device.type != "cuda":
+                vectors = self._module(staged.to(self.device), self._layout).float().cpu().numpy()
+                return lambda: vectors
+            staged = staged.pin_memory().to(self.device, non_blocking=True)
+            raw = self._module(staged, self._layout).float()
+            fetched = torch.empty(raw.shape, dtype=torch.float32, pin_memory=True)
+            fetched.copy_(raw, non_blocking=True)
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record()
+
+        def fetch() -> np.ndarray:
+            with _memory_errors():
+                done.synchronize()
+            return np.asarray(fetched.numpy())
+
+        return fetch
+
+    def _reduced(self) -> contextlib.AbstractContextManager[object]:
+        if self._dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self._dtype)
 
 
 def best_device() -> torch.device:
@@ -45,3 +85,16 @@ def exact_float32() -> Iterator[None]:
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     ):
         yield
+
+
+@contextlib.contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        torch.cuda.empty_cache()
+        raise PassTooLarge(str(error)) from error
+    except RuntimeError as error:  # how the CPU's and MPS's allocators say it
+        if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+            raise
+        raise PassTooLarge(str(error)) from error

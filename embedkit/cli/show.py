@@ -132,6 +132,12 @@ def add_summary(report: AddReport) -> None:
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
         f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
     )
+    if (stages := report.stages) is not None and report.embedded:
+        say(
+            f"waited for reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "
+            f"the network {stages.network:.1f} s, the catalog {stages.catalog:.1f} s, "
+            f"opening the network {stages.opening:.1f} s; the bottleneck: {stages.bottleneck}"
+        )
     if not report.files:
         warn("no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC")
     for failure in report.failures[:FAILURES_SHOWN]:

@@ -33,14 +33,14 @@ def fingerprint(decoder: Decoder) -> Fingerprint:
     """
     image = decoder.at_least(short=FINGERPRINT_SIDE)
     width, height = decoder.size
-    luma_image = image.convert("L")
+    luma_image = full_luma = image.convert("L")
     scale = FINGERPRINT_SIDE / min(luma_image.size)
     if scale < 1:
         small = [max(1, round(side * scale)) for side in luma_image.size]
         luma_image = luma_image.resize(small, Image.Resampling.BOX)
     luma = np.asarray(luma_image, dtype=np.float32) * _LUMA_SCALE
     return Fingerprint(
-        phash=phash(image),
+        phash=phash(full_luma),
         format=decoder.format,
         width=width,
         height=height,

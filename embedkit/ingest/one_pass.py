@@ -1,0 +1,284 @@
+"""The pass itself: read, decode, embed and commit, all at the same time, in bounded memory.
+
+::
+
+    files -> [read, digest] -> claim -> [decode, fingerprint, prepare] -> passes -> batches
+              threads                    threads                          device    catalog thread
+
+Everything comes out in the order in which it went in, so that identifiers do not depend on what
+was fast.
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from embedkit import paths
+from embedkit.backbones.preprocess import prepare
+from embedkit.catalog import Catalog
+from embedkit.catalog.reader import KnownImages, TodoFile
+from embedkit.catalog.writer import Batch, ImageRow
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder, read_bytes
+from embedkit.ingest.flow import Clock, InOrder
+from embedkit.ingest.network import IngestNetwork
+from embedkit.records import Progress, ProgressCallback, Stages
+
+READERS = 4
+"""Files read at once; more than cores, for they mostly wait for the disk."""
+
+READ_AHEAD = 64_000_000
+PREPARE_AHEAD = 192_000_000
+"""Bytes of files that were read, and of files and pixels on their way to the network, that may be
+waiting in memory."""
+
+GROUP_FILES = 1024
+"""Files that go on together at the most, when few of them have anything to embed."""
+
+COMMIT_FILES = 256
+COMMIT_SECONDS = 2.0
+"""A batch is committed when it has this many files and the last was so long ago, ..."""
+COMMIT_MOST_FILES = 8192
+COMMIT_MOST_SECONDS = 10.0
+"""... or when it reaches one of these."""
+
+_FINGERPRINT = 1
+"""Bit of the fingerprint in a mask of what an image has; network n has bit n + 1."""
+_ITEM_BYTES = 2048
+"""What an item weighs besides its bytes and pixels."""
+
+
+@dataclass
+class _Item:
+    """A file on its way through the pass."""
+
+    todo: TodoFile
+    data: bytes = b""
+    sha256: bytes = b""
+    md5: bytes = b""
+    failure: tuple[str, str] | None = None
+    """Stage and reason."""
+    lacks: int = 0
+    """Mask of what its image lacks and this file has to provide."""
+    image: ImageRow | None = None
+    pixels: dict[int, np.ndarray] = field(default_factory=dict)
+    """Prepared pixels by network number."""
+
+
+@dataclass
+class _Group:
+    """Files whose images go through the networks together."""
+
+    items: list[_Item] = field(default_factory=list)
+    to_embed: int = 0
+    passes: list[tuple[int, list[_Item], Callable[[], tuple[np.ndarray, np.ndarray]]]] = field(
+        default_factory=list
+    )
+    """Network number, the items it embeds, and what fetches their embeddings."""
+
+
+class OnePass:
+    """Reads, decodes and embeds the files that need it, in order, and commits them in batches."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        roots: dict[int, str],
+        known: KnownImages,
+        networks: Sequence[IngestNetwork],
+    ) -> None:
+        from embedkit.images import fingerprint  # scipy: only when there is something to do
+
+        self._fingerprint = fingerprint
+        self._catalog = catalog
+        self._roots = roots
+        self._known = known
+        self._networks = networks
+        self._all = (1 << (len(networks) + 1)) - 1
+        self._pixel_bytes = sum(3 * network.spec.size**2 for network in networks)
+        self._claimed: set[bytes] = set()
+        self._failed: dict[bytes, tuple[str, str]] = {}
+        self._group = _Group()
+        self._under_way: deque[_Group] = deque()
+        self._batch = Batch()
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self._clock = Clock()
+        self.embedded = 0
+        """Images that went through a network."""
+
+    def run(self, todo: Sequence[TodoFile], progress: ProgressCallback) -> Stages:
+        """Bring all of ``todo`` into the catalog; returns where the time went."""
+        for network in self._networks:
+            network.expect(len(todo))
+        cores = max(2, os.cpu_count() or 1)
+        started = committed = time.monotonic()
+        reading = InOrder(
+            self._read,
+            todo,
+            threads=READERS,
+            weight=lambda file: _ITEM_BYTES + file.bytes,
+            limit=READ_AHEAD,
+        )
+        preparing = InOrder(
+            self._prepare,
+            map(self._claim, reading),
+            threads=cores,
+            weight=lambda item: _ITEM_BYTES + len(item.data) + bool(item.lacks) * self._pixel_bytes,
+            limit=PREPARE_AHEAD,
+        )
+        try:
+            for done, item in enumerate(self._clock.waits("files", preparing), 1):
+                self._take(item)
+                now = time.monotonic()
+                if self._is_due(now - committed):
+                    self._commit()
+                    committed = now
+                rate = done / (now - started)
+                progress(Progress("embedding", done, len(todo), rate, (len(todo) - done) / rate))
+            self._submit()
+            while self._under_way:
+                self._fetch()
+            self._commit()
+            self._written()
+        finally:
+            reading.close()
+            preparing.close()
+            self._writer.shutdown()
+        seconds = time.monotonic() - started
+        for network in self._networks:
+            network.finish(seconds)
+        return self._stages(seconds, cores)
+
+    # -- in threads ----------------------------------------------------------------------------
+
+    def _read(self, todo: TodoFile) -> _Item:
+        with self._clock.counting("read"):
+            try:
+                data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
+            except UnreadableImage as error:
+                return _Item(todo, failure=(error.stage, error.reason))
+            sha256, md5 = self._fingerprint.digests(data)
+            return _Item(todo, data, sha256, md5)
+
+    def _claim(self, item: _Item) -> _Item:
+        """Decide what this file has to provide: nothing, if its bytes are known or on their way."""
+        if item.failure is None and item.sha256 not in self._claimed:
+            self._claimed.add(item.sha256)
+            item.lacks = self._all & ~(self._known.of(item.sha256) or 0)
+        if not item.lacks:
+            item.data = b""
+        return item
+
+    def _prepare(self, item: _Item) -> _Item:
+        if not item.lacks:
+            return item
+        with self._clock.counting("decode"):
+            try:
+                decoder = Decoder(item.data)
+                item.image = ImageRow(item.sha256, item.md5, len(item.data))
+                if item.lacks & _FINGERPRINT:
+                    item.image.fingerprint = self._fingerprint.fingerprint(decoder)
+                for number, network in enumerate(self._networks):
+                    if item.lacks & (2 << number):
+                        item.pixels[number] = prepare(decoder, network.spec)
+            except UnreadableImage as error:
+                item.failure = (error.stage, error.reason)
+        item.data = b""
+        return item
+
+    def _write(self, batch: Batch) -> None:
+        with self._catalog.write() as writer:
+            writer.commit(batch)
+
+    # -- in order ------------------------------------------------------------------------------
+
+    def _take(self, item: _Item) -> None:
+        self._group.items.append(item)
+        self._group.to_embed += bool(item.pixels)
+        batch = min(network.batch for network in self._networks)
+        if self._group.to_embed >= batch or len(self._group.items) >= GROUP_FILES:
+            self._submit()
+
+    def _submit(self) -> None:
+        """Start the passes of the group, once there is room for them."""
+        group, self._group = self._group, _Group()
+        while len(self._under_way) >= max(network.passes for network in self._networks):
+            self._fetch()
+        with self._clock.counting("network"):
+            for number, network in enumerate(self._networks):
+                items = [item for item in group.items if number in item.pixels]
+                if items:
+                    fetch = network.submit([item.pixels[number] for item in items])
+                    group.passes.append((number, items, fetch))
+        self._under_way.append(group)
+
+    def _fetch(self) -> None:
+        """Wait for the oldest group and put it into the batch."""
+        group = self._under_way.popleft()
+        self.embedded += group.to_embed
+        for number, items, fetch in group.passes:
+            with self._clock.counting("network"):
+                vectors, norms = fetch()
+            network = self._networks[number]
+            for item, vector, norm in zip(items, vectors, norms, strict=True):
+                assert item.image is not None
+                if norm:
+                    item.image.embeddings[network.spec.digest] = (vector, float(norm))
+                else:
+                    reason = f"{network.name} gives no usable vector"
+                    self._batch.failures.append((item.todo, "embed", reason))
+        for item in group.items:
+            self._settle(item)
+
+    def _settle(self, item: _Item) -> None:
+        if item.failure is not None and item.sha256:
+            self._failed[item.sha256] = item.failure
+        # Copies of a file that failed to decode share its fate.
+        failure = item.failure or self._failed.get(item.sha256)
+        if failure is not None:
+            self._batch.failures.append((item.todo, *failure))
+            return
+        self._batch.files.append((item.todo, item.sha256))
+        if item.image is not None:
+            self._batch.images.append(item.image)
+
+    def _is_due(self, seconds: float) -> bool:
+        files = len(self._batch)
+        return (
+            (files >= COMMIT_FILES and seconds >= COMMIT_SECONDS)
+            or files >= COMMIT_MOST_FILES
+            or seconds >= COMMIT_MOST_SECONDS
+        )
+
+    def _commit(self) -> None:
+        """Hand the batch to the catalog's thread, once that has done with the one before."""
+        self._written()
+        batch, self._batch = self._batch, Batch()
+        if len(batch):
+            self._writing = self._writer.submit(self._write, batch)
+
+    def _written(self) -> None:
+        if self._writing is not None:
+            with self._clock.counting("catalog"):
+                self._writing.result()
+
+    def _stages(self, seconds: float, cores: int) -> Stages:
+        """What the pass waited for; waiting for files is reading or decoding by their work."""
+        spent = self._clock.seconds
+        read, decode = spent.get("read", 0.0) / READERS, spent.get("decode", 0.0) / cores
+        files = spent.get("files", 0.0) / (read + decode or 1.0)
+        opening = sum(network.waited for network in self._networks)
+        waited = {
+            "read": files * read,
+            "decode": files * decode,
+            "network": spent.get("network", 0.0) - opening,
+            "catalog": spent.get("catalog", 0.0),
+        }
+        slowest = max(waited, key=lambda stage: waited[stage])
+        return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)

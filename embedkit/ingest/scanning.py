@@ -1,0 +1,117 @@
+"""What lies at the sources of an add, as one Arrow table."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from embedkit import labels, paths
+from embedkit.catalog.reader import Scope, TodoFile
+from embedkit.errors import BadInput
+from embedkit.images.scan import FoundFile, scan
+from embedkit.records import Failure, Progress, ProgressCallback
+
+_ROWS = 10_000
+"""Files kept as Python objects before they become a piece of the table."""
+
+_FOUND = pa.schema(
+    [
+        ("source", pa.int64()),
+        ("path", pa.string()),
+        ("bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("label", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photo or a folder of photos to add."""
+
+    path: str
+    """Absolute."""
+    is_file: bool
+    labels_from_folders: bool
+    named: bool
+    """Whether a person named it just now; one that is remembered may have gone."""
+
+
+def scan_sources(
+    sources: Sequence[Source], skip: str, progress: ProgressCallback
+) -> tuple[pa.Table, list[tuple[int, Failure]]]:
+    """The candidate files at the sources, each once, and what cannot be used at all.
+
+    The table's columns are source (its number), path (absolute, stored form), bytes, mtime_ns and
+    label; a failure comes with the number of its source. Raises :class:`BadInput` for a named
+    source that does not exist.
+    """
+    pieces: list[pa.RecordBatch] = []
+    rows: list[tuple[int, str, int, int, str | None]] = []
+    problems = []
+    seen: set[str] = set()  # a tree holds a path once, so only several sources can overlap
+
+    def finish_piece() -> None:
+        columns = zip(*rows, strict=True) if rows else ((),) * len(_FOUND)
+        pieces.append(pa.record_batch([list(column) for column in columns], schema=_FOUND))
+        rows.clear()
+
+    for number, source in enumerate(sources):
+        for item in _scanned(source, skip):
+            if len(sources) > 1:
+                if item.path in seen:
+                    continue
+                seen.add(item.path)
+            if isinstance(item, Failure):
+                problems.append((number, item))
+                continue
+            label = labels.from_folder(source.path, item.path)
+            rows.append(
+                (
+                    number,
+                    paths.to_stored(item.path),
+                    item.bytes,
+                    item.mtime_ns,
+                    label if source.labels_from_folders else None,
+                )
+            )
+            if len(rows) == _ROWS:
+                finish_piece()
+                progress(Progress("scanning", len(pieces) * _ROWS))
+    finish_piece()
+    return pa.Table.from_batches(pieces), problems
+
+
+def _scanned(source: Source, skip: str) -> Iterator[FoundFile | Failure]:
+    try:
+        yield from scan(source.path, skip=skip)
+    except BadInput as error:
+        if source.named:
+            raise
+        yield Failure(source.path, "scan", str(error))
+
+
+def found_table(found: pa.Table, scopes: Sequence[Scope], places: Sequence[str]) -> pa.Table:
+    """The found files as the catalog takes them: root_id, path (relative), bytes, mtime_ns, label.
+
+    ``scopes`` and ``places`` (the absolute folder of the root) are those of each source.
+    """
+    pieces = []
+    for number, (scope, place) in enumerate(zip(scopes, places, strict=True)):
+        piece = found.filter(pc.equal(found["source"], number))
+        start = len(paths.to_stored(place).rstrip("/")) + 1
+        relative = pc.utf8_slice_codeunits(piece["path"], start)
+        root_id = pa.array([scope.root_id], pa.int64()).take(pa.repeat(0, piece.num_rows))
+        pieces.append(
+            piece.drop_columns(["source"])
+            .set_column(0, "path", relative)
+            .add_column(0, "root_id", root_id)
+        )
+    return pa.concat_tables(pieces)
+
+
+def placed(scope: Scope, place: str, path: str) -> TodoFile:
+    """A path at which something cannot be used, as the catalog takes it."""
+    stored = paths.to_stored(path)[len(paths.to_stored(place).rstrip("/")) + 1 :]
+    return TodoFile(scope.root_id, stored, 0, 0, None)
