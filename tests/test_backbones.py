@@ -53,6 +53,7 @@ def test_overrides_are_read_and_file_names_may_hold_separators() -> None:
         ("resnet50?size=big", "size must be"),
         ("resnet50?pool=mean", "pool must be one of native, avg, max, gem"),
         ("resnet50?resize=stretch", "resize must be one of crop, pad, squash"),
+        ("resnet50?precision=int8", "precision must be one of float32, bf16, fp16"),
         ("resnet50?colour=bgr", "unknown override 'colour'; known: weights=FILE"),
         ("resnet50?weights=", "unknown override 'weights'"),
     ],

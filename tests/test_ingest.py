@@ -14,7 +14,7 @@ from PIL import Image
 from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
-from embedkit.errors import BadInput
+from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.ingest import network, one_pass
 from embedkit.records import AddReport, Progress
 
@@ -527,3 +527,66 @@ def test_a_backbone_name_means_the_same_from_every_folder(
     assert workspace.search(draw_photo(70), 1, backbone=name)
     monkeypatch.chdir(photos)
     assert Workspace(tmp_path / "workspace").search(draw_photo(70), 1)
+
+
+# -- the flow of the pass ----------------------------------------------------------------------
+
+
+def test_full_batches_go_through_the_network_whatever_is_committed(
+    workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_pass, "COMMIT_FILES", 2)
+    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(ToyBackbone, "batch", 5)
+    assert workspace.add(photos).embedded == 12
+    assert passes == [5, 5, 2]
+
+
+def test_the_report_says_where_the_time_went(workspace: Workspace, photos: Path) -> None:
+    stages = workspace.add(photos).stages
+    assert stages is not None
+    waited = {name: getattr(stages, name) for name in ("read", "decode", "network", "catalog")}
+    assert all(seconds >= 0 for seconds in waited.values())
+    assert sum(waited.values()) + stages.opening <= stages.seconds
+    assert waited[stages.bottleneck] == max(waited.values())
+    assert workspace.add(photos).stages is None, "nothing was read"
+
+
+def test_an_error_in_the_catalogs_thread_ends_the_add(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError("the disk is full")
+
+    monkeypatch.setattr("embedkit.catalog.writer.Writer.commit", fail)
+    with pytest.raises(StorageError, match="the disk is full"):
+        workspace.add(photos)
+    monkeypatch.undo()
+
+
+def test_an_error_in_the_network_keeps_what_was_committed(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    monkeypatch.setattr(one_pass, "COMMIT_FILES", 2)
+    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(ToyBackbone, "batch", 2)
+    embed = ToyBackbone.embed_pixels
+
+    def fail_late(self: ToyBackbone, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if len(passes) == 5:
+            raise OutOfMemory("full")
+        return embed(self, pixels)
+
+    monkeypatch.setattr(ToyBackbone, "embed_pixels", fail_late)
+    with pytest.raises(OutOfMemory):
+        Workspace(photos.parent / "ws").add(photos)
+    monkeypatch.setattr(ToyBackbone, "embed_pixels", embed)
+    assert 0 < Workspace(photos.parent / "ws").add(photos).embedded < 12
+
+
+def test_files_are_read_no_further_ahead_than_their_bytes_allow(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_pass, "READ_AHEAD", 1)
+    monkeypatch.setattr(one_pass, "PREPARE_AHEAD", 1)
+    assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0), "one at a time is enough"

@@ -2,9 +2,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from conftest import draw_photo
@@ -16,8 +18,9 @@ from embedkit.backbones import choice, open_backbone, openvino_runtime
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
-from embedkit.backbones.runtime import Runtime
-from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
+from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
+from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, _memory_errors
+from embedkit.errors import OutOfMemory
 from embedkit.images.decode import Decoder
 
 
@@ -160,6 +163,118 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
     assert np.array_equal(backbone.embed([draw_photo(1)]), before)
 
 
+class Small:
+    """A runtime whose device holds three images; it tells sums of pixels."""
+
+    name, batch, passes = "small", 8, 2
+
+    def __init__(self, late: bool) -> None:
+        self.late = late
+        self.sizes: list[int] = []
+
+    def submit(self, data: np.ndarray) -> Callable[[], np.ndarray]:
+        def fetch() -> np.ndarray:
+            self.sizes.append(len(data))
+            if len(data) > 3:
+                raise PassTooLarge("out of memory")
+            if len(data) == 1 and data.max() == 0:
+                raise PassTooLarge("out of memory")
+            return data.reshape(len(data), -1, 3).sum(1).astype(np.float32)
+
+        if self.late:
+            return fetch
+        vectors = fetch()
+        return lambda: vectors
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_pass_that_does_not_fit_the_memory_is_halved_until_it_does(tiny: str, late: bool) -> None:
+    resolved = embedkit.load_backbone(tiny).resolved
+    runtime = Small(late)
+    backbone = Backbone(resolved, runtime)
+    data = np.random.default_rng(0).integers(1, 256, (8, 4, 4, 3), dtype=np.uint8)
+    sums = data.reshape(8, -1, 3).sum(1).astype(np.float64)
+    vectors, norms = backbone.submit(data)()
+    assert norms == pytest.approx(np.linalg.norm(sums, axis=1), rel=1e-6)
+    assert vectors == pytest.approx(sums / norms[:, None], rel=1e-6)
+    assert runtime.sizes == [8, 4, 2, 2, 4, 2, 2]
+    assert backbone.batch == 2, "later passes are as small"
+    with pytest.raises(OutOfMemory, match="does not fit the memory of the device"):
+        backbone.submit(np.zeros((1, 4, 4, 3), np.uint8))()
+
+
+def test_torchs_word_for_a_full_memory_is_understood() -> None:
+    for error in (
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9999999 bytes"),
+        RuntimeError("MPS backend out of memory"),
+    ):
+        with pytest.raises(PassTooLarge), _memory_errors():
+            raise error
+    with pytest.raises(RuntimeError, match="shape"), _memory_errors():
+        raise RuntimeError("shape '[3]' is invalid")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_reduced_precision_is_another_spec_with_nearly_the_same_vectors(
+    tiny: str, precision: str
+) -> None:
+    exact = embedkit.load_backbone(tiny)
+    reduced = embedkit.load_backbone(f"{tiny}&precision={precision}")
+    assert reduced.spec == replace(exact.spec, precision=precision)
+    assert reduced.spec.digest != exact.spec.digest
+    images = [draw_photo(seed) for seed in range(4)]
+    difference = np.abs(exact.embed(images) - reduced.embed(images)).max()
+    assert 0 < difference < 0.02
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_reduced_precision_that_moves_distances_far_is_told(tiny: str) -> None:
+    exact = embedkit.load_backbone(tiny)
+    exact.settle_runtime(pixels(exact))
+    assert choice.doubt(exact.spec) is None
+    # Random weights put all images close together, so that bf16 moves distances by much of them.
+    reduced = embedkit.load_backbone(f"{tiny}&precision=bf16")
+    assert choice.doubt(reduced.spec) is None, "not known yet"
+    reduced.settle_runtime(pixels(reduced))
+    content = json.loads((choice._folder(reduced.spec) / choice.FILE_NAME).read_text())
+    change = content["largest_change"][reduced.runtime]
+    assert change > content["largest_change_wanted"]
+    assert f"bf16 moves distances by up to {change:.3f}" in (choice.doubt(reduced.spec) or "")
+
+
+def test_a_precision_that_the_processor_lacks_is_refused(tiny: str, tmp_path: Path) -> None:
+    network, resolved = load_network(tiny)
+    openvino_runtime.convert(network, resolved.spec, tmp_path)
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for precision, capability in (("bf16", "BF16"), ("fp16", "FP16")):
+        if capability in able:
+            openvino_runtime.OpenVinoRuntime(tmp_path, precision)
+        else:
+            with pytest.raises(RuntimeError, match=f"does not compute in {precision}"):
+                openvino_runtime.OpenVinoRuntime(tmp_path, precision)
+
+
+def test_passes_are_started_ahead_and_come_back_in_order() -> None:
+    under_way: list[int] = []
+    most = 0
+
+    def submit(batch: np.ndarray) -> Callable[[], int]:
+        nonlocal most
+        under_way.append(int(batch[0]))
+        most = max(most, len(under_way))
+
+        def fetch() -> int:
+            under_way.remove(int(batch[0]))
+            return int(batch[0])
+
+        return fetch
+
+    batches = [np.array([number]) for number in range(10)]
+    assert list(overlapped(submit, batches, 3)) == list(range(10))
+    assert most == 3
+
+
 LATER = """
 import sys
 from embedkit import Workspace
@@ -167,6 +282,8 @@ report = Workspace(sys.argv[1]).add(sys.argv[2])
 assert report.embedded == 1, report
 match = Workspace(sys.argv[1]).search(sys.argv[3], 1)[0]
 assert match.path.endswith("new.png") and 0 < match.distance < 0.01, match
+elsewhere = Workspace(sys.argv[1] + "-new").add(sys.argv[2], backbones=sys.argv[4])
+assert elsewhere.embedded == 13, elsewhere
 assert "torch" not in sys.modules
 """
 
@@ -181,5 +298,5 @@ def test_a_later_add_and_search_of_new_photos_import_no_torch(
     new = draw_photo(70)
     new.save(photos / "new.png")
     new.resize((300, 225), Image.Resampling.LANCZOS).save(tmp_path / "query.png")
-    arguments = [str(tmp_path / "ws"), str(photos), str(tmp_path / "query.png")]
+    arguments = [str(tmp_path / "ws"), str(photos), str(tmp_path / "query.png"), tiny]
     subprocess.run([sys.executable, "-c", LATER, *arguments], check=True)

@@ -1,0 +1,54 @@
+"""Photographs of one size, cut out of larger ones, for the benchmarks.
+
+    python scripts/make_crops.py TARGET COUNT SOURCE...
+
+Cuts COUNT crops, evenly, out of the images below the SOURCE folders that are at least 1600 x 1200
+(Debian's wallpapers, say: /usr/share/backgrounds /usr/share/wallpapers) and writes them to TARGET
+as JPEGs of 1280 x 960 pixels. The same sources give the same crops.
+"""
+
+import random
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+SIZE = (1280, 960)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def main(target: Path, count: int, folders: list[str]) -> None:
+    files = sorted(
+        {
+            path.resolve()
+            for folder in folders
+            for path in Path(folder).rglob("*")
+            if path.suffix.lower() in SUFFIXES and path.is_file()
+        }
+    )
+    large = []
+    for path in files:
+        with Image.open(path) as image:
+            if image.width >= 1600 and image.height >= 1200:
+                large.append(path)
+    if not large:
+        sys.exit(f"no image of at least 1600 x 1200 below {', '.join(folders)}")
+    target.mkdir(parents=True, exist_ok=True)
+    chance = random.Random(0)
+    for turn, path in enumerate(large):
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+        image.thumbnail((4000, 4000))
+        for number in range(turn, count, len(large)):
+            scale = chance.uniform(1, min(image.width / SIZE[0], image.height / SIZE[1]))
+            width, height = int(SIZE[0] * scale), int(SIZE[1] * scale)
+            left = chance.randint(0, max(0, image.width - width))
+            top = chance.randint(0, max(0, image.height - height))
+            crop = image.crop((left, top, left + width, top + height))
+            crop.resize(SIZE).save(target / f"{number:05d}.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

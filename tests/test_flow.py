@@ -1,0 +1,86 @@
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from embedkit.ingest.flow import Clock, InOrder
+
+
+def stage(function, items, *, threads=2, weight=lambda _: 1, limit=10):  # type: ignore[no-untyped-def]
+    return InOrder(function, items, threads=threads, weight=weight, limit=limit)
+
+
+def test_results_come_in_order_whatever_finishes_first() -> None:
+    second_done = threading.Event()
+
+    def slow_first(number: int) -> int:
+        if number == 0:
+            assert second_done.wait(10)
+        if number == 1:
+            second_done.set()
+        return number * 10
+
+    mapped = stage(slow_first, range(5))
+    assert list(mapped) == [0, 10, 20, 30, 40]
+    mapped.close()
+
+
+def test_it_works_ahead_by_weight_and_by_one_item_at_least() -> None:
+    calls = threading.Semaphore(0)
+
+    def note(weight: int) -> int:
+        calls.release()
+        return weight
+
+    mapped = stage(note, [4, 4, 4, 50, 1, 1], weight=lambda item: item, limit=8)
+    results = iter(mapped)
+    assert calls.acquire(timeout=10)
+    assert calls.acquire(timeout=10), "two calls, and nobody has asked for a result"
+    assert mapped._held == 8, "the third one waits for room"
+    assert [next(results) for _ in range(6)] == [4, 4, 4, 50, 1, 1]
+    assert next(results, None) is None
+    mapped.close()
+
+
+def test_an_error_is_raised_where_the_result_would_have_been() -> None:
+    mapped = stage(lambda number: 1 // number, [2, 1, 0, 1])
+    results = iter(mapped)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    mapped.close()
+
+
+def test_an_error_of_the_items_is_raised_too() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    mapped = stage(lambda number: number, items())
+    results = iter(mapped)
+    assert next(results) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(results)
+    mapped.close()
+
+
+def test_stages_that_feed_each_other_can_be_closed_in_the_middle() -> None:
+    before = threading.active_count()
+    first = stage(lambda number: number, range(10_000), limit=3)
+    second = stage(lambda number: -number, first, limit=3)
+    assert next(iter(second)) == 0
+    first.close()
+    second.close()
+    assert threading.active_count() == before
+
+
+def test_a_clock_counts_by_name() -> None:
+    clock = Clock()
+    clock.add("a", 1.5)
+    clock.add("a", 0.5)
+    with clock.counting("b"):
+        pass
+    assert clock.seconds["a"] == 2.0
+    assert 0 <= clock.seconds["b"] < 10
+    assert list(clock.waits("c", [1, 2])) == [1, 2]
+    assert clock.seconds.keys() == {"a", "b", "c"}
