@@ -51,7 +51,7 @@ def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog)
         held = [("a", one), ("b", two), ("c", one)]
         writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in held]))
     with catalog.read() as reader:
-        assert reader.image_id(one.sha256) == 1
+        assert reader.image_ids([one.sha256, b"?" * 32]) == {one.sha256: 1}
         files = reader.live_files([1, 2])
         assert [item.path for item in files[1]] == ["/photos/a", "/photos/c"]
         assert reader.counts() == {"files": 3, "images": 2, "missing": 0}
@@ -68,7 +68,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
             writer.commit(batch)
     with catalog.read() as reader:
         assert reader.counts()["files"] == 1
-        assert reader.embedded_ids(toy.spec.digest).tolist() == [1]
+        assert [ids.tolist() for ids, _ in reader.embeddings(toy.spec.digest)] == [[1]]
         assert reader.position(toy.spec.digest).generation == 1
 
 
@@ -78,7 +78,7 @@ def test_ids_are_never_used_again(catalog: Catalog) -> None:
             root = writer.scope("/photos", is_file=False).root_id
             row = image(number)
             writer.commit(Batch([row], [(file(root, "a"), row.sha256)]))
-            assert writer.image_id(row.sha256) == number
+            assert writer.image_ids([row.sha256]) == {row.sha256: number}
             assert writer.forget_files("/photos/a").images == 1
 
 
