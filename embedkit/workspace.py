@@ -452,23 +452,27 @@ class Workspace:
             label=shown(label) if label is not None else None,
             folder=absolute(folder) if folder is not None else None,
         )
+        digest = spec.digest
         return [
             Matches(
                 matches,
                 query=name,
                 is_text=is_text,
                 backbone=queries.resolved.name,
-                spec=spec.digest,
+                spec=digest,
                 searched=searched,
             )
             for name, matches in zip(asked, found, strict=True)
         ]
 
     def _index(self, spec: EmbeddingSpec, position: "Position", save: bool = False) -> "Index":
-        """The index of a spec, caught up with a position of the catalog's embeddings."""
+        """The index of a spec, caught up with a position of the catalog's embeddings.
+
+        What is to be saved goes on from what other processes may have saved meanwhile.
+        """
         from embedkit.index.index import load_index
 
-        if spec.digest not in self._indexes:
+        if save or spec.digest not in self._indexes:
             folder = self._index_folder(spec)
             self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
         index = self._indexes[spec.digest]

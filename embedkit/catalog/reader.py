@@ -202,6 +202,8 @@ class Reader:
         files down.
         """
         found: dict[int, list[LiveFile]] = {}
+        if not image_ids:
+            return found
         for image_id, root, path, file_label, sha256 in self._rows(
             f"""SELECT l.*, i.sha256
                 FROM ({_live_files("image_id IN (SELECT unnest($ids))")} {_narrow(label, folder)}) l
@@ -359,12 +361,12 @@ def _live_files(only: str = "true") -> str:
     A file may have a label from several sources; what a person wrote comes before a folder's name.
     """
     return f"""
+        WITH f AS (SELECT file_id, root_id, image_id, path FROM files
+                   WHERE {only} AND NOT missing AND NOT broken)
         SELECT f.image_id, r.path AS root, f.path AS path, l.label
-        FROM (SELECT * FROM files WHERE {only} AND NOT missing AND NOT broken) f
-        JOIN roots r USING (root_id)
-        LEFT JOIN (SELECT file_id, arg_min(label, source) AS label FROM labels
-                   WHERE file_id IN (SELECT file_id FROM files WHERE {only}) GROUP BY file_id) l
-            USING (file_id)
+        FROM f JOIN roots r USING (root_id)
+        LEFT JOIN (SELECT file_id, arg_min(label, source) AS label
+                   FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id) l USING (file_id)
         WHERE true"""
 
 

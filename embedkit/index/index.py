@@ -58,6 +58,8 @@ SAVE_SHARE = 0.1
 """An index that a search finds behind by more than this share of it is saved caught up."""
 GATHER_ROWS = 100_000
 """Up to this many rows that a filter leaves are compared with one by one."""
+TUNED_FOR = 64
+"""Matches up to which a search of the codes tries no harder than for the ten it is tuned to."""
 
 
 class Index:
@@ -141,8 +143,8 @@ class Index:
         found = [np.empty(0, np.int64)] * len(queries)
         pending = np.arange(len(queries) if k else 0)
         # So many that about k of them should be allowed; then more until there are.
-        times = int(np.ceil(len(self._base) / max(count, 1)))
-        asked = self._proposed(k) * times
+        wanted = int(np.ceil(k * len(self._base) / max(count, 1)))
+        times, asked = -(-wanted // TUNED_FOR), self._proposed(wanted)
         few = GATHER_ROWS if self._codes is not None else 4 * asked
         while len(pending):
             if 4 * asked >= len(self._base) or (allowed is not None and count <= few):
@@ -282,7 +284,13 @@ class Index:
         # Until they fit the new base there are none, whatever goes wrong on the way.
         made, self._codes = self._codes, None
         known = self._files.pop("codes", None)
-        if made is None or known is None or kind != self.kind or total > codes.STALE * made.trained:
+        if (
+            made is None
+            or known is None
+            or kind != self.kind
+            or total > codes.STALE * made.trained
+            or not (self.folder / known.name).exists()  # another process has made others
+        ):
             factory = codes.default_factory(total) if kind == AUTO else kind
             made = codes.build(factory, self._base.vectors)
         else:
