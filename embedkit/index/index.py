@@ -180,8 +180,8 @@ class Index:
                 from embedkit.index.gpu import vectors_on_gpu
 
                 self._gpu, self._gpu_tried = vectors_on_gpu(self._base.vectors), True
-            if self._gpu is not None and (rows := self._gpu(queries, count, 0)) is not None:
-                return rows
+            if self._gpu is not None and (found := self._gpu(queries, count, 0)) is not None:
+                return found
         return nearest(queries, self._base.vectors, count)
 
     # -- following the catalog -----------------------------------------------------------------
