@@ -6,7 +6,6 @@ the name; the stored one is reversible.
 """
 
 import os
-from pathlib import Path
 
 from embedkit.errors import BadInput
 
@@ -73,4 +72,4 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 def join(root: str, relative: str) -> str:
     """The absolute path of a file stored as (root, relative path)."""
-    return str(Path(root) / from_stored(relative))
+    return os.path.join(root, from_stored(relative).replace("/", os.sep)) if relative else root

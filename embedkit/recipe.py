@@ -5,7 +5,7 @@
     sources = ["photos", "~/Pictures"]   # folders or files; relative to the recipe's folder
     labels_from_folders = true           # optional; the folder below the source is the label
     backbones = ["efficientnet_lite0", "resnet50?size=448&pool=gem"]   # the first one searches
-    index = "exact"                      # optional; the only kind there is so far
+    index = "auto"                       # optional; or "exact", or a FAISS factory string
 
 Nothing in embedkit writes to a recipe.
 """
@@ -18,7 +18,6 @@ from embedkit.errors import BadRecipe
 from embedkit.paths import absolute
 
 FILE_NAME = "recipe.toml"
-INDEX_KINDS = ("exact",)
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,15 @@ class Recipe:
     """Absolute paths."""
     labels_from_folders: bool = False
     backbones: tuple[str, ...] = ()
-    index: str = "exact"
+    index: str = "auto"
+    """``auto`` (by size), ``exact``, or a FAISS factory string."""
 
 
 def read_recipe(workspace: Path) -> Recipe:
     """The recipe of a workspace folder; an empty one when there is no recipe.toml.
 
-    Raises :class:`BadRecipe` for text that is not TOML, unknown keys and values of another type.
+    Raises :class:`BadRecipe` for text that is not TOML, unknown keys, values of another type and
+    an index that FAISS does not know.
     """
     path = workspace / FILE_NAME
     try:
@@ -54,13 +55,28 @@ def read_recipe(workspace: Path) -> Recipe:
             raise BadRecipe(f"{path}: {key} must be a list of strings")
     if not isinstance(content.get("labels_from_folders", False), bool):
         raise BadRecipe(f"{path}: labels_from_folders must be true or false")
-    if content.get("index", "exact") not in INDEX_KINDS:
-        raise BadRecipe(f"{path}: index must be one of: {', '.join(INDEX_KINDS)}")
+    index = content.get("index", "auto")
+    if not isinstance(index, str) or not (index in ("auto", "exact") or _is_factory(index)):
+        raise BadRecipe(
+            f"{path}: index must be auto, exact or a FAISS factory string such as "
+            f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {index!r}"
+        )
     return Recipe(
         sources=tuple(
             absolute(workspace / Path(source).expanduser()) for source in content.get("sources", [])
         ),
         labels_from_folders=content.get("labels_from_folders", False),
         backbones=tuple(content.get("backbones", [])),
-        index=content.get("index", "exact"),
+        index=index,
     )
+
+
+def _is_factory(text: str) -> bool:
+    """Whether FAISS can parse a factory string; whether it suits the vectors shows when they do."""
+    import faiss
+
+    try:
+        faiss.index_factory(64, text, faiss.METRIC_INNER_PRODUCT)
+    except RuntimeError as error:
+        return "could not parse" not in str(error)
+    return True

@@ -1,4 +1,4 @@
-"""From a query to its matches: the stored or fresh embedding, the index, the files behind it."""
+"""From queries to their matches: the stored or fresh embedding, the index, the files behind it."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Position
+from embedkit.catalog.reader import LiveFile, Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import read_bytes
 from embedkit.paths import absolute, shown
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from embedkit.backbones.backbone import Backbone
-    from embedkit.index.exact import ExactIndex
+    from embedkit.index.index import Index
 
 MARGIN = 16
 """Images asked of the index beyond k, for those without a file and for ties at the end."""
 
 
 @dataclass(frozen=True)
-class Query:
+class Queries:
     """What is searched for, under which backbone."""
 
     resolved: ResolvedName
     position: Position
-    """Where the backbone's embeddings stood when the query was made."""
-    vector: np.ndarray
-    """float32 (dim,)"""
-    image_id: int | None = None
-    """The query's image, when the workspace has it."""
+    """Where the backbone's embeddings stood when the queries were made."""
+    vectors: np.ndarray
+    """float32 (Q, dim)"""
+    image_ids: tuple[int | None, ...]
+    """The queries' images, where the workspace has them."""
 
 
 def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> ResolvedName:
@@ -61,39 +61,62 @@ def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> Re
     )
 
 
-def query_by_image(
+def by_images(
     catalog: Catalog,
     name: str | None,
-    image: "str | os.PathLike[str] | Image.Image | np.ndarray",
+    images: "Sequence[str | os.PathLike[str] | Image.Image | np.ndarray]",
     load: Callable[[ResolvedName], "Backbone"],
-) -> Query:
-    """The query for an image: its stored embedding when its very bytes are in the catalog.
+) -> Queries:
+    """The queries for images: their stored embeddings when their very bytes are in the catalog.
 
-    Otherwise ``load`` is called for the backbone and the image is embedded. Raises
-    :class:`BadInput` when the image cannot be read, or when the backbone's weights are no longer
-    those that the stored embeddings were made with, and as :func:`pick` does.
+    For those that are not, ``load`` is called for the backbone and they are embedded. A 1-D array
+    is an embedding already. Raises :class:`BadInput` when an image cannot be read, an embedding is
+    not one, or the backbone's weights are no longer those that the stored embeddings were made
+    with, and as :func:`pick` does.
     """
-    digest = _digest(image) if isinstance(image, (str, os.PathLike)) else None
+    digests = [_digest(item) if isinstance(item, (str, os.PathLike)) else None for item in images]
     with catalog.read() as reader:
         resolved = pick(reader.backbones(), name, catalog.path.parent)
-        spec = resolved.spec.digest
-        position = reader.position(spec)
-        image_id = reader.image_id(digest) if digest is not None else None
-        stored = reader.embedding(spec, image_id) if image_id is not None else None
-    if stored is not None:
-        return Query(resolved, position, stored, image_id)
-    backbone = _same_backbone(resolved, load)
-    return Query(resolved, position, backbone.embed([image])[0], image_id)
+        spec = resolved.spec
+        position = reader.position(spec.digest)
+        known = reader.image_ids([digest for digest in set(digests) if digest is not None])
+        stored = reader.embeddings_of(spec.digest, list(known.values()))
+    image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
+    vectors = np.empty((len(images), spec.dim), np.float32)
+    new = []
+    for number, (item, image_id) in enumerate(zip(images, image_ids, strict=True)):
+        if image_id is not None and image_id in stored:
+            vectors[number] = stored[image_id]
+        elif isinstance(item, np.ndarray) and item.ndim == 1:
+            vectors[number] = _normalised(item, spec.dim)
+        else:
+            new.append(number)
+    if new:
+        backbone = _same_backbone(resolved, load)
+        vectors[new] = backbone.embed([images[number] for number in new])
+    return Queries(resolved, position, vectors, image_ids)
 
 
-def query_by_text(
+def by_text(
     catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
-) -> Query:
+) -> Queries:
     """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
     with catalog.read() as reader:
         resolved = pick(reader.backbones(), name, catalog.path.parent)
         position = reader.position(resolved.spec.digest)
-    return Query(resolved, position, _same_backbone(resolved, load).embed_text([text])[0])
+    vectors = _same_backbone(resolved, load).embed_text([text])
+    return Queries(resolved, position, vectors, (None,))
+
+
+def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
+    if vector.shape != (dim,) or vector.dtype.kind != "f":
+        raise BadInput(
+            f"a query of {vector.dtype} {vector.shape} is not an embedding of {dim} floats"
+        )
+    norm = float(np.linalg.norm(vector.astype(np.float64)))
+    if not 0 < norm < np.inf:
+        raise BadInput(f"an embedding of norm {norm} has no direction to search in")
+    return np.asarray(vector / norm, np.float32)
 
 
 def _digest(image: str | os.PathLike[str]) -> bytes:
@@ -120,17 +143,17 @@ def _same_backbone(
 
 def search(
     catalog: Catalog,
-    index: "ExactIndex",
-    query: Query,
+    index: "Index",
+    queries: Queries,
     k: int,
     *,
     max_distance: float | None = None,
     label: str | None = None,
     folder: str | None = None,
-) -> tuple[list[Match], int]:
-    """The ``k`` images nearest to the query that have a file, nearest first; out of how many.
+) -> tuple[list[list[Match]], int]:
+    """The ``k`` images nearest to each query that have a file, nearest first; out of how many.
 
-    The query's own image comes first, at distance 0; other ties are in order of path. ``label``
+    A query's own image comes first, at distance 0; other ties are in order of path. ``label``
     and ``folder`` (absolute) narrow the files down; raises :class:`NotInWorkspace` when nothing
     is left of them.
     """
@@ -146,39 +169,60 @@ def search(
 
     limit = len(index) if among is None else len(among)
     asked = k + MARGIN
-    while True:
-        ids, distances = index.search(query.vector, asked, among)
+    files: dict[int, list[LiveFile]] = {}
+    found: list[list[tuple[float, int]]] = [[] for _ in queries.image_ids]
+    pending = list(range(len(found)))
+    while pending:
+        ids, distances = index.search(queries.vectors[pending], asked, among)
+        for row, number in enumerate(pending):
+            distances[row, ids[row] == queries.image_ids[number]] = 0.0
+        # Most often all of the first k have files, and those behind them need not be looked up.
+        last = distances[:, min(k, ids.shape[1]) - 1 :][:, :1]
         with catalog.read() as reader:
-            files = reader.live_files([int(image_id) for image_id in ids], label, folder)
-        found = [
-            (0.0 if image_id == query.image_id else float(distance), int(image_id))
-            for image_id, distance in zip(ids, distances, strict=True)
-            if image_id in files
-        ]
-        tied = len(found) > k and found[k - 1][0] == found[-1][0]
-        if asked >= limit or (len(found) >= k and not tied):
-            break
+            files.update(
+                reader.live_files(np.unique(ids[distances <= last]).tolist(), label, folder)
+            )
+            short = [
+                row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k
+            ]
+            files.update(reader.live_files(np.unique(ids[short]).tolist(), label, folder))
+        again = []
+        for row, number in enumerate(pending):
+            found[number] = [
+                (distance, image_id)
+                for distance, image_id in zip(
+                    distances[row].tolist(), ids[row].tolist(), strict=True
+                )
+                if image_id in files
+            ]
+            enough = len(found[number]) >= k and found[number][k - 1][0] < distances[row, -1]
+            if asked < limit and not enough:
+                again.append(number)
+        pending = again
         asked *= 4
-    found.sort(key=lambda item: (item[1] != query.image_id, item[0], files[item[1]][0].path))
-    if max_distance is not None:
-        found = [item for item in found if item[0] <= max_distance]
-    found = found[:k]
+
+    for matches, own in zip(found, queries.image_ids, strict=True):
+        matches.sort(key=lambda item: (item[1] != own, item[0], files[item[1]][0].path))
+        del matches[k:]
     held = files
     if among is not None:  # the narrowing picks images, not which of their files are told
         with catalog.read() as reader:
-            held = reader.live_files([image_id for _, image_id in found])
-    matches = [
-        Match(
-            rank=rank,
-            distance=distance,
-            path=files[image_id][0].path,
-            files=tuple(file.path for file in held[image_id]),
-            sha256=files[image_id][0].sha256,
-            label=files[image_id][0].label,
-        )
-        for rank, (distance, image_id) in enumerate(found, 1)
-    ]
-    return matches, limit
+            held = reader.live_files([image_id for matches in found for _, image_id in matches])
+    return [
+        [
+            Match(
+                rank=rank,
+                distance=distance,
+                path=files[image_id][0].path,
+                files=tuple(file.path for file in held[image_id]),
+                sha256=files[image_id][0].sha256,
+                label=files[image_id][0].label,
+            )
+            for rank, (distance, image_id) in enumerate(matches, 1)
+            if max_distance is None or distance <= max_distance
+        ]
+        for matches in found
+    ], limit
 
 
 def _nothing_left(label: str | None, folder: str | None, labels: dict[str, int]) -> str:

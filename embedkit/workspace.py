@@ -2,12 +2,11 @@
 
 import json
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
@@ -32,20 +31,24 @@ from embedkit.records import (
     SpecInfo,
     silent,
 )
-from embedkit.search import pick, query_by_image, query_by_text, search
+from embedkit.search import Queries, by_images, by_text, pick, search
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from embedkit.backbones.backbone import Backbone
     from embedkit.catalog.reader import Position
-    from embedkit.index.exact import ExactIndex
+    from embedkit.index.index import Index
     from embedkit.ingest import Source
 
 IMPORT_ROWS = 8192
 EXPORT_FILES = ("vectors.npy", "images.parquet")
-SAVE_SHARE = 0.1
-"""A search that finds the index behind by more than this share of it saves it caught up."""
+
+
+class _Narrowing(TypedDict):
+    max_distance: float | None
+    label: str | None
+    folder: str | os.PathLike[str] | None
 
 
 class Workspace:
@@ -64,7 +67,7 @@ class Workspace:
         self._progress = progress
         self._catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
         self._networks: dict[str, Backbone] = {}
-        self._indexes: dict[str, ExactIndex] = {}
+        self._indexes: dict[str, Index] = {}
 
     @property
     def recipe(self) -> Recipe:
@@ -112,8 +115,8 @@ class Workspace:
             specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
         for spec, position in specs:
             saved = read_manifest(self._index_folder(spec))
-            if saved is None or saved.position != position:
-                self._index(spec, position, always_save=True)
+            if saved is None or (saved.position, saved.kind) != (position, recipe.index):
+                self._index(spec, position, save=True)
         return report
 
     def search(
@@ -130,39 +133,47 @@ class Workspace:
         """The ``k`` images most like ``image``, or like the words ``text``: a list of matches.
 
         ``image`` is a path, a Pillow image or an RGB uint8 array (H, W, 3); it need not be in the
-        workspace. A stored image is found by its bytes, and first, at distance 0. ``backbone`` is
-        one that photos were added with (None: the first); ``max_distance``, ``label`` and
-        ``folder`` narrow the matches.
+        workspace. A stored image is found by its bytes, and first, at distance 0. A 1-D array of
+        floats is an embedding itself, of any norm. ``backbone`` is one that photos were added with
+        (None: the first); ``max_distance``, ``label`` and ``folder`` narrow the matches.
 
         Raises :class:`EmptyWorkspace`, :class:`NotInWorkspace` and, for an image that cannot be
         read, :class:`BadInput`.
         """
         if (image is None) == (text is None):
             raise BadInput("give either an image or a text to search for")
-        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
-        if text is not None:
-            query = query_by_text(self._catalog, backbone, text, self._network)
-        else:
+        narrowing: _Narrowing = {"max_distance": max_distance, "label": label, "folder": folder}
+        if text is None:
             assert image is not None
-            query = query_by_image(self._catalog, backbone, image, self._network)
-        index = self._index(query.resolved.spec, query.position)
-        matches, searched = search(
-            self._catalog,
-            index,
-            query,
+            return self.search_many([image], k, backbone=backbone, **narrowing)[0]
+        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
+        queries = by_text(self._catalog, backbone, text, self._network)
+        return self._matches(queries, [text], k, is_text=True, **narrowing)[0]
+
+    def search_many(
+        self,
+        images: "Sequence[str | os.PathLike[str] | Image.Image | np.ndarray] | np.ndarray",
+        k: int = 10,
+        *,
+        backbone: str | None = None,
+        max_distance: float | None = None,
+        label: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+    ) -> list[Matches]:
+        """The ``k`` images most like each of ``images``, as :meth:`search` finds them, at once.
+
+        ``images`` may also be an array of embeddings (Q, dim). Much faster than one search after
+        another; raises as :meth:`search` does.
+        """
+        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
+        queries = by_images(self._catalog, backbone, list(images), self._network)
+        return self._matches(
+            queries,
+            [_name_of(image) for image in images],
             k,
             max_distance=max_distance,
-            label=shown(label) if label is not None else None,
-            folder=absolute(folder) if folder is not None else None,
-        )
-        asked = text if text is not None else _name_of(image)
-        return Matches(
-            matches,
-            query=asked,
-            is_text=text is not None,
-            backbone=query.resolved.name,
-            spec=query.resolved.spec.digest,
-            searched=searched,
+            label=label,
+            folder=folder,
         )
 
     def distance(
@@ -181,10 +192,7 @@ class Workspace:
         known = self._known_backbones()
         backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         if known and (backbone is None or backbone in {item.name for item in known}):
-            one, other = (
-                query_by_image(self._catalog, backbone, image, self._network).vector
-                for image in (first, second)
-            )
+            one, other = by_images(self._catalog, backbone, [first, second], self._network).vectors
         else:
             one, other = load_backbone(backbone or DEFAULT).embed([first, second])
         return float(distances(one, other[None])[0])
@@ -304,19 +312,18 @@ class Workspace:
                     f"{shown(str(source))}: its {name} is not this workspace's {name} "
                     "(other weights or preprocessing); import it into a workspace of its own"
                 )
-            for start in range(0, len(rows["sha256"]), IMPORT_ROWS):
-                part = slice(start, start + IMPORT_ROWS)
-                shas = [bytes.fromhex(value) for value in rows["sha256"][part]]
-                md5s = [bytes.fromhex(value) for value in rows["md5"][part]]
+            for start in range(0, rows.num_rows, IMPORT_ROWS):
+                part = rows.slice(start, IMPORT_ROWS).to_pydict()
+                shas = [bytes.fromhex(value) for value in part["sha256"]]
+                md5s = [bytes.fromhex(value) for value in part["md5"]]
                 writer.know_images(
                     [
                         ImageRow(sha, md5, size)
-                        for sha, md5, size in zip(shas, md5s, rows["bytes"][part], strict=True)
+                        for sha, md5, size in zip(shas, md5s, part["bytes"], strict=True)
                     ]
                 )
-                stored += writer.store_vectors(
-                    spec.digest, shas, np.asarray(vectors[part]), rows["norm"][part]
-                )
+                some = np.asarray(vectors[start : start + IMPORT_ROWS])
+                stored += writer.store_vectors(spec.digest, shas, some, part["norm"])
         return stored
 
     def info(self) -> Info:
@@ -326,7 +333,7 @@ class Workspace:
             known = reader.backbones()
             rates = reader.rates()
             specs = {item.spec.digest: item.spec for item in known}
-            embedded = {digest: len(reader.embedded_ids(digest)) for digest in specs}
+            embedded = {digest: reader.embedding_count(digest) for digest in specs}
             sources, label_counts = reader.sources(), reader.labels()
             failures = reader.failures()
         return Info(
@@ -423,30 +430,63 @@ class Workspace:
     def _index_folder(self, spec: EmbeddingSpec) -> Path:
         return self.folder / "index" / spec.digest
 
-    def _index(
-        self, spec: EmbeddingSpec, position: "Position", always_save: bool = False
-    ) -> "ExactIndex":
+    def _matches(
+        self,
+        queries: Queries,
+        asked: Sequence[str],
+        k: int,
+        *,
+        is_text: bool = False,
+        max_distance: float | None,
+        label: str | None,
+        folder: str | os.PathLike[str] | None,
+    ) -> list[Matches]:
+        """What a search finds for queries that were ``asked`` for under these names."""
+        spec = queries.resolved.spec
+        found, searched = search(
+            self._catalog,
+            self._index(spec, queries.position),
+            queries,
+            k,
+            max_distance=max_distance,
+            label=shown(label) if label is not None else None,
+            folder=absolute(folder) if folder is not None else None,
+        )
+        digest = spec.digest
+        return [
+            Matches(
+                matches,
+                query=name,
+                is_text=is_text,
+                backbone=queries.resolved.name,
+                spec=digest,
+                searched=searched,
+            )
+            for name, matches in zip(asked, found, strict=True)
+        ]
+
+    def _index(self, spec: EmbeddingSpec, position: "Position", save: bool = False) -> "Index":
         """The index of a spec, caught up with a position of the catalog's embeddings.
 
-        One that had been well behind is saved, where the workspace can be written.
+        What is to be saved goes on from what other processes may have saved meanwhile.
         """
-        from embedkit.index.exact import load_index
+        from embedkit.index.index import load_index
 
-        if spec.digest not in self._indexes:
+        if save or spec.digest not in self._indexes:
             folder = self._index_folder(spec)
             self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
         index = self._indexes[spec.digest]
-        saved = index.position
-        changed = index.catch_up(self._catalog, position)
-        worth_it = changed > SAVE_SHARE * len(index) and os.access(self.folder, os.W_OK)
-        if index.position != saved and (always_save or worth_it):
-            index.save()
+        if save or index.position != position:
+            index.catch_up(
+                self._catalog, position, self.recipe.index, save=save, progress=self._progress
+            )
         return index
 
 
-def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, dict[str, list[Any]], np.ndarray]:
-    """Name, spec, columns and vectors of an exported folder, checked against each other."""
+def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
+    """Name, spec, Arrow table and vectors of an exported folder, checked against each other."""
     import pyarrow as pa
+    import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
     place = shown(str(folder))
@@ -472,27 +512,29 @@ def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, dict[str, list[Any]]
     except (AttributeError, EOFError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
-    rows = table.to_pydict()
     shape = (table.num_rows, spec.dim)
     if vectors.dtype != np.float32 or vectors.shape != shape:
         raise BadArtefact(
             f"{place}: vectors.npy is {vectors.dtype} {vectors.shape}, not float32 {shape}"
         )
-    if any(None in values for values in rows.values()):
+    if any(column.null_count for column in table.columns):
         raise BadArtefact(f"{place}: images.parquet has empty cells")
     for column, digits in (("sha256", 64), ("md5", 32)):
-        if not all(re.fullmatch(f"[0-9a-f]{{{digits}}}", value) for value in rows[column]):
+        fits = compute.match_substring_regex(table[column], f"^[0-9a-f]{{{digits}}}$")
+        if compute.all(fits).as_py() is False:
             raise BadArtefact(f"{place}: images.parquet has a {column} that is not one")
-    if len(set(rows["sha256"])) != table.num_rows:
+    if compute.count_distinct(table["sha256"]).as_py() != table.num_rows:
         raise BadArtefact(f"{place}: images.parquet has an image twice")
     for start in range(0, len(vectors), IMPORT_ROWS):
         norms = np.linalg.norm(vectors[start : start + IMPORT_ROWS], axis=1)
         if not np.all(np.abs(norms - 1) < 1e-3):
             raise BadArtefact(f"{place}: vectors.npy has rows that are not of norm 1")
-    return name, spec, rows, vectors
+    return name, spec, table, vectors
 
 
 def _name_of(image: object) -> str:
     if isinstance(image, (str, os.PathLike)):
         return absolute(image)
+    if isinstance(image, np.ndarray) and image.ndim == 1:
+        return "<embedding>"
     return f"<{type(image).__name__}>"

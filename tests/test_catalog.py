@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import ToyBackbone
 
-from embedkit.catalog import Catalog, lease, schema
-from embedkit.catalog.reader import KnownImages, Scope, TodoFile
+from embedkit.catalog import Catalog, history, lease, schema
+from embedkit.catalog import reader as reader_module
+from embedkit.catalog.reader import KnownImages, Position, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
 from embedkit.errors import (
     BadCatalog,
@@ -51,7 +53,7 @@ def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog)
         held = [("a", one), ("b", two), ("c", one)]
         writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in held]))
     with catalog.read() as reader:
-        assert reader.image_id(one.sha256) == 1
+        assert reader.image_ids([one.sha256, b"?" * 32]) == {one.sha256: 1}
         files = reader.live_files([1, 2])
         assert [item.path for item in files[1]] == ["/photos/a", "/photos/c"]
         assert reader.counts() == {"files": 3, "images": 2, "missing": 0}
@@ -68,7 +70,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
             writer.commit(batch)
     with catalog.read() as reader:
         assert reader.counts()["files"] == 1
-        assert reader.embedded_ids(toy.spec.digest).tolist() == [1]
+        assert [ids.tolist() for ids, _ in reader.embeddings(toy.spec.digest)] == [[1]]
         assert reader.position(toy.spec.digest).generation == 1
 
 
@@ -78,7 +80,7 @@ def test_ids_are_never_used_again(catalog: Catalog) -> None:
             root = writer.scope("/photos", is_file=False).root_id
             row = image(number)
             writer.commit(Batch([row], [(file(root, "a"), row.sha256)]))
-            assert writer.image_id(row.sha256) == number
+            assert writer.image_ids([row.sha256]) == {row.sha256: number}
             assert writer.forget_files("/photos/a").images == 1
 
 
@@ -121,6 +123,123 @@ def test_labels_of_unknown_paths_are_refused_whole(catalog: Catalog) -> None:
         writer.label_paths({"/photos/a": "x", "/photos/b": "y"}, "csv")
     with catalog.read() as reader:
         assert reader.labels() == {}
+
+
+def vectors_of(numbers: range) -> np.ndarray:
+    return np.stack([image(number, "x").embeddings["x"][0] for number in numbers])
+
+
+def stored(catalog: Catalog, batches: list[range]) -> list[tuple[object, ...]]:
+    """Rows of the embeddings table after storing images in these batches."""
+    toy = ToyBackbone("resnet50", []).resolved
+    with catalog.write() as writer:
+        writer.remember(toy)
+        known = [replace(image(number), fingerprint=None) for number in range(60)]
+        writer.know_images(known)
+    for numbers in batches:
+        with catalog.write() as writer:
+            shas = [image(number).sha256 for number in numbers]
+            count = writer.store_vectors(
+                toy.spec.digest, shas, vectors_of(numbers), [1.0] * len(numbers)
+            )
+            assert count == len(numbers)
+    with catalog.read() as reader:
+        rows = reader._rows(
+            f"SELECT image_id, serial, stamp FROM {schema.embeddings_table(toy.spec.digest)}"
+        )
+        last = reader.position(toy.spec.digest)
+    assert (last.generation, last.stamp) == rows[-1][1:]
+    return rows
+
+
+def test_stamps_tell_the_history_and_not_how_it_was_batched(tmp_path: Path) -> None:
+    whole = stored(Catalog(tmp_path / "whole"), [range(60)])
+    parts = [range(7), range(7, 8), range(8, 60)]
+    assert stored(Catalog(tmp_path / "parts"), parts) == whole
+    other = stored(Catalog(tmp_path / "other"), [range(5), range(6, 60), range(5, 6)])
+    assert other[:5] == whole[:5]
+    assert not {row[2] for row in other[5:]} & {row[2] for row in whole}
+    assert len({row[2] for row in whole}) == 60
+
+
+def test_stamps_are_a_chain() -> None:
+    events = np.random.default_rng(0).integers(0, 1 << 63, 1000).astype(np.uint64)
+    expected, stamp = [], 12345
+    for event in events.tolist():
+        stamp = (stamp * 0x9E3779B97F4A7C15 + event) % (1 << 64)
+        expected.append(stamp)
+    assert history.stamps(12345, events).tolist() == expected
+    assert history.stamps(expected[499], events[500:]).tolist() == expected[500:]
+
+
+def test_vectors_are_stored_by_digest_in_order_of_image_whatever_order_they_come_in(
+    catalog: Catalog,
+) -> None:
+    toy = ToyBackbone("resnet50", []).resolved
+    with catalog.write() as writer:
+        writer.remember(toy)
+        writer.know_images([image(number) for number in range(40)])
+        for numbers in ([3, 1, 2, 50], [30, 2, 0, 3, 20]):  # 50 is not known, some come twice
+            vectors = np.stack([image(number, "x").embeddings["x"][0] for number in numbers])
+            shas = [image(number).sha256 for number in numbers]
+            assert writer.store_vectors(toy.spec.digest, shas, vectors, numbers) == 3
+    with catalog.read() as reader:
+        ((ids, held),) = reader.embeddings(toy.spec.digest)
+        norms = reader._rows(f"SELECT norm FROM {schema.embeddings_table(toy.spec.digest)}")
+        ((later, _),) = reader.embeddings(toy.spec.digest, 3)
+        assert reader.embedding_count(toy.spec.digest, 3) == 3
+        of = reader.embeddings_of(toy.spec.digest, [31, 7, 3])
+    assert ids.tolist() == [2, 3, 4, 1, 21, 31]
+    assert later.tolist() == [1, 21, 31]
+    assert held.argmax(axis=1).tolist() == [number - 1 for number in ids.tolist()]
+    assert [norm for (norm,) in norms] == [number - 1 for number in ids.tolist()]
+    assert {image_id: row.argmax() for image_id, row in of.items()} == {31: 30, 3: 2}
+
+
+def test_the_order_of_storing_survives_removal_and_compacting(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "ROWS_AT_A_TIME", 7)
+    spec = ToyBackbone("resnet50", []).spec.digest
+    stored(catalog, [range(30, 60), range(30)])
+    with catalog.write() as writer:
+        writer._forget_images("(SELECT unnest([5, 35, 36]) AS image_id)")
+    catalog.compact()
+    with catalog.read() as reader:
+        ids = np.concatenate([ids for ids, _ in reader.embeddings(spec)])
+        assert reader.export_rows(spec).column("image_id").to_pylist() == ids.tolist()
+    expected = [*range(31, 61), *range(1, 31)]
+    assert ids.tolist() == [number for number in expected if number not in (5, 35, 36)]
+
+
+def test_a_history_that_was_passed_is_known_after_removals(catalog: Catalog) -> None:
+    spec = ToyBackbone("resnet50", []).spec.digest
+    rows = stored(catalog, [range(60)])
+    positions = [Position(serial, stamp) for _, serial, stamp in rows]
+    with catalog.write() as writer:
+        writer._forget_images("(SELECT unnest([60, 7]) AS image_id)")
+        positions.append(writer.position(spec))
+    with catalog.read() as reader:
+        assert positions[-1].generation == 62
+        assert all(reader.passed(spec, position) for position in positions)
+        assert not reader.passed(spec, Position(60, rows[0][2]))
+        assert not reader.passed(spec, Position(63, 1))
+        assert reader.removed_ids(spec, 60).tolist() == [7, 60]
+        assert reader.removed_ids(spec, 61).tolist() == [60]
+    with catalog.write() as writer:
+        writer.forget_backbone("resnet50")
+        writer.remember(ToyBackbone("resnet50", []).resolved)
+        assert not writer.passed(spec, positions[-1])
+
+
+def test_known_images_say_what_each_has(catalog: Catalog) -> None:
+    spec = ToyBackbone("resnet50", []).spec.digest
+    stored(catalog, [range(10, 20)])
+    with catalog.read() as reader:
+        known = reader.known_images([spec])
+    assert known.of(image(12).sha256) == 0b10
+    assert known.of(image(22).sha256) == 0b00
+    assert known.of(b"?" * 32) is None
 
 
 # -- the file and its leases -------------------------------------------------------------------

@@ -1,25 +1,107 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.catalog.reader import Position
-from embedkit.index.exact import ExactIndex, load_index
+from embedkit.catalog import Catalog
+from embedkit.catalog.writer import ImageRow
+from embedkit.errors import BadRecipe
+from embedkit.index import codes, exact
+from embedkit.index import index as index_module
+from embedkit.index.index import Index, load_index
+from embedkit.index.manifest import read_manifest
 from embedkit.index.metric import distances, median_pairwise
+from embedkit.records import EmbeddingSpec, ResolvedName
+
+DIM = 32
+SPEC = EmbeddingSpec(
+    "toy/index", "0" * 64, DIM, 32, "squash", 1.0, "bilinear", (0.0,) * 3, (1.0,) * 3, "native"
+)
 
 
-def unit(count: int, dim: int = 32, seed: int = 0) -> np.ndarray:
+def unit(count: int, dim: int = DIM, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dim))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
+def clustered(count: int, seed: int = 0) -> np.ndarray:
+    """Vectors around 40 centres, which is what codes are good at."""
+    random = np.random.default_rng(seed)
+    near = unit(40)[random.integers(0, 40, count)] + random.normal(size=(count, DIM)) * 0.1
+    return (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Collection:
+    """A catalog with vectors and no photos, and the index that follows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.catalog = Catalog(folder)
+        self.folder = folder / "index" / SPEC.digest
+        self.vectors = np.empty((0, DIM), np.float32)
+        """Row n is image n + 1."""
+        self.gone: set[int] = set()
+        if not self.catalog.exists:
+            with self.catalog.write() as writer:
+                writer.remember(ResolvedName("toy", SPEC, "", 0, 0))
+
+    def store(self, vectors: np.ndarray) -> None:
+        first = len(self.vectors)
+        shas = [number.to_bytes(32, "big") for number in range(first, first + len(vectors))]
+        with self.catalog.write() as writer:
+            writer.know_images([ImageRow(sha, sha[:16], 1) for sha in shas])
+            writer.store_vectors(SPEC.digest, shas, vectors, [1.0] * len(vectors))
+        self.vectors = np.concatenate([self.vectors, vectors])
+
+    def remove(self, ids: list[int]) -> None:
+        with self.catalog.write() as writer:
+            writer._forget_images(f"(SELECT unnest({ids}) AS image_id)")
+        self.gone |= set(ids)
+
+    def catch_up(self, index: Index, kind: str = "auto", save: bool = True) -> Index:
+        with self.catalog.read() as reader:
+            position = reader.position(SPEC.digest)
+        index.catch_up(self.catalog, position, kind, save=save)
+        return index
+
+    def load(self) -> Index:
+        return load_index(self.folder, SPEC.digest, DIM)
+
+    def saved(self, kind: str = "auto") -> Index:
+        return self.catch_up(self.load(), kind)
+
+    def truth(self, query: np.ndarray, k: int, among: np.ndarray | None = None) -> list[int]:
+        ids = np.arange(1, len(self.vectors) + 1) if among is None else among
+        ids = ids[~np.isin(ids, list(self.gone))]
+        apart = 1 - self.vectors[ids - 1].astype(float) @ query.astype(float)
+        return [int(ids[row]) for row in np.argsort(apart, kind="stable")[:k]]
+
+    def files(self) -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in self.folder.glob("*.*")}
+
+
 @pytest.fixture
-def index(tmp_path: Path) -> ExactIndex:
-    made = ExactIndex(tmp_path / "index", "0" * 16, 32)
-    made._faiss.add_with_ids(unit(500), np.arange(1000, 1500))
-    return made
+def collection(tmp_path: Path) -> Collection:
+    return Collection(tmp_path / "workspace")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes some thousand vectors many."""
+    make_small(monkeypatch)
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_module, "EXACT_UP_TO", 1000)
+    monkeypatch.setattr(index_module, "MERGE_ROWS", 100)
+    monkeypatch.setattr(index_module, "GATHER_ROWS", 50)
+    monkeypatch.setattr(codes, "SAMPLE", 100)
 
 
 def test_distance_is_one_minus_the_cosine() -> None:
@@ -35,52 +117,416 @@ def test_median_pairwise_is_over_all_pairs() -> None:
     assert median_pairwise(vectors) == pytest.approx(np.median(pairs))
 
 
-def test_search_equals_brute_force(index: ExactIndex) -> None:
-    for query in unit(20, seed=1):
-        expected = 1 - unit(500).astype(float) @ query.astype(float)
-        order = np.argsort(expected, kind="stable")[:10]
-        ids, found = index.search(query, 10)
-        assert ids.tolist() == (order + 1000).tolist()
-        assert found == pytest.approx(expected[order], abs=1e-6)
+# -- exact search ------------------------------------------------------------------------------
 
 
-def test_search_among_some_ids_equals_brute_force_over_them(index: ExactIndex) -> None:
-    among = np.arange(1000, 1500, 7)
-    query = unit(1, seed=2)[0]
-    ids, _ = index.search(query, 5, among)
-    expected = np.argsort(1 - unit(500)[::7] @ query)[:5] * 7 + 1000
-    assert ids.tolist() == expected.tolist()
-    assert len(index.search(query, 1000, among)[0]) == len(among)
-
-
-def test_an_index_comes_back_from_disk_as_it_was(index: ExactIndex) -> None:
-    index.position = Position(500, 7)
-    index.save()
-    again = load_index(index.folder, "0" * 16, 32)
-    query = unit(1, seed=3)[0]
-    assert (again.position, len(again)) == (Position(500, 7), 500)
-    assert again.search(query, 7)[0].tolist() == index.search(query, 7)[0].tolist()
-
-
-@pytest.mark.parametrize("harm", ["bytes", "manifest", "spec", "gone"])
-def test_an_index_that_does_not_match_its_manifest_is_not_used(
-    index: ExactIndex, harm: str
+@pytest.mark.parametrize("pairs_in_numpy", [0, 1 << 22])
+def test_exact_search_equals_brute_force_by_numpy_and_by_faiss(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch, pairs_in_numpy: int
 ) -> None:
-    index.position = Position(500, 7)
-    index.save()
-    (file,) = index.folder.glob("*.faiss")
-    spec = "0" * 16
-    if harm == "bytes":
-        data = bytearray(file.read_bytes())
-        data[len(data) // 2] ^= 1
-        file.write_bytes(data)
-    elif harm == "manifest":
-        (index.folder / "manifest.json").write_text("{}")
-    elif harm == "spec":
-        spec = "1" * 16
-    else:
-        file.unlink()
-    assert len(load_index(index.folder, spec, 32)) == 0
+    monkeypatch.setattr(exact, "PAIRS_IN_NUMPY", pairs_in_numpy)
+    monkeypatch.setattr(index_module, "PAIRS_IN_NUMPY", pairs_in_numpy)
+    collection.store(unit(500))
+    index = collection.saved()
+    assert index.factory == "Flat"
+    queries = unit(20, seed=1)
+    among = np.arange(3, 500, 7)
+    for narrowed in (None, among):
+        ids, found = index.search(queries, 10, narrowed)
+        for row, query in enumerate(queries):
+            assert ids[row].tolist() == collection.truth(query, 10, narrowed)
+            expected = 1 - collection.vectors[ids[row] - 1].astype(float) @ query.astype(float)
+            assert found[row] == pytest.approx(expected, abs=1e-6)
+    assert index.search(queries, 1000, among)[0].shape == (20, len(among))
+    assert index.search(queries, 1000)[0].shape == (20, 500)
+
+
+def test_equal_vectors_are_at_distance_0_in_order_of_id(collection: Collection) -> None:
+    collection.store(np.concatenate([unit(30), unit(1, seed=5).repeat(5, 0), unit(30, seed=6)]))
+    ids, found = collection.saved().search(unit(1, seed=5), 6)
+    assert ids[0, :5].tolist() == [31, 32, 33, 34, 35]
+    assert found[0, :5].tolist() == [0.0] * 5
+    assert found[0, 5] > 0
+
+
+@pytest.mark.usefixtures("small")
+def test_many_queries_at_once_equal_one_after_another(collection: Collection) -> None:
+    collection.store(clustered(3000))
+    index = collection.saved()
+    collection.store(clustered(100, seed=1))
+    collection.remove(list(range(5, 60)))
+    collection.catch_up(index)
+    queries = clustered(30, seed=2)
+    for among in (None, np.arange(1, 3000, 2), np.arange(1, 40)):
+        ids, found = index.search(queries, 10, among)
+        for row, query in enumerate(queries):
+            one_ids, one_found = index.search(query[None], 10, among)
+            assert ids[row].tolist() == one_ids[0].tolist()
+            assert found[row].tolist() == one_found[0].tolist()
+
+
+# -- kinds -------------------------------------------------------------------------------------
+
+
+def recall(collection: Collection, index: Index, queries: np.ndarray) -> float:
+    found = index.search(queries, 10)[0]
+    same = [
+        len(set(ids.tolist()) & set(collection.truth(query, 10)))
+        for ids, query in zip(found, queries, strict=True)
+    ]
+    return sum(same) / 10 / len(queries)
+
+
+@pytest.mark.usefixtures("small")
+def test_few_images_are_searched_exactly_and_many_by_codes(collection: Collection) -> None:
+    collection.store(clustered(900))
+    index = collection.saved()
+    assert (index.factory, read_manifest(collection.folder).recall_at_10) == ("Flat", 1.0)
+    collection.store(clustered(2100, seed=1))
+    collection.catch_up(index)
+    assert index.factory == "IVF128,SQ8"
+    assert recall(collection, index, clustered(100, seed=2)) >= 0.95
+    assert recall(collection, collection.load(), clustered(100, seed=2)) >= 0.95
+
+
+@pytest.mark.parametrize("kind", ["IVF16,SQ8", "HNSW16,SQ8", "PCA24,IVF16,SQ8", "SQ8", "exact"])
+@pytest.mark.usefixtures("small")
+def test_a_factory_string_overrides_the_choice(collection: Collection, kind: str) -> None:
+    collection.store(clustered(2000))
+    index = collection.saved(kind)
+    assert index.factory == ("Flat" if kind == "exact" else kind)
+    again = collection.load()
+    assert (again.factory, again.kind) == (index.factory, kind)
+    queries = clustered(50, seed=2)
+    assert again.search(queries, 10)[0].tolist() == index.search(queries, 10)[0].tolist()
+    assert recall(collection, again, queries) > 0.8
+
+
+@pytest.mark.usefixtures("small")
+def test_the_recorded_recall_is_that_of_the_codes(collection: Collection) -> None:
+    collection.store(unit(2000))  # without clusters, so that it is not 1
+    collection.saved("PCA12,IVF16,SQ8")
+    manifest = read_manifest(collection.folder)
+    index = faiss.read_index(str(collection.folder / manifest.files["codes"].name))
+    faiss.extract_index_ivf(index).nprobe = manifest.effort
+    chosen = np.random.default_rng(codes._SEED).permutation(2000)[: codes.SAMPLE]
+    count = codes.REFINE * (11 + exact.EXTRA)
+    _, proposals = index.search(collection.vectors[chosen], count)
+    hits = 0
+    for row, proposed in zip(chosen, proposals, strict=True):
+        truth = collection.truth(collection.vectors[row], 11)
+        hits += len({number + 1 for number in proposed.tolist()} & set(truth[1:]))
+    assert manifest.recall_at_10 == pytest.approx(hits / 10 / codes.SAMPLE, abs=1e-9)
+    assert 0.1 < manifest.recall_at_10 < codes.RECALL
+
+
+@pytest.mark.usefixtures("small")
+def test_a_changed_kind_rebuilds_the_index_when_it_is_saved_next(collection: Collection) -> None:
+    collection.store(clustered(2000))
+    collection.saved()
+    index = collection.load()
+    assert collection.catch_up(index, "HNSW16,SQ8", save=False).factory == "IVF64,SQ8"
+    assert collection.catch_up(index, "HNSW16,SQ8").factory == "HNSW16,SQ8"
+    assert collection.catch_up(index, "exact").factory == "Flat"
+    assert not list(collection.folder.glob("*.faiss"))
+    assert collection.load().search(unit(1), 3)[0].tolist() == [collection.truth(unit(1)[0], 3)]
+
+
+@pytest.mark.usefixtures("small")
+def test_an_index_with_too_few_vectors_to_train_on_is_exact_until_there_are_enough(
+    collection: Collection,
+) -> None:
+    collection.store(clustered(60))
+    index = collection.saved("IVF64,SQ8")
+    assert index.factory == "Flat"
+    collection.store(clustered(60, seed=1))
+    assert collection.catch_up(index, "IVF64,SQ8").factory == "IVF64,SQ8"
+
+
+def test_a_kind_that_does_not_suit_the_vectors_is_a_bad_recipe(collection: Collection) -> None:
+    collection.store(unit(300))
+    for kind in ("PQ7", "IDMap,Flat"):
+        with pytest.raises(BadRecipe, match=f"the recipe's index = '{kind}' is not for embeddings"):
+            collection.saved(kind)
+    assert collection.saved("exact").search(unit(1), 1)[0].tolist() == [[1]]
+
+
+# -- delta, tombstones, merging ----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small")
+def test_what_is_added_goes_beside_the_base_until_it_is_worth_merging(
+    collection: Collection,
+) -> None:
+    collection.store(clustered(2000))
+    index = collection.saved()
+    base = collection.files()
+    collection.store(clustered(90, seed=1))
+    collection.catch_up(index)
+    after = collection.files()
+    assert all(after[name] == base[name] for name in base if name != "manifest.json")
+    assert sorted(set(after) - set(base)) == ["2090.delta-ids.npy", "2090.delta-vectors.npy"]
+    new = collection.vectors[2000:]
+    for opened in (index, collection.load()):
+        assert len(opened) == 2090
+        ids, found = opened.search(new, 1)
+        assert ids[:, 0].tolist() == list(range(2001, 2091))
+        assert found.max() == 0.0
+
+    trained = read_manifest(collection.folder).trained
+    collection.store(clustered(60, seed=2))
+    collection.catch_up(index)
+    assert not [name for name in collection.files() if name.startswith(("2000.", "2090."))]
+    assert read_manifest(collection.folder).trained == trained == 2000, "only added to"
+    for opened in (index, collection.load()):
+        assert opened.search(collection.vectors, 1)[0][:, 0].tolist() == list(range(1, 2151))
+    collection.store(clustered(7000, seed=3))
+    collection.catch_up(index)
+    assert read_manifest(collection.folder).trained == 9150, "trained anew"
+
+
+@pytest.mark.parametrize("kind", ["exact", "auto", "HNSW16,SQ8"])
+@pytest.mark.usefixtures("small")
+def test_removed_images_are_never_returned_whatever_came_between(
+    collection: Collection, kind: str
+) -> None:
+    collection.store(clustered(2000))
+    index = collection.saved(kind)
+    collection.store(clustered(40, seed=1))
+    collection.catch_up(index, kind)
+    queries = clustered(8, seed=2)
+
+    def check() -> None:
+        for opened in (index, collection.load()):
+            collection.catch_up(opened, kind, save=False)
+            assert len(opened) == len(collection.vectors) - len(collection.gone)
+            for among in (None, np.arange(1, 2041, 3), np.arange(1, 60), np.array([2040, 1])):
+                ids = opened.search(queries, 20, among)[0]
+                assert not set(ids.ravel().tolist()) & collection.gone
+                if among is not None:
+                    assert set(ids.ravel().tolist()) <= set(among.tolist())
+                truth = [set(collection.truth(query, 20, among)) for query in queries]
+                assert [len(row) for row in ids] == [len(row) for row in truth]
+                same = [len(set(row.tolist()) & near) for row, near in zip(ids, truth, strict=True)]
+                assert sum(same) >= 0.9 * ids.size
+
+    check()
+    nearest = {i for query in queries for i in collection.truth(query, 7)}
+    collection.remove(sorted(nearest))
+    check()
+    base = collection.files()
+    collection.catch_up(index, kind)
+    assert any("removed" in name for name in collection.files())
+    assert {name for name in base if name.startswith("2000.")} <= set(collection.files())
+    check()
+    collection.store(clustered(120, seed=4))
+    collection.catch_up(index, kind)
+    assert not [name for name in collection.files() if "removed" in name or "delta" in name]
+    check()
+    collection.remove(sorted(set(range(1, 2160)) - collection.gone))
+    check()
+    collection.catch_up(index, kind)
+    check()
+    assert len(index) == 1
+
+
+@pytest.mark.usefixtures("small")
+def test_removing_does_not_make_an_index_start_anew(collection: Collection) -> None:
+    collection.store(clustered(2000))
+    collection.saved()
+    base = collection.files()
+    collection.remove([2000, 3])  # the last that was stored is what the index remembers
+    collection.store(clustered(10, seed=1))
+    index = collection.saved()
+    assert {name for name in base if name.startswith("2000.")} <= set(collection.files())
+    collection.remove([2001, 4])
+    collection.saved()
+    assert {name for name in base if name.startswith("2000.")} <= set(collection.files())
+    assert len(collection.load()) == 2010 - 4
+    assert len(index) == 2010 - 2
+
+
+# -- on disk -----------------------------------------------------------------------------------
+
+
+def full(collection: Collection) -> Index:
+    """An index that has every kind of file."""
+    collection.store(clustered(2000))
+    index = collection.saved()
+    collection.store(clustered(50, seed=1))
+    collection.remove([7, 8])
+    return collection.catch_up(index)
+
+
+@pytest.mark.usefixtures("small")
+def test_an_index_comes_back_from_disk_as_it_was(collection: Collection) -> None:
+    index = full(collection)
+    again = collection.load()
+    assert (again.position, len(again)) == (index.position, 2048)
+    queries = clustered(40, seed=3)
+    for one, other in zip(index.search(queries, 7), again.search(queries, 7), strict=True):
+        assert one.tolist() == other.tolist()
+
+
+ROLES = ("ids", "vectors", "codes", "delta_ids", "delta_vectors", "removed")
+
+
+def touched(file: Path) -> None:
+    """Give a file another time, as if it had been written later."""
+    status = file.stat()
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    touched(file)
+
+
+HARMS: dict[str, Callable[[Path], object]] = {
+    "flipped": flip,
+    "cut": lambda file: os.truncate(file, file.stat().st_size // 2),
+    "gone": lambda file: file.unlink(),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace whose index has every kind of file."""
+    folder = tmp_path_factory.mktemp("sound") / "workspace"
+    with pytest.MonkeyPatch.context() as patch:
+        make_small(patch)
+        full(Collection(folder))
+    return folder
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.usefixtures("small")
+def test_an_index_with_a_damaged_file_is_not_used_but_built_anew(
+    sound: Path, tmp_path: Path, role: str, harm: str
+) -> None:
+    query = clustered(1, seed=4)
+    found = Collection(sound).load().search(query, 5)[0].tolist()
+    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    file = collection.folder / read_manifest(collection.folder).files[role].name
+    HARMS[harm](file)
+    assert len(collection.load()) == 0
+    if harm == "a folder":
+        file.rmdir()
+    again = collection.saved()
+    assert len(again) == 2048
+    assert again.search(query, 5)[0].tolist() == found
+
+
+def rewrite(folder: Path, **values: object) -> None:
+    content = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**content, **values}))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda folder: (folder / "manifest.json").write_text("{}"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+        lambda folder: rewrite(folder, files=3),
+        lambda folder: rewrite(folder, files={}),
+        lambda folder: rewrite(folder, files={"ids": {"name": "x"}}),
+        lambda folder: rewrite(folder, count=3),
+        lambda folder: rewrite(folder, effort="much"),
+        lambda folder: rewrite(folder, generation=None),
+        lambda folder: rewrite(folder, spec="1" * 16),
+        lambda folder: rewrite(folder, dim=16),
+        lambda folder: rewrite(folder, factory="Flat", files={}),
+        lambda folder: rewrite(folder, surprise=1),
+    ],
+)
+@pytest.mark.usefixtures("small")
+def test_a_manifest_that_does_not_fit_is_not_believed(
+    sound: Path, tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    assert len(collection.load()) == 2048
+    harm(collection.folder)
+    assert len(collection.load()) == 0
+
+
+def test_a_file_that_is_whole_but_of_another_shape_is_not_used(collection: Collection) -> None:
+    collection.store(unit(50))
+    collection.saved()
+    name = read_manifest(collection.folder).files["vectors"].name
+    for wrong in (unit(49), unit(50).astype(np.float64), np.array([{}], object)):
+        np.save(collection.folder / name, wrong)
+        data = (collection.folder / name).stat()
+        content = json.loads((collection.folder / "manifest.json").read_text())
+        content["files"]["vectors"].update(bytes=data.st_size, mtime_ns=data.st_mtime_ns)
+        (collection.folder / "manifest.json").write_text(json.dumps(content))
+        assert len(collection.load()) == 0
+
+
+@pytest.mark.usefixtures("small")
+def test_a_copied_index_is_read_through_once_and_then_trusted(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = full(collection)
+    for file in collection.folder.glob("*.*"):
+        touched(file)
+    assert len(collection.load()) == len(index)
+
+    def refuse(_: Path) -> str:
+        raise AssertionError
+
+    monkeypatch.setattr("embedkit.index.manifest.sha256_of", refuse)
+    assert len(collection.load()) == len(index)
+
+
+@pytest.mark.parametrize("after", range(1, 8))
+@pytest.mark.usefixtures("small")
+def test_an_index_whose_saving_was_cut_short_is_still_right(
+    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection.vectors = np.concatenate([clustered(2000), clustered(50, seed=1)])
+    collection.store(clustered(400, seed=5))
+    written = 0
+    replace = os.replace
+
+    def killed(source: Path, target: Path) -> None:
+        nonlocal written
+        written += 1
+        if written == after:
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", killed)
+        try:
+            collection.saved()
+        except KeyboardInterrupt:
+            assert written == after
+    index = collection.saved()
+    ids = np.setdiff1d(np.arange(1, 2451), [7, 8])
+    assert index.search(collection.vectors[ids - 1], 1)[0][:, 0].tolist() == ids.tolist()
+    left = {item.name for item in read_manifest(collection.folder).files.values()}
+    assert set(collection.files()) == left | {"manifest.json"}
+
+
+@pytest.mark.usefixtures("small")
+def test_an_index_that_is_open_elsewhere_goes_on_while_it_is_replaced(
+    collection: Collection,
+) -> None:
+    index = full(collection)
+    query = clustered(5, seed=6)
+    before = collection.load().search(query, 9)[0].tolist()
+    opened = collection.load()
+    collection.store(clustered(400, seed=5))
+    collection.catch_up(index)
+    assert opened.search(query, 9)[0].tolist() == before
+
+
+# -- in a workspace ----------------------------------------------------------------------------
 
 
 def test_the_index_follows_the_catalog(workspace: Workspace, photos: Path) -> None:
@@ -98,10 +544,26 @@ def test_the_index_follows_the_catalog(workspace: Workspace, photos: Path) -> No
 
 def test_a_lost_or_damaged_index_is_made_anew(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos])
-    (file,) = workspace.folder.glob("index/*/*.faiss")
+    (file,) = workspace.folder.glob("index/*/*.vectors.npy")
     file.write_bytes(b"damaged")
     assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 12
     assert file.stat().st_size > 100, "and saved, being all behind"
+
+
+def test_a_changed_recipe_rebuilds_the_index_at_the_next_add(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add([photos])
+    recipe = workspace.folder / "recipe.toml"
+    recipe.write_text('index = "HNSW8,SQ8"\n')
+    assert Workspace(workspace.folder).info().specs[0].index == "Flat"
+    assert Workspace(workspace.folder).add([photos]).embedded == 0
+    (spec,) = Workspace(workspace.folder).info().specs
+    assert (spec.index, spec.indexed) == ("HNSW8,SQ8", 12)
+    assert spec.recall_at_10 == 1.0
+    assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 12
+    shutil.copytree(workspace.folder, photos.parent / "copy")
+    assert len(Workspace(photos.parent / "copy").search(photos / "red/0.jpg", 20)) == 12
 
 
 def test_an_index_of_another_catalog_is_not_used(workspace: Workspace, photos: Path) -> None:

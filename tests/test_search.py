@@ -158,6 +158,44 @@ def test_a_query_that_is_no_photo_is_bad_input(
         filled.search(tmp_path / name)
 
 
+def test_many_queries_find_what_each_finds_alone(
+    filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
+) -> None:
+    draw_photo(77).save(tmp_path / "new.png")
+    new = np.asarray(draw_photo(78))
+    queries = [photos / "red/0.jpg", tmp_path / "new.png", new, photos / "blue/7.jpg"]
+    before = len(passes)
+    for narrowing in ({}, {"label": "blue"}, {"folder": photos / "red"}, {"max_distance": 0.9}):
+        found = filled.search_many(queries, 5, **narrowing)
+        alone = [filled.search(query, 5, **narrowing) for query in queries]
+        assert [list(matches) for matches in found] == [list(matches) for matches in alone]
+        for one, other in zip(found, alone, strict=True):
+            assert (one.query, one.searched, one.spec) == (other.query, other.searched, other.spec)
+    assert passes[before : before + 3] == [2, 1, 1], "those to embed go together"
+    assert filled.search_many([]) == []
+
+
+def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) -> None:
+    spec = filled.info().specs[0].spec
+    with filled._catalog.read() as reader:
+        vectors = np.concatenate([vectors for _, vectors in reader.embeddings(spec)])
+    by_vector = filled.search_many(vectors * 3.0, 12)
+    for matches in by_vector:
+        same = filled.search(matches[0].path, 12)
+        assert [match.path for match in matches] == [match.path for match in same]
+        apart = [match.distance for match in same]
+        assert [match.distance for match in matches] == pytest.approx(apart, abs=1e-7)
+        assert (matches[0].distance, matches.query) == (0.0, "<embedding>")
+    for wrong, complaint in (
+        (np.ones(47), "not an embedding of 48 floats"),
+        (np.ones(48, np.int64), "not an embedding of 48 floats"),
+        (np.zeros(48), "norm 0.0 has no direction"),
+        (np.full(48, np.nan), "norm nan has no direction"),
+    ):
+        with pytest.raises(BadInput, match=complaint):
+            filled.search_many([photos / "red/0.jpg", wrong])
+
+
 def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) -> None:
     with pytest.raises(EmptyWorkspace, match="is empty"):
         workspace.search(photos / "red/0.jpg")

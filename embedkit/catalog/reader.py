@@ -28,7 +28,7 @@ class Position:
     """How far the history of a spec's embeddings has come."""
 
     generation: int = 0
-    """Grows by 1 with every embedding stored and with every removal."""
+    """Grows by 1 with every embedding stored and with every one removed."""
     stamp: int = 0
     """Digest of the history: equal stamps, equal embeddings."""
 
@@ -107,14 +107,17 @@ class Reader:
     def passed(self, spec: str, position: Position) -> bool:
         """Whether the history of a spec is known to have come through a position.
 
-        It is when the embedding with that very serial number and stamp is still there.
+        It is when an embedding was stored or removed with that very serial number and stamp.
         """
         if position == Position():
             return True
         return self._has(spec) and bool(
             self._rows(
-                f"SELECT 1 FROM {embeddings_table(spec)} WHERE serial = ? AND stamp = ?",
-                [position.generation, position.stamp],
+                f"""SELECT 1 FROM {embeddings_table(spec)} WHERE serial = $serial AND stamp = $stamp
+                    UNION ALL SELECT 1 FROM removals WHERE spec = $spec
+                    AND (serial = $serial AND stamp = $stamp
+                         OR stored_serial = $serial AND stored_stamp = $stamp)""",
+                {"serial": position.generation, "stamp": position.stamp, "spec": spec},
             )
         )
 
@@ -128,48 +131,67 @@ class Reader:
 
     # -- embeddings ----------------------------------------------------------------------------
 
-    def embedding(self, spec: str, image_id: int) -> np.ndarray | None:
-        """One stored embedding, float32 (dim,); None when there is none."""
-        if not self._has(spec):
-            return None
+    def embeddings_of(self, spec: str, image_ids: Sequence[int]) -> dict[int, np.ndarray]:
+        """The stored embeddings of some images, float32 (dim,), by id; those there are."""
+        if not self._has(spec) or not image_ids:
+            return {}
         rows = self._rows(
-            f"SELECT embedding FROM {embeddings_table(spec)} WHERE image_id = ?", [image_id]
+            f"""SELECT image_id, embedding FROM {embeddings_table(spec)}
+                WHERE image_id IN (SELECT unnest($ids))""",
+            {"ids": list(image_ids)},
         )
-        return np.asarray(rows[0][0], np.float32) if rows else None
+        return {image_id: np.asarray(embedding, np.float32) for image_id, embedding in rows}
 
     def embeddings(
         self, spec: str, after_generation: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Chunks of image ids, int64 (n,), and their embeddings, float32 (n, dim), by id.
+        """Chunks of image ids, int64 (n,), and their embeddings, float32 (n, dim).
 
-        Only those stored after ``after_generation``. The catalog stays leased while iterating.
+        Only those stored after ``after_generation``, in the order in which they were stored. The
+        catalog stays leased while iterating.
         """
         if not self._has(spec):
             return
+        # No ORDER BY: DuckDB keeps the order of insertion, which is that of the serial numbers, and
+        # sorting rows as wide as these takes several times as long as reading them.
+        later = f"WHERE serial > {int(after_generation)}" if after_generation else ""
         reader = self._connection.sql(
-            f"""SELECT image_id, embedding FROM {embeddings_table(spec)}
-                WHERE serial > {int(after_generation)} ORDER BY image_id"""
+            f"SELECT image_id, embedding FROM {embeddings_table(spec)} {later}"
         ).to_arrow_reader(ROWS_AT_A_TIME)
         for chunk in reader:
             ids = chunk.column(0).to_numpy()
             values = chunk.column(1).flatten().to_numpy(zero_copy_only=True)
             yield ids, values.reshape(len(ids), -1)
 
-    def embedded_ids(self, spec: str) -> np.ndarray:
-        """Ids of the images that have an embedding of this spec: int64 (N,), sorted."""
+    def embedding_count(self, spec: str, after_generation: int = 0) -> int:
+        """How many embeddings of a spec were stored after ``after_generation`` and are there."""
         if not self._has(spec):
-            return np.empty(0, np.int64)
+            return 0
+        rows = self._rows(
+            f"SELECT count(*) FROM {embeddings_table(spec)} WHERE serial > ?", [after_generation]
+        )
+        return int(rows[0][0])
+
+    def removed_ids(self, spec: str, after_generation: int) -> np.ndarray:
+        """Ids of the images whose embedding was removed after ``after_generation``: int64 (N,)."""
         columns = self._connection.execute(
-            f"SELECT image_id FROM {embeddings_table(spec)} ORDER BY image_id"
+            "SELECT image_id FROM removals WHERE spec = ? AND serial > ? ORDER BY serial",
+            [spec, after_generation],
         ).fetchnumpy()
         return np.asarray(columns["image_id"], np.int64)
 
     # -- images and files ----------------------------------------------------------------------
 
-    def image_id(self, sha256: bytes) -> int | None:
-        """The id of the image with these bytes; None when it is not known."""
-        rows = self._rows("SELECT image_id FROM images WHERE sha256 = ?", [sha256])
-        return int(rows[0][0]) if rows else None
+    def image_ids(self, sha256s: Sequence[bytes]) -> dict[bytes, int]:
+        """The ids of the images with these bytes, by digest; those that are known."""
+        if not sha256s:
+            return {}
+        return dict(
+            self._rows(
+                "SELECT sha256, image_id FROM images WHERE sha256 IN (SELECT unnest($digests))",
+                {"digests": list(sha256s)},
+            )
+        )
 
     def live_files(
         self, image_ids: Sequence[int], label: str | None = None, folder: str | None = None
@@ -180,9 +202,12 @@ class Reader:
         files down.
         """
         found: dict[int, list[LiveFile]] = {}
+        if not image_ids:
+            return found
         for image_id, root, path, file_label, sha256 in self._rows(
-            f"""SELECT l.*, i.sha256 FROM ({_LIVE_FILES} {_narrow(label, folder)}) l
-                JOIN images i USING (image_id) WHERE image_id IN (SELECT unnest($ids))""",
+            f"""SELECT l.*, i.sha256
+                FROM ({_live_files("image_id IN (SELECT unnest($ids))")} {_narrow(label, folder)}) l
+                JOIN images i USING (image_id)""",
             {"ids": list(image_ids), **_narrowing(label, folder)},
         ):
             place = paths.join(paths.from_stored(root), path)
@@ -194,7 +219,7 @@ class Reader:
     def live_paths(self, folder: str) -> list[str]:
         """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""
         rows = self._rows(
-            f"SELECT root, path FROM ({_LIVE_FILES} {_narrow(None, folder)})",
+            f"SELECT root, path FROM ({_live_files()} {_narrow(None, folder)})",
             _narrowing(None, folder),
         )
         return sorted(paths.join(paths.from_stored(root), path) for root, path in rows)
@@ -204,15 +229,18 @@ class Reader:
 
         ``label`` and ``folder`` (absolute) narrow the files down.
         """
-        query = f"SELECT DISTINCT image_id FROM ({_LIVE_FILES} {_narrow(label, folder)}) ORDER BY 1"
-        columns = self._connection.execute(query, _narrowing(label, folder)).fetchnumpy()
+        columns = self._connection.execute(
+            f"""SELECT DISTINCT image_id FROM ({_live_files()} {_narrow(label, folder)})
+                ORDER BY 1""",
+            _narrowing(label, folder),
+        ).fetchnumpy()
         return np.asarray(columns["image_id"], np.int64)
 
     def labels(self) -> dict[str, int]:
         """Every label and the number of its files, missing ones aside."""
         return dict(
             self._rows(
-                f"""SELECT label, count(*) FROM ({_LIVE_FILES}) WHERE label IS NOT NULL
+                f"""SELECT label, count(*) FROM ({_live_files()}) WHERE label IS NOT NULL
                     GROUP BY label ORDER BY label"""
             )
         )
@@ -242,9 +270,11 @@ class Reader:
         table = self._connection.sql(
             f"SELECT sha256, {' + '.join(masks)} AS has FROM images {' '.join(joins)} ORDER BY 1"
         ).to_arrow_table()
-        raw = b"".join(table.column(0).to_pylist())
-        words = np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, 4)
-        return KnownImages(words, table.column(1).to_numpy().astype(np.uint64))
+        digests = table.column(0).combine_chunks()
+        words = np.frombuffer(digests.buffers()[-1], ">u8", 4 * len(digests))
+        return KnownImages(
+            words.astype(np.uint64).reshape(-1, 4), table.column(1).to_numpy().astype(np.uint64)
+        )
 
     # -- an add's questions --------------------------------------------------------------------
 
@@ -301,7 +331,7 @@ class Reader:
         return dict(zip(("files", "images", "missing"), row, strict=True))
 
     def export_rows(self, spec: str) -> Any:
-        """Arrow table of a spec's images by id: image_id, sha256, md5, bytes, norm, files, label.
+        """Arrow table of a spec's images: image_id, sha256, md5, bytes, norm, files, label.
 
         ``files`` lists stored absolute paths, missing ones aside. Row order is that of
         :meth:`embeddings`.
@@ -313,8 +343,9 @@ class Reader:
                                 FILTER (l.path IS NOT NULL), []) AS files,
                        first(l.label ORDER BY l.root, l.path) AS label
                 FROM {embeddings_table(spec)} e JOIN images i USING (image_id)
-                LEFT JOIN ({_LIVE_FILES}) l ON l.image_id = e.image_id
-                GROUP BY ALL ORDER BY e.image_id"""
+                LEFT JOIN ({_live_files()}) l ON l.image_id = e.image_id
+                GROUP BY e.serial, e.image_id, i.sha256, i.md5, i.bytes, e.norm
+                ORDER BY e.serial"""
         ).to_arrow_table()
 
     def _has(self, spec: str) -> bool:
@@ -324,13 +355,19 @@ class Reader:
         return self._connection.execute(query, values).fetchall()
 
 
-# A file may have a label from several sources; what a person wrote comes before a folder's name.
-_LIVE_FILES = """
-    SELECT f.image_id, r.path AS root, f.path AS path, l.label
-    FROM files f JOIN roots r USING (root_id)
-    LEFT JOIN (SELECT file_id, arg_min(label, source) AS label FROM labels GROUP BY file_id) l
-        USING (file_id)
-    WHERE NOT f.missing AND NOT f.broken"""
+def _live_files(only: str = "true") -> str:
+    """SQL of the files that are there; ``only`` is a condition on columns of ``files``.
+
+    A file may have a label from several sources; what a person wrote comes before a folder's name.
+    """
+    return f"""
+        WITH f AS (SELECT file_id, root_id, image_id, path FROM files
+                   WHERE {only} AND NOT missing AND NOT broken)
+        SELECT f.image_id, r.path AS root, f.path AS path, l.label
+        FROM f JOIN roots r USING (root_id)
+        LEFT JOIN (SELECT file_id, arg_min(label, source) AS label
+                   FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id) l USING (file_id)
+        WHERE true"""
 
 
 def _narrow(label: str | None, folder: str | None) -> str:

@@ -39,10 +39,15 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE failures (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
                stage VARCHAR NOT NULL, reason VARCHAR NOT NULL, bytes BIGINT NOT NULL,
                mtime_ns BIGINT NOT NULL, decoder VARCHAR NOT NULL)""",
-        # generation grows with every embedding stored or removed, and stamp is a digest of that
-        # history: an index that has both has the same embeddings.
+        # generation grows by 1 with every embedding stored or removed, and stamp is a digest of
+        # that history: an index that has both has the same embeddings.
         """CREATE TABLE specs (spec VARCHAR NOT NULL, json VARCHAR NOT NULL,
                generation BIGINT NOT NULL, stamp UBIGINT NOT NULL, images_per_second DOUBLE)""",
+        # Embeddings that are no more: when each was stored and when it was removed. An index that
+        # is behind learns from here what to drop, and that its past is the catalog's.
+        """CREATE TABLE removals (spec VARCHAR NOT NULL, image_id BIGINT NOT NULL,
+               stored_serial BIGINT NOT NULL, stored_stamp UBIGINT NOT NULL,
+               serial BIGINT NOT NULL, stamp UBIGINT NOT NULL)""",
         """CREATE TABLE backbones (name VARCHAR NOT NULL, spec VARCHAR NOT NULL,
                weights_path VARCHAR NOT NULL, weights_bytes BIGINT NOT NULL,
                weights_mtime_ns BIGINT NOT NULL, evidence VARCHAR NOT NULL,

@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit import paths
+from embedkit.catalog import history
 from embedkit.catalog.reader import Reader, Scope, TodoFile, _inside
 from embedkit.catalog.schema import embeddings_table
 from embedkit.errors import NotInWorkspace
@@ -173,16 +173,13 @@ class Writer(Reader):
             }
         )
         self._connection.register("batch", rows)
-        new = self._rows(
-            "SELECT count(*) FROM batch WHERE sha256 NOT IN (SELECT sha256 FROM images)"
-        )
-        first = self._take("image", new[0][0])
-        self._run(
-            f"""INSERT INTO images
-                SELECT {first} - 1 + row_number() OVER (ORDER BY position), sha256, md5, bytes
-                FROM batch WHERE sha256 NOT IN (SELECT sha256 FROM images)"""
-        )
+        new = self._connection.sql(
+            "SELECT batch.* FROM batch ANTI JOIN images USING (sha256) ORDER BY position"
+        ).to_arrow_table()
         self._connection.unregister("batch")
+        first = self._take("image", new.num_rows)
+        ids = pa.array(np.arange(first, first + new.num_rows))
+        self._insert("images", new.set_column(0, "image_id", ids))
         marked = [image for image in images if image.fingerprint is not None]
         self._store_fingerprints(marked)
         for spec in sorted({spec for image in images for spec in image.embeddings}):
@@ -229,40 +226,43 @@ class Writer(Reader):
         if not self._has(spec):
             raise NotInWorkspace("a backbone was removed meanwhile; 'embedkit add' again adds it")
         table = embeddings_table(spec)
-        flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
-        rows = pa.table(
+        batch = pa.table(
             {
+                "row": pa.array(np.arange(len(sha256s))),
                 "sha256": pa.array(sha256s, pa.binary()),
-                "norm": pa.array(norms, pa.float32()),
-                "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
             }
         )
-        self._connection.register("batch", rows)
-        new = self._rows(
-            f"""SELECT image_id, sha256 FROM batch JOIN images USING (sha256)
+        self._connection.register("batch", batch)
+        # The vectors take no part in the look-up, nor in the ordering: they are by far the most of
+        # a row, and are copied here once at the most.
+        new = self._connection.execute(
+            f"""SELECT row, image_id FROM batch JOIN images USING (sha256)
                 ANTI JOIN {table} USING (image_id) ORDER BY image_id"""
-        )
-        start = self.position(spec)
-        stamps = [start.stamp]
-        for image_id, digest in new:
-            stamps.append(_stamp(stamps[-1], image_id, digest))
-        placed = {
-            "image_id": pa.array([row[0] for row in new], pa.int64()),
-            "sha256": pa.array([row[1] for row in new], pa.binary()),
-            "serial": pa.array(
-                range(start.generation + 1, start.generation + 1 + len(new)), pa.int64()
-            ),
-            "stamp": pa.array(stamps[1:], pa.uint64()),
-        }
-        self._connection.register("placed", pa.table(placed))
-        self._run(
-            f"""INSERT INTO {table} SELECT image_id, serial, stamp, norm, embedding
-                FROM batch JOIN placed USING (sha256) ORDER BY serial"""
-        )
-        self._connection.unregister("placed")
+        ).fetchnumpy()
         self._connection.unregister("batch")
-        self._advance(spec, len(new), stamps[-1])
-        return len(new)
+        rows, ids = np.asarray(new["row"], np.int64), np.asarray(new["image_id"], np.int64)
+        count = len(rows)
+        if not np.array_equal(rows, np.arange(len(sha256s))):
+            vectors = vectors[rows]
+        digests = np.frombuffer(b"".join(sha256s), np.uint8).reshape(-1, 32)
+        start = self.position(spec)
+        stamps = history.stamps(start.stamp, history.stored(ids, digests[rows]))
+        flat = pa.array(np.ascontiguousarray(vectors, np.float32).ravel())
+        self._insert(
+            table,
+            pa.table(
+                {
+                    "image_id": pa.array(ids),
+                    "serial": pa.array(start.generation + 1 + np.arange(count)),
+                    "stamp": pa.array(stamps),
+                    "norm": pa.array(np.asarray(norms, np.float32)[rows]),
+                    "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+                }
+            ),
+        )
+        if count:
+            self._advance(spec, count, int(stamps[-1]))
+        return count
 
     def _store_files(self, files: Sequence[tuple[TodoFile, bytes]]) -> None:
         if not files:
@@ -401,24 +401,37 @@ class Writer(Reader):
 
         Raises :class:`NotInWorkspace`, and labels none, when a path is not of a known file.
         """
-        known = set(self._rows("SELECT root_id, path FROM files WHERE NOT missing"))
-        roots = {root_id: PurePath(root) for root_id, root in self.roots().items()}
-        placed, unknown = [], []
-        for path, label in labels.items():
-            for root_id, root in roots.items():
-                if PurePath(path).is_relative_to(root):
-                    stored = _below(root, PurePath(path))
-                    if (root_id, stored) in known:
-                        placed.append((root_id, stored, label, source))
-                        break
-            else:
-                unknown.append(path)
+        roots = [(root_id, PurePath(root)) for root_id, root in self.roots().items()]
+        wanted = [
+            (number, root_id, _below(root, PurePath(path)))
+            for number, path in enumerate(labels)
+            for root_id, root in roots
+            if PurePath(path).is_relative_to(root)
+        ]
+        columns = zip(*wanted, strict=True) if wanted else ((), (), ())
+        kinds = {"number": pa.int64(), "root_id": pa.int64(), "path": pa.string()}
+        batch = {
+            name: pa.array(list(values), kind)
+            for (name, kind), values in zip(kinds.items(), columns, strict=True)
+        }
+        self._connection.register("batch", pa.table(batch))
+        placed = self._rows(
+            """SELECT number, root_id, path FROM batch
+               SEMI JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
+               ORDER BY number"""
+        )
+        self._connection.unregister("batch")
+        texts = list(labels.items())
+        known = {number for number, _, _ in placed}
+        unknown = [path for number, (path, _) in enumerate(texts) if number not in known]
         if unknown:
             raise NotInWorkspace(
                 f"{len(unknown)} of {len(labels)} labelled paths are not in the workspace, the "
                 f"first is {paths.shown(unknown[0])}; nothing was labelled. Add the photos first"
             )
-        self._store_labels(placed)
+        self._store_labels(
+            [(root_id, path, texts[number][1], source) for number, root_id, path in placed]
+        )
 
     # -- forgetting ----------------------------------------------------------------------------
 
@@ -479,6 +492,7 @@ class Writer(Reader):
     def _forget_spec(self, spec: str) -> int:
         count = self._rows(f"SELECT count(*) FROM {embeddings_table(spec)}")[0][0]
         self._run(f"DROP TABLE {embeddings_table(spec)}")
+        self._run("DELETE FROM removals WHERE spec = ?", [spec])
         self._run("DELETE FROM specs WHERE spec = ?", [spec])
         return int(count)
 
@@ -487,16 +501,21 @@ class Writer(Reader):
         embeddings = 0
         for (spec,) in self._rows("SELECT spec FROM specs"):
             table = embeddings_table(spec)
-            removed = self._rows(
-                f"SELECT image_id FROM {table} WHERE image_id IN (FROM forgotten) ORDER BY image_id"
-            )
-            if removed:
-                self._run(f"DELETE FROM {table} WHERE image_id IN (FROM forgotten)")
-                stamp = self.position(spec).stamp
-                for (image_id,) in removed:
-                    stamp = _stamp(stamp, image_id, b"removed")
-                self._advance(spec, 1, stamp)
-            embeddings += len(removed)
+            removed = self._connection.sql(
+                f"""SELECT image_id, serial AS stored_serial, stamp AS stored_stamp FROM {table}
+                    WHERE image_id IN (FROM forgotten) ORDER BY serial"""
+            ).to_arrow_table()
+            embeddings += removed.num_rows
+            if not removed.num_rows:
+                continue
+            self._run(f"DELETE FROM {table} WHERE image_id IN (FROM forgotten)")
+            start = self.position(spec)
+            stamps = history.stamps(start.stamp, history.removed(removed.column(0).to_numpy()))
+            serials = start.generation + 1 + np.arange(removed.num_rows)
+            rows = removed.add_column(0, "spec", pa.array([spec] * removed.num_rows))
+            rows = rows.append_column("serial", pa.array(serials))
+            self._insert("removals", rows.append_column("stamp", pa.array(stamps)))
+            self._advance(spec, removed.num_rows, int(stamps[-1]))
         self._run("DELETE FROM fingerprints WHERE image_id IN (FROM forgotten)")
         images = self._rows("DELETE FROM images WHERE image_id IN (FROM forgotten)")[0][0]
         self._run("DROP TABLE forgotten")
@@ -522,11 +541,16 @@ class Writer(Reader):
         return int(first)
 
     def _advance(self, spec: str, by: int, stamp: int) -> None:
-        if by:
-            self._run(
-                "UPDATE specs SET generation = generation + ?, stamp = ? WHERE spec = ?",
-                [by, stamp, spec],
-            )
+        self._run(
+            "UPDATE specs SET generation = generation + ?, stamp = ? WHERE spec = ?",
+            [by, stamp, spec],
+        )
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        """Append rows whose columns are those of the table, in its order."""
+        self._connection.register("rows", rows)
+        self._run(f"INSERT INTO {table} SELECT * FROM rows")
+        self._connection.unregister("rows")
 
     def _run(self, statement: str, values: Any = None) -> None:
         self._rows(statement, values)
@@ -534,12 +558,6 @@ class Writer(Reader):
 
 _DELETE_FAILURES = """DELETE FROM failures t USING batch b
     WHERE t.root_id = b.root_id AND t.path = b.path"""
-
-
-def _stamp(before: int, image_id: int, what: bytes) -> int:
-    """The stamp of a history that goes on with one more event."""
-    event = before.to_bytes(8, "big") + image_id.to_bytes(8, "big") + what
-    return int.from_bytes(sha256(event).digest()[:8], "big")
 
 
 def _moved(todo: TodoFile, absorbed: dict[int, tuple[int, str]]) -> TodoFile:

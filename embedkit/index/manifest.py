@@ -1,9 +1,11 @@
-"""What lies beside an index file and says what it holds."""
+"""What lies beside the files of an index and says what they hold."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from embedkit.artifacts import read_json, write_json
+from embedkit.artifacts import read_json, sha256_of, write_json
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact
 
@@ -11,11 +13,23 @@ FILE_NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
+class FileRecord:
+    """A file as it was written."""
+
+    name: str
+    bytes: int
+    mtime_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The description of a saved index."""
 
+    kind: str
+    """What the recipe asked for: ``auto``, ``exact`` or a FAISS factory string."""
     factory: str
-    """FAISS factory string."""
+    """FAISS factory string of what was built; ``Flat`` for exact search."""
     spec: str
     """Digest of the embedding spec."""
     dim: int
@@ -24,14 +38,16 @@ class Manifest:
     generation: int
     """With ``stamp``, the position of the spec's embeddings that the index has caught up with."""
     stamp: int
+    trained: int
+    """Vectors there were when FAISS's index was trained; 0 for exact search."""
+    effort: int
+    """``nprobe`` or ``efSearch`` of a search; 0 where there is neither."""
     recall_at_10: float
     """Measured against exact search; 1 for an exact index."""
-    file: str
-    """Name of the index file in the same folder."""
-    sha256: str
-    """Of the index file."""
+    files: dict[str, FileRecord]
+    """By role: ``ids``, ``vectors``, ``codes``, ``delta_ids``, ``delta_vectors``, ``removed``."""
     faiss: str
-    """Version of FAISS that wrote it."""
+    """Version of FAISS that wrote the codes; empty for exact search."""
 
     @property
     def position(self) -> Position:
@@ -42,11 +58,48 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest in ``folder``; None when there is none, or none that can be understood."""
     try:
-        return Manifest(**read_json(folder / FILE_NAME))
-    except (FileNotFoundError, BadArtefact, TypeError):
+        content = read_json(folder / FILE_NAME)
+        files = {role: FileRecord(**record) for role, record in content["files"].items()}
+        manifest = Manifest(**{**content, "files": files})
+    except (FileNotFoundError, BadArtefact, AttributeError, KeyError, TypeError):
         return None
+    sound = _fits(manifest) and all(map(_fits, files.values()))
+    return manifest if sound else None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest to ``folder``, whole or not at all."""
     write_json(folder / FILE_NAME, asdict(manifest))
+
+
+def record(file: Path) -> FileRecord:
+    """What there is to say of a file just written."""
+    status = file.stat()
+    return FileRecord(file.name, status.st_size, status.st_mtime_ns, sha256_of(file))
+
+
+def checked(folder: Path, records: Iterable[FileRecord]) -> list[FileRecord]:
+    """The records of files in ``folder`` as they are now; raises ValueError for a file that is not.
+
+    A file of the recorded size and time is taken as it is. One of another time, as in a workspace
+    that was copied, is read through once: files of gigabytes take seconds.
+    """
+    found = []
+    for known in records:
+        file = folder / Path(known.name).name
+        status = file.stat()
+        if status.st_size != known.bytes or (
+            status.st_mtime_ns != known.mtime_ns and sha256_of(file) != known.sha256
+        ):
+            raise ValueError(f"{file} is not the one that its manifest describes")
+        found.append(replace(known, mtime_ns=status.st_mtime_ns))
+    return found
+
+
+def _fits(item: Any) -> bool:
+    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
+    return all(
+        isinstance(getattr(item, name), kinds[kind.__name__])
+        for name, kind in type(item).__annotations__.items()
+        if kind.__name__ in kinds
+    )

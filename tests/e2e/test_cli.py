@@ -85,7 +85,7 @@ IMPORTS = (
     "import sys; sys.argv = ['embedkit', *sys.argv[1:]]\n"
     + """
 import atexit
-heavy = {"torch", "timm", "open_clip", "scipy", "sklearn", "matplotlib", "transformers"}
+heavy = {"torch", "timm", "open_clip", "scipy", "sklearn", "matplotlib", "transformers", "faiss"}
 atexit.register(lambda: print("heavy:", sorted(heavy & set(sys.modules)), file=sys.stderr))
 from embedkit.cli import main
 main()

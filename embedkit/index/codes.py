@@ -1,0 +1,193 @@
+"""Approximate search: a FAISS index over the rows of an index, which proposes candidates.
+
+Its own distances are never used: candidates are measured again from the vectors themselves. It
+numbers vectors in the order in which they are added, so that any factory string will do.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+
+from embedkit.artifacts import replaced
+from embedkit.errors import BadRecipe
+from embedkit.index.exact import EXTRA, nearest
+from embedkit.index.gpu import codes_on_gpu
+from embedkit.index.metric import distances
+
+REFINE = 2
+"""Candidates for each match asked for: with 8-bit codes 1.5 find all that more would."""
+RECALL = 0.98
+"""Share of the ten nearest that a search is tuned to find."""
+SAMPLE = 500
+"""Stored vectors whose ten nearest are looked for to measure the recall."""
+STALE = 4
+"""A trained index takes up to this many times the vectors that it was trained among."""
+POINTS_A_LIST = 40
+"""Training vectors for each list of an IVF index: FAISS warns below 39, more gain little."""
+TRAINING_ROWS = 65536
+"""Training vectors of what has no lists."""
+_SEED = 0
+_BLOCK = 65536
+_EF_SEARCH = 4096
+
+
+@dataclass
+class Codes:
+    """A FAISS index whose n-th vector is row n, and how hard it searches."""
+
+    index: Any
+    factory: str
+    trained: int
+    """Vectors there were when it was trained."""
+    effort: int = 0
+    recall_at_10: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._gpu = codes_on_gpu(self.index)
+
+    def candidates(self, queries: np.ndarray, count: int, times: int = 1) -> np.ndarray:
+        """Rows that may be nearest, int64 (Q, count), -1 where there are no more.
+
+        The search tries ``times`` as hard as it was tuned to.
+        """
+        knob = _knob(self.index)
+        effort = 0
+        if knob is not None:
+            name, most = knob
+            effort = max(1, min(self.effort * times, most))
+            faiss.ParameterSpace().set_index_parameter(self.index, name, effort)
+        if self._gpu is not None and (found := self._gpu(queries, count, effort)) is not None:
+            return found
+        return np.asarray(self.index.search(queries, count)[1])
+
+    def efforts(self) -> list[int]:
+        """What ``effort`` may be, easiest first; [0] when there is no choice."""
+        knob = _knob(self.index)
+        if knob is None:
+            return [0]
+        name, most = knob
+        least = 0 if name == "nprobe" else 4
+        return [*(2**power for power in range(least, most.bit_length())), most]
+
+
+def default_factory(count: int) -> str:
+    """The factory string for ``count`` vectors: about 2 sqrt(count) lists of 8-bit codes.
+
+    Half of what FAISS advises at least: the training, which takes most of the time, takes a
+    quarter of it, and ``nprobe`` is measured, not guessed.
+    """
+    return f"IVF{2 ** round(np.log2(2 * np.sqrt(count)))},SQ8"
+
+
+def build(factory: str, vectors: np.ndarray) -> Codes | None:
+    """Codes of ``vectors``, float32 (N, dim); None when they are too few to train on.
+
+    Raises :class:`BadRecipe` for a factory string that is not for vectors like these.
+    """
+    count, dim = vectors.shape
+    try:
+        index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+        if not index.is_trained:
+            rows = TRAINING_ROWS
+            if (ivf := faiss.try_extract_index_ivf(index)) is not None:
+                rows = max(rows, POINTS_A_LIST * ivf.nlist)
+                ivf.cp.max_points_per_centroid = POINTS_A_LIST
+                ivf.cp.min_points_per_centroid = 1  # few are the recipe's choice, not news
+            chosen = np.random.default_rng(_SEED).choice(count, min(rows, count), replace=False)
+            index.train(vectors[np.sort(chosen)])
+        _add(index, vectors)
+    except RuntimeError as error:
+        if "Number of training points" in str(error):
+            return None
+        raise BadRecipe(
+            f"the recipe's index = {factory!r} is not for embeddings of {dim} numbers: "
+            f"{reason(error)}"
+        ) from error
+    return Codes(index, factory, trained=count)
+
+
+def extended(file: Path, codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
+    """The codes in a file, brought in line with ``vectors``, whose first ``kept`` rows it has.
+
+    With ``kept`` 0, as when rows have gone, all are added again, and only the training is kept.
+    """
+    index = faiss.read_index(str(file))
+    if not kept:
+        index.reset()
+    _add(index, vectors[kept:])
+    return Codes(index, codes.factory, codes.trained)
+
+
+def tune(codes: Codes, vectors: np.ndarray) -> None:
+    """Let a search of ``vectors``, those of the codes, try just as hard as the recall asks for.
+
+    The recall is that of the ten nearest others of a sample of the vectors; as far are as good.
+    """
+    chosen = np.random.default_rng(_SEED).permutation(len(vectors))[:SAMPLE]
+    queries = vectors[chosen]
+    k = min(10, len(vectors) - 1)
+    if not k:
+        codes.recall_at_10 = 1.0
+        return
+
+    def apart(rows: np.ndarray, number: int) -> np.ndarray:
+        others = rows[(rows >= 0) & (rows != chosen[number])]
+        return np.sort(distances(queries[number], vectors[others]))[:k]
+
+    near = nearest(queries, vectors, k + 1 + EXTRA)
+    limits = [apart(rows, number)[-1] for number, rows in enumerate(near)]
+    count = min(REFINE * (k + 1 + EXTRA), len(vectors))
+    for effort in codes.efforts():
+        codes.effort = effort
+        proposed = codes.candidates(queries, count)
+        hits = sum(
+            np.count_nonzero(apart(rows, number) <= limits[number])
+            for number, rows in enumerate(proposed)
+        )
+        codes.recall_at_10 = float(hits / (k * len(queries)))
+        if codes.recall_at_10 >= RECALL:
+            return
+
+
+def _add(index: Any, vectors: np.ndarray) -> None:
+    for start in range(0, len(vectors), _BLOCK):
+        index.add(vectors[start : start + _BLOCK])
+
+
+def write(file: Path, codes: Codes) -> None:
+    """Write the FAISS index to a file, whole or not at all."""
+    with replaced(file) as temporary:
+        faiss.write_index(codes.index, str(temporary))
+
+
+def read(file: Path, factory: str, rows: int, dim: int) -> Any:
+    """The FAISS index in a file whose content is known to be sound, mapped where FAISS can.
+
+    Raises RuntimeError or ValueError when it is not of that many vectors.
+    """
+    flags = faiss.IO_FLAG_MMAP if "IVF" in factory else faiss.IO_FLAG_MMAP_IFC
+    index = faiss.read_index(str(file), flags)
+    if (index.ntotal, index.d) != (rows, dim):
+        raise ValueError(f"{file} does not hold {rows} vectors of {dim} numbers")
+    return index
+
+
+def reason(error: RuntimeError) -> str:
+    """What FAISS says is wrong, without the place in its source."""
+    text = " ".join(str(error).split())
+    return re.sub(r"^Error in .*? at \S+:\d+: (Error: '.*' failed: )?", "", text)
+
+
+def _knob(index: Any) -> tuple[str, int] | None:
+    """The parameter that trades speed for recall, and its largest sensible value."""
+    if (ivf := faiss.try_extract_index_ivf(index)) is not None:
+        return "nprobe", int(ivf.nlist)
+    try:
+        faiss.ParameterSpace().set_index_parameter(index, "efSearch", 16)
+    except RuntimeError:
+        return None
+    return "efSearch", _EF_SEARCH

@@ -1,0 +1,417 @@
+"""The index of one spec: what is on disk, what came since, what went, and the search over it.
+
+An index is a cache of the catalog. Its **base** is rows on disk, mapped into memory, with FAISS
+codes beside them once there are too many to compare with one by one. What the catalog gained since
+is the **delta**, in memory and saved in files of its own; it is searched exactly beside the base.
+What it lost is noted, and never returned. When the two have grown to more than a small share, base
+and delta are merged into a new base. Rows are in order of storing throughout, so that the same
+history makes the same files.
+
+The manifest is written last. It names the spec, how far the index has followed the catalog, and
+every file. An index that is behind catches up; one that does not match is built anew.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedkit.artifacts import sweep
+from embedkit.catalog import Catalog
+from embedkit.catalog.reader import Position
+from embedkit.errors import StorageError
+from embedkit.index import rows
+from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
+from embedkit.index.manifest import (
+    FileRecord,
+    Manifest,
+    checked,
+    read_manifest,
+    record,
+    write_manifest,
+)
+from embedkit.index.metric import distances
+from embedkit.records import Progress, ProgressCallback, silent
+
+if TYPE_CHECKING:
+    from embedkit.index.codes import Codes
+    from embedkit.index.gpu import Propose
+
+EXACT = "exact"
+AUTO = "auto"
+"""Kinds that a recipe may ask for; any other is a FAISS factory string."""
+FLAT = "Flat"
+
+EXACT_UP_TO = 250_000
+"""Images up to which ``auto`` searches exactly: at 512 numbers one query reads 0.5 GB, which takes
+as long as opening the catalog does."""
+MERGE_SHARE = 0.05
+"""Share of the base above which what came and went since is merged into it."""
+MERGE_ROWS = 10_000
+"""Indexes up to this size are written whole every time."""
+SAVE_SHARE = 0.1
+"""An index that a search finds behind by more than this share of it is saved caught up."""
+GATHER_ROWS = 100_000
+"""Up to this many rows that a filter leaves are compared with one by one."""
+TUNED_FOR = 64
+"""Matches up to which a search of the codes tries no harder than for the ten it is tuned to."""
+
+
+class Index:
+    """Embeddings of one spec, by image id."""
+
+    def __init__(self, folder: Path, spec: str, dim: int) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.dim = dim
+        self._forget()
+
+    def _forget(self) -> None:
+        self.position = Position()
+        self.kind = ""
+        self._files: dict[str, FileRecord] = {}
+        self._set_base(rows.none(self.dim))
+        self._codes: Codes | None = None
+        self._delta = rows.none(self.dim)
+
+    def _set_base(self, base: rows.Rows) -> None:
+        self._base = base
+        self._live: np.ndarray | None = None  # mask of the base's rows; None for all of them
+        self._gpu: Propose | None = None
+        self._gpu_tried = False
+
+    def __len__(self) -> int:
+        return self._base_count() + len(self._delta)
+
+    def _base_count(self) -> int:
+        return len(self._base) if self._live is None else int(np.count_nonzero(self._live))
+
+    @property
+    def factory(self) -> str:
+        """FAISS factory string of the codes; ``Flat`` when the search is exact."""
+        return FLAT if self._codes is None else self._codes.factory
+
+    # -- searching -----------------------------------------------------------------------------
+
+    def search(
+        self, queries: np.ndarray, k: int, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, int64 (Q, n), and distances, float64 (Q, n), of the images nearest to each query.
+
+        ``queries`` is (Q, dim); n is k, or what there is. ``among`` (int64 ids) narrows the search
+        to some images. Distances are worked out from the stored vectors; equal ones are in order
+        of id.
+        """
+        queries = np.ascontiguousarray(queries, np.float32)
+        allowed, delta_rows = self._live, np.arange(len(self._delta))
+        if among is not None:
+            inside = np.isin(self._base.ids, among)
+            allowed = inside if allowed is None else inside & allowed
+            delta_rows = np.flatnonzero(np.isin(self._delta.ids, among))
+        count = len(self._base) if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, count + len(delta_rows))
+        found = self._nearest_in_base(queries, min(k + EXTRA, count), allowed, count)
+        if len(delta_rows) == len(self._delta):
+            recent = nearest(queries, self._delta.vectors, k + EXTRA)
+        else:
+            recent = nearest_among(queries, self._delta.vectors, delta_rows, k + EXTRA)
+
+        ids, measured = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
+        for number, query in enumerate(queries):
+            base, delta = found[number], recent[number]
+            some_ids, vectors = self._base.ids[base], self._base.vectors[base]
+            if len(delta):
+                some_ids = np.concatenate([some_ids, self._delta.ids[delta]])
+                vectors = np.concatenate([vectors, self._delta.vectors[delta]])
+            apart = distances(query, vectors)
+            best = np.lexsort((some_ids, apart))[:k]
+            ids[number], measured[number] = some_ids[best], apart[best]
+        return ids, measured
+
+    def _nearest_in_base(
+        self, queries: np.ndarray, k: int, allowed: np.ndarray | None, count: int
+    ) -> list[np.ndarray]:
+        """Rows of the base, at least ``k`` for each query, the nearest that there are among them.
+
+        ``count`` rows are ``allowed``, which is a mask, or None for all; k is at most that.
+        """
+        found = [np.empty(0, np.int64)] * len(queries)
+        pending = np.arange(len(queries) if k else 0)
+        # So many that about k of them should be allowed; then more until there are.
+        wanted = int(np.ceil(k * len(self._base) / max(count, 1)))
+        times, asked = -(-wanted // TUNED_FOR), self._proposed(wanted)
+        few = GATHER_ROWS if self._codes is not None else 4 * asked
+        while len(pending):
+            if 4 * asked >= len(self._base) or (allowed is not None and count <= few):
+                break
+            proposals = self._propose(queries[pending], asked, times)
+            for number, proposed in zip(pending, proposals, strict=True):
+                proposed = proposed[proposed >= 0]
+                found[number] = proposed if allowed is None else proposed[allowed[proposed]]
+            pending = pending[[len(found[number]) < k for number in pending]]
+            times, asked = 4 * times, 4 * asked
+        if len(pending):
+            if allowed is None:
+                rest = nearest(queries[pending], self._base.vectors, k)
+            else:
+                some = np.flatnonzero(allowed)
+                rest = nearest_among(queries[pending], self._base.vectors, some, k)
+            for number, exact in zip(pending, rest, strict=True):
+                found[number] = exact
+        return found
+
+    def _proposed(self, k: int) -> int:
+        if self._codes is None:
+            return k
+        from embedkit.index.codes import REFINE
+
+        return REFINE * k
+
+    def _propose(self, queries: np.ndarray, count: int, times: int) -> np.ndarray:
+        if self._codes is not None:
+            return self._codes.candidates(queries, count, times)
+        if len(queries) * len(self._base) > PAIRS_IN_NUMPY:
+            if not self._gpu_tried:
+                from embedkit.index.gpu import vectors_on_gpu
+
+                self._gpu, self._gpu_tried = vectors_on_gpu(self._base.vectors), True
+            if self._gpu is not None and (found := self._gpu(queries, count, 0)) is not None:
+                return found
+        return nearest(queries, self._base.vectors, count)
+
+    # -- following the catalog -----------------------------------------------------------------
+
+    def catch_up(
+        self,
+        catalog: Catalog,
+        position: Position,
+        kind: str,
+        *,
+        save: bool = False,
+        progress: ProgressCallback = silent,
+    ) -> None:
+        """Take over what the catalog gained and lost since.
+
+        Nothing is done when the index has reached ``position``, the catalog's own of late, unless
+        it is to be saved. With ``save`` it is also made of ``kind``, merged when that is due, and
+        written; one that was well behind is in any case, where the workspace can be written. An
+        index whose past is not the catalog's is emptied and built anew.
+
+        Raises :class:`StorageError` when it cannot be written and :class:`BadRecipe` for a kind
+        that these embeddings cannot be in.
+        """
+        if position == self.position and not save:
+            return
+        with catalog.read() as reader:
+            position = reader.position(self.spec)
+            if not reader.passed(self.spec, self.position):
+                self._forget()
+            since = self.position.generation
+            behind = position.generation - since > SAVE_SHARE * len(self)
+            save = save or (behind and os.access(catalog.path.parent, os.W_OK))
+            gained = reader.embedding_count(self.spec, since)
+            fresh = reader.embeddings(self.spec, since)
+            self._drop(reader.removed_ids(self.spec, since))
+            merge = save and self._is_merge_due(gained, kind)
+            if merge:
+                progress(Progress("building the index"))
+                with _storage_errors(self.folder):
+                    kept = self._merge(fresh, gained, position)
+            elif gained:
+                size = len(self._delta) + gained
+                everything = np.ones(len(self._delta), bool)
+                self._delta = rows.gather(
+                    chain(self._delta.chunks(everything), fresh), size, self.dim
+                )
+            self.position = position
+        if merge:
+            with _storage_errors(self.folder):
+                self._encode(kind, kept)
+        if save:
+            self.kind = kind
+            with _storage_errors(self.folder):
+                self._save()
+
+    def _drop(self, lost: np.ndarray) -> None:
+        if not len(lost):
+            return
+        gone = np.isin(self._base.ids, lost)
+        if gone.any():
+            self._live = ~gone if self._live is None else self._live & ~gone
+        kept = ~np.isin(self._delta.ids, lost)
+        self._delta = rows.Rows(self._delta.ids[kept], self._delta.vectors[kept])
+
+    def _is_merge_due(self, gained: int, kind: str) -> bool:
+        changed = len(self._delta) + gained + len(self._base) - self._base_count()
+        total = len(self) + gained
+        if kind != self.kind or (changed and total <= MERGE_ROWS):
+            return True
+        if kind == AUTO and self._codes is None and total > EXACT_UP_TO:
+            return True
+        return changed > MERGE_SHARE * len(self._base)
+
+    def _merge(self, fresh: rows.Chunks, gained: int, position: Position) -> int:
+        """Write a new base of all there is; how many of its rows are those of the old one."""
+        old = len(self._base)
+        live = np.ones(old, bool) if self._live is None else self._live
+        whole = self._live is None
+        if whole and not len(self._delta) and not gained and "vectors" in self._files:
+            return old
+        recent = self._delta.chunks(np.ones(len(self._delta), bool))
+        names = {role: self._name(position, f"{role}.npy") for role in ("ids", "vectors")}
+        ids, vectors = (self.folder / name for name in names.values())
+        size = len(self) + gained
+        rows.write(ids, vectors, chain(self._base.chunks(live), recent, fresh), size, self.dim)
+        self._set_base(rows.read(ids, vectors, self.dim))
+        self._delta = rows.none(self.dim)
+        self._files.update(ids=record(ids), vectors=record(vectors))
+        return old if whole else 0
+
+    def _encode(self, kind: str, kept: int) -> None:
+        """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
+        total = len(self._base)
+        if kind in (EXACT, FLAT) or (kind == AUTO and total <= EXACT_UP_TO):
+            self._codes = None
+            self._files.pop("codes", None)
+            return
+        from embedkit.index import codes
+
+        # Until they fit the new base there are none, whatever goes wrong on the way.
+        made, self._codes = self._codes, None
+        known = self._files.pop("codes", None)
+        if (
+            made is None
+            or known is None
+            or kind != self.kind
+            or total > codes.STALE * made.trained
+            or not (self.folder / known.name).exists()  # another process has made others
+        ):
+            factory = codes.default_factory(total) if kind == AUTO else kind
+            made = codes.build(factory, self._base.vectors)
+        else:
+            made = codes.extended(self.folder / known.name, made, self._base.vectors, kept)
+        if made is None:
+            return  # too few to train on so far: exact search
+        codes.tune(made, self._base.vectors)
+        file = self.folder / self._name(self.position, "codes.faiss")
+        codes.write(file, made)
+        self._files["codes"] = record(file)
+        self._codes = replace(made, index=codes.read(file, made.factory, total, self.dim))
+
+    # -- on disk -------------------------------------------------------------------------------
+
+    @staticmethod
+    def _name(position: Position, what: str) -> str:
+        return f"{position.generation}.{what}"
+
+    def _save(self) -> None:
+        """Write the delta, what was removed and, last, the manifest; then remove older files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
+        for role in ("delta_ids", "delta_vectors", "removed"):
+            self._files.pop(role, None)
+        if len(self._delta):
+            ids, vectors = (
+                self.folder / self._name(self.position, f"delta-{what}.npy")
+                for what in ("ids", "vectors")
+            )
+            everything = np.ones(len(self._delta), bool)
+            rows.write(ids, vectors, self._delta.chunks(everything), len(self._delta), self.dim)
+            self._files.update(delta_ids=record(ids), delta_vectors=record(vectors))
+        if self._live is not None:
+            file = self.folder / self._name(self.position, "removed.npy")
+            rows.write_array(file, np.flatnonzero(~self._live))
+            self._files["removed"] = record(file)
+        made = self._codes
+        version = ""
+        if made is not None:
+            import faiss
+
+            version = faiss.__version__
+        write_manifest(
+            self.folder,
+            Manifest(
+                kind=self.kind,
+                factory=self.factory,
+                spec=self.spec,
+                dim=self.dim,
+                count=len(self),
+                generation=self.position.generation,
+                stamp=self.position.stamp,
+                trained=made.trained if made else 0,
+                effort=made.effort if made else 0,
+                recall_at_10=made.recall_at_10 if made else 1.0,
+                files=self._files,
+                faiss=version,
+            ),
+        )
+        kept = {item.name for item in self._files.values()}
+        for old in chain(self.folder.glob("*.npy"), self.folder.glob("*.faiss")):
+            generation = old.name.partition(".")[0]
+            newer = generation.isdigit() and int(generation) > self.position.generation
+            if old.name not in kept and not newer:  # newer ones another process is about to name
+                with suppress(PermissionError):  # Windows, while a process has it mapped
+                    old.unlink(missing_ok=True)
+
+    def _open(self, manifest: Manifest) -> Manifest:
+        """Take over what a manifest describes; the manifest with the files' times as they are.
+
+        Raises OSError, ValueError or RuntimeError when it is not there as described.
+        """
+        if (manifest.spec, manifest.dim) != (self.spec, self.dim):
+            raise ValueError(f"{self.folder} holds the index of another spec")
+        records = checked(self.folder, manifest.files.values())
+        self._files = dict(zip(manifest.files, records, strict=True))
+        place = {role: self.folder / item.name for role, item in self._files.items()}
+        if "vectors" in place:
+            self._set_base(rows.read(place["ids"], place["vectors"], self.dim))
+        if "delta_vectors" in place:
+            self._delta = rows.read(place["delta_ids"], place["delta_vectors"], self.dim)
+        if "removed" in place:
+            self._live = np.ones(len(self._base), bool)
+            self._live[rows.read_array(place["removed"])] = False
+        if manifest.factory != FLAT:
+            from embedkit.index.codes import Codes, read
+
+            self._codes = Codes(
+                read(place["codes"], manifest.factory, len(self._base), self.dim),
+                manifest.factory,
+                manifest.trained,
+                manifest.effort,
+                manifest.recall_at_10,
+            )
+        if len(self) != manifest.count:
+            raise ValueError(f"{self.folder} does not hold {manifest.count} images")
+        self.kind, self.position = manifest.kind, manifest.position
+        return replace(manifest, files=self._files)
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"cannot write the index in {folder}: {error}") from error
+
+
+def load_index(folder: Path, spec: str, dim: int) -> Index:
+    """The index of a spec as it was last saved; an empty one when none is there, or none sound."""
+    while manifest := read_manifest(folder):
+        index = Index(folder, spec, dim)
+        try:
+            seen = index._open(manifest)
+        except FileNotFoundError:
+            if read_manifest(folder) == manifest:
+                break  # gone for good; else another process has replaced both just now
+        except (OSError, EOFError, KeyError, IndexError, ValueError, RuntimeError):
+            break
+        else:
+            if seen != manifest and os.access(folder, os.W_OK):
+                write_manifest(folder, seen)
+            return index
+    return Index(folder, spec, dim)
