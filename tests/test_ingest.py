@@ -14,6 +14,7 @@ from PIL import Image
 from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
+from embedkit.catalog.writer import Batch
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.ingest import network, one_pass
 from embedkit.records import AddReport, Progress
@@ -380,13 +381,16 @@ def meanwhile(
     monkeypatch.setattr(ToyBackbone, "batch", 1)
     folder = photos.parent / "workspace"
     done: list[bool] = []
+    write = one_pass.OnePass._write
 
-    def interfere(progress: Progress) -> None:
-        if progress.stage == "embedding" and progress.done == 6 and not done:
+    def write_then_act(self: one_pass.OnePass, batch: Batch) -> None:
+        write(self, batch)
+        if not done:
             done.append(True)
             act(Workspace(folder))
 
-    report = Workspace(folder, interfere).add(photos / "red", labels_from_folders=True)
+    monkeypatch.setattr(one_pass.OnePass, "_write", write_then_act)
+    report = Workspace(folder).add(photos / "red", labels_from_folders=True)
     assert done
     return Workspace(folder), report
 
