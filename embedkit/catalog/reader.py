@@ -46,6 +46,21 @@ class TodoFile:
 
 
 @dataclass(frozen=True)
+class TodoFiles:
+    """Files that have to be read, as an Arrow table: as Python objects millions would not fit."""
+
+    table: Any
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[TodoFile]:
+        for piece in self.table.to_batches(ROWS_AT_A_TIME):
+            columns = [column.to_pylist() for column in piece.columns]
+            yield from map(TodoFile, *columns)
+
+
+@dataclass(frozen=True)
 class LiveFile:
     """A file that holds an image and is not missing."""
 
@@ -278,7 +293,7 @@ class Reader:
 
     # -- an add's questions --------------------------------------------------------------------
 
-    def todo(self, found: Any, specs: Sequence[str]) -> list[TodoFile]:
+    def todo(self, found: Any, specs: Sequence[str]) -> TodoFiles:
         """The found files that have to be read, sorted by root and path.
 
         ``found`` is an Arrow table (root_id, path, bytes, mtime_ns, label). A file need not be read
@@ -292,7 +307,7 @@ class Reader:
                 f"SELECT image_id FROM {embeddings_table(spec) if known else 'images WHERE false'}"
             )
         self._connection.register("found", found)
-        rows = self._rows(
+        table = self._connection.sql(
             f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
                 ANTI JOIN (SELECT * FROM files
                            WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)}))
@@ -301,10 +316,10 @@ class Reader:
                            WHERE stage = 'decode' AND decoder = $decoder)
                     USING (root_id, path, bytes, mtime_ns)
                 ORDER BY root_id, path""",
-            {"decoder": DECODER},
-        )
+            params={"decoder": DECODER},
+        ).to_arrow_table()
         self._connection.unregister("found")
-        return [TodoFile(*row) for row in rows]
+        return TodoFiles(table)
 
     def failures(self, scopes: Sequence[Scope] | None = None) -> list[Failure]:
         """The files that could not be used, by path; all of them, or those of some scopes."""

@@ -21,7 +21,7 @@ import numpy as np
 from embedkit import paths
 from embedkit.backbones.preprocess import prepare
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import KnownImages, TodoFile
+from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
 from embedkit.catalog.writer import Batch, ImageRow
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
@@ -112,7 +112,7 @@ class OnePass:
         self.embedded = 0
         """Images that went through a network."""
 
-    def run(self, todo: Sequence[TodoFile], progress: ProgressCallback) -> Stages:
+    def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
         """Bring all of ``todo`` into the catalog; returns where the time went."""
         for network in self._networks:
             network.expect(len(todo))
