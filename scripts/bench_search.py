@@ -5,9 +5,9 @@
 Draws vectors from Gaussian clusters, stores them with a file each (one folder a cluster), builds
 the index, and prints: how long that took; opening and the first query in a new process; 100 queries
 by the index and by the workspace, against FAISS on the same codes with the same effort and, if
-asked for, usearch's own index, which takes longest to build; recall@10 on queries that are not stored;
-adding 10,000 vectors; and removing the clusters that queries are nearest to. Each step is a process
-of its own.
+asked for, usearch's own index, which takes longest to build; recall@10 on queries that are not
+stored; adding 10,000 vectors; and removing the clusters that queries are nearest to. Each step is a
+process of its own.
 """
 
 import argparse

@@ -221,6 +221,26 @@ def test_the_recorded_recall_is_that_of_the_codes(collection: Collection) -> Non
 
 
 @pytest.mark.usefixtures("small")
+def test_vectors_without_clusters_are_searched_exactly_and_not_trained_on_again(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collection.store(unit(2000))
+    assert collection.saved().factory == "Flat"
+    manifest = read_manifest(collection.folder)
+    assert manifest is not None
+    assert (manifest.trained, manifest.recall_at_10, len(manifest.files)) == (2000, 1.0, 2)
+    build = codes.build
+    monkeypatch.setattr(codes, "build", None)
+    for seed, count in ((1, 20), (2, 300)):
+        collection.store(unit(count, seed=seed))
+        assert collection.saved().factory == "Flat"
+    monkeypatch.setattr(codes, "build", build)
+    collection.store(clustered(7000))
+    collection.saved()
+    assert read_manifest(collection.folder).trained == 9320
+
+
+@pytest.mark.usefixtures("small")
 def test_a_changed_kind_rebuilds_the_index_when_it_is_saved_next(collection: Collection) -> None:
     collection.store(clustered(2000))
     collection.saved()

@@ -24,8 +24,8 @@ RECALL = 0.98
 """Share of the ten nearest that a search is tuned to find."""
 SAMPLE = 500
 """Stored vectors whose ten nearest are looked for to measure the recall."""
-STALE = 4
-"""A trained index takes up to this many times the vectors that it was trained among."""
+WORTHWHILE = 1 / 8
+"""Share of the lists from which on a search takes as long as comparing with every vector."""
 POINTS_A_LIST = 40
 """Training vectors for each list of an IVF index: FAISS warns below 39, more gain little."""
 TRAINING_ROWS = 65536
@@ -41,8 +41,6 @@ class Codes:
 
     index: Any
     factory: str
-    trained: int
-    """Vectors there were when it was trained."""
     effort: int = 0
     recall_at_10: float = 0.0
 
@@ -64,14 +62,15 @@ class Codes:
             return found
         return np.asarray(self.index.search(queries, count)[1])
 
-    def efforts(self) -> list[int]:
-        """What ``effort`` may be, easiest first; [0] when there is no choice."""
+    def efforts(self, share: float) -> list[int]:
+        """What ``effort`` may be up to a share of the hardest, easiest first; [0] for no choice."""
         knob = _knob(self.index)
         if knob is None:
             return [0]
         name, most = knob
+        limit = max(1, int(share * most))
         least = 0 if name == "nprobe" else 4
-        return [*(2**power for power in range(least, most.bit_length())), most]
+        return [*(2**power for power in range(least, limit.bit_length())), limit]
 
 
 def default_factory(count: int) -> str:
@@ -107,7 +106,7 @@ def build(factory: str, vectors: np.ndarray) -> Codes | None:
             f"the recipe's index = {factory!r} is not for embeddings of {dim} numbers: "
             f"{reason(error)}"
         ) from error
-    return Codes(index, factory, trained=count)
+    return Codes(index, factory)
 
 
 def extended(file: Path, codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
@@ -119,11 +118,13 @@ def extended(file: Path, codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
     if not kept:
         index.reset()
     _add(index, vectors[kept:])
-    return Codes(index, codes.factory, codes.trained)
+    return Codes(index, codes.factory)
 
 
-def tune(codes: Codes, vectors: np.ndarray) -> None:
+def tune(codes: Codes, vectors: np.ndarray, share: float = 1.0) -> None:
     """Let a search of ``vectors``, those of the codes, try just as hard as the recall asks for.
+
+    That is up to a ``share`` of the hardest, even if it does not reach the recall.
 
     The recall is that of the ten nearest others of a sample of the vectors; as far are as good.
     """
@@ -141,7 +142,7 @@ def tune(codes: Codes, vectors: np.ndarray) -> None:
     near = nearest(queries, vectors, k + 1 + EXTRA)
     limits = [apart(rows, number)[-1] for number, rows in enumerate(near)]
     count = min(REFINE * (k + 1 + EXTRA), len(vectors))
-    for effort in codes.efforts():
+    for effort in codes.efforts(share):
         codes.effort = effort
         proposed = codes.candidates(queries, count)
         hits = sum(

@@ -54,6 +54,8 @@ MERGE_SHARE = 0.05
 """Share of the base above which what came and went since is merged into it."""
 MERGE_ROWS = 10_000
 """Indexes up to this size are written whole every time."""
+STALE = 4
+"""FAISS's index takes up to this many times the vectors that it was trained among."""
 SAVE_SHARE = 0.1
 """An index that a search finds behind by more than this share of it is saved caught up."""
 GATHER_ROWS = 100_000
@@ -77,6 +79,7 @@ class Index:
         self._files: dict[str, FileRecord] = {}
         self._set_base(rows.none(self.dim))
         self._codes: Codes | None = None
+        self._trained = 0
         self._delta = rows.none(self.dim)
 
     def _set_base(self, base: rows.Rows) -> None:
@@ -251,7 +254,7 @@ class Index:
         total = len(self) + gained
         if kind != self.kind or (changed and total <= MERGE_ROWS):
             return True
-        if kind == AUTO and self._codes is None and total > EXACT_UP_TO:
+        if kind == AUTO and self._codes is None and total > max(EXACT_UP_TO, STALE * self._trained):
             return True
         return changed > MERGE_SHARE * len(self._base)
 
@@ -276,28 +279,28 @@ class Index:
         """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
         total = len(self._base)
         if kind in (EXACT, FLAT) or (kind == AUTO and total <= EXACT_UP_TO):
-            self._codes = None
+            self._codes, self._trained = None, 0
             self._files.pop("codes", None)
             return
+        stale = kind != self.kind or total > STALE * self._trained
+        if kind == AUTO and self._codes is None and not stale:
+            return  # codes were tried and not worth it
         from embedkit.index import codes
 
         # Until they fit the new base there are none, whatever goes wrong on the way.
         made, self._codes = self._codes, None
         known = self._files.pop("codes", None)
-        if (
-            made is None
-            or known is None
-            or kind != self.kind
-            or total > codes.STALE * made.trained
-            or not (self.folder / known.name).exists()  # another process has made others
-        ):
+        if stale or made is None or known is None or not (self.folder / known.name).exists():
             factory = codes.default_factory(total) if kind == AUTO else kind
-            made = codes.build(factory, self._base.vectors)
+            made, self._trained = codes.build(factory, self._base.vectors), total
         else:
             made = codes.extended(self.folder / known.name, made, self._base.vectors, kept)
         if made is None:
+            self._trained = 0
             return  # too few to train on so far: exact search
-        codes.tune(made, self._base.vectors)
+        codes.tune(made, self._base.vectors, codes.WORTHWHILE if kind == AUTO else 1.0)
+        if kind == AUTO and made.recall_at_10 < codes.RECALL:
+            return  # vectors without clusters: comparing with all of them is faster
         file = self.folder / self._name(self.position, "codes.faiss")
         codes.write(file, made)
         self._files["codes"] = record(file)
@@ -343,7 +346,7 @@ class Index:
                 count=len(self),
                 generation=self.position.generation,
                 stamp=self.position.stamp,
-                trained=made.trained if made else 0,
+                trained=self._trained,
                 effort=made.effort if made else 0,
                 recall_at_10=made.recall_at_10 if made else 1.0,
                 files=self._files,
@@ -381,13 +384,13 @@ class Index:
             self._codes = Codes(
                 read(place["codes"], manifest.factory, len(self._base), self.dim),
                 manifest.factory,
-                manifest.trained,
                 manifest.effort,
                 manifest.recall_at_10,
             )
         if len(self) != manifest.count:
             raise ValueError(f"{self.folder} does not hold {manifest.count} images")
         self.kind, self.position = manifest.kind, manifest.position
+        self._trained = manifest.trained
         return replace(manifest, files=self._files)
 
 

@@ -39,7 +39,7 @@ class Manifest:
     """With ``stamp``, the position of the spec's embeddings that the index has caught up with."""
     stamp: int
     trained: int
-    """Vectors there were when FAISS's index was trained; 0 for exact search."""
+    """Vectors there were when FAISS's index was trained, if one was; exact search may win."""
     effort: int
     """``nprobe`` or ``efSearch`` of a search; 0 where there is neither."""
     recall_at_10: float
