@@ -60,7 +60,7 @@ def ours(files: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         Workspace(Path(scratch) / "warm").add(files[:64])
         started = time.perf_counter()
-        report = Workspace(Path(scratch) / "timed").add(files)
+        report = Workspace(Path(scratch) / "timed").add(os.path.commonpath(files))
         seconds = time.perf_counter() - started
     assert report.stages is not None
     return {"rate": report.embedded / (seconds - report.stages.opening)}
@@ -155,7 +155,7 @@ def stages(files: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         catalog = Catalog(Path(scratch))
         with catalog.write() as writer:
-            writer.scope("/photos", is_file=False)
+            writer.scope("/photos")
             writer.remember(resolved)
         timed("catalog", commit)
     return rates

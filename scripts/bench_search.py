@@ -83,7 +83,7 @@ class Bench:
         from embedkit.catalog.writer import Batch, ImageRow
 
         vectors, clusters = self.batch(start, count)
-        root = writer.scope("/photos", is_file=False).root_id
+        root = writer.scope("/photos").root_id
         sha256s = [sha256(n.to_bytes(8, "big")).digest() for n in range(start, start + count)]
         paths = [f"{c}/{n}.jpg" for n, c in enumerate(clusters.tolist(), start)]
         batch = Batch([ImageRow(item, item[:16], 1) for item in sha256s])

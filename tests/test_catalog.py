@@ -48,7 +48,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        root = writer.scope("/photos", is_file=False).root_id
+        root = writer.scope("/photos").root_id
         one, two = image(1), image(2)
         held = [("a", one), ("b", two), ("c", one)]
         writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in held]))
@@ -65,7 +65,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
     for _ in range(2):
         with catalog.write() as writer:
             writer.remember(toy)
-            root = writer.scope("/photos", is_file=False).root_id
+            root = writer.scope("/photos").root_id
             batch.files = [(file(root, "a"), batch.images[0].sha256)]
             writer.commit(batch)
     with catalog.read() as reader:
@@ -77,7 +77,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
 def test_ids_are_never_used_again(catalog: Catalog) -> None:
     for number in (1, 2, 3):
         with catalog.write() as writer:
-            root = writer.scope("/photos", is_file=False).root_id
+            root = writer.scope("/photos").root_id
             row = image(number)
             writer.commit(Batch([row], [(file(root, "a"), row.sha256)]))
             assert writer.image_ids([row.sha256]) == {row.sha256: number}
@@ -86,9 +86,9 @@ def test_ids_are_never_used_again(catalog: Catalog) -> None:
 
 def test_a_failed_transaction_leaves_no_trace(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer.scope("/photos", is_file=False)
+        writer.scope("/photos")
     with pytest.raises(RuntimeError), catalog.write() as writer:
-        writer.scope("/other", is_file=False)
+        writer.scope("/other")
         raise RuntimeError
     with catalog.read() as reader:
         assert list(reader.roots().values()) == ["/photos"]
@@ -96,13 +96,15 @@ def test_a_failed_transaction_leaves_no_trace(catalog: Catalog) -> None:
 
 def test_a_folder_above_known_roots_becomes_their_root(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        inner = writer.scope("/photos/2020", is_file=False)
+        inner = writer.scope("/photos/2020")
         row = image(1)
         writer.commit(Batch([row], [(file(inner.root_id, "x/a"), row.sha256)]))
-        outer = writer.scope("/photos", is_file=False)
+        outer = writer.scope("/photos")
         assert list(writer.roots().values()) == ["/photos"]
-        assert writer.scope("/photos/2020/x/a", is_file=True) == Scope(outer.root_id, "2020/x/a")
-        assert writer.scope("/photos2", is_file=False).root_id != outer.root_id
+        assert writer.scopes([("/photos/2020/x/a", True)]) == [
+            Scope(outer.root_id, "2020/x/a", is_file=True)
+        ]
+        assert writer.scope("/photos2").root_id != outer.root_id
         assert [item.path for item in writer.live_files([1])[1]] == ["/photos/2020/x/a"]
 
 
@@ -117,7 +119,7 @@ def test_known_images_are_found_by_all_of_their_digest() -> None:
 
 def test_labels_of_unknown_paths_are_refused_whole(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        root = writer.scope("/photos", is_file=False).root_id
+        root = writer.scope("/photos").root_id
         writer.commit(Batch([image(1)], [(file(root, "a"), image(1).sha256)]))
     with pytest.raises(NotInWorkspace, match="1 of 2 labelled paths"), catalog.write() as writer:
         writer.label_paths({"/photos/a": "x", "/photos/b": "y"}, "csv")
@@ -304,7 +306,7 @@ sys.stdin.readline()
 
 def test_a_lease_waits_for_another_process_and_says_so(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer.scope("/photos", is_file=False)
+        writer.scope("/photos")
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(catalog.path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -343,11 +345,11 @@ def test_a_lease_that_is_never_given_back_ends_in_an_error(
 
 def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer.scope("/0", is_file=False)
+        writer.scope("/0")
 
     def work(number: int) -> None:
         with Catalog(catalog.path.parent).write() as writer:
-            writer.scope(f"/{number}", is_file=False)
+            writer.scope(f"/{number}")
         with Catalog(catalog.path.parent).read() as reader:
             reader.counts()
 

@@ -21,6 +21,8 @@ class Scope:
 
     root_id: int
     prefix: str
+    is_file: bool = False
+    """Whether nothing can be below it."""
 
 
 @dataclass(frozen=True)
@@ -405,10 +407,16 @@ def _narrowing(label: str | None, folder: str | None) -> dict[str, str]:
 def _inside(alias: str, scopes: Sequence[Scope]) -> str:
     """SQL that is true of the rows of ``alias`` (root_id, path) inside any of the scopes."""
     tests = []
+    files: dict[int, list[str]] = {}
     for scope in scopes:
         test = f"{alias}.root_id = {int(scope.root_id)}"
+        quoted = "'" + scope.prefix.replace("'", "''") + "'"
+        if scope.is_file:
+            files.setdefault(scope.root_id, []).append(quoted)
+            continue
         if scope.prefix:
-            quoted = "'" + scope.prefix.replace("'", "''") + "'"
             test += f" AND ({alias}.path = {quoted} OR starts_with({alias}.path, {quoted} || '/'))"
         tests.append(f"({test})")
+    for root_id, quotes in files.items():  # one test for thousands of files named one by one
+        tests.append(f"({alias}.root_id = {int(root_id)} AND {alias}.path IN ({','.join(quotes)}))")
     return f"({' OR '.join(tests) or 'false'})"

@@ -55,16 +55,33 @@ class Writer(Reader):
 
     # -- roots ---------------------------------------------------------------------------------
 
-    def scope(self, path: str, is_file: bool) -> Scope:
-        """The scope of an absolute path, its root made as needed.
+    def scopes(self, places: Sequence[tuple[str, bool]]) -> list[Scope]:
+        """The scopes of absolute paths and whether each is a file, their roots made as needed."""
+        for _ in range(2):  # a later one may become the root of an earlier one
+            folders: dict[PurePath, Scope] = {}
+            found = []
+            for path, is_file in places:
+                folder = PurePath(path).parent if is_file else PurePath(path)
+                if folder not in folders:
+                    folders[folder] = self.scope(str(folder))
+                scope = folders[folder]
+                if is_file:
+                    name = paths.to_stored(PurePath(path).name)
+                    below = f"{scope.prefix}/{name}" if scope.prefix else name
+                    scope = Scope(scope.root_id, below, is_file=True)
+                found.append(scope)
+        return found
 
-        A path inside a known root belongs to that root; a folder above known roots absorbs them.
+    def scope(self, path: str) -> Scope:
+        """The scope of an absolute folder, its root made as needed.
+
+        A folder inside a known root belongs to that root; one above known roots absorbs them.
         """
-        folder = PurePath(path).parent if is_file else PurePath(path)
+        folder = PurePath(path)
         known = {root_id: PurePath(root) for root_id, root in self.roots().items()}
         for root_id, root in known.items():
             if folder.is_relative_to(root):
-                return Scope(root_id, _below(root, PurePath(path)))
+                return Scope(root_id, _below(root, folder))
         root_id = self._take("root", 1)
         self._run(
             "INSERT INTO roots VALUES (?, ?, NULL, NULL)", [root_id, paths.to_stored(str(folder))]
@@ -81,7 +98,7 @@ class Writer(Reader):
                     values,
                 )
                 self._run("UPDATE roots SET into_root = ?, prefix = ? WHERE root_id = ?", values)
-        return Scope(root_id, _below(folder, PurePath(path)))
+        return Scope(root_id, "")
 
     def _absorbed(self) -> dict[int, tuple[int, str]]:
         """Where the roots went that another run has absorbed: root id and prefix, by root id."""
@@ -90,17 +107,21 @@ class Writer(Reader):
         )
         return {root_id: (into, prefix) for root_id, into, prefix in rows}
 
-    def remember_source(self, path: str, labels_from_folders: bool) -> None:
-        """Note a path that a person added."""
-        if self.sources().get(path) != labels_from_folders:
-            self._forget_sources([path])
-            self._run(
-                "INSERT INTO sources VALUES (?, ?)", [paths.to_stored(path), labels_from_folders]
-            )
+    def remember_sources(self, sources: dict[str, bool]) -> None:
+        """Note paths that a person added, and whether folders below them are labels."""
+        new = dict(sources.items() - self.sources().items())
+        self._forget_sources(list(new))
+        stored = [paths.to_stored(path) for path in new]
+        self._insert(
+            "sources",
+            pa.table(
+                {"path": pa.array(stored, pa.string()), "l": pa.array(new.values(), pa.bool_())}
+            ),
+        )
 
     def _forget_sources(self, sources: Sequence[str]) -> None:
-        for path in sources:
-            self._run("DELETE FROM sources WHERE path = ?", [paths.to_stored(path)])
+        stored = [paths.to_stored(path) for path in sources]
+        self._run("DELETE FROM sources WHERE path IN (SELECT unnest($paths))", {"paths": stored})
 
     # -- backbones -----------------------------------------------------------------------------
 

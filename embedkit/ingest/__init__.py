@@ -46,21 +46,19 @@ def add(
         IngestNetwork(name, remembered.get(name) or last_resolved(name)) for name in backbones
     ]
 
+    places = [(source.path, source.is_file) for source in sources]
     with catalog.write() as writer:
-        for _ in range(2):  # a later source may become the root of an earlier one
-            scopes = [writer.scope(source.path, source.is_file) for source in sources]
+        scopes = writer.scopes(places)
         roots = writer.roots()
-        for source in sources:
-            writer.remember_source(source.path, source.labels_from_folders)
+        writer.remember_sources({source.path: source.labels_from_folders for source in sources})
         for network in networks:
             writer.remember(network.resolved)
-        places = [roots[scope.root_id] for scope in scopes]
-        table = found_table(found, scopes, places)
+        table = found_table(found, scopes, roots)
         specs = [network.spec.digest for network in networks]
         todo = writer.todo(table, specs)
         known = writer.known_images(specs) if todo else None
     placed_problems = [
-        (placed(scopes[number], places[number], item.path), item) for number, item in problems
+        (placed(scopes[number], roots, item.path), item) for number, item in problems
     ]
     embedded, stages = 0, None
     if known is not None:
@@ -69,7 +67,7 @@ def add(
         embedded = one_pass.embedded
 
     with catalog.write() as writer:
-        scopes = [writer.scope(source.path, source.is_file) for source in sources]
+        scopes = writer.scopes(places)
         writer.settle(scopes, table, placed_problems)
         for network in networks:
             if network.rate:

@@ -92,26 +92,29 @@ def _scanned(source: Source, skip: str) -> Iterator[FoundFile | Failure]:
         yield Failure(source.path, "scan", str(error))
 
 
-def found_table(found: pa.Table, scopes: Sequence[Scope], places: Sequence[str]) -> pa.Table:
+def found_table(found: pa.Table, scopes: Sequence[Scope], roots: dict[int, str]) -> pa.Table:
     """The found files as the catalog takes them: root_id, path (relative), bytes, mtime_ns, label.
 
-    ``scopes`` and ``places`` (the absolute folder of the root) are those of each source.
+    ``scopes`` are those of the sources, ``roots`` the absolute folders of their roots.
     """
+    root_ids = pa.array([scope.root_id for scope in scopes], pa.int64()).take(found["source"])
     pieces = []
-    for number, (scope, place) in enumerate(zip(scopes, places, strict=True)):
-        piece = found.filter(pc.equal(found["source"], number))
-        start = len(paths.to_stored(place).rstrip("/")) + 1
-        relative = pc.utf8_slice_codeunits(piece["path"], start)
-        root_id = pa.array([scope.root_id], pa.int64()).take(pa.repeat(0, piece.num_rows))
+    for root_id in dict.fromkeys(scope.root_id for scope in scopes):
+        chosen = pc.equal(root_ids, root_id)
+        piece = found.filter(chosen).drop_columns(["source"])
+        relative = pc.utf8_slice_codeunits(piece["path"], _length(roots[root_id]))
         pieces.append(
-            piece.drop_columns(["source"])
-            .set_column(0, "path", relative)
-            .add_column(0, "root_id", root_id)
+            piece.set_column(0, "path", relative).add_column(0, "root_id", root_ids.filter(chosen))
         )
     return pa.concat_tables(pieces)
 
 
-def placed(scope: Scope, place: str, path: str) -> TodoFile:
+def placed(scope: Scope, roots: dict[int, str], path: str) -> TodoFile:
     """A path at which something cannot be used, as the catalog takes it."""
-    stored = paths.to_stored(path)[len(paths.to_stored(place).rstrip("/")) + 1 :]
+    stored = paths.to_stored(path)[_length(roots[scope.root_id]) :]
     return TodoFile(scope.root_id, stored, 0, 0, None)
+
+
+def _length(root: str) -> int:
+    """Characters of stored absolute paths below a root that come before the relative path."""
+    return len(paths.to_stored(root).rstrip("/")) + 1
