@@ -113,10 +113,11 @@ def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
         raise BadInput(
             f"a query of {vector.dtype} {vector.shape} is not an embedding of {dim} floats"
         )
-    norm = float(np.linalg.norm(vector.astype(np.float64)))
-    if not 0 < norm < np.inf:
-        raise BadInput(f"an embedding of norm {norm} has no direction to search in")
-    return np.asarray(vector / norm, np.float32)
+    largest = float(np.abs(vector).max())
+    if not 0 < largest < np.inf:
+        raise BadInput(f"an embedding of norm {largest} has no direction to search in")
+    direction = vector.astype(np.float64) / largest  # whose squares no number overflows
+    return np.asarray(direction / np.linalg.norm(direction), np.float32)
 
 
 def _digest(image: str | os.PathLike[str]) -> bytes:

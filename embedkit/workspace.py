@@ -162,9 +162,11 @@ class Workspace:
     ) -> list[Matches]:
         """The ``k`` images most like each of ``images``, as :meth:`search` finds them, at once.
 
-        ``images`` may also be an array of embeddings (Q, dim). Much faster than one search after
-        another; raises as :meth:`search` does.
+        ``images`` may also be one path, or an array of embeddings (Q, dim). Much faster than one
+        search after another; raises as :meth:`search` does.
         """
+        if isinstance(images, (str, os.PathLike)):
+            images = [images]
         backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         queries = by_images(self._catalog, backbone, list(images), self._network)
         return self._matches(
@@ -477,9 +479,13 @@ class Workspace:
             self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
         index = self._indexes[spec.digest]
         if save or index.position != position:
-            index.catch_up(
-                self._catalog, position, self.recipe.index, save=save, progress=self._progress
-            )
+            try:
+                index.catch_up(
+                    self._catalog, position, self.recipe.index, save=save, progress=self._progress
+                )
+            except BaseException:  # half done; what is on disk is whole
+                del self._indexes[spec.digest]
+                raise
         return index
 
 

@@ -22,7 +22,8 @@ def test_results_come_in_order_whatever_finishes_first() -> None:
 
     mapped = stage(slow_first, range(5))
     assert list(mapped) == [0, 10, 20, 30, 40]
-    mapped.close()
+    mapped.stop()
+    mapped.join()
 
 
 def test_it_works_ahead_by_weight_and_by_one_item_at_least() -> None:
@@ -39,7 +40,8 @@ def test_it_works_ahead_by_weight_and_by_one_item_at_least() -> None:
     assert mapped._held == 8, "the third one waits for room"
     assert [next(results) for _ in range(6)] == [4, 4, 4, 50, 1, 1]
     assert next(results, None) is None
-    mapped.close()
+    mapped.stop()
+    mapped.join()
 
 
 def test_an_error_is_raised_where_the_result_would_have_been() -> None:
@@ -48,7 +50,8 @@ def test_an_error_is_raised_where_the_result_would_have_been() -> None:
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)
-    mapped.close()
+    mapped.stop()
+    mapped.join()
 
 
 def test_an_error_of_the_items_is_raised_too() -> None:
@@ -61,7 +64,8 @@ def test_an_error_of_the_items_is_raised_too() -> None:
     assert next(results) == 1
     with pytest.raises(OSError, match="gone"):
         next(results)
-    mapped.close()
+    mapped.stop()
+    mapped.join()
 
 
 def test_stages_that_feed_each_other_can_be_closed_in_the_middle() -> None:
@@ -69,8 +73,10 @@ def test_stages_that_feed_each_other_can_be_closed_in_the_middle() -> None:
     first = stage(lambda number: number, range(10_000), limit=3)
     second = stage(lambda number: -number, first, limit=3)
     assert next(iter(second)) == 0
-    first.close()
-    second.close()
+    first.stop()
+    second.stop()
+    first.join()
+    second.join()
     assert threading.active_count() == before
 
 

@@ -625,3 +625,46 @@ def test_an_open_workspace_notices_a_backbone_removed_and_added_again(
     one, two = (opened.search(photos / "red/0.jpg", 20) for opened in (workspace, other))
     assert list(one) == list(two)
     assert one[0].distance == 0.0
+
+
+def test_an_index_whose_building_was_interrupted_is_not_gone_on_with(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.add(photos / "red")
+    record = index_module.record
+
+    def interrupt(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(index_module, "record", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        workspace.add(photos)
+    monkeypatch.setattr(index_module, "record", record)
+    for _ in range(2):
+        matches = workspace.search(photos / "red/0.jpg", 50)
+        assert len(matches) == len({match.path for match in matches}) == 12
+
+
+@pytest.mark.parametrize("kind", ["HNSW32", "SQ8", "IVF4,SQ8"])
+def test_a_factory_string_may_stand_in_the_recipe_of_an_empty_workspace(
+    workspace: Workspace, photos: Path, kind: str
+) -> None:
+    workspace.folder.mkdir()
+    (workspace.folder / "recipe.toml").write_text(f'index = "{kind}"\n')
+    (photos / "none").mkdir()
+    assert workspace.add(photos / "none").files == 0
+    assert workspace.add(photos / "red/0.jpg").images == 1
+    assert len(workspace.search(photos / "red/0.jpg", 5)) == 1
+    workspace.remove(photos)
+    workspace.add(photos / "blue")
+    assert len(workspace.search(photos / "red/0.jpg", 50)) == 6
+
+
+def test_a_recipe_that_does_not_suit_the_vectors_leaves_the_photos_searchable(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.folder.mkdir()
+    (workspace.folder / "recipe.toml").write_text('index = "IVF2,PQ7"\n')  # 7 does not divide 48
+    with pytest.raises(BadRecipe, match="IVF2,PQ7"):
+        workspace.add(photos)
+    assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 50)) == 12

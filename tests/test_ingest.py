@@ -546,6 +546,27 @@ def test_full_batches_go_through_the_network_whatever_is_committed(
     assert passes == [5, 5, 2]
 
 
+def test_what_the_catalog_holds_does_not_depend_on_where_batches_are_cut(
+    photos: Path,
+    tmp_path: Path,
+    passes: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
+) -> None:
+    tables = []
+    for files in (100, 2):
+        monkeypatch.setattr(one_pass, "COMMIT_FILES", files)
+        monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+        monkeypatch.setattr(ToyBackbone, "batch", files)
+        workspace = Workspace(tmp_path / f"by-{files}")
+        workspace.add(photos / "red")  # before blue, so that ids are not in order of path
+        workspace.add(photos, backbones="resnet50")
+        workspace.add(photos, backbones="vgg16")
+        tables.append(catalog_rows(workspace.folder))
+    assert tables[0] == tables[1]
+    assert sum(passes) == 2 * (6 + 12 + 12)
+
+
 def test_the_report_says_where_the_time_went(workspace: Workspace, photos: Path) -> None:
     stages = workspace.add(photos).stages
     assert stages is not None

@@ -149,7 +149,40 @@ def test_a_damaged_converted_network_is_not_used(
     weights.write_bytes(data)
     again = open_backbone(backbone.resolved)
     assert again.runtime == CHANNELS_LAST
+    again.settle_runtime(pixels(again))
+    assert again.runtime == open_backbone(backbone.resolved).runtime == openvino_runtime.NAME
     assert np.abs(again.embed([draw_photo(1)]) - backbone.embed([draw_photo(1)])).max() < 1e-5
+
+
+@pytest.mark.usefixtures("cache")
+def test_images_without_a_usable_vector_are_no_probe(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = embedkit.load_backbone(tiny)
+    submit = TorchRuntime.submit
+
+    def blind(self: TorchRuntime, data: np.ndarray) -> Callable[[], np.ndarray]:
+        vectors = submit(self, data)()
+        vectors[data.max((1, 2, 3)) == 0] = np.nan
+        return lambda: vectors
+
+    monkeypatch.setattr(TorchRuntime, "submit", blind)
+    data = pixels(backbone)
+    data[3] = 0
+    backbone.settle_runtime(data)
+    assert choice.remembered(backbone.spec) == backbone.runtime
+    other = embedkit.load_backbone(f"{tiny}&pool=max")
+    other.settle_runtime(np.zeros_like(data))
+    assert choice.remembered(other.spec) is None, "there was nothing to compare"
+    assert other.runtime == CHANNELS_LAST
+
+
+@pytest.mark.usefixtures("cache")
+def test_photos_that_look_alike_raise_no_doubt(tiny: str) -> None:
+    backbone = embedkit.load_backbone(f"{tiny}&precision=bf16")
+    backbone.settle_runtime(pixels(backbone)[:1].repeat(8, 0))
+    assert choice.remembered(backbone.spec) is not None
+    assert choice.doubt(backbone.spec) is None
 
 
 def test_a_cache_that_cannot_be_written_changes_nothing(
@@ -229,7 +262,10 @@ def test_a_reduced_precision_is_another_spec_with_nearly_the_same_vectors(
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_reduced_precision_that_moves_distances_far_is_told(tiny: str) -> None:
+def test_a_reduced_precision_that_moves_distances_far_is_told(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "LARGEST_CHANGE", 1e-9)
     exact = embedkit.load_backbone(tiny)
     exact.settle_runtime(pixels(exact))
     assert choice.doubt(exact.spec) is None

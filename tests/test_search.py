@@ -216,3 +216,24 @@ def test_a_query_is_not_compared_under_other_weights_than_the_photos(
     draw_photo(77).save(tmp_path / "new.png")
     with pytest.raises(BadInput, match="have changed since the photos were added"):
         filled.search(tmp_path / "new.png")
+
+
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
+def test_an_embedding_of_any_norm_may_be_searched_for(
+    workspace: Workspace, photos: Path, kind: str
+) -> None:
+    workspace.add(photos)
+    direction = np.random.default_rng(0).normal(size=48).astype(np.float16)
+    expected = workspace.search(direction.astype(np.float64), 12)
+    large = direction.astype(kind) * np.dtype(kind).type(np.finfo(kind).max / 10)
+    found = workspace.search(large, 12)
+    assert [match.path for match in found] == [match.path for match in expected]
+    assert [match.distance for match in found] == pytest.approx(
+        [match.distance for match in expected], abs=1e-3
+    )
+
+
+def test_one_path_is_one_query(workspace: Workspace, photos: Path) -> None:
+    workspace.add(photos)
+    (matches,) = workspace.search_many(str(photos / "red/0.jpg"), 3)
+    assert matches[0].path == str(photos / "red/0.jpg")

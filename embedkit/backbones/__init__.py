@@ -79,13 +79,13 @@ def is_current(resolved: ResolvedName) -> bool:
 def evidence(name: str) -> str:
     """Digest of all but the weights file that decides what a backbone name stands for.
 
-    That is the version of our own preprocessing, of the providers, and the manifest of a local
-    backbone.
+    That is the version of our own preprocessing, of the providers, what our table says of the name,
+    and the manifest of a local backbone.
     """
     from importlib.metadata import version
 
-    known = [str(PIPELINE_VERSION), version("timm"), version("open_clip_torch")]
     parsed = registry.parse(name)
+    known = [str(PIPELINE_VERSION), version("timm"), version("open_clip_torch"), repr(parsed)]
     if parsed.provider == "local":
         manifest = Path(absolute(parsed.id)) / registry.MANIFEST
         known.append(manifest.read_text("utf-8", "replace") if manifest.is_file() else "")

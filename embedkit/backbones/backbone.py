@@ -55,14 +55,17 @@ class Backbone:
     def settle_runtime(self, pixels: np.ndarray) -> None:
         """Time the runtimes on prepared pixels and go on with the fastest, if never done here.
 
-        Where the cache folder cannot be written, the network goes on as it is.
+        Where the cache folder cannot be written, or the probe does not fit the memory, the network
+        goes on as it is.
         """
         from embedkit.backbones.choice import choose, remembered
 
-        if self._network is not None and remembered(self.spec) is None:
-            with contextlib.suppress(OSError):
+        # A damaged converted network is not what runs now, though it was chosen: it is made anew.
+        if self._network is not None and remembered(self.spec) != self.runtime:
+            with contextlib.suppress(OSError, PassTooLarge):
                 self._runtime = choose(self._network, self.spec, pixels)
-                resolutions.note(self.resolved)
+                if self._runtime.name == remembered(self.spec):
+                    resolutions.note(self.resolved)
 
     @property
     def dim(self) -> int:

@@ -81,8 +81,9 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
 def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runtime:
     """Time the runtimes on prepared pixels, uint8 (N, size, size, 3); keep and return the fastest.
 
-    ``pixels`` are of at least two real images. A runtime that cannot run the network, or moves
-    distances, is noted as refused and not used.
+    ``pixels`` are of real images; when fewer than two of them give a usable vector there is no
+    choice, and torch goes on. A runtime that cannot run the network, or moves distances, is noted
+    as refused and not used. Raises :class:`PassTooLarge` when torch cannot run the probe at all.
     """
     from embedkit.backbones import openvino_runtime
     from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, best_device
@@ -100,7 +101,9 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
 
     probe, exact = _reference(TorchRuntime(apart, spec, EAGER, precision="float32"), pixels)
     reduced = spec.precision != "float32"
-    limit = LARGEST_SHARE * float(np.median(exact)) if reduced else LARGEST_CHANGE
+    limit = LARGEST_CHANGE
+    if reduced and len(exact):
+        limit = max(limit, LARGEST_SHARE * float(np.median(exact)))
     allowed = limit
     entrants: dict[str, Runtime] = {}
     changes: dict[str, float] = {}
@@ -123,6 +126,8 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
                 entrants[name], changes[name] = runtime, change
             else:
                 refused[name] = f"moves distances by up to {change:.1e}"
+        if not entrants or not len(exact):
+            return TorchRuntime(network, spec)  # nothing to compare with this time
         seconds = _race(entrants, probe)
         # One that later runs need not import torch for is worth a few percent.
         fastest = min(seconds, key=lambda name: seconds[name] * TORCH_FREE.get(name, 1.0))
@@ -194,21 +199,23 @@ def _race(entrants: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
 
 
 def _reference(exact: Runtime, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probe images, fewer for a slow network, and the distances of their pairs."""
-    probe = np.ascontiguousarray(pixels[:PROBE_IMAGES])
-    few = probe[: PROBE_IMAGES // 2]
+    """The usable probe images, fewer for a slow network, and the distances of their pairs."""
+    probe = np.ascontiguousarray(pixels[: PROBE_IMAGES // 2])
     started = time.perf_counter()
-    vectors = _run(exact, few)
-    if time.perf_counter() - started > SLOW_SECONDS:
-        return few, _pair_distances(vectors)
-    return probe, _pair_distances(_run(exact, probe))
+    vectors = _run(exact, probe)
+    if time.perf_counter() - started <= SLOW_SECONDS:
+        probe = np.ascontiguousarray(pixels[:PROBE_IMAGES])
+        vectors = _run(exact, probe)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    usable = np.isfinite(norms) & (norms > 0)
+    return probe[usable], _pair_distances(vectors[usable])
 
 
 def _pair_distances(raw: np.ndarray) -> np.ndarray:
     """Cosine distances of all pairs of raw vectors (N, dim): float64 (N * (N - 1) / 2,)."""
     unit = raw.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    return np.asarray((1.0 - unit @ unit.T)[np.triu_indices(len(unit), 1)])
+    return np.asarray((1.0 - unit @ unit.T)[np.triu_indices(len(unit), 1)].clip(0.0, 2.0))
 
 
 def _folder(spec: EmbeddingSpec) -> Path:

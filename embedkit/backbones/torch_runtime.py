@@ -81,10 +81,15 @@ def best_device() -> torch.device:
 @contextlib.contextmanager
 def exact_float32() -> Iterator[None]:
     """Float32 that is float32: no TF32 on GPUs, and the same algorithm every time."""
-    with torch.backends.cudnn.flags(
-        enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-    ):
-        yield
+    products = torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, False
+    try:
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
+            yield
+    finally:
+        products.allow_tf32 = before
 
 
 @contextlib.contextmanager

@@ -258,7 +258,7 @@ class Writer(Reader):
         # a row, and are copied here once at the most.
         new = self._connection.execute(
             f"""SELECT row, image_id FROM batch JOIN images USING (sha256)
-                ANTI JOIN {table} USING (image_id) ORDER BY image_id"""
+                ANTI JOIN {table} USING (image_id) ORDER BY row"""
         ).fetchnumpy()
         self._connection.unregister("batch")
         rows, ids = np.asarray(new["row"], np.int64), np.asarray(new["image_id"], np.int64)

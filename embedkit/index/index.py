@@ -24,7 +24,7 @@ import numpy as np
 from embedkit.artifacts import sweep
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
-from embedkit.errors import StorageError
+from embedkit.errors import BadRecipe, StorageError
 from embedkit.index import rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import (
@@ -205,9 +205,11 @@ class Index:
         written; one that was well behind is in any case, where the workspace can be written. An
         index whose past is not the catalog's is emptied and built anew.
 
-        Raises :class:`StorageError` when it cannot be written and :class:`BadRecipe` for a kind
-        that these embeddings cannot be in.
+        Raises :class:`StorageError` when it cannot be written and, with ``save``,
+        :class:`BadRecipe` for a kind that these embeddings cannot be in; without, it is exact. When
+        this has raised anything the index is of no use any more: load it again.
         """
+        told_to_save = save
         if position == self.position and not save:
             return
         with catalog.read() as reader:
@@ -233,8 +235,13 @@ class Index:
                 )
             self.position = position
         if merge:
-            with _storage_errors(self.folder):
-                self._encode(kind, kept)
+            try:
+                with _storage_errors(self.folder):
+                    self._encode(kind, kept)
+            except BadRecipe:  # whoever adds is told; who searches finds all the same
+                if told_to_save:
+                    raise
+                save = False
         if save:
             self.kind = kind
             with _storage_errors(self.folder):
@@ -278,7 +285,7 @@ class Index:
     def _encode(self, kind: str, kept: int) -> None:
         """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
         total = len(self._base)
-        if kind in (EXACT, FLAT) or (kind == AUTO and total <= EXACT_UP_TO):
+        if kind in (EXACT, FLAT) or total < 2 or (kind == AUTO and total <= EXACT_UP_TO):
             self._codes, self._trained = None, 0
             self._files.pop("codes", None)
             return

@@ -66,6 +66,7 @@ def add(
         stages = one_pass.run(todo, progress)
         embedded = one_pass.embedded
 
+    warnings = tuple(warning for network in networks for warning in network.warnings())
     with catalog.write() as writer:
         scopes = writer.scopes(places)
         writer.settle(scopes, table, placed_problems)
@@ -86,7 +87,7 @@ def add(
             failed=len(failures),
             missing=counts["missing"],
             failures=tuple(failures),
-            warnings=tuple(warning for network in networks for warning in network.warnings()),
+            warnings=warnings,
             seconds=time.monotonic() - started,
             rates={network.name: network.rate for network in networks if network.rate},
             stages=stages,

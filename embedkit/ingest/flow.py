@@ -49,14 +49,18 @@ class InOrder(Generic[_In, _Out]):
                 self._room.notify()
             yield result
 
-    def close(self) -> None:
-        """Stop: calls not yet begun are dropped, and whoever waits for a result gets none."""
+    def stop(self) -> None:
+        """Drop the calls not yet begun; whoever waits for a result gets none. Does not wait."""
         with self._room:
             self._closed = True
             self._room.notify()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._results.put(None)
+
+    def join(self) -> None:
+        """Wait for the calls under way, after :meth:`stop`."""
         self._feeder.join()
+        self._pool.shutdown()
 
     def _feed(self, items: Iterable[_In]) -> None:
         try:

@@ -139,7 +139,7 @@ class OnePass:
                 if self._is_due(now - committed):
                     self._commit()
                     committed = now
-                rate = done / (now - started)
+                rate = done / max(now - started, 1e-6)
                 progress(Progress("embedding", done, len(todo), rate, (len(todo) - done) / rate))
             self._submit()
             while self._under_way:
@@ -147,8 +147,10 @@ class OnePass:
             self._commit()
             self._written()
         finally:
-            reading.close()
-            preparing.close()
+            reading.stop()
+            preparing.stop()
+            reading.join()
+            preparing.join()
             self._writer.shutdown()
         seconds = time.monotonic() - started
         for network in self._networks:
