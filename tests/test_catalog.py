@@ -174,7 +174,7 @@ def test_stamps_are_a_chain() -> None:
     assert history.stamps(expected[499], events[500:]).tolist() == expected[500:]
 
 
-def test_vectors_are_stored_by_digest_in_order_of_image_whatever_order_they_come_in(
+def test_vectors_are_stored_by_digest_in_the_order_in_which_they_come(
     catalog: Catalog,
 ) -> None:
     toy = ToyBackbone("resnet50", []).resolved
@@ -191,8 +191,8 @@ def test_vectors_are_stored_by_digest_in_order_of_image_whatever_order_they_come
         ((later, _),) = reader.embeddings(toy.spec.digest, 3)
         assert reader.embedding_count(toy.spec.digest, 3) == 3
         of = reader.embeddings_of(toy.spec.digest, [31, 7, 3])
-    assert ids.tolist() == [2, 3, 4, 1, 21, 31]
-    assert later.tolist() == [1, 21, 31]
+    assert ids.tolist() == [4, 2, 3, 31, 1, 21]
+    assert later.tolist() == [31, 1, 21]
     assert held.argmax(axis=1).tolist() == [number - 1 for number in ids.tolist()]
     assert [norm for (norm,) in norms] == [number - 1 for number in ids.tolist()]
     assert {image_id: row.argmax() for image_id, row in of.items()} == {31: 30, 3: 2}

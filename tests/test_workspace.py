@@ -157,7 +157,8 @@ def test_compact_drops_vectors_of_superseded_weights(
 ) -> None:
     monkeypatch.setattr("embedkit.ingest.is_current", lambda _: False)
     monkeypatch.setattr(
-        "embedkit.ingest.load_backbone", lambda name: ToyBackbone(name, [], weights="1" * 64)
+        "embedkit.ingest.network.load_backbone",
+        lambda name: ToyBackbone(name, [], weights="1" * 64),
     )
     filled.add(photos)
     assert len(list(filled.folder.glob("index/*"))) == 2
