@@ -10,6 +10,7 @@
 Nothing in embedkit writes to a recipe.
 """
 
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,8 @@ def _is_factory(text: str) -> bool:
     """Whether FAISS can parse a factory string; whether it suits the vectors shows when they do."""
     import faiss
 
+    if re.search(r"(?<![0-9])0", text):  # as in IVF0; FAISS takes HNSW0 and then aborts
+        return False
     try:
         faiss.index_factory(64, text, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:

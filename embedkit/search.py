@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,7 +75,7 @@ def by_images(
     not one, or the backbone's weights are no longer those that the stored embeddings were made
     with, and as :func:`pick` does.
     """
-    digests = [_digest(item) if isinstance(item, (str, os.PathLike)) else None for item in images]
+    digests = [_digest(item) for item in images]
     with catalog.read() as reader:
         resolved = pick(reader.backbones(), name, catalog.path.parent)
         spec = resolved.spec
@@ -120,7 +121,17 @@ def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
     return np.asarray(direction / np.linalg.norm(direction), np.float32)
 
 
-def _digest(image: str | os.PathLike[str]) -> bytes:
+def _digest(image: object) -> bytes | None:
+    """The SHA-256 of what an image that is given as a path holds; None for other images."""
+    if not isinstance(image, (str, os.PathLike)):
+        from PIL import Image
+
+        if not isinstance(image, (np.ndarray, Image.Image)):
+            raise BadInput(
+                "a query is a path, a Pillow image, an RGB array or an embedding (a 1-D array), "
+                f"not {image!r}"
+            )
+        return None
     path = absolute(image)
     if os.path.isdir(path):
         raise BadInput(f"{shown(path)} is a folder; give one photo")
@@ -158,8 +169,7 @@ def search(
     and ``folder`` (absolute) narrow the files down; raises :class:`NotInWorkspace` when nothing
     is left of them.
     """
-    if k < 1:
-        raise BadInput(f"k must be at least 1, not {k}")
+    _check_count(k)
     among = None
     if label is not None or folder is not None:
         with catalog.read() as reader:
@@ -224,6 +234,11 @@ def search(
         ]
         for matches in found
     ], limit
+
+
+def _check_count(k: object) -> None:
+    if not isinstance(k, Integral) or int(k) < 1:
+        raise BadInput(f"k must be a whole number of at least 1, not {k!r}")
 
 
 def _nothing_left(label: str | None, folder: str | None, labels: dict[str, int]) -> str:

@@ -570,6 +570,19 @@ def test_a_lost_or_damaged_index_is_made_anew(workspace: Workspace, photos: Path
     assert file.stat().st_size > 100, "and saved, being all behind"
 
 
+def test_a_search_does_not_replace_an_index_that_another_process_has_saved(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add([photos / "red/0.jpg"])
+    other = Workspace(workspace.folder)
+    assert len(other.search(photos / "red/0.jpg", 20)) == 1
+    workspace.add([photos / "red"])
+    manifest = next(workspace.folder.glob("index/*/manifest.json"))
+    before = manifest.stat().st_mtime_ns
+    assert len(other.search(photos / "red/0.jpg", 20)) == 6
+    assert manifest.stat().st_mtime_ns == before
+
+
 def test_a_changed_recipe_rebuilds_the_index_at_the_next_add(
     workspace: Workspace, photos: Path
 ) -> None:

@@ -25,6 +25,8 @@ def test_sources_are_relative_to_the_recipe(tmp_path: Path) -> None:
         ("backbones = [1]", "list of strings"),
         ("labels_from_folders = 'yes'", "true or false"),
         ("index = 'hnsw'", "FAISS factory string such as .* not 'hnsw'"),
+        ("index = 'HNSW0'", "FAISS factory string such as .* not 'HNSW0'"),
+        ("index = 'IVF00,SQ8'", "FAISS factory string such as .* not 'IVF00,SQ8'"),
         ("index = 3", "index must be auto, exact or a FAISS factory string"),
         ("source = ['x']", "unknown key 'source'; known: backbones"),
         ("sources = [", "recipe.toml"),

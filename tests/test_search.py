@@ -191,6 +191,8 @@ def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) ->
         (np.ones(48, np.int64), "not an embedding of 48 floats"),
         (np.zeros(48), "norm 0.0 has no direction"),
         (np.full(48, np.nan), "norm nan has no direction"),
+        ([0.1] * 48, "a query is a path, a Pillow image, an RGB array or an embedding"),
+        (None, "embedding .* not None"),
     ):
         with pytest.raises(BadInput, match=complaint):
             filled.search_many([photos / "red/0.jpg", wrong])
@@ -204,6 +206,9 @@ def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) ->
         workspace.search(photos / "red/0.jpg", backbone="resnet50")
     with pytest.raises(BadInput, match="either an image or a text"):
         workspace.search()
+    for k in (0, 2.5, "10"):
+        with pytest.raises(BadInput, match="k must be a whole number"):
+            workspace.search(photos / "red/0.jpg", k)
 
 
 def test_a_query_is_not_compared_under_other_weights_than_the_photos(

@@ -32,7 +32,7 @@ class Position:
     generation: int = 0
     """Grows by 1 with every embedding stored and with every one removed."""
     stamp: int = 0
-    """Digest of the history: equal stamps, equal embeddings."""
+    """64-bit digest of the history up to there, which two histories share by chance only."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
                stage VARCHAR NOT NULL, reason VARCHAR NOT NULL, bytes BIGINT NOT NULL,
                mtime_ns BIGINT NOT NULL, decoder VARCHAR NOT NULL)""",
         # generation grows by 1 with every embedding stored or removed, and stamp is a digest of
-        # that history: an index that has both has the same embeddings.
+        # that history: an index that has both has come the same way.
         """CREATE TABLE specs (spec VARCHAR NOT NULL, json VARCHAR NOT NULL,
                generation BIGINT NOT NULL, stamp UBIGINT NOT NULL, images_per_second DOUBLE)""",
         # Embeddings that are no more: when each was stored and when it was removed. An index that

@@ -5,7 +5,10 @@ numbers vectors in the order in which they are added, so that any factory string
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import numpy as np
 from embedkit.artifacts import replaced
 from embedkit.errors import BadRecipe
 from embedkit.index.exact import EXTRA, nearest
-from embedkit.index.gpu import codes_on_gpu
+from embedkit.index.gpu import Propose, codes_on_gpu
 from embedkit.index.metric import distances
 
 REFINE = 2
@@ -44,8 +47,9 @@ class Codes:
     effort: int = 0
     recall_at_10: float = 0.0
 
-    def __post_init__(self) -> None:
-        self._gpu = codes_on_gpu(self.index)
+    @cached_property
+    def _gpu(self) -> Propose | None:
+        return codes_on_gpu(self.index)
 
     def candidates(self, queries: np.ndarray, count: int, times: int = 1) -> np.ndarray:
         """Rows that may be nearest, int64 (Q, count), -1 where there are no more.
@@ -113,8 +117,10 @@ def extended(file: Path, codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
     """The codes in a file, brought in line with ``vectors``, whose first ``kept`` rows it has.
 
     With ``kept`` 0, as when rows have gone, all are added again, and only the training is kept.
+    Raises OSError when the file cannot be read.
     """
-    index = faiss.read_index(str(file))
+    with _file_errors(file):
+        index = faiss.read_index(str(file))
     if not kept:
         index.reset()
     _add(index, vectors[kept:])
@@ -160,21 +166,31 @@ def _add(index: Any, vectors: np.ndarray) -> None:
 
 
 def write(file: Path, codes: Codes) -> None:
-    """Write the FAISS index to a file, whole or not at all."""
-    with replaced(file) as temporary:
+    """Write the FAISS index to a file, whole or not at all; raises OSError when that fails."""
+    with _file_errors(file), replaced(file) as temporary:
         faiss.write_index(codes.index, str(temporary))
 
 
 def read(file: Path, factory: str, rows: int, dim: int) -> Any:
     """The FAISS index in a file whose content is known to be sound, mapped where FAISS can.
 
-    Raises RuntimeError or ValueError when it is not of that many vectors.
+    Raises OSError when it cannot be read and ValueError when it is not of that many vectors.
     """
     flags = faiss.IO_FLAG_MMAP if "IVF" in factory else faiss.IO_FLAG_MMAP_IFC
-    index = faiss.read_index(str(file), flags)
+    with _file_errors(file):
+        index = faiss.read_index(str(file), flags)
     if (index.ntotal, index.d) != (rows, dim):
         raise ValueError(f"{file} does not hold {rows} vectors of {dim} numbers")
     return index
+
+
+@contextmanager
+def _file_errors(file: Path) -> Iterator[None]:
+    """FAISS says that a file cannot be read or written with a RuntimeError, as it says all else."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(f"{file}: {reason(error)}") from error
 
 
 def reason(error: RuntimeError) -> str:

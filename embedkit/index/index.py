@@ -71,6 +71,8 @@ class Index:
         self.folder = folder
         self.spec = spec
         self.dim = dim
+        self.saved: Position | None = None
+        """Position of the index that was on disk when this one was loaded or saved."""
         self._forget()
 
     def _forget(self) -> None:
@@ -218,7 +220,7 @@ class Index:
                 self._forget()
             since = self.position.generation
             behind = position.generation - since > SAVE_SHARE * len(self)
-            save = save or (behind and os.access(catalog.path.parent, os.W_OK))
+            save = save or (behind and self._may_save(catalog))
             gained = reader.embedding_count(self.spec, since)
             fresh = reader.embeddings(self.spec, since)
             self._drop(reader.removed_ids(self.spec, since))
@@ -237,6 +239,7 @@ class Index:
         if merge:
             try:
                 with _storage_errors(self.folder):
+                    self._record_base()
                     self._encode(kind, kept)
             except BadRecipe:  # whoever adds is told; who searches finds all the same
                 if told_to_save:
@@ -246,6 +249,12 @@ class Index:
             self.kind = kind
             with _storage_errors(self.folder):
                 self._save()
+
+    def _may_save(self, catalog: Catalog) -> bool:
+        """Whether the files are this index's to replace: no other process has saved meanwhile."""
+        there = read_manifest(self.folder)
+        ours = there is None or there.position == self.saved
+        return ours and os.access(catalog.path.parent, os.W_OK)
 
     def _drop(self, lost: np.ndarray) -> None:
         if not len(lost):
@@ -279,8 +288,15 @@ class Index:
         rows.write(ids, vectors, chain(self._base.chunks(live), recent, fresh), size, self.dim)
         self._set_base(rows.read(ids, vectors, self.dim))
         self._delta = rows.none(self.dim)
-        self._files.update(ids=record(ids), vectors=record(vectors))
+        for role in names:
+            self._files.pop(role, None)
         return old if whole else 0
+
+    def _record_base(self) -> None:
+        """Note the files of a base just written; gigabytes are read, so without the catalog."""
+        for role in ("ids", "vectors"):
+            if role not in self._files:
+                self._files[role] = record(self.folder / self._name(self.position, f"{role}.npy"))
 
     def _encode(self, kind: str, kept: int) -> None:
         """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
@@ -360,6 +376,7 @@ class Index:
                 faiss=version,
             ),
         )
+        self.saved = self.position
         kept = {item.name for item in self._files.values()}
         for old in chain(self.folder.glob("*.npy"), self.folder.glob("*.faiss")):
             generation = old.name.partition(".")[0]
@@ -371,7 +388,7 @@ class Index:
     def _open(self, manifest: Manifest) -> Manifest:
         """Take over what a manifest describes; the manifest with the files' times as they are.
 
-        Raises OSError, ValueError or RuntimeError when it is not there as described.
+        Raises OSError, KeyError, IndexError or ValueError when it is not there as described.
         """
         if (manifest.spec, manifest.dim) != (self.spec, self.dim):
             raise ValueError(f"{self.folder} holds the index of another spec")
@@ -405,23 +422,23 @@ class Index:
 def _storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise StorageError(f"cannot write the index in {folder}: {error}") from error
 
 
 def load_index(folder: Path, spec: str, dim: int) -> Index:
     """The index of a spec as it was last saved; an empty one when none is there, or none sound."""
+    index = Index(folder, spec, dim)
     while manifest := read_manifest(folder):
-        index = Index(folder, spec, dim)
+        index.saved = manifest.position
         try:
             seen = index._open(manifest)
-        except FileNotFoundError:
-            if read_manifest(folder) == manifest:
-                break  # gone for good; else another process has replaced both just now
-        except (OSError, EOFError, KeyError, IndexError, ValueError, RuntimeError):
-            break
+        except (OSError, EOFError, KeyError, IndexError, ValueError) as error:
+            index._forget()
+            if isinstance(error, FileNotFoundError) and read_manifest(folder) != manifest:
+                continue  # another process has replaced both just now
         else:
             if seen != manifest and os.access(folder, os.W_OK):
                 write_manifest(folder, seen)
-            return index
-    return Index(folder, spec, dim)
+        break
+    return index
