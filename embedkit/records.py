@@ -94,6 +94,8 @@ class Fingerprint:
 
     phash: int
     """The 64 bits of ``imagehash.phash``, the first bit highest."""
+    luma: bytes
+    """What the hash is made from: the whole image as 32 rows of 32 luma values."""
     format: str
     """Pillow's name of the file format."""
     width: int

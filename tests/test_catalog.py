@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 from conftest import ToyBackbone
 
@@ -25,7 +26,7 @@ from embedkit.records import Fingerprint
 
 
 def image(number: int, spec: str | None = None) -> ImageRow:
-    print_ = Fingerprint(number, "PNG", 4, 3, 0.0, 0.5, 0.1)
+    print_ = Fingerprint(number, bytes(1024), "PNG", 4, 3, 0.0, 0.5, 0.1)
     vector = np.zeros(48, np.float32)
     vector[number % 48] = 1
     return ImageRow(
@@ -294,6 +295,35 @@ def test_the_first_schema_step_opens_an_empty_database(catalog: Catalog) -> None
     duckdb.connect(str(catalog.path)).close()
     with catalog.read() as reader:
         assert reader.counts() == {"files": 0, "images": 0, "missing": 0}
+
+
+def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:1])
+    held = replace(image(1), fingerprint=None)
+    with catalog.write() as writer:
+        root = writer.scope("/photos").root_id
+        writer.commit(Batch([held], [(file(root, "a"), held.sha256)]))
+        writer._run("INSERT INTO fingerprints VALUES (1, 7, 'PNG', 4, 3, 0.0, 0.5, 0.1)")
+    found = pa.table(
+        {
+            "root_id": [root],
+            "path": ["a"],
+            "bytes": [10],
+            "mtime_ns": [1],
+            "label": pa.array([None], pa.string()),
+        }
+    )
+    with catalog.read() as reader:
+        assert len(reader.todo(found, [])) == 0
+    monkeypatch.undo()
+    with catalog.read() as reader:
+        assert len(reader.todo(found, [])) == 1
+        assert reader.counts()["files"] == 1
+    with catalog.write() as writer:
+        writer.commit(Batch([image(1)], [(file(root, "a"), held.sha256)]))
+        assert len(writer.todo(found, [])) == 0
 
 
 HOLD = """

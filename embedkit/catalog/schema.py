@@ -55,6 +55,24 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """CREATE TABLE runs (run_id BIGINT NOT NULL, started_at TIMESTAMP NOT NULL,
                seconds DOUBLE NOT NULL, version VARCHAR NOT NULL, counts VARCHAR NOT NULL)""",
     ),
+    (
+        # Fingerprints keep what the perceptual hash is made from, 32 x 32 bytes; the next add
+        # makes those anew that had not.
+        "DROP TABLE fingerprints",
+        """CREATE TABLE fingerprints (image_id BIGINT NOT NULL, phash UBIGINT NOT NULL,
+               luma BLOB NOT NULL, format VARCHAR NOT NULL, width INTEGER NOT NULL,
+               height INTEGER NOT NULL, sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL,
+               contrast FLOAT NOT NULL)""",
+        # What a person decided, by content. Of two images: duplicate or not; of one: to keep it.
+        """CREATE TABLE verdicts (first_sha256 BLOB NOT NULL, second_sha256 BLOB,
+               verdict VARCHAR NOT NULL, decided_at TIMESTAMP NOT NULL)""",
+        # The pairs of images that the last search for duplicates found, with its evidence, and
+        # what it was a search of: as long as that is the same, so are they.
+        """CREATE TABLE pairs (first_id BIGINT NOT NULL, second_id BIGINT NOT NULL,
+               hamming USMALLINT NOT NULL, turn UTINYINT NOT NULL, distance FLOAT NOT NULL,
+               correlation FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
+        "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
+    ),
 )
 
 

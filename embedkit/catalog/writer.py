@@ -145,6 +145,7 @@ class Writer(Places):
             name: pa.array([getattr(item, name) for item in prints], kind)
             for name, kind in (
                 ("phash", pa.uint64()),
+                ("luma", pa.binary()),
                 ("format", pa.string()),
                 ("width", pa.int32()),
                 ("height", pa.int32()),

@@ -12,6 +12,9 @@ from embedkit.records import Fingerprint
 FINGERPRINT_SIDE = 256
 """Fingerprints are taken from the reduced-scale decode whose short side is at least this."""
 
+LUMA_SIDE = 32
+"""Side of what a perceptual hash is made from."""
+
 _LUMA_SCALE = 1 / 255.0
 
 
@@ -20,9 +23,15 @@ def digests(data: bytes) -> tuple[bytes, bytes]:
     return hashlib.sha256(data).digest(), hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def phash(image: Image.Image) -> int:
-    """The 64 bits of ``imagehash.phash``, the first one highest."""
-    bits = imagehash.phash(image).hash
+def hashed_luma(image: Image.Image) -> Image.Image:
+    """The 32 x 32 grey image that ``imagehash.phash`` makes of an image before all else."""
+    side = (LUMA_SIDE, LUMA_SIDE)
+    return image.convert("L").resize(side, Image.Resampling.LANCZOS)
+
+
+def phash(luma: Image.Image) -> int:
+    """The 64 bits of ``imagehash.phash``, the first one highest, of what it makes of an image."""
+    bits = imagehash.phash(luma).hash
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
@@ -33,14 +42,16 @@ def fingerprint(decoder: Decoder) -> Fingerprint:
     """
     image = decoder.at_least(short=FINGERPRINT_SIDE)
     width, height = decoder.size
-    luma_image = full_luma = image.convert("L")
+    luma_image = image.convert("L")
+    hashed = hashed_luma(luma_image)
     scale = FINGERPRINT_SIDE / min(luma_image.size)
     if scale < 1:
         small = [max(1, round(side * scale)) for side in luma_image.size]
         luma_image = luma_image.resize(small, Image.Resampling.BOX)
     luma = np.asarray(luma_image, dtype=np.float32) * _LUMA_SCALE
     return Fingerprint(
-        phash=phash(full_luma),
+        phash=phash(hashed),
+        luma=hashed.tobytes(),
         format=decoder.format,
         width=width,
         height=height,
