@@ -70,17 +70,17 @@ def joined(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> l
     masks = np.array([chunk.words(words) for chunk in chunks])
     withins = np.array([chunk.within for chunk in chunks], np.uint64)
     task = max(1, len(queries) // (_TASKS * threads()) + 1)
-    found = []
+    found: list[np.ndarray] = []
     with ThreadPoolExecutor(threads()) as pool:
         for number, chunk in enumerate(chunks):
             right = _sorted(hashes, chunk.bits)
             left = right if same else _sorted(queries, chunk.bits)
-            arguments = (chunk.masks(), masks[:number], withins[:number], np.uint64(limit), same)
-
-            def join(start: int, left: Any = left, right: Any = right, rest: Any = arguments) -> Any:
-                return _join(start, start + task, *left, *right, *rest, (0,) * words)
-
-            found += pool.map(join, range(0, len(queries), task))
+            before = (masks[:number], withins[:number])
+            given = (*left, *right, chunk.masks(), *before, np.uint64(limit), same, (0,) * words)
+            found += pool.map(
+                lambda start, given=given: _join(start, start + task, *given),
+                range(0, len(queries), task),
+            )
     return found
 
 
@@ -216,7 +216,7 @@ _ones = intrinsic(_count_ones)
 
 
 @_compiled
-def _sorted(hashes, bits):
+def _sorted(hashes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The hashes sorted by the chunk of ``bits``, and where each bucket starts: int32 (2^w + 1,).
 
     Returns the row of each, int32 (N,), the sorted hashes, and the starts.
@@ -225,13 +225,13 @@ def _sorted(hashes, bits):
     keys = np.zeros(count, np.uint32)
     starts = np.zeros((1 << len(bits)) + 1, np.int32)
     for row in range(count):
-        key = np.uint64(0)
+        chunk = np.uint64(0)
         for number in range(len(bits)):
             shift = np.uint64(bits[number] & 63)
             bit = (hashes[row, bits[number] >> 6] >> shift) & np.uint64(1)
-            key |= bit << np.uint64(number)
-        keys[row] = key
-        starts[key + np.uint64(1)] += 1
+            chunk |= bit << np.uint64(number)
+        keys[row] = chunk
+        starts[keys[row] + 1] += 1
     for key in range(1, len(starts)):
         starts[key] += starts[key - 1]
     free = starts[:-1].copy()
@@ -247,7 +247,7 @@ def _sorted(hashes, bits):
 
 
 @_compiled
-def _reached(starts, masks, key, low, same):
+def _reached(starts: np.ndarray, masks: np.ndarray, key: int, low: int, same: bool) -> int:
     """How many hashes :func:`_gather` copies."""
     total = 0
     for mask in masks:
@@ -258,7 +258,17 @@ def _reached(starts, masks, key, low, same):
 
 
 @_compiled
-def _gather(hashes, starts, masks, key, low, same, near, places, words):
+def _gather(
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    masks: np.ndarray,
+    key: int,
+    low: int,
+    same: bool,
+    near: np.ndarray,
+    places: np.ndarray,
+    words: tuple[int, ...],
+) -> None:
     """Copy the hashes that queries of a bucket are compared with, and their places.
 
     Among the same hashes only those that come later, from ``low`` in the same bucket.
@@ -277,7 +287,14 @@ def _gather(hashes, starts, masks, key, low, same, near, places, words):
 
 
 @_compiled
-def _met(queries, query, hashes, place, earlier, withins):
+def _met(
+    queries: np.ndarray,
+    query: int,
+    hashes: np.ndarray,
+    place: int,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+) -> bool:
     """Whether an earlier chunk has brought two hashes together."""
     for chunk in range(len(withins)):
         apart = np.uint64(0)
@@ -291,21 +308,21 @@ def _met(queries, query, hashes, place, earlier, withins):
 
 @_compiled
 def _join(
-    start,
-    stop,
-    query_rows,
-    queries,
-    query_starts,
-    rows,
-    hashes,
-    starts,
-    masks,
-    earlier,
-    withins,
-    limit,
-    same,
-    words,
-):
+    start: int,
+    stop: int,
+    query_rows: np.ndarray,
+    queries: np.ndarray,
+    query_starts: np.ndarray,
+    rows: np.ndarray,
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    masks: np.ndarray,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+    limit: int,
+    same: bool,
+    words: tuple[int, ...],
+) -> np.ndarray:
     """Packed pairs of the sorted queries from ``start`` to ``stop``: uint64 (P,).
 
     ``earlier`` and ``withins`` are of the chunks that came before; the length of the tuple

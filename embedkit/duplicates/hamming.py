@@ -132,7 +132,7 @@ def _representatives(hashes: np.ndarray) -> np.ndarray:
 
 
 def _near(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> Pairs:
-    """Pairs of a query and a hash, (Q, W) and (N, W); of different rows if they are the ``same``."""
+    """Pairs of a query and a hash; of different rows if both are the ``same`` array."""
     limit = min(limit, 64 * hashes.shape[1])
     if len(queries) * hashes.size <= WORDS_IN_NUMPY:
         return unpacked(_one_by_one(queries, hashes, limit, same))
