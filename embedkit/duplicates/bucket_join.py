@@ -1,0 +1,374 @@
+"""The exact join of many hashes by Hamming distance: buckets of hashes that agree in a chunk.
+
+Two hashes that differ in at most r bits differ in at most t_i bits of some chunk i, if the chunks
+share no bit and the sum of t_i + 1 is r + 1: the pigeonhole principle of multi-index hashing
+(Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014) in
+its general form (Qin et al., "GPH: Similarity Search in Hamming Space", 2018). So hashes are
+counting-sorted by each chunk in turn, and each bucket is compared with those whose chunks differ
+from its own in at most t_i bits. A pair is emitted by the first chunk that brings it together.
+
+How many chunks, how wide and with which t_i is what costs least by how far apart some hashes are.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any
+
+import numba
+import numpy as np
+from numba.extending import intrinsic
+
+from embedkit.duplicates.pairs import DISTANCE_BITS, ROW_BITS
+
+COMPARE, GATHER, RUN, SORT, BUCKET = 0.4, 0.5, 6.0, 20.0, 3.0
+"""Nanoseconds for comparing a word, copying one to be compared, each bucket copied from, sorting a
+hash, and looking at a bucket."""
+WIDEST = 24
+"""Bits of a chunk: the starts of its buckets take 64 MB."""
+MOST_MASKS = 1 << 16
+SAMPLE = 1024
+"""Hashes on either side that are compared to learn how far apart they are."""
+_SEED = 0
+_TASKS = 64
+_BLOCK = 64
+_TILE = 32 * _BLOCK
+"""Hashes that stay in the fastest cache while all queries of a bucket are compared with them."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The bits of a chunk, word * 64 + bit, and in how many of them hashes may differ."""
+
+    bits: np.ndarray
+    within: int
+
+    def masks(self) -> np.ndarray:
+        """Every difference within the chunk, uint32 (M,)."""
+        weights = range(self.within + 1)
+        chosen = (c for weight in weights for c in combinations(range(len(self.bits)), weight))
+        return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.uint32)
+
+    def words(self, count: int) -> np.ndarray:
+        """The bits set in ``count`` words, uint64 (W,)."""
+        words = np.zeros(count, np.uint64)
+        np.bitwise_or.at(words, self.bits >> 6, np.uint64(1) << (self.bits & 63).astype(np.uint64))
+        return words
+
+
+def joined(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[np.ndarray]:
+    """Packed pairs of a query and a hash at most ``limit`` bits apart, each once, in no order.
+
+    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty; if they are the
+    ``same``, pairs are of different rows, the lower one first.
+    """
+    words = hashes.shape[1]
+    chunks = planned(queries, hashes, limit, same)
+    masks = np.array([chunk.words(words) for chunk in chunks])
+    withins = np.array([chunk.within for chunk in chunks], np.uint64)
+    task = max(1, len(queries) // (_TASKS * threads()) + 1)
+    found: list[np.ndarray] = []
+    with ThreadPoolExecutor(threads()) as pool:
+        for number, chunk in enumerate(chunks):
+            right = _sorted(hashes, chunk.bits)
+            left = right if same else _sorted(queries, chunk.bits)
+            before = (masks[:number], withins[:number])
+            given = (*left, *right, chunk.masks(), *before, np.uint64(limit), same, (0,) * words)
+            found += pool.map(
+                lambda start, given=given: _join(start, start + task, *given),
+                range(0, len(queries), task),
+            )
+    return found
+
+
+def threads() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# -- the plan ----------------------------------------------------------------------------------
+
+
+def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[Chunk]:
+    """The chunks by which pairs within ``limit`` bits are found in the least time."""
+    bits = 64 * hashes.shape[1]
+    left, right = _samples(queries, hashes, same)
+    costs = _costs(_apart(left, right), len(queries), len(hashes), bits // 64, same)
+    # best[e, b]: the least cost of chunks of b bits in all with a sum of within + 1 of e
+    best = np.full((limit + 2, bits + 1), np.inf)
+    best[0] = 0
+    choices: dict[tuple[int, int], tuple[int, int]] = {}
+    for errors in range(1, limit + 2):
+        for (width, within), cost in costs.items():
+            rest = 0 if within >= width else max(0, errors - within - 1)
+            total = cost + best[rest, : bits + 1 - width]
+            for used in np.flatnonzero(total < best[errors, width:]).tolist():
+                choices[errors, used + width] = (width, within)
+            best[errors, width:] = np.minimum(best[errors, width:], total)
+    shapes = []
+    errors, used = limit + 1, bits
+    while errors:
+        width, within = choices[errors, used]
+        shapes.append((width, within))
+        errors = 0 if within >= width else max(0, errors - within - 1)
+        used -= width
+    chosen = _spread(right, [width for width, _ in shapes])
+    return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
+
+
+def _samples(queries: np.ndarray, hashes: np.ndarray, same: bool) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(_SEED)
+    if same:
+        rows = random.choice(len(hashes), min(2 * SAMPLE, len(hashes)), replace=False)
+        return hashes[rows[: len(rows) // 2]], hashes[rows[len(rows) // 2 :]]
+    left = random.choice(len(queries), min(SAMPLE, len(queries)), replace=False)
+    right = random.choice(len(hashes), min(SAMPLE, len(hashes)), replace=False)
+    return queries[left], hashes[right]
+
+
+def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The share of pairs at each distance: float64 (bits + 1,)."""
+    distance = np.zeros((len(left), len(right)), np.int64)
+    for word in range(left.shape[1]):
+        distance += np.bitwise_count(left[:, None, word] ^ right[None, :, word])
+    return np.bincount(distance.ravel(), minlength=64 * left.shape[1] + 1) / max(1, distance.size)
+
+
+def _costs(
+    apart: np.ndarray, queries: int, hashes: int, words: int, same: bool
+) -> dict[tuple[int, int], float]:
+    """Nanoseconds that a chunk takes, by its width and in how many bits hashes may differ.
+
+    Pairs d apart differ in x of w bits taken at random with the probability that x of w draws
+    are among d of all bits.
+    """
+    bits = len(apart) - 1
+    costs = {}
+    distance = np.arange(bits + 1)[:, None]
+    differ = np.arange(WIDEST + 1)
+    probability = np.zeros((bits + 1, WIDEST + 1))
+    probability[:, 0] = 1
+    for width in range(WIDEST + 1):
+        share = np.cumsum(apart @ probability)
+        buckets = min(2.0**width, queries)
+        for within in range(width + 1):
+            masks = sum(comb(width, weight) for weight in range(within + 1))
+            if masks > MOST_MASKS:
+                break
+            pairs = queries * hashes * share[within]
+            visits = buckets * masks * RUN + pairs * words * (COMPARE + GATHER * buckets / queries)
+            sorting = (queries + hashes) * SORT * words + 2**width * BUCKET
+            costs[width, within] = visits * (0.5 if same else 1.0) + sorting
+        drawn = probability * (distance - differ) / (bits - width)
+        probability -= drawn
+        probability[:, 1:] += drawn[:, :-1]
+    return costs
+
+
+def _spread(hashes: np.ndarray, widths: list[int]) -> list[np.ndarray]:
+    """Bits for chunks of some widths: int64 (width,) each.
+
+    Two hashes agree in a chunk with the probability 2^-w sum over its sets S of bits of
+    E[product of the signs of S]^2; the terms of one and two bits are kept small. Real hashes
+    have bits that are often set, and bits that go together.
+    """
+    shifts = np.arange(64, dtype=np.uint64)
+    ones = (hashes[:, :, None] >> shifts & np.uint64(1)).reshape(len(hashes), -1)
+    signs = 2 * ones.astype(np.float64) - 1
+    together = (signs.T @ signs / len(signs)) ** 2
+    free = np.mean(signs, axis=0) ** 2
+    loads = [free.copy() for _ in widths]
+    chunks: list[list[int]] = [[] for _ in widths]
+    taken = np.zeros(len(together), bool)
+    for _ in range(sum(widths)):
+        number = max(
+            range(len(widths)), key=lambda n: (widths[n] - len(chunks[n])) / max(1, widths[n])
+        )
+        bit = int(np.argmin(np.where(taken, np.inf, loads[number])))
+        chunks[number].append(bit)
+        loads[number] += together[bit]
+        taken[bit] = True
+    return [np.array(sorted(chunk), np.int64) for chunk in chunks]
+
+
+# -- compiled ----------------------------------------------------------------------------------
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled, and kept for the next process if there is a place for it."""
+    try:
+        return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+    except RuntimeError:  # neither beside this file nor in the home can be written
+        return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def _count_ones(_context: Any, _word: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return numba.uint64(numba.uint64), generate
+
+
+_ones = intrinsic(_count_ones)
+
+
+@_compiled
+def _sorted(hashes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The hashes sorted by the chunk of ``bits``, and where each bucket starts: int32 (2^w + 1,).
+
+    Returns the row of each, int32 (N,), the sorted hashes, and the starts.
+    """
+    count, words = hashes.shape
+    keys = np.zeros(count, np.uint32)
+    starts = np.zeros((1 << len(bits)) + 1, np.int32)
+    for row in range(count):
+        chunk = np.uint64(0)
+        for number in range(len(bits)):
+            shift = np.uint64(bits[number] & 63)
+            bit = (hashes[row, bits[number] >> 6] >> shift) & np.uint64(1)
+            chunk |= bit << np.uint64(number)
+        keys[row] = chunk
+        starts[keys[row] + 1] += 1
+    for key in range(1, len(starts)):
+        starts[key] += starts[key - 1]
+    free = starts[:-1].copy()
+    rows = np.empty(count, np.int32)
+    ordered = np.empty_like(hashes)
+    for row in range(count):
+        place = free[keys[row]]
+        free[keys[row]] += 1
+        rows[place] = row
+        for word in range(words):
+            ordered[place, word] = hashes[row, word]
+    return rows, ordered, starts
+
+
+@_compiled
+def _reached(starts: np.ndarray, masks: np.ndarray, key: int, low: int, same: bool) -> int:
+    """How many hashes :func:`_gather` copies."""
+    total = 0
+    for mask in masks:
+        other = key ^ np.int64(mask)
+        if not same or other >= key:
+            total += starts[other + 1] - starts[other]
+    return total - (low - starts[key] if same else 0)
+
+
+@_compiled
+def _gather(
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    masks: np.ndarray,
+    key: int,
+    low: int,
+    same: bool,
+    near: np.ndarray,
+    places: np.ndarray,
+    words: tuple[int, ...],
+) -> None:
+    """Copy the hashes that queries of a bucket are compared with, and their places.
+
+    Among the same hashes only those that come later, from ``low`` in the same bucket.
+    """
+    count = 0
+    for mask in masks:
+        other = key ^ np.int64(mask)
+        if same and other < key:
+            continue
+        first = low if same and other == key else np.int64(starts[other])
+        for place in range(first, starts[other + 1]):
+            for word in range(len(words)):
+                near[word, count] = hashes[place, word]
+            places[count] = place
+            count += 1
+
+
+@_compiled
+def _met(
+    queries: np.ndarray,
+    query: int,
+    hashes: np.ndarray,
+    place: int,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+) -> bool:
+    """Whether an earlier chunk has brought two hashes together."""
+    for chunk in range(len(withins)):
+        apart = np.uint64(0)
+        for word in range(hashes.shape[1]):
+            differ = queries[query, word] ^ hashes[place, word]
+            apart += _ones(differ & earlier[chunk, word])
+        if apart <= withins[chunk]:
+            return True
+    return False
+
+
+@_compiled
+def _join(
+    start: int,
+    stop: int,
+    query_rows: np.ndarray,
+    queries: np.ndarray,
+    query_starts: np.ndarray,
+    rows: np.ndarray,
+    hashes: np.ndarray,
+    starts: np.ndarray,
+    masks: np.ndarray,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+    limit: int,
+    same: bool,
+    words: tuple[int, ...],
+) -> np.ndarray:
+    """Packed pairs of the sorted queries from ``start`` to ``stop``: uint64 (P,).
+
+    ``earlier`` and ``withins`` are of the chunks that came before; the length of the tuple
+    ``words`` is W, known to the compiler.
+    """
+    found = np.empty(256, np.uint64)
+    count = 0
+    near = np.zeros((len(words), _TILE), np.uint64)
+    places = np.empty(_TILE, np.int32)
+    stop = min(stop, len(queries))
+    key = np.searchsorted(query_starts, start, side="right") - 1
+    while key < len(query_starts) - 1 and query_starts[key] < stop:
+        low, high = max(start, query_starts[key]), min(stop, query_starts[key + 1])
+        total = _reached(starts, masks, key, low, same) if low < high else 0
+        if total > len(places):
+            near = np.zeros((len(words), _TILE * (2 * total // _TILE)), np.uint64)
+            places = np.empty(near.shape[1], np.int32)
+        if total:
+            _gather(hashes, starts, masks, key, low, same, near, places, words)
+        for tile in range(0, total, _TILE):
+            for query in range(low, high):
+                for block in range(tile, min(tile + _TILE, total), _BLOCK):
+                    hits = 0
+                    for n in range(block, block + _BLOCK):
+                        apart = np.uint64(0)
+                        for word in range(len(words)):
+                            apart += _ones(queries[query, word] ^ near[word, n])
+                        hits += apart <= limit
+                    n = block
+                    while hits and n < total:
+                        apart = np.uint64(0)
+                        for word in range(len(words)):
+                            apart += _ones(queries[query, word] ^ near[word, n])
+                        if apart <= limit:
+                            hits -= 1
+                            place = places[n]
+                            new = not same or query < place
+                            if new and not _met(queries, query, hashes, place, earlier, withins):
+                                if count == len(found):
+                                    found = np.concatenate((found, np.empty_like(found)))
+                                one, two = query_rows[query], rows[place]
+                                if same and two < one:
+                                    one, two = two, one
+                                pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
+                                found[count] = pair << np.uint64(DISTANCE_BITS) | apart
+                                count += 1
+                        n += 1
+        key += 1
+    return found[:count].copy()

@@ -1,0 +1,212 @@
+import subprocess
+import sys
+from math import comb
+
+import numpy as np
+import pytest
+
+from embedkit.duplicates import bucket_join, hamming
+from embedkit.duplicates.hamming import chance_pairs, near_clumps, near_pairs, near_pairs_between
+from embedkit.duplicates.pairs import Pairs
+
+WAYS = pytest.mark.parametrize("words_in_numpy", [0, 1 << 40], ids=["compiled", "numpy"])
+
+
+def uniform(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 1 << 64, (count, words), np.uint64)
+
+
+def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
+    """Hashes of few pictures with up to six bits flipped, of which many are set alike."""
+    random = np.random.default_rng(seed)
+    skewed = random.random((max(1, count // 20), 64 * words)) < random.uniform(0, 1, 64 * words)
+    ones = skewed[random.integers(0, len(skewed), count)]
+    for _ in range(6):
+        ones[np.arange(count), random.integers(0, 64 * words, count)] ^= random.random(count) < 0.5
+    return np.packbits(ones, axis=1, bitorder="little").view("<u8").astype(np.uint64)
+
+
+def as_tuples(pairs: Pairs) -> list[tuple[int, int, int]]:
+    rows = (pairs.first.tolist(), pairs.second.tolist(), pairs.distance.tolist())
+    return list(zip(*rows, strict=True))
+
+
+def brute_force(queries: np.ndarray, hashes: np.ndarray, limit: int) -> list[tuple[int, int, int]]:
+    apart = np.bitwise_count(queries[:, None] ^ hashes[None]).sum(axis=2, dtype=int)
+    return [(int(i), int(j), int(apart[i, j])) for i, j in np.argwhere(apart <= limit)]
+
+
+def brute_force_among(hashes: np.ndarray, limit: int) -> list[tuple[int, int, int]]:
+    return [pair for pair in brute_force(hashes, hashes, limit) if pair[0] < pair[1]]
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("count", "limit", "words"),
+    [
+        *((count, limit, 1) for count in (0, 1, 2, 3) for limit in (0, 10, 64)),
+        *((300, limit, 1) for limit in (0, 1, 2, 3, 5, 8, 10, 11, 16, 22, 63, 64, 100)),
+        (2500, 20, 1),
+        *((300, limit, 4) for limit in (0, 4, 40, 100, 256, 300)),
+    ],
+)
+def test_pairs_are_those_of_brute_force_each_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, count: int, limit: int, words: int
+) -> None:
+    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    for hashes in (uniform(count, words), clumped(count, words)):
+        pairs = near_pairs(hashes[:, 0] if words == 1 else hashes, limit)
+        assert as_tuples(pairs) == brute_force_among(hashes, limit)
+
+
+@WAYS
+@pytest.mark.parametrize(("limit", "words"), [(0, 1), (10, 1), (64, 1), (40, 4)])
+def test_pairs_between_two_sets_are_those_of_brute_force(
+    monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, limit: int, words: int
+) -> None:
+    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    hashes = clumped(400, words)
+    for queries in (hashes[:0], hashes[:1], hashes[100:300], clumped(900, words, seed=1)):
+        assert as_tuples(near_pairs_between(queries, hashes, limit)) == brute_force(
+            queries, hashes, limit
+        )
+        assert as_tuples(near_pairs_between(hashes, queries, limit)) == brute_force(
+            hashes, queries, limit
+        )
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(16, 2), (16, 2), (16, 2), (16, 1)],
+        [(22, 3), (21, 3), (21, 2)],
+        [(24, 4), (20, 3), (20, 1)],
+        [(8, 1)] * 5 + [(8, 0)],
+        [(2, 2), (20, 10)],
+        [(0, 0)],
+    ],
+)
+def test_any_chunks_find_the_same_pairs(
+    monkeypatch: pytest.MonkeyPatch, shapes: list[tuple[int, int]]
+) -> None:
+    bits = np.random.default_rng(0).permutation(64)
+    chunks = []
+    for width, within in shapes:
+        chunks.append(bucket_join.Chunk(np.sort(bits[:width]), within))
+        bits = bits[width:]
+    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(bucket_join, "planned", lambda *_: chunks)
+    hashes = clumped(700)
+    assert as_tuples(near_pairs(hashes, 10)) == brute_force_among(hashes, 10)
+    among = as_tuples(near_pairs_between(hashes[:200], hashes, 10))
+    assert among == brute_force(hashes[:200], hashes, 10)
+
+
+@pytest.mark.parametrize("words", [1, 4])
+@pytest.mark.parametrize("limit", [0, 1, 7, 10, 31, 60, 64])
+@pytest.mark.parametrize("count", [2, 1000, 1_000_000])
+def test_chunks_leave_no_way_to_be_within_the_limit_unseen(
+    count: int, limit: int, words: int
+) -> None:
+    hashes = np.broadcast_to(clumped(1000, words)[:, None], (1000, max(1, count // 1000), words))
+    hashes = hashes.reshape(-1, words)[:count]
+    chunks = bucket_join.planned(hashes, hashes, limit, True)
+    bits = np.concatenate([chunk.bits for chunk in chunks])
+    assert len(set(bits.tolist())) == len(bits)
+    assert all(0 <= bit < 64 * words for bit in bits.tolist())
+    whole = any(chunk.within >= len(chunk.bits) for chunk in chunks)
+    assert whole or sum(chunk.within + 1 for chunk in chunks) >= limit + 1
+
+
+def test_the_order_does_not_depend_on_the_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    hashes = clumped(5000)
+    found = []
+    for threads in (1, 2, 7):
+        monkeypatch.setattr(bucket_join, "threads", lambda threads=threads: threads)
+        found.append(as_tuples(near_pairs(hashes, 10)))
+    assert found[0] == found[1] == found[2] == sorted(found[0])
+    assert len(found[0]) > 5000
+
+
+@WAYS
+def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
+    monkeypatch: pytest.MonkeyPatch, words_in_numpy: int
+) -> None:
+    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    flat, near = 0x8000000000000000, 0x8000000000000003
+    hashes = np.array([near, flat, *[flat] * 100_000, 0x00FF, near, flat], np.uint64)
+    clumps = near_clumps(hashes, 10)
+    assert clumps.representative.dtype == np.int32
+    assert clumps.representative.tolist() == [0, *[1] * 100_001, 100_002, 0, 1]
+    assert as_tuples(clumps.pairs) == [(0, 1, 2), (0, 100_002, 7), (1, 100_002, 9)]
+
+
+def test_n_equal_hashes_make_every_pair_of_them() -> None:
+    pairs = near_pairs(np.full(200, 7, np.uint64), 0)
+    assert len(pairs) == comb(200, 2)
+    assert not pairs.distance.any()
+
+
+def test_arrays_are_small_integers() -> None:
+    pairs = near_pairs(clumped(100), 10)
+    assert (pairs.first.dtype, pairs.second.dtype) == (np.int32, np.int32)
+    assert pairs.distance.dtype == np.uint16
+
+
+def test_few_hashes_do_not_wait_for_the_compiler() -> None:
+    code = """if True:
+        import sys
+        import numpy as np
+        from embedkit.duplicates.hamming import near_pairs, near_pairs_between
+        hashes = np.random.default_rng(0).integers(0, 1 << 64, 3000, np.uint64)
+        near_pairs(hashes, 10)
+        near_pairs_between(hashes[:1], hashes, 10)
+        assert not {"numba", "llvmlite", "torch", "faiss"} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_where_nothing_can_be_written_it_compiles_all_the_same() -> None:
+    space: dict[str, object] = {}
+    exec("def twice(number):\n    return 2 * number", space)  # noqa: S102
+    assert bucket_join._compiled(space["twice"])(21) == 42  # type: ignore[arg-type]
+
+
+def test_other_hashes_and_limits_are_refused() -> None:
+    hashes = uniform(3)
+    with pytest.raises(ValueError, match="uint64"):
+        near_pairs(hashes.astype(np.int64), 1)
+    with pytest.raises(ValueError, match="uint64"):
+        near_pairs(hashes[None], 1)
+    with pytest.raises(ValueError, match="limit"):
+        near_pairs(hashes, -1)
+    with pytest.raises(ValueError, match="bits"):
+        near_pairs_between(hashes, uniform(3, words=4), 1)
+
+
+# -- chance ------------------------------------------------------------------------------------
+
+
+def test_chance_pairs_are_as_many_as_among_unrelated_hashes_with_half_their_bits_set() -> None:
+    random = np.random.default_rng(0)
+    ones = random.permuted(np.tile(np.arange(64) < 32, (4000, 1)), axis=1)
+    hashes = np.packbits(ones, axis=1).view(np.uint64)
+    pairs = near_pairs(hashes, 20)
+    for limit in (16, 18, 20):
+        found = np.count_nonzero(pairs.distance <= limit)
+        expected = chance_pairs(4000, limit)
+        assert abs(found - expected) < 4 * expected**0.5
+        assert chance_pairs(4000, limit + 1) == expected
+
+
+def test_chance_pairs_are_all_pairs_from_some_limit_on() -> None:
+    assert chance_pairs(1000, 64) == chance_pairs(1000, 500) == comb(1000, 2)
+    assert chance_pairs(1000, 256, bits=256) == comb(1000, 2)
+    assert chance_pairs(1, 10) == chance_pairs(0, 10) == 0
+
+
+def test_a_million_unrelated_photos_have_eleven_thousand_pairs_within_ten() -> None:
+    assert chance_pairs(1_000_000, 10) == pytest.approx(11_400, rel=0.01)
