@@ -122,16 +122,21 @@ def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
 
 
 def _digest(image: object) -> bytes | None:
-    """The SHA-256 of what an image that is given as a path holds; None for other images."""
-    if not isinstance(image, (str, os.PathLike)):
-        from PIL import Image
+    """The SHA-256 of an image that is given as a path; None for other images."""
+    if isinstance(image, (str, os.PathLike)):
+        return digest_of(image)
+    from PIL import Image
 
-        if not isinstance(image, (np.ndarray, Image.Image)):
-            raise BadInput(
-                "a query is a path, a Pillow image, an RGB array or an embedding (a 1-D array), "
-                f"not {image!r}"
-            )
-        return None
+    if not isinstance(image, (np.ndarray, Image.Image)):
+        raise BadInput(
+            "a query is a path, a Pillow image, an RGB array or an embedding (a 1-D array), "
+            f"not {image!r}"
+        )
+    return None
+
+
+def digest_of(image: str | os.PathLike[str]) -> bytes:
+    """The SHA-256 of what a file holds; raises :class:`BadInput` when it cannot be read."""
     path = absolute(image)
     if os.path.isdir(path):
         raise BadInput(f"{shown(path)} is a folder; give one photo")

@@ -21,6 +21,7 @@ from embedkit.paths import absolute, shown
 from embedkit.recipe import Recipe, read_recipe
 from embedkit.records import (
     AddReport,
+    Duplicates,
     EmbeddingSpec,
     Info,
     Matches,
@@ -198,6 +199,71 @@ class Workspace:
         else:
             one, other = load_backbone(backbone or DEFAULT).embed([first, second])
         return float(distances(one, other[None])[0])
+
+    def duplicates(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        max_hamming: int | None = None,
+        max_distance: float | None = None,
+        of: str | os.PathLike[str] | None = None,
+        backbone: str | None = None,
+    ) -> Duplicates:
+        """Groups of files that show the same, best first, each around its best file.
+
+        ``kinds``, the three first of which are looked for unless some are named: ``exact`` (equal
+        bytes), ``pixels`` (equal pixels when decoded), ``combined`` (a score from all evidence,
+        for images turned, mirrored, cropped, recoloured ... too), ``perceptual`` (perceptual hashes
+        at most ``max_hamming`` bits apart) and ``semantic`` (embeddings at most ``max_distance``
+        apart). Both limits follow the collection unless they are given. What was found is kept in
+        the catalog, and what a person decided (:meth:`decide`) is followed.
+
+        ``of`` one photo, in the workspace or not: only the group around it, without a search of
+        the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
+        is not.
+        """
+        from embedkit.duplicates.find import asked_for, find_copies, find_duplicates
+
+        asked = asked_for(kinds, max_hamming, max_distance)
+        if of is not None:
+            backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
+            query = by_images(self._catalog, backbone, [of], self._network)
+            index = self._index(query.resolved.spec, query.position)
+            vector, own = query.vectors, query.image_ids[0]
+            return find_copies(self._catalog, index, asked, absolute(of), vector, own)
+        resolved = self._pick(backbone)
+        with self._catalog.read() as reader:
+            position = reader.position(resolved.spec.digest)
+        index = self._index(resolved.spec, position)
+        return find_duplicates(self._catalog, index, asked, self._progress)
+
+    def decide(
+        self,
+        verdict: str | None,
+        image: str | os.PathLike[str],
+        other: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Note what a person decided: that two images are ``duplicate`` or ``different``, or, of
+
+        one, to ``keep`` it; None takes a decision back. It belongs to the images' content, so that
+        renamed files and later searches are not asked about again. Raises :class:`BadInput`.
+        """
+        from embedkit.duplicates.groups import KEEP, VERDICTS
+        from embedkit.search import digest_of
+
+        if verdict is not None and (
+            verdict not in VERDICTS or (verdict == KEEP) != (other is None)
+        ):
+            raise BadInput(
+                "two images are 'duplicate' or 'different'; one is to 'keep'; None takes it back"
+            )
+        self._require_catalog()
+        first = digest_of(image)
+        second = None if other is None else digest_of(other)
+        if first == second:
+            raise BadInput("these two files have the same bytes: there is nothing to decide")
+        with self._catalog.write() as writer:
+            writer.decide(first, second, verdict)
 
     def label_from_csv(self, source: str | os.PathLike[str]) -> int:
         """Label files from a CSV with the columns ``path`` and ``label``; how many it labels.

@@ -10,7 +10,7 @@ import numpy as np
 from embedkit import paths
 from embedkit.catalog.schema import embeddings_table
 from embedkit.images.decode import DECODER
-from embedkit.records import EmbeddingSpec, Failure, ResolvedName
+from embedkit.records import LUMA_SIDE, EmbeddingSpec, Failure, ResolvedName
 
 ROWS_AT_A_TIME = 8192
 
@@ -252,6 +252,65 @@ class Reader:
             _narrowing(label, folder),
         ).fetchnumpy()
         return np.asarray(columns["image_id"], np.int64)
+
+    def fingerprints(self) -> Any:
+        """Arrow table of the fingerprints of images with a file that is not missing.
+
+        Columns image_id, phash, width, height, bytes, contrast, format; the images of the most
+        pixels first, then of the most bytes, then in order of path.
+        """
+        return self._connection.sql(
+            f"""SELECT image_id, phash, width::BIGINT AS width, height::BIGINT AS height,
+                       i.bytes, contrast, p.format
+                FROM fingerprints p JOIN images i USING (image_id)
+                JOIN (SELECT image_id, min(root || '/' || path) AS first
+                      FROM ({_live_files()}) GROUP BY image_id) USING (image_id)
+                ORDER BY p.width::BIGINT * p.height DESC, i.bytes DESC, first"""
+        ).to_arrow_table()
+
+    def lumas(self, image_ids: np.ndarray) -> np.ndarray:
+        """The lumas that hashes are made from, uint8 (N, 1024), of images with a fingerprint."""
+        import pyarrow as pa  # most questions do without it
+
+        wanted = pa.table({"image_id": image_ids, "place": np.arange(len(image_ids))})
+        self._connection.register("wanted", wanted)
+        chunks = self._connection.sql(
+            "SELECT place, luma FROM fingerprints JOIN wanted USING (image_id)"
+        ).to_arrow_reader(ROWS_AT_A_TIME)
+        lumas = np.zeros((len(image_ids), LUMA_SIDE * LUMA_SIDE), np.uint8)
+        for chunk in chunks:
+            joined = np.frombuffer(b"".join(chunk.column(1).to_pylist()), np.uint8)
+            lumas[chunk.column(0).to_numpy()] = joined.reshape(-1, lumas.shape[1])
+        self._connection.unregister("wanted")
+        return lumas
+
+    def repeated_image_ids(self) -> list[int]:
+        """Ids of the images that several files hold, missing ones aside; sorted."""
+        return [
+            image_id
+            for (image_id,) in self._rows(
+                f"""SELECT image_id FROM ({_live_files()}) GROUP BY image_id
+                    HAVING count(*) > 1 ORDER BY image_id"""
+            )
+        ]
+
+    def verdicts(self) -> list[tuple[int, int | None, str]]:
+        """What was decided about known images: id, larger id or None, and the verdict."""
+        return self._rows(
+            """SELECT least(a.image_id, coalesce(b.image_id, a.image_id)),
+                      greatest(a.image_id, b.image_id), verdict
+               FROM verdicts v JOIN images a ON a.sha256 = first_sha256
+               LEFT JOIN images b ON b.sha256 = second_sha256
+               WHERE second_sha256 IS NULL OR b.image_id IS NOT NULL ORDER BY ALL"""
+        )
+
+    def pairs(self, of: str) -> tuple[str, dict[str, np.ndarray]] | None:
+        """The report and the pairs, by column, of the last search if it was one ``of`` this."""
+        reports = self._rows("SELECT report FROM pair_searches WHERE of = ?", [of])
+        if not reports:
+            return None
+        columns = self._connection.execute("FROM pairs ORDER BY first_id, second_id").fetchnumpy()
+        return reports[0][0], {name: np.asarray(column) for name, column in columns.items()}
 
     def labels(self) -> dict[str, int]:
         """Every label and the number of its files, missing ones aside."""

@@ -70,7 +70,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # what it was a search of: as long as that is the same, so are they.
         """CREATE TABLE pairs (first_id BIGINT NOT NULL, second_id BIGINT NOT NULL,
                hamming USMALLINT NOT NULL, turn UTINYINT NOT NULL, distance FLOAT NOT NULL,
-               correlation FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
+               likeness FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
 )

@@ -474,6 +474,28 @@ class Writer(Places):
         self._run("DROP TABLE forgotten")
         return images, embeddings
 
+    # -- duplicates ----------------------------------------------------------------------------
+
+    def store_pairs(self, of: str, report: str, pairs: dict[str, np.ndarray]) -> None:
+        """Put the pairs that a search found, by column, in the place of the last search's."""
+        self._run("DELETE FROM pairs")
+        self._run("DELETE FROM pair_searches")
+        self._insert("pairs", pa.table(pairs))
+        self._run("INSERT INTO pair_searches VALUES (?, ?)", [of, report])
+
+    def decide(self, first: bytes, second: bytes | None, verdict: str | None) -> None:
+        """Note what a person decided about one image or two, by SHA-256; with None, nothing."""
+        one, other = (first, second) if second is None else sorted((first, second))
+        place = "first_sha256 = $one AND second_sha256 IS NOT DISTINCT FROM $other"
+        values = {"one": one, "other": other}
+        self._run(f"DELETE FROM verdicts WHERE {place}", values)
+        if verdict is not None:
+            self._run(
+                """INSERT INTO verdicts
+                   VALUES ($one, $other, $verdict, current_timestamp::TIMESTAMP)""",
+                {**values, "verdict": verdict},
+            )
+
     # -- import and runs -----------------------------------------------------------------------
 
     def know_images(self, images: Sequence[ImageRow]) -> None:

@@ -1,1 +1,1 @@
-"""Pairs of images that show the same: by the bits of their perceptual hashes."""
+"""Which images are copies of each other: candidates, the evidence for each pair, groups."""

@@ -81,6 +81,10 @@ class Decoder:
         self._opened: Image.Image | None = opened
         self.format = self._opened.format or ""
         """Pillow's name of the format."""
+        self.is_transparent = opened.has_transparency_data
+        """Whether white shows through somewhere, or may."""
+        self.is_deep = opened.mode.startswith(("I", "F"))
+        """Whether pixels have more than 8 bits, which decodes reduce to 8."""
         self._stored_size = width, height = self._opened.size
         if width * height > PIXEL_CAP:
             raise UnreadableImage("decode", _OVER_CAP)

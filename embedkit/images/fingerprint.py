@@ -7,13 +7,10 @@ import numpy as np
 from PIL import Image
 
 from embedkit.images.decode import Decoder
-from embedkit.records import Fingerprint
+from embedkit.records import LUMA_SIDE, Fingerprint
 
 FINGERPRINT_SIDE = 256
 """Fingerprints are taken from the reduced-scale decode whose short side is at least this."""
-
-LUMA_SIDE = 32
-"""Side of what a perceptual hash is made from."""
 
 _LUMA_SCALE = 1 / 255.0
 

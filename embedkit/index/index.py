@@ -101,6 +101,19 @@ class Index:
         """FAISS factory string of the codes; ``Flat`` when the search is exact."""
         return FLAT if self._codes is None else self._codes.factory
 
+    @property
+    def recall_at_10(self) -> float:
+        """Measured against exact search when the codes were made; 1 when the search is exact."""
+        return 1.0 if self._codes is None else self._codes.recall_at_10
+
+    def stored(self) -> rows.Rows:
+        """All that it holds, in order of storing; in memory only if it is more than one file."""
+        if self._live is None and not len(self._delta):
+            return self._base
+        live = np.ones(len(self._base), bool) if self._live is None else self._live
+        recent = self._delta.chunks(np.ones(len(self._delta), bool))
+        return rows.gather(chain(self._base.chunks(live), recent), len(self), self.dim)
+
     # -- searching -----------------------------------------------------------------------------
 
     def search(
@@ -371,7 +384,7 @@ class Index:
                 stamp=self.position.stamp,
                 trained=self._trained,
                 effort=made.effort if made else 0,
-                recall_at_10=made.recall_at_10 if made else 1.0,
+                recall_at_10=self.recall_at_10,
                 files=self._files,
                 faiss=version,
             ),

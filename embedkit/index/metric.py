@@ -13,6 +13,18 @@ def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     rows = vectors.astype(np.float64)
     products = np.einsum("ij,j->i", rows, query)
     norms = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.dot(query, query))
+    return _distances(products, norms)
+
+
+def paired_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosine distances of the rows of ``first`` to those of ``second``, (P, dim): float64 (P,)."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    products = np.einsum("ij,ij->i", first, second)
+    squares = np.einsum("ij,ij->i", first, first) * np.einsum("ij,ij->i", second, second)
+    return _distances(products, np.sqrt(squares))
+
+
+def _distances(products: np.ndarray, norms: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.round(1.0 - products / norms, 12), 0.0, 2.0))
 
 

@@ -1,0 +1,143 @@
+"""The evidence for pairs of images, and one score from all of it.
+
+The score is the probability that two images are copies of each other, by a logistic regression on
+three things: the distance of their embeddings, in units of what is typical of the collection; the
+bits by which their perceptual hashes differ in the best of the eight turns; and how alike they are
+at 32 x 32. scripts/fit_duplicates.py fitted the weights to altered copies of photos and drawings.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from embedkit.duplicates.likeness import likeness
+from embedkit.index.metric import paired_distances
+
+WEIGHTS = {"bias": -4.01, "likeness": 1.71, "nearness": 1.84, "hamming": -4.06}
+FLAT = 0.02
+"""Images of less contrast than this have a hash of noise: it says nothing of them."""
+UNRELATED_BITS = 32
+"""By so many bits differ the hashes of unrelated images, most often; and any with a flat one's."""
+UNKNOWN = np.float32(np.nan)
+"""The distance of images one of which has no embedding."""
+
+_LEAST_UNLIKENESS = 0.003
+_LEAST_DISTANCE = 0.1
+_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Prints:
+    """The fingerprints of a collection, row by row, the best images first.
+
+    ``ids`` int64 (N,); ``phash`` uint64 (N,); ``luma`` uint8 (N, 1024); ``width``, ``height``,
+    ``bytes`` int64 (N,); ``contrast`` float32 (N,); ``format`` str (N,).
+    """
+
+    ids: np.ndarray
+    phash: np.ndarray
+    luma: np.ndarray
+    width: np.ndarray
+    height: np.ndarray
+    bytes: np.ndarray
+    contrast: np.ndarray
+    format: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def after(self, others: "Prints") -> "Prints":
+        """The rows of ``others`` and then these."""
+        return Prints(
+            *(
+                np.concatenate([getattr(others, item.name), getattr(self, item.name)])
+                for item in fields(self)
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is to say of pairs of images: arrays of one length, (P,)."""
+
+    first: np.ndarray
+    """int64: ids, or rows, of the images; likewise ``second``."""
+    second: np.ndarray
+    hamming: np.ndarray
+    """uint16: bits by which the perceptual hashes differ in the turn ``turn``."""
+    turn: np.ndarray
+    """uint8: 0 for images as they are, else how one is turned or mirrored."""
+    distance: np.ndarray
+    """float32: of the embeddings; NaN where one is missing."""
+    likeness: np.ndarray
+    """float32: largest correlation at 32 x 32."""
+    pixels: np.ndarray
+    """bool: whether the decoded pixels are the same."""
+    score: np.ndarray
+    """float32: the probability that they are copies."""
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def __getitem__(self, chosen: np.ndarray) -> "Evidence":
+        return Evidence(*(getattr(self, item.name)[chosen] for item in fields(self)))
+
+
+def weigh(
+    prints: Prints,
+    hashes: np.ndarray,
+    rows: tuple[np.ndarray, np.ndarray],
+    vectors: tuple[np.ndarray, np.ndarray],
+    typical: float,
+    most_bits: int,
+) -> Evidence:
+    """The evidence for pairs of rows of ``prints``; no pixels are compared yet.
+
+    ``hashes`` is uint64 (N, 8), under every turn; ``vectors`` is the row of each image's embedding,
+    int64 (N,), -1 for none, and the embeddings; ``typical`` the median distance of the collection.
+    A pair that differs in at most ``most_bits`` as it is, is not turned.
+    """
+    first, second = rows
+    bits = np.empty((len(first), hashes.shape[1]), np.uint8)
+    distance = np.full(len(first), UNKNOWN, np.float32)
+    places, embeddings = vectors
+    for start in range(0, len(first), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        bits[part] = np.bitwise_count(hashes[first[part]] ^ hashes[second[part]][:, :1])
+        one, other = places[first[part]], places[second[part]]
+        both = np.flatnonzero((one >= 0) & (other >= 0))
+        measured = paired_distances(embeddings[one[both]], embeddings[other[both]])
+        distance[start + both] = measured
+    flat = prints.contrast < FLAT
+    flat = flat[first] | flat[second]
+    turn = np.where(flat | (bits[:, 0] <= most_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
+    hamming = bits[np.arange(len(bits)), turn].astype(np.uint16)
+    hamming[flat] = UNRELATED_BITS
+    alike = likeness(prints.luma, first, second, turn)
+    return Evidence(
+        first,
+        second,
+        hamming,
+        turn,
+        distance,
+        alike,
+        np.zeros(len(first), bool),
+        score(hamming, distance, alike, typical),
+    )
+
+
+def score(
+    hamming: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
+) -> np.ndarray:
+    """The probability that pairs are copies: float32 (P,).
+
+    A missing distance counts as a typical one.
+    """
+    near = np.nan_to_num(distance, nan=typical) / max(typical, 1e-6)
+    logit = (
+        WEIGHTS["bias"]
+        - WEIGHTS["likeness"] * np.log(1 - np.minimum(alike, 0.999) + _LEAST_UNLIKENESS)
+        - WEIGHTS["nearness"] * np.log(np.maximum(near, 0) + _LEAST_DISTANCE)
+        + WEIGHTS["hamming"] * hamming / 64
+    )
+    return np.asarray(1 / (1 + np.exp(-logit)), np.float32)

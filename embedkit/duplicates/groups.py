@@ -1,0 +1,151 @@
+"""Groups of duplicates: stars around a representative, so that no chain swallows a collection.
+
+Every member is a duplicate of the representative itself. The best image that is in no group yet
+takes all its duplicates that are in none; then the next best.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedkit.catalog.reader import LiveFile
+from embedkit.duplicates.evidence import Evidence
+from embedkit.duplicates.search import COMBINED, EXACT, PERCEPTUAL, PIXELS, SEMANTIC, Limits, is_of
+from embedkit.records import DuplicateGroup, Member
+
+DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
+"""What a person may decide: of two images that they are duplicates, or not; of one, to keep it."""
+
+STRENGTH = (EXACT, PIXELS, COMBINED, PERCEPTUAL, SEMANTIC)
+"""Kinds, the surest first: a pair is of the first one that fits."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a group tells of an image."""
+
+    files: Sequence[LiveFile]
+    """Its files, sorted by path."""
+    width: int
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Link:
+    """One pair, as its group tells it."""
+
+    kind: str
+    hamming: int | None
+    distance: float | None
+    score: float
+
+
+SAME = Link(EXACT, 0, 0.0, 1.0)
+DECIDED = Link(COMBINED, None, None, 1.0)
+"""Of a pair that a person called duplicates and no search found."""
+
+Links = dict[int, dict[int, Link]]
+"""By image, those that it is a duplicate of."""
+
+
+def linked(
+    pairs: Evidence,
+    kinds: Sequence[str],
+    limits: Limits,
+    verdicts: Sequence[tuple[int, int | None, str]],
+) -> Links:
+    """The links between images, by id, that pairs and a person's verdicts make."""
+    kind = np.full(len(pairs), "", dtype="U10")
+    for name in reversed(STRENGTH):
+        if name in kinds:
+            kind[is_of(pairs, [name], limits)] = name
+    links: Links = {}
+
+    def link(one: int, other: int, how: Link) -> None:
+        links.setdefault(one, {})[other] = how
+        links.setdefault(other, {})[one] = how
+
+    columns = (kind, pairs.first, pairs.second, pairs.hamming, pairs.distance, pairs.score)
+    for name, one, other, bits, apart, score in zip(*(c.tolist() for c in columns), strict=True):
+        if name:
+            known = apart if apart == apart else None  # NaN: one has no embedding
+            link(one, other, Link(name, bits, known, score))
+    for one, other, verdict in verdicts:
+        if other is None:
+            continue
+        found = links.get(one, {}).get(other)
+        if verdict == DIFFERENT and found is not None:
+            del links[one][other], links[other][one]
+        if verdict == DUPLICATE:
+            sure = found or DECIDED
+            link(one, other, Link(sure.kind, sure.hamming, sure.distance, 1.0))
+    return links
+
+
+def stars(
+    links: Links, best_first: Sequence[int], apart: set[tuple[int, int]]
+) -> list[tuple[int, dict[int, Link]]]:
+    """Representatives and their members, of the images ``best_first``.
+
+    No two that are ``apart``, smaller id first, are in one.
+    """
+    free = set(best_first)
+    found = []
+    for centre in best_first:
+        if centre not in free:
+            continue
+        members: dict[int, Link] = {}
+        for other, link in sorted(
+            links.get(centre, {}).items(), key=lambda it: (-it[1].score, it[0])
+        ):
+            if other in free and not any(
+                (min(other, member), max(other, member)) in apart for member in members
+            ):
+                members[other] = link
+        if members:
+            free -= {centre, *members}
+            found.append((centre, members))
+    return found
+
+
+def grouped(
+    found: Sequence[tuple[int, dict[int, Link]]], images: Mapping[int, Image]
+) -> tuple[DuplicateGroup, ...]:
+    """The groups, best score first; an image's further files are exact copies of its first."""
+    groups = [_group(centre, members, images) for centre, members in found]
+    return tuple(sorted(groups, key=lambda group: (-group.score, group.representative)))
+
+
+def _group(centre: int, members: Mapping[int, Link], images: Mapping[int, Image]) -> DuplicateGroup:
+    told = _members(images[centre], SAME)
+    others = [_members(images[image_id], link) for image_id, link in members.items()]
+    others.sort(key=lambda some: (-some[0].score, some[0].path))
+    told += [member for some in others for member in some]
+    labels = {member.label for member in told if member.label is not None}
+    kinds = [link.kind for link in members.values()] or [EXACT]
+    return DuplicateGroup(
+        kind=max(kinds, key=STRENGTH.index),
+        score=min(member.score for member in told),
+        representative=told[0].path,
+        members=tuple(told),
+        conflict=len(labels) > 1,
+    )
+
+
+def _members(image: Image, link: Link) -> list[Member]:
+    return [
+        Member(
+            path=file.path,
+            sha256=file.sha256,
+            label=file.label,
+            hamming=link.hamming,
+            distance=link.distance,
+            score=link.score,
+            width=image.width,
+            height=image.height,
+            bytes=image.bytes,
+        )
+        for file in image.files
+    ]

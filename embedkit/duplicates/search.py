@@ -1,0 +1,249 @@
+"""The search for pairs: what was asked for, how far to look, and what was found."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from embedkit.duplicates import candidates
+from embedkit.duplicates.evidence import FLAT, UNRELATED_BITS, Evidence, Prints, weigh
+from embedkit.duplicates.hamming import chance_pairs
+from embedkit.duplicates.semantic import Space, near_images, survey
+from embedkit.duplicates.turns import TURNS, turned_hashes
+from embedkit.index.index import Index
+from embedkit.records import Progress, ProgressCallback, silent
+
+EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
+    "exact",
+    "pixels",
+    "perceptual",
+    "semantic",
+    "combined",
+)
+BY_DEFAULT = (EXACT, PIXELS, COMBINED)
+
+MOST_BITS = 10
+"""Bits that perceptual duplicates differ in at most, where so many images allow it."""
+NEAR = 0.15
+"""Semantic duplicates are at most this far apart, in units of the median distance."""
+LOOSE = 0.7
+"""In the same units: nothing further apart is a candidate for its embedding."""
+LIKELY = 0.5
+"""Combined duplicates have at least this score."""
+SAME_BITS = 4
+"""Images of the same pixels in files of different formats differ in up to this many bits."""
+SAME_LUMA = 4
+"""And in up to this much luma, of 255, as JPEGs are decoded at a reduced scale."""
+
+_BLOCK = 8192
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far apart duplicates may be."""
+
+    hamming: int
+    """Bits of the perceptual hashes."""
+    distance: float
+    """Cosine distance of the embeddings."""
+    score: float = LIKELY
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search for pairs found, and how far it looked."""
+
+    pairs: Evidence
+    """With image ids, sorted by first id, then second."""
+    limits: Limits
+    chance_hamming: float
+    """Pairs of unrelated images to be expected within ``limits.hamming``."""
+    chance_distance: float
+    """The same for ``limits.distance``, if distances of unrelated images are normal."""
+    recall: float
+    """Of the pairs within ``limits.distance``, the share that a search of this kind finds."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far to look for candidates, which is further than duplicates may be apart."""
+
+    limits: Limits
+    bits: int
+    """Of the hashes as they are; -1 to look at none."""
+    turned_bits: int
+    """When one image is turned; -1 to turn none."""
+    distance: float
+    """Of the embeddings; -1 to look at none."""
+
+
+def reach_for(
+    kinds: Collection[str],
+    count: int,
+    space: Space,
+    max_hamming: int | None,
+    max_distance: float | None,
+) -> Reach:
+    """How far to look for some kinds among ``count`` images; limits not given follow them."""
+    limits = Limits(
+        candidates.bits_for(count, MOST_BITS, 1, max(1.0, count / 10_000))
+        if max_hamming is None
+        else max_hamming,
+        NEAR * space.typical if max_distance is None else max_distance,
+    )
+    bits = turned_bits = -1
+    distance = -1.0
+    if PIXELS in kinds:
+        bits = SAME_BITS
+    if PERCEPTUAL in kinds:
+        bits = max(bits, limits.hamming)
+    if SEMANTIC in kinds:
+        distance = limits.distance
+    if COMBINED in kinds:
+        worth = candidates.NEIGHBOURS * count
+        turned_bits = candidates.bits_for(count, candidates.LOOSE_BITS, TURNS, worth)
+        bits = max(bits, turned_bits)
+        distance = max(distance, min(space.reach(candidates.NEIGHBOURS), LOOSE * space.typical))
+    return Reach(limits, bits, turned_bits, distance)
+
+
+def find_pairs(
+    prints: Prints,
+    index: Index,
+    kinds: Collection[str],
+    *,
+    max_hamming: int | None = None,
+    max_distance: float | None = None,
+    same_pixels: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    progress: ProgressCallback = silent,
+) -> Search:
+    """The pairs of images that are duplicates of one of the ``kinds``, with all their evidence.
+
+    ``index`` holds the embeddings; the limits follow the collection unless they are given;
+    ``same_pixels`` tells of pairs of ids whether they decode to the same pixels.
+    """
+    places, vectors = places_in(index, prints.ids)
+    embedded = np.flatnonzero(places >= 0)
+    space = survey(vectors, places[embedded])
+    reach = reach_for(kinds, len(prints), space, max_hamming, max_distance)
+    hashes = hashes_of(prints)
+    found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    if reach.bits >= 0:
+        clear = np.flatnonzero(prints.contrast >= FLAT)
+        one, other = candidates.by_hash(hashes[clear], reach.bits, reach.turned_bits, progress)
+        found += [(clear[one], clear[other]), _same_flat(prints)]
+    recall = 1.0
+    if reach.distance >= 0 and len(embedded) > 1:
+        near, recall = near_images(index, vectors, places[embedded], reach.distance, progress)
+        found.append((embedded[near[0]], embedded[near[1]]))
+
+    progress(Progress("weighing the evidence"))
+    first, second = (np.concatenate(some) for some in zip(*found, strict=True))
+    rows = candidates.unique_pairs(first, second, len(prints))
+    evidence = judged(
+        weigh(prints, hashes, rows, (places, vectors), space.typical, reach.limits.hamming),
+        prints,
+        kinds,
+        reach.limits,
+        same_pixels,
+    )
+    return Search(
+        _with_ids(evidence, prints.ids),
+        reach.limits,
+        chance_pairs(len(prints), reach.limits.hamming),
+        space.chance(reach.limits.distance),
+        recall,
+    )
+
+
+def hashes_of(prints: Prints) -> np.ndarray:
+    """The perceptual hashes under every turn: uint64 (N, 8)."""
+    hashes = turned_hashes(prints.luma)[:, :, 0]
+    hashes[:, 0] = prints.phash
+    return hashes
+
+
+def judged(
+    evidence: Evidence,
+    prints: Prints,
+    kinds: Collection[str],
+    limits: Limits,
+    same_pixels: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> Evidence:
+    """The pairs of rows that are duplicates, pixels compared where that may matter."""
+    if PIXELS in kinds:
+        _compare_pixels(prints, evidence, same_pixels)
+    return evidence[np.flatnonzero(is_of(evidence, kinds, limits))]
+
+
+def is_of(evidence: Evidence, kinds: Collection[str], limits: Limits) -> np.ndarray:
+    """Which pairs are duplicates of one of the kinds: bool (P,)."""
+    tests = {
+        PIXELS: evidence.pixels,
+        PERCEPTUAL: (evidence.turn == 0) & (evidence.hamming <= limits.hamming),
+        SEMANTIC: evidence.distance <= limits.distance,
+        COMBINED: evidence.pixels | (evidence.score >= limits.score),
+    }
+    chosen = np.zeros(len(evidence), bool)
+    for kind in set(kinds) & set(tests):
+        chosen |= tests[kind]
+    return chosen
+
+
+def places_in(index: Index, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The row of each image's embedding, int64 (N,), -1 for none, and the embeddings."""
+    rows = index.stored()
+    if not len(rows):
+        return np.full(len(ids), -1), rows.vectors
+    order = np.argsort(rows.ids)
+    place = order[np.minimum(np.searchsorted(rows.ids, ids, sorter=order), len(order) - 1)]
+    return np.where(rows.ids[place] == ids, place, -1), rows.vectors
+
+
+def _same_flat(prints: Prints) -> tuple[np.ndarray, np.ndarray]:
+    """Flat images of one size and one luma, each with the first of its kind."""
+    flat = np.flatnonzero(prints.contrast < FLAT)
+    columns = [prints.width[flat], prints.height[flat], prints.luma[flat].sum(axis=1)]
+    keys = np.stack(columns, axis=1) if len(flat) else np.empty((0, 3), np.int64)
+    _, firsts, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    return flat[firsts[kind]], flat
+
+
+def _compare_pixels(
+    prints: Prints,
+    evidence: Evidence,
+    same_pixels: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> None:
+    """Find out which pairs have the same pixels, of those that may."""
+    one, other = evidence.first, evidence.second
+    some = np.flatnonzero(
+        (prints.width[one] == prints.width[other])
+        & (prints.height[one] == prints.height[other])
+        & (evidence.turn == 0)
+        & ((evidence.hamming <= SAME_BITS) | (evidence.hamming == UNRELATED_BITS))
+    )
+    maybe = some[_may_be_same(prints, one[some], other[some])]
+    same = maybe[same_pixels(prints.ids[one[maybe]], prints.ids[other[maybe]])]
+    evidence.pixels[same] = True
+    evidence.hamming[same] = 0
+    evidence.likeness[same] = evidence.score[same] = 1.0
+
+
+def _may_be_same(prints: Prints, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Which pairs of rows have lumas that images of the same pixels may have: bool (P,)."""
+    # Files of one format decode to the same luma when they do to the same pixels.
+    most = np.where(prints.format[one] == prints.format[other], 0, SAME_LUMA)
+    near = np.empty(len(one), bool)
+    for start in range(0, len(one), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        apart = prints.luma[one[part]].astype(np.int16) - prints.luma[other[part]]
+        near[part] = np.abs(apart).max(axis=1, initial=0) <= most[part]
+    return near
+
+
+def _with_ids(evidence: Evidence, ids: np.ndarray) -> Evidence:
+    """Pairs of image ids for pairs of rows, the smaller id first, in order."""
+    one, other = ids[evidence.first], ids[evidence.second]
+    order = np.lexsort((np.maximum(one, other), np.minimum(one, other)))
+    first, second = np.minimum(one, other)[order], np.maximum(one, other)[order]
+    return replace(evidence[order], first=first, second=second)
