@@ -295,7 +295,7 @@ class ApplyReport:
     """What applying a plan did; every file that it removes is in one of the four tuples."""
 
     quarantine: str
-    """Name of the plan's quarantine."""
+    """Id of the plan's quarantine."""
     moved: tuple[str, ...]
     """Files moved to quarantine by this run."""
     already: tuple[str, ...]
@@ -325,7 +325,8 @@ class UndoReport:
 class Quarantine:
     """A plan that was applied, and the files that it holds in quarantine."""
 
-    name: str
+    id: str
+    """A digest of what the plan says: 12 hex digits."""
     at: str
     """When a file was last moved there: UTC, ISO 8601."""
     files: int

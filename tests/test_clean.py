@@ -3,7 +3,9 @@
 import builtins
 import errno
 import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,17 +14,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner, Result
+from conftest import draw_photo
 
+from embedkit import Workspace
+from embedkit.artifacts import sha256_of
 from embedkit.clean import moving
-from embedkit.clean.plan import PlanRow, plan_name, read_plan, write_plan
+from embedkit.clean.plan import PlanRow, plan_id, read_plan, write_plan
 from embedkit.clean.quarantine import apply, quarantines, undo
+from embedkit.cli.app import embedkit
 from embedkit.errors import (
     BadInput,
+    EmptyWorkspace,
     NotInWorkspace,
     QuarantineBusy,
     StorageError,
 )
+from embedkit.report.plan_page import write_plan_page
+from embedkit.report.sheet_pages import write_sheet_pages
 
 HOSTILE = [
     b"plain.jpg",
@@ -127,7 +138,7 @@ def test_what_spreadsheets_do_to_a_plan_does_not_matter(
     write_plan(plan, rows)
     plan.write_text(edit(plan.read_text("utf-8")), "utf-8", newline="")
     assert read_plan(plan) == rows
-    assert plan_name(read_plan(plan)) == plan_name(rows)
+    assert plan_id(read_plan(plan)) == plan_id(rows)
 
 
 HEAD = "group,action,path,sha256,kind,score,label,reason,rule\n"
@@ -297,7 +308,7 @@ def test_undo_takes_the_plan_applied_last_or_the_one_that_is_named(
     parts = [[item for item in rows if item.group == group] for group in (0, 1, 9)]
     names = [apply(root, part).quarantine for part in parts]
     apply(root, parts[0])  # does nothing, so it is not the last one
-    assert [item.name for item in quarantines(root)] == names[::-1]
+    assert [item.id for item in quarantines(root)] == names[::-1]
     assert undo(root).quarantine == names[2]
     assert undo(root).restored == ()
     assert len(undo(root, names[0]).restored) == 3
@@ -650,7 +661,7 @@ def test_an_apply_killed_anywhere_is_finished_or_undone(
         check_nothing_is_lost(folder, root, rows)
         if root.exists() and quarantines(root):
             undo(root)
-            assert not list((root / quarantines(root)[0].name / "files").iterdir())
+            assert not list((root / quarantines(root)[0].id / "files").iterdir())
         assert contents(folder) == before, step
         shutil.rmtree(root, ignore_errors=True)
         assert killed_at(step, lambda: apply(root, rows))
@@ -846,3 +857,244 @@ def test_two_at_once_do_not_meet(root: Path, pair: tuple[str, str, list[PlanRow]
     assert apply(root, rows, meanwhile).moved == (copy,)
     assert undo(root, None, lambda _: None).restored == (copy,)
     assert seen
+
+
+# -- the workspace -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(workspace: Workspace, photos: Path) -> tuple[Workspace, Path]:
+    """A workspace of the twelve photos, one of which has a copy; and a plan to remove that."""
+    shutil.copy2(photos / "red/0.jpg", photos / "blue/copy of 0.jpg")
+    workspace.add([photos], labels_from_folders=True)
+    digest = sha256_of(photos / "red/0.jpg")
+    rows = [
+        row(1, "keep", str(photos / "red/0.jpg"), sha256=digest, label="red"),
+        row(1, "remove", str(photos / "blue/copy of 0.jpg"), sha256=digest, label="blue"),
+    ]
+    write_plan(photos.parent / "plan.csv", rows)
+    return workspace, photos.parent / "plan.csv"
+
+
+def test_the_catalog_knows_what_went_and_what_came_back(
+    filled: tuple[Workspace, Path],
+    photos: Path,
+    catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
+    passes: list[int],
+) -> None:
+    workspace, plan = filled
+    before = catalog_rows(workspace.folder)
+    assert workspace.info().labels == {"blue": 7, "red": 6}
+    assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
+
+    workspace.apply(plan)
+    info = workspace.info()
+    assert (info.files, info.missing, info.labels) == (12, 1, {"blue": 6, "red": 6})
+    assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 1
+    after = catalog_rows(workspace.folder)
+    workspace.add()
+    assert catalog_rows(workspace.folder) == after  # a rescan has nothing to add to that
+
+    workspace.undo()
+    assert catalog_rows(workspace.folder) == before
+    done = sum(passes)
+    assert workspace.add().embedded == 0 and sum(passes) == done
+    assert catalog_rows(workspace.folder) == before
+
+
+def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
+    filled: tuple[Workspace, Path], catalog_rows: Callable[[Path], dict[str, list[object]]]
+) -> None:
+    workspace, plan = filled
+    before = catalog_rows(workspace.folder)
+    apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it told the catalog
+    assert workspace.info().missing == 0
+    assert workspace.apply(plan).moved == ()
+    assert workspace.info().missing == 1
+    workspace.undo()
+    assert catalog_rows(workspace.folder) == before
+
+
+def test_undo_does_without_a_catalog_and_apply_does_not(
+    filled: tuple[Workspace, Path], photos: Path, tmp_path: Path
+) -> None:
+    workspace, plan = filled
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    with pytest.raises(EmptyWorkspace):
+        elsewhere.apply(plan)
+    with pytest.raises(NotInWorkspace):
+        elsewhere.undo()
+    assert elsewhere.quarantines() == [] and not elsewhere.folder.exists()
+    workspace.apply(plan)
+    (workspace.folder / "catalog.duckdb").unlink()
+    assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
+
+
+def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
+    workspace, plan = filled
+    workspace.apply(plan)
+    other = Workspace(photos.parent / "other")
+    assert other.add(photos.parent).files == 12
+
+
+# -- contact sheets ----------------------------------------------------------------------------
+
+
+def test_a_sheet_begins_with_what_is_least_like_its_class(
+    workspace: Workspace, photos: Path
+) -> None:
+    for number in range(6):  # five alike and one that is not
+        draw_photo(0 if number < 5 else 99).save(photos / f"red/{number}.jpg", quality=90 + number)
+    shutil.copy2(photos / "red/0.jpg", photos / "unlabelled.jpg")
+    workspace.add([photos], labels_from_folders=True)
+    blue, red, none = workspace.sheets()
+    assert [blue.label, red.label, none.label] == ["blue", "red", None]
+    assert [len(sheet.photos) for sheet in (blue, red, none)] == [6, 6, 1]
+    assert red.photos[0].path.endswith("5.jpg")
+    far = [photo.distance for photo in red.photos]
+    assert far == sorted(far, reverse=True) and far[0] > 10 * far[1]
+    assert none.photos[0].distance == 0.0
+    assert workspace.sheets("red") == [red]
+    with pytest.raises(NotInWorkspace, match="no photo has the label green"):
+        workspace.sheets("green")
+
+
+def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos], labels_from_folders=True)
+    workspace.export(photos.parent / "out")
+    vectors = np.load(photos.parent / "out/vectors.npy")
+    with workspace._catalog.read() as reader:
+        table = reader.export_rows(reader.backbones()[0].spec.digest).to_pydict()
+    red = np.array([label == "red" for label in table["label"]])
+    mean = vectors[red].mean(0, dtype=np.float64)
+    expected = 1 - vectors[red] @ mean / np.linalg.norm(mean)
+    (sheet,) = workspace.sheets("red")
+    found = {photo.path: photo.distance for photo in sheet.photos}
+    files = [files[0] for files, is_red in zip(table["files"], red, strict=True) if is_red]
+    assert [found[path] for path in files] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_photos_without_an_embedding_are_on_their_sheet_last(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add([photos], labels_from_folders=True)
+    workspace.remove(backbone="efficientnet_lite0")
+    (sheet,) = workspace.sheets("red")
+    assert [photo.distance for photo in sheet.photos] == [None] * 6
+    assert [photo.path for photo in sheet.photos] == sorted(photo.path for photo in sheet.photos)
+    pages = write_sheet_pages(photos.parent / "sheets", [sheet])
+    assert "cosine distance" not in pages[0].read_text("utf-8")
+    assert os.listdir(photos.parent / "sheets") == [pages[0].name]
+
+
+def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> None:
+    names = ["../up", "a/b", "A/B", "<b>写真</b>", "ラ" * 100, "new\nline", "%2e", "index"]
+    table = photos / "labels.csv"
+    lines = [f'"{photos}/red/{n}.jpg","{name}"' for n, name in enumerate(names[:6])]
+    lines += [f'"{photos}/blue/{n}.jpg","{name}"' for n, name in enumerate(names[6:], 6)]
+    table.write_text("path,label\n" + "\n".join(lines), "utf-8")
+    workspace.add([photos])
+    workspace.label_from_csv(table)
+    folder = photos.parent / "sheets"
+    pages = write_sheet_pages(folder, workspace.sheets())
+    assert len(set(pages)) == len(names) + 1 and {page.parent for page in pages} == {folder}
+    assert set(os.listdir(folder)) == {page.name for page in pages} | {"index.html"}
+    index = (folder / "index.html").read_text("utf-8")
+    assert "<b>写真" not in index and "&lt;b&gt;写真" in index
+    links = re.findall('href="([^"]+)"', index)
+    assert len(links) == len(pages) and all("/" not in link for link in links)
+    for page in pages:
+        assert not re.search(r"src=[\"'](?!data:)", page.read_text("utf-8"))
+
+
+# -- the plan's page ---------------------------------------------------------------------------
+
+
+def test_the_page_of_a_plan_shows_each_group_keepers_first(tmp_path: Path, photos: Path) -> None:
+    rows = [
+        row(2, "remove", str(photos / "red/1.jpg"), kind="near", reason="<i>smaller</i> copy"),
+        row(2, "keep", str(photos / "red/2.jpg"), label="<b>赤"),
+        row(1, "review", str(photos / "gone.jpg"), reason="two labels"),
+        row(3, "remove", str(photos / "red/3.jpg"), rule="drop-all"),
+    ]
+    write_plan_page(tmp_path / "plan.html", rows)
+    html = (tmp_path / "plan.html").read_text("utf-8")
+    assert "3 groups: 1 files stay, 2 go" in html and "1 are for you to decide" in html
+    assert html.index("Group 1 ") < html.index("2.jpg") < html.index("1.jpg") < html.index("3.jpg")
+    assert html.count("data:image/jpeg") == 3 and html.count("not readable") == 1
+    assert "&lt;i&gt;smaller&lt;/i&gt; copy" in html and "<b>赤" not in html
+    assert html.count("every one of them goes") == 1
+    assert "320 × 240, " in html
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", html) and "http" not in html
+
+
+def test_the_page_of_a_big_plan_says_what_is_in_the_csv_alone(tmp_path: Path) -> None:
+    rows = [row(group, "review", f"/nowhere/{group}/x") for group in range(302)]
+    rows += [row(0, "review", f"/nowhere/more/{number}") for number in range(30)]
+    write_plan_page(tmp_path / "plan.html", rows)
+    html = (tmp_path / "plan.html").read_text("utf-8")
+    assert "302 groups" in html and html.count("<section>") == 300
+    assert "and 2 more groups in the CSV" in html and "and 7 more files in the CSV" in html
+    write_plan_page(tmp_path / "plan.html", [])
+
+
+# -- the command line --------------------------------------------------------------------------
+
+
+def run(workspace: Workspace, *words: object, status: int = 0) -> Result:
+    done = CliRunner().invoke(embedkit, [*map(str, words), "-w", str(workspace.folder)])
+    assert done.exit_code == status, done.output
+    return done
+
+
+def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: Path) -> None:
+    workspace, plan = filled
+    assert "no plan was applied" in run(workspace, "undo", "--list").stdout
+    assert "1 files, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
+    report = json.loads(run(workspace, "apply", plan, "--json").stdout)
+    assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
+    assert "1 files were in quarantine" in run(workspace, "apply", plan).stdout
+    (listed,) = json.loads(run(workspace, "undo", "--list", "--json").stdout)["quarantines"]
+    assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
+    assert listed["id"] in run(workspace, "undo", "--list").stdout
+    assert "put back" in run(workspace, "undo").stdout
+    assert "it was undone before" in run(workspace, "undo", listed["id"]).stdout
+    assert json.loads(run(workspace, "undo", "--json").stdout)["restored"] == []
+
+
+def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos: Path) -> None:
+    workspace, plan = filled
+    copy = photos / "blue/copy of 0.jpg"
+    assert "no plan was applied in" in run(workspace, "undo", status=2).stderr
+    assert "no such" in run(workspace, "apply", photos / "no.csv", status=2).stderr.lower()
+    assert "not a plan" in run(workspace, "apply", write_labels(photos), status=2).stderr
+    draw_photo(77).save(copy)
+    left = run(workspace, "apply", plan, status=1)
+    assert "copy of 0.jpg: it changed since the plan was made" in left.stderr.replace("\n", " ")
+    shutil.copy2(photos / "red/0.jpg", copy)
+    run(workspace, "apply", plan)
+    draw_photo(77).save(copy)
+    assert "stays in quarantine" in run(workspace, "undo", status=1).stderr
+    assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["left"]
+    assert "no quarantine called x" in run(workspace, "undo", "x", status=2).stderr
+    run(workspace, "undo", "x", "--list", status=2)
+
+
+def write_labels(photos: Path) -> Path:
+    (photos / "labels.csv").write_text("path,label\nred/0.jpg,x\n")
+    return photos / "labels.csv"
+
+
+def test_sheets_are_written_beside_the_catalog_or_where_one_says(
+    filled: tuple[Workspace, Path], tmp_path: Path
+) -> None:
+    workspace, _ = filled
+    assert "2 contact sheets" in run(workspace, "sheets").stdout
+    assert len(list((workspace.folder / "sheets").glob("*.html"))) == 3
+    document = json.loads(
+        run(workspace, "sheets", "--label", "red", "--out", tmp_path / "x", "--json").stdout
+    )
+    (page,) = document["pages"]
+    assert (page["label"], page["photos"]) == ("red", 6)
+    assert os.listdir(tmp_path / "x") == [os.path.basename(page["page"])]
+    run(workspace, "sheets", "--label", "green", status=2)

@@ -32,8 +32,8 @@ def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
         raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
 
 
-def plan_name(rows: Sequence[PlanRow]) -> str:
-    """A name that is a digest of what the rows say, however their CSV is spelled: 12 hex digits."""
+def plan_id(rows: Sequence[PlanRow]) -> str:
+    """A digest of what the rows say, however their CSV is spelled: 12 hex digits."""
     return hashlib.sha256(_csv(rows).encode()).hexdigest()[:12]
 
 

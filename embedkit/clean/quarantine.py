@@ -4,7 +4,7 @@
 
     quarantine/                 in the workspace
     ├── lock                    held by the one apply or undo that is at work
-    └── 3f9a0c71be42/           named after what the plan says
+    └── 3f9a0c71be42/           its id, a digest of what the plan says
         ├── plan.csv            the plan as it was applied
         ├── journal.jsonl       what was about to be done, and when
         └── files/000017        row 17's file, without an ending: no scan takes it for a photo
@@ -27,7 +27,7 @@ from typing import Any
 from embedkit.artifacts import sha256_of, sync_folder
 from embedkit.clean.journal import Journal
 from embedkit.clean.moving import PART, move, same_file
-from embedkit.clean.plan import KEEP, KEEP_ONE, REMOVE, plan_name, write_plan
+from embedkit.clean.plan import KEEP, KEEP_ONE, REMOVE, plan_id, write_plan
 from embedkit.errors import NotInWorkspace, QuarantineBusy, StorageError
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import (
@@ -55,10 +55,12 @@ def apply(root: Path, rows: Sequence[PlanRow], progress: ProgressCallback = sile
     :class:`StorageError` when the disk is full or read-only; what was moved stays moved.
     """
     with _at_work(root):
-        return _Apply(_Store(root / plan_name(rows)), rows, progress).run()
+        return _Apply(_Store(root / plan_id(rows)), rows, progress).run()
 
 
-def undo(root: Path, name: str | None = None, progress: ProgressCallback = silent) -> UndoReport:
+def undo(
+    root: Path, quarantine: str | None = None, progress: ProgressCallback = silent
+) -> UndoReport:
     """Put every file of a quarantine below ``root`` back; None is the one applied last.
 
     Nothing is overwritten: a file whose place holds other content by now stays in quarantine, with
@@ -67,13 +69,13 @@ def undo(root: Path, name: str | None = None, progress: ProgressCallback = silen
     known = quarantines(root)
     if not known:
         raise NotInWorkspace("there is nothing to undo: no plan was applied in this workspace")
-    name = known[0].name if name is None else name
-    if name not in {item.name for item in known}:
+    chosen = known[0].id if quarantine is None else quarantine
+    if chosen not in {item.id for item in known}:
         raise NotInWorkspace(
-            f"there is no quarantine called {shown(name)}; 'embedkit undo --list' lists them"
+            f"there is no quarantine called {shown(chosen)}; 'embedkit undo --list' lists them"
         )
     with _at_work(root):
-        return _undo(_Store(root / name), progress)
+        return _undo(_Store(root / chosen), progress)
 
 
 def quarantines(root: Path) -> list[Quarantine]:
@@ -304,7 +306,7 @@ def _describe(store: _Store) -> Quarantine:
     held = store.held()
     states = {"applied": "applied", "undone": "partly undone" if held else "undone"}
     return Quarantine(
-        name=store.folder.name,
+        id=store.folder.name,
         at=max((entry["at"] for entry in entries if entry["event"] == "move"), default=""),
         files=len(held),
         bytes=sum(status.st_size for status in held.values()),
