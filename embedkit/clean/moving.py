@@ -29,7 +29,8 @@ def move(source: str, target: str, seen: os.stat_result) -> None:
     Raises OSError, with everything as it was, when something else is at the target, when the
     source has changed meanwhile, or when the system refuses.
     """
-    _discard(_part(target))
+    discard_part(source)  # of a killed move the other way
+    discard_part(target)
     made = not os.path.lexists(target)
     if made:
         _put(source, target)
@@ -41,6 +42,12 @@ def move(source: str, target: str, seen: os.stat_result) -> None:
         if made:
             os.unlink(target)
         raise
+
+
+def discard_part(target: str) -> None:
+    """Remove what a killed move has left beside its target."""
+    if os.path.lexists(part := _part(target)):
+        os.unlink(part)
 
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
@@ -87,7 +94,7 @@ def _copy(source: str, target: str) -> None:
             raise OSError(errno.EIO, "the copy is not what was written; the disk may be failing")
         _place(part, target)
     finally:
-        _discard(part)
+        discard_part(target)
     sync_folder(Path(target).parent)
 
 
@@ -122,8 +129,3 @@ def _part(target: str) -> str:
     folder, name = os.path.split(target)
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     return os.path.join(folder, PART.replace("*", digest))
-
-
-def _discard(part: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(part)

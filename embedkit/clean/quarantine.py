@@ -24,9 +24,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from embedkit.artifacts import sha256_of, sync_folder
+from embedkit.artifacts import sha256_of, sweep, sync_folder
 from embedkit.clean.journal import Journal
-from embedkit.clean.moving import PART, move, same_file
+from embedkit.clean.moving import PART, discard_part, move, same_file
 from embedkit.clean.plan import KEEP, KEEP_ONE, REMOVE, plan_id, write_plan
 from embedkit.errors import NotInWorkspace, QuarantineBusy, StorageError
 from embedkit.paths import from_stored, shown, to_stored
@@ -108,6 +108,7 @@ class _Store:
         """Make the folder, with the plan in it, on disk."""
         self.files.mkdir(parents=True, exist_ok=True)
         if not (self.folder / "plan.csv").exists():
+            sweep(self.folder)
             write_plan(self.folder / "plan.csv", rows)
             sync_folder(self.folder.parent)
             sync_folder(self.folder.parent.parent)
@@ -156,6 +157,8 @@ class _Apply:
                 here.append((number, row))
             elif os.path.lexists(self._store.slot(number)):
                 self._already.append(row.path)
+                with suppress(OSError):  # of an undo that was killed
+                    discard_part(row.path)
             else:
                 self._gone.append(row.path)
         if not here:

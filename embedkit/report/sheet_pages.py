@@ -28,19 +28,24 @@ def write_sheet_pages(
     A single sheet has no index. A page's name follows from its label alone. Raises
     :class:`StorageError` when a file cannot be written.
     """
-    pages, entries = [], []
+    pages: list[Path] = []
+    entries: list[dict[str, object]] = []
     total = sum(min(len(sheet.photos), PHOTOS) for sheet in sheets)
     done = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
         for sheet in sheets:
-            progress(Progress("drawing contact sheets", done, total))
-            photos = sheet.photos[:PHOTOS]
-            tiles = list(pool.map(_tile, photos))
-            done += len(tiles)
+            tiles = []
+            for tile in pool.map(_tile, sheet.photos[:PHOTOS]):
+                tiles.append(tile)
+                done += 1
+                progress(Progress("drawing contact sheets", done, total))
             pages.append(folder / _page_name(sheet.label))
-            common = {"title": _title(sheet), "photos": len(sheet.photos)}
-            ordered = bool(photos) and photos[0].distance is not None
-            write_page(pages[-1], "sheet.html", **common, tiles=tiles, ordered=ordered)
+            common = {
+                "title": _title(sheet),
+                "photos": len(sheet.photos),
+                "ordered": sheet.photos[0].distance is not None,
+            }
+            write_page(pages[-1], "sheet.html", **common, tiles=tiles)
             entries.append(
                 {
                     **common,
