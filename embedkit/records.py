@@ -328,7 +328,7 @@ class Quarantine:
     id: str
     """A digest of what the plan says: 12 hex digits."""
     at: str
-    """When a file was last moved there: UTC, ISO 8601."""
+    """When a file was last moved there: UTC, ISO 8601; empty if its journal was lost."""
     files: int
     bytes: int
     state: str

@@ -58,8 +58,9 @@ class _Narrowing(TypedDict):
 class Workspace:
     """A folder that holds a recipe, the catalog and the indexes of one collection of photos.
 
-    Nothing is read or made until it is needed; photos are never changed. ``progress`` is called
-    with a :class:`Progress` now and then while something takes long.
+    Nothing is read or made until it is needed; photos are never changed, and only :meth:`apply`
+    and :meth:`undo` move them. ``progress`` is called with a :class:`Progress` now and then while
+    something takes long.
     """
 
     def __init__(

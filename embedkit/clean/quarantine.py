@@ -43,6 +43,8 @@ from embedkit.records import (
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
+_Numbered = list[tuple[int, PlanRow]]  # rows and their numbers in the plan, the first is 1
+
 
 def apply(root: Path, rows: Sequence[PlanRow], progress: ProgressCallback = silent) -> ApplyReport:
     """Move the files that a plan removes to its quarantine below ``root``.
@@ -80,8 +82,9 @@ def undo(
 
 def quarantines(root: Path) -> list[Quarantine]:
     """The quarantines below ``root``, the one applied last first."""
-    found = [_describe(_Store(journal.parent)) for journal in root.glob("*/journal.jsonl")]
-    return sorted((item for item in found if item.at), key=lambda item: item.at, reverse=True)
+    found = [_describe(_Store(plan.parent)) for plan in root.glob("*/plan.csv")]
+    used = [item for item in found if item.at or item.files]
+    return sorted(used, key=lambda item: item.at, reverse=True)
 
 
 class _Store:
@@ -148,19 +151,8 @@ class _Apply:
             bytes=self._bytes,
         )
 
-    def _apply_group(self, members: list[tuple[int, PlanRow]]) -> None:
-        here = []
-        for number, row in members:
-            if row.action != REMOVE:
-                continue
-            if os.path.lexists(row.path):
-                here.append((number, row))
-            elif os.path.lexists(self._store.slot(number)):
-                self._already.append(row.path)
-                with suppress(OSError):  # of an undo that was killed
-                    discard_part(row.path)
-            else:
-                self._gone.append(row.path)
+    def _apply_group(self, members: _Numbered) -> None:
+        here = self._present([item for item in members if item[1].action == REMOVE])
         if not here:
             return
         keeper = None
@@ -170,15 +162,7 @@ class _Apply:
             except OSError as error:
                 self._left += [Left(row.path, _reason(error)) for _, row in here]
                 return
-        ready = []
-        for number, row in here:
-            try:
-                seen = _examined(row)
-                if keeper is not None:
-                    keeper.outlive(seen)
-                ready.append((number, row, seen))
-            except OSError as error:
-                self._left.append(Left(row.path, _reason(error)))
+        ready = self._ready(here, keeper)
         self._announce(ready)
         for number, row, seen in ready:
             try:
@@ -190,6 +174,36 @@ class _Apply:
             else:
                 self._moved.append(row.path)
                 self._bytes += seen.st_size
+
+    def _present(self, going: _Numbered) -> _Numbered:
+        """The files that are to go and are at their place; the others are noted."""
+        here = []
+        for number, row in going:
+            if os.path.lexists(row.path):
+                here.append((number, row))
+            elif os.path.lexists(self._store.slot(number)):
+                self._already.append(row.path)
+                with suppress(OSError):  # of an undo that was killed
+                    discard_part(row.path)
+            else:
+                self._gone.append(row.path)
+        return here
+
+    def _ready(
+        self, here: _Numbered, keeper: "_Keeper | None"
+    ) -> list[tuple[int, PlanRow, os.stat_result]]:
+        """The files that may go, each with a look at it; the others are noted."""
+        ready = []
+        for number, row in here:
+            try:
+                seen = _examined(row)
+                if keeper is not None:
+                    keeper.outlive(seen)
+            except OSError as error:
+                self._left.append(Left(row.path, _reason(error)))
+            else:
+                ready.append((number, row, seen))
+        return ready
 
     def _keeper(self, rows: Sequence[PlanRow]) -> "_Keeper":
         """The first of the files to keep that holds what it should; OSError when none does."""

@@ -199,7 +199,7 @@ def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
     for column in ("id", "applied", "files", "size", "state"):
         table.add_column(column, justify="right" if column in ("files", "size") else "left")
     for item in quarantines:
-        at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}"
+        at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
         table.add_row(item.id, at, str(item.files), _size(item.bytes), item.state)
     if quarantines:
         out.print(table)
