@@ -14,6 +14,7 @@
     ├── OutOfMemory               a network that does not fit the memory, one image at a time
     ├── MissingExtra              an optional dependency is not installed: says which extra
     ├── CatalogBusy               another process kept the catalog open for too long
+    ├── QuarantineBusy            another apply or undo is at work in this workspace
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog is damaged or not what it says
     └── StorageError              the disk is full, read-only or failing
@@ -83,6 +84,10 @@ class MissingExtra(EmbedkitError):
 
 class CatalogBusy(EmbedkitError):
     """Another process kept the catalog open for longer than we wait."""
+
+
+class QuarantineBusy(EmbedkitError):
+    """Another process is applying or undoing a plan in this workspace."""
 
 
 class BadCatalog(EmbedkitError):

@@ -21,15 +21,19 @@ from embedkit.paths import absolute, shown
 from embedkit.recipe import Recipe, read_recipe
 from embedkit.records import (
     AddReport,
+    ApplyReport,
     Duplicates,
     EmbeddingSpec,
     Info,
     Matches,
     Progress,
     ProgressCallback,
+    Quarantine,
     Removal,
     ResolvedName,
+    Sheet,
     SpecInfo,
+    UndoReport,
     silent,
 )
 from embedkit.search import Queries, by_images, by_text, pick, search
@@ -55,8 +59,9 @@ class _Narrowing(TypedDict):
 class Workspace:
     """A folder that holds a recipe, the catalog and the indexes of one collection of photos.
 
-    Nothing is read or made until it is needed; photos are never changed. ``progress`` is called
-    with a :class:`Progress` now and then while something takes long.
+    Nothing is read or made until it is needed; photos are never changed, and only :meth:`apply`
+    and :meth:`undo` move them. ``progress`` is called with a :class:`Progress` now and then while
+    something takes long.
     """
 
     def __init__(
@@ -318,6 +323,55 @@ class Workspace:
         with self._catalog.write() as writer:
             return writer.forget_files(None if path is None else absolute(path))
 
+    def apply(self, plan: str | os.PathLike[str]) -> ApplyReport:
+        """Move the files that a plan (CSV) removes to quarantine; :meth:`undo` puts them back.
+
+        A file goes only if it still holds what the plan says, and only while a file that its group
+        keeps is there; what is left has a reason in the report. Applying the same plan again goes
+        on from where it was. Labels stay for the case that the files come back.
+
+        Raises :class:`BadInput` for a plan that cannot be understood, :class:`QuarantineBusy` and
+        :class:`StorageError`.
+        """
+        from embedkit.clean.plan import read_plan
+        from embedkit.clean.quarantine import apply
+
+        rows = read_plan(Path(absolute(plan)))
+        self._require_catalog()
+        report = apply(self._quarantine_folder, rows, self._progress)
+        self._look_again([*report.moved, *report.already])
+        return report
+
+    def undo(self, quarantine: str | None = None) -> UndoReport:
+        """Put back every file that a plan moved to quarantine; None is the plan applied last.
+
+        Nothing is overwritten: a file whose place holds other content by now stays in quarantine,
+        with the reason in the report. Raises :class:`NotInWorkspace` for an unknown name,
+        :class:`QuarantineBusy` and :class:`StorageError`.
+        """
+        from embedkit.clean.quarantine import undo
+
+        report = undo(self._quarantine_folder, quarantine, self._progress)
+        self._look_again(report.restored)
+        return report
+
+    def quarantines(self) -> list[Quarantine]:
+        """The plans that were applied and the files that each holds, the last one first."""
+        from embedkit.clean.quarantine import quarantines
+
+        return quarantines(self._quarantine_folder)
+
+    def sheets(self, label: str | None = None) -> list[Sheet]:
+        """The photos of each label, those farthest from the label's mean embedding first.
+
+        The workspace's first backbone is used, if there is one; photos without a label come last.
+        With ``label``, that one alone; raises :class:`NotInWorkspace` for an unknown one.
+        """
+        from embedkit.clean.sheets import sheets
+
+        with self._catalog.read() as reader:
+            return sheets(reader, shown(label) if label is not None else None)
+
     def compact(self) -> tuple[int, int]:
         """Rewrite the catalog without gaps; its bytes before and after.
 
@@ -442,6 +496,16 @@ class Workspace:
             indexed=manifest.count if manifest else 0,
             recall_at_10=manifest.recall_at_10 if manifest else None,
         )
+
+    @property
+    def _quarantine_folder(self) -> Path:
+        return self.folder / "quarantine"
+
+    def _look_again(self, paths: Sequence[str]) -> None:
+        """Have the catalog note whether files that were moved, by absolute path, are there."""
+        if paths and self._catalog.exists:
+            with self._catalog.write() as writer:
+                writer.look_again(paths)
 
     def _require_catalog(self) -> None:
         """Raise :class:`EmptyWorkspace` where a command must not make a workspace."""

@@ -320,6 +320,20 @@ class Writer(Places):
         self._run("DROP TABLE found")
         self._store_failures([(todo, item.stage, item.reason) for todo, item in problems])
 
+    def look_again(self, absolute: Sequence[str]) -> None:
+        """Note of known files, by absolute path, whether they are missing now or there again."""
+        batch = self._placed(absolute)
+        missing = [not os.path.lexists(absolute[number]) for number in batch["number"].to_pylist()]
+        self._connection.register(
+            "batch", batch.append_column("missing", pa.array(missing, pa.bool_()))
+        )
+        self._run(
+            """UPDATE files SET missing = b.missing FROM batch b
+               WHERE files.root_id = b.root_id AND files.path = b.path
+                 AND files.missing <> b.missing"""
+        )
+        self._connection.unregister("batch")
+
     # -- labels --------------------------------------------------------------------------------
 
     def _store_labels(self, labels: Sequence[tuple[int, str, str, str]]) -> None:
@@ -354,20 +368,7 @@ class Writer(Places):
 
         Raises :class:`NotInWorkspace`, and labels none, when a path is not of a known file.
         """
-        roots = [(root_id, PurePath(root)) for root_id, root in self.roots().items()]
-        wanted = [
-            (number, root_id, below(root, PurePath(path)))
-            for number, path in enumerate(labels)
-            for root_id, root in roots
-            if PurePath(path).is_relative_to(root)
-        ]
-        columns = zip(*wanted, strict=True) if wanted else ((), (), ())
-        kinds = {"number": pa.int64(), "root_id": pa.int64(), "path": pa.string()}
-        batch = {
-            name: pa.array(list(values), kind)
-            for (name, kind), values in zip(kinds.items(), columns, strict=True)
-        }
-        self._connection.register("batch", pa.table(batch))
+        self._connection.register("batch", self._placed(list(labels)))
         placed = self._rows(
             """SELECT number, root_id, path FROM batch
                SEMI JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
@@ -384,6 +385,24 @@ class Writer(Places):
             )
         self._store_labels(
             [(root_id, path, texts[number][1], source) for number, root_id, path in placed]
+        )
+
+    def _placed(self, absolute: Sequence[str]) -> pa.Table:
+        """Where absolute paths lie: number (of the path), root_id, path; those below a root."""
+        roots = [(root_id, PurePath(root)) for root_id, root in self.roots().items()]
+        rows = [
+            (number, root_id, below(root, PurePath(path)))
+            for number, path in enumerate(absolute)
+            for root_id, root in roots
+            if PurePath(path).is_relative_to(root)
+        ]
+        columns = zip(*rows, strict=True) if rows else ((), (), ())
+        kinds = {"number": pa.int64(), "root_id": pa.int64(), "path": pa.string()}
+        return pa.table(
+            {
+                name: pa.array(list(values), kind)
+                for (name, kind), values in zip(kinds.items(), columns, strict=True)
+            }
         )
 
     # -- forgetting ----------------------------------------------------------------------------

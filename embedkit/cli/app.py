@@ -292,6 +292,87 @@ def remove(
 
 
 @embedkit.command()
+@click.option("--label", metavar="L", help="Only the photos with this label.")
+@click.option("--out", type=_PATH, metavar="FOLDER", help="Where to; else sheets in DIR.")
+@_options
+def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) -> None:
+    """Write contact sheets to look over: a page for each label, its odd ones first."""
+    from embedkit.report.sheet_pages import write_sheet_pages
+    from embedkit.workspace import Workspace
+
+    folder = (out or workspace / "sheets").absolute()
+    with show.progress_bar() as progress:
+        found = Workspace(workspace, progress).sheets(label)
+        pages = write_sheet_pages(folder, found, progress)
+    if as_json:
+        show.document(
+            {
+                "folder": str(folder),
+                "pages": [
+                    {"label": sheet.label, "photos": len(sheet.photos), "page": str(page)}
+                    for sheet, page in zip(found, pages, strict=True)
+                ],
+            }
+        )
+    else:
+        first = pages[0] if len(pages) == 1 else folder / "index.html"
+        show.say(f"{len(pages)} contact sheets; look at {os.path.relpath(first)}")
+
+
+@embedkit.command()
+@click.argument("plan", type=_PATH, metavar="FILE")
+@_options
+def apply(plan: Path, workspace: Path, as_json: bool) -> None:
+    """Move the files that the plan FILE removes to quarantine; undo puts them back.
+
+    A file goes only if it is still what the plan says, and only while a file that its group keeps
+    is there. The exit status is 1 when any was left where it is. The same command again goes on
+    after an interruption.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        report = Workspace(workspace, progress).apply(plan)
+    if as_json:
+        show.document(asdict(report))
+    else:
+        show.apply_summary(report)
+    if report.left:
+        click.get_current_context().exit(1)
+
+
+@embedkit.command()
+@click.argument("quarantine", required=False, metavar="ID")
+@click.option("--list", "as_list", is_flag=True, help="List the plans that were applied.")
+@_options
+def undo(quarantine: str | None, as_list: bool, workspace: Path, as_json: bool) -> None:
+    """Put back every file that a plan moved: the plan applied last, or the one called ID.
+
+    Nothing is overwritten. The exit status is 1 when any file stayed in quarantine, because its
+    place holds another one by now.
+    """
+    from embedkit.workspace import Workspace
+
+    if as_list:
+        if quarantine is not None:
+            raise BadInput("give either an ID or --list")
+        found = Workspace(workspace).quarantines()
+        if as_json:
+            show.document({"quarantines": [asdict(item) for item in found]})
+        else:
+            show.quarantines_table(found)
+        return
+    with show.progress_bar() as progress:
+        report = Workspace(workspace, progress).undo(quarantine)
+    if as_json:
+        show.document(asdict(report))
+    else:
+        show.undo_summary(report)
+    if report.left:
+        click.get_current_context().exit(1)
+
+
+@embedkit.command()
 @_options
 def compact(workspace: Path, as_json: bool) -> None:
     """Rewrite the catalog without the room that removals left."""

@@ -4,9 +4,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -16,7 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 from embedkit.paths import shown
-from embedkit.records import AddReport, Info, Matches, Progress, ProgressCallback
+from embedkit.records import (
+    AddReport,
+    ApplyReport,
+    Info,
+    Left,
+    Matches,
+    Progress,
+    ProgressCallback,
+    Quarantine,
+    UndoReport,
+)
 
 FAILURES_SHOWN = 20
 
@@ -145,6 +156,55 @@ def add_summary(report: AddReport) -> None:
     if len(report.failures) > FAILURES_SHOWN:
         more = len(report.failures) - FAILURES_SHOWN
         warn(f"... and {more} more; 'embedkit info --json' lists all")
+
+
+def apply_summary(report: ApplyReport) -> None:
+    """What applying a plan did: counts on stdout, then the files that were left."""
+    if report.moved:
+        say(
+            f"{len(report.moved)} files, {_size(report.bytes)}, moved to quarantine "
+            f"{report.quarantine}; undo puts them back"
+        )
+    else:
+        say("nothing was moved")
+    if report.already:
+        say(f"{len(report.already)} files were in quarantine {report.quarantine} already")
+    if report.gone:
+        say(
+            f"{len(report.gone)} files are not where they were; they may have gone with other plans"
+        )
+    _left(report.left, "left")
+
+
+def undo_summary(report: UndoReport) -> None:
+    """What undoing a plan did: counts on stdout, then the files that stayed in quarantine."""
+    if report.restored:
+        count = len(report.restored)
+        say(f"{count} files, {_size(report.bytes)}, put back from quarantine {report.quarantine}")
+    elif not report.left:
+        say(f"quarantine {report.quarantine} holds no files: it was undone before")
+    _left(report.left, "stays in quarantine")
+
+
+def _left(left: Sequence[Left], what: str) -> None:
+    for item in left[:FAILURES_SHOWN]:
+        warn(f"{what}: {shown(item.path)}: {item.reason}")
+    if len(left) > FAILURES_SHOWN:
+        warn(f"... and {len(left) - FAILURES_SHOWN} more; --json lists all")
+
+
+def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
+    """The plans that were applied, the last one first."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("id", "applied", "files", "size", "state"):
+        table.add_column(column, justify="right" if column in ("files", "size") else "left")
+    for item in quarantines:
+        at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
+        table.add_row(item.id, at, str(item.files), _size(item.bytes), item.state)
+    if quarantines:
+        out.print(table)
+    else:
+        say("no plan was applied in this workspace")
 
 
 def info_summary(info: Info) -> None:

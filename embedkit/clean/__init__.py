@@ -1,0 +1,1 @@
+"""Cleaning a collection: contact sheets, the plan, quarantine, undo."""

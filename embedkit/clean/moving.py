@@ -1,0 +1,131 @@
+"""Moves of files that never overwrite, lose or half-write one, on one device or across two.
+
+A move has two steps: the content comes to be at its target, whole and under its own name at once;
+then it goes from its source. After a crash between the two it is in both places, and the same
+move, made again, finishes.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from embedkit.artifacts import sha256_of, sync_folder
+
+PART = ".embedkit-*.part"
+"""Names of copies that are not finished."""
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_CHUNK = 1 << 20
+
+
+def move(source: str, target: str, seen: os.stat_result) -> None:
+    """Move a regular file, as ``os.lstat`` has ``seen`` it, to where nothing is yet.
+
+    Where the same content is already, the source goes away. Content, times and mode are kept.
+    Raises OSError, with everything as it was, when something else is at the target, when the
+    source has changed meanwhile, or when the system refuses.
+    """
+    discard_part(source)  # of a killed move the other way
+    discard_part(target)
+    made = not os.path.lexists(target)
+    if made:
+        _put(source, target)
+    elif not _same_content(source, target):
+        raise FileExistsError(errno.EEXIST, "other content lies where it should go")
+    try:
+        _drop(source, seen)
+    except OSError:
+        if made:
+            os.unlink(target)
+        raise
+
+
+def discard_part(target: str) -> None:
+    """Remove what a killed move has left beside its target."""
+    if os.path.lexists(part := _part(target)):
+        os.unlink(part)
+
+
+def same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two looks saw one file, unchanged between them."""
+    return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns) == (
+        other.st_size,
+        other.st_mtime_ns,
+    )
+
+
+def _put(source: str, target: str) -> None:
+    try:
+        _place(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(source, target)
+
+
+def _place(source: str, target: str) -> None:
+    """Give a file the name ``target`` on its device, and where that has no hard links only that."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
+        os.rename(source, target)
+
+
+def _copy(source: str, target: str) -> None:
+    part = _part(target)
+    digest = hashlib.sha256()
+    try:
+        with open(source, "rb") as reading, open(part, "xb") as writing:
+            while chunk := reading.read(_CHUNK):
+                digest.update(chunk)
+                writing.write(chunk)
+            writing.flush()
+            _copy_status(source, part)
+            os.fsync(writing.fileno())
+        if sha256_of(Path(part)) != digest.hexdigest():
+            raise OSError(errno.EIO, "the copy is not what was written; the disk may be failing")
+        _place(part, target)
+    finally:
+        discard_part(target)
+    sync_folder(Path(target).parent)
+
+
+def _copy_status(source: str, target: str) -> None:
+    status = os.stat(source)
+    if hasattr(os, "chown"):
+        with suppress(PermissionError):  # only root may give files away
+            os.chown(target, status.st_uid, status.st_gid)
+    shutil.copystat(source, target)
+
+
+def _drop(source: str, seen: os.stat_result) -> None:
+    try:
+        if not same_file(os.lstat(source), seen):
+            raise OSError(errno.EBUSY, "it changed while it was being moved")
+        os.unlink(source)
+    except FileNotFoundError:
+        return  # what was asked for, by whomever
+
+
+def _same_content(one: str, other: str) -> bool:
+    first, second = os.lstat(one), os.lstat(other)
+    if not (stat.S_ISREG(first.st_mode) and stat.S_ISREG(second.st_mode)):
+        return False
+    if os.path.samestat(first, second):
+        return True
+    return first.st_size == second.st_size and sha256_of(Path(one)) == sha256_of(Path(other))
+
+
+def _part(target: str) -> str:
+    """Where a copy grows until it is whole: beside its target, whatever that is called."""
+    folder, name = os.path.split(target)
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return os.path.join(folder, PART.replace("*", digest))

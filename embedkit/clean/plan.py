@@ -1,0 +1,154 @@
+"""The plan: which files should go and why, as a CSV that a person reads and may edit."""
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import astuple, fields
+from pathlib import Path
+
+from embedkit.artifacts import replaced
+from embedkit.errors import BadInput, StorageError
+from embedkit.paths import from_stored, shown, to_stored
+from embedkit.records import PlanRow as PlanRow
+
+KEEP, REMOVE, REVIEW = ACTIONS = ("keep", "remove", "review")
+KEEP_ONE, DROP_ALL = RULES = ("keep-one", "drop-all")
+COLUMNS = tuple(item.name for item in fields(PlanRow))
+
+
+def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
+    """Write a plan as CSV, whole or not at all.
+
+    It begins with a byte order mark, by which spreadsheets know UTF-8; paths are in the stored
+    form of :mod:`embedkit.paths`. Raises :class:`StorageError` when it cannot be written.
+    """
+    try:
+        with replaced(target) as temporary:
+            temporary.write_text(_csv(rows), "utf-8-sig", newline="")
+    except OSError as error:
+        raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
+
+
+def plan_id(rows: Sequence[PlanRow]) -> str:
+    """A digest of what the rows say, however their CSV is spelled: 12 hex digits."""
+    return hashlib.sha256(_csv(rows).encode()).hexdigest()[:12]
+
+
+def _csv(rows: Sequence[PlanRow]) -> str:
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
+    table.writerow(COLUMNS)
+    for row in rows:
+        cells = dict(zip(COLUMNS, astuple(row), strict=True))
+        cells["path"] = to_stored(row.path)
+        table.writerow("" if cell is None else cell for cell in cells.values())
+    return text.getvalue()
+
+
+def read_plan(source: Path) -> list[PlanRow]:
+    """The rows of a plan, as :func:`write_plan` or a spreadsheet wrote it.
+
+    A byte order mark, semicolons for commas and any line ends are accepted, columns of one's own
+    and empty lines passed over. Raises :class:`BadInput`, with the line and what to do, unless all
+    of it can be understood and every ``keep-one`` group that loses a file keeps one.
+    """
+    name = shown(str(source))
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{name} is not UTF-8; save it as 'CSV UTF-8'") from error
+    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    try:
+        missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
+        if missing:
+            raise BadInput(
+                f"{name} is not a plan: it has no column called {missing[0]}; the first line must "
+                f"name the columns {', '.join(COLUMNS)}"
+            )
+        numbered = [(table.line_num, _row(cells)) for cells in table if any(cells.values())]
+        _check_groups(numbered)
+    except csv.Error as error:
+        raise BadInput(f"{name}, line {table.line_num}: not CSV ({error})") from error
+    except _Wrong as error:
+        raise BadInput(f"{name}, line {error.line or table.line_num}: {error}") from error
+    return [row for _, row in numbered]
+
+
+class _Wrong(Exception):
+    """What is wrong with a row; ``line`` is 0 for the one that is being read."""
+
+    def __init__(self, complaint: str, line: int = 0) -> None:
+        super().__init__(complaint)
+        self.line = line
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets of some countries put semicolons where others put commas."""
+    header = text.partition("\n")[0]
+    return ";" if header.count(";") > header.count(",") else ","
+
+
+def _row(cells: dict[str, str]) -> PlanRow:
+    if None in cells or None in cells.values():
+        raise _Wrong("more or fewer cells than the first line has; undo the last edit there")
+    path = from_stored(cells["path"])
+    if not os.path.isabs(path) or "\0" in path:
+        raise _Wrong(f"{shown(path)!r} is not an absolute path")
+    sha256 = cells["sha256"].strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", sha256):
+        raise _Wrong(f"{shown(sha256)!r} is not a SHA-256 of 64 hex digits; take it from the plan")
+    return PlanRow(
+        group=_number(cells["group"]),
+        action=_one_of(ACTIONS, "action", cells["action"]),
+        path=os.path.normpath(path),
+        sha256=sha256,
+        kind=cells["kind"],
+        score=_score(cells["score"]),
+        label=cells["label"] or None,
+        reason=cells["reason"],
+        rule=_one_of(RULES, "rule", cells["rule"]),
+    )
+
+
+def _number(cell: str) -> int:
+    try:
+        return int(cell)
+    except ValueError:
+        raise _Wrong(f"the group {shown(cell)!r} is not a whole number") from None
+
+
+def _score(cell: str) -> float | None:
+    try:
+        return float(cell.replace(",", ".")) if cell.strip() else None
+    except ValueError:
+        raise _Wrong(f"the score {shown(cell)!r} is not a number; it may be empty") from None
+
+
+def _one_of(known: Sequence[str], column: str, cell: str) -> str:
+    word = cell.strip().lower()
+    if word not in known:
+        raise _Wrong(f"unknown {column} {shown(cell)!r}; it can be {', '.join(known)}")
+    return word
+
+
+def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
+    """What no single row shows: paths that come twice, groups that would lose every file."""
+    lines: dict[str, int] = {}
+    rules: dict[int, str] = {}
+    kept = {row.group for _, row in numbered if row.action == KEEP}
+    for line, row in numbered:
+        if lines.setdefault(row.path, line) != line:
+            raise _Wrong(f"{shown(row.path)} is in line {lines[row.path]} already", line)
+        if rules.setdefault(row.group, row.rule) != row.rule:
+            raise _Wrong(f"group {row.group} has two rules; a group has one", line)
+        if row.action == REMOVE and row.rule == KEEP_ONE and row.group not in kept:
+            raise _Wrong(
+                f"nothing of group {row.group} would be kept; change the action of one of its "
+                f"files to {KEEP}, or the rule of all of them to {DROP_ALL}",
+                line,
+            )

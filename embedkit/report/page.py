@@ -1,0 +1,66 @@
+"""What all pages share: one HTML file each, with everything it shows inside."""
+
+import base64
+import hashlib
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from embedkit.artifacts import replaced
+from embedkit.errors import StorageError, UnreadableImage
+from embedkit.images.decode import Decoder, read_bytes
+from embedkit.paths import shown
+from embedkit.version import __version__
+
+
+def write_page(target: Path, template: str, **values: object) -> None:
+    """Fill a template, with every value escaped, and write it whole or not at all.
+
+    Raises :class:`StorageError` when the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("embedkit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(template).render(version=__version__, **values)
+    try:
+        with replaced(target) as temporary:
+            temporary.write_text(page, "utf-8")
+    except OSError as error:
+        raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
+
+
+class Thumbnail(NamedTuple):
+    """A small picture of a photo, and the photo's own size."""
+
+    address: str
+    """A JPEG as a data address."""
+    width: int
+    """Of the upright photo, pixels; likewise ``height``."""
+    height: int
+
+
+def thumbnail(path: str, side: int) -> Thumbnail | None:
+    """A JPEG of at most ``side`` pixels a side; None if the photo is unreadable."""
+    try:
+        decoder = Decoder(read_bytes(path))
+        image = decoder.at_least(long=side).copy()
+        width, height = decoder.size
+    except UnreadableImage:
+        return None
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82, optimize=True)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return Thumbnail(f"data:image/jpeg;base64,{encoded}", width, height)
+
+
+def hue(label: str | None) -> int:
+    """A colour that a label keeps from page to page: degrees on the colour circle."""
+    return hashlib.sha256((label or "").encode("utf-8", "replace")).digest()[0] * 360 // 256

@@ -1,0 +1,1129 @@
+"""Plans, quarantine and undo, on real files that are killed, filled up, linked and edited."""
+
+import builtins
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from conftest import draw_photo
+
+from embedkit import Workspace
+from embedkit.artifacts import sha256_of
+from embedkit.clean import moving
+from embedkit.clean.plan import PlanRow, plan_id, read_plan, write_plan
+from embedkit.clean.quarantine import apply, quarantines, undo
+from embedkit.cli.app import embedkit
+from embedkit.errors import (
+    BadInput,
+    EmptyWorkspace,
+    NotInWorkspace,
+    QuarantineBusy,
+    StorageError,
+)
+from embedkit.report.plan_page import write_plan_page
+from embedkit.report.sheet_pages import write_sheet_pages
+
+HOSTILE = [
+    b"plain.jpg",
+    b"two words.jpg",
+    b"-rf.jpg",
+    b'it\'s "quoted"; a, b.jpg',
+    b"line\nbreak\r\n.jpg",
+    "ラーメン.jpg".encode(),
+    b"caf\xe9.jpg",
+    "\uf7e9.jpg".encode(),
+    b"=1+1.jpg",
+    b" .jpg",
+    b"x" * 251 + b".jpg",
+]
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def put(path: Path | str, content: bytes, mtime_ns: int = 1_500_000_000_123_456_789) -> str:
+    """Write a file with a time of its own; its path."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(content)
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    return str(path)
+
+
+def row(group: int, action: str, path: str, content: bytes = b"", **values: object) -> PlanRow:
+    plain = PlanRow(group, action, path, sha256(content), "exact", 1.0, "cat", "the same bytes")
+    return replace(plain, **values)  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[bytes, tuple[object, ...]]:
+    """Everything that a folder holds: content, mode and time of each file, target of each link."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for place, _, names in os.walk(os.fsencode(folder)):
+        for name in names:
+            path = os.path.join(place, name)
+            status = os.lstat(path)
+            if os.path.islink(path):
+                found[path] = (os.readlink(path),)
+            else:
+                digest = sha256(Path(os.fsdecode(path)).read_bytes())
+                found[path] = (digest, status.st_mode, status.st_mtime_ns)
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where quarantines are."""
+    return tmp_path / "workspace/quarantine"
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> tuple[Path, list[PlanRow]]:
+    """Hostile names in three groups of copies and one that may go whole, and their plan."""
+    folder = tmp_path / "photos"
+    rows = []
+    for number, raw in enumerate(HOSTILE):
+        group = number % 3
+        content = b"group %d" % group * 1000
+        path = put(os.path.join(folder, f"folder {group}", os.fsdecode(raw)), content)
+        os.chmod(path, 0o640 if number % 2 else 0o604)
+        rows.append(row(group, "keep" if number < 3 else "remove", path, content))
+    for name in ("a", "b"):
+        path = put(folder / f"cat{name}/x.jpg", b"two labels", 1_400_000_000_000_000_000)
+        rows.append(row(9, "remove", path, b"two labels", rule="drop-all", label=None, score=None))
+    return folder, rows
+
+
+# -- the plan ----------------------------------------------------------------------------------
+
+
+def test_a_plan_survives_being_written_and_read(
+    tmp_path: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    _, rows = collection
+    rows.append(row(10, "review", "/x/y", reason='why, "who"\nknows; not I', label="写真"))
+    write_plan(tmp_path / "plan.csv", rows)
+    assert read_plan(tmp_path / "plan.csv") == rows
+    assert os.listdir(tmp_path) and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: "\ufeff" + text.removeprefix("\ufeff"),
+        lambda text: text.removeprefix("\ufeff"),
+        lambda text: text.replace("\r\n", "\n"),
+        lambda text: text.replace(",", ";").replace("1.0", "1,0"),
+        lambda text: text.replace("remove", " Remove ").replace("keep-one", "Keep-One"),
+        lambda text: text + ",,,,,,,,\r\n\r\n",
+        lambda text: text.replace("rule", "rule,note").replace("keep-one", "keep-one,mine"),
+    ],
+)
+def test_what_spreadsheets_do_to_a_plan_does_not_matter(
+    tmp_path: Path, edit: Callable[[str], str]
+) -> None:
+    plan = tmp_path / "plan.csv"
+    rows = [row(1, "keep", "/p/a.jpg"), row(1, "remove", "/p/b.jpg")]
+    write_plan(plan, rows)
+    plan.write_text(edit(plan.read_text("utf-8")), "utf-8", newline="")
+    assert read_plan(plan) == rows
+    assert plan_id(read_plan(plan)) == plan_id(rows)
+
+
+HEAD = "group,action,path,sha256,kind,score,label,reason,rule\n"
+DIGEST = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "no column called group"),
+        (HEAD.replace(",rule", ""), "no column called rule; the first line must name the columns"),
+        ("\x89PNG\udcff", "is not UTF-8; save it as"),
+        (f'{HEAD}1,keep,"/a,{DIGEST},exact,1,,,keep-one\n', "not CSV"),
+        (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,\n", "line 2: more or fewer cells"),
+        (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one,x\n", "line 2: more or fewer cells"),
+        (f"{HEAD}one,keep,/a,{DIGEST},exact,1,,,keep-one\n", "line 2: the group 'one' is not a"),
+        (f"{HEAD}1,delete,/a,{DIGEST},exact,1,,,keep-one\n", "'delete'; it can be keep, remove, r"),
+        (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-two\n", "unknown rule 'keep-two'"),
+        (f"{HEAD}1,keep,a.jpg,{DIGEST},exact,1,,,keep-one\n", "'a.jpg' is not an absolute path"),
+        (f"{HEAD}1,keep,/a\0,{DIGEST},exact,1,,,keep-one\n", "not an absolute path"),
+        (f"{HEAD}1,keep,/a,{DIGEST[1:]},exact,1,,,keep-one\n", "is not a SHA-256"),
+        (f"{HEAD}1,keep,/a,{DIGEST},exact,high,,,keep-one\n", "score 'high' is not a number"),
+        (f"{HEAD}1,remove,/a,{DIGEST},exact,1,,,keep-one\n", "line 2: nothing of group 1 would"),
+        (
+            f"{HEAD}1,review,/a,{DIGEST},exact,1,,,keep-one\n"
+            f"1,remove,/b,{DIGEST},exact,1,,,keep-one\n",
+            "line 3: nothing of group 1 would be kept; change the action",
+        ),
+        (
+            f"{HEAD}1,keep,/a/b,{DIGEST},exact,1,,,keep-one\n"
+            f"2,keep,/a/./b,{DIGEST},exact,1,,,keep-one\n",
+            "line 3: /a/b is in line 2 already",
+        ),
+        (
+            f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one\n"
+            f"1,remove,/b,{DIGEST},exact,1,,,drop-all\n",
+            "line 3: group 1 has two rules",
+        ),
+    ],
+)
+def test_a_plan_that_is_wrong_says_where_and_what_to_do(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    plan = tmp_path / "plan.csv"
+    plan.write_bytes(os.fsencode(text))
+    with pytest.raises(BadInput, match=complaint) as caught:
+        read_plan(plan)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_plan_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
+    for place in (tmp_path / "nope.csv", tmp_path):
+        with pytest.raises(BadInput):
+            read_plan(place)
+
+
+# -- there and back ----------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["one device", "two devices", "no hard links"])
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How photos and quarantine lie to each other."""
+    link = os.link
+
+    def across(source: str, target: str) -> None:
+        if os.path.dirname(source) != os.path.dirname(target):
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        link(source, target)
+
+    def refused(_source: str, _target: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if request.param == "two devices":
+        monkeypatch.setattr(os, "link", across)
+    if request.param == "no hard links":
+        monkeypatch.setattr(os, "link", refused)
+    return str(request.param)
+
+
+def test_what_is_removed_comes_back_byte_for_byte(
+    device: str, root: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = collection
+    before = contents(folder)
+    removed = {item.path for item in rows if item.action == "remove"}
+
+    report = apply(root, rows)
+    assert set(report.moved) == removed and not report.left, device
+    assert report.bytes == sum(len(b"group 0" * 1000) for _ in range(8)) + 2 * len(b"two labels")
+    after = contents(folder)
+    assert set(after) == {os.fsencode(item.path) for item in rows if item.action == "keep"}
+    held = contents(root / report.quarantine / "files")
+    assert sorted(held.values()) == sorted(v for k, v in before.items() if k not in after)
+
+    back = undo(root)
+    assert set(back.restored) == removed and not back.left and back.bytes == report.bytes
+    assert contents(folder) == before
+    assert os.listdir(root / report.quarantine / "files") == []
+
+
+def test_two_real_devices_are_crossed_both_ways(
+    tmp_path: Path, collection: tuple[Path, list[PlanRow]], mount: Callable[[Path, str], None]
+) -> None:
+    folder, rows = collection
+    before = contents(folder)
+    mount(tmp_path / "workspace", "4m")
+    root = tmp_path / "workspace/quarantine"
+    assert len(apply(root, rows).moved) == 10
+    assert len(apply(root, rows).already) == 10
+    assert not undo(root).left
+    assert contents(folder) == before
+
+
+@pytest.fixture
+def mount() -> Iterator[Callable[[Path, str], None]]:
+    """Mounts a file system of a given size in memory; skips where that is not allowed."""
+    mounted: list[Path] = []
+
+    def mount(folder: Path, size: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+            pytest.skip("no file system can be mounted here")
+        mounted.append(folder)
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_folders_that_went_meanwhile_are_made_again(
+    root: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = collection
+    before = contents(folder)
+    apply(root, rows)
+    shutil.rmtree(folder / "cata")
+    assert not undo(root).left
+    assert contents(folder) == before
+
+
+def test_applying_again_and_undoing_again_do_nothing(
+    root: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = collection
+    first = apply(root, rows)
+    journal = root / first.quarantine / "journal.jsonl"
+    written, state = journal.read_bytes(), contents(folder)
+    again = apply(root, rows)
+    assert (again.moved, again.left, again.gone) == ((), (), ())
+    assert set(again.already) == set(first.moved)
+    assert journal.read_bytes() == written and contents(folder) == state
+
+    undo(root)
+    written, state = journal.read_bytes(), contents(folder)
+    back = undo(root)
+    assert (back.quarantine, back.restored, back.left) == (first.quarantine, (), ())
+    assert journal.read_bytes() == written and contents(folder) == state
+    assert set(apply(root, rows).moved) == set(first.moved)
+
+
+def test_undo_takes_the_plan_applied_last_or_the_one_that_is_named(
+    root: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = collection
+    before = contents(folder)
+    parts = [[item for item in rows if item.group == group] for group in (0, 1, 9)]
+    names = [apply(root, part).quarantine for part in parts]
+    apply(root, parts[0])  # does nothing, so it is not the last one
+    assert [item.id for item in quarantines(root)] == names[::-1]
+    assert undo(root).quarantine == names[2]
+    assert undo(root).restored == ()
+    assert len(undo(root, names[0]).restored) == 3
+    assert [item.state for item in quarantines(root)] == ["undone", "applied", "undone"]
+    assert [item.files for item in quarantines(root)] == [0, 3, 0]
+    for name in ("nope", "..", "../quarantine", ""):
+        with pytest.raises(NotInWorkspace, match="there is no quarantine called"):
+            undo(root, name)
+    undo(root, names[1])
+    assert contents(folder) == before
+
+
+def test_a_plan_without_removals_leaves_no_trace(
+    root: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    _, rows = collection
+    report = apply(root, [replace(item, action="review") for item in rows])
+    assert (report.moved, report.left) == ((), ())
+    assert quarantines(root) == []
+    with pytest.raises(NotInWorkspace, match="nothing to undo"):
+        undo(root)
+
+
+# -- what must not go --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str, list[PlanRow]]:
+    """A file to keep, its copy to remove, and the plan."""
+    keep, copy = (put(tmp_path / f"photos/{name}.jpg", b"picture") for name in ("keep", "copy"))
+    return keep, copy, [row(1, "keep", keep, b"picture"), row(1, "remove", copy, b"picture")]
+
+
+def left_of(root: Path, rows: list[PlanRow]) -> str:
+    """Why the one file was left; nothing was moved."""
+    report = apply(root, rows)
+    assert (report.moved, report.already, report.gone) == ((), (), ())
+    assert quarantines(root) == []
+    (left,) = report.left
+    return left.reason
+
+
+def test_a_file_that_changed_is_left(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+    _, copy, rows = pair
+    put(copy, b"edited!")
+    assert left_of(root, rows) == "it changed since the plan was made"
+    assert Path(copy).read_bytes() == b"edited!"
+
+
+def test_a_file_that_is_gone_is_reported(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+    _, copy, rows = pair
+    os.unlink(copy)
+    report = apply(root, rows)
+    assert (report.gone, report.left, report.moved) == ((copy,), (), ())
+
+
+@pytest.mark.parametrize(
+    ("harm", "why"),
+    [
+        (lambda keep, _: os.unlink(keep), "No such file"),
+        (lambda keep, _: put(keep, b"another"), "changed since the plan was made"),
+        (lambda keep, _: (os.unlink(keep), os.mkdir(keep)), "not a regular file"),
+        (lambda keep, copy: (os.unlink(keep), os.symlink(copy, keep)), "only a link to a file th"),
+        (lambda keep, _: (os.unlink(keep), os.symlink("gone", keep)), "No such file"),
+        (lambda keep, _: (os.unlink(keep), os.symlink(keep, keep)), "symbolic links"),
+    ],
+)
+def test_the_last_file_of_a_group_stays(
+    root: Path,
+    pair: tuple[str, str, list[PlanRow]],
+    harm: Callable[[str, str], object],
+    why: str,
+) -> None:
+    keep, copy, rows = pair
+    harm(keep, copy)
+    reason = left_of(root, rows)
+    assert reason.startswith("no other file of its group is sure to stay") and why in reason
+    assert Path(copy).read_bytes() == b"picture"
+
+
+def test_the_same_file_through_a_linked_folder_is_no_copy(
+    root: Path, tmp_path: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    _, copy, rows = pair
+    os.symlink(tmp_path / "photos", tmp_path / "link")
+    rows = [replace(rows[0], path=str(tmp_path / "link/copy.jpg")), rows[1]]
+    assert "only a link to a file that goes" in left_of(root, rows)
+    assert os.path.exists(copy)
+
+
+def test_the_same_file_through_another_mount_is_no_copy(
+    root: Path, tmp_path: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    _, copy, rows = pair
+    alias = tmp_path / "alias"
+    alias.mkdir()
+    bind = ["mount", "--bind", str(tmp_path / "photos"), str(alias)]
+    if shutil.which("mount") is None or subprocess.run(bind, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    try:
+        rows = [replace(rows[0], path=str(alias / "copy.jpg")), rows[1]]
+        assert "by another name" in left_of(root, rows)
+    finally:
+        subprocess.run(["umount", str(alias)], check=True)
+    assert os.path.exists(copy)
+
+
+def test_a_link_to_what_another_group_drops_is_no_copy(
+    root: Path, pair: tuple[str, str, list[PlanRow]], tmp_path: Path
+) -> None:
+    keep, copy, rows = pair
+    target = put(tmp_path / "photos/target.jpg", b"picture")
+    os.unlink(keep)
+    os.symlink(target, keep)
+    rows.append(row(2, "remove", target, b"picture", rule="drop-all"))
+    report = apply(root, rows)
+    assert report.moved == (target,)
+    assert [item.path for item in report.left] == [copy]
+
+
+def test_a_link_to_a_file_that_stays_is_a_copy(
+    root: Path, pair: tuple[str, str, list[PlanRow]], tmp_path: Path
+) -> None:
+    keep, copy, rows = pair
+    os.rename(keep, tmp_path / "elsewhere.jpg")
+    os.symlink(tmp_path / "elsewhere.jpg", keep)
+    assert apply(root, rows).moved == (copy,)
+
+
+def test_a_link_is_left_itself(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+    keep, copy, rows = pair
+    os.unlink(copy)
+    os.symlink(keep, copy)
+    assert left_of(root, rows).startswith("a symbolic link")
+    assert os.path.islink(copy)
+
+
+def test_hard_links_go_and_come_back_as_hard_links(
+    root: Path, pair: tuple[str, str, list[PlanRow]], tmp_path: Path
+) -> None:
+    keep, copy, rows = pair
+    other = str(tmp_path / "photos/other.jpg")
+    os.unlink(copy)
+    os.link(keep, copy)
+    os.link(keep, other)
+    rows.append(row(1, "remove", other, b"picture"))
+    assert apply(root, rows).moved == (copy, other)
+    assert undo(root).restored == (copy, other)
+    assert os.path.samefile(keep, copy) and os.stat(keep).st_nlink == 3
+
+
+def test_a_group_that_may_go_whole_goes_whole(root: Path, tmp_path: Path) -> None:
+    paths = [put(tmp_path / f"photos/{name}/x.jpg", b"x") for name in "ab"]
+    assert apply(root, [row(1, "remove", path, b"x", rule="drop-all") for path in paths]).moved
+    assert not any(map(os.path.exists, paths))
+
+
+def test_files_that_a_person_marked_to_keep_or_review_stay(
+    root: Path, tmp_path: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    _, rows = collection
+    chosen = {rows[4].path: "keep", rows[5].path: "review"}
+    write_plan(tmp_path / "p.csv", [replace(r, action=chosen.get(r.path, r.action)) for r in rows])
+    report = apply(root, read_plan(tmp_path / "p.csv"))
+    assert len(report.moved) == 8
+    assert all(map(os.path.exists, chosen))
+
+
+@pytest.mark.parametrize("device", ["one device", "two devices"], indirect=True)
+def test_a_file_that_is_replaced_while_it_is_moved_is_left(
+    root: Path, pair: tuple[str, str, list[PlanRow]], device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, copy, rows = pair
+    place = moving._place
+
+    def replaced_meanwhile(source: str, target: str) -> None:
+        place(source, target)
+        put(copy + ".new", b"another")
+        os.replace(copy + ".new", copy)
+
+    monkeypatch.setattr(moving, "_place", replaced_meanwhile)
+    (left,) = apply(root, rows).left
+    assert left.reason == "it changed while it was being moved", device
+    assert Path(copy).read_bytes() == b"another"
+
+
+def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
+    root: Path,
+    pair: tuple[str, str, list[PlanRow]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep, copy, rows = pair
+    other = put(tmp_path / "photos/other.jpg", b"picture")
+    rows.append(row(1, "remove", other, b"picture"))
+    place = moving._place
+
+    def keeper_goes(source: str, target: str) -> None:
+        place(source, target)
+        os.unlink(keep)
+
+    monkeypatch.setattr(moving, "_place", keeper_goes)
+    report = apply(root, rows)
+    assert report.moved == (copy,)
+    assert [item.path for item in report.left] == [other]
+    assert "which stays, changed meanwhile" in report.left[0].reason
+
+
+# -- undo and what lies there by now ---------------------------------------------------------------
+
+
+def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+    _, copy, rows = pair
+    apply(root, rows)
+    put(copy, b"new here")
+    report = undo(root)
+    assert report.restored == ()
+    assert [(item.path, item.reason) for item in report.left] == [
+        (copy, "other content lies where it should go")
+    ]
+    assert Path(copy).read_bytes() == b"new here"
+    (item,) = quarantines(root)
+    assert (item.state, item.files, item.bytes) == ("partly undone", 1, len(b"picture"))
+    os.unlink(copy)
+    assert undo(root).restored == (copy,)
+    assert Path(copy).read_bytes() == b"picture"
+
+
+def test_undo_is_content_with_the_same_content(
+    root: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    _, copy, rows = pair
+    before = os.stat(copy).st_mtime_ns
+    apply(root, rows)
+    put(copy, b"picture", 1)
+    assert undo(root).restored == (copy,)
+    assert os.stat(copy).st_mtime_ns == before
+    assert quarantines(root)[0].state == "undone"
+
+
+def test_undo_does_not_take_a_link_or_a_folder_for_the_file(
+    root: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    keep, copy, rows = pair
+    apply(root, rows)
+    os.symlink(keep, copy)
+    assert len(undo(root).left) == 1
+    os.unlink(copy)
+    os.mkdir(copy)
+    assert len(undo(root).left) == 1
+    os.rmdir(copy)
+    assert undo(root).restored == (copy,)
+
+
+def test_undo_says_so_where_a_folder_has_become_a_file(
+    root: Path, collection: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = collection
+    apply(root, rows)
+    os.rmdir(folder / "cata")
+    put(folder / "cata", b"")
+    (left,) = undo(root).left
+    assert left.path == str(folder / "cata/x.jpg")
+
+
+def test_a_removed_file_that_is_there_again_goes_again(
+    root: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    _, copy, rows = pair
+    apply(root, rows)
+    put(copy, b"picture")
+    assert apply(root, rows).moved == (copy,)
+    put(copy, b"another")
+    assert [item.path for item in apply(root, rows).left] == [copy]
+
+
+# -- killed at any moment ----------------------------------------------------------------------
+
+STEPS = [(builtins, "open")] + [
+    (os, name)
+    for name in ("link", "unlink", "rename", "replace", "fsync", "mkdir", "utime", "chmod")
+]
+
+
+def killed_at(step: int, act: Callable[[], object]) -> bool:
+    """Run ``act`` in a process that is killed before its ``step``-th change; False: it ended."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads, none of which is needed
+        child = os.fork()
+    if child == 0:
+        count = 0
+
+        def counted(module: object, name: str) -> Callable[..., object]:
+            change = getattr(module, name)
+
+            def count_and_change(*args: object, **options: object) -> object:
+                nonlocal count
+                count += 1
+                if count == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return change(*args, **options)
+
+            return count_and_change
+
+        for module, name in STEPS:
+            setattr(module, name, counted(module, name))
+        try:
+            act()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def check_nothing_is_lost(folder: Path, root: Path, rows: list[PlanRow]) -> None:
+    """Every file is in its place or in quarantine, whole, and no group has lost its keeper."""
+    held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
+    for item in rows:
+        if os.path.lexists(item.path):
+            assert sha256(Path(item.path).read_bytes()) == item.sha256
+        else:
+            assert item.action == "remove" and item.sha256 in held
+    assert folder.is_dir()
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[PlanRow]]:
+    """A group of three files, and one of a single file that may go whole."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
+    folder = tmp_path / "photos"
+    rows = [
+        row(1, action, put(folder / f"a/{name}.jpg", b"one"), b"one")
+        for name, action in (("k", "keep"), ("r", "remove"), ("日\n", "remove"))
+    ]
+    rows.append(row(2, "remove", put(folder / "b/x.jpg", b"two"), b"two", rule="drop-all"))
+    return folder, rows
+
+
+def test_an_apply_killed_anywhere_is_finished_or_undone(
+    device: str, root: Path, small: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = small
+    before = contents(folder)
+    step = 1
+    while killed_at(step, lambda: apply(root, rows)):
+        check_nothing_is_lost(folder, root, rows)
+        if root.exists() and quarantines(root):
+            undo(root)
+            assert not list((root / quarantines(root)[0].id / "files").iterdir())
+        assert contents(folder) == before, step
+        shutil.rmtree(root, ignore_errors=True)
+        assert killed_at(step, lambda: apply(root, rows))
+        report = apply(root, rows)
+        assert len(report.moved) + len(report.already) == 3 and not report.left
+        assert [item.state for item in quarantines(root)] == ["applied"]
+        assert not list(root.rglob(".*"))
+        undo(root)
+        assert contents(folder) == before, step
+        shutil.rmtree(root, ignore_errors=True)
+        step += 1
+    assert step > 12, device
+
+
+def test_an_undo_killed_anywhere_is_finished_or_applied_again(
+    device: str, root: Path, small: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = small
+    before = contents(folder)
+    apply(root, rows)
+    after = contents(folder)
+    step = 1
+    while killed_at(step, lambda: undo(root)):
+        check_nothing_is_lost(folder, root, rows)
+        apply(root, rows)
+        assert contents(folder) == after, step
+        assert killed_at(step, lambda: undo(root))
+        assert not undo(root).left
+        assert quarantines(root)[0].state == "undone"
+        assert contents(folder) == before, step
+        apply(root, rows)
+        assert contents(folder) == after, step
+        step += 1
+    assert contents(folder) == before
+    assert step > 8, device
+
+
+def test_a_line_of_the_journal_that_was_cut_short_does_not_matter(
+    root: Path, small: tuple[Path, list[PlanRow]]
+) -> None:
+    folder, rows = small
+    before = contents(folder)
+    name = apply(root, rows).quarantine
+    with open(root / name / "journal.jsonl", "ab") as journal:
+        journal.write(b'{"event": "mo')
+    undo(root)
+    assert contents(folder) == before
+    assert apply(root, rows).moved and undo(root).restored
+
+
+def test_a_file_that_a_damaged_journal_forgot_stays_in_quarantine(
+    root: Path, small: tuple[Path, list[PlanRow]]
+) -> None:
+    _, rows = small
+    name = apply(root, rows).quarantine
+    journal = root / name / "journal.jsonl"
+    journal.write_bytes(journal.read_bytes().replace(b'"row": 2', b'"row: 2'))
+    report = undo(root)
+    assert len(report.restored) == 2
+    reason = "the journal does not say where it was; plan.csv may"
+    assert [(os.path.basename(item.path), item.reason) for item in report.left] == [
+        ("000002", reason)
+    ]
+    journal.unlink()
+    assert [(item.at, item.files) for item in quarantines(root)] == [("", 1)]
+    assert [item.reason for item in undo(root).left] == [reason]
+    assert rows[1].path in apply(root, rows).already
+
+
+# -- disks and permissions -----------------------------------------------------------------------
+
+
+def test_a_full_disk_stops_in_one_line_and_loses_nothing(
+    tmp_path: Path, mount: Callable[[Path, str], None]
+) -> None:
+    folder = tmp_path / "photos"
+    rows = []
+    for number in range(6):
+        content = bytes([number]) * 300_000
+        rows.append(row(number, "keep", put(folder / f"k{number}.jpg", content), content))
+        rows.append(row(number, "remove", put(folder / f"r{number}.jpg", content), content))
+    before = contents(folder)
+    mount(tmp_path / "workspace", "1m")
+    root = tmp_path / "workspace/quarantine"
+    with pytest.raises(StorageError, match="No space left on device; no file is lost") as caught:
+        apply(root, rows)
+    assert "\n" not in str(caught.value)
+    check_nothing_is_lost(folder, root, rows)
+    moved = [item for item in rows if not os.path.exists(item.path)]
+    assert 0 < len(moved) < 6
+    with pytest.raises(StorageError):
+        apply(root, rows)
+    undo(root)
+    assert contents(folder) == before
+
+
+def test_a_full_disk_for_the_journal_moves_nothing(
+    root: Path, small: tuple[Path, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rows = small
+    before = contents(folder)
+    fsync = os.fsync
+    count = 0
+
+    def full(descriptor: int) -> None:
+        nonlocal count
+        count += 1
+        if count > 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError):
+        apply(root, rows)
+    monkeypatch.undo()
+    assert contents(folder) == before
+    assert len(apply(root, rows).moved) == 3
+    undo(root)
+    assert contents(folder) == before
+
+
+def test_a_full_disk_stops_an_undo_that_goes_on_later(
+    tmp_path: Path, mount: Callable[[Path, str], None], root: Path
+) -> None:
+    mount(tmp_path / "photos", "1m")
+    content = b"x" * 600_000
+    path = put(tmp_path / "photos/x.jpg", content)
+    rows = [row(1, "remove", path, content, rule="drop-all")]
+    apply(root, rows)
+    filler = put(tmp_path / "photos/filler", b"y" * 800_000)
+    with pytest.raises(StorageError, match="No space left"):
+        undo(root)
+    assert os.listdir(tmp_path / "photos") == ["filler"]
+    os.unlink(filler)
+    assert undo(root).restored == (path,)
+    assert Path(path).read_bytes() == content
+
+
+def test_a_read_only_folder_of_photos_is_left_as_it_is(
+    tmp_path: Path, mount: Callable[[Path, str], None], root: Path
+) -> None:
+    mount(tmp_path / "photos", "1m")
+    path = put(tmp_path / "photos/x.jpg", b"x")
+    rows = [row(1, "remove", path, b"x", rule="drop-all")]
+    remount = ["mount", "-o", "remount,ro", str(tmp_path / "photos")]
+    subprocess.run(remount, check=True, capture_output=True)
+    assert left_of(root, rows) == "its folder cannot be written"
+    subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True, capture_output=True)
+    assert apply(root, rows).moved == (path,)
+    subprocess.run(remount, check=True, capture_output=True)
+    assert [item.reason for item in undo(root).left] == ["Read-only file system"]
+
+
+def test_what_cannot_be_taken_away_is_left_and_not_doubled(
+    device: str,
+    root: Path,
+    pair: tuple[str, str, list[PlanRow]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, copy, rows = pair
+    unlink, rename = os.unlink, os.rename
+
+    def refuse(change: Callable[..., None]) -> Callable[..., None]:
+        def changed(path: str, *more: str) -> None:
+            if path == copy:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            change(path, *more)
+
+        return changed
+
+    monkeypatch.setattr(os, "unlink", refuse(unlink))
+    monkeypatch.setattr(os, "rename", refuse(rename))
+    report = apply(root, rows)
+    assert [item.reason for item in report.left] == ["Permission denied"], device
+    assert not list((root / report.quarantine / "files").iterdir())
+    assert os.stat(copy).st_nlink == 1
+
+
+def test_a_copy_that_reads_back_wrong_is_no_copy(
+    root: Path, pair: tuple[str, str, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, copy, rows = pair
+
+    def elsewhere(_source: str, _target: str) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(moving, "_place", elsewhere)
+    monkeypatch.setattr(moving, "sha256_of", lambda _: "0" * 64)
+    (left,) = apply(root, rows).left
+    assert "the disk may be failing" in left.reason
+    assert Path(copy).read_bytes() == b"picture"
+
+
+def test_a_workspace_that_cannot_be_written_is_a_storage_error(
+    tmp_path: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    put(tmp_path / "workspace/quarantine", b"")
+    with pytest.raises(StorageError, match="quarantine: File exists"):
+        apply(tmp_path / "workspace/quarantine", pair[2])
+
+
+def test_two_at_once_do_not_meet(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+    _, copy, rows = pair
+
+    def meanwhile(_: object) -> None:
+        for act in (lambda: apply(root, rows), lambda: undo(root)):
+            with pytest.raises(QuarantineBusy, match="try again when it has ended"):
+                act()
+        seen.append(True)
+
+    seen: list[bool] = []
+    assert apply(root, rows, meanwhile).moved == (copy,)
+    assert undo(root, None, lambda _: None).restored == (copy,)
+    assert seen
+
+
+# -- the workspace -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(workspace: Workspace, photos: Path) -> tuple[Workspace, Path]:
+    """A workspace of the twelve photos, one of which has a copy; and a plan to remove that."""
+    shutil.copy2(photos / "red/0.jpg", photos / "blue/copy of 0.jpg")
+    workspace.add([photos], labels_from_folders=True)
+    digest = sha256_of(photos / "red/0.jpg")
+    rows = [
+        row(1, "keep", str(photos / "red/0.jpg"), sha256=digest, label="red"),
+        row(1, "remove", str(photos / "blue/copy of 0.jpg"), sha256=digest, label="blue"),
+    ]
+    write_plan(photos.parent / "plan.csv", rows)
+    return workspace, photos.parent / "plan.csv"
+
+
+def test_the_catalog_knows_what_went_and_what_came_back(
+    filled: tuple[Workspace, Path],
+    photos: Path,
+    catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
+    passes: list[int],
+) -> None:
+    workspace, plan = filled
+    before = catalog_rows(workspace.folder)
+    assert workspace.info().labels == {"blue": 7, "red": 6}
+    assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
+
+    workspace.apply(plan)
+    info = workspace.info()
+    assert (info.files, info.missing, info.labels) == (12, 1, {"blue": 6, "red": 6})
+    assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 1
+    after = catalog_rows(workspace.folder)
+    workspace.add()
+    assert catalog_rows(workspace.folder) == after  # a rescan has nothing to add to that
+
+    workspace.undo()
+    assert catalog_rows(workspace.folder) == before
+    done = sum(passes)
+    assert workspace.add().embedded == 0 and sum(passes) == done
+    assert catalog_rows(workspace.folder) == before
+
+
+def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
+    filled: tuple[Workspace, Path], catalog_rows: Callable[[Path], dict[str, list[object]]]
+) -> None:
+    workspace, plan = filled
+    before = catalog_rows(workspace.folder)
+    apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it told the catalog
+    assert workspace.info().missing == 0
+    assert workspace.apply(plan).moved == ()
+    assert workspace.info().missing == 1
+    workspace.undo()
+    assert catalog_rows(workspace.folder) == before
+
+
+def test_undo_does_without_a_catalog_and_apply_does_not(
+    filled: tuple[Workspace, Path], photos: Path, tmp_path: Path
+) -> None:
+    workspace, plan = filled
+    elsewhere = Workspace(tmp_path / "elsewhere")
+    with pytest.raises(EmptyWorkspace):
+        elsewhere.apply(plan)
+    with pytest.raises(NotInWorkspace):
+        elsewhere.undo()
+    assert elsewhere.quarantines() == [] and not elsewhere.folder.exists()
+    workspace.apply(plan)
+    (workspace.folder / "catalog.duckdb").unlink()
+    assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
+
+
+def test_files_that_the_catalog_does_not_know_can_go_too(
+    filled: tuple[Workspace, Path], tmp_path: Path
+) -> None:
+    workspace, plan = filled
+    other = put(tmp_path / "stray.jpg", b"stray")
+    write_plan(plan, [*read_plan(plan), row(7, "remove", other, b"stray", rule="drop-all")])
+    assert len(workspace.apply(plan).moved) == 2
+    assert workspace.info().missing == 1
+    assert len(workspace.undo().restored) == 2
+    assert (workspace.info().files, workspace.info().missing) == (13, 0)
+
+
+def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
+    workspace, plan = filled
+    workspace.apply(plan)
+    other = Workspace(photos.parent / "other")
+    assert other.add(photos.parent).files == 12
+
+
+# -- contact sheets ----------------------------------------------------------------------------
+
+
+def test_a_sheet_begins_with_what_is_least_like_its_class(
+    workspace: Workspace, photos: Path
+) -> None:
+    for number in range(6):  # five alike and one that is not
+        draw_photo(0 if number < 5 else 99).save(photos / f"red/{number}.jpg", quality=90 + number)
+    shutil.copy2(photos / "red/0.jpg", photos / "unlabelled.jpg")
+    workspace.add([photos], labels_from_folders=True)
+    blue, red, none = workspace.sheets()
+    assert [blue.label, red.label, none.label] == ["blue", "red", None]
+    assert [len(sheet.photos) for sheet in (blue, red, none)] == [6, 6, 1]
+    assert red.photos[0].path.endswith("5.jpg")
+    far = [photo.distance for photo in red.photos]
+    assert far == sorted(far, reverse=True) and far[0] > 10 * far[1]
+    assert none.photos[0].distance == 0.0
+    assert workspace.sheets("red") == [red]
+    with pytest.raises(NotInWorkspace, match="no photo has the label green"):
+        workspace.sheets("green")
+
+
+def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos], labels_from_folders=True)
+    workspace.export(photos.parent / "out")
+    vectors = np.load(photos.parent / "out/vectors.npy")
+    with workspace._catalog.read() as reader:
+        table = reader.export_rows(reader.backbones()[0].spec.digest).to_pydict()
+    red = np.array([label == "red" for label in table["label"]])
+    mean = vectors[red].mean(0, dtype=np.float64)
+    expected = 1 - vectors[red] @ mean / np.linalg.norm(mean)
+    (sheet,) = workspace.sheets("red")
+    found = {photo.path: photo.distance for photo in sheet.photos}
+    files = [files[0] for files, is_red in zip(table["files"], red, strict=True) if is_red]
+    assert [found[path] for path in files] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_photos_without_an_embedding_are_on_their_sheet_last(
+    workspace: Workspace, photos: Path
+) -> None:
+    workspace.add([photos], labels_from_folders=True)
+    workspace.remove(backbone="efficientnet_lite0")
+    (sheet,) = workspace.sheets("red")
+    assert [photo.distance for photo in sheet.photos] == [None] * 6
+    assert [photo.path for photo in sheet.photos] == sorted(photo.path for photo in sheet.photos)
+    pages = write_sheet_pages(photos.parent / "sheets", [sheet])
+    assert "cosine distance" not in pages[0].read_text("utf-8")
+    assert os.listdir(photos.parent / "sheets") == [pages[0].name]
+
+
+def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> None:
+    names = ["../up", "a/b", "A/B", "<b>写真</b>", "ラ" * 100, "new\nline", "%2e", "index"]
+    table = photos / "labels.csv"
+    lines = [f'"{photos}/red/{n}.jpg","{name}"' for n, name in enumerate(names[:6])]
+    lines += [f'"{photos}/blue/{n}.jpg","{name}"' for n, name in enumerate(names[6:], 6)]
+    table.write_text("path,label\n" + "\n".join(lines), "utf-8")
+    workspace.add([photos])
+    workspace.label_from_csv(table)
+    folder = photos.parent / "sheets"
+    pages = write_sheet_pages(folder, workspace.sheets())
+    assert len(set(pages)) == len(names) + 1 and {page.parent for page in pages} == {folder}
+    assert set(os.listdir(folder)) == {page.name for page in pages} | {"index.html"}
+    index = (folder / "index.html").read_text("utf-8")
+    assert "<b>写真" not in index and "&lt;b&gt;写真" in index
+    links = re.findall('href="([^"]+)"', index)
+    assert len(links) == len(pages) and all("/" not in link for link in links)
+    for page in pages:
+        assert not re.search(r"src=[\"'](?!data:)", page.read_text("utf-8"))
+
+
+# -- the plan's page ---------------------------------------------------------------------------
+
+
+def test_the_page_of_a_plan_shows_each_group_keepers_first(tmp_path: Path, photos: Path) -> None:
+    rows = [
+        row(2, "remove", str(photos / "red/1.jpg"), kind="near", reason="<i>smaller</i> copy"),
+        row(2, "keep", str(photos / "red/2.jpg"), label="<b>赤"),
+        row(1, "review", str(photos / "gone.jpg"), reason="two labels"),
+        row(3, "remove", str(photos / "red/3.jpg"), rule="drop-all"),
+    ]
+    write_plan_page(tmp_path / "plan.html", rows)
+    html = (tmp_path / "plan.html").read_text("utf-8")
+    assert "3 groups: 1 files stay, 2 go" in html and "1 are for you to decide" in html
+    assert html.index("Group 1 ") < html.index("2.jpg") < html.index("1.jpg") < html.index("3.jpg")
+    assert html.count("data:image/jpeg") == 3 and html.count("not readable") == 1
+    assert "&lt;i&gt;smaller&lt;/i&gt; copy" in html and "<b>赤" not in html
+    assert html.count("every one of them goes") == 1
+    assert "320 × 240, " in html
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", html) and "http" not in html
+
+
+def test_the_page_of_a_big_plan_says_what_is_in_the_csv_alone(tmp_path: Path) -> None:
+    rows = [row(group, "review", f"/nowhere/{group}/x") for group in range(302)]
+    rows += [row(0, "review", f"/nowhere/more/{number}") for number in range(30)]
+    write_plan_page(tmp_path / "plan.html", rows)
+    html = (tmp_path / "plan.html").read_text("utf-8")
+    assert "302 groups" in html and html.count("<section>") == 300
+    assert "and 2 more groups in the CSV" in html and "and 7 more files in the CSV" in html
+    write_plan_page(tmp_path / "plan.html", [])
+
+
+# -- the command line --------------------------------------------------------------------------
+
+
+def run(workspace: Workspace, *words: object, status: int = 0) -> Result:
+    done = CliRunner().invoke(embedkit, [*map(str, words), "-w", str(workspace.folder)])
+    assert done.exit_code == status, done.output
+    return done
+
+
+def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: Path) -> None:
+    workspace, plan = filled
+    assert "no plan was applied" in run(workspace, "undo", "--list").stdout
+    assert "1 files, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
+    report = json.loads(run(workspace, "apply", plan, "--json").stdout)
+    assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
+    assert "1 files were in quarantine" in run(workspace, "apply", plan).stdout
+    (listed,) = json.loads(run(workspace, "undo", "--list", "--json").stdout)["quarantines"]
+    assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
+    assert listed["id"] in run(workspace, "undo", "--list").stdout
+    assert "put back" in run(workspace, "undo").stdout
+    assert "it was undone before" in run(workspace, "undo", listed["id"]).stdout
+    assert json.loads(run(workspace, "undo", "--json").stdout)["restored"] == []
+
+
+def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos: Path) -> None:
+    workspace, plan = filled
+    copy = photos / "blue/copy of 0.jpg"
+    assert "no plan was applied in" in run(workspace, "undo", status=2).stderr
+    assert "no such" in run(workspace, "apply", photos / "no.csv", status=2).stderr.lower()
+    assert "not a plan" in run(workspace, "apply", write_labels(photos), status=2).stderr
+    draw_photo(77).save(copy)
+    left = run(workspace, "apply", plan, status=1)
+    assert "copy of 0.jpg: it changed since the plan was made" in left.stderr.replace("\n", " ")
+    shutil.copy2(photos / "red/0.jpg", copy)
+    run(workspace, "apply", plan)
+    draw_photo(77).save(copy)
+    assert "stays in quarantine" in run(workspace, "undo", status=1).stderr
+    assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["left"]
+    assert "no quarantine called x" in run(workspace, "undo", "x", status=2).stderr
+    run(workspace, "undo", "x", "--list", status=2)
+
+
+def write_labels(photos: Path) -> Path:
+    (photos / "labels.csv").write_text("path,label\nred/0.jpg,x\n")
+    return photos / "labels.csv"
+
+
+def test_sheets_are_written_beside_the_catalog_or_where_one_says(
+    filled: tuple[Workspace, Path], tmp_path: Path
+) -> None:
+    workspace, _ = filled
+    assert "2 contact sheets" in run(workspace, "sheets").stdout
+    assert len(list((workspace.folder / "sheets").glob("*.html"))) == 3
+    document = json.loads(
+        run(workspace, "sheets", "--label", "red", "--out", tmp_path / "x", "--json").stdout
+    )
+    (page,) = document["pages"]
+    assert (page["label"], page["photos"]) == ("red", 6)
+    assert os.listdir(tmp_path / "x") == [os.path.basename(page["page"])]
+    run(workspace, "sheets", "--label", "green", status=2)
