@@ -3,7 +3,7 @@
 The score is the probability that two images are copies of each other, by a logistic regression on
 three things: the distance of their embeddings, in units of what is typical of the collection; the
 bits by which their perceptual hashes differ in the best of the eight turns; and how alike they are
-at 32 x 32. scripts/fit_duplicates.py fitted the weights to altered copies of photos and drawings.
+at 16 x 16. scripts/fit_duplicates.py fitted the weights to altered copies of photos and drawings.
 """
 
 from dataclasses import dataclass, fields
@@ -18,6 +18,8 @@ FLAT = 0.02
 """Images of less contrast than this have a hash of noise: it says nothing of them."""
 UNRELATED_BITS = 32
 """By so many bits differ the hashes of unrelated images, most often; and any with a flat one's."""
+CROPPED = 0.4
+"""In units of the typical distance: no crop of an image is further from it than this."""
 UNKNOWN = np.float32(np.nan)
 """The distance of images one of which has no embedding."""
 
@@ -70,7 +72,7 @@ class Evidence:
     distance: np.ndarray
     """float32: of the embeddings; NaN where one is missing."""
     likeness: np.ndarray
-    """float32: largest correlation at 32 x 32."""
+    """float32: how alike they are at 16 x 16, in [-1, 1]."""
     pixels: np.ndarray
     """bool: whether the decoded pixels are the same."""
     score: np.ndarray
@@ -113,7 +115,8 @@ def weigh(
     turn = np.where(flat | (bits[:, 0] <= most_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
     hamming = bits[np.arange(len(bits)), turn].astype(np.uint16)
     hamming[flat] = UNRELATED_BITS
-    alike = likeness(prints.luma, first, second, turn)
+    near = distance <= CROPPED * typical  # a missing distance is not
+    alike = likeness(prints.luma, first, second, turn, near)
     return Evidence(
         first,
         second,
@@ -129,15 +132,19 @@ def weigh(
 def score(
     hamming: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
 ) -> np.ndarray:
-    """The probability that pairs are copies: float32 (P,).
-
-    A missing distance counts as a typical one.
-    """
-    near = np.nan_to_num(distance, nan=typical) / max(typical, 1e-6)
-    logit = (
-        WEIGHTS["bias"]
-        - WEIGHTS["likeness"] * np.log(1 - np.minimum(alike, 0.999) + _LEAST_UNLIKENESS)
-        - WEIGHTS["nearness"] * np.log(np.maximum(near, 0) + _LEAST_DISTANCE)
-        + WEIGHTS["hamming"] * hamming / 64
-    )
+    """The probability that pairs are copies: float32 (P,)."""
+    terms = features(hamming, distance, alike, typical)
+    logit = WEIGHTS["bias"] + sum(WEIGHTS[name] * term for name, term in terms.items())
     return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
+
+
+def features(
+    hamming: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
+) -> dict[str, np.ndarray]:
+    """What the score is a weighted sum of, by name; a missing distance counts as a typical one."""
+    near = np.nan_to_num(distance, nan=typical) / max(typical, 1e-6)
+    return {
+        "likeness": -np.log(1 - np.minimum(alike, 0.999) + _LEAST_UNLIKENESS),
+        "nearness": -np.log(np.maximum(near, 0) + _LEAST_DISTANCE),
+        "hamming": hamming / 64,
+    }

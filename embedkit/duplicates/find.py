@@ -83,7 +83,7 @@ def find_duplicates(
         found = _recalled(*known)
     else:
         found = find_pairs(
-            _prints(catalog, table),
+            prints_of(catalog, table),
             index,
             asked.kinds,
             max_hamming=asked.max_hamming,
@@ -122,7 +122,7 @@ def find_copies(
         others, apart = index.search(query, PROPOSED)
         near |= np.isin(ids, others[apart <= reach.distance])
     chosen = np.flatnonzero(near & (ids != own))
-    prints = _prints(catalog, table.take(chosen)).after(
+    prints = prints_of(catalog, table.take(chosen)).after(
         Prints(
             ids=np.array([NEW]),
             phash=np.array([seen.phash], np.uint64),
@@ -231,7 +231,8 @@ def _groups(
     return grouped(centred, images)
 
 
-def _prints(catalog: Catalog, table: Any) -> Prints:
+def prints_of(catalog: Catalog, table: Any) -> Prints:
+    """The fingerprints of a table of :meth:`Reader.fingerprints`, with their lumas."""
     columns = {
         name: np.asarray(table.column(name).to_numpy(zero_copy_only=False))
         for name in table.column_names

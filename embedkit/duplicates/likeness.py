@@ -1,15 +1,19 @@
-"""How alike two images are at 32 x 32: turned, mirrored, or one of them cropped.
+"""How alike two images are at 16 x 16: turned, mirrored, or one of them cropped.
 
-All of it is worked out from the lumas that fingerprints keep, without a decode.
+All of it is worked out from the lumas that fingerprints keep, without a decode. The likeness of two
+images is the correlation of their lumas and that of their gradients, averaged: gradients tell
+drawings on one background apart, and photos with one sky.
 """
 
 import numpy as np
 
-from embedkit.duplicates.turns import TURNS, turned_pixels
+from embedkit.duplicates.turns import TURNS, turned
 from embedkit.records import LUMA_SIDE
 
 CERTAIN = 0.97
-"""Correlation from which on nobody need look whether a crop would be more alike."""
+"""Likeness from which on nobody need look whether a crop would be more alike."""
+HOPELESS = 0.1
+"""Likeness below which crops are not looked at either."""
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048
@@ -19,50 +23,65 @@ _PLACES = (0.0, 0.5, 1.0)
 
 
 def likeness(
-    lumas: np.ndarray, first: np.ndarray, second: np.ndarray, turn: np.ndarray
+    lumas: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    turn: np.ndarray,
+    cropped: np.ndarray,
 ) -> np.ndarray:
-    """The largest correlation of luma of each pair: float32 (P,), in [-1, 1].
+    """The likeness of pairs: float32 (P,), in [-1, 1].
 
-    ``lumas`` is uint8 (N, 1024); ``first`` and ``second`` are rows of it, (P,). Looked at are the
-    pair as it is, the first turned by ``turn`` (0 to 7), and, unless one of these is all but
-    equal, each of the two against crops of the other.
+    ``lumas`` is uint8 (N, 1024); ``first`` and ``second`` are rows of it, (P,). The best counts of
+    the pair as it is, the first turned by ``turn`` (0 to 7), and, where the mask ``cropped`` says
+    so, each against crops of the other.
     """
+    small = np.concatenate(
+        [_halved(lumas[start : start + _BLOCK]) for start in range(0, len(lumas), _BLOCK)]
+        or [np.empty((0, _SIDE, _SIDE), np.float32)]
+    )
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        one, other = lumas[first[part]], lumas[second[part]]
-        best[part] = np.maximum(_correlation(one, other), _turned(one, other, turn[part]))
-        cropped = np.flatnonzero(best[part] < CERTAIN)
-        one, other = _halved(one[cropped]), _halved(other[cropped])
+        wanted = _described(small[second[part]])
+        best[part] = _likeness(_described(small[first[part]]), wanted)
+        for number in range(1, TURNS):
+            some = np.flatnonzero(turn[part] == number)
+            one = turned(small[first[part][some]], number)
+            found = _likeness(_described(one), wanted[some])
+            best[start + some] = np.maximum(best[start + some], found)
+        unsure = (best[part] < CERTAIN) & (best[part] > HOPELESS) & cropped[part]
+        some = start + np.flatnonzero(unsure)
+        one, other = small[first[some]], small[second[some]]
         aligned = np.maximum(_cropped(one, other), _cropped(other, one))
-        best[start + cropped] = np.maximum(best[start + cropped], aligned)
+        best[some] = np.maximum(best[some], aligned)
     return best
-
-
-def _turned(one: np.ndarray, other: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    found = np.full(len(one), -1.0, np.float32)
-    for number in range(1, TURNS):
-        some = np.flatnonzero(turn == number)
-        found[some] = _correlation(one[some][:, turned_pixels(number)], other[some])
-    return found
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return np.asarray(np.einsum("np,np->n", _standard(one), _standard(other)))
-
-
-def _standard(pixels: np.ndarray) -> np.ndarray:
-    """Pixels, (..., P), less their mean and of length 1; those of a flat image are 0."""
-    centred = pixels.astype(np.float32)
-    centred -= centred.mean(axis=-1, keepdims=True)
-    lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
-    return np.asarray(centred / np.maximum(lengths, 1e-6))
 
 
 def _halved(lumas: np.ndarray) -> np.ndarray:
     """Lumas (n, 1024) as images of half the side: float32 (n, 16, 16)."""
     blocks = lumas.reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
     return np.asarray(blocks.mean(axis=(2, 4)))
+
+
+def _described(images: np.ndarray) -> np.ndarray:
+    """Luma and gradients of images (..., 16, 16), each less its mean and of length 1 / sqrt(2).
+
+    The product of two such descriptions is the likeness; those of flat images are 0.
+    """
+    flat = images.shape[:-2]
+    luma = images.reshape(*flat, -1)
+    across = np.diff(images, axis=-1)[..., :-1, :].reshape(*flat, -1)
+    down = np.diff(images, axis=-2)[..., :-1].reshape(*flat, -1)
+    parts = []
+    for values in (luma, np.concatenate([across, down], axis=-1)):
+        centred = values - values.mean(axis=-1, keepdims=True)
+        lengths = np.linalg.norm(centred, axis=-1, keepdims=True)
+        parts.append(centred / np.maximum(lengths, 1e-6) * np.float32(np.sqrt(0.5)))
+    return np.concatenate(parts, axis=-1)
+
+
+def _likeness(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.asarray(np.einsum("np,np->n", one, other))
 
 
 def _windows(kept: float) -> np.ndarray:
@@ -80,13 +99,13 @@ def _windows(kept: float) -> np.ndarray:
 
 
 def _cropped(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The largest correlation of ``other`` with a crop of ``one``: float32 (n,)."""
-    wanted = _standard(other.reshape(len(other), -1))
+    """The largest likeness of ``other`` to a crop of ``one``: float32 (n,)."""
+    wanted = _described(other)
     best = np.full(len(one), -1.0, np.float32)
     for kept in _KEPT:
         windows = _windows(kept)
         rows = np.einsum("kij,njl->nkil", windows, one, optimize=True)
         crops = np.einsum("nkil,mpl->nkmip", rows, windows, optimize=True)
-        standard = _standard(crops.reshape(len(one), len(_PLACES) ** 2, -1))
-        best = np.maximum(best, np.einsum("nkp,np->nk", standard, wanted).max(axis=1))
+        described = _described(crops.reshape(len(one), len(_PLACES) ** 2, _SIDE, _SIDE))
+        best = np.maximum(best, np.einsum("nkp,np->nk", described, wanted).max(axis=1))
     return best

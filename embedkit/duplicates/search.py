@@ -123,9 +123,25 @@ def find_pairs(
     ``same_pixels`` tells of pairs of ids whether they decode to the same pixels.
     """
     places, vectors = places_in(index, prints.ids)
-    embedded = np.flatnonzero(places >= 0)
-    space = survey(vectors, places[embedded])
+    space = survey(vectors, places[places >= 0])
     reach = reach_for(kinds, len(prints), space, max_hamming, max_distance)
+    evidence, recall = weigh_candidates(prints, index, space, reach, progress)
+    evidence = judged(evidence, prints, kinds, reach.limits, same_pixels)
+    return Search(
+        _with_ids(evidence, prints.ids),
+        reach.limits,
+        chance_pairs(len(prints), reach.limits.hamming),
+        space.chance(reach.limits.distance),
+        recall,
+    )
+
+
+def weigh_candidates(
+    prints: Prints, index: Index, space: Space, reach: Reach, progress: ProgressCallback = silent
+) -> tuple[Evidence, float]:
+    """The evidence for all pairs of rows within reach, and the recall of those by embedding."""
+    places, vectors = places_in(index, prints.ids)
+    embedded = np.flatnonzero(places >= 0)
     hashes = hashes_of(prints)
     found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
     if reach.bits >= 0:
@@ -140,20 +156,8 @@ def find_pairs(
     progress(Progress("weighing the evidence"))
     first, second = (np.concatenate(some) for some in zip(*found, strict=True))
     rows = candidates.unique_pairs(first, second, len(prints))
-    evidence = judged(
-        weigh(prints, hashes, rows, (places, vectors), space.typical, reach.limits.hamming),
-        prints,
-        kinds,
-        reach.limits,
-        same_pixels,
-    )
-    return Search(
-        _with_ids(evidence, prints.ids),
-        reach.limits,
-        chance_pairs(len(prints), reach.limits.hamming),
-        space.chance(reach.limits.distance),
-        recall,
-    )
+    embeddings = (places, vectors)
+    return weigh(prints, hashes, rows, embeddings, space.typical, reach.limits.hamming), recall
 
 
 def hashes_of(prints: Prints) -> np.ndarray:

@@ -33,19 +33,17 @@ def turned_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
         block = lumas[start : start + _BLOCK].reshape(-1, LUMA_SIDE, LUMA_SIDE).astype(np.float64)
         lowest = cosines @ block @ cosines.T
         for turn in range(TURNS):
-            turned = lowest.transpose(0, 2, 1) if turn & 4 else lowest
-            turned = turned * odd if turn & 1 else turned
-            turned = turned * odd[:, None] if turn & 2 else turned
-            flat = turned.reshape(len(block), -1)
+            changed = lowest.transpose(0, 2, 1) if turn & 4 else lowest
+            changed = changed * odd if turn & 1 else changed
+            changed = changed * odd[:, None] if turn & 2 else changed
+            flat = changed.reshape(len(block), -1)
             bits = np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
             hashes[start : start + _BLOCK, turn] = bits.view(">u8")
     return hashes
 
 
-def turned_pixels(turn: int) -> np.ndarray:
-    """Where the pixels of a luma come from when it is turned: int64 (1024,)."""
-    pixels = np.arange(LUMA_SIDE * LUMA_SIDE).reshape(LUMA_SIDE, LUMA_SIDE)
-    pixels = pixels.T if turn & 4 else pixels
-    pixels = pixels[:, ::-1] if turn & 1 else pixels
-    pixels = pixels[::-1] if turn & 2 else pixels
-    return pixels.reshape(-1).copy()
+def turned(images: np.ndarray, turn: int) -> np.ndarray:
+    """Square images (n, side, side), each turned."""
+    images = images.transpose(0, 2, 1) if turn & 4 else images
+    images = images[:, :, ::-1] if turn & 1 else images
+    return images[:, ::-1] if turn & 2 else images
