@@ -202,7 +202,8 @@ def load(limit: int) -> float:
 
     for words in (1, 4):
         hashes = uniform(100, words)
-        joined(hashes, hashes, limit, True)
+        rows = np.arange(100, dtype=np.int32)
+        joined(hashes, hashes, rows, rows, limit, True)
     return time.perf_counter() - started
 
 

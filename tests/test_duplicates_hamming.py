@@ -45,8 +45,8 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> list[tuple[int, int, in
     ("count", "limit", "words"),
     [
         *((count, limit, 1) for count in (0, 1, 2, 3) for limit in (0, 10, 64)),
-        *((300, limit, 1) for limit in (0, 1, 2, 3, 5, 8, 10, 11, 16, 22, 63, 64, 100)),
-        (2500, 20, 1),
+        *((300, limit, 1) for limit in (0, 1, 2, 3, 5, 8, 10, 11, 16, 22, 64, 100)),
+        (2500, 16, 1),
         *((300, limit, 4) for limit in (0, 4, 40, 100, 256, 300)),
     ],
 )
@@ -145,9 +145,12 @@ def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
 
 
 def test_n_equal_hashes_make_every_pair_of_them() -> None:
-    pairs = near_pairs(np.full(200, 7, np.uint64), 0)
-    assert len(pairs) == comb(200, 2)
-    assert not pairs.distance.any()
+    hashes = np.repeat(np.array([7, 6, 0], np.uint64), [200, 10, 1])
+    random = np.random.default_rng(0)
+    pairs = near_pairs(random.permutation(hashes), 1)
+    assert len(pairs) == comb(200, 2) + comb(10, 2) + 200 * 10
+    assert np.count_nonzero(pairs.distance) == 200 * 10
+    assert (pairs.first < pairs.second).all()
 
 
 def test_arrays_are_small_integers() -> None:

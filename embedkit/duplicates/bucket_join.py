@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 
 from embedkit.duplicates.pairs import DISTANCE_BITS, ROW_BITS
 
-COMPARE, GATHER, RUN, SORT, BUCKET = 0.4, 0.5, 6.0, 20.0, 3.0
+COMPARE, GATHER, RUN, SORT, BUCKET = 0.36, 1.5, 24.0, 60.0, 3.0
 """Nanoseconds for comparing a word, copying one to be compared, each bucket copied from, sorting a
 hash, and looking at a bucket."""
 WIDEST = 24
@@ -35,6 +35,7 @@ SAMPLE = 1024
 _SEED = 0
 _TASKS = 64
 _BLOCK = 64
+_ROWS = 32
 _TILE = 32 * _BLOCK
 """Hashes that stay in the fastest cache while all queries of a bucket are compared with them."""
 
@@ -59,24 +60,31 @@ class Chunk:
         return words
 
 
-def joined(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[np.ndarray]:
+def joined(
+    queries: np.ndarray,
+    hashes: np.ndarray,
+    query_rows: np.ndarray,
+    rows: np.ndarray,
+    limit: int,
+    same: bool,
+) -> list[np.ndarray]:
     """Packed pairs of a query and a hash at most ``limit`` bits apart, each once, in no order.
 
-    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty; if they are the
-    ``same``, pairs are of different rows, the lower one first.
+    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty, and are called by
+    their ``rows``, int32. If they are the ``same``, pairs are of different rows, the lower first.
     """
     words = hashes.shape[1]
     chunks = planned(queries, hashes, limit, same)
     masks = np.array([chunk.words(words) for chunk in chunks])
-    withins = np.array([chunk.within for chunk in chunks], np.uint64)
+    withins = np.array([chunk.within for chunk in chunks])
     task = max(1, len(queries) // (_TASKS * threads()) + 1)
     found: list[np.ndarray] = []
     with ThreadPoolExecutor(threads()) as pool:
         for number, chunk in enumerate(chunks):
-            right = _sorted(hashes, chunk.bits)
-            left = right if same else _sorted(queries, chunk.bits)
+            right = _sorted(hashes, rows, chunk.bits)
+            left = right if same else _sorted(queries, query_rows, chunk.bits)
             before = (masks[:number], withins[:number])
-            given = (*left, *right, chunk.masks(), *before, np.uint64(limit), same, (0,) * words)
+            given = (*left, *right, chunk.masks(), *before, limit, same, (0,) * words)
             found += pool.map(
                 lambda start, given=given: _join(start, start + task, *given),
                 range(0, len(queries), task),
@@ -209,17 +217,19 @@ def _count_ones(_context: Any, _word: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
-    return numba.uint64(numba.uint64), generate
+    return numba.int64(numba.uint64), generate
 
 
 _ones = intrinsic(_count_ones)
 
 
 @_compiled
-def _sorted(hashes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The hashes sorted by the chunk of ``bits``, and where each bucket starts: int32 (2^w + 1,).
+def _sorted(
+    hashes: np.ndarray, rows: np.ndarray, bits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and hashes sorted by the chunk of ``bits``, and where each bucket starts.
 
-    Returns the row of each, int32 (N,), the sorted hashes, and the starts.
+    The starts are int32 (2^w + 1,).
     """
     count, words = hashes.shape
     keys = np.zeros(count, np.uint32)
@@ -235,15 +245,15 @@ def _sorted(hashes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarra
     for key in range(1, len(starts)):
         starts[key] += starts[key - 1]
     free = starts[:-1].copy()
-    rows = np.empty(count, np.int32)
+    ordered_rows = np.empty_like(rows)
     ordered = np.empty_like(hashes)
     for row in range(count):
         place = free[keys[row]]
         free[keys[row]] += 1
-        rows[place] = row
+        ordered_rows[place] = rows[row]
         for word in range(words):
             ordered[place, word] = hashes[row, word]
-    return rows, ordered, starts
+    return ordered_rows, ordered, starts
 
 
 @_compiled
@@ -273,17 +283,20 @@ def _gather(
 
     Among the same hashes only those that come later, from ``low`` in the same bucket.
     """
-    count = 0
+    count = np.uint64(0)
     for mask in masks:
         other = key ^ np.int64(mask)
         if same and other < key:
             continue
-        first = low if same and other == key else np.int64(starts[other])
-        for place in range(first, starts[other + 1]):
+        first = np.uint64(low if same and other == key else starts[other])
+        for place in range(first, np.uint64(starts[other + 1])):
             for word in range(len(words)):
                 near[word, count] = hashes[place, word]
             places[count] = place
-            count += 1
+            count += np.uint64(1)
+    while count & np.uint64(_BLOCK - 1):
+        places[count] = -1
+        count += np.uint64(1)
 
 
 @_compiled
@@ -294,16 +307,65 @@ def _met(
     place: int,
     earlier: np.ndarray,
     withins: np.ndarray,
+    words: tuple[int, ...],
 ) -> bool:
     """Whether an earlier chunk has brought two hashes together."""
     for chunk in range(len(withins)):
-        apart = np.uint64(0)
-        for word in range(hashes.shape[1]):
+        apart = 0
+        for word in range(len(words)):
             differ = queries[query, word] ^ hashes[place, word]
             apart += _ones(differ & earlier[chunk, word])
         if apart <= withins[chunk]:
             return True
     return False
+
+
+@_compiled
+def _compare(
+    low: int,
+    high: int,
+    query_rows: np.ndarray,
+    queries: np.ndarray,
+    start: int,
+    stop: int,
+    near: np.ndarray,
+    places: np.ndarray,
+    rows: np.ndarray,
+    hashes: np.ndarray,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+    limit: int,
+    same: bool,
+    words: tuple[int, ...],
+    found: np.ndarray,
+    count: int,
+) -> int:
+    for query in range(low, high):
+        for block in range(start, stop, _BLOCK):
+            left = 0
+            for n in range(_BLOCK):
+                apart = 0
+                for word in range(len(words)):
+                    apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
+                left += apart < limit + 1
+            n = 0
+            while left:
+                apart = 0
+                for word in range(len(words)):
+                    apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
+                if apart <= limit:
+                    left -= 1
+                    place = places[block + n]
+                    new = place >= 0 and (not same or query < place)
+                    if new and not _met(queries, query, hashes, place, earlier, withins, words):
+                        one, two = query_rows[query], rows[place]
+                        if same and two < one:
+                            one, two = two, one
+                        pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
+                        found[count] = pair << np.uint64(DISTANCE_BITS) | np.uint64(apart)
+                        count += 1
+                n += 1
+    return count
 
 
 @_compiled
@@ -328,7 +390,7 @@ def _join(
     ``earlier`` and ``withins`` are of the chunks that came before; the length of the tuple
     ``words`` is W, known to the compiler.
     """
-    found = np.empty(256, np.uint64)
+    found = np.empty(_ROWS * _TILE, np.uint64)
     count = 0
     near = np.zeros((len(words), _TILE), np.uint64)
     places = np.empty(_TILE, np.int32)
@@ -338,37 +400,34 @@ def _join(
         low, high = max(start, query_starts[key]), min(stop, query_starts[key + 1])
         total = _reached(starts, masks, key, low, same) if low < high else 0
         if total > len(places):
-            near = np.zeros((len(words), _TILE * (2 * total // _TILE)), np.uint64)
+            near = np.zeros((len(words), 2 * total // _TILE * _TILE), np.uint64)
             places = np.empty(near.shape[1], np.int32)
         if total:
             _gather(hashes, starts, masks, key, low, same, near, places, words)
         for tile in range(0, total, _TILE):
-            for query in range(low, high):
-                for block in range(tile, min(tile + _TILE, total), _BLOCK):
-                    hits = 0
-                    for n in range(block, block + _BLOCK):
-                        apart = np.uint64(0)
-                        for word in range(len(words)):
-                            apart += _ones(queries[query, word] ^ near[word, n])
-                        hits += apart <= limit
-                    n = block
-                    while hits and n < total:
-                        apart = np.uint64(0)
-                        for word in range(len(words)):
-                            apart += _ones(queries[query, word] ^ near[word, n])
-                        if apart <= limit:
-                            hits -= 1
-                            place = places[n]
-                            new = not same or query < place
-                            if new and not _met(queries, query, hashes, place, earlier, withins):
-                                if count == len(found):
-                                    found = np.concatenate((found, np.empty_like(found)))
-                                one, two = query_rows[query], rows[place]
-                                if same and two < one:
-                                    one, two = two, one
-                                pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
-                                found[count] = pair << np.uint64(DISTANCE_BITS) | apart
-                                count += 1
-                        n += 1
+            last = min(tile + _TILE, total)
+            for first in range(low, high, _ROWS):
+                if len(found) - count < _ROWS * _TILE:
+                    found = np.concatenate((found, np.empty_like(found)))
+                past = min(first + _ROWS, high)
+                count = _compare(
+                    first,
+                    past,
+                    query_rows,
+                    queries,
+                    tile,
+                    last,
+                    near,
+                    places,
+                    rows,
+                    hashes,
+                    earlier,
+                    withins,
+                    limit,
+                    same,
+                    words,
+                    found,
+                    count,
+                )
         key += 1
     return found[:count].copy()
