@@ -105,24 +105,24 @@ def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> 
     bits = 64 * hashes.shape[1]
     left, right = _samples(queries, hashes, same)
     costs = _costs(_apart(left, right), len(queries), len(hashes), bits // 64, same)
-    # best[e, b]: the least cost of chunks of b bits in all with a sum of within + 1 of e
-    best = np.full((limit + 2, bits + 1), np.inf)
-    best[0] = 0
-    choices: dict[tuple[int, int], tuple[int, int]] = {}
+    kinds = list(costs)
+    width, within = np.array(kinds).T
+    cost = np.array(list(costs.values()))[:, None]
+    used = np.arange(bits + 1) - width[:, None]
+    # best[e, b]: the least cost of chunks of at most b bits with a sum of within + 1 of at least e
+    best = np.zeros((limit + 2, bits + 1))
+    choices = np.zeros(best.shape, int)
     for errors in range(1, limit + 2):
-        for (width, within), cost in costs.items():
-            rest = 0 if within >= width else max(0, errors - within - 1)
-            total = cost + best[rest, : bits + 1 - width]
-            for used in np.flatnonzero(total < best[errors, width:]).tolist():
-                choices[errors, used + width] = (width, within)
-            best[errors, width:] = np.minimum(best[errors, width:], total)
+        rest = np.where(within < width, np.maximum(0, errors - within - 1), 0)
+        total = cost + np.where(used < 0, np.inf, best[rest[:, None], used])
+        choices[errors] = total.argmin(axis=0)
+        best[errors] = total.min(axis=0)
     shapes = []
-    errors, used = limit + 1, bits
-    while errors:
-        width, within = choices[errors, used]
-        shapes.append((width, within))
-        errors = 0 if within >= width else max(0, errors - within - 1)
-        used -= width
+    errors, left_bits = limit + 1, bits
+    while errors > 0:
+        shapes.append(kinds[choices[errors, left_bits]])
+        errors = 0 if shapes[-1][1] >= shapes[-1][0] else errors - shapes[-1][1] - 1
+        left_bits -= shapes[-1][0]
     chosen = _spread(right, [width for width, _ in shapes])
     return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
 
