@@ -30,6 +30,8 @@ hash, and looking at a bucket."""
 WIDEST = 24
 """Bits of a chunk: the starts of its buckets take 64 MB."""
 MOST_MASKS = 1 << 16
+CONSTANT = 0.99
+"""A bit is no use in a chunk when the square of the mean of its sign, ±1, is more than this."""
 SAMPLE = 1024
 """Hashes on either side that are compared to learn how far apart they are."""
 _SEED = 0
@@ -102,9 +104,10 @@ def threads() -> int:
 
 def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[Chunk]:
     """The chunks by which pairs within ``limit`` bits are found in the least time."""
-    bits = 64 * hashes.shape[1]
     left, right = _samples(queries, hashes, same)
-    costs = _costs(_apart(left, right), len(queries), len(hashes), bits // 64, same)
+    costs = _costs(_apart(left, right), len(queries), len(hashes), hashes.shape[1], same)
+    together = _together(right)
+    bits = int(np.count_nonzero(together.diagonal() < CONSTANT))
     kinds = list(costs)
     width, within = np.array(kinds).T
     cost = np.array(list(costs.values()))[:, None]
@@ -114,7 +117,7 @@ def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> 
     choices = np.zeros(best.shape, int)
     for errors in range(1, limit + 2):
         rest = np.where(within < width, np.maximum(0, errors - within - 1), 0)
-        total = cost + np.where(used < 0, np.inf, best[rest[:, None], used])
+        total = cost + np.where(used < 0, np.inf, best[rest[:, None], np.maximum(used, 0)])
         choices[errors] = total.argmin(axis=0)
         best[errors] = total.min(axis=0)
     shapes = []
@@ -123,7 +126,7 @@ def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> 
         shapes.append(kinds[choices[errors, left_bits]])
         errors = 0 if shapes[-1][1] >= shapes[-1][0] else errors - shapes[-1][1] - 1
         left_bits -= shapes[-1][0]
-    chosen = _spread(right, [width for width, _ in shapes])
+    chosen = _spread(together, [width for width, _ in shapes])
     return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
 
 
@@ -176,19 +179,27 @@ def _costs(
     return costs
 
 
-def _spread(hashes: np.ndarray, widths: list[int]) -> list[np.ndarray]:
-    """Bits for chunks of some widths: int64 (width,) each.
+def _together(hashes: np.ndarray) -> np.ndarray:
+    """How often two bits are both as usual, or one bit is: float64 (bits, bits), in [0, 1].
 
-    Two hashes agree in a chunk with the probability 2^-w sum over its sets S of bits of
-    E[product of the signs of S]^2; the terms of one and two bits are kept small. Real hashes
-    have bits that are often set, and bits that go together.
+    With signs for bits: the square of the mean product of two, and of the mean of one.
     """
     shifts = np.arange(64, dtype=np.uint64)
     ones = (hashes[:, :, None] >> shifts & np.uint64(1)).reshape(len(hashes), -1)
     signs = 2 * ones.astype(np.float64) - 1
-    together = (signs.T @ signs / len(signs)) ** 2
-    free = np.mean(signs, axis=0) ** 2
-    loads = [free.copy() for _ in widths]
+    together: np.ndarray = (signs.T @ signs / len(signs)) ** 2
+    np.fill_diagonal(together, np.mean(signs, axis=0) ** 2)
+    return together
+
+
+def _spread(together: np.ndarray, widths: list[int]) -> list[np.ndarray]:
+    """Bits for chunks of some widths: int64 (width,) each.
+
+    Two hashes agree in a chunk with the probability 2^-w sum over its sets S of bits of
+    E[product of the signs of S]^2; the terms of one and two bits are kept small. Real hashes
+    have bits that go together, and one, of the mean brightness, that is always set.
+    """
+    loads = [together.diagonal().copy() for _ in widths]
     chunks: list[list[int]] = [[] for _ in widths]
     taken = np.zeros(len(together), bool)
     for _ in range(sum(widths)):
@@ -303,21 +314,20 @@ def _gather(
 def _met(
     queries: np.ndarray,
     query: int,
-    hashes: np.ndarray,
-    place: int,
+    near: np.ndarray,
+    n: int,
     earlier: np.ndarray,
     withins: np.ndarray,
     words: tuple[int, ...],
 ) -> bool:
     """Whether an earlier chunk has brought two hashes together."""
+    met = False
     for chunk in range(len(withins)):
         apart = 0
         for word in range(len(words)):
-            differ = queries[query, word] ^ hashes[place, word]
-            apart += _ones(differ & earlier[chunk, word])
-        if apart <= withins[chunk]:
-            return True
-    return False
+            apart += _ones((queries[query, word] ^ near[word, n]) & earlier[chunk, word])
+        met |= apart <= withins[chunk]
+    return met
 
 
 @_compiled
@@ -331,7 +341,6 @@ def _compare(
     near: np.ndarray,
     places: np.ndarray,
     rows: np.ndarray,
-    hashes: np.ndarray,
     earlier: np.ndarray,
     withins: np.ndarray,
     limit: int,
@@ -357,7 +366,7 @@ def _compare(
                     left -= 1
                     place = places[block + n]
                     new = place >= 0 and (not same or query < place)
-                    if new and not _met(queries, query, hashes, place, earlier, withins, words):
+                    if new and not _met(queries, query, near, block + n, earlier, withins, words):
                         one, two = query_rows[query], rows[place]
                         if same and two < one:
                             one, two = two, one
@@ -420,7 +429,6 @@ def _join(
                     near,
                     places,
                     rows,
-                    hashes,
                     earlier,
                     withins,
                     limit,

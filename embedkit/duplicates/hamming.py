@@ -133,8 +133,8 @@ def _of_all_rows(near: list[np.ndarray], representative: np.ndarray) -> Iterator
 
     for numbers in near:
         first, second, distance = rows_and_distances(numbers)
-        several = shared[first] | shared[second]
-        yield numbers[~several]
+        several = np.flatnonzero(shared[first] | shared[second])
+        yield np.delete(numbers, several)
         first, second, distance = first[several], second[several], distance[several]
         times = counts[first]
         left = order[_ranges(starts[first], times)]
