@@ -351,29 +351,31 @@ def _compare(
 ) -> int:
     for query in range(low, high):
         for block in range(start, stop, _BLOCK):
-            left = 0
+            within = np.uint64(0)
             for n in range(_BLOCK):
                 apart = 0
                 for word in range(len(words)):
                     apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
-                left += apart < limit + 1
-            n = 0
-            while left:
+                bit = np.uint64(1) << np.uint64(n)
+                within |= bit if apart <= limit else np.uint64(0)
+            while within:
+                lower = within - np.uint64(1)
+                n = block + _ones(~within & lower)
+                within &= lower
+                place = places[n]
+                if place < 0 or same and place <= query:
+                    continue
+                if _met(queries, query, near, n, earlier, withins, words):
+                    continue
                 apart = 0
                 for word in range(len(words)):
-                    apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
-                if apart <= limit:
-                    left -= 1
-                    place = places[block + n]
-                    new = place >= 0 and (not same or query < place)
-                    if new and not _met(queries, query, near, block + n, earlier, withins, words):
-                        one, two = query_rows[query], rows[place]
-                        if same and two < one:
-                            one, two = two, one
-                        pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
-                        found[count] = pair << np.uint64(DISTANCE_BITS) | np.uint64(apart)
-                        count += 1
-                n += 1
+                    apart += _ones(queries[query, word] ^ near[word, n])
+                one, two = query_rows[query], rows[place]
+                if same:
+                    one, two = min(one, two), max(one, two)
+                pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
+                found[count] = pair << np.uint64(DISTANCE_BITS) | np.uint64(apart)
+                count += 1
     return count
 
 
