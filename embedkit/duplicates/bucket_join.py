@@ -36,6 +36,8 @@ SAMPLE = 1024
 """Hashes on either side that are compared to learn how far apart they are."""
 _SEED = 0
 _TASKS = 64
+"""Ranges of queries that each core takes in turn, as some take longer than others."""
+_LEAST = 256
 _BLOCK = 64
 _ROWS = 32
 _TILE = 32 * _BLOCK
@@ -79,7 +81,7 @@ def joined(
     chunks = planned(queries, hashes, limit, same)
     masks = np.array([chunk.words(words) for chunk in chunks])
     withins = np.array([chunk.within for chunk in chunks])
-    task = max(1, len(queries) // (_TASKS * threads()) + 1)
+    task = max(_LEAST, len(queries) // (_TASKS * threads()) + 1)
     found: list[np.ndarray] = []
     with ThreadPoolExecutor(threads()) as pool:
         for number, chunk in enumerate(chunks):
@@ -363,7 +365,7 @@ def _compare(
                 n = block + _ones(~within & lower)
                 within &= lower
                 place = places[n]
-                if place < 0 or same and place <= query:
+                if place < 0 or (same and place <= query):
                     continue
                 if _met(queries, query, near, n, earlier, withins, words):
                     continue
