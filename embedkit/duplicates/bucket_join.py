@@ -351,6 +351,12 @@ def _compare(
     found: np.ndarray,
     count: int,
 ) -> int:
+    """Append to ``found``, which has room, the pairs of some queries and some of ``near``.
+
+    Returns the new ``count``. It assigns no array, as references to it would be counted in the
+    loops, and indexes ``near`` by unsigned numbers, which need no look at whether they count from
+    the end: so the innermost loop is instructions that take several hashes at once.
+    """
     for query in range(low, high):
         for block in range(start, stop, _BLOCK):
             within = np.uint64(0)
