@@ -26,18 +26,19 @@ def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
     return np.packbits(ones, axis=1, bitorder="little").view("<u8").astype(np.uint64)
 
 
-def as_tuples(pairs: Pairs) -> list[tuple[int, int, int]]:
-    rows = (pairs.first.tolist(), pairs.second.tolist(), pairs.distance.tolist())
-    return list(zip(*rows, strict=True))
+def table(pairs: Pairs) -> np.ndarray:
+    """First row, second row, distance: (P, 3)."""
+    return np.stack([pairs.first, pairs.second, pairs.distance], axis=1)
 
 
-def brute_force(queries: np.ndarray, hashes: np.ndarray, limit: int) -> list[tuple[int, int, int]]:
+def brute_force(queries: np.ndarray, hashes: np.ndarray, limit: int) -> np.ndarray:
     apart = np.bitwise_count(queries[:, None] ^ hashes[None]).sum(axis=2, dtype=int)
-    return [(int(i), int(j), int(apart[i, j])) for i, j in np.argwhere(apart <= limit)]
+    return np.column_stack([np.argwhere(apart <= limit), apart[apart <= limit]])
 
 
-def brute_force_among(hashes: np.ndarray, limit: int) -> list[tuple[int, int, int]]:
-    return [pair for pair in brute_force(hashes, hashes, limit) if pair[0] < pair[1]]
+def brute_force_among(hashes: np.ndarray, limit: int) -> np.ndarray:
+    pairs = brute_force(hashes, hashes, limit)
+    return pairs[pairs[:, 0] < pairs[:, 1]]
 
 
 @WAYS
@@ -45,8 +46,8 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> list[tuple[int, int, in
     ("count", "limit", "words"),
     [
         *((count, limit, 1) for count in (0, 1, 2, 3) for limit in (0, 10, 64)),
-        *((300, limit, 1) for limit in (0, 1, 2, 3, 5, 8, 10, 11, 16, 22, 63, 64, 100)),
-        (2500, 20, 1),
+        *((300, limit, 1) for limit in (0, 1, 2, 3, 5, 8, 10, 11, 16, 22, 64, 100)),
+        (2500, 16, 1),
         *((300, limit, 4) for limit in (0, 4, 40, 100, 256, 300)),
     ],
 )
@@ -56,7 +57,7 @@ def test_pairs_are_those_of_brute_force_each_once_and_in_order(
     monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
     for hashes in (uniform(count, words), clumped(count, words)):
         pairs = near_pairs(hashes[:, 0] if words == 1 else hashes, limit)
-        assert as_tuples(pairs) == brute_force_among(hashes, limit)
+        assert np.array_equal(table(pairs), brute_force_among(hashes, limit))
 
 
 @WAYS
@@ -67,22 +68,20 @@ def test_pairs_between_two_sets_are_those_of_brute_force(
     monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
     hashes = clumped(400, words)
     for queries in (hashes[:0], hashes[:1], hashes[100:300], clumped(900, words, seed=1)):
-        assert as_tuples(near_pairs_between(queries, hashes, limit)) == brute_force(
-            queries, hashes, limit
-        )
-        assert as_tuples(near_pairs_between(hashes, queries, limit)) == brute_force(
-            hashes, queries, limit
-        )
+        pairs = near_pairs_between(queries, hashes, limit)
+        assert np.array_equal(table(pairs), brute_force(queries, hashes, limit))
+        pairs = near_pairs_between(hashes, queries, limit)
+        assert np.array_equal(table(pairs), brute_force(hashes, queries, limit))
 
 
 @pytest.mark.parametrize(
     "shapes",
     [
         [(16, 2), (16, 2), (16, 2), (16, 1)],
-        [(22, 3), (21, 3), (21, 2)],
-        [(24, 4), (20, 3), (20, 1)],
+        [(20, 3), (20, 3), (20, 2)],
+        [(22, 4), (20, 3), (20, 1)],
         [(8, 1)] * 5 + [(8, 0)],
-        [(2, 2), (20, 10)],
+        [(2, 2)],
         [(0, 0)],
     ],
 )
@@ -97,9 +96,9 @@ def test_any_chunks_find_the_same_pairs(
     monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
     monkeypatch.setattr(bucket_join, "planned", lambda *_: chunks)
     hashes = clumped(700)
-    assert as_tuples(near_pairs(hashes, 10)) == brute_force_among(hashes, 10)
-    among = as_tuples(near_pairs_between(hashes[:200], hashes, 10))
-    assert among == brute_force(hashes[:200], hashes, 10)
+    assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
+    between = table(near_pairs_between(hashes[:200], hashes, 10))
+    assert np.array_equal(between, brute_force(hashes[:200], hashes, 10))
 
 
 @pytest.mark.parametrize("words", [1, 4])
@@ -126,8 +125,10 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
     found = []
     for threads in (1, 2, 7):
         monkeypatch.setattr(bucket_join, "threads", lambda threads=threads: threads)
-        found.append(as_tuples(near_pairs(hashes, 10)))
-    assert found[0] == found[1] == found[2] == sorted(found[0])
+        found.append(table(near_pairs(hashes, 10)))
+    assert np.array_equal(found[0], found[1])
+    assert np.array_equal(found[0], found[2])
+    assert np.array_equal(found[0], np.unique(found[0], axis=0))
     assert len(found[0]) > 5000
 
 
@@ -141,13 +142,17 @@ def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
     clumps = near_clumps(hashes, 10)
     assert clumps.representative.dtype == np.int32
     assert clumps.representative.tolist() == [0, *[1] * 100_001, 100_002, 0, 1]
-    assert as_tuples(clumps.pairs) == [(0, 1, 2), (0, 100_002, 7), (1, 100_002, 9)]
+    expected = [[0, 1, 2], [0, 100_002, 7], [1, 100_002, 9]]
+    assert table(clumps.pairs).tolist() == expected
 
 
 def test_n_equal_hashes_make_every_pair_of_them() -> None:
-    pairs = near_pairs(np.full(200, 7, np.uint64), 0)
-    assert len(pairs) == comb(200, 2)
-    assert not pairs.distance.any()
+    hashes = np.repeat(np.array([7, 6, 0], np.uint64), [200, 10, 1])
+    random = np.random.default_rng(0)
+    pairs = near_pairs(random.permutation(hashes), 1)
+    assert len(pairs) == comb(200, 2) + comb(10, 2) + 200 * 10
+    assert np.count_nonzero(pairs.distance) == 200 * 10
+    assert (pairs.first < pairs.second).all()
 
 
 def test_arrays_are_small_integers() -> None:

@@ -24,17 +24,22 @@ from numba.extending import intrinsic
 
 from embedkit.duplicates.pairs import DISTANCE_BITS, ROW_BITS
 
-COMPARE, GATHER, RUN, SORT, BUCKET = 0.4, 0.5, 6.0, 20.0, 3.0
+COMPARE, GATHER, RUN, SORT, BUCKET = 0.36, 1.5, 24.0, 60.0, 3.0
 """Nanoseconds for comparing a word, copying one to be compared, each bucket copied from, sorting a
 hash, and looking at a bucket."""
 WIDEST = 24
 """Bits of a chunk: the starts of its buckets take 64 MB."""
 MOST_MASKS = 1 << 16
+CONSTANT = 0.99
+"""A bit is no use in a chunk when the square of the mean of its sign, ±1, is more than this."""
 SAMPLE = 1024
 """Hashes on either side that are compared to learn how far apart they are."""
 _SEED = 0
 _TASKS = 64
+"""Ranges of queries that each core takes in turn, as some take longer than others."""
+_LEAST = 256
 _BLOCK = 64
+_ROWS = 32
 _TILE = 32 * _BLOCK
 """Hashes that stay in the fastest cache while all queries of a bucket are compared with them."""
 
@@ -59,24 +64,31 @@ class Chunk:
         return words
 
 
-def joined(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[np.ndarray]:
+def joined(
+    queries: np.ndarray,
+    hashes: np.ndarray,
+    query_rows: np.ndarray,
+    rows: np.ndarray,
+    limit: int,
+    same: bool,
+) -> list[np.ndarray]:
     """Packed pairs of a query and a hash at most ``limit`` bits apart, each once, in no order.
 
-    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty; if they are the
-    ``same``, pairs are of different rows, the lower one first.
+    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty, and are called by
+    their ``rows``, int32. If they are the ``same``, pairs are of different rows, the lower first.
     """
     words = hashes.shape[1]
     chunks = planned(queries, hashes, limit, same)
     masks = np.array([chunk.words(words) for chunk in chunks])
-    withins = np.array([chunk.within for chunk in chunks], np.uint64)
-    task = max(1, len(queries) // (_TASKS * threads()) + 1)
+    withins = np.array([chunk.within for chunk in chunks])
+    task = max(_LEAST, len(queries) // (_TASKS * threads()) + 1)
     found: list[np.ndarray] = []
     with ThreadPoolExecutor(threads()) as pool:
         for number, chunk in enumerate(chunks):
-            right = _sorted(hashes, chunk.bits)
-            left = right if same else _sorted(queries, chunk.bits)
+            right = _sorted(hashes, rows, chunk.bits)
+            left = right if same else _sorted(queries, query_rows, chunk.bits)
             before = (masks[:number], withins[:number])
-            given = (*left, *right, chunk.masks(), *before, np.uint64(limit), same, (0,) * words)
+            given = (*left, *right, chunk.masks(), *before, limit, same, (0,) * words)
             found += pool.map(
                 lambda start, given=given: _join(start, start + task, *given),
                 range(0, len(queries), task),
@@ -94,28 +106,29 @@ def threads() -> int:
 
 def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[Chunk]:
     """The chunks by which pairs within ``limit`` bits are found in the least time."""
-    bits = 64 * hashes.shape[1]
     left, right = _samples(queries, hashes, same)
-    costs = _costs(_apart(left, right), len(queries), len(hashes), bits // 64, same)
-    # best[e, b]: the least cost of chunks of b bits in all with a sum of within + 1 of e
-    best = np.full((limit + 2, bits + 1), np.inf)
-    best[0] = 0
-    choices: dict[tuple[int, int], tuple[int, int]] = {}
+    costs = _costs(_apart(left, right), len(queries), len(hashes), hashes.shape[1], same)
+    together = _together(right)
+    bits = int(np.count_nonzero(together.diagonal() < CONSTANT))
+    kinds = list(costs)
+    width, within = np.array(kinds).T
+    cost = np.array(list(costs.values()))[:, None]
+    used = np.arange(bits + 1) - width[:, None]
+    # best[e, b]: the least cost of chunks of at most b bits with a sum of within + 1 of at least e
+    best = np.zeros((limit + 2, bits + 1))
+    choices = np.zeros(best.shape, int)
     for errors in range(1, limit + 2):
-        for (width, within), cost in costs.items():
-            rest = 0 if within >= width else max(0, errors - within - 1)
-            total = cost + best[rest, : bits + 1 - width]
-            for used in np.flatnonzero(total < best[errors, width:]).tolist():
-                choices[errors, used + width] = (width, within)
-            best[errors, width:] = np.minimum(best[errors, width:], total)
+        rest = np.where(within < width, np.maximum(0, errors - within - 1), 0)
+        total = cost + np.where(used < 0, np.inf, best[rest[:, None], np.maximum(used, 0)])
+        choices[errors] = total.argmin(axis=0)
+        best[errors] = total.min(axis=0)
     shapes = []
-    errors, used = limit + 1, bits
-    while errors:
-        width, within = choices[errors, used]
-        shapes.append((width, within))
-        errors = 0 if within >= width else max(0, errors - within - 1)
-        used -= width
-    chosen = _spread(right, [width for width, _ in shapes])
+    errors, left_bits = limit + 1, bits
+    while errors > 0:
+        shapes.append(kinds[choices[errors, left_bits]])
+        errors = 0 if shapes[-1][1] >= shapes[-1][0] else errors - shapes[-1][1] - 1
+        left_bits -= shapes[-1][0]
+    chosen = _spread(together, [width for width, _ in shapes])
     return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
 
 
@@ -168,19 +181,27 @@ def _costs(
     return costs
 
 
-def _spread(hashes: np.ndarray, widths: list[int]) -> list[np.ndarray]:
-    """Bits for chunks of some widths: int64 (width,) each.
+def _together(hashes: np.ndarray) -> np.ndarray:
+    """How often two bits are both as usual, or one bit is: float64 (bits, bits), in [0, 1].
 
-    Two hashes agree in a chunk with the probability 2^-w sum over its sets S of bits of
-    E[product of the signs of S]^2; the terms of one and two bits are kept small. Real hashes
-    have bits that are often set, and bits that go together.
+    With signs for bits: the square of the mean product of two, and of the mean of one.
     """
     shifts = np.arange(64, dtype=np.uint64)
     ones = (hashes[:, :, None] >> shifts & np.uint64(1)).reshape(len(hashes), -1)
     signs = 2 * ones.astype(np.float64) - 1
-    together = (signs.T @ signs / len(signs)) ** 2
-    free = np.mean(signs, axis=0) ** 2
-    loads = [free.copy() for _ in widths]
+    together: np.ndarray = (signs.T @ signs / len(signs)) ** 2
+    np.fill_diagonal(together, np.mean(signs, axis=0) ** 2)
+    return together
+
+
+def _spread(together: np.ndarray, widths: list[int]) -> list[np.ndarray]:
+    """Bits for chunks of some widths: int64 (width,) each.
+
+    Two hashes agree in a chunk with the probability 2^-w sum over its sets S of bits of
+    E[product of the signs of S]^2; the terms of one and two bits are kept small. Real hashes
+    have bits that go together, and one, of the mean brightness, that is always set.
+    """
+    loads = [together.diagonal().copy() for _ in widths]
     chunks: list[list[int]] = [[] for _ in widths]
     taken = np.zeros(len(together), bool)
     for _ in range(sum(widths)):
@@ -209,17 +230,19 @@ def _count_ones(_context: Any, _word: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
-    return numba.uint64(numba.uint64), generate
+    return numba.int64(numba.uint64), generate
 
 
 _ones = intrinsic(_count_ones)
 
 
 @_compiled
-def _sorted(hashes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The hashes sorted by the chunk of ``bits``, and where each bucket starts: int32 (2^w + 1,).
+def _sorted(
+    hashes: np.ndarray, rows: np.ndarray, bits: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and hashes sorted by the chunk of ``bits``, and where each bucket starts.
 
-    Returns the row of each, int32 (N,), the sorted hashes, and the starts.
+    The starts are int32 (2^w + 1,).
     """
     count, words = hashes.shape
     keys = np.zeros(count, np.uint32)
@@ -235,15 +258,15 @@ def _sorted(hashes: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarra
     for key in range(1, len(starts)):
         starts[key] += starts[key - 1]
     free = starts[:-1].copy()
-    rows = np.empty(count, np.int32)
+    ordered_rows = np.empty_like(rows)
     ordered = np.empty_like(hashes)
     for row in range(count):
         place = free[keys[row]]
         free[keys[row]] += 1
-        rows[place] = row
+        ordered_rows[place] = rows[row]
         for word in range(words):
             ordered[place, word] = hashes[row, word]
-    return rows, ordered, starts
+    return ordered_rows, ordered, starts
 
 
 @_compiled
@@ -273,37 +296,95 @@ def _gather(
 
     Among the same hashes only those that come later, from ``low`` in the same bucket.
     """
-    count = 0
+    count = np.uint64(0)
     for mask in masks:
         other = key ^ np.int64(mask)
         if same and other < key:
             continue
-        first = low if same and other == key else np.int64(starts[other])
-        for place in range(first, starts[other + 1]):
+        first = np.uint64(low if same and other == key else starts[other])
+        for place in range(first, np.uint64(starts[other + 1])):
             for word in range(len(words)):
                 near[word, count] = hashes[place, word]
             places[count] = place
-            count += 1
+            count += np.uint64(1)
+    while count & np.uint64(_BLOCK - 1):
+        places[count] = -1
+        count += np.uint64(1)
 
 
 @_compiled
 def _met(
     queries: np.ndarray,
     query: int,
-    hashes: np.ndarray,
-    place: int,
+    near: np.ndarray,
+    n: int,
     earlier: np.ndarray,
     withins: np.ndarray,
+    words: tuple[int, ...],
 ) -> bool:
     """Whether an earlier chunk has brought two hashes together."""
+    met = False
     for chunk in range(len(withins)):
-        apart = np.uint64(0)
-        for word in range(hashes.shape[1]):
-            differ = queries[query, word] ^ hashes[place, word]
-            apart += _ones(differ & earlier[chunk, word])
-        if apart <= withins[chunk]:
-            return True
-    return False
+        apart = 0
+        for word in range(len(words)):
+            apart += _ones((queries[query, word] ^ near[word, n]) & earlier[chunk, word])
+        met |= apart <= withins[chunk]
+    return met
+
+
+@_compiled
+def _compare(
+    low: int,
+    high: int,
+    query_rows: np.ndarray,
+    queries: np.ndarray,
+    start: int,
+    stop: int,
+    near: np.ndarray,
+    places: np.ndarray,
+    rows: np.ndarray,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+    limit: int,
+    same: bool,
+    words: tuple[int, ...],
+    found: np.ndarray,
+    count: int,
+) -> int:
+    """Append to ``found``, which has room, the pairs of some queries and some of ``near``.
+
+    Returns the new ``count``. It assigns no array, as references to it would be counted in the
+    loops, and indexes ``near`` by unsigned numbers, which need no look at whether they count from
+    the end: so the innermost loop is instructions that take several hashes at once.
+    """
+    for query in range(low, high):
+        for block in range(start, stop, _BLOCK):
+            within = np.uint64(0)
+            for n in range(_BLOCK):
+                apart = 0
+                for word in range(len(words)):
+                    apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
+                bit = np.uint64(1) << np.uint64(n)
+                within |= bit if apart <= limit else np.uint64(0)
+            while within:
+                lower = within - np.uint64(1)
+                n = block + _ones(~within & lower)
+                within &= lower
+                place = places[n]
+                if place < 0 or (same and place <= query):
+                    continue
+                if _met(queries, query, near, n, earlier, withins, words):
+                    continue
+                apart = 0
+                for word in range(len(words)):
+                    apart += _ones(queries[query, word] ^ near[word, n])
+                one, two = query_rows[query], rows[place]
+                if same:
+                    one, two = min(one, two), max(one, two)
+                pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
+                found[count] = pair << np.uint64(DISTANCE_BITS) | np.uint64(apart)
+                count += 1
+    return count
 
 
 @_compiled
@@ -328,7 +409,7 @@ def _join(
     ``earlier`` and ``withins`` are of the chunks that came before; the length of the tuple
     ``words`` is W, known to the compiler.
     """
-    found = np.empty(256, np.uint64)
+    found = np.empty(_ROWS * _TILE, np.uint64)
     count = 0
     near = np.zeros((len(words), _TILE), np.uint64)
     places = np.empty(_TILE, np.int32)
@@ -338,37 +419,33 @@ def _join(
         low, high = max(start, query_starts[key]), min(stop, query_starts[key + 1])
         total = _reached(starts, masks, key, low, same) if low < high else 0
         if total > len(places):
-            near = np.zeros((len(words), _TILE * (2 * total // _TILE)), np.uint64)
+            near = np.zeros((len(words), 2 * total // _TILE * _TILE), np.uint64)
             places = np.empty(near.shape[1], np.int32)
         if total:
             _gather(hashes, starts, masks, key, low, same, near, places, words)
         for tile in range(0, total, _TILE):
-            for query in range(low, high):
-                for block in range(tile, min(tile + _TILE, total), _BLOCK):
-                    hits = 0
-                    for n in range(block, block + _BLOCK):
-                        apart = np.uint64(0)
-                        for word in range(len(words)):
-                            apart += _ones(queries[query, word] ^ near[word, n])
-                        hits += apart <= limit
-                    n = block
-                    while hits and n < total:
-                        apart = np.uint64(0)
-                        for word in range(len(words)):
-                            apart += _ones(queries[query, word] ^ near[word, n])
-                        if apart <= limit:
-                            hits -= 1
-                            place = places[n]
-                            new = not same or query < place
-                            if new and not _met(queries, query, hashes, place, earlier, withins):
-                                if count == len(found):
-                                    found = np.concatenate((found, np.empty_like(found)))
-                                one, two = query_rows[query], rows[place]
-                                if same and two < one:
-                                    one, two = two, one
-                                pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
-                                found[count] = pair << np.uint64(DISTANCE_BITS) | apart
-                                count += 1
-                        n += 1
+            last = min(tile + _TILE, total)
+            for first in range(low, high, _ROWS):
+                if len(found) - count < _ROWS * _TILE:
+                    found = np.concatenate((found, np.empty_like(found)))
+                past = min(first + _ROWS, high)
+                count = _compare(
+                    first,
+                    past,
+                    query_rows,
+                    queries,
+                    tile,
+                    last,
+                    near,
+                    places,
+                    rows,
+                    earlier,
+                    withins,
+                    limit,
+                    same,
+                    words,
+                    found,
+                    count,
+                )
         key += 1
     return found[:count].copy()

@@ -5,12 +5,13 @@ many are joined by :mod:`embedkit.duplicates.bucket_join`, whose compiler takes 
 and, the first time on a machine, some seconds to compile.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
 
 import numpy as np
 
-from embedkit.duplicates.pairs import MOST_ROWS, Pairs, packed, unpacked
+from embedkit.duplicates.pairs import MOST_ROWS, Pairs, packed, rows_and_distances, unpacked
 
 WORDS_IN_NUMPY = 1 << 27
 """Comparing up to this many words of 64 bits takes numpy less time than importing numba does."""
@@ -29,30 +30,6 @@ class Clumps:
     representative: np.ndarray
     pairs: Pairs
 
-    def every_pair(self) -> Pairs:
-        """The pairs of all rows: n (n - 1) / 2 among n with one hash, n m between n and m."""
-        rows = np.argsort(self.representative, kind="stable")
-        counts = np.bincount(self.representative, minlength=len(rows))
-        if len(rows) == np.count_nonzero(counts):
-            return self.pairs
-        ends = np.empty(len(rows), np.int64)
-        ends[counts > 0] = np.cumsum(counts[counts > 0])
-        starts = ends - counts  # rows[starts[r] : ends[r]] have the hash of representative r
-        following = ends[self.representative[rows]] - np.arange(1, len(rows) + 1)
-        left = np.repeat(rows, following)
-        right = rows[_ranges(np.arange(1, len(rows) + 1), following)]
-        same = packed(left, right, np.zeros(len(left), np.uint16))
-
-        first, second = self.pairs.first, self.pairs.second
-        left = rows[_ranges(starts[first], counts[first])]
-        second = np.repeat(second, counts[first])
-        distance = np.repeat(self.pairs.distance, counts[first])
-        right = rows[_ranges(starts[second], counts[second])]
-        left = np.repeat(left, counts[second])
-        distance = np.repeat(distance, counts[second])
-        near = packed(np.minimum(left, right), np.maximum(left, right), distance)
-        return unpacked([same, near])
-
 
 def near_pairs(hashes: np.ndarray, limit: int) -> Pairs:
     """Every pair of rows ``first < second`` whose hashes differ in at most ``limit`` bits.
@@ -62,17 +39,16 @@ def near_pairs(hashes: np.ndarray, limit: int) -> Pairs:
     collection may hold many, as of flat pictures, :func:`near_clumps` says the same in less room.
     Raises ValueError for other hashes, a negative limit or more than 134 million hashes.
     """
-    return near_clumps(hashes, limit).every_pair()
+    hashes = _checked(hashes, limit)
+    representative = _representatives(hashes)
+    return unpacked(_of_all_rows(_among(hashes, representative, limit), representative))
 
 
 def near_clumps(hashes: np.ndarray, limit: int) -> Clumps:
     """What :func:`near_pairs` finds, with rows of the same hash taken as one."""
     hashes = _checked(hashes, limit)
     representative = _representatives(hashes)
-    rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
-    distinct = hashes if len(rows) == len(hashes) else hashes[rows]
-    pairs = _near(distinct, distinct, limit, same=True)
-    return Clumps(representative, Pairs(rows[pairs.first], rows[pairs.second], pairs.distance))
+    return Clumps(representative, unpacked(_among(hashes, representative, limit)))
 
 
 def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> Pairs:
@@ -88,7 +64,8 @@ def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> P
         raise ValueError(
             f"queries of {64 * queries.shape[1]} bits and hashes of {64 * hashes.shape[1]}"
         )
-    return _near(queries, hashes, limit, same=False)
+    query_rows, rows = (np.arange(len(some), dtype=np.int32) for some in (queries, hashes))
+    return unpacked(_near(queries, hashes, query_rows, rows, limit, same=False))
 
 
 def chance_pairs(count: int, limit: int, bits: int = 64) -> float:
@@ -131,18 +108,67 @@ def _representatives(hashes: np.ndarray) -> np.ndarray:
     return representative
 
 
-def _near(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> Pairs:
-    """Pairs of a query and a hash; of different rows if both are the ``same`` array."""
+def _among(hashes: np.ndarray, representative: np.ndarray, limit: int) -> list[np.ndarray]:
+    """Packed pairs of representatives."""
+    rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
+    distinct = hashes if len(rows) == len(hashes) else hashes[rows]
+    return _near(distinct, distinct, rows, rows, limit, same=True)
+
+
+def _of_all_rows(near: list[np.ndarray], representative: np.ndarray) -> Iterator[np.ndarray]:
+    """Packed pairs of all rows, from those of representatives."""
+    counts = np.bincount(representative, minlength=len(representative))
+    shared = counts > 1
+    if not shared.any():
+        yield from near
+        return
+    order = np.argsort(representative, kind="stable")
+    ends = np.cumsum(counts)
+    starts = ends - counts  # order[starts[r] : ends[r]] are the rows of representative r
+
+    after = np.arange(1, len(order) + 1)
+    following = ends[representative[order]] - after
+    left, right = np.repeat(order, following), order[_ranges(after, following)]
+    yield packed(left, right, np.zeros(len(left), np.uint64))
+
+    for numbers in near:
+        first, second, distance = rows_and_distances(numbers)
+        several = np.flatnonzero(shared[first] | shared[second])
+        yield np.delete(numbers, several)
+        first, second, distance = first[several], second[several], distance[several]
+        times = counts[first]
+        left = order[_ranges(starts[first], times)]
+        second, distance = np.repeat(second, times), np.repeat(distance, times)
+        times = counts[second]
+        left, distance = np.repeat(left, times), np.repeat(distance, times)
+        right = order[_ranges(starts[second], times)]
+        yield packed(np.minimum(left, right), np.maximum(left, right), distance)
+
+
+def _near(
+    queries: np.ndarray,
+    hashes: np.ndarray,
+    query_rows: np.ndarray,
+    rows: np.ndarray,
+    limit: int,
+    same: bool,
+) -> list[np.ndarray]:
+    """Packed pairs of a query and a hash, called by their rows; if ``same``, of different ones."""
     limit = min(limit, 64 * hashes.shape[1])
     if len(queries) * hashes.size <= WORDS_IN_NUMPY:
-        return unpacked(_one_by_one(queries, hashes, limit, same))
+        return _one_by_one(queries, hashes, query_rows, rows, limit, same)
     from embedkit.duplicates.bucket_join import joined
 
-    return unpacked(joined(queries, hashes, limit, same))
+    return joined(queries, hashes, query_rows, rows, limit, same)
 
 
 def _one_by_one(
-    queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool
+    queries: np.ndarray,
+    hashes: np.ndarray,
+    query_rows: np.ndarray,
+    rows: np.ndarray,
+    limit: int,
+    same: bool,
 ) -> list[np.ndarray]:
     found = []
     block = max(1, _BLOCK // max(1, len(hashes)))
@@ -158,7 +184,7 @@ def _one_by_one(
         if same:
             once = first < second
             first, second, distance = first[once], second[once], distance[once]
-        found.append(packed(first, second, distance))
+        found.append(packed(query_rows[first], rows[second], distance))
     return found
 
 
