@@ -169,6 +169,8 @@ class Member:
     """Cosine distance of the embeddings; None where one of them has none."""
     score: float
     """The probability that they are copies; 1 for the representative and for equal bytes."""
+    keep: bool
+    """Whether a person decided to keep this image."""
     width: int
     """Pixels of the upright image; likewise ``height``."""
     height: int

@@ -26,6 +26,7 @@ from embedkit.records import (
     EmbeddingSpec,
     Info,
     Matches,
+    PlanRow,
     Progress,
     ProgressCallback,
     Quarantine,
@@ -322,6 +323,25 @@ class Workspace:
         self._require_catalog()
         with self._catalog.write() as writer:
             return writer.forget_files(None if path is None else absolute(path))
+
+    def plan(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        conflicts: str = "review",
+        protected: Sequence[str | os.PathLike[str]] = (),
+        backbone: str | None = None,
+    ) -> list[PlanRow]:
+        """What to keep and what to remove of the duplicates: rows for ``write_plan``.
+
+        Of each group the best file stays, or those below ``protected`` folders; what a person
+        decided is followed; doubtful copies are for review. Groups under several labels are for
+        review too, or with ``conflicts="drop-all"`` go whole. Raises as :meth:`duplicates` does.
+        """
+        from embedkit.clean.choose import plan_rows
+
+        found = self.duplicates(kinds, backbone=backbone)
+        return plan_rows(found, conflicts, [absolute(folder) for folder in protected])
 
     def apply(self, plan: str | os.PathLike[str]) -> ApplyReport:
         """Move the files that a plan (CSV) removes to quarantine; :meth:`undo` puts them back.

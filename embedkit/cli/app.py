@@ -319,6 +319,132 @@ def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) 
         show.say(f"{len(pages)} contact sheets; look at {os.path.relpath(first)}")
 
 
+_kinds = click.option(
+    "--kind",
+    "--kinds",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="exact, pixels, combined, perceptual or semantic; may be repeated, or a list with commas."
+    "  [default: exact,pixels,combined]",
+)
+
+
+def _split(kinds: tuple[str, ...]) -> list[str]:
+    return [kind.strip() for some in kinds for kind in some.split(",")]
+
+
+@embedkit.command()
+@_kinds
+@click.option("--max-hamming", type=int, metavar="N", help="Bits, for the kind perceptual.")
+@click.option("--max-distance", type=float, metavar="D", help="Distance, for the kind semantic.")
+@click.option("--of", type=_PATH, metavar="FILE", help="Only of this photo, new or not.")
+@_backbone
+@click.option("--html", type=_PATH, metavar="FILE", help="Write a page of thumbnails.")
+@_options
+def duplicates(
+    kinds: tuple[str, ...],
+    max_hamming: int | None,
+    max_distance: float | None,
+    of: Path | None,
+    backbone: str | None,
+    html: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Find photos that show the same, in groups, the surest first."""
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        found = Workspace(workspace, progress).duplicates(
+            _split(kinds),
+            max_hamming=max_hamming,
+            max_distance=max_distance,
+            of=of,
+            backbone=backbone,
+        )
+    if html is not None:
+        from embedkit.clean.choose import plan_rows
+        from embedkit.report.plan_page import write_plan_page
+
+        write_plan_page(html.absolute(), plan_rows(found), "What looks the same")
+    if as_json:
+        show.document(asdict(found))
+        return
+    show.duplicates_summary(found)
+    if html is not None:
+        show.say(f"page: {html}")
+
+
+@embedkit.command()
+@click.argument("first", type=_PATH, metavar="A")
+@click.argument("second", required=False, type=_PATH, metavar="[B]")
+@click.option("--duplicate", "verdict", flag_value="duplicate", help="A and B show the same.")
+@click.option("--different", "verdict", flag_value="different", help="They do not.")
+@click.option("--keep", "verdict", flag_value="keep", help="A is to be kept, whatever it is like.")
+@click.option("--forget", "verdict", flag_value="forget", help="Take a verdict back.")
+@_options
+def verdict(
+    first: Path, second: Path | None, verdict: str | None, workspace: Path, as_json: bool
+) -> None:
+    """Decide about two photos, or about one; it holds for their content, under any name."""
+    from embedkit.workspace import Workspace
+
+    if verdict is None:
+        raise BadInput("say what: --duplicate, --different, --keep or --forget")
+    decided = None if verdict == "forget" else verdict
+    Workspace(workspace).decide(decided, first, second)
+    if as_json:
+        show.document({"a": str(first), "b": second and str(second), "verdict": decided})
+    else:
+        show.say("forgotten" if decided is None else "noted; it will not be asked again")
+
+
+@embedkit.command()
+@click.option("--plan", type=_PATH, required=True, metavar="FILE", help="The CSV to write.")
+@click.option(
+    "--conflicts",
+    default="review",
+    show_default=True,
+    metavar="POLICY",
+    help="For the same photo under two labels: review, or drop-all (every copy goes).",
+)
+@_kinds
+@click.option(
+    "--protect", type=_PATH, multiple=True, metavar="DIR", help="Nothing below it goes; repeatable."
+)
+@_backbone
+@_options
+def clean(
+    plan: Path,
+    conflicts: str,
+    kinds: tuple[str, ...],
+    protect: tuple[Path, ...],
+    backbone: str | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Plan what to remove: a CSV to read and edit, and a page of thumbnails beside it.
+
+    Nothing is moved before 'embedkit apply FILE'.
+    """
+    from embedkit.clean.plan import write_plan
+    from embedkit.report.plan_page import write_plan_page
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        rows = Workspace(workspace, progress).plan(
+            _split(kinds), conflicts=conflicts, protected=protect, backbone=backbone
+        )
+    page = plan.with_suffix(".html").absolute()
+    write_plan(plan.absolute(), rows)
+    write_plan_page(page, rows)
+    if as_json:
+        show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
+    else:
+        show.plan_summary(rows, plan, page)
+
+
 @embedkit.command()
 @click.argument("plan", type=_PATH, metavar="FILE")
 @_options

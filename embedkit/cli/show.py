@@ -4,10 +4,12 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,9 +22,11 @@ from embedkit.paths import shown
 from embedkit.records import (
     AddReport,
     ApplyReport,
+    Duplicates,
     Info,
     Left,
     Matches,
+    PlanRow,
     Progress,
     ProgressCallback,
     Quarantine,
@@ -30,6 +34,7 @@ from embedkit.records import (
 )
 
 FAILURES_SHOWN = 20
+GROUPS_SHOWN = 50
 
 # Only a terminal has a width to fold long paths at.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100_000)
@@ -259,6 +264,58 @@ def backbones_table(rows: list[dict[str, Any]]) -> None:
             row["weights"],
         )
     out.print(table)
+
+
+def duplicates_summary(found: Duplicates) -> None:
+    """Groups of duplicates: of each its representative, then its copies with the evidence."""
+    here = os.path.join(os.getcwd(), "")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("group", "kind", "score", "bits", "distance", "label"):
+        table.add_column(column, justify="left" if column in ("kind", "label") else "right")
+    table.add_column("path", overflow="fold")
+    for number, group in enumerate(found.groups[:GROUPS_SHOWN], 1):
+        for place, member in enumerate(group.members):
+            first = place == 0
+            table.add_row(
+                str(number) if first else "",
+                (group.kind + (", CONFLICT" if group.conflict else "")) if first else "",
+                f"{member.score:.3f}",
+                "" if member.hamming is None else str(member.hamming),
+                "" if member.distance is None else f"{member.distance:.4f}",
+                Text(shown(member.label or ""), style="cyan"),
+                Text(shown(member.path.removeprefix(here))),
+            )
+    if found.groups:
+        out.print(table)
+    if len(found.groups) > GROUPS_SHOWN:
+        say(f"... and {len(found.groups) - GROUPS_SHOWN} more groups; --json lists all")
+    copies = sum(len(group.members) - 1 for group in found.groups)
+    conflicts = sum(group.conflict for group in found.groups)
+    say(
+        f"{len(found.groups)} groups with {copies} copies among {found.images} images"
+        + (f"; {conflicts} groups are under several labels" if conflicts else "")
+    )
+    if "perceptual" in found.kinds:
+        say(
+            f"perceptual: up to {found.max_hamming} bits; {found.chance_hamming:.2g} pairs to be "
+            "expected by chance"
+        )
+    if "semantic" in found.kinds:
+        say(
+            f"semantic: up to a distance of {found.max_distance:.4f}; {found.chance_distance:.2g} "
+            f"pairs to be expected by chance; recall {found.recall:.3f}"
+        )
+
+
+def plan_summary(rows: list[PlanRow], plan: Path, page: Path) -> None:
+    """What a plan would do, and what to do with it."""
+    counts = Counter(row.action for row in rows)
+    say(
+        f"{counts['remove']} files to remove, {counts['review']} to review, {counts['keep']} to "
+        f"keep, in {len({row.group for row in rows})} groups"
+    )
+    say(f"plan: {plan}\npage: {os.path.relpath(page)}")
+    say(f"edit the column 'action' if you like, then: embedkit apply {shown(str(plan))}")
 
 
 def _size(count: int) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from embedkit.duplicates.likeness import likeness
 from embedkit.index.metric import paired_distances
 
-WEIGHTS = {"bias": -4.01, "likeness": 1.71, "nearness": 1.84, "hamming": -4.06}
+WEIGHTS = {"bias": -3.75, "likeness": 1.79, "nearness": 1.96, "hamming": -2.08}
 FLAT = 0.02
 """Images of less contrast than this have a hash of noise: it says nothing of them."""
 UNRELATED_BITS = 32

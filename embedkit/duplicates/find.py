@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from types import MappingProxyType
@@ -154,9 +154,10 @@ def find_copies(
     )
     pairs = replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second])
     with catalog.read() as reader:
+        decided = reader.verdicts()
         verdicts = [
             (NEW, other if one == own else one, verdict)
-            for one, other, verdict in reader.verdicts()
+            for one, other, verdict in decided
             if own is not None and other is not None and own in (one, other)
         ]
         links = linked(pairs, asked.kinds, reach.limits, verdicts).get(NEW, {})
@@ -166,8 +167,9 @@ def find_copies(
     own_files = [LiveFile(path, label, sha256(data).hexdigest())]
     if EXACT in asked.kinds:
         own_files += copies
-    images = _images(table, files)
-    images[NEW] = Image(own_files, seen.width, seen.height, len(data))
+    images = _images(table, files, _kept(decided))
+    size = (seen.width, seen.height, len(data))
+    images[NEW] = Image(own_files, *size, keep=own in _kept(decided))
     links = {image_id: link for image_id, link in links.items() if image_id in images}
     groups = grouped([(NEW, links)], images) if links or len(own_files) > 1 else ()
     search = Search(
@@ -205,14 +207,21 @@ def _told(
     )
 
 
-def _images(table: Any, files: Mapping[int, list[LiveFile]]) -> dict[int, Image]:
-    """What groups tell of the images that have files, the best first."""
+def _kept(verdicts: Sequence[tuple[int, int | None, str]]) -> set[int]:
+    return {one for one, other, verdict in verdicts if other is None and verdict == KEEP}
+
+
+def _images(
+    table: Any, files: Mapping[int, list[LiveFile]], kept: Collection[int]
+) -> dict[int, Image]:
+    """What groups tell of the images that have files: those to be ``kept``, then the best first."""
     columns = (table.column(name).to_pylist() for name in ("image_id", "width", "height", "bytes"))
-    return {
-        image_id: Image(files[image_id], *size)
+    images = {
+        image_id: Image(files[image_id], *size, image_id in kept)
         for image_id, *size in zip(*columns, strict=True)
         if image_id in files
     }
+    return dict(sorted(images.items(), key=lambda item: not item[1].keep))
 
 
 def _groups(
@@ -221,11 +230,9 @@ def _groups(
     verdicts = reader.verdicts()
     links = linked(found.pairs, kinds, found.limits, verdicts)
     repeated = reader.repeated_image_ids() if EXACT in kinds else []
-    images = _images(table, reader.live_files([*links, *repeated]))
-    kept = {one for one, other, verdict in verdicts if other is None and verdict == KEEP}
-    best_first = sorted(images, key=lambda image_id: image_id not in kept)
+    images = _images(table, reader.live_files([*links, *repeated]), _kept(verdicts))
     apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
-    centred = stars(links, best_first, apart)
+    centred = stars(links, list(images), apart)
     starred = {image_id for centre, members in centred for image_id in (centre, *members)}
     centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
     return grouped(centred, images)

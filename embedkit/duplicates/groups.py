@@ -30,6 +30,8 @@ class Image:
     width: int
     height: int
     bytes: int
+    keep: bool = False
+    """Whether a person decided to keep it."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def _members(image: Image, link: Link) -> list[Member]:
             hamming=link.hamming,
             distance=link.distance,
             score=link.score,
+            keep=image.keep,
             width=image.width,
             height=image.height,
             bytes=image.bytes,

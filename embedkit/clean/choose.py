@@ -1,0 +1,94 @@
+"""From groups of duplicates to a plan: which file of each stays, and why the others go."""
+
+import os
+from collections.abc import Sequence
+
+from embedkit.clean.plan import DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
+from embedkit.errors import BadInput
+from embedkit.paths import shown
+from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow
+
+POLICIES = (REVIEW, DROP_ALL)
+"""What becomes of a group under several labels: a person decides, or every copy goes."""
+CONFLICT = "conflict"
+SURE = 0.9
+"""A copy of at least this score goes; one of less is for a person to decide."""
+
+
+def plan_rows(
+    found: Duplicates, conflicts: str = REVIEW, protected: Sequence[str] = ()
+) -> list[PlanRow]:
+    """The plan for groups of duplicates, their files in order.
+
+    Of a group the files below ``protected`` folders (absolute) stay, else its representative, and
+    all that a person decided to keep. The others go when they are surely copies, and are for review
+    when not. A group whose files are under several labels is for review, or goes whole if
+    ``conflicts`` is ``drop-all``; Doi 2018 did so. Raises :class:`BadInput` for another policy.
+    """
+    if conflicts not in POLICIES:
+        raise BadInput(f"conflicts can be {' or '.join(POLICIES)}, not {conflicts!r}")
+    return [
+        row
+        for number, group in enumerate(found.groups, 1)
+        for row in _group_rows(number, group, conflicts, tuple(protected))
+    ]
+
+
+def _group_rows(
+    number: int, group: DuplicateGroup, conflicts: str, protected: tuple[str, ...]
+) -> list[PlanRow]:
+    drops = group.conflict and conflicts == DROP_ALL
+    safe = {member.path for member in group.members if _is_below(member.path, protected)}
+    kept = safe | {member.path for member in group.members if member.keep}
+    if not kept and not group.conflict:
+        kept = {group.representative}
+    keeper = next((member for member in group.members if member.path in kept), group.members[0])
+    labels = sorted({member.label for member in group.members if member.label is not None})
+    rows = []
+    for member in group.members:
+        if member.path in kept:
+            action, reason = KEEP, _why_kept(member, member.path in safe)
+        elif group.conflict:
+            under = " and ".join(shown(label) for label in labels)
+            action = REMOVE if drops else REVIEW
+            reason = f"the same picture is labelled {under}"
+        else:
+            action = REMOVE if member.score >= SURE else REVIEW
+            reason = _why_a_copy(member, keeper)
+        rows.append(
+            PlanRow(
+                group=number,
+                action=action,
+                path=member.path,
+                sha256=member.sha256,
+                kind=CONFLICT if group.conflict else group.kind,
+                score=round(member.score, 4),
+                label=member.label,
+                reason=reason,
+                rule=DROP_ALL if drops else KEEP_ONE,
+            )
+        )
+    return rows
+
+
+def _is_below(path: str, folders: tuple[str, ...]) -> bool:
+    return any(path == folder or path.startswith(os.path.join(folder, "")) for folder in folders)
+
+
+def _why_kept(member: Member, is_safe: bool) -> str:
+    if is_safe:
+        return "in a protected folder"
+    return "you decided to keep it" if member.keep else "the best of its group"
+
+
+def _why_a_copy(member: Member, keeper: Member) -> str:
+    """One sentence on what the keeper and a copy of it have in common, and what not."""
+    name = shown(os.path.basename(keeper.path))
+    if member.sha256 == keeper.sha256:
+        return f"the same bytes as {name}"
+    told = [f"looks like {name} (score {member.score:.2f})"]
+    if member.width * member.height < keeper.width * keeper.height:
+        told.append(f"smaller: {member.width} x {member.height}")
+    elif member.bytes < keeper.bytes:
+        told.append("more strongly compressed")
+    return ", ".join(told)
