@@ -61,11 +61,13 @@ class Backbone:
         from embedkit.backbones.choice import choose, remembered
 
         # A damaged converted network is not what runs now, though it was chosen: it is made anew.
-        if self._network is not None and remembered(self.spec) != self.runtime:
+        if self._network is None:
+            return
+        if remembered(self.spec) != self.runtime:
             with contextlib.suppress(OSError, PassTooLarge):
                 self._runtime = choose(self._network, self.spec, pixels)
-                if self._runtime.name == remembered(self.spec):
-                    resolutions.note(self.resolved)
+        if self._runtime.name == remembered(self.spec):
+            resolutions.note(self.resolved)
 
     @property
     def dim(self) -> int:

@@ -297,8 +297,9 @@ class Reader:
     def verdicts(self) -> list[tuple[int, int | None, str]]:
         """What was decided about known images: id, larger id or None, and the verdict."""
         return self._rows(
-            """SELECT least(a.image_id, coalesce(b.image_id, a.image_id)),
-                      greatest(a.image_id, b.image_id), verdict
+            """SELECT least(a.image_id, b.image_id),  -- which ignore a null
+                      CASE WHEN b.image_id IS NOT NULL THEN greatest(a.image_id, b.image_id) END,
+                      verdict
                FROM verdicts v JOIN images a ON a.sha256 = first_sha256
                LEFT JOIN images b ON b.sha256 = second_sha256
                WHERE second_sha256 IS NULL OR b.image_id IS NOT NULL ORDER BY ALL"""

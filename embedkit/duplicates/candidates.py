@@ -35,15 +35,16 @@ def by_hash(
     progress(Progress("comparing perceptual hashes", 0, TURNS))
     clumps = near_clumps(hashes[:, 0], bits)
     rows = np.arange(len(hashes))
-    first = np.concatenate([clumps.pairs.first, clumps.representative])
-    second = np.concatenate([clumps.pairs.second, rows])
+    first, second = clumps.pairs.first, clumps.pairs.second
     distinct = np.flatnonzero(clumps.representative == rows)
     for turn in range(1, TURNS) if turned_bits >= 0 else ():
         progress(Progress("comparing perceptual hashes", turn, TURNS))
         found = near_pairs_between(hashes[distinct, turn], hashes[distinct, 0], turned_bits)
         first = np.concatenate([first, distinct[found.first]])
         second = np.concatenate([second, distinct[found.second]])
-    return unique_pairs(*_spread(first, second, clumps.representative), len(hashes))
+    first, second = _spread(first, second, clumps.representative)
+    first, second = np.append(first, clumps.representative), np.append(second, rows)
+    return unique_pairs(first, second, len(hashes))
 
 
 def _spread(

@@ -168,8 +168,7 @@ def find_copies(
     if EXACT in asked.kinds:
         own_files += copies
     images = _images(table, files, _kept(decided))
-    size = (seen.width, seen.height, len(data))
-    images[NEW] = Image(own_files, *size, keep=own in _kept(decided))
+    images[NEW] = Image(own_files, seen.width, seen.height, len(data), own in _kept(decided))
     links = {image_id: link for image_id, link in links.items() if image_id in images}
     groups = grouped([(NEW, links)], images) if links or len(own_files) > 1 else ()
     search = Search(
@@ -217,8 +216,8 @@ def _images(
     """What groups tell of the images that have files: those to be ``kept``, then the best first."""
     columns = (table.column(name).to_pylist() for name in ("image_id", "width", "height", "bytes"))
     images = {
-        image_id: Image(files[image_id], *size, image_id in kept)
-        for image_id, *size in zip(*columns, strict=True)
+        image_id: Image(files[image_id], width, height, size, image_id in kept)
+        for image_id, width, height, size in zip(*columns, strict=True)
         if image_id in files
     }
     return dict(sorted(images.items(), key=lambda item: not item[1].keep))

@@ -30,7 +30,7 @@ class Image:
     width: int
     height: int
     bytes: int
-    keep: bool = False
+    keep: bool
     """Whether a person decided to keep it."""
 
 

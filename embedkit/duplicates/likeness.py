@@ -68,10 +68,12 @@ def _described(images: np.ndarray) -> np.ndarray:
 
     The product of two such descriptions is the likeness; those of flat images are 0.
     """
-    flat = images.shape[:-2]
-    luma = images.reshape(*flat, -1)
-    across = np.diff(images, axis=-1)[..., :-1, :].reshape(*flat, -1)
-    down = np.diff(images, axis=-2)[..., :-1].reshape(*flat, -1)
+    across = np.diff(images, axis=-1)[..., :-1, :]
+    down = np.diff(images, axis=-2)[..., :-1]
+    luma, across, down = (
+        part.reshape(*part.shape[:-2], part.shape[-2] * part.shape[-1])
+        for part in (images, across, down)
+    )
     parts = []
     for values in (luma, np.concatenate([across, down], axis=-1)):
         centred = values - values.mean(axis=-1, keepdims=True)

@@ -1,0 +1,456 @@
+"""Pairs, evidence, groups and verdicts, on photos that are drawn and altered here."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import draw_photo
+from PIL import Image, ImageOps
+
+from embedkit import Workspace
+from embedkit.catalog.reader import LiveFile
+from embedkit.clean.choose import plan_rows
+from embedkit.cli.app import embedkit
+from embedkit.duplicates import candidates, find, groups, search, semantic
+from embedkit.duplicates.candidates import bits_for, by_hash
+from embedkit.duplicates.groups import Link, grouped, stars
+from embedkit.duplicates.likeness import likeness
+from embedkit.duplicates.turns import TURNS, turned, turned_hashes
+from embedkit.errors import BadInput, EmptyWorkspace
+from embedkit.images.fingerprint import hashed_luma
+from embedkit.records import DuplicateGroup, Duplicates
+
+Alter = Callable[[Image.Image], Image.Image]
+ALTERED: dict[str, Alter] = {
+    "smaller": lambda image: image.resize((160, 120)),
+    "larger": lambda image: image.resize((640, 480)),
+    "grey": ImageOps.grayscale,
+    "mirrored": ImageOps.mirror,
+    "turned": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "cropped": lambda image: image.crop((12, 8, 308, 230)),
+    "bordered": lambda image: ImageOps.expand(image, 8, "black"),
+}
+
+
+def luma(image: Image.Image) -> np.ndarray:
+    return np.frombuffer(hashed_luma(image).tobytes(), np.uint8)
+
+
+def names(group: DuplicateGroup) -> list[str]:
+    return [Path(member.path).name for member in group.members]
+
+
+def sets(found: Duplicates) -> set[frozenset[str]]:
+    return {frozenset(names(group)) for group in found.groups}
+
+
+@pytest.fixture
+def messy(photos: Path) -> Path:
+    """The twelve photos, with altered copies of one under ``red`` and an exact one of another."""
+    original = Image.open(photos / "red/0.jpg")
+    for name, alter in ALTERED.items():
+        alter(original).save(photos / f"red/{name}.jpg", quality=90)
+    original.save(photos / "red/pixels.png")
+    shutil.copy(photos / "blue/7.jpg", photos / "blue/copy of 7.jpg")
+    return photos
+
+
+@pytest.fixture
+def filled(workspace: Workspace, messy: Path) -> Workspace:
+    workspace.add(messy, labels_from_folders=True)
+    return workspace
+
+
+COPIES = frozenset(["0.jpg", "pixels.png", *(f"{name}.jpg" for name in ALTERED)])
+
+
+# -- what is found -----------------------------------------------------------------------------
+
+
+def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> None:
+    found = filled.duplicates()
+    assert sets(found) == {COPIES, frozenset(["7.jpg", "copy of 7.jpg"])}
+    exact, combined = found.groups
+    assert (exact.kind, exact.score, exact.conflict) == ("exact", 1.0, False)
+    assert [(member.hamming, member.distance) for member in exact.members] == [(0, 0.0)] * 2
+    assert (combined.kind, names(combined)[0]) == ("combined", "larger.jpg")
+    assert combined.representative == combined.members[0].path
+    assert combined.score == min(member.score for member in combined.members) > 0.5
+    assert [member.score for member in combined.members] == sorted(
+        (member.score for member in combined.members), reverse=True
+    )
+    assert found.images == 20
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("exact", {frozenset(["7.jpg", "copy of 7.jpg"])}),
+        ("pixels", {frozenset(["0.jpg", "pixels.png"])}),
+        (
+            "perceptual",
+            {frozenset(["larger.jpg", "0.jpg", "pixels.png", "smaller.jpg", "grey.jpg"])},
+        ),
+    ],
+)
+def test_each_kind_finds_what_it_is_about(
+    filled: Workspace, kind: str, expected: set[frozenset[str]]
+) -> None:
+    found = filled.duplicates([kind], max_hamming=4)
+    assert sets(found) == expected
+    assert {group.kind for group in found.groups} == {kind}
+
+
+def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
+    from embedkit.index.metric import distances
+
+    with filled._catalog.read() as reader:
+        (spec,) = reader.backbones()
+        chunks = list(reader.embeddings(spec.spec.digest))
+    ids = np.concatenate([some for some, _ in chunks])
+    vectors = np.concatenate([some for _, some in chunks])
+    limit = 0.02
+    expected = {
+        (int(min(ids[i], ids[j])), int(max(ids[i], ids[j])))
+        for i, j in combinations(range(len(ids)), 2)
+        if distances(vectors[i], vectors[j : j + 1])[0] <= limit
+    }
+    filled.duplicates(["semantic"], max_distance=limit)
+    with filled._catalog.read() as reader:
+        rows = reader._rows("SELECT first_id, second_id FROM pairs")
+    assert set(rows) == expected and expected
+
+
+def test_above_the_exact_size_neighbours_are_looked_at(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = filled.duplicates(["semantic"])
+    monkeypatch.setattr(semantic, "EXACT_UP_TO", 5)
+    monkeypatch.setattr(find, "WEIGHTS", {"another": 1.0})  # so that it is not remembered
+    assert filled.duplicates(["semantic"]).groups == exact.groups
+
+
+def test_flat_pictures_are_duplicates_only_by_their_pixels(
+    workspace: Workspace, photos: Path
+) -> None:
+    for name, colour, quality in (("a", 200, 90), ("b", 199, 90), ("c", 90, 90)):
+        Image.new("RGB", (300, 200), (colour,) * 3).save(photos / f"{name}.jpg", quality=quality)
+    Image.new("RGB", (300, 200), (200,) * 3).save(photos / "d.png")
+    workspace.add(photos)
+    assert sets(workspace.duplicates(["perceptual"], max_hamming=10)) == set()
+    assert sets(workspace.duplicates()) == {frozenset(["a.jpg", "d.png"])}
+
+
+def test_transparency_is_not_lost_to_a_copy_on_white(workspace: Workspace, photos: Path) -> None:
+    drawn = draw_photo(50).convert("RGBA")
+    drawn.paste((0, 0, 0, 0), (0, 0, 60, 60))
+    drawn.save(photos / "clear.png")
+    white = Image.new("RGBA", drawn.size, "white")
+    Image.alpha_composite(white, drawn).convert("RGB").save(photos / "white.png")
+    workspace.add(photos)
+    assert sets(workspace.duplicates(["pixels"])) == set()
+    assert sets(workspace.duplicates()) == {frozenset(["clear.png", "white.png"])}
+
+
+def test_an_image_without_an_embedding_is_compared_by_the_rest(
+    filled: Workspace, messy: Path
+) -> None:
+    with filled._catalog.write() as writer:
+        (spec,) = writer.backbones()
+        lost = writer._rows("SELECT image_id FROM fingerprints WHERE width = 160")[0][0]
+        table = f"embeddings_{spec.spec.digest}"
+        writer._run(f"DELETE FROM {table} WHERE image_id = {lost}")
+    shutil.rmtree(filled.folder / "index")
+    found = Workspace(filled.folder).duplicates()
+    (group,) = [group for group in found.groups if group.kind == "combined"]
+    (member,) = [
+        member for member in group.members if member.path == str(messy / "red/smaller.jpg")
+    ]
+    assert member.distance is None and member.hamming == 0
+
+
+def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
+    found = filled.duplicates(["perceptual", "semantic"])
+    assert found.max_hamming == 10 and found.chance_hamming < 1e-4
+    assert 0 < found.max_distance < 0.3
+    assert (found.recall, found.chance_distance < 1) == (1.0, True)
+    assert [bits_for(count, 10, 1, 1.0) for count in (1000, 100_000, 1_000_000)] == [10, 6, 4]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"kinds": ["similar"]}, "no kind of duplicates is called 'similar'; there are exact"),
+        ({"max_hamming": 65}, "0 to 64 bits, not 65"),
+        ({"max_distance": -0.1}, "from 0 to 2, not -0.1"),
+        ({"of": "nowhere.jpg"}, "No such file"),
+    ],
+)
+def test_what_there_is_not_is_bad_input(
+    filled: Workspace, options: dict[str, object], complaint: str
+) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        filled.duplicates(**options)
+
+
+def test_an_empty_workspace_has_no_duplicates_to_look_for(workspace: Workspace) -> None:
+    with pytest.raises(EmptyWorkspace):
+        workspace.duplicates()
+
+
+# -- remembered --------------------------------------------------------------------------------
+
+
+def test_the_same_question_is_answered_from_the_catalog(
+    filled: Workspace, messy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = filled.duplicates()
+    asked = []
+    real = search.find_pairs
+
+    def counted(*args: object, **options: object) -> object:
+        asked.append(1)
+        return real(*args, **options)
+
+    monkeypatch.setattr(find, "find_pairs", counted)
+    assert Workspace(filled.folder).duplicates() == first
+    assert not asked
+    shutil.move(messy / "red/grey.jpg", messy / "blue/renamed.jpg")
+    filled.add(messy, labels_from_folders=True)
+    renamed = filled.duplicates()
+    assert not asked, "a rename changes no image"
+    (group,) = [group for group in renamed.groups if group.kind == "combined"]
+    assert "renamed.jpg" in names(group) and group.conflict
+    draw_photo(99).save(messy / "new.jpg")
+    filled.add(messy)
+    assert sets(filled.duplicates()) == sets(renamed) and asked
+
+
+def test_one_photo_is_checked_without_adding_it(
+    filled: Workspace, messy: Path, tmp_path: Path
+) -> None:
+    new = tmp_path / "new.jpg"
+    ImageOps.mirror(Image.open(messy / "blue/9.jpg")).save(new, quality=70)
+    found = filled.duplicates(of=new)
+    (group,) = found.groups
+    assert names(group) == ["new.jpg", "9.jpg"]
+    assert (group.representative, group.kind) == (str(new), "combined")
+    assert filled.info().images == 20
+    draw_photo(77).save(new)
+    assert filled.duplicates(of=new).groups == ()
+    (stored,) = filled.duplicates(of=messy / "blue/copy of 7.jpg").groups
+    assert names(stored) == ["copy of 7.jpg", "7.jpg"] and stored.kind == "exact"
+    (every,) = filled.duplicates(of=messy / "red/0.jpg").groups
+    assert frozenset(names(every)) == COPIES and names(every)[0] == "0.jpg"
+
+
+# -- verdicts ----------------------------------------------------------------------------------
+
+
+def test_a_verdict_is_followed_whatever_the_files_are_called(
+    filled: Workspace, messy: Path
+) -> None:
+    filled.decide("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
+    filled.decide("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
+    shutil.move(messy / "red/turned.jpg", messy / "red/elsewhere.jpg")
+    shutil.copy(messy / "blue/8.jpg", messy / "blue/8 again.jpg")
+    filled.add(messy)
+    found = sets(filled.duplicates())
+    assert COPIES - {"turned.jpg"} in found, "never in one group again"
+    assert frozenset(["8.jpg", "8 again.jpg", "9.jpg"]) in found
+    filled.decide(None, messy / "red/elsewhere.jpg", messy / "red/larger.jpg")
+    assert COPIES - {"turned.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
+
+
+def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path) -> None:
+    filled.decide("keep", messy / "red/grey.jpg")
+    (group,) = [group for group in filled.duplicates().groups if group.kind != "exact"]
+    assert names(group)[0] == "grey.jpg" and group.members[0].keep
+    assert not any(member.keep for member in group.members[1:])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "others"), [("keep", ["blue/8.jpg"]), ("duplicate", []), ("same", ["blue/8.jpg"])]
+)
+def test_a_verdict_that_is_none_is_bad_input(
+    filled: Workspace, messy: Path, verdict: str, others: list[str]
+) -> None:
+    with pytest.raises(BadInput, match="two images are 'duplicate' or 'different'; one is to"):
+        filled.decide(verdict, messy / "red/0.jpg", *(messy / other for other in others))
+    with pytest.raises(BadInput, match="the same bytes"):
+        filled.decide("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
+
+
+# -- groups ------------------------------------------------------------------------------------
+
+
+def linked(*pairs: tuple[int, int, float]) -> groups.Links:
+    links: groups.Links = {}
+    for one, other, score in pairs:
+        for a, b in ((one, other), (other, one)):
+            links.setdefault(a, {})[b] = Link("combined", 0, 0.0, score)
+    return links
+
+
+def test_a_chain_does_not_swallow_the_collection() -> None:
+    chain = linked(*((n, n + 1, 0.9) for n in range(1, 100)))
+    found = stars(chain, range(1, 101), set())
+    assert all(set(members) <= {centre - 1, centre + 1} for centre, members in found)
+    together = [image for centre, members in found for image in (centre, *members)]
+    assert len(together) == len(set(together))
+
+
+def test_no_two_that_are_not_duplicates_share_a_group() -> None:
+    star = linked((1, 2, 0.9), (1, 3, 0.8), (1, 4, 0.7))
+    ((centre, members),) = stars(star, [1, 2, 3, 4], {(2, 3)})
+    assert (centre, list(members)) == (1, [2, 4])
+
+
+def test_groups_are_told_best_first_with_their_conflicts() -> None:
+    images = {
+        number: groups.Image(
+            [LiveFile(f"/{number}", label, str(number) * 64)], 10, 10, 10, keep=False
+        )
+        for number, label in ((1, "a"), (2, None), (3, "a"), (4, "b"))
+    }
+    links = linked((1, 2, 0.8), (3, 4, 0.9))
+    first, second = grouped(stars(links, [1, 2, 3, 4], set()), images)
+    assert (first.representative, first.score, first.conflict) == ("/3", 0.9, True)
+    assert (second.representative, second.score, second.conflict) == ("/1", 0.8, False)
+
+
+# -- the parts ---------------------------------------------------------------------------------
+
+
+def test_turned_hashes_are_those_of_turned_images() -> None:
+    pictures = [draw_photo(seed, (256, 256)) for seed in range(12)]
+    hashes = turned_hashes(np.stack([luma(picture) for picture in pictures]))[:, :, 0]
+    for picture, found in zip(pictures, hashes, strict=True):
+        for turn in range(TURNS):
+            changed = Image.fromarray(turned(np.asarray(picture.convert("L"))[None], turn)[0])
+            bits = np.packbits(imagehash.phash(changed).hash)
+            apart = np.bitwise_count(bits.view(">u8")[0] ^ found[turn])
+            assert apart <= (0 if turn == 0 else 2)
+
+
+def test_wide_hashes_are_imagehashs_of_the_same_pixels() -> None:
+    small = hashed_luma(draw_photo(5))
+    wide = turned_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
+    assert wide.shape == (1, TURNS, 4)
+    expected = np.packbits(imagehash.phash(small, hash_size=16, highfreq_factor=2).hash)
+    assert wide[0, 0].astype(">u8").tobytes() == expected.tobytes()
+
+
+def test_likeness_sees_through_turns_and_crops() -> None:
+    picture, other = draw_photo(1, (300, 300)), draw_photo(2, (300, 300))
+    turned_by_5 = Image.fromarray(turned(np.asarray(picture.convert("L"))[None], 5)[0])
+    variants = [picture, turned_by_5, picture.crop((20, 0, 290, 270)), other]
+    lumas = np.stack([luma(variant) for variant in variants])
+    second = np.array([0, 1, 2, 3])
+    first, looked = np.zeros(4, np.int64), np.ones(4, bool)
+    plain = likeness(lumas, first, second, np.zeros(4, np.uint8), ~looked)
+    found = likeness(lumas, first, second, np.array([0, 5, 0, 0]), looked)
+    assert found[0] == pytest.approx(1, abs=1e-5)
+    assert found[1] > 0.99 > 0.6 > plain[1]
+    assert found[2] > 0.95 > plain[2]
+    assert found[3] < 0.6
+
+
+def test_equal_hashes_are_paired_with_the_first_of_them_and_with_what_is_near() -> None:
+    hashes = np.zeros((503, TURNS), np.uint64)
+    hashes[500:] = np.uint64(0xFFFF_FFFF_0000_0000)
+    hashes[500:, 0] = [0b11, 0b11, 0xFFFF_0000]
+    first, second = by_hash(hashes, 4, -1, lambda _: None)
+    found = set(zip(first.tolist(), second.tolist(), strict=True))
+    clump = {(0, n) for n in range(1, 500)} | {(500, 501)}
+    near = {(0, 500), (0, 501)} | {(n, 500) for n in range(1, 500)}
+    assert found == clump | near, "not each with each: that would be 124,750 pairs"
+
+
+# -- plans -------------------------------------------------------------------------------------
+
+
+def test_the_best_file_stays_and_sure_copies_go(filled: Workspace, messy: Path) -> None:
+    rows = filled.plan()
+    by_name = {Path(row.path).name: row for row in rows}
+    assert by_name["larger.jpg"].action == "keep"
+    assert by_name["larger.jpg"].reason == "the best of its group"
+    assert (by_name["7.jpg"].action, by_name["copy of 7.jpg"].action) == ("keep", "remove")
+    assert by_name["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
+    for name in COPIES - {"larger.jpg"}:
+        row = by_name[name]
+        assert row.action == ("remove" if row.score >= 0.9 else "review")
+    protected = filled.plan(protected=[messy / "blue"])
+    assert {row.action for row in protected if "7.jpg" in row.path} == {"keep"}
+
+
+def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
+    filled: Workspace, messy: Path
+) -> None:
+    shutil.copy(messy / "blue/8.jpg", messy / "red/8 too.jpg")
+    filled.add(messy, labels_from_folders=True)
+    found = filled.duplicates()
+    (group,) = [group for group in found.groups if group.conflict]
+
+    def fates(rows: list) -> set[tuple[str, str, str]]:
+        return {(row.action, row.kind, row.rule) for row in rows if "8" in Path(row.path).name}
+
+    assert fates(plan_rows(found)) == {("review", "conflict", "keep-one")}
+    dropped = plan_rows(found, "drop-all")
+    assert fates(dropped) == {("remove", "conflict", "drop-all")}
+    assert "labelled blue and red" in next(row.reason for row in dropped if row.rule == "drop-all")
+    kept = plan_rows(found, "drop-all", [str(messy / "red")])
+    assert fates(kept) == {("keep", "conflict", "drop-all"), ("remove", "conflict", "drop-all")}
+    with pytest.raises(BadInput, match="review or drop-all, not 'drop'"):
+        plan_rows(found, "drop")
+    assert group.members[0].label != group.members[1].label
+
+
+def test_from_duplicates_to_quarantine_and_back_by_commands(
+    filled: Workspace, messy: Path, tmp_path: Path
+) -> None:
+    def run(*arguments: object) -> str:
+        result = CliRunner().invoke(embedkit, [*map(str, arguments), "-w", str(filled.folder)])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    document = json.loads(run("duplicates", "--json"))
+    assert {"kind", "score", "representative", "members", "conflict"} <= set(document["groups"][0])
+    member = document["groups"][0]["members"][0]
+    assert {"path", "sha256", "label", "hamming", "distance", "score"} <= set(member)
+    told = run("duplicates", "--kind", "exact,pixels", "--html", tmp_path / "page.html")
+    assert "2 groups with 2 copies among 20 images" in told
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+    assert "noted" in run("verdict", messy / "blue/8.jpg", messy / "blue/9.jpg", "--different")
+
+    before = {path: path.read_bytes() for path in messy.rglob("*.*")}
+    plan = tmp_path / "plan.csv"
+    assert "embedkit apply" in run("clean", "--plan", plan)
+    assert plan.with_suffix(".html").exists()
+    with open(plan, newline="", encoding="utf-8-sig") as file:
+        going = [row["path"] for row in csv.DictReader(file) if row["action"] == "remove"]
+    run("apply", plan)
+    assert going and not any(Path(path).exists() for path in going)
+    assert len(json.loads(run("duplicates", "--json", "--kind", "exact"))["groups"]) == 0
+    run("undo")
+    assert {path: path.read_bytes() for path in messy.rglob("*.*")} == before
+    assert sets(filled.duplicates()) >= {COPIES}
+
+
+def test_a_group_is_never_planned_away(filled: Workspace) -> None:
+    found = filled.duplicates()
+    everything = replace(
+        found, groups=tuple(replace(group, conflict=False) for group in found.groups)
+    )
+    rows = plan_rows(everything, "drop-all")
+    for number in {row.group for row in rows}:
+        assert any(row.action == "keep" for row in rows if row.group == number)
+    assert candidates.LOOSE_BITS > search.MOST_BITS
