@@ -41,7 +41,8 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         places, vectors = places_in(index, prints.ids)
         space = survey(vectors, places[places >= 0])
         reach = reach_for([COMBINED], len(prints), space, None, None)
-        found, _ = weigh_candidates(prints, index, space, reach)
+        none = np.empty(0, np.int64)
+        found, _ = weigh_candidates(prints, index, space, reach, (none, none))
     names = [Path(files[image_id][0].path).name.split(".") for image_id in prints.ids.tolist()]
     number = np.array([int(name[0]) for name in names])
     hard = np.array([name[1] == "crop20" for name in names])

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from types import MappingProxyType
@@ -15,18 +15,20 @@ from embedkit.catalog.reader import LiveFile, Reader
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints, weigh
 from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked, stars
 from embedkit.duplicates.hamming import chance_pairs
-from embedkit.duplicates.pixels import same_pixels
+from embedkit.duplicates.pixels import SAME_BITS, PixelDigests, pixel_digests, same_pixels
 from embedkit.duplicates.search import (
     BY_DEFAULT,
     EXACT,
     KINDS,
+    PIXELS,
     Limits,
     Search,
     find_pairs,
     hashes_of,
-    judged,
+    is_of,
     places_in,
     reach_for,
+    with_twins,
 )
 from embedkit.duplicates.semantic import PROPOSED, survey
 from embedkit.duplicates.turns import turned_hashes
@@ -88,7 +90,7 @@ def find_duplicates(
             asked.kinds,
             max_hamming=asked.max_hamming,
             max_distance=asked.max_distance,
-            same_pixels=_compare_in(catalog),
+            digests=_digests_in(catalog),
             progress=progress,
         )
         if os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK):
@@ -117,7 +119,8 @@ def find_copies(
 
     hashes = turned_hashes(np.frombuffer(seen.luma, np.uint8)[None])[0, :, 0]
     bits = np.bitwise_count(hashes[:, None] ^ table.column("phash").to_numpy())
-    near = (bits[0] <= reach.bits) | (bits.min(axis=0) <= reach.turned_bits)
+    most = max(reach.bits, SAME_BITS if PIXELS in asked.kinds else -1)
+    near = (bits[0] <= most) | (bits.min(axis=0) <= reach.turned_bits)
     if reach.distance >= 0 and len(index):
         others, apart = index.search(query, PROPOSED)
         near |= np.isin(ids, others[apart <= reach.distance])
@@ -134,24 +137,24 @@ def find_copies(
             format=np.array([seen.format], object),
         )
     )
+    numbers = np.arange(1, len(prints))
     stored = places[chosen]
-    evidence = judged(
-        weigh(
-            prints,
-            hashes_of(prints),
-            (np.zeros(len(chosen), np.int64), np.arange(1, len(chosen) + 1)),
-            (
-                np.concatenate([[0], np.where(stored >= 0, np.arange(1, len(chosen) + 1), -1)]),
-                np.concatenate([query, vectors[stored]]),
-            ),
-            space.typical,
-            reach.limits.hamming,
-        ),
+    twins = (np.empty(0, np.int64), np.empty(0, np.int64))
+    if PIXELS in asked.kinds:
+        twins = same_pixels(prints, _digests_in(catalog, {NEW: path}))
+    evidence = weigh(
         prints,
-        asked.kinds,
-        reach.limits,
-        _compare_in(catalog, {NEW: path}),
+        hashes_of(prints),
+        (np.zeros(len(numbers), np.int64), numbers),
+        (
+            np.concatenate([[0], np.where(stored >= 0, numbers, -1)]),
+            np.concatenate([query, vectors[stored]]),
+        ),
+        space.typical,
+        reach.limits.hamming,
     )
+    evidence = with_twins(evidence, twins, len(prints))
+    evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
     pairs = replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second])
     with catalog.read() as reader:
         decided = reader.verdicts()
@@ -248,18 +251,15 @@ def prints_of(catalog: Catalog, table: Any) -> Prints:
         return Prints(ids=ids, luma=reader.lumas(ids), **columns)
 
 
-def _compare_in(
-    catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """The comparison of pixels of images by id; ``new`` says where those without a file are."""
+def _digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
+    """What decodes the catalog's images by id; ``new`` says where those without a file are."""
 
-    def compare(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        ids = np.unique(np.concatenate([first, second])).tolist()
+    def digests(ids: np.ndarray) -> list[bytes | None]:
         with catalog.read() as reader:
-            paths = {image_id: files[0].path for image_id, files in reader.live_files(ids).items()}
-        return same_pixels(first, second, {**paths, **new})
+            found = reader.live_files(ids.tolist())
+        return pixel_digests(ids, {n: files[0].path for n, files in found.items()} | dict(new))
 
-    return compare
+    return digests
 
 
 # -- remembering -----------------------------------------------------------------------------------

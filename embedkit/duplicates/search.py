@@ -1,13 +1,14 @@
 """The search for pairs: what was asked for, how far to look, and what was found."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from embedkit.duplicates import candidates
-from embedkit.duplicates.evidence import FLAT, UNRELATED_BITS, Evidence, Prints, weigh
+from embedkit.duplicates.evidence import FLAT, Evidence, Prints, weigh
 from embedkit.duplicates.hamming import chance_pairs
+from embedkit.duplicates.pixels import PixelDigests, same_pixels
 from embedkit.duplicates.semantic import Space, near_images, survey
 from embedkit.duplicates.turns import TURNS, turned_hashes
 from embedkit.index.index import Index
@@ -93,10 +94,8 @@ def reach_for(
     )
     bits = turned_bits = -1
     distance = -1.0
-    if PIXELS in kinds:
-        bits = SAME_BITS
     if PERCEPTUAL in kinds:
-        bits = max(bits, limits.hamming)
+        bits = limits.hamming
     if SEMANTIC in kinds:
         distance = limits.distance
     if COMBINED in kinds:
@@ -114,19 +113,23 @@ def find_pairs(
     *,
     max_hamming: int | None = None,
     max_distance: float | None = None,
-    same_pixels: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    digests: PixelDigests,
     progress: ProgressCallback = silent,
 ) -> Search:
     """The pairs of images that are duplicates of one of the ``kinds``, with all their evidence.
 
     ``index`` holds the embeddings; the limits follow the collection unless they are given;
-    ``same_pixels`` tells of pairs of ids whether they decode to the same pixels.
+    ``digests`` decodes the images that may have the same pixels as another.
     """
     places, vectors = places_in(index, prints.ids)
     space = survey(vectors, places[places >= 0])
     reach = reach_for(kinds, len(prints), space, max_hamming, max_distance)
-    evidence, recall = weigh_candidates(prints, index, space, reach, progress)
-    evidence = judged(evidence, prints, kinds, reach.limits, same_pixels)
+    twins = (np.empty(0, np.int64), np.empty(0, np.int64))
+    if PIXELS in kinds:
+        progress(Progress("comparing pixels"))
+        twins = same_pixels(prints, digests)
+    evidence, recall = weigh_candidates(prints, index, space, reach, twins, progress)
+    evidence = evidence[np.flatnonzero(is_of(evidence, kinds, reach.limits))]
     return Search(
         _with_ids(evidence, prints.ids),
         reach.limits,
@@ -137,17 +140,25 @@ def find_pairs(
 
 
 def weigh_candidates(
-    prints: Prints, index: Index, space: Space, reach: Reach, progress: ProgressCallback = silent
+    prints: Prints,
+    index: Index,
+    space: Space,
+    reach: Reach,
+    twins: tuple[np.ndarray, np.ndarray],
+    progress: ProgressCallback = silent,
 ) -> tuple[Evidence, float]:
-    """The evidence for all pairs of rows within reach, and the recall of those by embedding."""
+    """The evidence for all pairs of rows within reach, and the recall of those by embedding.
+
+    ``twins`` are pairs of rows with the same pixels; they come too.
+    """
     places, vectors = places_in(index, prints.ids)
     embedded = np.flatnonzero(places >= 0)
     hashes = hashes_of(prints)
-    found = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    found = [twins]
     if reach.bits >= 0:
         clear = np.flatnonzero(prints.contrast >= FLAT)
         one, other = candidates.by_hash(hashes[clear], reach.bits, reach.turned_bits, progress)
-        found += [(clear[one], clear[other]), _same_flat(prints)]
+        found.append((clear[one], clear[other]))
     recall = 1.0
     if reach.distance >= 0 and len(embedded) > 1:
         near, recall = near_images(index, vectors, places[embedded], reach.distance, progress)
@@ -157,7 +168,22 @@ def weigh_candidates(
     first, second = (np.concatenate(some) for some in zip(*found, strict=True))
     rows = candidates.unique_pairs(first, second, len(prints))
     embeddings = (places, vectors)
-    return weigh(prints, hashes, rows, embeddings, space.typical, reach.limits.hamming), recall
+    evidence = weigh(prints, hashes, rows, embeddings, space.typical, reach.limits.hamming)
+    return with_twins(evidence, twins, len(prints)), recall
+
+
+def with_twins(evidence: Evidence, twins: tuple[np.ndarray, np.ndarray], count: int) -> Evidence:
+    """The evidence with certainty for the pairs of rows, below ``count``, of the same pixels."""
+    same = np.isin(
+        evidence.first * count + evidence.second, np.minimum(*twins) * count + np.maximum(*twins)
+    )
+    return replace(
+        evidence,
+        pixels=same,
+        hamming=np.where(same, 0, evidence.hamming).astype(np.uint16),
+        turn=np.where(same, 0, evidence.turn).astype(np.uint8),
+        score=np.where(same, 1, evidence.score).astype(np.float32),
+    )
 
 
 def hashes_of(prints: Prints) -> np.ndarray:
@@ -165,19 +191,6 @@ def hashes_of(prints: Prints) -> np.ndarray:
     hashes = turned_hashes(prints.luma)[:, :, 0]
     hashes[:, 0] = prints.phash
     return hashes
-
-
-def judged(
-    evidence: Evidence,
-    prints: Prints,
-    kinds: Collection[str],
-    limits: Limits,
-    same_pixels: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> Evidence:
-    """The pairs of rows that are duplicates, pixels compared where that may matter."""
-    if PIXELS in kinds:
-        _compare_pixels(prints, evidence, same_pixels)
-    return evidence[np.flatnonzero(is_of(evidence, kinds, limits))]
 
 
 def is_of(evidence: Evidence, kinds: Collection[str], limits: Limits) -> np.ndarray:
@@ -202,47 +215,6 @@ def places_in(index: Index, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(rows.ids)
     place = order[np.minimum(np.searchsorted(rows.ids, ids, sorter=order), len(order) - 1)]
     return np.where(rows.ids[place] == ids, place, -1), rows.vectors
-
-
-def _same_flat(prints: Prints) -> tuple[np.ndarray, np.ndarray]:
-    """Flat images of one size and one luma, each with the first of its kind."""
-    flat = np.flatnonzero(prints.contrast < FLAT)
-    columns = [prints.width[flat], prints.height[flat], prints.luma[flat].sum(axis=1)]
-    keys = np.stack(columns, axis=1) if len(flat) else np.empty((0, 3), np.int64)
-    _, firsts, kind = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    return flat[firsts[kind]], flat
-
-
-def _compare_pixels(
-    prints: Prints,
-    evidence: Evidence,
-    same_pixels: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> None:
-    """Find out which pairs have the same pixels, of those that may."""
-    one, other = evidence.first, evidence.second
-    some = np.flatnonzero(
-        (prints.width[one] == prints.width[other])
-        & (prints.height[one] == prints.height[other])
-        & (evidence.turn == 0)
-        & ((evidence.hamming <= SAME_BITS) | (evidence.hamming == UNRELATED_BITS))
-    )
-    maybe = some[_may_be_same(prints, one[some], other[some])]
-    same = maybe[same_pixels(prints.ids[one[maybe]], prints.ids[other[maybe]])]
-    evidence.pixels[same] = True
-    evidence.hamming[same] = 0
-    evidence.likeness[same] = evidence.score[same] = 1.0
-
-
-def _may_be_same(prints: Prints, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Which pairs of rows have lumas that images of the same pixels may have: bool (P,)."""
-    # Files of one format decode to the same luma when they do to the same pixels.
-    most = np.where(prints.format[one] == prints.format[other], 0, SAME_LUMA)
-    near = np.empty(len(one), bool)
-    for start in range(0, len(one), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        apart = prints.luma[one[part]].astype(np.int16) - prints.luma[other[part]]
-        near[part] = np.abs(apart).max(axis=1, initial=0) <= most[part]
-    return near
 
 
 def _with_ids(evidence: Evidence, ids: np.ndarray) -> Evidence:
