@@ -1,0 +1,163 @@
+"""How well copies of photos are found, whatever was done to them, against other tools.
+
+    python scripts/bench_duplicates.py SOURCE... [--count 100] [--alone 500] [--peers ENVIRONMENT]
+
+Plants altered copies of COUNT photos from the SOURCE folders among ALONE others (plant_variants.py)
+and prints one table: for each way of altering, which share of the altered copies is found together
+with its original; the precision of all pairs; seconds and peak memory. Ours by each kind and as it
+comes (exact, pixels, combined), with the photos added beforehand and, in a row of its own, with
+that; others as whole processes with their own defaults. Copies cropped by a fifth count neither
+for the total recall nor against it.
+
+ENVIRONMENT is a virtual environment with imagededup and cleanvision. imagededup's CNN needs weights
+that it downloads; where it cannot, its column says so.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from plant_variants import VARIANTS, plant
+
+HARD = "crop20"
+PEERS = {
+    "imagededup pHash": """
+import json, sys
+from imagededup.methods import PHash
+if __name__ == "__main__":
+    found = PHash(verbose=False).find_duplicates(image_dir=sys.argv[1])
+    pairs = sorted({tuple(sorted((one, other))) for one in found for other in found[one]})
+    print(json.dumps(pairs))
+""",
+    "imagededup CNN": """
+import json, sys
+from imagededup.methods import CNN
+if __name__ == "__main__":
+    found = CNN(verbose=False).find_duplicates(image_dir=sys.argv[1])
+    pairs = sorted({tuple(sorted((one, other))) for one in found for other in found[one]})
+    print(json.dumps(pairs))
+""",
+    "cleanvision": """
+import contextlib, io, itertools, json, os, sys
+from cleanvision import Imagelab
+if __name__ == "__main__":
+    with contextlib.redirect_stdout(io.StringIO()):
+        lab = Imagelab(data_path=sys.argv[1])
+        lab.find_issues({"exact_duplicates": {}, "near_duplicates": {}})
+    sets = [s for kind in ("exact_duplicates", "near_duplicates") for s in lab.info[kind]["sets"]]
+    pairs = [sorted(map(os.path.basename, two)) for s in sets for two in itertools.combinations(s, 2)]
+    print(json.dumps(pairs))
+""",
+}
+OURS = {
+    "perceptual": ["--kind", "perceptual"],
+    "semantic": ["--kind", "semantic"],
+    "as it comes": [],
+}
+
+Pairs = set[tuple[str, str]]
+
+
+def measured(command: list[str]) -> str:
+    """What a command prints, its seconds and its peak memory, as JSON."""
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = {
+        "seconds": time.perf_counter() - started,
+        "memory": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6,
+        "output": done.stdout if done.returncode == 0 else None,
+        "error": done.stderr.strip().splitlines()[-1:] if done.returncode else [],
+    }
+    return json.dumps(told)
+
+
+def alone(command: list[str]) -> dict[str, Any]:
+    """:func:`measured` in a process whose children are this command only."""
+    output = subprocess.run(
+        [sys.executable, __file__, "--measure", json.dumps(command)],
+        check=True, stdout=subprocess.PIPE, text=True,
+    ).stdout  # fmt: skip
+    return dict(json.loads(output))
+
+
+def grouped_pairs(output: str) -> Pairs:
+    found = set()
+    for group in json.loads(output)["groups"]:
+        names = sorted(os.path.basename(member["path"]) for member in group["members"])
+        found |= set(combinations(names, 2))
+    return found
+
+
+def figures(pairs: Pairs, originals: int) -> dict[str, float]:
+    """Recall by kind of variant, of all but the hard one, and precision."""
+    hits: Counter[str] = Counter()
+    right = 0
+    for one, other in pairs:
+        (number, kind), (number_2, kind_2) = (name.split(".")[:2] for name in (one, other))
+        right += number == number_2
+        if number == number_2 and "original" in (kind, kind_2):
+            hits[kind if kind_2 == "original" else kind_2] += 1
+    found = {kind: hits[kind] / originals for kind in VARIANTS}
+    easy = [kind for kind in VARIANTS if kind != HARD]
+    found["all but " + HARD] = sum(found[kind] for kind in easy) / len(easy)
+    found["precision"] = right / len(pairs) if pairs else 1.0
+    return found
+
+
+def main(options: argparse.Namespace) -> None:
+    columns: dict[str, dict[str, float] | None] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        photos, workspace = Path(scratch) / "photos", Path(scratch) / "workspace"
+        plant(photos, options.count, options.source, options.alone, seed=1)
+        originals = len(list(photos.glob("*.original.jpg")))
+        add = [sys.executable, "-m", "embedkit", "add", str(photos), "-w", str(workspace)]
+        added = alone(add)
+        for name, more in OURS.items():
+            command = [sys.executable, "-m", "embedkit", "duplicates", "--json", *more]
+            told = alone([*command, "-w", str(workspace)])
+            columns[name] = figures(grouped_pairs(told["output"]), originals)
+            columns[name] |= {"seconds": told["seconds"], "GB": told["memory"]}
+            columns[name]["with add"] = told["seconds"] + added["seconds"]
+        for name, program in PEERS.items() if options.peers else ():
+            python = str(options.peers / "bin" / "python")
+            file = Path(scratch) / "peer.py"
+            file.write_text(program)
+            told = alone([python, str(file), str(photos)])
+            columns[name] = None
+            if told["output"] is not None:
+                pairs = {tuple(pair) for pair in json.loads(told["output"].splitlines()[-1])}
+                columns[name] = figures(pairs, originals)
+                columns[name] |= {"with add": told["seconds"], "GB": told["memory"]}
+            else:
+                print(f"{name}: {' '.join(told['error'])}")
+        count = len(list(photos.iterdir()))
+    print(f"{count} photos, {originals} of them with {len(VARIANTS)} altered copies each")
+    print(f"{'':14}" + "".join(f"{name:>18}" for name in columns))
+    for row in [*VARIANTS, "all but " + HARD, "precision", "seconds", "with add", "GB"]:
+        cells = [found.get(row) if found else None for found in columns.values()]
+        print(f"{row:14}" + "".join(f"{'-' if c is None else f'{c:.3f}':>18}" for c in cells))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", nargs="*")
+    parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--alone", type=int, default=500)
+    parser.add_argument("--peers", type=Path)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        print(measured(json.loads(asked.measure)))
+    elif not asked.source:
+        parser.error("name folders of photos")
+    else:
+        main(asked)
