@@ -228,7 +228,8 @@ class Workspace:
         the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
         is not.
         """
-        from embedkit.duplicates.find import asked_for, find_copies, find_duplicates
+        from embedkit.duplicates.copies import find_copies
+        from embedkit.duplicates.find import asked_for, find_duplicates
 
         asked = asked_for(kinds, max_hamming, max_distance)
         if of is not None:

@@ -54,7 +54,8 @@ if __name__ == "__main__":
         lab = Imagelab(data_path=sys.argv[1])
         lab.find_issues({"exact_duplicates": {}, "near_duplicates": {}})
     sets = [s for kind in ("exact_duplicates", "near_duplicates") for s in lab.info[kind]["sets"]]
-    pairs = [sorted(map(os.path.basename, two)) for s in sets for two in itertools.combinations(s, 2)]
+    twos = (two for some in sets for two in itertools.combinations(some, 2))
+    pairs = [sorted(map(os.path.basename, two)) for two in twos]
     print(json.dumps(pairs))
 """,
 }

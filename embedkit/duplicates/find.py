@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -12,35 +12,21 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Reader
-from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints, weigh
+from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked, stars
-from embedkit.duplicates.hamming import chance_pairs
-from embedkit.duplicates.pixels import SAME_BITS, PixelDigests, pixel_digests, same_pixels
+from embedkit.duplicates.pixels import PixelDigests, pixel_digests
 from embedkit.duplicates.search import (
     BY_DEFAULT,
     EXACT,
     KINDS,
-    PIXELS,
     Limits,
     Search,
     find_pairs,
-    hashes_of,
-    is_of,
-    places_in,
-    reach_for,
-    with_twins,
 )
-from embedkit.duplicates.semantic import PROPOSED, survey
-from embedkit.duplicates.turns import turned_hashes
-from embedkit.errors import BadInput, UnreadableImage
-from embedkit.images.decode import DECODER, Decoder, read_bytes
-from embedkit.images.fingerprint import fingerprint
+from embedkit.errors import BadInput
+from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
-from embedkit.paths import shown
-from embedkit.records import DuplicateGroup, Duplicates, Fingerprint, ProgressCallback
-
-NEW = 0
-"""Id of the photo whose copies are looked for; those of images in the catalog count from 1."""
+from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
 
 
 @dataclass(frozen=True)
@@ -90,7 +76,7 @@ def find_duplicates(
             asked.kinds,
             max_hamming=asked.max_hamming,
             max_distance=asked.max_distance,
-            digests=_digests_in(catalog),
+            digests=digests_in(catalog),
             progress=progress,
         )
         if os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK):
@@ -98,104 +84,13 @@ def find_duplicates(
                 writer.store_pairs(of, *_remembered(found))
     with catalog.read() as reader:
         groups = _groups(reader, table, found, asked.kinds)
-    return _told(groups, table.num_rows, asked, found)
+    return told(groups, table.num_rows, asked, found)
 
 
-def find_copies(
-    catalog: Catalog, index: Index, asked: Asked, path: str, query: np.ndarray, own: int | None
-) -> Duplicates:
-    """The duplicates of one photo, stored or not: at most one group, around the photo itself.
-
-    ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored. Raises
-    :class:`BadInput` when it cannot be decoded.
-    """
-    data, seen = _seen(path)
-    with catalog.read() as reader:
-        table = reader.fingerprints()
-    ids = table.column("image_id").to_numpy()
-    places, vectors = places_in(index, ids)
-    space = survey(vectors, places[places >= 0])
-    reach = reach_for(asked.kinds, len(ids), space, asked.max_hamming, asked.max_distance)
-
-    hashes = turned_hashes(np.frombuffer(seen.luma, np.uint8)[None])[0, :, 0]
-    bits = np.bitwise_count(hashes[:, None] ^ table.column("phash").to_numpy())
-    most = max(reach.bits, SAME_BITS if PIXELS in asked.kinds else -1)
-    near = (bits[0] <= most) | (bits.min(axis=0) <= reach.turned_bits)
-    if reach.distance >= 0 and len(index):
-        others, apart = index.search(query, PROPOSED)
-        near |= np.isin(ids, others[apart <= reach.distance])
-    chosen = np.flatnonzero(near & (ids != own))
-    prints = prints_of(catalog, table.take(chosen)).after(
-        Prints(
-            ids=np.array([NEW]),
-            phash=np.array([seen.phash], np.uint64),
-            luma=np.frombuffer(seen.luma, np.uint8)[None],
-            width=np.array([seen.width]),
-            height=np.array([seen.height]),
-            bytes=np.array([len(data)]),
-            contrast=np.array([seen.contrast], np.float32),
-            format=np.array([seen.format], object),
-        )
-    )
-    numbers = np.arange(1, len(prints))
-    stored = places[chosen]
-    twins = (np.empty(0, np.int64), np.empty(0, np.int64))
-    if PIXELS in asked.kinds:
-        twins = same_pixels(prints, _digests_in(catalog, {NEW: path}))
-    evidence = weigh(
-        prints,
-        hashes_of(prints),
-        (np.zeros(len(numbers), np.int64), numbers),
-        (
-            np.concatenate([[0], np.where(stored >= 0, numbers, -1)]),
-            np.concatenate([query, vectors[stored]]),
-        ),
-        space.typical,
-        reach.limits.hamming,
-    )
-    evidence = with_twins(evidence, twins, len(prints))
-    evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
-    pairs = replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second])
-    with catalog.read() as reader:
-        decided = reader.verdicts()
-        verdicts = [
-            (NEW, other if one == own else one, verdict)
-            for one, other, verdict in decided
-            if own is not None and other is not None and own in (one, other)
-        ]
-        links = linked(pairs, asked.kinds, reach.limits, verdicts).get(NEW, {})
-        files = reader.live_files([*links, *([own] if own is not None else [])])
-    copies = [file for file in files.pop(own or NEW, []) if file.path != path]
-    label = next((file.label for file in copies), None)
-    own_files = [LiveFile(path, label, sha256(data).hexdigest())]
-    if EXACT in asked.kinds:
-        own_files += copies
-    images = _images(table, files, _kept(decided))
-    images[NEW] = Image(own_files, seen.width, seen.height, len(data), own in _kept(decided))
-    links = {image_id: link for image_id, link in links.items() if image_id in images}
-    groups = grouped([(NEW, links)], images) if links or len(own_files) > 1 else ()
-    search = Search(
-        pairs,
-        reach.limits,
-        chance_pairs(len(ids), reach.limits.hamming),
-        space.chance(reach.limits.distance),
-        index.recall_at_10,
-    )
-    return _told(groups, len(ids), asked, search)
-
-
-def _seen(path: str) -> tuple[bytes, Fingerprint]:
-    """What a photo's file holds, and its fingerprint."""
-    try:
-        data = read_bytes(path)
-        return data, fingerprint(Decoder(data))
-    except UnreadableImage as error:
-        raise BadInput(f"{shown(path)}: {error.reason}") from error
-
-
-def _told(
+def told(
     groups: tuple[DuplicateGroup, ...], images: int, asked: Asked, found: Search
 ) -> Duplicates:
+    """What to tell of a search."""
     return Duplicates(
         groups=groups,
         images=images,
@@ -209,11 +104,12 @@ def _told(
     )
 
 
-def _kept(verdicts: Sequence[tuple[int, int | None, str]]) -> set[int]:
+def kept_in(verdicts: Sequence[tuple[int, int | None, str]]) -> set[int]:
+    """The images, by id, that a person decided to keep."""
     return {one for one, other, verdict in verdicts if other is None and verdict == KEEP}
 
 
-def _images(
+def images_told(
     table: Any, files: Mapping[int, list[LiveFile]], kept: Collection[int]
 ) -> dict[int, Image]:
     """What groups tell of the images that have files: those to be ``kept``, then the best first."""
@@ -232,7 +128,7 @@ def _groups(
     verdicts = reader.verdicts()
     links = linked(found.pairs, kinds, found.limits, verdicts)
     repeated = reader.repeated_image_ids() if EXACT in kinds else []
-    images = _images(table, reader.live_files([*links, *repeated]), _kept(verdicts))
+    images = images_told(table, reader.live_files([*links, *repeated]), kept_in(verdicts))
     apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
     centred = stars(links, list(images), apart)
     starred = {image_id for centre, members in centred for image_id in (centre, *members)}
@@ -251,7 +147,7 @@ def prints_of(catalog: Catalog, table: Any) -> Prints:
         return Prints(ids=ids, luma=reader.lumas(ids), **columns)
 
 
-def _digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
+def digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
     """What decodes the catalog's images by id; ``new`` says where those without a file are."""
 
     def digests(ids: np.ndarray) -> list[bytes | None]:
