@@ -204,7 +204,10 @@ class Duplicates:
     """Distinct images that were compared."""
     kinds: tuple[str, ...]
     max_hamming: int
-    """Bits up to which two images were ``perceptual`` duplicates."""
+    """Bits, of ``hash_bits``, up to which two images were ``perceptual`` duplicates."""
+    hash_bits: int
+    turns: bool
+    """Whether turned and mirrored images were ``perceptual`` duplicates too."""
     max_distance: float
     """Distance up to which they were ``semantic`` ones."""
     min_score: float

@@ -76,12 +76,16 @@ def by_images(
     with, and as :func:`pick` does.
     """
     digests = [_digest(item) for item in images]
-    with catalog.read() as reader:
-        resolved = pick(reader.backbones(), name, catalog.path.parent)
-        spec = resolved.spec
-        position = reader.position(spec.digest)
-        known = reader.image_ids([digest for digest in set(digests) if digest is not None])
-        stored = reader.embeddings_of(spec.digest, list(known.values()))
+    read = {digest for digest in digests if digest is not None}
+    known: dict[bytes, int] = {}
+    stored: dict[int, np.ndarray] = {}
+    holdings = catalog.holdings()
+    resolved = pick(holdings.backbones, name, catalog.path.parent)
+    spec = resolved.spec
+    if read:
+        with catalog.read() as reader:
+            known = reader.image_ids(list(read))
+            stored = reader.embeddings_of(spec.digest, list(known.values()))
     image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
     vectors = np.empty((len(images), spec.dim), np.float32)
     new = []
@@ -95,18 +99,17 @@ def by_images(
     if new:
         backbone = _same_backbone(resolved, load)
         vectors[new] = backbone.embed([images[number] for number in new])
-    return Queries(resolved, position, vectors, image_ids)
+    return Queries(resolved, holdings.positions[spec.digest], vectors, image_ids)
 
 
 def by_text(
     catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
 ) -> Queries:
     """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
-    with catalog.read() as reader:
-        resolved = pick(reader.backbones(), name, catalog.path.parent)
-        position = reader.position(resolved.spec.digest)
+    holdings = catalog.holdings()
+    resolved = pick(holdings.backbones, name, catalog.path.parent)
     vectors = _same_backbone(resolved, load).embed_text([text])
-    return Queries(resolved, position, vectors, (None,))
+    return Queries(resolved, holdings.positions[resolved.spec.digest], vectors, (None,))
 
 
 def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
@@ -183,6 +186,12 @@ def search(
         if not len(among):
             raise NotInWorkspace(_nothing_left(label, folder, labels))
 
+    def files_of(ids: np.ndarray) -> dict[int, list[LiveFile]]:
+        if among is None:
+            return catalog.live_files(ids.tolist())
+        with catalog.read() as reader:
+            return reader.live_files(ids.tolist(), label, folder)
+
     limit = len(index) if among is None else len(among)
     asked = k + MARGIN
     files: dict[int, list[LiveFile]] = {}
@@ -194,14 +203,10 @@ def search(
             distances[row, ids[row] == queries.image_ids[number]] = 0.0
         # Most often all of the first k have files, and those behind them need not be looked up.
         last = distances[:, min(k, ids.shape[1]) - 1 :][:, :1]
-        with catalog.read() as reader:
-            files.update(
-                reader.live_files(np.unique(ids[distances <= last]).tolist(), label, folder)
-            )
-            short = [
-                row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k
-            ]
-            files.update(reader.live_files(np.unique(ids[short]).tolist(), label, folder))
+        files.update(files_of(np.unique(ids[distances <= last])))
+        short = [row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k]
+        if short:
+            files.update(files_of(np.unique(ids[short])))
         again = []
         for row, number in enumerate(pending):
             found[number] = [
@@ -222,8 +227,7 @@ def search(
         del matches[k:]
     held = files
     if among is not None:  # the narrowing picks images, not which of their files are told
-        with catalog.read() as reader:
-            held = reader.live_files([image_id for matches in found for _, image_id in matches])
+        held = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
         [
             Match(

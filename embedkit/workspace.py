@@ -1,21 +1,19 @@
 """The public API: one collection, and everything that can be done with it."""
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from embedkit import labels
-from embedkit.artifacts import read_json, replaced, sha256_of, sweep, write_json
+from embedkit.artifacts import sweep
 from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT, rooted
 from embedkit.catalog import Catalog
-from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
+from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.index.manifest import read_manifest
 from embedkit.paths import absolute, shown
 from embedkit.recipe import Recipe, read_recipe
@@ -47,9 +45,6 @@ if TYPE_CHECKING:
     from embedkit.index.index import Index
     from embedkit.ingest import Source
 
-IMPORT_ROWS = 8192
-EXPORT_FILES = ("vectors.npy", "images.parquet")
-
 
 class _Narrowing(TypedDict):
     max_distance: float | None
@@ -75,6 +70,7 @@ class Workspace:
         self._catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
         self._networks: dict[str, Backbone] = {}
         self._indexes: dict[str, Index] = {}
+        self._quarantine_folder = self.folder / "quarantine"
 
     @property
     def recipe(self) -> Recipe:
@@ -124,6 +120,7 @@ class Workspace:
             saved = read_manifest(self._index_folder(spec))
             if saved is None or (saved.position, saved.kind) != (position, recipe.index):
                 self._index(spec, position, save=True)
+        self._catalog.list_files()
         return report
 
     def search(
@@ -212,6 +209,8 @@ class Workspace:
         *,
         max_hamming: int | None = None,
         max_distance: float | None = None,
+        hash_bits: int = 64,
+        turns: bool = False,
         of: str | os.PathLike[str] | None = None,
         backbone: str | None = None,
     ) -> Duplicates:
@@ -220,9 +219,11 @@ class Workspace:
         ``kinds``, the three first of which are looked for unless some are named: ``exact`` (equal
         bytes), ``pixels`` (equal pixels when decoded), ``combined`` (a score from all evidence,
         for images turned, mirrored, cropped, recoloured ... too), ``perceptual`` (perceptual hashes
-        at most ``max_hamming`` bits apart) and ``semantic`` (embeddings at most ``max_distance``
-        apart). Both limits follow the collection unless they are given. What was found is kept in
-        the catalog, and what a person decided (:meth:`decide`) is followed.
+        at most ``max_hamming`` of 64 or 256 ``hash_bits`` apart, with ``turns`` those of turned and
+        mirrored images too) and ``semantic`` (embeddings at most ``max_distance`` apart). Both
+        limits follow the collection unless they are given; among more than a million images
+        ``perceptual`` takes a second look at those that 64 bits find. What was found is kept in the
+        catalog, and what a person decided (:meth:`decide`) is followed.
 
         ``of`` one photo, in the workspace or not: only the group around it, without a search of
         the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
@@ -231,7 +232,7 @@ class Workspace:
         from embedkit.duplicates.copies import find_copies
         from embedkit.duplicates.find import asked_for, find_duplicates
 
-        asked = asked_for(kinds, max_hamming, max_distance)
+        asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns)
         if of is not None:
             backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
             query = by_images(self._catalog, backbone, [of], self._network)
@@ -239,8 +240,7 @@ class Workspace:
             vector, own = query.vectors, query.image_ids[0]
             return find_copies(self._catalog, index, asked, absolute(of), vector, own)
         resolved = self._pick(backbone)
-        with self._catalog.read() as reader:
-            position = reader.position(resolved.spec.digest)
+        position = self._catalog.holdings().positions[resolved.spec.digest]
         index = self._index(resolved.spec, position)
         return find_duplicates(self._catalog, index, asked, self._progress)
 
@@ -414,60 +414,20 @@ class Workspace:
         ``vectors.npy`` is float32 (N, dim); row n belongs to row n of ``images.parquet``
         (image_id, sha256, md5, bytes, norm, files, label); ``spec.json`` says what made them.
         """
-        import pyarrow.parquet as parquet
+        from embedkit.exchange import export
 
-        resolved = self._pick(backbone)
-        target = Path(absolute(folder))
-        with self._catalog.read() as reader:
-            rows = reader.export_rows(resolved.spec.digest)
-            shape = (rows.num_rows, resolved.spec.dim)
-            with replaced(target / "vectors.npy") as temporary, open(temporary, "wb") as file:
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for _, vectors in reader.embeddings(resolved.spec.digest):
-                    file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
-        with replaced(target / "images.parquet") as temporary:
-            parquet.write_table(rows, temporary)
-        content = {
-            "backbone": resolved.name,
-            "spec": asdict(resolved.spec),
-            "sha256": {name: sha256_of(target / name) for name in EXPORT_FILES},
-        }
-        write_json(target / "spec.json", content)  # last: it vouches for the other two
-        return int(rows.num_rows)
+        return export(self._catalog, self._pick(backbone), Path(absolute(folder)))
 
     def import_(self, folder: str | os.PathLike[str]) -> int:
         """Take in embeddings that :meth:`export` wrote, here or elsewhere; how many were new.
 
         They belong to images, by SHA-256: photos added afterwards find theirs there. Raises
-        :class:`BadArtefact` when the three files do not fit together.
+        :class:`BadArtefact` when the three files do not fit together, and :class:`BadInput` when
+        the backbone of that name is another one here.
         """
-        source = Path(absolute(folder))
-        name, spec, rows, vectors = _read_export(source)
-        from embedkit.catalog.writer import ImageRow
+        from embedkit.exchange import import_
 
-        stored = 0
-        with self._catalog.write() as writer:
-            if name not in {item.name for item in writer.backbones()}:
-                writer.remember(ResolvedName(name, spec, "", 0, 0))
-            elif spec.digest not in {item.spec.digest for item in writer.backbones()}:
-                raise BadInput(
-                    f"{shown(str(source))}: its {name} is not this workspace's {name} "
-                    "(other weights or preprocessing); import it into a workspace of its own"
-                )
-            for start in range(0, rows.num_rows, IMPORT_ROWS):
-                part = rows.slice(start, IMPORT_ROWS).to_pydict()
-                shas = [bytes.fromhex(value) for value in part["sha256"]]
-                md5s = [bytes.fromhex(value) for value in part["md5"]]
-                writer.know_images(
-                    [
-                        ImageRow(sha, md5, size)
-                        for sha, md5, size in zip(shas, md5s, part["bytes"], strict=True)
-                    ]
-                )
-                some = np.asarray(vectors[start : start + IMPORT_ROWS])
-                stored += writer.store_vectors(spec.digest, shas, some, part["norm"])
-        return stored
+        return import_(self._catalog, Path(absolute(folder)))
 
     def info(self) -> Info:
         """What the workspace holds: photos, labels, specs, indexes, disk, failures."""
@@ -518,10 +478,6 @@ class Workspace:
             recall_at_10=manifest.recall_at_10 if manifest else None,
         )
 
-    @property
-    def _quarantine_folder(self) -> Path:
-        return self.folder / "quarantine"
-
     def _look_again(self, paths: Sequence[str]) -> None:
         """Have the catalog note whether files that were moved, by absolute path, are there."""
         if paths and self._catalog.exists:
@@ -534,16 +490,12 @@ class Workspace:
             return
 
     def _known_backbones(self) -> list[ResolvedName]:
-        if not self._catalog.exists:
-            return []
-        with self._catalog.read() as reader:
-            return reader.backbones()
+        return list(self._catalog.holdings().backbones) if self._catalog.exists else []
 
     def _pick(self, backbone: str | None) -> ResolvedName:
         """The backbone of the workspace with that name, or its first one."""
         backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
-        with self._catalog.read() as reader:
-            return pick(reader.backbones(), backbone, self.folder)
+        return pick(self._catalog.holdings().backbones, backbone, self.folder)
 
     def _sources(
         self, named: list[str], labels_from_folders: bool | None, recipe: Recipe
@@ -638,55 +590,6 @@ class Workspace:
                 del self._indexes[spec.digest]
                 raise
         return index
-
-
-def _read_export(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
-    """Name, spec, Arrow table and vectors of an exported folder, checked against each other."""
-    import pyarrow as pa
-    import pyarrow.compute as compute
-    import pyarrow.parquet as parquet
-
-    place = shown(str(folder))
-    columns = pa.schema(
-        [
-            ("sha256", pa.string()),
-            ("md5", pa.string()),
-            ("bytes", pa.int64()),
-            ("norm", pa.float32()),
-        ]
-    )
-    try:
-        content = read_json(folder / "spec.json")
-        spec = EmbeddingSpec.from_json(json.dumps(content["spec"]))
-        name = rooted(str(content["backbone"]), os.sep)
-        for file in EXPORT_FILES:
-            if sha256_of(folder / file) != content["sha256"][file]:
-                raise BadArtefact(f"{place}: {file} is not the one that spec.json describes")
-        table = parquet.read_table(folder / "images.parquet", columns=columns.names).cast(columns)
-        vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInput(f"{shown(str(error.filename or folder))}: no such file") from error
-    except (AttributeError, EOFError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
-    shape = (table.num_rows, spec.dim)
-    if vectors.dtype != np.float32 or vectors.shape != shape:
-        raise BadArtefact(
-            f"{place}: vectors.npy is {vectors.dtype} {vectors.shape}, not float32 {shape}"
-        )
-    if any(column.null_count for column in table.columns):
-        raise BadArtefact(f"{place}: images.parquet has empty cells")
-    for column, digits in (("sha256", 64), ("md5", 32)):
-        fits = compute.match_substring_regex(table[column], f"^[0-9a-f]{{{digits}}}$")
-        if compute.all(fits).as_py() is False:
-            raise BadArtefact(f"{place}: images.parquet has a {column} that is not one")
-    if compute.count_distinct(table["sha256"]).as_py() != table.num_rows:
-        raise BadArtefact(f"{place}: images.parquet has an image twice")
-    for start in range(0, len(vectors), IMPORT_ROWS):
-        norms = np.linalg.norm(vectors[start : start + IMPORT_ROWS], axis=1)
-        if not np.all(np.abs(norms - 1) < 1e-3):
-            raise BadArtefact(f"{place}: vectors.npy has rows that are not of norm 1")
-    return name, spec, table, vectors
 
 
 def _name_of(image: object) -> str:

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from embedkit import Workspace
 from embedkit.duplicates.evidence import features
 from embedkit.duplicates.find import prints_of
-from embedkit.duplicates.search import COMBINED, places_in, reach_for, weigh_candidates
+from embedkit.duplicates.search import COMBINED, Asked, places_in, reach_for, weigh_candidates
 from embedkit.duplicates.semantic import survey
 
 ALL_BUT_EQUAL = 0.95
@@ -40,14 +40,16 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         prints = prints_of(workspace._catalog, table)
         places, vectors = places_in(index, prints.ids)
         space = survey(vectors, places[places >= 0])
-        reach = reach_for([COMBINED], len(prints), space, None, None)
+        reach = reach_for(Asked((COMBINED,)), len(prints), space)
         none = np.empty(0, np.int64)
-        found, _ = weigh_candidates(prints, index, space, reach, (none, none))
+        found, _ = weigh_candidates(
+            prints, index, (places, vectors), space, reach, twins=(none, none)
+        )
     names = [Path(files[image_id][0].path).name.split(".") for image_id in prints.ids.tolist()]
     number = np.array([int(name[0]) for name in names])
     hard = np.array([name[1] == "crop20" for name in names])
     copies = number[found.first] == number[found.second]
-    terms = features(found.hamming, found.distance, found.likeness, space.typical)
+    terms = features(found.hamming / 64, found.distance, found.likeness, space.typical)
     counts = copies | (found.likeness < ALL_BUT_EQUAL)
     rows = np.stack(list(terms.values()), axis=1)
     return rows[counts], copies[counts], (hard[found.first] | hard[found.second])[counts]

@@ -1,3 +1,5 @@
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,7 +12,8 @@ import pyarrow as pa
 import pytest
 from conftest import ToyBackbone
 
-from embedkit.catalog import Catalog, history, lease, schema
+from embedkit import Workspace
+from embedkit.catalog import Catalog, history, lease, listing, schema
 from embedkit.catalog import reader as reader_module
 from embedkit.catalog.reader import KnownImages, Position, Scope, TodoFile
 from embedkit.catalog.writer import Batch, ImageRow
@@ -391,3 +394,100 @@ def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
     with catalog.read() as reader:
         assert sorted(reader.roots().values()) == sorted(f"/{number}" for number in range(9))
         assert sorted(reader.roots()) == list(range(1, 10))
+
+
+def listed(folder: Path) -> Path:
+    return folder / listing.FILE_NAME
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What grows by one whenever a catalog is opened."""
+    openings: list[bool] = []
+    real = Catalog._open
+
+    def noted(self: Catalog, read_only: bool) -> duckdb.DuckDBPyConnection:
+        openings.append(read_only)
+        return real(self, read_only)
+
+    monkeypatch.setattr(Catalog, "_open", noted)
+    return openings
+
+
+def test_the_listing_says_what_the_catalog_says(
+    workspace: Workspace, photos: Path, opened: list[bool]
+) -> None:
+    names = ["a\nb.jpg", "写真 \ue000\uf780.jpg", os.fsdecode(b"\xff\xfe.jpg"), " .jpg"]
+    for name in names:
+        shutil.copy(photos / "red/3.jpg", photos / "blue" / name)
+    workspace.add([photos], labels_from_folders=True)
+    ids = list(range(20))
+    with workspace._catalog.read() as reader:
+        expected = reader.live_files(ids)
+    assert len(expected) == 12
+    assert {len(files) for files in expected.values()} == {1, 1 + len(names)}
+    fresh = Catalog(workspace.folder)
+    before = len(opened)
+    assert fresh.live_files(ids) == expected
+    assert fresh.live_files([]) == {}
+    assert fresh.live_files([13, 99]) == {}
+    assert len(opened) == before
+
+
+def test_searches_of_an_unchanged_collection_open_its_catalog_once(
+    workspace: Workspace, photos: Path, opened: list[bool]
+) -> None:
+    workspace.add([photos])
+    fresh = Workspace(workspace.folder)
+    queries = np.eye(48, dtype=np.float32)[:2]
+    before = len(opened)
+    first = fresh.search_many(queries, 3)
+    assert len(opened) == before + 1
+    assert fresh.search_many(queries, 3) == first
+    assert len(opened) == before + 1
+
+
+def test_searches_see_what_others_change(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos])
+    watching = Workspace(workspace.folder)
+    query = photos.parent / "query.jpg"
+    shutil.copy(photos / "red/3.jpg", query)
+    assert watching.search(query, 1)[0].label is None
+    workspace.label_from_folders(photos)
+    assert watching.search(query, 1)[0].label == "red"
+    shutil.copy(query, photos / "again.jpg")
+    workspace.add([photos])
+    assert watching.search(query, 1)[0].files == (
+        str(photos / "again.jpg"),
+        str(photos / "red/3.jpg"),
+    )
+    workspace.remove(photos / "again.jpg")
+    assert watching.search(query, 1)[0].files == (str(photos / "red/3.jpg"),)
+    workspace.remove(photos / "red")
+    assert "/blue/" in watching.search(query, 1)[0].path
+
+
+def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
+    workspace: Workspace, photos: Path, opened: list[bool]
+) -> None:
+    workspace.add([photos])
+    for damage in (b"", b"\x93NUMPY", listed(workspace.folder).read_bytes()[:900]):
+        listed(workspace.folder).write_bytes(damage)
+        fresh = Workspace(workspace.folder)
+        queries = np.eye(48, dtype=np.float32)[:2]
+        first = fresh.search_many(queries, 3)
+        assert listed(workspace.folder).read_bytes() == damage
+        assert fresh.search_many(queries, 3) == first
+        before = len(opened)
+        assert fresh.search_many(queries, 3) == first
+        assert len(opened) == before
+
+
+def test_where_there_is_no_room_for_a_listing_the_catalog_answers(
+    workspace: Workspace, photos: Path
+) -> None:
+    listed(workspace.folder).mkdir(parents=True)
+    workspace.add([photos])
+    for _ in range(3):
+        assert workspace.search(photos / "red/3.jpg", 1)[0].path == str(photos / "red/3.jpg")
+    assert [path.name for path in workspace.folder.glob(".*")] == []

@@ -109,6 +109,42 @@ def test_each_kind_finds_what_it_is_about(
     assert {group.kind for group in found.groups} == {kind}
 
 
+def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> None:
+    straight = {"larger.jpg", "0.jpg", "pixels.png", "smaller.jpg", "grey.jpg"}
+    found = filled.duplicates(["perceptual"], max_hamming=4, turns=True)
+    assert sets(found) == {frozenset(straight | {"mirrored.jpg", "turned.jpg"})}
+    once = filled.duplicates(["perceptual"], max_hamming=4)
+    assert sets(once) == {frozenset(straight)}
+    assert found.chance_hamming == pytest.approx(TURNS * once.chance_hamming)
+
+
+def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace) -> None:
+    with filled._catalog.read() as reader:
+        ids = reader.fingerprints().column("image_id").to_numpy()
+        hashes = turned_hashes(reader.lumas(ids), side=16)[:, 0]
+    apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
+    first, second = np.nonzero(np.triu(apart <= 40, 1))
+    expected = {
+        (int(min(ids[i], ids[j])), int(max(ids[i], ids[j])), int(apart[i, j]))
+        for i, j in zip(first, second, strict=True)
+    }
+    found = filled.duplicates(["perceptual"], hash_bits=256)
+    assert (found.hash_bits, found.max_hamming) == (256, 40)
+    with filled._catalog.read() as reader:
+        rows = reader._rows("SELECT first_id, second_id, hamming FROM pairs")
+    assert set(rows) == expected and any(bits > 10 for _, _, bits in expected)
+
+
+def test_in_a_large_collection_hashes_are_not_believed_alone(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SURE_UP_TO", 5)
+    (group,) = filled.duplicates(["perceptual"], max_hamming=10).groups
+    assert "grey.jpg" in names(group)
+    monkeypatch.setattr(search, "ALIKE", 1.1)
+    assert filled.duplicates(["perceptual"], max_hamming=9).groups == ()
+
+
 def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     from embedkit.index.metric import distances
 
@@ -190,6 +226,10 @@ def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
     [
         ({"kinds": ["similar"]}, "no kind of duplicates is called 'similar'; there are exact"),
         ({"max_hamming": 65}, "0 to 64 bits, not 65"),
+        ({"max_hamming": 257, "kinds": ["perceptual"], "hash_bits": 256}, "0 to 256 bits, not 257"),
+        ({"hash_bits": 128}, "64 or 256 bits, not 128"),
+        ({"turns": True}, "for the kind perceptual"),
+        ({"kinds": ["perceptual", "combined"], "hash_bits": 256}, "takes hashes of 64 bits"),
         ({"max_distance": -0.1}, "from 0 to 2, not -0.1"),
         ({"of": "nowhere.jpg"}, "No such file"),
     ],
@@ -250,6 +290,8 @@ def test_one_photo_is_checked_without_adding_it(
     assert names(stored) == ["copy of 7.jpg", "7.jpg"] and stored.kind == "exact"
     (every,) = filled.duplicates(of=messy / "red/0.jpg").groups
     assert frozenset(names(every)) == COPIES and names(every)[0] == "0.jpg"
+    with pytest.raises(BadInput, match="stored, of 64 bits"):
+        filled.duplicates(["perceptual"], hash_bits=256, of=new)
 
 
 # -- verdicts ----------------------------------------------------------------------------------
@@ -365,9 +407,9 @@ def test_likeness_sees_through_turns_and_crops() -> None:
 
 
 def test_equal_hashes_are_paired_with_the_first_of_them_and_with_what_is_near() -> None:
-    hashes = np.zeros((503, TURNS), np.uint64)
+    hashes = np.zeros((503, TURNS, 1), np.uint64)
     hashes[500:] = np.uint64(0xFFFF_FFFF_0000_0000)
-    hashes[500:, 0] = [0b11, 0b11, 0xFFFF_0000]
+    hashes[500:, 0, 0] = [0b11, 0b11, 0xFFFF_0000]
     first, second = by_hash(hashes, 4, -1, lambda _: None)
     found = set(zip(first.tolist(), second.tolist(), strict=True))
     clump = {(0, n) for n in range(1, 500)} | {(500, 501)}

@@ -138,7 +138,7 @@ def test_compact_gives_room_back_and_forgets_what_no_file_holds(
     assert (info.images, info.specs[0].images) == (12, 12)
     assert len(filled.search(photos / "red/0.jpg", 50)) == 12
     assert filled.add([photos]).embedded == 0
-    assert sorted(os.listdir(filled.folder)) == ["catalog.duckdb", "index"]
+    assert sorted(os.listdir(filled.folder)) == ["catalog.duckdb", "files.listing", "index"]
     assert sum(passes) == 12 + 8
 
 

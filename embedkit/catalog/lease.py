@@ -7,7 +7,7 @@ once is asked for again, with growing pauses, and after a second the callback he
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ import duckdb
 
 from embedkit.artifacts import replaced
 from embedkit.catalog import schema
-from embedkit.catalog.reader import Reader
+from embedkit.catalog.listing import FILE_NAME as LISTING
+from embedkit.catalog.listing import Listing, State, read_listing, write_listing
+from embedkit.catalog.reader import Holdings, LiveFile, Reader
 from embedkit.errors import BadCatalog, BadInput, CatalogBusy, EmptyWorkspace, StorageError
 from embedkit.paths import shown
 
@@ -52,6 +54,9 @@ class Catalog:
             )
         self.path = folder / FILE_NAME
         self.on_wait = on_wait
+        self._seen: tuple[State, Holdings] | None = None
+        self._listing: tuple[State, Listing | None] | None = None
+        self._unlistable = False
         with _locks_guard:
             self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
 
@@ -122,6 +127,61 @@ class Catalog:
             ):
                 connection.execute(statement).fetchall()
         return before, self.path.stat().st_size
+
+    # -- without opening it --------------------------------------------------------------------
+
+    def holdings(self) -> Holdings:
+        """The backbones and their positions; the file is opened only if it has changed since."""
+        state = self._state()
+        if self._seen is None or self._seen[0] != state:
+            with self.read() as reader:
+                self._seen = self._state(), reader.holdings()
+        return self._seen[1]
+
+    def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
+        """What :meth:`Reader.live_files` says, from the listing while that is of this catalog.
+
+        A process that has to open the catalog for it a second time makes the listing first.
+        """
+        if not image_ids:
+            return {}
+        state = self._state()
+        if self._listing is None or self._listing[0] != state:
+            self._listing = state, read_listing(self._listing_file, state)
+        elif self._listing[1] is None:
+            self.list_files()
+        listing = self._listing[1]
+        if listing is not None:
+            return listing.live_files(image_ids)
+        with self.read() as reader:
+            return reader.live_files(image_ids)
+
+    def list_files(self) -> None:
+        """Make the listing of the catalog as it is now; where there is no room for it, none."""
+        if self._unlistable:
+            return
+        with self.read() as reader:
+            state, files = self._state(), reader.listed()
+        try:
+            write_listing(self._listing_file, state, files)
+        except OSError:
+            self._unlistable = True
+        self._listing = state, read_listing(self._listing_file, state)
+
+    @property
+    def _listing_file(self) -> Path:
+        return self.path.with_name(LISTING)
+
+    def _state(self) -> State:
+        """What tells the files of one moment from those of another; while leased, of this one."""
+        state: list[int] = []
+        for file in (self.path, self.path.with_name(f"{FILE_NAME}.wal")):
+            try:
+                status = file.stat()
+            except FileNotFoundError:
+                continue
+            state += [status.st_ino, status.st_size, status.st_mtime_ns]
+        return tuple(state)
 
     @contextmanager
     def _connection(self, read_only: bool) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -74,6 +74,14 @@ class LiveFile:
 
 
 @dataclass(frozen=True)
+class Holdings:
+    """The backbones in use, and where the embeddings of each of their specs stand."""
+
+    backbones: tuple[ResolvedName, ...]
+    positions: dict[str, Position]
+
+
+@dataclass(frozen=True)
 class KnownImages:
     """What the catalog had of each image: ``has`` is a bit mask over (fingerprint, spec, ...)."""
 
@@ -120,6 +128,12 @@ class Reader:
         """Where the embeddings of a spec stand; the start for an unknown spec."""
         rows = self._rows("SELECT generation, stamp FROM specs WHERE spec = ?", [spec])
         return Position(*rows[0]) if rows else Position()
+
+    def holdings(self) -> Holdings:
+        """The backbones in use and the positions of their specs."""
+        backbones = tuple(self.backbones())
+        specs = {item.spec.digest for item in backbones}
+        return Holdings(backbones, {spec: self.position(spec) for spec in specs})
 
     def passed(self, spec: str, position: Position) -> bool:
         """Whether the history of a spec is known to have come through a position.
@@ -232,6 +246,16 @@ class Reader:
         for files in found.values():
             files.sort(key=lambda file: file.path)
         return found
+
+    def listed(self) -> Any:
+        """Arrow table of the files that are there, in order of image id.
+
+        Columns image_id, sha256, and the text root, NUL, path and, if it has one, NUL, label.
+        """
+        return self._connection.sql(
+            f"""SELECT image_id, sha256, root || chr(0) || path || coalesce(chr(0) || label, '')
+                FROM ({_live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
+        ).to_arrow_table()
 
     def live_paths(self, folder: str) -> list[str]:
         """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""

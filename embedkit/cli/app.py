@@ -337,6 +337,8 @@ def _split(kinds: tuple[str, ...]) -> list[str]:
 @embedkit.command()
 @_kinds
 @click.option("--max-hamming", type=int, metavar="N", help="Bits, for the kind perceptual.")
+@click.option("--hash-bits", type=int, default=64, metavar="N", help="Of its hashes: 64 or 256.")
+@click.option("--turns", is_flag=True, help="Turned and mirrored too, for the kind perceptual.")
 @click.option("--max-distance", type=float, metavar="D", help="Distance, for the kind semantic.")
 @click.option("--of", type=_PATH, metavar="FILE", help="Only of this photo, new or not.")
 @_backbone
@@ -345,6 +347,8 @@ def _split(kinds: tuple[str, ...]) -> list[str]:
 def duplicates(
     kinds: tuple[str, ...],
     max_hamming: int | None,
+    hash_bits: int,
+    turns: bool,
     max_distance: float | None,
     of: Path | None,
     backbone: str | None,
@@ -360,6 +364,8 @@ def duplicates(
             _split(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
+            hash_bits=hash_bits,
+            turns=turns,
             of=of,
             backbone=backbone,
         )

@@ -297,8 +297,9 @@ def duplicates_summary(found: Duplicates) -> None:
     )
     if "perceptual" in found.kinds:
         say(
-            f"perceptual: up to {found.max_hamming} bits; {found.chance_hamming:.2g} pairs to be "
-            "expected by chance"
+            f"perceptual: up to {found.max_hamming} of {found.hash_bits} bits"
+            + (", also turned and mirrored" if found.turns else "")
+            + f"; {found.chance_hamming:.2g} pairs to be expected by chance"
         )
     if "semantic" in found.kinds:
         say(

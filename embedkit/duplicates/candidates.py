@@ -12,21 +12,21 @@ NEIGHBOURS = 10.0
 """Pairs for each image that are worth a second look, on average."""
 
 
-def bits_for(count: int, most: int, turns: int, pairs: float) -> int:
-    """The most bits, up to ``most``, at which no more than so many ``pairs`` are expected by chance
+def bits_for(count: int, most: int, turns: int, pairs: float, of: int = 64) -> int:
+    """The most bits, up to ``most``, that leave no more than so many ``pairs`` to chance.
 
-    among ``count`` images of which each is compared in so many ``turns``. Even, as the distances
-    of these hashes are.
+    Among ``count`` images, each compared in so many ``turns``, by hashes ``of`` so many bits.
+    Even, as the distances of these hashes are.
     """
     return next(
-        (bits for bits in range(most, 0, -2) if turns * chance_pairs(count, bits) <= pairs), 0
+        (bits for bits in range(most, 0, -2) if turns * chance_pairs(count, bits, of) <= pairs), 0
     )
 
 
 def by_hash(
     hashes: np.ndarray, bits: int, turned_bits: int, progress: ProgressCallback
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of rows of ``hashes``, uint64 (N, 8), each once, the smaller first: two int64 (P,).
+    """Pairs of rows of ``hashes``, uint64 (N, 8, W), each once, the smaller first: two int64 (P,).
 
     Those within ``bits`` as they are, and those within ``turned_bits`` when one is turned (-1: none
     are). Where many rows have one hash they are paired with the first of them only, as it is with

@@ -10,15 +10,16 @@ import numpy as np
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
-from embedkit.duplicates.find import Asked, digests_in, images_told, kept_in, prints_of, told
+from embedkit.duplicates.find import digests_in, images_told, kept_in, prints_of, told
 from embedkit.duplicates.groups import Image, grouped, linked
-from embedkit.duplicates.hamming import chance_pairs
 from embedkit.duplicates.pixels import SAME_BITS, same_pixels
 from embedkit.duplicates.search import (
     EXACT,
     PIXELS,
+    Asked,
     Reach,
     Search,
+    chance_of,
     hashes_of,
     is_of,
     places_in,
@@ -54,15 +55,17 @@ def find_copies(
     """The duplicates of one photo: at most one group, around the photo itself.
 
     ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored. Raises
-    :class:`BadInput` when it cannot be decoded.
+    :class:`BadInput` when it cannot be decoded, and for other hashes than those that are stored.
     """
+    if asked.hash_bits != 64:
+        raise BadInput("one photo is compared by the hashes that are stored, of 64 bits")
     photo = _photo(path)
     with catalog.read() as reader:
         table = reader.fingerprints()
     ids = table.column("image_id").to_numpy()
     places, vectors = places_in(index, ids)
     space = survey(vectors, places[places >= 0])
-    reach = reach_for(asked.kinds, len(ids), space, asked.max_hamming, asked.max_distance)
+    reach = reach_for(asked, len(ids), space)
 
     near = _near_by_hash(photo.print, table.column("phash").to_numpy(), asked.kinds, reach)
     if reach.distance >= 0 and len(index):
@@ -80,7 +83,7 @@ def find_copies(
     found = Search(
         replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second]),
         reach.limits,
-        chance_pairs(len(ids), reach.limits.hamming),
+        chance_of(asked, reach, len(ids)),
         space.chance(reach.limits.distance),
         index.recall_at_10,
     )
@@ -110,7 +113,7 @@ def _near_by_hash(
     photo: Prints, hashes: np.ndarray, kinds: Collection[str], reach: Reach
 ) -> np.ndarray:
     """Which images, by perceptual hash (N,), are candidates: bool (N,)."""
-    bits = np.bitwise_count(hashes_of(photo)[0][:, None] ^ hashes)
+    bits = np.bitwise_count(hashes_of(photo)[0] ^ hashes)
     most = max(reach.bits, SAME_BITS if PIXELS in kinds else -1)
     return np.asarray((bits[0] <= most) | (bits.min(axis=0) <= reach.turned_bits))
 
@@ -129,13 +132,14 @@ def _weighed(
     """
     query, stored = vectors
     numbers = np.arange(1, len(prints))
+    there = places >= 0
     return weigh(
         prints,
         hashes_of(prints),
         (np.zeros(len(numbers), np.int64), numbers),
         (
-            np.concatenate([[0], np.where(places >= 0, numbers, -1)]),
-            np.concatenate([query, stored[places]]),
+            np.concatenate([[0], np.where(there, np.cumsum(there), -1)]),
+            np.concatenate([query, stored[places[there]]]),
         ),
         space.typical,
         reach.limits.hamming,

@@ -16,8 +16,8 @@ from embedkit.index.metric import paired_distances
 WEIGHTS = {"bias": -3.75, "likeness": 1.79, "nearness": 1.96, "hamming": -2.08}
 FLAT = 0.02
 """Images of less contrast than this have a hash of noise: it says nothing of them."""
-UNRELATED_BITS = 32
-"""By so many bits differ the hashes of unrelated images, most often; and any with a flat one's."""
+UNRELATED = 0.5
+"""By this share of their bits differ the hashes of unrelated images, and any with a flat one's."""
 CROPPED = 0.4
 """In units of the typical distance: no crop of an image is further from it than this."""
 UNKNOWN = np.float32(np.nan)
@@ -95,17 +95,19 @@ def weigh(
 ) -> Evidence:
     """The evidence for pairs of rows of ``prints``; no pixels are compared yet.
 
-    ``hashes`` is uint64 (N, 8), under every turn; ``vectors`` is the row of each image's embedding,
-    int64 (N,), -1 for none, and the embeddings; ``typical`` the median distance of the collection.
+    ``hashes`` is uint64 (N, 8, W), under every turn; ``vectors`` is the row of each image's
+    embedding, int64 (N,), -1 for none, and the embeddings; ``typical`` the median distance of the
+    collection.
     A pair that differs in at most ``most_bits`` as it is, is not turned.
     """
     first, second = rows
-    bits = np.empty((len(first), hashes.shape[1]), np.uint8)
+    bits = np.empty((len(first), hashes.shape[1]), np.uint16)
     distance = np.full(len(first), UNKNOWN, np.float32)
     places, embeddings = vectors
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        bits[part] = np.bitwise_count(hashes[first[part]] ^ hashes[second[part]][:, :1])
+        differ = hashes[first[part]] ^ hashes[second[part]][:, :1]
+        bits[part] = np.bitwise_count(differ).sum(axis=2)
         one, other = places[first[part]], places[second[part]]
         both = np.flatnonzero((one >= 0) & (other >= 0))
         measured = paired_distances(embeddings[one[both]], embeddings[other[both]])
@@ -113,8 +115,9 @@ def weigh(
     flat = prints.contrast < FLAT
     flat = flat[first] | flat[second]
     turn = np.where(flat | (bits[:, 0] <= most_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
-    hamming = bits[np.arange(len(bits)), turn].astype(np.uint16)
-    hamming[flat] = UNRELATED_BITS
+    hamming = bits[np.arange(len(bits)), turn]
+    hash_bits = 64 * hashes.shape[2]
+    hamming[flat] = UNRELATED * hash_bits
     near = distance <= CROPPED * typical  # a missing distance is not
     alike = likeness(prints.luma, first, second, turn, near)
     return Evidence(
@@ -125,26 +128,29 @@ def weigh(
         distance,
         alike,
         np.zeros(len(first), bool),
-        score(hamming, distance, alike, typical),
+        score(hamming / hash_bits, distance, alike, typical),
     )
 
 
 def score(
-    hamming: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
+    differ: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
 ) -> np.ndarray:
     """The probability that pairs are copies: float32 (P,)."""
-    terms = features(hamming, distance, alike, typical)
+    terms = features(differ, distance, alike, typical)
     logit = WEIGHTS["bias"] + sum(WEIGHTS[name] * term for name, term in terms.items())
     return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
 
 
 def features(
-    hamming: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
+    differ: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
 ) -> dict[str, np.ndarray]:
-    """What the score is a weighted sum of, by name; a missing distance counts as a typical one."""
+    """What the score is a weighted sum of, by name; a missing distance counts as a typical one.
+
+    ``differ`` is the share of the hashes' bits that differ.
+    """
     near = np.nan_to_num(distance, nan=typical) / max(typical, 1e-6)
     return {
         "likeness": -np.log(1 - np.minimum(alike, 0.999) + _LEAST_UNLIKENESS),
         "nearness": -np.log(np.maximum(near, 0) + _LEAST_DISTANCE),
-        "hamming": hamming / 64,
+        "hamming": differ,
     }

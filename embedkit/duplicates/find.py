@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
@@ -17,8 +17,11 @@ from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked, 
 from embedkit.duplicates.pixels import PixelDigests, pixel_digests
 from embedkit.duplicates.search import (
     BY_DEFAULT,
+    COMBINED,
     EXACT,
     KINDS,
+    PERCEPTUAL,
+    Asked,
     Limits,
     Search,
     find_pairs,
@@ -28,31 +31,37 @@ from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
 
-
-@dataclass(frozen=True)
-class Asked:
-    """What to look for."""
-
-    kinds: tuple[str, ...] = BY_DEFAULT
-    max_hamming: int | None = None
-    """Bits; None for what suits the collection."""
-    max_distance: float | None = None
-    """Cosine distance; None for what suits the collection."""
+HASH_BITS = (64, 256)
+"""Of perceptual hashes; fingerprints keep those of 64."""
 
 
-def asked_for(kinds: Sequence[str], max_hamming: int | None, max_distance: float | None) -> Asked:
+def asked_for(
+    kinds: Sequence[str],
+    max_hamming: int | None = None,
+    max_distance: float | None = None,
+    hash_bits: int = 64,
+    turns: bool = False,
+) -> Asked:
     """What a person asked to look for; raises :class:`BadInput` for what cannot be."""
     for kind in kinds:
         if kind not in KINDS:
             raise BadInput(
                 f"no kind of duplicates is called {kind!r}; there are {', '.join(KINDS)}"
             )
-    if max_hamming is not None and not 0 <= max_hamming <= 64:
-        raise BadInput(f"hashes of 64 bits differ in 0 to 64 bits, not {max_hamming}")
+    if hash_bits not in HASH_BITS:
+        raise BadInput(f"perceptual hashes have 64 or 256 bits, not {hash_bits}")
+    if max_hamming is not None and not 0 <= max_hamming <= hash_bits:
+        raise BadInput(
+            f"hashes of {hash_bits} bits differ in 0 to {hash_bits} bits, not {max_hamming}"
+        )
     if max_distance is not None and not 0 <= max_distance <= 2:
         raise BadInput(f"distances are from 0 to 2, not {max_distance}")
     chosen = tuple(kind for kind in KINDS if kind in (kinds or BY_DEFAULT))
-    return Asked(chosen, max_hamming, max_distance)
+    if (turns or hash_bits != 64) and PERCEPTUAL not in chosen:
+        raise BadInput("turns and the bits of hashes are for the kind perceptual")
+    if hash_bits != 64 and COMBINED in chosen:
+        raise BadInput("the score of the kind combined takes hashes of 64 bits, and turns them")
+    return Asked(chosen, max_hamming, max_distance, hash_bits, turns)
 
 
 def find_duplicates(
@@ -73,11 +82,9 @@ def find_duplicates(
         found = find_pairs(
             prints_of(catalog, table),
             index,
-            asked.kinds,
-            max_hamming=asked.max_hamming,
-            max_distance=asked.max_distance,
-            digests=digests_in(catalog),
-            progress=progress,
+            asked,
+            digests_in(catalog),
+            progress,
         )
         if os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK):
             with catalog.write() as writer:
@@ -96,6 +103,8 @@ def told(
         images=images,
         kinds=asked.kinds,
         max_hamming=found.limits.hamming,
+        hash_bits=asked.hash_bits,
+        turns=asked.turns,
         max_distance=found.limits.distance,
         min_score=found.limits.score,
         chance_hamming=found.chance_hamming,

@@ -64,30 +64,28 @@ def survey(vectors: np.ndarray, rows: np.ndarray) -> Space:
 
 def near_images(
     index: Index,
+    ids: np.ndarray,
     vectors: np.ndarray,
     rows: np.ndarray,
     limit: float,
     progress: ProgressCallback,
 ) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """Pairs of positions in ``rows`` whose vectors are within ``limit``, and the recall.
+    """Pairs of positions in ``ids`` whose embeddings are within ``limit``, and the recall.
 
-    ``rows`` are those of the ``index`` in ``vectors``. All pairs are found, recall 1, up to
-    :data:`EXACT_UP_TO`; above, those among each one's nearest that the index finds. Pairs slightly
-    further apart come too.
+    The embeddings are ``rows`` of ``vectors``. All pairs are found, recall 1, up to
+    :data:`EXACT_UP_TO`; above, those among each one's nearest that the ``index`` finds. Pairs
+    slightly further apart come too.
     """
     if len(rows) <= EXACT_UP_TO:
         return _every_pair(vectors[rows], limit, progress), 1.0
     firsts, seconds = [], []
-    position = np.full(len(vectors), -1)
-    position[rows] = np.arange(len(rows))
-    ids = index.stored().ids
     order = np.argsort(ids)
     for start in range(0, len(rows), _BLOCK):
         progress(Progress("looking for neighbours", start, len(rows)))
         some = np.arange(start, min(start + _BLOCK, len(rows)))
         found, apart = index.search(vectors[rows[some]], PROPOSED)
-        other = position[order[np.searchsorted(ids, found, sorter=order)]]
-        query, place = np.nonzero((apart <= limit) & (other >= 0))
+        other = order[np.minimum(np.searchsorted(ids, found, sorter=order), len(order) - 1)]
+        query, place = np.nonzero((apart <= limit) & (ids[other] == found))
         firsts.append(some[query])
         seconds.append(other[query, place])
     return (np.concatenate(firsts), np.concatenate(seconds)), index.recall_at_10
