@@ -72,4 +72,9 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 def join(root: str, relative: str) -> str:
     """The absolute path of a file stored as (root, relative path)."""
-    return os.path.join(root, from_stored(relative).replace("/", os.sep)) if relative else root
+    return os.path.join(root, place(relative)) if relative else root
+
+
+def place(stored: str) -> str:
+    """The path whose stored form, with ``/`` between its parts, is ``stored``."""
+    return from_stored(stored).replace("/", os.sep)

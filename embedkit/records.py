@@ -113,7 +113,7 @@ class Fingerprint:
     """Standard deviation of the luma, 0 to 0.5."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Match:
     """One search result: an image, its distance to the query, and where it lies."""
 

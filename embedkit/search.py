@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.index.index import Index
 
-MARGIN = 16
+MARGIN = 6
 """Images asked of the index beyond k, for those without a file and for ties at the end."""
 
 
@@ -230,19 +230,17 @@ def search(
         held = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
         [
-            Match(
-                rank=rank,
-                distance=distance,
-                path=files[image_id][0].path,
-                files=tuple(file.path for file in held[image_id]),
-                sha256=files[image_id][0].sha256,
-                label=files[image_id][0].label,
-            )
+            _match(rank, distance, files[image_id][0], held[image_id])
             for rank, (distance, image_id) in enumerate(matches, 1)
             if max_distance is None or distance <= max_distance
         ]
         for matches in found
     ], limit
+
+
+def _match(rank: int, distance: float, first: LiveFile, held: list[LiveFile]) -> Match:
+    paths = tuple([file.path for file in held])
+    return Match(rank, distance, first.path, paths, first.sha256, first.label)
 
 
 def _check_count(k: object) -> None:

@@ -21,42 +21,41 @@ State = tuple[int, ...]
 """What tells the catalog's file of one moment from that of another."""
 
 _SEPARATOR = "\0"
-"""Between root, path and label, none of which can hold it."""
+"""Between path and label, which cannot hold it."""
 
 
 class Listing:
     """The files that are there, in order of image id.
 
     ``ids`` int64 (F,); ``ends`` int64 (F,), where the text of each file ends in ``text``, uint8;
-    ``sha256s`` uint8 (F, 32). Raises OSError or ValueError when ``file`` is not that of ``state``.
+    ``sha256s`` uint8 (32 F,). Raises OSError or ValueError when ``file`` is not that of ``state``.
     """
 
     def __init__(self, file: Path, state: State) -> None:
         with open(file, "rb") as stream:
             if _read(stream, file).tolist() != list(state):
                 raise ValueError(f"{file} is of another catalog")
-            self._ids, self._ends, self._sha256s, self._text = (
-                _read(stream, file) for _ in range(4)
-            )
+            self._ids, self._ends, sha256s, text = (_read(stream, file) for _ in range(4))
+            self._sha256s, self._text = sha256s.data, text.data
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
         """The files of each of some images, as :meth:`Reader.live_files` tells them."""
         wanted = np.asarray(image_ids, np.int64)
         starts, ends = (np.searchsorted(self._ids, wanted, side) for side in ("left", "right"))
-        return {
-            image_id: sorted(map(self._file, range(start, end)), key=lambda file: file.path)
-            for image_id, start, end in zip(
-                wanted.tolist(), starts.tolist(), ends.tolist(), strict=True
-            )
-            if start < end
-        }
+        found = {}
+        for image_id, start, end in zip(
+            wanted.tolist(), starts.tolist(), ends.tolist(), strict=True
+        ):
+            if start < end:
+                files = [self._file(row) for row in range(start, end)]
+                found[image_id] = sorted(files, key=lambda file: file.path) if files[1:] else files
+        return found
 
     def _file(self, row: int) -> LiveFile:
-        start = int(self._ends[row - 1]) if row else 0
-        text = self._text[start : int(self._ends[row])].tobytes().decode()
-        root, path, *label = text.split(_SEPARATOR)
-        place = paths.join(paths.from_stored(root), path)
-        return LiveFile(place, label[0] if label else None, self._sha256s[row].tobytes().hex())
+        start, end = (self._ends[row - 1] if row else 0), self._ends[row]
+        path, labelled, label = str(self._text[start:end], "utf-8").partition(_SEPARATOR)
+        sha256 = self._sha256s[32 * row : 32 * row + 32].hex()
+        return LiveFile(paths.place(path), label if labelled else None, sha256)
 
 
 def read_listing(file: Path, state: State) -> Listing | None:
@@ -78,7 +77,7 @@ def write_listing(file: Path, state: State, files: Any) -> None:
             np.array(state, np.int64),
             np.asarray(ids.to_numpy(), np.int64),
             ends,
-            np.frombuffer(sha256s.buffers()[-1], np.uint8, 32 * len(ids)).reshape(-1, 32),
+            np.frombuffer(sha256s.buffers()[-1], np.uint8, 32 * len(ids)),
             np.frombuffer(texts.buffers()[-1], np.uint8, int(ends[-1]) if len(ends) else 0),
         ):
             np.save(stream, array, allow_pickle=False)

@@ -62,7 +62,7 @@ class TodoFiles:
             yield from map(TodoFile, *columns)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LiveFile:
     """A file that holds an image and is not missing."""
 
@@ -250,10 +250,11 @@ class Reader:
     def listed(self) -> Any:
         """Arrow table of the files that are there, in order of image id.
 
-        Columns image_id, sha256, and the text root, NUL, path and, if it has one, NUL, label.
+        Columns image_id, sha256, and the stored absolute path and, if it has one, NUL and label.
         """
         return self._connection.sql(
-            f"""SELECT image_id, sha256, root || chr(0) || path || coalesce(chr(0) || label, '')
+            f"""SELECT image_id, sha256,
+                       rtrim(root, '/') || '/' || path || coalesce(chr(0) || label, '')
                 FROM ({_live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
         ).to_arrow_table()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from embedkit.duplicates.likeness import likeness
-from embedkit.index.metric import paired_distances
+from embedkit.index.metric import distances
 
 WEIGHTS = {"bias": -3.75, "likeness": 1.79, "nearness": 1.96, "hamming": -2.08}
 FLAT = 0.02
@@ -110,8 +110,7 @@ def weigh(
         bits[part] = np.bitwise_count(differ).sum(axis=2)
         one, other = places[first[part]], places[second[part]]
         both = np.flatnonzero((one >= 0) & (other >= 0))
-        measured = paired_distances(embeddings[one[both]], embeddings[other[both]])
-        distance[start + both] = measured
+        distance[start + both] = distances(embeddings[one[both]], embeddings[other[both]])
     flat = prints.contrast < FLAT
     flat = flat[first] | flat[second]
     turn = np.where(flat | (bits[:, 0] <= most_bits), 0, bits.argmin(axis=1)).astype(np.uint8)

@@ -60,6 +60,8 @@ SAVE_SHARE = 0.1
 """An index that a search finds behind by more than this share of it is saved caught up."""
 GATHER_ROWS = 100_000
 """Up to this many rows that a filter leaves are compared with one by one."""
+TOGETHER = 16
+"""Queries whose matches are measured at once; more would not stay in the processor's cache."""
 TUNED_FOR = 64
 """Matches up to which a search of the codes tries no harder than for the ten it is tuned to."""
 
@@ -140,16 +142,30 @@ class Index:
             recent = nearest_among(queries, self._delta.vectors, delta_rows, k + EXTRA)
 
         ids, measured = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
-        for number, query in enumerate(queries):
-            base, delta = found[number], recent[number]
-            some_ids, vectors = self._base.ids[base], self._base.vectors[base]
-            if len(delta):
-                some_ids = np.concatenate([some_ids, self._delta.ids[delta]])
-                vectors = np.concatenate([vectors, self._delta.vectors[delta]])
-            apart = distances(query, vectors)
-            best = np.lexsort((some_ids, apart))[:k]
-            ids[number], measured[number] = some_ids[best], apart[best]
+        together = TOGETHER if len({len(rows) for rows in found}) == 1 else 1
+        for start in range(0, len(queries), together):
+            some = slice(start, start + together)
+            ids[some], measured[some] = self._measured(
+                queries[some], np.stack(found[some]), recent[some], k
+            )
         return ids, measured
+
+    def _measured(
+        self, queries: np.ndarray, base: np.ndarray, delta: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and distances of the nearest ``k`` of some rows of the base and the delta, (Q, n)."""
+        each = np.arange(len(queries))[:, None]
+        ids, vectors = self._base.ids[base], self._base.vectors[base]
+        if delta.size:
+            ids = np.concatenate([ids, self._delta.ids[delta]], axis=1)
+            vectors = np.concatenate([vectors, self._delta.vectors[delta]], axis=1)
+        if ids.shape[1] > k + EXTRA:
+            products = (vectors @ queries[:, :, None])[:, :, 0]
+            likely = np.argpartition(products, -k - EXTRA, axis=1)[:, -k - EXTRA :]
+            ids, vectors = ids[each, likely], vectors[each, likely]
+        apart = distances(queries[:, None], vectors)
+        best = np.lexsort((ids, apart))[:, :k]
+        return ids[each, best], apart[each, best]
 
     def _nearest_in_base(
         self, queries: np.ndarray, k: int, allowed: np.ndarray | None, count: int

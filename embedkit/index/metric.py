@@ -4,27 +4,16 @@ import numpy as np
 
 
 def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Cosine distances of ``vectors`` (N, dim) to ``query`` (dim,): float64 (N,).
+    """Cosine distances of ``query`` (..., dim) to ``vectors`` (..., dim): float64 (...).
 
-    Worked out in float64 with the vectors' own norms, so that equal vectors are at exactly 0 and
-    the result does not depend on how an index sums.
+    The other dimensions are broadcast, as of one query (dim,) to N vectors (N, dim). Worked out in
+    float64 with the vectors' own norms, so that equal vectors are at exactly 0 and the result does
+    not depend on how an index sums.
     """
-    query = query.astype(np.float64)
-    rows = vectors.astype(np.float64)
-    products = np.einsum("ij,j->i", rows, query)
-    norms = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.sqrt(np.dot(query, query))
-    return _distances(products, norms)
-
-
-def paired_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosine distances of the rows of ``first`` to those of ``second``, (P, dim): float64 (P,)."""
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    products = np.einsum("ij,ij->i", first, second)
-    squares = np.einsum("ij,ij->i", first, first) * np.einsum("ij,ij->i", second, second)
-    return _distances(products, np.sqrt(squares))
-
-
-def _distances(products: np.ndarray, norms: np.ndarray) -> np.ndarray:
+    query, vectors = query.astype(np.float64), vectors.astype(np.float64)
+    products = np.einsum("...i,...i->...", vectors, query)
+    squares = np.einsum("...i,...i->...", vectors, vectors)
+    norms = np.sqrt(squares) * np.sqrt(np.einsum("...i,...i->...", query, query))
     return np.asarray(np.clip(np.round(1.0 - products / norms, 12), 0.0, 2.0))
 
 
