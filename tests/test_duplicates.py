@@ -314,7 +314,7 @@ def test_a_verdict_is_followed_whatever_the_files_are_called(
 
 def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path) -> None:
     filled.decide("keep", messy / "red/grey.jpg")
-    (group,) = [group for group in filled.duplicates().groups if group.kind != "exact"]
+    (group,) = [group for group in filled.duplicates().groups if "0.jpg" in names(group)]
     assert names(group)[0] == "grey.jpg" and group.members[0].keep
     assert not any(member.keep for member in group.members[1:])
 
@@ -348,6 +348,17 @@ def test_a_chain_does_not_swallow_the_collection() -> None:
     assert all(set(members) <= {centre - 1, centre + 1} for centre, members in found)
     together = [image for centre, members in found for image in (centre, *members)]
     assert len(together) == len(set(together))
+
+
+def test_two_sets_of_copies_that_are_somewhat_alike_stay_two() -> None:
+    sure = [(1, 2, 0.99), (1, 5, 0.95), (3, 4, 0.97)]
+    doubtful = [(1, 3, 0.8), (2, 3, 0.7), (1, 6, 0.6)]
+    found = stars(linked(*sure, *doubtful), range(1, 7), set())
+    assert [(centre, sorted(members)) for centre, members in found] == [(1, [2, 5, 6]), (3, [4])]
+    whole = stars(linked(*sure, *doubtful, (1, 4, 0.5)), range(1, 7), set())
+    assert [(centre, sorted(members)) for centre, members in whole] == [(1, [2, 3, 4, 5, 6])]
+    kept_apart = stars(linked(*sure, *doubtful, (1, 4, 0.5)), range(1, 7), {(2, 4)})
+    assert [sorted(members) for _, members in kept_apart] == [[2, 5, 6], [4]]
 
 
 def test_no_two_that_are_not_duplicates_share_a_group() -> None:

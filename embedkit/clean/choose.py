@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 
 from embedkit.clean.plan import DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
+from embedkit.duplicates.groups import SURE
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow
@@ -11,8 +12,6 @@ from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow
 POLICIES = (REVIEW, DROP_ALL)
 """What becomes of a group under several labels: a person decides, or every copy goes."""
 CONFLICT = "conflict"
-SURE = 0.9
-"""A copy of at least this score goes; one of less is for a person to decide."""
 
 
 def plan_rows(

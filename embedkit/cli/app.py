@@ -451,6 +451,16 @@ def clean(
         show.plan_summary(rows, plan, page)
 
 
+def _tell(report: Any, summary: Callable[[Any], None], as_json: bool) -> None:
+    """What became of the files of a plan; the exit status is 1 when any was left."""
+    if as_json:
+        show.document(asdict(report))
+    else:
+        summary(report)
+    if report.left:
+        click.get_current_context().exit(1)
+
+
 @embedkit.command()
 @click.argument("plan", type=_PATH, metavar="FILE")
 @_options
@@ -465,12 +475,7 @@ def apply(plan: Path, workspace: Path, as_json: bool) -> None:
 
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).apply(plan)
-    if as_json:
-        show.document(asdict(report))
-    else:
-        show.apply_summary(report)
-    if report.left:
-        click.get_current_context().exit(1)
+    _tell(report, show.apply_summary, as_json)
 
 
 @embedkit.command()
@@ -496,12 +501,7 @@ def undo(quarantine: str | None, as_list: bool, workspace: Path, as_json: bool) 
         return
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).undo(quarantine)
-    if as_json:
-        show.document(asdict(report))
-    else:
-        show.undo_summary(report)
-    if report.left:
-        click.get_current_context().exit(1)
+    _tell(report, show.undo_summary, as_json)
 
 
 @embedkit.command()

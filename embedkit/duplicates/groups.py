@@ -1,11 +1,12 @@
 """Groups of duplicates: stars around a representative, so that no chain swallows a collection.
 
 Every member is a duplicate of the representative itself. The best image that is in no group yet
-takes all its duplicates that are in none; then the next best.
+takes its duplicates that are in none; then the next best.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from embedkit.records import DuplicateGroup, Member
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
 """What a person may decide: of two images that they are duplicates, or not; of one, to keep it."""
 
+SURE = 0.9
+"""Score from which on nobody need look at two copies."""
 STRENGTH = (EXACT, PIXELS, COMBINED, PERCEPTUAL, SEMANTIC)
 """Kinds, the surest first: a pair is of the first one that fits."""
 
@@ -91,24 +94,39 @@ def stars(
 ) -> list[tuple[int, dict[int, Link]]]:
     """Representatives and their members, of the images ``best_first``.
 
-    No two that are ``apart``, smaller id first, are in one.
+    Sure copies find together before doubtful ones, which then join as the groups that they are by
+    now: so two sets of copies that are somewhat alike stay two. No two images that are ``apart``,
+    smaller id first, are in one group.
     """
-    free = set(best_first)
-    found = []
-    for centre in best_first:
-        if centre not in free:
+    found: dict[int, dict[int, Link]] = {one: {} for one in best_first if one in links}
+    for least in (SURE, 0.0):
+        found = _joined(found, links, apart, least)
+    return [(centre, members) for centre, members in found.items() if members]
+
+
+def _joined(
+    stars: dict[int, dict[int, Link]], links: Links, apart: set[tuple[int, int]], least: float
+) -> dict[int, dict[int, Link]]:
+    """The stars, each with those after it all of whose images its centre has links to.
+
+    Links of at least the score ``least`` count, the strongest first.
+    """
+    found: dict[int, dict[int, Link]] = {}
+    taken: set[int] = set()
+    for centre, members in stars.items():
+        if centre in taken:
             continue
-        members: dict[int, Link] = {}
-        for other, link in sorted(
-            links.get(centre, {}).items(), key=lambda it: (-it[1].score, it[0])
-        ):
-            if other in free and not any(
-                (min(other, member), max(other, member)) in apart for member in members
-            ):
-                members[other] = link
-        if members:
-            free -= {centre, *members}
-            found.append((centre, members))
+        found[centre] = dict(members)
+        near = {other: link for other, link in links[centre].items() if link.score >= least}
+        for other in sorted(near, key=lambda image_id: (-near[image_id].score, image_id)):
+            if other not in stars or other in found or other in taken:
+                continue
+            whole = (other, *stars[other])
+            together = (centre, *found[centre])
+            clash = apart and any((min(p), max(p)) in apart for p in product(whole, together))
+            if near.keys() >= set(whole) and not clash:
+                found[centre].update((image_id, near[image_id]) for image_id in whole)
+                taken.add(other)
     return found
 
 
