@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -105,16 +106,14 @@ def grouped_pairs(output: str) -> Pairs:
     return found
 
 
-def look_alikes(photos: Path) -> Pairs:
+def look_alikes(photos: Iterable[Path]) -> Pairs:
     """Numbers of two photos each that look alike as they were drawn, or are both all but empty."""
     numbers, small = [], []
-    for file in sorted(photos.iterdir()):
-        number, kind = file.name.split(".")[:2]
-        if kind in ("original", "alone"):
-            grey = Image.open(file).convert("L").resize((16, 16), Image.Resampling.BOX)
-            pixels = np.asarray(grey, np.float32)
-            numbers.append(number)
-            small.append(pixels - pixels.mean())
+    for file in photos:
+        grey = Image.open(file).convert("L").resize((16, 16), Image.Resampling.BOX)
+        pixels = np.asarray(grey, np.float32)
+        numbers.append(file.name.split(".")[0])
+        small.append(pixels - pixels.mean())
     pictures = np.stack(small)
     empty = pictures.std(axis=(1, 2)) < 8
     pictures /= np.linalg.norm(pictures, axis=(1, 2), keepdims=True) + 1e-6
@@ -149,7 +148,7 @@ def main(options: argparse.Namespace) -> None:
         photos, workspace = Path(scratch) / "photos", Path(scratch) / "workspace"
         plant(photos, options.count, options.source, options.alone, seed=1)
         originals = len(list(photos.glob("*.original.jpg")))
-        alike = look_alikes(photos)
+        alike = look_alikes([*photos.glob("*.original.jpg"), *photos.glob("*.alone.jpg")])
         add = [sys.executable, "-m", "embedkit", "add", str(photos), "-w", str(workspace)]
         added = alone(add)
         for name, more in OURS.items():
