@@ -132,6 +132,19 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
     assert len(found[0]) > 5000
 
 
+@pytest.mark.parametrize("most_ranges", [1, 3, 1 << 10])
+def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
+    monkeypatch: pytest.MonkeyPatch, most_ranges: int
+) -> None:
+    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(bucket_join, "_RANGE", 1)
+    monkeypatch.setattr(bucket_join, "_MOST_RANGES", most_ranges)
+    hashes = clumped(700)
+    assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
+    between = table(near_pairs_between(hashes[:1], hashes, 64))
+    assert np.array_equal(between, brute_force(hashes[:1], hashes, 64))
+
+
 @WAYS
 def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int

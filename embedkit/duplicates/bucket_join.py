@@ -5,7 +5,8 @@ share no bit and the sum of t_i + 1 is r + 1: the pigeonhole principle of multi-
 (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014) in
 its general form (Qin et al., "GPH: Similarity Search in Hamming Space", 2018). So hashes are
 counting-sorted by each chunk in turn, and each bucket is compared with those whose chunks differ
-from its own in at most t_i bits. A pair is emitted by the first chunk that brings it together.
+from its own in at most t_i bits. A pair is emitted by the first chunk that brings it together; the
+pairs of all chunks are sorted last, on all cores.
 
 How many chunks, how wide and with which t_i is what costs least by how far apart some hashes are.
 """
@@ -14,7 +15,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, repeat
 from math import comb
 from typing import Any
 
@@ -22,7 +23,7 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from embedkit.duplicates.pairs import DISTANCE_BITS, ROW_BITS
+from embedkit.duplicates.pairs import DISTANCE_BITS, MOST_ROWS, ROW_BITS, Pairs
 
 COMPARE, GATHER, RUN, SORT, BUCKET = 0.36, 1.5, 24.0, 60.0, 3.0
 """Nanoseconds for comparing a word, copying one to be compared, each bucket copied from, sorting a
@@ -42,6 +43,10 @@ _BLOCK = 64
 _ROWS = 32
 _TILE = 32 * _BLOCK
 """Hashes that stay in the fastest cache while all queries of a bucket are compared with them."""
+_RANGE = 1 << 14
+"""Pairs that are sorted together, in a core's own cache."""
+_MOST_RANGES = 1 << 10
+"""Places that pairs are written to in turn, each in another page of memory."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,8 @@ def joined(
     rows: np.ndarray,
     limit: int,
     same: bool,
-) -> list[np.ndarray]:
-    """Packed pairs of a query and a hash at most ``limit`` bits apart, each once, in no order.
+) -> Pairs:
+    """The pairs of a query and a hash at most ``limit`` bits apart, each once.
 
     ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty, and are called by
     their ``rows``, int32. If they are the ``same``, pairs are of different rows, the lower first.
@@ -93,12 +98,43 @@ def joined(
                 lambda start, given=given: _join(start, start + task, *given),
                 range(0, len(queries), task),
             )
-    return found
+        return _in_order(found, int(query_rows.max()), pool)
 
 
 def threads() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# -- the order ---------------------------------------------------------------------------------
+
+
+def _in_order(found: list[np.ndarray], last: int, pool: ThreadPoolExecutor) -> Pairs:
+    """The packed pairs of all tasks, whose first rows go up to ``last``.
+
+    They are scattered by ranges of 2^r first rows, and each range is sorted.
+    """
+    count = sum(map(len, found))
+    rows = max(1, last // min(_MOST_RANGES, count // _RANGE + 1)).bit_length()
+    shift = np.uint64(rows + ROW_BITS + DISTANCE_BITS)
+    counts = np.zeros((len(found), (last >> rows) + 1), np.int64)
+    list(pool.map(_count, found, repeat(shift), counts))
+    ends = counts.T.cumsum().reshape(counts.T.shape)
+    free = np.ascontiguousarray(ends.T - counts)
+    numbers = np.empty(count, np.uint64)
+    list(pool.map(_scatter, found, repeat(shift), free, repeat(numbers)))
+    found.clear()
+    pairs = Pairs(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint16))
+
+    def finish(start: int, end: int) -> None:
+        ordered = numbers[start:end]
+        ordered.sort()
+        pairs.first[start:end] = ordered >> np.uint64(ROW_BITS + DISTANCE_BITS)
+        pairs.second[start:end] = ordered >> np.uint64(DISTANCE_BITS) & np.uint64(MOST_ROWS - 1)
+        pairs.distance[start:end] = ordered & np.uint64((1 << DISTANCE_BITS) - 1)
+
+    list(pool.map(finish, [0, *ends[:-1, -1]], ends[:, -1]))
+    return pairs
 
 
 # -- the plan ----------------------------------------------------------------------------------
@@ -322,14 +358,18 @@ def _met(
     withins: np.ndarray,
     words: tuple[int, ...],
 ) -> bool:
-    """Whether an earlier chunk has brought two hashes together."""
-    met = False
+    """Whether an earlier chunk has brought two hashes together.
+
+    It returns from within the loop so that the compiler leaves that as it is: to take several of
+    so few chunks at once takes four times the instructions.
+    """
     for chunk in range(len(withins)):
         apart = 0
         for word in range(len(words)):
             apart += _ones((queries[query, word] ^ near[word, n]) & earlier[chunk, word])
-        met |= apart <= withins[chunk]
-    return met
+        if apart <= withins[chunk]:
+            return True
+    return False
 
 
 @_compiled
@@ -449,3 +489,20 @@ def _join(
                 )
         key += 1
     return found[:count].copy()
+
+
+@_compiled
+def _count(numbers: np.ndarray, shift: np.uint64, counts: np.ndarray) -> None:
+    """Count the packed pairs of each range of first rows."""
+    for number in numbers:
+        counts[number >> shift] += 1
+
+
+@_compiled
+def _scatter(
+    numbers: np.ndarray, shift: np.uint64, free: np.ndarray, scattered: np.ndarray
+) -> None:
+    """Write each packed pair to the next ``free`` place of its range of first rows."""
+    for number in numbers:
+        scattered[free[number >> shift]] = number
+        free[number >> shift] += 1

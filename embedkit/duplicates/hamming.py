@@ -5,13 +5,12 @@ many are joined by :mod:`embedkit.duplicates.bucket_join`, whose compiler takes 
 and, the first time on a machine, some seconds to compile.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import comb
 
 import numpy as np
 
-from embedkit.duplicates.pairs import MOST_ROWS, Pairs, packed, rows_and_distances, unpacked
+from embedkit.duplicates.pairs import MOST_ROWS, Pairs
 
 WORDS_IN_NUMPY = 1 << 27
 """Comparing up to this many words of 64 bits takes numpy less time than importing numba does."""
@@ -40,15 +39,17 @@ def near_pairs(hashes: np.ndarray, limit: int) -> Pairs:
     Raises ValueError for other hashes, a negative limit or more than 134 million hashes.
     """
     hashes = _checked(hashes, limit)
-    representative = _representatives(hashes)
-    return unpacked(_of_all_rows(_among(hashes, representative, limit), representative))
+    rows = np.arange(len(hashes), dtype=np.int32)
+    return _near(hashes, hashes, rows, rows, limit, same=True)
 
 
 def near_clumps(hashes: np.ndarray, limit: int) -> Clumps:
     """What :func:`near_pairs` finds, with rows of the same hash taken as one."""
     hashes = _checked(hashes, limit)
     representative = _representatives(hashes)
-    return Clumps(representative, unpacked(_among(hashes, representative, limit)))
+    rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
+    distinct = hashes[rows]
+    return Clumps(representative, _near(distinct, distinct, rows, rows, limit, same=True))
 
 
 def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> Pairs:
@@ -65,7 +66,7 @@ def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> P
             f"queries of {64 * queries.shape[1]} bits and hashes of {64 * hashes.shape[1]}"
         )
     query_rows, rows = (np.arange(len(some), dtype=np.int32) for some in (queries, hashes))
-    return unpacked(_near(queries, hashes, query_rows, rows, limit, same=False))
+    return _near(queries, hashes, query_rows, rows, limit, same=False)
 
 
 def chance_pairs(count: int, limit: int, bits: int = 64) -> float:
@@ -108,43 +109,6 @@ def _representatives(hashes: np.ndarray) -> np.ndarray:
     return representative
 
 
-def _among(hashes: np.ndarray, representative: np.ndarray, limit: int) -> list[np.ndarray]:
-    """Packed pairs of representatives."""
-    rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
-    distinct = hashes if len(rows) == len(hashes) else hashes[rows]
-    return _near(distinct, distinct, rows, rows, limit, same=True)
-
-
-def _of_all_rows(near: list[np.ndarray], representative: np.ndarray) -> Iterator[np.ndarray]:
-    """Packed pairs of all rows, from those of representatives."""
-    counts = np.bincount(representative, minlength=len(representative))
-    shared = counts > 1
-    if not shared.any():
-        yield from near
-        return
-    order = np.argsort(representative, kind="stable")
-    ends = np.cumsum(counts)
-    starts = ends - counts  # order[starts[r] : ends[r]] are the rows of representative r
-
-    after = np.arange(1, len(order) + 1)
-    following = ends[representative[order]] - after
-    left, right = np.repeat(order, following), order[_ranges(after, following)]
-    yield packed(left, right, np.zeros(len(left), np.uint64))
-
-    for numbers in near:
-        first, second, distance = rows_and_distances(numbers)
-        several = np.flatnonzero(shared[first] | shared[second])
-        yield np.delete(numbers, several)
-        first, second, distance = first[several], second[several], distance[several]
-        times = counts[first]
-        left = order[_ranges(starts[first], times)]
-        second, distance = np.repeat(second, times), np.repeat(distance, times)
-        times = counts[second]
-        left, distance = np.repeat(left, times), np.repeat(distance, times)
-        right = order[_ranges(starts[second], times)]
-        yield packed(np.minimum(left, right), np.maximum(left, right), distance)
-
-
 def _near(
     queries: np.ndarray,
     hashes: np.ndarray,
@@ -152,8 +116,11 @@ def _near(
     rows: np.ndarray,
     limit: int,
     same: bool,
-) -> list[np.ndarray]:
-    """Packed pairs of a query and a hash, called by their rows; if ``same``, of different ones."""
+) -> Pairs:
+    """Pairs of a query and a hash, called by their rows; if ``same``, of different ones.
+
+    The rows ascend.
+    """
     limit = min(limit, 64 * hashes.shape[1])
     if len(queries) * hashes.size <= WORDS_IN_NUMPY:
         return _one_by_one(queries, hashes, query_rows, rows, limit, same)
@@ -169,10 +136,10 @@ def _one_by_one(
     rows: np.ndarray,
     limit: int,
     same: bool,
-) -> list[np.ndarray]:
+) -> Pairs:
     found = []
     block = max(1, _BLOCK // max(1, len(hashes)))
-    for start in range(0, len(queries), block):
+    for start in range(0, max(1, len(queries)), block):
         least = start if same else 0
         some, others = queries[start : start + block], hashes[least:]
         apart = np.zeros((len(some), len(others)), np.uint16)
@@ -184,11 +151,5 @@ def _one_by_one(
         if same:
             once = first < second
             first, second, distance = first[once], second[once], distance[once]
-        found.append(packed(query_rows[first], rows[second], distance))
-    return found
-
-
-def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """start, start + 1, ... for each start, as many as its count: int64 (sum of counts,)."""
-    ends = np.cumsum(counts)
-    return np.repeat(starts - (ends - counts), counts) + np.arange(counts.sum())
+        found.append((query_rows[first], rows[second], distance))
+    return Pairs(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
