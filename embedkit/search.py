@@ -230,7 +230,7 @@ def search(
         held = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
         [
-            _match(rank, distance, files[image_id][0], held[image_id])
+            _match(rank, distance, files[image_id][0], held.get(image_id, files[image_id]))
             for rank, (distance, image_id) in enumerate(matches, 1)
             if max_distance is None or distance <= max_distance
         ]

@@ -354,17 +354,18 @@ class Workspace:
         Raises :class:`BadInput` for a plan that cannot be understood, :class:`QuarantineBusy` and
         :class:`StorageError`.
         """
-        from embedkit.clean.plan import read_plan
+        from embedkit.clean.plan import REMOVE, read_plan
         from embedkit.clean.quarantine import apply
 
         rows = read_plan(Path(absolute(plan)))
         self._require_catalog()
-        report = apply(self._quarantine_folder, rows, self._progress)
-        self._look_again([*report.moved, *report.already])
-        return report
+        try:
+            return apply(self._quarantine_folder, rows, self._progress)
+        finally:  # a full disk may end it halfway
+            self._look_again([row.path for row in rows if row.action == REMOVE])
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
-        """Put back every file that a plan moved to quarantine; None is the plan applied last.
+        """Put back every file that a plan moved; None is the last plan with files in quarantine.
 
         Nothing is overwritten: a file whose place holds other content by now stays in quarantine,
         with the reason in the report. Raises :class:`NotInWorkspace` for an unknown name,

@@ -18,6 +18,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["manifest.json"]
 
 
+def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
+    target = tmp_path / "listing"
+    with replaced(target) as one, replaced(target) as other:
+        one.write_text("one")
+        other.write_text("other")
+    assert target.read_text() == "one"
+    assert os.listdir(tmp_path) == ["listing"]
+
+
 def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path: Path) -> None:
     dead = tmp_path / ".index.faiss.999999999.tmp"
     alive = tmp_path / f".index.faiss.{os.getpid()}.tmp"

@@ -310,14 +310,14 @@ def test_undo_takes_the_plan_applied_last_or_the_one_that_is_named(
     apply(root, parts[0])  # does nothing, so it is not the last one
     assert [item.id for item in quarantines(root)] == names[::-1]
     assert undo(root).quarantine == names[2]
-    assert undo(root).restored == ()
     assert len(undo(root, names[0]).restored) == 3
     assert [item.state for item in quarantines(root)] == ["undone", "applied", "undone"]
     assert [item.files for item in quarantines(root)] == [0, 3, 0]
     for name in ("nope", "..", "../quarantine", ""):
         with pytest.raises(NotInWorkspace, match="there is no quarantine called"):
             undo(root, name)
-    undo(root, names[1])
+    assert undo(root).quarantine == names[1], "the last one that holds any"
+    assert undo(root).restored == ()
     assert contents(folder) == before
 
 
@@ -518,6 +518,26 @@ def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
 
 
 # -- undo and what lies there by now ---------------------------------------------------------------
+
+
+def test_a_file_written_in_the_place_of_one_that_was_renamed_costs_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
+    source.write_bytes(b"old")
+    rename = os.rename
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    def renamed(one: str, other: str) -> None:
+        rename(one, other)
+        source.write_bytes(b"new")
+
+    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "rename", renamed)
+    moving.move(str(source), str(target), os.lstat(source))
+    assert (source.read_bytes(), target.read_bytes()) == (b"new", b"old")
 
 
 def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:

@@ -104,7 +104,7 @@ def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> N
 def test_each_kind_finds_what_it_is_about(
     filled: Workspace, kind: str, expected: set[frozenset[str]]
 ) -> None:
-    found = filled.duplicates([kind], max_hamming=4)
+    found = filled.duplicates([kind], max_hamming=4 if kind == "perceptual" else None)
     assert sets(found) == expected
     assert {group.kind for group in found.groups} == {kind}
 
@@ -213,6 +213,13 @@ def test_an_image_without_an_embedding_is_compared_by_the_rest(
     assert member.distance is None and member.hamming == 0
 
 
+def test_a_limit_brings_its_kind_with_it(filled: Workspace) -> None:
+    assert filled.duplicates(max_hamming=4).kinds == ("exact", "pixels", "perceptual", "combined")
+    found = filled.duplicates(max_distance=0.01)
+    assert found.kinds == ("exact", "pixels", "semantic", "combined")
+    assert found.max_distance == 0.01
+
+
 def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
     found = filled.duplicates(["perceptual", "semantic"])
     assert found.max_hamming == 10 and found.chance_hamming < 1e-4
@@ -228,7 +235,10 @@ def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
         ({"max_hamming": 65}, "0 to 64 bits, not 65"),
         ({"max_hamming": 257, "kinds": ["perceptual"], "hash_bits": 256}, "0 to 256 bits, not 257"),
         ({"hash_bits": 128}, "64 or 256 bits, not 128"),
-        ({"turns": True}, "for the kind perceptual"),
+        ({"kinds": ["exact"], "turns": True}, "for the kind perceptual"),
+        ({"kinds": ["combined"], "max_hamming": 4}, "for the kind perceptual"),
+        ({"kinds": ["exact"], "max_distance": 0.1}, "for the kind semantic"),
+        ({"hash_bits": 256}, "takes hashes of 64 bits"),
         ({"kinds": ["perceptual", "combined"], "hash_bits": 256}, "takes hashes of 64 bits"),
         ({"max_distance": -0.1}, "from 0 to 2, not -0.1"),
         ({"of": "nowhere.jpg"}, "No such file"),
@@ -272,6 +282,22 @@ def test_the_same_question_is_answered_from_the_catalog(
     draw_photo(99).save(messy / "new.jpg")
     filled.add(messy)
     assert sets(filled.duplicates()) == sets(renamed) and asked
+
+
+def test_a_search_that_could_not_read_photos_is_not_remembered(
+    filled: Workspace, messy: Path
+) -> None:
+    shutil.move(messy, messy.with_name("unplugged"))
+    assert filled.duplicates(["pixels"]).groups == ()
+    shutil.move(messy.with_name("unplugged"), messy)
+    assert sets(filled.duplicates(["pixels"])) == {frozenset(["0.jpg", "pixels.png"])}
+
+
+def test_a_photo_is_no_duplicate_of_itself_under_another_path(
+    filled: Workspace, messy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(messy)
+    assert filled.duplicates(["exact"], of=tmp_path / "link/red/0.jpg").groups == ()
 
 
 def test_one_photo_is_checked_without_adding_it(
@@ -496,6 +522,48 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
     run("undo")
     assert {path: path.read_bytes() for path in messy.rglob("*.*")} == before
     assert sets(filled.duplicates()) >= {COPIES}
+
+
+def doubtful(filled: Workspace, *labels: str) -> Duplicates:
+    """A group of a photo, a sure copy of it and a doubtful one, under some labels."""
+    found = filled.duplicates()
+    (group,) = [group for group in found.groups if "0.jpg" in names(group)]
+    first = group.members[0]
+    members = tuple(
+        replace(
+            first, path=f"/{place}/{score}.jpg", sha256=str(place) * 64, label=label, score=score
+        )
+        for place, (label, score) in enumerate(zip(labels, (1.0, 0.99, 0.6), strict=True))
+    )
+    told = replace(group, members=members, conflict=len(set(labels)) > 1)
+    return replace(found, groups=(replace(told, representative=members[0].path),))
+
+
+def test_what_is_only_doubtfully_a_copy_of_what_stays_does_not_go(filled: Workspace) -> None:
+    found = doubtful(filled, "a", "a", "a")
+    actions = [row.action for row in plan_rows(found, protected=["/2"])]
+    assert actions == ["review", "review", "keep"]
+    assert "(score 0.60)" in plan_rows(found, protected=["/2"])[0].reason
+    assert [row.action for row in plan_rows(found, protected=["/1"])] == [
+        "remove",
+        "keep",
+        "review",
+    ]
+
+
+def test_a_conflict_drops_sure_copies_only(filled: Workspace) -> None:
+    rows = plan_rows(doubtful(filled, "a", "b", "a"), "drop-all")
+    assert [row.action for row in rows] == ["remove", "remove", "review"]
+    rows = plan_rows(doubtful(filled, "a", "a", "b"), "drop-all")
+    assert {row.action for row in rows} == {"review"}
+
+
+def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
+    for place in (tmp_path / "plan.html", tmp_path, Path()):
+        arguments = ["clean", "--plan", str(place), "-w", str(filled.folder)]
+        result = CliRunner().invoke(embedkit, arguments)
+        assert result.exit_code != 0 and isinstance(result.exception, (BadInput, SystemExit))
+    assert not (tmp_path / "plan.html").exists()
 
 
 def test_a_group_is_never_planned_away(filled: Workspace) -> None:

@@ -35,6 +35,7 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "force_compression": "uncompressed",
 }
+_UNWRITABLE = ("Read-only file system", "Permission denied")
 # One connection a file within this process: DuckDB refuses to mix read-only and writing ones.
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
@@ -56,7 +57,7 @@ class Catalog:
         self.on_wait = on_wait
         self._seen: tuple[State, Holdings] | None = None
         self._listing: tuple[State, Listing | None] | None = None
-        self._unlistable = False
+        self._unlistable: State | None = None
         with _locks_guard:
             self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
 
@@ -158,14 +159,14 @@ class Catalog:
 
     def list_files(self) -> None:
         """Make the listing of the catalog as it is now; where there is no room for it, none."""
-        if self._unlistable:
+        if self._unlistable == self._state():
             return
         with self.read() as reader:
             state, files = self._state(), reader.listed()
         try:
             write_listing(self._listing_file, state, files)
         except OSError:
-            self._unlistable = True
+            self._unlistable = state
         self._listing = state, read_listing(self._listing_file, state)
 
     @property
@@ -205,7 +206,7 @@ class Catalog:
             except duckdb.IOException as error:
                 message = str(error)
                 if "Could not set lock" not in message:
-                    if self.exists:
+                    if self.exists and not any(reason in message for reason in _UNWRITABLE):
                         raise _bad(self.path, error) from error
                     raise StorageError(f"{self.path}: {_first(message)}") from error
                 waited = time.monotonic() - started

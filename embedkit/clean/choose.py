@@ -20,9 +20,10 @@ def plan_rows(
     """The plan for groups of duplicates, their files in order.
 
     Of a group the files below ``protected`` folders (absolute) stay, else its representative, and
-    all that a person decided to keep. The others go when they are surely copies, and are for review
-    when not. A group whose files are under several labels is for review, or goes whole if
-    ``conflicts`` is ``drop-all``; Doi 2018 did so. Raises :class:`BadInput` for another policy.
+    all that a person decided to keep. The others go when they are surely copies of one that stays,
+    and are for review when not. A group whose files are under several labels is for review; if
+    ``conflicts`` is ``drop-all`` its sure copies all go, when they are themselves under several
+    (Doi 2018 dropped them so). Raises :class:`BadInput` for another policy.
     """
     if conflicts not in POLICIES:
         raise BadInput(f"conflicts can be {' or '.join(POLICIES)}, not {conflicts!r}")
@@ -36,12 +37,13 @@ def plan_rows(
 def _group_rows(
     number: int, group: DuplicateGroup, conflicts: str, protected: tuple[str, ...]
 ) -> list[PlanRow]:
-    drops = group.conflict and conflicts == DROP_ALL
+    sure = {member.label for member in group.members if member.score >= SURE} - {None}
+    drops = len(sure) > 1 and conflicts == DROP_ALL
     safe = {member.path for member in group.members if _is_below(member.path, protected)}
     kept = safe | {member.path for member in group.members if member.keep}
     if not kept and not group.conflict:
         kept = {group.representative}
-    keeper = next((member for member in group.members if member.path in kept), group.members[0])
+    keepers = [member for member in group.members if member.path in kept]
     labels = sorted({member.label for member in group.members if member.label is not None})
     rows = []
     for member in group.members:
@@ -49,10 +51,11 @@ def _group_rows(
             action, reason = KEEP, _why_kept(member, member.path in safe)
         elif group.conflict:
             under = " and ".join(shown(label) for label in labels)
-            action = REMOVE if drops else REVIEW
+            action = REMOVE if drops and member.score >= SURE else REVIEW
             reason = f"the same picture is labelled {under}"
         else:
-            action = REMOVE if member.score >= SURE else REVIEW
+            keeper = max(keepers, key=lambda one: _likeness(member, one))
+            action = REMOVE if _likeness(member, keeper) >= SURE else REVIEW
             reason = _why_a_copy(member, keeper)
         rows.append(
             PlanRow(
@@ -74,6 +77,11 @@ def _is_below(path: str, folders: tuple[str, ...]) -> bool:
     return any(path == folder or path.startswith(os.path.join(folder, "")) for folder in folders)
 
 
+def _likeness(one: Member, other: Member) -> float:
+    """The score of two files of a group, which vouches for each as a copy of its representative."""
+    return 1.0 if one.sha256 == other.sha256 else min(one.score, other.score)
+
+
 def _why_kept(member: Member, is_safe: bool) -> str:
     if is_safe:
         return "in a protected folder"
@@ -85,7 +93,7 @@ def _why_a_copy(member: Member, keeper: Member) -> str:
     name = shown(os.path.basename(keeper.path))
     if member.sha256 == keeper.sha256:
         return f"the same bytes as {name}"
-    told = [f"looks like {name} (score {member.score:.2f})"]
+    told = [f"looks like {name} (score {_likeness(member, keeper):.2f})"]
     if member.width * member.height < keeper.width * keeper.height:
         told.append(f"smaller: {member.width} x {member.height}")
     elif member.bytes < keeper.bytes:

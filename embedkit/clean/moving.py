@@ -19,6 +19,7 @@ PART = ".embedkit-*.part"
 """Names of copies that are not finished."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_CHANGED = "it changed while it was being moved"
 _CHUNK = 1 << 20
 
 
@@ -33,7 +34,10 @@ def move(source: str, target: str, seen: os.stat_result) -> None:
     discard_part(target)
     made = not os.path.lexists(target)
     if made:
-        _put(source, target)
+        if not same_file(os.lstat(source), seen):
+            raise OSError(errno.EBUSY, _CHANGED)
+        if _put(source, target):
+            return
     elif not _same_content(source, target):
         raise FileExistsError(errno.EEXIST, "other content lies where it should go")
     try:
@@ -58,25 +62,29 @@ def same_file(one: os.stat_result, other: os.stat_result) -> bool:
     )
 
 
-def _put(source: str, target: str) -> None:
+def _put(source: str, target: str) -> bool:
+    """Bring a file to its target; whether it is gone from its source by that."""
     try:
-        _place(source, target)
+        return _place(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         _copy(source, target)
+        return False
 
 
-def _place(source: str, target: str) -> None:
-    """Give a file the name ``target`` on its device, and where that has no hard links only that."""
+def _place(source: str, target: str) -> bool:
+    """Give a file the name ``target`` on its device; whether only that, for want of hard links."""
     try:
         os.link(source, target)
+        return False
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
         os.rename(source, target)
+        return True
 
 
 def _copy(source: str, target: str) -> None:
@@ -109,7 +117,7 @@ def _copy_status(source: str, target: str) -> None:
 def _drop(source: str, seen: os.stat_result) -> None:
     try:
         if not same_file(os.lstat(source), seen):
-            raise OSError(errno.EBUSY, "it changed while it was being moved")
+            raise OSError(errno.EBUSY, _CHANGED)
         os.unlink(source)
     except FileNotFoundError:
         return  # what was asked for, by whomever

@@ -63,7 +63,7 @@ def apply(root: Path, rows: Sequence[PlanRow], progress: ProgressCallback = sile
 def undo(
     root: Path, quarantine: str | None = None, progress: ProgressCallback = silent
 ) -> UndoReport:
-    """Put every file of a quarantine below ``root`` back; None is the one applied last.
+    """Put every file of a quarantine below ``root`` back; None is the last that holds any.
 
     Nothing is overwritten: a file whose place holds other content by now stays in quarantine, with
     the reason. Raises as :func:`apply` does, and :class:`NotInWorkspace` for an unknown name.
@@ -71,7 +71,8 @@ def undo(
     known = quarantines(root)
     if not known:
         raise NotInWorkspace("there is nothing to undo: no plan was applied in this workspace")
-    chosen = known[0].id if quarantine is None else quarantine
+    last = next((item for item in known if item.files), known[0])
+    chosen = last.id if quarantine is None else quarantine
     if chosen not in {item.id for item in known}:
         raise NotInWorkspace(
             f"there is no quarantine called {shown(chosen)}; 'embedkit undo --list' lists them"

@@ -438,11 +438,13 @@ def clean(
     from embedkit.report.plan_page import write_plan_page
     from embedkit.workspace import Workspace
 
+    page = plan.absolute().with_suffix(".html") if plan.name else plan
+    if page.name == plan.name or plan.is_dir():
+        raise BadInput(f"{plan}: name a CSV file; its page is written beside it, as .html")
     with show.progress_bar() as progress:
         rows = Workspace(workspace, progress).plan(
             _split(kinds), conflicts=conflicts, protected=protect, backbone=backbone
         )
-    page = plan.with_suffix(".html").absolute()
     write_plan(plan.absolute(), rows)
     write_plan_page(page, rows)
     if as_json:
@@ -479,11 +481,11 @@ def apply(plan: Path, workspace: Path, as_json: bool) -> None:
 
 
 @embedkit.command()
-@click.argument("quarantine", required=False, metavar="ID")
+@click.argument("quarantine", required=False, metavar="[ID]")
 @click.option("--list", "as_list", is_flag=True, help="List the plans that were applied.")
 @_options
 def undo(quarantine: str | None, as_list: bool, workspace: Path, as_json: bool) -> None:
-    """Put back every file that a plan moved: the plan applied last, or the one called ID.
+    """Put back every file that a plan moved: the last one with files there, or that called ID.
 
     Nothing is overwritten. The exit status is 1 when any file stayed in quarantine, because its
     place holds another one by now.

@@ -1,5 +1,6 @@
 """The duplicates of one photo, stored or new, without a search of the whole collection."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -168,7 +169,8 @@ def _group(
     label = next((file.label for file in same if file.path == photo.path), None)
     held = [LiveFile(photo.path, label, photo.sha256)]
     if EXACT in asked.kinds:
-        held += [file for file in same if file.path != photo.path]
+        itself = os.path.realpath(photo.path)  # it may be asked for through a link to its folder
+        held += [file for file in same if os.path.realpath(file.path) != itself]
     kept = kept_in(decided)
     images = images_told(table, files, kept)
     links = {image_id: link for image_id, link in links.items() if image_id in images}

@@ -21,6 +21,7 @@ from embedkit.duplicates.search import (
     EXACT,
     KINDS,
     PERCEPTUAL,
+    SEMANTIC,
     Asked,
     Limits,
     Search,
@@ -42,7 +43,10 @@ def asked_for(
     hash_bits: int = 64,
     turns: bool = False,
 ) -> Asked:
-    """What a person asked to look for; raises :class:`BadInput` for what cannot be."""
+    """What a person asked to look for; raises :class:`BadInput` for what cannot be.
+
+    Without ``kinds``, those by default and any that something is said of.
+    """
     for kind in kinds:
         if kind not in KINDS:
             raise BadInput(
@@ -56,9 +60,16 @@ def asked_for(
         )
     if max_distance is not None and not 0 <= max_distance <= 2:
         raise BadInput(f"distances are from 0 to 2, not {max_distance}")
-    chosen = tuple(kind for kind in KINDS if kind in (kinds or BY_DEFAULT))
-    if (turns or hash_bits != 64) and PERCEPTUAL not in chosen:
-        raise BadInput("turns and the bits of hashes are for the kind perceptual")
+    said = {
+        PERCEPTUAL: turns or hash_bits != 64 or max_hamming is not None,
+        SEMANTIC: max_distance is not None,
+    }
+    wanted = kinds or [*BY_DEFAULT, *(kind for kind in said if said[kind])]
+    chosen = tuple(kind for kind in KINDS if kind in wanted)
+    if said[PERCEPTUAL] and PERCEPTUAL not in chosen:
+        raise BadInput("turns, the bits of hashes and their limit are for the kind perceptual")
+    if said[SEMANTIC] and SEMANTIC not in chosen:
+        raise BadInput("a limit of the distance is for the kind semantic")
     if hash_bits != 64 and COMBINED in chosen:
         raise BadInput("the score of the kind combined takes hashes of 64 bits, and turns them")
     return Asked(chosen, max_hamming, max_distance, hash_bits, turns)
@@ -79,14 +90,16 @@ def find_duplicates(
     if known is not None:
         found = _recalled(*known)
     else:
-        found = find_pairs(
-            prints_of(catalog, table),
-            index,
-            asked,
-            digests_in(catalog),
-            progress,
-        )
-        if os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK):
+        unread: list[int] = []
+
+        def digests(ids: np.ndarray) -> Sequence[bytes | None]:
+            read = digests_in(catalog)(ids)
+            unread.extend(n for n, digest in enumerate(read) if digest is None)
+            return read
+
+        found = find_pairs(prints_of(catalog, table), index, asked, digests, progress)
+        writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
+        if writable and not unread:  # what cannot be read now may be a copy when it can
             with catalog.write() as writer:
                 writer.store_pairs(of, *_remembered(found))
     with catalog.read() as reader:

@@ -62,6 +62,8 @@ GATHER_ROWS = 100_000
 """Up to this many rows that a filter leaves are compared with one by one."""
 TOGETHER = 16
 """Queries whose matches are measured at once; more would not stay in the processor's cache."""
+MEASURED = 1 << 22
+"""Numbers of vectors, at most, that are measured at once for several queries."""
 TUNED_FOR = 64
 """Matches up to which a search of the codes tries no harder than for the ten it is tuned to."""
 
@@ -125,7 +127,7 @@ class Index:
 
         ``queries`` is (Q, dim); n is k, or what there is. ``among`` (int64 ids) narrows the search
         to some images. Distances are worked out from the stored vectors; equal ones are in order
-        of id.
+        of id, but which of them come in at the end is not said.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         allowed, delta_rows = self._live, np.arange(len(self._delta))
@@ -142,7 +144,11 @@ class Index:
             recent = nearest_among(queries, self._delta.vectors, delta_rows, k + EXTRA)
 
         ids, measured = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
-        together = TOGETHER if len({len(rows) for rows in found}) == 1 else 1
+        widths = {len(rows) for rows in found}
+        together = 1
+        if len(widths) == 1:
+            numbers = (max(widths) + recent.shape[1]) * self.dim
+            together = min(TOGETHER, max(1, MEASURED // max(1, numbers)))
         for start in range(0, len(queries), together):
             some = slice(start, start + together)
             ids[some], measured[some] = self._measured(

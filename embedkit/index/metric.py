@@ -14,7 +14,7 @@ def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     products = np.einsum("...i,...i->...", vectors, query)
     squares = np.einsum("...i,...i->...", vectors, vectors)
     norms = np.sqrt(squares) * np.sqrt(np.einsum("...i,...i->...", query, query))
-    return np.asarray(np.clip(np.round(1.0 - products / norms, 12), 0.0, 2.0))
+    return np.asarray(np.clip(np.round(1.0 - products / norms, 12), 0.0, 2.0) + 0.0)  # no -0.0
 
 
 def median_pairwise(vectors: np.ndarray) -> float:
