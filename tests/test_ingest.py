@@ -358,7 +358,13 @@ def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
             assert keys == pytest.approx(other_keys, abs=1e-5)
             assert np.abs(np.array(vector) - np.array(other_vector)).max() < 1e-6
     names = sorted(path.name for path in killed.rglob("*") if path.is_file())
-    assert names == ["12.ids.npy", "12.vectors.npy", "catalog.duckdb", "manifest.json"]
+    assert names == [
+        "12.ids.npy",
+        "12.vectors.npy",
+        "catalog.duckdb",
+        "files.listing",
+        "manifest.json",
+    ]
 
 
 def test_two_adds_at_once_lose_and_double_nothing(photos: Path, tmp_path: Path, tiny: str) -> None:
