@@ -35,7 +35,7 @@ from embedkit.records import (
     UndoReport,
     silent,
 )
-from embedkit.search import Queries, by_images, by_text, pick, search
+from embedkit.search import Queries, by_images, by_text, digest_of, pick, search
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -250,13 +250,12 @@ class Workspace:
         image: str | os.PathLike[str],
         other: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Note what a person decided: that two images are ``duplicate`` or ``different``, or, of
+        """Note what a person decided: two are ``duplicate`` or ``different``, one is to ``keep``.
 
-        one, to ``keep`` it; None takes a decision back. It belongs to the images' content, so that
-        renamed files and later searches are not asked about again. Raises :class:`BadInput`.
+        None takes a decision back. It belongs to the images' content, so that renamed files and
+        later searches are not asked about again. Raises :class:`BadInput`.
         """
         from embedkit.duplicates.groups import KEEP, VERDICTS
-        from embedkit.search import digest_of
 
         if verdict is not None and (
             verdict not in VERDICTS or (verdict == KEEP) != (other is None)
