@@ -483,6 +483,16 @@ def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
         assert len(opened) == before
 
 
+def test_a_collection_too_large_for_a_listing_is_answered_by_the_catalog(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "LISTED", 11)
+    workspace.add([photos])
+    for _ in range(3):
+        assert workspace.search(photos / "red/3.jpg", 1)[0].path == str(photos / "red/3.jpg")
+    assert not listed(workspace.folder).exists()
+
+
 def test_where_there_is_no_room_for_a_listing_the_catalog_answers(
     workspace: Workspace, photos: Path
 ) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FILE_NAME = "catalog.duckdb"
 PATIENCE = 60.0
 """Seconds that a lease is waited for."""
+LISTED = 5_000_000
+"""Files up to which there is a listing: making it takes some 500 bytes of memory for each."""
 
 # Nearly all of a catalog is vectors, which no compression shrinks: trying takes half the time of
 # storing them.
@@ -158,11 +160,15 @@ class Catalog:
             return reader.live_files(image_ids)
 
     def list_files(self) -> None:
-        """Make the listing of the catalog as it is now; where there is no room for it, none."""
+        """Make the listing of the catalog as it is now, or none where there is no room for it."""
         if self._unlistable == self._state():
             return
         with self.read() as reader:
-            state, files = self._state(), reader.listed()
+            state = self._state()
+            files = reader.listed() if reader.counts()["files"] <= LISTED else None
+        if files is None:
+            self._unlistable = state
+            return
         try:
             write_listing(self._listing_file, state, files)
         except OSError:

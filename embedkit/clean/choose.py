@@ -54,8 +54,8 @@ def _group_rows(
             action = REMOVE if drops and member.score >= SURE else REVIEW
             reason = f"the same picture is labelled {under}"
         else:
-            keeper = max(keepers, key=lambda one: _likeness(member, one))
-            action = REMOVE if _likeness(member, keeper) >= SURE else REVIEW
+            keeper = max(keepers, key=lambda one: _score(member, one))
+            action = REMOVE if _score(member, keeper) >= SURE else REVIEW
             reason = _why_a_copy(member, keeper)
         rows.append(
             PlanRow(
@@ -77,7 +77,7 @@ def _is_below(path: str, folders: tuple[str, ...]) -> bool:
     return any(path == folder or path.startswith(os.path.join(folder, "")) for folder in folders)
 
 
-def _likeness(one: Member, other: Member) -> float:
+def _score(one: Member, other: Member) -> float:
     """The score of two files of a group, which vouches for each as a copy of its representative."""
     return 1.0 if one.sha256 == other.sha256 else min(one.score, other.score)
 
@@ -93,7 +93,7 @@ def _why_a_copy(member: Member, keeper: Member) -> str:
     name = shown(os.path.basename(keeper.path))
     if member.sha256 == keeper.sha256:
         return f"the same bytes as {name}"
-    told = [f"looks like {name} (score {_likeness(member, keeper):.2f})"]
+    told = [f"looks like {name} (score {_score(member, keeper):.2f})"]
     if member.width * member.height < keeper.width * keeper.height:
         told.append(f"smaller: {member.width} x {member.height}")
     elif member.bytes < keeper.bytes:
