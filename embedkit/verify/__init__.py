@@ -1,0 +1,1 @@
+"""Geometric verification: whether two images show the same thing, point for point."""
