@@ -243,7 +243,8 @@ def _held(places: np.ndarray, shooting: Shooting, random: np.random.Generator) -
     factor = np.exp(random.uniform(*np.log(shooting.scale)))
     turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     middle = np.array(PHOTO) / 2
-    return (places - middle) @ turn + middle
+    held: np.ndarray = (places - middle) @ turn + middle
+    return held
 
 
 def _perspective(places: np.ndarray, size: tuple[int, int]) -> list[float]:

@@ -18,7 +18,9 @@ CONTRAST = 0.02
 """SIFT's contrast threshold: half of the usual, for the sake of dim pages."""
 DESCRIPTOR = 128
 _UNIT = 512.0  # what 1 becomes in a stored descriptor; hardly any number of one is above 0.5
-EXTRACTION = f"sift {cv2.__version__} area={AREA} features={FEATURES} contrast={CONTRAST} root={_UNIT:.0f}"
+EXTRACTION = (
+    f"sift {cv2.__version__} area={AREA} features={FEATURES} contrast={CONTRAST} root={_UNIT:.0f}"
+)
 """All that decides an image's local features, besides its pixels."""
 
 
@@ -90,4 +92,6 @@ def local_features(grey: Grey) -> LocalFeatures:
 
 def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
     sums = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
-    return np.minimum(np.rint(np.sqrt(descriptors / sums) * _UNIT), 255).astype(np.uint8)
+    root = np.rint(np.sqrt(descriptors / sums) * _UNIT)
+    stored: NDArray[np.uint8] = np.minimum(root, 255).astype(np.uint8)
+    return stored

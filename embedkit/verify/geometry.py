@@ -1,6 +1,7 @@
 """The plane that two images share: features matched, and one homography through the matches."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,15 +28,20 @@ class Alignment:
     """How one image's plane lies in another image."""
 
     homography: NDArray[np.float64]
-    """3 x 3: from the pixels of the first image to those of the second."""
+    """3 x 3: from the pixels of the first image to those of the second; inliers have depth > 0."""
     here: NDArray[np.float32]
     """Inliers (I, 2) in the first image."""
     there: NDArray[np.float32]
     """The same inliers (I, 2) in the second."""
 
+    def zoom(self) -> float:
+        """By how much larger the second image shows the inliers' surroundings."""
+        return zoom(self.homography, self.here)
+
     def reverse(self) -> "Alignment":
         """The same alignment, from the second image to the first."""
-        return Alignment(np.linalg.inv(self.homography), self.there, self.here)
+        back = np.linalg.inv(self.homography).astype(np.float64, copy=False)
+        return Alignment(back, self.there, self.here)
 
 
 def matched(one: LocalFeatures, other: LocalFeatures) -> NDArray[np.intp]:
@@ -56,8 +62,9 @@ def matched(one: LocalFeatures, other: LocalFeatures) -> NDArray[np.intp]:
 
 
 def _unit(features: LocalFeatures) -> NDArray[np.float32]:
-    floats = features.descriptors.astype(np.float32)
-    return floats / np.maximum(np.linalg.norm(floats, axis=1, keepdims=True), 1e-6)
+    unit = features.descriptors.astype(np.float32)
+    unit /= np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def aligned(one: LocalFeatures, other: LocalFeatures) -> tuple[int, Alignment | None]:
@@ -69,16 +76,19 @@ def aligned(one: LocalFeatures, other: LocalFeatures) -> tuple[int, Alignment | 
     if len(rows) < 4:
         return 0, None
     here, there = one.points[rows[:, 0]], other.points[rows[:, 1]]
-    homography, mask = cv2.findHomography(
+    found: tuple[Any, Any] = cv2.findHomography(
         here, there, cv2.USAC_MAGSAC, TOLERANCE, maxIters=_ITERATIONS, confidence=0.999
     )
+    homography, mask = found
     if homography is None:
         return 0, None
     inside = mask.ravel().astype(bool)
-    found = Alignment(homography.astype(np.float64), here[inside], there[inside])
-    inliers = min(_places(found.here), _places(found.there))
-    credible = inliers >= INLIERS and _is_credible(found)
-    return inliers, found if credible else None
+    here, there = here[inside], there[inside]
+    inliers = min(_places(here), _places(there))
+    if inliers < INLIERS or not _is_credible(homography, here, there):
+        return inliers, None
+    in_front = np.sign(depth(homography, here[:1])[0])  # its sign is arbitrary; now they all are
+    return inliers, Alignment(homography * in_front, here, there)
 
 
 def _places(points: NDArray[np.float32]) -> int:
@@ -86,26 +96,24 @@ def _places(points: NDArray[np.float32]) -> int:
     return len(np.unique(np.rint(points / 2), axis=0))
 
 
-def _is_credible(found: Alignment) -> bool:
+def _is_credible(
+    homography: NDArray[np.float64], here: NDArray[np.float32], there: NDArray[np.float32]
+) -> bool:
     """Whether a camera could see it so: not mirrored, torn, or squeezed to a line."""
-    if not np.isfinite(found.homography).all() or abs(np.linalg.det(found.homography)) < 1e-12:
+    if not np.isfinite(homography).all() or abs(np.linalg.det(homography)) < 1e-12:
         return False
-    spread = _narrow(found.here), _narrow(found.there)
-    if min(spread) < _LEAST_SPREAD:
+    depths = depth(homography, here)
+    if depths.min() * depths.max() <= 0 or min(_narrow(here), _narrow(there)) < _LEAST_SPREAD:
         return False
-    jacobians = local_affine(found.homography, found.here)
-    if jacobians is None:
-        return False
+    jacobians = _local_affine(homography, here)
     areas = np.linalg.det(jacobians)
     if areas.min() <= 0:
         return False
-    zoom = np.sqrt(areas)
-    stretch = np.linalg.cond(jacobians)
     return bool(
-        zoom.max() <= _LARGEST_ZOOM
-        and zoom.min() >= 1 / _LARGEST_ZOOM
+        areas.max() <= _LARGEST_ZOOM**2
+        and areas.min() >= 1 / _LARGEST_ZOOM**2
         and areas.max() <= _LARGEST_SLANT * areas.min()
-        and stretch.max() <= _LARGEST_STRETCH
+        and np.linalg.cond(jacobians).max() <= _LARGEST_STRETCH
     )
 
 
@@ -114,14 +122,26 @@ def _narrow(points: NDArray[np.float32]) -> float:
     return float(np.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(points.T))[0])))
 
 
-def local_affine(
+def zoom(homography: NDArray[np.float64], points: NDArray[np.float32]) -> float:
+    """By how much larger the second image shows what is around points (I, 2) of the first.
+
+    The median over the points, which the homography must not mirror.
+    """
+    return float(np.sqrt(np.median(np.linalg.det(_local_affine(homography, points)))))
+
+
+def depth(homography: NDArray[np.float64], points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """What moved points (I, 2) are divided by (I,); beyond the horizon the sign is another."""
+    depths: NDArray[np.float64] = points @ homography[2, :2] + homography[2, 2]
+    return depths
+
+
+def _local_affine(
     homography: NDArray[np.float64], points: NDArray[np.float32]
-) -> NDArray[np.float64] | None:
-    """The homography's derivatives (I, 2, 2) at points (I, 2); None if the horizon parts them."""
-    lifted = np.column_stack([points.astype(np.float64), np.ones(len(points))]) @ homography.T
-    depth = lifted[:, 2]
-    if not (np.all(depth > 1e-9) or np.all(depth < -1e-9)):
-        return None
-    places = lifted[:, :2] / depth[:, None]
-    upper, lower = homography[:2, :2], homography[2, :2]
-    return (upper[None] - places[:, :, None] * lower) / depth[:, None, None]
+) -> NDArray[np.float64]:
+    """The homography's derivatives (I, 2, 2) at points (I, 2)."""
+    depths = depth(homography, points)[:, None]
+    places = (points @ homography[:2, :2].T + homography[:2, 2]) / depths
+    rows = homography[:2, :2] - places[:, :, None] * homography[2, :2]
+    derivatives: NDArray[np.float64] = rows / depths[:, :, None]
+    return derivatives
