@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit.calendar_photos import FRAMINGS, calendar_photos, write_calendar_photos
+from embedkit.calendar_photos import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
 
 
 def test_there_are_two_months_of_three_framings_of_three_shots() -> None:
@@ -27,3 +27,26 @@ def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_pa
     stamps = [path.stat().st_mtime_ns for path in paths]
     write_calendar_photos(tmp_path)
     assert stamps == [path.stat().st_mtime_ns for path in paths]
+
+
+def test_months_of_one_picture_differ_in_title_and_days_only() -> None:
+    def first_of_each_month(shooting: Shooting) -> list[np.ndarray]:
+        photos = [
+            photo for photo in calendar_photos(0, shooting) if photo.name in ("1.jpg", "10.jpg")
+        ]
+        return [np.asarray(photo.image.resize((64, 48)), float) for photo in photos]
+
+    picture = np.s_[10:21, 25:39]
+    january, february = first_of_each_month(Shooting(same_picture=True))
+    assert np.abs(january - february)[picture].mean() < 15
+    january, february = first_of_each_month(Shooting())
+    assert np.abs(january - february)[picture].mean() > 40
+
+
+def test_shots_taken_by_hand_are_dimmer_brighter_and_of_other_sizes() -> None:
+    plain = [np.asarray(photo.image, float) for photo in calendar_photos()]
+    shooting = Shooting(turn=30.0, scale=(0.4, 1.5), light=(0.5, 1.3))
+    hand = [np.asarray(photo.image, float) for photo in calendar_photos(0, shooting)]
+    light = [after.mean() / before.mean() for before, after in zip(plain, hand, strict=True)]
+    assert min(light) < 0.8
+    assert max(light) > 1.1

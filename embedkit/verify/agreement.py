@@ -109,13 +109,26 @@ def agreement(one: Grey, other: Grey, alignment: Alignment, region: NDArray[np.b
         mask = region.astype(np.uint8)
         moved = laid_over(other.shape, mask, alignment.homography, cv2.INTER_NEAREST)
         one, other, region = other, one, moved.astype(bool)
-    laid = overlaid(one, other, alignment.homography, alignment.zoom())
+    window = _around(region)
+    left, top = window[1].start, window[0].start
+    homography = alignment.homography @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
+    laid = overlaid(one[window], other, homography, alignment.zoom())
     correlation, told = laid.correlation()
-    values = correlation[told & region]
+    values = correlation[told & region[window]]
     if len(values) < _LEAST_PIXELS:
         return 0.0
     worst = max(1, int(len(values) * WORST))
     return float(np.clip(np.partition(values, worst - 1)[:worst].mean(), 0, 1))
+
+
+def _around(region: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns that hold a region and what it is correlated with: the rest is idle."""
+    window = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(region.any(axis=axis))
+        first, last = (int(inside[0]), int(inside[-1])) if len(inside) else (0, 0)
+        window.append(slice(max(0, first - BOX), last + BOX))
+    return window[0], window[1]
 
 
 def covered(alignments: list[Alignment], shape: tuple[int, ...]) -> NDArray[np.bool_]:
