@@ -90,7 +90,8 @@ class FeatureCache:
 
 def _read(path: Path) -> LocalFeatures | None:
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # np.load leaves a damaged file open that it opened itself.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
