@@ -150,6 +150,15 @@ def test_the_query_itself_does_not_decide_what_its_subject_is() -> None:
     assert verify_matches(view(scene), [view(scene.copy()), view(table)])[1:] == without
 
 
+def test_photos_from_the_same_place_do_not_make_the_surroundings_the_subject() -> None:
+    scene, elsewhere = poster(20, (640, 480)), poster(21, (640, 480))
+    scene[40:400, 30:510] = page(1)
+    elsewhere[100:460, 130:610] = page(1)
+    nearly = (np.roll(scene, 3, axis=1) * 0.9).astype(np.uint8)
+    found = verify_matches(view(scene), [view(nearly), view(elsewhere)])
+    assert min(one.agreement for one in found) > 0.8
+
+
 def test_verified_ones_come_by_agreement_then_others_by_inliers() -> None:
     def one(verified: bool, inliers: int, agreement: float) -> Verification:
         return Verification(verified, inliers, agreement, IDENTITY if verified else None)

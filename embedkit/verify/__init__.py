@@ -20,6 +20,8 @@ from embedkit.verify.geometry import INLIERS, Alignment, aligned
 REFERENCES = 3
 """Candidates, those of most inliers, by which it is judged what of the query is its subject."""
 
+_MANY = 3 * INLIERS  # fewer may lie on a detail that is not the subject
+_NEAR = 0.05  # of the image's width and height
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -28,14 +30,13 @@ def verify_matches(query: View, candidates: Sequence[View]) -> list[Verification
 
     Candidates are compared where the best :data:`REFERENCES` of them share features with the
     query, not only where the pair itself does: else two pages that share but their digits would
-    agree in full. So the agreement of a candidate depends on the others. Equal pixels agree by 1.
+    agree in full. So the agreement of a candidate depends on the others. The same pixels agree
+    by 1.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(lambda view: _found(query, view), candidates))
-        best = sorted((one for one in found if one.alignment), key=lambda one: -one.inliers)
-        references = [one.alignment for one in best[:REFERENCES] if one.alignment]
         grey = query.grey()
-        region = covered(references, grey.shape)
+        region = covered(_references(query, found), grey.shape)
 
         def verification(one: _Found) -> Verification:
             if one.same:
@@ -77,6 +78,26 @@ def _found(query: View, view: View) -> _Found:
     if _same(query, view):
         return _Found(view, len(view.features), same=True)
     return _Found(view, *aligned(query.features, view.features))
+
+
+def _references(query: View, found: Sequence[_Found]) -> list[Alignment]:
+    """Of the alignments of most inliers, the first few, views from elsewhere before others.
+
+    A photo from the same place shows the same surroundings, and would make them the subject.
+    """
+    strongest = sorted(found, key=lambda one: -one.inliers)
+    elsewhere = [
+        one.alignment
+        for one in strongest
+        if one.alignment and one.inliers >= _MANY and _moved(query, one.view, one.alignment) > _NEAR
+    ]
+    return (elsewhere or [one.alignment for one in strongest if one.alignment])[:REFERENCES]
+
+
+def _moved(query: View, view: View, alignment: Alignment) -> float:
+    """By how much of the image's width and height inliers lie elsewhere; the median."""
+    apart = alignment.here / query.features.size - alignment.there / view.features.size
+    return float(np.median(np.linalg.norm(apart, axis=1)))
 
 
 def _rows(alignment: Alignment) -> tuple[Row, Row, Row]:
