@@ -41,17 +41,36 @@ class CalendarPhoto:
     image: Image.Image
 
 
-def calendar_photos(seed: int = 0) -> Iterator[CalendarPhoto]:
-    """The eighteen photos in order; each month's framings in the order of :data:`FRAMINGS`."""
+@dataclass(frozen=True)
+class Shooting:
+    """How the photos differ; the default is the plain set, pages upright and well lit."""
+
+    same_picture: bool = False
+    """Whether both months carry the same picture, so that only title and days tell them apart."""
+    turn: float = 0.0
+    """Degrees that a shot is turned by at most, either way."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Least and largest factor by which a shot's page is larger than its framing has it."""
+    light: tuple[float, float] = (0.88, 1.1)
+    """Least and largest brightness; 1 is the page as it was drawn."""
+
+
+def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator[CalendarPhoto]:
+    """The eighteen photos in order; each month's framings in the order of :data:`FRAMINGS`.
+
+    A set of one picture shows the mountain when ``seed`` is even, else the blossom.
+    """
+    shooting = shooting or Shooting()
+    pictures = (_snowy_mountain(), _plum_blossom())
     number = 0
     for index, month in enumerate(MONTHS):
-        page = _page(index + 1)
+        page = _page(index + 1, pictures[seed % 2 if shooting.same_picture else index])
         for framing, corners in FRAMINGS.items():
             desk = _desk(framing, seed)
             for shot in range(SHOTS):
                 number += 1
                 random = np.random.default_rng([seed, index, list(FRAMINGS).index(framing), shot])
-                image = _photograph(page, desk, corners, random)
+                image = _photograph(page, desk, corners, shooting, random)
                 yield CalendarPhoto(f"{number}.jpg", month, framing, image)
 
 
@@ -71,11 +90,10 @@ def write_calendar_photos(folder: Path, seed: int = 0) -> list[Path]:
 # -- the page ----------------------------------------------------------------------------------
 
 
-def _page(month: int) -> Image.Image:
+def _page(month: int, picture: Image.Image) -> Image.Image:
     """A month page: picture, title, day grid."""
     width, height = PAGE
     page = Image.new("RGB", PAGE, (250, 248, 243))
-    picture = _snowy_mountain() if month == 1 else _plum_blossom()
     page.paste(picture.resize((width - 80, 560), Image.Resampling.LANCZOS), (40, 70))
     draw = ImageDraw.Draw(page)
     for x in range(50, width, 50):  # the spiral
@@ -189,12 +207,13 @@ def _photograph(
     page: Image.Image,
     desk: Image.Image,
     corners: tuple[tuple[float, float], ...],
+    shooting: Shooting,
     random: np.random.Generator,
 ) -> Image.Image:
     """The page on the desk, in perspective, with a shot's own jitter, light and noise."""
     shift = random.normal(0, 0.012, 2)
     places = np.array(corners) + shift + random.normal(0, 0.006, (4, 2))
-    coefficients = _perspective(places * PHOTO, PAGE)
+    coefficients = _perspective(_held(places * PHOTO, shooting, random), PAGE)
     warp = Image.Transform.PERSPECTIVE
     bicubic = Image.Resampling.BICUBIC
     seen = page.transform(PHOTO, warp, coefficients, bicubic)
@@ -208,12 +227,24 @@ def _photograph(
     photo.paste((40, 30, 24), (14, 18), shadow)
     photo.paste(seen, (0, 0), mask)
 
-    photo = ImageEnhance.Brightness(photo).enhance(random.uniform(0.88, 1.1))
+    photo = ImageEnhance.Brightness(photo).enhance(random.uniform(*shooting.light))
     pixels = np.asarray(photo, np.float32)
     warmth = random.normal(0, 0.02)
     pixels = pixels * np.array([1 + warmth, 1, 1 - warmth], np.float32)
     pixels += random.normal(0, 3.0, pixels.shape).astype(np.float32)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+def _held(places: np.ndarray, shooting: Shooting, random: np.random.Generator) -> np.ndarray:
+    """The page's corners (4, 2), pixels, turned and scaled about the middle of the photo."""
+    if shooting.turn == 0 and shooting.scale == (1.0, 1.0):
+        return places
+    angle = np.radians(random.uniform(-shooting.turn, shooting.turn))
+    factor = np.exp(random.uniform(*np.log(shooting.scale)))
+    turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    middle = np.array(PHOTO) / 2
+    held: np.ndarray = (places - middle) @ turn + middle
+    return held
 
 
 def _perspective(places: np.ndarray, size: tuple[int, int]) -> list[float]:

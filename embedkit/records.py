@@ -156,6 +156,24 @@ class Matches(list[Match]):
         self.searched = searched
 
 
+Row = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether two images show the same thing, point for point."""
+
+    verified: bool
+    """Whether one plane of the first image was found in the second."""
+    inliers: int
+    """Local features that both show, each where that plane puts it."""
+    agreement: float
+    """How well the two agree where they agree least, in [0, 1]; 1 is the same."""
+    homography: tuple[Row, Row, Row] | None
+    """From pixels of the first image to those of the second, both reduced as for verification;
+    None unless verified."""
+
+
 @dataclass(frozen=True)
 class Member:
     """One file of a group of duplicates, and how it compares with the group's representative."""

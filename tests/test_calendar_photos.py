@@ -1,8 +1,9 @@
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from embedkit.calendar_photos import FRAMINGS, calendar_photos, write_calendar_photos
+from embedkit.calendar_photos import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
 
 
 def test_there_are_two_months_of_three_framings_of_three_shots() -> None:
@@ -27,3 +28,24 @@ def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_pa
     stamps = [path.stat().st_mtime_ns for path in paths]
     write_calendar_photos(tmp_path)
     assert stamps == [path.stat().st_mtime_ns for path in paths]
+
+
+def test_months_of_one_picture_differ_in_title_and_days_only() -> None:
+    def alike(shooting: Shooting) -> float:
+        photos = [photo.image for photo in islice(calendar_photos(0, shooting), 0, 10, 9)]
+        pictures = [np.asarray(photo.crop((490, 200, 790, 400)), float) for photo in photos]
+        return float(np.corrcoef(pictures[0].ravel(), pictures[1].ravel())[0, 1])
+
+    assert alike(Shooting(same_picture=True)) > 0.8
+    assert alike(Shooting()) < 0.5
+
+
+def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
+    shooting = Shooting(turn=30.0, scale=(0.4, 1.5), light=(0.5, 1.3))
+    plain, hand = islice(calendar_photos(), 6), islice(calendar_photos(0, shooting), 6)
+    light = [
+        np.asarray(after.image).mean() / np.asarray(before.image).mean()
+        for before, after in zip(plain, hand, strict=True)
+    ]
+    assert min(light) < 0.7
+    assert max(light) > 1.05

@@ -1,0 +1,351 @@
+"""Verification of pairs and of candidates, on posters and calendar pages that are drawn here."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from embedkit.calendar_photos import Shooting, calendar_photos
+from embedkit.records import Verification
+from embedkit.verify import order, verify_matches
+from embedkit.verify.cache import FeatureCache
+from embedkit.verify.features import (
+    AREA,
+    FEATURES,
+    Grey,
+    LocalFeatures,
+    fitted,
+    local_features,
+    reduced,
+    view,
+)
+from embedkit.verify.geometry import INLIERS, aligned
+from embedkit.verify.why import why
+
+Pixels = np.ndarray
+IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+
+def poster(seed: int, size: tuple[int, int] = (480, 360)) -> Pixels:
+    """Many shapes of many colours: no two seeds share any."""
+    random = np.random.default_rng(seed)
+    pixels = np.full((size[1], size[0], 3), 230, np.uint8)
+    for _ in range(150):
+        centre = random.integers((0, 0), size).tolist()
+        axes = random.integers(5, 32, 2).tolist()
+        colour = random.integers(0, 256, 3).tolist()
+        cv2.ellipse(pixels, centre, axes, random.uniform(0, 360), 0, 360, colour, -1)
+    return cv2.GaussianBlur(pixels, (0, 0), 0.8)
+
+
+TILT = np.array([[0.8, -0.25, 90.0], [0.15, 0.7, 30.0], [-0.0002, 0.0003, 1.0]])
+
+
+def photographed(pixels: Pixels, homography: np.ndarray = TILT, light: float = 0.7) -> Pixels:
+    """Pixels as they look on a table, seen aslant in another light."""
+    table = np.full((420, 560, 3), 110, np.uint8)
+    return (
+        cv2.warpPerspective(
+            pixels, homography, (560, 420), table, borderMode=cv2.BORDER_TRANSPARENT
+        )
+        * light
+    ).astype(np.uint8)
+
+
+def verified(one: Pixels, other: Pixels) -> Verification:
+    return verify_matches(view(one), [view(other)])[0]
+
+
+# -- pairs -------------------------------------------------------------------------------------
+
+
+def test_a_copy_seen_aslant_is_verified_and_lies_where_it_does() -> None:
+    found = verified(poster(1), photographed(poster(1)))
+    assert found.verified
+    assert found.inliers > 5 * INLIERS
+    assert 0.7 < found.agreement < 1
+    corners = np.array([[[60, 50], [420, 50], [420, 310], [60, 310]]], np.float64)
+    places = cv2.perspectiveTransform(corners, np.array(found.homography))
+    assert np.abs(places - cv2.perspectiveTransform(corners, TILT)).max() < 1
+
+
+def test_the_same_pixels_agree_by_one() -> None:
+    again = poster(1).copy()
+    assert verified(poster(1), again) == Verification(
+        True, len(view(again).features), 1.0, IDENTITY
+    )
+
+
+@pytest.mark.parametrize("axes", [0, 1])
+def test_a_mirrored_copy_is_not_verified(axes: int) -> None:
+    assert not verified(poster(1), np.flip(poster(1), axes).copy()).verified
+    assert not verified(poster(1), photographed(np.flip(poster(1), axes).copy())).verified
+
+
+def test_a_copy_upside_down_is_verified() -> None:
+    assert verified(poster(1), np.rot90(poster(1), 2).copy()).agreement > 0.9
+
+
+def test_unrelated_images_are_not_verified() -> None:
+    others = verify_matches(view(poster(0)), [view(poster(seed)) for seed in range(1, 9)])
+    assert [one.verified for one in others] == [False] * 8
+    assert {(one.agreement, one.homography) for one in others} == {(0.0, None)}
+
+
+def gradient() -> Pixels:
+    column = np.linspace(40, 200, 240)[:, None, None]
+    return np.broadcast_to(column, (240, 320, 3)).astype(np.uint8)
+
+
+EMPTY: dict[str, Callable[[], Pixels]] = {
+    "one pixel": lambda: np.zeros((1, 1, 3), np.uint8),
+    "a line": lambda: np.zeros((1, 900, 3), np.uint8),
+    "8 x 8": lambda: poster(1)[100:108, 100:108].copy(),
+    "blank": lambda: np.full((240, 320, 3), 255, np.uint8),
+    "a gradient": gradient,
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_where_there_is_nothing_to_see_nothing_is_verified(name: str) -> None:
+    pixels = EMPTY[name]()
+    assert not verified(pixels, poster(1)).verified
+    assert not verified(poster(1), pixels).verified
+    assert verified(pixels, pixels.copy()) == Verification(
+        False, len(view(pixels).features), 1.0, None
+    )
+
+
+def test_nothing_comes_of_no_candidates() -> None:
+    assert verify_matches(view(poster(1)), []) == []
+
+
+# -- candidates --------------------------------------------------------------------------------
+
+
+def page(seed: int) -> Pixels:
+    """A picture of its own above a table that all pages share."""
+    pixels = poster(99)
+    pixels[:240] = poster(seed)[:240]
+    return pixels
+
+
+def test_what_pages_share_does_not_hide_what_they_do_not() -> None:
+    query, same, other = view(page(1)), view(photographed(page(1))), view(photographed(page(2)))
+    alone = verify_matches(query, [other])[0]
+    found = verify_matches(query, [other, same])
+    assert alone.verified
+    assert alone.agreement > 0.7  # for all it is asked is the table
+    assert found[0].agreement < 0.2
+    assert found[1].agreement > 0.7
+    assert order(found) == [1, 0]
+
+
+def test_the_query_itself_does_not_decide_what_its_subject_is() -> None:
+    scene, table = photographed(page(1)), photographed(page(1), TILT @ np.diag([0.8, 0.8, 1]), 1.1)
+    without = verify_matches(view(scene), [view(table)])
+    assert verify_matches(view(scene), [view(scene.copy()), view(table)])[1:] == without
+
+
+def test_photos_from_the_same_place_do_not_make_the_surroundings_the_subject() -> None:
+    scene, elsewhere = poster(20, (640, 480)), poster(21, (640, 480))
+    scene[40:400, 30:510] = page(1)
+    elsewhere[100:460, 130:610] = page(1)
+    nearly = (np.roll(scene, 3, axis=1) * 0.9).astype(np.uint8)
+    found = verify_matches(view(scene), [view(nearly), view(elsewhere)])
+    assert min(one.agreement for one in found) > 0.8
+
+
+def test_verified_ones_come_by_agreement_then_others_by_inliers() -> None:
+    def one(verified: bool, inliers: int, agreement: float) -> Verification:
+        return Verification(verified, inliers, agreement, IDENTITY if verified else None)
+
+    some = [
+        one(False, 3, 0.0),
+        one(True, 12, 0.5),
+        one(False, 7, 0.0),
+        one(True, 90, 0.4),
+        one(True, 30, 0.5),
+        one(False, 3, 0.0),
+    ]
+    assert order(some) == [4, 1, 3, 2, 0, 5]
+
+
+HAND = {"turn": 30.0, "scale": (0.4, 1.5), "light": (0.5, 1.3)}
+
+
+@pytest.mark.parametrize("same_picture", [False, True])
+def test_the_nine_january_photos_come_first_however_they_are_framed(same_picture: bool) -> None:
+    photos = list(calendar_photos(3, Shooting(same_picture=same_picture, **HAND)))
+    views = [view(np.asarray(photo.image)) for photo in photos]
+    best = order(verify_matches(views[0], views[1:]))
+    assert {photos[1 + row].month for row in best[:8]} == {"January"}
+
+
+# -- features and alignments -------------------------------------------------------------------
+
+
+def test_features_are_few_enough_small_enough_and_the_same_again() -> None:
+    grey = reduced(poster(5, (1600, 1200)))
+    assert grey.shape == (960, 1280)
+    features, again = local_features(grey), local_features(grey.copy())
+    assert 500 < len(features) <= FEATURES
+    assert features.size == (1280, 960)
+    assert (features.points.dtype, features.descriptors.dtype) == (np.float32, np.uint8)
+    assert np.array_equal(features.points, again.points)
+    assert np.array_equal(features.descriptors, again.descriptors)
+
+
+@pytest.mark.parametrize("shape", [(3000, 4000), (4000, 3000), (40_000, 50)])
+def test_large_images_are_reduced_and_keep_their_shape(shape: tuple[int, int]) -> None:
+    height, width = fitted(np.zeros((*shape, 3), np.uint8)).shape[:2]
+    assert height * width <= AREA * 1.01
+    assert height / width == pytest.approx(shape[0] / shape[1], rel=0.03)
+
+
+def test_small_images_are_not_enlarged() -> None:
+    assert fitted(poster(1)).shape == (360, 480, 3)
+
+
+def planted(homography: np.ndarray, count: int = 60) -> tuple[LocalFeatures, LocalFeatures]:
+    """Features that say nothing but where they are, and where a homography takes them."""
+    random = np.random.default_rng(0)
+    points = random.uniform((0, 0), (480, 360), (count, 2)).astype(np.float32)
+    descriptors = random.integers(0, 90, (count, 128)).astype(np.uint8)
+    moved = cv2.perspectiveTransform(points[None], homography)[0].astype(np.float32)
+    return (
+        LocalFeatures(points, descriptors, (480, 360)),
+        LocalFeatures(moved, descriptors, (480, 360)),
+    )
+
+
+def test_planted_features_are_found_where_they_were_moved_to() -> None:
+    inliers, alignment = aligned(*planted(TILT))
+    assert inliers == 60
+    assert alignment is not None
+    assert alignment.homography / alignment.homography[2, 2] == pytest.approx(TILT, abs=1e-3)
+    back = alignment.reverse()
+    assert back.zoom() == pytest.approx(1 / alignment.zoom(), rel=1e-3)
+    assert alignment.zoom() < 1
+
+
+IMPOSSIBLE = {
+    "mirrored": np.diag([-1.0, 1.0, 1.0]),
+    "a twentieth of the size": np.diag([0.05, 0.05, 1.0]),
+    "twenty times the size": np.diag([20.0, 20.0, 1.0]),
+    "ten times as wide": np.diag([5.0, 0.5, 1.0]),
+    "squeezed to a line": np.diag([1.0, 0.02, 1.0]),
+    "partly behind the camera": np.array([[1.0, 0, 0], [0, 1, 0], [-0.004, 0, 1]]),
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_no_camera_could_see_is_refused(name: str) -> None:
+    assert aligned(*planted(IMPOSSIBLE[name]))[1] is None
+
+
+def test_too_few_inliers_are_refused() -> None:
+    inliers, alignment = aligned(*planted(TILT, INLIERS - 1))
+    assert (inliers, alignment) == (INLIERS - 1, None)
+    assert aligned(*planted(TILT, INLIERS))[1] is not None
+
+
+# -- the cache ---------------------------------------------------------------------------------
+
+
+def never() -> Grey:
+    raise AssertionError("the pixels were asked for")
+
+
+def small(seed: int) -> Callable[[], Grey]:
+    return lambda: reduced(poster(seed, (160, 120)))
+
+
+def test_features_are_extracted_once(tmp_path: Path) -> None:
+    first = FeatureCache(tmp_path / "local").features("a" * 64, small(1))
+    again = FeatureCache(tmp_path / "local").features("a" * 64, never)
+    assert len(first) > 0
+    assert np.array_equal(first.points, again.points)
+    assert np.array_equal(first.descriptors, again.descriptors)
+    assert first.size == again.size == (160, 120)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:300] + bytes([data[300] ^ 255]) + data[301:],
+        lambda _: b"something else",
+    ],
+    ids=["empty", "cut off", "a byte changed", "something else"],
+)
+def test_a_damaged_file_is_extracted_anew(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    first = FeatureCache(tmp_path).features("a" * 64, small(1))
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(damage(file.read_bytes()))
+    again = FeatureCache(tmp_path).features("a" * 64, small(1))
+    assert np.array_equal(first.descriptors, again.descriptors)
+    FeatureCache(tmp_path).features("a" * 64, never)
+
+
+def test_other_arrays_in_a_file_are_no_features(tmp_path: Path) -> None:
+    FeatureCache(tmp_path).features("a" * 64, small(1))
+    (file,) = tmp_path.iterdir()
+    with open(file, "wb") as stream:
+        np.savez(stream, points=np.zeros((2, 2)), descriptors=np.zeros((2, 128)), size=[1, 1])
+    assert len(FeatureCache(tmp_path).features("a" * 64, small(1))) > 2
+
+
+def test_what_was_not_used_for_longest_goes_first_and_the_cap_is_kept(tmp_path: Path) -> None:
+    names = [letter * 64 for letter in "abcd"]
+    cache = FeatureCache(tmp_path)
+    for number, name in enumerate(names):
+        cache.features(name, small(1))
+        (file,) = tmp_path.glob(f"{name}-*")
+        os.utime(file, (1000 + number, 1000 + number))
+    one = file.stat().st_size
+    cache.features(names[0], never)  # used just now
+    cap = int(4.5 * one)
+    FeatureCache(tmp_path, cap).features("e" * 64, small(1))
+    assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["a", "c", "d", "e"]
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= cap
+
+
+def test_features_come_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    cache = FeatureCache(tmp_path / "file")
+    assert len(cache.features("a" * 64, small(1))) > 0
+    assert len(cache.features("a" * 64, small(1))) > 0
+
+
+# -- why ---------------------------------------------------------------------------------------
+
+
+def test_what_differs_is_red_and_nothing_else_is() -> None:
+    original = poster(1)
+    altered = original.copy()
+    altered[150:220, 200:290] = poster(7)[150:220, 200:290]
+    scene = photographed(altered)
+    heat = why(original, scene, verified(original, scene)).heat.astype(int)
+    assert heat.shape == original.shape
+    redness = heat[:, :, 0] - heat[:, :, 1]
+    assert redness[165:205, 215:275].mean() > 60
+    redness[120:250, 170:320] = 0
+    assert redness.mean() < 10
+
+
+def test_the_overlay_shows_the_candidate_where_it_lies_in_the_query() -> None:
+    original, scene = poster(1), photographed(poster(1), light=1.0)
+    overlay = why(original, scene, verified(original, scene)).overlay
+    apart = np.abs(overlay.astype(int) - original)[40:320, 60:420]
+    assert overlay.dtype == np.uint8
+    assert apart.mean() < 8
+
+
+def test_there_is_no_why_without_a_verified_pair() -> None:
+    with pytest.raises(ValueError, match="not verified"):
+        why(poster(1), poster(2), verified(poster(1), poster(2)))
