@@ -349,54 +349,26 @@ def _gather(
 
 
 @_compiled
-def _met(
-    queries: np.ndarray,
-    query: int,
-    near: np.ndarray,
-    n: int,
-    earlier: np.ndarray,
-    withins: np.ndarray,
-    words: tuple[int, ...],
-) -> bool:
-    """Whether an earlier chunk has brought two hashes together.
-
-    It returns from within the loop so that the compiler leaves that as it is: to take several of
-    so few chunks at once takes four times the instructions.
-    """
-    for chunk in range(len(withins)):
-        apart = 0
-        for word in range(len(words)):
-            apart += _ones((queries[query, word] ^ near[word, n]) & earlier[chunk, word])
-        if apart <= withins[chunk]:
-            return True
-    return False
-
-
-@_compiled
 def _compare(
     low: int,
     high: int,
-    query_rows: np.ndarray,
     queries: np.ndarray,
     start: int,
     stop: int,
     near: np.ndarray,
-    places: np.ndarray,
-    rows: np.ndarray,
-    earlier: np.ndarray,
-    withins: np.ndarray,
     limit: int,
-    same: bool,
     words: tuple[int, ...],
-    found: np.ndarray,
-    count: int,
+    blocks: np.ndarray,
+    hits: np.ndarray,
 ) -> int:
-    """Append to ``found``, which has room, the pairs of some queries and some of ``near``.
+    """Note which of some of ``near`` are within the limit of which queries, a block at a time.
 
-    Returns the new ``count``. It assigns no array, as references to it would be counted in the
-    loops, and indexes ``near`` by unsigned numbers, which need no look at whether they count from
-    the end: so the innermost loop is instructions that take several hashes at once.
+    Returns the number of blocks with any: ``hits`` has a bit for each of its hashes, ``blocks``
+    the query and where it starts. The innermost loop is instructions that take several hashes at
+    once: it assigns no array, as references to it would be counted in the loops, and indexes
+    ``near`` by unsigned numbers, which need no look at whether they count from the end.
     """
+    count = 0
     for query in range(low, high):
         for block in range(start, stop, _BLOCK):
             within = np.uint64(0)
@@ -406,25 +378,84 @@ def _compare(
                     apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
                 bit = np.uint64(1) << np.uint64(n)
                 within |= bit if apart <= limit else np.uint64(0)
-            while within:
-                lower = within - np.uint64(1)
-                n = block + _ones(~within & lower)
-                within &= lower
-                place = places[n]
-                if place < 0 or (same and place <= query):
-                    continue
-                if _met(queries, query, near, n, earlier, withins, words):
-                    continue
-                apart = 0
-                for word in range(len(words)):
-                    apart += _ones(queries[query, word] ^ near[word, n])
-                one, two = query_rows[query], rows[place]
-                if same:
-                    one, two = min(one, two), max(one, two)
-                pair = np.uint64(one) << np.uint64(ROW_BITS) | np.uint64(two)
-                found[count] = pair << np.uint64(DISTANCE_BITS) | np.uint64(apart)
-                count += 1
+            hits[count] = within
+            blocks[count, 0] = query
+            blocks[count, 1] = block
+            count += within != np.uint64(0)
     return count
+
+
+@_compiled
+def _packed(one: np.uint64, two: np.uint64, apart: np.uint64) -> np.uint64:
+    """A pair as one number, see :data:`DISTANCE_BITS`."""
+    return (one << np.uint64(ROW_BITS) | two) << np.uint64(DISTANCE_BITS) | apart
+
+
+@_compiled
+def _unpacked(pair: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64]:
+    one = pair >> np.uint64(ROW_BITS + DISTANCE_BITS)
+    two = pair >> np.uint64(DISTANCE_BITS) & np.uint64(MOST_ROWS - 1)
+    return one, two, pair & np.uint64((1 << DISTANCE_BITS) - 1)
+
+
+@_compiled
+def _emit(
+    blocks: np.ndarray,
+    hits: np.ndarray,
+    query_rows: np.ndarray,
+    queries: np.ndarray,
+    near: np.ndarray,
+    places: np.ndarray,
+    rows: np.ndarray,
+    earlier: np.ndarray,
+    withins: np.ndarray,
+    same: bool,
+    words: tuple[int, ...],
+    differ: np.ndarray,
+    pairs: np.ndarray,
+    new: np.ndarray,
+    found: np.ndarray,
+    count: int,
+) -> int:
+    """Append the hits that no earlier chunk has brought together to ``found``, which has room.
+
+    Returns the new ``count``. ``differ``, ``pairs`` (of places) and ``new`` are room for as many
+    hits as there may be. Where hashes clump most hits are not new, which none can foretell: so
+    they are written and counted, or not, rather than branched on.
+    """
+    hit = np.uint64(0)
+    for number in range(np.uint64(len(blocks))):
+        query = np.uint64(blocks[number, 0])
+        block = np.uint64(blocks[number, 1])
+        within = hits[number]
+        while within:
+            lower = within - np.uint64(1)
+            at = block + np.uint64(_ones(~within & lower))
+            within &= lower
+            apart = 0
+            for word in range(len(words)):
+                differ[word, hit] = queries[query, word] ^ near[word, at]
+                apart += _ones(differ[word, hit])
+            pairs[hit] = _packed(query, np.uint64(places[at]), np.uint64(apart))
+            hit += np.uint64(places[at] > np.int64(query) if same else places[at] >= 0)
+    new[:hit] = 1
+    for chunk in range(len(withins)):
+        for n in range(hit):
+            apart = 0
+            for word in range(len(words)):
+                apart += _ones(differ[word, n] & earlier[chunk, word])
+            new[n] &= np.uint64(apart > withins[chunk])
+    kept = np.uint64(0)
+    for n in range(hit):
+        pairs[kept] = pairs[n]
+        kept += new[n]
+    for n in range(kept):
+        query, place, bits = _unpacked(pairs[n])
+        one, two = np.uint64(query_rows[query]), np.uint64(rows[place])
+        if same:
+            one, two = min(one, two), max(one, two)
+        found[np.uint64(count) + np.uint64(n)] = _packed(one, two, bits)
+    return count + int(kept)
 
 
 @_compiled
@@ -449,10 +480,15 @@ def _join(
     ``earlier`` and ``withins`` are of the chunks that came before; the length of the tuple
     ``words`` is W, known to the compiler.
     """
-    found = np.empty(_ROWS * _TILE, np.uint64)
+    found = np.empty(2 * _ROWS * _TILE, np.uint64)
     count = 0
     near = np.zeros((len(words), _TILE), np.uint64)
     places = np.empty(_TILE, np.int32)
+    blocks = np.empty((_ROWS * _TILE // _BLOCK + 1, 2), np.int32)
+    hits = np.empty(len(blocks), np.uint64)
+    differ = np.empty((len(words), _ROWS * _TILE + 1), np.uint64)
+    pairs = np.empty(differ.shape[1], np.uint64)
+    new = np.empty(differ.shape[1], np.uint64)
     stop = min(stop, len(queries))
     key = np.searchsorted(query_starts, start, side="right") - 1
     while key < len(query_starts) - 1 and query_starts[key] < stop:
@@ -466,27 +502,29 @@ def _join(
         for tile in range(0, total, _TILE):
             last = min(tile + _TILE, total)
             for first in range(low, high, _ROWS):
-                if len(found) - count < _ROWS * _TILE:
+                if len(found) - count <= _ROWS * _TILE:
                     found = np.concatenate((found, np.empty_like(found)))
                 past = min(first + _ROWS, high)
-                count = _compare(
-                    first,
-                    past,
-                    query_rows,
-                    queries,
-                    tile,
-                    last,
-                    near,
-                    places,
-                    rows,
-                    earlier,
-                    withins,
-                    limit,
-                    same,
-                    words,
-                    found,
-                    count,
-                )
+                hit = _compare(first, past, queries, tile, last, near, limit, words, blocks, hits)
+                if hit:
+                    count = _emit(
+                        blocks[:hit],
+                        hits,
+                        query_rows,
+                        queries,
+                        near,
+                        places,
+                        rows,
+                        earlier,
+                        withins,
+                        same,
+                        words,
+                        differ,
+                        pairs,
+                        new,
+                        found,
+                        count,
+                    )
         key += 1
     return found[:count].copy()
 
