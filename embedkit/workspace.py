@@ -353,15 +353,12 @@ class Workspace:
         Raises :class:`BadInput` for a plan that cannot be understood, :class:`QuarantineBusy` and
         :class:`StorageError`.
         """
-        from embedkit.clean.plan import REMOVE, read_plan
+        from embedkit.clean.plan import read_plan
         from embedkit.clean.quarantine import apply
 
         rows = read_plan(Path(absolute(plan)))
         self._require_catalog()
-        try:
-            return apply(self._quarantine_folder, rows, self._progress)
-        finally:  # a full disk may end it halfway
-            self._look_again([row.path for row in rows if row.action == REMOVE])
+        return apply(self._quarantine_folder, rows, self._progress, self._look_again)
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
         """Put back every file that a plan moved; None is the last plan with files in quarantine.
@@ -372,9 +369,7 @@ class Workspace:
         """
         from embedkit.clean.quarantine import undo
 
-        report = undo(self._quarantine_folder, quarantine, self._progress)
-        self._look_again(report.restored)
-        return report
+        return undo(self._quarantine_folder, quarantine, self._progress, self._look_again)
 
     def quarantines(self) -> list[Quarantine]:
         """The plans that were applied and the files that each holds, the last one first."""
