@@ -253,7 +253,8 @@ class Workspace:
         """Note what a person decided: two are ``duplicate`` or ``different``, one is to ``keep``.
 
         None takes a decision back. It belongs to the images' content, so that renamed files and
-        later searches are not asked about again. Raises :class:`BadInput`.
+        later searches are not asked about again; a photo may be one that is yet to be added.
+        Raises :class:`BadInput`.
         """
         from embedkit.duplicates.groups import KEEP, VERDICTS
 
@@ -264,8 +265,8 @@ class Workspace:
                 "two images are 'duplicate' or 'different'; one is to 'keep'; None takes it back"
             )
         self._require_catalog()
-        first = digest_of(image)
-        second = None if other is None else digest_of(other)
+        first = digest_of(image, photo=True)
+        second = None if other is None else digest_of(other, photo=True)
         if first == second:
             raise BadInput("these two files have the same bytes: there is nothing to decide")
         with self._catalog.write() as writer:

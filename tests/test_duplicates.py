@@ -358,6 +358,30 @@ def test_a_verdict_that_is_none_is_bad_input(
         filled.decide("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
 
 
+@pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xd8\xff\xe0 cut short"])
+def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: bytes) -> None:
+    (messy / "no.jpg").write_bytes(content)
+    photo, other = messy / "blue/8.jpg", messy / "no.jpg"
+    for asked in ([other, "--keep"], [photo, other, "--different"], [other, photo, "--forget"]):
+        words = ["verdict", *map(str, asked), "-w", str(filled.folder)]
+        result = CliRunner().invoke(embedkit, words)
+        assert result.exit_code == 2, result.output
+        assert "no.jpg: " in result.stderr.replace("\n", "") and not result.stdout
+    with filled._catalog.read() as reader:
+        assert reader._rows("FROM verdicts") == []
+
+
+def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
+    filled: Workspace, messy: Path
+) -> None:
+    new = messy / "new.jpg"
+    ImageOps.mirror(Image.open(messy / "blue/9.jpg")).save(new)
+    assert sets(filled.duplicates(of=new)) == {frozenset(["new.jpg", "9.jpg"])}
+    filled.decide("different", new, messy / "blue/9.jpg")
+    filled.add(messy)
+    assert not any("new.jpg" in names for names in sets(filled.duplicates()))
+
+
 # -- groups ------------------------------------------------------------------------------------
 
 
