@@ -35,7 +35,7 @@ def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
     except (FileExistsError, NotADirectoryError) as error:
         raise BadInput(f"{shown(str(folder))}: a file is in the way; name a folder") from error
     except OSError as error:
-        reason = error.strerror or error
+        reason = error.strerror or _first_line(error)
         raise StorageError(f"cannot write to {shown(str(folder))}: {reason}") from error
 
 
@@ -119,12 +119,12 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         table = parquet.read_table(folder / IMAGES, columns=columns.names).cast(columns)
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        culprit = shown(str(error.filename or folder))
+        culprit, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)
         raise BadInput(
-            f"{culprit}: {error.strerror or error}; give a folder that 'embedkit export' wrote"
+            f"{culprit}: {reason}; give a folder that 'embedkit export' wrote"
         ) from error
     except (AttributeError, EOFError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = _first_line(error)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
     shape = (table.num_rows, spec.dim)
     if vectors.dtype != np.float32 or vectors.shape != shape:
@@ -144,3 +144,7 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         if not np.all(np.abs(norms - 1) < 1e-3):
             raise BadArtefact(f"{place}: {VECTORS} has rows that are not of norm 1")
     return name, spec, table, vectors
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -224,6 +224,7 @@ def rewrite(
     vectors: np.ndarray | None = None,
     raw: bytes | None = None,
     spec: dict[str, object] | None = None,
+    images: bytes | None = None,
     **columns: list[object],
 ) -> None:
     """Change an export and make its digests fit again."""
@@ -233,10 +234,16 @@ def rewrite(
         (out / "vectors.npy").write_bytes(raw)
     table = parquet.read_table(out / "images.parquet").to_pydict()
     parquet.write_table(pa.table({**table, **columns}), out / "images.parquet")
+    if images is not None:
+        (out / "images.parquet").write_bytes(images)
     content = json.loads((out / "spec.json").read_text())
     content["spec"].update(spec or {})
     content["sha256"] = {name: sha256_of(out / name) for name in content["sha256"]}
     (out / "spec.json").write_text(json.dumps(content))
+
+
+NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
+"""It has a footer, of which Parquet makes nothing in two lines."""
 
 
 @pytest.mark.parametrize(
@@ -248,6 +255,10 @@ def rewrite(
         (lambda out: rewrite(out, vectors=np.ones((12, 47), np.float32)), "not float32 .12, 48"),
         (lambda out: rewrite(out, vectors=np.ones((12, 48), np.float32)), "of norm 1"),
         (lambda out: rewrite(out, raw=b""), "is not an export"),
+        (
+            lambda out: rewrite(out, images=NO_PARQUET),
+            "out: .*; give a folder that 'embedkit export",
+        ),
         (lambda out: rewrite(out, sha256=["ab"] * 12), "a sha256 that is not one"),
         (lambda out: rewrite(out, sha256=["ab" * 32] * 12), "an image twice"),
         (lambda out: rewrite(out, norm=[None] * 12), "empty cells"),
