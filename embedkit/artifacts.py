@@ -78,9 +78,9 @@ def read_json(source: Path) -> dict[str, Any]:
     try:
         content = json.loads(source.read_text("utf-8"))
     except ValueError as error:
-        raise BadArtefact(f"{source} is damaged ({error}); remove it to have it rebuilt") from error
+        raise BadArtefact(f"{source} is damaged ({error})") from error
     if not isinstance(content, dict):
-        raise BadArtefact(f"{source} is damaged (not an object); remove it to have it rebuilt")
+        raise BadArtefact(f"{source} is damaged (not an object)")
     return content
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from embedkit.artifacts import read_json, replaced, sha256_of, write_json
 from embedkit.backbones.registry import rooted
 from embedkit.catalog import Catalog
-from embedkit.errors import BadArtefact, BadInput
+from embedkit.errors import BadArtefact, BadInput, StorageError
 from embedkit.paths import shown
 from embedkit.records import EmbeddingSpec, ResolvedName
 
@@ -25,7 +25,21 @@ _DIGITS = {"sha256": 64, "md5": 32}
 
 
 def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
-    """Write the embeddings of one backbone to a folder; how many."""
+    """Write the embeddings of one backbone to a folder; how many.
+
+    Raises :class:`BadInput` when a file is in the folder's place and :class:`StorageError` when it
+    cannot be written.
+    """
+    try:
+        return _write(catalog, resolved, folder)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput(f"{shown(str(folder))}: a file is in the way; name a folder") from error
+    except OSError as error:
+        reason = error.strerror or _first_line(error)
+        raise StorageError(f"cannot write to {shown(str(folder))}: {reason}") from error
+
+
+def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
     import pyarrow.parquet as parquet
 
     with catalog.read() as reader:
@@ -55,7 +69,10 @@ def import_(catalog: Catalog, folder: Path) -> int:
     """
     from embedkit.catalog.writer import ImageRow
 
-    name, spec, rows, vectors = _read(folder)
+    try:
+        name, spec, rows, vectors = _read(folder)
+    except BadArtefact as error:
+        raise BadArtefact(f"{error}; export the embeddings again") from error
     stored = 0
     with catalog.write() as writer:
         known = writer.backbones()
@@ -101,10 +118,13 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
                 raise BadArtefact(f"{place}: {file} is not the one that {SPEC} describes")
         table = parquet.read_table(folder / IMAGES, columns=columns.names).cast(columns)
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise BadInput(f"{shown(str(error.filename or folder))}: no such file") from error
+    except OSError as error:
+        culprit, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)
+        raise BadInput(
+            f"{culprit}: {reason}; give a folder that 'embedkit export' wrote"
+        ) from error
     except (AttributeError, EOFError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = _first_line(error)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
     shape = (table.num_rows, spec.dim)
     if vectors.dtype != np.float32 or vectors.shape != shape:
@@ -124,3 +144,7 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         if not np.all(np.abs(norms - 1) < 1e-3):
             raise BadArtefact(f"{place}: {VECTORS} has rows that are not of norm 1")
     return name, spec, table, vectors
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

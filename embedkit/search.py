@@ -13,7 +13,7 @@ import numpy as np
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
-from embedkit.images.decode import read_bytes
+from embedkit.images.decode import Decoder, read_bytes
 from embedkit.paths import absolute, shown
 from embedkit.records import Match, ResolvedName
 
@@ -138,15 +138,21 @@ def _digest(image: object) -> bytes | None:
     return None
 
 
-def digest_of(image: str | os.PathLike[str]) -> bytes:
-    """The SHA-256 of what a file holds; raises :class:`BadInput` when it cannot be read."""
+def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
+    """The SHA-256 of what a file holds; raises :class:`BadInput` when it cannot be read.
+
+    And, if it has to be a ``photo``, when it cannot be decoded.
+    """
     path = absolute(image)
     if os.path.isdir(path):
         raise BadInput(f"{shown(path)} is a folder; give one photo")
     try:
-        return sha256(read_bytes(path)).digest()
+        content = read_bytes(path)
+        if photo:
+            Decoder(content).at_least()
     except BadInput as error:
         raise BadInput(f"{shown(path)}: {error}") from error
+    return sha256(content).digest()
 
 
 def _same_backbone(

@@ -253,7 +253,8 @@ class Workspace:
         """Note what a person decided: two are ``duplicate`` or ``different``, one is to ``keep``.
 
         None takes a decision back. It belongs to the images' content, so that renamed files and
-        later searches are not asked about again. Raises :class:`BadInput`.
+        later searches are not asked about again; a photo may be one that is yet to be added.
+        Raises :class:`BadInput`.
         """
         from embedkit.duplicates.groups import KEEP, VERDICTS
 
@@ -264,8 +265,8 @@ class Workspace:
                 "two images are 'duplicate' or 'different'; one is to 'keep'; None takes it back"
             )
         self._require_catalog()
-        first = digest_of(image)
-        second = None if other is None else digest_of(other)
+        first = digest_of(image, photo=True)
+        second = None if other is None else digest_of(other, photo=True)
         if first == second:
             raise BadInput("these two files have the same bytes: there is nothing to decide")
         with self._catalog.write() as writer:
@@ -353,15 +354,12 @@ class Workspace:
         Raises :class:`BadInput` for a plan that cannot be understood, :class:`QuarantineBusy` and
         :class:`StorageError`.
         """
-        from embedkit.clean.plan import REMOVE, read_plan
+        from embedkit.clean.plan import read_plan
         from embedkit.clean.quarantine import apply
 
         rows = read_plan(Path(absolute(plan)))
         self._require_catalog()
-        try:
-            return apply(self._quarantine_folder, rows, self._progress)
-        finally:  # a full disk may end it halfway
-            self._look_again([row.path for row in rows if row.action == REMOVE])
+        return apply(self._quarantine_folder, rows, self._progress, self._look_again)
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
         """Put back every file that a plan moved; None is the last plan with files in quarantine.
@@ -372,9 +370,7 @@ class Workspace:
         """
         from embedkit.clean.quarantine import undo
 
-        report = undo(self._quarantine_folder, quarantine, self._progress)
-        self._look_again(report.restored)
-        return report
+        return undo(self._quarantine_folder, quarantine, self._progress, self._look_again)
 
     def quarantines(self) -> list[Quarantine]:
         """The plans that were applied and the files that each holds, the last one first."""

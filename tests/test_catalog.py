@@ -467,6 +467,38 @@ def test_searches_see_what_others_change(workspace: Workspace, photos: Path) -> 
     assert "/blue/" in watching.search(query, 1)[0].path
 
 
+def test_two_changes_at_one_time_of_a_coarse_clock_are_both_seen(
+    workspace: Workspace, photos: Path
+) -> None:
+    def at_one_time() -> tuple[int, int]:
+        file = workspace.folder / "catalog.duckdb"
+        os.utime(file, (2**32, 2**32))  # which is still to come
+        return file.stat().st_ino, file.stat().st_size
+
+    workspace.add([photos])
+    before = at_one_time()
+    watching = Workspace(workspace.folder)
+    for _ in range(3):
+        assert watching.search(photos / "red/3.jpg", 1)[0].label is None
+    workspace.label_from_folders(photos)
+    assert at_one_time() == before
+    assert watching.search(photos / "red/3.jpg", 1)[0].label == "red"
+
+
+def test_a_coarse_time_that_has_passed_is_as_good_as_any(
+    workspace: Workspace, photos: Path, opened: list[bool]
+) -> None:
+    workspace.add([photos])
+    os.utime(workspace.folder / "catalog.duckdb", (2**30, 2**30))
+    watching = Workspace(workspace.folder)
+    queries = np.eye(48, dtype=np.float32)[:2]
+    for _ in range(2):
+        watching.search_many(queries, 3)
+    before = len(opened)
+    watching.search_many(queries, 3)
+    assert len(opened) == before
+
+
 def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
     workspace: Workspace, photos: Path, opened: list[bool]
 ) -> None:

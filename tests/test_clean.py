@@ -21,7 +21,7 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.artifacts import sha256_of
-from embedkit.clean import moving
+from embedkit.clean import moving, quarantine
 from embedkit.clean.plan import PlanRow, plan_id, read_plan, write_plan
 from embedkit.clean.quarantine import apply, quarantines, undo
 from embedkit.cli.app import embedkit
@@ -950,6 +950,61 @@ def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
     assert workspace.info().missing == 1
     workspace.undo()
     assert catalog_rows(workspace.folder) == before
+
+
+def test_a_catalog_that_missed_an_undo_learns_of_it_when_it_is_made_again(
+    filled: tuple[Workspace, Path], catalog_rows: Callable[[Path], dict[str, list[object]]]
+) -> None:
+    workspace, plan = filled
+    before = catalog_rows(workspace.folder)
+    workspace.apply(plan)
+    undo(workspace.folder / "quarantine")  # killed before it told the catalog
+    assert workspace.info().missing == 1
+    assert workspace.undo().restored == ()
+    assert catalog_rows(workspace.folder) == before
+
+
+@pytest.mark.parametrize("act", ["apply", "undo"])
+def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
+    act: str,
+    filled: tuple[Workspace, Path],
+    photos: Path,
+    catalog_rows: Callable[[Path], dict[str, list[object]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workspace, plan = filled
+    before = catalog_rows(workspace.folder)
+    other = photos / "blue/7.jpg"
+    more = row(2, "remove", str(other), sha256=sha256_of(other), rule="drop-all")
+    write_plan(plan, [*read_plan(plan), more])
+    if act == "undo":
+        workspace.apply(plan)
+    move, calls = moving.move, iter(range(9))
+
+    def full(source: str, target: str, seen: os.stat_result) -> None:
+        if next(calls):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        move(source, target, seen)
+
+    monkeypatch.setattr(quarantine, "move", full)
+    with pytest.raises(StorageError, match="No space left"):
+        workspace.apply(plan) if act == "apply" else workspace.undo()
+    assert (workspace.info().files, workspace.info().missing) == (12, 1)
+    assert os.path.exists(other) is (act == "apply")
+    monkeypatch.undo()
+    workspace.undo()
+    assert catalog_rows(workspace.folder) == before
+
+
+def test_another_photo_in_the_place_of_one_in_quarantine_is_not_taken_for_it(
+    filled: tuple[Workspace, Path], photos: Path
+) -> None:
+    workspace, plan = filled
+    workspace.apply(plan)
+    draw_photo(77).save(photos / "blue/copy of 0.jpg")
+    for act in (lambda: workspace.apply(plan), workspace.undo):
+        assert len(act().left) == 1
+        assert workspace.search(photos / "red/0.jpg", 1)[0].files == (str(photos / "red/0.jpg"),)
 
 
 def test_undo_does_without_a_catalog_and_apply_does_not(

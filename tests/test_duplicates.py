@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from embedkit import Workspace
 from embedkit.catalog.reader import LiveFile
 from embedkit.clean.choose import plan_rows
+from embedkit.clean.plan import write_plan
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, search, semantic
 from embedkit.duplicates.candidates import bits_for, by_hash
@@ -357,6 +358,30 @@ def test_a_verdict_that_is_none_is_bad_input(
         filled.decide("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
 
 
+@pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xd8\xff\xe0 cut short"])
+def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: bytes) -> None:
+    (messy / "no.jpg").write_bytes(content)
+    photo, other = messy / "blue/8.jpg", messy / "no.jpg"
+    for asked in ([other, "--keep"], [photo, other, "--different"], [other, photo, "--forget"]):
+        words = ["verdict", *map(str, asked), "-w", str(filled.folder)]
+        result = CliRunner().invoke(embedkit, words)
+        assert result.exit_code == 2, result.output
+        assert "no.jpg: " in result.stderr.replace("\n", "") and not result.stdout
+    with filled._catalog.read() as reader:
+        assert reader._rows("FROM verdicts") == []
+
+
+def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
+    filled: Workspace, messy: Path
+) -> None:
+    new = messy / "new.jpg"
+    ImageOps.mirror(Image.open(messy / "blue/9.jpg")).save(new)
+    assert sets(filled.duplicates(of=new)) == {frozenset(["new.jpg", "9.jpg"])}
+    filled.decide("different", new, messy / "blue/9.jpg")
+    filled.add(messy)
+    assert not any("new.jpg" in names for names in sets(filled.duplicates()))
+
+
 # -- groups ------------------------------------------------------------------------------------
 
 
@@ -469,6 +494,38 @@ def test_the_best_file_stays_and_sure_copies_go(filled: Workspace, messy: Path) 
         assert row.action == ("remove" if row.score >= 0.9 else "review")
     protected = filled.plan(protected=[messy / "blue"])
     assert {row.action for row in protected if "7.jpg" in row.path} == {"keep"}
+
+
+def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -> None:
+    """``6.jpg`` comes before the file that it links to, and the other link after its own."""
+    (messy / "blue/6.jpg").rename(messy / "blue/really 6.jpg")
+    (messy / "blue/6.jpg").symlink_to("really 6.jpg")
+    (messy / "blue/zz 7.jpg").symlink_to("7.jpg")
+    filled.add(messy)
+    rows = [row for row in filled.plan() if row.kind == "exact"]
+    fates = {Path(row.path).name: (row.action, row.reason.split(",")[0]) for row in rows}
+    assert fates == {
+        "6.jpg": ("review", "a symbolic link"),
+        "really 6.jpg": ("keep", "the best of its group"),
+        "7.jpg": ("keep", "the best of its group"),
+        "copy of 7.jpg": ("remove", "the same bytes as 7.jpg"),
+        "zz 7.jpg": ("review", "a symbolic link"),
+    }
+    write_plan(messy / "plan.csv", rows)
+    report = filled.apply(messy / "plan.csv")
+    assert (report.moved, report.left) == ((str(messy / "blue/copy of 7.jpg"),), ())
+
+
+def test_a_file_that_stays_by_another_path_does_not_go(
+    filled: Workspace, messy: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "safe").mkdir()
+    (tmp_path / "safe/link.jpg").symlink_to(messy / "blue/8.jpg")
+    filled.add(tmp_path / "safe")
+    rows = filled.plan(["exact"], protected=[tmp_path / "safe"])
+    by_name = {Path(row.path).name: row for row in rows}
+    assert (by_name["link.jpg"].action, by_name["8.jpg"].action) == ("keep", "review")
+    assert by_name["8.jpg"].reason == f"the very file that is kept as {tmp_path}/safe/link.jpg"
 
 
 def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(

@@ -1,5 +1,7 @@
+import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,13 @@ from conftest import ToyBackbone, draw_photo
 import embedkit
 from embedkit import Workspace
 from embedkit.artifacts import sha256_of
-from embedkit.errors import BadArtefact, BadInput, EmptyWorkspace, NotInWorkspace
+from embedkit.errors import (
+    BadArtefact,
+    BadInput,
+    EmptyWorkspace,
+    NotInWorkspace,
+    StorageError,
+)
 
 
 @pytest.fixture
@@ -216,6 +224,7 @@ def rewrite(
     vectors: np.ndarray | None = None,
     raw: bytes | None = None,
     spec: dict[str, object] | None = None,
+    images: bytes | None = None,
     **columns: list[object],
 ) -> None:
     """Change an export and make its digests fit again."""
@@ -225,21 +234,31 @@ def rewrite(
         (out / "vectors.npy").write_bytes(raw)
     table = parquet.read_table(out / "images.parquet").to_pydict()
     parquet.write_table(pa.table({**table, **columns}), out / "images.parquet")
+    if images is not None:
+        (out / "images.parquet").write_bytes(images)
     content = json.loads((out / "spec.json").read_text())
     content["spec"].update(spec or {})
     content["sha256"] = {name: sha256_of(out / name) for name in content["sha256"]}
     (out / "spec.json").write_text(json.dumps(content))
 
 
+NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
+"""It has a footer, of which Parquet makes nothing in two lines."""
+
+
 @pytest.mark.parametrize(
     ("harm", "complaint"),
     [
-        (lambda out: (out / "vectors.npy").unlink(), "vectors.npy: no such file"),
+        (lambda out: (out / "vectors.npy").unlink(), "vectors.npy: No such file .*; give a"),
         (lambda out: (out / "vectors.npy").write_bytes(b"x" * 99), "is not the one that spec.json"),
         (lambda out: (out / "images.parquet").write_bytes(b""), "is not the one that spec.json"),
         (lambda out: rewrite(out, vectors=np.ones((12, 47), np.float32)), "not float32 .12, 48"),
         (lambda out: rewrite(out, vectors=np.ones((12, 48), np.float32)), "of norm 1"),
         (lambda out: rewrite(out, raw=b""), "is not an export"),
+        (
+            lambda out: rewrite(out, images=NO_PARQUET),
+            "out: .*; give a folder that 'embedkit export",
+        ),
         (lambda out: rewrite(out, sha256=["ab"] * 12), "a sha256 that is not one"),
         (lambda out: rewrite(out, sha256=["ab" * 32] * 12), "an image twice"),
         (lambda out: rewrite(out, norm=[None] * 12), "empty cells"),
@@ -247,6 +266,17 @@ def rewrite(
         (lambda out: rewrite(out, spec={"mean": [1.0]}), "is not an export"),
         (lambda out: rewrite(out, spec={"size": "big"}), "size of a spec cannot be 'big'"),
         (lambda out: (out / "spec.json").write_text("{}"), "is not an export"),
+        (
+            lambda out: (out / "spec.json").write_text("{"),
+            "damaged .*; export the embeddings again",
+        ),
+        (lambda out: (out / "spec.json").write_text("[]"), "object.; export the embeddings again"),
+        (lambda out: (out / "images.parquet").unlink(), "images.parquet: No such file .*; give a"),
+        (
+            lambda out: shutil.rmtree(out),
+            "spec.json: No such file .*; give a folder that 'embedkit",
+        ),
+        (lambda out: shutil.rmtree(out) or out.touch(), "Not a directory; give a folder that"),
     ],
 )
 def test_an_export_that_does_not_fit_together_is_refused_whole(
@@ -255,9 +285,27 @@ def test_an_export_that_does_not_fit_together_is_refused_whole(
     filled.export(tmp_path / "out")
     harm(tmp_path / "out")
     other = Workspace(tmp_path / "other")
-    with pytest.raises((BadArtefact, BadInput), match=complaint):
+    with pytest.raises((BadArtefact, BadInput), match=complaint) as caught:
         other.import_(tmp_path / "out")
+    assert "\n" not in str(caught.value) and "rebuilt" not in str(caught.value)
     assert not other.folder.exists()
+
+
+def test_embeddings_are_exported_to_a_folder_or_the_error_says_why_not(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(BadInput, match=f"{place}: a file is in the way; name a folder"):
+            filled.export(tmp_path / place)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"cannot write to .*/out: No space left on device"):
+        filled.export(tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == []
 
 
 def test_vectors_of_another_network_under_the_same_name_are_refused(

@@ -38,6 +38,10 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "force_compression": "uncompressed",
 }
 _UNWRITABLE = ("Read-only file system", "Permission denied")
+_COARSE = 10_000_000
+"""Whole multiples of these nanoseconds are times as FAT, exFAT, ext3 and HFS+ keep them."""
+_TICK = 2_000_000_000
+"""Nanoseconds for which the time of two changes may be the same there."""
 # One connection a file within this process: DuckDB refuses to mix read-only and writing ones.
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
@@ -180,14 +184,22 @@ class Catalog:
         return self.path.with_name(LISTING)
 
     def _state(self) -> State:
-        """What tells the files of one moment from those of another; while leased, of this one."""
+        """What tells the files of one moment from those of another; while leased, of this one.
+
+        Where times are coarse, two changes may bear the same one. Until it has passed, every state
+        is another.
+        """
         state: list[int] = []
+        newest = 0
         for file in (self.path, self.path.with_name(f"{FILE_NAME}.wal")):
             try:
                 status = file.stat()
             except FileNotFoundError:
                 continue
             state += [status.st_ino, status.st_size, status.st_mtime_ns]
+            newest = max(newest, status.st_mtime_ns)
+        if newest % _COARSE == 0 and time.time_ns() < newest + _TICK:
+            state.append(time.monotonic_ns())
         return tuple(state)
 
     @contextmanager

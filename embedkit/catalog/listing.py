@@ -2,7 +2,8 @@
 
 Opening a catalog of a million images and asking it for a hundred files takes longer than the search
 that found them. A listing is a cache beside the catalog, good for as long as the catalog's file is
-the one that it was made from.
+the one that it was made from. An add ends with making it. After any other change the first process
+that looks for files twice makes it, so that many small changes in a row do not pay for it.
 """
 
 from collections.abc import Sequence

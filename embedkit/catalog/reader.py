@@ -235,14 +235,14 @@ class Reader:
         found: dict[int, list[LiveFile]] = {}
         if not image_ids:
             return found
-        for image_id, root, path, file_label, sha256 in self._rows(
+        for image_id, place, file_label, sha256 in self._rows(
             f"""SELECT l.*, i.sha256
                 FROM ({_live_files("image_id IN (SELECT unnest($ids))")} {_narrow(label, folder)}) l
                 JOIN images i USING (image_id)""",
             {"ids": list(image_ids), **_narrowing(label, folder)},
         ):
-            place = paths.join(paths.from_stored(root), path)
-            found.setdefault(image_id, []).append(LiveFile(place, file_label, sha256.hex()))
+            file = LiveFile(paths.place(place), file_label, sha256.hex())
+            found.setdefault(image_id, []).append(file)
         for files in found.values():
             files.sort(key=lambda file: file.path)
         return found
@@ -253,18 +253,17 @@ class Reader:
         Columns image_id, sha256, and the stored absolute path and, if it has one, NUL and label.
         """
         return self._connection.sql(
-            f"""SELECT image_id, sha256,
-                       rtrim(root, '/') || '/' || path || coalesce(chr(0) || label, '')
+            f"""SELECT image_id, sha256, place || coalesce(chr(0) || label, '')
                 FROM ({_live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
         ).to_arrow_table()
 
     def live_paths(self, folder: str) -> list[str]:
         """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""
         rows = self._rows(
-            f"SELECT root, path FROM ({_live_files()} {_narrow(None, folder)})",
+            f"SELECT place FROM ({_live_files()} {_narrow(None, folder)})",
             _narrowing(None, folder),
         )
-        return sorted(paths.join(paths.from_stored(root), path) for root, path in rows)
+        return sorted(paths.place(place) for (place,) in rows)
 
     def live_image_ids(self, label: str | None = None, folder: str | None = None) -> np.ndarray:
         """Ids of images with a file that is not missing: int64 (N,), sorted.
@@ -288,7 +287,7 @@ class Reader:
             f"""SELECT image_id, phash, width::BIGINT AS width, height::BIGINT AS height,
                        i.bytes, contrast, p.format
                 FROM fingerprints p JOIN images i USING (image_id)
-                JOIN (SELECT image_id, min(root || '/' || path) AS first
+                JOIN (SELECT image_id, min(place) AS first
                       FROM ({_live_files()}) GROUP BY image_id) USING (image_id)
                 ORDER BY p.width::BIGINT * p.height DESC, i.bytes DESC, first"""
         ).to_arrow_table()
@@ -441,9 +440,9 @@ class Reader:
         return self._connection.sql(
             f"""SELECT e.image_id, lower(hex(i.sha256)) AS sha256, lower(hex(i.md5)) AS md5,
                        i.bytes, e.norm,
-                       coalesce(list(rtrim(l.root, '/') || '/' || l.path ORDER BY l.root, l.path)
-                                FILTER (l.path IS NOT NULL), []) AS files,
-                       first(l.label ORDER BY l.root, l.path) AS label
+                       coalesce(list(l.place ORDER BY l.place) FILTER (l.place IS NOT NULL), [])
+                           AS files,
+                       first(l.label ORDER BY l.place) AS label
                 FROM {embeddings_table(spec)} e JOIN images i USING (image_id)
                 LEFT JOIN ({_live_files()}) l ON l.image_id = e.image_id
                 GROUP BY e.serial, e.image_id, i.sha256, i.md5, i.bytes, e.norm
@@ -458,14 +457,15 @@ class Reader:
 
 
 def _live_files(only: str = "true") -> str:
-    """SQL of the files that are there; ``only`` is a condition on columns of ``files``.
+    """SQL of the files that are there: image_id, place (stored absolute path) and label.
 
+    ``only`` is a condition on columns of ``files``.
     A file may have a label from several sources; what a person wrote comes before a folder's name.
     """
     return f"""
         WITH f AS (SELECT file_id, root_id, image_id, path FROM files
                    WHERE {only} AND NOT missing AND NOT broken)
-        SELECT f.image_id, r.path AS root, f.path AS path, l.label
+        SELECT f.image_id, rtrim(r.path, '/') || '/' || f.path AS place, l.label
         FROM f JOIN roots r USING (root_id)
         LEFT JOIN (SELECT file_id, arg_min(label, source) AS label
                    FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id) l USING (file_id)
@@ -475,10 +475,7 @@ def _live_files(only: str = "true") -> str:
 def _narrow(label: str | None, folder: str | None) -> str:
     query = "" if label is None else " AND l.label = $label"
     if folder is not None:
-        query += (
-            " AND (rtrim(r.path, '/') || '/' || f.path = $folder"
-            " OR starts_with(rtrim(r.path, '/') || '/' || f.path, rtrim($folder, '/') || '/'))"
-        )
+        query += " AND (place = $folder OR starts_with(place, rtrim($folder, '/') || '/'))"
     return query
 
 

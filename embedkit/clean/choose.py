@@ -1,7 +1,7 @@
 """From groups of duplicates to a plan: which file of each stays, and why the others go."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from embedkit.clean.plan import DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
 from embedkit.duplicates.groups import SURE
@@ -21,9 +21,10 @@ def plan_rows(
 
     Of a group the files below ``protected`` folders (absolute) stay, else its representative, and
     all that a person decided to keep. The others go when they are surely copies of one that stays,
-    and are for review when not. A group whose files are under several labels is for review; if
-    ``conflicts`` is ``drop-all`` its sure copies all go, when they are themselves under several
-    (Doi 2018 dropped them so). Raises :class:`BadInput` for another policy.
+    and are for review when not; so is what proves to be a symbolic link, or one that stays by
+    another path. A group whose files are under several labels is for review; if ``conflicts`` is
+    ``drop-all`` its sure copies all go, when they are themselves under several (Doi 2018 dropped
+    them so). Raises :class:`BadInput` for another policy.
     """
     if conflicts not in POLICIES:
         raise BadInput(f"conflicts can be {' or '.join(POLICIES)}, not {conflicts!r}")
@@ -42,8 +43,9 @@ def _group_rows(
     safe = {member.path for member in group.members if _is_below(member.path, protected)}
     kept = safe | {member.path for member in group.members if member.keep}
     if not kept and not group.conflict:
-        kept = {group.representative}
+        kept = {_best(group)}
     keepers = [member for member in group.members if member.path in kept]
+    staying = {os.path.realpath(member.path): member for member in reversed(keepers)}
     labels = sorted({member.label for member in group.members if member.label is not None})
     rows = []
     for member in group.members:
@@ -57,6 +59,8 @@ def _group_rows(
             keeper = max(keepers, key=lambda one: _score(member, one))
             action = REMOVE if _score(member, keeper) >= SURE else REVIEW
             reason = _why_a_copy(member, keeper)
+        if action == REMOVE and (name := _why_only_a_name(member, staying)) is not None:
+            action, reason = REVIEW, name
         rows.append(
             PlanRow(
                 group=number,
@@ -71,6 +75,23 @@ def _group_rows(
             )
         )
     return rows
+
+
+def _best(group: DuplicateGroup) -> str:
+    """The representative; if that is a link, a file that holds the same bytes itself."""
+    first = group.members[0]
+    same = (member.path for member in group.members if member.sha256 == first.sha256)
+    return next((path for path in same if not os.path.islink(path)), first.path)
+
+
+def _why_only_a_name(member: Member, staying: Mapping[str, Member]) -> str | None:
+    """Why a file is no copy but a name of one, if it is; ``staying`` are those that stay."""
+    if os.path.islink(member.path):
+        return "a symbolic link, which holds no photo; remove it by hand"
+    stays = staying.get(os.path.realpath(member.path))
+    if stays is not None:
+        return f"the very file that is kept as {shown(stays.path)}"
+    return None
 
 
 def _is_below(path: str, folders: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
 from pathlib import Path
@@ -45,28 +45,50 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _Numbered = list[tuple[int, PlanRow]]  # rows and their numbers in the plan, the first is 1
 
+Tell = Callable[[Sequence[str]], None]
+"""Called with absolute paths at which files came or went."""
 
-def apply(root: Path, rows: Sequence[PlanRow], progress: ProgressCallback = silent) -> ApplyReport:
+
+def _nobody(_: Sequence[str]) -> None:
+    """Where nobody keeps account of files."""
+
+
+def apply(
+    root: Path,
+    rows: Sequence[PlanRow],
+    progress: ProgressCallback = silent,
+    tell: Tell = _nobody,
+) -> ApplyReport:
     """Move the files that a plan removes to its quarantine below ``root``.
 
     A file goes only if it holds what the plan says, and out of a ``keep-one`` group only while one
     of the files to keep is there, holds what the plan says, and is another one; whatever else is
     left, with the reason. Applying the same plan again goes on from where it was.
 
+    However it ends, ``tell`` is called with the paths that are empty now, by this run or another.
     Raises :class:`QuarantineBusy` while another apply or undo is at work and
     :class:`StorageError` when the disk is full or read-only; what was moved stays moved.
     """
     with _at_work(root):
-        return _Apply(_Store(root / plan_id(rows)), rows, progress).run()
+        try:
+            return _Apply(_Store(root / plan_id(rows)), rows, progress).run()
+        finally:
+            going = (row.path for row in rows if row.action == REMOVE)
+            tell([path for path in going if not os.path.lexists(path)])
 
 
 def undo(
-    root: Path, quarantine: str | None = None, progress: ProgressCallback = silent
+    root: Path,
+    quarantine: str | None = None,
+    progress: ProgressCallback = silent,
+    tell: Tell = _nobody,
 ) -> UndoReport:
     """Put every file of a quarantine below ``root`` back; None is the last that holds any.
 
     Nothing is overwritten: a file whose place holds other content by now stays in quarantine, with
-    the reason. Raises as :func:`apply` does, and :class:`NotInWorkspace` for an unknown name.
+    the reason. However it ends, ``tell`` is called with the paths of the files that were put back,
+    by this run or another. Raises as :func:`apply` does, and :class:`NotInWorkspace` for an unknown
+    name.
     """
     known = quarantines(root)
     if not known:
@@ -78,7 +100,13 @@ def undo(
             f"there is no quarantine called {shown(chosen)}; 'embedkit undo --list' lists them"
         )
     with _at_work(root):
-        return _undo(_Store(root / chosen), progress)
+        store = _Store(root / chosen)
+        origins = store.origins()
+        try:
+            return _undo(store, origins, progress)
+        finally:
+            back = (row for row in origins if not os.path.lexists(store.slot(row)))
+            tell([from_stored(origins[row]["path"]) for row in back])
 
 
 def quarantines(root: Path) -> list[Quarantine]:
@@ -107,6 +135,11 @@ class _Store:
         with os.scandir(self.files) as listing:
             found = {int(item.name): item for item in listing if item.name.isdecimal()}
         return {number: found[number].stat(follow_symlinks=False) for number in sorted(found)}
+
+    def origins(self) -> dict[int, dict[str, Any]]:
+        """What the journal says of the last move of each row, by its number."""
+        entries = self.journal.entries()
+        return {entry["row"]: entry for entry in entries if entry["event"] == "move"}
 
     def open(self, rows: Sequence[PlanRow]) -> None:
         """Make the folder, with the plan in it, on disk."""
@@ -280,13 +313,13 @@ def _holding(row: PlanRow) -> os.stat_result:
     return seen
 
 
-def _undo(store: _Store, progress: ProgressCallback) -> UndoReport:
+def _undo(
+    store: _Store, origins: dict[int, dict[str, Any]], progress: ProgressCallback
+) -> UndoReport:
     restored: list[str] = []
     left: list[Left] = []
     size = 0
     held = store.held()
-    entries = [entry for entry in store.journal.entries() if entry["event"] == "move"]
-    origins = {entry["row"]: entry for entry in entries}  # the last move of each
     if held:
         store.journal.write("restore", [{"row": number} for number in held])
     for number, seen in held.items():

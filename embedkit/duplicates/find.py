@@ -80,8 +80,9 @@ def find_duplicates(
 ) -> Duplicates:
     """The groups of duplicates among the images that have a file.
 
-    ``index`` holds the embeddings to compare, caught up with the catalog. A search is remembered:
-    asked again of the same collection, it is answered from the catalog. Verdicts come after it.
+    ``index`` holds the embeddings to compare, caught up with the catalog. The last search, and no
+    other, is remembered: asked again of the same collection, it is answered from the catalog.
+    Verdicts come after it.
     """
     with catalog.read() as reader:
         table = reader.fingerprints()
