@@ -128,6 +128,8 @@ class Match:
     sha256: str
     label: str | None
     """Label of :attr:`path`; None when it has none."""
+    verification: "Verification | None" = None
+    """How it compares with the query point for point; None where that was not looked at."""
 
 
 class Matches(list[Match]):
@@ -135,7 +137,7 @@ class Matches(list[Match]):
 
     ``query`` is the path, or with ``is_text`` the words, asked for; ``backbone`` the name and
     ``spec`` the digest of the embedding spec that was searched; ``searched`` how many images could
-    have been returned.
+    have been returned; ``verified`` how many of the nearest were compared point for point.
     """
 
     def __init__(
@@ -147,6 +149,7 @@ class Matches(list[Match]):
         backbone: str,
         spec: str,
         searched: int,
+        verified: int = 0,
     ) -> None:
         super().__init__(matches)
         self.query = query
@@ -154,6 +157,7 @@ class Matches(list[Match]):
         self.backbone = backbone
         self.spec = spec
         self.searched = searched
+        self.verified = verified
 
 
 Row = tuple[float, float, float]

@@ -133,6 +133,7 @@ class Workspace:
         max_distance: float | None = None,
         label: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        verify: int = 0,
     ) -> Matches:
         """The ``k`` images most like ``image``, or like the words ``text``: a list of matches.
 
@@ -140,6 +141,7 @@ class Workspace:
         workspace. A stored image is found by its bytes, and first, at distance 0. A 1-D array of
         floats is an embedding itself, of any norm. ``backbone`` is one that photos were added with
         (None: the first); ``max_distance``, ``label`` and ``folder`` narrow the matches.
+        The first ``verify`` images are compared with it point for point and put in that order.
 
         Raises :class:`EmptyWorkspace`, :class:`NotInWorkspace` and, for an image that cannot be
         read, :class:`BadInput`.
@@ -149,7 +151,18 @@ class Workspace:
         narrowing: _Narrowing = {"max_distance": max_distance, "label": label, "folder": folder}
         if text is None:
             assert image is not None
-            return self.search_many([image], k, backbone=backbone, **narrowing)[0]
+            matches = self.search_many([image], max(k, verify), backbone=backbone, **narrowing)[0]
+            if verify:
+                from embedkit.verify.cache import FeatureCache
+                from embedkit.verify.photos import verified_matches
+
+                cache = FeatureCache(self.folder / "features")
+                first = verified_matches(image, matches[:verify], cache)
+                matches[:] = [*first, *matches[verify:]][:k]
+                matches.verified = verify
+            return matches
+        if verify:
+            raise BadInput("only matches of a photo can be verified, not those of words")
         backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         queries = by_text(self._catalog, backbone, text, self._network)
         return self._matches(queries, [text], k, is_text=True, **narrowing)[0]

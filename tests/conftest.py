@@ -81,10 +81,10 @@ class ToyBackbone:
         """There is but one way to run it."""
 
     def embed(self, images: list[object]) -> np.ndarray:
-        from embedkit.backbones.backbone import _decoder
         from embedkit.backbones.preprocess import prepare
+        from embedkit.images.decode import decoder_of
 
-        pixels = [prepare(_decoder(image), self.spec) for image in images]
+        pixels = [prepare(decoder_of(image), self.spec) for image in images]
         return self.embed_pixels(np.stack(pixels))[0]
 
 

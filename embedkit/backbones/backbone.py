@@ -12,9 +12,8 @@ from PIL import Image
 from embedkit.backbones import resolutions
 from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
-from embedkit.errors import BadInput, OutOfMemory, UnreadableImage
-from embedkit.images.decode import Decoder, read_bytes
-from embedkit.paths import absolute, shown
+from embedkit.errors import BadInput, OutOfMemory
+from embedkit.images.decode import decoder_of
 from embedkit.records import ResolvedName
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ class Backbone:
         self, images: Iterable[str | os.PathLike[str] | Image.Image | np.ndarray]
     ) -> Iterator[np.ndarray]:
         rest = iter(images)
-        while batch := [prepare(_decoder(item), self.spec) for item in islice(rest, self.batch)]:
+        while batch := [prepare(decoder_of(item), self.spec) for item in islice(rest, self.batch)]:
             yield np.stack(batch)
 
     def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
@@ -149,22 +148,6 @@ class Backbone:
                 "like --backbone clip-vit-b-32"
             )
         return _normalised(self._network.embed_text(list(texts)))[0]
-
-
-def _decoder(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Decoder:
-    if isinstance(image, np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise BadInput(
-                f"an image array must be uint8 (H, W, 3), not {image.dtype} {image.shape}"
-            )
-        image = Image.fromarray(image)
-    if isinstance(image, Image.Image):
-        return Decoder.of(image)
-    path = absolute(image)
-    try:
-        return Decoder(read_bytes(path))
-    except UnreadableImage as error:
-        raise UnreadableImage(error.stage, error.reason, shown(path)) from error
 
 
 def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -137,6 +137,13 @@ def add(
 @click.option("--max-distance", type=float, metavar="D", help="Only matches at most this far.")
 @click.option("--label", metavar="L", help="Only photos with this label.")
 @click.option("--folder", type=_PATH, metavar="P", help="Only photos below this folder.")
+@click.option(
+    "--verify",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Compare the first N point for point, and put them in that order.",
+)
 @click.option("--html", type=_PATH, metavar="FILE", help="Write a page of thumbnails.")
 @_options
 def search(
@@ -147,11 +154,17 @@ def search(
     max_distance: float | None,
     label: str | None,
     folder: Path | None,
+    verify: int,
     html: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Find the photos most like IMAGE, nearest first; it need not be in the workspace."""
+    """Find the photos most like IMAGE, nearest first; it need not be in the workspace.
+
+    An embedding looks at a photo's composition as much as at its content. With --verify the first
+    N are held against IMAGE point for point: what both show comes first, and of that what agrees
+    best where it agrees least.
+    """
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -163,6 +176,7 @@ def search(
             max_distance=max_distance,
             label=label,
             folder=folder,
+            verify=verify,
         )
     if html is not None:
         from embedkit.report.search_page import write_search_page

@@ -25,12 +25,14 @@ from embedkit.records import (
     Duplicates,
     Info,
     Left,
+    Match,
     Matches,
     PlanRow,
     Progress,
     ProgressCallback,
     Quarantine,
     UndoReport,
+    Verification,
 )
 
 FAILURES_SHOWN = 20
@@ -115,15 +117,26 @@ def matches_document(matches: Matches) -> dict[str, Any]:
         "query": matches.query,
         "spec": matches.spec,
         "backbone": matches.backbone,
-        "matches": [asdict(match) for match in matches],
+        "matches": [_match_document(match, matches.verified > 0) for match in matches],
     }
 
 
+def _match_document(match: Match, verified: bool) -> dict[str, Any]:
+    content = asdict(match)
+    found = content.pop("verification") or {}
+    if verified:
+        content |= {name: found.get(name) for name in ("verified", "inliers", "agreement")}
+    return content
+
+
 def matches_table(matches: Matches) -> None:
-    """A search as a table of rank, distance, label, path."""
+    """A search as a table of rank, distance, what verification found, label, path."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("rank", justify="right")
     table.add_column("distance", justify="right")
+    if matches.verified:
+        table.add_column("agreement", justify="right")
+        table.add_column("inliers", justify="right")
     table.add_column("label", style="cyan")
     table.add_column("path", overflow="fold")
     here = os.path.join(os.getcwd(), "")
@@ -132,12 +145,19 @@ def matches_table(matches: Matches) -> None:
         table.add_row(
             str(match.rank),
             f"{match.distance:.4f}",
+            *(_verification_cells(match.verification) if matches.verified else ()),
             Text(shown(match.label or "")),
             Text(shown(match.path.removeprefix(here)) + more),
         )
     out.print(table)
     if not matches:
         say("no match")
+
+
+def _verification_cells(found: Verification | None) -> tuple[str, str]:
+    if found is None:
+        return "", ""
+    return f"{found.agreement:.3f}" if found.verified else "-", str(found.inliers)
 
 
 def add_summary(report: AddReport) -> None:

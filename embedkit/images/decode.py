@@ -7,10 +7,12 @@ import threading
 import warnings
 from contextlib import nullcontext
 
+import numpy as np
 import PIL
 from PIL import Image, UnidentifiedImageError
 
-from embedkit.errors import UnreadableImage
+from embedkit.errors import BadInput, UnreadableImage
+from embedkit.paths import absolute, shown
 from embedkit.records import PIPELINE_VERSION
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF")
@@ -126,6 +128,26 @@ class Decoder:
             raise UnreadableImage("read", "too large for the memory that is free") from error
         except Exception as error:  # parsers meet hostile bytes here and raise anything
             raise UnreadableImage("decode", _one_line(error)) from error
+
+
+def decoder_of(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Decoder:
+    """The decoder of a path, a Pillow image or an RGB uint8 array (H, W, 3).
+
+    Raises :class:`BadInput` for another array and :class:`UnreadableImage`, naming the path.
+    """
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise BadInput(
+                f"an image array must be uint8 (H, W, 3), not {image.dtype} {image.shape}"
+            )
+        image = Image.fromarray(image)
+    if isinstance(image, Image.Image):
+        return Decoder.of(image)
+    path = absolute(image)
+    try:
+        return Decoder(read_bytes(path))
+    except UnreadableImage as error:
+        raise UnreadableImage(error.stage, error.reason, shown(path)) from error
 
 
 def _open(data: bytes) -> Image.Image:

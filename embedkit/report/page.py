@@ -54,11 +54,16 @@ def thumbnail(path: str, side: int) -> Thumbnail | None:
         width, height = decoder.size
     except UnreadableImage:
         return None
+    return Thumbnail(small_jpeg(image, side), width, height)
+
+
+def small_jpeg(image: Image.Image, side: int) -> str:
+    """An image reduced to at most ``side`` pixels a side, as a data address; it is changed."""
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82, optimize=True)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Thumbnail(f"data:image/jpeg;base64,{encoded}", width, height)
+    return f"data:image/jpeg;base64,{encoded}"
 
 
 def hue(label: str | None) -> int:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedkit.errors import UnreadableImage
 from embedkit.records import Row, Verification
 from embedkit.verify.agreement import agreement, covered
 from embedkit.verify.features import LocalFeatures, View
@@ -31,7 +32,7 @@ def verify_matches(query: View, candidates: Sequence[View]) -> list[Verification
     Candidates are compared where the best :data:`REFERENCES` of them share features with the
     query, not only where the pair itself does: else two pages that share but their digits would
     agree in full. So the agreement of a candidate depends on the others. The same pixels agree
-    by 1.
+    by 1; a candidate whose pixels cannot be read any more is not verified.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(lambda view: _found(query, view), candidates))
@@ -44,7 +45,10 @@ def verify_matches(query: View, candidates: Sequence[View]) -> list[Verification
                 return Verification(verified, one.inliers, 1.0, _IDENTITY if verified else None)
             if one.alignment is None:
                 return Verification(False, one.inliers, 0.0, None)
-            agreed = agreement(grey, one.view.grey(), one.alignment, region)
+            try:
+                agreed = agreement(grey, one.view.grey(), one.alignment, region)
+            except UnreadableImage:
+                return Verification(False, one.inliers, 0.0, None)
             return Verification(True, one.inliers, agreed, _rows(one.alignment))
 
         return list(threads.map(verification, found))

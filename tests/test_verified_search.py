@@ -1,0 +1,140 @@
+"""A search whose first matches are verified, through the workspace, on posters drawn here."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_verify import Pixels, photographed, poster
+
+from embedkit import Workspace
+from embedkit.cli.show import matches_document
+from embedkit.errors import BadInput
+from embedkit.records import Matches
+from embedkit.report.search_page import write_search_page
+from embedkit.verify import cache
+
+ASIDE = np.array([[0.7, 0.2, 60.0], [-0.1, 0.65, 90.0], [0.0002, -0.0001, 1.0]])
+
+
+def save(pixels: Pixels, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def posters(tmp_path: Path) -> Path:
+    """The query, its poster from another side, and other posters from the query's side."""
+    folder = tmp_path / "posters"
+    save(photographed(poster(1)), folder / "query.png")
+    save(photographed(poster(1), ASIDE, 0.4), folder / "same.png")
+    for seed in (2, 3):
+        save(photographed(poster(seed)), folder / f"other{seed}.png")
+    save(np.full((300, 400, 3), 255, np.uint8), folder / "white.png")
+    return folder
+
+
+def names(matches: Matches) -> list[str]:
+    return [Path(match.path).stem for match in matches]
+
+
+def test_what_both_show_comes_before_what_only_looks_alike(
+    workspace: Workspace, posters: Path
+) -> None:
+    workspace.add([posters])
+    by_embedding = workspace.search(posters / "query.png")
+    assert names(by_embedding).index("same") > 2
+    assert all(match.verification is None for match in by_embedding)
+    matches = workspace.search(posters / "query.png", verify=5)
+    assert names(matches)[:2] == ["query", "same"]
+    assert [match.rank for match in matches] == [1, 2, 3, 4, 5]
+    found = [match.verification for match in matches if match.verification is not None]
+    assert [one.verified for one in found] == [True, True, False, False, False]
+    assert found[0].agreement == 1.0 > found[1].agreement > 0.6
+    distances = {match.path: match.distance for match in by_embedding}
+    assert {match.path: match.distance for match in matches} == distances
+
+
+def test_only_the_first_are_verified_and_those_alone_are_shown(
+    workspace: Workspace, posters: Path
+) -> None:
+    workspace.add([posters])
+    order = names(workspace.search(posters / "query.png"))
+    matches = workspace.search(posters / "query.png", verify=2)
+    assert names(matches)[2:] == order[2:]
+    assert [match.verification is None for match in matches] == [False] * 2 + [True] * 3
+    assert names(workspace.search(posters / "query.png", 2, verify=5)) == ["query", "same"]
+
+
+def test_a_photo_without_any_detail_is_still_its_own_first_match(
+    workspace: Workspace, posters: Path
+) -> None:
+    workspace.add([posters])
+    assert names(workspace.search(posters / "white.png", verify=5))[0] == "white"
+
+
+def test_a_query_need_not_be_a_file(workspace: Workspace, posters: Path) -> None:
+    workspace.add([posters])
+    matches = workspace.search(photographed(poster(1), ASIDE), verify=5)
+    assert set(names(matches)[:2]) == {"query", "same"}
+
+
+def test_a_match_whose_file_is_gone_or_another_comes_after_those_that_were_looked_at(
+    workspace: Workspace, posters: Path
+) -> None:
+    workspace.add([posters])
+    (posters / "same.png").unlink()
+    save(poster(9), posters / "other2.png")
+    matches = workspace.search(posters / "query.png", verify=5)
+    assert set(names(matches)[3:]) == {"same", "other2"}
+    assert [match.verification is None for match in matches] == [False] * 3 + [True] * 2
+
+
+def test_a_match_whose_file_went_after_its_features_were_kept_is_not_verified(
+    workspace: Workspace, posters: Path
+) -> None:
+    workspace.add([posters])
+    workspace.search(posters / "query.png", verify=5)
+    (posters / "same.png").unlink()
+    matches = workspace.search(posters / "query.png", verify=5)
+    same = next(match for match in matches if match.path.endswith("same.png"))
+    assert same.verification is not None
+    assert not same.verification.verified
+
+
+def test_features_are_extracted_once_for_all_searches(
+    workspace: Workspace, posters: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.add([posters])
+    first = workspace.search(posters / "query.png", verify=5)
+
+    def refuse(_: object) -> None:
+        raise AssertionError("extracted again")
+
+    monkeypatch.setattr(cache, "local_features", refuse)
+    assert workspace.search(posters / "query.png", verify=5) == first
+
+
+def test_words_cannot_be_verified(workspace: Workspace, posters: Path) -> None:
+    workspace.add([posters])
+    with pytest.raises(BadInput, match="those of words"):
+        workspace.search(text="a poster", verify=5)
+
+
+def test_documents_say_so_and_pages_show_why(
+    workspace: Workspace, posters: Path, tmp_path: Path
+) -> None:
+    workspace.add([posters])
+    plain = matches_document(workspace.search(posters / "query.png"))
+    assert "verified" not in plain["matches"][0]
+    matches = workspace.search(posters / "query.png", verify=3)
+    document = matches_document(matches)["matches"]
+    assert [match["verified"] for match in document] == [True, False, False, None, None]
+    assert document[0]["agreement"] == 1.0
+    assert document[0]["inliers"] > 100
+    assert "verification" not in document[0]
+    write_search_page(tmp_path / "page.html", [workspace.search(posters / "query.png", verify=5)])
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert page.count("laid over the query") == page.count("red: differs") == 2
+    assert page.count("not verified") == 3
