@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from embedkit.clean.plan import DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
-from embedkit.duplicates.groups import SURE
+from embedkit.duplicates.evidence import SURE
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow

@@ -10,6 +10,7 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
+from embedkit.duplicates.confirm import confirmed
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
 from embedkit.duplicates.find import digests_in, images_told, kept_in, prints_of, told
 from embedkit.duplicates.groups import Image, grouped, linked
@@ -25,6 +26,7 @@ from embedkit.duplicates.search import (
     is_of,
     places_in,
     reach_for,
+    with_confirmed,
     with_twins,
 )
 from embedkit.duplicates.semantic import PROPOSED, Space, survey
@@ -34,6 +36,7 @@ from embedkit.images.fingerprint import fingerprint
 from embedkit.index.index import Index
 from embedkit.paths import shown
 from embedkit.records import DuplicateGroup, Duplicates
+from embedkit.verify.cache import FeatureCache
 
 NEW = 0
 """Id of the photo; those of images in the catalog count from 1."""
@@ -51,11 +54,18 @@ class Photo:
 
 
 def find_copies(
-    catalog: Catalog, index: Index, asked: Asked, path: str, query: np.ndarray, own: int | None
+    catalog: Catalog,
+    index: Index,
+    asked: Asked,
+    path: str,
+    query: np.ndarray,
+    own: int | None,
+    cache: FeatureCache,
 ) -> Duplicates:
     """The duplicates of one photo: at most one group, around the photo itself.
 
-    ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored. Raises
+    ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored; ``cache`` keeps
+    the local features of what is verified. Raises
     :class:`BadInput` when it cannot be decoded, and for other hashes than those that are stored.
     """
     if asked.hash_bits != 64:
@@ -80,6 +90,13 @@ def find_copies(
     evidence = with_twins(
         _weighed(prints, places[rows], (query, vectors), space, reach), twins, len(prints)
     )
+    if asked.verify:
+        with catalog.read() as reader:
+            files = reader.live_files(prints.ids.tolist())
+        files[NEW] = [LiveFile(path, None, photo.sha256)]
+        evidence = with_confirmed(
+            evidence, prints.ids, lambda one, other: confirmed(one, other, files, cache)
+        )
     evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
     found = Search(
         replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second]),

@@ -12,6 +12,7 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Reader
+from embedkit.duplicates.confirm import confirmed
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked, stars
 from embedkit.duplicates.pixels import PixelDigests, pixel_digests
@@ -31,6 +32,7 @@ from embedkit.errors import BadInput
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
+from embedkit.verify.cache import FeatureCache
 
 HASH_BITS = (64, 256)
 """Of perceptual hashes; fingerprints keep those of 64."""
@@ -42,6 +44,7 @@ def asked_for(
     max_distance: float | None = None,
     hash_bits: int = 64,
     turns: bool = False,
+    verify: bool = False,
 ) -> Asked:
     """What a person asked to look for; raises :class:`BadInput` for what cannot be.
 
@@ -72,15 +75,18 @@ def asked_for(
         raise BadInput("a limit of the distance is for the kind semantic")
     if hash_bits != 64 and COMBINED in chosen:
         raise BadInput("the score of the kind combined takes hashes of 64 bits, and turns them")
-    return Asked(chosen, max_hamming, max_distance, hash_bits, turns)
+    if verify and COMBINED not in chosen:
+        raise BadInput("verification is for doubtful pairs of the kind combined")
+    return Asked(chosen, max_hamming, max_distance, hash_bits, turns, verify)
 
 
 def find_duplicates(
-    catalog: Catalog, index: Index, asked: Asked, progress: ProgressCallback
+    catalog: Catalog, index: Index, asked: Asked, cache: FeatureCache, progress: ProgressCallback
 ) -> Duplicates:
     """The groups of duplicates among the images that have a file.
 
-    ``index`` holds the embeddings to compare, caught up with the catalog. The last search, and no
+    ``index`` holds the embeddings to compare, caught up with the catalog; ``cache`` keeps the local
+    features of those that are verified. The last search, and no
     other, is remembered: asked again of the same collection, it is answered from the catalog.
     Verdicts come after it.
     """
@@ -98,7 +104,13 @@ def find_duplicates(
             unread.extend(n for n, digest in enumerate(read) if digest is None)
             return read
 
-        found = find_pairs(prints_of(catalog, table), index, asked, digests, progress)
+        def confirm(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            with catalog.read() as reader:
+                files = reader.live_files(np.unique([first, second]).tolist())
+            return confirmed(first, second, files, cache, progress)
+
+        prints = prints_of(catalog, table)
+        found = find_pairs(prints, index, asked, digests, confirm, progress)
         writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
         if writable and not unread:  # what cannot be read now may be a copy when it can
             with catalog.write() as writer:

@@ -11,15 +11,13 @@ from itertools import product
 import numpy as np
 
 from embedkit.catalog.reader import LiveFile
-from embedkit.duplicates.evidence import Evidence
+from embedkit.duplicates.evidence import SURE, Evidence
 from embedkit.duplicates.search import COMBINED, EXACT, PERCEPTUAL, PIXELS, SEMANTIC, Limits, is_of
 from embedkit.records import DuplicateGroup, Member
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
 """What a person may decide: of two images that they are duplicates, or not; of one, to keep it."""
 
-SURE = 0.9
-"""Score from which on nobody need look at two copies."""
 STRENGTH = (EXACT, PIXELS, COMBINED, PERCEPTUAL, SEMANTIC)
 """Kinds, the surest first: a pair is of the first one that fits."""
 

@@ -14,12 +14,14 @@ import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.records import Row, Verification
-from embedkit.verify.agreement import agreement, covered
+from embedkit.verify.agreement import agreement, covered, share_alike
 from embedkit.verify.features import LocalFeatures, View
 from embedkit.verify.geometry import INLIERS, Alignment, aligned
 
 REFERENCES = 3
 """Candidates, those of most inliers, by which it is judged what of the query is its subject."""
+NEARLY_ALL = 0.8
+"""The share of what two copies both show that is alike: a caption may hide the rest."""
 
 _MANY = 3 * INLIERS  # fewer may lie on a detail that is not the subject
 _NEAR = 0.05  # of the image's width and height
@@ -52,6 +54,17 @@ def verify_matches(query: View, candidates: Sequence[View]) -> list[Verification
             return Verification(True, one.inliers, agreed, _rows(one.alignment))
 
         return list(threads.map(verification, found))
+
+
+def is_one_picture(one: View, other: View) -> bool:
+    """Whether two images are copies: aligned, and nearly all that both show is alike.
+
+    Cropped, framed, recoloured, resized or captioned, but not mirrored.
+    """
+    if _same(one, other):
+        return True
+    _, alignment = aligned(one.features, other.features)
+    return alignment is not None and share_alike(one.grey(), other.grey(), alignment) >= NEARLY_ALL
 
 
 def order(verifications: Sequence[Verification]) -> list[int]:

@@ -16,6 +16,8 @@ TEXTURE = 200.0
 WORST = 0.15
 """Share of the compared pixels, those that agree least, whose mean is the agreement: two pages of
 one design agree nearly everywhere, and what tells them apart is small."""
+ALIKE = 0.5
+"""Correlation above which two places look alike."""
 
 _NOISE = 4.0  # variance of luma that tells nothing: noise, and what JPEG leaves of it
 _LEAST_PIXELS = 100
@@ -119,6 +121,19 @@ def agreement(one: Grey, other: Grey, alignment: Alignment, region: NDArray[np.b
         return 0.0
     worst = max(1, int(len(values) * WORST))
     return float(np.clip(np.partition(values, worst - 1)[:worst].mean(), 0, 1))
+
+
+def share_alike(one: Grey, other: Grey, alignment: Alignment) -> float:
+    """Of what is textured and shown by both of two aligned images, the share that is alike, [0, 1].
+
+    Alike is what correlates by more than :data:`ALIKE` with its counterpart.
+    """
+    if alignment.zoom() < 1:
+        alignment = alignment.reverse()
+        one, other = other, one
+    correlation, told = overlaid(one, other, alignment.homography, alignment.zoom()).correlation()
+    values = correlation[told]
+    return float((values > ALIKE).mean()) if len(values) >= _LEAST_PIXELS else 0.0
 
 
 def _around(region: NDArray[np.bool_]) -> tuple[slice, slice]:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from hashlib import sha256
 from math import isqrt
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of, read_bytes
-from embedkit.paths import absolute
+from embedkit.paths import absolute, shown
 from embedkit.records import Match
 from embedkit.verify import order, verify_matches
 from embedkit.verify.cache import FeatureCache
@@ -33,7 +32,7 @@ def verified_matches(photo: Photo, matches: Sequence[Match], cache: FeatureCache
     """
     own, query = _query(photo, cache)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        views = list(threads.map(partial(_view, cache=cache), matches))
+        views = list(threads.map(lambda one: view_of(one.path, one.sha256, cache), matches))
     seen = [(match, view) for match, view in zip(matches, views, strict=True) if view is not None]
     found = verify_matches(query, [view for _, view in seen])
     ranked = [replace(seen[place][0], verification=found[place]) for place in order(found)]
@@ -61,16 +60,19 @@ def _query(photo: Photo, cache: FeatureCache) -> tuple[str | None, View]:
     return own, View(cache.features(own, lambda: grey), lambda: grey)
 
 
-def _view(match: Match, cache: FeatureCache) -> View | None:
-    """The view of a match, whose pixels are decoded when they are asked for; None without any."""
+def view_of(path: str, digest: str, cache: FeatureCache) -> View | None:
+    """The view of a file that held content of this SHA-256 (hex) when it was added.
+
+    Its pixels are decoded when they are asked for. None if it cannot be read or is another by now.
+    """
 
     def grey() -> Grey:
-        data = read_bytes(match.path)
-        if sha256(data).hexdigest() != match.sha256:
-            raise UnreadableImage("read", "changed since it was added", match.path)
+        data = read_bytes(path)
+        if sha256(data).hexdigest() != digest:
+            raise UnreadableImage("read", "changed since it was added", shown(path))
         return reduced(_pixels(Decoder(data)))
 
     try:
-        return View(cache.features(match.sha256, grey), grey)
+        return View(cache.features(digest, grey), grey)
     except UnreadableImage:
         return None

@@ -1,0 +1,56 @@
+"""Doubtful pairs confirmed point for point."""
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from embedkit.catalog.reader import LiveFile
+from embedkit.errors import UnreadableImage
+from embedkit.records import Progress, ProgressCallback, silent
+from embedkit.verify import is_one_picture
+from embedkit.verify.cache import FeatureCache
+from embedkit.verify.features import View
+from embedkit.verify.photos import view_of
+
+Confirm = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From the image ids of pairs, two int64 (P,), to which of them are one picture, bool (P,)."""
+
+_VIEWS = 256
+"""Images kept decoded, 1.2 MB each at most; pairs come in the order of their first images."""
+_PART = 64
+
+
+def confirmed(
+    first: np.ndarray,
+    second: np.ndarray,
+    files: Mapping[int, list[LiveFile]],
+    cache: FeatureCache,
+    progress: ProgressCallback = silent,
+) -> np.ndarray:
+    """Which pairs of images, by id, are one picture: bool (P,). What cannot be read is not."""
+
+    @lru_cache(_VIEWS)
+    def view(image_id: int) -> View | None:
+        if image_id not in files:
+            return None
+        found = view_of(files[image_id][0].path, files[image_id][0].sha256, cache)
+        return found and replace(found, grey=lru_cache(1)(found.grey))
+
+    def is_confirmed(one: int, other: int) -> bool:
+        views = view(one), view(other)
+        try:
+            return None not in views and is_one_picture(*views)
+        except UnreadableImage:
+            return False
+
+    found = np.zeros(len(first), bool)
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(first), _PART):
+            progress(Progress("confirming doubtful pairs", start, len(first)))
+            part = slice(start, start + _PART)
+            found[part] = list(threads.map(is_confirmed, first[part].tolist(), second[part].tolist()))
+    return found
