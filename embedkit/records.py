@@ -545,6 +545,7 @@ class ComparedQuery:
     path: str
     label: str | None
     rankings: tuple[Ranking, ...]
+    """In the order of the comparison's backbones."""
 
 
 @dataclass(frozen=True)

@@ -246,32 +246,35 @@ class Workspace:
         *,
         queries: Sequence[str | os.PathLike[str]] = (),
         by: str = "label",
-        framings: str | os.PathLike[str] | None = None,
+        framing: str | os.PathLike[str] | None = None,
     ) -> Comparison:
         """How well each of ``backbones`` tells the classes apart, and which differences are real.
 
         Embeds what is not embedded yet, one backbone after another, so that each has its own
         images/s. Without ``backbones``, those of the recipe and those in use. Classes are labels,
         or ``by="folder"`` the folders of files. ``queries`` are photos, in the workspace or not,
-        whose rankings are wanted. ``framings`` is a CSV with the columns ``path`` and ``framing``.
+        whose rankings are wanted. ``framing`` is a CSV with the columns ``path`` and ``framing``.
 
         Raises :class:`BadInput` when there are no classes to tell apart, and as :meth:`add` does.
         """
         from embedkit.compare.collection import collection
         from embedkit.compare.comparison import Asked, Contender, compare
 
-        framing_of = labels.from_csv(Path(absolute(framings)), "framing") if framings else None
+        framing_of = (
+            None if framing is None else labels.from_csv(Path(absolute(framing)), "framing")
+        )
         for query in queries:
             digest_of(query)  # what cannot be read is told before hours of embedding
         in_use = [item.name for item in self._known_backbones()]
         chosen = _named(backbones) or [*self._recipe_backbones(), *in_use] or [DEFAULT]
-        for name in dict.fromkeys(chosen):
+        chosen = list(dict.fromkeys(chosen))
+        for name in chosen:
             self.add(backbones=name)
         with self._catalog.read() as reader:
             resolved = {item.name: item for item in reader.backbones()}
             rates = reader.rates()
         contenders = []
-        for name in dict.fromkeys(chosen):
+        for name in chosen:
             spec = resolved[name].spec
             found = by_images(self._catalog, name, queries, self._network)
             stored = self._index(spec, found.position).stored()
@@ -279,8 +282,8 @@ class Workspace:
             contenders.append(Contender(resolved[name], stored, rate, found.vectors))
         asked = map(Asked, map(absolute, queries), found.image_ids)
         embedded = [contender.stored.ids for contender in contenders]
-        photos = collection(self._catalog, embedded, by)
-        return compare(photos, contenders, list(asked), framing_of, self._progress)
+        images = collection(self._catalog, embedded, by)
+        return compare(images, contenders, list(asked), framing_of, self._progress)
 
     def decide(
         self,

@@ -97,6 +97,9 @@ def compare(
             "of another class in its framing"
         )
     tests = _tests([item.backbone for item in figures], np.stack(precisions), units)
+    backbones = _placed(figures, tests)
+    names = [item.backbone for item in backbones]
+    best_first = sorted(contenders, key=lambda contender: names.index(contender.resolved.name))
     return Comparison(
         by=collection.by,
         images=len(collection.ids),
@@ -107,15 +110,48 @@ def compare(
         queries=len(queries),
         sampled=sampled,
         drawn="classes" if units.max() + 1 < len(queries) else "queries",
-        backbones=_placed(figures, tests),
+        backbones=backbones,
         tests=tests,
         average_precision=_by_query(collection, queries, contenders, precisions),
         rankings=_rankings(
             collection,
-            contenders,
+            best_first,
             asked or _most_disputed(collection, queries, np.stack(precisions)),
         ),
     )
+
+
+def overrides(comparison: Comparison) -> list[list[tuple[BackboneFigures, PairedTest | None]]]:
+    """The backbones of which several variants were compared, each as its variants, best first.
+
+    With each comes its test against the best variant, None for that one itself.
+    """
+    tests = {(test.backbone, test.other): test for test in comparison.tests}
+    variants: dict[str, list[BackboneFigures]] = {}
+    for item in comparison.backbones:
+        variants.setdefault(item.backbone.partition("?")[0], []).append(item)
+    return [
+        [(item, tests.get((found[0].backbone, item.backbone))) for item in found]
+        for found in variants.values()
+        if len(found) > 1
+    ]
+
+
+def described(comparison: Comparison) -> str:
+    """What the figures are of: queries, images, classes, what intervals and tests draw."""
+    sample = "a sample of " if comparison.sampled else ""
+    text = (
+        f"means over {sample}{comparison.queries} queries, each asked for the others of its "
+        f"{comparison.by} among {comparison.images} images of {comparison.classes} classes; 95 % "
+        f"intervals and tests draw {comparison.drawn}; backbones of one place tie"
+    )
+    if comparison.framed:
+        text += f"; {comparison.framed} images have a framing"
+    if comparison.alone:
+        text += f"; {comparison.alone} images are alone in their class, and no queries"
+    if comparison.left_out:
+        text += f"; {comparison.left_out} images without a class or an embedding were left out"
+    return text
 
 
 def _queries(classes: np.ndarray) -> tuple[np.ndarray, int, bool]:

@@ -44,7 +44,7 @@ def cross_distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     for start in range(0, len(vectors), _BLOCK):
         part = slice(start, start + _BLOCK)
         found[:, part] = np.round(1.0 - units @ _units(vectors[part]).T, 12)
-    return np.clip(found, 0.0, 2.0, out=found)
+    return np.asarray(np.clip(found, 0.0, 2.0, out=found) + 0.0)  # no -0.0
 
 
 def _units(vectors: np.ndarray) -> np.ndarray:
