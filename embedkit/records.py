@@ -570,7 +570,7 @@ class Comparison:
     queries: int
     sampled: bool
     """Whether the queries are a sample."""
-    drawn: str
+    resampled: str
     """What intervals and tests draw: ``classes``, when the queries have 16 or more; else
     ``queries``, so that they speak of these classes only."""
     backbones: tuple[BackboneFigures, ...]

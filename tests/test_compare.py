@@ -2,6 +2,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -243,7 +244,7 @@ def test_a_better_backbone_comes_first_and_twins_tie() -> None:
     assert by_name["good"].mean_ap.value == pytest.approx(np.mean(list(of_good.values())))
     assert [len(item.rankings) for item in found.rankings] == [3, 3, 3]
     assert len({item.label for item in found.rankings}) == 3
-    assert found.drawn == "queries" and not found.sampled
+    assert found.resampled == "queries" and not found.sampled
 
 
 def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> None:
@@ -273,7 +274,7 @@ def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyP
     one, again = (compare(photos_of(classes), [contender("one", vectors)]) for _ in range(2))
     assert one == again
     assert one.sampled and one.queries == 30
-    assert one.drawn == "classes" and "a sample of 30 queries" in described(one)
+    assert one.resampled == "classes" and "a sample of 30 queries" in described(one)
 
 
 def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
@@ -406,6 +407,21 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert table.exit_code == 0, table.output
     assert "What looks like" in table.stdout and "size=64" in table.stdout
     assert f"page: {page}" in table.stdout
+
+
+def test_wrong_preprocessing_is_told_from_the_right_one(
+    tiny: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Path(__file__).parents[1] / "scripts/explain_preprocessing.py"
+    runpy.run_path(str(script))["main"](tiny, str(photos))
+    lines = capsys.readouterr().out.splitlines()
+    figures = {
+        line[:46].strip(): line[46:].split() for line in lines if re.search(r" \d\.\d{4}", line)
+    }
+    assert figures["as it should be"][:3] == ["1.000", "1.000", "0.000"]
+    assert figures["divided by 255 twice"][-1] == "collapsed"
+    assert {"BGR", "resize=pad", "resize=squash"} < set(figures)
+    assert float(figures["rows, columns, colours taken for planes"][1]) < 0.99
 
 
 AGAIN = """

@@ -109,7 +109,7 @@ def compare(
         framed=0 if framings is None else int(np.count_nonzero(framings >= 0)),
         queries=len(queries),
         sampled=sampled,
-        drawn="classes" if units.max() + 1 < len(queries) else "queries",
+        resampled="classes" if units.max() + 1 < len(queries) else "queries",
         backbones=backbones,
         tests=tests,
         average_precision=_by_query(collection, queries, contenders, precisions),
@@ -140,10 +140,11 @@ def overrides(comparison: Comparison) -> list[list[tuple[BackboneFigures, Paired
 def described(comparison: Comparison) -> str:
     """What the figures are of: queries, images, classes, what intervals and tests draw."""
     sample = "a sample of " if comparison.sampled else ""
+    drawn = "whole classes" if comparison.resampled == "classes" else "the queries"
     text = (
-        f"means over {sample}{comparison.queries} queries, each asked for the others of its "
+        f"Means over {sample}{comparison.queries} queries, each asked for the others of its "
         f"{comparison.by} among {comparison.images} images of {comparison.classes} classes; 95 % "
-        f"intervals and tests draw {comparison.drawn}; backbones of one place tie"
+        f"intervals and tests resample {drawn}; backbones of one place tie"
     )
     if comparison.framed:
         text += f"; {comparison.framed} images have a framing"
@@ -151,7 +152,7 @@ def described(comparison: Comparison) -> str:
         text += f"; {comparison.alone} images are alone in their class, and no queries"
     if comparison.left_out:
         text += f"; {comparison.left_out} images without a class or an embedding were left out"
-    return text
+    return text + "."
 
 
 def _queries(classes: np.ndarray) -> tuple[np.ndarray, int, bool]:
