@@ -571,8 +571,8 @@ class Comparison:
     sampled: bool
     """Whether the queries are a sample."""
     resampled: str
-    """What intervals and tests draw: ``classes``, when the queries have 16 or more; else
-    ``queries``, so that they speak of these classes only."""
+    """What intervals and tests draw: ``classes``, when the queries are of 16 or more, counted as
+    if all were of one size; else ``queries``, so that they speak of these classes only."""
     backbones: tuple[BackboneFigures, ...]
     """The highest mean average precision first."""
     tests: tuple[PairedTest, ...]

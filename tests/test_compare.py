@@ -166,6 +166,8 @@ def test_queries_of_one_class_are_not_independent_where_there_are_many_classes()
     values = np.random.default_rng(2).normal(0.6, 0.1, 20)[classes]
     assert len(np.unique(units_of(classes))) == 20
     assert len(np.unique(units_of(classes[:450]))) == 450  # 15 classes are too few to draw from
+    uneven = np.append(classes, np.zeros(200, np.int64))  # and so are 20 of which one has a third
+    assert len(np.unique(units_of(uneven))) == 800
     together, apart = estimate(values, units_of(classes)), estimate(values, np.arange(600))
     assert together is not None and apart is not None
     assert together.high - together.low > 4 * (apart.high - apart.low)

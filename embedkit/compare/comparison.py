@@ -144,7 +144,7 @@ def described(comparison: Comparison) -> str:
     text = (
         f"Means over {sample}{comparison.queries} queries, each asked for the others of its "
         f"{comparison.by} among {comparison.images} images of {comparison.classes} classes; 95 % "
-        f"intervals and tests resample {drawn}; backbones of one place tie"
+        f"intervals and tests resample {drawn}; a place is shared by what ties with its best"
     )
     if comparison.framed:
         text += f"; {comparison.framed} images have a framing"

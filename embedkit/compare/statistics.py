@@ -23,11 +23,13 @@ def units_of(classes: np.ndarray) -> np.ndarray:
     """What stands for itself when chance is judged, by number: int64 (Q,) of queries' classes.
 
     Queries of one class are asked for the same images, so their figures go together: a class is
-    one unit (Cameron, Gelbach & Miller 2008, on few clusters). With fewer than
-    :data:`MANY_CLASSES`, each query is: chance is then that of the photos, for these classes only.
+    one unit, where there are enough. Classes count as if all were of one size: G / (1 + CV^2),
+    the effective number of clusters (Carter, Schnepel & Steigerwald 2017). With fewer than
+    :data:`MANY_CLASSES` each query is a unit: chance is that of the photos, for these classes only.
     """
-    found, numbers = np.unique(classes, return_inverse=True)
-    return numbers if len(found) >= MANY_CLASSES else np.arange(len(classes))
+    numbers, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
+    enough = len(classes) ** 2 >= MANY_CLASSES * np.sum(sizes**2)
+    return numbers if enough else np.arange(len(classes))
 
 
 def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
