@@ -271,8 +271,8 @@ def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> N
 
 def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedkit.compare.comparison.MOST_QUERIES", 30)
-    classes = np.repeat(np.arange(20), 3)
-    vectors = np.random.default_rng(6).normal(size=(60, 4))
+    classes = np.repeat(np.arange(40), 3)
+    vectors = np.random.default_rng(6).normal(size=(120, 4))
     one, again = (compare(photos_of(classes), [contender("one", vectors)]) for _ in range(2))
     assert one == again
     assert one.sampled and one.queries == 30
