@@ -19,8 +19,8 @@ def from_folder(source: str, path: str) -> str | None:
     return shown(parts[0])
 
 
-def from_csv(source: Path) -> dict[str, str]:
-    """Labels by absolute path from a CSV with the columns ``path`` and ``label``.
+def from_csv(source: Path, column: str = "label") -> dict[str, str]:
+    """Labels by absolute path from a CSV with the columns ``path`` and ``label``, or another.
 
     Paths may be relative to the CSV's folder. Raises :class:`BadInput`, naming the line, for a
     missing column, an empty cell or one path with two labels.
@@ -29,21 +29,20 @@ def from_csv(source: Path) -> dict[str, str]:
     try:
         with open(source, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            missing = {"path", "label"} - set(rows.fieldnames or ())
+            missing = [name for name in ("path", column) if name not in (rows.fieldnames or ())]
             if missing:
                 raise BadInput(
-                    f"{shown(str(source))}: no column called {sorted(missing)[0]!r}; "
-                    "the first line must name the columns path and label"
+                    f"{shown(str(source))}: no column called {missing[0]!r}; "
+                    f"the first line must name the columns path and {column}"
                 )
             for row in rows:
-                path, label = row["path"], row["label"]
+                path, label = row["path"], row[column]
+                line = f"{shown(str(source))}, line {rows.line_num}"
                 if not path or not label:
-                    raise BadInput(f"{shown(str(source))}, line {rows.line_num}: an empty cell")
+                    raise BadInput(f"{line}: an empty cell")
                 path = absolute(os.path.join(absolute(source.parent), path))
                 if labels.setdefault(path, label) != label:
-                    raise BadInput(
-                        f"{shown(str(source))}, line {rows.line_num}: {shown(path)} has two labels"
-                    )
+                    raise BadInput(f"{line}: {shown(path)} has two {column}s")
     except OSError as error:
         raise BadInput(f"{shown(str(source))}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -138,6 +138,15 @@ def _digest(image: object) -> bytes | None:
     return None
 
 
+def name_of(image: object) -> str:
+    """What a query is called: its absolute path, or what kind of thing it is."""
+    if isinstance(image, (str, os.PathLike)):
+        return absolute(image)
+    if isinstance(image, np.ndarray) and image.ndim == 1:
+        return "<embedding>"
+    return f"<{type(image).__name__}>"
+
+
 def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
     """The SHA-256 of what a file holds; raises :class:`BadInput` when it cannot be read.
 

@@ -14,12 +14,13 @@ from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT, rooted
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput, NotInWorkspace
-from embedkit.index.manifest import read_manifest
+from embedkit.index.manifest import read_manifest, spec_info
 from embedkit.paths import absolute, shown
 from embedkit.recipe import Recipe, read_recipe
 from embedkit.records import (
     AddReport,
     ApplyReport,
+    Comparison,
     Duplicates,
     EmbeddingSpec,
     Info,
@@ -31,11 +32,10 @@ from embedkit.records import (
     Removal,
     ResolvedName,
     Sheet,
-    SpecInfo,
     UndoReport,
     silent,
 )
-from embedkit.search import Queries, by_images, by_text, digest_of, pick, search
+from embedkit.search import Queries, by_images, by_text, digest_of, name_of, pick, search
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
     from embedkit.catalog.reader import Position
     from embedkit.index.index import Index
-    from embedkit.ingest import Source
 
 
 class _Narrowing(TypedDict):
@@ -94,22 +93,19 @@ class Workspace:
         Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
         the like for a backbone that cannot be loaded; files that cannot be used are in the report.
         """
-        from embedkit.ingest import add
+        from embedkit.ingest import add, sources_of
 
         recipe = self.recipe
         known = self._known_backbones()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
-        if isinstance(backbones, str):
-            backbones = [backbones]
-        chosen = [rooted(name, os.getcwd()) for name in backbones]
-        chosen = chosen or [rooted(name, str(self.folder)) for name in recipe.backbones]
-        chosen = chosen or [item.name for item in known] or [DEFAULT]
+        named = [absolute(source) for source in sources]
+        chosen = _named(backbones) or self._recipe_backbones() or [item.name for item in known]
         sweep(self.folder)
         report = add(
             self._catalog,
-            self._sources([absolute(source) for source in sources], labels_from_folders, recipe),
-            list(dict.fromkeys(chosen)),
+            sources_of(self._catalog, recipe, named, labels_from_folders),
+            list(dict.fromkeys(chosen)) or [DEFAULT],
             resolved=known,
             skip=str(self.folder),
             progress=self._progress,
@@ -188,7 +184,7 @@ class Workspace:
         queries = by_images(self._catalog, backbone, list(images), self._network)
         return self._matches(
             queries,
-            [_name_of(image) for image in images],
+            [name_of(image) for image in images],
             k,
             max_distance=max_distance,
             label=label,
@@ -256,6 +252,51 @@ class Workspace:
         position = self._catalog.holdings().positions[resolved.spec.digest]
         index = self._index(resolved.spec, position)
         return find_duplicates(self._catalog, index, asked, self._progress)
+
+    def compare(
+        self,
+        backbones: str | Sequence[str] = (),
+        *,
+        queries: Sequence[str | os.PathLike[str]] = (),
+        by: str = "label",
+        framing: str | os.PathLike[str] | None = None,
+    ) -> Comparison:
+        """How well each of ``backbones`` tells the classes apart, and which differences are real.
+
+        Embeds what is not embedded yet, one backbone after another, so that each has its own
+        images/s. Without ``backbones``, those of the recipe and those in use. Classes are labels,
+        or ``by="folder"`` the folders of files. ``queries`` are photos, in the workspace or not,
+        whose rankings are wanted. ``framing`` is a CSV with the columns ``path`` and ``framing``.
+
+        Raises :class:`BadInput` when there are no classes to tell apart, and as :meth:`add` does.
+        """
+        from embedkit.compare.collection import collection
+        from embedkit.compare.comparison import Asked, Contender, compare
+
+        framing_of = (
+            None if framing is None else labels.from_csv(Path(absolute(framing)), "framing")
+        )
+        for query in queries:
+            digest_of(query)  # what cannot be read is told before hours of embedding
+        in_use = [item.name for item in self._known_backbones()]
+        chosen = _named(backbones) or [*self._recipe_backbones(), *in_use] or [DEFAULT]
+        chosen = list(dict.fromkeys(chosen))
+        for name in chosen:
+            self.add(backbones=name)
+        with self._catalog.read() as reader:
+            resolved = {item.name: item for item in reader.backbones()}
+            rates = reader.rates()
+        contenders = []
+        for name in chosen:
+            spec = resolved[name].spec
+            found = by_images(self._catalog, name, queries, self._network)
+            stored = self._index(spec, found.position).stored()
+            rate = rates.get(spec.digest)
+            contenders.append(Contender(resolved[name], stored, rate, found.vectors))
+        asked = map(Asked, map(absolute, queries), found.image_ids)
+        embedded = [contender.stored.ids for contender in contenders]
+        images = collection(self._catalog, embedded, by)
+        return compare(images, contenders, list(asked), framing_of, self._progress)
 
     def decide(
         self,
@@ -453,7 +494,8 @@ class Workspace:
             sources=tuple(sources),
             labels=label_counts,
             specs=tuple(
-                self._spec_info(
+                spec_info(
+                    self._index_folder(spec),
                     spec,
                     tuple(item.name for item in known if item.spec.digest == digest),
                     embedded[digest],
@@ -470,23 +512,6 @@ class Workspace:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _spec_info(
-        self, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
-    ) -> SpecInfo:
-        manifest = read_manifest(self._index_folder(spec))
-        return SpecInfo(
-            spec=spec.digest,
-            backbones=names,
-            architecture=spec.architecture,
-            size=spec.size,
-            dim=spec.dim,
-            images=images,
-            images_per_second=rate,
-            index=manifest.factory if manifest else None,
-            indexed=manifest.count if manifest else 0,
-            recall_at_10=manifest.recall_at_10 if manifest else None,
-        )
-
     def _look_again(self, paths: Sequence[str]) -> None:
         """Have the catalog note whether files that were moved, by absolute path, are there."""
         if paths and self._catalog.exists:
@@ -498,6 +523,9 @@ class Workspace:
         with self._catalog.read():
             return
 
+    def _recipe_backbones(self) -> list[str]:
+        return [rooted(name, str(self.folder)) for name in self.recipe.backbones]
+
     def _known_backbones(self) -> list[ResolvedName]:
         return list(self._catalog.holdings().backbones) if self._catalog.exists else []
 
@@ -505,35 +533,6 @@ class Workspace:
         """The backbone of the workspace with that name, or its first one."""
         backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         return pick(self._catalog.holdings().backbones, backbone, self.folder)
-
-    def _sources(
-        self, named: list[str], labels_from_folders: bool | None, recipe: Recipe
-    ) -> list["Source"]:
-        """What to add: the paths named, or those of the recipe and those added before."""
-        from embedkit.ingest import Source
-
-        remembered: dict[str, bool] = {}
-        if self._catalog.exists:
-            with self._catalog.read() as reader:
-                remembered = reader.sources()
-        labelled = {**remembered, **dict.fromkeys(recipe.sources, recipe.labels_from_folders)}
-        paths = dict.fromkeys(named or [*recipe.sources, *remembered])
-        if not paths:
-            raise BadInput(
-                "nothing to add: give photos or folders of photos, or list sources in "
-                f"{self.folder / 'recipe.toml'}"
-            )
-        return [
-            Source(
-                path,
-                is_file=os.path.isfile(path),
-                labels_from_folders=labelled.get(path, recipe.labels_from_folders)
-                if labels_from_folders is None
-                else labels_from_folders,
-                named=bool(named) or path in recipe.sources,
-            )
-            for path in paths
-        ]
 
     def _network(self, resolved: ResolvedName) -> "Backbone":
         spec = resolved.spec.digest
@@ -601,9 +600,7 @@ class Workspace:
         return index
 
 
-def _name_of(image: object) -> str:
-    if isinstance(image, (str, os.PathLike)):
-        return absolute(image)
-    if isinstance(image, np.ndarray) and image.ndim == 1:
-        return "<embedding>"
-    return f"<{type(image).__name__}>"
+def _named(backbones: str | Sequence[str]) -> list[str]:
+    """The names that a person gave, each once."""
+    names = [backbones] if isinstance(backbones, str) else backbones
+    return list(dict.fromkeys(rooted(name, os.getcwd()) for name in names))

@@ -5,27 +5,15 @@ import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from embedkit.cli import show
+from embedkit.cli.compare import compare
+from embedkit.cli.options import PATH, common, options, split
 from embedkit.errors import BadInput, EmbedkitError
 from embedkit.version import __version__
-
-_Command = TypeVar("_Command", bound=Callable[..., None])
-
-
-class _Path(click.Path):
-    """A path; an empty one, which an unset shell variable leaves, is an error."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        if value == "":
-            self.fail("an empty path; '.' is the current folder", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-_PATH = _Path(path_type=Path)
 
 
 class _Group(click.Group):
@@ -64,41 +52,18 @@ def embedkit() -> None:
     """From a folder of photos to an answer: find the photos most like this one."""
 
 
-def _common(default: str) -> Callable[[_Command], _Command]:
-    """The options that every command has: --workspace and --json."""
+embedkit.add_command(compare)
 
-    def add_options(command: _Command) -> _Command:
-        for option in (
-            click.option(
-                "--json", "as_json", is_flag=True, help="Print one JSON document on stdout."
-            ),
-            click.option(
-                "-w",
-                "--workspace",
-                type=_PATH,
-                default=default,
-                show_default=True,
-                metavar="DIR",
-                help="Folder of the workspace.",
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return add_options
-
-
-_options = _common("indexes/default")
 _backbone = click.option(
     "-b", "--backbone", metavar="NAME", help="One that photos were added with; else the first."
 )
 
 
 @embedkit.command()
-@click.argument("paths", nargs=-1, type=_PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
 @click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; may be repeated.")
 @click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
-@_options
+@options
 def add(
     paths: tuple[Path, ...],
     backbone: tuple[str, ...],
@@ -130,13 +95,13 @@ def add(
 
 
 @embedkit.command()
-@click.argument("image", required=False, type=_PATH)
+@click.argument("image", required=False, type=PATH)
 @click.option("--text", metavar="WORDS", help="Words instead of a photo, for CLIP-like backbones.")
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
 @_backbone
 @click.option("--max-distance", type=float, metavar="D", help="Only matches at most this far.")
 @click.option("--label", metavar="L", help="Only photos with this label.")
-@click.option("--folder", type=_PATH, metavar="P", help="Only photos below this folder.")
+@click.option("--folder", type=PATH, metavar="P", help="Only photos below this folder.")
 @click.option(
     "--verify",
     type=click.IntRange(min=0),
@@ -144,8 +109,8 @@ def add(
     metavar="N",
     help="Compare the first N point for point, and put them in that order.",
 )
-@click.option("--html", type=_PATH, metavar="FILE", help="Write a page of thumbnails.")
-@_options
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page of thumbnails.")
+@options
 def search(
     image: Path | None,
     text: str | None,
@@ -191,10 +156,10 @@ def search(
 
 
 @embedkit.command()
-@click.argument("first", type=_PATH, metavar="A")
-@click.argument("second", type=_PATH, metavar="B")
+@click.argument("first", type=PATH, metavar="A")
+@click.argument("second", type=PATH, metavar="B")
 @_backbone
-@_options
+@options
 def distance(
     first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
 ) -> None:
@@ -210,7 +175,7 @@ def distance(
 
 @embedkit.command()
 @click.argument("name", required=False)
-@_options
+@options
 def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
     """List the known backbones, or describe the one called NAME."""
     from embedkit.backbones.registry import KNOWN, parse
@@ -247,7 +212,7 @@ def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa
 
 
 @embedkit.command()
-@_options
+@options
 def info(workspace: Path, as_json: bool) -> None:
     """Say what the workspace holds."""
     from embedkit.workspace import Workspace
@@ -260,9 +225,9 @@ def info(workspace: Path, as_json: bool) -> None:
 
 
 @embedkit.command()
-@click.option("--from-folders", type=_PATH, metavar="DIR", help="By the first folder below DIR.")
-@click.option("--from-csv", type=_PATH, metavar="FILE", help="A CSV with columns path and label.")
-@_options
+@click.option("--from-folders", type=PATH, metavar="DIR", help="By the first folder below DIR.")
+@click.option("--from-csv", type=PATH, metavar="FILE", help="A CSV with columns path and label.")
+@options
 def labels(
     from_folders: Path | None, from_csv: Path | None, workspace: Path, as_json: bool
 ) -> None:
@@ -285,10 +250,10 @@ def labels(
 
 
 @embedkit.command()
-@click.argument("path", required=False, type=_PATH)
+@click.argument("path", required=False, type=PATH)
 @click.option("--missing", is_flag=True, help="Forget the files that are gone.")
 @click.option("--spec", metavar="NAME", help="Forget the embeddings of this backbone.")
-@_options
+@options
 def remove(
     path: Path | None, missing: bool, spec: str | None, workspace: Path, as_json: bool
 ) -> None:
@@ -307,8 +272,8 @@ def remove(
 
 @embedkit.command()
 @click.option("--label", metavar="L", help="Only the photos with this label.")
-@click.option("--out", type=_PATH, metavar="FOLDER", help="Where to; else sheets in DIR.")
-@_options
+@click.option("--out", type=PATH, metavar="FOLDER", help="Where to; else sheets in DIR.")
+@options
 def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) -> None:
     """Write contact sheets to look over: a page for each label, its odd ones first."""
     from embedkit.report.sheet_pages import write_sheet_pages
@@ -344,20 +309,16 @@ _kinds = click.option(
 )
 
 
-def _split(kinds: tuple[str, ...]) -> list[str]:
-    return [kind.strip() for some in kinds for kind in some.split(",")]
-
-
 @embedkit.command()
 @_kinds
 @click.option("--max-hamming", type=int, metavar="N", help="Bits, for the kind perceptual.")
 @click.option("--hash-bits", type=int, default=64, metavar="N", help="Of its hashes: 64 or 256.")
 @click.option("--turns", is_flag=True, help="Turned and mirrored too, for the kind perceptual.")
 @click.option("--max-distance", type=float, metavar="D", help="Distance, for the kind semantic.")
-@click.option("--of", type=_PATH, metavar="FILE", help="Only of this photo, new or not.")
+@click.option("--of", type=PATH, metavar="FILE", help="Only of this photo, new or not.")
 @_backbone
-@click.option("--html", type=_PATH, metavar="FILE", help="Write a page of thumbnails.")
-@_options
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page of thumbnails.")
+@options
 def duplicates(
     kinds: tuple[str, ...],
     max_hamming: int | None,
@@ -375,7 +336,7 @@ def duplicates(
 
     with show.progress_bar() as progress:
         found = Workspace(workspace, progress).duplicates(
-            _split(kinds),
+            split(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
             hash_bits=hash_bits,
@@ -397,13 +358,13 @@ def duplicates(
 
 
 @embedkit.command()
-@click.argument("first", type=_PATH, metavar="A")
-@click.argument("second", required=False, type=_PATH, metavar="[B]")
+@click.argument("first", type=PATH, metavar="A")
+@click.argument("second", required=False, type=PATH, metavar="[B]")
 @click.option("--duplicate", "verdict", flag_value="duplicate", help="A and B show the same.")
 @click.option("--different", "verdict", flag_value="different", help="They do not.")
 @click.option("--keep", "verdict", flag_value="keep", help="A is to be kept, whatever it is like.")
 @click.option("--forget", "verdict", flag_value="forget", help="Take a verdict back.")
-@_options
+@options
 def verdict(
     first: Path, second: Path | None, verdict: str | None, workspace: Path, as_json: bool
 ) -> None:
@@ -421,7 +382,7 @@ def verdict(
 
 
 @embedkit.command()
-@click.option("--plan", type=_PATH, required=True, metavar="FILE", help="The CSV to write.")
+@click.option("--plan", type=PATH, required=True, metavar="FILE", help="The CSV to write.")
 @click.option(
     "--conflicts",
     default="review",
@@ -431,10 +392,10 @@ def verdict(
 )
 @_kinds
 @click.option(
-    "--protect", type=_PATH, multiple=True, metavar="DIR", help="Nothing below it goes; repeatable."
+    "--protect", type=PATH, multiple=True, metavar="DIR", help="Nothing below it goes; repeatable."
 )
 @_backbone
-@_options
+@options
 def clean(
     plan: Path,
     conflicts: str,
@@ -457,7 +418,7 @@ def clean(
         raise BadInput(f"{plan}: name a CSV file; its page is written beside it, as .html")
     with show.progress_bar() as progress:
         rows = Workspace(workspace, progress).plan(
-            _split(kinds), conflicts=conflicts, protected=protect, backbone=backbone
+            split(kinds), conflicts=conflicts, protected=protect, backbone=backbone
         )
     write_plan(plan.absolute(), rows)
     write_plan_page(page, rows)
@@ -478,8 +439,8 @@ def _tell(report: Any, summary: Callable[[Any], None], as_json: bool) -> None:
 
 
 @embedkit.command()
-@click.argument("plan", type=_PATH, metavar="FILE")
-@_options
+@click.argument("plan", type=PATH, metavar="FILE")
+@options
 def apply(plan: Path, workspace: Path, as_json: bool) -> None:
     """Move the files that the plan FILE removes to quarantine; undo puts them back.
 
@@ -497,7 +458,7 @@ def apply(plan: Path, workspace: Path, as_json: bool) -> None:
 @embedkit.command()
 @click.argument("quarantine", required=False, metavar="[ID]")
 @click.option("--list", "as_list", is_flag=True, help="List the plans that were applied.")
-@_options
+@options
 def undo(quarantine: str | None, as_list: bool, workspace: Path, as_json: bool) -> None:
     """Put back every file that a plan moved: the last one with files there, or that called ID.
 
@@ -521,7 +482,7 @@ def undo(quarantine: str | None, as_list: bool, workspace: Path, as_json: bool) 
 
 
 @embedkit.command()
-@_options
+@options
 def compact(workspace: Path, as_json: bool) -> None:
     """Rewrite the catalog without the room that removals left."""
     from embedkit.workspace import Workspace
@@ -534,9 +495,9 @@ def compact(workspace: Path, as_json: bool) -> None:
 
 
 @embedkit.command()
-@click.argument("folder", type=_PATH)
+@click.argument("folder", type=PATH)
 @_backbone
-@_options
+@options
 def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -> None:
     """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json."""
     from embedkit.workspace import Workspace
@@ -549,8 +510,8 @@ def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -
 
 
 @embedkit.command("import")
-@click.argument("folder", type=_PATH)
-@_options
+@click.argument("folder", type=PATH)
+@options
 def import_(folder: Path, workspace: Path, as_json: bool) -> None:
     """Take in embeddings that export wrote; photos added afterwards find theirs there."""
     from embedkit.workspace import Workspace
@@ -563,7 +524,7 @@ def import_(folder: Path, workspace: Path, as_json: bool) -> None:
 
 
 @embedkit.command()
-@_common("indexes/demo")
+@common("indexes/demo")
 def demo(workspace: Path, as_json: bool) -> None:
     """Build a small workspace of sample photos and search it: embedkit in a minute."""
     from embedkit.demo import build

@@ -22,6 +22,9 @@ from embedkit.paths import shown
 from embedkit.records import (
     AddReport,
     ApplyReport,
+    BackboneFigures,
+    ComparedQuery,
+    Comparison,
     Duplicates,
     Info,
     Left,
@@ -37,6 +40,7 @@ from embedkit.records import (
 
 FAILURES_SHOWN = 20
 GROUPS_SHOWN = 50
+RANKS_SHOWN = 20
 
 # Only a terminal has a width to fold long paths at.
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100_000)
@@ -326,6 +330,92 @@ def duplicates_summary(found: Duplicates) -> None:
             f"semantic: up to a distance of {found.max_distance:.4f}; {found.chance_distance:.2g} "
             f"pairs to be expected by chance; recall {found.recall:.3f}"
         )
+
+
+def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
+    """Backbones compared: the figures, the ties, overrides of one backbone, rankings."""
+    from embedkit.compare.comparison import described, overrides
+
+    figures = _figures_of(comparison.backbones[0])
+    table = _table(["place", "backbone", *figures, "dim", "MB", "images/s"], left=["backbone"])
+    for item in comparison.backbones:
+        table.add_row(
+            str(item.place),
+            Text(shown(item.backbone)),
+            *_figures_of(item).values(),
+            str(item.dim),
+            f"{item.megabytes:.2f}",
+            "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
+        )
+    out.print(table)
+    say(described(comparison))
+    for variants in overrides(comparison):
+        base = variants[0][0].backbone.partition("?")[0]
+        say(f"\nWhat preprocessing does to {shown(base)}:")
+        table = _table(
+            ["override", "px", "resize", "crop", "pool", "mAP", "less by", "p"],
+            left=["override", "resize", "pool", "p"],
+        )
+        for item, test in variants:
+            table.add_row(
+                Text(shown(item.backbone.partition("?")[2] or "none")),
+                str(item.size),
+                item.resize,
+                f"{item.crop:.3f}" if item.resize == "crop" else "",
+                item.pool,
+                f"{item.mean_ap.value:.3f}",
+                "" if test is None else f"{test.difference:.3f}",
+                "" if test is None else f"{test.p_value:.4f}" + (" tie" if test.tie else ""),
+            )
+        out.print(table)
+    for query in comparison.rankings if rankings else ():
+        _rankings_table(query)
+
+
+def _figures_of(item: BackboneFigures) -> dict[str, str]:
+    figures = {
+        "mAP": f"{item.mean_ap.value:.3f}",
+        "95 %": f"{item.mean_ap.low:.3f}-{item.mean_ap.high:.3f}",
+        "P@1": f"{item.precision_at_1.value:.3f}",
+        **{f"R@{k}": f"{found.value:.3f}" for k, found in item.recall_at.items()},
+        **{f"{k}-NN": f"{found.value:.3f}" for k, found in item.knn_accuracy.items()},
+        "AUC": f"{item.separation.auc:.3f}",
+    }
+    if item.content_score is not None:
+        figures["content"] = f"{item.content_score.value:.3f}"
+    return figures
+
+
+def _rankings_table(query: ComparedQuery) -> None:
+    """What is most like one query: a column for each backbone, the query's class in green."""
+    say(f"\nWhat looks like {shown(query.path)}? ({shown(query.label or 'of no known class')})")
+    names = [shown(ranking.backbone) for ranking in query.rankings]
+    table = _table(["rank", *names], left=names)
+    table.add_row(
+        "AP",
+        *(
+            "" if ranking.average_precision is None else f"{ranking.average_precision:.3f}"
+            for ranking in query.rankings
+        ),
+    )
+    for rank in range(min(RANKS_SHOWN, len(query.rankings[0].matches))):
+        cells = [
+            Text(
+                f"{match.distance:.4f} {shown(match.label or '')} "
+                f"{shown(os.path.basename(match.path))}",
+                style="green" if match.label == query.label else "",
+            )
+            for match in (ranking.matches[rank] for ranking in query.rankings)
+        ]
+        table.add_row(str(rank + 1), *cells)
+    out.print(table)
+
+
+def _table(columns: Sequence[str], left: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(Text(column), justify="left" if column in left else "right")
+    return table
 
 
 def plan_summary(rows: list[PlanRow], plan: Path, page: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from embedkit.artifacts import read_json, sha256_of, write_json
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact
+from embedkit.records import EmbeddingSpec, SpecInfo
 
 FILE_NAME = "manifest.json"
 
@@ -65,6 +66,25 @@ def read_manifest(folder: Path) -> Manifest | None:
         return None
     sound = _fits(manifest) and all(map(_fits, files.values()))
     return manifest if sound else None
+
+
+def spec_info(
+    folder: Path, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
+) -> SpecInfo:
+    """What to tell of a spec whose index is in ``folder``, used under some ``names``."""
+    manifest = read_manifest(folder)
+    return SpecInfo(
+        spec=spec.digest,
+        backbones=names,
+        architecture=spec.architecture,
+        size=spec.size,
+        dim=spec.dim,
+        images=images,
+        images_per_second=rate,
+        index=manifest.factory if manifest else None,
+        indexed=manifest.count if manifest else 0,
+        recall_at_10=manifest.recall_at_10 if manifest else None,
+    )
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -2,6 +2,12 @@
 
 import numpy as np
 
+COLLAPSE_DISTANCE = 1e-3
+COLLAPSE_SAMPLE = 256
+"""Embeddings that are enough to see whether all of them have collapsed."""
+
+_BLOCK = 8192
+
 
 def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Cosine distances of ``query`` (..., dim) to ``vectors`` (..., dim): float64 (...).
@@ -25,4 +31,38 @@ def median_pairwise(vectors: np.ndarray) -> float:
                 [distances(vectors[i], vectors[i + 1 :]) for i in range(len(vectors) - 1)]
             )
         )
+    )
+
+
+def cross_distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Distances of each of ``queries`` (Q, dim) to each of ``vectors`` (N, dim): float64 (Q, N).
+
+    Those of :func:`distances`, by products of matrices; time Q N dim, memory Q N and some rows.
+    """
+    units = _units(queries)
+    found = np.empty((len(queries), len(vectors)))
+    for start in range(0, len(vectors), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        found[:, part] = np.round(1.0 - units @ _units(vectors[part]).T, 12)
+    return np.asarray(np.clip(found, 0.0, 2.0, out=found) + 0.0)  # no -0.0
+
+
+def _units(vectors: np.ndarray) -> np.ndarray:
+    exact = vectors.astype(np.float64)
+    return np.asarray(exact / np.linalg.norm(exact, axis=1, keepdims=True))
+
+
+def collapse(vectors: np.ndarray) -> str | None:
+    """What to say of embeddings (N, dim) half of whose pairs are nearer than 1e-3; None if not.
+
+    Wrong preprocessing looks like that. Fewer than five say nothing.
+    """
+    if len(vectors) < 5:
+        return None
+    median = median_pairwise(vectors[:COLLAPSE_SAMPLE])
+    if median >= COLLAPSE_DISTANCE:
+        return None
+    return (
+        f"collapsed: half of all pairs are closer than {median:.1e}. Unless the photos really "
+        "are all alike, the preprocessing or the weights do not suit this network"
     )

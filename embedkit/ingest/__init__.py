@@ -16,6 +16,7 @@ from embedkit.ingest.network import IngestNetwork
 from embedkit.ingest.one_pass import OnePass
 from embedkit.ingest.scanning import Source as Source
 from embedkit.ingest.scanning import found_table, placed, scan_sources
+from embedkit.ingest.scanning import sources_of as sources_of
 from embedkit.records import AddReport, ProgressCallback, ResolvedName
 from embedkit.version import __version__
 

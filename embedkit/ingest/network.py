@@ -9,7 +9,7 @@ from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.choice import doubt
 from embedkit.errors import BadInput
-from embedkit.index.metric import median_pairwise
+from embedkit.index.metric import COLLAPSE_SAMPLE, collapse
 from embedkit.records import EmbeddingSpec, ResolvedName
 
 CHOICE_FILES = 256
@@ -17,9 +17,6 @@ CHOICE_FILES = 256
 
 FIRST_BATCH = 32
 """Images in the first pass of a network that is not open yet: enough to time the runtimes on."""
-
-COLLAPSE_DISTANCE = 1e-3
-COLLAPSE_SAMPLE = 256
 
 
 class IngestNetwork:
@@ -94,12 +91,5 @@ class IngestNetwork:
             return
         if text := doubt(self.spec):
             yield f"{self.name}: {text}"
-        if len(self._sample) < 5:
-            return
-        median = median_pairwise(np.stack(self._sample[:COLLAPSE_SAMPLE]))
-        if median < COLLAPSE_DISTANCE:
-            yield (
-                f"{self.name}: the embeddings just made have collapsed: half of all pairs are "
-                f"closer than {median:.1e}. Unless the photos really are all alike, the "
-                "preprocessing or the weights do not suit this network"
-            )
+        if self._sample and (text := collapse(np.stack(self._sample))):
+            yield f"{self.name}: the embeddings just made have {text}"

@@ -1,5 +1,6 @@
 """What lies at the sources of an add, as one Arrow table."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from embedkit import labels, paths
+from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Scope, TodoFile
 from embedkit.errors import BadInput
 from embedkit.images.scan import FoundFile, scan
+from embedkit.recipe import FILE_NAME, Recipe
 from embedkit.records import Failure, Progress, ProgressCallback
 
 _ROWS = 10_000
@@ -36,6 +39,38 @@ class Source:
     labels_from_folders: bool
     named: bool
     """Whether a person named it just now; one that is remembered may have gone."""
+
+
+def sources_of(
+    catalog: Catalog, recipe: Recipe, named: Sequence[str], labels_from_folders: bool | None
+) -> list[Source]:
+    """What to add: the absolute paths ``named``, or those of the recipe and those added before.
+
+    Without ``labels_from_folders`` each is labelled as it was, or as the recipe says. Raises
+    :class:`BadInput` when there is nothing.
+    """
+    remembered: dict[str, bool] = {}
+    if catalog.exists:
+        with catalog.read() as reader:
+            remembered = reader.sources()
+    labelled = {**remembered, **dict.fromkeys(recipe.sources, recipe.labels_from_folders)}
+    paths = dict.fromkeys(named or [*recipe.sources, *remembered])
+    if not paths:
+        raise BadInput(
+            "nothing to add: give photos or folders of photos, or list sources in "
+            f"{catalog.path.parent / FILE_NAME}"
+        )
+    return [
+        Source(
+            path,
+            is_file=os.path.isfile(path),
+            labels_from_folders=labelled.get(path, recipe.labels_from_folders)
+            if labels_from_folders is None
+            else labels_from_folders,
+            named=bool(named) or path in recipe.sources,
+        )
+        for path in paths
+    ]
 
 
 def scan_sources(

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,14 +44,12 @@ def test_every_command_of_the_tour_works(toured: tuple[Path, dict[str, str]]) ->
     assert "50 images: 50 embedded" in printed["embedkit demo"]
 
 
-def test_the_page_shows_every_photo_in_a_real_browser(
-    toured: tuple[Path, dict[str, str]],
-) -> None:
+def opened(page_file: Path, *questions: str) -> list[Any]:
+    """What a real browser answers to JavaScript questions about a page that fetches nothing."""
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = Path("/usr/bin/chromium")
     if not chromium.exists():
         pytest.skip("no /usr/bin/chromium")
-    page_file = toured[0] / "indexes/demo/demo.html"
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
         page = browser.new_page()
@@ -58,12 +57,39 @@ def test_the_page_shows_every_photo_in_a_real_browser(
         page.on("console", lambda message: complaints.append(message.text))
         page.on("request", lambda request: complaints.append(request.url))
         page.goto(page_file.as_uri())
-        widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
-        ranks = page.eval_on_selector_all(".rank", "nodes => nodes.map(node => node.textContent)")
-        wide = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        answers = [page.evaluate(question) for question in questions]
         browser.close()
-    outside = [item for item in complaints if not item.startswith(("file:", "data:"))]
-    assert outside == []
+    assert [item for item in complaints if not item.startswith(("file:", "data:"))] == []
+    return answers
+
+
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+
+
+def test_the_page_shows_every_photo_in_a_real_browser(
+    toured: tuple[Path, dict[str, str]],
+) -> None:
+    widths, ranks, fits = opened(
+        toured[0] / "indexes/demo/demo.html",
+        "[...document.images].map(image => image.naturalWidth)",
+        "[...document.querySelectorAll('.rank')].map(node => node.textContent)",
+        FITS,
+    )
     assert len(widths) == 30 and all(widths)
     assert ranks == [str(rank) for rank in (*range(1, 19), *range(1, 11))]
-    assert wide
+    assert fits
+
+
+def test_the_comparison_shows_a_column_of_photos_for_each_backbone(
+    toured: tuple[Path, dict[str, str]],
+) -> None:
+    photos, columns, fits = opened(
+        toured[0] / "comparison.html",
+        "[...document.querySelectorAll('.photo')].map(n => getComputedStyle(n).backgroundImage)",
+        "[...document.querySelectorAll('.head')].map(n => n.getBoundingClientRect().left)",
+        FITS,
+    )
+    assert len(photos) == 3 * (1 + 2 * 20)
+    assert all(photo.startswith('url("data:image/jpeg;base64,') for photo in photos)
+    assert len(columns) == 6 and len(set(columns)) == 2
+    assert fits

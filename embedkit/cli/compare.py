@@ -1,0 +1,70 @@
+"""The command that compares backbones."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from embedkit.cli import show
+from embedkit.cli.options import PATH, options, split
+
+
+@click.command()
+@click.option(
+    "-b",
+    "--backbones",
+    multiple=True,
+    metavar="NAMES",
+    help="With commas, or repeated; else those of the recipe and those in use.",
+)
+@click.option(
+    "--query", "queries", type=PATH, multiple=True, metavar="FILE", help="Rank for it; repeatable."
+)
+@click.option(
+    "--by",
+    type=click.Choice(["label", "folder"]),
+    default="label",
+    show_default=True,
+    help="What photos of one class have in common.",
+)
+@click.option(
+    "--framing",
+    type=PATH,
+    metavar="FILE",
+    help="A CSV with columns path and framing: content against composition.",
+)
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page of rankings and plots.")
+@options
+def compare(
+    backbones: tuple[str, ...],
+    queries: tuple[Path, ...],
+    by: str,
+    framing: Path | None,
+    html: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Compare backbones on the workspace's photos: how well each tells their classes apart.
+
+    What a backbone has not embedded yet is embedded first. NAMES may have overrides, as in
+    'resnet50,resnet50?size=448&pool=gem'.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        comparison = Workspace(workspace, progress).compare(
+            split(backbones), queries=queries, by=by, framing=framing
+        )
+    if html is not None:
+        from embedkit.report.comparison_page import write_comparison_page
+
+        write_comparison_page(html.absolute(), comparison)
+    if as_json:
+        show.document(asdict(comparison))
+    else:
+        show.comparison_summary(comparison, rankings=bool(queries))
+        if html is not None:
+            show.say(f"page: {html}")
+    for backbone in comparison.backbones:
+        if backbone.warning is not None:
+            show.warn(f"warning: {backbone.backbone}: {backbone.warning}")

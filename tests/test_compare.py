@@ -1,0 +1,444 @@
+import itertools
+import json
+import os
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import draw_photo
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from embedkit import Workspace
+from embedkit.catalog.reader import LiveFile
+from embedkit.cli.app import embedkit
+from embedkit.compare import measures
+from embedkit.compare.collection import Collection
+from embedkit.compare.comparison import Asked, Contender, compare, described, overrides
+from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
+from embedkit.compare.statistics import corrected, estimate, p_values, places, units_of
+from embedkit.errors import BadInput, UnknownBackbone
+from embedkit.index.rows import Rows
+from embedkit.records import EmbeddingSpec, ResolvedName
+
+
+def on_circle(*degrees: float) -> np.ndarray:
+    """Unit vectors at these angles; their distances are 1 - cos of the angle between."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> tuple[np.ndarray, np.ndarray]:
+    """Vectors on a coarse grid, so that many distances are equal, and their classes."""
+    random = np.random.default_rng(3)
+    classes = random.integers(0, 5, 150)
+    vectors = np.round(random.normal(size=(5, 6))[classes] + random.normal(size=(150, 6)))
+    return (vectors + np.array([0.5, 0, 0, 0, 0, 0])).astype(np.float32), classes
+
+
+# -- measures ----------------------------------------------------------------------------------
+
+
+def test_average_precision_is_that_of_the_textbook() -> None:
+    ranked = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert average_precision(ranked, ranked[[0, 2, 3]]) == (1 / 1 + 2 / 3 + 3 / 4) / 3
+    assert average_precision(ranked, ranked[:2]) == 1.0
+    assert average_precision(np.zeros(4), np.zeros(1)) == 0.25  # all at once: one in four
+
+
+def test_measures_of_six_photos_are_those_worked_out_by_hand() -> None:
+    # Three photos a class; the third of each looks like the other class.
+    vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
+    found = measure(vectors, classes, np.arange(6))
+    # From 0: 10 (right), 20, 95, 100 (right), 110. From 100: 95, 110, 20, 10 (right), 0 (right).
+    assert found.average_precision[0] == (1 + 2 / 4) / 2
+    assert found.average_precision[2] == (1 / 4 + 2 / 5) / 2
+    assert found.precision_at_1.tolist() == [1, 1, 0, 0, 0, 0]
+    assert found.recall_at[5].tolist() == [1.0] * 6
+    assert found.knn_accuracy == {}  # no ten neighbours
+    assert len(found.same) == 12 and len(found.different) == 18
+
+
+def test_average_precision_and_auc_are_those_of_scikit_learn(
+    cloud: tuple[np.ndarray, np.ndarray],
+) -> None:
+    vectors, classes = cloud
+    found = measure(vectors, classes, np.arange(150))
+    exact = vectors.astype(np.float64)
+    exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+    distances = np.round(1 - exact @ exact.T, 12)
+    others = ~np.eye(150, dtype=bool)
+    expected = [
+        average_precision_score(classes[others[q]] == classes[q], -distances[q, others[q]])
+        for q in range(150)
+    ]
+    assert found.average_precision == pytest.approx(expected, abs=1e-12)
+    alike = (classes[:, None] == classes)[others]
+    assert len(np.unique(distances[others])) < 150 * 149 / 4  # there are ties
+    assert share_nearer(found.same, found.different) == pytest.approx(
+        roc_auc_score(alike, -distances[others]), abs=1e-12
+    )
+
+
+def test_neighbours_vote_as_in_a_literal_reading_of_the_protocol(
+    cloud: tuple[np.ndarray, np.ndarray],
+) -> None:
+    vectors, classes = cloud
+    found = measure(vectors, classes, np.arange(150))
+    assert list(found.knn_accuracy) == [10, 20, 100]  # there are not 200
+    exact = vectors.astype(np.float64)
+    cosines = exact @ exact.T / np.outer(*[np.linalg.norm(exact, axis=1)] * 2)
+    for k, query in itertools.product((10, 20, 100), range(150)):
+        others = [image for image in range(150) if image != query]
+        others.sort(key=lambda image: (-round(cosines[query, image], 12), image))
+        weights = np.exp(cosines[query, others[:k]] / 0.07)
+        votes = dict.fromkeys(range(5), 0.0)
+        for image, weight in zip(others[:k], weights / weights.sum(), strict=True):
+            votes[int(classes[image])] += weight
+        right = max(votes, key=lambda name: votes[name]) == classes[query]
+        assert found.knn_accuracy[k][query] == right, (k, query)
+
+
+def test_images_at_equal_distances_share_the_last_place() -> None:
+    # All others are equally far: one in three of them is of the class.
+    vectors, classes = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
+    found = measure(vectors, classes, np.arange(4))
+    assert found.precision_at_1.tolist() == pytest.approx([1 / 3] * 4)
+    assert found.average_precision.tolist() == pytest.approx([1 / 3] * 4)
+
+
+def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
+    cloud: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors, classes = cloud
+    whole = measure(vectors, classes, np.arange(150), classes % 2)
+    monkeypatch.setattr(measures, "_BLOCK", 1000)
+    monkeypatch.setattr("embedkit.index.metric._BLOCK", 64)
+    blocks = measure(vectors, classes, np.arange(150), classes % 2)
+    for name in ("average_precision", "precision_at_1", "content_score", "same", "different"):
+        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
+    monkeypatch.setattr(measures, "PAIRS", 5000)
+    some = measure(vectors, classes, np.arange(150))
+    assert len(some.same) + len(some.different) <= 5000
+    assert share_nearer(some.same, some.different) == pytest.approx(
+        share_nearer(whole.same, whole.different), abs=0.02
+    )
+
+
+def test_content_wins_the_triplets_in_which_it_is_nearer_than_composition() -> None:
+    assert content_score(np.array([0.1, 0.5]), np.array([0.3, 0.5])) == (1 + 1 + 0 + 0.5) / 4
+    # Classes 0 and 1 in framings 0 and 1; the first axis is content, the second framing.
+    points = np.array([[1, 0], [1, 1], [-1, 0], [-1, 1]])
+    classes, framings = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    for weights, expected in (((3, 1), 1.0), ((1, 9), 0.0)):
+        vectors = np.concatenate([points * weights, np.full((4, 1), 0.1)], axis=1)
+        vectors = (vectors - [0, weights[1] / 2, 0]).astype(np.float32)
+        found = measure(vectors, classes, np.arange(4), framings)
+        assert found.content_score.tolist() == [expected] * 4
+    unknown = measure(vectors, classes, np.arange(4), np.array([0, -1, -1, 1]))
+    assert np.isnan(unknown.content_score).all()
+
+
+# -- statistics --------------------------------------------------------------------------------
+
+
+def test_an_interval_is_where_the_mean_of_other_queries_would_be() -> None:
+    values = np.random.default_rng(1).normal(0.6, 0.1, 400)
+    found = estimate(values, np.arange(400))
+    assert found is not None
+    assert found.value == pytest.approx(values.mean())
+    half = 1.96 * values.std() / 20
+    assert (found.low, found.high) == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=2e-3
+    )
+    with_gaps = estimate(np.append(values, [np.nan] * 9), np.arange(409))
+    assert with_gaps == found
+    assert estimate(np.array([np.nan]), np.arange(1)) is None
+
+
+def test_queries_of_one_class_are_not_independent_where_there_are_many_classes() -> None:
+    classes = np.repeat(np.arange(20), 30)
+    values = np.random.default_rng(2).normal(0.6, 0.1, 20)[classes]
+    assert len(np.unique(units_of(classes))) == 20
+    assert len(np.unique(units_of(classes[:450]))) == 450  # 15 classes are too few to draw from
+    uneven = np.append(classes, np.zeros(200, np.int64))  # and so are 20 of which one has a third
+    assert len(np.unique(units_of(uneven))) == 800
+    together, apart = estimate(values, units_of(classes)), estimate(values, np.arange(600))
+    assert together is not None and apart is not None
+    assert together.high - together.low > 4 * (apart.high - apart.low)
+
+
+def test_p_values_are_those_of_all_ways_to_toss_the_signs() -> None:
+    random = np.random.default_rng(4)
+    differences = random.normal(0.3, 0.5, (10, 3))
+    differences[:, 2] = 0.0
+    tosses = np.array(list(itertools.product((-1, 1), repeat=10)))
+    sums = np.abs(tosses @ differences)
+    expected = (sums >= np.abs(differences.sum(0)) - 1e-9).mean(0)
+    found = p_values(differences, np.arange(10))
+    assert found == pytest.approx(expected, abs=0.015)
+    assert found[2] == 1.0
+
+
+def test_many_pairs_are_corrected_for_as_holm_does() -> None:
+    found = corrected(np.array([0.01, 0.04, 0.03, 0.005]))
+    assert found.tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_what_ties_with_the_first_of_a_place_shares_it() -> None:
+    ties = {("a", "b"), ("b", "c"), ("c", "d")}
+    assert places(["a", "b", "c", "d", "e"], ties) == [1, 1, 3, 3, 5]
+
+
+# -- backbones -----------------------------------------------------------------------------------
+
+
+def contender(name: str, vectors: np.ndarray, asked: np.ndarray | None = None) -> Contender:
+    spec = EmbeddingSpec(
+        architecture=f"toy/{name}", weights="0" * 64, dim=vectors.shape[1], size=32,
+        resize="squash", crop=1.0, interpolation="bilinear", mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0), pool="native",
+    )  # fmt: skip
+    rows = Rows(np.arange(len(vectors))[::-1].copy(), vectors[::-1].astype(np.float32))
+    asked = np.empty((0, spec.dim)) if asked is None else asked
+    return Contender(ResolvedName(name, spec, "", 0, 0), rows, None, asked)
+
+
+def photos_of(classes: np.ndarray) -> Collection:
+    """A collection of photos /p/000.jpg, ... with these classes."""
+    return Collection(
+        by="label",
+        ids=np.arange(len(classes)),
+        files=tuple(
+            (LiveFile(f"/p/{number:03}.jpg", str(name), f"{number:064x}"),)
+            for number, name in enumerate(classes)
+        ),
+        names=tuple(str(name) for name in range(int(classes.max()) + 1)),
+        classes=classes,
+        left_out=0,
+        root="/p",
+    )
+
+
+def test_a_better_backbone_comes_first_and_twins_tie() -> None:
+    random = np.random.default_rng(5)
+    classes = np.repeat(np.arange(4), 12)
+    centres, noise = random.normal(size=(4, 8)), random.normal(size=(48, 8))
+    good, bad = centres[classes] * 2 + noise, centres[classes] * 0.7 + noise
+    twin = good + random.normal(0, 1e-3, good.shape)
+    found = compare(
+        photos_of(classes),
+        [contender("bad", bad), contender("good", good), contender("twin", twin)],
+    )
+    placed = {item.backbone: item.place for item in found.backbones}
+    assert placed == {"good": 1, "twin": 1, "bad": 3}
+    tests = {frozenset((test.backbone, test.other)): test for test in found.tests}
+    assert tests[frozenset(("good", "twin"))].tie
+    beaten = tests[frozenset(("good", "bad"))]
+    assert not beaten.tie and beaten.p_value < 0.001 and beaten.backbone == "good"
+    of_good = {item.path: item.average_precision["good"] for item in found.average_precision}
+    by_name = {item.backbone: item for item in found.backbones}
+    assert by_name["good"].mean_ap.value == pytest.approx(np.mean(list(of_good.values())))
+    assert [len(item.rankings) for item in found.rankings] == [3, 3, 3]
+    assert len({item.label for item in found.rankings}) == 3
+    assert found.resampled == "queries" and not found.sampled
+
+
+def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> None:
+    classes = np.array([0, 0, 1, 1, 2])
+    vectors = on_circle(0, 10, 30, 40, 35)
+    asked = [Asked("/p/001.jpg", 1), Asked("/q/new.jpg", None)]
+    found = compare(
+        photos_of(classes), [contender("one", vectors, asked=on_circle(99, 32))], asked
+    )  # fmt: skip
+    own, strange = found.rankings
+    assert (own.label, strange.label) == ("0", None)
+    ranking = own.rankings[0]
+    assert [match.path for match in ranking.matches] == [
+        "/p/000.jpg", "/p/002.jpg", "/p/004.jpg", "/p/003.jpg",
+    ]  # fmt: skip
+    assert ranking.matches[0].distance == pytest.approx(1 - np.cos(np.radians(10)), abs=1e-6)
+    assert ranking.average_precision == 1.0
+    assert strange.rankings[0].average_precision is None
+    assert strange.rankings[0].matches[0].path == "/p/002.jpg"
+    assert (found.alone, found.queries) == (1, 4)
+
+
+def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedkit.compare.comparison.MOST_QUERIES", 30)
+    classes = np.repeat(np.arange(40), 3)
+    vectors = np.random.default_rng(6).normal(size=(120, 4))
+    one, again = (compare(photos_of(classes), [contender("one", vectors)]) for _ in range(2))
+    assert one == again
+    assert one.sampled and one.queries == 30
+    assert one.resampled == "classes" and "a sample of 30 queries" in described(one)
+
+
+def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
+    random = np.random.default_rng(7)
+    classes = np.repeat(np.arange(3), 10)
+    centres, noise = random.normal(size=(3, 8)), random.normal(size=(30, 8))
+    small, large = centres[classes] + 2 * noise, 3 * centres[classes] + noise
+    found = compare(
+        photos_of(classes),
+        [contender("a?size=32", small), contender("b", small), contender("a?size=64", large)],
+    )
+    (variants,) = overrides(found)
+    assert [(item.backbone, test and test.tie) for item, test in variants] == [
+        ("a?size=64", None),
+        ("a?size=32", False),
+    ]
+
+
+def test_collapsed_embeddings_are_told() -> None:
+    classes = np.repeat(np.arange(2), 5)
+    vectors = np.ones((10, 4)) + np.random.default_rng(8).normal(0, 1e-3, (10, 4))
+    (found,) = compare(photos_of(classes), [contender("one", vectors)]).backbones
+    assert found.warning is not None and "have collapsed" in found.warning
+
+
+def test_framings_that_make_no_triplet_are_an_error() -> None:
+    vectors = on_circle(0, 10, 20, 30)
+    with pytest.raises(BadInput, match="make no triplet"):
+        compare(
+            photos_of(np.array([0, 0, 1, 1])),
+            [contender("one", vectors)],
+            framing_of={"/p/000.jpg": "front"},
+        )
+
+
+# -- workspaces ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(workspace: Workspace, photos: Path) -> Workspace:
+    workspace.add([photos], labels_from_folders=True)
+    return workspace
+
+
+def test_comparing_again_embeds_nothing(filled: Workspace, passes: list[int]) -> None:
+    names = ["efficientnet_lite0", "resnet50"]
+    first = filled.compare(names)
+    assert passes == [12, 12]  # the first was there already
+    assert filled.compare() == first  # those in use
+    assert passes == [12, 12]
+    assert first.backbones[0].images_per_second is not None
+    assert (first.images, first.classes, first.queries) == (12, 2, 12)
+    assert first.tests[0].tie and first.tests[0].p_value == 1.0
+    assert [item.place for item in first.backbones] == [1, 1]
+
+
+def test_an_image_has_the_class_of_its_first_file(filled: Workspace, photos: Path) -> None:
+    (photos / "blue/0-copy.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
+    (photos / "loose.jpg").write_bytes(b"")
+    draw_photo(50).save(photos / "unlabelled.jpg")
+    draw_photo(51).save(photos / "red/another.png")
+    found = filled.compare()
+    assert (found.images, found.left_out) == (13, 1)
+    assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
+
+
+def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
+    workspace.add([photos])
+    with pytest.raises(BadInput, match="none of the 12 photos has a label; give labels with"):
+        workspace.compare()
+    outside = photos / "green/new.png"
+    outside.parent.mkdir()
+    draw_photo(70).save(outside)
+    other = photos.parent / "elsewhere.png"
+    draw_photo(3).save(other)
+    found = workspace.compare(by="folder", queries=[photos / "red/1.jpg", other])
+    assert {item.label for item in found.average_precision} == {"red", "blue"}
+    known, strange = found.rankings
+    assert known.label == "red" and known.rankings[0].average_precision is not None
+    assert strange.label == ".." and strange.rankings[0].average_precision is None
+    assert strange.rankings[0].matches[0].path == str(photos / "red/3.jpg")
+    assert found.alone == 1
+
+
+def test_what_cannot_be_compared_is_said(filled: Workspace, photos: Path) -> None:
+    with pytest.raises(UnknownBackbone, match="no backbone is called"):
+        filled.compare(["efficientnet_lite0", "resnet5O"])
+    with pytest.raises(BadInput, match="by label or folder, not by 'colour'"):
+        filled.compare(by="colour")
+    with pytest.raises(BadInput, match=r"nope\.jpg"):
+        filled.compare(queries=[photos / "nope.jpg"])
+    filled.remove(photos / "red")
+    (photos / "labels.csv").write_text("path,framing\nblue/6.jpg,front\n")
+    for path in (photos / "red").iterdir():
+        path.unlink()
+    with pytest.raises(BadInput, match="all photos are of one class, blue"):
+        filled.compare()
+
+
+def test_the_command_prints_the_document_and_writes_the_page(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    framing = tmp_path / "framing.csv"
+    rows = [f"{path},{n % 2}" for n, path in enumerate(sorted(photos.rglob("*.jpg")))]
+    framing.write_text("\n".join(["path,framing", *rows]))
+    page, query = tmp_path / "page.html", photos / "red/0.jpg"
+    arguments = [
+        "compare", "-w", str(filled.folder), "--backbones", "resnet50,resnet50?size=64",
+        "--query", str(query), "--framing", str(framing), "--html", str(page),
+    ]  # fmt: skip
+    done = CliRunner().invoke(embedkit, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert [item["backbone"] for item in document["backbones"]] == ["resnet50", "resnet50?size=64"]
+    figures = document["backbones"][0]
+    assert set(figures["mean_ap"]) == {"value", "low", "high"}
+    assert list(figures["knn_accuracy"]) == ["10"]
+    assert 0 <= figures["content_score"]["value"] <= 1
+    assert document["rankings"][0]["path"] == str(query)
+    assert len(document["rankings"][0]["rankings"][0]["matches"]) == 11
+    assert len(document["average_precision"]) == 12
+
+    html = page.read_text("utf-8")
+    assert html.count("data:image/jpeg;base64,") == 12  # each photo once
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)|url\((?!data:)", html)
+    assert "What preprocessing does to resnet50" in html
+    assert html.count('class="photo right') == 2 * 5 and html.count('class="photo wrong') == 2 * 6
+
+    table = CliRunner().invoke(embedkit, arguments)
+    assert table.exit_code == 0, table.output
+    assert "What looks like" in table.stdout and "size=64" in table.stdout
+    assert f"page: {page}" in table.stdout
+
+
+def test_wrong_preprocessing_is_told_from_the_right_one(
+    tiny: str, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = Path(__file__).parents[1] / "scripts/explain_preprocessing.py"
+    runpy.run_path(str(script))["main"](tiny, str(photos))
+    lines = capsys.readouterr().out.splitlines()
+    figures = {
+        line[:46].strip(): line[46:].split() for line in lines if re.search(r" \d\.\d{4}", line)
+    }
+    assert figures["as it should be"][:3] == ["1.000", "1.000", "0.000"]
+    assert figures["divided by 255 twice"][-1] == "collapsed"
+    assert {"BGR", "resize=pad", "resize=squash"} < set(figures)
+    assert float(figures["rows, columns, colours taken for planes"][1]) < 0.99
+
+
+AGAIN = """
+import sys
+from embedkit import Workspace
+found = Workspace(sys.argv[1]).compare(sys.argv[3:], queries=[sys.argv[2]])
+assert len(found.backbones) == 2
+assert not {"torch", "timm", "sklearn", "matplotlib"} & set(sys.modules)
+"""
+
+
+def test_comparing_again_imports_no_torch(tiny: str, photos: Path, tmp_path: Path) -> None:
+    names = [tiny, f"{tiny}&resize=squash"]
+    workspace = Workspace(tmp_path / "ws")
+    workspace.add(photos, backbones=tiny, labels_from_folders=True)
+    workspace.compare(names)
+    arguments = [str(tmp_path / "ws"), str(photos / "red/0.jpg"), *names]
+    subprocess.run([sys.executable, "-c", AGAIN, *arguments], check=True, env=os.environ.copy())
