@@ -70,6 +70,7 @@ class Workspace:
         self._networks: dict[str, Backbone] = {}
         self._indexes: dict[str, Index] = {}
         self._quarantine_folder = self.folder / "quarantine"
+        self._features = self.folder / "features"
 
     @property
     def recipe(self) -> Recipe:
@@ -149,13 +150,10 @@ class Workspace:
             assert image is not None
             matches = self.search_many([image], max(k, verify), backbone=backbone, **narrowing)[0]
             if verify:
-                from embedkit.verify.cache import FeatureCache
-                from embedkit.verify.photos import verified_matches
+                from embedkit.verify.photos import verify_first
 
-                cache = FeatureCache(self.folder / "features")
-                first = verified_matches(image, matches[:verify], cache)
-                matches[:] = [*first, *matches[verify:]][:k]
-                matches.verified = verify
+                verify_first(matches, image, verify, self._features)
+                del matches[k:]
             return matches
         if verify:
             raise BadInput("only matches of a photo can be verified, not those of words")
@@ -220,6 +218,7 @@ class Workspace:
         max_distance: float | None = None,
         hash_bits: int = 64,
         turns: bool = False,
+        verify: bool = False,
         of: str | os.PathLike[str] | None = None,
         backbone: str | None = None,
     ) -> Duplicates:
@@ -231,8 +230,9 @@ class Workspace:
         at most ``max_hamming`` of 64 or 256 ``hash_bits`` apart, with ``turns`` those of turned and
         mirrored images too) and ``semantic`` (embeddings at most ``max_distance`` apart). Both
         limits follow the collection unless they are given; among more than a million images
-        ``perceptual`` takes a second look at those that 64 bits find. What was found is kept in the
-        catalog, and what a person decided (:meth:`decide`) is followed.
+        ``perceptual`` takes a second look at those that 64 bits find. With ``verify`` doubtful
+        ``combined`` pairs are compared point for point. What was found is kept in the catalog, and
+        what a person decided (:meth:`decide`) is followed.
 
         ``of`` one photo, in the workspace or not: only the group around it, without a search of
         the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
@@ -241,17 +241,18 @@ class Workspace:
         from embedkit.duplicates.copies import find_copies
         from embedkit.duplicates.find import asked_for, find_duplicates
 
-        asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns)
+        asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
             backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
             query = by_images(self._catalog, backbone, [of], self._network)
             index = self._index(query.resolved.spec, query.position)
             vector, own = query.vectors, query.image_ids[0]
-            return find_copies(self._catalog, index, asked, absolute(of), vector, own)
+            photo = absolute(of)
+            return find_copies(self._catalog, index, asked, photo, vector, own, self._features)
         resolved = self._pick(backbone)
         position = self._catalog.holdings().positions[resolved.spec.digest]
         index = self._index(resolved.spec, position)
-        return find_duplicates(self._catalog, index, asked, self._progress)
+        return find_duplicates(self._catalog, index, asked, self._features, self._progress)
 
     def compare(
         self,
@@ -385,6 +386,7 @@ class Workspace:
         *,
         conflicts: str = "review",
         protected: Sequence[str | os.PathLike[str]] = (),
+        verify: bool = False,
         backbone: str | None = None,
     ) -> list[PlanRow]:
         """What to keep and what to remove of the duplicates: rows for ``write_plan``.
@@ -395,7 +397,7 @@ class Workspace:
         """
         from embedkit.clean.choose import plan_rows
 
-        found = self.duplicates(kinds, backbone=backbone)
+        found = self.duplicates(kinds, verify=verify, backbone=backbone)
         return plan_rows(found, conflicts, [absolute(folder) for folder in protected])
 
     def apply(self, plan: str | os.PathLike[str]) -> ApplyReport:

@@ -1,4 +1,4 @@
-"""A search whose first matches are verified, through the workspace, on posters drawn here."""
+"""Matches and duplicates that are verified, through the workspace, on posters drawn here."""
 
 from pathlib import Path
 
@@ -9,10 +9,13 @@ from test_verify import Pixels, photographed, poster
 
 from embedkit import Workspace
 from embedkit.cli.show import matches_document
+from embedkit.duplicates.evidence import SURE
+from embedkit.duplicates.search import CONFIRMED, DOUBTFUL
 from embedkit.errors import BadInput
-from embedkit.records import Matches
+from embedkit.records import Matches, PlanRow
 from embedkit.report.search_page import write_search_page
-from embedkit.verify import cache
+from embedkit.verify import cache, is_one_picture
+from embedkit.verify.features import view
 
 ASIDE = np.array([[0.7, 0.2, 60.0], [-0.1, 0.65, 90.0], [0.0002, -0.0001, 1.0]])
 
@@ -138,3 +141,68 @@ def test_documents_say_so_and_pages_show_why(
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("laid over the query") == page.count("red: differs") == 2
     assert page.count("not verified") == 3
+
+
+# -- duplicates ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut(tmp_path: Path) -> Path:
+    """A poster, most of it, and other posters."""
+    for seed in range(1, 7):
+        save(poster(seed), tmp_path / f"cut/{seed}.png")
+    save(poster(1)[:309, :412], tmp_path / "cut/part.png")
+    return tmp_path / "cut"
+
+
+def actions(rows: list[PlanRow]) -> dict[str, str]:
+    return {Path(row.path).name: row.action for row in rows}
+
+
+def test_doubtful_pairs_are_confirmed_when_asked(workspace: Workspace, cut: Path) -> None:
+    workspace.add([cut])
+    (doubtful,) = workspace.duplicates().groups
+    assert DOUBTFUL < doubtful.score < SURE
+    assert actions(workspace.plan()) == {"1.png": "keep", "part.png": "review"}
+    (group,) = workspace.duplicates(verify=True).groups
+    assert [Path(member.path).name for member in group.members] == ["1.png", "part.png"]
+    assert (group.kind, group.score) == ("combined", pytest.approx(CONFIRMED))
+    assert actions(workspace.plan(verify=True)) == {"1.png": "keep", "part.png": "remove"}
+    assert workspace.duplicates().groups == (doubtful,)
+
+
+def test_one_photo_is_confirmed_too_stored_or_not(
+    workspace: Workspace, cut: Path, tmp_path: Path
+) -> None:
+    workspace.add([cut])
+    new = save(poster(1)[20:329, 30:442], tmp_path / "new.png")
+    for photo in (cut / "part.png", new):
+        groups = [*workspace.duplicates(of=photo).groups]
+        assert all(group.score < SURE for group in groups)
+        (group,) = workspace.duplicates(of=photo, verify=True).groups
+        assert group.score == pytest.approx(CONFIRMED)
+        assert Path(group.members[0].path) == photo
+        assert cut / "1.png" in {Path(member.path) for member in group.members}
+
+
+def test_what_cannot_be_read_is_not_confirmed(workspace: Workspace, cut: Path) -> None:
+    workspace.add([cut])
+    (cut / "part.png").unlink()
+    (group,) = workspace.duplicates(verify=True).groups
+    assert group.score < SURE
+
+
+def test_only_combined_pairs_are_verified(workspace: Workspace, cut: Path) -> None:
+    workspace.add([cut])
+    with pytest.raises(BadInput, match="of the kind combined"):
+        workspace.duplicates(["exact"], verify=True)
+
+
+def test_copies_are_one_picture_and_pages_of_one_design_are_not() -> None:
+    page, other = np.full((2, 480, 360, 3), 250, np.uint8)
+    page[20:200, 20:340], other[20:200, 20:340] = (poster(seed, (320, 180)) for seed in (1, 2))
+    page[220:, :] = other[220:, :] = poster(3, (360, 260))
+    assert is_one_picture(view(page), view(page[40:440, 30:330]))
+    assert is_one_picture(view(page), view((page * 0.6).astype(np.uint8)))
+    assert not is_one_picture(view(page), view(other))
+    assert not is_one_picture(view(page), view(np.ascontiguousarray(page[:, ::-1])))

@@ -307,6 +307,9 @@ _kinds = click.option(
     help="exact, pixels, combined, perceptual or semantic; may be repeated, or a list with commas."
     "  [default: exact,pixels,combined]",
 )
+_verify = click.option(
+    "--verify", is_flag=True, help="Compare doubtful pairs point for point: slower, surer."
+)
 
 
 @embedkit.command()
@@ -315,6 +318,7 @@ _kinds = click.option(
 @click.option("--hash-bits", type=int, default=64, metavar="N", help="Of its hashes: 64 or 256.")
 @click.option("--turns", is_flag=True, help="Turned and mirrored too, for the kind perceptual.")
 @click.option("--max-distance", type=float, metavar="D", help="Distance, for the kind semantic.")
+@_verify
 @click.option("--of", type=PATH, metavar="FILE", help="Only of this photo, new or not.")
 @_backbone
 @click.option("--html", type=PATH, metavar="FILE", help="Write a page of thumbnails.")
@@ -325,6 +329,7 @@ def duplicates(
     hash_bits: int,
     turns: bool,
     max_distance: float | None,
+    verify: bool,
     of: Path | None,
     backbone: str | None,
     html: Path | None,
@@ -341,6 +346,7 @@ def duplicates(
             max_distance=max_distance,
             hash_bits=hash_bits,
             turns=turns,
+            verify=verify,
             of=of,
             backbone=backbone,
         )
@@ -394,6 +400,7 @@ def verdict(
 @click.option(
     "--protect", type=PATH, multiple=True, metavar="DIR", help="Nothing below it goes; repeatable."
 )
+@_verify
 @_backbone
 @options
 def clean(
@@ -401,6 +408,7 @@ def clean(
     conflicts: str,
     kinds: tuple[str, ...],
     protect: tuple[Path, ...],
+    verify: bool,
     backbone: str | None,
     workspace: Path,
     as_json: bool,
@@ -418,7 +426,11 @@ def clean(
         raise BadInput(f"{plan}: name a CSV file; its page is written beside it, as .html")
     with show.progress_bar() as progress:
         rows = Workspace(workspace, progress).plan(
-            split(kinds), conflicts=conflicts, protected=protect, backbone=backbone
+            split(kinds),
+            conflicts=conflicts,
+            protected=protect,
+            verify=verify,
+            backbone=backbone,
         )
     write_plan(plan.absolute(), rows)
     write_plan_page(page, rows)

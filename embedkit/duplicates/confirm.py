@@ -1,10 +1,11 @@
 """Doubtful pairs confirmed point for point."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -16,9 +17,6 @@ from embedkit.verify.cache import FeatureCache
 from embedkit.verify.features import View
 from embedkit.verify.photos import view_of
 
-Confirm = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From the image ids of pairs, two int64 (P,), to which of them are one picture, bool (P,)."""
-
 _VIEWS = 256
 """Images kept decoded, 1.2 MB each at most; pairs come in the order of their first images."""
 _PART = 64
@@ -28,10 +26,14 @@ def confirmed(
     first: np.ndarray,
     second: np.ndarray,
     files: Mapping[int, list[LiveFile]],
-    cache: FeatureCache,
+    features: Path,
     progress: ProgressCallback = silent,
 ) -> np.ndarray:
-    """Which pairs of images, by id, are one picture: bool (P,). What cannot be read is not."""
+    """Which pairs of images, by id, are one picture: bool (P,). What cannot be read is not.
+
+    ``files`` are where the images lie, ``features`` the folder of their local features.
+    """
+    cache = FeatureCache(features)
 
     @lru_cache(_VIEWS)
     def view(image_id: int) -> View | None:
@@ -41,9 +43,9 @@ def confirmed(
         return found and replace(found, grey=lru_cache(1)(found.grey))
 
     def is_confirmed(one: int, other: int) -> bool:
-        views = view(one), view(other)
+        first, second = view(one), view(other)
         try:
-            return None not in views and is_one_picture(*views)
+            return first is not None and second is not None and is_one_picture(first, second)
         except UnreadableImage:
             return False
 
@@ -52,5 +54,7 @@ def confirmed(
         for start in range(0, len(first), _PART):
             progress(Progress("confirming doubtful pairs", start, len(first)))
             part = slice(start, start + _PART)
-            found[part] = list(threads.map(is_confirmed, first[part].tolist(), second[part].tolist()))
+            found[part] = list(
+                threads.map(is_confirmed, first[part].tolist(), second[part].tolist())
+            )
     return found

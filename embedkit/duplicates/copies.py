@@ -4,13 +4,13 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
-from embedkit.duplicates.confirm import confirmed
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
 from embedkit.duplicates.find import digests_in, images_told, kept_in, prints_of, told
 from embedkit.duplicates.groups import Image, grouped, linked
@@ -36,7 +36,6 @@ from embedkit.images.fingerprint import fingerprint
 from embedkit.index.index import Index
 from embedkit.paths import shown
 from embedkit.records import DuplicateGroup, Duplicates
-from embedkit.verify.cache import FeatureCache
 
 NEW = 0
 """Id of the photo; those of images in the catalog count from 1."""
@@ -60,12 +59,12 @@ def find_copies(
     path: str,
     query: np.ndarray,
     own: int | None,
-    cache: FeatureCache,
+    features: Path,
 ) -> Duplicates:
     """The duplicates of one photo: at most one group, around the photo itself.
 
-    ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored; ``cache`` keeps
-    the local features of what is verified. Raises
+    ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored; ``features``
+    is the folder of the local features of what is verified. Raises
     :class:`BadInput` when it cannot be decoded, and for other hashes than those that are stored.
     """
     if asked.hash_bits != 64:
@@ -91,11 +90,13 @@ def find_copies(
         _weighed(prints, places[rows], (query, vectors), space, reach), twins, len(prints)
     )
     if asked.verify:
+        from embedkit.duplicates.confirm import confirmed
+
         with catalog.read() as reader:
             files = reader.live_files(prints.ids.tolist())
         files[NEW] = [LiveFile(path, None, photo.sha256)]
         evidence = with_confirmed(
-            evidence, prints.ids, lambda one, other: confirmed(one, other, files, cache)
+            evidence, prints.ids, lambda one, other: confirmed(one, other, files, features)
         )
     evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
     found = Search(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Reader
-from embedkit.duplicates.confirm import confirmed
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked, stars
 from embedkit.duplicates.pixels import PixelDigests, pixel_digests
@@ -32,7 +32,6 @@ from embedkit.errors import BadInput
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
-from embedkit.verify.cache import FeatureCache
 
 HASH_BITS = (64, 256)
 """Of perceptual hashes; fingerprints keep those of 64."""
@@ -81,12 +80,12 @@ def asked_for(
 
 
 def find_duplicates(
-    catalog: Catalog, index: Index, asked: Asked, cache: FeatureCache, progress: ProgressCallback
+    catalog: Catalog, index: Index, asked: Asked, features: Path, progress: ProgressCallback
 ) -> Duplicates:
     """The groups of duplicates among the images that have a file.
 
-    ``index`` holds the embeddings to compare, caught up with the catalog; ``cache`` keeps the local
-    features of those that are verified. The last search, and no
+    ``index`` holds the embeddings to compare, caught up with the catalog; ``features`` is the
+    folder of the local features of those that are verified. The last search, and no
     other, is remembered: asked again of the same collection, it is answered from the catalog.
     Verdicts come after it.
     """
@@ -105,9 +104,11 @@ def find_duplicates(
             return read
 
         def confirm(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+            from embedkit.duplicates.confirm import confirmed
+
             with catalog.read() as reader:
                 files = reader.live_files(np.unique([first, second]).tolist())
-            return confirmed(first, second, files, cache, progress)
+            return confirmed(first, second, files, features, progress)
 
         prints = prints_of(catalog, table)
         found = find_pairs(prints, index, asked, digests, confirm, progress)

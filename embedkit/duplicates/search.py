@@ -1,13 +1,12 @@
 """The search for pairs: what was asked for, how far to look, and what was found."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
 
 from embedkit.duplicates import candidates
-from embedkit.duplicates.confirm import Confirm
 from embedkit.duplicates.evidence import FLAT, SURE, Evidence, Prints, weigh
 from embedkit.duplicates.hamming import chance_pairs
 from embedkit.duplicates.pixels import PixelDigests, same_pixels
@@ -15,6 +14,9 @@ from embedkit.duplicates.semantic import Space, near_images, survey
 from embedkit.duplicates.turns import TURNS, turned_hashes
 from embedkit.index.index import Index
 from embedkit.records import Progress, ProgressCallback, silent
+
+Confirm = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From the image ids of pairs, two int64 (P,), to which of them are one picture, bool (P,)."""
 
 EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "exact",

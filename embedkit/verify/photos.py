@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from hashlib import sha256
 from math import isqrt
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from PIL import Image
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of, read_bytes
 from embedkit.paths import absolute, shown
-from embedkit.records import Match
+from embedkit.records import Match, Matches
 from embedkit.verify import order, verify_matches
 from embedkit.verify.cache import FeatureCache
 from embedkit.verify.features import AREA, Grey, View, fitted, reduced, view
@@ -23,12 +24,22 @@ Photo = str | os.PathLike[str] | Image.Image | np.ndarray
 """A path, a Pillow image or an RGB uint8 array (H, W, 3)."""
 
 
-def verified_matches(photo: Photo, matches: Sequence[Match], cache: FeatureCache) -> list[Match]:
-    """The matches of a photo, best first by verification; they are ranked from 1 on.
+def verify_first(matches: Matches, photo: Photo, count: int, features: Path) -> None:
+    """Verify the first ``count`` matches of a photo, and put them in that order.
 
-    The photo's own image stays first. A match whose file is gone, or is another by now, has no
-    verification and comes after those that were looked at. Raises :class:`UnreadableImage` when
-    the photo cannot be read.
+    ``features`` is the folder of local features. Raises :class:`UnreadableImage` when the photo
+    cannot be read.
+    """
+    ranked = _verified(photo, matches[:count], FeatureCache(features)) + matches[count:]
+    matches[:] = [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]
+    matches.verified = count
+
+
+def _verified(photo: Photo, matches: Sequence[Match], cache: FeatureCache) -> list[Match]:
+    """The matches of a photo with their verifications, best first.
+
+    The photo's own image stays first. A match whose file is gone, or is another by now, has none
+    and comes after those that were looked at.
     """
     own, query = _query(photo, cache)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
@@ -38,7 +49,7 @@ def verified_matches(photo: Photo, matches: Sequence[Match], cache: FeatureCache
     ranked = [replace(seen[place][0], verification=found[place]) for place in order(found)]
     ranked += [match for match, view in zip(matches, views, strict=True) if view is None]
     ranked.sort(key=lambda match: match.sha256 != own)
-    return [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]
+    return ranked
 
 
 def pixels_of(photo: Photo) -> Pixels:
