@@ -130,8 +130,8 @@ def speed() -> None:
     )
 
 
-def photos_below(folders: list[Path], count: int) -> Iterator[View]:
-    """Views of up to ``count`` photos, drawn evenly from the folders, those unreadable left out."""
+def photos_below(folders: list[Path], count: int) -> Iterator[tuple[Path, View]]:
+    """Files and views of up to ``count`` photos, drawn evenly from the folders, those unreadable left out."""
     random = np.random.default_rng(0)
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -140,14 +140,14 @@ def photos_below(folders: list[Path], count: int) -> Iterator[View]:
             try:
                 decoder = Decoder(read_bytes(str(files[row])))
                 side = int(AREA**0.5)
-                yield view(np.asarray(decoder.at_least(short=side, long=side)))
+                yield files[row], view(np.asarray(decoder.at_least(short=side, long=side)))
             except UnreadableImage:
                 continue
 
 
 def unrelated(folders: list[Path], pairs: int) -> None:
     """How often photos that have nothing to do with each other are verified."""
-    views = list(photos_below(folders, max(4, pairs // 4)))
+    files, views = zip(*photos_below(folders, max(4, pairs // 4)), strict=True)
     random = np.random.default_rng(1)
     chosen = random.integers(0, len(views), (2 * pairs, 2))
     chosen = chosen[chosen[:, 0] != chosen[:, 1]][:pairs]
@@ -155,10 +155,11 @@ def unrelated(folders: list[Path], pairs: int) -> None:
         found = list(
             threads.map(lambda pair: verify_matches(views[pair[0]], [views[pair[1]]])[0], chosen)
         )
-    wrong = [one for one in found if one.verified]
+    wrong = [(one, pair) for one, pair in zip(found, chosen, strict=True) if one.verified]
     print(f"{len(wrong)} of {len(found)} unrelated pairs verified: {len(wrong) / len(found):.2%}")
-    for one in wrong:
-        print(f"  {one.inliers} inliers, agreement {one.agreement:.2f}")
+    for one, pair in wrong:
+        names = " and ".join(str(files[row]) for row in pair)
+        print(f"  {one.inliers} inliers, agreement {one.agreement:.2f}: {names}")
 
 
 def main() -> None:
