@@ -131,7 +131,7 @@ def speed() -> None:
 
 
 def photos_below(folders: list[Path], count: int) -> Iterator[tuple[Path, View]]:
-    """Files and views of up to ``count`` photos of the folders, evenly; unreadable ones left out."""
+    """Files and views of up to ``count`` photos, evenly by folder; unreadable ones are left out."""
     random = np.random.default_rng(0)
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
