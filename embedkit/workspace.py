@@ -284,6 +284,7 @@ class Workspace:
         chosen = list(dict.fromkeys(chosen))
         for name in chosen:
             self.add(backbones=name)
+            collection(self._catalog, (), by)  # nothing to tell apart: not embedded on
         with self._catalog.read() as reader:
             resolved = {item.name: item for item in reader.backbones()}
             rates = reader.rates()

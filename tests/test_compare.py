@@ -343,6 +343,15 @@ def test_an_image_has_the_class_of_its_first_file(filled: Workspace, photos: Pat
     assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
 
 
+def test_where_nothing_can_be_told_apart_that_is_said_before_all_are_embedded(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    workspace.add([photos])
+    with pytest.raises(BadInput, match="none of the 12 photos has a label"):
+        workspace.compare(["efficientnet_lite0", "resnet50", "vgg16"])
+    assert passes == [12]
+
+
 def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos])
     with pytest.raises(BadInput, match="none of the 12 photos has a label; give labels with"):
