@@ -4,9 +4,9 @@
 
 Plants altered copies of COUNT photos from the SOURCE folders among ALONE others (plant_variants.py)
 and prints one table: for each way of altering, which share of the altered copies is found together
-with its original; the precision of all pairs; seconds and peak memory. Ours by each kind and as it
-comes (exact, pixels, combined), with the photos added beforehand and, in a row of its own, with
-that; others as whole processes with their own defaults. Copies cropped by a fifth count neither
+with its original; the precision of all pairs; seconds and peak memory. Ours by each kind, as it
+comes (exact, pixels, combined) and with doubtful pairs verified, with the photos added beforehand
+and, in a row of its own, with that; others as whole processes with their own defaults. Copies cropped by a fifth count neither
 for the total recall nor against it.
 
 Sources hold copies of their own: one drawing in two colours, mirrored, or empty. So precision comes
@@ -71,6 +71,7 @@ OURS = {
     "perceptual": ["--kind", "perceptual"],
     "semantic": ["--kind", "semantic"],
     "as it comes": [],
+    "verified": ["--verify"],
 }
 
 Pairs = set[tuple[str, str]]

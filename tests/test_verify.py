@@ -177,9 +177,8 @@ def test_verified_ones_come_by_agreement_then_others_by_inliers() -> None:
 HAND = {"turn": 30.0, "scale": (0.4, 1.5), "light": (0.5, 1.3)}
 
 
-@pytest.mark.parametrize("same_picture", [False, True])
-def test_the_nine_january_photos_come_first_however_they_are_framed(same_picture: bool) -> None:
-    photos = list(calendar_photos(3, Shooting(same_picture=same_picture, **HAND)))
+def test_the_nine_january_photos_come_first_though_both_months_have_one_picture() -> None:
+    photos = list(calendar_photos(3, Shooting(same_picture=True, **HAND)))
     views = [view(np.asarray(photo.image)) for photo in photos]
     best = order(verify_matches(views[0], views[1:]))
     assert {photos[1 + row].month for row in best[:8]} == {"January"}
