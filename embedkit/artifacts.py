@@ -16,22 +16,25 @@ _CHUNK = 1 << 20
 
 
 @contextmanager
-def replaced(target: Path) -> Iterator[Path]:
+def replaced(target: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside ``target`` that takes its place when the block ends well.
 
     The file is flushed to disk before the rename and the folder after it, so that after a crash
     ``target`` holds either its old or its new content; on an error the temporary file is removed.
+    What is not ``durable`` is not flushed: it may be lost or torn when the power fails.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(target.parent)
+    if durable:
+        sync_folder(target.parent)
 
 
 def sync_folder(folder: Path) -> None:

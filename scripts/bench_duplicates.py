@@ -4,10 +4,10 @@
 
 Plants altered copies of COUNT photos from the SOURCE folders among ALONE others (plant_variants.py)
 and prints one table: for each way of altering, which share of the altered copies is found together
-with its original; the precision of all pairs; seconds and peak memory. Ours by each kind, as it
+with its original, and surely so; the precision of all pairs; seconds and peak memory. Ours by each kind, as it
 comes (exact, pixels, combined) and with doubtful pairs verified, with the photos added beforehand
-and, in a row of its own, with that; others as whole processes with their own defaults. Copies cropped by a fifth count neither
-for the total recall nor against it.
+and, in a row of its own, with that; others as whole processes with their own defaults. Copies
+cropped by a fifth count neither for the total recall nor against it.
 
 Sources hold copies of their own: one drawing in two colours, mirrored, or empty. So precision comes
 twice: of all pairs, and without pairs of photos that look alike before anything is planted.
@@ -35,6 +35,8 @@ from PIL import Image
 from plant_variants import VARIANTS, plant
 
 HARD = "crop20"
+SURE = 0.9
+"""Score of copies that go without being reviewed."""
 ALIKE = 0.8
 """Correlation of two photos in grey at 16 x 16, one of them mirrored or not, that look alike."""
 PEERS = {
@@ -99,10 +101,12 @@ def alone(command: list[str]) -> dict[str, Any]:
     return dict(json.loads(output))
 
 
-def grouped_pairs(output: str) -> Pairs:
+def grouped_pairs(output: str, least: float = 0.0) -> Pairs:
+    """The pairs of each group, of its members with a score of at least ``least``."""
     found = set()
     for group in json.loads(output)["groups"]:
-        names = sorted(os.path.basename(member["path"]) for member in group["members"])
+        members = (member for member in group["members"] if member["score"] >= least)
+        names = sorted(os.path.basename(member["path"]) for member in members)
         found |= set(combinations(names, 2))
     return found
 
@@ -157,6 +161,9 @@ def main(options: argparse.Namespace) -> None:
             told = alone([*command, "-w", str(workspace)])
             columns[name] = figures(grouped_pairs(told["output"]), originals, alike)
             columns[name] |= {"seconds": told["seconds"], "GB": told["memory"]}
+            sure = figures(grouped_pairs(told["output"], SURE), originals, alike)
+            columns[name]["surely"] = sure["all but " + HARD]
+            columns[name]["surely " + HARD] = sure[HARD]
             columns[name]["with add"] = told["seconds"] + added["seconds"]
         for name, program in PEERS.items() if options.peers else ():
             python = str(options.peers / "bin" / "python")
@@ -176,6 +183,8 @@ def main(options: argparse.Namespace) -> None:
     for row in [
         *VARIANTS,
         "all but " + HARD,
+        "surely",
+        "surely " + HARD,
         "of all pairs",
         "precision",
         "seconds",

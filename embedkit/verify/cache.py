@@ -23,8 +23,8 @@ class FeatureCache:
     """A folder with a file for each image, the least recently used of which go first.
 
     Files are named by the image's SHA-256 and a digest of the extraction's parameters. They are
-    written whole or not at all; what cannot be read is extracted anew. Threads and processes may
-    share a folder. The cap is kept by each process as far as it sees.
+    written whole or not at all, but for a power failure; what cannot be read is extracted anew.
+    Threads and processes may share a folder. The cap is kept by each process as far as it sees.
     """
 
     def __init__(self, folder: Path, cap: int = CAP) -> None:
@@ -53,7 +53,7 @@ class FeatureCache:
         try:
             if self._bytes is None:
                 self._bytes = sum(size for _, size, _ in self._files())
-            with replaced(path) as temporary, open(temporary, "wb") as file:
+            with replaced(path, durable=False) as temporary, open(temporary, "wb") as file:
                 np.savez(
                     file,
                     points=features.points,
