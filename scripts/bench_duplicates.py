@@ -4,10 +4,10 @@
 
 Plants altered copies of COUNT photos from the SOURCE folders among ALONE others (plant_variants.py)
 and prints one table: for each way of altering, which share of the altered copies is found together
-with its original, and surely so; the precision of all pairs; seconds and peak memory. Ours by each kind, as it
-comes (exact, pixels, combined) and with doubtful pairs verified, with the photos added beforehand
-and, in a row of its own, with that; others as whole processes with their own defaults. Copies
-cropped by a fifth count neither for the total recall nor against it.
+with its original, and surely so; the precision of all pairs; seconds and peak memory. Ours by each
+kind, as it comes (exact, pixels, combined) and with doubtful pairs verified, with the photos added
+beforehand and, in a row of its own, with that; others as whole processes with their own defaults.
+Copies cropped by a fifth count neither for the total recall nor against it.
 
 Sources hold copies of their own: one drawing in two colours, mirrored, or empty. So precision comes
 twice: of all pairs, and without pairs of photos that look alike before anything is planted.
