@@ -192,7 +192,7 @@ def search(
     and ``folder`` (absolute) narrow the files down; raises :class:`NotInWorkspace` when nothing
     is left of them.
     """
-    _check_count(k)
+    check_count(k)
     among = None
     if label is not None or folder is not None:
         with catalog.read() as reader:
@@ -258,9 +258,10 @@ def _match(rank: int, distance: float, first: LiveFile, held: list[LiveFile]) ->
     return Match(rank, distance, first.path, paths, first.sha256, first.label)
 
 
-def _check_count(k: object) -> None:
-    if not isinstance(k, Integral) or int(k) < 1:
-        raise BadInput(f"k must be a whole number of at least 1, not {k!r}")
+def check_count(k: object, least: int = 1, name: str = "k") -> None:
+    """Raise :class:`BadInput` for a number of images that is none."""
+    if not isinstance(k, Integral) or int(k) < least:
+        raise BadInput(f"{name} must be a whole number of at least {least}, not {k!r}")
 
 
 def _nothing_left(label: str | None, folder: str | None, labels: dict[str, int]) -> str:

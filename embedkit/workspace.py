@@ -35,7 +35,16 @@ from embedkit.records import (
     UndoReport,
     silent,
 )
-from embedkit.search import Queries, by_images, by_text, digest_of, name_of, pick, search
+from embedkit.search import (
+    Queries,
+    by_images,
+    by_text,
+    check_count,
+    digest_of,
+    name_of,
+    pick,
+    search,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -145,6 +154,10 @@ class Workspace:
         """
         if (image is None) == (text is None):
             raise BadInput("give either an image or a text to search for")
+        check_count(k)
+        check_count(verify, least=0, name="verify")
+        if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
+            raise BadInput("only matches of a photo can be verified, not of words or embeddings")
         narrowing: _Narrowing = {"max_distance": max_distance, "label": label, "folder": folder}
         if text is None:
             assert image is not None
@@ -155,8 +168,6 @@ class Workspace:
                 verify_first(matches, image, verify, self._features)
                 del matches[k:]
             return matches
-        if verify:
-            raise BadInput("only matches of a photo can be verified, not those of words")
         backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
         queries = by_text(self._catalog, backbone, text, self._network)
         return self._matches(queries, [text], k, is_text=True, **narrowing)[0]

@@ -51,6 +51,25 @@ def test_average_precision_is_that_of_the_textbook() -> None:
     assert average_precision(np.zeros(4), np.zeros(1)) == 0.25  # all at once: one in four
 
 
+def test_a_sample_of_pairs_tells_what_all_of_them_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(1)
+    centres = random.normal(size=(300, 1, 8)) + 0.6 * random.normal(size=(300, 4, 8))
+    shots = np.array([0.0, 0.0, 1.0, 1.0])[:, None]  # two from the front, two from the back
+    vectors = (centres + shots).reshape(1200, 8).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    classes, queries = np.arange(1200) // 4, np.arange(1200)
+
+    def auc() -> float:
+        found = measure(vectors, classes, queries)
+        return share_nearer(found.same, found.different)
+
+    exact = auc()
+    monkeypatch.setattr(measures, "PAIRS", 200_000)
+    assert abs(auc() - exact) < 0.003
+    monkeypatch.setattr(measures, "PAIRS", 2_000)
+    assert abs(auc() - exact) < 0.03
+
+
 def test_measures_of_six_photos_are_those_worked_out_by_hand() -> None:
     # Three photos a class; the third of each looks like the other class.
     vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
@@ -124,7 +143,8 @@ def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
         np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
     monkeypatch.setattr(measures, "PAIRS", 5000)
     some = measure(vectors, classes, np.arange(150))
-    assert len(some.same) + len(some.different) <= 5000
+    assert len(some.same) == len(whole.same) < 5000
+    assert 3500 < len(some.different) < 5000 < len(whole.different)
     assert share_nearer(some.same, some.different) == pytest.approx(
         share_nearer(whole.same, whole.different), abs=0.02
     )
@@ -365,7 +385,7 @@ def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
     assert {item.label for item in found.average_precision} == {"red", "blue"}
     known, strange = found.rankings
     assert known.label == "red" and known.rankings[0].average_precision is not None
-    assert strange.label == ".." and strange.rankings[0].average_precision is None
+    assert strange.label is None and strange.rankings[0].average_precision is None
     assert strange.rankings[0].matches[0].path == str(photos / "red/3.jpg")
     assert found.alone == 1
 

@@ -14,7 +14,7 @@ from embedkit.duplicates.search import CONFIRMED, DOUBTFUL
 from embedkit.errors import BadInput
 from embedkit.records import Matches, PlanRow
 from embedkit.report.search_page import write_search_page
-from embedkit.verify import cache, is_one_picture
+from embedkit.verify import cache, is_one_picture, verify_matches
 from embedkit.verify.features import view
 
 ASIDE = np.array([[0.7, 0.2, 60.0], [-0.1, 0.65, 90.0], [0.0002, -0.0001, 1.0]])
@@ -104,6 +104,20 @@ def test_a_match_whose_file_went_after_its_features_were_kept_is_not_verified(
     same = next(match for match in matches if match.path.endswith("same.png"))
     assert same.verification is not None
     assert not same.verification.verified
+    query = save(photographed(poster(1)), posters.parent / "query.png")
+    (posters / "query.png").unlink()
+    matches = workspace.search(query, verify=5)
+    assert [match.verification and match.verification.verified for match in matches[:1]] == [False]
+
+
+def test_a_match_is_verified_by_any_of_its_files(workspace: Workspace, posters: Path) -> None:
+    copy = posters / "a copy.png"
+    copy.write_bytes((posters / "same.png").read_bytes())
+    workspace.add([posters])
+    copy.unlink()
+    matches = workspace.search(posters / "query.png", verify=5)
+    assert matches[1].files == (str(copy), str(posters / "same.png"))
+    assert matches[1].verification is not None and matches[1].verification.verified
 
 
 def test_features_are_extracted_once_for_all_searches(
@@ -119,10 +133,15 @@ def test_features_are_extracted_once_for_all_searches(
     assert workspace.search(posters / "query.png", verify=5) == first
 
 
-def test_words_cannot_be_verified(workspace: Workspace, posters: Path) -> None:
+def test_what_cannot_be_verified_is_said(workspace: Workspace, posters: Path) -> None:
     workspace.add([posters])
-    with pytest.raises(BadInput, match="those of words"):
+    with pytest.raises(BadInput, match="not of words or embeddings"):
         workspace.search(text="a poster", verify=5)
+    with pytest.raises(BadInput, match="not of words or embeddings"):
+        workspace.search(np.ones(48, np.float32), verify=5)
+    for k, verify in ((0, 5), (-2, 5), (5, -5), (5, 2.5)):
+        with pytest.raises(BadInput, match="whole number of at least"):
+            workspace.search(posters / "query.png", k, verify=verify)  # type: ignore[arg-type]
 
 
 def test_documents_say_so_and_pages_show_why(
@@ -190,6 +209,17 @@ def test_what_cannot_be_read_is_not_confirmed(workspace: Workspace, cut: Path) -
     (cut / "part.png").unlink()
     (group,) = workspace.duplicates(verify=True).groups
     assert group.score < SURE
+    save(poster(1)[:309, :412], cut / "part.png")
+    (group,) = workspace.duplicates(verify=True).groups
+    assert group.score > SURE
+
+
+def test_frames_of_a_panorama_are_not_one_picture() -> None:
+    scene = poster(1, (800, 360))
+    left, right = (view(np.ascontiguousarray(scene[:, cut])) for cut in np.s_[:500, 300:])
+    assert verify_matches(left, [right])[0].verified
+    assert not is_one_picture(left, right)
+    assert is_one_picture(left, view(scene)) and is_one_picture(view(scene), right)
 
 
 def test_only_combined_pairs_are_verified(workspace: Workspace, cut: Path) -> None:

@@ -281,11 +281,12 @@ def _rankings(
 ) -> tuple[ComparedQuery, ...]:
     row_of = {image_id: row for row, image_id in enumerate(collection.ids.tolist())}
     rows = [None if query.image_id is None else row_of.get(query.image_id) for query in asked]
+    strange = (collection.class_of(query.path, None) for query in asked)
     labels = [
-        collection.class_of(query.path, None)
+        (name if name in collection.names else None)
         if row is None
         else collection.names[collection.classes[row]]
-        for query, row in zip(asked, rows, strict=True)
+        for name, row in zip(strange, rows, strict=True)
     ]
     rankings: list[list[Ranking]] = [[] for _ in asked]
     for contender in contenders:

@@ -18,7 +18,8 @@ TEMPERATURE = 0.07
 """Of the votes; like the numbers of neighbours, that of DINOv2's protocol."""
 
 PAIRS = 4_000_000
-"""Distances of pairs that are kept, at the most, to tell same from different."""
+"""Distances of pairs of one class that are kept, about, and of pairs of two; drawn at random."""
+_SEED = 0
 _BLOCK = 1 << 24
 """Distances worked out at once: 128 MiB."""
 
@@ -62,8 +63,11 @@ def measure(
     precisions, firsts, content = (np.full(asked, np.nan) for _ in range(3))
     recall_at = {k: np.empty(asked) for k in RECALL_AT if k < count}
     knn_accuracy = {k: np.empty(asked) for k in NEIGHBOURS if k < count}
-    same, different = [], []
-    stride = -(-asked * count // PAIRS)
+    same: list[np.ndarray] = []
+    different: list[np.ndarray] = []
+    sizes = np.bincount(classes)[classes[queries]] - 1
+    shares = [min(1.0, PAIRS / pairs) for pairs in (sizes.sum(), asked * count)]
+    random = np.random.default_rng(_SEED)
     block = max(1, _BLOCK // count)
     for place, row in enumerate(queries):
         if place % block == 0:
@@ -89,9 +93,10 @@ def measure(
             content[place] = content_score(
                 away[relevant & ~alike & (framings >= 0)], away[(classes != classes[row]) & alike]
             )
-        some = slice(place % stride, None, stride)  # of another query, others
-        same.append(away[some][relevant[some]])
-        different.append(away[some][classes[some] != classes[row]])
+        for kept, pairs, share in zip(
+            (same, different), (found, away[classes != classes[row]]), shares, strict=True
+        ):
+            kept.append(pairs if share == 1 else pairs[random.random(len(pairs)) < share])
     return Measures(
         precisions,
         firsts,

@@ -28,8 +28,8 @@ def confirmed(
     files: Mapping[int, list[LiveFile]],
     features: Path,
     progress: ProgressCallback = silent,
-) -> np.ndarray:
-    """Which pairs of images, by id, are one picture: bool (P,). What cannot be read is not.
+) -> list[bool | None]:
+    """Which pairs of images, by id, are one picture; None where one cannot be read.
 
     ``files`` are where the images lie, ``features`` the folder of their local features.
     """
@@ -39,22 +39,23 @@ def confirmed(
     def view(image_id: int) -> View | None:
         if image_id not in files:
             return None
-        found = view_of(files[image_id][0].path, files[image_id][0].sha256, cache)
+        held = files[image_id]
+        found = view_of([file.path for file in held], held[0].sha256, cache)
         return found and replace(found, grey=lru_cache(1)(found.grey))
 
-    def is_confirmed(one: int, other: int) -> bool:
+    def is_confirmed(one: int, other: int) -> bool | None:
         first, second = view(one), view(other)
+        if first is None or second is None:
+            return None
         try:
-            return first is not None and second is not None and is_one_picture(first, second)
+            return is_one_picture(first, second)
         except UnreadableImage:
-            return False
+            return None
 
-    found = np.zeros(len(first), bool)
+    found: list[bool | None] = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(first), _PART):
             progress(Progress("confirming doubtful pairs", start, len(first)))
             part = slice(start, start + _PART)
-            found[part] = list(
-                threads.map(is_confirmed, first[part].tolist(), second[part].tolist())
-            )
+            found += threads.map(is_confirmed, first[part].tolist(), second[part].tolist())
     return found

@@ -32,6 +32,7 @@ from embedkit.errors import BadInput
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
+from embedkit.version import __version__
 
 HASH_BITS = (64, 256)
 """Of perceptual hashes; fingerprints keep those of 64."""
@@ -103,12 +104,14 @@ def find_duplicates(
             unread.extend(n for n, digest in enumerate(read) if digest is None)
             return read
 
-        def confirm(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        def confirm(first: np.ndarray, second: np.ndarray) -> Sequence[bool | None]:
             from embedkit.duplicates.confirm import confirmed
 
             with catalog.read() as reader:
                 files = reader.live_files(np.unique([first, second]).tolist())
-            return confirmed(first, second, files, features, progress)
+            told = confirmed(first, second, files, features, progress)
+            unread.extend(n for n, one in enumerate(told) if one is None)
+            return told
 
         prints = prints_of(catalog, table)
         found = find_pairs(prints, index, asked, digests, confirm, progress)
@@ -205,6 +208,10 @@ def _digest(table: Any, index: Index, asked: Asked) -> str:
         "embeddings": [index.spec, *asdict(index.position).values()],
         "by": [WEIGHTS, DECODER],
     }
+    if asked.verify:
+        from embedkit.verify.features import EXTRACTION
+
+        told["verified by"] = [EXTRACTION, __version__]
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

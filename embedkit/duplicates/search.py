@@ -1,6 +1,6 @@
 """The search for pairs: what was asked for, how far to look, and what was found."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
@@ -15,8 +15,9 @@ from embedkit.duplicates.turns import TURNS, turned_hashes
 from embedkit.index.index import Index
 from embedkit.records import Progress, ProgressCallback, silent
 
-Confirm = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From the image ids of pairs, two int64 (P,), to which of them are one picture, bool (P,)."""
+Confirm = Callable[[np.ndarray, np.ndarray], Sequence[bool | None]]
+"""From the image ids of pairs, two int64 (P,), to which of them are one picture; None where one
+cannot be read."""
 
 EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "exact",
@@ -226,7 +227,8 @@ def with_twins(evidence: Evidence, twins: tuple[np.ndarray, np.ndarray], count: 
 def with_confirmed(evidence: Evidence, ids: np.ndarray, confirm: Confirm) -> Evidence:
     """The evidence with a sure score for pairs, of rows of ``ids``, whose doubt is dispelled."""
     doubtful = np.flatnonzero((evidence.score >= DOUBTFUL) & (evidence.score < SURE))
-    found = confirm(ids[evidence.first[doubtful]], ids[evidence.second[doubtful]])
+    told = confirm(ids[evidence.first[doubtful]], ids[evidence.second[doubtful]])
+    found = np.array([bool(one) for one in told], bool)
     score = evidence.score.copy()
     score[doubtful[found]] = CONFIRMED
     return replace(evidence, score=score)

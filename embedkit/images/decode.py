@@ -79,6 +79,8 @@ class Decoder:
 
     def _read(self, data: bytes, opened: Image.Image) -> None:
         self._data = data
+        self.name = ""
+        """What errors call the image."""
         self._decoded: dict[int, Image.Image] = {}
         self._opened: Image.Image | None = opened
         self.format = self._opened.format or ""
@@ -125,9 +127,10 @@ class Decoder:
                 image.load()
                 return _upright_rgb(image)
         except MemoryError as error:  # may well fit another time, so not for ever
-            raise UnreadableImage("read", "too large for the memory that is free") from error
+            reason = "too large for the memory that is free"
+            raise UnreadableImage("read", reason, self.name) from error
         except Exception as error:  # parsers meet hostile bytes here and raise anything
-            raise UnreadableImage("decode", _one_line(error)) from error
+            raise UnreadableImage("decode", _one_line(error), self.name) from error
 
 
 def decoder_of(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Decoder:
@@ -145,9 +148,11 @@ def decoder_of(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Deco
         return Decoder.of(image)
     path = absolute(image)
     try:
-        return Decoder(read_bytes(path))
+        decoder = Decoder(read_bytes(path))
     except UnreadableImage as error:
         raise UnreadableImage(error.stage, error.reason, shown(path)) from error
+    decoder.name = shown(path)
+    return decoder
 
 
 def _open(data: bytes) -> Image.Image:

@@ -8,20 +8,23 @@ are compared. So two pages of one calendar, or two editions of one poster, are t
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.records import Row, Verification
-from embedkit.verify.agreement import agreement, covered, share_alike
-from embedkit.verify.features import LocalFeatures, View
+from embedkit.verify.agreement import agreement, covered, seen, share_alike
+from embedkit.verify.features import Grey, LocalFeatures, View
 from embedkit.verify.geometry import INLIERS, Alignment, aligned
 
 REFERENCES = 3
 """Candidates, those of most inliers, by which it is judged what of the query is its subject."""
 NEARLY_ALL = 0.8
 """The share of what two copies both show that is alike: a caption may hide the rest."""
+WITHIN = 0.9
+"""The share of a copy that the other image shows."""
 
 _MANY = 3 * INLIERS  # fewer may lie on a detail that is not the subject
 _NEAR = 0.05  # of the image's width and height
@@ -57,14 +60,27 @@ def verify_matches(query: View, candidates: Sequence[View]) -> list[Verification
 
 
 def is_one_picture(one: View, other: View) -> bool:
-    """Whether two images are copies: aligned, and nearly all that both show is alike.
+    """Whether two images are copies: one lies within the other, where nearly all is alike.
 
-    Cropped, framed, recoloured, resized or captioned, but not mirrored.
+    Cropped, framed, recoloured, resized or captioned, but not mirrored; frames of a panorama are
+    none.
     """
     if _same(one, other):
         return True
     _, alignment = aligned(one.features, other.features)
-    return alignment is not None and share_alike(one.grey(), other.grey(), alignment) >= NEARLY_ALL
+    if alignment is None or _within(one.grey(), other.grey(), alignment) < WITHIN:
+        return False
+    return share_alike(one.grey(), other.grey(), alignment) >= NEARLY_ALL
+
+
+def _within(one: Grey, other: Grey, alignment: Alignment) -> float:
+    """The share of the one image that the other shows, or of the other: the larger."""
+    back = alignment.reverse().homography
+    shares = (
+        seen(one.shape, other.shape, alignment.homography).mean(),
+        seen(other.shape, one.shape, back).mean(),
+    )
+    return float(max(shares))
 
 
 def order(verifications: Sequence[Verification]) -> list[int]:
@@ -92,8 +108,9 @@ class _Found:
 
 
 def _found(query: View, view: View) -> _Found:
-    if _same(query, view):
-        return _Found(view, len(view.features), same=True)
+    with suppress(UnreadableImage):
+        if _same(query, view):
+            return _Found(view, len(view.features), same=True)
     return _Found(view, *aligned(query.features, view.features))
 
 

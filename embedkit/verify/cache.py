@@ -93,14 +93,16 @@ def _read(path: Path) -> LocalFeatures | None:
         # np.load leaves a damaged file open that it opened itself.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
+        return None  # zipfile raises RuntimeError for flags that it does not understand
     sound = (
         points.dtype == np.float32
         and descriptors.dtype == np.uint8
         and points.shape == (len(descriptors), 2)
         and descriptors.shape == (len(points), DESCRIPTOR)
         and size.shape == (2,)
+        and size.dtype == np.int32
+        and bool(np.isfinite(points).all())
     )
     return LocalFeatures(points, descriptors, (int(size[0]), int(size[1]))) if sound else None
 

@@ -32,7 +32,7 @@ def verify_first(matches: Matches, photo: Photo, count: int, features: Path) -> 
     """
     ranked = _verified(photo, matches[:count], FeatureCache(features)) + matches[count:]
     matches[:] = [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]
-    matches.verified = count
+    matches.verified = min(count, len(matches))
 
 
 def _verified(photo: Photo, matches: Sequence[Match], cache: FeatureCache) -> list[Match]:
@@ -43,7 +43,7 @@ def _verified(photo: Photo, matches: Sequence[Match], cache: FeatureCache) -> li
     """
     own, query = _query(photo, cache)
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        views = list(threads.map(lambda one: view_of(one.path, one.sha256, cache), matches))
+        views = list(threads.map(lambda one: view_of(one.files, one.sha256, cache), matches))
     seen = [(match, view) for match, view in zip(matches, views, strict=True) if view is not None]
     found = verify_matches(query, [view for _, view in seen])
     ranked = [replace(seen[place][0], verification=found[place]) for place in order(found)]
@@ -71,11 +71,12 @@ def _query(photo: Photo, cache: FeatureCache) -> tuple[str | None, View]:
     return own, View(cache.features(own, lambda: grey), lambda: grey)
 
 
-def view_of(path: str, digest: str, cache: FeatureCache) -> View | None:
-    """The view of a file that held content of this SHA-256 (hex) when it was added.
+def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View | None:
+    """The view of an image whose content has this SHA-256 (hex), of the first file that is there.
 
     Its pixels are decoded when they are asked for. None if it cannot be read or is another by now.
     """
+    path = next(filter(os.path.isfile, paths), paths[0])
 
     def grey() -> Grey:
         data = read_bytes(path)
