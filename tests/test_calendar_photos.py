@@ -49,3 +49,21 @@ def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
     ]
     assert min(light) < 0.7
     assert max(light) > 1.05
+
+
+def test_glare_whitens_part_of_the_page_and_leaves_the_rest_of_the_photo_as_it_was() -> None:
+    plain, glared = (
+        [np.asarray(photo.image).astype(int) for photo in islice(calendar_photos(0, shooting), 2)]
+        for shooting in (Shooting(), Shooting(glare=1.0))
+    )
+    for before, after in zip(plain, glared, strict=True):
+        brighter = after - before
+        assert brighter.min() >= 0
+        assert not brighter[:, :300].any()  # the desk
+        assert 0.2 < brighter[240:640, 460:820].any(axis=2).mean() < 1  # the page
+        assert (after == 255).all(axis=2).sum() > 100 + (before == 255).all(axis=2).sum()
+    where = [
+        np.argwhere((after - before).sum(axis=2) > 60).mean(axis=0)
+        for before, after in zip(plain, glared, strict=True)
+    ]
+    assert np.abs(where[0] - where[1]).max() > 20  # each shot has its own
