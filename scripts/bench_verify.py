@@ -25,6 +25,7 @@ from PIL import Image
 
 from embedkit import Workspace, load_backbone
 from embedkit.calendar_photos import Shooting, calendar_photos, write_calendar_photos
+from embedkit.compare import measures
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.verify import order, verify_matches
@@ -42,8 +43,7 @@ Ranking = Callable[[int], list[int]]
 
 def average_precision(relevant: np.ndarray) -> float:
     """Of a ranking, (N,) of bool: the mean over its relevant rows of the precision up to each."""
-    precision = np.cumsum(relevant) / np.arange(1, len(relevant) + 1)
-    return float(precision[relevant].mean())
+    return measures.average_precision(np.arange(len(relevant)), np.flatnonzero(relevant))
 
 
 def scores(months: np.ndarray, ranking: Ranking) -> tuple[float, float]:
