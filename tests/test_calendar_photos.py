@@ -99,11 +99,10 @@ def test_published_rankings_hold_all_photos_and_none_puts_january_first(
 def test_tables_tell_each_backbone_by_set_and_each_verified_photo(
     reproduce: dict[str, Any],
 ) -> None:
-    figures = {
-        "easy": {"tiny": (0.5, 0.25), "verification": (1.0, 0.75)},
-        "hard": {"tiny": (0.1, 0.2), "verification": (0.9, 0.8)},
-    }
-    header, tiny, verification = map(str.split, reproduce["precision_table"](figures))
+    figures = {"tiny": [(0.5, 0.25), (0.1, 0.2)], "verification": [(1.0, 0.75), (0.9, 0.8)]}
+    header, tiny, verification = map(
+        str.split, reproduce["precision_table"](["easy", "hard"], figures)
+    )
     assert header == ["easy", "hard"]
     assert tiny == ["tiny", "0.500", "0.250", "0.100", "0.200"]
     assert verification == ["verification", "1.000", "0.750", "0.900", "0.800"]
