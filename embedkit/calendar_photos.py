@@ -53,6 +53,9 @@ class Shooting:
     """Least and largest factor by which a shot's page is larger than its framing has it."""
     light: tuple[float, float] = (0.88, 1.1)
     """Least and largest brightness; 1 is the page as it was drawn."""
+    glare: float = 0.0
+    """Strength of a lamp's reflection on the page: 0 is none, 1 is white in its middle, and above
+    that the white spreads."""
 
 
 def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator[CalendarPhoto]:
@@ -74,14 +77,16 @@ def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator
                 yield CalendarPhoto(f"{number}.jpg", month, framing, image)
 
 
-def write_calendar_photos(folder: Path, seed: int = 0) -> list[Path]:
+def write_calendar_photos(
+    folder: Path, seed: int = 0, shooting: Shooting | None = None
+) -> list[Path]:
     """Write the photos to ``folder/<month>/<n>.jpg``, those there already aside; their paths."""
     paths = [
         folder / month / f"{1 + number}.jpg"
         for number, month in enumerate(np.repeat(MONTHS, SHOTS * len(FRAMINGS)).tolist())
     ]
     if not all(path.exists() for path in paths):
-        for path, photo in zip(paths, calendar_photos(seed), strict=True):
+        for path, photo in zip(paths, calendar_photos(seed, shooting), strict=True):
             with replaced(path) as temporary:
                 photo.image.save(temporary, "JPEG", quality=88)
     return paths
@@ -232,7 +237,24 @@ def _photograph(
     warmth = random.normal(0, 0.02)
     pixels = pixels * np.array([1 + warmth, 1, 1 - warmth], np.float32)
     pixels += random.normal(0, 3.0, pixels.shape).astype(np.float32)
-    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    taken = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    if shooting.glare:  # last, so that photos with and without it are the same beside it
+        glare = _glare(shooting.glare, random)
+        taken.paste((255, 255, 255), (0, 0), glare.transform(PHOTO, warp, coefficients, bicubic))
+    return taken
+
+
+def _glare(strength: float, random: np.random.Generator) -> Image.Image:
+    """How much of the page (the size of :data:`PAGE`) a reflection hides: 255 is all of it."""
+    width, height = PAGE
+    middle = random.uniform((0.2, 0.2), (0.8, 0.7)) * PAGE  # what a close-up shows of the page
+    across, along = random.uniform(0.15, 0.25) * width, random.uniform(0.25, 0.35) * width
+    angle = random.uniform(0, np.pi)
+    x, y = np.arange(width) - middle[0], (np.arange(height) - middle[1])[:, None]
+    aside = (x * np.cos(angle) + y * np.sin(angle)) / across
+    ahead = (y * np.cos(angle) - x * np.sin(angle)) / along
+    share = np.minimum(strength * np.exp(-(aside**2 + ahead**2) / 2), 1)
+    return Image.fromarray((255 * share).astype(np.uint8))
 
 
 def _held(places: np.ndarray, shooting: Shooting, random: np.random.Generator) -> np.ndarray:

@@ -25,6 +25,7 @@ from PIL import Image
 
 from embedkit import Workspace, load_backbone
 from embedkit.calendar_photos import Shooting, calendar_photos, write_calendar_photos
+from embedkit.compare import measures
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.verify import order, verify_matches
@@ -42,8 +43,7 @@ Ranking = Callable[[int], list[int]]
 
 def average_precision(relevant: np.ndarray) -> float:
     """Of a ranking, (N,) of bool: the mean over its relevant rows of the precision up to each."""
-    precision = np.cumsum(relevant) / np.arange(1, len(relevant) + 1)
-    return float(precision[relevant].mean())
+    return measures.average_precision(np.arange(len(relevant)), np.flatnonzero(relevant))
 
 
 def scores(months: np.ndarray, ranking: Ranking) -> tuple[float, float]:
@@ -55,8 +55,8 @@ def scores(months: np.ndarray, ranking: Ranking) -> tuple[float, float]:
     return found[0], float(np.mean(found))
 
 
-def by_embedding(photos: list[Image.Image]) -> Ranking:
-    vectors = load_backbone("efficientnet_lite0").embed(photos)
+def by_embedding(vectors: np.ndarray) -> Ranking:
+    """By the embeddings of the photos, float32 (N, dim)."""
     distances = 1 - vectors @ vectors.T
     return lambda query: np.argsort(distances[query], kind="stable").tolist()
 
@@ -84,6 +84,7 @@ def compressed(photo: Image.Image) -> Image.Image:
 
 
 def calendars(sets: int) -> None:
+    backbone = load_backbone("efficientnet_lite0")
     print(f"{'AP of query 1 and mean AP':32}{'embeddings':>16}{'verification':>16}")
     for name, shooting in (("easy", EASY), ("hard", HARD)):
         for seed in range(sets):
@@ -91,8 +92,8 @@ def calendars(sets: int) -> None:
             months = np.array([photo.month for photo in drawn])
             photos = [compressed(photo.image) for photo in drawn]
             line = f"{name}, seed {seed:<21}"
-            for by in (by_embedding, by_verification):
-                line += "{:9.3f} {:6.3f}".format(*scores(months, by(photos)))
+            for ranking in (by_embedding(backbone.embed(photos)), by_verification(photos)):
+                line += "{:9.3f} {:6.3f}".format(*scores(months, ranking))
             print(line, flush=True)
 
 

@@ -6,18 +6,25 @@ Beside them comes framing.csv, which tells ``embedkit compare --framing`` how ea
 import sys
 from pathlib import Path
 
-from embedkit.calendar_photos import FRAMINGS, MONTHS, SHOTS, write_calendar_photos
+from embedkit.calendar_photos import FRAMINGS, MONTHS, SHOTS, Shooting, write_calendar_photos
 
-if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    folder = Path(sys.argv[1])
-    photos = write_calendar_photos(folder)
+FRAMING = "framing.csv"
+
+
+def make(folder: Path, shooting: Shooting | None = None) -> list[Path]:
+    """Write the photos and :data:`FRAMING`; the paths of the photos, in order."""
+    photos = write_calendar_photos(folder, shooting=shooting)
     framings = [framing for _ in MONTHS for framing in FRAMINGS for _ in range(SHOTS)]
     rows = [
         f"{photo.relative_to(folder).as_posix()},{framing}\n"
         for photo, framing in zip(photos, framings, strict=True)
     ]
-    (folder / "framing.csv").write_text("path,framing\n" + "".join(rows), "utf-8")
-    for photo in photos:
+    (folder / FRAMING).write_text("path,framing\n" + "".join(rows), "utf-8")
+    return photos
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    for photo in make(Path(sys.argv[1])):
         print(photo)

@@ -1,9 +1,14 @@
+import runpy
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
 
 from embedkit.calendar_photos import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
+from embedkit.records import Match, Matches, Verification
 
 
 def test_there_are_two_months_of_three_framings_of_three_shots() -> None:
@@ -49,3 +54,70 @@ def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
     ]
     assert min(light) < 0.7
     assert max(light) > 1.05
+
+
+def test_glare_whitens_part_of_the_page_and_leaves_the_rest_of_the_photo_as_it_was() -> None:
+    plain, glared = (
+        [np.asarray(photo.image).astype(int) for photo in islice(calendar_photos(0, shooting), 2)]
+        for shooting in (Shooting(), Shooting(glare=1.0))
+    )
+    for before, after in zip(plain, glared, strict=True):
+        brighter = after - before
+        assert brighter.min() >= 0
+        assert not brighter[:, :300].any()  # the desk
+        assert 0.2 < brighter[240:640, 460:820].any(axis=2).mean() < 1  # the page
+        assert (after == 255).all(axis=2).sum() > 100 + (before == 255).all(axis=2).sum()
+    where = [
+        np.argwhere((after - before).sum(axis=2) > 60).mean(axis=0)
+        for before, after in zip(plain, glared, strict=True)
+    ]
+    assert np.abs(where[0] - where[1]).max() > 20  # each shot has its own
+
+
+@pytest.fixture
+def reproduce(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    scripts = Path(__file__).parents[1] / "scripts"
+    monkeypatch.syspath_prepend(str(scripts))
+    return runpy.run_path(str(scripts / "reproduce_calendar.py"))
+
+
+def test_published_rankings_hold_all_photos_and_none_puts_january_first(
+    reproduce: dict[str, Any],
+) -> None:
+    published = reproduce["published"]()
+    assert len(published) == 9
+    for ranked in published:
+        assert sorted(ranked.order) == list(range(2, 19))
+        january = [photo <= 9 for photo in ranked.order]
+        expected = average_precision_score(january, -np.arange(17))
+        assert ranked.average_precision == pytest.approx(expected)
+        assert ranked.ahead == january.index(False) <= 2
+    line = reproduce["rank_table"](published)[7]
+    assert line.split()[:6] == ["InceptionV3", "299", "2048", "0.460", "0/8", "0.00608"]
+
+
+def test_tables_tell_each_backbone_by_set_and_each_verified_photo(
+    reproduce: dict[str, Any],
+) -> None:
+    figures = {"tiny": [(0.5, 0.25), (0.1, 0.2)], "verification": [(1.0, 0.75), (0.9, 0.8)]}
+    header, tiny, verification = map(
+        str.split, reproduce["precision_table"](["easy", "hard"], figures)
+    )
+    assert header == ["easy", "hard"]
+    assert tiny == ["tiny", "0.500", "0.250", "0.100", "0.200"]
+    assert verification == ["verification", "1.000", "0.750", "0.900", "0.800"]
+
+    found = [
+        Match(rank, distance, path, (path,), "", label, Verification(True, 20, 0.9 / rank, None))
+        for rank, distance, path, label in (
+            (1, 0.0, "a/January/1.jpg", "January"),
+            (2, 0.4, "a/January/8.jpg", "January"),
+            (3, 0.1, "a/February/12.jpg", "February"),
+        )
+    ]
+    matches = Matches(found, query="", is_text=False, backbone="", spec="", searched=3, verified=3)
+    assert [line.split() for line in reproduce["verified_table"](matches)[2:]] == [
+        ["2", "3", "0.4000", "0.450", "20", "January/8.jpg"],
+        ["3", "2", "0.1000", "0.300", "20", "February/12.jpg"],
+    ]
+    assert reproduce["verified"](matches).order == (8, 12)
