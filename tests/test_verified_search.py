@@ -214,6 +214,12 @@ def test_what_cannot_be_read_is_not_confirmed(workspace: Workspace, cut: Path) -
     assert group.score > SURE
 
 
+def test_what_has_no_texture_is_not_one_picture() -> None:
+    blank, again = (view(np.full((200, 300, 3), 255, np.uint8)) for _ in range(2))
+    assert not is_one_picture(blank, again)
+    assert is_one_picture(view(poster(1)), view(poster(1)))
+
+
 def test_frames_of_a_panorama_are_not_one_picture() -> None:
     scene = poster(1, (800, 360))
     left, right = (view(np.ascontiguousarray(scene[:, cut])) for cut in np.s_[:500, 300:])

@@ -63,8 +63,10 @@ def is_one_picture(one: View, other: View) -> bool:
     """Whether two images are copies: one lies within the other, where nearly all is alike.
 
     Cropped, framed, recoloured, resized or captioned, but not mirrored; frames of a panorama are
-    none.
+    none, nor is what has no texture.
     """
+    if len(one.features) < INLIERS:  # two drawings may be blank on white, and have the same pixels
+        return False
     if _same(one, other):
         return True
     _, alignment = aligned(one.features, other.features)
