@@ -245,7 +245,7 @@ def search(
         held = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
         [
-            _match(rank, distance, files[image_id][0], held.get(image_id, files[image_id]))
+            match_of(rank, distance, files[image_id][0], held.get(image_id, files[image_id]))
             for rank, (distance, image_id) in enumerate(matches, 1)
             if max_distance is None or distance <= max_distance
         ]
@@ -253,7 +253,8 @@ def search(
     ], limit
 
 
-def _match(rank: int, distance: float, first: LiveFile, held: list[LiveFile]) -> Match:
+def match_of(rank: int, distance: float, first: LiveFile, held: Sequence[LiveFile]) -> Match:
+    """The match of an image that is told by its ``first`` file and ``held`` by all of these."""
     paths = tuple([file.path for file in held])
     return Match(rank, distance, first.path, paths, first.sha256, first.label)
 

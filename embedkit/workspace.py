@@ -1,7 +1,6 @@
 """The public API: one collection, and everything that can be done with it."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -14,7 +13,8 @@ from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT, rooted
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput, NotInWorkspace
-from embedkit.index.manifest import read_manifest, spec_info
+from embedkit.index.indexes import Indexes
+from embedkit.index.manifest import spec_info
 from embedkit.paths import absolute, shown
 from embedkit.recipe import Recipe, read_recipe
 from embedkit.records import (
@@ -22,7 +22,6 @@ from embedkit.records import (
     ApplyReport,
     Comparison,
     Duplicates,
-    EmbeddingSpec,
     Info,
     Matches,
     PlanRow,
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from embedkit.backbones.backbone import Backbone
-    from embedkit.catalog.reader import Position
-    from embedkit.index.index import Index
 
 
 class _Narrowing(TypedDict):
@@ -77,7 +74,9 @@ class Workspace:
         self._progress = progress
         self._catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
         self._networks: dict[str, Backbone] = {}
-        self._indexes: dict[str, Index] = {}
+        self._indexes = Indexes(
+            self.folder / "index", self._catalog, lambda: self.recipe.index, progress
+        )
         self._quarantine_folder = self.folder / "quarantine"
         self._features = self.folder / "features"
 
@@ -123,9 +122,7 @@ class Workspace:
         with self._catalog.read() as reader:
             specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
         for spec, position in specs:
-            saved = read_manifest(self._index_folder(spec))
-            if saved is None or (saved.position, saved.kind) != (position, recipe.index):
-                self._index(spec, position, save=True)
+            self._indexes.save_at(spec, position)
         self._catalog.list_files()
         return report
 
@@ -168,8 +165,7 @@ class Workspace:
                 verify_first(matches, image, verify, self._features)
                 del matches[k:]
             return matches
-        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
-        queries = by_text(self._catalog, backbone, text, self._network)
+        queries = by_text(self._catalog, _rooted(backbone), text, self._network)
         return self._matches(queries, [text], k, is_text=True, **narrowing)[0]
 
     def search_many(
@@ -189,8 +185,7 @@ class Workspace:
         """
         if isinstance(images, (str, os.PathLike)):
             images = [images]
-        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
-        queries = by_images(self._catalog, backbone, list(images), self._network)
+        queries = by_images(self._catalog, _rooted(backbone), list(images), self._network)
         return self._matches(
             queries,
             [name_of(image) for image in images],
@@ -214,7 +209,7 @@ class Workspace:
         from embedkit.index.metric import distances
 
         known = self._known_backbones()
-        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
+        backbone = _rooted(backbone)
         if known and (backbone is None or backbone in {item.name for item in known}):
             one, other = by_images(self._catalog, backbone, [first, second], self._network).vectors
         else:
@@ -254,15 +249,14 @@ class Workspace:
 
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
-            backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
-            query = by_images(self._catalog, backbone, [of], self._network)
-            index = self._index(query.resolved.spec, query.position)
+            query = by_images(self._catalog, _rooted(backbone), [of], self._network)
+            index = self._indexes.at(query.resolved.spec, query.position)
             vector, own = query.vectors, query.image_ids[0]
             photo = absolute(of)
             return find_copies(self._catalog, index, asked, photo, vector, own, self._features)
         resolved = self._pick(backbone)
         position = self._catalog.holdings().positions[resolved.spec.digest]
-        index = self._index(resolved.spec, position)
+        index = self._indexes.at(resolved.spec, position)
         return find_duplicates(self._catalog, index, asked, self._features, self._progress)
 
     def compare(
@@ -289,7 +283,7 @@ class Workspace:
             None if framing is None else labels.from_csv(Path(absolute(framing)), "framing")
         )
         for query in queries:
-            digest_of(query)  # what cannot be read is told before hours of embedding
+            digest_of(query, photo=True)  # what cannot be read is told before hours of embedding
         in_use = [item.name for item in self._known_backbones()]
         chosen = _named(backbones) or [*self._recipe_backbones(), *in_use] or [DEFAULT]
         chosen = list(dict.fromkeys(chosen))
@@ -300,13 +294,15 @@ class Workspace:
             resolved = {item.name: item for item in reader.backbones()}
             rates = reader.rates()
         contenders = []
+        image_ids: tuple[int | None, ...] = ()
         for name in chosen:
             spec = resolved[name].spec
             found = by_images(self._catalog, name, queries, self._network)
-            stored = self._index(spec, found.position).stored()
+            image_ids = found.image_ids  # the same for all
+            stored = self._indexes.at(spec, found.position).stored()
             rate = rates.get(spec.digest)
             contenders.append(Contender(resolved[name], stored, rate, found.vectors))
-        asked = map(Asked, map(absolute, queries), found.image_ids)
+        asked = map(Asked, map(absolute, queries), image_ids)
         embedded = [contender.stored.ids for contender in contenders]
         images = collection(self._catalog, embedded, by)
         return compare(images, contenders, list(asked), framing_of, self._progress)
@@ -385,8 +381,7 @@ class Workspace:
                 removal = writer.forget_backbone(resolved.name)
                 used = {item.spec.digest for item in writer.backbones()}
             if resolved.spec.digest not in used:
-                self._indexes.pop(resolved.spec.digest, None)
-                shutil.rmtree(self._index_folder(resolved.spec), ignore_errors=True)
+                self._indexes.forget(resolved.spec)
             return removal
         self._require_catalog()
         with self._catalog.write() as writer:
@@ -466,10 +461,7 @@ class Workspace:
         self._require_catalog()
         sweep(self.folder)
         sizes = self._catalog.compact()
-        kept = {item.spec.digest for item in self._known_backbones()}
-        for folder in (self.folder / "index").glob("*"):
-            if folder.name not in kept:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._indexes.forget_all_but({item.spec.digest for item in self._known_backbones()})
         return sizes
 
     def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:
@@ -509,7 +501,7 @@ class Workspace:
             labels=label_counts,
             specs=tuple(
                 spec_info(
-                    self._index_folder(spec),
+                    self._indexes.folder_of(spec),
                     spec,
                     tuple(item.name for item in known if item.spec.digest == digest),
                     embedded[digest],
@@ -545,17 +537,13 @@ class Workspace:
 
     def _pick(self, backbone: str | None) -> ResolvedName:
         """The backbone of the workspace with that name, or its first one."""
-        backbone = rooted(backbone, os.getcwd()) if backbone is not None else None
-        return pick(self._catalog.holdings().backbones, backbone, self.folder)
+        return pick(self._catalog.holdings().backbones, _rooted(backbone), self.folder)
 
     def _network(self, resolved: ResolvedName) -> "Backbone":
         spec = resolved.spec.digest
         if spec not in self._networks:
             self._networks[spec] = open_backbone(resolved)
         return self._networks[spec]
-
-    def _index_folder(self, spec: EmbeddingSpec) -> Path:
-        return self.folder / "index" / spec.digest
 
     def _matches(
         self,
@@ -572,7 +560,7 @@ class Workspace:
         spec = queries.resolved.spec
         found, searched = search(
             self._catalog,
-            self._index(spec, queries.position),
+            self._indexes.at(spec, queries.position),
             queries,
             k,
             max_distance=max_distance,
@@ -592,26 +580,10 @@ class Workspace:
             for name, matches in zip(asked, found, strict=True)
         ]
 
-    def _index(self, spec: EmbeddingSpec, position: "Position", save: bool = False) -> "Index":
-        """The index of a spec, caught up with a position of the catalog's embeddings.
 
-        What is to be saved goes on from what other processes may have saved meanwhile.
-        """
-        from embedkit.index.index import load_index
-
-        if save or spec.digest not in self._indexes:
-            folder = self._index_folder(spec)
-            self._indexes[spec.digest] = load_index(folder, spec.digest, spec.dim)
-        index = self._indexes[spec.digest]
-        if save or index.position != position:
-            try:
-                index.catch_up(
-                    self._catalog, position, self.recipe.index, save=save, progress=self._progress
-                )
-            except BaseException:  # half done; what is on disk is whole
-                del self._indexes[spec.digest]
-                raise
-        return index
+def _rooted(backbone: str | None) -> str | None:
+    """The name that a person gave, files in it found from the current folder."""
+    return None if backbone is None else rooted(backbone, os.getcwd())
 
 
 def _named(backbones: str | Sequence[str]) -> list[str]:

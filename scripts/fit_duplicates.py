@@ -36,7 +36,7 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with workspace._catalog.read() as reader:
             table, position = reader.fingerprints(), reader.position(resolved.spec.digest)
             files = reader.live_files(table.column("image_id").to_pylist())
-        index = workspace._index(resolved.spec, position)
+        index = workspace._indexes.at(resolved.spec, position)
         prints = prints_of(workspace._catalog, table)
         places, vectors = places_in(index, prints.ids)
         space = survey(vectors, places[places >= 0])

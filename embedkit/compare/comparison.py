@@ -24,7 +24,6 @@ from embedkit.records import (
     ComparedQuery,
     Comparison,
     Estimate,
-    Match,
     PairedTest,
     Progress,
     ProgressCallback,
@@ -34,6 +33,7 @@ from embedkit.records import (
     Separation,
     silent,
 )
+from embedkit.search import match_of
 
 MOST_QUERIES = 5_000
 RANKED = 50
@@ -314,15 +314,7 @@ def _ranking(
         precision = average_precision(away[order], away[order][relevant])
     matches = []
     for rank, place in enumerate(order[:RANKED].tolist(), 1):
-        files = collection.files[place]
-        matches.append(
-            Match(
-                rank,
-                float(away[place]),
-                files[0].path,
-                tuple(file.path for file in files),
-                files[0].sha256,
-                collection.names[collection.classes[place]],
-            )
-        )
+        files, name = collection.files[place], collection.names[collection.classes[place]]
+        match = match_of(rank, float(away[place]), files[0], files)
+        matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

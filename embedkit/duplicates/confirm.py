@@ -18,7 +18,7 @@ from embedkit.verify.features import View
 from embedkit.verify.photos import view_of
 
 _VIEWS = 256
-"""Images kept decoded, 1.2 MB each at most; pairs come in the order of their first images."""
+"""Images kept decoded, 0.7 MB each at most; pairs come in the order of their first images."""
 _PART = 64
 
 

@@ -12,7 +12,7 @@ Grey = NDArray[np.uint8]
 
 AREA = 768 * 960
 """Pixels that a larger image is reduced to, whatever its shape. With 1280 x 960 the sets of
-scripts/bench_verify.py were ranked no better, in twice the time."""
+scripts/bench_verify.py were ranked no better, in more time."""
 FEATURES = 3000
 """Features kept of an image: the strongest."""
 CONTRAST = 0.02
