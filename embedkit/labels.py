@@ -2,10 +2,14 @@
 
 import csv
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from embedkit.errors import BadInput
 from embedkit.paths import absolute, shown
+
+PATH, LABEL = "path", "label"
 
 
 def from_folder(source: str, path: str) -> str | None:
@@ -19,34 +23,60 @@ def from_folder(source: str, path: str) -> str | None:
     return shown(parts[0])
 
 
-def from_csv(source: Path, column: str = "label") -> dict[str, str]:
+def from_csv(source: Path, column: str = LABEL) -> dict[str, str]:
     """Labels by absolute path from a CSV with the columns ``path`` and ``label``, or another.
 
     Paths may be relative to the CSV's folder. Raises :class:`BadInput`, naming the line, for a
     missing column, an empty cell or one path with two labels.
     """
     labels: dict[str, str] = {}
+    with _rows(source, column) as rows:
+        for row in rows:
+            label, line = row[column], f"{shown(str(source))}, line {rows.line_num}"
+            if not row[PATH] or not label:
+                raise BadInput(f"{line}: an empty cell")
+            path = _placed(source, row[PATH])
+            if labels.setdefault(path, label) != label:
+                raise BadInput(f"{line}: {shown(path)} has two {column}s")
+    return labels
+
+
+def attributes_from_csv(source: Path) -> dict[str, dict[str, str]]:
+    """What a CSV of labels says besides: by the name of the column, values by absolute path.
+
+    Empty cells say nothing. Raises as :func:`from_csv` does.
+    """
+    with _rows(source, LABEL) as rows:
+        names = [name for name in rows.fieldnames or () if name and name not in (PATH, LABEL)]
+        found: dict[str, dict[str, str]] = {name: {} for name in names}
+        for row in rows:
+            for name in names:
+                if row[name]:
+                    found[name][_placed(source, row[PATH])] = row[name]
+    return found
+
+
+def _placed(source: Path, path: str) -> str:
+    """Where a path in a CSV is: relative ones from the CSV's folder."""
+    return absolute(os.path.join(absolute(source.parent), path))
+
+
+@contextmanager
+def _rows(source: Path, column: str) -> "Iterator[csv.DictReader[str]]":
+    """The rows of a CSV that has the columns ``path`` and ``column``."""
     try:
         with open(source, encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            missing = [name for name in ("path", column) if name not in (rows.fieldnames or ())]
+            missing = [name for name in (PATH, column) if name not in (rows.fieldnames or ())]
             if missing:
                 raise BadInput(
                     f"{shown(str(source))}: no column called {missing[0]!r}; "
                     f"the first line must name the columns path and {column}"
                 )
-            for row in rows:
-                path, label = row["path"], row[column]
-                line = f"{shown(str(source))}, line {rows.line_num}"
-                if not path or not label:
-                    raise BadInput(f"{line}: an empty cell")
-                path = absolute(os.path.join(absolute(source.parent), path))
-                if labels.setdefault(path, label) != label:
-                    raise BadInput(f"{line}: {shown(path)} has two {column}s")
+            yield rows
     except OSError as error:
         raise BadInput(f"{shown(str(source))}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise BadInput(f"{shown(str(source))} is not UTF-8; save it as UTF-8 CSV") from error
     except csv.Error as error:
         raise BadInput(f"{shown(str(source))}: {error}") from error
-    return labels

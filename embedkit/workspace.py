@@ -31,6 +31,7 @@ from embedkit.records import (
     Removal,
     ResolvedName,
     Sheet,
+    Split,
     UndoReport,
     silent,
 )
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from embedkit.backbones.backbone import Backbone
+    from embedkit.index.index import Index
 
 
 class _Narrowing(TypedDict):
@@ -254,9 +256,7 @@ class Workspace:
             vector, own = query.vectors, query.image_ids[0]
             photo = absolute(of)
             return find_copies(self._catalog, index, asked, photo, vector, own, self._features)
-        resolved = self._pick(backbone)
-        position = self._catalog.holdings().positions[resolved.spec.digest]
-        index = self._indexes.at(resolved.spec, position)
+        index = self._index_of(self._pick(backbone))
         return find_duplicates(self._catalog, index, asked, self._features, self._progress)
 
     def compare(
@@ -307,6 +307,39 @@ class Workspace:
         images = collection(self._catalog, embedded, by)
         return compare(images, contenders, list(asked), framing_of, self._progress)
 
+    def split(
+        self,
+        val: int,
+        test: int,
+        *,
+        seed: int = 0,
+        group: str | None = None,
+        given: str | os.PathLike[str] | None = None,
+    ) -> Split:
+        """Split the labelled images: ``val`` and ``test`` of each class, the rest for training.
+
+        Copies never sit in two parts, nor do images with the same value in the column ``group`` of
+        a CSV of labels. ``given`` is a CSV with the columns ``path`` and ``part`` (train, val or
+        test) of files whose part is settled. Depends on the images' content, labels and ``seed``
+        alone; is stored, in place of the last one. Images under several labels are left out.
+
+        Raises :class:`BadInput` when there is nothing to tell apart.
+        """
+        from embedkit.duplicates.find import asked_for, duplicate_pairs
+        from embedkit.split import Asked, labelled, split_images
+
+        labelled(self._catalog)  # what cannot be split is told before minutes of searching
+        parts = {} if given is None else labels.from_csv(Path(absolute(given)), "part")
+        index = self._index_of(self._pick(None))
+        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._features, self._progress)
+        return split_images(self._catalog, Asked(val, test, seed, group), pairs, parts)
+
+    def last_split(self) -> Split:
+        """The split that is stored. Raises :class:`BadInput` when there is none."""
+        from embedkit.split import read_split
+
+        return read_split(self._catalog)[0]
+
     def decide(
         self,
         verdict: str | None,
@@ -340,11 +373,15 @@ class Workspace:
 
         Paths may be relative to the CSV's folder. These labels come before folder names. Raises
         :class:`BadInput` and labels nothing when a row is wrong or a path is not in the workspace.
+        What other columns say of the files is kept too, for :meth:`split` to group by.
         """
-        rows = labels.from_csv(Path(absolute(source)))
+        table = Path(absolute(source))
+        rows, others = labels.from_csv(table), labels.attributes_from_csv(table)
         self._require_catalog()
         with self._catalog.write() as writer:
             writer.label_paths(rows, source="csv")
+            for name, values in others.items():
+                writer.describe_paths(name, values)
         return len(rows)
 
     def label_from_folders(self, source: str | os.PathLike[str]) -> int:
@@ -538,6 +575,11 @@ class Workspace:
     def _pick(self, backbone: str | None) -> ResolvedName:
         """The backbone of the workspace with that name, or its first one."""
         return pick(self._catalog.holdings().backbones, _rooted(backbone), self.folder)
+
+    def _index_of(self, resolved: ResolvedName) -> "Index":
+        """The index of a backbone's embeddings, caught up with the catalog."""
+        position = self._catalog.holdings().positions[resolved.spec.digest]
+        return self._indexes.at(resolved.spec, position)
 
     def _network(self, resolved: ResolvedName) -> "Backbone":
         spec = resolved.spec.digest

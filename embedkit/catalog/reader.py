@@ -346,6 +346,38 @@ class Reader:
             )
         )
 
+    def labelled_images(self) -> Any:
+        """Arrow table of the images with a file that is not missing, in order of id.
+
+        Columns image_id, sha256, label and other: its first label, and its last if it has several;
+        null when there is none.
+        """
+        return self._connection.sql(
+            f"""SELECT image_id, first(i.sha256) AS sha256, min(label) AS label,
+                       nullif(max(label), min(label)) AS other
+                FROM ({_live_files()}) JOIN images i USING (image_id)
+                GROUP BY image_id ORDER BY image_id"""
+        ).to_arrow_table()
+
+    def attributes(self) -> list[str]:
+        """The names of what CSVs said of files besides labels."""
+        return [name for (name,) in self._rows("SELECT DISTINCT name FROM attributes ORDER BY 1")]
+
+    def attribute(self, name: str) -> list[tuple[int, str]]:
+        """The images, by id, and a value of theirs; several rows for one whose files differ."""
+        return self._rows(
+            """SELECT DISTINCT image_id, value FROM attributes JOIN files USING (file_id)
+               WHERE name = ? AND NOT missing AND NOT broken ORDER BY ALL""",
+            [name],
+        )
+
+    def split(self) -> tuple[str, dict[str, np.ndarray]] | None:
+        """What was said of the split, and its columns image_id and part; None without one."""
+        report = self._rows("FROM splits")
+        if not report:
+            return None
+        return report[0][0], self._connection.sql("FROM parts ORDER BY image_id").fetchnumpy()
+
     def roots(self) -> dict[int, str]:
         """Absolute folder of each root that no other has absorbed."""
         return {

@@ -73,6 +73,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
                likeness FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
+    (
+        # What else a CSV of labels says of files, by the name of its column.
+        """CREATE TABLE attributes (file_id BIGINT NOT NULL, name VARCHAR NOT NULL,
+               value VARCHAR NOT NULL)""",
+        # The part of the split that images are in, and what the split was told to be.
+        "CREATE TABLE parts (image_id BIGINT NOT NULL, part VARCHAR NOT NULL)",
+        "CREATE TABLE splits (report VARCHAR NOT NULL)",
+    ),
 )
 
 

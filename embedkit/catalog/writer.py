@@ -368,15 +368,9 @@ class Writer(Places):
 
         Raises :class:`NotInWorkspace`, and labels none, when a path is not of a known file.
         """
-        self._connection.register("batch", self._placed(list(labels)))
-        placed = self._rows(
-            """SELECT number, root_id, path FROM batch
-               SEMI JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
-               ORDER BY number"""
-        )
-        self._connection.unregister("batch")
+        placed = self._known_files(list(labels))
         texts = list(labels.items())
-        known = {number for number, _, _ in placed}
+        known = {number for number, *_ in placed}
         unknown = [path for number, (path, _) in enumerate(texts) if number not in known]
         if unknown:
             raise NotInWorkspace(
@@ -384,8 +378,39 @@ class Writer(Places):
                 f"first is {paths.shown(unknown[0])}; nothing was labelled. Add the photos first"
             )
         self._store_labels(
-            [(root_id, path, texts[number][1], source) for number, root_id, path in placed]
+            [(root_id, path, texts[number][1], source) for number, _, root_id, path in placed]
         )
+
+    def describe_paths(self, name: str, values: dict[str, str]) -> None:
+        """Note what files, by absolute path, have in the column ``name``; others keep theirs."""
+        texts = list(values.values())
+        rows = [(file_id, texts[number]) for number, file_id, *_ in self._known_files(list(values))]
+        self._connection.register(
+            "batch",
+            pa.table(
+                {
+                    "file_id": pa.array([file_id for file_id, _ in rows], pa.int64()),
+                    "name": pa.array([name] * len(rows), pa.string()),
+                    "value": pa.array([value for _, value in rows], pa.string()),
+                }
+            ),
+        )
+        self._run(
+            "DELETE FROM attributes a USING batch b WHERE a.file_id = b.file_id AND a.name = b.name"
+        )
+        self._run("INSERT INTO attributes FROM batch")
+        self._connection.unregister("batch")
+
+    def _known_files(self, absolute: Sequence[str]) -> list[tuple[int, int, int, str]]:
+        """Which absolute paths are of known files: number (of the path), file_id, root_id, path."""
+        self._connection.register("batch", self._placed(absolute))
+        known = self._rows(
+            """SELECT number, file_id, root_id, path FROM batch
+               JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
+               ORDER BY number"""
+        )
+        self._connection.unregister("batch")
+        return known
 
     def _placed(self, absolute: Sequence[str]) -> pa.Table:
         """Where absolute paths lie: number (of the path), root_id, path; those below a root."""
@@ -434,7 +459,8 @@ class Writer(Places):
         files = self._rows("DELETE FROM files WHERE file_id IN (FROM doomed)")[0][0]
         if path is not None and not files and not failed and not inside:
             raise NotInWorkspace(f"the workspace has no photos at {paths.shown(path)}")
-        self._run("DELETE FROM labels WHERE file_id NOT IN (SELECT file_id FROM files)")
+        for table in ("labels", "attributes"):
+            self._run(f"DELETE FROM {table} WHERE file_id NOT IN (SELECT file_id FROM files)")
         images, embeddings = self._forget_images("(FROM orphans)")
         self._run("DROP TABLE doomed")
         self._run("DROP TABLE orphans")
@@ -488,7 +514,8 @@ class Writer(Places):
             rows = rows.append_column("serial", pa.array(serials))
             self._insert("removals", rows.append_column("stamp", pa.array(stamps)))
             self._advance(spec, removed.num_rows, int(stamps[-1]))
-        self._run("DELETE FROM fingerprints WHERE image_id IN (FROM forgotten)")
+        for table in ("fingerprints", "parts"):
+            self._run(f"DELETE FROM {table} WHERE image_id IN (FROM forgotten)")
         images = self._rows("DELETE FROM images WHERE image_id IN (FROM forgotten)")[0][0]
         self._run("DROP TABLE forgotten")
         return images, embeddings
@@ -514,6 +541,15 @@ class Writer(Places):
                    VALUES ($one, $other, $verdict, current_timestamp::TIMESTAMP)""",
                 {**values, "verdict": verdict},
             )
+
+    # -- the split -----------------------------------------------------------------------------
+
+    def store_split(self, report: str, image_ids: np.ndarray, parts: Sequence[str]) -> None:
+        """Put the part of each of some images, and what there is to say of it, in place of all."""
+        self._run("DELETE FROM parts")
+        self._run("DELETE FROM splits")
+        self._insert("parts", pa.table({"image_id": image_ids, "part": list(parts)}))
+        self._run("INSERT INTO splits VALUES (?)", [report])
 
     # -- import and runs -----------------------------------------------------------------------
 

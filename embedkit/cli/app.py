@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from embedkit.cli import show
+from embedkit.cli.classify import split
 from embedkit.cli.compare import compare
-from embedkit.cli.options import PATH, common, options, split
+from embedkit.cli.options import PATH, common, items_of, options
 from embedkit.errors import BadInput, EmbedkitError
 from embedkit.version import __version__
 
@@ -53,6 +54,7 @@ def embedkit() -> None:
 
 
 embedkit.add_command(compare)
+embedkit.add_command(split)
 
 _backbone = click.option(
     "-b", "--backbone", metavar="NAME", help="One that photos were added with; else the first."
@@ -341,7 +343,7 @@ def duplicates(
 
     with show.progress_bar() as progress:
         found = Workspace(workspace, progress).duplicates(
-            split(kinds),
+            items_of(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
             hash_bits=hash_bits,
@@ -426,7 +428,7 @@ def clean(
         raise BadInput(f"{plan}: name a CSV file; its page is written beside it, as .html")
     with show.progress_bar() as progress:
         rows = Workspace(workspace, progress).plan(
-            split(kinds),
+            items_of(kinds),
             conflicts=conflicts,
             protected=protect,
             verify=verify,

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from embedkit.cli import show
-from embedkit.cli.options import PATH, options, split
+from embedkit.cli.options import PATH, items_of, options
 
 
 @click.command()
@@ -53,7 +53,7 @@ def compare(
 
     with show.progress_bar() as progress:
         comparison = Workspace(workspace, progress).compare(
-            split(backbones), queries=queries, by=by, framing=framing
+            items_of(backbones), queries=queries, by=by, framing=framing
         )
     if html is not None:
         from embedkit.report.comparison_page import write_comparison_page

@@ -48,6 +48,6 @@ def common(default: str) -> Callable[[_Command], _Command]:
 options = common("indexes/default")
 
 
-def split(values: tuple[str, ...]) -> list[str]:
+def items_of(values: tuple[str, ...]) -> list[str]:
     """The items of an option that may be repeated, and takes lists with commas too."""
     return [item.strip() for some in values for item in some.split(",")]

@@ -337,7 +337,7 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     from embedkit.compare.comparison import described, overrides
 
     figures = _figures_of(comparison.backbones[0])
-    table = _table(["place", "backbone", *figures, "dim", "MB", "images/s"], left=["backbone"])
+    table = new_table(["place", "backbone", *figures, "dim", "MB", "images/s"], left=["backbone"])
     for item in comparison.backbones:
         table.add_row(
             str(item.place),
@@ -352,7 +352,7 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     for variants in overrides(comparison):
         base = variants[0][0].backbone.partition("?")[0]
         say(f"\nWhat preprocessing does to {shown(base)}:")
-        table = _table(
+        table = new_table(
             ["override", "px", "resize", "crop", "pool", "mAP", "less by", "p"],
             left=["override", "resize", "pool", "p"],
         )
@@ -390,7 +390,7 @@ def _rankings_table(query: ComparedQuery) -> None:
     """What is most like one query: a column for each backbone, the query's class in green."""
     say(f"\nWhat looks like {shown(query.path)}? ({shown(query.label or 'of no known class')})")
     names = [shown(ranking.backbone) for ranking in query.rankings]
-    table = _table(["rank", *names], left=names)
+    table = new_table(["rank", *names], left=names)
     table.add_row(
         "AP",
         *(
@@ -411,7 +411,7 @@ def _rankings_table(query: ComparedQuery) -> None:
     out.print(table)
 
 
-def _table(columns: Sequence[str], left: Sequence[str]) -> Table:
+def new_table(columns: Sequence[str], left: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(Text(column), justify="left" if column in left else "right")

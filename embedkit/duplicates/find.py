@@ -90,38 +90,60 @@ def find_duplicates(
     other, is remembered: asked again of the same collection, it is answered from the catalog.
     Verdicts come after it.
     """
+    table, found = _searched(catalog, index, asked, features, progress)
+    with catalog.read() as reader:
+        groups = _groups(reader, table, found, asked.kinds)
+    return told(groups, table.num_rows, asked, found)
+
+
+def duplicate_pairs(
+    catalog: Catalog, index: Index, asked: Asked, features: Path, progress: ProgressCallback
+) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs of images that are duplicates, verdicts followed: ids, two int64 (P,).
+
+    Arguments as those of :func:`find_duplicates`, which groups them.
+    """
+    _, found = _searched(catalog, index, asked, features, progress)
+    with catalog.read() as reader:
+        links = linked(found.pairs, asked.kinds, found.limits, reader.verdicts())
+    pairs = [(one, other) for one, near in links.items() for other in near if one < other]
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    return first, second
+
+
+def _searched(
+    catalog: Catalog, index: Index, asked: Asked, features: Path, progress: ProgressCallback
+) -> tuple[Any, Search]:
+    """The table of fingerprints, and what a search among them finds, or found the last time."""
     with catalog.read() as reader:
         table = reader.fingerprints()
         of = _digest(table, index, asked)
         known = reader.pairs(of)
     if known is not None:
-        found = _recalled(*known)
-    else:
-        unread: list[int] = []
+        return table, _recalled(*known)
+    unread: list[int] = []
 
-        def digests(ids: np.ndarray) -> Sequence[bytes | None]:
-            read = digests_in(catalog)(ids)
-            unread.extend(n for n, digest in enumerate(read) if digest is None)
-            return read
+    def digests(ids: np.ndarray) -> Sequence[bytes | None]:
+        read = digests_in(catalog)(ids)
+        unread.extend(n for n, digest in enumerate(read) if digest is None)
+        return read
 
-        def confirm(first: np.ndarray, second: np.ndarray) -> Sequence[bool | None]:
-            from embedkit.duplicates.confirm import confirmed
+    def confirm(first: np.ndarray, second: np.ndarray) -> Sequence[bool | None]:
+        from embedkit.duplicates.confirm import confirmed
 
-            with catalog.read() as reader:
-                files = reader.live_files(np.unique([first, second]).tolist())
-            told = confirmed(first, second, files, features, progress)
-            unread.extend(n for n, one in enumerate(told) if one is None)
-            return told
+        with catalog.read() as reader:
+            files = reader.live_files(np.unique([first, second]).tolist())
+        told = confirmed(first, second, files, features, progress)
+        unread.extend(n for n, one in enumerate(told) if one is None)
+        return told
 
-        prints = prints_of(catalog, table)
-        found = find_pairs(prints, index, asked, digests, confirm, progress)
-        writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
-        if writable and not unread:  # what cannot be read now may be a copy when it can
-            with catalog.write() as writer:
-                writer.store_pairs(of, *_remembered(found))
-    with catalog.read() as reader:
-        groups = _groups(reader, table, found, asked.kinds)
-    return told(groups, table.num_rows, asked, found)
+    prints = prints_of(catalog, table)
+    found = find_pairs(prints, index, asked, digests, confirm, progress)
+    writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
+    if writable and not unread:  # what cannot be read now may be a copy when it can
+        with catalog.write() as writer:
+            writer.store_pairs(of, *_remembered(found))
+    return table, found
 
 
 def told(
