@@ -243,6 +243,47 @@ class Duplicates:
 
 
 @dataclass(frozen=True)
+class LabelProbability:
+    """A class, and how probable it is."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training photo, and its distance to the photo that it is near to."""
+
+    path: str | None
+    """None where the workspace has it no more."""
+    label: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head takes a photo for."""
+
+    path: str
+    top: tuple[LabelProbability, ...]
+    """The most probable first."""
+    unknown: bool
+    """Whether it is likely of no class: of validation's photos one in twenty was stranger."""
+    neighbours: tuple[Neighbour, ...]
+    """The nearest training photos: the reason."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a head takes photos for."""
+
+    head: str
+    predictions: tuple[Prediction, ...]
+    """In the order of the files."""
+    failures: tuple["Failure", ...]
+
+
+@dataclass(frozen=True)
 class ClassParts:
     """How many images of a class are in each part of a split."""
 

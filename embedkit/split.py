@@ -152,20 +152,29 @@ def split_images(
         leaks_ungrouped=int(ties.leaks(careless).sum()),
         notes=_notes(images, parts, fixed, asked),
     )
+    kept = parts != _NONE
+    columns = {
+        "image_id": images.ids[kept],
+        "part": [PARTS[part] for part in parts[kept].tolist()],
+        "unit": units[kept],
+    }
     with catalog.write() as writer:
-        writer.store_split(
-            json.dumps(asdict(told)),
-            images.ids[parts != _NONE],
-            [PARTS[part] for part in parts[parts != _NONE].tolist()],
-        )
+        writer.store_split(json.dumps(asdict(told)), columns)
     return told
 
 
-def read_split(catalog: Catalog) -> tuple[Split, dict[str, np.ndarray]]:
-    """The split that is stored, and the ids of the images of each part, int64, sorted.
+@dataclass(frozen=True)
+class Part:
+    """The images of a part of the split, in order of id."""
 
-    Raises :class:`BadInput` when there is none.
-    """
+    ids: np.ndarray
+    """int64 (N,)"""
+    units: np.ndarray
+    """int64 (N,): images that are tied to each other have one number."""
+
+
+def read_split(catalog: Catalog) -> tuple[Split, dict[str, Part]]:
+    """The split that is stored, and its parts by name. Raises :class:`BadInput` without one."""
     with catalog.read() as reader:
         stored = reader.split()
     if stored is None:
@@ -175,8 +184,9 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, np.ndarray]]:
     report, columns = json.loads(stored[0]), stored[1]
     report["classes"] = tuple(ClassParts(**item) for item in report["classes"])
     report["notes"] = tuple(report["notes"])
-    ids = np.asarray(columns["image_id"], np.int64)
-    return Split(**report), {part: ids[columns["part"] == part] for part in PARTS}
+    ids, units = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
+    chosen = {name: columns["part"] == name for name in PARTS}
+    return Split(**report), {name: Part(ids[some], units[some]) for name, some in chosen.items()}
 
 
 def draw(

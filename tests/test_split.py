@@ -122,10 +122,10 @@ def filled(workspace: Workspace, tmp_path: Path) -> Workspace:
 def parts_of(workspace: Workspace) -> dict[str, str]:
     """The part of each file, by name."""
     catalog = Catalog(workspace.folder)
-    _, ids = read_split(catalog)
+    _, parts = read_split(catalog)
     found = {}
-    for part, some in ids.items():
-        for files in catalog.live_files(some.tolist()).values():
+    for part, some in parts.items():
+        for files in catalog.live_files(some.ids.tolist()).values():
             found.update({Path(file.path).name: part for file in files})
     return found
 

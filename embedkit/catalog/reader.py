@@ -173,6 +173,33 @@ class Reader:
         )
         return {image_id: np.asarray(embedding, np.float32) for image_id, embedding in rows}
 
+    def features(
+        self, spec: str, image_ids: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Embeddings of some images, in order of id, with what their vectors were before.
+
+        Ids, int64 (N,), of those there are; embeddings, float32 (N, dim); norms, float32 (N,);
+        SHA-256, uint8 (N, 32).
+        """
+        import pyarrow as pa  # most questions do without it
+
+        self._connection.register("wanted", pa.table({"image_id": image_ids}))
+        columns = self._connection.sql(
+            f"""SELECT image_id, embedding, norm, sha256 FROM {embeddings_table(spec)}
+                JOIN images USING (image_id) SEMI JOIN wanted USING (image_id)"""
+        ).to_arrow_table()
+        self._connection.unregister("wanted")
+        ids = columns.column("image_id").to_numpy()
+        order = np.argsort(ids)
+        vectors = columns.column("embedding").combine_chunks().flatten().to_numpy()
+        digests = np.frombuffer(b"".join(columns.column("sha256").to_pylist()), np.uint8)
+        return (
+            ids[order],
+            vectors.reshape(len(ids), -1)[order],
+            columns.column("norm").to_numpy()[order],
+            digests.reshape(-1, 32)[order],
+        )
+
     def embeddings(
         self, spec: str, after_generation: int = 0
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -372,7 +399,7 @@ class Reader:
         )
 
     def split(self) -> tuple[str, dict[str, np.ndarray]] | None:
-        """What was said of the split, and its columns image_id and part; None without one."""
+        """What was said of the split, and its columns image_id, part, unit; None without one."""
         report = self._rows("FROM splits")
         if not report:
             return None

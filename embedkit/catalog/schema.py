@@ -77,8 +77,10 @@ STEPS: tuple[tuple[str, ...], ...] = (
         # What else a CSV of labels says of files, by the name of its column.
         """CREATE TABLE attributes (file_id BIGINT NOT NULL, name VARCHAR NOT NULL,
                value VARCHAR NOT NULL)""",
-        # The part of the split that images are in, and what the split was told to be.
-        "CREATE TABLE parts (image_id BIGINT NOT NULL, part VARCHAR NOT NULL)",
+        # The part of the split that images are in, the number of what they are tied to there, and
+        # what there is to say of the split.
+        """CREATE TABLE parts (image_id BIGINT NOT NULL, part VARCHAR NOT NULL,
+               unit BIGINT NOT NULL)""",
         "CREATE TABLE splits (report VARCHAR NOT NULL)",
     ),
 )

@@ -544,11 +544,11 @@ class Writer(Places):
 
     # -- the split -----------------------------------------------------------------------------
 
-    def store_split(self, report: str, image_ids: np.ndarray, parts: Sequence[str]) -> None:
-        """Put the part of each of some images, and what there is to say of it, in place of all."""
+    def store_split(self, report: str, parts: dict[str, Any]) -> None:
+        """Put a split, the columns image_id, part and unit, in the place of the last one."""
         self._run("DELETE FROM parts")
         self._run("DELETE FROM splits")
-        self._insert("parts", pa.table({"image_id": image_ids, "part": list(parts)}))
+        self._insert("parts", pa.table(parts))
         self._run("INSERT INTO splits VALUES (?)", [report])
 
     # -- import and runs -----------------------------------------------------------------------

@@ -52,3 +52,113 @@ def split(
         show.document(asdict(found))
     else:
         show_heads.split_summary(found)
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(["probe", "knn", "finetune"]))
+@click.option("--name", required=True, metavar="NAME", help="What to call the head.")
+@click.option("-b", "--backbone", metavar="NAME", help="Any backbone; else the workspace's first.")
+@click.option("--preset", metavar="PRESET", help="A protocol: see above.")
+@click.option("--epochs", type=int, metavar="E", help="Of finetune, in place of the preset's.")
+@options
+def train(
+    kind: str,
+    name: str,
+    backbone: str | None,
+    preset: str | None,
+    epochs: int | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Train a head on the split: what is chosen is chosen on validation.
+
+    probe is a linear classifier on embeddings, knn the votes of the nearest training photos,
+    finetune trains the network itself.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        here = Workspace(workspace, progress)
+        head = here.train(kind, name, backbone=backbone, preset=preset, epochs=epochs)
+    if as_json:
+        show.document(show_heads.head_document(head))
+    else:
+        show_heads.head_summary(head)
+
+
+@click.command()
+@click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
+@click.option("--name", required=True, metavar="NAME", help="What to call the ensemble.")
+@click.option(
+    "--method",
+    type=click.Choice(["mean", "calibrated", "greedy"]),
+    default="mean",
+    show_default=True,
+    help="The mean of probabilities as they are; calibrated; of those worth having.",
+)
+@options
+def ensemble(
+    heads: tuple[str, ...], name: str, method: str, workspace: Path, as_json: bool
+) -> None:
+    """Make one head of several: the mean of their probabilities."""
+    from embedkit.workspace import Workspace
+
+    head = Workspace(workspace).ensemble(name, heads, method=method)
+    if as_json:
+        show.document(show_heads.head_document(head))
+    else:
+        show_heads.head_summary(head)
+
+
+@click.command()
+@click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
+@click.option("--html", type=PATH, metavar="FILE", help="Write a page of figures and mistakes.")
+@click.option("--csv", type=PATH, metavar="DIR", help="Write tables and predictions as CSV.")
+@options
+def evaluate(
+    heads: tuple[str, ...], html: Path | None, csv: Path | None, workspace: Path, as_json: bool
+) -> None:
+    """Judge heads on the test part of the split, which nothing else looks at."""
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        evaluation = Workspace(workspace, progress).evaluate(heads)
+    if html is not None:
+        from embedkit.report.evaluation_page import write_evaluation_page
+
+        write_evaluation_page(html.absolute(), evaluation)
+    if csv is not None:
+        from embedkit.evaluate.tables import write_tables
+
+        write_tables(csv.absolute(), evaluation)
+    if as_json:
+        show.document(asdict(evaluation))
+    else:
+        show_heads.evaluation_summary(evaluation)
+        for target in (html, csv):
+            if target is not None:
+                show.say(f"written: {target}")
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
+@click.option("--head", required=True, metavar="NAME", help="A head of the workspace.")
+@click.option("-k", type=int, default=3, show_default=True, help="Classes to tell of each photo.")
+@options
+def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_json: bool) -> None:
+    """Say what photos show: the most probable classes, and the training photos nearest to them.
+
+    A photo that is likely of no class is 'unknown'.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        found = Workspace(workspace, progress).classify(paths, head=head, k=k)
+    if as_json:
+        show.document(asdict(found))
+    else:
+        show_heads.predictions_table(found)
+    for failure in found.failures:
+        show.warn(f"{failure.path}: {failure.reason}")
+    if not found.predictions:
+        raise BadInput("none of the photos could be classified")

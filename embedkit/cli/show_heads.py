@@ -1,10 +1,16 @@
 """What the commands from labels to a classifier print."""
 
+import os
+from typing import Any
+
 from rich.text import Text
 
 from embedkit.cli.show import new_table, out, say, warn
 from embedkit.paths import shown
-from embedkit.records import Split
+from embedkit.evaluate.evaluation import described
+from embedkit.evaluate.figures import Evaluation
+from embedkit.heads.head import ENSEMBLE, Head
+from embedkit.records import Predictions, Split
 
 CLASSES_SHOWN = 50
 
@@ -40,3 +46,85 @@ def split_summary(split: Split) -> None:
     )
     for note in split.notes:
         warn(f"note: {note}")
+
+
+def head_document(head: Head) -> dict[str, Any]:
+    """The JSON document of a head that was trained or made."""
+    return {
+        "name": head.name,
+        "kind": head.kind,
+        "classes": list(head.classes_),
+        "backbones": [model.backbone for model in head.models],
+        "validation": dict(head.validation),
+        "temperature": head.temperature if head.kind == ENSEMBLE else head.models[0].temperature,
+        "threshold": head.rejection.threshold,
+        "settings": dict(head.settings),
+    }
+
+
+def head_summary(head: Head) -> None:
+    """What a head is, and what validation says of it."""
+    for key, value in head.settings.items():
+        if key == "selection":
+            table = new_table(["member", "accuracy", "nll", "gain"], left=["member"])
+            for step in value:
+                table.add_row(
+                    Text(step["member"]),
+                    *(f"{step[name]:.4f}" for name in ("accuracy", "nll")),
+                    f"{step['gain']:+.4f}",
+                )
+            out.print(table)
+        elif isinstance(value, (str, int, float)) or value is None:
+            say(f"{key}: {value}")
+    told = head.validation
+    say(
+        f"{head.name}: accuracy {told['accuracy']:.4f} and NLL {told['nll']:.4f} on "
+        f"{told['images']} validation photos of {len(head.classes_)} classes"
+    )
+
+
+def evaluation_summary(evaluation: Evaluation) -> None:
+    """Table 1, which heads differ, the worst classes."""
+    names = ("accuracy", "precision", "recall", "f1")
+    table = new_table(["place", "head", *names, "95 % of accuracy", "NLL", "ECE"], left=["head"])
+    for head in evaluation.heads:
+        low, high = head.intervals["accuracy"]
+        table.add_row(
+            str(head.place),
+            Text(shown(head.name)),
+            *(f"{getattr(head, name):.4f}" for name in names),
+            f"{low:.4f}-{high:.4f}",
+            f"{head.nll:.4f}",
+            f"{head.ece:.4f}",
+        )
+    out.print(table)
+    say(described(evaluation))
+    for pair in evaluation.pairs:
+        verdict = "a tie" if pair.tie else "not by chance"
+        say(
+            f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}, only it right "
+            f"on {pair.only_head}, only the other on {pair.only_other} photos; p = "
+            f"{pair.p_value:.4f}, {verdict}"
+        )
+    for head in evaluation.heads:
+        worst = ", ".join(
+            f"{shown(item.name)} (F {item.f1:.2f}, taken for {shown(item.confused_with)})"
+            for item in head.worst
+            if item.f1 is not None and item.confused_with is not None
+        )
+        if worst:
+            say(f"worst of {shown(head.name)}: {worst}")
+
+
+def predictions_table(found: Predictions) -> None:
+    """A photo a line: its classes, whether it is unknown, the nearest training photo."""
+    table = new_table(["photo", "classes", "nearest training photo"], left=["photo", "classes"])
+    for item in found.predictions:
+        classes = ", ".join(f"{shown(one.label)} {one.probability:.3f}" for one in item.top)
+        near = item.neighbours[0]
+        table.add_row(
+            Text(shown(os.path.relpath(item.path))),
+            Text(f"unknown ({classes})" if item.unknown else classes),
+            Text(f"{shown(near.label)}, distance {near.distance:.4f}"),
+        )
+    out.print(table)

@@ -1,0 +1,69 @@
+"""Several trained heads made one, on what validation says of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from embedkit.catalog import Catalog
+from embedkit.classify.examples import examples, lesson
+from embedkit.classify.finish import head_of
+from embedkit.errors import BadInput
+from embedkit.heads.ensemble import CALIBRATED, GREEDY, MEAN, METHODS, error_overlap, select
+from embedkit.heads.head import ENSEMBLE, Head, probabilities
+from embedkit.heads.store import check_name, digest_of, load_head, save_head
+from embedkit.paths import shown
+
+
+def combine(
+    catalog: Catalog, folder: Path, name: str, members: Sequence[str], method: str
+) -> Head:
+    """The ensemble of the heads called ``members``, saved in the ``folder`` of heads as ``name``.
+
+    Raises :class:`BadInput` for what cannot be an ensemble.
+    """
+    check_name(name)
+    if method not in METHODS:
+        raise BadInput(f"ensembles are {', '.join(METHODS)}, not {shown(method)!r}")
+    heads = [load_head(folder, member) for member in dict.fromkeys(members)]
+    if len(heads) < 2:
+        raise BadInput("an ensemble needs two heads or more")
+    for head in heads:
+        if head.kind == ENSEMBLE:
+            raise BadInput(f"{shown(head.name)} is an ensemble itself; name its members instead")
+        if head.name == name:
+            raise BadInput(f"an ensemble cannot take the name of its member {shown(name)}")
+        if head.classes_ != heads[0].classes_:
+            raise BadInput(
+                f"{shown(head.name)} and {shown(heads[0].name)} were taught different classes; "
+                "train them on one split"
+            )
+    learnt = lesson(catalog)
+    if learnt.classes != heads[0].classes_:
+        raise BadInput(
+            "the split's classes are no longer those of the heads; train them again first"
+        )
+    specs = {model.spec.digest for head in heads for model in head.models}
+    found = {spec: examples(catalog, spec, learnt.val) for spec in specs}
+    embedded = {spec: some.features for spec, some in found.items()}
+    labels = learnt.val.labels
+
+    as_they_go_in = MEAN if method == MEAN else CALIBRATED
+    told = [probabilities(head.models[0], embedded, as_they_go_in) for head in heads]
+    names = [head.name for head in heads]
+    steps = select(names, told, labels)
+    chosen = heads
+    if method == GREEDY:
+        chosen = [heads[names.index(step.member)] for step in steps]
+    settings = {
+        "method": method,
+        "members": [
+            {"name": head.name, "tensors": digest_of(folder, head.name)} for head in chosen
+        ],
+        "selection": [asdict(step) for step in steps],
+        "candidates": names,
+        "error_overlap": error_overlap(told, labels).tolist(),
+    }
+    models = [head.models[0] for head in chosen]
+    made = head_of(name, ENSEMBLE, models, embedded, labels, settings, as_they_go_in)
+    save_head(folder, made)
+    return made

@@ -1,0 +1,131 @@
+"""The images of a part of the split, with their classes and embeddings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from embedkit.catalog import Catalog
+from embedkit.errors import BadInput
+from embedkit.heads.linear import Features
+from embedkit.paths import shown
+from embedkit.split import TEST, TRAIN, VAL, read_split
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images of one part and their classes, in order of id."""
+
+    ids: np.ndarray
+    """int64 (N,)"""
+    labels: np.ndarray
+    """int64 (N,), class numbers."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: np.ndarray) -> "Labelled":
+        return Labelled(self.ids[rows], self.labels[rows])
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a head is trained with: nothing of the test part is in it."""
+
+    classes: tuple[str, ...]
+    """Sorted; of the training part."""
+    train: Labelled
+    val: Labelled
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled images with their embeddings."""
+
+    images: Labelled
+    features: Features
+    sha256: np.ndarray
+    """uint8 (N, 32)"""
+
+
+def lesson(catalog: Catalog) -> Lesson:
+    """The training and validation parts of the workspace's split, under the labels of now.
+
+    Raises :class:`BadInput` when there is no split, fewer than two classes to learn, or no
+    validation.
+    """
+    parts = read_split(catalog)[1]
+    ids = {part: parts[part].ids for part in (TRAIN, VAL)}
+    label_of = _labels(catalog, np.concatenate([ids[TRAIN], ids[VAL]]))
+    classes = sorted({label_of[one] for one in ids[TRAIN].tolist() if one in label_of})
+    if len(classes) < 2:
+        what = f"only {shown(classes[0])}" if classes else "nothing"
+        raise BadInput(
+            f"there is {what} to learn: the training part needs photos of two classes; "
+            "see 'embedkit split'"
+        )
+    untaught = {label_of[one] for one in ids[VAL].tolist() if one in label_of} - set(classes)
+    if untaught:
+        raise BadInput(
+            f"{shown(min(untaught))} has photos for validation and none for training; draw the "
+            "split again with 'embedkit split'"
+        )
+    train, val = (numbered(ids[part], label_of, classes) for part in (TRAIN, VAL))
+    if not len(val):
+        raise BadInput(
+            "the split has no validation part, which everything is chosen on; draw one with "
+            "'embedkit split --val N --test N'"
+        )
+    return Lesson(tuple(classes), train, val)
+
+
+def exam(catalog: Catalog, classes: Sequence[str]) -> tuple[Labelled, np.ndarray]:
+    """The test part of the workspace's split, its labels numbered as in ``classes``.
+
+    Besides, int64 (N,), the unit of each image: those that are tied to each other have one number.
+    Raises :class:`BadInput` when it is empty, or holds a class that is not one of ``classes``.
+    """
+    part = read_split(catalog)[1][TEST]
+    label_of = _labels(catalog, part.ids)
+    unknown = sorted(set(label_of.values()) - set(classes))
+    if unknown:
+        raise BadInput(
+            f"the test part has photos of {', '.join(map(shown, unknown[:5]))}, which the head was "
+            "not taught; train it again"
+        )
+    found = numbered(part.ids, label_of, classes)
+    if not len(found):
+        raise BadInput(
+            "the split has no test part; draw one with 'embedkit split --val N --test N'"
+        )
+    return found, part.units[np.searchsorted(part.ids, found.ids)]
+
+
+def numbered(ids: np.ndarray, label_of: dict[int, str], classes: Sequence[str]) -> Labelled:
+    """Those of the images that have a label, with its number."""
+    number_of = {name: number for number, name in enumerate(classes)}
+    kept = [one for one in ids.tolist() if one in label_of]
+    return Labelled(
+        np.array(kept, np.int64), np.array([number_of[label_of[one]] for one in kept], np.int64)
+    )
+
+
+def examples(catalog: Catalog, spec: str, images: Labelled) -> Examples:
+    """The embeddings of ``images`` under a spec; those that have none are left out."""
+    with catalog.read() as reader:
+        ids, vectors, norms, sha256 = reader.features(spec, images.ids)
+    found = images[np.searchsorted(images.ids, ids)]
+    return Examples(found, Features(vectors, norms), sha256)
+
+
+def _labels(catalog: Catalog, ids: np.ndarray) -> dict[int, str]:
+    """The label of each of some images that has files under one label, and no other."""
+    with catalog.read() as reader:
+        table = reader.labelled_images()
+    wanted = set(ids.tolist())
+    columns = (table.column(name).to_pylist() for name in ("image_id", "label", "other"))
+    return {
+        one: label
+        for one, label, other in zip(*columns, strict=True)
+        if one in wanted and label is not None and other is None
+    }

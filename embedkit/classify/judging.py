@@ -1,0 +1,64 @@
+"""Heads put to the test part of the split, which nothing else looks at."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from embedkit.catalog import Catalog
+from embedkit.classify.examples import exam, examples
+from embedkit.classify.reasons import nearest_photos
+from embedkit.errors import BadInput
+from embedkit.evaluate.evaluation import evaluate
+from embedkit.evaluate.figures import Evaluation
+from embedkit.evaluate.inputs import GroundTruth, Predictions
+from embedkit.heads.head import Head
+from embedkit.heads.linear import Features
+from embedkit.paths import shown
+
+
+def judge(catalog: Catalog, heads: Sequence[Head]) -> Evaluation:
+    """The figures of ``heads`` on the test photos that all of them have an embedding of.
+
+    Raises :class:`BadInput` when they were taught different classes, or there is no test part.
+    """
+    first = heads[0]
+    for head in heads:
+        if head.classes_ != first.classes_:
+            raise BadInput(
+                f"{shown(head.name)} and {shown(first.name)} were taught different classes; train "
+                "them on one split to compare them"
+            )
+    images, units = exam(catalog, first.classes_)
+    specs = {model.spec.digest for head in heads for model in head.models}
+    found = {spec: examples(catalog, spec, images) for spec in specs}
+    there = np.ones(len(images), bool)
+    for some in found.values():
+        there &= np.isin(images.ids, some.images.ids)
+    kept = images[there]
+    embedded = {
+        spec: some.features[np.isin(some.images.ids, kept.ids)] for spec, some in found.items()
+    }
+    files = catalog.live_files(kept.ids.tolist())
+    truth = GroundTruth(
+        classes=first.classes_,
+        truth=kept.labels,
+        paths=tuple(files[one][0].path for one in kept.ids.tolist()),
+        units=units[there],
+    )
+    return evaluate(truth, [_told(catalog, head, embedded) for head in heads])
+
+
+def _told(catalog: Catalog, head: Head, embedded: dict[str, Features]) -> Predictions:
+    model = head.models[0]
+    history = head.settings.get("history", ())
+    return Predictions(
+        head=head.name,
+        probabilities=head.predict_proba(embedded),
+        history=tuple(epoch["validation_accuracy"] for epoch in history),
+        nearest=partial(_nearest, catalog, head, embedded[model.spec.digest]),
+    )
+
+
+def _nearest(catalog: Catalog, head: Head, features: Features, rows: np.ndarray) -> list:
+    return nearest_photos(catalog, head, features.vectors[rows])

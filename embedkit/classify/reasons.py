@@ -1,0 +1,38 @@
+"""The training photos nearest to a photo: why a head says what it says."""
+
+import numpy as np
+
+from embedkit.catalog import Catalog
+from embedkit.heads.head import Head
+from embedkit.records import Neighbour
+
+
+def nearest_photos(catalog: Catalog, head: Head, vectors: np.ndarray) -> list[tuple[Neighbour, ...]]:
+    """The training photos nearest to each of ``vectors``, float32 (N, dim), nearest first.
+
+    The space is that of the head's first model.
+    """
+    gallery = head.models[0].gallery
+    rows, distances = gallery.nearest(vectors)
+    place_of = _places(catalog, gallery.sha256[np.unique(rows)])
+    return [
+        tuple(
+            Neighbour(
+                place_of.get(gallery.sha256[row].tobytes()),
+                head.classes_[gallery.labels[row]],
+                float(away),
+            )
+            for row, away in zip(some, apart, strict=True)
+        )
+        for some, apart in zip(rows, distances, strict=True)
+    ]
+
+
+def _places(catalog: Catalog, digests: np.ndarray) -> dict[bytes, str]:
+    """Where images lie now, by SHA-256; those that the workspace still has."""
+    if not catalog.exists:
+        return {}
+    with catalog.read() as reader:
+        ids = reader.image_ids([row.tobytes() for row in digests])
+        files = reader.live_files(list(ids.values()))
+    return {digest: files[one][0].path for digest, one in ids.items() if one in files}

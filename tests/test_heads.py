@@ -1,0 +1,246 @@
+"""Heads: calibration, rejection, ensembles, and what is saved of them."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ToyBackbone
+from scipy.special import log_softmax, softmax
+from sklearn.metrics import log_loss, roc_auc_score
+
+from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
+from embedkit.heads.calibration import fit_temperature, nll
+from embedkit.heads.ensemble import error_overlap, mean_scores, select
+from embedkit.heads.gallery import Gallery
+from embedkit.heads.head import CALIBRATED, ENSEMBLE, MEAN, PROBE, Head, Model
+from embedkit.heads.linear import L2, RAW, Features, Linear
+from embedkit.heads.store import digest_of, load_head, names, save_head
+from embedkit.heads.unknown import Rejection, Scale, doubt_of, remoteness
+
+CLASSES = ("blue", "green", "red")
+DIM = 48
+
+
+def features(count: int, seed: int = 0) -> Features:
+    random = np.random.default_rng(seed)
+    raw = random.normal(size=(count, DIM)).astype(np.float32)
+    norms = np.linalg.norm(raw, axis=1)
+    return Features(raw / norms[:, None], norms)
+
+
+def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
+    random = np.random.default_rng(seed)
+    known = features(20, seed)
+    scorer = Linear(
+        random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on
+    )
+    gallery = Gallery.of(
+        known.vectors,
+        random.integers(0, 256, (20, 32), dtype=np.uint8),
+        random.integers(0, 3, 20),
+    )
+    spec = ToyBackbone("toy", []).spec
+    model = Model(CLASSES, "efficientnet_lite0", spec, scorer, gallery, 1.5, Scale(-1.0, 0.5))
+    rejection = Rejection(Scale(0.0, 1.0), Scale(-2.0, 1.0), 1.25)
+    return Head(name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0})
+
+
+def embedded(head: Head, count: int = 7) -> dict[str, Features]:
+    return {head.models[0].spec.digest: features(count, seed=9)}
+
+
+# -- numbers -----------------------------------------------------------------------------------
+
+
+def test_a_layer_on_raw_features_undoes_the_normalising() -> None:
+    some = features(5)
+    layer = made_head(on=RAW).models[0].scorer
+    raw = some.vectors * some.norms[:, None]
+    assert np.allclose(layer.scores(some), raw @ layer.weights.T + layer.bias, atol=1e-4)
+    assert np.allclose(
+        replace(layer, on=L2).scores(some), some.vectors @ layer.weights.T + layer.bias, atol=1e-5
+    )
+
+
+def test_the_temperature_undoes_an_overconfidence() -> None:
+    random = np.random.default_rng(0)
+    scores = 2 * random.normal(size=(20_000, 4))
+    labels = np.array([random.choice(4, p=row) for row in softmax(scores, axis=1)])
+    assert fit_temperature(3 * scores, labels) == pytest.approx(3, rel=0.05)
+    assert fit_temperature(0.5 * scores, labels) == pytest.approx(0.5, rel=0.05)
+
+
+def test_nll_is_that_of_scikit_learn() -> None:
+    scores = np.random.default_rng(0).normal(size=(50, 3))
+    labels = np.arange(50) % 3
+    assert nll(scores, labels) == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
+
+
+def test_perfect_validation_gives_a_temperature_and_no_infinity() -> None:
+    scores = 10.0 * np.eye(3)[np.arange(9) % 3]
+    assert 0 < fit_temperature(scores, np.arange(9) % 3) < 1
+
+
+def test_one_in_twenty_validation_photos_is_above_the_threshold() -> None:
+    random = np.random.default_rng(0)
+    remote, doubt = random.normal(size=2_000), random.normal(size=2_000)
+    rejection = Rejection.fit(remote, doubt)
+    accepted = rejection.strangeness(remote, doubt) <= rejection.threshold
+    assert accepted.mean() == pytest.approx(0.95, abs=0.001)
+
+
+def test_either_distance_or_doubt_makes_a_photo_strange() -> None:
+    random = np.random.default_rng(0)
+    rejection = Rejection.fit(random.normal(-2, 0.3, 500), random.normal(-4, 1, 500))
+    plain = rejection.strangeness(np.array([-2.0]), np.array([-4.0]))
+    assert rejection.strangeness(np.array([-0.5]), np.array([-4.0])) > rejection.threshold > plain
+    assert rejection.strangeness(np.array([-2.0]), np.array([1.0])) > rejection.threshold
+
+
+def test_doubt_is_the_log_odds_against_the_best_class() -> None:
+    found = doubt_of(np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]]))
+    assert found[:2] == pytest.approx([0.0, np.log(0.1 / 0.9)])
+    assert np.isfinite(found).all()
+    assert remoteness(np.array([[0.1, 0.1], [0.0, 0.0]])) == pytest.approx(np.log([0.1, 1e-6]))
+
+
+def test_the_gallery_gives_the_nearest_by_cosine_distance() -> None:
+    some, asked = features(300, 1), features(5, 2)
+    gallery = Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300))
+    rows, distances = gallery.nearest(asked.vectors, 4)
+    brute = 1 - asked.vectors @ some.vectors.T
+    assert (rows == np.argsort(brute, axis=1)[:, :4]).all()
+    assert np.allclose(distances, np.sort(brute, axis=1)[:, :4], atol=1e-3)  # float16
+    assert gallery.nearest(asked.vectors, 999)[0].shape == (5, 300)
+    assert len(Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300), 7).labels) == 7
+
+
+# -- ensembles ---------------------------------------------------------------------------------
+
+FIRST = np.array([[0.9, 0.1], [0.8, 0.2], [0.4, 0.6], [0.3, 0.7]])
+SECOND = np.array([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1], [0.2, 0.8]])
+USELESS = np.full((4, 2), 0.5)
+LABELS = np.array([0, 0, 0, 1])
+
+
+def test_the_mean_is_of_probabilities() -> None:
+    assert np.allclose(np.exp(mean_scores([FIRST, SECOND])), (FIRST + SECOND) / 2)
+
+
+def test_selection_starts_with_the_best_and_stops_when_nothing_helps() -> None:
+    steps = select(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS)
+    assert [(step.member, step.accuracy, step.gain) for step in steps] == [
+        ("first", 0.75, 0.75),
+        ("second", 1.0, 0.25),
+    ]
+    mean = (FIRST + SECOND) / 2
+    assert steps[1].nll == pytest.approx(-np.log(mean[np.arange(4), LABELS]).mean())
+
+
+def test_overlap_is_the_share_of_errors_that_both_make() -> None:
+    overlap = error_overlap([FIRST, SECOND], LABELS)
+    # First errs on the third photo, second on the second one.
+    assert overlap.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    both = error_overlap([FIRST, np.full((4, 2), [0.0, 1.0])], LABELS)
+    assert both[0].tolist() == [1.0, 1.0]
+    assert both[1] == pytest.approx([1 / 3, 1.0])
+
+
+def test_an_ensemble_of_uncalibrated_members_takes_their_plain_probabilities() -> None:
+    one, other = made_head("one", 1), made_head("other", 2)
+    together = Head(
+        "both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection
+    )
+    some = embedded(one)
+    plain = [softmax(head.models[0].scores(some), axis=1) for head in (one, other)]
+    assert np.allclose(together.predict_proba(some), np.mean(plain, axis=0))
+    calibrated = replace(together, method=CALIBRATED)
+    told = [head.predict_proba(some) for head in (one, other)]
+    assert np.allclose(calibrated.predict_proba(some), np.mean(told, axis=0))
+
+
+def test_a_head_alone_is_calibrated_by_its_temperature() -> None:
+    head = made_head()
+    some = embedded(head)
+    scores = head.models[0].scores(some)
+    assert np.allclose(np.log(head.predict_proba(some)), log_softmax(scores / 1.5, axis=1))
+
+
+# -- on disk -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("on", [RAW, L2])
+def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
+    head = made_head(on=on)
+    save_head(tmp_path, head)
+    back = load_head(tmp_path, "probe")
+    some = embedded(head)
+    assert (back.predict_proba(some) == head.predict_proba(some)).all()
+    assert (
+        back.strangeness(some, back.predict_proba(some))
+        == head.strangeness(some, head.predict_proba(some))
+    ).all()
+    assert (back.classes_, back.settings, back.rejection) == (
+        CLASSES,
+        {"C": 1.0},
+        head.rejection,
+    )
+    assert names(tmp_path) == ["probe"]
+
+
+def test_saving_twice_gives_the_same_bytes_and_leaves_no_old_tensors(tmp_path: Path) -> None:
+    save_head(tmp_path, made_head())
+    before = {file.name: file.read_bytes() for file in (tmp_path / "probe").iterdir()}
+    save_head(tmp_path, made_head())
+    assert {file.name: file.read_bytes() for file in (tmp_path / "probe").iterdir()} == before
+    save_head(tmp_path, made_head(seed=1))
+    assert len(list((tmp_path / "probe").iterdir())) == 2
+
+
+def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path) -> None:
+    one, other = made_head("one", 1), made_head("other", 2)
+    for head in (one, other):
+        save_head(tmp_path, head)
+    members = [{"name": name, "tensors": digest_of(tmp_path, name)} for name in ("one", "other")]
+    models = (*one.models, *other.models)
+    settings = {"members": members}
+    save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, settings))
+    back = load_head(tmp_path, "both")
+    some = embedded(one)
+    assert np.allclose(
+        back.predict_proba(some),
+        softmax(mean_scores(back.member_probabilities(some)) / 1.2, axis=1),
+    )
+    save_head(tmp_path, made_head("other", 3))
+    with pytest.raises(BadArtefact, match="other was trained anew"):
+        load_head(tmp_path, "both")
+
+
+@pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "gone"])
+def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage: str) -> None:
+    save_head(tmp_path, made_head())
+    manifest = tmp_path / "probe/head.json"
+    tensors = next((tmp_path / "probe").glob("*.safetensors"))
+    if damage == "tensors":
+        tensors.write_bytes(tensors.read_bytes()[:-1] + b"!")
+    elif damage == "gone":
+        tensors.unlink()
+    elif damage == "format":
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
+    else:
+        manifest.write_text("{}")
+    with pytest.raises(BadArtefact, match=r"again|reads 1"):
+        load_head(tmp_path, "probe")
+
+
+def test_an_unknown_head_is_an_error_that_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(NotInWorkspace, match="there are: none"):
+        load_head(tmp_path, "probe")
+    save_head(tmp_path, made_head())
+    with pytest.raises(NotInWorkspace, match="no head is called knn; there are: probe"):
+        load_head(tmp_path, "knn")
+    for name in ("../probe", "", ".hidden", "a/b", "a\nb"):
+        with pytest.raises(BadInput, match="cannot be called"):
+            load_head(tmp_path, name)
