@@ -25,6 +25,7 @@ from embedkit.records import (
     Info,
     Matches,
     PlanRow,
+    Predictions,
     Progress,
     ProgressCallback,
     Quarantine,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from embedkit.backbones.backbone import Backbone
+    from embedkit.evaluate.figures import Evaluation
+    from embedkit.heads.head import Head, Model
     from embedkit.index.index import Index
 
 
@@ -81,6 +84,7 @@ class Workspace:
         )
         self._quarantine_folder = self.folder / "quarantine"
         self._features = self.folder / "features"
+        self._heads = self.folder / "heads"
 
     @property
     def recipe(self) -> Recipe:
@@ -339,6 +343,82 @@ class Workspace:
         from embedkit.split import read_split
 
         return read_split(self._catalog)[0]
+
+    def train(
+        self,
+        kind: str,
+        name: str,
+        *,
+        backbone: str | None = None,
+        preset: str | None = None,
+        epochs: int | None = None,
+    ) -> "Head":
+        """Train a head on the split and keep it as ``name``: ``probe``, ``knn`` or ``finetune``.
+
+        Everything is chosen on the validation part; the test part has no say. ``backbone`` is any
+        (None: the workspace's first); what lacks its embedding is embedded. Raises
+        :class:`BadInput` for what cannot be taught, and the errors of loading a backbone.
+        """
+        from embedkit.classify.training import Order, train
+
+        named = _rooted(backbone)
+        if named is None:
+            named = self._pick(None).name
+        order = Order(kind, name, named, preset, epochs)
+        return train(self._catalog, self._heads, order, self._embedded_with, self._progress)
+
+    def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
+        """Make one head of several and keep it as ``name``: the mean of their probabilities.
+
+        ``method`` is ``mean`` (as they are), ``calibrated``, or ``greedy`` (calibrated, of those
+        that forward selection on validation chose). Raises :class:`BadInput`.
+        """
+        from embedkit.classify.combining import combine
+
+        return combine(self._catalog, self._heads, name, heads, method)
+
+    def heads(self) -> list[str]:
+        """The names of the heads that were trained or made, sorted."""
+        from embedkit.heads.store import names
+
+        return names(self._heads)
+
+    def evaluate(self, heads: Sequence[str]) -> "Evaluation":
+        """Judge heads on the test part of the split. Raises :class:`BadInput`."""
+        from embedkit.classify.judging import judge
+        from embedkit.heads.store import load_head
+
+        found = [load_head(self._heads, name) for name in dict.fromkeys(heads)]
+        for head in found:
+            for model in head.models:
+                self._embedded_with(model.backbone, model.spec)
+        return judge(self._catalog, found)
+
+    def classify(
+        self,
+        photos: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        head: str,
+        k: int = 3,
+    ) -> Predictions:
+        """The ``k`` most probable classes of photos, and the training photos nearest to them.
+
+        ``photos`` are photos and folders of them, in the workspace or not. Those that cannot be
+        read are told. Raises :class:`BadInput`.
+        """
+        from embedkit.classify.prediction import classify
+        from embedkit.heads.store import load_head
+
+        check_count(k)
+        sources = [photos] if isinstance(photos, (str, os.PathLike)) else photos
+        return classify(
+            self._catalog,
+            load_head(self._heads, head),
+            [absolute(source) for source in sources],
+            k,
+            self._backbone_of,
+            self._progress,
+        )
 
     def decide(
         self,
