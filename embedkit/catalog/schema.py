@@ -73,6 +73,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
                likeness FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
+    (
+        # Whether photos are added with a backbone; one that was only compared has the embeddings
+        # of that day, and an add does not bring it up to date.
+        "ALTER TABLE backbones ADD COLUMN added BOOLEAN DEFAULT true",
+    ),
 )
 
 
