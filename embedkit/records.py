@@ -587,7 +587,8 @@ class BackboneFigures:
     images_per_second: float | None
     """Through the whole ingest, the last time that something was embedded."""
     warning: str | None
-    """What is suspicious about the embeddings: that they have collapsed."""
+    """What is suspicious about the embeddings: that they have collapsed, that a reduced precision
+    moves distances."""
 
 
 @dataclass(frozen=True)
@@ -668,6 +669,8 @@ class Comparison:
     """Every query, by path."""
     rankings: tuple[ComparedQuery, ...]
     """Those that were asked for; else those on which the backbones differ most."""
+    failures: tuple[Failure, ...] = ()
+    """Files that were to be embedded for it and could not be."""
 
 
 @dataclass(frozen=True)

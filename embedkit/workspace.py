@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
@@ -12,6 +13,7 @@ from embedkit.artifacts import sweep
 from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT, rooted
 from embedkit.catalog import Catalog
+from embedkit.catalog.reader import Holdings
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
@@ -22,6 +24,7 @@ from embedkit.records import (
     ApplyReport,
     Comparison,
     Duplicates,
+    Failure,
     Info,
     Matches,
     PlanRow,
@@ -101,9 +104,9 @@ class Workspace:
         """Bring the workspace in line with photos and folders of photos, as they are now.
 
         ``sources`` and ``backbones`` may be one or several. Without ``sources``, those of the
-        recipe and every folder added before. Without ``backbones``, the recipe's, else those in
-        use, else the default one. With ``labels_from_folders`` (None: as the recipe says) a file
-        is labelled with the first folder below its source.
+        recipe and every folder added before. Without ``backbones``, the recipe's, else those that
+        photos were added with before, else the default one. With ``labels_from_folders`` (None: as
+        the recipe says) a file is labelled with the first folder below its source.
 
         Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
         the like for a backbone that cannot be loaded; files that cannot be used are in the report.
@@ -111,25 +114,21 @@ class Workspace:
         from embedkit.ingest import add, sources_of
 
         recipe = self.recipe
-        known = self._known_backbones()
+        held = self._holdings()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         named = [absolute(source) for source in sources]
-        chosen = _named(backbones) or self._recipe_backbones() or [item.name for item in known]
+        chosen = _named(backbones) or self._recipe_backbones() or held.added
         sweep(self.folder)
         report = add(
             self._catalog,
             sources_of(self._catalog, recipe, named, labels_from_folders),
             list(dict.fromkeys(chosen)) or [DEFAULT],
-            resolved=known,
+            resolved=held.backbones,
             skip=str(self.folder),
             progress=self._progress,
         )
-        with self._catalog.read() as reader:
-            specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
-        for spec, position in specs:
-            self._indexes.save_at(spec, position)
-        self._catalog.list_files()
+        self._bring_caches_up_to_date()
         return report
 
     def search(
@@ -214,7 +213,7 @@ class Workspace:
         """
         from embedkit.index.metric import distances
 
-        known = self._known_backbones()
+        known = self._holdings().backbones
         backbone = _rooted(backbone)
         if known and (backbone is None or backbone in {item.name for item in known}):
             one, other = by_images(self._catalog, backbone, [first, second], self._network).vectors
@@ -273,43 +272,45 @@ class Workspace:
     ) -> Comparison:
         """How well each of ``backbones`` tells the classes apart, and which differences are real.
 
-        Embeds what is not embedded yet, one backbone after another, so that each has its own
-        images/s. Without ``backbones``, those of the recipe and those in use. Classes are labels,
-        or ``by="folder"`` the folders of files. ``queries`` are photos, in the workspace or not,
-        whose rankings are wanted. ``framing`` is a CSV with the columns ``path`` and ``framing``.
+        Embeds the images that are there and not embedded yet, one backbone after another, so that
+        each has its own images/s; it does not look for new photos, as :meth:`add` does, which will
+        not embed with a backbone for having been compared. Without ``backbones``, those of the
+        recipe and those known here. Classes are labels, or ``by="folder"`` the folders of files.
+        ``queries`` are photos, in the workspace or not, whose rankings are wanted. ``framing`` is a
+        CSV with the columns ``path`` and ``framing``.
 
-        Raises :class:`BadInput` when there are no classes to tell apart, and as :meth:`add` does.
+        Raises :class:`EmptyWorkspace`, :class:`BadInput` when there is nothing to tell apart or the
+        CSV is of other photos, and the errors of :func:`embedkit.load_backbone`, before anything is
+        embedded. Files that cannot be embedded are in the comparison.
         """
         from embedkit.compare.collection import collection
         from embedkit.compare.comparison import Asked, Contender, compare
+        from embedkit.compare.framing import read_framings
+        from embedkit.ingest import resolve
 
-        framing_of = (
-            None if framing is None else labels.from_csv(Path(absolute(framing)), "framing")
-        )
-        for query in queries:
-            digest_of(query, photo=True)  # what cannot be read is told before hours of embedding
-        in_use = [item.name for item in self._known_backbones()]
-        chosen = _named(backbones) or [*self._recipe_backbones(), *in_use] or [DEFAULT]
-        chosen = list(dict.fromkeys(chosen))
-        for name in chosen:
-            self.add(backbones=name)
-            collection(self._catalog, (), by)  # nothing to tell apart: not embedded on
+        asked = list(dict.fromkeys(map(absolute, queries)))
+        for path in asked:
+            digest_of(path, photo=True)
+        images = collection(self._catalog, (), by)
+        framing_of = None if framing is None else read_framings(Path(absolute(framing)), images)
+        known = self._holdings().backbones
+        names = _named(backbones) or [*self._recipe_backbones(), *(item.name for item in known)]
+        resolved = [resolve(name, known) for name in dict.fromkeys(names or [DEFAULT])]
+        failures = self._embed(resolved)
         with self._catalog.read() as reader:
-            resolved = {item.name: item for item in reader.backbones()}
             rates = reader.rates()
         contenders = []
         image_ids: tuple[int | None, ...] = ()
-        for name in chosen:
-            spec = resolved[name].spec
-            found = by_images(self._catalog, name, queries, self._network)
+        for item in resolved:
+            found = by_images(self._catalog, item.name, asked, open_backbone)
             image_ids = found.image_ids  # the same for all
-            stored = self._indexes.at(spec, found.position).stored()
-            rate = rates.get(spec.digest)
-            contenders.append(Contender(resolved[name], stored, rate, found.vectors))
-        asked = map(Asked, map(absolute, queries), image_ids)
+            stored = self._indexes.at(item.spec, found.position).stored()
+            contenders.append(Contender(item, stored, rates.get(item.spec.digest), found.vectors))
         embedded = [contender.stored.ids for contender in contenders]
-        images = collection(self._catalog, embedded, by)
-        return compare(images, contenders, list(asked), framing_of, self._progress)
+        images = collection(self._catalog, embedded, by, failures)
+        queried = list(map(Asked, asked, image_ids))
+        comparison = compare(images, contenders, queried, framing_of, self._progress)
+        return replace(comparison, failures=failures)
 
     def split(
         self,
@@ -578,7 +579,7 @@ class Workspace:
         self._require_catalog()
         sweep(self.folder)
         sizes = self._catalog.compact()
-        self._indexes.forget_all_but({item.spec.digest for item in self._known_backbones()})
+        self._indexes.forget_all_but({item.spec.digest for item in self._holdings().backbones})
         return sizes
 
     def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:
@@ -635,6 +636,23 @@ class Workspace:
 
     # -- inside --------------------------------------------------------------------------------
 
+    def _embed(self, backbones: Sequence[ResolvedName]) -> tuple[Failure, ...]:
+        """Embed what images lack, one backbone after another; what failed, each file once."""
+        from embedkit.ingest import embed
+
+        done = [embed(self._catalog, item, self._progress) for item in backbones]
+        if any(embedded for embedded, _ in done):
+            self._bring_caches_up_to_date()
+        return tuple(dict.fromkeys(failure for _, failed in done for failure in failed))
+
+    def _bring_caches_up_to_date(self) -> None:
+        """Have the indexes and the listing of files on disk be those of the catalog as it is."""
+        with self._catalog.read() as reader:
+            specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
+        for spec, position in specs:
+            self._indexes.save_at(spec, position)
+        self._catalog.list_files()
+
     def _look_again(self, paths: Sequence[str]) -> None:
         """Have the catalog note whether files that were moved, by absolute path, are there."""
         if paths and self._catalog.exists:
@@ -649,8 +667,8 @@ class Workspace:
     def _recipe_backbones(self) -> list[str]:
         return [rooted(name, str(self.folder)) for name in self.recipe.backbones]
 
-    def _known_backbones(self) -> list[ResolvedName]:
-        return list(self._catalog.holdings().backbones) if self._catalog.exists else []
+    def _holdings(self) -> Holdings:
+        return self._catalog.holdings() if self._catalog.exists else Holdings((), (), {})
 
     def _pick(self, backbone: str | None) -> ResolvedName:
         """The backbone of the workspace with that name, or its first one."""

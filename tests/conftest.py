@@ -3,8 +3,9 @@
 import atexit
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -93,9 +94,8 @@ def _stamp(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Replaces every network by a toy; the list gets the size of each forward pass."""
+def take_toys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Replace every network by a toy; the list gets the size of each forward pass."""
     made: list[int] = []
 
     def load(name: str) -> ToyBackbone:
@@ -105,6 +105,12 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         monkeypatch.setattr(f"embedkit.{room}.load_backbone", load)
         monkeypatch.setattr(f"embedkit.{room}.open_backbone", lambda known: load(known.name))
     return made
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What :func:`take_toys` gives, for one test."""
+    return take_toys(monkeypatch)
 
 
 @pytest.fixture
@@ -132,6 +138,18 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(tiny_weights: Path) -> str:
     """Name of a real backbone, small enough to run in every test (96 numbers)."""
     return f"timm/test_resnet?weights={tiny_weights}&size=64"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 8 MB of its own; skips where one cannot be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)  # indexes may still be mapped
 
 
 @pytest.fixture

@@ -329,6 +329,27 @@ def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
         assert len(writer.todo(found, [])) == 0
 
 
+def test_the_third_schema_step_takes_every_backbone_for_one_that_photos_are_added_with(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = (ToyBackbone(name, []).resolved for name in ("resnet50", "vgg16"))
+    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:2])
+    with catalog.write() as writer:
+        digest = old.spec.digest
+        writer._run(f"INSERT INTO specs VALUES ('{digest}', '{old.spec.canonical_json}', 0, 0, 1)")
+        values = [old.name, digest, old.weights_path, old.weights_bytes, old.weights_mtime_ns]
+        writer._run("INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?, 1)", [*values, old.evidence])
+    monkeypatch.undo()
+    with catalog.read() as reader:
+        assert (reader.backbones(), reader.added()) == ([old], ["resnet50"])
+    with catalog.write() as writer:
+        writer.remember(new, added=False)
+        writer.remember(old, added=False)
+        assert (writer.backbones(), writer.added()) == ([old, new], ["resnet50"])
+        writer.remember(new)
+        assert writer.added() == ["resnet50", "vgg16"]
+
+
 HOLD = """
 import duckdb, sys
 connection = duckdb.connect(sys.argv[1])

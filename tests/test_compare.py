@@ -3,27 +3,42 @@ import json
 import os
 import re
 import runpy
+import shutil
 import subprocess
-import sys
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import draw_photo
+from conftest import ToyBackbone, draw_photo, take_toys, write_photos
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
+from embedkit.artifacts import write_json
+from embedkit.backbones import choice
 from embedkit.catalog.reader import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import Asked, Contender, compare, described, overrides
+from embedkit.compare.comparison import Asked, Contender, compare
 from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
 from embedkit.compare.statistics import corrected, estimate, p_values, places, units_of
-from embedkit.errors import BadInput, UnknownBackbone
+from embedkit.compare.summary import described, overrides
+from embedkit.errors import (
+    BadInput,
+    EmptyWorkspace,
+    StorageError,
+    UnknownBackbone,
+    WeightsMissing,
+)
 from embedkit.index.rows import Rows
+from embedkit.ingest import network
 from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.version import __version__
 
 
 def on_circle(*degrees: float) -> np.ndarray:
@@ -322,6 +337,37 @@ def test_collapsed_embeddings_are_told() -> None:
     assert found.warning is not None and "have collapsed" in found.warning
 
 
+def test_a_reduced_precision_that_moves_distances_is_told() -> None:
+    classes = np.repeat(np.arange(2), 5)
+    exact = contender("one", np.random.default_rng(9).normal(size=(10, 4)))
+    spec = replace(exact.resolved.spec, precision="bf16")
+    noted = {
+        "runtime": "openvino",
+        "largest_change": {"openvino": 0.02},
+        "largest_change_wanted": 0.005,
+        "embedkit": __version__,
+    }
+    write_json(choice._folder(spec) / choice.FILE_NAME, noted)
+    reduced = replace(exact, resolved=replace(exact.resolved, name="two", spec=spec))
+    found = {
+        item.backbone: item for item in compare(photos_of(classes), [exact, reduced]).backbones
+    }
+    assert found["one"].warning is None
+    warning = found["two"].warning
+    assert warning is not None and warning.startswith("bf16 moves distances by up to 0.020")
+
+
+def test_one_backbone_is_not_said_to_be_tested() -> None:
+    classes = np.array([0, 0, 1, 1, 2, 3])
+    one, other = (contender(name, on_circle(0, 10, 20, 30, 40, 50)) for name in ("one", "other"))
+    alone, both = compare(photos_of(classes), [one]), compare(photos_of(classes), [one, other])
+    assert described(alone) == (
+        "Means over 4 queries, each asked for the others of its label among 6 images of 4 classes; "
+        "95 % intervals resample the queries; 2 images are alone in their class, and no queries."
+    )
+    assert "; 95 % intervals and tests resample the queries; a place is shared" in described(both)
+
+
 def test_framings_that_make_no_triplet_are_an_error() -> None:
     vectors = on_circle(0, 10, 20, 30)
     with pytest.raises(BadInput, match="make no triplet"):
@@ -335,83 +381,275 @@ def test_framings_that_make_no_triplet_are_an_error() -> None:
 # -- workspaces ----------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos that tests leave as they are; ``workspace`` beside them has them, with labels."""
+    folder = tmp_path_factory.mktemp("kept")
+    write_photos(folder / "photos")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        take_toys(monkeypatch)
+        Workspace(folder / "workspace").add(folder / "photos", labels_from_folders=True)
+    return folder / "photos"
+
+
 @pytest.fixture
-def filled(workspace: Workspace, photos: Path) -> Workspace:
-    workspace.add([photos], labels_from_folders=True)
-    return workspace
+def filled(kept: Path, tmp_path: Path, passes: list[int]) -> Workspace:
+    """A workspace of its own that has the kept photos under ``efficientnet_lite0``."""
+    assert passes == []
+    shutil.copytree(kept.parent / "workspace", tmp_path / "filled")
+    return Workspace(tmp_path / "filled")
 
 
-def test_comparing_again_embeds_nothing(filled: Workspace, passes: list[int]) -> None:
+def test_comparing_embeds_only_what_is_lacking_and_again_nothing(
+    filled: Workspace, passes: list[int]
+) -> None:
     names = ["efficientnet_lite0", "resnet50"]
     first = filled.compare(names)
-    assert passes == [12, 12]  # the first was there already
-    assert filled.compare() == first  # those in use
-    assert passes == [12, 12]
-    assert first.backbones[0].images_per_second is not None
+    assert passes == [12]  # the first was there already
+    files = {path: path.stat().st_mtime_ns for path in filled.folder.rglob("*")}
+    assert filled.compare() == first  # all that there are
+    assert passes == [12]
+    assert {path: path.stat().st_mtime_ns for path in filled.folder.rglob("*")} == files
+    assert all(item.images_per_second for item in first.backbones)
     assert (first.images, first.classes, first.queries) == (12, 2, 12)
     assert first.tests[0].tie and first.tests[0].p_value == 1.0
     assert [item.place for item in first.backbones] == [1, 1]
+    assert first.failures == ()
 
 
-def test_an_image_has_the_class_of_its_first_file(filled: Workspace, photos: Path) -> None:
-    (photos / "blue/0-copy.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
+def test_a_workspace_on_a_read_only_disk_can_be_compared(
+    filled: Workspace, kept: Path, small_disk: Path
+) -> None:
+    names, query = ["efficientnet_lite0", "vgg16"], kept / "red/1.jpg"
+    first = filled.compare(names, queries=[query])
+    shutil.copytree(filled.folder, small_disk / "ws")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    fixed = Workspace(small_disk / "ws")
+    assert fixed.compare(names, queries=[query]) == first
+    with pytest.raises(StorageError, match=r"catalog\.duckdb"):
+        fixed.compare([*names, "resnet50"])
+
+
+def test_comparing_looks_at_no_folder_and_changes_nothing_that_is_known_of_files(
+    workspace: Workspace,
+    photos: Path,
+    catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
+) -> None:
+    workspace.add(photos, labels_from_folders=True)
+    before = catalog_rows(workspace.folder)
+    draw_photo(50).save(photos / "red/new.png")
+    draw_photo(51).save(photos / "red/0.jpg")
+    (photos / "blue/6.jpg").rename(photos.parent / "unplugged.jpg")
+    (photos / "blue/7.jpg").write_bytes(b"broken")
+    found = workspace.compare("vgg16")
+    assert (found.images, found.left_out) == (9, 3)
+    assert [(os.path.basename(item.path), item.stage) for item in found.failures] == [
+        ("6.jpg", "read"),
+        ("7.jpg", "format"),
+        ("0.jpg", "read"),
+    ]
+    assert found.failures[0].reason == "No such file or directory"
+    assert found.failures[2].reason == "it has changed since it was added; add it again"
+    after = catalog_rows(workspace.folder)
+    told = {"backbones", "specs"}
+    assert {name: rows for name, rows in after.items() if name not in told} == {
+        **{name: rows for name, rows in before.items() if name not in told},
+        **{name: rows for name, rows in after.items() if name not in before},
+    }
+    assert len(after.keys() - before.keys()) == 1  # the embeddings of vgg16
+
+    (photos.parent / "unplugged.jpg").rename(photos / "blue/6.jpg")
+    assert workspace.compare("vgg16").images == 10
+
+
+def test_an_image_is_embedded_from_whichever_of_its_files_is_there(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    shutil.copy(photos / "red/0.jpg", photos / "blue/0-copy.jpg")
+    workspace.add(photos, labels_from_folders=True)
+    (photos / "blue/0-copy.jpg").unlink()
+    found = workspace.compare("vgg16")
+    assert (found.images, sum(passes)) == (12, 24)
+    assert [item.path for item in found.failures] == [str(photos / "blue/0-copy.jpg")]
+
+
+def test_where_files_are_away_that_is_why_nothing_can_be_compared(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    workspace.add(photos, labels_from_folders=True)
+    first = workspace.compare()
+    photos.rename(photos.parent / "unplugged")
+    with pytest.raises(BadInput, match=r"12 files could .*, the first is .*10\.jpg: No"):
+        workspace.compare("vgg16")
+    assert workspace.compare("efficientnet_lite0") == first
+    assert passes == [12] and workspace.info().missing == 0
+
+
+def test_an_image_without_a_usable_vector_is_told_and_not_counted(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed = ToyBackbone.embed_pixels
+
+    def dull(self: ToyBackbone, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        vectors, norms = embed(self, pixels)
+        vectors[3], norms[3] = 0, 0
+        return vectors, norms
+
+    monkeypatch.setattr(ToyBackbone, "embed_pixels", dull)
+    found = filled.compare("vgg16")
+    assert (found.images, found.left_out) == (11, 1)
+    assert [(item.stage, item.reason) for item in found.failures] == [
+        ("embed", "vgg16 gives no usable vector")
+    ]
+
+
+def test_what_was_only_compared_is_not_what_later_photos_are_added_with(
+    workspace: Workspace, photos: Path
+) -> None:
+    def images() -> list[int]:
+        return [spec.images for spec in workspace.info().specs]
+
+    workspace.add(photos, labels_from_folders=True)
+    workspace.compare("vgg16")
+    draw_photo(50).save(photos / "red/new.png")
+    workspace.add()
+    assert images() == [13, 12]
+    assert workspace.compare().images == 13
+    workspace.add(backbones="vgg16")
+    draw_photo(51).save(photos / "red/newer.png")
+    workspace.add()
+    assert images() == [14, 14]
+
+
+def test_photos_are_searched_under_what_they_were_added_with(filled: Workspace, kept: Path) -> None:
+    filled.compare("vgg16")
+    filled.remove(backbone="efficientnet_lite0")
+    assert filled.search(kept / "red/0.jpg").backbone == "vgg16"
+    filled.add()
+    assert filled.search(kept / "red/0.jpg").backbone == "efficientnet_lite0"
+
+
+def test_every_backbone_is_found_before_any_of_them_embeds(
+    filled: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = network.load_backbone
+
+    def load_some(name: str) -> ToyBackbone:
+        if name == "resnet50":
+            raise WeightsMissing("no weights for resnet50")
+        return load(name)
+
+    monkeypatch.setattr(network, "load_backbone", load_some)
+    with pytest.raises(WeightsMissing):
+        filled.compare(["vgg16", "resnet50"])
+    assert passes == []
+
+
+def test_one_network_at_a_time_is_in_memory(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living: weakref.WeakSet[ToyBackbone] = weakref.WeakSet()
+    counts: list[int] = []
+    make = ToyBackbone.__init__
+
+    def make_and_count(self: ToyBackbone, *args: Any) -> None:
+        make(self, *args)
+        living.add(self)
+        counts.append(len(living))
+
+    monkeypatch.setattr(ToyBackbone, "__init__", make_and_count)
+    draw_photo(70).save(tmp_path / "new.png")
+    filled.compare(["vgg16", "vgg19", "resnet50"], queries=[tmp_path / "new.png"])
+    assert counts == [1] * 9  # each to be found, to embed the photos, and to embed the query
+
+
+def test_an_image_has_the_class_of_its_first_file(workspace: Workspace, photos: Path) -> None:
+    shutil.copy(photos / "red/0.jpg", photos / "blue/0-copy.jpg")
     (photos / "loose.jpg").write_bytes(b"")
     draw_photo(50).save(photos / "unlabelled.jpg")
     draw_photo(51).save(photos / "red/another.png")
-    found = filled.compare()
+    workspace.add(photos, labels_from_folders=True)
+    found = workspace.compare()
     assert (found.images, found.left_out) == (13, 1)
     assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
 
 
-def test_where_nothing_can_be_told_apart_that_is_said_before_all_are_embedded(
-    workspace: Workspace, photos: Path, passes: list[int]
+def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
+    workspace: Workspace, photos: Path
 ) -> None:
-    workspace.add([photos])
-    with pytest.raises(BadInput, match="none of the 12 photos has a label"):
-        workspace.compare(["efficientnet_lite0", "resnet50", "vgg16"])
-    assert passes == [12]
-
-
-def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
-    workspace.add([photos])
-    with pytest.raises(BadInput, match="none of the 12 photos has a label; give labels with"):
-        workspace.compare()
-    outside = photos / "green/new.png"
-    outside.parent.mkdir()
-    draw_photo(70).save(outside)
+    (photos / "photos").mkdir()
+    for seed, path in ((70, "70.png"), (71, "71.png"), (72, "photos/72.png")):
+        draw_photo(seed).save(photos / path)
+    workspace.add(photos)
+    with pytest.raises(BadInput, match="none of the 15 photos has a label; give labels with"):
+        workspace.compare("vgg16")
     other = photos.parent / "elsewhere.png"
     draw_photo(3).save(other)
     found = workspace.compare(by="folder", queries=[photos / "red/1.jpg", other])
-    assert {item.label for item in found.average_precision} == {"red", "blue"}
+    assert {item.label for item in found.average_precision} == {"red", "blue", "photos/"}
     known, strange = found.rankings
     assert known.label == "red" and known.rankings[0].average_precision is not None
     assert strange.label is None and strange.rankings[0].average_precision is None
     assert strange.rankings[0].matches[0].path == str(photos / "red/3.jpg")
-    assert found.alone == 1
+    assert {match.label for match in known.rankings[0].matches} == {
+        "red", "blue", "photos", "photos/",
+    }  # fmt: skip
+    assert "; 1 image is alone in its class, and no query." in described(found)
+    (spec,) = workspace.info().specs
+    assert spec.backbones == ("efficientnet_lite0",), "vgg16 was not even looked at"
 
 
-def test_what_cannot_be_compared_is_said(filled: Workspace, photos: Path) -> None:
+def test_what_cannot_be_compared_is_said(filled: Workspace, kept: Path, tmp_path: Path) -> None:
+    with pytest.raises(EmptyWorkspace):
+        Workspace(tmp_path / "nothing").compare()
+    assert not (tmp_path / "nothing").exists()
     with pytest.raises(UnknownBackbone, match="no backbone is called"):
         filled.compare(["efficientnet_lite0", "resnet5O"])
     with pytest.raises(BadInput, match="by label or folder, not by 'colour'"):
         filled.compare(by="colour")
     with pytest.raises(BadInput, match=r"nope\.jpg"):
-        filled.compare(queries=[photos / "nope.jpg"])
-    filled.remove(photos / "red")
-    (photos / "labels.csv").write_text("path,framing\nblue/6.jpg,front\n")
-    for path in (photos / "red").iterdir():
-        path.unlink()
+        filled.compare(queries=[kept / "nope.jpg"])
+    filled.remove(kept / "red")
     with pytest.raises(BadInput, match="all photos are of one class, blue"):
         filled.compare()
 
 
-def test_the_command_prints_the_document_and_writes_the_page(
-    filled: Workspace, photos: Path, tmp_path: Path
+def test_framings_of_other_photos_are_refused_before_anything_is_embedded(
+    filled: Workspace, kept: Path, tmp_path: Path, passes: list[int]
 ) -> None:
     framing = tmp_path / "framing.csv"
-    rows = [f"{path},{n % 2}" for n, path in enumerate(sorted(photos.rglob("*.jpg")))]
+    for rows, by, complaint in (
+        (
+            ["red/0.jpg,front", "red/1.jpg,side"],
+            "label",
+            r"framing.csv: none of its 2 paths is in the workspace under a label; the first is /",
+        ),
+        (["red/0.jpg,front"], "folder", "its only path is not in the workspace; the first is /"),
+        ([], "folder", "the framings make no triplet"),
+        ([f"{kept}/red/0.jpg,front", f"{kept}/blue/6.jpg,front"], "label", "make no triplet"),
+    ):
+        framing.write_text("\n".join(["path,framing", *rows]))
+        with pytest.raises(BadInput, match=complaint):
+            filled.compare("vgg16", by=by, framing=framing)
+    assert passes == []
+
+
+def test_a_query_given_twice_is_ranked_once(filled: Workspace, kept: Path) -> None:
+    twice = [kept / "red/1.jpg", f"{kept}/blue/../red/1.jpg", kept / "red/0.jpg"]
+    found = filled.compare(queries=twice)
+    assert [query.path for query in found.rankings] == [
+        str(kept / "red/1.jpg"),
+        str(kept / "red/0.jpg"),
+    ]
+
+
+def test_the_command_prints_the_document_and_writes_the_page(
+    filled: Workspace, kept: Path, tmp_path: Path
+) -> None:
+    framing = tmp_path / "framing.csv"
+    rows = [f"{path},{n % 2}" for n, path in enumerate(sorted(kept.rglob("*.jpg")))]
     framing.write_text("\n".join(["path,framing", *rows]))
-    page, query = tmp_path / "page.html", photos / "red/0.jpg"
+    page, query = tmp_path / "page.html", kept / "red/0.jpg"
     arguments = [
         "compare", "-w", str(filled.folder), "--backbones", "resnet50,resnet50?size=64",
         "--query", str(query), "--framing", str(framing), "--html", str(page),
@@ -427,6 +665,8 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert document["rankings"][0]["path"] == str(query)
     assert len(document["rankings"][0]["rankings"][0]["matches"]) == 11
     assert len(document["average_precision"]) == 12
+    assert document["failures"] == []
+    assert set(done.stderr.splitlines()) == {"embedkit: building the index"}
 
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once
@@ -438,6 +678,25 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert table.exit_code == 0, table.output
     assert "What looks like" in table.stdout and "size=64" in table.stdout
     assert f"page: {page}" in table.stdout
+
+
+def test_failures_and_suspicions_are_told_on_stderr(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dull(_: ToyBackbone, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        norms = np.ones(len(pixels), np.float32)
+        norms[3] = 0
+        return np.full((len(pixels), 48), 48**-0.5, np.float32), norms
+
+    monkeypatch.setattr(ToyBackbone, "embed_pixels", dull)
+    done = CliRunner().invoke(
+        embedkit, ["compare", "-w", str(filled.folder), "-b", "vgg16", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    *_, failed, warning = done.stderr.splitlines()
+    assert failed.startswith("embedkit: embed: /") and failed.endswith("no usable vector")
+    assert warning.startswith("embedkit: warning: vgg16: the embeddings have collapsed")
+    assert [item["stage"] for item in json.loads(done.stdout)["failures"]] == ["embed"]
 
 
 def test_wrong_preprocessing_is_told_from_the_right_one(
@@ -453,21 +712,3 @@ def test_wrong_preprocessing_is_told_from_the_right_one(
     assert figures["divided by 255 twice"][-1] == "collapsed"
     assert {"BGR", "resize=pad", "resize=squash"} < set(figures)
     assert float(figures["rows, columns, colours taken for planes"][1]) < 0.99
-
-
-AGAIN = """
-import sys
-from embedkit import Workspace
-found = Workspace(sys.argv[1]).compare(sys.argv[3:], queries=[sys.argv[2]])
-assert len(found.backbones) == 2
-assert not {"torch", "timm", "sklearn", "matplotlib"} & set(sys.modules)
-"""
-
-
-def test_comparing_again_imports_no_torch(tiny: str, photos: Path, tmp_path: Path) -> None:
-    names = [tiny, f"{tiny}&resize=squash"]
-    workspace = Workspace(tmp_path / "ws")
-    workspace.add(photos, backbones=tiny, labels_from_folders=True)
-    workspace.compare(names)
-    arguments = [str(tmp_path / "ws"), str(photos / "red/0.jpg"), *names]
-    subprocess.run([sys.executable, "-c", AGAIN, *arguments], check=True, env=os.environ.copy())

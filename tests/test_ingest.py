@@ -14,6 +14,7 @@ from PIL import Image
 from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
+from embedkit.catalog import Catalog
 from embedkit.catalog.writer import Batch
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.ingest import network, one_pass
@@ -159,13 +160,13 @@ def test_the_weights_changing_makes_a_new_spec(
     workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.add([photos])
-    monkeypatch.setattr(ingest, "is_current", lambda _: False)
+    monkeypatch.setattr(network, "is_current", lambda _: False)
     monkeypatch.setattr(
         network, "load_backbone", lambda name: ToyBackbone(name, passes, weights="1" * 64)
     )
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
     assert passes == [12, 12]
-    assert len({item.spec.digest for item in workspace._known_backbones()}) == 1
+    assert len({item.spec.digest for item in workspace._holdings().backbones}) == 1
 
 
 def test_progress_counts_up_to_the_files_to_read(photos: Path, passes: list[int]) -> None:
@@ -306,18 +307,18 @@ def test_copies_of_a_broken_file_are_all_listed(workspace: Workspace, photos: Pa
 
 KILLED = """
 import os, signal, sys
-from embedkit import Workspace
+from embedkit import Workspace, ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
 from embedkit.ingest import network, one_pass
 one_pass.COMMIT_FILES, one_pass.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
 TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
-def write(self, batch):
-    with self._catalog.write() as writer:
+def commit(catalog, batch):
+    with catalog.write() as writer:
         writer.commit(batch)
         if sys.argv[4] == "within":
             os.kill(os.getpid(), signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
-one_pass.OnePass._write = write
+ingest._commit = commit
 Workspace(sys.argv[1]).add([sys.argv[2]], backbones=[sys.argv[3]], labels_from_folders=True)
 """
 
@@ -391,15 +392,15 @@ def meanwhile(
     monkeypatch.setattr(ToyBackbone, "batch", 1)
     folder = photos.parent / "workspace"
     done: list[bool] = []
-    write = one_pass.OnePass._write
+    commit = ingest._commit
 
-    def write_then_act(self: one_pass.OnePass, batch: Batch) -> None:
-        write(self, batch)
+    def commit_then_act(catalog: Catalog, batch: Batch) -> None:
+        commit(catalog, batch)
         if not done:
             done.append(True)
             act(Workspace(folder))
 
-    monkeypatch.setattr(one_pass.OnePass, "_write", write_then_act)
+    monkeypatch.setattr(ingest, "_commit", commit_then_act)
     report = Workspace(folder).add(photos / "red", labels_from_folders=True)
     assert done
     return Workspace(folder), report

@@ -259,10 +259,10 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
     assert "--val N and --test N" in wrong.stderr
 
 
-def test_the_third_schema_step_gives_an_older_workspace_splits(
+def test_the_fourth_schema_step_gives_an_older_workspace_splits(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:2])
+    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:3])
     older = Workspace(tmp_path / "older")
     monkeypatch.setattr("embedkit.catalog.writer.Writer._forget_images", lambda *_: (0, 0))
     older.add(tmp_path / "photos", labels_from_folders=True)

@@ -163,7 +163,7 @@ def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
 def test_compact_drops_vectors_of_superseded_weights(
     filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedkit.ingest.is_current", lambda _: False)
+    monkeypatch.setattr("embedkit.ingest.network.is_current", lambda _: False)
     monkeypatch.setattr(
         "embedkit.ingest.network.load_backbone",
         lambda name: ToyBackbone(name, [], weights="1" * 64),

@@ -75,9 +75,11 @@ class LiveFile:
 
 @dataclass(frozen=True)
 class Holdings:
-    """The backbones in use, and where the embeddings of each of their specs stand."""
+    """The backbones that are known, and where the embeddings of each of their specs stand."""
 
     backbones: tuple[ResolvedName, ...]
+    added: tuple[str, ...]
+    """Names of those that photos are added with; the others were only compared."""
     positions: dict[str, Position]
 
 
@@ -110,7 +112,10 @@ class Reader:
     # -- backbones and specs -------------------------------------------------------------------
 
     def backbones(self) -> list[ResolvedName]:
-        """Every backbone name in use, in the order in which they were first used."""
+        """Every known backbone name, in the order in which they were first used.
+
+        Those that photos are added with come before those that were only compared.
+        """
         return [
             ResolvedName(
                 paths.from_stored(row[0]),
@@ -120,9 +125,14 @@ class Reader:
             )
             for row in self._rows(
                 """SELECT name, json, weights_path, weights_bytes, weights_mtime_ns, evidence
-                   FROM backbones JOIN specs USING (spec) ORDER BY rank"""
+                   FROM backbones JOIN specs USING (spec) ORDER BY NOT added, rank"""
             )
         ]
+
+    def added(self) -> list[str]:
+        """Names of the backbones that photos are added with, in the order of :meth:`backbones`."""
+        rows = self._rows("SELECT name FROM backbones WHERE added ORDER BY rank")
+        return [paths.from_stored(name) for (name,) in rows]
 
     def position(self, spec: str) -> Position:
         """Where the embeddings of a spec stand; the start for an unknown spec."""
@@ -130,10 +140,10 @@ class Reader:
         return Position(*rows[0]) if rows else Position()
 
     def holdings(self) -> Holdings:
-        """The backbones in use and the positions of their specs."""
-        backbones = tuple(self.backbones())
+        """The backbones that are known and the positions of their specs."""
+        backbones, added = tuple(self.backbones()), tuple(self.added())
         specs = {item.spec.digest for item in backbones}
-        return Holdings(backbones, {spec: self.position(spec) for spec in specs})
+        return Holdings(backbones, added, {spec: self.position(spec) for spec in specs})
 
     def passed(self, spec: str, position: Position) -> bool:
         """Whether the history of a spec is known to have come through a position.
@@ -436,7 +446,7 @@ class Reader:
             words.astype(np.uint64).reshape(-1, 4), table.column(1).to_numpy().astype(np.uint64)
         )
 
-    # -- an add's questions --------------------------------------------------------------------
+    # -- the questions of a pass ---------------------------------------------------------------
 
     def todo(self, found: Any, specs: Sequence[str]) -> TodoFiles:
         """The found files that have to be read, sorted by root and path.
@@ -445,12 +455,7 @@ class Reader:
         when its size and time are those of the last run and its image has its fingerprint and
         every spec's embedding, or when it failed to decode with this very decoder.
         """
-        complete = ["SELECT image_id FROM fingerprints"]
-        for spec in specs:
-            known = self._has(spec)
-            complete.append(
-                f"SELECT image_id FROM {embeddings_table(spec) if known else 'images WHERE false'}"
-            )
+        complete = ["SELECT image_id FROM fingerprints", *map(self._embedded, specs)]
         self._connection.register("found", found)
         table = self._connection.sql(
             f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
@@ -465,6 +470,16 @@ class Reader:
         ).to_arrow_table()
         self._connection.unregister("found")
         return TodoFiles(table)
+
+    def lacking(self, spec: str) -> TodoFiles:
+        """The files that are there of the images without a spec's embedding, by root and path."""
+        return TodoFiles(
+            self._connection.sql(
+                f"""SELECT root_id, path, bytes, mtime_ns, NULL::VARCHAR AS label FROM files
+                    ANTI JOIN ({self._embedded(spec)}) USING (image_id)
+                    WHERE NOT missing AND NOT broken ORDER BY root_id, path"""
+            ).to_arrow_table()
+        )
 
     def failures(self, scopes: Sequence[Scope] | None = None) -> list[Failure]:
         """The files that could not be used, by path; all of them, or those of some scopes."""
@@ -507,6 +522,11 @@ class Reader:
                 GROUP BY e.serial, e.image_id, i.sha256, i.md5, i.bytes, e.norm
                 ORDER BY e.serial"""
         ).to_arrow_table()
+
+    def _embedded(self, spec: str) -> str:
+        """SQL of the images that have a spec's embedding."""
+        table = embeddings_table(spec) if self._has(spec) else "images WHERE false"
+        return f"SELECT image_id FROM {table}"
 
     def _has(self, spec: str) -> bool:
         return bool(self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec]))

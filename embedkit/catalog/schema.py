@@ -74,6 +74,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
     (
+        # Whether photos are added with a backbone; one that was only compared has the embeddings
+        # of that day, and an add does not bring it up to date.
+        "ALTER TABLE backbones ADD COLUMN added BOOLEAN DEFAULT true",
+    ),
+    (
         # What else a CSV of labels says of files, by the name of its column.
         """CREATE TABLE attributes (file_id BIGINT NOT NULL, name VARCHAR NOT NULL,
                value VARCHAR NOT NULL)""",

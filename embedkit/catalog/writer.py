@@ -56,8 +56,11 @@ class Writer(Places):
 
     # -- backbones -----------------------------------------------------------------------------
 
-    def remember(self, resolved: ResolvedName) -> None:
-        """Note what a backbone name stands for, and make its spec's table as needed."""
+    def remember(self, resolved: ResolvedName, *, added: bool = True) -> None:
+        """Note what a backbone name stands for, and make its spec's table as needed.
+
+        ``added`` is false for one that is only compared; once photos were added with it, they are.
+        """
         spec = resolved.spec
         if not self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec.digest]):
             self._run(
@@ -68,14 +71,15 @@ class Writer(Places):
                     image_id BIGINT NOT NULL, serial BIGINT NOT NULL, stamp UBIGINT NOT NULL,
                     norm FLOAT NOT NULL, embedding FLOAT[{int(spec.dim)}] NOT NULL)"""
         )
-        if resolved in self.backbones():
+        was_added = resolved.name in self.added()
+        if resolved in self.backbones() and (was_added or not added):
             return
         name = paths.to_stored(resolved.name)
         rank = self._rows("SELECT rank FROM backbones WHERE name = ?", [name])
         rank = rank or self._rows("SELECT coalesce(max(rank), 0) + 1 FROM backbones")
         self._run("DELETE FROM backbones WHERE name = ?", [name])
         self._run(
-            "INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 name,
                 spec.digest,
@@ -84,6 +88,7 @@ class Writer(Places):
                 resolved.weights_mtime_ns,
                 resolved.evidence,
                 rank[0][0],
+                added or was_added,
             ],
         )
 
@@ -135,7 +140,7 @@ class Writer(Places):
         marked = [image for image in images if image.fingerprint is not None]
         self._store_fingerprints(marked)
         for spec in sorted({spec for image in images for spec in image.embeddings}):
-            self._store_embeddings(spec, [image for image in images if spec in image.embeddings])
+            self.store_embeddings(spec, images)
 
     def _store_fingerprints(self, images: Sequence[ImageRow]) -> None:
         if not images:
@@ -164,10 +169,12 @@ class Writer(Places):
         )
         self._connection.unregister("batch")
 
-    def _store_embeddings(self, spec: str, images: Sequence[ImageRow]) -> None:
-        vectors = np.stack([image.embeddings[spec][0] for image in images])
-        norms = [image.embeddings[spec][1] for image in images]
-        self.store_vectors(spec, [image.sha256 for image in images], vectors, norms)
+    def store_embeddings(self, spec: str, images: Sequence[ImageRow]) -> int:
+        """Store a spec's embeddings of images, as :meth:`store_vectors` does; how many."""
+        made = [image for image in images if spec in image.embeddings]
+        vectors = np.stack([image.embeddings[spec][0] for image in made])
+        norms = [image.embeddings[spec][1] for image in made]
+        return self.store_vectors(spec, [image.sha256 for image in made], vectors, norms)
 
     def store_vectors(
         self, spec: str, sha256s: Sequence[bytes], vectors: np.ndarray, norms: Sequence[float]

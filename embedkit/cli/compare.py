@@ -15,7 +15,7 @@ from embedkit.cli.options import PATH, items_of, options
     "--backbones",
     multiple=True,
     metavar="NAMES",
-    help="With commas, or repeated; else those of the recipe and those in use.",
+    help="With commas, or repeated; else those of the recipe and those known here.",
 )
 @click.option(
     "--query", "queries", type=PATH, multiple=True, metavar="FILE", help="Rank for it; repeatable."
@@ -46,8 +46,8 @@ def compare(
 ) -> None:
     """Compare backbones on the workspace's photos: how well each tells their classes apart.
 
-    What a backbone has not embedded yet is embedded first. NAMES may have overrides, as in
-    'resnet50,resnet50?size=448&pool=gem'.
+    What a backbone has not embedded yet is embedded first; new photos are for 'embedkit add'.
+    NAMES may have overrides, as in 'resnet50,resnet50?size=448&pool=gem'.
     """
     from embedkit.workspace import Workspace
 
@@ -65,6 +65,7 @@ def compare(
         show.comparison_summary(comparison, rankings=bool(queries))
         if html is not None:
             show.say(f"page: {html}")
+    show.failed(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:
             show.warn(f"warning: {backbone.backbone}: {backbone.warning}")

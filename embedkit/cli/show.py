@@ -26,6 +26,7 @@ from embedkit.records import (
     ComparedQuery,
     Comparison,
     Duplicates,
+    Failure,
     Info,
     Left,
     Match,
@@ -180,11 +181,15 @@ def add_summary(report: AddReport) -> None:
         )
     if not report.files:
         warn("no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC")
-    for failure in report.failures[:FAILURES_SHOWN]:
+    failed(report.failures, "'embedkit info --json' lists all")
+
+
+def failed(failures: Sequence[Failure], rest: str) -> None:
+    """The files that failed, on stderr; of many the first, and ``rest`` says where all are."""
+    for failure in failures[:FAILURES_SHOWN]:
         warn(f"{failure.stage}: {shown(failure.path)}: {failure.reason}")
-    if len(report.failures) > FAILURES_SHOWN:
-        more = len(report.failures) - FAILURES_SHOWN
-        warn(f"... and {more} more; 'embedkit info --json' lists all")
+    if len(failures) > FAILURES_SHOWN:
+        warn(f"... and {len(failures) - FAILURES_SHOWN} more; {rest}")
 
 
 def apply_summary(report: ApplyReport) -> None:
@@ -334,7 +339,7 @@ def duplicates_summary(found: Duplicates) -> None:
 
 def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     """Backbones compared: the figures, the ties, overrides of one backbone, rankings."""
-    from embedkit.compare.comparison import described, overrides
+    from embedkit.compare.summary import described, overrides
 
     figures = _figures_of(comparison.backbones[0])
     table = new_table(["place", "backbone", *figures, "dim", "MB", "images/s"], left=["backbone"])

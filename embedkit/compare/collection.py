@@ -10,6 +10,7 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.errors import BadInput
 from embedkit.paths import shown
+from embedkit.records import Failure
 
 LABEL, FOLDER = BY = ("label", "folder")
 
@@ -47,11 +48,13 @@ class Collection:
         return np.array([-1 if name is None else names.index(name) for name in known])
 
 
-def collection(catalog: Catalog, embedded: Sequence[np.ndarray], by: str) -> Collection:
+def collection(
+    catalog: Catalog, embedded: Sequence[np.ndarray], by: str, failures: Sequence[Failure] = ()
+) -> Collection:
     """The images with a class and an embedding in each of ``embedded``, int64 arrays of ids.
 
     Classes are labels, or ``by`` folder the folders that files are in. Raises :class:`BadInput`
-    when nothing can be told apart by them.
+    when nothing can be told apart by them; the ``failures`` are why images have no embedding.
     """
     if by not in BY:
         raise BadInput(f"photos are compared by {' or '.join(BY)}, not by {by!r}")
@@ -69,7 +72,7 @@ def collection(catalog: Catalog, embedded: Sequence[np.ndarray], by: str) -> Col
     ]
     names = sorted({name for _, _, name in named})
     if len(names) < 2 or len(named) == len(names):
-        raise BadInput(_nothing_to_tell(by, len(found), names))
+        raise BadInput(_nothing_to_tell(by, len(found), names) + _failed(failures))
     number_of = {name: number for number, name in enumerate(names)}
     return Collection(
         by,
@@ -83,7 +86,11 @@ def collection(catalog: Catalog, embedded: Sequence[np.ndarray], by: str) -> Col
 
 
 def _class_of(by: str, root: str, path: str, label: str | None) -> str | None:
-    return label if by == LABEL else os.path.relpath(os.path.dirname(path), root)
+    if by == LABEL:
+        return label
+    folder = os.path.dirname(path)
+    # The separator at its end tells the root's own name from those of folders below it.
+    return os.path.basename(root) + os.sep if folder == root else os.path.relpath(folder, root)
 
 
 def _nothing_to_tell(by: str, images: int, names: Sequence[str]) -> str:
@@ -96,9 +103,20 @@ def _nothing_to_tell(by: str, images: int, names: Sequence[str]) -> str:
     if not images:
         return "there are no photos to compare backbones on"
     if not names:
-        return f"none of the {images} photos has a label; {how}"
+        none = f"none of the {images} photos has" if images > 1 else "the only photo does not have"
+        return f"{none} a label; {how}"
     if len(names) == 1:
         return (
             f"all photos are of one class, {shown(names[0])}, so nothing can be told apart; {how}"
         )
     return f"each of the {images} photos is alone in its class; {how}"
+
+
+def _failed(failures: Sequence[Failure]) -> str:
+    if not failures:
+        return ""
+    count, first = len(failures), failures[0]
+    return (
+        f"; {count} file{'s' if count > 1 else ''} could not be embedded, "
+        f"the first is {shown(first.path)}: {first.reason}"
+    )

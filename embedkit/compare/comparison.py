@@ -6,7 +6,9 @@ from itertools import combinations
 
 import numpy as np
 
+from embedkit.backbones.choice import doubt
 from embedkit.compare.collection import Collection
+from embedkit.compare.framing import framings_of
 from embedkit.compare.measures import Measures, average_precision, measure, share_nearer
 from embedkit.compare.statistics import (
     SIGNIFICANCE,
@@ -16,7 +18,6 @@ from embedkit.compare.statistics import (
     places,
     units_of,
 )
-from embedkit.errors import BadInput
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
 from embedkit.records import (
@@ -78,7 +79,7 @@ def compare(
     memory at a time. Raises :class:`BadInput` when the framings make no triplet.
     """
     queries, alone, sampled = _queries(collection.classes)
-    framings = None if framing_of is None else collection.framings(framing_of)
+    framings = None if framing_of is None else framings_of(collection, queries, framing_of)
     units = units_of(collection.classes[queries])
     figures, precisions = [], []
     for contender in contenders:
@@ -91,11 +92,6 @@ def compare(
         measures = measure(vectors, collection.classes, queries, framings, tell)
         figures.append(_figures(contender, vectors, measures, units))
         precisions.append(measures.average_precision)
-    if framings is not None and figures[0].content_score is None:
-        raise BadInput(
-            "the framings make no triplet of a photo, one of its class in another framing and one "
-            "of another class in its framing"
-        )
     tests = _tests([item.backbone for item in figures], np.stack(precisions), units)
     backbones = _placed(figures, tests)
     names = [item.backbone for item in backbones]
@@ -119,40 +115,6 @@ def compare(
             asked or _most_disputed(collection, queries, np.stack(precisions)),
         ),
     )
-
-
-def overrides(comparison: Comparison) -> list[list[tuple[BackboneFigures, PairedTest | None]]]:
-    """The backbones of which several variants were compared, each as its variants, best first.
-
-    With each comes its test against the best variant, None for that one itself.
-    """
-    tests = {(test.backbone, test.other): test for test in comparison.tests}
-    variants: dict[str, list[BackboneFigures]] = {}
-    for item in comparison.backbones:
-        variants.setdefault(item.backbone.partition("?")[0], []).append(item)
-    return [
-        [(item, tests.get((found[0].backbone, item.backbone))) for item in found]
-        for found in variants.values()
-        if len(found) > 1
-    ]
-
-
-def described(comparison: Comparison) -> str:
-    """What the figures are of: queries, images, classes, what intervals and tests draw."""
-    sample = "a sample of " if comparison.sampled else ""
-    drawn = "whole classes" if comparison.resampled == "classes" else "the queries"
-    text = (
-        f"Means over {sample}{comparison.queries} queries, each asked for the others of its "
-        f"{comparison.by} among {comparison.images} images of {comparison.classes} classes; 95 % "
-        f"intervals and tests resample {drawn}; a place is shared by what ties with its best"
-    )
-    if comparison.framed:
-        text += f"; {comparison.framed} images have a framing"
-    if comparison.alone:
-        text += f"; {comparison.alone} images are alone in their class, and no queries"
-    if comparison.left_out:
-        text += f"; {comparison.left_out} images without a class or an embedding were left out"
-    return text + "."
 
 
 def _queries(classes: np.ndarray) -> tuple[np.ndarray, int, bool]:
@@ -183,6 +145,9 @@ def _figures(
     spec = contender.resolved.spec
     sample = np.random.default_rng(_SEED).permutation(len(vectors))[:COLLAPSE_SAMPLE]
     suspicion = collapse(vectors[sample])
+    warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
+    if (text := doubt(spec)) is not None:
+        warnings.append(text)
     return BackboneFigures(
         backbone=contender.resolved.name,
         place=0,  # until the others are known
@@ -202,7 +167,7 @@ def _figures(
         dim=spec.dim,
         megabytes=vectors.nbytes / 1e6,
         images_per_second=contender.images_per_second,
-        warning=None if suspicion is None else f"the embeddings have {suspicion}",
+        warning="; ".join(warnings) or None,
     )
 
 

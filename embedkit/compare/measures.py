@@ -130,6 +130,19 @@ def content_score(content: np.ndarray, composition: np.ndarray) -> float:
     return share_nearer(content, np.sort(composition))
 
 
+def in_triplet(classes: np.ndarray, framings: np.ndarray) -> np.ndarray:
+    """Which images are the query of a triplet of :func:`content_score`: bool (N,).
+
+    ``classes`` and ``framings`` are int64 (N,), a framing of -1 being unknown.
+    """
+    known = framings >= 0
+    pairs = np.unique(np.stack([classes[known], framings[known]], axis=1), axis=0)
+    framings_of, classes_in = np.bincount(pairs[:, 0]), np.bincount(pairs[:, 1])
+    found = np.zeros(len(classes), bool)
+    found[known] = (framings_of[classes[known]] > 1) & (classes_in[framings[known]] > 1)
+    return found
+
+
 def share_nearer(ones: np.ndarray, others: np.ndarray) -> float:
     """Share of pairs in which the one is less than the other, a draw being half.
 

@@ -4,20 +4,28 @@ Nothing is read twice and nothing is computed twice: a file whose size and time 
 last run is not opened, bytes that are known are not decoded, and an image whose embedding is there
 is not embedded. Progress is committed in batches, so that a run that was killed goes on where it
 was, and ends with the same catalog as one that was not.
+
+There are two ways in. :func:`add` brings the catalog in line with folders as they are now;
+:func:`embed` takes the images that the catalog has, and gives them what they lack of one backbone.
 """
 
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
-from embedkit.backbones import is_current, last_resolved, registry
+from embedkit import paths
+from embedkit.backbones import registry
 from embedkit.catalog import Catalog
-from embedkit.ingest.network import IngestNetwork
+from embedkit.catalog.writer import Batch
+from embedkit.ingest.network import IngestNetwork, recalled
+from embedkit.ingest.network import resolve as resolve
 from embedkit.ingest.one_pass import OnePass
 from embedkit.ingest.scanning import Source as Source
 from embedkit.ingest.scanning import found_table, placed, scan_sources
 from embedkit.ingest.scanning import sources_of as sources_of
-from embedkit.records import AddReport, ProgressCallback, ResolvedName
+from embedkit.records import AddReport, Failure, ProgressCallback, ResolvedName
 from embedkit.version import __version__
 
 
@@ -42,10 +50,7 @@ def add(
     for name in backbones:
         registry.parse(name)
     found, problems = scan_sources(sources, skip, progress)
-    remembered = {item.name: item for item in resolved if is_current(item)}
-    networks = [
-        IngestNetwork(name, remembered.get(name) or last_resolved(name)) for name in backbones
-    ]
+    networks = [IngestNetwork(name, recalled(name, resolved)) for name in backbones]
 
     places = [(source.path, source.is_file) for source in sources]
     with catalog.write() as writer:
@@ -63,7 +68,7 @@ def add(
     ]
     embedded, stages = 0, None
     if known is not None:
-        one_pass = OnePass(catalog, roots, known, networks)
+        one_pass = OnePass(roots, known, networks, partial(_commit, catalog))
         stages = one_pass.run(todo, progress)
         embedded = one_pass.embedded
 
@@ -99,3 +104,54 @@ def add(
             {key: getattr(report, key) for key in ("files", "images", "embedded", "failed")},
         )
     return report
+
+
+def embed(
+    catalog: Catalog, backbone: ResolvedName, progress: ProgressCallback
+) -> tuple[int, list[Failure]]:
+    """Embed the images that are there and lack ``backbone``'s embedding; how many, what failed.
+
+    No folder is scanned, and what the catalog knows of files stays as it is: those that cannot be
+    used just now, or hold something else by now, are told and left to the next :func:`add`.
+    Nothing is written when nothing is lacking. Raises the errors of :func:`embedkit.load_backbone`.
+    """
+    spec = backbone.spec.digest
+    with catalog.read() as reader:
+        is_known = any(
+            (item.name, item.spec) == (backbone.name, backbone.spec) for item in reader.backbones()
+        )
+        roots, todo = reader.roots(), reader.lacking(spec)
+        known = reader.known_images([spec]) if todo else None
+    if known is not None or not is_known:
+        with catalog.write() as writer:
+            writer.remember(backbone, added=False)
+    if known is None:
+        return 0, []
+
+    embedded = 0
+    failures: list[Failure] = []
+
+    def store(batch: Batch) -> None:
+        nonlocal embedded
+        strangers = [todo for todo, sha256 in batch.files if known.of(sha256) is None]
+        changed = ("read", "it has changed since it was added; add it again")
+        for file, stage, reason in [*batch.failures, *((item, *changed) for item in strangers)]:
+            failures.append(Failure(paths.join(roots[file.root_id], file.path), stage, reason))
+        if any(image.embeddings for image in batch.images):
+            with catalog.write() as writer:
+                embedded += writer.store_embeddings(spec, batch.images)
+
+    network = IngestNetwork(backbone.name, backbone)
+    stage = f"embedding with {backbone.name}"
+    OnePass(roots, known, [network], store).run(
+        todo, lambda step: progress(replace(step, stage=stage))
+    )
+    if embedded:
+        with catalog.write() as writer:
+            writer.set_rate(spec, network.rate)
+    return embedded, failures
+
+
+def _commit(catalog: Catalog, batch: Batch) -> None:
+    with catalog.write() as writer:
+        writer.commit(batch)

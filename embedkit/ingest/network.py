@@ -1,11 +1,11 @@
 """A backbone as the pass uses it: opened when it is needed, timed, and watched for collapse."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from embedkit.backbones import load_backbone, open_backbone
+from embedkit.backbones import is_current, last_resolved, load_backbone, open_backbone
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.choice import doubt
 from embedkit.errors import BadInput
@@ -17,6 +17,23 @@ CHOICE_FILES = 256
 
 FIRST_BATCH = 32
 """Images in the first pass of a network that is not open yet: enough to time the runtimes on."""
+
+
+def recalled(name: str, known: Sequence[ResolvedName]) -> ResolvedName | None:
+    """What a backbone name stands for, where that is found without its network; else None.
+
+    ``known`` is what the catalog has; it counts while the weights file is the same.
+    """
+    there = next((item for item in known if item.name == name and is_current(item)), None)
+    return there or last_resolved(name)
+
+
+def resolve(name: str, known: Sequence[ResolvedName]) -> ResolvedName:
+    """What a backbone name stands for; its network is loaded to find that only if it has to be.
+
+    It is not kept. Raises as :func:`embedkit.load_backbone` does.
+    """
+    return recalled(name, known) or load_backbone(name).resolved
 
 
 class IngestNetwork:

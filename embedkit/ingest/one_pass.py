@@ -3,7 +3,7 @@
 ::
 
     files -> [read, digest] -> claim -> [decode, fingerprint, prepare] -> passes -> batches
-              threads                    threads                          device    catalog thread
+              threads                    threads                          device    storing thread
 
 Everything comes out in the order in which it went in, so that identifiers do not depend on what
 was fast.
@@ -20,7 +20,6 @@ import numpy as np
 
 from embedkit import paths
 from embedkit.backbones.preprocess import prepare
-from embedkit.catalog import Catalog
 from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
 from embedkit.catalog.writer import Batch, ImageRow
 from embedkit.errors import UnreadableImage
@@ -83,22 +82,25 @@ class _Group:
 
 
 class OnePass:
-    """Reads, decodes and embeds the files that need it, in order, and commits them in batches."""
+    """Reads, decodes and embeds the files that need it, in order, and stores them in batches.
+
+    ``store`` commits a batch to the catalog; it is called in a thread, for one batch at a time.
+    """
 
     def __init__(
         self,
-        catalog: Catalog,
         roots: dict[int, str],
         known: KnownImages,
         networks: Sequence[IngestNetwork],
+        store: Callable[[Batch], None],
     ) -> None:
         from embedkit.images import fingerprint  # scipy: only when there is something to do
 
         self._fingerprint = fingerprint
-        self._catalog = catalog
         self._roots = roots
         self._known = known
         self._networks = networks
+        self._store = store
         self._all = (1 << (len(networks) + 1)) - 1
         self._pixel_bytes = sum(3 * network.spec.size**2 for network in networks)
         self._claimed: set[bytes] = set()
@@ -113,7 +115,7 @@ class OnePass:
         """Images that went through a network."""
 
     def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
-        """Bring all of ``todo`` into the catalog; returns where the time went."""
+        """Take all of ``todo`` through the pass; returns where the time went."""
         for network in self._networks:
             network.expect(len(todo))
         cores = max(2, os.cpu_count() or 1)
@@ -194,10 +196,6 @@ class OnePass:
         item.data = b""
         return item
 
-    def _write(self, batch: Batch) -> None:
-        with self._catalog.write() as writer:
-            writer.commit(batch)
-
     # -- in order ------------------------------------------------------------------------------
 
     def _take(self, item: _Item) -> None:
@@ -259,11 +257,11 @@ class OnePass:
         )
 
     def _commit(self) -> None:
-        """Hand the batch to the catalog's thread, once that has done with the one before."""
+        """Hand the batch to the storing thread, once that has done with the one before."""
         self._written()
         batch, self._batch = self._batch, Batch()
         if len(batch):
-            self._writing = self._writer.submit(self._write, batch)
+            self._writing = self._writer.submit(self._store, batch)
 
     def _written(self) -> None:
         if self._writing is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from embedkit.compare.comparison import described, overrides
+from embedkit.compare.summary import described, overrides
 from embedkit.paths import shown
 from embedkit.records import (
     BackboneFigures,

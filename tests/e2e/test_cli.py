@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,7 @@ def test_what_needs_no_forward_pass_imports_nothing_heavy(home: Path, copy: str)
         ["add", "photos", "-w", copy],
         ["info", "-w", copy],
         ["distance", "photos/red/0.jpg", "photos/red/1.jpg", "-w", copy],
+        ["compare", "--query", "photos/red/0.jpg", "-w", copy],
         ["backbones"],
         ["--help"],
     ):
@@ -162,18 +163,6 @@ def test_a_run_in_which_every_file_failed_exits_with_1(run: Run, home: Path, cop
     (home / "bad.jpg").write_text("no picture")
     done = run("add", "bad.jpg", "-w", copy, status=1)
     assert "format: " in done.stderr and "not an image of a known format" in done.stderr
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB of its own; skips where one cannot be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_full_disk_is_an_error_and_what_was_committed_stays(

@@ -1,0 +1,45 @@
+"""The framings of photos: by which what they show is told from how they are composed."""
+
+from pathlib import Path
+
+import numpy as np
+
+from embedkit import labels
+from embedkit.compare.collection import LABEL, Collection
+from embedkit.compare.measures import in_triplet
+from embedkit.errors import BadInput
+from embedkit.paths import shown
+
+
+def read_framings(source: Path, collection: Collection) -> dict[str, str]:
+    """Framings by absolute path from a CSV with the columns ``path`` and ``framing``.
+
+    Raises :class:`BadInput` for a CSV that cannot be read, or that tells nothing of the collection.
+    """
+    framing_of = labels.from_csv(source, "framing")
+    held = {file.path for files in collection.files for file in files}
+    if framing_of and held.isdisjoint(framing_of):
+        count = len(framing_of)
+        none = f"none of its {count} paths is" if count > 1 else "its only path is not"
+        where = "in the workspace" + (" under a label" if collection.by == LABEL else "")
+        raise BadInput(
+            f"{shown(str(source))}: {none} {where}; the first is {shown(next(iter(framing_of)))}"
+        )
+    framings_of(collection, np.arange(len(collection.ids)), framing_of)
+    return framing_of
+
+
+def framings_of(
+    collection: Collection, queries: np.ndarray, framing_of: dict[str, str]
+) -> np.ndarray:
+    """The framing of each image, as :meth:`Collection.framings` numbers them: int64 (N,).
+
+    Raises :class:`BadInput` when none of the ``queries``, rows of the collection, makes a triplet.
+    """
+    framings = collection.framings(framing_of)
+    if not in_triplet(collection.classes, framings)[queries].any():
+        raise BadInput(
+            "the framings make no triplet of a photo, one of its class in another framing and one "
+            "of another class in its framing"
+        )
+    return framings
