@@ -20,10 +20,10 @@ from embedkit.compare import measures
 from embedkit.compare.collection import Collection
 from embedkit.compare.comparison import Asked, Contender, compare, described, overrides
 from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
-from embedkit.compare.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.errors import BadInput, UnknownBackbone
 from embedkit.index.rows import Rows
 from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.statistics import corrected, estimate, p_values, places, units_of
 
 
 def on_circle(*degrees: float) -> np.ndarray:

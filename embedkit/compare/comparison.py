@@ -8,14 +8,6 @@ import numpy as np
 
 from embedkit.compare.collection import Collection
 from embedkit.compare.measures import Measures, average_precision, measure, share_nearer
-from embedkit.compare.statistics import (
-    SIGNIFICANCE,
-    corrected,
-    estimate,
-    p_values,
-    places,
-    units_of,
-)
 from embedkit.errors import BadInput
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
@@ -34,6 +26,14 @@ from embedkit.records import (
     silent,
 )
 from embedkit.search import match_of
+from embedkit.statistics import (
+    SIGNIFICANCE,
+    corrected,
+    estimate,
+    p_values,
+    places,
+    units_of,
+)
 
 MOST_QUERIES = 5_000
 RANKED = 50
