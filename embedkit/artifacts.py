@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedkit.errors import BadArtefact
+from embedkit.errors import BadArtefact, StorageError
+from embedkit.paths import shown
 
 _CHUNK = 1 << 20
 
@@ -65,6 +66,18 @@ def _is_running(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file that a person asked for, whole or not at all.
+
+    Raises :class:`StorageError` when it cannot be written.
+    """
+    try:
+        with replaced(target) as temporary:
+            temporary.write_bytes(content)
+    except OSError as error:
+        raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:

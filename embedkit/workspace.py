@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from embedkit.backbones.backbone import Backbone
     from embedkit.evaluate.figures import Evaluation
-    from embedkit.heads.head import Head, Model
+    from embedkit.heads.head import Head
     from embedkit.index.index import Index
 
 
@@ -362,10 +362,7 @@ class Workspace:
         """
         from embedkit.classify.training import Order, train
 
-        named = _rooted(backbone)
-        if named is None:
-            named = self._pick(None).name
-        order = Order(kind, name, named, preset, epochs)
+        order = Order(kind, name, _rooted(backbone) or self._pick(None).name, preset, epochs)
         return train(self._catalog, self._heads, order, self._embedded_with, self._progress)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
@@ -384,16 +381,20 @@ class Workspace:
 
         return names(self._heads)
 
-    def evaluate(self, heads: Sequence[str]) -> "Evaluation":
-        """Judge heads on the test part of the split. Raises :class:`BadInput`."""
+    def evaluate(
+        self, heads: Sequence[str], *, tables: str | os.PathLike[str] | None = None
+    ) -> "Evaluation":
+        """Judge heads on the test part of the split; with ``tables``, a folder, as CSV too.
+
+        Raises :class:`BadInput` when they were taught different classes or there is no test part.
+        """
         from embedkit.classify.judging import judge
         from embedkit.heads.store import load_head
 
         found = [load_head(self._heads, name) for name in dict.fromkeys(heads)]
-        for head in found:
-            for model in head.models:
-                self._embedded_with(model.backbone, model.spec)
-        return judge(self._catalog, found)
+        for model in {model.spec: model for head in found for model in head.models}.values():
+            self._embed([self._backbone_of(model).resolved])
+        return judge(self._catalog, found, None if tables is None else Path(absolute(tables)))
 
     def classify(
         self,
@@ -644,6 +645,14 @@ class Workspace:
         if any(embedded for embedded, _ in done):
             self._bring_caches_up_to_date()
         return tuple(dict.fromkeys(failure for _, failed in done for failure in failed))
+
+    def _embedded_with(self, backbone: str) -> ResolvedName:
+        """What a backbone's name stands for, once all images have its embedding."""
+        from embedkit.ingest import resolve
+
+        resolved = resolve(backbone, self._holdings().backbones)
+        self._embed([resolved])
+        return resolved
 
     def _bring_caches_up_to_date(self) -> None:
         """Have the indexes and the listing of files on disk be those of the catalog as it is."""

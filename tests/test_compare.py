@@ -26,7 +26,6 @@ from embedkit.compare import measures
 from embedkit.compare.collection import Collection
 from embedkit.compare.comparison import Asked, Contender, compare
 from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
-from embedkit.compare.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.compare.summary import described, overrides
 from embedkit.errors import (
     BadInput,
@@ -38,6 +37,7 @@ from embedkit.errors import (
 from embedkit.index.rows import Rows
 from embedkit.ingest import network
 from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.version import __version__
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ToyBackbone
 from scipy.special import log_softmax, softmax
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
 from embedkit.heads.calibration import fit_temperature, nll
@@ -33,9 +33,7 @@ def features(count: int, seed: int = 0) -> Features:
 def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
     random = np.random.default_rng(seed)
     known = features(20, seed)
-    scorer = Linear(
-        random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on
-    )
+    scorer = Linear(random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on)
     gallery = Gallery.of(
         known.vectors,
         random.integers(0, 256, (20, 32), dtype=np.uint8),
@@ -114,7 +112,9 @@ def test_the_gallery_gives_the_nearest_by_cosine_distance() -> None:
     assert (rows == np.argsort(brute, axis=1)[:, :4]).all()
     assert np.allclose(distances, np.sort(brute, axis=1)[:, :4], atol=1e-3)  # float16
     assert gallery.nearest(asked.vectors, 999)[0].shape == (5, 300)
-    assert len(Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300), 7).labels) == 7
+    assert (
+        len(Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300), 7).labels) == 7
+    )
 
 
 # -- ensembles ---------------------------------------------------------------------------------
@@ -150,9 +150,7 @@ def test_overlap_is_the_share_of_errors_that_both_make() -> None:
 
 def test_an_ensemble_of_uncalibrated_members_takes_their_plain_probabilities() -> None:
     one, other = made_head("one", 1), made_head("other", 2)
-    together = Head(
-        "both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection
-    )
+    together = Head("both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection)
     some = embedded(one)
     plain = [softmax(head.models[0].scores(some), axis=1) for head in (one, other)]
     assert np.allclose(together.predict_proba(some), np.mean(plain, axis=0))

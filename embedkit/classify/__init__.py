@@ -1,1 +1,1 @@
-"""From labels to an answer: heads trained on a split, judged on its test part, put to new photos."""
+"""From labels to an answer: heads are trained on a split, judged on its test part, put to use."""

@@ -14,9 +14,7 @@ from embedkit.heads.store import check_name, digest_of, load_head, save_head
 from embedkit.paths import shown
 
 
-def combine(
-    catalog: Catalog, folder: Path, name: str, members: Sequence[str], method: str
-) -> Head:
+def combine(catalog: Catalog, folder: Path, name: str, members: Sequence[str], method: str) -> Head:
     """The ensemble of the heads called ``members``, saved in the ``folder`` of heads as ``name``.
 
     Raises :class:`BadInput` for what cannot be an ensemble.

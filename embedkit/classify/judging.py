@@ -1,7 +1,7 @@
 """Heads put to the test part of the split, which nothing else looks at."""
 
 from collections.abc import Sequence
-from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -12,15 +12,17 @@ from embedkit.errors import BadInput
 from embedkit.evaluate.evaluation import evaluate
 from embedkit.evaluate.figures import Evaluation
 from embedkit.evaluate.inputs import GroundTruth, Predictions
+from embedkit.evaluate.tables import write_classes, write_heads, write_predictions
 from embedkit.heads.head import Head
 from embedkit.heads.linear import Features
 from embedkit.paths import shown
 
 
-def judge(catalog: Catalog, heads: Sequence[Head]) -> Evaluation:
+def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evaluation:
     """The figures of ``heads`` on the test photos that all of them have an embedding of.
 
-    Raises :class:`BadInput` when they were taught different classes, or there is no test part.
+    With ``tables``, a folder, they are written there as CSV: heads, classes, and the predictions of
+    each head. Raises :class:`BadInput` when they were taught different classes, or there is no test part.
     """
     first = heads[0]
     for head in heads:
@@ -46,19 +48,22 @@ def judge(catalog: Catalog, heads: Sequence[Head]) -> Evaluation:
         paths=tuple(files[one][0].path for one in kept.ids.tolist()),
         units=units[there],
     )
-    return evaluate(truth, [_told(catalog, head, embedded) for head in heads])
+    told = [_told(catalog, head, embedded) for head in heads]
+    evaluation = evaluate(truth, told)
+    if tables is not None:
+        write_heads(tables / "heads.csv", evaluation)
+        write_classes(tables / "classes.csv", evaluation)
+        for item in told:
+            write_predictions(tables / f"predictions {item.head}.csv", truth, item)
+    return evaluation
 
 
 def _told(catalog: Catalog, head: Head, embedded: dict[str, Features]) -> Predictions:
-    model = head.models[0]
+    vectors = embedded[head.models[0].spec.digest].vectors
     history = head.settings.get("history", ())
     return Predictions(
         head=head.name,
         probabilities=head.predict_proba(embedded),
         history=tuple(epoch["validation_accuracy"] for epoch in history),
-        nearest=partial(_nearest, catalog, head, embedded[model.spec.digest]),
+        nearest=lambda rows: nearest_photos(catalog, head, vectors[rows]),
     )
-
-
-def _nearest(catalog: Catalog, head: Head, features: Features, rows: np.ndarray) -> list:
-    return nearest_photos(catalog, head, features.vectors[rows])

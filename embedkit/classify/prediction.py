@@ -107,4 +107,3 @@ def _batches(
             failures += [item for item in read_ones if isinstance(item, Failure)]
             if photos := [item for item in read_ones if not isinstance(item, Failure)]:
                 yield photos
-

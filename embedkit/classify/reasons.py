@@ -7,7 +7,9 @@ from embedkit.heads.head import Head
 from embedkit.records import Neighbour
 
 
-def nearest_photos(catalog: Catalog, head: Head, vectors: np.ndarray) -> list[tuple[Neighbour, ...]]:
+def nearest_photos(
+    catalog: Catalog, head: Head, vectors: np.ndarray
+) -> list[tuple[Neighbour, ...]]:
     """The training photos nearest to each of ``vectors``, float32 (N, dim), nearest first.
 
     The space is that of the head's first model.

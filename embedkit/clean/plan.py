@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from embedkit.artifacts import replaced
-from embedkit.errors import BadInput, StorageError
+from embedkit.artifacts import write_file
+from embedkit.errors import BadInput
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import PlanRow as PlanRow
 
@@ -25,11 +25,7 @@ def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
     It begins with a byte order mark, by which spreadsheets know UTF-8; paths are in the stored
     form of :mod:`embedkit.paths`. Raises :class:`StorageError` when it cannot be written.
     """
-    try:
-        with replaced(target) as temporary:
-            temporary.write_text(_csv(rows), "utf-8-sig", newline="")
-    except OSError as error:
-        raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
+    write_file(target, _csv(rows).encode("utf-8-sig"))
 
 
 def plan_id(rows: Sequence[PlanRow]) -> str:

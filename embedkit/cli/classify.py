@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from embedkit.cli import show, show_heads
+from embedkit.cli import show
 from embedkit.cli.options import PATH, options
 from embedkit.errors import BadInput
 
@@ -38,6 +38,7 @@ def split(
     keeps half of its photos for training: one too small for N + N gets its shares of the other
     half. The audit says what drawing photos one by one would have leaked.
     """
+    from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -75,6 +76,7 @@ def train(
     probe is a linear classifier on embeddings, knn the votes of the nearest training photos,
     finetune trains the network itself.
     """
+    from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -101,6 +103,7 @@ def ensemble(
     heads: tuple[str, ...], name: str, method: str, workspace: Path, as_json: bool
 ) -> None:
     """Make one head of several: the mean of their probabilities."""
+    from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     head = Workspace(workspace).ensemble(name, heads, method=method)
@@ -119,18 +122,15 @@ def evaluate(
     heads: tuple[str, ...], html: Path | None, csv: Path | None, workspace: Path, as_json: bool
 ) -> None:
     """Judge heads on the test part of the split, which nothing else looks at."""
+    from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        evaluation = Workspace(workspace, progress).evaluate(heads)
+        evaluation = Workspace(workspace, progress).evaluate(heads, tables=csv)
     if html is not None:
         from embedkit.report.evaluation_page import write_evaluation_page
 
         write_evaluation_page(html.absolute(), evaluation)
-    if csv is not None:
-        from embedkit.evaluate.tables import write_tables
-
-        write_tables(csv.absolute(), evaluation)
     if as_json:
         show.document(asdict(evaluation))
     else:
@@ -150,6 +150,7 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
 
     A photo that is likely of no class is 'unknown'.
     """
+    from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:

@@ -6,10 +6,10 @@ from typing import Any
 from rich.text import Text
 
 from embedkit.cli.show import new_table, out, say, warn
-from embedkit.paths import shown
 from embedkit.evaluate.evaluation import described
 from embedkit.evaluate.figures import Evaluation
 from embedkit.heads.head import ENSEMBLE, Head
+from embedkit.paths import shown
 from embedkit.records import Predictions, Split
 
 CLASSES_SHOWN = 50
@@ -102,8 +102,8 @@ def evaluation_summary(evaluation: Evaluation) -> None:
     for pair in evaluation.pairs:
         verdict = "a tie" if pair.tie else "not by chance"
         say(
-            f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}, only it right "
-            f"on {pair.only_head}, only the other on {pair.only_other} photos; p = "
+            f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; it alone is "
+            f"right on {pair.only_head} photos, the other alone on {pair.only_other}; p = "
             f"{pair.p_value:.4f}, {verdict}"
         )
     for head in evaluation.heads:

@@ -10,14 +10,6 @@ from embedkit.backbones.choice import doubt
 from embedkit.compare.collection import Collection
 from embedkit.compare.framing import framings_of
 from embedkit.compare.measures import Measures, average_precision, measure, share_nearer
-from embedkit.compare.statistics import (
-    SIGNIFICANCE,
-    corrected,
-    estimate,
-    p_values,
-    places,
-    units_of,
-)
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
 from embedkit.records import (
@@ -35,6 +27,14 @@ from embedkit.records import (
     silent,
 )
 from embedkit.search import match_of
+from embedkit.statistics import (
+    SIGNIFICANCE,
+    corrected,
+    estimate,
+    p_values,
+    places,
+    units_of,
+)
 
 MOST_QUERIES = 5_000
 RANKED = 50

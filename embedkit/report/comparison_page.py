@@ -1,8 +1,6 @@
 """A comparison of backbones as one HTML file: figures, distances, rankings side by side."""
 
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from embedkit.compare.summary import described, overrides
@@ -17,7 +15,7 @@ from embedkit.records import (
     Ranking,
     Separation,
 )
-from embedkit.report.page import Thumbnail, thumbnail, write_page
+from embedkit.report.page import p_value, photos_once, write_page
 
 RANKS = 20
 """Images of a ranking on the page."""
@@ -33,21 +31,17 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
     A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
     when the file cannot be written.
     """
-    paths = {
-        path: number
-        for number, path in enumerate(
-            dict.fromkeys(
-                path
-                for query in comparison.rankings
-                for path in (
-                    query.path,
-                    *(match.path for item in query.rankings for match in item.matches[:RANKS]),
-                )
+    photos = photos_once(
+        (
+            path
+            for query in comparison.rankings
+            for path in (
+                query.path,
+                *(match.path for item in query.rankings for match in item.matches[:RANKS]),
             )
-        )
-    }
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
-        pictures = dict(zip(paths, pool.map(_picture, paths), strict=True))
+        ),
+        THUMBNAIL,
+    )
     best = comparison.backbones[0]
     low = min(item.mean_ap.low for item in comparison.backbones)
     high = max(item.mean_ap.high for item in comparison.backbones)
@@ -71,17 +65,9 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
         ],
         tests=[_test(test) for test in comparison.tests],
         histogram=HISTOGRAM,
-        pictures=[
-            {"number": paths[path], "address": picture.address}
-            for path, picture in pictures.items()
-            if picture is not None
-        ],
-        queries=[_query(query, paths, pictures) for query in comparison.rankings],
+        photos=list(photos.values()),
+        queries=[_query(query, photos) for query in comparison.rankings],
     )
-
-
-def _picture(path: str) -> Thumbnail | None:
-    return thumbnail(path, THUMBNAIL)
 
 
 def _backbone(item: BackboneFigures, low: float, high: float) -> dict[str, object]:
@@ -149,7 +135,9 @@ def _variant(item: BackboneFigures, test: PairedTest | None) -> dict[str, object
         "auc": f"{item.separation.auc:.3f}",
         "content_score": item.content_score and _three(item.content_score),
         "less": "" if test is None else f"{test.difference:.3f}",
-        "verdict": "best" if test is None else f"p {_p(test)}{', a tie' if test.tie else ''}",
+        "verdict": "best"
+        if test is None
+        else f"p {p_value(test.p_value)}{', a tie' if test.tie else ''}",
     }
 
 
@@ -158,28 +146,15 @@ def _test(test: PairedTest) -> dict[str, object]:
         "backbone": shown(test.backbone),
         "other": shown(test.other),
         "difference": f"{test.difference:.3f}",
-        "p": _p(test),
+        "p": p_value(test.p_value),
         "tie": test.tie,
     }
 
 
-def _p(test: PairedTest) -> str:
-    return "< 0.001" if test.p_value < 0.001 else f"= {test.p_value:.3f}"
-
-
-def _query(
-    query: ComparedQuery, paths: dict[str, int], pictures: dict[str, Thumbnail | None]
-) -> dict[str, object]:
-    def photo(path: str) -> dict[str, object]:
-        return {
-            "name": shown(os.path.basename(path)),
-            "path": shown(path),
-            "number": None if pictures[path] is None else paths[path],
-        }
-
+def _query(query: ComparedQuery, photos: dict[str, dict[str, object]]) -> dict[str, object]:
     def card(match: Match) -> dict[str, object]:
         return {
-            **photo(match.path),
+            **photos[match.path],
             "distance": f"{match.distance:.4f}",
             "label": shown(match.label or ""),
             "right": match.label == query.label,
@@ -203,7 +178,7 @@ def _query(
 
     columns = [column(ranking) for ranking in query.rankings]
     return {
-        **photo(query.path),
+        **photos[query.path],
         "label": None if query.label is None else shown(query.label),
         "columns": columns,
         "ranks": max(len(ranking.matches[:RANKS]) for ranking in query.rankings),

@@ -3,14 +3,18 @@
 import base64
 import hashlib
 import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
-from embedkit.artifacts import replaced
-from embedkit.errors import StorageError, UnreadableImage
+from embedkit.artifacts import write_file
+from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.paths import shown
 from embedkit.version import __version__
@@ -29,11 +33,7 @@ def write_page(target: Path, template: str, **values: object) -> None:
         lstrip_blocks=True,
     )
     page = environment.get_template(template).render(version=__version__, **values)
-    try:
-        with replaced(target) as temporary:
-            temporary.write_text(page, "utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
+    write_file(target, page.encode())
 
 
 class Thumbnail(NamedTuple):
@@ -57,6 +57,26 @@ def thumbnail(path: str, side: int) -> Thumbnail | None:
     return Thumbnail(small_jpeg(image, side), width, height)
 
 
+def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
+    """Photos for a page that shows some of them often, by path, thumbnails of ``side`` pixels.
+
+    Each is what ``photo.html`` draws; ``figures.html`` embeds the thumbnails, each once. The number
+    and the address of an unreadable photo are None.
+    """
+    distinct = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        small = pool.map(thumbnail, distinct, repeat(side))
+        return {
+            path: {
+                "name": shown(os.path.basename(path)),
+                "path": shown(path),
+                "number": None if picture is None else number,
+                "address": None if picture is None else picture.address,
+            }
+            for number, (path, picture) in enumerate(zip(distinct, small, strict=True))
+        }
+
+
 def small_jpeg(image: Image.Image, side: int) -> str:
     """An image reduced to at most ``side`` pixels a side, as a data address; it is changed."""
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -64,6 +84,11 @@ def small_jpeg(image: Image.Image, side: int) -> str:
     image.save(buffer, "JPEG", quality=82, optimize=True)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f"data:image/jpeg;base64,{encoded}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as what follows the letter p."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def hue(label: str | None) -> int:

@@ -1,6 +1,6 @@
-"""What chance alone could do: intervals of means over queries, paired tests, ties."""
+"""What chance alone could do: bootstrap intervals, paired tests, ties."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -33,23 +33,40 @@ def units_of(classes: np.ndarray) -> np.ndarray:
 
 
 def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
-    """The mean of ``values``, float64 (Q,), and its 95 % bootstrap interval; NaNs are left out.
+    """The mean of ``values``, float64 (Q,), and its interval; NaNs are left out.
 
-    Percentiles of the means of samples of whole ``units``, int64 (Q,), drawn with replacement
-    (Efron & Tibshirani 1993); None when no value is left.
+    ``units`` is int64 (Q,), as for :func:`intervals`; None when no value is left.
     """
     known = ~np.isnan(values)
     if not known.any():
         return None
-    numbers = np.unique(units[known], return_inverse=True)[1]
-    sums, counts = np.bincount(numbers, values[known]), np.bincount(numbers)
+    of_known = values[known]
+
+    def mean(weights: np.ndarray) -> list[float]:
+        return [float(weights @ of_known / weights.sum())]
+
+    ((low, high),) = intervals(mean, units[known])
+    return Estimate(float(of_known.mean()), low, high)
+
+
+def intervals(
+    figures: Callable[[np.ndarray], Sequence[float]], units: np.ndarray
+) -> list[tuple[float, float]]:
+    """The 95 % bootstrap interval of each of ``figures`` of Q rows, in their order.
+
+    Percentiles over samples of whole ``units``, int64 (Q,), drawn with replacement (Efron &
+    Tibshirani 1993). ``figures`` is given how often each row counts in a sample, int64 (Q,), and
+    returns as many figures every time.
+    """
+    numbers = np.unique(units, return_inverse=True)[1]
+    count = int(numbers.max()) + 1
     random = np.random.default_rng(_SEED)
-    means = []
-    for _ in range(0, RESAMPLES, _AT_A_TIME):
-        drawn = random.integers(len(sums), size=(_AT_A_TIME, len(sums)))
-        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
-    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
-    return Estimate(float(values[known].mean()), float(low), float(high))
+    found = []
+    for _ in range(RESAMPLES):
+        drawn = random.integers(count, size=count)
+        found.append(figures(np.bincount(drawn, minlength=count)[numbers]))
+    low, high = np.quantile(np.array(found), (0.025, 0.975), axis=0)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
 def p_values(differences: np.ndarray, units: np.ndarray) -> np.ndarray:

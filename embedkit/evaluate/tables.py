@@ -1,0 +1,74 @@
+"""Evaluations as CSV: heads, classes, predictions."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from embedkit.artifacts import write_file
+from embedkit.evaluate.figures import MAIN_FIGURES, Evaluation, HeadFigures
+from embedkit.evaluate.inputs import GroundTruth, Predictions
+from embedkit.paths import to_stored
+
+CLASS_COLUMNS = ("support", "predicted", "precision", "recall", "f1", "confused_with", "confused")
+
+
+def write_heads(target: Path, evaluation: Evaluation) -> None:
+    """Write a row for each head, best first: its figures and their intervals.
+
+    Tables are written whole or not at all, with the byte order mark by which spreadsheets know
+    UTF-8. They raise :class:`StorageError` when they cannot be written.
+    """
+    ks = list(evaluation.heads[0].top_k)
+    bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
+    _write(
+        target,
+        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), "nll", "ece"],
+        (_head(head) for head in evaluation.heads),
+    )
+
+
+def write_classes(target: Path, evaluation: Evaluation) -> None:
+    """Write a row for each class of each head."""
+    _write(
+        target,
+        ["head", "class", *CLASS_COLUMNS],
+        (
+            [head.name, item.name, *(getattr(item, column) for column in CLASS_COLUMNS)]
+            for head in evaluation.heads
+            for item in head.classes
+        ),
+    )
+
+
+def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Predictions) -> None:
+    """Write a row for each test photo: what it is, what the head takes it for, how surely.
+
+    Paths, empty where they are not known, are in the stored form of :mod:`embedkit.paths`.
+    """
+    classes, probabilities = ground_truth.classes, predictions.probabilities
+    paths = ground_truth.paths or ("",) * len(probabilities)
+    _write(
+        target,
+        ["path", "truth", "predicted", "probability"],
+        (
+            [to_stored(path), classes[truth], classes[taken_for], f"{row[taken_for]:.6g}"]
+            for path, truth, taken_for, row in zip(
+                paths, ground_truth.truth, probabilities.argmax(1), probabilities, strict=True
+            )
+        ),
+    )
+
+
+def _head(head: HeadFigures) -> list[object]:
+    bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
+    values = [getattr(head, name) for name in MAIN_FIGURES]
+    return [head.name, head.place, *values, *bounds, *head.top_k.values(), head.nll, head.ece]
+
+
+def _write(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
+    table.writerow(columns)
+    table.writerows(rows)  # None is an empty cell
+    write_file(target, text.getvalue().encode("utf-8-sig"))

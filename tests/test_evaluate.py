@@ -1,0 +1,401 @@
+import csv
+import itertools
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn import metrics
+
+from embedkit import statistics
+from embedkit.errors import BadInput, StorageError
+from embedkit.evaluate.evaluation import described, evaluate, worst_first
+from embedkit.evaluate.inputs import GroundTruth, Predictions
+from embedkit.evaluate.pairs import compare_heads, mcnemar
+from embedkit.evaluate.reliability import expected_calibration_error, reliability_bins, wilson
+from embedkit.evaluate.tables import write_classes, write_heads, write_predictions
+from embedkit.records import Neighbour
+from embedkit.statistics import estimate
+
+CLASSES = ("ant", "bee", "cow", "dog", "eel", "fox", "gnu")
+
+
+@pytest.fixture(autouse=True)
+def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "RESAMPLES", 60)
+
+
+def photos_and_probabilities(
+    photos: int = 300, skill: float = 1.5, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """A truth of seven classes of unlike sizes, and the probabilities of a head of some skill."""
+    random = np.random.default_rng(seed)
+    truth = np.append(np.arange(7), np.minimum(random.geometric(0.3, photos - 7) - 1, 6))
+    return truth, probabilities_of(truth, skill, seed + 1)
+
+
+def probabilities_of(truth: np.ndarray, skill: float, seed: int) -> np.ndarray:
+    scores = np.random.default_rng(seed).normal(0, 1, (len(truth), 7))
+    scores[np.arange(len(truth)), truth] += skill
+    scores[:, 3] -= 9.0  # nothing is ever taken for it
+    odds = np.exp(scores)
+    return np.asarray(odds / odds.sum(1, keepdims=True))
+
+
+def certain(predicted: list[int], classes: int = 2) -> np.ndarray:
+    """Probabilities of 1 for the given classes."""
+    return np.eye(classes)[predicted]
+
+
+# -- figures -------------------------------------------------------------------------------------
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    truth, probabilities = photos_and_probabilities()
+    (head,) = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)]).heads
+    taken_for = probabilities.argmax(1)
+    every = range(7)
+    assert head.accuracy == pytest.approx(metrics.accuracy_score(truth, taken_for))
+    macro = metrics.precision_recall_fscore_support(
+        truth, taken_for, average="macro", zero_division=0
+    )
+    assert (head.precision, head.recall, head.f1) == pytest.approx(macro[:3])
+    assert head.confusion == tuple(map(tuple, metrics.confusion_matrix(truth, taken_for).tolist()))
+    assert head.nll == pytest.approx(metrics.log_loss(truth, probabilities, labels=every))
+    assert list(head.top_k) == [1, 3, 5]
+    for k, share in head.top_k.items():
+        expected = metrics.top_k_accuracy_score(truth, probabilities, k=k, labels=every)
+        assert share == pytest.approx(expected)
+
+    of_classes = metrics.precision_recall_fscore_support(truth, taken_for, zero_division=0)
+    found = [(item.precision, item.recall, item.f1, item.support) for item in head.classes]
+    assert np.array(found) == pytest.approx(np.stack(of_classes, axis=1))
+    assert [item.name for item in head.classes] == list(CLASSES)
+    dog = head.classes[3]
+    assert (dog.predicted, dog.precision) == (0, 0.0)
+
+
+def test_f_is_the_mean_of_the_classes_f_and_not_the_f_of_the_means() -> None:
+    truth = np.array([0, 0, 0, 0, 1, 1])
+    head = evaluate(
+        GroundTruth(("a", "b"), truth), [Predictions("x", certain([0, 0, 0, 1, 1, 0]))]
+    ).heads[0]
+    assert (head.precision, head.recall) == pytest.approx(((3 / 4 + 1 / 2) / 2,) * 2)
+    assert head.f1 == pytest.approx((3 / 4 + 1 / 2) / 2)
+    uneven = evaluate(
+        GroundTruth(("a", "b"), truth), [Predictions("x", certain([0, 0, 0, 0, 0, 1]))]
+    ).heads[0]
+    precision, recall = (4 / 5 + 1) / 2, (1 + 1 / 2) / 2
+    assert (uneven.precision, uneven.recall) == pytest.approx((precision, recall))
+    assert uneven.f1 == pytest.approx((8 / 9 + 2 / 3) / 2)
+    assert uneven.f1 != pytest.approx(2 * precision * recall / (precision + recall))
+
+
+def test_a_class_without_test_photos_is_named_and_in_no_mean() -> None:
+    truth, probabilities = photos_and_probabilities()
+    some = truth != 2
+    truth, probabilities = truth[some], probabilities[some]
+    evaluation = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)])
+    taken_for = probabilities.argmax(1)
+    assert (taken_for == 2).any()
+    expected = metrics.precision_recall_fscore_support(
+        truth, taken_for, labels=[0, 1, 3, 4, 5, 6], average="macro", zero_division=0
+    )
+    head = evaluation.heads[0]
+    assert (head.precision, head.recall, head.f1) == pytest.approx(expected[:3])
+    assert evaluation.without_photos == ("cow",)
+    cow = head.classes[2]
+    assert (cow.support, cow.precision, cow.recall, cow.f1) == (0, None, None, None)
+    assert cow.predicted == np.count_nonzero(taken_for == 2)
+    assert worst_first(head.classes)[-1] == cow and cow not in head.worst
+    assert "of 6 classes" in described(evaluation)
+    assert described(evaluation).endswith("in no mean over classes: cow.")
+
+
+def test_of_equal_probabilities_the_first_class_is_the_prediction() -> None:
+    votes = np.array([[0.4, 0.4, 0.2, 0.0], [0.4, 0.4, 0.2, 0.0], [0.0, 0.2, 0.4, 0.4]])
+    truth = np.array([0, 1, 0])
+    head = evaluate(GroundTruth(("a", "b", "c", "d"), truth), [Predictions("votes", votes)]).heads[
+        0
+    ]
+    assert head.accuracy == head.top_k[1] == pytest.approx(1 / 3)
+    assert head.top_k[3] == pytest.approx(2 / 3)
+    assert head.nll == pytest.approx(metrics.log_loss(truth, votes, labels=range(4)))
+    assert head.nll > 36 / 3  # a probability of 0 costs much, and not infinitely much
+
+
+def test_the_worst_classes_come_with_what_they_are_taken_for() -> None:
+    truth = np.repeat([0, 1, 2], 4)
+    taken_for = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 0]
+    head = evaluate(
+        GroundTruth(("a", "b", "c"), truth), [Predictions("x", certain(taken_for, 3))]
+    ).heads[0]
+    assert [(item.name, item.confused_with, item.confused) for item in head.worst] == [
+        ("b", "c", 2),
+        ("c", "a", 1),
+        ("a", None, 0),
+    ]
+    assert head.worst[0].recall == 0.5 and head.worst[0].f1 == pytest.approx(2 / 3)
+    right = evaluate(
+        GroundTruth(("a", "b"), truth[:8]), [Predictions("x", certain([0] * 4 + [1] * 4))]
+    )
+    assert right.heads[0].worst == ()
+
+
+# -- calibration ---------------------------------------------------------------------------------
+
+
+def test_the_calibration_error_is_the_one_worked_out_by_hand() -> None:
+    confidence = np.array([0.95, 0.97, 0.99, 1.0, 0.8, 0.8, 0.62, 0.65])
+    right = np.array([1, 1, 1, 0, 1, 0, 0, 0], dtype=bool)
+    bins = reliability_bins(confidence, right)
+    filled = {number: item.photos for number, item in enumerate(bins, 1) if item.photos}
+    assert filled == {10: 2, 12: 2, 15: 4}
+    expected = (4 * abs(0.9775 - 0.75) + 2 * abs(0.8 - 0.5) + 2 * abs(0.635 - 0)) / 8
+    assert expected_calibration_error(bins) == pytest.approx(expected)
+    assert bins[0].accuracy is None and bins[0].interval is None
+
+
+def test_a_bin_holds_its_upper_end() -> None:
+    bins = reliability_bins(np.array([0.2, 0.2000001, 1.0]), np.ones(3, bool))
+    assert [number for number, item in enumerate(bins, 1) if item.photos] == [3, 4, 15]
+    assert (bins[2].high, bins[3].low, bins[14].high) == (0.2, 0.2, 1.0)
+
+
+@pytest.mark.parametrize(("hits", "photos"), [(0, 3), (7, 10), (73, 80), (80, 80)])
+def test_intervals_of_shares_are_those_of_scipy(hits: int, photos: int) -> None:
+    expected = binomtest(hits, photos).proportion_ci(0.95, method="wilson")
+    assert wilson(hits, photos) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+# -- chance --------------------------------------------------------------------------------------
+
+
+def test_intervals_are_those_of_a_plain_loop_over_samples_of_units() -> None:
+    truth, probabilities = photos_and_probabilities(120)
+    units = np.arange(120) // 3 * 7 + 1_000_000
+    ground_truth = GroundTruth(CLASSES, truth, units=units)
+    head = evaluate(ground_truth, [Predictions("a", probabilities)]).heads[0]
+    taken_for, random = probabilities.argmax(1), np.random.default_rng(0)
+    figures = []
+    for _ in range(60):
+        drawn = random.integers(40, size=40)
+        rows = (drawn[:, None] * 3 + np.arange(3)).ravel()
+        present = np.unique(truth[rows])
+        macro = metrics.precision_recall_fscore_support(
+            truth[rows], taken_for[rows], labels=present, average="macro", zero_division=0
+        )
+        figures.append([(truth[rows] == taken_for[rows]).mean(), *macro[:3]])
+    low, high = np.quantile(figures, (0.025, 0.975), axis=0)
+    assert list(head.intervals) == ["accuracy", "precision", "recall", "f1"]
+    assert np.array(list(head.intervals.values())) == pytest.approx(np.stack([low, high], axis=1))
+
+
+def test_the_interval_of_the_accuracy_is_that_of_a_mean() -> None:
+    truth, probabilities = photos_and_probabilities()
+    head = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)]).heads[0]
+    expected = estimate((probabilities.argmax(1) == truth).astype(float), np.arange(300))
+    assert expected is not None
+    assert head.intervals["accuracy"] == pytest.approx((expected.low, expected.high))
+    assert head.intervals["accuracy"][0] < head.accuracy < head.intervals["accuracy"][1]
+
+
+def test_copies_of_one_photo_add_no_certainty_where_they_are_one_unit() -> None:
+    truth, probabilities = photos_and_probabilities()
+    once = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)])
+    units = np.repeat(np.arange(300), 4)
+    fourfold = GroundTruth(CLASSES, np.repeat(truth, 4), units=units)
+    copies = [Predictions("a", np.repeat(probabilities, 4, axis=0))]
+    together = evaluate(fourfold, copies)
+    apart = evaluate(replace(fourfold, units=None), copies)
+    for name, (low, high) in together.heads[0].intervals.items():
+        assert (low, high) == pytest.approx(once.heads[0].intervals[name])
+        narrow = apart.heads[0].intervals[name]
+        assert narrow[1] - narrow[0] < 0.75 * (high - low)
+    assert (once.units, together.units, apart.units) == (300, 300, 1200)
+    assert "300 groups of photos" in described(together)
+
+
+def test_mcnemar_is_the_exact_test() -> None:
+    # airway hyper-responsiveness before and after a transplantation, 1 against 7 of 21 children,
+    # as in Fagerland, Lydersen & Laake 2013
+    assert mcnemar(1, 7) == pytest.approx(0.0703125)
+    for one, other in [(0, 0), (0, 1), (3, 3), (4, 9), (25, 9), (400, 520)]:
+        exact = binomtest(one, one + other).pvalue if one + other else 1.0
+        assert mcnemar(one, other) == mcnemar(other, one) == pytest.approx(exact)
+    tosses = np.array(list(itertools.product((0, 1), repeat=12))).sum(1)
+    assert mcnemar(2, 10) == pytest.approx(np.mean(np.abs(tosses - 6) >= 4))
+
+
+def test_heads_are_ranked_and_what_chance_would_do_is_a_tie() -> None:
+    truth = np.tile([0, 1], 50)
+    flipped = np.arange(100)
+    wrong = {"good": flipped < 4, "twin": (flipped >= 2) & (flipped < 8), "bad": flipped >= 70}
+    predictions = [
+        Predictions(name, certain(np.where(mask, 1 - truth, truth).tolist()))
+        for name, mask in wrong.items()
+    ]
+    evaluation = evaluate(GroundTruth(("a", "b"), truth), predictions[::-1])
+    assert [(head.name, head.place) for head in evaluation.heads] == [
+        ("good", 1),
+        ("twin", 1),
+        ("bad", 3),
+    ]
+    pairs = {(pair.head, pair.other): pair for pair in evaluation.pairs}
+    assert list(pairs) == [("good", "twin"), ("good", "bad"), ("twin", "bad")]
+    first = pairs["good", "twin"]
+    assert (first.only_head, first.only_other, first.tie) == (4, 2, True)
+    assert first.difference == pytest.approx(0.02)
+    assert first.p_value == pytest.approx(binomtest(2, 6).pvalue)  # the largest of three
+    second = pairs["good", "bad"]
+    assert (second.only_head, second.only_other, second.tie) == (30, 4, False)
+    assert second.p_value == pytest.approx(3 * binomtest(4, 34).pvalue)  # Holm
+    assert "McNemar's exact test" in described(evaluation)
+
+
+def test_photos_that_belong_together_are_tossed_together() -> None:
+    right = np.ones((2, 40), dtype=bool)
+    right[1, :20] = False
+    (apart,) = compare_heads(["a", "b"], right, np.arange(40))
+    assert not apart.tie and apart.p_value == pytest.approx(2**-19)
+    (together,) = compare_heads(["a", "b"], right, np.arange(40) // 5)
+    assert together.tie and together.p_value == pytest.approx(2**-3, abs=0.015)
+    assert (together.only_head, together.only_other) == (20, 0)
+
+
+# -- mistakes ------------------------------------------------------------------------------------
+
+
+def test_the_surest_mistakes_come_first_with_their_nearest_training_photos() -> None:
+    truth = np.zeros(40, np.int64)
+    probabilities = np.stack([np.linspace(0.01, 0.79, 40), np.linspace(0.99, 0.21, 40)], axis=1)
+    asked: list[list[int]] = []
+
+    def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
+        asked.append(rows.tolist())
+        return [[Neighbour(f"{row}-{n}.jpg", "b", n / 10) for n in range(9)] for row in rows]
+
+    paths = tuple(f"{row}.jpg" for row in range(40))
+    head = evaluate(
+        GroundTruth(("a", "b"), truth, paths), [Predictions("x", probabilities, nearest=nearest)]
+    ).heads[0]
+    assert asked == [list(range(24))]
+    assert [item.row for item in head.mistakes] == list(range(24))
+    first = head.mistakes[0]
+    assert (first.path, first.truth, first.predicted) == ("0.jpg", "a", "b")
+    assert (first.probability, first.probability_of_truth) == pytest.approx((0.99, 0.01))
+    assert [near.path for near in first.nearest] == ["0-0.jpg", "0-1.jpg", "0-2.jpg", "0-3.jpg"]
+
+
+def test_nobody_is_asked_for_the_neighbours_of_no_mistakes() -> None:
+    def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
+        raise AssertionError(rows)
+
+    head = Predictions("x", certain([0, 1]), nearest=nearest)
+    assert evaluate(GroundTruth(("a", "b"), np.array([0, 1])), [head]).heads[0].mistakes == ()
+
+
+# -- input ---------------------------------------------------------------------------------------
+
+FINE = GroundTruth(("a", "b"), np.array([0, 1, 1]))
+EVEN = np.full((3, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("ground_truth", "heads", "complaint"),
+    [
+        (FINE, [EVEN[:2]], r"shape \(2, 2\), not \(photos, classes\) = \(3, 2\)"),
+        (FINE, [np.full((3, 3), 1 / 3)], r"trained on other classes\?"),
+        (FINE, [EVEN * [1, np.nan]], "not finite"),
+        (FINE, [EVEN * 3], "a photo's sum is up to 2 off 1; give probabilities, not scores"),
+        (FINE, [EVEN + np.array([0.6, -0.6])], "the least is -0.1"),
+        (FINE, [], "no head to evaluate"),
+        (FINE, [EVEN, EVEN], "two heads are called x"),
+        (replace(FINE, classes=("a",)), [EVEN[:, :1]], "nothing to tell apart"),
+        (replace(FINE, truth=np.array([], np.int64)), [EVEN[:0]], "no test photos"),
+        (replace(FINE, truth=np.array([0, 1, 2])), [EVEN], "class numbers from 0 to 2"),
+        (replace(FINE, truth=np.array([0, 1, -1])), [EVEN], "class numbers from -1 to 1"),
+        (replace(FINE, truth=np.array([0.0, 1, 1])), [EVEN], "not one class number a photo"),
+        (replace(FINE, paths=("a",)), [EVEN], "1 paths for 3 test photos"),
+        (replace(FINE, units=np.arange(4)), [EVEN], "4 units for 3 test photos"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said(
+    ground_truth: GroundTruth, heads: list[np.ndarray], complaint: str
+) -> None:
+    with pytest.raises(BadInput, match=complaint):
+        evaluate(ground_truth, [Predictions("x", probabilities) for probabilities in heads])
+
+
+def test_rounded_probabilities_are_taken() -> None:
+    truth, probabilities = photos_and_probabilities()
+    ground_truth = GroundTruth(CLASSES, truth.astype(np.uint8))
+    full = evaluate(ground_truth, [Predictions("a", probabilities)]).heads[0]
+    half = evaluate(ground_truth, [Predictions("a", probabilities.astype(np.float16))]).heads[0]
+    assert (half.accuracy, half.f1) == pytest.approx((full.accuracy, full.f1), abs=0.01)
+    assert half.nll == pytest.approx(full.nll, abs=0.01)
+
+
+# -- what it becomes -----------------------------------------------------------------------------
+
+
+def test_the_document_is_json_that_holds_the_figures() -> None:
+    truth, probabilities = photos_and_probabilities()
+    some = truth != 2
+    evaluation = evaluate(
+        GroundTruth(CLASSES, truth[some]),
+        [
+            Predictions("a", probabilities[some], history=(0.5, 0.75)),
+            Predictions("b", probabilities_of(truth[some], 3.0, 9)),
+        ],
+    )
+    document = json.loads(json.dumps(asdict(evaluation), allow_nan=False))
+    assert [head["name"] for head in document["heads"]] == ["b", "a"]
+    head = document["heads"][1]
+    for name in ("accuracy", "precision", "recall", "f1"):
+        low, high = head["intervals"][name]
+        assert low <= head[name] <= high
+    assert set(head["top_k"]) == {"1", "3", "5"}
+    assert {"name", "recall", "f1", "confused_with"} <= set(head["worst"][0])
+    assert 0 <= head["ece"] <= 1 and head["nll"] > 0 and head["history"] == [0.5, 0.75]
+    assert document["pairs"][0]["head"] == "b" and not document["pairs"][0]["tie"]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
+
+
+def test_tables_hold_every_head_class_and_prediction(tmp_path: Path) -> None:
+    truth, probabilities = photos_and_probabilities(50)
+    classes = ("野猿街道店2", 'with "quotes", and commas', *CLASSES[2:])
+    paths = (*(f"/p/{row}.jpg" for row in range(49)), "/p/\udce9.jpg")
+    ground_truth = GroundTruth(classes, truth, paths)
+    predictions = [
+        Predictions("a", probabilities),
+        Predictions("b", probabilities_of(truth, 4.0, 5)),
+    ]
+    evaluation = evaluate(ground_truth, predictions)
+    write_heads(tmp_path / "heads.csv", evaluation)
+    write_classes(tmp_path / "classes.csv", evaluation)
+    write_predictions(tmp_path / "a.csv", ground_truth, predictions[0])
+
+    heads = rows_of(tmp_path / "heads.csv")
+    assert [row["head"] for row in heads] == ["b", "a"]
+    assert float(heads[0]["f1_low"]) == evaluation.heads[0].intervals["f1"][0]
+    assert float(heads[1]["top_3"]) == evaluation.heads[1].top_k[3]
+    of_classes = rows_of(tmp_path / "classes.csv")
+    assert [row["class"] for row in of_classes] == [*classes, *classes]
+    assert of_classes[0]["support"] == str(np.count_nonzero(truth == 0))
+    rows = rows_of(tmp_path / "a.csv")
+    assert [row["path"] for row in rows[:2]] == ["/p/0.jpg", "/p/1.jpg"]
+    assert rows[49]["path"] == "/p/\uf7e9.jpg"
+    assert [row["truth"] for row in rows] == [classes[number] for number in truth]
+    assert [row["predicted"] for row in rows] == [classes[n] for n in probabilities.argmax(1)]
+    found = [float(row["probability"]) for row in rows]
+    assert found == pytest.approx(probabilities.max(1).tolist(), rel=1e-5)
+
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="cannot write"):
+        write_heads(tmp_path / "file/heads.csv", evaluation)
