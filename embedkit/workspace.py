@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from embedkit.backbones.backbone import Backbone
     from embedkit.evaluate.figures import Evaluation
-    from embedkit.heads.head import Head
+    from embedkit.heads.head import Head, Model
     from embedkit.index.index import Index
 
 
@@ -392,8 +392,8 @@ class Workspace:
         from embedkit.heads.store import load_head
 
         found = [load_head(self._heads, name) for name in dict.fromkeys(heads)]
-        for model in {model.spec: model for head in found for model in head.models}.values():
-            self._embed([self._backbone_of(model).resolved])
+        models = {model.spec: model for head in found for model in head.models}
+        self._embed([self._resolved_of(model) for model in models.values()])
         return judge(self._catalog, found, None if tables is None else Path(absolute(tables)))
 
     def classify(
@@ -418,7 +418,7 @@ class Workspace:
             load_head(self._heads, head),
             [absolute(source) for source in sources],
             k,
-            self._backbone_of,
+            lambda model: self._network(self._resolved_of(model)),
             self._progress,
         )
 
@@ -652,6 +652,19 @@ class Workspace:
 
         resolved = resolve(backbone, self._holdings().backbones)
         self._embed([resolved])
+        return resolved
+
+    def _resolved_of(self, model: "Model") -> ResolvedName:
+        """What embeds photos for a head's model; raises :class:`BadInput` when that has changed."""
+        from embedkit.ingest import resolve
+
+        resolved = resolve(model.backbone, self._holdings().backbones)
+        if resolved.spec != model.spec:
+            raise BadInput(
+                f"the head was trained on embeddings of {shown(model.backbone)} with the spec "
+                f"{model.spec.digest}, and that is {resolved.spec.digest} by now: its weights or "
+                "settings have changed; train the head again"
+            )
         return resolved
 
     def _bring_caches_up_to_date(self) -> None:

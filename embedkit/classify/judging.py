@@ -22,7 +22,8 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
     """The figures of ``heads`` on the test photos that all of them have an embedding of.
 
     With ``tables``, a folder, they are written there as CSV: heads, classes, and the predictions of
-    each head. Raises :class:`BadInput` when they were taught different classes, or there is no test part.
+    each head. Raises :class:`BadInput` when they were taught different classes, or there is no test
+    part.
     """
     first = heads[0]
     for head in heads:

@@ -1,10 +1,23 @@
-"""A head trained on the split: what it learns from, what it is told, what is kept of it."""
+"""A head trained on the split: what it learns from, what is chosen for it, what is kept of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
-from embedkit.heads.head import FINETUNE, KNN, PROBE
-from embedkit.records import ResolvedName
+import numpy as np
+
+from embedkit.catalog import Catalog
+from embedkit.classify.examples import Examples, Labelled, Lesson, examples, lesson
+from embedkit.classify.finish import head_of, model_of
+from embedkit.errors import BadInput
+from embedkit.heads import finetune, knn, probe
+from embedkit.heads.gallery import MOST, Gallery
+from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
+from embedkit.heads.linear import RAW, Linear
+from embedkit.heads.store import check_name, save_head
+from embedkit.paths import shown
+from embedkit.records import ProgressCallback, ResolvedName
 
 TRAINED = (PROBE, KNN, FINETUNE)
 OWN_NETWORK = "local/."
@@ -20,7 +33,96 @@ class Order:
     backbone: str
     preset: str | None = None
     epochs: int | None = None
+    """Of fine-tuning, in place of the preset's."""
 
 
 Embed = Callable[[str], ResolvedName]
-"""Gives the workspace's images what they lack of a backbone's embeddings."""
+"""Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
+
+Trained = tuple[Scorer, dict[str, Any]]
+"""What was trained, and what was chosen for it."""
+
+
+def train(
+    catalog: Catalog, folder: Path, order: Order, embed: Embed, progress: ProgressCallback
+) -> Head:
+    """Train a head on the training part, choose on the validation part, and save it in ``folder``.
+
+    The test part is not looked at. Raises :class:`BadInput` for what cannot be taught.
+    """
+    check_name(order.name)
+    _check(order)
+    learnt = lesson(catalog)
+    resolved = embed(order.backbone)
+    taught, val = (examples(catalog, resolved.spec.digest, some) for some in (learnt.train, learnt.val))
+    most, backbone = MOST, order.backbone
+    if order.kind == PROBE:
+        scorer, settings = _probe(taught, val, learnt, order, progress)
+    elif order.kind == KNN:
+        most = len(taught.images)
+        scorer, settings = _knn(taught, val, learnt)
+    else:
+        start = _start(taught, val, learnt, order, progress)
+        scorer, settings = _finetune(catalog, folder, order, learnt, start, progress)
+        backbone = OWN_NETWORK
+        resolved = embed(f"local/{folder / order.name}")
+        taught, val = (
+            examples(catalog, resolved.spec.digest, some) for some in (learnt.train, learnt.val)
+        )
+    gallery = Gallery.of(taught.features.vectors, taught.sha256, taught.images.labels, most)
+    model = model_of(learnt.classes, backbone, resolved.spec, scorer, gallery, val)
+    embedded = {resolved.spec.digest: val.features}
+    head = head_of(order.name, order.kind, [model], embedded, val.images.labels, settings)
+    save_head(folder, head)
+    return head
+
+
+def _check(order: Order) -> None:
+    if order.kind not in TRAINED:
+        raise BadInput(f"heads are {', '.join(TRAINED)}, not {shown(order.kind)!r}")
+    presets = {PROBE: probe.PRESETS, FINETUNE: finetune.PRESETS}.get(order.kind, {})
+    if order.preset is not None and order.preset not in presets:
+        there = f"it has {', '.join(presets)}" if presets else "it has none"
+        raise BadInput(f"{order.kind} has no preset {shown(order.preset)!r}; {there}")
+    if order.epochs is not None and (order.kind != FINETUNE or order.epochs < 1):
+        raise BadInput("epochs, 1 or more, are for finetune")
+
+
+def _knn(taught: Examples, val: Examples, learnt: Lesson) -> Trained: ...
+
+
+def _finetune(
+    catalog: Catalog,
+    folder: Path,
+    order: Order,
+    learnt: Lesson,
+    start: Linear | None,
+    progress: ProgressCallback,
+) -> Trained:
+    """A network and the layer on it, trained together in the head's folder."""
+    configuration = finetune.PRESETS[order.preset or MODERN].configuration
+    if order.epochs is not None:
+        configuration = replace(configuration, epochs=order.epochs)
+    task = finetune.Task(
+        order.backbone,
+        learnt.classes,
+        _photos(catalog, learnt.train),
+        _photos(catalog, learnt.val),
+        start,
+    )
+    tuned = finetune.fit(task, configuration, folder / order.name, progress)
+    return tuned.linear, {
+        "preset": order.preset or MODERN,
+        "backbone": order.backbone,
+        "configuration": asdict(configuration),
+        "epoch": tuned.best,
+        "history": [asdict(epoch) for epoch in tuned.history],
+        "failures": [asdict(failure) for failure in tuned.failures],
+    }
+
+
+def _photos(catalog: Catalog, images: Labelled) -> list[tuple[str, int]]:
+    """A file of each image, and the number of its class."""
+    files = catalog.live_files(images.ids.tolist())
+    pairs = zip(images.ids.tolist(), images.labels.tolist(), strict=True)
+    return [(files[one][0].path, number) for one, number in pairs if one in files]

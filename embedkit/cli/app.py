@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from embedkit.cli import show
-from embedkit.cli.classify import split
+from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
 from embedkit.cli.options import PATH, common, items_of, options
 from embedkit.errors import BadInput, EmbedkitError
@@ -53,8 +53,8 @@ def embedkit() -> None:
     """From a folder of photos to an answer: find the photos most like this one."""
 
 
-embedkit.add_command(compare)
-embedkit.add_command(split)
+for command in (compare, split, train, ensemble, evaluate, classify):
+    embedkit.add_command(command)
 
 _backbone = click.option(
     "-b", "--backbone", metavar="NAME", help="One that photos were added with; else the first."

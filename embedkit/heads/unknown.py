@@ -61,4 +61,4 @@ class Rejection:
 
     def strangeness(self, remote: np.ndarray, doubt: np.ndarray) -> np.ndarray:
         """Of photos, float64 (N,): the higher, the less likely of any class."""
-        return self.remote(remote) + self.doubt(doubt)
+        return np.asarray(self.remote(remote) + self.doubt(doubt))
