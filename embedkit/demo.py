@@ -67,7 +67,7 @@ def _write_samples(folder: Path) -> list[Path]:
     """The sample photos, each in a folder of its own with its variants; the originals' paths."""
     originals = []
     for name, (package, inside) in SAMPLES.items():
-        source = _package_file(package, inside)
+        source = package_file(package, inside)
         if source is None:
             continue
         original = folder / name / "original.jpg"
@@ -90,7 +90,8 @@ def _write_samples(folder: Path) -> list[Path]:
     return originals
 
 
-def _package_file(package: str, inside: str) -> Path | None:
+def package_file(package: str, inside: str) -> Path | None:
+    """A file that a package ships; None when package or file is not there."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None

@@ -1,0 +1,101 @@
+"""Forty imaginary ramen stores, each with its own habits, and what a customer is served there.
+
+The stores carry the names of real places; nothing else about them is real. They come in families
+of five that share most habits and tell apart by some, each of which has a level of its own for
+every member, so that no single habit tells two stores of a family apart for sure: servings stray
+from the habits, and customers call for more or less of a topping. Each of the first families has a
+sixth member that is none of the forty: a store that a classifier has never seen.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+STORES = (
+    *("三田本店", "目黒店", "仙川店", "歌舞伎町店", "品川店"),
+    *("新宿小滝橋通り店", "環七新代田店", "野猿街道店", "池袋東口店", "亀戸店"),
+    *("京急川崎店", "府中店", "松戸駅前店", "めじろ台店", "荻窪店"),
+    *("上野毛店", "京成大久保店", "環七一之江店", "相模大野店", "横浜関内店"),
+    *("神田神保町店", "小岩店", "ひばりヶ丘駅前店", "栃木街道店", "立川店"),
+    *("大宮店", "千住大橋駅前店", "茨城守谷店", "湘南藤沢店", "西台駅前店"),
+    *("中山駅前店", "仙台店", "札幌店", "会津若松駅前店", "新潟店"),
+    *("川越店", "越谷店", "前橋千代田町店", "一橋学園店", "桜台駅前店"),
+)
+UNSEEN = ("高田馬場店", "生田駅前店", "京都店", "赤羽店", "八王子店")
+"""Stores that are none of :data:`STORES`: the sixth members of the first families."""
+MEMBERS = 5
+
+HABITS = {
+    **{"broth": 0.09, "cloudy": 0.09, "droplets": 0.12, "fill": 0.1},
+    **{"vessel": 0.0, "rim": 0.0, "pattern": 0.0, "flare": 0.02, "counter": 0.0},
+    **{"height": 0.1, "spread": 0.09, "cabbage": 0.1, "green": 0.1, "carrot": 0.1, "soy": 0.12},
+    **{"pork": 0.1, "pork size": 0.08, "pork thickness": 0.1, "pork shape": 0.08},
+    **{"pork fat": 0.1, "pork tone": 0.09, "pork place": 0.05},
+    **{"garlic": 0.12, "garlic place": 0.05, "back fat": 0.12, "noodles": 0.12, "width": 0.06},
+    **{"egg": 0.0, "nori": 0.0, "naruto": 0.0, "scallion": 0.0, "menma": 0.0, "chilli": 0.0},
+}
+"""Habits, each a level from 0 to 1, and the standard deviation of servings from it. For the last
+row the level is how likely a bowl has the topping at all."""
+DIFFERING = 12
+"""How many habits tell the stores of a family apart."""
+RANGE = 0.8
+"""What share of a habit's range the members of a family spread over."""
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What one customer is served: levels from 0 to 1 by habit, and the seed of all details."""
+
+    store: str
+    levels: dict[str, float]
+    seed: tuple[int, ...]
+
+    def __getitem__(self, habit: str) -> float:
+        return self.levels[habit]
+
+    def details(self, part: int) -> np.random.Generator:
+        """Random numbers for one part of the bowl: the same in every shot of it."""
+        return np.random.default_rng([*self.seed, part])
+
+
+@lru_cache(maxsize=64)
+def habits(store: str, seed: int) -> dict[str, float]:
+    """The levels of a store's habits, those of the last row of :data:`HABITS` as chances."""
+    if store in UNSEEN:
+        family, member = UNSEEN.index(store), MEMBERS
+    else:
+        family, member = divmod(STORES.index(store), MEMBERS)
+    random = np.random.default_rng([seed, 1, family])
+    levels = dict(zip(HABITS, random.uniform(0.1, 0.9, len(HABITS)).tolist(), strict=True))
+    for habit in random.choice(list(HABITS), DIFFERING, replace=False).tolist():
+        rank = random.permutation(MEMBERS + 1)[member] / MEMBERS
+        low = random.uniform(0, 1 - RANGE)
+        levels[habit] = low + RANGE * rank
+    return levels
+
+
+def serve(store: str, seed: int, number: int) -> Serving:
+    """The bowl of customer ``number``: the store's habits, chance, and what was called for."""
+    code = (STORES + UNSEEN).index(store)
+    random = np.random.default_rng([seed, 2, code, number])
+    usual = habits(store, seed)
+    strayed = random.normal(0, list(HABITS.values()))
+    levels = {habit: usual[habit] + stray for habit, stray in zip(HABITS, strayed, strict=True)}
+    for topping in ("egg", "nori", "naruto", "scallion", "menma", "chilli"):
+        levels[topping] = float(random.random() < 0.05 + 0.85 * usual[topping])
+    for call, habit, chance, more in (
+        ("vegetables", "height", 0.2, 0.3),
+        ("few vegetables", "height", 0.1, -0.3),
+        ("garlic", "garlic", 0.15, 0.4),
+        ("no garlic", "garlic", 0.25, -2.0),
+        ("back fat", "back fat", 0.15, 0.4),
+        ("soy", "soy", 0.15, 0.4),
+        ("double pork", "pork", 0.15, 0.5),
+    ):
+        if random.random() < chance:
+            levels[habit] += more
+            if "vegetables" in call:
+                levels["spread"] += more / 3
+    levels = {habit: float(np.clip(level, 0, 1)) for habit, level in levels.items()}
+    return Serving(store, levels, (seed, 3, code, number))
