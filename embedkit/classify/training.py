@@ -54,7 +54,9 @@ def train(
     _check(order)
     learnt = lesson(catalog)
     resolved = embed(order.backbone)
-    taught, val = (examples(catalog, resolved.spec.digest, some) for some in (learnt.train, learnt.val))
+    taught, val = (
+        examples(catalog, resolved.spec.digest, some) for some in (learnt.train, learnt.val)
+    )
     most, backbone = MOST, order.backbone
     if order.kind == PROBE:
         scorer, settings = _probe(taught, val, learnt, order, progress)
