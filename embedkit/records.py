@@ -268,7 +268,9 @@ class Prediction:
     top: tuple[LabelProbability, ...]
     """The most probable first."""
     unknown: bool
-    """Whether it is likely of no class: of validation's photos one in twenty was stranger."""
+    """Whether it is likely of no class: stranger than the threshold."""
+    strangeness: float
+    """How far it is from the training photos and from certainty, in validation's units."""
     neighbours: tuple[Neighbour, ...]
     """The nearest training photos: the reason."""
 
@@ -278,6 +280,8 @@ class Predictions:
     """What a head takes photos for."""
 
     head: str
+    threshold: float
+    """Of strangeness: one in twenty validation photos is stranger."""
     predictions: tuple[Prediction, ...]
     """In the order of the files."""
     failures: tuple["Failure", ...]

@@ -35,6 +35,8 @@ from embedkit.report.evaluation_page import write_evaluation_page
 NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 VAL, TEST = 8, 12
 """Photos of each store; Doi had 80 and 80 of some 1,500."""
+REMOVED = ("off_topic", "wrong_label")
+"""What a look at each store finds."""
 PUBLISHED = {
     "Inception-V3": (0.9550, 0.9557, 0.9550, 0.9550),
     "ResNet-152": (0.9641, 0.9651, 0.9641, 0.9641),
@@ -72,11 +74,25 @@ def clean(workspace: Workspace, truth: dict[str, dict[str, str]], plan: Path) ->
         if path not in moved and str(plan.parent / truth[path]["copy_of"]) not in moved
     ]
     print(f"   of {len(planted)} planted copies {len(alone)} still stand beside their original")
-    seen = [path for path, row in truth.items() if row["kind"] in ("off_topic", "wrong_label")]
+    seen = [path for path, row in truth.items() if row["kind"] in REMOVED]
     inside = [path for path in seen if "/photos/" in path and path not in moved]
     for path in inside:
         workspace.remove(path)
     print(f"   a look at each store: {len(inside)} photos of no bowl, or of another store, go")
+
+
+def label(workspace: Workspace, folder: Path, truth: dict[str, dict[str, str]]) -> None:
+    """Tell the workspace which photos are of one post: shots of one bowl."""
+    with (folder / "posts.csv").open(encoding="utf-8", newline="") as file:
+        posts = {str(folder / row["path"]): row["post"] for row in csv.DictReader(file)}
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "label", "post"])
+        for path in sorted(posts):
+            there = "/photos/" in path and Path(path).exists()
+            if there and truth[path]["kind"] not in REMOVED:
+                rows.writerow([path, Path(path).parent.name, posts[path]])
+    workspace.label_from_csv(folder / "labels.csv")
 
 
 def train(workspace: Workspace, size: int, epochs: int) -> list[str]:
@@ -173,7 +189,7 @@ def main() -> None:
         with told("cleaning"):
             clean(workspace, truth, folder / "plan.csv")
     with told("splitting"):
-        workspace.label_from_csv(folder / "posts.csv")
+        label(workspace, folder, truth)
         split = workspace.split(VAL, TEST, group="post")
         print(
             f"   {split.images} images; drawn one by one {split.leaks_ungrouped} of those held "

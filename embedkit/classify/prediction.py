@@ -60,7 +60,7 @@ def classify(
         made += predictions(catalog, head, [path for path, _ in photos], embedded, k)
         done = len(made) + len(failures)
         progress(Progress("classifying", done, len(paths)))
-    return Predictions(head.name, tuple(made), tuple(failures))
+    return Predictions(head.name, head.rejection.threshold, tuple(made), tuple(failures))
 
 
 def predictions(
@@ -68,7 +68,7 @@ def predictions(
 ) -> list[Prediction]:
     """The ``k`` most probable classes of embedded photos, and the training photos nearest them."""
     probabilities = head.predict_proba(embedded)
-    unknown = head.strangeness(embedded, probabilities) > head.rejection.threshold
+    strange = head.strangeness(embedded, probabilities)
     vectors = embedded[head.models[0].spec.digest].vectors
     reasons = nearest_photos(catalog, head, vectors)
     made = []
@@ -81,7 +81,8 @@ def predictions(
                     LabelProbability(head.classes_[one], float(probabilities[number, one]))
                     for one in best.tolist()
                 ),
-                bool(unknown[number]),
+                bool(strange[number] > head.rejection.threshold),
+                float(strange[number]),
                 reasons[number],
             )
         )

@@ -5,16 +5,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from embedkit.catalog import Catalog
 from embedkit.classify.examples import Examples, Labelled, Lesson, examples, lesson
 from embedkit.classify.finish import head_of, model_of
 from embedkit.errors import BadInput
-from embedkit.heads import finetune, knn, probe
+from embedkit.heads import finetune, probe
 from embedkit.heads.gallery import MOST, Gallery
 from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
-from embedkit.heads.linear import RAW, Linear
+from embedkit.heads.linear import Linear
 from embedkit.heads.store import check_name, save_head
 from embedkit.paths import shown
 from embedkit.records import ProgressCallback, ResolvedName
