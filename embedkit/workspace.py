@@ -298,17 +298,15 @@ class Workspace:
         resolved = [resolve(name, known) for name in dict.fromkeys(names or [DEFAULT])]
         failures = self._embed(resolved)
         with self._catalog.read() as reader:
-            rates = reader.rates()
-        contenders = []
-        image_ids: tuple[int | None, ...] = ()
-        for item in resolved:
-            found = by_images(self._catalog, item.name, asked, open_backbone)
-            image_ids = found.image_ids  # the same for all
-            stored = self._indexes.at(item.spec, found.position).stored()
-            contenders.append(Contender(item, stored, rates.get(item.spec.digest), found.vectors))
-        embedded = [contender.stored.ids for contender in contenders]
-        images = collection(self._catalog, embedded, by, failures)
-        queried = list(map(Asked, asked, image_ids))
+            positions = [reader.position(item.spec.digest) for item in resolved]
+            rates = [reader.rates().get(item.spec.digest) for item in resolved]
+        indexes = map(self._indexes.at, [item.spec for item in resolved], positions)
+        stored = [index.stored() for index in indexes]
+        images = collection(self._catalog, [rows.ids for rows in stored], by, failures)
+        found = [by_images(self._catalog, item.name, asked, open_backbone) for item in resolved]
+        vectors = [queries.vectors for queries in found]
+        contenders = list(map(Contender, resolved, stored, rates, vectors))
+        queried = list(map(Asked, asked, found[0].image_ids))
         comparison = compare(images, contenders, queried, framing_of, self._progress)
         return replace(comparison, failures=failures)
 

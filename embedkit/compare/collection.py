@@ -1,4 +1,4 @@
-"""The images that backbones are compared on, and the class and framing of each."""
+"""The images that backbones are compared on, and the class of each."""
 
 import os
 from collections.abc import Sequence
@@ -34,18 +34,6 @@ class Collection:
     def class_of(self, path: str, label: str | None) -> str | None:
         """The name of the class of a file at an absolute path; None when it has none."""
         return _class_of(self.by, self.root, path, label)
-
-    def framings(self, framing_of: dict[str, str]) -> np.ndarray:
-        """The framing of each image, by number: int64 (N,), -1 where it is not known.
-
-        ``framing_of`` gives it by absolute path.
-        """
-        names = sorted(set(framing_of.values()))
-        known = [
-            next((framing_of[file.path] for file in files if file.path in framing_of), None)
-            for files in self.files
-        ]
-        return np.array([-1 if name is None else names.index(name) for name in known])
 
 
 def collection(

@@ -32,11 +32,20 @@ def read_framings(source: Path, collection: Collection) -> dict[str, str]:
 def framings_of(
     collection: Collection, queries: np.ndarray, framing_of: dict[str, str]
 ) -> np.ndarray:
-    """The framing of each image, as :meth:`Collection.framings` numbers them: int64 (N,).
+    """The framing of each image, by number: int64 (N,), -1 where it is not known.
 
-    Raises :class:`BadInput` when none of the ``queries``, rows of the collection, makes a triplet.
+    ``framing_of`` gives it by absolute path. Raises :class:`BadInput` when none of the ``queries``,
+    rows of the collection, makes a triplet.
     """
-    framings = collection.framings(framing_of)
+    number_of = {name: number for number, name in enumerate(sorted(set(framing_of.values())))}
+    framings = np.array(
+        [
+            next(
+                (number_of[framing_of[file.path]] for file in files if file.path in framing_of), -1
+            )
+            for files in collection.files
+        ]
+    )
     if not in_triplet(collection.classes, framings)[queries].any():
         raise BadInput(
             "the framings make no triplet of a photo, one of its class in another framing and one "

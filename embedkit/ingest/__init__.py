@@ -117,15 +117,13 @@ def embed(
     """
     spec = backbone.spec.digest
     with catalog.read() as reader:
-        is_known = any(
-            (item.name, item.spec) == (backbone.name, backbone.spec) for item in reader.backbones()
-        )
+        names = {(item.name, item.spec.digest) for item in reader.backbones()}
         roots, todo = reader.roots(), reader.lacking(spec)
-        known = reader.known_images([spec]) if todo else None
-    if known is not None or not is_known:
-        with catalog.write() as writer:
-            writer.remember(backbone, added=False)
-    if known is None:
+        known = reader.known_images([spec])
+    if not todo:
+        if (backbone.name, spec) not in names:
+            with catalog.write() as writer:
+                writer.remember(backbone, added=False)
         return 0, []
 
     embedded = 0
@@ -133,19 +131,19 @@ def embed(
 
     def store(batch: Batch) -> None:
         nonlocal embedded
-        strangers = [todo for todo, sha256 in batch.files if known.of(sha256) is None]
-        changed = ("read", "it has changed since it was added; add it again")
-        for file, stage, reason in [*batch.failures, *((item, *changed) for item in strangers)]:
+        changed = "it has changed since it was added; add it again"
+        strangers = [(file, "read", changed) for file, sha in batch.files if known.of(sha) is None]
+        for file, stage, reason in batch.failures + strangers:
             failures.append(Failure(paths.join(roots[file.root_id], file.path), stage, reason))
         if any(image.embeddings for image in batch.images):
             with catalog.write() as writer:
+                writer.remember(backbone, added=False)
                 embedded += writer.store_embeddings(spec, batch.images)
 
     network = IngestNetwork(backbone.name, backbone)
     stage = f"embedding with {backbone.name}"
-    OnePass(roots, known, [network], store).run(
-        todo, lambda step: progress(replace(step, stage=stage))
-    )
+    one_pass = OnePass(roots, known, [network], store)
+    one_pass.run(todo, lambda step: progress(replace(step, stage=stage)))
     if embedded:
         with catalog.write() as writer:
             writer.set_rate(spec, network.rate)
