@@ -136,7 +136,7 @@ def table_one(evaluation: Evaluation) -> None:
 
 def rejection(workspace: Workspace, folder: Path, head: str) -> None:
     """How well photos of no class are told from test photos: area under the ROC curve."""
-    known = [Path(item) for item in test_photos(workspace, folder)]
+    known = [Path(item) for item in test_photos(folder)]
     known_scores = strangeness(workspace, known, head)
     for name in ("unknown", "unknown_stores"):
         scores = strangeness(workspace, [folder / name], head)
@@ -154,7 +154,7 @@ def strangeness(workspace: Workspace, photos: Sequence[Path], head: str) -> np.n
     return np.array([item.strangeness for item in found])
 
 
-def test_photos(workspace: Workspace, folder: Path) -> list[str]:
+def test_photos(folder: Path) -> list[str]:
     """The paths of the test part."""
     with (folder / "report/predictions ensemble.csv").open(encoding="utf-8-sig") as file:
         return [row["path"] for row in csv.DictReader(file)]
