@@ -39,7 +39,7 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
         random.integers(0, 256, (20, 32), dtype=np.uint8),
         random.integers(0, 3, 20),
     )
-    spec = ToyBackbone("toy", []).spec
+    spec = ToyBackbone("efficientnet_lite0", []).spec
     model = Model(CLASSES, "efficientnet_lite0", spec, scorer, gallery, 1.5, Scale(-1.0, 0.5))
     rejection = Rejection(Scale(0.0, 1.0), Scale(-2.0, 1.0), 1.25)
     return Head(name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0})

@@ -12,7 +12,8 @@ from embedkit.errors import BadInput
 from embedkit.heads import finetune, probe
 from embedkit.heads.gallery import MOST, Gallery
 from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
-from embedkit.heads.linear import Linear
+from embedkit.heads.knn import fit_neighbours
+from embedkit.heads.linear import RAW, Linear
 from embedkit.heads.store import check_name, save_head
 from embedkit.paths import shown
 from embedkit.records import ProgressCallback, ResolvedName
@@ -20,6 +21,13 @@ from embedkit.records import ProgressCallback, ResolvedName
 TRAINED = (PROBE, KNN, FINETUNE)
 OWN_NETWORK = "local/."
 """How a fine-tuned head names its backbone, which lies in its own folder."""
+MODERN = "modern"
+"""The preset of fine-tuning unless one is named."""
+
+Embed = Callable[[str], ResolvedName]
+"""Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
+Trained = tuple[Scorer, dict[str, Any]]
+"""What was trained, and what was chosen for it."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,14 @@ class Order:
     """Of fine-tuning, in place of the preset's."""
 
 
-Embed = Callable[[str], ResolvedName]
-"""Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
+@dataclass(frozen=True)
+class Schooling:
+    """The two parts of the split with their embeddings, and what is kept of the first."""
 
-Trained = tuple[Scorer, dict[str, Any]]
-"""What was trained, and what was chosen for it."""
+    resolved: ResolvedName
+    train: Examples
+    val: Examples
+    gallery: Gallery
 
 
 def train(
@@ -51,28 +62,22 @@ def train(
     check_name(order.name)
     _check(order)
     learnt = lesson(catalog)
-    resolved = embed(order.backbone)
-    taught, val = (
-        examples(catalog, resolved.spec.digest, some) for some in (learnt.train, learnt.val)
-    )
-    most, backbone = MOST, order.backbone
-    if order.kind == PROBE:
-        scorer, settings = _probe(taught, val, learnt, order, progress)
-    elif order.kind == KNN:
-        most = len(taught.images)
-        scorer, settings = _knn(taught, val, learnt)
+    most = len(learnt.train) if order.kind == KNN else MOST
+    school = _schooling(catalog, embed(order.backbone), learnt, most)
+    backbone = order.backbone
+    if order.kind == KNN:
+        scorer, settings = _knn(school, learnt)
+    elif order.kind == PROBE:
+        scorer, settings = _probe(school, learnt, order.preset, progress)
     else:
-        start = _start(taught, val, learnt, order, progress)
+        start = _start(school, learnt, order, progress)
         scorer, settings = _finetune(catalog, folder, order, learnt, start, progress)
+        school = _schooling(catalog, embed(f"local/{folder / order.name}"), learnt, most)
         backbone = OWN_NETWORK
-        resolved = embed(f"local/{folder / order.name}")
-        taught, val = (
-            examples(catalog, resolved.spec.digest, some) for some in (learnt.train, learnt.val)
-        )
-    gallery = Gallery.of(taught.features.vectors, taught.sha256, taught.images.labels, most)
-    model = model_of(learnt.classes, backbone, resolved.spec, scorer, gallery, val)
-    embedded = {resolved.spec.digest: val.features}
-    head = head_of(order.name, order.kind, [model], embedded, val.images.labels, settings)
+    spec = school.resolved.spec
+    model = model_of(learnt.classes, backbone, spec, scorer, school.gallery, school.val)
+    embedded = {spec.digest: school.val.features}
+    head = head_of(order.name, order.kind, [model], embedded, school.val.images.labels, settings)
     save_head(folder, head)
     return head
 
@@ -88,7 +93,20 @@ def _check(order: Order) -> None:
         raise BadInput("epochs, 1 or more, are for finetune")
 
 
-def _knn(taught: Examples, val: Examples, learnt: Lesson) -> Trained: ...
+def _schooling(catalog: Catalog, resolved: ResolvedName, learnt: Lesson, most: int) -> Schooling:
+    digest = resolved.spec.digest
+    taught, val = (examples(catalog, digest, part) for part in (learnt.train, learnt.val))
+    gallery = Gallery.of(taught.features.vectors, taught.sha256, taught.images.labels, most)
+    return Schooling(resolved, taught, val, gallery)
+
+
+def _knn(school: Schooling, learnt: Lesson) -> Trained:
+    """The votes of the gallery, which for this holds all of the training photos."""
+    gallery, val = school.gallery, school.val
+    scorer, tried = fit_neighbours(
+        gallery.vectors, gallery.labels, len(learnt.classes), val.features, val.images.labels
+    )
+    return scorer, {"k": scorer.k, "tried": tried}
 
 
 def _finetune(
@@ -100,7 +118,8 @@ def _finetune(
     progress: ProgressCallback,
 ) -> Trained:
     """A network and the layer on it, trained together in the head's folder."""
-    configuration = finetune.PRESETS[order.preset or MODERN].configuration
+    preset = order.preset or MODERN
+    configuration = finetune.PRESETS[preset].configuration
     if order.epochs is not None:
         configuration = replace(configuration, epochs=order.epochs)
     task = finetune.Task(
@@ -112,7 +131,7 @@ def _finetune(
     )
     tuned = finetune.fit(task, configuration, folder / order.name, progress)
     return tuned.linear, {
-        "preset": order.preset or MODERN,
+        "preset": preset,
         "backbone": order.backbone,
         "configuration": asdict(configuration),
         "epoch": tuned.best,
