@@ -93,8 +93,7 @@ def _stamp(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def use_toys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Replaces every network by a toy; the list gets the size of each forward pass."""
     made: list[int] = []
 
@@ -105,6 +104,12 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         monkeypatch.setattr(f"embedkit.{room}.load_backbone", load)
         monkeypatch.setattr(f"embedkit.{room}.open_backbone", lambda known: load(known.name))
     return made
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What :func:`use_toys` does, for one test."""
+    return use_toys(monkeypatch)
 
 
 @pytest.fixture
