@@ -1,6 +1,7 @@
 """A small workspace from photos that are on every machine embedkit is installed on."""
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -46,6 +47,8 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
     page = workspace.folder / "demo.html"
     write_search_page(page, [by_calendar, by_sample], title="What embedkit found")
     month = sum(match.label == MONTHS[0] for match in by_calendar[:9])
+    query, own = map(os.path.relpath, (calendar[0], workspace.folder))
+    verify = ["--workspace", own, "--verify", str(report.images), "--html", "verified.html"]
     return Demo(
         report,
         (by_calendar, by_sample),
@@ -54,7 +57,8 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
             "",
             f"Of the nine calendar photos nearest to {calendar[0].name}, {month} show {MONTHS[0]}:",
             "an embedding of a whole photo looks at its composition as much as at its content.",
-            "Copies and edits of a photo it finds well.",
+            "Copies and edits of a photo it finds well. Held against it point for point:",
+            f"  {shlex.join(['embedkit', 'search', query, *verify])}",
             "",
             "Now your own photos:",
             "  embedkit add PATH/TO/PHOTOS",

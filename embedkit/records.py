@@ -129,7 +129,8 @@ class Match:
     label: str | None
     """Label of :attr:`path`; None when it has none."""
     verification: "Verification | None" = None
-    """How it compares with the query point for point; None where that was not looked at."""
+    """How it compares with the query point for point; None where that was not looked at, or could
+    not be: the photo is gone, or another by now."""
 
 
 class Matches(list[Match]):
@@ -172,7 +173,8 @@ class Verification:
     inliers: int
     """Local features that both show, each where that plane puts it."""
     agreement: float
-    """How well the two agree where they agree least, in [0, 1]; 1 is the same."""
+    """How well the two agree where they agree least, in [0, 1]: 1 is the same, 0 also what is not
+    verified."""
     homography: tuple[Row, Row, Row] | None
     """From pixels of the first image to those of the second, both reduced as for verification;
     None unless verified."""

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
-from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.decode import Decoder, ImageInput, decoder_of, read_bytes
 from embedkit.paths import absolute, shown
 from embedkit.records import Match, ResolvedName
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from embedkit.backbones.backbone import Backbone
     from embedkit.index.index import Index
 
@@ -65,7 +64,7 @@ def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> Re
 def by_images(
     catalog: Catalog,
     name: str | None,
-    images: "Sequence[str | os.PathLike[str] | Image.Image | np.ndarray]",
+    images: Sequence[ImageInput],
     load: Callable[[ResolvedName], "Backbone"],
 ) -> Queries:
     """The queries for images: their stored embeddings when their very bytes are in the catalog.
@@ -124,18 +123,38 @@ def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
     return np.asarray(direction / np.linalg.norm(direction), np.float32)
 
 
+def opened(image: ImageInput) -> Decoder:
+    """The decoder of a photo that is a query, so that its file is read once whatever follows.
+
+    Raises :class:`BadInput` when it cannot be read or is no image.
+    """
+    _check_query(image)
+    if isinstance(image, (str, os.PathLike)):
+        _check_no_folder(absolute(image))
+    return decoder_of(image)
+
+
 def _digest(image: object) -> bytes | None:
-    """The SHA-256 of an image that is given as a path; None for other images."""
+    """The SHA-256 of the file that an image was given as; None for other images."""
+    _check_query(image)
     if isinstance(image, (str, os.PathLike)):
         return digest_of(image)
-    from PIL import Image
+    if isinstance(image, Decoder) and image.sha256 is not None:
+        return bytes.fromhex(image.sha256)
+    return None
 
-    if not isinstance(image, (np.ndarray, Image.Image)):
+
+def _check_query(image: object) -> None:
+    if not isinstance(image, (str, os.PathLike, np.ndarray, Image.Image, Decoder)):
         raise BadInput(
             "a query is a path, a Pillow image, an RGB array or an embedding (a 1-D array), "
             f"not {image!r}"
         )
-    return None
+
+
+def _check_no_folder(path: str) -> None:
+    if os.path.isdir(path):
+        raise BadInput(f"{shown(path)} is a folder; give one photo")
 
 
 def name_of(image: object) -> str:
@@ -153,8 +172,7 @@ def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
     And, if it has to be a ``photo``, when it cannot be decoded.
     """
     path = absolute(image)
-    if os.path.isdir(path):
-        raise BadInput(f"{shown(path)} is a folder; give one photo")
+    _check_no_folder(path)
     try:
         content = read_bytes(path)
         if photo:

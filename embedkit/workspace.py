@@ -46,6 +46,7 @@ from embedkit.search import (
     check_count,
     digest_of,
     name_of,
+    opened,
     pick,
     search,
 )
@@ -163,12 +164,15 @@ class Workspace:
         narrowing: _Narrowing = {"max_distance": max_distance, "label": label, "folder": folder}
         if text is None:
             assert image is not None
-            matches = self.search_many([image], max(k, verify), backbone=backbone, **narrowing)[0]
-            if verify:
-                from embedkit.verify.photos import verify_first
+            if not verify:
+                return self.search_many([image], k, backbone=backbone, **narrowing)[0]
+            from embedkit.verify.photos import verify_first
 
-                verify_first(matches, image, verify, self._features)
-                del matches[k:]
+            photo = opened(image)
+            queries = by_images(self._catalog, _rooted(backbone), [photo], self._network)
+            matches = self._matches(queries, [name_of(image)], max(k, verify), **narrowing)[0]
+            verify_first(matches, photo, verify, self._features)
+            del matches[k:]
             return matches
         queries = by_text(self._catalog, _rooted(backbone), text, self._network)
         return self._matches(queries, [text], k, is_text=True, **narrowing)[0]
@@ -242,8 +246,8 @@ class Workspace:
         mirrored images too) and ``semantic`` (embeddings at most ``max_distance`` apart). Both
         limits follow the collection unless they are given; among more than a million images
         ``perceptual`` takes a second look at those that 64 bits find. With ``verify`` doubtful
-        ``combined`` pairs are compared point for point. What was found is kept in the catalog, and
-        what a person decided (:meth:`decide`) is followed.
+        ``combined`` pairs are compared point for point, and what evidently differs is dropped. What
+        was found is kept in the catalog, and what a person decided (:meth:`decide`) is followed.
 
         ``of`` one photo, in the workspace or not: only the group around it, without a search of
         the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
@@ -516,8 +520,9 @@ class Workspace:
         """What to keep and what to remove of the duplicates: rows for ``write_plan``.
 
         Of each group the best file stays, or those below ``protected`` folders; what a person
-        decided is followed; doubtful copies are for review. Groups under several labels are for
-        review too, or with ``conflicts="drop-all"`` go whole. Raises as :meth:`duplicates` does.
+        decided is followed; doubtful copies are for review, and with ``verify`` are compared point
+        for point before. Groups under several labels are for review too, or with
+        ``conflicts="drop-all"`` go whole. Raises as :meth:`duplicates` does.
         """
         from embedkit.clean.choose import plan_rows
 

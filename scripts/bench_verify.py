@@ -8,7 +8,7 @@ easy sets each page has its own picture, in the hard ones both have the same. Pr
 precision (AP) of ranking a month's photos first, for the first January photo and the mean over all
 eighteen queries, by pooled embeddings and by verification; and how long a search takes that
 verifies the first 100. Given folders of unrelated photos, also the share of random pairs of them
-that counts as verified.
+that counts as verified, and the most inliers of the others.
 """
 
 import argparse
@@ -157,7 +157,11 @@ def unrelated(folders: list[Path], pairs: int) -> None:
             threads.map(lambda pair: verify_matches(views[pair[0]], [views[pair[1]]])[0], chosen)
         )
     wrong = [(one, pair) for one, pair in zip(found, chosen, strict=True) if one.verified]
-    print(f"{len(wrong)} of {len(found)} unrelated pairs verified: {len(wrong) / len(found):.2%}")
+    most = max(one.inliers for one in found if not one.verified)
+    print(
+        f"{len(wrong)} of {len(found)} unrelated pairs verified: {len(wrong) / len(found):.2%}; "
+        f"the others share at most {most} inliers"
+    )
     for one, pair in wrong:
         names = " and ".join(str(files[row]) for row in pair)
         print(f"  {one.inliers} inliers, agreement {one.agreement:.2f}: {names}")

@@ -1,3 +1,4 @@
+import shlex
 import shutil
 from pathlib import Path
 
@@ -26,3 +27,6 @@ def test_the_demos_recipe_finds_what_the_demo_made(tmp_path: Path) -> None:
     assert build(folder, silent).report.embedded == 0, "the photos are made once"
     assert [len(matches) for matches in demo.searches] == [18, 10]
     assert demo.page.exists()
+    (verify,) = (shlex.split(line) for line in demo.next_steps if "--verify" in line)
+    assert Path(verify[2]).samefile(folder / "photos/calendar/January/1.jpg")
+    assert verify[verify.index("--verify") + 1] == str(demo.report.images)

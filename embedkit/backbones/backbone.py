@@ -1,19 +1,17 @@
 """A backbone ready to embed: images in, embeddings out."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from embedkit.backbones import resolutions
 from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
 from embedkit.errors import BadInput, OutOfMemory
-from embedkit.images.decode import decoder_of
+from embedkit.images.decode import ImageInput, decoder_of
 from embedkit.records import ResolvedName
 
 if TYPE_CHECKING:
@@ -73,9 +71,7 @@ class Backbone:
         """Length of an embedding."""
         return self.spec.dim
 
-    def embed(
-        self, images: Iterable[str | os.PathLike[str] | Image.Image | np.ndarray]
-    ) -> np.ndarray:
+    def embed(self, images: Iterable[ImageInput]) -> np.ndarray:
         """The embeddings of images: float32, L2-normalised, shape (N, dim).
 
         An image is a path, a Pillow image or an RGB uint8 array of shape (H, W, 3). Raises
@@ -85,9 +81,7 @@ class Backbone:
         none = np.empty((0, self.dim), np.float32)
         return np.concatenate([none, *(vectors for vectors, _ in batches)])
 
-    def _prepared(
-        self, images: Iterable[str | os.PathLike[str] | Image.Image | np.ndarray]
-    ) -> Iterator[np.ndarray]:
+    def _prepared(self, images: Iterable[ImageInput]) -> Iterator[np.ndarray]:
         rest = iter(images)
         while batch := [prepare(decoder_of(item), self.spec) for item in islice(rest, self.batch)]:
             yield np.stack(batch)

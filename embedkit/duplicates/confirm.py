@@ -1,4 +1,4 @@
-"""Doubtful pairs confirmed point for point."""
+"""Doubtful pairs held against each other point for point."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import numpy as np
 from embedkit.catalog.reader import LiveFile
 from embedkit.errors import UnreadableImage
 from embedkit.records import Progress, ProgressCallback, silent
-from embedkit.verify import is_one_picture
+from embedkit.verify import are_copies
 from embedkit.verify.cache import FeatureCache
 from embedkit.verify.features import View
 from embedkit.verify.photos import view_of
@@ -28,10 +28,11 @@ def confirmed(
     files: Mapping[int, list[LiveFile]],
     features: Path,
     progress: ProgressCallback = silent,
-) -> list[bool | None]:
-    """Which pairs of images, by id, are one picture; None where one cannot be read.
+) -> tuple[list[bool | None], int]:
+    """Which pairs of images, by id, are copies, None where that stays open; how many are unread.
 
-    ``files`` are where the images lie, ``features`` the folder of their local features.
+    ``files`` are where the images lie, ``features`` the folder of their local features. Of a pair
+    one of which cannot be read, nothing is said.
     """
     cache = FeatureCache(features)
 
@@ -43,19 +44,20 @@ def confirmed(
         found = view_of([file.path for file in held], held[0].sha256, cache)
         return found and replace(found, grey=lru_cache(1)(found.grey))
 
-    def is_confirmed(one: int, other: int) -> bool | None:
+    def compared(one: int, other: int) -> tuple[bool | None, bool]:
+        """Whether two are copies, and whether they could be read."""
         first, second = view(one), view(other)
         if first is None or second is None:
-            return None
+            return None, False
         try:
-            return is_one_picture(first, second)
+            return are_copies(first, second), True
         except UnreadableImage:
-            return None
+            return None, False
 
-    found: list[bool | None] = []
+    found: list[tuple[bool | None, bool]] = []
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for start in range(0, len(first), _PART):
-            progress(Progress("confirming doubtful pairs", start, len(first)))
+            progress(Progress("comparing doubtful pairs", start, len(first)))
             part = slice(start, start + _PART)
-            found += threads.map(is_confirmed, first[part].tolist(), second[part].tolist())
-    return found
+            found += threads.map(compared, first[part].tolist(), second[part].tolist())
+    return [copies for copies, _ in found], sum(not read for _, read in found)

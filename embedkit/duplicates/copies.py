@@ -96,7 +96,7 @@ def find_copies(
             files = reader.live_files(prints.ids.tolist())
         files[NEW] = [LiveFile(path, None, photo.sha256)]
         evidence = with_confirmed(
-            evidence, prints.ids, lambda one, other: confirmed(one, other, files, features)
+            evidence, prints.ids, lambda one, other: confirmed(one, other, files, features)[0]
         )
     evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
     found = Search(

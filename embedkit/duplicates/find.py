@@ -121,21 +121,23 @@ def _searched(
         known = reader.pairs(of)
     if known is not None:
         return table, _recalled(*known)
-    unread: list[int] = []
+    unread = 0
 
     def digests(ids: np.ndarray) -> Sequence[bytes | None]:
+        nonlocal unread
         read = digests_in(catalog)(ids)
-        unread.extend(n for n, digest in enumerate(read) if digest is None)
+        unread += read.count(None)
         return read
 
     def confirm(first: np.ndarray, second: np.ndarray) -> Sequence[bool | None]:
         from embedkit.duplicates.confirm import confirmed
 
+        nonlocal unread
         with catalog.read() as reader:
             files = reader.live_files(np.unique([first, second]).tolist())
-        told = confirmed(first, second, files, features, progress)
-        unread.extend(n for n, one in enumerate(told) if one is None)
-        return told
+        copies, lost = confirmed(first, second, files, features, progress)
+        unread += lost
+        return copies
 
     prints = prints_of(catalog, table)
     found = find_pairs(prints, index, asked, digests, confirm, progress)

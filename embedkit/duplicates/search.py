@@ -16,8 +16,8 @@ from embedkit.index.index import Index
 from embedkit.records import Progress, ProgressCallback, silent
 
 Confirm = Callable[[np.ndarray, np.ndarray], Sequence[bool | None]]
-"""From the image ids of pairs, two int64 (P,), to which of them are one picture; None where one
-cannot be read."""
+"""From the image ids of pairs, two int64 (P,), to whether they are copies; None where that stays
+open."""
 
 EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "exact",
@@ -41,9 +41,11 @@ LOOSE = 0.7
 LIKELY = 0.5
 """Combined duplicates have at least this score."""
 DOUBTFUL = 0.05
-"""Pairs of at least this score may be confirmed point for point."""
+"""Pairs of at least this score, but not sure ones, may be compared point for point."""
 CONFIRMED = 0.99
-"""The score of a pair that was confirmed."""
+"""The score of a pair that are copies, point for point."""
+REFUTED = 0.01
+"""The score of a pair that are evidently none."""
 
 
 @dataclass(frozen=True)
@@ -225,12 +227,15 @@ def with_twins(evidence: Evidence, twins: tuple[np.ndarray, np.ndarray], count: 
 
 
 def with_confirmed(evidence: Evidence, ids: np.ndarray, confirm: Confirm) -> Evidence:
-    """The evidence with a sure score for pairs, of rows of ``ids``, whose doubt is dispelled."""
+    """The evidence with a sure score, one way or the other, where ``confirm`` dispels a doubt.
+
+    Of pairs of rows of ``ids``.
+    """
     doubtful = np.flatnonzero((evidence.score >= DOUBTFUL) & (evidence.score < SURE))
     told = confirm(ids[evidence.first[doubtful]], ids[evidence.second[doubtful]])
-    found = np.array([bool(one) for one in told], bool)
     score = evidence.score.copy()
-    score[doubtful[found]] = CONFIRMED
+    for copies, settled in ((True, CONFIRMED), (False, REFUTED)):
+        score[doubtful[np.array([one is copies for one in told], bool)]] = settled
     return replace(evidence, score=score)
 
 

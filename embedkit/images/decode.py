@@ -6,6 +6,8 @@ import stat
 import threading
 import warnings
 from contextlib import nullcontext
+from functools import cached_property
+from hashlib import sha256
 
 import numpy as np
 import PIL
@@ -95,6 +97,11 @@ class Decoder:
         self._scales = _DCT_SCALES if self.format in ("JPEG", "MPO") else ()
         self._turned = bool(self._scales) and _orientation(self._opened) >= 5
 
+    @cached_property
+    def sha256(self) -> str | None:
+        """SHA-256 (hex) of the bytes; None of pixels that were decoded already."""
+        return sha256(self._data).hexdigest() if self._data else None
+
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the upright image at full scale, pixels."""
@@ -133,11 +140,17 @@ class Decoder:
             raise UnreadableImage("decode", _one_line(error), self.name) from error
 
 
-def decoder_of(image: str | os.PathLike[str] | Image.Image | np.ndarray) -> Decoder:
-    """The decoder of a path, a Pillow image or an RGB uint8 array (H, W, 3).
+ImageInput = str | os.PathLike[str] | Image.Image | np.ndarray | Decoder
+"""A path, a Pillow image, an RGB uint8 array (H, W, 3), or what :func:`decoder_of` made of one."""
+
+
+def decoder_of(image: ImageInput) -> Decoder:
+    """The decoder of an image; one that is a decoder already is itself.
 
     Raises :class:`BadInput` for another array and :class:`UnreadableImage`, naming the path.
     """
+    if isinstance(image, Decoder):
+        return image
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise BadInput(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from embedkit.artifacts import write_file
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.decode import Decoder, decoder_of
 from embedkit.paths import shown
 from embedkit.version import __version__
 
@@ -46,10 +46,10 @@ class Thumbnail(NamedTuple):
     height: int
 
 
-def thumbnail(path: str, side: int) -> Thumbnail | None:
+def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
     """A JPEG of at most ``side`` pixels a side; None if the photo is unreadable."""
     try:
-        decoder = Decoder(read_bytes(path))
+        decoder = decoder_of(photo)
         image = decoder.at_least(long=side).copy()
         width, height = decoder.size
     except UnreadableImage:

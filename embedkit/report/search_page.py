@@ -8,12 +8,15 @@ from pathlib import Path
 from PIL import Image
 
 from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder, decoder_of
 from embedkit.paths import shown
 from embedkit.records import Match, Matches
 from embedkit.report.page import hue, small_jpeg, thumbnail, write_page
 
 THUMBNAIL = 360
 """Longest side of a thumbnail, pixels."""
+ENLARGED = 720
+"""Longest side of the pictures of what verification found, which can be enlarged."""
 
 
 def write_search_page(target: Path, results: Sequence[Matches], title: str | None = None) -> None:
@@ -31,42 +34,27 @@ def write_search_page(target: Path, results: Sequence[Matches], title: str | Non
 
 
 def _section(matches: Matches) -> dict[str, object]:
-    is_photo = not matches.is_text and os.path.isfile(matches.query)
+    query = None if matches.is_text else _opened([matches.query])
     farthest = max((match.distance for match in matches), default=0.0) or 1.0
     folder = os.path.commonpath([os.path.dirname(match.path) for match in matches] or ["."])
-    reasons = _reasons(matches)
     return {
         "headline": _headline(matches),
-        "query_thumbnail": thumbnail(matches.query, THUMBNAIL) if is_photo else None,
+        "query_thumbnail": thumbnail(query, THUMBNAIL) if query else None,
         "backbone": matches.backbone,
         "spec": matches.spec,
         "searched": matches.searched,
         "verified": matches.verified,
         "folder": shown(folder) if matches else None,
-        "cards": [_card(match, farthest, folder, reasons) for match in matches],
+        "cards": [
+            {
+                "rank": match.rank,
+                **(_by_agreement(match) if matches.verified else _by_distance(match, farthest)),
+                **_pictures(match, query),
+                **_caption(match, folder),
+            }
+            for match in matches
+        ],
     }
-
-
-def _reasons(matches: Matches) -> dict[str, dict[str, str]]:
-    """Two pictures for each verified match, by its path: it over the query, and what differs."""
-    verified = [match for match in matches if match.verification and match.verification.verified]
-    if not verified or not os.path.isfile(matches.query):
-        return {}
-    from embedkit.verify.photos import pixels_of
-    from embedkit.verify.why import why
-
-    reasons = {}
-    with suppress(UnreadableImage):
-        query = pixels_of(matches.query)
-        for match in verified:
-            with suppress(UnreadableImage):
-                assert match.verification is not None
-                reason = why(query, pixels_of(match.path), match.verification)
-                reasons[match.path] = {
-                    name: small_jpeg(Image.fromarray(pixels), THUMBNAIL)
-                    for name, pixels in (("overlay", reason.overlay), ("heat", reason.heat))
-                }
-    return reasons
 
 
 def _headline(matches: Matches) -> str:
@@ -75,22 +63,70 @@ def _headline(matches: Matches) -> str:
     return shown(os.path.basename(matches.query))
 
 
-def _card(
-    match: Match, farthest: float, folder: str, reasons: dict[str, dict[str, str]]
-) -> dict[str, object]:
+def _opened(paths: Sequence[str]) -> Decoder | None:
+    """The first of the files that is there and an image."""
+    for path in paths:
+        with suppress(UnreadableImage):
+            return decoder_of(path)
+    return None
+
+
+def _by_distance(match: Match, farthest: float) -> dict[str, object]:
+    share = round(100 * match.distance / farthest, 1)
+    return {"head": f"{match.distance:.4f}", "share": share, "detail": None}
+
+
+def _by_agreement(match: Match) -> dict[str, object]:
+    """What a verified search ranks a match by comes first, and its distance last."""
+    found, distance = match.verification, f"distance {match.distance:.4f}"
+    if found is None:
+        return {"head": "not compared", "share": None, "detail": distance}
+    detail = f"{found.inliers} inliers, {distance}"
+    if not found.verified:
+        return {"head": "not verified", "share": None, "detail": detail}
+    share = round(100 * found.agreement, 1)
+    return {"head": f"agreement {found.agreement:.3f}", "share": share, "detail": detail}
+
+
+def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
+    """A match as a thumbnail and, if verified, over the query and where it differs, as addresses.
+
+    All from one decode. The query itself is not held against itself.
+    """
+    none: dict[str, str | None] = {"thumbnail": None, "overlay": None, "difference_map": None}
+    photo = _opened(match.files)
+    if photo is None:
+        return none
+    found = match.verification
+    pair = query is not None and query.sha256 != match.sha256 == photo.sha256
+    if query is None or not pair or found is None or not found.verified:
+        small = thumbnail(photo, THUMBNAIL)
+        return none | {"thumbnail": small and small.address}
+    from embedkit.verify.overlay import difference_map, overlay
+    from embedkit.verify.photos import pixels_of
+
+    try:
+        here, there = pixels_of(query), pixels_of(photo)
+    except UnreadableImage:
+        return none
     return {
-        "rank": match.rank,
-        "distance": f"{match.distance:.4f}",
-        "share": round(100 * match.distance / farthest, 1),
+        name: small_jpeg(Image.fromarray(pixels), side)
+        for name, pixels, side in (
+            ("thumbnail", there, THUMBNAIL),
+            ("overlay", overlay(here, there, found), ENLARGED),
+            ("difference_map", difference_map(here, there, found), ENLARGED),
+        )
+    }
+
+
+def _caption(match: Match, folder: str) -> dict[str, object]:
+    return {
         "label": match.label,
         "hue": hue(match.label),
         "name": shown(os.path.basename(match.path)),
         "path": shown(match.path),
         "folder": shown(_within(folder, os.path.dirname(match.path))),
         "copies": [shown(_within(folder, path)) for path in match.files[1:]],
-        "thumbnail": thumbnail(match.path, THUMBNAIL),
-        "verification": match.verification,
-        "reason": reasons.get(match.path),
     }
 
 

@@ -15,14 +15,19 @@ import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.records import Row, Verification
-from embedkit.verify.agreement import agreement, covered, seen, share_alike
+from embedkit.verify.agreement import agreement, covered, shares_alike, valid_mask
 from embedkit.verify.features import Grey, LocalFeatures, View
 from embedkit.verify.geometry import INLIERS, Alignment, aligned
 
 REFERENCES = 3
 """Candidates, those of most inliers, by which it is judged what of the query is its subject."""
+CHANCE = 6
+"""Inliers that unrelated photos may share by chance (scripts/bench_verify.py); so few tell less
+than the distance of embeddings does."""
 NEARLY_ALL = 0.8
 """The share of what two copies both show that is alike: a caption may hide the rest."""
+LARGELY = 0.7
+"""The least share of what two copies both show, and is textured in both, that is alike."""
 WITHIN = 0.9
 """The share of a copy that the other image shows."""
 
@@ -31,69 +36,84 @@ _NEAR = 0.05  # of the image's width and height
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
-def verify_matches(query: View, candidates: Sequence[View]) -> list[Verification]:
+def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verification | None]:
     """What verification says of each candidate, in the order of ``candidates``.
 
     Candidates are compared where the best :data:`REFERENCES` of them share features with the
     query, not only where the pair itself does: else two pages that share but their digits would
     agree in full. So the agreement of a candidate depends on the others. The same pixels agree
-    by 1; a candidate whose pixels cannot be read any more is not verified.
+    by 1, if there is texture to verify them by. Of a candidate that cannot be looked at, which is
+    None or has pixels that cannot be read any more, nothing is said: None.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         found = list(threads.map(lambda view: _found(query, view), candidates))
         grey = query.grey()
-        region = covered(_references(query, found), grey.shape)
+        region = covered(_references(query, [one for one in found if one]), grey.shape)
 
-        def verification(one: _Found) -> Verification:
-            if one.same:
-                verified = one.inliers >= INLIERS
-                return Verification(verified, one.inliers, 1.0, _IDENTITY if verified else None)
+        def verification(one: _Found | None) -> Verification | None:
+            if one is None:
+                return None
+            if one.same and one.inliers >= INLIERS:
+                return Verification(True, one.inliers, 1.0, _IDENTITY)
             if one.alignment is None:
                 return Verification(False, one.inliers, 0.0, None)
             try:
                 agreed = agreement(grey, one.view.grey(), one.alignment, region)
             except UnreadableImage:
-                return Verification(False, one.inliers, 0.0, None)
+                return None
             return Verification(True, one.inliers, agreed, _rows(one.alignment))
 
         return list(threads.map(verification, found))
 
 
-def is_one_picture(one: View, other: View) -> bool:
-    """Whether two images are copies: one lies within the other, where nearly all is alike.
+def are_copies(one: View, other: View) -> bool | None:
+    """Whether two images are copies of one picture; None where that stays open.
 
-    Cropped, framed, recoloured, resized or captioned, but not mirrored; frames of a panorama are
-    none, nor is what has no texture.
+    Copies are cropped, framed, recoloured, resized or captioned: one lies within the other, where
+    nearly all is alike. Evidently none are those that share one plane and differ on it, as pages
+    of one design do. Open it stays for frames of a panorama, for mirrored copies, and for what
+    has too little texture to tell.
     """
     if len(one.features) < INLIERS:  # two drawings may be blank on white, and have the same pixels
-        return False
+        return None
     if _same(one, other):
         return True
-    _, alignment = aligned(one.features, other.features)
-    if alignment is None or _within(one.grey(), other.grey(), alignment) < WITHIN:
-        return False
-    return share_alike(one.grey(), other.grey(), alignment) >= NEARLY_ALL
+    inliers, alignment = aligned(one.features, other.features)
+    if alignment is None:
+        return None
+    alike, alike_where_textured = shares_alike(one.grey(), other.grey(), alignment)
+    if alike >= NEARLY_ALL and _within(one.grey(), other.grey(), alignment) >= WITHIN:
+        return True
+    if inliers < _MANY or not alike_where_textured < LARGELY:  # which NaN is not either
+        return None
+    mirrored, _ = aligned(one.features, other.features.mirrored())
+    return None if mirrored > inliers else False  # mirror images share what is symmetrical
 
 
 def _within(one: Grey, other: Grey, alignment: Alignment) -> float:
     """The share of the one image that the other shows, or of the other: the larger."""
     back = alignment.reverse().homography
     shares = (
-        seen(one.shape, other.shape, alignment.homography).mean(),
-        seen(other.shape, one.shape, back).mean(),
+        valid_mask(one.shape, other.shape, alignment.homography).mean(),
+        valid_mask(other.shape, one.shape, back).mean(),
     )
     return float(max(shares))
 
 
-def order(verifications: Sequence[Verification]) -> list[int]:
-    """Positions of verifications, best first: verified ones by agreement, then by inliers.
+def order(verifications: Sequence[Verification | None]) -> list[int]:
+    """Positions of verifications, best first.
 
-    Those that tie keep the order that they came in.
+    Verified ones by agreement, then by inliers; then the others by inliers, as far as these are
+    more than :data:`CHANCE`; last what could not be looked at. Those that tie keep the order that
+    they came in.
     """
 
-    def rank(position: int) -> tuple[bool, float, int]:
+    def rank(position: int) -> tuple[bool, bool, float, int]:
         one = verifications[position]
-        return not one.verified, -one.agreement if one.verified else 0.0, -one.inliers
+        if one is None:
+            return True, True, 0.0, 0
+        inliers = one.inliers if one.verified or one.inliers > CHANCE else 0
+        return False, not one.verified, -one.agreement, -inliers
 
     return sorted(range(len(verifications)), key=rank)
 
@@ -109,7 +129,9 @@ class _Found:
     """Whether it has the query's very pixels, and so says nothing of what its subject is."""
 
 
-def _found(query: View, view: View) -> _Found:
+def _found(query: View, view: View | None) -> _Found | None:
+    if view is None:
+        return None
     with suppress(UnreadableImage):
         if _same(query, view):
             return _Found(view, len(view.features), same=True)

@@ -27,22 +27,23 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Overlaid:
+class Registered:
     """Two images in the frame of the first, at the sharpness of the coarser one."""
 
     here: Floats
     """Luma (H, W) of the first image."""
     there: Floats
-    """Luma (H, W) of the second, moved to where it lies in the first."""
-    seen: NDArray[np.bool_]
+    """Luma (H, W) of the second, warped to where it lies in the first."""
+    valid: NDArray[np.bool_]
     """Which pixels (H, W) the second image shows."""
 
-    def correlation(self) -> tuple[Floats, NDArray[np.bool_]]:
+    def correlation(self) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
         """Normalised cross-correlation in [-1, 1] around each pixel, and where it tells something.
 
-        Both are (H, W). Around means within :data:`BOX`, as far as the second image reaches.
+        That is where one of the two is textured, and where both are. All are (H, W). Around means
+        within :data:`BOX`, as far as the second image reaches.
         """
-        weight = self.seen.astype(np.float32)
+        weight = self.valid.astype(np.float32)
         share = np.maximum(_box(weight), 1e-6)
         one, other = self.here * weight, self.there * weight
         mean, other_mean = _box(one) / share, _box(other) / share
@@ -50,8 +51,9 @@ class Overlaid:
         other_variance = np.maximum(_box(other * other) / share - other_mean * other_mean, 0)
         together = _box(one * other) / share - mean * other_mean
         correlation = together / np.sqrt((variance + _NOISE) * (other_variance + _NOISE))
-        told = self.seen & (np.maximum(variance, other_variance) > TEXTURE)
-        return np.clip(correlation, -1, 1), told
+        either = self.valid & (np.maximum(variance, other_variance) > TEXTURE)
+        both = self.valid & (np.minimum(variance, other_variance) > TEXTURE)
+        return np.clip(correlation, -1, 1), either, both
 
 
 def _box(values: Floats) -> Floats:
@@ -60,8 +62,8 @@ def _box(values: Floats) -> Floats:
     )
 
 
-def overlaid(one: Grey, other: Grey, homography: NDArray[np.float64], zoom: float) -> Overlaid:
-    """The second image laid over the first by a homography from the first to the second.
+def registered(one: Grey, other: Grey, homography: NDArray[np.float64], zoom: float) -> Registered:
+    """The second image warped onto the first by a homography from the first to the second.
 
     ``zoom`` is by how much larger the second shows things; the finer one is blurred to match.
     """
@@ -70,23 +72,23 @@ def overlaid(one: Grey, other: Grey, homography: NDArray[np.float64], zoom: floa
         there = _blurred(there, zoom)
     else:
         here = _blurred(here, 1 / zoom)
-    moved = laid_over(one.shape, there, homography, cv2.INTER_LINEAR).astype(np.float32, copy=False)
-    return Overlaid(here, moved, seen(one.shape, other.shape, homography))
+    moved = warped(one.shape, there, homography, cv2.INTER_LINEAR).astype(np.float32, copy=False)
+    return Registered(here, moved, valid_mask(one.shape, other.shape, homography))
 
 
-def laid_over(
+def warped(
     shape: tuple[int, ...], image: np.ndarray, homography: NDArray[np.float64], how: int
 ) -> np.ndarray:
-    """``image``, moved to where it lies in one of ``shape``; ``how`` is OpenCV's interpolation."""
+    """``image`` warped to where it lies in one of ``shape``; ``how`` is OpenCV's interpolation."""
     frame = (shape[1], shape[0])
     return cv2.warpPerspective(image, homography, frame, flags=how | cv2.WARP_INVERSE_MAP)
 
 
-def seen(
+def valid_mask(
     shape: tuple[int, ...], other: tuple[int, ...], homography: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
     """Which pixels (H, W) of an image of ``shape`` are shown by one of the shape ``other``."""
-    inside = laid_over(shape, np.ones(other[:2], np.uint8), homography, cv2.INTER_NEAREST)
+    inside = warped(shape, np.ones(other[:2], np.uint8), homography, cv2.INTER_NEAREST)
     across, down = np.arange(shape[1]) * homography[2, 0], np.arange(shape[0]) * homography[2, 1]
     in_front = across + down[:, None] + homography[2, 2] > 0
     both: NDArray[np.bool_] = (inside > 0) & in_front
@@ -109,31 +111,37 @@ def agreement(one: Grey, other: Grey, alignment: Alignment, region: NDArray[np.b
     if alignment.zoom() < 1:
         alignment = alignment.reverse()
         mask = region.astype(np.uint8)
-        moved = laid_over(other.shape, mask, alignment.homography, cv2.INTER_NEAREST)
+        moved = warped(other.shape, mask, alignment.homography, cv2.INTER_NEAREST)
         one, other, region = other, one, moved.astype(bool)
     window = _around(region)
     left, top = window[1].start, window[0].start
     homography = alignment.homography @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
-    laid = overlaid(one[window], other, homography, alignment.zoom())
-    correlation, told = laid.correlation()
-    values = correlation[told & region[window]]
+    pair = registered(one[window], other, homography, alignment.zoom())
+    correlation, either, _ = pair.correlation()
+    values = correlation[either & region[window]]
     if len(values) < _LEAST_PIXELS:
         return 0.0
     worst = max(1, int(len(values) * WORST))
     return float(np.clip(np.partition(values, worst - 1)[:worst].mean(), 0, 1))
 
 
-def share_alike(one: Grey, other: Grey, alignment: Alignment) -> float:
-    """Of what is textured and shown by both of two aligned images, the share that is alike, [0, 1].
+def shares_alike(one: Grey, other: Grey, alignment: Alignment) -> tuple[float, float]:
+    """Of what two aligned images both show, the share that is alike, [0, 1].
 
-    Alike is what correlates by more than :data:`ALIKE` with its counterpart.
+    Of what is textured in one of them, and of what is textured in both: a caption on a plain sky
+    is none of that. NaN where there is too little of it. Alike is what correlates by more than
+    :data:`ALIKE` with its counterpart.
     """
     if alignment.zoom() < 1:
         alignment = alignment.reverse()
         one, other = other, one
-    correlation, told = overlaid(one, other, alignment.homography, alignment.zoom()).correlation()
-    values = correlation[told]
-    return float((values > ALIKE).mean()) if len(values) >= _LEAST_PIXELS else 0.0
+    pair = registered(one, other, alignment.homography, alignment.zoom())
+    correlation, either, both = pair.correlation()
+    return _share_alike(correlation[either]), _share_alike(correlation[both])
+
+
+def _share_alike(values: Floats) -> float:
+    return float((values > ALIKE).mean()) if len(values) >= _LEAST_PIXELS else np.nan
 
 
 def _around(region: NDArray[np.bool_]) -> tuple[slice, slice]:

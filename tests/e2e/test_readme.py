@@ -80,6 +80,21 @@ def test_the_page_shows_every_photo_in_a_real_browser(
     assert fits
 
 
+def test_a_click_enlarges_what_verification_found(toured: tuple[Path, dict[str, str]]) -> None:
+    width = "document.querySelector('.pair img').getBoundingClientRect().width"
+    pairs, small, _, large, fits = opened(
+        toured[0] / "verified.html",
+        "document.querySelectorAll('.pair').length",
+        width,
+        "document.querySelector('.pair summary').click()",
+        width,
+        FITS,
+    )
+    assert pairs == 9  # of ten matches, all but the query itself
+    assert large > 3 * small > 450
+    assert fits
+
+
 def test_the_comparison_shows_a_column_of_photos_for_each_backbone(
     toured: tuple[Path, dict[str, str]],
 ) -> None:
