@@ -1,0 +1,1 @@
+"""Classifiers on embeddings, and networks trained for one."""
