@@ -46,7 +46,7 @@ class TorchRuntime:
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""
-        with _memory_errors(), torch.inference_mode(), exact_float32(), self._reduced():
+        with memory_errors(), torch.inference_mode(), exact_float32(), self._reduced():
             staged = torch.from_numpy(pixels)
             if self.device.type != "cuda":
                 vectors = self._module(staged.to(self.device), self._layout).float().cpu().numpy()
@@ -59,7 +59,7 @@ class TorchRuntime:
             done.record()
 
         def fetch() -> np.ndarray:
-            with _memory_errors():
+            with memory_errors():
                 done.synchronize()
             return np.asarray(fetched.numpy())
 
@@ -93,7 +93,8 @@ def exact_float32() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _memory_errors() -> Iterator[None]:
+def memory_errors() -> Iterator[None]:
+    """Raise :class:`PassTooLarge` for whatever the device says when its memory is full."""
     try:
         yield
     except torch.OutOfMemoryError as error:

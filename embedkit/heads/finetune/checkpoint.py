@@ -1,0 +1,86 @@
+"""Where training stands, in one file: tensors, and a record that says what they belong to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from embedkit.artifacts import replaced
+from embedkit.errors import BadArtefact
+
+_RECORD = "embedkit"
+
+
+def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, Any]) -> None:
+    """Write tensors and what they belong to, whole or not at all."""
+    kept = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    with replaced(target) as temporary:
+        save_file(kept, temporary, metadata={_RECORD: json.dumps(record)})
+
+
+def read_record(source: Path) -> dict[str, Any]:
+    """The record alone. Raises :class:`BadArtefact` when there is none to be read."""
+    try:
+        with safe_open(source, "pt") as file:
+            record: dict[str, Any] = json.loads(file.metadata()[_RECORD])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BadArtefact(f"{source} is damaged; delete it to begin again") from error
+    return record
+
+
+def read_tensors(source: Path) -> dict[str, torch.Tensor]:
+    """The tensors, on the CPU."""
+    with safe_open(source, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors under names that begin with ``prefix`` and a dot."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inverse of :func:`prefixed`; other tensors are left out."""
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """What an optimiser keeps for each parameter, by the parameter's place."""
+    return {
+        f"{place}.{key}": value
+        for place, parameter in enumerate(_parameters(optimizer))
+        for key, value in optimizer.state[parameter].items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
+) -> None:
+    """The inverse of :func:`optimizer_tensors`.
+
+    Layouts in memory are those that an optimiser makes itself, so that the same kernels go on.
+    """
+    parameters = _parameters(optimizer)
+    for name, tensor in tensors.items():
+        place, _, key = name.partition(".")
+        parameter = parameters[int(place)]
+        if key != "step":
+            tensor = torch.empty_like(parameter).copy_(tensor)
+        optimizer.state[parameter][key] = tensor
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

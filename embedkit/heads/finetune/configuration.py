@@ -1,0 +1,148 @@
+"""How a network is fine-tuned: every choice, and presets of them. Nothing heavy is imported."""
+
+from dataclasses import dataclass, field
+
+from embedkit.errors import BadInput
+
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "step")
+PRECISIONS = ("auto", "float32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training photo at random, anew in every epoch."""
+
+    crop_area: tuple[float, float] = (0.5, 1.0)
+    """Share that is kept of the largest crop of the drawn shape: least and most."""
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width by height of the crop."""
+    flip: float = 0.5
+    """Probability of being mirrored left to right."""
+    hue: float = 0.0
+    """The hue turns by at most so many degrees, either way."""
+    saturation: float = 0.2
+    """The saturation is multiplied by 1 plus or minus at most this."""
+    brightness: float = 0.2
+    """Likewise."""
+    rotation: float = 10.0
+    """Turned by at most so many degrees, either way."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """How a network is fine-tuned. Raises :class:`BadInput` for values that cannot be."""
+
+    epochs: int
+    batch: int
+    """Photos in one step, over all processes."""
+    learning_rate: float
+    """The highest one, of the linear layer; layers below have less with ``layer_decay``."""
+    optimizer: str = "adamw"
+    """``adamw``, or ``sgd`` with a momentum of 0.9."""
+    weight_decay: float = 0.05
+    """Of weights; biases and norms have none."""
+    layer_decay: float = 1.0
+    """Each layer's learning rate is this times that of the layer above it (Clark et al. 2020)."""
+    schedule: str = "cosine"
+    """``cosine`` down to 0, or ``step``: a tenth after each third of the epochs."""
+    warmup_epochs: float = 0.0
+    """Epochs in which the learning rate rises from 0."""
+    label_smoothing: float = 0.0
+    dropout: float = 0.0
+    """Of the embedding, before the linear layer."""
+    mixup: float = 0.0
+    """Alpha of mixup (Zhang et al. 2018); 0 is off."""
+    cutmix: float = 0.0
+    """Alpha of CutMix (Yun et al. 2019); with mixup too, each step draws one of the two."""
+    ema_decay: float = 0.0
+    """Of the moving average of the weights, which is what is validated and saved; 0 is off."""
+    balanced: bool = False
+    """Whether every class weighs the same in the loss, however many photos it has."""
+    frozen_norm: bool = False
+    """Whether batch norms keep their statistics."""
+    precision: str = "auto"
+    """What training computes in: ``float32``, ``bf16``, ``fp16``; ``auto`` is bf16 (fp16 where
+    that is missing) on CUDA and float32 elsewhere. Validation is always float32."""
+    seed: int = 0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        augmentation = self.augmentation
+        good = {
+            "epochs": self.epochs >= 1,
+            "batch": self.batch >= 2,
+            "learning_rate": self.learning_rate >= 0,
+            "optimizer": self.optimizer in OPTIMIZERS,
+            "weight_decay": self.weight_decay >= 0,
+            "layer_decay": 0 < self.layer_decay <= 1,
+            "schedule": self.schedule in SCHEDULES,
+            "warmup_epochs": 0 <= self.warmup_epochs < self.epochs,
+            "label_smoothing": 0 <= self.label_smoothing < 1,
+            "dropout": 0 <= self.dropout < 1,
+            "mixup": self.mixup >= 0,
+            "cutmix": self.cutmix >= 0,
+            "ema_decay": 0 <= self.ema_decay < 1,
+            "precision": self.precision in PRECISIONS,
+            "seed": self.seed >= 0,
+            "crop_area": 0 < augmentation.crop_area[0] <= augmentation.crop_area[1] <= 1,
+            "crop_ratio": 0 < augmentation.crop_ratio[0] <= augmentation.crop_ratio[1],
+            "flip": 0 <= augmentation.flip <= 1,
+            "hue": 0 <= augmentation.hue <= 180,
+            "saturation": 0 <= augmentation.saturation <= 1,
+            "brightness": 0 <= augmentation.brightness < 1,
+            "rotation": 0 <= augmentation.rotation <= 180,
+        }
+        for name, is_good in good.items():
+            if not is_good:
+                owner = self if hasattr(self, name) else augmentation
+                raise BadInput(f"fine-tuning: {name} cannot be {getattr(owner, name)!r}")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A configuration, and what it is meant for."""
+
+    configuration: Configuration
+    from_probe: bool
+    """Whether the linear layer starts as that of a probe (LP-FT, Kumar et al. 2022)."""
+    backbones: tuple[str, ...] = ()
+    """Those that it was published with; none for one that suits any."""
+
+
+PRESETS = {
+    # Doi (2018), "Ramen image classification of all stores", IPSJ Magazine 59(11): these three
+    # networks from ImageNet, 30 epochs of batches of 20, random crops, mirroring, hue and
+    # brightness, rotation. What the article leaves out is taken from the author's own tool
+    # (github.com/knjcode/mxnet-finetuner, its example of 30 epochs): SGD at 1e-4 with a momentum
+    # of 0.9 and a decay of 1e-5, a tenth of it after 10 and 20 epochs; hue by 36 of OpenCV's 180
+    # steps, saturation and brightness by 50 of 255, 10 degrees.
+    "doi2018": Preset(
+        Configuration(
+            epochs=30,
+            batch=20,
+            learning_rate=1e-4,
+            optimizer="sgd",
+            weight_decay=1e-5,
+            schedule="step",
+            augmentation=Augmentation(
+                crop_area=(0.75, 1.0), hue=72, saturation=0.2, brightness=0.2, rotation=10
+            ),
+        ),
+        from_probe=False,
+        backbones=("inception_v3", "resnet152", "seresnext50"),
+    ),
+    "modern": Preset(
+        Configuration(
+            epochs=10,
+            batch=32,
+            learning_rate=1e-3,
+            layer_decay=0.75,
+            warmup_epochs=1,
+            label_smoothing=0.1,
+            ema_decay=0.999,
+        ),
+        from_probe=True,
+    ),
+}
+"""Configurations by name."""
