@@ -25,12 +25,17 @@ SKY = ((96, 150, 210), (170, 200, 226), (250, 214, 170), (238, 140, 96), (40, 50
 class Board:
     """A canvas on which places and lengths are shares of its width and height."""
 
-    def __init__(self, size: tuple[int, int]) -> None:
-        self.size = np.array(size) * FINER
+    def __init__(self, random: np.random.Generator) -> None:
+        self.size = np.array(SIZES[random.integers(len(SIZES))]) * FINER
         self.canvas = np.zeros((self.size[1], self.size[0], 3), np.uint8)
+        askew, wide = random.normal(0, 0.07), random.uniform(0.8, 1.35)
+        turn = np.array([[np.cos(askew), np.sin(askew)], [-np.sin(askew), np.cos(askew)]])
+        self._held = wide * turn + random.normal(0, 0.05, (2, 2))
+        self._middle = random.uniform(0.35, 0.65, 2)
 
     def face(self, outline: object, colour: np.ndarray) -> None:
-        corners = np.asarray(outline, float) * self.size
+        """Fill an outline, seen from where the guest stands."""
+        corners = ((np.asarray(outline, float) - 0.5) @ self._held + self._middle) * self.size
         cv2.fillPoly(self.canvas, [corners.astype(np.int32)], np.clip(colour, 0, 255).tolist())
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: np.ndarray) -> None:
@@ -136,9 +141,11 @@ def menu(board: Board, random: np.random.Generator) -> None:
         board.box(0, 0, 1, 0.16, tone(CLOTH, random.random()))
         board.writing((0.1, 0.03), 0.1, random.integers(3, 7), np.array((244, 240, 230)), random)
     if random.random() < 0.4:
-        rows, columns = random.integers(3, 6), random.integers(3, 6)
+        rows, columns, filled = random.integers(3, 8), random.integers(2, 8), random.uniform(0.5, 1)
         for row in range(rows):
             for column in range(columns):
+                if random.random() > filled:
+                    continue
                 x, y = 0.04 + 0.94 * column / columns, 0.2 + 0.78 * row / rows
                 button = tone(((250, 250, 248), (246, 214, 90), (230, 110, 90)), random.random())
                 board.box(x, y, x + 0.84 / columns, y + 0.62 / rows, button)
@@ -198,6 +205,6 @@ KINDS: tuple[Callable[[Board, np.random.Generator], None], ...] = (portrait, sto
 def off_topic(seed: tuple[int, ...]) -> Image.Image:
     """A photo of anything but a bowl."""
     random = np.random.default_rng(seed)
-    board = Board(SIZES[random.integers(len(SIZES))])
+    board = Board(random)
     KINDS[random.integers(len(KINDS))](board, random)
     return Image.fromarray(develop(board.canvas, random))
