@@ -130,7 +130,7 @@ def _finetune(
         start,
     )
     tuned = finetune.fit(task, configuration, folder / order.name, progress)
-    return tuned.linear, {
+    return Linear(tuned.linear.weights, tuned.linear.bias, RAW), {
         "preset": preset,
         "backbone": order.backbone,
         "configuration": asdict(configuration),
@@ -145,3 +145,37 @@ def _photos(catalog: Catalog, images: Labelled) -> list[tuple[str, int]]:
     files = catalog.live_files(images.ids.tolist())
     pairs = zip(images.ids.tolist(), images.labels.tolist(), strict=True)
     return [(files[one][0].path, number) for one, number in pairs if one in files]
+
+
+def _probe(
+    school: Schooling, learnt: Lesson, preset: str | None, progress: ProgressCallback
+) -> Trained:
+    """A linear layer on embeddings as they are."""
+    return probe.fit_probe(
+        school.train.features,
+        school.train.images.labels,
+        school.val.features,
+        school.val.images.labels,
+        len(learnt.classes),
+        preset,
+        progress,
+    )
+
+
+def _start(
+    school: Schooling, learnt: Lesson, order: Order, progress: ProgressCallback
+) -> Linear | None:
+    """The probe that fine-tuning starts from, if its preset wants one."""
+    if not finetune.PRESETS[order.preset or MODERN].from_probe:
+        return None
+    scorer, _ = probe.fit_probe(
+        school.train.features,
+        school.train.images.labels,
+        school.val.features,
+        school.val.images.labels,
+        len(learnt.classes),
+        None,
+        progress,
+        treatments=(RAW,),
+    )
+    return finetune.Linear(scorer.weights, scorer.bias)

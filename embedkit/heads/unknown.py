@@ -7,6 +7,7 @@ import numpy as np
 VALIDATION_RECALL = 0.95
 """The share of validation photos that count as known."""
 
+_NARROWEST = 0.1
 _LEAST = 1e-6
 """Distances and doubts below this are as good as none."""
 
@@ -31,8 +32,8 @@ class Scale:
 
     @classmethod
     def of(cls, values: np.ndarray) -> "Scale":
-        """The scale of ``values``, (N,)."""
-        return cls(float(values.mean()), max(float(values.std()), _LEAST))
+        """The scale of ``values``, (N,): logarithms, whose deviation counts as 0.1 at the least."""
+        return cls(float(values.mean()), max(float(values.std()), _NARROWEST))
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         return (values - self.mean) / self.deviation

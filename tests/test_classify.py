@@ -1,0 +1,277 @@
+"""From labels to an answer, on drawn photos under toy networks: train, combine, judge, classify."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import draw_photo, take_toys
+from PIL import Image
+
+from embedkit import Workspace
+from embedkit.cli.app import embedkit
+from embedkit.errors import BadInput, NotInWorkspace
+
+EACH = 12
+NEW = 51
+"""Number of a photo that is not among those."""
+
+
+def draw(label: int, number: int) -> Image.Image:
+    """A photo of a class: all of one look alike, no two are copies."""
+    base = np.asarray(draw_photo(label, (96, 72)), np.float32)
+    other = np.asarray(draw_photo(1000 + 100 * label + number, (96, 72)), np.float32)
+    return Image.fromarray(np.uint8(0.55 * base + 0.45 * other))
+
+
+def write_classes(folder: Path) -> None:
+    for label, name in enumerate(("赤", "blue", "green")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(EACH):
+            draw(label, number).save(folder / name / f"{number}.png")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos of three classes and a workspace of them, split."""
+    folder = tmp_path_factory.mktemp("classes")
+    write_classes(folder / "photos")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        take_toys(monkeypatch)
+        workspace = Workspace(folder / "workspace")
+        workspace.add(folder / "photos", labels_from_folders=True)
+        workspace.split(3, 3)
+        workspace.train("knn", "knn")
+        workspace.train("probe", "probe")
+        workspace.ensemble("both", ["knn", "probe"])
+    return folder
+
+
+@pytest.fixture
+def workspace(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A copy of the workspace of ``made``."""
+    take_toys(monkeypatch)
+    shutil.copytree(made / "workspace", tmp_path / "workspace")
+    return Workspace(tmp_path / "workspace")
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+# -- training ----------------------------------------------------------------------------------
+
+
+def test_heads_learn_the_classes(workspace: Workspace) -> None:
+    evaluation = workspace.evaluate(["knn", "probe", "both"])
+    assert evaluation.photos == 9
+    assert evaluation.classes == ("blue", "green", "赤")
+    assert {head.name: head.accuracy for head in evaluation.heads} == {
+        "knn": 1.0,
+        "probe": 1.0,
+        "both": 1.0,
+    }
+
+
+def test_no_test_label_steers_anything(workspace: Workspace, made: Path, tmp_path: Path) -> None:
+    """Every choice and artefact is the same, to the byte, when the labels of the test part are not."""
+    before = bytes_of(workspace.folder / "heads")
+    truth = workspace.evaluate(["both"], tables=tmp_path / "tables").heads[0].accuracy
+    with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    wrong = {"blue": "green", "green": "赤", "赤": "blue"}
+    lines = [f"{row['path']},{wrong[row['truth']]}" for row in rows]
+    (tmp_path / "wrong.csv").write_text("\n".join(["path,label", *lines]), "utf-8")
+    workspace.label_from_csv(tmp_path / "wrong.csv")
+    for name in ("knn", "probe"):
+        workspace.train(name, name)
+    workspace.ensemble("both", ["knn", "probe"])
+    assert bytes_of(workspace.folder / "heads") == before
+    assert truth == 1.0
+    assert workspace.evaluate(["both"]).heads[0].accuracy == 0.0
+
+
+def test_a_backbone_that_the_workspace_lacks_is_embedded_for_it(workspace: Workspace) -> None:
+    head = workspace.train("knn", "other", backbone="efficientnet_lite2")
+    assert head.models[0].backbone == "efficientnet_lite2"
+    assert "efficientnet_lite2" in [name for s in workspace.info().specs for name in s.backbones]
+    assert workspace.evaluate(["other"]).photos == 9
+
+
+def test_an_ensemble_tells_what_each_member_adds_and_where_they_err_alike(
+    workspace: Workspace,
+) -> None:
+    told = workspace.ensemble("greedy", ["knn", "probe"], method="greedy").settings
+    assert told["candidates"] == ["knn", "probe"]
+    assert [item["name"] for item in told["members"]] == [
+        step["member"] for step in told["selection"]
+    ]
+    assert np.array(told["error_overlap"]).shape == (2, 2)
+
+
+# -- classifying -------------------------------------------------------------------------------
+
+
+def test_new_photos_get_their_class_and_the_training_photos_nearest_to_them(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    draw(0, NEW).save(tmp_path / "new.png")
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8nothing")
+    found = workspace.classify([tmp_path / "new.png", tmp_path / "broken.jpg"], head="both", k=2)
+    assert [failure.path for failure in found.failures] == [str(tmp_path / "broken.jpg")]
+    (photo,) = found.predictions
+    assert photo.top[0].label == "赤"
+    assert len(photo.top) == 2
+    assert photo.top[0].probability > 0.5 > photo.top[1].probability
+    assert not photo.unknown
+    assert photo.neighbours[0].label == "赤"
+    assert photo.neighbours[0].path is not None
+    assert Path(photo.neighbours[0].path).parent.name == "赤"
+    distances = [near.distance for near in photo.neighbours]
+    assert distances == sorted(distances)
+
+
+def test_a_photo_of_no_class_is_unknown(workspace: Workspace, tmp_path: Path) -> None:
+    for number in range(5):
+        draw_photo(500 + number, (96, 72)).save(tmp_path / f"{number}.png")
+    for head in ("knn", "probe", "both"):
+        found = workspace.classify(
+            [tmp_path / f"{number}.png" for number in range(5)], head=head
+        ).predictions
+        assert sum(photo.unknown for photo in found) >= 4
+
+
+def test_a_head_classifies_where_the_training_photos_are_no_more(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    shutil.copytree(workspace.folder / "heads", tmp_path / "elsewhere/heads")
+    draw(1, NEW).save(tmp_path / "new.png")
+    (photo,) = (
+        Workspace(tmp_path / "elsewhere").classify(tmp_path / "new.png", head="both").predictions
+    )
+    assert photo.top[0].label == "blue"
+    assert photo.neighbours[0].path is None
+    (here,) = workspace.classify(tmp_path / "new.png", head="both").predictions
+    assert photo.top == here.top
+
+
+# -- what cannot be ----------------------------------------------------------------------------
+
+
+def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
+    workspace: Workspace, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bytes_of(workspace.folder / "heads")
+    for arguments, message in (
+        (("tree", "x"), "heads are probe, knn, finetune"),
+        (("knn", "a/b"), "cannot be called"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            workspace.train(*arguments)
+    with pytest.raises(BadInput, match="knn has no preset 'modern'; it has none"):
+        workspace.train("knn", "x", preset="modern")
+    with pytest.raises(BadInput, match="epochs, 1 or more, are for finetune"):
+        workspace.train("knn", "x", epochs=3)
+    with pytest.raises(NotInWorkspace, match="no head is called x; there are: both, knn, probe"):
+        workspace.classify(tmp_path, head="x")
+    with pytest.raises(BadInput, match="needs two heads or more"):
+        workspace.ensemble("x", ["knn", "knn"])
+    with pytest.raises(BadInput, match="both is an ensemble itself"):
+        workspace.ensemble("x", ["knn", "both"])
+    with pytest.raises(BadInput, match="cannot take the name of its member"):
+        workspace.ensemble("knn", ["knn", "probe"])
+    empty = Workspace(tmp_path / "unsplit")
+    empty.add(made / "photos", labels_from_folders=True)
+    with pytest.raises(BadInput, match="no split yet"):
+        empty.train("knn", "knn")
+    empty.split(0, 2)
+    with pytest.raises(BadInput, match="no validation part"):
+        empty.train("knn", "knn")
+    empty.split(2, 0)
+    empty.train("knn", "knn")
+    with pytest.raises(BadInput, match="no test part"):
+        empty.evaluate(["knn"])
+    assert bytes_of(workspace.folder / "heads") == before
+
+
+def test_a_class_without_training_photos_is_told(workspace: Workspace, made: Path) -> None:
+    given = workspace.folder / "given.csv"
+    rows = [f"{made}/photos/green/{number}.png,val" for number in range(EACH)]
+    given.write_text("\n".join(["path,part", *rows]))
+    workspace.split(2, 2, given=given)
+    with pytest.raises(BadInput, match="green has photos for validation and none for training"):
+        workspace.train("knn", "knn")
+
+
+def test_a_head_trained_on_other_weights_is_refused(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = workspace.folder / "heads/knn/head.json"
+    told = json.loads(manifest.read_text())
+    told["spec"] = told["spec"].replace('"weights":"00', '"weights":"11')
+    manifest.write_text(json.dumps(told))
+    draw(1, NEW).save(tmp_path / "new.png")
+    with pytest.raises(BadInput, match=r"trained on embeddings of .* train the head again"):
+        workspace.classify(tmp_path / "new.png", head="knn")
+    with pytest.raises(BadInput, match="train the head again"):
+        workspace.evaluate(["knn"])
+
+
+# -- commands ----------------------------------------------------------------------------------
+
+
+def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path) -> None:
+    where = ["--workspace", str(workspace.folder)]
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(embedkit, [*arguments, *where])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    told = json.loads(run("train", "knn", "--name", "again", "--json"))
+    assert told["kind"] == "knn"
+    assert told["validation"]["accuracy"] == 1.0
+    assert "validation photos of 3 classes" in run("ensemble", "again", "probe", "--name", "two")
+    page = tmp_path / "report.html"
+    judged = json.loads(run("evaluate", "two", "knn", "--json", "--html", str(page)))
+    assert {
+        "name",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "intervals",
+        "nll",
+        "ece",
+        "worst",
+    } <= (judged["heads"][0].keys())
+    assert len(judged["pairs"]) == 1
+    assert "赤" in page.read_text("utf-8")
+    assert "accuracy" in run("evaluate", "two")
+    draw(0, NEW).save(tmp_path / "new.png")
+    found = json.loads(run("classify", str(tmp_path / "new.png"), "--head", "two", "--json"))
+    (photo,) = found["predictions"]
+    assert photo["path"] == str(tmp_path / "new.png")
+    assert photo["top"][0].keys() == {"label", "probability"}
+    assert photo["neighbours"][0].keys() == {"path", "label", "distance"}
+    assert photo["unknown"] is False
+    assert "赤" in run("classify", str(tmp_path / "new.png"), "--head", "two")
+
+
+def test_classifying_nothing_readable_is_an_error(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    done = CliRunner().invoke(
+        embedkit,
+        ["classify", str(tmp_path / "broken.jpg"), "--head", "knn"]
+        + ["--workspace", str(workspace.folder)],
+    )
+    assert done.exit_code == 2
+    assert "broken.jpg" in done.stderr
+    assert "none of the photos could be classified" in done.stderr
