@@ -80,8 +80,8 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
     }
 
 
-def test_no_test_label_steers_anything(workspace: Workspace, made: Path, tmp_path: Path) -> None:
-    """Every choice and artefact is the same, to the byte, when the labels of the test part are not."""
+def test_no_test_label_steers_anything(workspace: Workspace, tmp_path: Path) -> None:
+    """Every choice and artefact stays the same, to the byte, under other labels of the test part."""
     before = bytes_of(workspace.folder / "heads")
     truth = workspace.evaluate(["both"], tables=tmp_path / "tables").heads[0].accuracy
     with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
@@ -166,7 +166,7 @@ def test_a_head_classifies_where_the_training_photos_are_no_more(
 
 
 def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
-    workspace: Workspace, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, made: Path, tmp_path: Path
 ) -> None:
     before = bytes_of(workspace.folder / "heads")
     for arguments, message in (
@@ -210,9 +210,7 @@ def test_a_class_without_training_photos_is_told(workspace: Workspace, made: Pat
         workspace.train("knn", "knn")
 
 
-def test_a_head_trained_on_other_weights_is_refused(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     manifest = workspace.folder / "heads/knn/head.json"
     told = json.loads(manifest.read_text())
     told["spec"] = told["spec"].replace('"weights":"00', '"weights":"11')
@@ -267,10 +265,9 @@ def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path
 
 def test_classifying_nothing_readable_is_an_error(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
+    where = ["--workspace", str(workspace.folder)]
     done = CliRunner().invoke(
-        embedkit,
-        ["classify", str(tmp_path / "broken.jpg"), "--head", "knn"]
-        + ["--workspace", str(workspace.folder)],
+        embedkit, ["classify", str(tmp_path / "broken.jpg"), "--head", "knn", *where]
     )
     assert done.exit_code == 2
     assert "broken.jpg" in done.stderr

@@ -13,7 +13,7 @@ from embedkit.heads import finetune, probe
 from embedkit.heads.gallery import MOST, Gallery
 from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.heads.knn import fit_neighbours
-from embedkit.heads.linear import Linear
+from embedkit.heads.linear import RAW, Linear
 from embedkit.heads.store import check_name, save_head
 from embedkit.paths import shown
 from embedkit.records import ProgressCallback, ResolvedName
