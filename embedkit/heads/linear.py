@@ -1,12 +1,13 @@
-"""A linear layer on embeddings: what a probe and a fine-tuned network's last layer both are."""
+"""A linear classifier of embeddings, however it was found."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-L2, RAW = ON = ("l2", "raw")
-"""What a layer is for: embeddings as they are stored, or times their norms, as the network gave
-them."""
+RAW = "raw"
+"""Embeddings as they were before normalising: vector times norm."""
+L2 = "l2"
+"""Embeddings as they are stored: L2-normalised."""
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,38 @@ class Features:
     def __getitem__(self, rows: np.ndarray) -> "Features":
         return Features(self.vectors[rows], self.norms[rows])
 
-    def on(self, what: str) -> np.ndarray:
-        """The features for a layer on :data:`L2` or :data:`RAW`: float32 (N, dim)."""
-        return self.vectors if what == L2 else self.vectors * self.norms[:, None]
-
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear classifier: ``weights`` float32 (C, dim), ``bias`` float32 (C,), ``on`` features."""
+    """A linear layer on embeddings; the softmax of what it gives are probabilities."""
 
     weights: np.ndarray
+    """float32 (classes, dim)."""
     bias: np.ndarray
-    on: str
+    """float32 (classes,)."""
+    features: str
+    """What it multiplies: :data:`RAW` or :data:`L2`."""
+
+    def logits(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """float32 (N, classes) for stored embeddings, float32 (N, dim), and their norms (N,)."""
+        products = vectors @ self.weights.T
+        if self.features == RAW:
+            products *= norms[:, None]
+        return np.asarray(products + self.bias)
 
     def scores(self, features: Features) -> np.ndarray:
-        """Log-probabilities up to a constant of each row: float64 (N, C)."""
-        return np.asarray(features.on(self.on) @ self.weights.T + self.bias, np.float64)
+        """Log-probabilities up to a constant of each row: float64 (N, classes)."""
+        return self.logits(features.vectors, features.norms).astype(np.float64)
+
+    def predict_proba(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
+        """Probabilities, float64 (N, classes), of embeddings as :meth:`logits` takes them."""
+        return softmax(self.logits(vectors, norms))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """float64 (N, classes): rows sum to 1."""
+    exact = logits.astype(np.float64)
+    exact -= exact.max(1, keepdims=True)
+    np.exp(exact, out=exact)
+    exact /= exact.sum(1, keepdims=True)
+    return exact

@@ -141,7 +141,7 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
     }
     if isinstance(model.scorer, Linear):
         tensors |= {"weights": model.scorer.weights, "bias": model.scorer.bias}
-        told["on"] = model.scorer.on
+        told["features"] = model.scorer.features
     else:
         assert isinstance(model.scorer, Neighbours)
         told["k"] = model.scorer.k
@@ -164,7 +164,7 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
     if "k" in told:
         scorer = Neighbours(gallery.vectors, gallery.labels, len(classes), int(told["k"]))
     else:
-        scorer = Linear(tensors["weights"], tensors["bias"], told["on"])
+        scorer = Linear(tensors["weights"], tensors["bias"], told["features"])
     return Model(
         classes_=classes,
         backbone=rooted(told["backbone"], str(own)),
