@@ -81,7 +81,7 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
 
 
 def test_no_test_label_steers_anything(workspace: Workspace, tmp_path: Path) -> None:
-    """Every choice and artefact stays the same, to the byte, under other labels of the test part."""
+    """Every choice and artefact stays the same, to the byte, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
     truth = workspace.evaluate(["both"], tables=tmp_path / "tables").heads[0].accuracy
     with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:

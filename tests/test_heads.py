@@ -58,7 +58,9 @@ def test_a_layer_on_raw_features_undoes_the_normalising() -> None:
     raw = some.vectors * some.norms[:, None]
     assert np.allclose(layer.scores(some), raw @ layer.weights.T + layer.bias, atol=1e-4)
     assert np.allclose(
-        replace(layer, features=L2).scores(some), some.vectors @ layer.weights.T + layer.bias, atol=1e-5
+        replace(layer, features=L2).scores(some),
+        some.vectors @ layer.weights.T + layer.bias,
+        atol=1e-5,
     )
 
 

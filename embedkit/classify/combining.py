@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from embedkit.catalog import Catalog
-from embedkit.classify.examples import examples, lesson
 from embedkit.classify.finish import head_of
+from embedkit.classify.lesson import embedded_part, lesson
 from embedkit.errors import BadInput
 from embedkit.heads.ensemble import CALIBRATED, GREEDY, MEAN, METHODS, error_overlap, select
 from embedkit.heads.head import ENSEMBLE, Head, probabilities
@@ -41,7 +41,7 @@ def combine(catalog: Catalog, folder: Path, name: str, members: Sequence[str], m
             "the split's classes are no longer those of the heads; train them again first"
         )
     specs = {model.spec.digest for head in heads for model in head.models}
-    found = {spec: examples(catalog, spec, learnt.val) for spec in specs}
+    found = {spec: embedded_part(catalog, spec, learnt.val) for spec in specs}
     embedded = {spec: some.features for spec, some in found.items()}
     labels = learnt.val.labels
 

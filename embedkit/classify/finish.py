@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.classify.examples import Examples
+from embedkit.classify.lesson import Part
 from embedkit.heads.calibration import fit_temperature, nll
 from embedkit.heads.ensemble import CALIBRATED, mean_scores
 from embedkit.heads.gallery import Gallery
@@ -20,7 +20,7 @@ def model_of(
     spec: EmbeddingSpec,
     scorer: Scorer,
     gallery: Gallery,
-    val: Examples,
+    val: Part,
 ) -> Model:
     """A trained ``scorer`` with what its validation photos say of its certainty."""
     _, distances = gallery.nearest(val.features.vectors)
@@ -30,7 +30,7 @@ def model_of(
         spec=spec,
         scorer=scorer,
         gallery=gallery,
-        temperature=fit_temperature(scorer.scores(val.features), val.images.labels),
+        temperature=fit_temperature(scorer.scores(val.features), val.labels),
         remote=Scale.of(remoteness(distances)),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.classify.examples import exam, examples
+from embedkit.classify.lesson import embedded_part, exam
 from embedkit.classify.reasons import nearest_photos
 from embedkit.errors import BadInput
 from embedkit.evaluate.evaluation import evaluate
@@ -34,14 +34,12 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
             )
     images, units = exam(catalog, first.classes_)
     specs = {model.spec.digest for head in heads for model in head.models}
-    found = {spec: examples(catalog, spec, images) for spec in specs}
+    found = {spec: embedded_part(catalog, spec, images) for spec in specs}
     there = np.ones(len(images), bool)
     for some in found.values():
-        there &= np.isin(images.ids, some.images.ids)
+        there &= np.isin(images.ids, some.ids)
     kept = images[there]
-    embedded = {
-        spec: some.features[np.isin(some.images.ids, kept.ids)] for spec, some in found.items()
-    }
+    embedded = {spec: some.features[np.isin(some.ids, kept.ids)] for spec, some in found.items()}
     files = catalog.live_files(kept.ids.tolist())
     truth = GroundTruth(
         classes=first.classes_,

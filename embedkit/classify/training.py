@@ -6,33 +6,33 @@ from pathlib import Path
 from typing import Any
 
 from embedkit.catalog import Catalog
-from embedkit.classify.examples import Examples, Labelled, Lesson, examples, lesson
 from embedkit.classify.finish import head_of, model_of
+from embedkit.classify.lesson import Lesson, Part, embedded_part, lesson
 from embedkit.errors import BadInput
-from embedkit.heads import finetune, probe
+from embedkit.heads import finetune
 from embedkit.heads.gallery import MOST, Gallery
 from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.heads.knn import fit_neighbours
-from embedkit.heads.linear import RAW, Linear
+from embedkit.heads.linear import RAW
+from embedkit.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.heads.store import check_name, save_head
 from embedkit.paths import shown
 from embedkit.records import ProgressCallback, ResolvedName
 
-TRAINED = (PROBE, KNN, FINETUNE)
+PRESETS: dict[str, tuple[str, ...]] = {
+    PROBE: tuple(PROTOCOLS),
+    KNN: (),
+    FINETUNE: tuple(finetune.PRESETS),
+}
+"""What a kind of head may be trained by; unless one is named, :data:`USUAL`."""
+USUAL = {PROBE: "embedkit", FINETUNE: "modern"}
 OWN_NETWORK = "local/."
 """How a fine-tuned head names its backbone, which lies in its own folder."""
-MODERN = "modern"
-"""The preset of fine-tuning unless one is named."""
-
-Embed = Callable[[str], ResolvedName]
-"""Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
-Trained = tuple[Scorer, dict[str, Any]]
-"""What was trained, and what was chosen for it."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be trained."""
+    """What is to be trained. Raises :class:`BadInput` for what cannot be."""
 
     kind: str
     name: str
@@ -41,15 +41,46 @@ class Order:
     epochs: int | None = None
     """Of fine-tuning, in place of the preset's."""
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.kind not in PRESETS:
+            raise BadInput(f"heads are {', '.join(PRESETS)}, not {shown(self.kind)!r}")
+        if self.preset is not None and self.preset not in PRESETS[self.kind]:
+            there = ", ".join(PRESETS[self.kind]) or "none"
+            raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; it has {there}")
+        if self.epochs is not None and (self.kind != FINETUNE or self.epochs < 1):
+            raise BadInput("epochs, 1 or more, are for finetune")
+
+    @property
+    def chosen_preset(self) -> str:
+        """The preset that was named, or the usual one."""
+        return self.preset or USUAL[self.kind]
+
+
+Embed = Callable[[str], ResolvedName]
+"""Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
+
 
 @dataclass(frozen=True)
-class Schooling:
-    """The two parts of the split with their embeddings, and what is kept of the first."""
+class School:
+    """What a head learns from, under one backbone."""
 
+    lesson: Lesson
     resolved: ResolvedName
-    train: Examples
-    val: Examples
-    gallery: Gallery
+    train: Part
+    val: Part
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was trained, on what, and what was chosen for it."""
+
+    school: School
+    scorer: Scorer
+    """What validation judges."""
+    settings: dict[str, Any]
+    final: Scorer | None = None
+    """What is kept in its place, when it was fitted again with the validation photos."""
 
 
 def train(
@@ -59,123 +90,99 @@ def train(
 
     The test part is not looked at. Raises :class:`BadInput` for what cannot be taught.
     """
-    check_name(order.name)
-    _check(order)
     learnt = lesson(catalog)
-    most = len(learnt.train) if order.kind == KNN else MOST
-    school = _schooling(catalog, embed(order.backbone), learnt, most)
-    backbone = order.backbone
+    school = _school(catalog, learnt, embed(order.backbone))
+    backbone, most = order.backbone, MOST
     if order.kind == KNN:
-        scorer, settings = _knn(school, learnt)
+        most = len(school.train)
+        trained = _knn(school)
     elif order.kind == PROBE:
-        scorer, settings = _probe(school, learnt, order.preset, progress)
+        trained = _probe(school, order, progress)
     else:
-        start = _start(school, learnt, order, progress)
-        scorer, settings = _finetune(catalog, folder, order, learnt, start, progress)
-        school = _schooling(catalog, embed(f"local/{folder / order.name}"), learnt, most)
-        backbone = OWN_NETWORK
-    spec = school.resolved.spec
-    model = model_of(learnt.classes, backbone, spec, scorer, school.gallery, school.val)
+        tuned = _finetuned(catalog, folder / order.name, school, order, progress)
+        own = _school(catalog, learnt, embed(tuned.backbone))
+        trained, backbone = _judged(own, tuned, order), OWN_NETWORK
+    return _finished(folder, order, trained, backbone, most)
+
+
+def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
+    digest = resolved.spec.digest
+    train_part, val = (embedded_part(catalog, digest, some) for some in (learnt.train, learnt.val))
+    return School(learnt, resolved, train_part, val)
+
+
+def _finished(folder: Path, order: Order, trained: Trained, backbone: str, most: int) -> Head:
+    school = trained.school
+    spec, classes = school.resolved.spec, school.lesson.classes
+    gallery = _gallery(school.train, most)
+    model = model_of(classes, backbone, spec, trained.scorer, gallery, school.val)
     embedded = {spec.digest: school.val.features}
-    head = head_of(order.name, order.kind, [model], embedded, school.val.images.labels, settings)
+    labels = school.val.labels
+    head = head_of(order.name, order.kind, [model], embedded, labels, trained.settings)
+    if trained.final is not None:
+        head = replace(head, models=(replace(model, scorer=trained.final),))
     save_head(folder, head)
     return head
 
 
-def _check(order: Order) -> None:
-    if order.kind not in TRAINED:
-        raise BadInput(f"heads are {', '.join(TRAINED)}, not {shown(order.kind)!r}")
-    presets = {PROBE: probe.PRESETS, FINETUNE: finetune.PRESETS}.get(order.kind, {})
-    if order.preset is not None and order.preset not in presets:
-        there = f"it has {', '.join(presets)}" if presets else "it has none"
-        raise BadInput(f"{order.kind} has no preset {shown(order.preset)!r}; {there}")
-    if order.epochs is not None and (order.kind != FINETUNE or order.epochs < 1):
-        raise BadInput("epochs, 1 or more, are for finetune")
+def _gallery(part: Part, most: int) -> Gallery:
+    return Gallery.of(part.features.vectors, part.sha256, part.labels, most)
 
 
-def _schooling(catalog: Catalog, resolved: ResolvedName, learnt: Lesson, most: int) -> Schooling:
-    digest = resolved.spec.digest
-    taught, val = (examples(catalog, digest, part) for part in (learnt.train, learnt.val))
-    gallery = Gallery.of(taught.features.vectors, taught.sha256, taught.images.labels, most)
-    return Schooling(resolved, taught, val, gallery)
-
-
-def _knn(school: Schooling, learnt: Lesson) -> Trained:
-    """The votes of the gallery, which for this holds all of the training photos."""
-    gallery, val = school.gallery, school.val
+def _knn(school: School) -> Trained:
+    gallery, val = _gallery(school.train, len(school.train)), school.val
     scorer, tried = fit_neighbours(
-        gallery.vectors, gallery.labels, len(learnt.classes), val.features, val.images.labels
+        gallery.vectors, gallery.labels, len(school.lesson.classes), val.features, val.labels
     )
-    return scorer, {"k": scorer.k, "tried": tried}
+    return Trained(school, scorer, {"k": scorer.k, "tried": tried})
 
 
-def _finetune(
-    catalog: Catalog,
-    folder: Path,
-    order: Order,
-    learnt: Lesson,
-    start: Linear | None,
-    progress: ProgressCallback,
-) -> Trained:
+def _probe(school: School, order: Order, progress: ProgressCallback) -> Trained:
+    protocol = PROTOCOLS[order.chosen_preset]
+    found = _fitted(school, protocol, progress)
+    settings = {
+        "preset": order.chosen_preset,
+        **asdict(found.chosen),
+        "tried": [asdict(trial) for trial in found.history],
+    }
+    return Trained(school, found.selected, settings, found.linear if protocol.refit else None)
+
+
+def _fitted(school: School, protocol: Protocol, progress: ProgressCallback) -> Probe:
+    train_part, val = school.train.examples(), school.val.examples()
+    return Probe(protocol).fit(train_part, val, school.lesson.classes, progress)
+
+
+def _finetuned(
+    catalog: Catalog, folder: Path, school: School, order: Order, progress: ProgressCallback
+) -> finetune.FineTuned:
     """A network and the layer on it, trained together in the head's folder."""
-    preset = order.preset or MODERN
-    configuration = finetune.PRESETS[preset].configuration
-    if order.epochs is not None:
-        configuration = replace(configuration, epochs=order.epochs)
+    preset = finetune.PRESETS[order.chosen_preset]
+    start = None
+    if preset.from_probe:
+        start = _fitted(school, Protocol((RAW,)), progress).linear
     task = finetune.Task(
         order.backbone,
-        learnt.classes,
-        _photos(catalog, learnt.train),
-        _photos(catalog, learnt.val),
+        school.lesson.classes,
+        school.lesson.train.photos(catalog),
+        school.lesson.val.photos(catalog),
         start,
     )
-    tuned = finetune.fit(task, configuration, folder / order.name, progress)
-    return Linear(tuned.linear.weights, tuned.linear.bias, RAW), {
-        "preset": preset,
+    return finetune.fit(task, _configuration(order), folder, progress)
+
+
+def _configuration(order: Order) -> finetune.Configuration:
+    configuration = finetune.PRESETS[order.chosen_preset].configuration
+    return configuration if order.epochs is None else replace(configuration, epochs=order.epochs)
+
+
+def _judged(school: School, tuned: finetune.FineTuned, order: Order) -> Trained:
+    settings = {
+        "preset": order.chosen_preset,
         "backbone": order.backbone,
-        "configuration": asdict(configuration),
+        "configuration": asdict(_configuration(order)),
         "epoch": tuned.best,
         "history": [asdict(epoch) for epoch in tuned.history],
         "failures": [asdict(failure) for failure in tuned.failures],
     }
-
-
-def _photos(catalog: Catalog, images: Labelled) -> list[tuple[str, int]]:
-    """A file of each image, and the number of its class."""
-    files = catalog.live_files(images.ids.tolist())
-    pairs = zip(images.ids.tolist(), images.labels.tolist(), strict=True)
-    return [(files[one][0].path, number) for one, number in pairs if one in files]
-
-
-def _probe(
-    school: Schooling, learnt: Lesson, preset: str | None, progress: ProgressCallback
-) -> Trained:
-    """A linear layer on embeddings as they are."""
-    return probe.fit_probe(
-        school.train.features,
-        school.train.images.labels,
-        school.val.features,
-        school.val.images.labels,
-        len(learnt.classes),
-        preset,
-        progress,
-    )
-
-
-def _start(
-    school: Schooling, learnt: Lesson, order: Order, progress: ProgressCallback
-) -> Linear | None:
-    """The probe that fine-tuning starts from, if its preset wants one."""
-    if not finetune.PRESETS[order.preset or MODERN].from_probe:
-        return None
-    scorer, _ = probe.fit_probe(
-        school.train.features,
-        school.train.images.labels,
-        school.val.features,
-        school.val.images.labels,
-        len(learnt.classes),
-        None,
-        progress,
-        treatments=(RAW,),
-    )
-    return finetune.Linear(scorer.weights, scorer.bias)
+    return Trained(school, tuned.linear, settings)

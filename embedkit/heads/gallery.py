@@ -28,7 +28,7 @@ class Gallery:
     def of(
         cls, vectors: np.ndarray, sha256: np.ndarray, labels: np.ndarray, most: int = MOST
     ) -> "Gallery":
-        """At most ``most`` of the training photos, in their order."""
+        """At most ``most`` of some training photos, (N, dim), (N, 32) and (N,), in their order."""
         rows = np.sort(np.random.default_rng(_SEED).permutation(len(labels))[:most])
         return cls(vectors[rows].astype(np.float16), sha256[rows], labels[rows])
 

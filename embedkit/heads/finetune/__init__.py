@@ -12,7 +12,7 @@ from embedkit.heads.finetune.configuration import (
     Configuration,
     Preset,
 )
-from embedkit.heads.finetune.task import Epoch, FineTuned, Linear, Photo, Task
+from embedkit.heads.finetune.task import Epoch, FineTuned, Photo, Task
 from embedkit.records import ProgressCallback, silent
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Configuration",
     "Epoch",
     "FineTuned",
-    "Linear",
     "Photo",
     "Preset",
     "Task",

@@ -22,7 +22,8 @@ from embedkit.backbones.registry import MANIFEST
 from embedkit.errors import BadArtefact, BadInput
 from embedkit.heads.finetune import checkpoint
 from embedkit.heads.finetune.job import Job
-from embedkit.heads.finetune.task import Epoch, FineTuned, Linear, best_of
+from embedkit.heads.finetune.task import Epoch, FineTuned, best_of
+from embedkit.heads.linear import RAW, Linear
 from embedkit.paths import absolute, shown
 from embedkit.records import Failure
 from embedkit.version import __version__
@@ -138,7 +139,7 @@ class Folder:
         return FineTuned(
             backbone=f"local/{self.path}",
             classes=tuple(record["classes"]),
-            linear=Linear(arrays["weight"], arrays["bias"]),
+            linear=Linear(arrays["weight"], arrays["bias"], RAW),
             history=tuple(Epoch(**epoch) for epoch in record["history"]),
             best=record["best"],
             failures=tuple(Failure(**failure) for failure in record["failures"]),

@@ -3,13 +3,12 @@
 import math
 from typing import Any, cast
 
-import numpy as np
 import torch
 from timm.optim import param_groups_layer_decay
 
 from embedkit.backbones.network import Network, Normalised
 from embedkit.heads.finetune.configuration import Configuration
-from embedkit.heads.finetune.task import Linear
+from embedkit.heads.linear import Linear
 from embedkit.records import EmbeddingSpec
 
 _MOMENTUM = 0.9
@@ -42,14 +41,6 @@ class Classifier(torch.nn.Module):
     def body(self) -> torch.nn.Module:
         """timm's own model."""
         return cast(torch.nn.Module, self.embedder.module.body)
-
-    def as_linear(self) -> Linear:
-        """The linear layer as arrays."""
-        weights, bias = (
-            np.asarray(tensor.detach().cpu().numpy())
-            for tensor in (self.linear.weight, self.linear.bias)
-        )
-        return Linear(weights, bias)
 
 
 def optimizer_of(classifier: Classifier, configuration: Configuration) -> torch.optim.Optimizer:

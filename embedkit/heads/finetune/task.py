@@ -3,24 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from embedkit.errors import BadInput
+from embedkit.heads.linear import Linear
 from embedkit.paths import shown
 from embedkit.records import Failure
 
 Photo = tuple[str, int]
 """A path, and the number of its class."""
-
-
-@dataclass(frozen=True)
-class Linear:
-    """A linear layer: embeddings x before normalising have logits ``x @ weights.T + bias``."""
-
-    weights: np.ndarray
-    """float32, (C, dim)."""
-    bias: np.ndarray
-    """float32, (C,)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The images of a part of the split, with their classes and embeddings."""
+"""What the split teaches and asks: the images of its parts, their classes and embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput
+from embedkit.heads.examples import Examples
 from embedkit.heads.linear import Features
 from embedkit.paths import shown
 from embedkit.split import TEST, TRAIN, VAL, read_split
@@ -27,6 +28,12 @@ class Labelled:
     def __getitem__(self, rows: np.ndarray) -> "Labelled":
         return Labelled(self.ids[rows], self.labels[rows])
 
+    def photos(self, catalog: Catalog) -> list[tuple[str, int]]:
+        """A file of each image that has one, and the number of its class."""
+        files = catalog.live_files(self.ids.tolist())
+        pairs = zip(self.ids.tolist(), self.labels.tolist(), strict=True)
+        return [(files[one][0].path, number) for one, number in pairs if one in files]
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -39,13 +46,23 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Examples:
+class Part:
     """Labelled images with their embeddings."""
 
-    images: Labelled
+    ids: np.ndarray
+    """int64 (N,)"""
+    labels: np.ndarray
+    """int64 (N,), class numbers."""
     features: Features
     sha256: np.ndarray
     """uint8 (N, 32)"""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def examples(self) -> Examples:
+        """What heads are fitted on."""
+        return Examples(self.features.vectors, self.features.norms, self.labels)
 
 
 def lesson(catalog: Catalog) -> Lesson:
@@ -110,12 +127,12 @@ def numbered(ids: np.ndarray, label_of: dict[int, str], classes: Sequence[str]) 
     )
 
 
-def examples(catalog: Catalog, spec: str, images: Labelled) -> Examples:
+def embedded_part(catalog: Catalog, spec: str, images: Labelled) -> Part:
     """The embeddings of ``images`` under a spec; those that have none are left out."""
     with catalog.read() as reader:
         ids, vectors, norms, sha256 = reader.features(spec, images.ids)
     found = images[np.searchsorted(images.ids, ids)]
-    return Examples(found, Features(vectors, norms), sha256)
+    return Part(found.ids, found.labels, Features(vectors, norms), sha256)
 
 
 def _labels(catalog: Catalog, ids: np.ndarray) -> dict[int, str]:
