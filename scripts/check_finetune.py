@@ -3,10 +3,10 @@
     python scripts/check_finetune.py PHOTOS FOLDER [--backbone efficientnet_lite0]
         [--preset modern] [--validation 20] [--test 40] [--seed 0]
 
-PHOTOS has a folder for each class. Of each class so many photos are drawn for validation and for the
-test, the rest is for training. The probe is scikit-learn's logistic regression on the embeddings
-before normalising, its regularisation chosen on validation. FOLDER becomes the fine-tuned backbone;
-the same command goes on where it was interrupted.
+PHOTOS has a folder for each class. Of each class so many photos are drawn for validation and for
+the test, the rest is for training. The probe is scikit-learn's logistic regression on the
+embeddings before normalising, its regularisation chosen on validation. FOLDER becomes the
+fine-tuned backbone; the same command goes on where it was interrupted.
 
 The README's figures are those of github.com/ardamavi/Sign-Language-Digits-Dataset, folder Dataset.
 """
@@ -61,7 +61,7 @@ def probe(
 
     mean, scale = training[0].mean(0), training[0].std()
     found = []
-    for strength in np.logspace(-5, 0, 6):
+    for strength in np.logspace(-4, 3, 8):
         model = LogisticRegression(C=strength, max_iter=2000)
         model.fit((training[0] - mean) / scale, training[1])
         weights = model.coef_ / scale
@@ -101,9 +101,10 @@ def main(asked: argparse.Namespace) -> None:
     tuned = fit(task, preset.configuration, asked.folder)
     for epoch in tuned.history:
         print(
-            f"epoch {epoch.number}: loss {epoch.train_loss:.4f}, accuracy {epoch.train_accuracy:.4f}, "
-            f"validation {epoch.validation_loss:.4f}, {epoch.validation_accuracy:.4f}, "
-            f"{epoch.images_per_second:.1f} images/s, {epoch.seconds:.0f} s"
+            f"epoch {epoch.number}: loss {epoch.train_loss:.4f}, "
+            f"accuracy {epoch.train_accuracy:.4f}, validation {epoch.validation_loss:.4f}, "
+            f"{epoch.validation_accuracy:.4f}, {epoch.images_per_second:.1f} images/s, "
+            f"{epoch.seconds:.0f} s"
         )
     minutes = sum(epoch.seconds for epoch in tuned.history) / 60
     right = accuracy(tuned.backbone, test, tuned.linear.weights, tuned.linear.bias)

@@ -45,6 +45,8 @@ class Folder:
 
         Raises :class:`BadInput` when there is.
         """
+        if "?" in str(self.path):
+            raise BadInput(f"{shown(str(self.path))}: a '?' in it would end a backbone's name")
         self.path.mkdir(parents=True, exist_ok=True)
         sweep(self.path)
         if self._record.is_file():

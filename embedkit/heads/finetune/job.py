@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
-from embedkit.backbones import registry
 from embedkit.errors import BadInput
 from embedkit.heads.finetune.configuration import Configuration
 from embedkit.heads.finetune.task import Photo, Task
@@ -58,9 +57,10 @@ def _bytes(path: str) -> int:
 def check(task: Task, spec: EmbeddingSpec) -> None:
     """Raise :class:`BadInput` unless this network can be trained on this task."""
     if not spec.architecture.startswith("timm/"):
-        known = registry.parse(task.backbone).known
-        same = known and known.hub_name and f"; timm/{known.hub_name} is the same image tower"
-        raise BadInput(f"{task.backbone}: only networks of timm are fine-tuned{same or ''}")
+        raise BadInput(
+            f"{task.backbone}: only networks of timm are fine-tuned; it has the image towers of "
+            "CLIP and SigLIP too, like timm/vit_base_patch32_clip_224.openai"
+        )
     if spec.precision != "float32":
         raise BadInput(
             f"{task.backbone}: leave precision= out; the configuration says how to train, and the "

@@ -1,6 +1,7 @@
 """The network that is trained: a backbone, and a linear layer on its embedding."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -60,6 +61,12 @@ def optimizer_of(classifier: Classifier, configuration: Configuration) -> torch.
     if configuration.optimizer == "sgd":
         return torch.optim.SGD(groups, rate, momentum=_MOMENTUM)
     return torch.optim.AdamW(groups, rate)
+
+
+def class_weights(targets: Sequence[int], classes: int) -> np.ndarray:
+    """What each class weighs in a balanced loss, float32 (C,): scikit-learn's ``balanced``."""
+    counts = np.bincount(targets, minlength=classes)
+    return (len(targets) / (classes * counts)).astype(np.float32)
 
 
 def rate_at(epochs: float, configuration: Configuration) -> float:

@@ -23,7 +23,7 @@ from embedkit.heads.finetune.job import Job
 from embedkit.heads.finetune.loader import batches, shares, threads_for
 from embedkit.heads.finetune.memory import kept
 from embedkit.heads.finetune.mixing import mixed
-from embedkit.heads.finetune.model import Classifier, optimizer_of, rate_at, set_rate
+from embedkit.heads.finetune.model import Classifier, class_weights, optimizer_of, rate_at, set_rate
 from embedkit.heads.finetune.processes import Processes
 from embedkit.heads.finetune.randomness import Purpose, stream
 from embedkit.heads.finetune.task import Epoch, best_of
@@ -62,7 +62,10 @@ class Training:
         self._scaler = torch.amp.GradScaler(
             self._device.type, enabled=self._precision == torch.float16
         )
-        self._weights = self._class_weights()
+        self._weights = None
+        if configuration.balanced:
+            targets = [number for _, number in job.task.training]
+            self._weights = self._sent(class_weights(targets, len(job.task.classes)))
         self._history: list[Epoch] = []
         if folder.checkpoint.is_file():
             self._resume()
@@ -242,15 +245,6 @@ class Training:
 
     def _rate(self, number: int, step: float) -> float:
         return rate_at(number - 1 + step / self._steps, self._job.configuration)
-
-    def _class_weights(self) -> torch.Tensor | None:
-        """What each class weighs in the loss, as scikit-learn's ``balanced``; None for alike."""
-        if not self._job.configuration.balanced:
-            return None
-        targets = [number for _, number in self._job.task.training]
-        counts = np.bincount(targets, minlength=len(self._job.task.classes))
-        weights = len(targets) / (len(counts) * counts)
-        return torch.from_numpy(weights.astype(np.float32)).to(self._device)
 
     def _sent(self, array: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(array)
