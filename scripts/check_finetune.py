@@ -83,13 +83,14 @@ def accuracy(name: str, photos: list[Photo], weights: np.ndarray, bias: np.ndarr
 
 
 def main(asked: argparse.Namespace) -> None:
-    from embedkit.heads.finetune import PRESETS, Linear, Task, fit
+    from embedkit.heads.finetune import PRESETS, Task, fit
+    from embedkit.heads.linear import RAW, Linear
 
     parts = split(asked.photos, asked.validation, asked.test, asked.seed)
     classes, training, validation, test = parts
     print(f"{len(training)} training, {len(validation)} validation, {len(test)} test photos")
     linear = Linear(
-        *probe(embedded(asked.backbone, training), embedded(asked.backbone, validation))
+        *probe(embedded(asked.backbone, training), embedded(asked.backbone, validation)), RAW
     )
     right = accuracy(asked.backbone, test, linear.weights, linear.bias)
     print(f"probe: test accuracy {right:.4f}", flush=True)

@@ -272,3 +272,34 @@ def test_classifying_nothing_readable_is_an_error(workspace: Workspace, tmp_path
     assert done.exit_code == 2
     assert "broken.jpg" in done.stderr
     assert "none of the photos could be classified" in done.stderr
+
+
+# -- a network of one's own --------------------------------------------------------------------
+
+
+def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: str) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(made / "photos", labels_from_folders=True, backbones=tiny)
+    workspace.split(3, 3)
+    head = workspace.train("finetune", "tuned", epochs=2)
+    assert [epoch["number"] for epoch in head.settings["history"]] == [1, 2]
+    best = max(epoch["validation_accuracy"] for epoch in head.settings["history"])
+    assert head.validation["accuracy"] == best
+    judged = workspace.evaluate(["tuned"])
+    assert judged.heads[0].history == tuple(
+        epoch["validation_accuracy"] for epoch in head.settings["history"]
+    )
+    draw(0, NEW).save(tmp_path / "new.png")
+    (photo,) = workspace.classify(tmp_path / "new.png", head="tuned").predictions
+    assert len(photo.top) == 3
+
+    network = f"local/{workspace.folder}/heads/tuned"
+    assert len(workspace.search(tmp_path / "new.png", backbone=network, k=4)) == 4
+    probe = workspace.train("probe", "probe", backbone=network)
+    assert probe.models[0].spec == head.models[0].spec
+    workspace.add()  # photos are not added with what was only trained
+    assert workspace.add().embedded == 0
+
+    moved = (tmp_path / "workspace").rename(tmp_path / "moved")
+    (again,) = Workspace(moved).classify(tmp_path / "new.png", head="tuned").predictions
+    assert again.top == photo.top

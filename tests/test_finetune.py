@@ -31,7 +31,6 @@ from embedkit.heads.finetune import (
     Configuration,
     Epoch,
     FineTuned,
-    Linear,
     Task,
     fit,
     training,
@@ -47,6 +46,7 @@ from embedkit.heads.finetune.model import (
     rate_at,
 )
 from embedkit.heads.finetune.task import best_of
+from embedkit.heads.linear import RAW, Linear
 from embedkit.images.decode import Decoder, decoder_of
 from embedkit.records import EmbeddingSpec, Progress
 
@@ -161,6 +161,7 @@ def test_the_network_begins_as_the_probe_that_it_is_given(task: Task) -> None:
     probe = Linear(
         random.normal(size=(3, spec.dim)).astype(np.float32),
         random.normal(size=3).astype(np.float32),
+        RAW,
     )
     classifier = Classifier(network, spec, 3, dropout=0.5).eval()
     classifier.start_as(probe)
@@ -362,7 +363,7 @@ def test_settings_that_cannot_be_are_errors() -> None:
 def test_networks_that_cannot_be_trained_are_errors(task: Task, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="leave precision= out"):
         fit(replace(task, backbone=f"{task.backbone}&precision=bf16"), EVERYTHING, tmp_path)
-    wrong = Linear(np.zeros((2, 96), np.float32), np.zeros(2, np.float32))
+    wrong = Linear(np.zeros((2, 96), np.float32), np.zeros(2, np.float32), RAW)
     with pytest.raises(BadInput, match=r"3 classes need \(3, 96\) and \(3,\)"):
         fit(replace(task, start=wrong), EVERYTHING, tmp_path)
     with pytest.raises(BadInput, match="fp16 training needs CUDA"):

@@ -142,7 +142,8 @@ def _probe(school: School, order: Order, progress: ProgressCallback) -> Trained:
     found = _fitted(school, protocol, progress)
     settings = {
         "preset": order.chosen_preset,
-        **asdict(found.chosen),
+        "features": found.chosen.features,
+        "C": found.chosen.C,
         "tried": [asdict(trial) for trial in found.history],
     }
     return Trained(school, found.selected, settings, found.linear if protocol.refit else None)
@@ -176,13 +177,18 @@ def _configuration(order: Order) -> finetune.Configuration:
     return configuration if order.epochs is None else replace(configuration, epochs=order.epochs)
 
 
+def _without_times(epoch: dict[str, Any]) -> dict[str, Any]:
+    """What an epoch came to; how long it took says nothing of the head."""
+    return {name: epoch[name] for name in epoch if name not in ("images_per_second", "seconds")}
+
+
 def _judged(school: School, tuned: finetune.FineTuned, order: Order) -> Trained:
     settings = {
         "preset": order.chosen_preset,
         "backbone": order.backbone,
         "configuration": asdict(_configuration(order)),
         "epoch": tuned.best,
-        "history": [asdict(epoch) for epoch in tuned.history],
+        "history": [_without_times(asdict(epoch)) for epoch in tuned.history],
         "failures": [asdict(failure) for failure in tuned.failures],
     }
     return Trained(school, tuned.linear, settings)

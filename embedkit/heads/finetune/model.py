@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from timm.optim import param_groups_layer_decay
 
@@ -66,7 +67,7 @@ def optimizer_of(classifier: Classifier, configuration: Configuration) -> torch.
 def class_weights(targets: Sequence[int], classes: int) -> np.ndarray:
     """What each class weighs in a balanced loss, float32 (C,): scikit-learn's ``balanced``."""
     counts = np.bincount(targets, minlength=classes)
-    return (len(targets) / (classes * counts)).astype(np.float32)
+    return np.asarray(len(targets) / (classes * counts), np.float32)
 
 
 def rate_at(epochs: float, configuration: Configuration) -> float:
