@@ -355,16 +355,20 @@ class Workspace:
         backbone: str | None = None,
         preset: str | None = None,
         epochs: int | None = None,
+        processes: int = 1,
     ) -> "Head":
         """Train a head on the split and keep it as ``name``: ``probe``, ``knn`` or ``finetune``.
 
         Everything is chosen on the validation part; the test part has no say. ``backbone`` is any
-        (None: the workspace's first); what lacks its embedding is embedded. Raises
-        :class:`BadInput` for what cannot be taught, and the errors of loading a backbone.
+        (None: the workspace's first); what lacks its embedding is embedded. ``preset`` is a
+        protocol of the kind; ``epochs`` and ``processes``, GPUs that work together, are for
+        ``finetune``. Raises :class:`BadInput` for what cannot be taught, :class:`MissingExtra`
+        without accelerate for several processes, and the errors of loading a backbone.
         """
         from embedkit.classify.training import Order, train
 
-        order = Order(kind, name, _rooted(backbone) or self._pick(None).name, preset, epochs)
+        named = _rooted(backbone) or self._pick(None).name
+        order = Order(kind, name, named, preset, epochs, processes)
         return train(self._catalog, self._heads, order, self._embedded_with, self._progress)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":

@@ -40,6 +40,8 @@ class Order:
     preset: str | None = None
     epochs: int | None = None
     """Of fine-tuning, in place of the preset's."""
+    processes: int = 1
+    """GPUs that fine-tune together."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -50,6 +52,8 @@ class Order:
             raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; it has {there}")
         if self.epochs is not None and (self.kind != FINETUNE or self.epochs < 1):
             raise BadInput("epochs, 1 or more, are for finetune")
+        if self.processes != 1 and (self.kind != FINETUNE or self.processes < 1):
+            raise BadInput("processes, 1 or more, are for finetune")
 
     @property
     def chosen_preset(self) -> str:
@@ -169,7 +173,7 @@ def _finetuned(
         school.lesson.val.photos(catalog),
         start,
     )
-    return finetune.fit(task, _configuration(order), folder, progress)
+    return finetune.fit(task, _configuration(order), folder, progress, order.processes)
 
 
 def _configuration(order: Order) -> finetune.Configuration:

@@ -59,8 +59,9 @@ def split(
 @click.argument("kind", type=click.Choice(["probe", "knn", "finetune"]))
 @click.option("--name", required=True, metavar="NAME", help="What to call the head.")
 @click.option("-b", "--backbone", metavar="NAME", help="Any backbone; else the workspace's first.")
-@click.option("--preset", metavar="PRESET", help="A protocol: see above.")
+@click.option("--preset", metavar="PRESET", help="A protocol of that kind; see above.")
 @click.option("--epochs", type=int, metavar="E", help="Of finetune, in place of the preset's.")
+@click.option("--processes", type=int, default=1, metavar="N", help="GPUs that fine-tune together.")
 @options
 def train(
     kind: str,
@@ -68,20 +69,24 @@ def train(
     backbone: str | None,
     preset: str | None,
     epochs: int | None,
+    processes: int,
     workspace: Path,
     as_json: bool,
 ) -> None:
     """Train a head on the split: what is chosen is chosen on validation.
 
-    probe is a linear classifier on embeddings, knn the votes of the nearest training photos,
-    finetune trains the network itself.
+    probe is a linear classifier on embeddings (presets embedkit, dinov2, clip), knn the votes of
+    the nearest training photos, finetune trains the network itself (presets modern, doi2018);
+    interrupted, the same command goes on after the last whole epoch.
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
-        head = here.train(kind, name, backbone=backbone, preset=preset, epochs=epochs)
+        head = here.train(
+            kind, name, backbone=backbone, preset=preset, epochs=epochs, processes=processes
+        )
     if as_json:
         show.document(show_heads.head_document(head))
     else:

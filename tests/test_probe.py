@@ -1,0 +1,114 @@
+"""Probes against scikit-learn's logistic regression, and what validation chooses."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from embedkit.errors import BadInput
+from embedkit.heads.examples import Examples
+from embedkit.heads.linear import L2, RAW
+from embedkit.heads.probe import PROTOCOLS, Probe, Protocol
+from embedkit.heads.probe.treatments import STANDARDISED
+
+CLASSES = ("a", "b", "c")
+
+
+def examples(count: int, seed: int, dim: int = 12) -> Examples:
+    """Three overlapping clouds, of norms that differ, the last number the same in all raw ones."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, count)
+    centres = np.random.default_rng(99).normal(size=(3, dim))
+    raw = centres[labels] + 1.5 * random.normal(size=(count, dim)) * np.linspace(0.05, 2, dim)
+    norms = np.linalg.norm(raw, axis=1)
+    vectors = (raw / norms[:, None]).astype(np.float32)
+    return Examples(vectors, norms.astype(np.float32), labels)
+
+
+TRAIN, VAL = examples(400, 1), examples(200, 2)
+
+
+def features_of(some: Examples, treatment: str) -> np.ndarray:
+    exact = some.vectors.astype(np.float64)
+    return exact * some.norms[:, None] if treatment == RAW else exact
+
+
+def objective(
+    weights: np.ndarray, bias: np.ndarray, x: np.ndarray, y: np.ndarray, c: float
+) -> float:
+    logits = x @ weights.T + bias
+    losses = np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(y)), y]
+    return float(c * losses.sum() + (weights**2).sum() / 2)
+
+
+@pytest.mark.parametrize("treatment", [RAW, L2, STANDARDISED])
+@pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
+def test_the_optimum_is_that_of_scikit_learn(treatment: str, c: float) -> None:
+    probe = Probe(Protocol((treatment,), (c,), tolerance=1e-9), torch.device("cpu"))
+    probe.fit(TRAIN, VAL, CLASSES)
+    x = features_of(TRAIN, treatment)
+    scaler = StandardScaler().fit(x) if treatment == STANDARDISED else None
+    told = scaler.transform(x) if scaler else x
+    exact = LogisticRegression(C=c, tol=1e-8, max_iter=10_000).fit(told, TRAIN.labels)
+    least = objective(exact.coef_, exact.intercept_, told, TRAIN.labels, c)
+    assert probe.chosen.objective == pytest.approx(least, rel=1e-5)
+    asked = features_of(VAL, treatment)
+    expected = exact.predict_proba(scaler.transform(asked) if scaler else asked)
+    assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
+
+
+def test_every_strength_is_solved_as_if_it_were_alone() -> None:
+    grid = (1e-3, 1e-1, 1e1, 1e3)
+    together = Probe(Protocol((L2,), grid, tolerance=1e-9)).fit(TRAIN, VAL, CLASSES).history
+    for c, trial in zip(grid, together, strict=True):
+        (alone,) = Probe(Protocol((L2,), (c,), tolerance=1e-9)).fit(TRAIN, VAL, CLASSES).history
+        assert trial.converged
+        assert trial.objective == pytest.approx(alone.objective, rel=1e-5)
+
+
+def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None:
+    probe = Probe().fit(TRAIN, VAL, CLASSES)
+    assert len(probe.history) == 3 * 17
+    best = min(probe.history, key=lambda trial: (-trial.accuracy, trial.nll))
+    assert probe.chosen == best
+    predicted = probe.predict_proba(VAL.vectors, VAL.norms).argmax(axis=1)
+    assert (predicted == VAL.labels).mean() == best.accuracy
+
+
+def test_balanced_classes_weigh_as_in_scikit_learn() -> None:
+    few = np.flatnonzero((TRAIN.labels > 0) | (np.arange(len(TRAIN)) % 5 == 0))
+    some = Examples(TRAIN.vectors[few], TRAIN.norms[few], TRAIN.labels[few])
+    probe = Probe(Protocol((RAW,), (1.0,), balanced=True, tolerance=1e-9)).fit(some, VAL, CLASSES)
+    exact = LogisticRegression(tol=1e-8, max_iter=10_000, class_weight="balanced")
+    exact.fit(features_of(some, RAW), some.labels)
+    expected = exact.predict_proba(features_of(VAL, RAW))
+    assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
+
+
+def test_a_refit_learns_from_validation_too_and_keeps_what_was_chosen() -> None:
+    protocol = replace(PROTOCOLS["embedkit"], refit=True)
+    probe = Probe(protocol).fit(TRAIN, VAL, CLASSES)
+    plain = Probe().fit(TRAIN, VAL, CLASSES)
+    assert probe.chosen == plain.chosen
+    assert (probe.selected.weights == plain.linear.weights).all()
+    assert not np.allclose(probe.linear.weights, plain.linear.weights)
+
+
+def test_the_same_photos_give_the_same_bytes() -> None:
+    one, other = (Probe().fit(TRAIN, VAL, CLASSES).linear for _ in range(2))
+    assert one.weights.tobytes() == other.weights.tobytes()
+    assert one.bias.tobytes() == other.bias.tobytes()
+
+
+def test_what_cannot_be_learnt_is_refused() -> None:
+    with pytest.raises(BadInput, match="no training photo of the class 'd'"):
+        Probe().fit(TRAIN, VAL, (*CLASSES, "d"))
+    with pytest.raises(BadInput, match="two or more"):
+        Probe().fit(TRAIN, VAL, ("a",))
+    with pytest.raises(BadInput, match="one norm and one label"):
+        Examples(TRAIN.vectors, TRAIN.norms[:-1], TRAIN.labels)
+    with pytest.raises(BadInput, match="no features called 'cubed'"):
+        Protocol(("cubed",))
