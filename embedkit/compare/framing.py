@@ -19,11 +19,12 @@ def read_framings(source: Path, collection: Collection) -> dict[str, str]:
     framing_of = labels.from_csv(source, "framing")
     held = {file.path for files in collection.files for file in files}
     if framing_of and held.isdisjoint(framing_of):
-        count = len(framing_of)
-        none = f"none of its {count} paths is" if count > 1 else "its only path is not"
+        first, count = shown(next(iter(framing_of))), len(framing_of)
         where = "in the workspace" + (" under a label" if collection.by == LABEL else "")
         raise BadInput(
-            f"{shown(str(source))}: {none} {where}; the first is {shown(next(iter(framing_of)))}"
+            f"{shown(str(source))}: its only path, {first}, is not {where}"
+            if count == 1
+            else f"{shown(str(source))}: none of its {count} paths is {where}; the first is {first}"
         )
     framings_of(collection, np.arange(len(collection.ids)), framing_of)
     return framing_of

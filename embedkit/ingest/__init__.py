@@ -117,13 +117,14 @@ def embed(
     """
     spec = backbone.spec.digest
     with catalog.read() as reader:
-        names = {(item.name, item.spec.digest) for item in reader.backbones()}
+        there = {(item.name, item.spec.digest) for item in reader.backbones()}
         roots, todo = reader.roots(), reader.lacking(spec)
-        known = reader.known_images([spec])
-    if not todo:
-        if (backbone.name, spec) not in names:
-            with catalog.write() as writer:
+        known = reader.known_images([spec]) if todo else None
+    if (backbone.name, spec) not in there:
+        with catalog.write() as writer:  # where it cannot be written, that is told at once
+            if known is None:
                 writer.remember(backbone, added=False)
+    if known is None:
         return 0, []
 
     embedded = 0
