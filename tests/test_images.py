@@ -12,7 +12,7 @@ from conftest import draw_photo
 from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
-from embedkit.images.decode import PIXEL_CAP, Decoder, read_bytes
+from embedkit.images.decode import PIXEL_CAP, Decoder, decoder_of, read_bytes
 from embedkit.images.fingerprint import digests, fingerprint, hashed_luma, phash
 from embedkit.images.scan import FoundFile, scan
 from embedkit.records import Failure
@@ -125,6 +125,17 @@ def test_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough() -> None:
 
 def test_png_is_decoded_whole() -> None:
     assert Decoder(encoded(draw_photo(1))).at_least(short=8).size == (320, 240)
+
+
+def test_an_opened_image_is_not_opened_again_and_knows_the_digest_of_its_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded(draw_photo(1)))
+    opened = decoder_of(path)
+    assert decoder_of(opened) is opened
+    assert opened.sha256 == digests(path.read_bytes())[0].hex()
+    assert decoder_of(draw_photo(1)).sha256 is None
 
 
 def test_transparency_is_composited_on_white() -> None:
