@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -31,6 +30,11 @@ def examples(count: int, seed: int, dim: int = 12) -> Examples:
 TRAIN, VAL = examples(400, 1), examples(200, 2)
 
 
+def exactly(treatment: str, *grid: float) -> Protocol:
+    """These C as scikit-learn means them, to the last."""
+    return Protocol((treatment,), grid, relative=False, tolerance=1e-9)
+
+
 def features_of(some: Examples, treatment: str) -> np.ndarray:
     exact = some.vectors.astype(np.float64)
     return exact * some.norms[:, None] if treatment == RAW else exact
@@ -47,7 +51,7 @@ def objective(
 @pytest.mark.parametrize("treatment", [RAW, L2, STANDARDISED])
 @pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
 def test_the_optimum_is_that_of_scikit_learn(treatment: str, c: float) -> None:
-    probe = Probe(Protocol((treatment,), (c,), tolerance=1e-9), torch.device("cpu"))
+    probe = Probe(exactly(treatment, c))
     probe.fit(TRAIN, VAL, CLASSES)
     x = features_of(TRAIN, treatment)
     scaler = StandardScaler().fit(x) if treatment == STANDARDISED else None
@@ -62,16 +66,16 @@ def test_the_optimum_is_that_of_scikit_learn(treatment: str, c: float) -> None:
 
 def test_every_strength_is_solved_as_if_it_were_alone() -> None:
     grid = (1e-3, 1e-1, 1e1, 1e3)
-    together = Probe(Protocol((L2,), grid, tolerance=1e-9)).fit(TRAIN, VAL, CLASSES).history
+    together = Probe(exactly(L2, *grid)).fit(TRAIN, VAL, CLASSES).history
     for c, trial in zip(grid, together, strict=True):
-        (alone,) = Probe(Protocol((L2,), (c,), tolerance=1e-9)).fit(TRAIN, VAL, CLASSES).history
+        (alone,) = Probe(exactly(L2, c)).fit(TRAIN, VAL, CLASSES).history
         assert trial.converged
         assert trial.objective == pytest.approx(alone.objective, rel=1e-5)
 
 
 def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None:
     probe = Probe().fit(TRAIN, VAL, CLASSES)
-    assert len(probe.history) == 3 * 17
+    assert len(probe.history) == 3 * len(Protocol().grid)
     best = min(probe.history, key=lambda trial: (-trial.accuracy, trial.nll))
     assert probe.chosen == best
     predicted = probe.predict_proba(VAL.vectors, VAL.norms).argmax(axis=1)
@@ -81,7 +85,7 @@ def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None
 def test_balanced_classes_weigh_as_in_scikit_learn() -> None:
     few = np.flatnonzero((TRAIN.labels > 0) | (np.arange(len(TRAIN)) % 5 == 0))
     some = Examples(TRAIN.vectors[few], TRAIN.norms[few], TRAIN.labels[few])
-    probe = Probe(Protocol((RAW,), (1.0,), balanced=True, tolerance=1e-9)).fit(some, VAL, CLASSES)
+    probe = Probe(replace(exactly(RAW, 1.0), balanced=True)).fit(some, VAL, CLASSES)
     exact = LogisticRegression(tol=1e-8, max_iter=10_000, class_weight="balanced")
     exact.fit(features_of(some, RAW), some.labels)
     expected = exact.predict_proba(features_of(VAL, RAW))

@@ -8,7 +8,7 @@ import torch
 class Memory:
     """The last steps and the changes of the gradient that they made.
 
-    Everything is float64 (A, classes, width), a minimisation for each place of the first axis.
+    Everything is (A, classes, width), a minimisation for each place of the first axis.
     """
 
     def __init__(self, pairs: int) -> None:
@@ -33,23 +33,24 @@ class Memory:
         The two loops of Nocedal & Wright (2006), algorithm 7.4; ``solve`` applies the inverse
         Hessian that is assumed beforehand. It is scaled as the last pair tells (their 7.20).
         """
-        result, weights = gradient, []
+        result, weights = gradient.clone(), []
         for moves, changes, rates in reversed(self._pairs):
             weights.append(rates * dot(moves, result))
-            result = result - spread(weights[-1]) * changes
+            result.addcmul_(spread(weights[-1]), changes, value=-1)
         result = solve(result)
         if self._pairs:
             moves, changes, _ = self._pairs[-1]
             seen, assumed = dot(moves, changes), dot(changes, solve(changes))
-            result = result * spread(torch.where(seen > 0, seen / assumed, 1.0))
+            result *= spread(torch.where(seen > 0, seen / assumed, 1.0))
         for (moves, changes, rates), weight in zip(self._pairs, reversed(weights), strict=True):
-            result = result + spread(weight - rates * dot(changes, result)) * moves
+            result.addcmul_(spread(weight - rates * dot(changes, result)), moves)
         return result
 
 
 def dot(ones: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
     """Inner products, (A,), of (A, classes, width)."""
-    return (ones * others).sum((1, 2))
+    products: torch.Tensor = torch.linalg.vecdot(ones.flatten(1), others.flatten(1))
+    return products
 
 
 def spread(numbers: torch.Tensor) -> torch.Tensor:

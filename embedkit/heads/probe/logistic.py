@@ -95,7 +95,7 @@ class Logistic:
         A C has converged when the next step of L-BFGS, were the objective the quadratic that it
         takes it for, would lower the objective by less than ``tolerance`` of it.
         """
-        each = 8 * (2 * MEMORY + 8) * self._classes * self._rows.shape[1]
+        each = 8 * (MEMORY + 8) * self._classes * self._rows.shape[1]
         at_once = max(1, _BYTES // each)
         found: list[Solution] = []
         for start in range(0, len(grid), at_once):
@@ -136,7 +136,8 @@ class Logistic:
                 memory.keep(going)
             steps, after, stuck = self._search(points, directions, slopes, values, 1 / scales)
             moves = spread(steps) * directions
-            memory.remember(moves, after.gradient - values.gradient)
+            changes = after.gradient - values.gradient
+            memory.remember(moves.to(self._rows.dtype), changes.to(self._rows.dtype))
             points, values = points + moves, after
         return [solution for solution in found if solution is not None]
 
@@ -182,10 +183,11 @@ class Logistic:
 
         def solve(gradient: torch.Tensor) -> torch.Tensor:
             """The assumed Hessian's inverse applied to ``gradient``."""
-            inner = classes.transpose(1, 2) @ gradient.to(self._rows.dtype) @ self._basis
-            return (classes @ (factors * inner) @ self._basis.T).double()
+            inner = classes.transpose(1, 2) @ gradient @ self._basis
+            outer: torch.Tensor = classes @ (factors * inner) @ self._basis.T
+            return outer
 
-        return -memory.apply(solve, values.gradient)
+        return -memory.apply(solve, values.gradient.to(self._rows.dtype)).double()
 
     def _search(
         self,

@@ -1,49 +1,46 @@
-"""A linear classifier of frozen embeddings; what is chosen of it is chosen on validation."""
+"""The probe: a linear classifier whose C and features are chosen on validation."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
-from embedkit.backbones.torch_runtime import best_device, exact_float32
 from embedkit.heads.examples import Examples, check
 from embedkit.heads.linear import Linear
-from embedkit.heads.probe.logistic import Logistic, Solution
 from embedkit.heads.probe.protocol import Protocol
-from embedkit.heads.probe.treatments import Treated, treat
+from embedkit.heads.probe.sweep import Fit, sweep
 from embedkit.records import Progress, ProgressCallback, silent
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit of the sweep and what it is worth on validation."""
+    """One fit of the sweep, and what it is worth on validation."""
 
     features: str
     C: float
+    """As scikit-learn means it."""
     objective: float
     """``C * sum(weight * cross-entropy) + |W|^2 / 2`` on the training photos."""
     iterations: int
     gradient: float
-    """Largest component of the gradient of the objective divided by C and the sum of weights."""
+    """Largest component of the gradient of objective / (C * sum of weights)."""
     converged: bool
     accuracy: float
     """Share of the validation photos whose most probable class is theirs."""
     nll: float
-    """Mean of -log of the probability of their class, in nats."""
+    """Mean over the validation photos of -log of their class's probability, in nats."""
 
 
 class Probe:
     """Multinomial logistic regression on frozen embeddings.
 
-    Tries every C of the protocol with each of its features, and keeps what classifies most
-    validation photos correctly; of equals that with the lower negative log-likelihood, then the
+    Tries every C of the protocol on each of its features, and keeps what classifies most
+    validation photos correctly; of equals the one with the lower negative log-likelihood, then the
     one tried first. Runs on CUDA when there is one. Same input, same machine: same result.
 
-    Fitted, it has ``classes_`` (names, sorted as given), ``history`` (a :class:`Trial` for each
-    fit), ``chosen`` (the one that was kept), ``selected`` (its layer, which validation has judged)
-    and ``linear``: the layer to predict with, which is that one unless the protocol fits it again.
-    Standardising is folded into both.
+    Fitted, it has ``classes_``, ``history`` (a :class:`Trial` for each fit), ``chosen`` (the one
+    that was kept), ``selected`` (its layer, which validation has judged) and ``linear``, the layer
+    to predict with: that one, unless the protocol fits it again. Standardising is folded in.
     """
 
     classes_: tuple[str, ...]
@@ -52,13 +49,8 @@ class Probe:
     selected: Linear
     linear: Linear
 
-    def __init__(
-        self, protocol: Protocol | None = None, device: torch.device | None = None
-    ) -> None:
+    def __init__(self, protocol: Protocol | None = None) -> None:
         self.protocol = protocol or Protocol()
-        found = device or best_device()
-        # Sums are float64, which MPS does not have.
-        self._device = torch.device("cpu") if found.type == "mps" else found
 
     def fit(
         self,
@@ -70,63 +62,41 @@ class Probe:
         """Fit on ``train``, choose on ``validation``; ``classes`` are the names of the labels.
 
         Raises :class:`BadInput` for fewer than two classes, one without a training photo, labels
-        that are none of them and embeddings of two widths.
+        that are none of them, and embeddings of two widths.
         """
         self.classes_ = tuple(classes)
         check(train, validation, self.classes_)
-        trials: list[tuple[Trial, Linear]] = []
+        tried: list[tuple[Trial, Linear]] = []
         for number, features in enumerate(self.protocol.features):
             progress(Progress("fitting probes", number, len(self.protocol.features)))
-            treated, solutions = self._fitted(train, features, self.protocol.grid)
-            for c, solution in zip(self.protocol.grid, solutions, strict=True):
-                linear = treated.fold(solution.parameters)
-                trials.append((_trial(features, c, solution, linear, validation), linear))
-        self.history = tuple(trial for trial, _ in trials)
-        self.chosen, self.selected = min(trials, key=lambda pair: (-pair[0].accuracy, pair[0].nll))
+            fits = sweep(train, len(self.classes_), features, self.protocol)
+            tried += [(_trial(features, fit, validation), fit.linear) for fit in fits]
+        self.history = tuple(trial for trial, _ in tried)
+        self.chosen, self.selected = min(tried, key=lambda one: (-one[0].accuracy, one[0].nll))
         self.linear = self.selected
         if self.protocol.refit:
             progress(Progress("fitting the best probe again"))
+            alone = replace(self.protocol, grid=(self.chosen.C,), relative=False)
             both = train + validation
-            treated, (solution,) = self._fitted(both, self.chosen.features, (self.chosen.C,))
-            self.linear = treated.fold(solution.parameters)
+            (fit,) = sweep(both, len(self.classes_), self.chosen.features, alone)
+            self.linear = fit.linear
         return self
 
     def predict_proba(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
         """Probabilities, float64 (N, classes), of embeddings, float32 (N, dim), with norms (N,)."""
         return self.linear.predict_proba(vectors, norms)
 
-    def _fitted(
-        self, examples: Examples, features: str, grid: tuple[float, ...]
-    ) -> tuple[Treated, list[Solution]]:
-        counts = np.bincount(examples.labels, minlength=len(self.classes_))
-        weights = np.ones(len(examples), np.float32)
-        if self.protocol.balanced:
-            each = len(examples) / (len(counts) * counts)
-            weights = each.astype(np.float32)[examples.labels]
-        with torch.inference_mode(), exact_float32():
-            treated = treat(examples, features, self._device)
-            logistic = Logistic(
-                treated.rows,
-                torch.from_numpy(examples.labels).to(self._device),
-                torch.from_numpy(weights).to(self._device),
-                len(counts),
-            )
-            limits = self.protocol.tolerance, self.protocol.max_iterations
-            return treated, logistic.minimise(grid, *limits)
 
-
-def _trial(
-    features: str, c: float, solution: Solution, linear: Linear, validation: Examples
-) -> Trial:
-    chances = linear.predict_proba(validation.vectors, validation.norms)
+def _trial(features: str, fit: Fit, validation: Examples) -> Trial:
+    chances = fit.linear.predict_proba(validation.vectors, validation.norms)
     of_true = chances[np.arange(len(validation)), validation.labels]
     return Trial(
         features=features,
-        C=c,
-        objective=solution.objective,
-        iterations=solution.iterations,
-        gradient=solution.gradient,
-        converged=solution.converged,
+        C=fit.C,
+        objective=fit.objective,
+        iterations=fit.iterations,
+        gradient=fit.gradient,
+        converged=fit.converged,
         accuracy=float(np.mean(chances.argmax(1) == validation.labels)),
         nll=float(-np.mean(np.log(np.maximum(of_true, np.finfo(np.float64).tiny)))),
     )

@@ -9,16 +9,24 @@ from embedkit.heads.linear import RAW
 from embedkit.heads.probe.treatments import TREATMENTS
 
 
+def _powers_of_ten(first: float, last: float, count: int) -> tuple[float, ...]:
+    return tuple(np.logspace(first, last, count).tolist())
+
+
 @dataclass(frozen=True)
 class Protocol:
     """What is tried, and what is done with the best of it.
 
-    ``grid`` holds values of C as scikit-learn means them: the objective is
-    ``C * sum(cross-entropy) + |W|^2 / 2`` and does not penalise the intercept.
+    C is scikit-learn's: the objective is ``C * sum(cross-entropy) + |W|^2 / 2``, with the
+    intercept not penalised. The C that suits is in inverse proportion to the features' squared
+    length, so by default the grid is in such units: one grid fits features of every scale.
     """
 
     features: tuple[str, ...] = TREATMENTS
-    grid: tuple[float, ...] = tuple(np.logspace(-4, 4, 17).tolist())
+    grid: tuple[float, ...] = _powers_of_ten(-2, 3, 11)
+    """Values of C to try."""
+    relative: bool = True
+    """Whether they are multiples of 1 / (mean squared length of the centred training features)."""
     refit: bool = False
     """Fit the best again on training and validation photos together. The validation photos can
     then choose nothing more: no temperature, no weight in an ensemble."""
@@ -42,8 +50,8 @@ class Protocol:
 
 PROTOCOLS = {
     "embedkit": Protocol(),
-    "dinov2": Protocol((RAW,), tuple((10 ** np.linspace(-6, 5, 45)).tolist()), refit=True),
-    "clip": Protocol((RAW,), tuple((10 ** np.linspace(-6, 6, 97)).tolist()), refit=True),
+    "dinov2": Protocol((RAW,), _powers_of_ten(-6, 5, 45), relative=False, refit=True),
+    "clip": Protocol((RAW,), _powers_of_ten(-6, 6, 97), relative=False, refit=True),
 }
 """Protocols by name.
 

@@ -27,6 +27,8 @@ class Treated:
     """float64 (dim,)."""
     scale: np.ndarray
     """float64 (dim,): 1 unless the features are standardised."""
+    power: float
+    """Mean squared length of the rows, their ones left out."""
     features: str
     """What ``shift`` and ``scale`` apply to: :data:`RAW` or :data:`L2`."""
 
@@ -66,4 +68,5 @@ def treat(examples: Examples, treatment: str, device: torch.device) -> Treated:
         varies = deviation > _CONSTANT * np.abs(shift)
         scale[varies] = deviation[varies]
         rows[:, :-1] /= torch.from_numpy(scale).to(device)
-    return Treated(rows, shift.astype(np.float64), scale.astype(np.float64), features)
+    power = float(np.sum(squares / count / np.square(scale, dtype=np.float64)))
+    return Treated(rows, shift.astype(np.float64), scale.astype(np.float64), power, features)
