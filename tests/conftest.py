@@ -17,8 +17,7 @@ from embedkit.backbones import evidence
 from embedkit.records import EmbeddingSpec, ResolvedName
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-if "PYTEST_XDIST_WORKER" in os.environ:  # workers that each take all cores wait for each other
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers that each take all cores only wait
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="embedkit-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
