@@ -19,7 +19,7 @@ from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
-from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, _memory_errors
+from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, memory_errors
 from embedkit.errors import OutOfMemory
 from embedkit.images.decode import Decoder
 
@@ -242,9 +242,9 @@ def test_torchs_word_for_a_full_memory_is_understood() -> None:
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9999999 bytes"),
         RuntimeError("MPS backend out of memory"),
     ):
-        with pytest.raises(PassTooLarge), _memory_errors():
+        with pytest.raises(PassTooLarge), memory_errors():
             raise error
-    with pytest.raises(RuntimeError, match="shape"), _memory_errors():
+    with pytest.raises(RuntimeError, match="shape"), memory_errors():
         raise RuntimeError("shape '[3]' is invalid")
 
 
