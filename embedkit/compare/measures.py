@@ -9,13 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedkit.heads.knn import NEIGHBOURS, votes
 from embedkit.index.metric import cross_distances
 from embedkit.records import Progress, ProgressCallback, silent
 
 RECALL_AT = (5, 10, 50)
-NEIGHBOURS = (10, 20, 100, 200)
-TEMPERATURE = 0.07
-"""Of the votes; like the numbers of neighbours, that of DINOv2's protocol."""
 
 PAIRS = 4_000_000
 """Distances of pairs of one class that are kept, about, and of pairs of two; drawn at random."""
@@ -55,9 +53,8 @@ def measure(
     being unknown; ``queries``, int64 (Q,), are rows that have another image of their class. Takes
     time Q N (dim + log N), and memory N dim and a block of distances.
 
-    kNN accuracy follows DINOv2 (Oquab et al. 2023, after Wu et al. 2018): each of the k nearest
-    votes for its class with the softmax of its cosine at temperature 0.07. There, neighbours come
-    from a training set; here, they are all images but the query.
+    kNN accuracy follows DINOv2 (:mod:`embedkit.heads.knn`). There, neighbours come from a training
+    set; here, they are all images but the query.
     """
     count, asked = len(vectors), len(queries)
     precisions, firsts, content = (np.full(asked, np.nan) for _ in range(3))
@@ -65,8 +62,9 @@ def measure(
     knn_accuracy = {k: np.empty(asked) for k in NEIGHBOURS if k < count}
     same: list[np.ndarray] = []
     different: list[np.ndarray] = []
-    sizes = np.bincount(classes)[classes[queries]] - 1
-    shares = [min(1.0, PAIRS / pairs) for pairs in (sizes.sum(), asked * count)]
+    sizes = np.bincount(classes)
+    others = sizes[classes[queries]] - 1
+    shares = [min(1.0, PAIRS / pairs) for pairs in (others.sum(), asked * count)]
     random = np.random.default_rng(_SEED)
     block = max(1, _BLOCK // count)
     for place, row in enumerate(queries):
@@ -86,8 +84,9 @@ def measure(
         if knn_accuracy:
             nearest = _nearest(away, ranked[max(knn_accuracy) - 1])
             for k, values in knn_accuracy.items():
-                voted = vote(away[nearest[:k]], classes[nearest[:k]])
-                values[place] = voted == classes[row]
+                voters = nearest[None, :k]
+                voted = votes(away[voters], classes[voters], len(sizes))
+                values[place] = voted.argmax() == classes[row]
         if framings is not None and framings[row] >= 0:
             alike = framings == framings[row]
             content[place] = content_score(
@@ -151,11 +150,6 @@ def share_nearer(ones: np.ndarray, others: np.ndarray) -> float:
     """
     not_more = np.searchsorted(others, ones, "left") + np.searchsorted(others, ones, "right")
     return float(1 - np.mean(not_more) / (2 * len(others)))
-
-
-def vote(distances: np.ndarray, classes: np.ndarray) -> int:
-    """The class that neighbours vote for, each with the softmax of its cosine."""
-    return int(np.bincount(classes, np.exp((distances.min() - distances) / TEMPERATURE)).argmax())
 
 
 def _found_among(ranked: np.ndarray, relevant: np.ndarray, k: int) -> float:

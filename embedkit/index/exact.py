@@ -15,17 +15,24 @@ def nearest(queries: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
 
     ``queries`` is float32 (Q, dim); the rows of a query are in no particular order.
     """
+    return nearest_with_products(queries, vectors, k)[1]
+
+
+def nearest_with_products(
+    queries: np.ndarray, vectors: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The products, float32 (Q, min(k, N)), of the rows that :func:`nearest` gives, and these."""
     k = min(k, len(vectors))
     if k == 0:
-        return np.empty((len(queries), 0), np.int64)
+        return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
     if len(queries) * len(vectors) > PAIRS_IN_NUMPY:
         import faiss
 
-        found = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)[1]
-        return np.asarray(found)
+        products, rows = faiss.knn(queries, vectors, k, metric=faiss.METRIC_INNER_PRODUCT)
+        return np.asarray(products), np.asarray(rows)
     products = queries @ vectors.T
-    rows = np.argpartition(products, len(vectors) - k, axis=1)
-    return rows[:, len(vectors) - k :]
+    rows = np.argpartition(products, len(vectors) - k, axis=1)[:, len(vectors) - k :]
+    return np.take_along_axis(products, rows, axis=1), rows
 
 
 def nearest_among(queries: np.ndarray, vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:

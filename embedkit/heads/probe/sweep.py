@@ -11,6 +11,7 @@ from embedkit.heads.linear import Linear
 from embedkit.heads.probe.logistic import Logistic
 from embedkit.heads.probe.protocol import Protocol
 from embedkit.heads.probe.treatments import treat
+from embedkit.heads.probe.workers import spread_over_cores
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -
     found = best_device()
     # Sums are float64, which MPS does not have.
     device = torch.device("cpu") if found.type == "mps" else found
-    with torch.inference_mode(), exact_float32():
+    with exact_float32(), spread_over_cores(device) as spread:
         treated = treat(examples, features, device)
         unit = treated.power if protocol.relative else 1.0
         grid = [c / unit for c in protocol.grid]
@@ -46,6 +47,7 @@ def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -
             torch.from_numpy(examples.labels).to(device),
             torch.from_numpy(_weights(examples.labels, classes, protocol.balanced)).to(device),
             classes,
+            spread,
         )
         solutions = logistic.minimise(grid, protocol.tolerance, protocol.max_iterations)
     return [
