@@ -33,9 +33,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from bowl_stores import STORES, UNSEEN, serve
-from draw_off_topic import off_topic
-from draw_photos import photograph
+from bowls.off_topic import off_topic
+from bowls.photos import photograph
+from bowls.stores import STORES, UNSEEN, serve
 from PIL import Image
 from plant_variants import VARIANTS, opened
 

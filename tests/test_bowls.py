@@ -27,7 +27,7 @@ def bowls() -> ModuleType:
 
 @pytest.fixture
 def stores() -> ModuleType:
-    return importlib.import_module("bowl_stores")
+    return importlib.import_module("bowls.stores")
 
 
 def by_path(tasks: list) -> dict:
@@ -66,7 +66,7 @@ def test_servings_of_a_store_vary_around_its_habits(stores: ModuleType) -> None:
 
 
 def test_a_point_is_seen_where_a_camera_straight_above_has_it() -> None:
-    scene = importlib.import_module("draw_scene")
+    scene = importlib.import_module("bowls.scene")
     camera = scene.Camera((400, 300), 0.0, 0.0, 0.0, 100.0, (200.0, 150.0), 0.25)
     points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 0, 2)], float)
     expected = [(200, 150), (300, 150), (200, 50), (400, 150)]  # twice as near, twice as large

@@ -26,6 +26,7 @@ UNSEEN = ("高田馬場店", "生田駅前店", "京都店", "赤羽店", "八�
 """Stores that are none of :data:`STORES`: the sixth members of the first families."""
 MEMBERS = 5
 
+TOPPINGS = ("egg", "nori", "naruto", "scallion", "menma", "chilli")
 HABITS = {
     **{"broth": 0.09, "cloudy": 0.09, "droplets": 0.12, "fill": 0.1},
     **{"vessel": 0.0, "rim": 0.0, "pattern": 0.0, "flare": 0.02, "counter": 0.0},
@@ -33,10 +34,15 @@ HABITS = {
     **{"pork": 0.1, "pork size": 0.08, "pork thickness": 0.1, "pork shape": 0.08},
     **{"pork fat": 0.1, "pork tone": 0.09, "pork place": 0.05},
     **{"garlic": 0.12, "garlic place": 0.05, "back fat": 0.12, "noodles": 0.12, "width": 0.06},
-    **{"egg": 0.0, "nori": 0.0, "naruto": 0.0, "scallion": 0.0, "menma": 0.0, "chilli": 0.0},
+    **dict.fromkeys(TOPPINGS, 0.0),
 }
-"""Habits, each a level from 0 to 1, and the standard deviation of servings from it. For the last
-row the level is how likely a bowl has the topping at all."""
+"""Habits, each a level from 0 to 1, and the standard deviation of servings from it. The level of a
+topping is how likely a bowl has it at all."""
+CALLS = (
+    *(("height", 0.2, 0.3), ("height", 0.1, -0.3), ("garlic", 0.15, 0.4), ("garlic", 0.25, -2.0)),
+    *(("back fat", 0.15, 0.4), ("soy", 0.15, 0.4), ("pork", 0.15, 0.5)),
+)
+"""What guests call for: the habit, how many do, and how much more (or less) of it they get."""
 DIFFERING = 12
 """How many habits tell the stores of a family apart."""
 RANGE = 0.8
@@ -61,7 +67,7 @@ class Serving:
 
 @lru_cache(maxsize=64)
 def habits(store: str, seed: int) -> dict[str, float]:
-    """The levels of a store's habits, those of the last row of :data:`HABITS` as chances."""
+    """The levels of a store's habits, those of toppings as chances."""
     if store in UNSEEN:
         family, member = UNSEEN.index(store), MEMBERS
     else:
@@ -82,20 +88,12 @@ def serve(store: str, seed: int, number: int) -> Serving:
     usual = habits(store, seed)
     strayed = random.normal(0, list(HABITS.values()))
     levels = {habit: usual[habit] + stray for habit, stray in zip(HABITS, strayed, strict=True)}
-    for topping in ("egg", "nori", "naruto", "scallion", "menma", "chilli"):
+    for topping in TOPPINGS:
         levels[topping] = float(random.random() < 0.05 + 0.85 * usual[topping])
-    for call, habit, chance, more in (
-        ("vegetables", "height", 0.2, 0.3),
-        ("few vegetables", "height", 0.1, -0.3),
-        ("garlic", "garlic", 0.15, 0.4),
-        ("no garlic", "garlic", 0.25, -2.0),
-        ("back fat", "back fat", 0.15, 0.4),
-        ("soy", "soy", 0.15, 0.4),
-        ("double pork", "pork", 0.15, 0.5),
-    ):
+    for habit, chance, more in CALLS:
         if random.random() < chance:
             levels[habit] += more
-            if "vegetables" in call:
+            if habit == "height":
                 levels["spread"] += more / 3
     levels = {habit: float(np.clip(level, 0, 1)) for habit, level in levels.items()}
     return Serving(store, levels, (seed, 3, code, number))

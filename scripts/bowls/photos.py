@@ -5,10 +5,12 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from bowl_stores import Serving
-from draw_bowls import depth, paint_bowl, paint_vessel
-from draw_scene import FINER, Camera, Scene, above, circle, polar, tone, unit
 from PIL import Image
+
+from bowls.scene import FINER, Camera, Scene, above, circle, polar, tone, unit
+from bowls.stores import Serving
+from bowls.toppings import paint_toppings
+from bowls.vessel import depth, paint_vessel
 
 SIZES = (
     (480, 360),
@@ -35,7 +37,8 @@ def photograph(serving: Serving, shot: int) -> Image.Image:
     random = np.random.default_rng([*serving.seed, 100, shot])
     scene = Scene(_camera(serving, random), _lamp(random))
     _paint_table(scene, serving)
-    paint_bowl(scene, serving)
+    paint_vessel(scene, serving)
+    paint_toppings(scene, serving)
     return Image.fromarray(develop(scene.canvas, random))
 
 

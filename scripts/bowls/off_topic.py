@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from draw_photos import SIZES, develop
-from draw_scene import FINER, tone
 from PIL import Image
+
+from bowls.photos import SIZES, develop
+from bowls.scene import FINER, tone
 
 WALLS = ((226, 218, 204), (150, 160, 170), (196, 150, 120), (92, 104, 96), (60, 58, 66))
 SKIN = ((246, 212, 184), (226, 178, 142), (176, 122, 88), (112, 76, 56))

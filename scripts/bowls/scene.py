@@ -96,6 +96,28 @@ class Scene:
         """Paint one path (n, 3)."""
         self.marks(path[None], np.array([colour]), width)
 
+    def rounded(self, paths: np.ndarray, colours: np.ndarray, widths: np.ndarray) -> None:
+        """Paint strands (N, n, 3), each with its shadow below and light on top."""
+        raised = widths[:, None, None] * above(1)
+        layers = np.stack([paths - raised * 0.4, paths, paths + raised * 0.25], 1)
+        shades = np.stack([shaded(colours, 0.55), colours, colours * 1.08 + 8], 1)
+        wide = widths[:, None] * (1.35, 1.0, 0.28)
+        self.marks(layers.reshape(-1, *paths.shape[1:]), shades.reshape(-1, 3), wide.ravel())
+
+    def crumbs(self, places: np.ndarray, sizes: np.ndarray, colours: np.ndarray) -> None:
+        """Paint crumbs of sizes (N,) at places (N, 3), from the back, each with its shadow."""
+        order = np.argsort(self.camera.towards(places), kind="stable")
+        turn = np.linspace(0, 2 * np.pi, 7, endpoint=False)
+        ragged = 1 + 0.4 * np.sin(np.arange(len(places))[:, None] * 2.4 + turn * 2)
+        rings = places[:, None] + sizes[:, None, None] * polar(ragged, turn, 0.0)
+        under = rings - sizes[:, None, None] * (0, 0, 0.6)
+        lit = (
+            places[:, None] + 0.45 * (rings - places[:, None]) + sizes[:, None, None] * (0, 0, 0.3)
+        )
+        layers = np.stack([under, rings, lit], 1)[order].reshape(-1, 7, 3)
+        shades = np.stack([shaded(colours, 0.66), colours, colours * 1.06 + 6], 1)[order]
+        self.marks(layers, shades.reshape(-1, 3))
+
     def lit(self, normals: np.ndarray, ambient: float = 0.6) -> np.ndarray:
         """Brightness of faces with unit normals (..., 3)."""
         return ambient + (1.12 - ambient) * np.clip(normals @ self.lamp, 0, 1)

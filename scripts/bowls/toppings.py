@@ -1,52 +1,34 @@
-"""A served bowl of ramen, painted from the vessel up to the garlic."""
+"""What lies in a bowl: noodles, vegetables, pork, garlic and all that a guest may call for."""
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from bowl_stores import Serving
-from draw_scene import Scene, above, circle, polar, shaded, tone, unit
 
-BROTH = ((226, 192, 138), (196, 148, 90), (164, 108, 58), (126, 74, 36), (88, 46, 22), (58, 30, 16))
-VESSEL = (
-    (236, 232, 222),
-    (150, 30, 28),
-    (34, 34, 38),
-    (206, 190, 150),
-    (60, 84, 128),
-    (214, 172, 60),
-    (120, 150, 132),
-    (196, 206, 214),
-)
-RIM = (
-    (40, 62, 128),
-    (170, 34, 30),
-    (30, 30, 32),
-    (226, 180, 54),
-    (58, 110, 84),
-    (232, 228, 218),
-    (120, 66, 36),
-)
+from bowls.scene import Scene, above, circle, polar, shaded, tone, unit
+from bowls.stores import Serving
+from bowls.vessel import BROTH, soup_height
+
 SPROUT = ((216, 204, 158), (240, 234, 214), (250, 248, 240))
 CABBAGE = ((236, 230, 184), (214, 220, 148), (168, 192, 96), (112, 156, 66))
 MEAT = ((206, 160, 132), (182, 128, 98), (152, 98, 70), (120, 72, 48), (92, 52, 34))
 FAT = np.array((238, 220, 190))
 
 
-def paint_bowl(scene: Scene, serving: Serving) -> None:
-    """Paint a bowl with all that is in it."""
-    paint_vessel(scene, serving)
+def paint_toppings(scene: Scene, serving: Serving) -> None:
+    """Paint all that lies in a bowl of soup, what is farther away first."""
     paint_noodles(scene, serving)
-    toppings = [(topping, place) for topping, place in _toppings(serving)]
+    toppings = _toppings(serving)
     places = np.array([place for _, place in toppings])
     for nearer in np.argsort(scene.camera.towards(places), kind="stable"):
         toppings[nearer][0](scene, serving, places[nearer])
 
 
-def _toppings(serving: Serving) -> list:
-    """What is painted, each with its place (3,), which decides what hides what."""
+def _toppings(serving: Serving) -> list[tuple[Callable[..., None], np.ndarray]]:
+    """What is painted on the noodles, each with its place (3,), which decides what hides what."""
     z = soup_height(serving)
     pork = 2 * np.pi * (serving["pork place"] + 0.35)
-    placed = [(paint_mound, (0.0, 0.0, z))]
+    placed = [(paint_mound, above(z))]
     if serving["garlic"] > 0.08:
         beside = 2 * np.pi * (0.15 + 0.7 * serving["garlic place"]) + pork
         placed.append((paint_garlic, polar(0.62, beside, z + 0.12)))
@@ -66,99 +48,8 @@ def _toppings(serving: Serving) -> list:
         if serving[topping]:
             angle = free + apart + random.normal(0, 0.12)
             placed.append((painter, polar(radius, angle, z + 0.1)))
-    placed.append((paint_sprinkles, (0.0, -0.001, z + 2)))
+    placed.append((paint_sprinkles, above(z + 2)))
     return placed
-
-
-# -- the vessel and the soup -------------------------------------------------------------------
-
-
-def _profile(serving: Serving, share: np.ndarray | float) -> np.ndarray | float:
-    """Outer radius of the vessel from its foot (0) to its rim (1)."""
-    return 0.42 + 0.58 * np.power(share, 0.35 + 0.5 * serving["flare"])
-
-
-def depth(serving: Serving) -> float:
-    """From the rim to the table."""
-    return 0.95 - 0.35 * serving["flare"]
-
-
-def soup_height(serving: Serving) -> float:
-    """Of the soup, below the rim."""
-    return -0.2 + 0.16 * serving["fill"]
-
-
-def paint_vessel(scene: Scene, serving: Serving) -> None:
-    """Paint the vessel, its pattern, and the soup in it."""
-    clay = np.array(VESSEL[int(serving["vessel"] * 0.999 * len(VESSEL))])
-    rim = np.array(RIM[int(serving["rim"] * 0.999 * len(RIM))])
-    pattern = int(serving["pattern"] * 5.999)
-    tall = depth(serving)
-    shares = np.array([0, 0.12, 0.3, 0.5, 0.68, 0.8, 0.9, 0.96, 1.0])
-    bands = np.tile(clay * 0.92, (8, 48, 1))
-    if pattern in (1, 2, 4):
-        bands[6] = rim
-    if pattern in (2, 5):
-        bands[4] = rim
-    if pattern in (3, 4):
-        bands[5, ::2] = rim
-    _paint_wall(scene, _profile(serving, shares), (shares - 1) * tall, bands, 1)
-
-    z = soup_height(serving)
-    scene.face(circle(1.0, 0.0), rim * 1.02 if pattern % 2 else clay * 1.06)
-    scene.face(circle(0.955, -0.012), clay)
-    inner = np.array([0.955, 0.94, 0.915, 0.885])
-    bands = np.tile(clay * 0.98, (3, 48, 1))
-    if pattern in (0, 2, 3):
-        bands[0] = rim
-    if pattern in (3, 5):
-        bands[1, ::3] = rim
-    _paint_wall(scene, inner, np.array([-0.012, z * 0.3, z * 0.6, z]), bands, -1)
-    _paint_soup(scene, serving)
-
-
-def _paint_wall(
-    scene: Scene, radii: np.ndarray, heights: np.ndarray, bands: np.ndarray, side: int
-) -> None:
-    """Paint a wall of revolution: radii and heights (n + 1,), colours (n, 48, 3), seen from
-    outside (side 1) or inside (-1)."""
-    angles = np.linspace(0, 2 * np.pi, bands.shape[1] + 1)
-    points = polar(radii[:, None], angles, heights[:, None])
-    quads = np.stack([points[:-1, :-1], points[:-1, 1:], points[1:, 1:], points[1:, :-1]], 2)
-    normals = unit(np.cross(quads[:, :, 1] - quads[:, :, 0], quads[:, :, 3] - quads[:, :, 0]))
-    shine = np.clip(normals * side @ scene.lamp, 0, 1) ** 12
-    colours = bands * scene.lit(side * normals, 0.5)[..., None] + 70 * shine[..., None]
-    quads, colours = quads.reshape(-1, 4, 3), colours.reshape(-1, 3)
-    shown = scene.visible(quads)
-    scene.marks(quads[shown], colours[shown])
-
-
-def _paint_soup(scene: Scene, serving: Serving) -> None:
-    """Paint the soup, fat that swirls in it, and drops of oil on it."""
-    z, cloudy = soup_height(serving), serving["cloudy"]
-    broth = tone(BROTH, serving["broth"])
-    random = serving.details(1)
-    scene.face(circle(0.89, z), broth * (0.78 + 0.14 * cloudy))
-    scene.face(circle(0.87, z), broth)
-
-    count = 60
-    along = np.linspace(0, 1, 8)
-    angle = random.uniform(0, 2 * np.pi, (count, 1)) + random.uniform(0.1, 0.8, (count, 1)) * along
-    radius = random.uniform(0.45, 0.84, (count, 1)) + random.normal(0, 0.05, (count, 1)) * along
-    lighter = 1 + random.uniform(-0.1, 0.12, (count, 1)) * (0.35 + 0.65 * cloudy)
-    swirls = polar(np.minimum(radius, 0.85), angle, z)
-    scene.marks(swirls, broth * lighter, random.uniform(0.01, 0.07, count))
-
-    count = int(20 + 150 * serving["droplets"])
-    sizes = random.gamma(2.0, 0.006 + 0.01 * serving["droplets"], count)[:, None, None]
-    places = polar(np.sqrt(random.uniform(0.2, 0.72, count)), random.uniform(0, 7, count), z)
-    drops = sizes * circle(1.0, 0.0, 12)
-    middles = places[:, None]
-    glints = middles + sizes * 0.4 * (scene.lamp * (1, 1, 0))
-    rings = np.stack([middles + drops, middles + 0.82 * drops, glints + 0.22 * drops], 1)
-    oil = broth * 1.1 + np.array((20, 16, 2))
-    colours = np.stack([broth * 0.85, oil, oil + 60])
-    scene.marks(rings.reshape(-1, 12, 3), np.tile(colours, (count, 1)))
 
 
 def paint_noodles(scene: Scene, serving: Serving) -> None:
@@ -177,32 +68,7 @@ def paint_noodles(scene: Scene, serving: Serving) -> None:
     paths = polar(np.clip(radius + wave, 0.2, 0.82), angle, height)
     noodle = 0.74 * np.array((236, 204, 130)) + 0.26 * tone(BROTH, serving["broth"])
     shades = noodle * random.uniform(0.84, 1.04, (count, 1))
-    _rounded(scene, paths, shades, np.full(count, width))
-
-
-def _rounded(scene: Scene, paths: np.ndarray, colours: np.ndarray, widths: np.ndarray) -> None:
-    """Paint strands (N, n, 3), each with its shadow below and light on top."""
-    raised = widths[:, None, None] * (0, 0, 1)
-    layers = np.stack([paths - raised * 0.4, paths, paths + raised * 0.25], 1)
-    shades = np.stack([shaded(colours, 0.55), colours, colours * 1.08 + 8], 1)
-    wide = widths[:, None] * (1.35, 1.0, 0.28)
-    scene.marks(layers.reshape(-1, *paths.shape[1:]), shades.reshape(-1, 3), wide.ravel())
-
-
-def _bits(scene: Scene, places: np.ndarray, sizes: np.ndarray, colours: np.ndarray) -> None:
-    """Paint ragged crumbs of sizes (N,) at places (N, 3), from the back, each with its shadow."""
-    order = np.argsort(scene.camera.towards(places), kind="stable")
-    turn = np.linspace(0, 2 * np.pi, 7, endpoint=False)
-    ragged = 1 + 0.4 * np.sin(np.arange(len(places))[:, None] * 2.4 + turn * 2)
-    rings = places[:, None] + sizes[:, None, None] * polar(ragged, turn, 0.0)
-    under = rings - sizes[:, None, None] * (0, 0, 0.6)
-    lit = places[:, None] + 0.45 * (rings - places[:, None]) + sizes[:, None, None] * (0, 0, 0.3)
-    layers = np.stack([under, rings, lit], 1)[order].reshape(-1, 7, 3)
-    shades = np.stack([shaded(colours, 0.66), colours, colours * 1.06 + 6], 1)[order]
-    scene.marks(layers, shades.reshape(-1, 3))
-
-
-# -- the toppings ------------------------------------------------------------------------------
+    scene.rounded(paths, shades, np.full(count, width))
 
 
 def _spread(serving: Serving) -> float:
@@ -345,7 +211,7 @@ def paint_garlic(scene: Scene, serving: Serving, place: np.ndarray) -> None:
     spots = random.normal(0, heap * 0.6, (count, 3)) * (1, 1, 0)
     spots[:, 2] = np.maximum(0, heap * 0.9 - np.linalg.norm(spots, axis=1) * 0.7)
     colours = np.array((238, 224, 176)) * random.uniform(0.8, 1.05, (count, 1))
-    _bits(scene, place + spots, random.uniform(0.01, 0.024, count), colours)
+    scene.crumbs(place + spots, random.uniform(0.01, 0.024, count), colours)
 
 
 def paint_egg(scene: Scene, serving: Serving, place: np.ndarray) -> None:
@@ -407,7 +273,7 @@ def paint_menma(scene: Scene, serving: Serving, place: np.ndarray) -> None:
         middle = place + polar(0.07 * (strip - 2), direction + np.pi / 2, 0.04 + 0.01 * strip)
         colour = np.array((198, 150, 84)) * random.uniform(0.85, 1.08)
         path = np.array([middle - half, middle + above(0.02), middle + half])
-        _rounded(scene, path[None], colour[None], np.array([0.058]))
+        scene.rounded(path[None], colour[None], np.array([0.058]))
 
 
 def paint_sprinkles(scene: Scene, serving: Serving, _: np.ndarray) -> None:
@@ -417,7 +283,7 @@ def paint_sprinkles(scene: Scene, serving: Serving, _: np.ndarray) -> None:
     places = _on_mound(serving, count, random) * (1.12, 1.12, 1) + above(0.05)
     sizes = np.minimum(random.gamma(2.0, 0.009, count), 0.045)
     colours = np.array((240, 224, 194)) * random.uniform(0.84, 1.03, (count, 1))
-    _bits(scene, places, sizes, colours)
+    scene.crumbs(places, sizes, colours)
 
     if serving["scallion"]:
         count = 40
@@ -437,4 +303,4 @@ def paint_sprinkles(scene: Scene, serving: Serving, _: np.ndarray) -> None:
     if serving["chilli"]:
         places = _on_mound(serving, 70, random) * (0.6, 0.6, 1) + above(0.06)
         reds = np.array((190, 50, 26)) * random.uniform(0.7, 1.15, (70, 1))
-        _bits(scene, places, random.uniform(0.005, 0.012, 70), reds)
+        scene.crumbs(places, random.uniform(0.005, 0.012, 70), reds)
