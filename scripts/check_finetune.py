@@ -61,7 +61,7 @@ def probe(
 
     mean, scale = training[0].mean(0), training[0].std()
     found = []
-    for strength in np.logspace(-4, 3, 8):
+    for strength in np.logspace(-3, 2, 6):
         model = LogisticRegression(C=strength, max_iter=2000)
         model.fit((training[0] - mean) / scale, training[1])
         weights = model.coef_ / scale

@@ -44,7 +44,7 @@ def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> 
 
 
 def _stamps(photos: Iterable[Photo]) -> list[tuple[str, int, int]]:
-    return [(path, number, _bytes(path)) for path, number in photos]
+    return [(path, int(number), _bytes(path)) for path, number in photos]
 
 
 def _bytes(path: str) -> int:

@@ -153,7 +153,7 @@ class Training:
         self._scaler.update()
         self._average.update(self._classifier, (number - 1) * self._steps + step + 1)
         right = (logits.argmax(1) == (y if share >= 0.5 else other)).sum()
-        return torch.stack([loss.detach() * len(y), right, right.new_tensor(len(y))])
+        return torch.stack([loss.detach() * len(y), right, right.new_full((), len(y))])
 
     def _loss(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         smoothing = self._job.configuration.label_smoothing
@@ -174,7 +174,7 @@ class Training:
                 logits, y = network(self._sent(pixels)), self._sent(targets)
                 loss = cross_entropy(logits, y, reduction="sum")
                 right = (logits.argmax(1) == y).sum()
-                sums.append(torch.stack([loss, right, right.new_tensor(len(y))]))
+                sums.append(torch.stack([loss, right, right.new_full((), len(y))]))
         return _mean(self._processes.total(_sum(sums)))
 
     def _tell(self, number: int, done: int, loss: float, accuracy: float) -> None:
