@@ -1,12 +1,14 @@
 """Verification of pairs and of candidates, on posters and calendar pages that are drawn here."""
 
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from embedkit.calendar_photos import Shooting, calendar_photos
 from embedkit.errors import UnreadableImage
@@ -253,7 +255,7 @@ def test_features_are_few_enough_small_enough_and_the_same_again() -> None:
     grey = reduced(poster(5, (1600, 1200)))
     assert grey.shape == (744, 991)
     features, again = local_features(grey), local_features(grey.copy())
-    assert 500 < len(features) <= FEATURES
+    assert 300 < len(features) <= FEATURES
     assert features.size == (991, 744)
     assert (features.points.dtype, features.descriptors.dtype) == (np.float32, np.uint8)
     assert np.array_equal(features.points, again.points)
@@ -367,8 +369,10 @@ def test_a_damaged_file_is_extracted_anew(tmp_path: Path, damage: Callable[[byte
 def test_other_arrays_in_a_file_are_no_features(tmp_path: Path) -> None:
     FeatureCache(tmp_path).features("a" * 64, small(1))
     (file,) = tmp_path.iterdir()
-    with open(file, "wb") as stream:
-        np.savez(stream, points=np.zeros((2, 2)), descriptors=np.zeros((2, 128)), size=[1, 1])
+    other = save(
+        {"points": np.zeros((2, 2)), "descriptors": np.zeros((2, 128)), "size": np.ones(2)}
+    )
+    file.write_bytes(other + zlib.crc32(other).to_bytes(4, "little"))
     assert len(FeatureCache(tmp_path).features("a" * 64, small(1))) > 2
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
-import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from embedkit.artifacts import replaced, sweep
 from embedkit.verify.features import DESCRIPTOR, EXTRACTION, Grey, LocalFeatures, local_features
@@ -16,14 +18,18 @@ CAP = 1 << 30
 """Bytes that the files may take together, unless another cap is given."""
 
 _TRIMMED = 0.9  # of the cap: so that a full cache is not trimmed for every image
+_SUFFIX = ".features"
+_CHECK = 4  # bytes of the checksum at the end
 _KIND = hashlib.sha256(EXTRACTION.encode()).hexdigest()[:8]
 
 
 class FeatureCache:
     """A folder with a file for each image, the least recently used of which go first.
 
-    Files are named by the image's SHA-256 and a digest of the extraction's parameters. They are
-    written whole or not at all, but for a power failure; what cannot be read is extracted anew.
+    Files are named by the image's SHA-256 and a digest of the extraction's parameters. They hold
+    safetensors and a checksum: NumPy's own format is read with Python's parser, which threads
+    cannot share under 3.11. They are written whole or not at all, but for a power failure; what
+    cannot be read is extracted anew.
     Threads and processes may share a folder. The cap is kept by each process as far as it sees.
     """
 
@@ -39,7 +45,7 @@ class FeatureCache:
 
         ``grey`` gives its reduced pixels (H, W) and is called only if they are not here yet.
         """
-        path = self._folder / f"{sha256}-{_KIND}.npz"
+        path = self._folder / f"{sha256}-{_KIND}{_SUFFIX}"
         known = _read(path)
         if known is not None:
             _touch(path)
@@ -53,13 +59,15 @@ class FeatureCache:
         try:
             if self._bytes is None:
                 self._bytes = sum(size for _, size, _ in self._files())
-            with replaced(path, durable=False) as temporary, open(temporary, "wb") as file:
-                np.savez(
-                    file,
-                    points=features.points,
-                    descriptors=features.descriptors,
-                    size=np.array(features.size, np.int32),
-                )
+            size = np.array(features.size, np.int32)
+            arrays: dict[str, np.ndarray] = {
+                "points": features.points,
+                "descriptors": features.descriptors,
+                "size": size,
+            }
+            data = save(arrays)
+            with replaced(path, durable=False) as temporary:
+                temporary.write_bytes(data + _check(data))
             self._bytes += path.stat().st_size
             if self._bytes > self._cap:
                 self._trim()
@@ -79,7 +87,7 @@ class FeatureCache:
     def _files(self) -> list[tuple[int, int, Path]]:
         """When each file was last used (ns), its bytes, its path."""
         found = []
-        for path in self._folder.glob("*.npz"):
+        for path in self._folder.glob(f"*{_SUFFIX}"):
             try:
                 status = path.stat()
             except FileNotFoundError:  # another process trimmed it
@@ -90,11 +98,14 @@ class FeatureCache:
 
 def _read(path: Path) -> LocalFeatures | None:
     try:
-        # np.load leaves a damaged file open that it opened itself.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
-    except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile):
-        return None  # zipfile raises RuntimeError for flags that it does not understand
+        content = path.read_bytes()
+        data, check = content[:-_CHECK], content[-_CHECK:]
+        if check != _check(data):
+            return None
+        stored = load(data)
+        points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
+    except (OSError, KeyError, SafetensorError):
+        return None
     sound = (
         points.dtype == np.float32
         and descriptors.dtype == np.uint8
@@ -105,6 +116,10 @@ def _read(path: Path) -> LocalFeatures | None:
         and bool(np.isfinite(points).all())
     )
     return LocalFeatures(points, descriptors, (int(size[0]), int(size[1]))) if sound else None
+
+
+def _check(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECK, "little")
 
 
 def _touch(path: Path) -> None:

@@ -13,6 +13,9 @@ Grey = NDArray[np.uint8]
 AREA = 768 * 960
 """Pixels that a larger image is reduced to, whatever its shape. With 1280 x 960 the sets of
 scripts/bench_verify.py were ranked no better, in more time."""
+SOUGHT = 512 * 768
+"""Pixels that features are sought in: half of those. In all of them that takes two to three
+times as long, and the same sets are ranked hardly better."""
 FEATURES = 3000
 """Features kept of an image: the strongest."""
 CONTRAST = 0.02
@@ -20,7 +23,8 @@ CONTRAST = 0.02
 DESCRIPTOR = 128
 _UNIT = 512.0  # what 1 becomes in a stored descriptor; hardly any number of one is above 0.5
 EXTRACTION = (
-    f"sift {cv2.__version__} area={AREA} features={FEATURES} contrast={CONTRAST} root={_UNIT:.0f}"
+    f"sift {cv2.__version__} area={AREA} sought={SOUGHT} features={FEATURES} contrast={CONTRAST} "
+    f"root={_UNIT:.0f}"
 )
 """All that decides an image's local features, besides its pixels."""
 
@@ -71,10 +75,10 @@ def reduced(pixels: NDArray[np.uint8]) -> Grey:
     return cv2.cvtColor(fitted(pixels), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
-def fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An image (H, W) or (H, W, 3) reduced to at most :data:`AREA` pixels, its shape kept."""
+def fitted(pixels: NDArray[np.uint8], area: int = AREA) -> NDArray[np.uint8]:
+    """An image (H, W) or (H, W, 3) reduced to at most so many pixels, its shape kept."""
     height, width = pixels.shape[:2]
-    share = (AREA / (height * width)) ** 0.5
+    share = (area / (height * width)) ** 0.5
     if share >= 1:
         return pixels
     size = (max(1, round(width * share)), max(1, round(height * share)))
@@ -88,18 +92,21 @@ def local_features(grey: Grey) -> LocalFeatures:
     and Zisserman, CVPR 2012.
     """
     size = (grey.shape[1], grey.shape[0])
-    if min(size) < 2:  # SIFT's pyramid needs more
+    small = fitted(grey, SOUGHT)
+    if min(small.shape) < 2:  # SIFT's pyramid needs more
         return LocalFeatures(
             np.empty((0, 2), np.float32), np.empty((0, DESCRIPTOR), np.uint8), size
         )
     sift: Any = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=CONTRAST)
-    keypoints, descriptors = sift.detectAndCompute(grey, None)
+    keypoints, descriptors = sift.detectAndCompute(small, None)
     if descriptors is None:
         descriptors = np.empty((0, DESCRIPTOR), np.float32)
     # SIFT may keep more than it was asked for, where several are equally strong.
     strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")[:FEATURES]
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2)
-    return LocalFeatures(points[strongest], _root(descriptors[strongest]), size)
+    scale = np.array(size, np.float32) / small.shape[::-1]
+    places = ((points[strongest] + 0.5) * scale - 0.5).astype(np.float32)  # centres of pixels
+    return LocalFeatures(places, _root(descriptors[strongest]), size)
 
 
 def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
