@@ -28,6 +28,7 @@ from make_bowls import make
 from sklearn.metrics import roc_auc_score
 
 from embedkit import Workspace
+from embedkit.clean.plan import write_plan
 from embedkit.evaluate.figures import MAIN_FIGURES, Evaluation
 from embedkit.report import plots
 from embedkit.report.evaluation_page import write_evaluation_page
@@ -63,7 +64,7 @@ def truth_of(folder: Path) -> dict[str, dict[str, str]]:
 
 def clean(workspace: Workspace, truth: dict[str, dict[str, str]], plan: Path) -> None:
     """Drop copies and conflicts, then what a person would see."""
-    workspace.plan(plan, conflicts="drop-all")
+    write_plan(plan, workspace.plan(conflicts="drop-all"))
     moved = workspace.apply(plan).moved
     kinds = Counter(truth[path]["kind"] for path in moved)
     print(f"   to quarantine: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")

@@ -181,18 +181,13 @@ def _configuration(order: Order) -> finetune.Configuration:
     return configuration if order.epochs is None else replace(configuration, epochs=order.epochs)
 
 
-def _without_times(epoch: dict[str, Any]) -> dict[str, Any]:
-    """What an epoch came to; how long it took says nothing of the head."""
-    return {name: epoch[name] for name in epoch if name not in ("images_per_second", "seconds")}
-
-
 def _judged(school: School, tuned: finetune.FineTuned, order: Order) -> Trained:
     settings = {
         "preset": order.chosen_preset,
         "backbone": order.backbone,
         "configuration": asdict(_configuration(order)),
         "epoch": tuned.best,
-        "history": [_without_times(asdict(epoch)) for epoch in tuned.history],
+        "history": [asdict(epoch) for epoch in tuned.history],
         "failures": [asdict(failure) for failure in tuned.failures],
     }
     return Trained(school, tuned.linear, settings)

@@ -62,10 +62,6 @@ class Epoch:
     validation_accuracy: float
     learning_rate: float
     """At the end of the epoch."""
-    images_per_second: float
-    """Training photos, validation aside."""
-    seconds: float
-    """Of the whole epoch."""
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,7 @@ class Training:
     # -- one epoch -----------------------------------------------------------------------------
 
     def _epoch(self, number: int) -> None:
-        started = time.monotonic()
         loss, accuracy = self._train(number)
-        seconds = time.monotonic() - started
         if not math.isfinite(loss):
             raise BadInput(f"training diverged in epoch {number}: take a lower learning_rate")
         self._processes.follow_first(self._average.module)
@@ -102,8 +100,6 @@ class Training:
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
             learning_rate=self._rate(number, self._steps),
-            images_per_second=len(self._job.task.training) / seconds,
-            seconds=time.monotonic() - started,
         )
         self._history.append(epoch)
         if self._processes.rank == 0:
