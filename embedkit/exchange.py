@@ -67,7 +67,7 @@ def import_(catalog: Catalog, folder: Path) -> int:
     Raises :class:`BadArtefact` when the files do not fit together, and :class:`BadInput` when the
     catalog's backbone of that name is another one.
     """
-    from embedkit.catalog.writer import ImageRow
+    from embedkit.catalog.images import ImageRow
 
     try:
         name, spec, rows, vectors = _read(folder)

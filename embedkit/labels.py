@@ -6,10 +6,43 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
-from embedkit.errors import BadInput
+from embedkit.catalog import Catalog
+from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.paths import absolute, shown
 
 PATH, LABEL = "path", "label"
+
+
+def label_from_csv(catalog: Catalog, source: Path) -> int:
+    """Label files from a CSV, and note what its other columns say of them; how many it labels.
+
+    Raises as :func:`from_csv` does, and :class:`NotInWorkspace` for a path that is not known.
+    """
+    rows, others = from_csv(source), attributes_from_csv(source)
+    catalog.require()
+    with catalog.write() as writer:
+        writer.label_paths(rows, source="csv")
+        for name, values in others.items():
+            writer.describe_paths(name, values)
+    return len(rows)
+
+
+def label_from_folders(catalog: Catalog, source: str) -> int:
+    """Label the known files below an absolute folder by the first folder on the way; how many.
+
+    Raises :class:`NotInWorkspace` when there are none.
+    """
+    catalog.require()
+    with catalog.write() as writer:
+        found = {
+            path: label
+            for path in writer.live_paths(source)
+            if (label := from_folder(source, path)) is not None
+        }
+        if not found:
+            raise NotInWorkspace(f"the workspace has no photos in folders of {shown(source)}")
+        writer.label_paths(found, source="folder")
+    return len(found)
 
 
 def from_folder(source: str, path: str) -> str | None:

@@ -1,25 +1,21 @@
-"""From queries to their matches: the stored or fresh embedding, the index, the files behind it."""
+"""From queries to their matches: the index, and the files behind what it finds."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile, Position
-from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
-from embedkit.images.decode import Decoder, ImageInput, decoder_of, read_bytes
+from embedkit.catalog.reader import LiveFile
+from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.paths import absolute, shown
-from embedkit.records import Match, ResolvedName
+from embedkit.queries import Queries
+from embedkit.records import Match, Matches
 
 if TYPE_CHECKING:
-    from embedkit.backbones.backbone import Backbone
     from embedkit.index.index import Index
 
 MARGIN = 6
@@ -27,197 +23,40 @@ MARGIN = 6
 
 
 @dataclass(frozen=True)
-class Queries:
-    """What is searched for, under which backbone."""
+class Narrowing:
+    """Which images may be matches."""
 
-    resolved: ResolvedName
-    position: Position
-    """Where the backbone's embeddings stood when the queries were made."""
-    vectors: np.ndarray
-    """float32 (Q, dim)"""
-    image_ids: tuple[int | None, ...]
-    """The queries' images, where the workspace has them."""
+    max_distance: float | None
+    label: str | None
+    folder: str | None
+    """Absolute."""
 
-
-def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> ResolvedName:
-    """The backbone of that name among those of a workspace; with None the first one.
-
-    Raises :class:`EmptyWorkspace` when there is none and :class:`NotInWorkspace`, listing them,
-    when none has that name.
-    """
-    if not there:
-        raise EmptyWorkspace(
-            f"the workspace {workspace} has no embeddings; put photos in with "
-            f"'embedkit add PATH --workspace {workspace}'"
+    @classmethod
+    def asked(
+        cls,
+        max_distance: float | None,
+        label: str | None,
+        folder: str | os.PathLike[str] | None,
+    ) -> "Narrowing":
+        """What a person asked for: any text as a label, a folder relative to the current one."""
+        return cls(
+            max_distance,
+            None if label is None else shown(label),
+            None if folder is None else absolute(folder),
         )
-    if name is None:
-        return there[0]
-    for resolved in there:
-        if resolved.name == name:
-            return resolved
-    raise NotInWorkspace(
-        f"{name} is not in the workspace, which has {', '.join(item.name for item in there)}; "
-        f"add its embeddings with 'embedkit add --backbone {name}'"
-    )
-
-
-def by_images(
-    catalog: Catalog,
-    name: str | None,
-    images: Sequence[ImageInput],
-    load: Callable[[ResolvedName], "Backbone"],
-) -> Queries:
-    """The queries for images: their stored embeddings when their very bytes are in the catalog.
-
-    For those that are not, ``load`` is called for the backbone and they are embedded. A 1-D array
-    is an embedding already. Raises :class:`BadInput` when an image cannot be read, an embedding is
-    not one, or the backbone's weights are no longer those that the stored embeddings were made
-    with, and as :func:`pick` does.
-    """
-    digests = [_digest(item) for item in images]
-    read = {digest for digest in digests if digest is not None}
-    known: dict[bytes, int] = {}
-    stored: dict[int, np.ndarray] = {}
-    holdings = catalog.holdings()
-    resolved = pick(holdings.backbones, name, catalog.path.parent)
-    spec = resolved.spec
-    if read:
-        with catalog.read() as reader:
-            known = reader.image_ids(list(read))
-            stored = reader.embeddings_of(spec.digest, list(known.values()))
-    image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
-    vectors = np.empty((len(images), spec.dim), np.float32)
-    new = []
-    for number, (item, image_id) in enumerate(zip(images, image_ids, strict=True)):
-        if image_id is not None and image_id in stored:
-            vectors[number] = stored[image_id]
-        elif isinstance(item, np.ndarray) and item.ndim == 1:
-            vectors[number] = _normalised(item, spec.dim)
-        else:
-            new.append(number)
-    if new:
-        backbone = _same_backbone(resolved, load)
-        vectors[new] = backbone.embed([images[number] for number in new])
-    return Queries(resolved, holdings.positions[spec.digest], vectors, image_ids)
-
-
-def by_text(
-    catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
-) -> Queries:
-    """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
-    holdings = catalog.holdings()
-    resolved = pick(holdings.backbones, name, catalog.path.parent)
-    vectors = _same_backbone(resolved, load).embed_text([text])
-    return Queries(resolved, holdings.positions[resolved.spec.digest], vectors, (None,))
-
-
-def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
-    if vector.shape != (dim,) or vector.dtype.kind != "f":
-        raise BadInput(
-            f"a query of {vector.dtype} {vector.shape} is not an embedding of {dim} floats"
-        )
-    largest = float(np.abs(vector).max())
-    if not 0 < largest < np.inf:
-        raise BadInput(f"an embedding of norm {largest} has no direction to search in")
-    direction = vector.astype(np.float64) / largest  # whose squares no number overflows
-    return np.asarray(direction / np.linalg.norm(direction), np.float32)
-
-
-def opened(image: ImageInput) -> Decoder:
-    """The decoder of a photo that is a query, so that its file is read once whatever follows.
-
-    Raises :class:`BadInput` when it cannot be read or is no image.
-    """
-    _check_query(image)
-    if isinstance(image, (str, os.PathLike)):
-        _check_no_folder(absolute(image))
-    return decoder_of(image)
-
-
-def _digest(image: object) -> bytes | None:
-    """The SHA-256 of the file that an image was given as; None for other images."""
-    _check_query(image)
-    if isinstance(image, (str, os.PathLike)):
-        return digest_of(image)
-    if isinstance(image, Decoder) and image.sha256 is not None:
-        return bytes.fromhex(image.sha256)
-    return None
-
-
-def _check_query(image: object) -> None:
-    if not isinstance(image, (str, os.PathLike, np.ndarray, Image.Image, Decoder)):
-        raise BadInput(
-            "a query is a path, a Pillow image, an RGB array or an embedding (a 1-D array), "
-            f"not {image!r}"
-        )
-
-
-def _check_no_folder(path: str) -> None:
-    if os.path.isdir(path):
-        raise BadInput(f"{shown(path)} is a folder; give one photo")
-
-
-def name_of(image: object) -> str:
-    """What a query is called: its absolute path, or what kind of thing it is."""
-    if isinstance(image, (str, os.PathLike)):
-        return absolute(image)
-    if isinstance(image, np.ndarray) and image.ndim == 1:
-        return "<embedding>"
-    return f"<{type(image).__name__}>"
-
-
-def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
-    """The SHA-256 of what a file holds; raises :class:`BadInput` when it cannot be read.
-
-    And, if it has to be a ``photo``, when it cannot be decoded.
-    """
-    path = absolute(image)
-    _check_no_folder(path)
-    try:
-        content = read_bytes(path)
-        if photo:
-            Decoder(content).at_least()
-    except BadInput as error:
-        raise BadInput(f"{shown(path)}: {error}") from error
-    return sha256(content).digest()
-
-
-def _same_backbone(
-    resolved: ResolvedName, load: Callable[[ResolvedName], "Backbone"]
-) -> "Backbone":
-    backbone = load(resolved)
-    if backbone.spec != resolved.spec:
-        raise BadInput(
-            f"the weights of {resolved.name} have changed since the photos were added; "
-            "run 'embedkit add' again to embed them with the new ones"
-        )
-    return backbone
 
 
 def search(
-    catalog: Catalog,
-    index: "Index",
-    queries: Queries,
-    k: int,
-    *,
-    max_distance: float | None = None,
-    label: str | None = None,
-    folder: str | None = None,
-) -> tuple[list[list[Match]], int]:
-    """The ``k`` images nearest to each query that have a file, nearest first; out of how many.
+    catalog: Catalog, index: "Index", queries: Queries, k: int, narrowing: Narrowing
+) -> list[Matches]:
+    """The ``k`` images nearest to each query that have a file, nearest first.
 
-    A query's own image comes first, at distance 0; other ties are in order of path. ``label``
-    and ``folder`` (absolute) narrow the files down; raises :class:`NotInWorkspace` when nothing
-    is left of them.
+    A query's own image comes first, at distance 0; other ties are in order of path. Raises
+    :class:`NotInWorkspace` when the narrowing leaves no file.
     """
     check_count(k)
-    among = None
-    if label is not None or folder is not None:
-        with catalog.read() as reader:
-            among = reader.live_image_ids(label, folder)
-            labels = reader.labels() if label is not None and not len(among) else {}
-        if not len(among):
-            raise NotInWorkspace(_nothing_left(label, folder, labels))
+    label, folder = narrowing.label, narrowing.folder
+    among = _among(catalog, label, folder)
 
     def files_of(ids: np.ndarray) -> dict[int, list[LiveFile]]:
         if among is None:
@@ -262,13 +101,32 @@ def search(
     if among is not None:  # the narrowing picks images, not which of their files are told
         held = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
-        [
-            match_of(rank, distance, files[image_id][0], held.get(image_id, files[image_id]))
-            for rank, (distance, image_id) in enumerate(matches, 1)
-            if max_distance is None or distance <= max_distance
-        ]
-        for matches in found
-    ], limit
+        Matches(
+            (
+                match_of(rank, distance, files[image_id][0], held.get(image_id, files[image_id]))
+                for rank, (distance, image_id) in enumerate(matches, 1)
+                if narrowing.max_distance is None or distance <= narrowing.max_distance
+            ),
+            query=name,
+            is_text=queries.is_text,
+            backbone=queries.resolved.name,
+            spec=queries.resolved.spec.digest,
+            searched=limit,
+        )
+        for name, matches in zip(queries.names, found, strict=True)
+    ]
+
+
+def _among(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarray | None:
+    """Ids of the images that a label and a folder leave, int64 (N,); None when neither is given."""
+    if label is None and folder is None:
+        return None
+    with catalog.read() as reader:
+        among = reader.live_image_ids(label, folder)
+        labels = reader.labels() if label is not None and not len(among) else {}
+    if not len(among):
+        raise NotInWorkspace(_nothing_left(label, folder, labels))
+    return among
 
 
 def match_of(rank: int, distance: float, first: LiveFile, held: Sequence[LiveFile]) -> Match:

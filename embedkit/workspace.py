@@ -4,27 +4,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embedkit import labels
 from embedkit.artifacts import sweep
-from embedkit.backbones import load_backbone, open_backbone
-from embedkit.backbones.registry import DEFAULT, rooted
+from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Holdings
-from embedkit.errors import BadInput, NotInWorkspace
-from embedkit.index.indexes import Indexes
-from embedkit.index.manifest import spec_info
+from embedkit.embeddings import Embeddings, named
+from embedkit.errors import BadInput
 from embedkit.paths import absolute, shown
+from embedkit.queries import Queries, digest_of, name_of, opened
 from embedkit.recipe import Recipe, read_recipe
 from embedkit.records import (
     AddReport,
     ApplyReport,
     Comparison,
     Duplicates,
-    Failure,
     Info,
     Matches,
     PlanRow,
@@ -33,37 +30,18 @@ from embedkit.records import (
     ProgressCallback,
     Quarantine,
     Removal,
-    ResolvedName,
     Sheet,
     Split,
     UndoReport,
     silent,
 )
-from embedkit.search import (
-    Queries,
-    by_images,
-    by_text,
-    check_count,
-    digest_of,
-    name_of,
-    opened,
-    pick,
-    search,
-)
+from embedkit.search import Narrowing, check_count, search
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from embedkit.backbones.backbone import Backbone
     from embedkit.evaluate.figures import Evaluation
-    from embedkit.heads.head import Head, Model
-    from embedkit.index.index import Index
-
-
-class _Narrowing(TypedDict):
-    max_distance: float | None
-    label: str | None
-    folder: str | os.PathLike[str] | None
+    from embedkit.heads.head import Head
 
 
 class Workspace:
@@ -82,10 +60,7 @@ class Workspace:
         self.folder = Path(absolute(folder))
         self._progress = progress
         self._catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
-        self._networks: dict[str, Backbone] = {}
-        self._indexes = Indexes(
-            self.folder / "index", self._catalog, lambda: self.recipe.index, progress
-        )
+        self._embeddings = Embeddings(self._catalog, progress)
         self._quarantine_folder = self.folder / "quarantine"
         self._features = self.folder / "features"
         self._heads = self.folder / "heads"
@@ -115,21 +90,21 @@ class Workspace:
         from embedkit.ingest import add, sources_of
 
         recipe = self.recipe
-        held = self._holdings()
+        held = self._embeddings.held()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
-        named = [absolute(source) for source in sources]
-        chosen = _named(backbones) or self._recipe_backbones() or held.added
+        places = [absolute(source) for source in sources]
+        chosen = named(backbones) or self._embeddings.in_recipe() or held.added
         sweep(self.folder)
         report = add(
             self._catalog,
-            sources_of(self._catalog, recipe, named, labels_from_folders),
+            sources_of(self._catalog, recipe, places, labels_from_folders),
             list(dict.fromkeys(chosen)) or [DEFAULT],
             resolved=held.backbones,
             skip=str(self.folder),
             progress=self._progress,
         )
-        self._bring_caches_up_to_date()
+        self._embeddings.save_caches()
         return report
 
     def search(
@@ -161,21 +136,21 @@ class Workspace:
         check_count(verify, least=0, name="verify")
         if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
             raise BadInput("only matches of a photo can be verified, not of words or embeddings")
-        narrowing: _Narrowing = {"max_distance": max_distance, "label": label, "folder": folder}
-        if text is None:
-            assert image is not None
-            if not verify:
-                return self.search_many([image], k, backbone=backbone, **narrowing)[0]
-            from embedkit.verify.photos import verify_first
+        narrowing = Narrowing.asked(max_distance, label, folder)
+        if text is not None:
+            return self._matches(self._embeddings.of_text(backbone, text), k, narrowing)[0]
+        assert image is not None
+        if not verify:
+            return self._matches(self._embeddings.of_images(backbone, [image]), k, narrowing)[0]
+        from embedkit.verify.photos import verify_first
 
-            photo = opened(image)
-            queries = by_images(self._catalog, _rooted(backbone), [photo], self._network)
-            matches = self._matches(queries, [name_of(image)], max(k, verify), **narrowing)[0]
-            verify_first(matches, photo, verify, self._features)
-            del matches[k:]
-            return matches
-        queries = by_text(self._catalog, _rooted(backbone), text, self._network)
-        return self._matches(queries, [text], k, is_text=True, **narrowing)[0]
+        photo = opened(image)
+        queries = self._embeddings.of_images(backbone, [photo])
+        queries = replace(queries, names=(name_of(image),))
+        matches = self._matches(queries, max(k, verify), narrowing)[0]
+        verify_first(matches, photo, verify, self._features)
+        del matches[k:]
+        return matches
 
     def search_many(
         self,
@@ -194,15 +169,8 @@ class Workspace:
         """
         if isinstance(images, (str, os.PathLike)):
             images = [images]
-        queries = by_images(self._catalog, _rooted(backbone), list(images), self._network)
-        return self._matches(
-            queries,
-            [name_of(image) for image in images],
-            k,
-            max_distance=max_distance,
-            label=label,
-            folder=folder,
-        )
+        queries = self._embeddings.of_images(backbone, list(images))
+        return self._matches(queries, k, Narrowing.asked(max_distance, label, folder))
 
     def distance(
         self,
@@ -217,12 +185,7 @@ class Workspace:
         """
         from embedkit.index.metric import distances
 
-        known = self._holdings().backbones
-        backbone = _rooted(backbone)
-        if known and (backbone is None or backbone in {item.name for item in known}):
-            one, other = by_images(self._catalog, backbone, [first, second], self._network).vectors
-        else:
-            one, other = load_backbone(backbone or DEFAULT).embed([first, second])
+        one, other = self._embeddings.vectors(backbone, [first, second])
         return float(distances(one, other[None])[0])
 
     def duplicates(
@@ -258,12 +221,12 @@ class Workspace:
 
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
-            query = by_images(self._catalog, _rooted(backbone), [of], self._network)
-            index = self._indexes.at(query.resolved.spec, query.position)
+            query = self._embeddings.of_images(backbone, [of])
+            index = self._embeddings.index_for(query)
             vector, own = query.vectors, query.image_ids[0]
             photo = absolute(of)
             return find_copies(self._catalog, index, asked, photo, vector, own, self._features)
-        index = self._index_of(self._pick(backbone))
+        index = self._embeddings.index(backbone)
         return find_duplicates(self._catalog, index, asked, self._features, self._progress)
 
     def compare(
@@ -287,32 +250,10 @@ class Workspace:
         CSV is of other photos, and the errors of :func:`embedkit.load_backbone`, before anything is
         embedded. Files that cannot be embedded are in the comparison.
         """
-        from embedkit.compare.collection import collection
-        from embedkit.compare.comparison import Asked, Contender, compare
-        from embedkit.compare.framing import read_framings
-        from embedkit.ingest import resolve
+        from embedkit.compare.contest import Order, compare_backbones
 
-        asked = list(dict.fromkeys(map(absolute, queries)))
-        for path in asked:
-            digest_of(path, photo=True)
-        images = collection(self._catalog, (), by)
-        framing_of = None if framing is None else read_framings(Path(absolute(framing)), images)
-        known = self._holdings().backbones
-        names = _named(backbones) or [*self._recipe_backbones(), *(item.name for item in known)]
-        resolved = [resolve(name, known) for name in dict.fromkeys(names or [DEFAULT])]
-        failures = self._embed(resolved)
-        with self._catalog.read() as reader:
-            positions = [reader.position(item.spec.digest) for item in resolved]
-            rates = [reader.rates().get(item.spec.digest) for item in resolved]
-        indexes = map(self._indexes.at, [item.spec for item in resolved], positions)
-        stored = [index.stored() for index in indexes]
-        images = collection(self._catalog, [rows.ids for rows in stored], by, failures)
-        found = [by_images(self._catalog, item.name, asked, open_backbone) for item in resolved]
-        vectors = [queries.vectors for queries in found]
-        contenders = list(map(Contender, resolved, stored, rates, vectors))
-        queried = list(map(Asked, asked, found[0].image_ids))
-        comparison = compare(images, contenders, queried, framing_of, self._progress)
-        return replace(comparison, failures=failures)
+        order = Order(backbones, queries, by, framing)
+        return compare_backbones(self._catalog, self._embeddings, order, self._progress)
 
     def split(
         self,
@@ -337,7 +278,7 @@ class Workspace:
 
         labelled(self._catalog)  # what cannot be split is told before minutes of searching
         parts = {} if given is None else labels.from_csv(Path(absolute(given)), "part")
-        index = self._index_of(self._pick(None))
+        index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._features, self._progress)
         return split_images(self._catalog, Asked(val, test, seed, group), pairs, parts)
 
@@ -367,9 +308,9 @@ class Workspace:
         """
         from embedkit.classify.training import Order, train
 
-        named = _rooted(backbone) or self._pick(None).name
-        order = Order(kind, name, named, preset, epochs, processes)
-        return train(self._catalog, self._heads, order, self._embedded_with, self._progress)
+        taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
+        order = Order(kind, name, taught, preset, epochs, processes)
+        return train(self._catalog, self._heads, order, self._embeddings.completed, self._progress)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
         """Make one head of several and keep it as ``name``: the mean of their probabilities.
@@ -394,12 +335,14 @@ class Workspace:
 
         Raises :class:`BadInput` when they were taught different classes or there is no test part.
         """
+        from embedkit.classify.current import backbone_of
         from embedkit.classify.judging import judge
         from embedkit.heads.store import load_head
 
         found = [load_head(self._heads, name) for name in dict.fromkeys(heads)]
         models = {model.spec: model for head in found for model in head.models}
-        self._embed([self._resolved_of(model) for model in models.values()])
+        resolved = [backbone_of(model, self._embeddings) for model in models.values()]
+        self._embeddings.complete(resolved)
         return judge(self._catalog, found, None if tables is None else Path(absolute(tables)))
 
     def classify(
@@ -414,6 +357,7 @@ class Workspace:
         ``photos`` are photos and folders of them, in the workspace or not. Those that cannot be
         read are told. Raises :class:`BadInput`.
         """
+        from embedkit.classify.current import backbone_of
         from embedkit.classify.prediction import classify
         from embedkit.heads.store import load_head
 
@@ -424,7 +368,7 @@ class Workspace:
             load_head(self._heads, head),
             [absolute(source) for source in sources],
             k,
-            lambda model: self._network(self._resolved_of(model)),
+            lambda model: self._embeddings.network(backbone_of(model, self._embeddings)),
             self._progress,
         )
 
@@ -440,15 +384,10 @@ class Workspace:
         later searches are not asked about again; a photo may be one that is yet to be added.
         Raises :class:`BadInput`.
         """
-        from embedkit.duplicates.groups import KEEP, VERDICTS
+        from embedkit.duplicates.groups import check_verdict
 
-        if verdict is not None and (
-            verdict not in VERDICTS or (verdict == KEEP) != (other is None)
-        ):
-            raise BadInput(
-                "two images are 'duplicate' or 'different'; one is to 'keep'; None takes it back"
-            )
-        self._require_catalog()
+        check_verdict(verdict, 1 if other is None else 2)
+        self._catalog.require()
         first = digest_of(image, photo=True)
         second = None if other is None else digest_of(other, photo=True)
         if first == second:
@@ -463,29 +402,11 @@ class Workspace:
         :class:`BadInput` and labels nothing when a row is wrong or a path is not in the workspace.
         What other columns say of the files is kept too, for :meth:`split` to group by.
         """
-        table = Path(absolute(source))
-        rows, others = labels.from_csv(table), labels.attributes_from_csv(table)
-        self._require_catalog()
-        with self._catalog.write() as writer:
-            writer.label_paths(rows, source="csv")
-            for name, values in others.items():
-                writer.describe_paths(name, values)
-        return len(rows)
+        return labels.label_from_csv(self._catalog, Path(absolute(source)))
 
     def label_from_folders(self, source: str | os.PathLike[str]) -> int:
         """Label the known files below a folder by the first folder on the way; how many."""
-        top = absolute(source)
-        self._require_catalog()
-        with self._catalog.write() as writer:
-            named = {
-                path: label
-                for path in writer.live_paths(top)
-                if (label := labels.from_folder(top, path)) is not None
-            }
-            if not named:
-                raise NotInWorkspace(f"the workspace has no photos in folders of {shown(top)}")
-            writer.label_paths(named, source="folder")
-        return len(named)
+        return labels.label_from_folders(self._catalog, absolute(source))
 
     def remove(
         self,
@@ -501,14 +422,8 @@ class Workspace:
         if sum((path is not None, missing, backbone is not None)) != 1:
             raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
         if backbone is not None:
-            resolved = self._pick(backbone)
-            with self._catalog.write() as writer:
-                removal = writer.forget_backbone(resolved.name)
-                used = {item.spec.digest for item in writer.backbones()}
-            if resolved.spec.digest not in used:
-                self._indexes.forget(resolved.spec)
-            return removal
-        self._require_catalog()
+            return self._embeddings.forget(backbone)
+        self._catalog.require()
         with self._catalog.write() as writer:
             return writer.forget_files(None if path is None else absolute(path))
 
@@ -547,7 +462,7 @@ class Workspace:
         from embedkit.clean.quarantine import apply
 
         rows = read_plan(Path(absolute(plan)))
-        self._require_catalog()
+        self._catalog.require()
         return apply(self._quarantine_folder, rows, self._progress, self._look_again)
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
@@ -584,10 +499,10 @@ class Workspace:
         Images that no file holds any more are forgotten, and embeddings of superseded weights;
         imported ones whose photos are yet to be added are kept.
         """
-        self._require_catalog()
+        self._catalog.require()
         sweep(self.folder)
         sizes = self._catalog.compact()
-        self._indexes.forget_all_but({item.spec.digest for item in self._holdings().backbones})
+        self._embeddings.tidy()
         return sizes
 
     def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:
@@ -598,7 +513,7 @@ class Workspace:
         """
         from embedkit.exchange import export
 
-        return export(self._catalog, self._pick(backbone), Path(absolute(folder)))
+        return export(self._catalog, self._embeddings.pick(backbone), Path(absolute(folder)))
 
     def import_(self, folder: str | os.PathLike[str]) -> int:
         """Take in embeddings that :meth:`export` wrote, here or elsewhere; how many were new.
@@ -614,73 +529,21 @@ class Workspace:
     def info(self) -> Info:
         """What the workspace holds: photos, labels, specs, indexes, disk, failures."""
         with self._catalog.read() as reader:
-            counts = reader.counts()
-            known = reader.backbones()
-            rates = reader.rates()
-            specs = {item.spec.digest: item.spec for item in known}
-            embedded = {digest: reader.embedding_count(digest) for digest in specs}
+            specs, counts = self._embeddings.told(reader), reader.counts()
             sources, label_counts = reader.sources(), reader.labels()
             failures = reader.failures()
+        files = (file for file in self.folder.rglob("*") if file.is_file())
         return Info(
             workspace=str(self.folder),
             sources=tuple(sources),
             labels=label_counts,
-            specs=tuple(
-                spec_info(
-                    self._indexes.folder_of(spec),
-                    spec,
-                    tuple(item.name for item in known if item.spec.digest == digest),
-                    embedded[digest],
-                    rates.get(digest),
-                )
-                for digest, spec in specs.items()
-            ),
-            disk_bytes=sum(
-                file.stat().st_size for file in self.folder.rglob("*") if file.is_file()
-            ),
+            specs=specs,
+            disk_bytes=sum(file.stat().st_size for file in files),
             failures=tuple(failures),
             **counts,
         )
 
     # -- inside --------------------------------------------------------------------------------
-
-    def _embed(self, backbones: Sequence[ResolvedName]) -> tuple[Failure, ...]:
-        """Embed what images lack, one backbone after another; what failed, each file once."""
-        from embedkit.ingest import embed
-
-        done = [embed(self._catalog, item, self._progress) for item in backbones]
-        if any(embedded for embedded, _ in done):
-            self._bring_caches_up_to_date()
-        return tuple(dict.fromkeys(failure for _, failed in done for failure in failed))
-
-    def _embedded_with(self, backbone: str) -> ResolvedName:
-        """What a backbone's name stands for, once all images have its embedding."""
-        from embedkit.ingest import resolve
-
-        resolved = resolve(backbone, self._holdings().backbones)
-        self._embed([resolved])
-        return resolved
-
-    def _resolved_of(self, model: "Model") -> ResolvedName:
-        """What embeds photos for a head's model; raises :class:`BadInput` when that has changed."""
-        from embedkit.ingest import resolve
-
-        resolved = resolve(model.backbone, self._holdings().backbones)
-        if resolved.spec != model.spec:
-            raise BadInput(
-                f"the head was trained on embeddings of {shown(model.backbone)} with the spec "
-                f"{model.spec.digest}, and that is {resolved.spec.digest} by now: its weights or "
-                "settings have changed; train the head again"
-            )
-        return resolved
-
-    def _bring_caches_up_to_date(self) -> None:
-        """Have the indexes and the listing of files on disk be those of the catalog as it is."""
-        with self._catalog.read() as reader:
-            specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
-        for spec, position in specs:
-            self._indexes.save_at(spec, position)
-        self._catalog.list_files()
 
     def _look_again(self, paths: Sequence[str]) -> None:
         """Have the catalog note whether files that were moved, by absolute path, are there."""
@@ -688,74 +551,6 @@ class Workspace:
             with self._catalog.write() as writer:
                 writer.look_again(paths)
 
-    def _require_catalog(self) -> None:
-        """Raise :class:`EmptyWorkspace` where a command must not make a workspace."""
-        with self._catalog.read():
-            return
-
-    def _recipe_backbones(self) -> list[str]:
-        return [rooted(name, str(self.folder)) for name in self.recipe.backbones]
-
-    def _holdings(self) -> Holdings:
-        return self._catalog.holdings() if self._catalog.exists else Holdings((), (), {})
-
-    def _pick(self, backbone: str | None) -> ResolvedName:
-        """The backbone of the workspace with that name, or its first one."""
-        return pick(self._catalog.holdings().backbones, _rooted(backbone), self.folder)
-
-    def _index_of(self, resolved: ResolvedName) -> "Index":
-        """The index of a backbone's embeddings, caught up with the catalog."""
-        position = self._catalog.holdings().positions[resolved.spec.digest]
-        return self._indexes.at(resolved.spec, position)
-
-    def _network(self, resolved: ResolvedName) -> "Backbone":
-        spec = resolved.spec.digest
-        if spec not in self._networks:
-            self._networks[spec] = open_backbone(resolved)
-        return self._networks[spec]
-
-    def _matches(
-        self,
-        queries: Queries,
-        asked: Sequence[str],
-        k: int,
-        *,
-        is_text: bool = False,
-        max_distance: float | None,
-        label: str | None,
-        folder: str | os.PathLike[str] | None,
-    ) -> list[Matches]:
-        """What a search finds for queries that were ``asked`` for under these names."""
-        spec = queries.resolved.spec
-        found, searched = search(
-            self._catalog,
-            self._indexes.at(spec, queries.position),
-            queries,
-            k,
-            max_distance=max_distance,
-            label=shown(label) if label is not None else None,
-            folder=absolute(folder) if folder is not None else None,
-        )
-        digest = spec.digest
-        return [
-            Matches(
-                matches,
-                query=name,
-                is_text=is_text,
-                backbone=queries.resolved.name,
-                spec=digest,
-                searched=searched,
-            )
-            for name, matches in zip(asked, found, strict=True)
-        ]
-
-
-def _rooted(backbone: str | None) -> str | None:
-    """The name that a person gave, files in it found from the current folder."""
-    return None if backbone is None else rooted(backbone, os.getcwd())
-
-
-def _named(backbones: str | Sequence[str]) -> list[str]:
-    """The names that a person gave, each once."""
-    names = [backbones] if isinstance(backbones, str) else backbones
-    return list(dict.fromkeys(rooted(name, os.getcwd()) for name in names))
+    def _matches(self, queries: Queries, k: int, narrowing: Narrowing) -> list[Matches]:
+        """The matches of queries, from the index as it was when they were made."""
+        return search(self._catalog, self._embeddings.index_for(queries), queries, k, narrowing)

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.writer import ImageRow
+from embedkit.catalog.images import ImageRow
 from embedkit.records import EmbeddingSpec, ResolvedName
 
 BATCH = 8192

@@ -101,8 +101,9 @@ def stages(files: list[str]) -> dict[str, float]:
     from embedkit.backbones.preprocess import prepare
     from embedkit.backbones.runtime import overlapped
     from embedkit.catalog import Catalog
+    from embedkit.catalog.images import ImageRow
     from embedkit.catalog.reader import TodoFile
-    from embedkit.catalog.writer import Batch, ImageRow
+    from embedkit.catalog.writer import Batch
     from embedkit.images.decode import Decoder, read_bytes
     from embedkit.images.fingerprint import FINGERPRINT_SIDE, digests, fingerprint
 

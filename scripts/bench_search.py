@@ -79,8 +79,9 @@ class Bench:
         return draw(count, self.dim, self.clusters, seed=1 + start)
 
     def store(self, writer: Any, start: int, count: int) -> None:
+        from embedkit.catalog.images import ImageRow
         from embedkit.catalog.reader import TodoFile
-        from embedkit.catalog.writer import Batch, ImageRow
+        from embedkit.catalog.writer import Batch
 
         vectors, clusters = self.batch(start, count)
         root = writer.scope("/photos").root_id

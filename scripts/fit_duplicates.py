@@ -32,11 +32,11 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(scratch)
         workspace.add(folder)
-        resolved = workspace._pick(None)
+        resolved = workspace._embeddings.pick(None)
         with workspace._catalog.read() as reader:
             table, position = reader.fingerprints(), reader.position(resolved.spec.digest)
             files = reader.live_files(table.column("image_id").to_pylist())
-        index = workspace._indexes.at(resolved.spec, position)
+        index = workspace._embeddings.indexes.at(resolved.spec, position)
         prints = prints_of(workspace._catalog, table)
         places, vectors = places_in(index, prints.ids)
         space = survey(vectors, places[places >= 0])

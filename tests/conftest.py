@@ -102,8 +102,9 @@ def take_toys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def load(name: str) -> ToyBackbone:
         return ToyBackbone(name, made)
 
-    for room in ("ingest.network", "workspace"):
+    for room in ("ingest.network", "embeddings"):
         monkeypatch.setattr(f"embedkit.{room}.load_backbone", load)
+    for room in ("ingest.network", "embeddings", "compare.contest"):
         monkeypatch.setattr(f"embedkit.{room}.open_backbone", lambda known: load(known.name))
     return made
 

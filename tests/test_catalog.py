@@ -15,8 +15,9 @@ from conftest import ToyBackbone
 from embedkit import Workspace
 from embedkit.catalog import Catalog, history, lease, listing, schema
 from embedkit.catalog import reader as reader_module
+from embedkit.catalog.images import ImageRow
 from embedkit.catalog.reader import KnownImages, Position, Scope, TodoFile
-from embedkit.catalog.writer import Batch, ImageRow
+from embedkit.catalog.writer import Batch
 from embedkit.errors import (
     BadCatalog,
     BadInput,

@@ -11,7 +11,7 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.catalog import Catalog
-from embedkit.catalog.writer import ImageRow
+from embedkit.catalog.images import ImageRow
 from embedkit.errors import BadRecipe
 from embedkit.index import codes, exact
 from embedkit.index import index as index_module

@@ -92,6 +92,11 @@ class Catalog:
             with self.write() as writer:
                 yield writer
 
+    def require(self) -> None:
+        """Raise as :meth:`read` does, where a change must not make a catalog."""
+        with self.read():
+            return
+
     @contextmanager
     def write(self) -> Iterator["Writer"]:
         """A writing lease: one transaction, committed at the end, rolled back on an error.

@@ -65,6 +65,24 @@ class Places(Reader):
         )
         return {root_id: (into, prefix) for root_id, into, prefix in rows}
 
+    def _placed(self, absolute: Sequence[str]) -> pa.Table:
+        """Where absolute paths lie: number (of the path), root_id, path; those below a root."""
+        roots = [(root_id, PurePath(root)) for root_id, root in self.roots().items()]
+        rows = [
+            (number, root_id, below(root, PurePath(path)))
+            for number, path in enumerate(absolute)
+            for root_id, root in roots
+            if PurePath(path).is_relative_to(root)
+        ]
+        columns = zip(*rows, strict=True) if rows else ((), (), ())
+        kinds = {"number": pa.int64(), "root_id": pa.int64(), "path": pa.string()}
+        return pa.table(
+            {
+                name: pa.array(list(values), kind)
+                for (name, kind), values in zip(kinds.items(), columns, strict=True)
+            }
+        )
+
     def remember_sources(self, sources: dict[str, bool]) -> None:
         """Note paths that a person added, and whether folders below them are labels."""
         new = dict(sources.items() - self.sources().items())

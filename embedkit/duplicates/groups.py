@@ -13,6 +13,7 @@ import numpy as np
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import SURE, Evidence
 from embedkit.duplicates.search import COMBINED, EXACT, PERCEPTUAL, PIXELS, SEMANTIC, Limits, is_of
+from embedkit.errors import BadInput
 from embedkit.records import DuplicateGroup, Member
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
@@ -51,6 +52,14 @@ DECIDED = Link(COMBINED, None, None, 1.0)
 
 Links = dict[int, dict[int, Link]]
 """By image, those that it is a duplicate of."""
+
+
+def check_verdict(verdict: str | None, images: int) -> None:
+    """Raise :class:`BadInput` for what cannot be decided of that many images; None can be."""
+    if verdict is not None and (verdict not in VERDICTS or images != (1 if verdict == KEEP else 2)):
+        raise BadInput(
+            "two images are 'duplicate' or 'different'; one is to 'keep'; None takes it back"
+        )
 
 
 def linked(

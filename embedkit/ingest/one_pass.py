@@ -20,8 +20,9 @@ import numpy as np
 
 from embedkit import paths
 from embedkit.backbones.preprocess import prepare
+from embedkit.catalog.images import ImageRow
 from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
-from embedkit.catalog.writer import Batch, ImageRow
+from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.ingest.flow import Clock, InOrder

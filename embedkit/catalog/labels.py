@@ -1,0 +1,89 @@
+"""What is said of files: labels, and what else a person's table has of them."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from embedkit import paths
+from embedkit.catalog.places import Places
+from embedkit.errors import NotInWorkspace
+
+
+class Labels(Places):
+    """An open catalog whose files can be labelled and described."""
+
+    def label_paths(self, labels: dict[str, str], source: str) -> None:
+        """Label files by absolute path; ``source`` says where the labels are from.
+
+        Raises :class:`NotInWorkspace`, and labels none, when a path is not of a known file.
+        """
+        placed = self._known_files(list(labels))
+        texts = list(labels.items())
+        known = {number for number, *_ in placed}
+        unknown = [path for number, (path, _) in enumerate(texts) if number not in known]
+        if unknown:
+            raise NotInWorkspace(
+                f"{len(unknown)} of {len(labels)} labelled paths are not in the workspace, the "
+                f"first is {paths.shown(unknown[0])}; nothing was labelled. Add the photos first"
+            )
+        self._store_labels(
+            [(root_id, path, texts[number][1], source) for number, _, root_id, path in placed]
+        )
+
+    def describe_paths(self, name: str, values: dict[str, str]) -> None:
+        """Note what files, by absolute path, have in the column ``name``; others keep theirs."""
+        texts = list(values.values())
+        rows = [(file_id, texts[number]) for number, file_id, *_ in self._known_files(list(values))]
+        self._connection.register(
+            "batch",
+            pa.table(
+                {
+                    "file_id": pa.array([file_id for file_id, _ in rows], pa.int64()),
+                    "name": pa.array([name] * len(rows), pa.string()),
+                    "value": pa.array([value for _, value in rows], pa.string()),
+                }
+            ),
+        )
+        self._run(
+            "DELETE FROM attributes a USING batch b WHERE a.file_id = b.file_id AND a.name = b.name"
+        )
+        self._run("INSERT INTO attributes FROM batch")
+        self._connection.unregister("batch")
+
+    def _store_labels(self, labels: Sequence[tuple[int, str, str, str]]) -> None:
+        if not labels:
+            return
+        names = ("root_id", "path", "label", "source")
+        rows = pa.table(dict(zip(names, map(list, zip(*labels, strict=True)), strict=True)))
+        self._connection.register("batch", rows)
+        self._relabel("batch")
+        self._connection.unregister("batch")
+
+    def _relabel(self, relation: str) -> None:
+        """Give files the labels of a relation (root_id, path, label, source), null ones aside.
+
+        Only labels that differ are written: rewriting all of them would let the file grow.
+        """
+        self._run(
+            f"""CREATE TEMP TABLE relabelled AS
+                SELECT file_id, n.label, source FROM {relation} n
+                JOIN files USING (root_id, path) WHERE n.label IS NOT NULL
+                EXCEPT SELECT file_id, label, source FROM labels"""
+        )
+        self._run(
+            """DELETE FROM labels l USING relabelled n
+               WHERE l.file_id = n.file_id AND l.source = n.source"""
+        )
+        self._run("INSERT INTO labels FROM relabelled ORDER BY file_id, source")
+        self._run("DROP TABLE relabelled")
+
+    def _known_files(self, absolute: Sequence[str]) -> list[tuple[int, int, int, str]]:
+        """Which absolute paths are of known files: number (of the path), file_id, root_id, path."""
+        self._connection.register("batch", self._placed(absolute))
+        known = self._rows(
+            """SELECT number, file_id, root_id, path FROM batch
+               JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
+               ORDER BY number"""
+        )
+        self._connection.unregister("batch")
+        return known

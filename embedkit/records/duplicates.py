@@ -1,0 +1,67 @@
+"""Groups of files that show the same."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a group of duplicates, and how it compares with the group's representative."""
+
+    path: str
+    sha256: str
+    label: str | None
+    hamming: int | None
+    """Bits by which the perceptual hashes differ, in the best turn; None where not compared."""
+    distance: float | None
+    """Cosine distance of the embeddings; None where one of them has none."""
+    score: float
+    """The probability that they are copies; 1 for the representative and for equal bytes."""
+    keep: bool
+    """Whether a person decided to keep this image."""
+    width: int
+    """Pixels of the upright image; likewise ``height``."""
+    height: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class DuplicateGroup:
+    """Files that show the same: a representative, and copies that are each near it."""
+
+    kind: str
+    """``exact``, ``pixels``, ``combined``, ``perceptual`` or ``semantic``: the weakest of its
+    members'."""
+    score: float
+    """The lowest of its members'."""
+    representative: str
+    """Path of the best file: most pixels, then most bytes, then first by path."""
+    members: tuple[Member, ...]
+    """The representative first, then the best score first."""
+    conflict: bool
+    """Whether its files are under different labels."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """What a search for duplicates found, and how far it looked."""
+
+    groups: tuple[DuplicateGroup, ...]
+    """The best score first, then by path."""
+    images: int
+    """Distinct images that were compared."""
+    kinds: tuple[str, ...]
+    max_hamming: int
+    """Bits, of ``hash_bits``, up to which two images were ``perceptual`` duplicates."""
+    hash_bits: int
+    turns: bool
+    """Whether turned and mirrored images were ``perceptual`` duplicates too."""
+    max_distance: float
+    """Distance up to which they were ``semantic`` ones."""
+    min_score: float
+    """Score from which on they were ``combined`` ones."""
+    chance_hamming: float
+    """Pairs within ``max_hamming`` to be expected by chance among so many unrelated images."""
+    chance_distance: float
+    """Pairs within ``max_distance`` to be expected by chance."""
+    recall: float
+    """Share of all pairs within ``max_distance`` that a search of this kind finds."""

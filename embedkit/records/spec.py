@@ -1,0 +1,87 @@
+"""What decides an embedding, and what a backbone's name stands for."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PIPELINE_VERSION = 1
+"""Raised whenever decoding or preprocessing changes the pixels that a network sees."""
+
+
+@dataclass(frozen=True)
+class EmbeddingSpec:
+    """All that decides an embedding, and nothing else.
+
+    Two specs with the same :attr:`digest` give the same vectors; the name under which a person
+    asked for a backbone is not part of it.
+    """
+
+    architecture: str
+    """Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``."""
+    weights: str
+    """SHA-256 of the weights file, hex."""
+    dim: int
+    size: int
+    """Side of the square network input, pixels."""
+    resize: str
+    """``crop`` (short side, then centre crop), ``pad`` (long side, then bars) or ``squash``."""
+    crop: float
+    """Share of the resized short side that the crop keeps (``resize = crop`` only)."""
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pool: str
+    """``native`` (the network's own), ``avg``, ``max`` or ``gem``."""
+    precision: str = "float32"
+    """What the network computes in: ``float32``, ``bf16`` or ``fp16``."""
+    reduced_decode: str = "jpeg-dct"
+    """Rule of the reduced-scale decode: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of
+    its size whose relevant side is not below the side that it is resized to."""
+    orientation: str = "exif"
+    alpha: str = "white"
+    pipeline: int = PIPELINE_VERSION
+
+    @property
+    def canonical_json(self) -> str:
+        """The spec as JSON with sorted keys and no spaces: what the digest is taken of."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def digest(self) -> str:
+        """First 16 hex digits of the SHA-256 of :attr:`canonical_json`."""
+        return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_json(cls, text: str) -> "EmbeddingSpec":
+        """The spec whose :attr:`canonical_json` is ``text``.
+
+        Raises KeyError, TypeError or ValueError for anything else.
+        """
+        values: dict[str, Any] = json.loads(text)
+        spec = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+        for name, kind in cls.__annotations__.items():
+            value = getattr(spec, name)
+            if kind in (str, int, float) and not isinstance(value, kind):
+                raise TypeError(f"{name} of a spec cannot be {value!r}")
+        for three in (spec.mean, spec.std):
+            if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
+                raise TypeError(f"mean and std of a spec are three numbers, not {three!r}")
+        return spec
+
+
+@dataclass(frozen=True)
+class ResolvedName:
+    """What a backbone name stood for when it was last resolved.
+
+    ``weights_path``, ``weights_bytes`` and ``weights_mtime_ns`` tell cheaply whether the weights
+    file is still the one that was hashed, so that nothing heavy is imported to find a spec.
+    """
+
+    name: str
+    spec: EmbeddingSpec
+    weights_path: str
+    weights_bytes: int
+    weights_mtime_ns: int
+    evidence: str = ""
+    """Digest of what else decided the spec: versions of the code, a local backbone's manifest."""
