@@ -1,8 +1,6 @@
 """Probabilities that mean what they say: temperature scaling (Guo et al. 2017)."""
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 
 _WIDEST = 5.0
 """Of the logarithm of a temperature."""
@@ -16,6 +14,9 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
     sure beyond what N photos can tell, 1 - 1 / (N + 2). So a head that errs on none of them does
     not become certain of everything.
     """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     doubt = 1 / (len(labels) + 2)
 
     def loss(log_temperature: float) -> float:
@@ -30,4 +31,6 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def nll(scores: np.ndarray, labels: np.ndarray) -> float:
     """Mean negative log-likelihood of ``labels``, int64 (N,), under softmax(``scores``)."""
+    from scipy.special import log_softmax
+
     return float(-log_softmax(scores, axis=1)[np.arange(len(labels)), labels].mean())
