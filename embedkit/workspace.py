@@ -316,11 +316,12 @@ class Workspace:
         """Make one head of several and keep it as ``name``: the mean of their probabilities.
 
         ``method`` is ``mean`` (as they are), ``calibrated``, or ``greedy`` (calibrated, of those
-        that forward selection on validation chose). Raises :class:`BadInput`.
+        that forward selection on validation chose). Raises :class:`BadInput` for heads that cannot
+        be one: taught different classes, or by validation photos.
         """
         from embedkit.classify.combining import combine
 
-        return combine(self._catalog, self._heads, name, heads, method)
+        return combine(self._catalog, self._heads, name, self._trained(heads), method)
 
     def heads(self) -> list[str]:
         """The names of the heads that were trained or made, sorted."""
@@ -333,17 +334,13 @@ class Workspace:
     ) -> "Evaluation":
         """Judge heads on the test part of the split; with ``tables``, a folder, as CSV too.
 
-        Raises :class:`BadInput` when they were taught different classes or there is no test part.
+        Raises :class:`BadInput` when they were taught different classes, when test photos taught
+        one of them, or when there is no test part.
         """
-        from embedkit.classify.current import backbone_of
         from embedkit.classify.judging import judge
-        from embedkit.heads.store import load_head
 
-        found = [load_head(self._heads, name) for name in dict.fromkeys(heads)]
-        models = {model.spec: model for head in found for model in head.models}
-        resolved = [backbone_of(model, self._embeddings) for model in models.values()]
-        self._embeddings.complete(resolved)
-        return judge(self._catalog, found, None if tables is None else Path(absolute(tables)))
+        folder = None if tables is None else Path(absolute(tables))
+        return judge(self._catalog, self._trained(heads), folder)
 
     def classify(
         self,
@@ -550,6 +547,18 @@ class Workspace:
         if paths and self._catalog.exists:
             with self._catalog.write() as writer:
                 writer.look_again(paths)
+
+    def _trained(self, names: Sequence[str]) -> "list[Head]":
+        """The heads of these names, once all images have the embeddings that they look at."""
+        from embedkit.classify.current import backbone_of
+        from embedkit.heads.store import load_head
+
+        found = [load_head(self._heads, name) for name in dict.fromkeys(names)]
+        models = {model.spec: model for head in found for model in head.models}
+        self._embeddings.complete(
+            [backbone_of(model, self._embeddings) for model in models.values()]
+        )
+        return found
 
     def _matches(self, queries: Queries, k: int, narrowing: Narrowing) -> list[Matches]:
         """The matches of queries, from the index as it was when they were made."""

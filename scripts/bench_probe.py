@@ -151,6 +151,7 @@ def theirs(scratch: Path, grid: list[float]) -> dict[str, Any]:
 
 def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
     from embedkit.heads.examples import Examples
+    from embedkit.heads.gallery import Gallery
     from embedkit.heads.knn import fit_neighbours
     from embedkit.heads.linear import Features
     from embedkit.heads.probe import Probe
@@ -172,7 +173,9 @@ def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
     memory = peak() - before
     again = time.perf_counter()
     asked = Features(validation.vectors, validation.norms)
-    knn, _ = fit_neighbours(train.vectors, train.labels, len(classes), asked, validation.labels)
+    unnamed = np.zeros((len(train), 32), np.uint8)
+    gallery = Gallery.of(train.vectors, unnamed, train.labels, len(train))
+    knn, _ = fit_neighbours(gallery, len(classes), asked, validation.labels)
     near = knn.scores(Features(test.vectors, test.norms)).argmax(1) == test.labels
     done = time.perf_counter()
     chosen = probe.chosen

@@ -110,10 +110,59 @@ def test_an_ensemble_tells_what_each_member_adds_and_where_they_err_alike(
 ) -> None:
     told = workspace.ensemble("greedy", ["knn", "probe"], method="greedy").settings
     assert told["candidates"] == ["knn", "probe"]
-    assert [item["name"] for item in told["members"]] == [
+    assert {item["name"] for item in told["members"]} == {
         step["member"] for step in told["selection"]
-    ]
+    }
     assert np.array(told["error_overlap"]).shape == (2, 2)
+
+
+# -- photos that a head has seen ---------------------------------------------------------------
+
+
+def test_a_head_is_not_judged_on_photos_that_taught_it(workspace: Workspace) -> None:
+    workspace.split(3, 3, seed=1)
+    with pytest.raises(BadInput, match=r"\d of 9 test photos taught knn or chose for it"):
+        workspace.evaluate(["knn"])
+    with pytest.raises(BadInput, match=r"\d of 9 validation photos taught knn, so that they can"):
+        workspace.ensemble("both", ["knn", "probe"])
+    workspace.train("knn", "knn")
+    assert workspace.evaluate(["knn"]).photos == 9
+
+
+def test_a_probe_fitted_on_validation_too_is_judged_on_test_and_in_no_ensemble(
+    workspace: Workspace,
+) -> None:
+    workspace.train("probe", "dino", preset="dinov2")
+    assert workspace.evaluate(["dino"]).photos == 9
+    with pytest.raises(BadInput, match="9 of 9 validation photos taught dino"):
+        workspace.ensemble("x", ["knn", "dino"])
+
+
+def test_photos_that_only_some_backbones_could_read_count_for_none_and_are_told(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_toys(monkeypatch)
+    photos = tmp_path / "photos"
+    shutil.copytree(made / "photos", photos)
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add(photos, labels_from_folders=True)
+    rows = [
+        f"{photos}/{name}/{number}.png,{'val' if number < 3 else 'test'}"
+        for name in ("赤", "blue", "green")
+        for number in range(6)
+    ]
+    (tmp_path / "given.csv").write_text("\n".join(["path,part", *rows]), "utf-8")
+    workspace.split(3, 3, given=tmp_path / "given.csv")
+    workspace.train("knn", "one")
+    for unreadable in ("blue/0.png", "green/3.png"):
+        (photos / unreadable).write_bytes(b"broken since")
+    assert workspace.train("knn", "other", backbone="efficientnet_lite2").settings["left_out"] == 1
+    assert workspace.ensemble("both", ["one", "other"]).validation["images"] == 8
+    for heads, count in ((["one"], 9), (["one", "both"], 8)):
+        judged = workspace.evaluate(heads)
+        assert (judged.photos, judged.left_out) == (count, 9 - count)
+    workspace.remove(backbone="efficientnet_lite2")
+    assert workspace.ensemble("again", ["one", "other"]).validation["images"] == 8
 
 
 # -- classifying -------------------------------------------------------------------------------

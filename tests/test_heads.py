@@ -40,7 +40,17 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
         random.integers(0, 3, 20),
     )
     spec = ToyBackbone("efficientnet_lite0", []).spec
-    model = Model(CLASSES, "efficientnet_lite0", spec, scorer, gallery, 1.5, Scale(-1.0, 0.5))
+    model = Model(
+        CLASSES,
+        "efficientnet_lite0",
+        spec,
+        scorer,
+        gallery,
+        temperature=1.5,
+        remote=Scale(-1.0, 0.5),
+        fitted_on=gallery.sha256,
+        chosen_on=np.full((4, 32), seed, np.uint8),
+    )
     rejection = Rejection(Scale(0.0, 1.0), Scale(-2.0, 1.0), 1.25)
     return Head(name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0})
 
@@ -138,6 +148,9 @@ def test_selection_starts_with_the_best_and_stops_when_nothing_helps() -> None:
         ("first", 0.75, 0.75),
         ("second", 1.0, 0.25),
     ]
+    everyone = select(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS, False)
+    assert [step.member for step in everyone] == ["first", "second", "useless"]
+    assert everyone[2].gain <= 0
     mean = (FIRST + SECOND) / 2
     assert steps[1].nll == pytest.approx(-np.log(mean[np.arange(4), LABELS]).mean())
 
@@ -145,10 +158,11 @@ def test_selection_starts_with_the_best_and_stops_when_nothing_helps() -> None:
 def test_overlap_is_the_share_of_errors_that_both_make() -> None:
     overlap = error_overlap([FIRST, SECOND], LABELS)
     # First errs on the third photo, second on the second one.
-    assert overlap.tolist() == [[1.0, 0.0], [0.0, 1.0]]
+    assert overlap == [[1.0, 0.0], [0.0, 1.0]]
     both = error_overlap([FIRST, np.full((4, 2), [0.0, 1.0])], LABELS)
-    assert both[0].tolist() == [1.0, 1.0]
+    assert both[0] == [1.0, 1.0]
     assert both[1] == pytest.approx([1 / 3, 1.0])
+    assert error_overlap([np.eye(2)[LABELS], FIRST], LABELS)[0] == [None, None]
 
 
 def test_an_ensemble_of_uncalibrated_members_takes_their_plain_probabilities() -> None:
@@ -180,8 +194,8 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
     some = embedded(head)
     assert (back.predict_proba(some) == head.predict_proba(some)).all()
     assert (
-        back.strangeness(some, back.predict_proba(some))
-        == head.strangeness(some, head.predict_proba(some))
+        back.strangeness(back.nearest(some), back.predict_proba(some))
+        == head.strangeness(head.nearest(some), head.predict_proba(some))
     ).all()
     assert (back.classes_, back.settings, back.rejection) == (
         CLASSES,

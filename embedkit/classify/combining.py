@@ -6,23 +6,23 @@ from pathlib import Path
 
 from embedkit.catalog import Catalog
 from embedkit.classify.finish import head_of
-from embedkit.classify.lesson import embedded_part, lesson
+from embedkit.classify.lesson import embedded_by_all, lesson
+from embedkit.classify.seen import check_untaught
 from embedkit.errors import BadInput
 from embedkit.heads.ensemble import CALIBRATED, GREEDY, MEAN, METHODS, error_overlap, select
 from embedkit.heads.head import ENSEMBLE, Head, probabilities
-from embedkit.heads.store import check_name, digest_of, load_head, save_head
+from embedkit.heads.store import check_name, digest_of, save_head
 from embedkit.paths import shown
 
 
-def combine(catalog: Catalog, folder: Path, name: str, members: Sequence[str], method: str) -> Head:
-    """The ensemble of the heads called ``members``, saved in the ``folder`` of heads as ``name``.
+def combine(catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], method: str) -> Head:
+    """The ensemble of ``heads``, saved in the ``folder`` of heads as ``name``.
 
     Raises :class:`BadInput` for what cannot be an ensemble.
     """
     check_name(name)
     if method not in METHODS:
         raise BadInput(f"ensembles are {', '.join(METHODS)}, not {shown(method)!r}")
-    heads = [load_head(folder, member) for member in dict.fromkeys(members)]
     if len(heads) < 2:
         raise BadInput("an ensemble needs two heads or more")
     for head in heads:
@@ -41,17 +41,16 @@ def combine(catalog: Catalog, folder: Path, name: str, members: Sequence[str], m
             "the split's classes are no longer those of the heads; train them again first"
         )
     specs = {model.spec.digest for head in heads for model in head.models}
-    found = {spec: embedded_part(catalog, spec, learnt.val) for spec in specs}
-    embedded = {spec: some.features for spec, some in found.items()}
-    labels = learnt.val.labels
+    found = embedded_by_all(catalog, specs, learnt.val)
+    for head in heads:
+        check_untaught(head, found.sha256)
+    embedded, labels = found.embedded, found.images.labels
 
     as_they_go_in = MEAN if method == MEAN else CALIBRATED
     told = [probabilities(head.models[0], embedded, as_they_go_in) for head in heads]
     names = [head.name for head in heads]
-    steps = select(names, told, labels)
-    chosen = heads
-    if method == GREEDY:
-        chosen = [heads[names.index(step.member)] for step in steps]
+    steps = select(names, told, labels, until_none_helps=method == GREEDY)
+    chosen = [head for head in heads if head.name in {step.member for step in steps}]
     settings = {
         "method": method,
         "members": [
@@ -59,7 +58,7 @@ def combine(catalog: Catalog, folder: Path, name: str, members: Sequence[str], m
         ],
         "selection": [asdict(step) for step in steps],
         "candidates": names,
-        "error_overlap": error_overlap(told, labels).tolist(),
+        "error_overlap": error_overlap(told, labels),
     }
     models = [head.models[0] for head in chosen]
     made = head_of(name, ENSEMBLE, models, embedded, labels, settings, as_they_go_in)

@@ -5,33 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.classify.lesson import Part
+from embedkit.classify.lesson import School
 from embedkit.heads.calibration import fit_temperature, nll
 from embedkit.heads.ensemble import CALIBRATED, mean_scores
 from embedkit.heads.gallery import Gallery
 from embedkit.heads.head import Embedded, Head, Model, Scorer, mean_remoteness, probabilities
 from embedkit.heads.unknown import Rejection, Scale, doubt_of, remoteness
-from embedkit.records import EmbeddingSpec
 
 
-def model_of(
-    classes: tuple[str, ...],
-    backbone: str,
-    spec: EmbeddingSpec,
-    scorer: Scorer,
-    gallery: Gallery,
-    val: Part,
-) -> Model:
+def model_of(school: School, backbone: str, scorer: Scorer, gallery: Gallery) -> Model:
     """A trained ``scorer`` with what its validation photos say of its certainty."""
+    val = school.val
     _, distances = gallery.nearest(val.features.vectors)
     return Model(
-        classes_=classes,
+        classes_=school.lesson.classes,
         backbone=backbone,
-        spec=spec,
+        spec=school.resolved.spec,
         scorer=scorer,
         gallery=gallery,
         temperature=fit_temperature(scorer.scores(val.features), val.labels),
         remote=Scale.of(remoteness(distances)),
+        fitted_on=school.train.sha256,
+        chosen_on=val.sha256,
     )
 
 
@@ -52,6 +47,7 @@ def head_of(
     # A model alone is calibrated already, and its mean is itself.
     temperature = fit_temperature(mean, labels) if len(models) > 1 else 1.0
     scores = mean / temperature
+    nearest = [model.nearest(embedded) for model in models]
     doubt = doubt_of(np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)))
     return Head(
         name=name,
@@ -59,7 +55,7 @@ def head_of(
         models=tuple(models),
         method=method,
         temperature=temperature,
-        rejection=Rejection.fit(mean_remoteness(models, embedded), doubt),
+        rejection=Rejection.fit(mean_remoteness(models, nearest), doubt),
         validation={
             "images": len(labels),
             "accuracy": float((scores.argmax(axis=1) == labels).mean()),

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from embedkit.catalog import Catalog
-from embedkit.classify.lesson import embedded_part, exam
+from embedkit.classify.lesson import embedded_by_all, exam
 from embedkit.classify.reasons import nearest_photos
+from embedkit.classify.seen import check_unseen
 from embedkit.errors import BadInput
 from embedkit.evaluate.evaluation import evaluate
 from embedkit.evaluate.figures import Evaluation
@@ -22,8 +21,8 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
     """The figures of ``heads`` on the test photos that all of them have an embedding of.
 
     With ``tables``, a folder, they are written there as CSV: heads, classes, and the predictions of
-    each head. Raises :class:`BadInput` when they were taught different classes, or there is no test
-    part.
+    each head. Raises :class:`BadInput` when they were taught different classes, when test photos
+    taught one of them, or when there is no test part.
     """
     first = heads[0]
     for head in heads:
@@ -32,22 +31,21 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
                 f"{shown(head.name)} and {shown(first.name)} were taught different classes; train "
                 "them on one split to compare them"
             )
-    images, units = exam(catalog, first.classes_)
+    asked = exam(catalog, first.classes_)
     specs = {model.spec.digest for head in heads for model in head.models}
-    found = {spec: embedded_part(catalog, spec, images) for spec in specs}
-    there = np.ones(len(images), bool)
-    for some in found.values():
-        there &= np.isin(images.ids, some.ids)
-    kept = images[there]
-    embedded = {spec: some.features[np.isin(some.ids, kept.ids)] for spec, some in found.items()}
-    files = catalog.live_files(kept.ids.tolist())
+    found = embedded_by_all(catalog, specs, asked.images)
+    for head in heads:
+        check_unseen(head, found.sha256)
+    images = found.images
+    files = catalog.live_files(images.ids.tolist())
     truth = GroundTruth(
         classes=first.classes_,
-        truth=kept.labels,
-        paths=tuple(files[one][0].path for one in kept.ids.tolist()),
-        units=units[there],
+        truth=images.labels,
+        paths=tuple(files[one][0].path for one in images.ids.tolist()),
+        units=asked.units[found.there],
+        left_out=asked.drawn - len(images),
     )
-    told = [_told(catalog, head, embedded) for head in heads]
+    told = [_told(catalog, head, found.embedded) for head in heads]
     evaluation = evaluate(truth, told)
     if tables is not None:
         write_heads(tables / "heads.csv", evaluation)
@@ -58,11 +56,11 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
 
 
 def _told(catalog: Catalog, head: Head, embedded: dict[str, Features]) -> Predictions:
-    vectors = embedded[head.models[0].spec.digest].vectors
+    gallery, vectors = head.models[0].gallery, embedded[head.models[0].spec.digest].vectors
     history = head.settings.get("history", ())
     return Predictions(
         head=head.name,
         probabilities=head.predict_proba(embedded),
         history=tuple(epoch["validation_accuracy"] for epoch in history),
-        nearest=lambda rows: nearest_photos(catalog, head, vectors[rows]),
+        nearest=lambda rows: nearest_photos(catalog, head, gallery.nearest(vectors[rows])),
     )

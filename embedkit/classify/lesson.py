@@ -1,6 +1,6 @@
 """What the split teaches and asks: the images of its parts, their classes and embeddings."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from embedkit.errors import BadInput
 from embedkit.heads.examples import Examples
 from embedkit.heads.linear import Features
 from embedkit.paths import shown
+from embedkit.records import ResolvedName
 from embedkit.split import TEST, TRAIN, VAL, read_split
 
 
@@ -43,6 +44,8 @@ class Lesson:
     """Sorted; of the training part."""
     train: Labelled
     val: Labelled
+    drawn: int
+    """Photos that the split has in both parts, whatever became of them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,21 @@ class Part:
     def examples(self) -> Examples:
         """What heads are fitted on."""
         return Examples(self.features.vectors, self.features.norms, self.labels)
+
+
+@dataclass(frozen=True)
+class School:
+    """What a head learns from, under one backbone."""
+
+    lesson: Lesson
+    resolved: ResolvedName
+    train: Part
+    val: Part
+
+    @property
+    def left_out(self) -> int:
+        """Photos of both parts that are gone, cannot be read or have lost their label."""
+        return self.lesson.drawn - len(self.train) - len(self.val)
 
 
 def lesson(catalog: Catalog) -> Lesson:
@@ -93,13 +111,23 @@ def lesson(catalog: Catalog) -> Lesson:
             "the split has no validation part, which everything is chosen on; draw one with "
             "'embedkit split --val N --test N'"
         )
-    return Lesson(tuple(classes), train, val)
+    return Lesson(tuple(classes), train, val, len(ids[TRAIN]) + len(ids[VAL]))
 
 
-def exam(catalog: Catalog, classes: Sequence[str]) -> tuple[Labelled, np.ndarray]:
+@dataclass(frozen=True)
+class Exam:
+    """The test part of the split."""
+
+    images: Labelled
+    units: np.ndarray
+    """int64 (N,), the unit of each image: those that are tied to each other have one number."""
+    drawn: int
+    """Photos that the split has in it, whatever became of them."""
+
+
+def exam(catalog: Catalog, classes: Sequence[str]) -> Exam:
     """The test part of the workspace's split, its labels numbered as in ``classes``.
 
-    Besides, int64 (N,), the unit of each image: those that are tied to each other have one number.
     Raises :class:`BadInput` when it is empty, or holds a class that is not one of ``classes``.
     """
     part = read_split(catalog)[1][TEST]
@@ -108,14 +136,14 @@ def exam(catalog: Catalog, classes: Sequence[str]) -> tuple[Labelled, np.ndarray
     if unknown:
         raise BadInput(
             f"the test part has photos of {', '.join(map(shown, unknown[:5]))}, which the head was "
-            "not taught; train it again"
+            "not taught: see whether 'embedkit split' has some for training, and train it again"
         )
     found = numbered(part.ids, label_of, classes)
     if not len(found):
         raise BadInput(
             "the split has no test part; draw one with 'embedkit split --val N --test N'"
         )
-    return found, part.units[np.searchsorted(part.ids, found.ids)]
+    return Exam(found, part.units[np.searchsorted(part.ids, found.ids)], len(part.ids))
 
 
 def numbered(ids: np.ndarray, label_of: dict[int, str], classes: Sequence[str]) -> Labelled:
@@ -133,6 +161,41 @@ def embedded_part(catalog: Catalog, spec: str, images: Labelled) -> Part:
         ids, vectors, norms, sha256 = reader.features(spec, images.ids)
     found = images[np.searchsorted(images.ids, ids)]
     return Part(found.ids, found.labels, Features(vectors, norms), sha256)
+
+
+@dataclass(frozen=True)
+class Together:
+    """Labelled images with the embeddings that several backbones made of them."""
+
+    images: Labelled
+    there: np.ndarray
+    """bool, of the images asked for: whether all backbones have them."""
+    embedded: dict[str, Features]
+    """By digest of spec."""
+    sha256: np.ndarray
+    """uint8 (N, 32)"""
+
+
+def embedded_by_all(catalog: Catalog, specs: Iterable[str], images: Labelled) -> Together:
+    """Those of ``images`` that every one of the specs has an embedding of.
+
+    Raises :class:`BadInput` when there are none.
+    """
+    found = {spec: embedded_part(catalog, spec, images) for spec in specs}
+    there = np.ones(len(images), bool)
+    for some in found.values():
+        there &= np.isin(images.ids, some.ids)
+    if not there.any():
+        raise BadInput("none of the photos can be read any more; see 'embedkit info'")
+    kept = images[there]
+    rows = {spec: np.isin(some.ids, kept.ids) for spec, some in found.items()}
+    first = next(iter(found))
+    return Together(
+        kept,
+        there,
+        {spec: some.features[rows[spec]] for spec, some in found.items()},
+        found[first].sha256[rows[first]],
+    )
 
 
 def _labels(catalog: Catalog, ids: np.ndarray) -> dict[int, str]:

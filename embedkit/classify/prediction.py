@@ -48,6 +48,7 @@ def classify(
     """
     found = [item for source in sources for item in scan(source)]
     failures = [item for item in found if isinstance(item, Failure)]
+    unseen = len(failures)
     paths = list(dict.fromkeys(item.path for item in found if isinstance(item, FoundFile)))
     specs = {model.spec.digest: model for model in head.models}
     backbones = {digest: load(model) for digest, model in specs.items()} if paths else {}
@@ -58,7 +59,7 @@ def classify(
             fetch = backbone.submit(np.stack([pixels[place] for _, pixels in photos]))
             embedded[digest] = Features(*fetch())
         made += predictions(catalog, head, [path for path, _ in photos], embedded, k)
-        done = len(made) + len(failures)
+        done = len(made) + len(failures) - unseen
         progress(Progress("classifying", done, len(paths)))
     return Predictions(head.name, head.rejection.threshold, tuple(made), tuple(failures))
 
@@ -68,9 +69,9 @@ def predictions(
 ) -> list[Prediction]:
     """The ``k`` most probable classes of embedded photos, and the training photos nearest them."""
     probabilities = head.predict_proba(embedded)
-    strange = head.strangeness(embedded, probabilities)
-    vectors = embedded[head.models[0].spec.digest].vectors
-    reasons = nearest_photos(catalog, head, vectors)
+    nearest = head.nearest(embedded)
+    strange = head.strangeness(nearest, probabilities)
+    reasons = nearest_photos(catalog, head, nearest[0])
     made = []
     for number, path in enumerate(paths):
         best = np.argsort(-probabilities[number], kind="stable")[:k]

@@ -3,19 +3,14 @@
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.heads.head import Head
+from embedkit.heads.head import Head, Nearest
 from embedkit.records import Neighbour
 
 
-def nearest_photos(
-    catalog: Catalog, head: Head, vectors: np.ndarray
-) -> list[tuple[Neighbour, ...]]:
-    """The training photos nearest to each of ``vectors``, float32 (N, dim), nearest first.
-
-    The space is that of the head's first model.
-    """
+def nearest_photos(catalog: Catalog, head: Head, nearest: Nearest) -> list[tuple[Neighbour, ...]]:
+    """What the head's first model found ``nearest`` to photos, nearest first, by photo."""
     gallery = head.models[0].gallery
-    rows, distances = gallery.nearest(vectors)
+    rows, distances = nearest
     place_of = _places(catalog, gallery.sha256[np.unique(rows)])
     return [
         tuple(

@@ -5,9 +5,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from embedkit.catalog import Catalog
 from embedkit.classify.finish import head_of, model_of
-from embedkit.classify.lesson import Lesson, Part, embedded_part, lesson
+from embedkit.classify.lesson import Lesson, Part, School, embedded_part, lesson
 from embedkit.errors import BadInput
 from embedkit.heads import finetune
 from embedkit.heads.gallery import MOST, Gallery
@@ -66,16 +68,6 @@ Embed = Callable[[str], ResolvedName]
 
 
 @dataclass(frozen=True)
-class School:
-    """What a head learns from, under one backbone."""
-
-    lesson: Lesson
-    resolved: ResolvedName
-    train: Part
-    val: Part
-
-
-@dataclass(frozen=True)
 class Trained:
     """What was trained, on what, and what was chosen for it."""
 
@@ -117,14 +109,13 @@ def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
 
 def _finished(folder: Path, order: Order, trained: Trained, backbone: str, most: int) -> Head:
     school = trained.school
-    spec, classes = school.resolved.spec, school.lesson.classes
-    gallery = _gallery(school.train, most)
-    model = model_of(classes, backbone, spec, trained.scorer, gallery, school.val)
-    embedded = {spec.digest: school.val.features}
-    labels = school.val.labels
-    head = head_of(order.name, order.kind, [model], embedded, labels, trained.settings)
+    model = model_of(school, backbone, trained.scorer, _gallery(school.train, most))
+    embedded = {model.spec.digest: school.val.features}
+    settings = {**trained.settings, "left_out": school.left_out}
+    head = head_of(order.name, order.kind, [model], embedded, school.val.labels, settings)
     if trained.final is not None:
-        head = replace(head, models=(replace(model, scorer=trained.final),))
+        seen = np.concatenate([model.fitted_on, model.chosen_on])
+        head = replace(head, models=(replace(model, scorer=trained.final, fitted_on=seen),))
     save_head(folder, head)
     return head
 
@@ -135,9 +126,8 @@ def _gallery(part: Part, most: int) -> Gallery:
 
 def _knn(school: School) -> Trained:
     gallery, val = _gallery(school.train, len(school.train)), school.val
-    scorer, tried = fit_neighbours(
-        gallery.vectors, gallery.labels, len(school.lesson.classes), val.features, val.labels
-    )
+    classes = len(school.lesson.classes)
+    scorer, tried = fit_neighbours(gallery, classes, val.features, val.labels)
     return Trained(school, scorer, {"k": scorer.k, "tried": tried})
 
 
@@ -178,7 +168,10 @@ def _finetuned(
 
 def _configuration(order: Order) -> finetune.Configuration:
     configuration = finetune.PRESETS[order.chosen_preset].configuration
-    return configuration if order.epochs is None else replace(configuration, epochs=order.epochs)
+    if order.epochs is None:
+        return configuration
+    warmup = min(configuration.warmup_epochs, order.epochs / 2)
+    return replace(configuration, epochs=order.epochs, warmup_epochs=warmup)
 
 
 def _judged(school: School, tuned: finetune.FineTuned, order: Order) -> Trained:

@@ -59,7 +59,7 @@ def split(
 @click.argument("kind", type=click.Choice(["probe", "knn", "finetune"]))
 @click.option("--name", required=True, metavar="NAME", help="What to call the head.")
 @click.option("-b", "--backbone", metavar="NAME", help="Any backbone; else the workspace's first.")
-@click.option("--preset", metavar="PRESET", help="A protocol of that kind; see above.")
+@click.option("--preset", metavar="PRESET", help="A protocol of the kind, see below.")
 @click.option("--epochs", type=int, metavar="E", help="Of finetune, in place of the preset's.")
 @click.option("--processes", type=int, default=1, metavar="N", help="GPUs that fine-tune together.")
 @options
@@ -111,7 +111,8 @@ def ensemble(
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
-    head = Workspace(workspace).ensemble(name, heads, method=method)
+    with show.progress_bar() as progress:
+        head = Workspace(workspace, progress).ensemble(name, heads, method=method)
     if as_json:
         show.document(show_heads.head_document(head))
     else:
@@ -162,7 +163,7 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
         found = Workspace(workspace, progress).classify(paths, head=head, k=k)
     if as_json:
         show.document(asdict(found))
-    else:
+    elif found.predictions:
         show_heads.predictions_table(found)
     for failure in found.failures:
         show.warn(f"{failure.path}: {failure.reason}")

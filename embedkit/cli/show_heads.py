@@ -1,6 +1,7 @@
 """What the commands from labels to a classifier print."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from rich.text import Text
@@ -10,7 +11,7 @@ from embedkit.evaluate.evaluation import described
 from embedkit.evaluate.figures import Evaluation
 from embedkit.heads.head import ENSEMBLE, Head
 from embedkit.paths import shown
-from embedkit.records import Predictions, Split
+from embedkit.records import Neighbour, Predictions, Split
 
 CLASSES_SHOWN = 50
 
@@ -74,6 +75,14 @@ def head_summary(head: Head) -> None:
                     f"{step['gain']:+.4f}",
                 )
             out.print(table)
+        elif key == "error_overlap":
+            _overlap_table(head.settings["candidates"], value)
+        elif key == "left_out":
+            if value:
+                warn(
+                    f"note: {value} photos of the split are gone, cannot be read or have lost "
+                    "their label, and were left out"
+                )
         elif isinstance(value, (str, int, float)) or value is None:
             say(f"{key}: {value}")
     told = head.validation
@@ -81,6 +90,14 @@ def head_summary(head: Head) -> None:
         f"{head.name}: accuracy {told['accuracy']:.4f} and NLL {told['nll']:.4f} on "
         f"{told['images']} validation photos of {len(head.classes_)} classes"
     )
+
+
+def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
+    """Which share of a member's errors (row) another one (column) makes too."""
+    table = new_table(["errors that are made too by", *members], left=[])
+    for member, row in zip(members, overlap, strict=True):
+        table.add_row(Text(member), *("" if share is None else f"{share:.2f}" for share in row))
+    out.print(table)
 
 
 def evaluation_summary(evaluation: Evaluation) -> None:
@@ -116,6 +133,11 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             say(f"worst of {shown(head.name)}: {worst}")
 
 
+def _nearest(neighbour: Neighbour) -> str:
+    """The file of a training photo, as it is found from here."""
+    return "(gone)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
+
+
 def predictions_table(found: Predictions) -> None:
     """A photo a line: its classes, whether it is unknown, the nearest training photo."""
     table = new_table(["photo", "classes", "nearest training photo"], left=["photo", "classes"])
@@ -125,6 +147,6 @@ def predictions_table(found: Predictions) -> None:
         table.add_row(
             Text(shown(os.path.relpath(item.path))),
             Text(f"unknown ({classes})" if item.unknown else classes),
-            Text(f"{shown(near.label)}, distance {near.distance:.4f}"),
+            Text(f"{_nearest(near)}, {shown(near.label)}, distance {near.distance:.4f}"),
         )
     out.print(table)

@@ -42,6 +42,7 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[Predictions]) -> E
     support = np.bincount(truth, minlength=len(ground_truth.classes))
     return Evaluation(
         photos=len(truth),
+        left_out=ground_truth.left_out,
         classes=ground_truth.classes,
         without_photos=tuple(
             name for name, count in zip(ground_truth.classes, support, strict=True) if not count
@@ -71,6 +72,11 @@ def described(evaluation: Evaluation) -> str:
         f"{len(evaluation.classes) - len(evaluation.without_photos)} classes. Precision, recall "
         f"and F are means over the classes; intervals are 95 % bootstrap intervals over {drawn}."
     )
+    if evaluation.left_out:
+        text += (
+            f" {evaluation.left_out:,} more photos of the test part are gone, cannot be read or "
+            "have lost their label."
+        )
     if evaluation.pairs:
         text += (
             f" Heads tie when {test}, corrected for the number of pairs (Holm), gives a p of "

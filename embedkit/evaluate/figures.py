@@ -113,6 +113,8 @@ class Evaluation:
     """Heads judged on one set of test photos."""
 
     photos: int
+    left_out: int
+    """Test photos besides, which are gone, cannot be read or have lost their label."""
     classes: tuple[str, ...]
     without_photos: tuple[str, ...]
     """Classes of which there is no test photo: no mean over classes counts them."""

@@ -25,6 +25,8 @@ class GroundTruth:
     units: np.ndarray | None = None
     """Photos of one unit, such as near-duplicates or one post, are drawn together when chance is
     judged: int64 (N,). None when each photo stands for itself."""
+    left_out: int = 0
+    """Test photos that are gone, cannot be read or have lost their label."""
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,7 @@ def top_k_accuracies(truth: np.ndarray, probabilities: np.ndarray) -> dict[int, 
 def negative_log_likelihood(truth: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean of -log of the probability of each photo's class, nats.
 
-    A probability of 0, which votes of neighbours may give, counts as 2.2e-16, as in
-    scikit-learn's ``log_loss``: one such photo costs 36.
+    A probability of 0 counts as 2.2e-16, as in scikit-learn's ``log_loss``: such a photo costs 36.
     """
     own = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     return float(-np.log(np.clip(own, _LEAST, 1.0)).mean())

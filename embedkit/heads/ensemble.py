@@ -32,9 +32,12 @@ def mean_scores(probabilities: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def select(
-    names: Sequence[str], probabilities: Sequence[np.ndarray], labels: np.ndarray
+    names: Sequence[str],
+    probabilities: Sequence[np.ndarray],
+    labels: np.ndarray,
+    until_none_helps: bool = True,
 ) -> tuple[Step, ...]:
-    """Members in the order in which each most improves the mean, until none does.
+    """Members in the order in which each most improves the mean, until none does; or all of them.
 
     Greedy forward selection (Caruana et al. 2004), without replacement: by accuracy on validation,
     then by NLL, then in the order given. ``labels`` is int64 (N,).
@@ -49,7 +52,7 @@ def select(
                 accuracy = float((scores.argmax(axis=1) == labels).mean())
                 tried.append((-accuracy, nll(scores, labels), place))
         loss, surprise, place = min(tried)
-        if steps and (loss, surprise) >= (-steps[-1].accuracy, steps[-1].nll):
+        if until_none_helps and steps and (loss, surprise) >= (-steps[-1].accuracy, steps[-1].nll):
             break
         before = steps[-1].accuracy if steps else 0.0
         chosen.append(place)
@@ -57,12 +60,16 @@ def select(
     return tuple(steps)
 
 
-def error_overlap(probabilities: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Which share of each member's errors another one makes too: float64 (M, M), rows by member.
+def error_overlap(
+    probabilities: Sequence[np.ndarray], labels: np.ndarray
+) -> list[list[float | None]]:
+    """Which share of each member's errors another one makes too: M rows of M, a row a member.
 
-    A photo that both get wrong is shared, whatever they take it for. The rows of a member without
-    errors are NaN.
+    A photo that both get wrong is shared, whatever they take it for. The row of a member without
+    errors is of None.
     """
-    wrong = np.stack([some.argmax(axis=1) != labels for some in probabilities]).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        return np.asarray((wrong @ wrong.T) / wrong.sum(axis=1)[:, None])
+    wrong = [some.argmax(axis=1) != labels for some in probabilities]
+    return [
+        [float((ones & others).sum() / ones.sum()) if ones.any() else None for others in wrong]
+        for ones in wrong
+    ]

@@ -1,17 +1,18 @@
 """The training photos that a head keeps the embeddings of, to give as reasons."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from embedkit.index.metric import cross_distances
+from embedkit.index.exact import nearest_with_products
 
 MOST = 20_000
 """Photos that are kept, drawn at random, where a head does not need them all."""
 NEAREST = 5
 """Training photos that say how far a photo is from all of them."""
 
-_ROWS = 1_024
+_ROWS = 4_096
 _SEED = 0
 
 
@@ -33,13 +34,20 @@ class Gallery:
         return cls(vectors[rows].astype(np.float16), sha256[rows], labels[rows])
 
     def nearest(self, vectors: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
-        """The ``k`` nearest rows for each of ``vectors`` (N, dim), and their distances: (N, k)."""
+        """The ``k`` nearest rows for each of ``vectors`` (N, dim), and their distances: (N, k).
+
+        Nearest first; of equally near ones those that come first here.
+        """
         k = min(k, len(self.labels))
         rows, away = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
-        kept = self.vectors.astype(np.float32)
         for start in range(0, len(vectors), _ROWS):
             part = slice(start, start + _ROWS)
-            found = cross_distances(vectors[part], kept)
-            rows[part] = np.argsort(found, axis=1, kind="stable")[:, :k]
-            away[part] = np.take_along_axis(found, rows[part], axis=1)
+            products, found = nearest_with_products(vectors[part], self._known, k)
+            order = np.lexsort((found, -products))
+            rows[part] = np.take_along_axis(found, order, axis=1)
+            away[part] = np.maximum(0, 1 - np.take_along_axis(products, order, axis=1))
         return rows, away
+
+    @cached_property
+    def _known(self) -> np.ndarray:
+        return self.vectors.astype(np.float32)

@@ -15,6 +15,9 @@ from embedkit.records import EmbeddingSpec
 
 KNN, PROBE, FINETUNE, ENSEMBLE = KINDS = ("knn", "probe", "finetune", "ensemble")
 
+Nearest = tuple[np.ndarray, np.ndarray]
+"""Rows of a gallery and their distances, both (N, k), nearest first."""
+
 Embedded = Mapping[str, Features]
 """Features of the same images, by the digest of their spec."""
 
@@ -40,15 +43,18 @@ class Model:
     temperature: float
     remote: Scale
     """Of how far validation photos are from the nearest training photos."""
+    fitted_on: np.ndarray
+    """SHA-256, uint8 (N, 32), of the photos that taught it."""
+    chosen_on: np.ndarray
+    """Likewise of those that it was chosen and calibrated on."""
 
     def scores(self, embedded: Embedded) -> np.ndarray:
         """Log-probabilities up to a constant: float64 (N, C)."""
         return self.scorer.scores(embedded[self.spec.digest])
 
-    def remoteness(self, embedded: Embedded) -> np.ndarray:
-        """How far the nearest training photos are, in validation's units: float64 (N,)."""
-        _, distances = self.gallery.nearest(embedded[self.spec.digest].vectors)
-        return self.remote(remoteness(distances))
+    def nearest(self, embedded: Embedded) -> Nearest:
+        """The training photos nearest to each image."""
+        return self.gallery.nearest(embedded[self.spec.digest].vectors)
 
 
 @dataclass(frozen=True)
@@ -82,10 +88,18 @@ class Head:
         scores = mean_scores(self.member_probabilities(embedded))
         return np.asarray(softmax(scores / self.temperature, axis=1))
 
-    def strangeness(self, embedded: Embedded, probabilities: np.ndarray) -> np.ndarray:
-        """How unlikely images are to be of any class, float64 (N,); see :class:`Rejection`."""
+    def nearest(self, embedded: Embedded) -> list[Nearest]:
+        """By each model, the training photos nearest to each image."""
+        return [model.nearest(embedded) for model in self.models]
+
+    def strangeness(self, nearest: Sequence[Nearest], probabilities: np.ndarray) -> np.ndarray:
+        """How unlikely images are to be of any class, float64 (N,); see :class:`Rejection`.
+
+        ``nearest`` is what :meth:`nearest` gives for them, ``probabilities`` what
+        :meth:`predict_proba` does.
+        """
         return self.rejection.strangeness(
-            mean_remoteness(self.models, embedded), doubt_of(probabilities)
+            mean_remoteness(self.models, nearest), doubt_of(probabilities)
         )
 
 
@@ -95,6 +109,10 @@ def probabilities(model: Model, embedded: Embedded, method: str = CALIBRATED) ->
     return np.asarray(softmax(model.scores(embedded) / temperature, axis=1))
 
 
-def mean_remoteness(models: Sequence[Model], embedded: Embedded) -> np.ndarray:
-    """How far photos are from training photos, over all ``models``: float64 (N,)."""
-    return np.asarray(np.mean([model.remoteness(embedded) for model in models], axis=0))
+def mean_remoteness(models: Sequence[Model], nearest: Sequence[Nearest]) -> np.ndarray:
+    """How far photos are from training photos, in validation's units, over all models: (N,)."""
+    found = [
+        model.remote(remoteness(distances))
+        for model, (_, distances) in zip(models, nearest, strict=True)
+    ]
+    return np.asarray(np.mean(found, axis=0))

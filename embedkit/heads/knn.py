@@ -1,13 +1,12 @@
 """The nearest training photos vote: DINOv2's protocol (Oquab et al. 2023, after Wu et al. 2018)."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from embedkit.heads.calibration import nll
+from embedkit.heads.gallery import Gallery
 from embedkit.heads.linear import Features
-from embedkit.index.exact import nearest_with_products
 
 NEIGHBOURS = (10, 20, 100, 200)
 """The numbers of neighbours that the protocol tries."""
@@ -15,64 +14,36 @@ TEMPERATURE = 0.07
 
 _FLOOR = 1e-6
 """The share of the votes that a class without any has: no class is impossible."""
-_ROWS = 4_096
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """A classifier by the ``k`` nearest of ``vectors``, (G, dim), whose classes are ``labels``."""
+    """A classifier by the ``k`` nearest photos of a gallery."""
 
-    vectors: np.ndarray
-    labels: np.ndarray
-    """int64 (G,)"""
+    gallery: Gallery
     classes: int
     k: int
 
     def scores(self, features: Features) -> np.ndarray:
         """The logarithm of each class's share of the votes: float64 (N, C)."""
-        found = np.empty((len(features), self.classes))
-        for part, distances, labels in self._neighbours(features.vectors):
-            found[part] = _scores(distances, labels, self.classes)
-        return found
-
-    def _neighbours(self, asked: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Distances and labels of the k nearest, (Q, k), nearest first, a block of rows at a time.
-
-        Of equally near ones those come first that come first in ``vectors``.
-        """
-        known = np.asarray(self.vectors, np.float32)
-        for start in range(0, len(asked), _ROWS):
-            part = slice(start, start + _ROWS)
-            products, rows = nearest_with_products(asked[part], known, self.k)
-            order = np.lexsort((rows, -products))
-            rows = np.take_along_axis(rows, order, 1)
-            yield part, 1 - np.take_along_axis(products, order, 1), self.labels[rows]
+        rows, distances = self.gallery.nearest(features.vectors, self.k)
+        return _scores(distances, self.gallery.labels[rows], self.classes)
 
 
 def fit_neighbours(
-    vectors: np.ndarray,
-    labels: np.ndarray,
-    classes: int,
-    val: Features,
-    val_labels: np.ndarray,
+    gallery: Gallery, classes: int, val: Features, val_labels: np.ndarray
 ) -> tuple[Neighbours, list[dict[str, float]]]:
     """The number of neighbours of highest accuracy on validation, then of lowest NLL; all tried."""
-    ks = sorted({min(k, len(labels)) for k in NEIGHBOURS})
-    widest = Neighbours(vectors, labels, classes, ks[-1])
-    of_k = {k: np.empty((len(val), classes)) for k in ks}
-    for part, distances, near in widest._neighbours(val.vectors):
-        for k, scores in of_k.items():
-            scores[part] = _scores(distances[:, :k], near[:, :k], classes)
-    tried = [
-        {
-            "k": k,
-            "accuracy": float(np.mean(scores.argmax(1) == val_labels)),
-            "nll": nll(scores, val_labels),
-        }
-        for k, scores in of_k.items()
-    ]
+    ks = sorted({min(k, len(gallery.labels)) for k in NEIGHBOURS})
+    rows, distances = gallery.nearest(val.vectors, ks[-1])
+    labels = gallery.labels[rows]
+    tried = []
+    for k in ks:
+        scores = _scores(distances[:, :k], labels[:, :k], classes)
+        accuracy = float((scores.argmax(axis=1) == val_labels).mean())
+        tried.append({"k": k, "accuracy": accuracy, "nll": nll(scores, val_labels)})
     best = min(tried, key=lambda one: (-one["accuracy"], one["nll"], one["k"]))
-    return replace(widest, k=int(best["k"])), tried
+    return Neighbours(gallery, classes, int(best["k"])), tried
 
 
 def votes(distances: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:

@@ -132,6 +132,8 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "gallery.vectors": gallery.vectors,
         "gallery.sha256": gallery.sha256,
         "gallery.labels": gallery.labels,
+        "fitted_on": model.fitted_on,
+        "chosen_on": model.chosen_on,
     }
     told: dict[str, Any] = {
         "backbone": model.backbone,
@@ -162,7 +164,7 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
     classes = tuple(told["classes"])
     scorer: Linear | Neighbours
     if "k" in told:
-        scorer = Neighbours(gallery.vectors, gallery.labels, len(classes), int(told["k"]))
+        scorer = Neighbours(gallery, len(classes), int(told["k"]))
     else:
         scorer = Linear(tensors["weights"], tensors["bias"], told["features"])
     return Model(
@@ -173,4 +175,6 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         gallery=gallery,
         temperature=float(told["model_temperature"]),
         remote=Scale(**told["remote"]),
+        fitted_on=tensors["fitted_on"],
+        chosen_on=tensors["chosen_on"],
     )
