@@ -1,10 +1,10 @@
 """The public API: one collection, and everything that can be done with it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -297,19 +297,22 @@ class Workspace:
         preset: str | None = None,
         epochs: int | None = None,
         processes: int = 1,
+        settings: Mapping[str, Any] | None = None,
     ) -> "Head":
         """Train a head on the split and keep it as ``name``: ``probe``, ``knn`` or ``finetune``.
 
         Everything is chosen on the validation part; the test part has no say. ``backbone`` is any
         (None: the workspace's first); what lacks its embedding is embedded. ``preset`` is a
         protocol of the kind; ``epochs`` and ``processes``, GPUs that work together, are for
-        ``finetune``. Raises :class:`BadInput` for what cannot be taught, :class:`MissingExtra`
+        ``finetune``. ``settings`` are values by name in place of the preset's own, those of
+        :class:`embedkit.heads.finetune.Configuration` or :class:`embedkit.heads.probe.Protocol`.
+        Raises :class:`BadInput` for what cannot be taught, :class:`MissingExtra`
         without accelerate for several processes, and the errors of loading a backbone.
         """
         from embedkit.classify.training import Order, train
 
         taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
-        order = Order(kind, name, taught, preset, epochs, processes)
+        order = Order(kind, name, taught, preset, epochs, processes, settings or {})
         return train(self._catalog, self._heads, order, self._embeddings.completed, self._progress)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":

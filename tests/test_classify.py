@@ -165,6 +165,17 @@ def test_photos_that_only_some_backbones_could_read_count_for_none_and_are_told(
     assert workspace.ensemble("again", ["one", "other"]).validation["images"] == 8
 
 
+def test_settings_take_the_place_of_a_presets_own(workspace: Workspace) -> None:
+    where = ["--workspace", str(workspace.folder), "--json"]
+    asked = ["--set", "features=['raw']", "--set", "grid=[1, 10.0]", "--set", "refit=true"]
+    done = CliRunner().invoke(embedkit, ["train", "probe", "--name", "own", *asked, *where])
+    told = json.loads(done.stdout)["settings"]
+    assert [(trial["features"]) for trial in told["tried"]] == ["raw", "raw"]
+    assert told["changed"] == {"features": ["raw"], "grid": [1, 10.0], "refit": True}
+    with pytest.raises(BadInput, match="validation photos taught own"):
+        workspace.ensemble("x", ["own", "knn"])
+
+
 # -- classifying -------------------------------------------------------------------------------
 
 
@@ -228,6 +239,17 @@ def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
         workspace.train("knn", "x", preset="modern")
     with pytest.raises(BadInput, match="epochs, 1 or more, are for finetune"):
         workspace.train("knn", "x", epochs=3)
+    for settings, message in (
+        ({"refit": 1}, "refit is true or false, such as False, not 1"),
+        ({"mixup": 0.2}, "no setting 'mixup'; there are features, grid, relative, refit, bal"),
+        ({"features": ["raw", "cooked"]}, "no features called 'cooked'"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            workspace.train("probe", "x", settings=settings)
+    with pytest.raises(BadInput, match=r"there are epochs, batch, .* precision, seed, crop_area"):
+        workspace.train("finetune", "x", settings={"refit": True})
+    with pytest.raises(BadInput, match="fine-tuning: hue cannot be 200"):
+        workspace.train("finetune", "x", settings={"hue": 200})
     with pytest.raises(NotInWorkspace, match="no head is called x; there are: both, knn, probe"):
         workspace.classify(tmp_path, head="x")
     with pytest.raises(BadInput, match="needs two heads or more"):

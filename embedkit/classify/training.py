@@ -1,7 +1,7 @@
 """A head trained on the split: what it learns from, what is chosen for it, what is kept of it."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from embedkit.catalog import Catalog
 from embedkit.classify.finish import head_of, model_of
 from embedkit.classify.lesson import Lesson, Part, School, embedded_part, lesson
+from embedkit.classify.settings import changed
 from embedkit.errors import BadInput
 from embedkit.heads import finetune
 from embedkit.heads.gallery import MOST, Gallery
@@ -44,6 +45,9 @@ class Order:
     """Of fine-tuning, in place of the preset's."""
     processes: int = 1
     """GPUs that fine-tune together."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the preset, in place of its own: see :class:`embedkit.heads.finetune.Configuration` and
+    :class:`embedkit.heads.probe.Protocol`."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -56,11 +60,29 @@ class Order:
             raise BadInput("epochs, 1 or more, are for finetune")
         if self.processes != 1 and (self.kind != FINETUNE or self.processes < 1):
             raise BadInput("processes, 1 or more, are for finetune")
+        if self.settings and self.kind == KNN:
+            raise BadInput("knn has no settings: it counts by DINOv2's protocol")
+        if self.kind == FINETUNE:
+            self.configuration()
+        elif self.kind == PROBE:
+            self.protocol()
 
     @property
     def chosen_preset(self) -> str:
         """The preset that was named, or the usual one."""
         return self.preset or USUAL[self.kind]
+
+    def protocol(self) -> Protocol:
+        """How a probe is fitted."""
+        return changed(PROTOCOLS[self.chosen_preset], self.settings)
+
+    def configuration(self) -> finetune.Configuration:
+        """How a network is fine-tuned."""
+        preset = finetune.PRESETS[self.chosen_preset].configuration
+        if self.epochs is not None:
+            warmup = min(preset.warmup_epochs, self.epochs / 2)
+            preset = replace(preset, epochs=self.epochs, warmup_epochs=warmup)
+        return changed(preset, self.settings)
 
 
 Embed = Callable[[str], ResolvedName]
@@ -132,10 +154,11 @@ def _knn(school: School) -> Trained:
 
 
 def _probe(school: School, order: Order, progress: ProgressCallback) -> Trained:
-    protocol = PROTOCOLS[order.chosen_preset]
+    protocol = order.protocol()
     found = _fitted(school, protocol, progress)
     settings = {
         "preset": order.chosen_preset,
+        "changed": dict(order.settings),
         "features": found.chosen.features,
         "C": found.chosen.C,
         "tried": [asdict(trial) for trial in found.history],
@@ -163,22 +186,14 @@ def _finetuned(
         school.lesson.val.photos(catalog),
         start,
     )
-    return finetune.fit(task, _configuration(order), folder, progress, order.processes)
-
-
-def _configuration(order: Order) -> finetune.Configuration:
-    configuration = finetune.PRESETS[order.chosen_preset].configuration
-    if order.epochs is None:
-        return configuration
-    warmup = min(configuration.warmup_epochs, order.epochs / 2)
-    return replace(configuration, epochs=order.epochs, warmup_epochs=warmup)
+    return finetune.fit(task, order.configuration(), folder, progress, order.processes)
 
 
 def _judged(school: School, tuned: finetune.FineTuned, order: Order) -> Trained:
     settings = {
         "preset": order.chosen_preset,
         "backbone": order.backbone,
-        "configuration": asdict(_configuration(order)),
+        "configuration": asdict(order.configuration()),
         "epoch": tuned.best,
         "history": [asdict(epoch) for epoch in tuned.history],
         "failures": [asdict(failure) for failure in tuned.failures],

@@ -1,13 +1,16 @@
 """The commands from labels to a classifier: split, train, ensemble, evaluate, classify."""
 
+import tomllib
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
 from embedkit.cli import show
 from embedkit.cli.options import PATH, options
 from embedkit.errors import BadInput
+from embedkit.paths import shown
 
 
 @click.command()
@@ -62,6 +65,13 @@ def split(
 @click.option("--preset", metavar="PRESET", help="A protocol of the kind, see below.")
 @click.option("--epochs", type=int, metavar="E", help="Of finetune, in place of the preset's.")
 @click.option("--processes", type=int, default=1, metavar="N", help="GPUs that fine-tune together.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Another value for a setting of the preset; may be repeated.",
+)
 @options
 def train(
     kind: str,
@@ -70,6 +80,7 @@ def train(
     preset: str | None,
     epochs: int | None,
     processes: int,
+    settings: tuple[str, ...],
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -77,7 +88,10 @@ def train(
 
     probe is a linear classifier on embeddings (presets embedkit, dinov2, clip), knn the votes of
     the nearest training photos, finetune trains the network itself (presets modern, doi2018);
-    interrupted, the same command goes on after the last whole epoch.
+    interrupted, the same command goes on after the last whole epoch. --set changes what a preset
+    says: refit=true, balanced=true and the like for probe; learning_rate=0.0005, mixup=0.2,
+    cutmix=1.0, layer_decay=0.8, rotation=30, precision=bf16 and the like for finetune; a name that
+    is none lists them all.
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
@@ -85,12 +99,29 @@ def train(
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
         head = here.train(
-            kind, name, backbone=backbone, preset=preset, epochs=epochs, processes=processes
+            kind,
+            name,
+            backbone=backbone,
+            preset=preset,
+            epochs=epochs,
+            processes=processes,
+            settings=dict(map(_setting, settings)),
         )
     if as_json:
         show.document(show_heads.head_document(head))
     else:
         show_heads.head_summary(head)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A name, and a value as TOML writes it; quotes around words may be left out."""
+    name, there, value = text.partition("=")
+    if not there:
+        raise BadInput(f"--set {shown(text)}: write it as SETTING=VALUE")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value.strip()
 
 
 @click.command()
