@@ -65,7 +65,7 @@ def from_csv(source: Path, column: str = LABEL) -> dict[str, str]:
     labels: dict[str, str] = {}
     with _rows(source, column) as rows:
         for row in rows:
-            label, line = row[column], f"{shown(str(source))}, line {rows.line_num}"
+            label, line = row[column], _line(source, rows)
             if not row[PATH] or not label:
                 raise BadInput(f"{line}: an empty cell")
             path = _placed(source, row[PATH])
@@ -77,21 +77,28 @@ def from_csv(source: Path, column: str = LABEL) -> dict[str, str]:
 def attributes_from_csv(source: Path) -> dict[str, dict[str, str]]:
     """What a CSV of labels says besides: by the name of the column, values by absolute path.
 
-    Empty cells say nothing. Raises as :func:`from_csv` does.
+    Empty cells say nothing. Raises as :func:`from_csv` does, for one path with two values too.
     """
     with _rows(source, LABEL) as rows:
         names = [name for name in rows.fieldnames or () if name and name not in (PATH, LABEL)]
         found: dict[str, dict[str, str]] = {name: {} for name in names}
         for row in rows:
+            path = _placed(source, row[PATH])
             for name in names:
-                if row[name]:
-                    found[name][_placed(source, row[PATH])] = row[name]
+                if row[name] and found[name].setdefault(path, row[name]) != row[name]:
+                    line = _line(source, rows)
+                    raise BadInput(f"{line}: {shown(path)} has two values of {shown(name)}")
     return found
 
 
 def _placed(source: Path, path: str) -> str:
     """Where a path in a CSV is: relative ones from the CSV's folder."""
     return absolute(os.path.join(absolute(source.parent), path))
+
+
+def _line(source: Path, rows: "csv.DictReader[str]") -> str:
+    """Where in a CSV the row is that was read last."""
+    return f"{shown(str(source))}, line {rows.line_num}"
 
 
 @contextmanager

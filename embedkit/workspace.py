@@ -267,23 +267,30 @@ class Workspace:
         """Split the labelled images: ``val`` and ``test`` of each class, the rest for training.
 
         Copies never sit in two parts, nor do images with the same value in the column ``group`` of
-        a CSV of labels. ``given`` is a CSV with the columns ``path`` and ``part`` (train, val or
-        test) of files whose part is settled. Depends on the images' content, labels and ``seed``
-        alone; is stored, in place of the last one. Images under several labels are left out.
+        a CSV of labels, nor what other images, labelled or not, tie to each other so. ``given`` is
+        a CSV with the columns ``path`` and ``part`` (train, val or test) of files whose part is
+        settled. Depends on the images' content, labels and ``seed`` alone; is stored, in place of
+        the last one. Images under several labels are left out.
 
-        Raises :class:`BadInput` when there is nothing to tell apart.
+        Raises :class:`BadInput`, and stores nothing, when there is nothing to tell apart, for
+        numbers below 1, a column that is not known and a CSV that is wrong, and
+        :class:`NotInWorkspace` when it has a path that is not of a photo with one label.
         """
         from embedkit.duplicates.find import asked_for, duplicate_pairs
-        from embedkit.split import Asked, labelled, split_images
+        from embedkit.split import Asked, split_images, subject_of
 
-        labelled(self._catalog)  # what cannot be split is told before minutes of searching
         parts = {} if given is None else labels.from_csv(Path(absolute(given)), "part")
+        # What cannot be split is told before minutes of searching.
+        subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._features, self._progress)
-        return split_images(self._catalog, Asked(val, test, seed, group), pairs, parts)
+        return split_images(self._catalog, subject, pairs)
 
     def last_split(self) -> Split:
-        """The split that is stored. Raises :class:`BadInput` when there is none."""
+        """The split that is stored, and how many images have gone or come since.
+
+        Raises :class:`BadInput` when there is none.
+        """
         from embedkit.split import read_split
 
         return read_split(self._catalog)[0]

@@ -262,10 +262,16 @@ def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
     empty.add(made / "photos", labels_from_folders=True)
     with pytest.raises(BadInput, match="no split yet"):
         empty.train("knn", "knn")
-    empty.split(0, 2)
+    rows = [f"{path},train" for path in sorted(made.glob("photos/*/*.png"))]
+    given = tmp_path / "given.csv"
+    given.write_text("\n".join(["path,part", *rows]), "utf-8")
+    empty.split(2, 2, given=given)
     with pytest.raises(BadInput, match="no validation part"):
         empty.train("knn", "knn")
-    empty.split(2, 0)
+    given.write_text(
+        "\n".join(["path,part", rows[0].replace(",train", ",val"), *rows[1:]]), "utf-8"
+    )
+    empty.split(2, 2, given=given)
     empty.train("knn", "knn")
     with pytest.raises(BadInput, match="no test part"):
         empty.evaluate(["knn"])

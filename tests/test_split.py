@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from conftest import draw_photo
 from embedkit import Workspace
 from embedkit.catalog import Catalog, schema
 from embedkit.cli.app import embedkit
-from embedkit.errors import BadInput
-from embedkit.split import draw, read_split
+from embedkit.errors import BadInput, NotInWorkspace
+from embedkit.split import read_split
+from embedkit.split.drawing import draw, leaks, units_of
 
 FREE = -1
 
@@ -71,8 +73,8 @@ def test_another_seed_draws_another_split() -> None:
         (39, (5, 15), [21, 4, 14]),
         (3, (80, 80), [1, 1, 1]),
         (2, (80, 80), [2, 0, 0]),
-        (2, (0, 80), [1, 0, 1]),
-        (1, (0, 1), [1, 0, 0]),
+        (4, (1, 100), [2, 1, 1]),
+        (1, (1, 1), [1, 0, 0]),
     ],
 )
 def test_a_small_class_keeps_half_for_training(
@@ -93,11 +95,59 @@ def test_given_parts_stay_and_count() -> None:
     assert counts(parts, classes, 0)[1:] == [2, 5]
 
 
-def test_what_is_tied_to_a_given_test_image_is_in_no_part() -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([2] * 15, [20, 5, 15]),  # 5 of the 10 for validation: half stays for training
+        ([2] * 25, [15, 0, 25]),
+        ([2] * 4 + [1] * 12, [20, 12, 4 + 4]),  # 4 more for the test: half are held out by then
+        ([0] * 39, [39, 0, 1]),
+    ],
+)
+def test_drawing_beside_given_parts_leaves_half_for_training(
+    given: list[int], expected: list[int]
+) -> None:
+    classes = [0] * 40 + [1] * 40
+    parts = drawn(classes, list(range(80)), (10, 10), fixed=given + [FREE] * (80 - len(given)))
+    assert counts(parts, classes, 0) == expected
+
+
+def test_what_is_tied_to_a_given_test_image_is_in_no_part_and_not_of_the_class() -> None:
     units = [0, 0, 0, *range(1, 18)]
     fixed = [2, FREE, FREE, *[FREE] * 17]
-    parts = drawn([0] * 10 + [1] * 10, units, (0, 1), fixed=fixed)
+    classes = [0] * 10 + [1] * 10
+    parts = drawn(classes, units, (5, 1), fixed=fixed)
     assert parts[:3].tolist() == [2, -1, -1]
+    assert counts(parts[3:], classes[3:], 0)[1:] == [3, 0]  # half of 8, the given one among them
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_units_are_what_can_be_reached_over_ties(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    ids = np.arange(10, 30)
+    pairs = random.integers(0, 40, (2, 12))
+    holders, numbers = random.integers(0, 40, 8), random.integers(0, 4, 8)
+    reached = {one: {one} for one in range(40)}
+    ties = [*pairs.T.tolist()]
+    ties += [
+        [one, other]
+        for one, mine in zip(holders.tolist(), numbers.tolist(), strict=True)
+        for other, its in zip(holders.tolist(), numbers.tolist(), strict=True)
+        if mine == its
+    ]
+    for one, other in ties:
+        joined = reached[one] | reached[other]
+        for member in joined:
+            reached[member] = joined
+    units = units_of(ids, (pairs[0], pairs[1]), (holders, numbers))
+    assert sorted(set(units.tolist())) == list(range(len(set(units.tolist()))))
+    for one, unit in zip(ids.tolist(), units.tolist(), strict=True):
+        assert set(ids[units == unit].tolist()) == reached[one] & set(ids.tolist())
+
+
+def test_what_is_held_out_leaks_when_its_unit_is_in_training() -> None:
+    units = np.array([0, 0, 0, 1, 1, 2, 3, 3])
+    assert leaks(units, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
 
 
 # -- of a workspace ----------------------------------------------------------------------------
@@ -191,8 +241,56 @@ def test_a_group_column_keeps_posts_together(filled: Workspace, tmp_path: Path) 
         assert len({parts[f"{n}.jpg"] for n in range(10, 14)}) == 1
         assert parts["14.jpg"] == parts["15.jpg"]
         assert (told.groups, told.leaks) == (3, 0)
-    with pytest.raises(BadInput, match=r"no column called photographer .* there are post;"):
-        filled.split(2, 4, group="photographer")
+
+
+@pytest.mark.parametrize("between", ["unlabelled.jpg", "red/both.jpg"])
+def test_copies_of_an_image_in_no_class_are_in_one_part(
+    filled: Workspace, tmp_path: Path, between: str
+) -> None:
+    for number in range(1, 6):
+        pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos" / between
+        filled.decide("duplicate", *pair)
+    for seed in range(5):
+        told = filled.split(2, 3, seed=seed)
+        parts = parts_of(filled)
+        assert len({parts[f"{n}.jpg"] for n in range(1, 6)}) == 1
+        assert (told.groups, told.grouped, told.leaks) == (2, 11, 0)
+
+
+def test_the_audit_sees_a_tie_over_an_unlabelled_photo(filled: Workspace, tmp_path: Path) -> None:
+    for number in (1, 2):
+        pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos/unlabelled.jpg"
+        filled.decide("duplicate", *pair)
+    (tmp_path / "given.csv").write_text(
+        "path,part\nphotos/red/1.jpg,test\nphotos/red/2.jpg,train\n"
+    )
+    assert filled.split(1, 2, given=tmp_path / "given.csv").leaks == 1
+
+
+def test_a_group_value_of_a_conflicting_photo_ties_its_copies(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    filled.decide("duplicate", tmp_path / "photos/red/1.jpg", tmp_path / "photos/red/both.jpg")
+    rows = ["photos/red/both.jpg,red,a", "photos/red/2.jpg,red,a"]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
+    filled.label_from_csv(tmp_path / "labels.csv")
+    for seed in range(5):
+        told = filled.split(2, 3, seed=seed, group="post")
+        parts = parts_of(filled)
+        assert parts["1.jpg"] == parts["2.jpg"]
+        assert told.groups == 2
+
+
+def test_one_path_with_two_values_of_a_column_labels_nothing(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    rows = ["path,label,post", "photos/red/1.jpg,scarlet,a", "photos/red/1.jpg,scarlet,b"]
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    with pytest.raises(BadInput, match=r"line 3: .*1\.jpg has two values of post"):
+        filled.label_from_csv(tmp_path / "labels.csv")
+    assert "scarlet" not in filled.info().labels
+    with pytest.raises(BadInput, match="no column called post"):
+        filled.split(1, 1, group="post")
 
 
 def test_given_parts_of_a_csv_stay_and_their_copies_leave(
@@ -217,7 +315,16 @@ def test_what_leaks_between_given_parts_is_told(filled: Workspace, tmp_path: Pat
     ("content", "message"),
     [
         ("path,part\nphotos/red/0.jpg,exam\n", "train, val, test, not for exam"),
-        ("path,part\nelsewhere.jpg,test\n", "none of the 1 paths"),
+        (
+            "path,part\nphotos/red/0.jpg,test\nelsewhere.jpg,test\nnowhere.jpg,val\n",
+            "2 of 3 paths with a given part .* the first is .*elsewhere.jpg; nothing was split",
+        ),
+        (
+            "path,part\nphotos/unlabelled.jpg,test\n",
+            "with one label, the first is .*unlabelled.jpg",
+        ),
+        ("path,part\nphotos/red/both.jpg,test\n", "with one label, the first is .*both.jpg"),
+        ("path,part\nphotos/red/0.jpg,test\nphotos/red/0.jpg,val\n", "line 3: .* has two parts"),
         ("path\nphotos/red/0.jpg\n", "no column called 'part'"),
     ],
 )
@@ -229,6 +336,99 @@ def test_given_parts_that_cannot_be_are_refused_and_nothing_is_stored(
         filled.split(1, 2, given=tmp_path / "given.csv")
     with pytest.raises(BadInput, match="no split yet"):
         filled.last_split()
+
+
+def test_what_cannot_be_split_is_told_before_duplicates_are_searched(
+    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(*_: object) -> None:
+        raise AssertionError("searched for duplicates")
+
+    monkeypatch.setattr("embedkit.duplicates.find.duplicate_pairs", search)
+    (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,exam\n")
+    (tmp_path / "elsewhere.csv").write_text("path,part\nelsewhere.jpg,test\n")
+    for val in (0, -1):
+        with pytest.raises(BadInput, match=f"heads are chosen on: 1 or more, not {val}"):
+            filled.split(val, 3)
+    with pytest.raises(BadInput, match="heads are judged on: 1 or more, not 0"):
+        filled.split(3, 0)
+    with pytest.raises(BadInput, match=r"no column called photographer was .* there is none;"):
+        filled.split(2, 4, group="photographer")
+    with pytest.raises(BadInput, match="not for exam"):
+        filled.split(2, 4, given=tmp_path / "given.csv")
+    with pytest.raises(NotInWorkspace, match=r"elsewhere\.jpg"):
+        filled.split(2, 4, given=tmp_path / "elsewhere.csv")
+    with pytest.raises(AssertionError, match="searched"):
+        filled.split(2, 4)
+
+
+def test_the_last_split_tells_what_went_and_came_since(filled: Workspace, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,test\n")
+    told = filled.split(2, 3, given=tmp_path / "given.csv")
+    assert told.left_out == 5
+    assert (told.gone, told.later) == (0, 0)
+    assert filled.last_split() == told
+    (photos / "red/5.jpg").rename(photos / "red/five.jpg")  # neither gone nor new
+    (photos / "red/4.jpg").unlink()
+    (photos / "red/copy 50.jpg").unlink()  # was in no part
+    draw_photo(97).save(photos / "red/new.jpg")
+    shutil.move(photos / "unlabelled.jpg", photos / "blue/labelled.jpg")
+    (photos / "red/both.jpg").unlink()
+    filled.add()
+    filled.remove(photos / "blue/12.jpg")
+    assert filled.last_split() == replace(told, gone=2, later=3)
+    shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(filled.folder)])
+    assert "gone since: 2 images of the parts without a file\n" in shown.stdout
+    assert "labelled since: 3 images in no part" in shown.stdout
+
+
+def notes_of(workspace: Workspace, given: list[str], val: int, test: int) -> tuple[str, ...]:
+    source = workspace.folder.parent / "given.csv"
+    rows = [f"photos/{row}" for row in given]
+    source.write_text("\n".join(["path,part", *rows]))
+    return workspace.split(val, test, given=source).notes
+
+
+def test_a_note_counts_neither_what_was_left_out_nor_says_half_of_what_is_not(
+    filled: Workspace,
+) -> None:
+    blue = [f"blue/{number}.jpg,train" for number in range(10, 20)]
+    assert notes_of(filled, ["red/0.jpg,test", *blue], 3, 3) == (
+        "blue has 10 photos, not 3 for validation and 3 for test, for the other photos were given "
+        "their part: 10 for training, 0 for validation, 0 for test",
+        "red has 10 photos besides 5 left out, too few for 3 + 3 out of half of them: 6 for "
+        "training, 2 for validation, 2 for test",
+    )
+
+
+def test_a_note_says_that_given_parts_are_half_of_the_class(filled: Workspace) -> None:
+    blue = [f"blue/{number}.jpg,test" for number in range(10, 15)]
+    assert notes_of(filled, blue, 2, 2) == (
+        "blue has 10 photos, not 2 for validation and 2 for test, for no more are drawn when half "
+        "are held out: 5 for training, 0 for validation, 5 for test",
+    )
+
+
+def test_a_note_says_that_sets_stay_whole_whatever_ties_them(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    rows = [f"photos/blue/{n}.jpg,blue,{n // 5}" for n in range(10, 20)]  # two posts of five
+    (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
+    filled.label_from_csv(tmp_path / "labels.csv")
+    assert filled.split(2, 3, group="post").notes == (
+        "blue has 10 photos, not 2 for validation and 3 for test, for the others that could be "
+        "drawn are in sets that stay whole: 10 for training, 0 for validation, 0 for test",
+    )
+
+
+def test_a_note_says_that_a_class_is_too_small_to_split(filled: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,label\nphotos/red/1.jpg,lonely\n")
+    filled.label_from_csv(tmp_path / "labels.csv")
+    assert filled.split(1, 1).notes == (
+        "lonely has 1 photo, too few to split: 1 for training, and nothing can be said of how "
+        "well it is recognised",
+    )
 
 
 def test_one_class_cannot_be_split(workspace: Workspace, photos: Path) -> None:
@@ -245,8 +445,14 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
     where = ["--workspace", str(filled.folder)]
     asked = CliRunner().invoke(embedkit, ["split", "--val", "2", "--test", "9", *where])
     assert asked.exit_code == 0, asked.output
-    assert "red has 15 photos, too few for 2 + 9: half of them are for training" in asked.stderr
-    assert "6 images are in 1 sets of copies" in asked.stdout
+    assert (
+        "red has 15 photos, too few for 2 + 9 out of half of them: 9 for training, 1 for "
+        "validation, 5 for test"
+    ) in asked.stderr
+    assert "6 images are in 1 set of copies" in asked.stdout
+    assert "left out: 1 image without a label\n" in asked.stdout
+    assert "left out: 1 image under several labels; see 'embedkit duplicates'\n" in asked.stdout
+    assert "since" not in asked.stdout
     shown = CliRunner().invoke(embedkit, ["split", "--json", *where])
     assert json.loads(shown.stdout)["classes"][1] == {
         "label": "red",
@@ -254,9 +460,16 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
         "val": 1,
         "test": 5,
     }
-    wrong = CliRunner().invoke(embedkit, ["split", "--group", "post", *where])
+
+
+@pytest.mark.parametrize(
+    "options", ["--group post", "--seed 4", "--seed 0", "--val 5", "--test 5", "--val 5 --seed 4"]
+)
+def test_the_command_draws_nothing_without_both_numbers(workspace: Workspace, options: str) -> None:
+    where = ["--workspace", str(workspace.folder)]
+    wrong = CliRunner().invoke(embedkit, ["split", *options.split(), *where])
     assert wrong.exit_code == 2
-    assert "--val N and --test N" in wrong.stderr
+    assert "give both --val N and --test N" in wrong.stderr
 
 
 def test_the_fourth_schema_step_gives_an_older_workspace_splits(

@@ -16,7 +16,9 @@ from embedkit.paths import shown
 @click.command()
 @click.option("--val", type=int, metavar="N", help="Photos of each class for validation.")
 @click.option("--test", type=int, metavar="N", help="Photos of each class for the test.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="S")
+@click.option(
+    "--seed", type=int, metavar="S", help="Another one draws another split.  [default: 0]"
+)
 @click.option(
     "--group",
     metavar="COLUMN",
@@ -29,7 +31,7 @@ from embedkit.paths import shown
 def split(
     val: int | None,
     test: int | None,
-    seed: int,
+    seed: int | None,
     group: str | None,
     given: Path | None,
     workspace: Path,
@@ -37,21 +39,21 @@ def split(
 ) -> None:
     """Split the labelled photos into training, validation and test; without options, show it.
 
-    Copies and near-copies never sit in two parts, nor does what --group keeps together. A class
-    keeps half of its photos for training: one too small for N + N gets its shares of the other
-    half. The audit says what drawing photos one by one would have leaked.
+    Copies and near-copies never sit in two parts, nor does what --group keeps together. At most
+    half of a class is drawn for validation and test: one too small for N + N gives them their
+    shares of that half. The audit says what drawing photos one by one would have leaked.
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
-        if val is None and test is None:
-            if group is not None or given is not None:
-                raise BadInput("give --val N and --test N too: photos of each class for the parts")
-            found = here.last_split()
+        if val is not None and test is not None:
+            found = here.split(val, test, seed=seed or 0, group=group, given=given)
+        elif any(option is not None for option in (val, test, seed, group, given)):
+            raise BadInput("give both --val N and --test N: photos of each class for the two parts")
         else:
-            found = here.split(val or 0, test or 0, seed=seed, group=group, given=given)
+            found = here.last_split()
     if as_json:
         show.document(asdict(found))
     else:

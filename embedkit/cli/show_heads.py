@@ -12,6 +12,7 @@ from embedkit.evaluate.figures import Evaluation
 from embedkit.heads.head import ENSEMBLE, Head
 from embedkit.paths import shown
 from embedkit.records import Neighbour, Predictions, Split
+from embedkit.wording import counted
 
 CLASSES_SHOWN = 50
 
@@ -28,22 +29,24 @@ def split_summary(split: Split) -> None:
         sum(getattr(item, part) for item in split.classes) for part in ("train", "val", "test")
     )
     say(
-        f"{split.images} images of {len(split.classes)} classes: {train} for training, {val} for "
-        f"validation, {test} for test"
+        f"{counted(split.images, 'image')} of {len(split.classes)} classes: {train} for training, "
+        f"{val} for validation, {test} for test"
     )
-    for count, why in (
-        (split.unlabelled, "without a label were left out"),
-        (split.conflicting, "under several labels were left out: see 'embedkit duplicates'"),
-        (split.left_out, "tied to a photo that was given to validation or test were left out"),
+    for what, count, which in (
+        ("left out", split.unlabelled, "without a label"),
+        ("left out", split.conflicting, "under several labels; see 'embedkit duplicates'"),
+        ("left out", split.left_out, "tied to a photo that was given to validation or test"),
+        ("gone since", split.gone, "of the parts without a file"),
+        ("labelled since", split.later, "in no part; draw the split again to have them in it"),
     ):
         if count:
-            say(f"{count} images {why}")
+            say(f"{what}: {counted(count, 'image')} {which}")
     together = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
     share = 100 * split.leaks_ungrouped / max(1, val + test)
     say(
-        f"{split.grouped} images are in {split.groups} sets of {together}, each whole in one part. "
-        f"Drawn one by one, {split.leaks_ungrouped} ({share:.1f} %) of those held out would have "
-        f"had one in training; now {split.leaks} have"
+        f"{split.grouped} images are in {counted(split.groups, 'set')} of {together}, each whole "
+        f"in one part. Drawn one by one, {split.leaks_ungrouped} ({share:.1f} %) of those held out "
+        f"would have had another of their set in training; now it is {split.leaks}"
     )
     for note in split.notes:
         warn(f"note: {note}")

@@ -37,9 +37,13 @@ class Split:
     grouped: int
     """The images in them."""
     leaks: int
-    """Images for validation and test that are tied to one for training all the same, for the parts
-    of both were given."""
+    """Images for validation and test that are in one set with an image for training all the same,
+    for the parts of both were given."""
     leaks_ungrouped: int
     """How many that would be had the images been drawn one by one."""
     notes: tuple[str, ...]
     """A sentence for each class that got less than was asked for."""
+    gone: int = 0
+    """Images of the parts that have no file any more."""
+    later: int = 0
+    """Labelled images that are in no part, for they came or were labelled after the split."""

@@ -1,0 +1,6 @@
+"""Numbers in sentences."""
+
+
+def counted(count: int, thing: str) -> str:
+    """``count`` of a thing that takes an s: ``1 photo``, ``2 photos``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
