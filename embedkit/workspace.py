@@ -303,24 +303,35 @@ class Workspace:
         Everything is chosen on the validation part; the test part has no say. ``backbone`` is any
         (None: the workspace's first); what lacks its embedding is embedded. ``preset`` is a
         protocol of the kind; ``epochs`` and ``processes``, GPUs that work together, are for
-        ``finetune``. Raises :class:`BadInput` for what cannot be taught, :class:`MissingExtra`
-        without accelerate for several processes, and the errors of loading a backbone.
+        ``finetune``. A head of the same name and kind is replaced. Raises :class:`BadInput` for
+        what cannot be taught or a name of another kind of head, :class:`HeadBusy` while another
+        process makes one so called, :class:`MissingExtra` without accelerate for several
+        processes, :class:`StorageError`, and the errors of loading a backbone.
         """
         from embedkit.classify.training import Order, train
+        from embedkit.heads.claim import claimed
 
         taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
-        order = Order(kind, name, taught, preset, epochs, processes)
-        return train(self._catalog, self._heads, order, self._embeddings.completed, self._progress)
+        self._catalog.require()
+        with claimed(self._heads, name, kind) as kept:
+            order = Order(kind, kept, taught, preset, epochs, processes)
+            embed = self._embeddings.completed
+            return train(self._catalog, self._heads, order, embed, self._progress)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
         """Make one head of several and keep it as ``name``: the mean of their probabilities.
 
         ``method`` is ``mean`` (as they are), ``calibrated``, or ``greedy`` (calibrated, of those
-        that forward selection on validation chose). Raises :class:`BadInput`.
+        that forward selection on validation chose). Raises :class:`BadInput`, :class:`HeadBusy`
+        and :class:`StorageError`, as :meth:`train` does.
         """
         from embedkit.classify.combining import combine
+        from embedkit.heads.claim import claimed
+        from embedkit.heads.head import ENSEMBLE
 
-        return combine(self._catalog, self._heads, name, heads, method)
+        self._catalog.require()
+        with claimed(self._heads, name, ENSEMBLE) as kept:
+            return combine(self._catalog, self._heads, kept, heads, method)
 
     def heads(self) -> list[str]:
         """The names of the heads that were trained or made, sorted."""
