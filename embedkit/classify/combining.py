@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from embedkit.catalog import Catalog
 from embedkit.classify.finish import head_of
 from embedkit.classify.lesson import embedded_part, lesson
@@ -57,7 +59,10 @@ def combine(catalog: Catalog, folder: Path, name: str, members: Sequence[str], m
         ],
         "selection": [asdict(step) for step in steps],
         "candidates": names,
-        "error_overlap": error_overlap(told, labels).tolist(),
+        "error_overlap": [
+            [None if np.isnan(share) else share for share in row]
+            for row in error_overlap(told, labels).tolist()
+        ],
     }
     models = [head.models[0] for head in chosen]
     made = head_of(name, ENSEMBLE, models, embedded, labels, settings, as_they_go_in)
