@@ -81,9 +81,13 @@ def write_file(target: Path, content: bytes) -> None:
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` to ``target``, whole or not at all."""
+    """Write ``content`` to ``target``, whole or not at all.
+
+    Raises ValueError for NaN and infinities, which JSON does not have.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
     with replaced(target) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", "utf-8")
+        temporary.write_text(text, "utf-8")
 
 
 def read_json(source: Path) -> dict[str, Any]:

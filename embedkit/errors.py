@@ -15,6 +15,7 @@
     ├── MissingExtra              an optional dependency is not installed: says which extra
     ├── CatalogBusy               another process kept the catalog open for too long
     ├── QuarantineBusy            another apply or undo is at work in this workspace
+    ├── HeadBusy              another training of that head is at work in this workspace
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog is damaged or not what it says
     └── StorageError              the disk is full, read-only or failing
@@ -88,6 +89,10 @@ class CatalogBusy(EmbedkitError):
 
 class QuarantineBusy(EmbedkitError):
     """Another process is applying or undoing a plan in this workspace."""
+
+
+class HeadBusy(EmbedkitError):
+    """Another process is training or making a head of the same name."""
 
 
 class BadCatalog(EmbedkitError):

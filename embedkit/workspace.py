@@ -312,26 +312,39 @@ class Workspace:
         (None: the workspace's first); what lacks its embedding is embedded. ``preset`` is a
         protocol of the kind; ``epochs`` and ``processes``, GPUs that work together, are for
         ``finetune``. ``settings`` are values by name in place of the preset's own, those of
-        :class:`embedkit.heads.finetune.Configuration` or :class:`embedkit.heads.probe.Protocol`.
-        Raises :class:`BadInput` for what cannot be taught, :class:`MissingExtra`
-        without accelerate for several processes, and the errors of loading a backbone.
+        :class:`embedkit.heads.finetune.Configuration` or :class:`embedkit.heads.probe.Protocol`. A
+        head of the same name and kind is replaced.
+
+        Raises :class:`BadInput` for what cannot be taught or a name of another kind of head,
+        :class:`HeadBusy` while another process makes one so called, :class:`MissingExtra` without
+        accelerate for several processes, :class:`StorageError`, and the errors of loading a
+        backbone.
         """
         from embedkit.classify.training import Order, train
+        from embedkit.heads.claim import claimed
 
         taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
-        order = Order(kind, name, taught, preset, epochs, processes, settings or {})
-        return train(self._catalog, self._heads, order, self._embeddings.completed, self._progress)
+        self._catalog.require()
+        with claimed(self._heads, name, kind) as kept:
+            order = Order(kind, kept, taught, preset, epochs, processes, settings or {})
+            embed = self._embeddings.completed
+            return train(self._catalog, self._heads, order, embed, self._progress)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
         """Make one head of several and keep it as ``name``: the mean of their probabilities.
 
         ``method`` is ``mean`` (as they are), ``calibrated``, or ``greedy`` (calibrated, of those
         that forward selection on validation chose). Raises :class:`BadInput` for heads that cannot
-        be one: taught different classes, or by validation photos.
+        be one: taught different classes, or by validation photos; :class:`HeadBusy` and
+        :class:`StorageError` as :meth:`train` does.
         """
         from embedkit.classify.combining import combine
+        from embedkit.heads.claim import claimed
+        from embedkit.heads.head import ENSEMBLE
 
-        return combine(self._catalog, self._heads, name, self._trained(heads), method)
+        self._catalog.require()
+        with claimed(self._heads, name, ENSEMBLE) as kept:
+            return combine(self._catalog, self._heads, kept, self._trained(heads), method)
 
     def heads(self) -> list[str]:
         """The names of the heads that were trained or made, sorted."""

@@ -44,6 +44,13 @@ def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".folder.1.tmp", ".notes.tmp"]
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_json_does_not_have_is_not_written(tmp_path: Path, number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "m.json", {"a": number})
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
 def test_a_damaged_manifest_is_said_to_be_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from PIL import Image
 
 from embedkit import Workspace
 from embedkit.cli.app import embedkit
-from embedkit.errors import BadInput, NotInWorkspace
+from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
+from embedkit.heads.claim import claimed
+from embedkit.heads.store import load_head, save_head
 
 EACH = 12
 NEW = 51
@@ -113,7 +116,7 @@ def test_an_ensemble_tells_what_each_member_adds_and_where_they_err_alike(
     assert {item["name"] for item in told["members"]} == {
         step["member"] for step in told["selection"]
     }
-    assert np.array(told["error_overlap"]).shape == (2, 2)
+    assert told["error_overlap"] == [[None, None], [None, None]]  # of members without errors
 
 
 # -- photos that a head has seen ---------------------------------------------------------------
@@ -256,8 +259,12 @@ def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
         workspace.ensemble("x", ["knn", "knn"])
     with pytest.raises(BadInput, match="both is an ensemble itself"):
         workspace.ensemble("x", ["knn", "both"])
-    with pytest.raises(BadInput, match="cannot take the name of its member"):
+    with pytest.raises(BadInput, match="knn is a head already, of the kind knn; take another name"):
         workspace.ensemble("knn", ["knn", "probe"])
+    with pytest.raises(BadInput, match="probe is a head already, of the kind probe"):
+        workspace.train("knn", "probe", backbone="efficientnet_lite2")
+    specs = [name for spec in workspace.info().specs for name in spec.backbones]
+    assert "efficientnet_lite2" not in specs  # refused before anything was embedded
     empty = Workspace(tmp_path / "unsplit")
     empty.add(made / "photos", labels_from_folders=True)
     with pytest.raises(BadInput, match="no split yet"):
@@ -288,15 +295,36 @@ def test_a_class_without_training_photos_is_told(workspace: Workspace, made: Pat
 
 
 def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_path: Path) -> None:
-    manifest = workspace.folder / "heads/knn/head.json"
-    told = json.loads(manifest.read_text())
-    told["spec"] = told["spec"].replace('"weights":"00', '"weights":"11')
-    manifest.write_text(json.dumps(told))
+    heads = workspace.folder / "heads"
+    head = load_head(heads, "knn")
+    (model,) = head.models
+    other = replace(model, spec=replace(model.spec, weights="11" + model.spec.weights[2:]))
+    save_head(heads, replace(head, models=(other,)))
     draw(1, NEW).save(tmp_path / "new.png")
     with pytest.raises(BadInput, match=r"trained on embeddings of .* train the head again"):
         workspace.classify(tmp_path / "new.png", head="knn")
     with pytest.raises(BadInput, match="train the head again"):
         workspace.evaluate(["knn"])
+
+
+def test_a_head_that_is_being_made_is_left_to_who_makes_it(workspace: Workspace) -> None:
+    heads = workspace.folder / "heads"
+    before = bytes_of(heads)
+    with claimed(heads, "knn", "knn"), claimed(heads, "both", "ensemble"):
+        with pytest.raises(HeadBusy, match="another training of knn is at work"):
+            workspace.train("knn", "knn")
+        with pytest.raises(HeadBusy, match="another training of both is at work"):
+            workspace.ensemble("both", ["knn", "probe"])
+    assert bytes_of(heads) == before
+
+
+def test_a_workspace_that_cannot_be_written_is_told(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.folder / "heads")
+    (workspace.folder / "heads").write_text("in the way")
+    with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
+        workspace.train("knn", "knn")
+    with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
+        workspace.ensemble("both", ["knn", "probe"])
 
 
 # -- commands ----------------------------------------------------------------------------------
@@ -377,6 +405,9 @@ def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: s
     workspace.add()  # photos are not added with what was only trained
     assert workspace.add().embedded == 0
 
+    (probed,) = workspace.classify(tmp_path / "new.png", head="probe").predictions
+
     moved = (tmp_path / "workspace").rename(tmp_path / "moved")
-    (again,) = Workspace(moved).classify(tmp_path / "new.png", head="tuned").predictions
-    assert again.top == photo.top
+    for name, before in (("tuned", photo), ("probe", probed)):
+        (again,) = Workspace(moved).classify(tmp_path / "new.png", head=name).predictions
+        assert again.top == before.top

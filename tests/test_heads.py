@@ -1,7 +1,9 @@
 """Heads: calibration, rejection, ensembles, and what is saved of them."""
 
+import errno
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +12,14 @@ from conftest import ToyBackbone
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
+from embedkit.errors import BadArtefact, BadInput, HeadBusy, NotInWorkspace, StorageError
 from embedkit.heads.calibration import fit_temperature, nll
+from embedkit.heads.claim import claimed
 from embedkit.heads.ensemble import error_overlap, mean_scores, select
 from embedkit.heads.gallery import Gallery
-from embedkit.heads.head import CALIBRATED, ENSEMBLE, MEAN, PROBE, Head, Model
+from embedkit.heads.head import CALIBRATED, ENSEMBLE, FINETUNE, KNN, MEAN, PROBE, Head, Model
 from embedkit.heads.linear import L2, RAW, Features, Linear
-from embedkit.heads.store import digest_of, load_head, names, save_head
+from embedkit.heads.store import check_name, digest_of, load_head, names, save_head
 from embedkit.heads.unknown import Rejection, Scale, doubt_of, remoteness
 
 CLASSES = ("blue", "green", "red")
@@ -246,8 +249,164 @@ def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage:
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     else:
         manifest.write_text("{}")
-    with pytest.raises(BadArtefact, match=r"again|reads 1"):
+    with pytest.raises(BadArtefact, match=r"train .*probe again"):
         load_head(tmp_path, "probe")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"backbone": 5},
+        {"backbone": "resnet18"},
+        {"classes": ["blue"]},
+        {"settings": 3},
+        {"rejection": {"remote": None, "doubt": None, "threshold": "x"}},
+        {"temperature": 0},
+        {"features": "zzz"},
+        {"kind": "alien"},
+        {"digest": None},
+    ],
+    ids=str,
+)
+def test_an_edited_manifest_is_noticed_whatever_the_edit(
+    tmp_path: Path, edit: dict[str, object]
+) -> None:
+    save_head(tmp_path, made_head())
+    manifest = tmp_path / "probe/head.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **edit}))
+    with pytest.raises(BadArtefact, match=r"was edited; train or make probe again$"):
+        load_head(tmp_path, "probe")
+
+
+@pytest.mark.parametrize("edit", [{"backbone": "resnet18"}, {"classes": None}, {"rejection": []}])
+def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
+    tmp_path: Path, edit: dict[str, object]
+) -> None:
+    save_head(tmp_path, made_head())
+    manifest = tmp_path / "probe/head.json"
+    told = {**json.loads(manifest.read_text()), **edit}
+    del told["digest"]
+    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    digest = sha256(canonical.encode()).hexdigest()
+    manifest.write_text(json.dumps({**told, "digest": digest}))
+    with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again"):
+        load_head(tmp_path, "probe")
+
+
+def test_the_manifest_says_what_calibrates_the_head(tmp_path: Path) -> None:
+    one = made_head()
+    save_head(tmp_path, one)
+    models, members = one.models * 2, {"members": []}
+    save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members))
+    for name, temperature in (("probe", 1.5), ("both", 1.2)):
+        told = json.loads((tmp_path / name / "head.json").read_text())
+        assert {key: told[key] for key in told if "temperature" in key} == {
+            "temperature": temperature
+        }
+
+
+def test_a_backbone_inside_the_workspace_is_found_after_a_move_and_one_outside_stays(
+    tmp_path: Path,
+) -> None:
+    heads = tmp_path / "workspace/heads"
+    for name, backbone in (
+        ("own", "local/."),
+        ("on", f"local/{heads}/tuned?size=64"),
+        ("file", f"resnet50?weights={tmp_path}/workspace/w.pth&size=64"),
+        ("far", f"local/{tmp_path}/workspace2/net"),
+    ):
+        head = made_head(name)
+        save_head(heads, replace(head, models=(replace(head.models[0], backbone=backbone),)))
+    (tmp_path / "workspace").rename(tmp_path / "moved")
+    heads = tmp_path / "moved/heads"
+    assert [load_head(heads, name).models[0].backbone for name in names(heads)] == [
+        f"local/{tmp_path}/workspace2/net",
+        f"resnet50?weights={tmp_path}/moved/w.pth&size=64",
+        f"local/{heads}/tuned?size=64",
+        f"local/{heads}/own",
+    ]
+
+
+def test_a_name_is_kept_composed_and_has_room_for_more_in_a_file_name(tmp_path: Path) -> None:
+    save_head(tmp_path, made_head("が"))
+    assert load_head(tmp_path, "か\u3099").name == "が"
+    assert check_name("あ" * 66) == "あ" * 66
+    for name, size in (("a" * 201, 201), ("あ" * 67, 201), ("a" * 5000, 5000)):
+        with pytest.raises(BadInput, match=f"200 bytes in UTF-8 at the most, and this one {size};"):
+            load_head(tmp_path, name)
+
+
+def test_a_head_that_cannot_be_read_is_a_storage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_head(tmp_path, made_head())
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", "head.json")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(StorageError, match=r"cannot read .*probe: Permission denied"):
+        load_head(tmp_path, "probe")
+
+
+# -- names that are taken ----------------------------------------------------------------------
+
+
+def test_a_name_of_another_kind_of_head_is_refused_and_one_of_the_same_kind_is_not(
+    tmp_path: Path,
+) -> None:
+    save_head(tmp_path, made_head("mine"))
+    with claimed(tmp_path, "mine", PROBE) as name:
+        assert name == "mine"
+    for kind in (KNN, FINETUNE, ENSEMBLE):
+        with (
+            pytest.raises(BadInput, match=f"kind probe; .* delete {tmp_path}/mine$"),
+            claimed(tmp_path, "mine", kind),
+        ):
+            pytest.fail("it was claimed")
+    (tmp_path / "mine/head.json").write_text("{")
+    with claimed(tmp_path, "mine", KNN):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_name_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+    with (
+        claimed(tmp_path, "が", KNN),
+        claimed(tmp_path, "other", KNN),
+        pytest.raises(HeadBusy, match=r"another training of が is at work .*; wait for it"),
+        claimed(tmp_path, "か\u3099", KNN),
+    ):
+        pytest.fail("it was claimed twice")
+    with claimed(tmp_path, "が", KNN):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_disk_refuses_while_a_head_is_made_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("in the way")
+    with (
+        pytest.raises(StorageError, match="mine: File exists; no head is lost"),
+        claimed(tmp_path, "mine", PROBE),
+    ):
+        save_head(tmp_path, made_head("mine"))
+    (tmp_path / "yours/head.json").mkdir(parents=True)
+    with (
+        pytest.raises(StorageError, match=r"yours/head\.json: Is a directory"),
+        claimed(tmp_path, "yours", PROBE),
+    ):
+        save_head(tmp_path, made_head("yours"))
+    assert names(tmp_path) == []
+    with (
+        pytest.raises(StorageError, match=r"mine: (Not a directory|File exists)"),
+        claimed(tmp_path / "mine", "deep", PROBE),
+    ):
+        pytest.fail("there is no such folder")
+
+
+def test_whoever_no_longer_reads_the_progress_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), claimed(tmp_path, "mine", PROBE):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def test_an_unknown_head_is_an_error_that_lists_those_there_are(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ Nothing heavy is imported here.
 import difflib
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from embedkit.errors import UnknownBackbone
 from embedkit.paths import absolute
@@ -163,13 +165,29 @@ def rooted(text: str, folder: str) -> str:
 
     Relative ones are taken from ``folder``. Raises as :func:`parse` does.
     """
+    return _with_paths(text, lambda path: absolute(os.path.join(folder, os.path.expanduser(path))))
+
+
+def unrooted(text: str, folder: str, within: str) -> str:
+    """The name of which :func:`rooted` makes ``text``, when paths inside ``within`` are relative.
+
+    So it still means the same when the folder ``within``, which holds ``folder``, moves.
+    """
+
+    def relative(path: str) -> str:
+        inside = Path(path).is_relative_to(within)
+        return Path(os.path.relpath(path, folder)).as_posix() if inside else path
+
+    return _with_paths(rooted(text, folder), relative)
+
+
+def _with_paths(text: str, change: Callable[[str], str]) -> str:
     name = parse(text)
     base, mark, query = text.strip().partition("?")
     if name.provider == "local":
-        base = "local/" + absolute(os.path.join(folder, os.path.expanduser(name.id)))
+        base = "local/" + change(name.id)
     if name.weights is not None:
-        path = absolute(os.path.join(folder, os.path.expanduser(name.weights)))
-        query = query.replace(f"weights={name.weights}", f"weights={path}")
+        query = query.replace(f"weights={name.weights}", f"weights={change(name.weights)}")
     return base + mark + query
 
 

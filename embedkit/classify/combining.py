@@ -28,8 +28,6 @@ def combine(catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], me
     for head in heads:
         if head.kind == ENSEMBLE:
             raise BadInput(f"{shown(head.name)} is an ensemble itself; name its members instead")
-        if head.name == name:
-            raise BadInput(f"an ensemble cannot take the name of its member {shown(name)}")
         if head.classes_ != heads[0].classes_:
             raise BadInput(
                 f"{shown(head.name)} and {shown(heads[0].name)} were taught different classes; "

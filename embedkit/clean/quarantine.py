@@ -17,7 +17,6 @@ journal says where a file came from, and comes before its move.
 import errno
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby
@@ -29,6 +28,7 @@ from embedkit.clean.journal import Journal
 from embedkit.clean.moving import PART, discard_part, move, same_file
 from embedkit.clean.plan import KEEP, KEEP_ONE, REMOVE, plan_id, write_plan
 from embedkit.errors import NotInWorkspace, QuarantineBusy, StorageError
+from embedkit.locks import alone
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import (
     ApplyReport,
@@ -375,38 +375,15 @@ def _reason(error: OSError) -> str:
 @contextmanager
 def _at_work(root: Path) -> Iterator[None]:
     """Be the only apply or undo in a workspace; a crash ends that, as any other end."""
+    busy = QuarantineBusy(
+        "another apply or undo is at work in this workspace; try again when it has ended"
+    )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with open(root / "lock", "wb") as lock:
-            _lock(lock.fileno())
+        with alone(root / "lock", busy):
             yield
     except OSError as error:
         raise StorageError(
             f"{shown(str(root))}: {error.strerror or error}; no file is lost, and the same command "
             "goes on once that is mended"
         ) from error
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            raise _busy() from error
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise _busy() from error
-
-
-def _busy() -> QuarantineBusy:
-    return QuarantineBusy(
-        "another apply or undo is at work in this workspace; try again when it has ended"
-    )

@@ -62,10 +62,10 @@ def document(content: Any) -> None:
     """One JSON document on stdout.
 
     ASCII only: bytes of file names that are not UTF-8 are lone surrogates (``\\udc80``..), which
-    Python's ``os.fsencode`` turns back into the bytes.
+    Python's ``os.fsencode`` turns back into the bytes. Raises ValueError, having written nothing,
+    for NaN and infinities, which JSON does not have.
     """
-    json.dump(content, sys.stdout, indent=2)
-    sys.stdout.write("\n")
+    sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """Heads on disk: a folder each, which describes itself and needs no training photos.
 
 ``head.json`` says what a head is and names the tensors, ``<digest>.safetensors``, that belong to
-it. They are written first, so that what the manifest names is there. An ensemble names its members,
-each with the digest of its tensors: one that was trained anew is another one.
+it. They are written first, so that what the manifest names is there; it holds a digest of what else
+is in it, so that nothing is taken from one that was damaged or edited. Its ``temperature`` is what
+the head's probabilities are calibrated with: a model's own, or of the mean for an ensemble, which
+names its members, each with the digest of its tensors: one that was trained anew is another one.
 """
 
+import json
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict
 from hashlib import sha256
@@ -18,8 +22,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from embedkit.artifacts import read_json, replaced, sweep, write_json
-from embedkit.backbones.registry import rooted
-from embedkit.errors import BadArtefact, BadInput, NotInWorkspace
+from embedkit.backbones.registry import rooted, unrooted
+from embedkit.errors import BadArtefact, BadInput, NotInWorkspace, StorageError, UnknownBackbone
 from embedkit.heads.gallery import Gallery
 from embedkit.heads.head import ENSEMBLE, Head, Model
 from embedkit.heads.knn import Neighbours
@@ -30,20 +34,32 @@ from embedkit.records import EmbeddingSpec
 from embedkit.version import __version__
 
 MANIFEST = "head.json"
-FORMAT = 1
+FORMAT = 2
+LONGEST_NAME = 200
+"""Bytes of a name: file systems take 255, and files named after a head have more in their names."""
 
 
-def check_name(name: str) -> None:
-    """Raise :class:`BadInput` for a name that cannot be a folder's everywhere."""
+def check_name(name: str) -> str:
+    """A head's name as it is kept: composed (NFC), however it was typed.
+
+    Raises :class:`BadInput` for one that cannot be a folder's everywhere.
+    """
+    name = unicodedata.normalize("NFC", name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise BadInput(
             f"a head cannot be called {shown(name)!r}: letters, digits, _, - and . are allowed"
         )
+    if (size := len(name.encode())) > LONGEST_NAME:
+        raise BadInput(
+            f"a head's name has {LONGEST_NAME} bytes in UTF-8 at the most, and this one {size}; "
+            "take a shorter one"
+        )
+    return name
 
 
 def names(folder: Path) -> list[str]:
     """The names of the heads in a workspace's ``folder`` of heads, sorted."""
-    return sorted(manifest.parent.name for manifest in folder.glob(f"*/{MANIFEST}"))
+    return sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST}") if file.is_file())
 
 
 def save_head(folder: Path, head: Head) -> None:
@@ -55,15 +71,16 @@ def save_head(folder: Path, head: Head) -> None:
         "kind": head.kind,
         "classes": list(head.classes_),
         "method": head.method,
-        "temperature": head.temperature,
         "rejection": asdict(head.rejection),
         "validation": dict(head.validation),
         "settings": dict(head.settings),
         "versions": {"embedkit": __version__, "torch": version("torch"), "timm": version("timm")},
     }
-    if head.kind != ENSEMBLE:
+    if head.kind == ENSEMBLE:
+        told["temperature"] = head.temperature
+    else:
         told |= _save_model(own, head.models[0])
-    write_json(own / MANIFEST, told)
+    write_json(own / MANIFEST, {**told, "digest": _digest(told)})
     sweep(own)
     for tensors in own.glob("*.safetensors"):
         if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != told.get("tensors"):
@@ -74,46 +91,78 @@ def load_head(folder: Path, name: str) -> Head:
     """The head called ``name`` in a workspace's ``folder`` of heads.
 
     Raises :class:`NotInWorkspace`, listing those there are, and :class:`BadArtefact` for a damaged
-    one, or an ensemble whose members are no longer those that it was made of.
+    one, or an ensemble whose members are no longer those that it was made of;
+    :class:`StorageError` for one that cannot be read.
     """
-    check_name(name)
+    name = check_name(name)
     own = folder / name
     if not (own / MANIFEST).is_file():
         there = ", ".join(names(folder)) or "none; see 'embedkit train --help'"
         raise NotInWorkspace(f"no head is called {shown(name)}; there are: {there}")
-    told = read_json(own / MANIFEST)
     try:
-        if told["format"] != FORMAT:
-            raise BadArtefact(
-                f"{own / MANIFEST} has format {told['format']}, this embedkit reads {FORMAT}"
-            )
+        told = _read(own)
         if told["kind"] == ENSEMBLE:
             members = [_member(folder, name, member) for member in told["settings"]["members"]]
-            models = tuple(members)
+            models, temperature = tuple(members), float(told["temperature"])
         else:
-            models = (_load_model(own, told),)
+            models, temperature = (_load_model(own, told),), 1.0
         rejection = told["rejection"]
         return Head(
             name=name,
             kind=told["kind"],
             models=models,
             method=told["method"],
-            temperature=float(told["temperature"]),
+            temperature=temperature,
             rejection=Rejection(
                 Scale(**rejection["remote"]), Scale(**rejection["doubt"]), rejection["threshold"]
             ),
             validation=told["validation"],
             settings=told["settings"],
         )
-    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+    except _MALFORMED as error:
         raise BadArtefact(
             f"{own} is damaged ({error}); train or make {shown(name)} again"
         ) from error
+    except OSError as error:
+        raise StorageError(f"cannot read {shown(str(own))}: {error.strerror or error}") from error
 
 
 def digest_of(folder: Path, name: str) -> str:
     """The digest of the tensors of a head that is no ensemble."""
     return str(read_json(folder / name / MANIFEST)["tensors"])
+
+
+_MALFORMED = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+    SafetensorError,
+    UnknownBackbone,
+)
+
+
+def _read(own: Path) -> dict[str, Any]:
+    """The manifest of a head. Raises :class:`BadArtefact` unless it is as it was written."""
+    file, again = own / MANIFEST, f"train or make {shown(own.name)} again"
+    try:
+        told = read_json(file)
+    except BadArtefact as error:
+        raise BadArtefact(f"{error}; {again}") from error
+    if told.get("format", FORMAT) != FORMAT:
+        raise BadArtefact(
+            f"{file} has format {told['format']}, this embedkit reads {FORMAT}; {again}"
+        )
+    if told.pop("digest", None) != _digest(told):
+        raise BadArtefact(f"{file} is damaged or was edited; {again}")
+    return told
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    """SHA-256, hex, of a manifest without it."""
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()
 
 
 def _member(folder: Path, name: str, member: Mapping[str, str]) -> Model:
@@ -136,9 +185,9 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "chosen_on": model.chosen_on,
     }
     told: dict[str, Any] = {
-        "backbone": model.backbone,
+        "backbone": unrooted(model.backbone, str(own), str(own.parent.parent)),
         "spec": model.spec.canonical_json,
-        "model_temperature": model.temperature,
+        "temperature": model.temperature,
         "remote": asdict(model.remote),
     }
     if isinstance(model.scorer, Linear):
@@ -173,7 +222,7 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         spec=EmbeddingSpec.from_json(told["spec"]),
         scorer=scorer,
         gallery=gallery,
-        temperature=float(told["model_temperature"]),
+        temperature=float(told["temperature"]),
         remote=Scale(**told["remote"]),
         fitted_on=tensors["fitted_on"],
         chosen_on=tensors["chosen_on"],

@@ -58,7 +58,7 @@ class Folder:
         if found != digest:
             raise BadInput(
                 f"{shown(str(self.path))} holds another backbone, or one trained on other photos "
-                "or otherwise; take another folder, or delete this one"
+                f"or otherwise; take another name, or delete {shown(str(self.path))}"
             )
 
     @property
@@ -138,14 +138,19 @@ class Folder:
         if not linear.is_file() or sha256_of(linear) != record.get("linear_sha256"):
             raise BadArtefact(f"{linear} is not the file that {_RECORD} describes")
         arrays: dict[str, Any] = load_file(linear)
-        return FineTuned(
-            backbone=f"local/{self.path}",
-            classes=tuple(record["classes"]),
-            linear=Linear(arrays["weight"], arrays["bias"], RAW),
-            history=tuple(Epoch(**epoch) for epoch in record["history"]),
-            best=record["best"],
-            failures=tuple(Failure(**failure) for failure in record["failures"]),
-        )
+        try:
+            return FineTuned(
+                backbone=f"local/{self.path}",
+                classes=tuple(record["classes"]),
+                linear=Linear(arrays["weight"], arrays["bias"], RAW),
+                history=tuple(Epoch(**epoch) for epoch in record["history"]),
+                best=record["best"],
+                failures=tuple(Failure(**failure) for failure in record["failures"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise BadArtefact(
+                f"{self._record} is damaged ({error}); delete its folder and train again"
+            ) from error
 
     @property
     def _record(self) -> Path:

@@ -1,0 +1,66 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from embedkit.errors import EmbedkitError
+from embedkit.locks import alone
+
+HOLD = """
+import sys
+from pathlib import Path
+from embedkit.errors import EmbedkitError
+from embedkit.locks import alone
+with alone(Path(sys.argv[1]), EmbedkitError("busy")):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_holds_a_lock_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    with alone(file, EmbedkitError("busy")):
+        for _ in range(2):
+            with pytest.raises(EmbedkitError, match="busy"), alone(file, EmbedkitError("busy")):
+                pytest.fail("two hold it")
+    with pytest.raises(RuntimeError), alone(file, EmbedkitError("busy")):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
+    file = tmp_path / "lock"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == b"held"
+        with pytest.raises(EmbedkitError, match="busy"), alone(file, EmbedkitError("busy")):
+            pytest.fail("two hold it")
+        other.kill()
+        other.wait()
+    assert file.exists()
+    with alone(file, EmbedkitError("busy")):
+        pass
+    assert not file.exists()
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from embedkit import locks
+
+    file, lock = tmp_path / "lock", locks._lock
+    taken: list[int] = []
+
+    def late(descriptor: int, busy: EmbedkitError) -> None:
+        if not taken:
+            file.unlink()
+        lock(descriptor, busy)
+        taken.append(descriptor)
+
+    monkeypatch.setattr(locks, "_lock", late)
+    with alone(file, EmbedkitError("busy")):
+        assert len(taken) == 2
+        assert file.exists()
