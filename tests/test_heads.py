@@ -221,7 +221,7 @@ def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path)
     one, other = made_head("one", 1), made_head("other", 2)
     for head in (one, other):
         save_head(tmp_path, head)
-    members = [{"name": name, "tensors": digest_of(tmp_path, name)} for name in ("one", "other")]
+    members = [{"name": name, "digest": digest_of(tmp_path, name)} for name in ("one", "other")]
     models = (*one.models, *other.models)
     settings = {"members": members}
     save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, settings))

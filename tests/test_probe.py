@@ -116,3 +116,9 @@ def test_what_cannot_be_learnt_is_refused() -> None:
         Examples(TRAIN.vectors, TRAIN.norms[:-1], TRAIN.labels)
     with pytest.raises(BadInput, match="no features called 'cubed'"):
         Protocol(("cubed",))
+
+
+def test_fewer_photos_than_dimensions_are_enough() -> None:
+    few = examples(18, 3, dim=1280)
+    probe = Probe().fit(few, examples(9, 4, dim=1280), CLASSES)
+    assert all(trial.converged for trial in probe.history)

@@ -51,9 +51,7 @@ def combine(catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], me
     chosen = [head for head in heads if head.name in {step.member for step in steps}]
     settings = {
         "method": method,
-        "members": [
-            {"name": head.name, "tensors": digest_of(folder, head.name)} for head in chosen
-        ],
+        "members": [{"name": head.name, "digest": digest_of(folder, head.name)} for head in chosen],
         "selection": [asdict(step) for step in steps],
         "candidates": names,
         "error_overlap": error_overlap(told, labels),

@@ -29,8 +29,6 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 """What a kind of head may be trained by; unless one is named, :data:`USUAL`."""
 USUAL = {PROBE: "embedkit", FINETUNE: "modern"}
-OWN_NETWORK = "local/."
-"""How a fine-tuned head names its backbone, which lies in its own folder."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def train(
     else:
         tuned = _finetuned(catalog, folder / order.name, school, order, progress)
         own = _school(catalog, learnt, embed(tuned.backbone))
-        trained, backbone = _judged(own, tuned, order), OWN_NETWORK
+        trained, backbone = _judged(own, tuned, order), tuned.backbone
     return _finished(folder, order, trained, backbone, most)
 
 

@@ -4,7 +4,7 @@
 it. They are written first, so that what the manifest names is there; it holds a digest of what else
 is in it, so that nothing is taken from one that was damaged or edited. Its ``temperature`` is what
 the head's probabilities are calibrated with: a model's own, or of the mean for an ensemble, which
-names its members, each with the digest of its tensors: one that was trained anew is another one.
+names its members, each with its digest: one that was trained anew is another one.
 """
 
 import json
@@ -128,8 +128,8 @@ def load_head(folder: Path, name: str) -> Head:
 
 
 def digest_of(folder: Path, name: str) -> str:
-    """The digest of the tensors of a head that is no ensemble."""
-    return str(read_json(folder / name / MANIFEST)["tensors"])
+    """The digest of a head: another one when it was trained anew, to something else."""
+    return str(read_json(folder / name / MANIFEST)["digest"])
 
 
 _MALFORMED = (
@@ -167,7 +167,7 @@ def _digest(told: Mapping[str, Any]) -> str:
 
 def _member(folder: Path, name: str, member: Mapping[str, str]) -> Model:
     head = load_head(folder, member["name"])
-    if head.kind == ENSEMBLE or digest_of(folder, head.name) != member["tensors"]:
+    if head.kind == ENSEMBLE or digest_of(folder, head.name) != member["digest"]:
         raise BadArtefact(
             f"{shown(head.name)} was trained anew since the ensemble {shown(name)} was made of it; "
             f"make that again with 'embedkit ensemble --name {shown(name)} ...'"

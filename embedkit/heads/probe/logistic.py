@@ -174,8 +174,9 @@ class Logistic:
         for part in self._spread(block, range(0, len(self._rows), 8 * self._block)):
             gram += part
         variances, axes = torch.ones_like(self._rows[0]), torch.eye(width).to(self._rows)
-        found, axes[:-1, :-1] = torch.linalg.eigh((gram / self._total).to(self._rows.dtype))
-        variances[:-1] = found.clamp(min=0)
+        # In float64: in float32 LAPACK may fail where there are fewer rows than columns.
+        found, vectors = torch.linalg.eigh(gram / self._total)
+        variances[:-1], axes[:-1, :-1] = found.clamp(min=0), vectors
         return variances, axes
 
     def _solution(self, descent: Descent, penalty: float) -> Solution:
