@@ -262,6 +262,7 @@ def test_photos_that_belong_together_are_tossed_together() -> None:
     assert not apart.tie and apart.p_value == pytest.approx(2**-19)
     (together,) = compare_heads(["a", "b"], right, np.arange(40) // 5)
     assert together.tie and together.p_value == pytest.approx(2**-3, abs=0.015)
+    assert together.mcnemar == apart.mcnemar == pytest.approx(2**-19)
     assert (together.only_head, together.only_other) == (20, 0)
 
 

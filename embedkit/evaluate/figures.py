@@ -102,6 +102,8 @@ class HeadPair:
     only_head: int
     """Photos that only the one gets right."""
     only_other: int
+    mcnemar: float
+    """McNemar's exact p of these two numbers: each photo by itself, this pair alone."""
     p_value: float
     """Corrected for the number of pairs (Holm)."""
     tie: bool

@@ -39,6 +39,7 @@ def compare_heads(
             difference=(only_one - only_other) / right.shape[1],
             only_head=only_one,
             only_other=only_other,
+            mcnemar=mcnemar(only_one, only_other),
             p_value=float(p),
             tie=bool(p >= SIGNIFICANCE),
         )
