@@ -130,7 +130,7 @@ def table_one(evaluation: Evaluation) -> None:
         print(f"{name:<16}" + "".join(f"{value:>10.4f}" for value in row))
     for pair in evaluation.pairs:
         print(
-            f"{pair.head} - {pair.other}: {pair.difference:+.4f}, McNemar's p = {pair.mcnemar:.2g}, "
+            f"{pair.head} - {pair.other}: {pair.difference:+.4f}, McNemar's p {pair.mcnemar:.2g}, "
             f"over groups and corrected {pair.p_value:.2g}{' (tie)' if pair.tie else ''}"
         )
 
