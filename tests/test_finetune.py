@@ -282,6 +282,27 @@ def test_a_folder_of_another_training_is_refused_and_left_alone(
         fit(task, EVERYTHING, tmp_path)
 
 
+def test_a_probe_that_differs_in_its_last_bits_keeps_no_training_from_going_on(
+    task: Task, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    dim = load_network(task.backbone)[1].spec.dim
+    weights = random.normal(size=(3, dim)).astype(np.float32)
+    start = Linear(weights, np.zeros(3, np.float32), RAW)
+    other = replace(start, weights=np.nextafter(weights, np.float32(1)))
+    short = replace(EVERYTHING, epochs=2, warmup_epochs=0)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done == len(task.training):  # the first epoch is kept
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(replace(task, start=start), short, tmp_path / "out", interrupt)
+    told: list[Progress] = []
+    assert len(fit(replace(task, start=other), short, tmp_path / "out", told.append).history) == 2
+    assert told[0].stage.startswith("epoch 2/2")
+
+
 def test_a_checkpoint_of_another_training_is_refused(task: Task, tmp_path: Path) -> None:
     def stop(progress: Progress) -> None:
         if progress.stage.startswith("epoch 1"):

@@ -97,7 +97,8 @@ def head_summary(head: Head) -> None:
 
 def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
     """Which share of a member's errors (row) another one (column) makes too."""
-    table = new_table(["errors that are made too by", *members], left=[])
+    own = "errors, shared by"
+    table = new_table([own, *members], left=[own])
     for member, row in zip(members, overlap, strict=True):
         table.add_row(Text(member), *("" if share is None else f"{share:.2f}" for share in row))
     out.print(table)
