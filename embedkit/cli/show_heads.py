@@ -100,7 +100,7 @@ def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | No
     own = "errors, shared by"
     table = new_table([own, *members], left=[own])
     for member, row in zip(members, overlap, strict=True):
-        table.add_row(Text(member), *("" if share is None else f"{share:.2f}" for share in row))
+        table.add_row(Text(member), *("-" if share is None else f"{share:.2f}" for share in row))
     out.print(table)
 
 
