@@ -5,12 +5,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from embedkit.catalog import Catalog
-from embedkit.classify.finish import head_of
+from embedkit.classify.finish import Opinion, head_of
 from embedkit.classify.lesson import embedded_by_all, lesson
 from embedkit.classify.seen import check_untaught
 from embedkit.errors import BadInput
 from embedkit.heads.ensemble import CALIBRATED, GREEDY, MEAN, METHODS, error_overlap, select
-from embedkit.heads.head import ENSEMBLE, Head, probabilities
+from embedkit.heads.head import ENSEMBLE, Head
 from embedkit.heads.store import check_name, digest_of, save_head
 from embedkit.paths import shown
 
@@ -45,18 +45,23 @@ def combine(catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], me
     embedded, labels = found.embedded, found.images.labels
 
     as_they_go_in = MEAN if method == MEAN else CALIBRATED
-    told = [probabilities(head.models[0], embedded, as_they_go_in) for head in heads]
+    members = [head.models[0] for head in heads]
+    told = [model.probabilities(model.scores(embedded), as_they_go_in) for model in members]
     names = [head.name for head in heads]
     steps = select(names, told, labels, until_none_helps=method == GREEDY)
-    chosen = [head for head in heads if head.name in {step.member for step in steps}]
+    added = {step.member for step in steps}
+    chosen = [place for place, head in enumerate(heads) if head.name in added]
     settings = {
         "method": method,
-        "members": [{"name": head.name, "digest": digest_of(folder, head.name)} for head in chosen],
+        "members": [
+            {"name": names[place], "digest": digest_of(folder, names[place])} for place in chosen
+        ],
         "selection": [asdict(step) for step in steps],
         "candidates": names,
         "error_overlap": error_overlap(told, labels),
     }
-    models = [head.models[0] for head in chosen]
-    made = head_of(name, ENSEMBLE, models, embedded, labels, settings, as_they_go_in)
+    models = [members[place] for place in chosen]
+    opinions = [Opinion(told[place], members[place].nearest(embedded)) for place in chosen]
+    made = head_of(name, ENSEMBLE, models, opinions, labels, settings, as_they_go_in)
     save_head(folder, made)
     return made

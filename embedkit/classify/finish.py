@@ -1,6 +1,7 @@
 """What validation adds to a trained scorer: temperatures, the limit of the unknown, its figures."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,45 +10,58 @@ from embedkit.classify.lesson import School
 from embedkit.heads.calibration import fit_temperature, nll
 from embedkit.heads.ensemble import CALIBRATED, mean_scores
 from embedkit.heads.gallery import Gallery
-from embedkit.heads.head import Embedded, Head, Model, Scorer, mean_remoteness, probabilities
+from embedkit.heads.head import Head, Model, Nearest, Scorer, mean_remoteness
 from embedkit.heads.unknown import Rejection, Scale, doubt_of, remoteness
 
 
-def model_of(school: School, backbone: str, scorer: Scorer, gallery: Gallery) -> Model:
-    """A trained ``scorer`` with what its validation photos say of its certainty."""
+@dataclass(frozen=True)
+class Opinion:
+    """What a model makes of the validation photos."""
+
+    probabilities: np.ndarray
+    """float64 (N, C)"""
+    nearest: Nearest
+    """The training photos nearest to each."""
+
+
+def model_of(
+    school: School, backbone: str, scorer: Scorer, gallery: Gallery
+) -> tuple[Model, Opinion]:
+    """A trained ``scorer`` with what its validation photos say of its certainty; its opinion."""
     val = school.val
-    _, distances = gallery.nearest(val.features.vectors)
-    return Model(
+    scores, nearest = scorer.scores(val.features), gallery.nearest(val.features.vectors)
+    model = Model(
         classes_=school.lesson.classes,
         backbone=backbone,
         spec=school.resolved.spec,
         scorer=scorer,
         gallery=gallery,
-        temperature=fit_temperature(scorer.scores(val.features), val.labels),
-        remote=Scale.of(remoteness(distances)),
+        temperature=fit_temperature(scores, val.labels),
+        remote=Scale.of(remoteness(nearest[1])),
         fitted_on=school.train.sha256,
         chosen_on=val.sha256,
     )
+    return model, Opinion(model.probabilities(scores), nearest)
 
 
 def head_of(
     name: str,
     kind: str,
     models: Sequence[Model],
-    embedded: Embedded,
+    opinions: Sequence[Opinion],
     labels: np.ndarray,
     settings: Mapping[str, Any],
     method: str = CALIBRATED,
 ) -> Head:
     """The head of one or several models.
 
-    ``embedded`` and ``labels``, int64 (N,), are those of the validation photos.
+    ``opinions`` are those of the models, ``labels``, int64 (N,), those of the validation photos.
     """
-    mean = mean_scores([probabilities(model, embedded, method) for model in models])
+    mean = mean_scores([opinion.probabilities for opinion in opinions])
     # A model alone is calibrated already, and its mean is itself.
     temperature = fit_temperature(mean, labels) if len(models) > 1 else 1.0
     scores = mean / temperature
-    nearest = [model.nearest(embedded) for model in models]
+    nearest = [opinion.nearest for opinion in opinions]
     doubt = doubt_of(np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)))
     return Head(
         name=name,

@@ -129,10 +129,9 @@ def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
 
 def _finished(folder: Path, order: Order, trained: Trained, backbone: str, most: int) -> Head:
     school = trained.school
-    model = model_of(school, backbone, trained.scorer, _gallery(school.train, most))
-    embedded = {model.spec.digest: school.val.features}
+    model, opinion = model_of(school, backbone, trained.scorer, _gallery(school.train, most))
     settings = {**trained.settings, "left_out": school.left_out}
-    head = head_of(order.name, order.kind, [model], embedded, school.val.labels, settings)
+    head = head_of(order.name, order.kind, [model], [opinion], school.val.labels, settings)
     if trained.final is not None:
         seen = np.concatenate([model.fitted_on, model.chosen_on])
         head = replace(head, models=(replace(model, scorer=trained.final, fitted_on=seen),))

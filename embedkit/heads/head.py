@@ -52,6 +52,11 @@ class Model:
         """Log-probabilities up to a constant: float64 (N, C)."""
         return self.scorer.scores(embedded[self.spec.digest])
 
+    def probabilities(self, scores: np.ndarray, method: str = CALIBRATED) -> np.ndarray:
+        """What :meth:`scores` gives as probabilities, calibrated unless by :data:`MEAN`: (N, C)."""
+        temperature = 1.0 if method == MEAN else self.temperature
+        return np.asarray(softmax(scores / temperature, axis=1))
+
     def nearest(self, embedded: Embedded) -> Nearest:
         """The training photos nearest to each image."""
         return self.gallery.nearest(embedded[self.spec.digest].vectors)
@@ -81,7 +86,7 @@ class Head:
 
     def member_probabilities(self, embedded: Embedded) -> list[np.ndarray]:
         """Each model's probabilities, float64 (N, C), as they go into the mean."""
-        return [probabilities(model, embedded, self.method) for model in self.models]
+        return [model.probabilities(model.scores(embedded), self.method) for model in self.models]
 
     def predict_proba(self, embedded: Embedded) -> np.ndarray:
         """Calibrated probabilities: float64 (N, C)."""
@@ -101,12 +106,6 @@ class Head:
         return self.rejection.strangeness(
             mean_remoteness(self.models, nearest), doubt_of(probabilities)
         )
-
-
-def probabilities(model: Model, embedded: Embedded, method: str = CALIBRATED) -> np.ndarray:
-    """A model's probabilities, float64 (N, C), calibrated unless the method is :data:`MEAN`."""
-    temperature = 1.0 if method == MEAN else model.temperature
-    return np.asarray(softmax(model.scores(embedded) / temperature, axis=1))
 
 
 def mean_remoteness(models: Sequence[Model], nearest: Sequence[Nearest]) -> np.ndarray:
