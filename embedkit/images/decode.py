@@ -123,6 +123,9 @@ class Decoder:
             self._decoded[scale] = self._decode(scale)
         return self._decoded[scale]
 
+    def rgba(self):
+        return _open(self._data).convert("RGBA")
+
     def _decode(self, scale: int) -> Image.Image:
         image, self._opened = self._opened or _open(self._data), None
         try:
@@ -166,6 +169,14 @@ def decoder_of(image: ImageInput) -> Decoder:
         raise UnreadableImage(error.stage, error.reason, shown(path)) from error
     decoder.name = shown(path)
     return decoder
+
+
+def header_of(data: bytes) -> Image.Image:
+    """An image whose header was read, but no pixels: for its format, metadata and tables.
+
+    Raises :class:`UnreadableImage` when the bytes are no image that this installation decodes.
+    """
+    return _open(data)
 
 
 def _open(data: bytes) -> Image.Image:

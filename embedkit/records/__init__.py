@@ -21,6 +21,15 @@ from embedkit.records.comparison import (
     Separation,
 )
 from embedkit.records.duplicates import DuplicateGroup, Duplicates, Member
+from embedkit.records.examination import (
+    ALLOWABLE,
+    CHANGES,
+    COPY,
+    DIFFERENT,
+    OPEN,
+    Change,
+    Examination,
+)
 from embedkit.records.fingerprint import LUMA_SIDE, Fingerprint
 from embedkit.records.ingest import AddReport, Failure, Stages
 from embedkit.records.matches import Match, Matches, Row, Verification
@@ -30,11 +39,17 @@ from embedkit.records.split import ClassParts, Split
 from embedkit.records.workspace import Info, Removal, SpecInfo
 
 __all__ = [
+    "ALLOWABLE",
+    "CHANGES",
+    "COPY",
+    "DIFFERENT",
     "LUMA_SIDE",
+    "OPEN",
     "PIPELINE_VERSION",
     "AddReport",
     "ApplyReport",
     "BackboneFigures",
+    "Change",
     "ClassParts",
     "ComparedQuery",
     "Comparison",
@@ -42,6 +57,7 @@ __all__ = [
     "Duplicates",
     "EmbeddingSpec",
     "Estimate",
+    "Examination",
     "Failure",
     "Fingerprint",
     "Info",

@@ -1,0 +1,67 @@
+"""Whether two aligned images have the same colours, or lost, changed or exchanged them."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from embedkit.examine.picture import Floats, Pixels, box
+
+LOCAL = 14.0
+"""Levels of chroma by which a place differs that no change of the whole image explains."""
+
+_WINDOW = 9
+_COLOURED = 20.0  # levels of chroma from which on a pixel has a colour of its own
+
+
+@dataclass(frozen=True)
+class ColourAgreement:
+    """How the chroma of one aligned image follows from the other."""
+
+    local: float
+    """Levels by which the worst window differs beyond what the image as a whole explains."""
+    moved: float
+    """Mean distance of the chroma of coloured pixels, levels."""
+    turned: float
+    """Share of the coloured pixels whose hue is another."""
+
+
+def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgreement:
+    """Compare the chroma of two images (H, W, 3) that lie on each other where ``valid``."""
+    first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32) for image in (one, other))
+    here, there = first[..., 1:] - 128, second[..., 1:] - 128
+    strong = (np.maximum(_length(here), _length(there)) > _COLOURED) & valid
+    residual = there - _explained(first, here, there, valid)
+    residual[~valid] = 0
+    energy = (residual**2).sum(axis=2)
+    local = float(np.sqrt(np.maximum(box(energy, _WINDOW), 0)).max())
+    if not strong.any():
+        return ColourAgreement(local, 0.0, 0.0)
+    cosine = (here * there).sum(axis=2)[strong]
+    lengths = (_length(here) * _length(there))[strong]
+    both = np.minimum(_length(here), _length(there))[strong] > _COLOURED / 2
+    turned = both & (cosine < 0.8 * lengths)
+    return ColourAgreement(
+        local, float(_length(there - here)[strong].mean()), float(turned.mean())
+    )
+
+
+def _length(chroma: Floats) -> Floats:
+    return np.sqrt((chroma * chroma).sum(axis=2))
+
+
+def _explained(first: Floats, here: Floats, there: Floats, valid: np.ndarray) -> Floats:
+    """The chroma predicted by one matrix for the whole image, fitted by robust least squares."""
+    rows = np.flatnonzero(valid)
+    rows = rows[:: len(rows) // 20_000 + 1]
+    terms = np.concatenate([first - 128, np.full((*first.shape[:2], 1), 64, np.float32)], axis=2)
+    flat, wanted = terms.reshape(-1, 4)[rows], there.reshape(-1, 2)[rows]
+    weights = np.ones(len(rows), np.float32)
+    matrix = np.zeros((4, 2), np.float32)
+    for _ in range(3):
+        weighted = flat * weights[:, None]
+        gram = (weighted.T @ flat).astype(np.float64) + np.eye(4) * max(len(rows), 1)
+        matrix = np.linalg.solve(gram, (weighted.T @ wanted).astype(np.float64)).astype(np.float32)
+        left = np.linalg.norm(wanted - flat @ matrix, axis=1)
+        weights = 1 / (1 + (left / max(4.0, 3 * float(np.median(left)) if len(left) else 4.0)) ** 2)
+    return terms @ matrix

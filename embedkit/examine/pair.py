@@ -1,0 +1,375 @@
+"""The examination of a pair: from two files to whether they are copies, and what was done to which."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from embedkit.examine.colour import LOCAL, colour_agreement
+from embedkit.examine.compare import Agreement, agreement, sharpness
+from embedkit.examine.picture import (
+    AREA,
+    DETAIL_AREA,
+    Floats,
+    Picture,
+    deviation_in,
+    picture_of,
+    resized,
+)
+from embedkit.examine.placement import Placement, best_turn, have_one_shape, placements
+from embedkit.examine.quality import Quality, detail_of, quality
+from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination
+from embedkit.verify import are_copies
+from embedkit.verify.features import View
+
+VERSION = 1
+"""Raised whenever an examination may come to another end."""
+
+CONSISTENT = (0.9, 0.15)
+"""Deviation and unlike share up to which nothing differs but by compression and resampling."""
+DOUBTFUL = (1.5, 0.3)
+"""The same up to which a photograph may still be a copy: a person decides."""
+TONED = (3.0, 0.3)
+"""The same for images of other tones, where clipping leaves more."""
+LAID_ON = 0.3
+"""The unlike share up to which two images show the same scene in the same place."""
+TONE = 8.0
+"""Levels of luma by which tones differ on average in an image whose brightness was changed."""
+CHROMA = 18.0
+"""Levels of chroma by which coloured pixels differ on average in one whose colours were."""
+HUES = 0.3
+"""Share of the coloured pixels of another hue from which on a drawing is another one."""
+WHOLE = 0.97
+"""Share of an image from which on it counts as shown whole."""
+STRONG_CROP = 0.9
+"""Share of an image below which a crop of it is a strong one."""
+SOFTER = 0.5
+"""Share of the other's finest contrasts below which an image is strongly blurred."""
+EMPTY = 2.5
+"""Pixels for each that is resolved, beside the other, from which on an image is strongly blurred."""
+TEXT_SCALE = 0.45
+"""Scale below which a small version of a document no longer shows what the large one says."""
+FEATURES = 150
+"""Local features that two photographs need for their having nothing in common to tell something."""
+LEAST_SIDE = 48
+"""Pixels of the shorter side below which an image shows too little to be sure of."""
+LEAST_TEXTURE = 0.002
+"""Share of textured pixels below which images are compared level by level instead."""
+FLAT_LEVELS = 6.0
+"""Levels by which two images without texture may differ."""
+ONE_SIDED = 0.85
+"""Share of the differing texture that one image has, where something was laid over it."""
+FEW_COLOURS = 256
+
+_LOOK_AREA = 60_000
+_COLOUR_AREA = 150_000
+_LEAST_LEVEL = 96
+_TEXTURED = 10.0
+_TINY = (12.0, 40.0)
+_PLAIN_FRAME = 12.0
+_SHAPES = (1.0, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 16 / 10, 16 / 9, 2.0)
+"""Aspect ratios that cameras and screens have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A file that is examined; it is read when it is needed.
+
+    ``read`` gives its bytes, ``view`` its local features; both raise :class:`UnreadableImage` when
+    the file is gone, or holds other bytes by now.
+    """
+
+    read: Callable[[], bytes]
+    view: Callable[[], View]
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The image at the working resolution."""
+        return picture_of(self.read())
+
+
+def examine(one: Opened, other: Opened) -> Examination:
+    """Whether two files are copies of one picture, and what was done to which.
+
+    Raises :class:`UnreadableImage` when one of them cannot be read.
+    """
+    turn = best_turn(one.picture, other.picture)
+    pair = _Pair(one, other, turn, one.picture.turned(turn), other.picture)
+    return pair.examined()
+
+
+class _Pair:
+    """Two files under examination; the first is turned like the second."""
+
+    def __init__(
+        self, one: Opened, other: Opened, turn: int, first: Picture, second: Picture
+    ) -> None:
+        self.one, self.other, self.turn = one, other, turn
+        self.first, self.second = first, second
+        self.graphic = first.is_graphic or second.is_graphic
+        self.placement = Placement.same_frame()
+
+    def examined(self) -> Examination:
+        """What the examination comes to."""
+        if min(*self.first.rgb.shape[:2], *self.second.rgb.shape[:2]) < LEAST_SIDE:
+            return self._tiny()
+        if _is_flat(self.first) or _is_flat(self.second):
+            return self._flat()
+        look = self._lay()
+        if not _is_within(look, TONED if look.tone > TONE else CONSISTENT):
+            return self._disagreeing(look)
+        fine, softer = self._finest()
+        if not _is_within(fine, TONED if fine.tone > TONE else CONSISTENT):
+            return self._disagreeing(fine)
+        if self.graphic and not _is_within(detailed := self._in_detail(), CONSISTENT):
+            return self._disagreeing(detailed)
+        if min(self.placement.shares) < STRONG_CROP and max(self.placement.shares) < WHOLE:
+            return Examination(DIFFERENT, note="each shows much that the other one does not")
+        return self._copies(fine, softer)
+
+    # -- laying one on the other -------------------------------------------------------------------
+
+    def _lay(self) -> Agreement:
+        """Find where the second lies in the first; how they agree there at a low resolution."""
+        best: Agreement | None = None
+        for placement in placements(self.first, self.second):
+            found = self._agreement(placement, _LOOK_AREA)
+            if best is None or (found.unlike, found.deviation) < (best.unlike, best.deviation):
+                self.placement, best = placement, found
+            if found.unlike <= CONSISTENT[1] and (
+                found.deviation <= CONSISTENT[0] or found.explained > 0.9
+            ):
+                break
+        assert best is not None
+        return best
+
+    def _agreement(self, placement: Placement, area: int) -> Agreement:
+        return _agreement(self.first.grey, self.second.grey, placement, area)
+
+    def _finest(self) -> tuple[Agreement, int]:
+        """The agreement at the finest resolution that both have, and which one is blurred: 1 or 2.
+
+        A blurred copy agrees at a coarser resolution only, and lacks fine contrasts everywhere.
+        """
+        area = min(self.first.grey.size, self.second.grey.size)
+        first = self._agreement(self.placement, area)
+        if _is_within(first, CONSISTENT):
+            return first, 0
+        here, there, _ = _laid(self.first.grey, self.second.grey, self.placement, area)
+        contrasts = sharpness(here), sharpness(there)
+        if min(contrasts) > SOFTER * max(contrasts):
+            return first, 0
+        while area > 4 * _LEAST_LEVEL**2:
+            area //= 4
+            found = self._agreement(self.placement, area)
+            if _is_within(found, CONSISTENT):
+                return found, 1 if contrasts[0] < contrasts[1] else 2
+        return first, 0
+
+    def _in_detail(self) -> Agreement:
+        """The agreement of documents and drawings at a resolution that shows their print."""
+        pictures = [picture_of(item.read(), DETAIL_AREA) for item in (self.one, self.other)]
+        one, other = pictures[0].turned(self.turn), pictures[1]
+        area = min(one.grey.size, other.grey.size)
+        return _agreement(one.grey, other.grey, self.placement, area)
+
+    # -- what does not agree -----------------------------------------------------------------------
+
+    def _disagreeing(self, found: Agreement) -> Examination:
+        where = _place_name(found.where)
+        if found.unlike > LAID_ON:
+            if self.graphic:
+                return Examination(DIFFERENT, note="they show different things")
+            return self._by_features()
+        if self.graphic:
+            return Examination(DIFFERENT, note=f"they differ {where}")
+        if _is_within(found, DOUBTFUL):
+            return Examination(OPEN, note=f"they differ slightly {where}")
+        if found.one_sided >= ONE_SIDED:
+            overlaid = Change("overlaid", found.overlaid)
+            return Examination(OPEN, (overlaid,), f"something was laid over one {where}")
+        return Examination(DIFFERENT, note=f"they differ {where}")
+
+    def _by_features(self) -> Examination:
+        """Photographs that no crop or turn lays on each other: by their local features."""
+        one, other = self.one.view(), self.other.view()
+        copies = are_copies(one, other)
+        if copies:
+            return Examination(OPEN, note="they show the same from elsewhere, tilted or cropped")
+        if copies is None and min(len(one.features), len(other.features)) < FEATURES:
+            return Examination(OPEN, note="they have too little texture to be compared")
+        return Examination(DIFFERENT, note="they show different things, or the same from elsewhere")
+
+    def _flat(self) -> Examination:
+        """Images without texture: what there is to see has to be the same level by level."""
+        if not (_is_flat(self.first) and _is_flat(self.second)):
+            return Examination(DIFFERENT, note="one of them is all but empty")
+        if self._largest_difference() > FLAT_LEVELS:
+            return Examination(DIFFERENT, note="they have other colours")
+        return Examination(OPEN, note="there is too little in them to compare")
+
+    def _tiny(self) -> Examination:
+        """Images of a few pixels, whose texture is that of a window."""
+        apart = self._largest_difference()
+        if self.turn == 0 and self.first.size == self.second.size and apart <= _TINY[0]:
+            return Examination(COPY)
+        if self.graphic and apart > _TINY[1]:
+            return Examination(DIFFERENT, note="they differ")
+        return Examination(OPEN, note="they are too small to be compared")
+
+    def _largest_difference(self) -> float:
+        """Levels by which 3 x 3 pixels differ at most, when one image is resized to the other."""
+        height, width = self.second.rgb.shape[:2]
+        one = resized(self.first.rgb.astype(np.float32), (width, height))
+        apart = cv2.blur(one - self.second.rgb.astype(np.float32), (3, 3))
+        return float(np.abs(apart).max())
+
+    # -- what was done to which --------------------------------------------------------------------
+
+    def _copies(self, fine: Agreement, softer: int) -> Examination:
+        size = _size_of(self.second.grey, _COLOUR_AREA)
+        here, valid = self.placement.onto(self.first.rgb, size)
+        colour = colour_agreement(here, resized(self.second.rgb, size), valid)
+        faded = _without_colour(self.first, self.second)
+        if not faded and (colour.local > LOCAL or (self.graphic and colour.turned > HUES)):
+            return Examination(DIFFERENT, note="a part of it has another colour")
+        judged = self._judged()
+        changed = self._changed(judged)
+        changes = self._framing()
+        if self.turn:
+            changes.append(Change("mirrored" if self.turn in _MIRRORS else "rotated", changed))
+        if self._is_whole() and not have_one_shape(self.first, self.second):
+            changes.append(Change("stretched", changed or self._misshapen(judged)))
+        if faded:
+            changes.append(Change("grey", faded))
+        elif fine.tone > TONE or colour.moved > CHROMA:
+            changes.append(Change("recoloured", changed))
+        if softer or (judged and not 1 / EMPTY < judged.softness < EMPTY):
+            changes.append(Change("blurred", softer or (2 if judged.softness > 1 else 1)))
+        few = [0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)]
+        if few[0] != few[1]:
+            changes.append(Change("quantised", 1 if few[0] else 2))
+        clear = [item.alpha is not None for item in (self.first, self.second)]
+        if clear[0] != clear[1]:
+            changes.append(Change("flattened", 2 if clear[0] else 1))
+        note = self._doubt()
+        return Examination(
+            OPEN if note else COPY,
+            tuple(changes),
+            note,
+            judged.resolution if judged else None,
+            judged.derived if judged else 0,
+            judged.enlarged if judged else 0,
+        )
+
+    def _is_whole(self) -> bool:
+        return min(self.placement.shares) >= WHOLE
+
+    def _judged(self) -> Quality | None:
+        """How the two compare as files, if they show the same frame."""
+        if not self._is_whole():
+            return None
+        facts = self.one.picture.facts, self.other.picture.facts
+        one = detail_of(self.one.read(), facts[0], self.turn)
+        return quality(one, detail_of(self.other.read(), facts[1]))
+
+    def _changed(self, judged: Quality | None) -> int:
+        """Which of the two was made from the other, as far as metadata and compression tell."""
+        camera = [item.picture.facts.is_from_camera for item in (self.one, self.other)]
+        if camera[0] != camera[1]:
+            return 2 if camera[0] else 1
+        return judged.derived if judged else 0
+
+    def _framing(self) -> list[Change]:
+        shown, shows = self.placement.shares  # of the first image, and of the second
+        if shows >= WHOLE and shown < STRONG_CROP:
+            return [Change("cropped", 2)]
+        if shown >= WHOLE and shows < WHOLE:
+            if self._has_plain_frame():
+                return [Change("framed", 2)]
+            return [Change("cropped", 1)] if shows < STRONG_CROP else []
+        return []
+
+    def _has_plain_frame(self) -> bool:
+        """Whether the second image has nothing but one colour where the first one ends."""
+        height, width = self.second.grey.shape
+        _, valid = self.placement.onto(self.first.grey, (width, height))
+        outside = cv2.erode((~valid).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        return bool(outside.any() and self.second.grey[outside].std() < _PLAIN_FRAME)
+
+    def _misshapen(self, judged: Quality | None) -> int:
+        """Which of two images of other shapes was stretched: the one of an unusual shape, if any."""
+        usual = [_is_usual_shape(item.size) for item in (self.first, self.second)]
+        if usual[0] != usual[1]:
+            return 2 if usual[0] else 1
+        if judged is None or 0.95 < judged.resolution < 1.05:
+            return 0
+        return 2 if judged.resolution < 1 else 1
+
+    def _doubt(self) -> str:
+        """Why two that agree may be no copies all the same; empty if nothing speaks for it."""
+        shown, shows = self.placement.shares
+        if max(shown, shows) < WHOLE:
+            return "each shows something at its edges that the other one does not"
+        if self.graphic:
+            scale = (self.first.size[0] * self.first.size[1] * shown) / (
+                self.second.size[0] * self.second.size[1] * shows
+            )
+            if min(scale, 1 / scale) < TEXT_SCALE**2:
+                return "the smaller one is too small to show what the larger one says"
+            if min(shown, shows) < WHOLE and not self._has_plain_frame():
+                return "one of them shows more"
+        return ""
+
+
+_MIRRORS = (1, 2, 4, 7)
+
+
+def _is_within(found: Agreement, limits: tuple[float, float]) -> bool:
+    return found.deviation <= limits[0] and found.unlike <= limits[1]
+
+
+def _size_of(image: np.ndarray, area: int) -> tuple[int, int]:
+    height, width = image.shape[:2]
+    scale = min(1.0, (area / (height * width)) ** 0.5)
+    return max(8, round(width * scale)), max(8, round(height * scale))
+
+
+def _laid(
+    one: Floats, other: Floats, placement: Placement, area: int
+) -> tuple[Floats, Floats, np.ndarray]:
+    size = _size_of(other, area)
+    here, valid = placement.onto(one, size)
+    return here, resized(other, size), valid
+
+
+def _agreement(one: Floats, other: Floats, placement: Placement, area: int) -> Agreement:
+    here, there, valid = _laid(one, other, placement, area)
+    return agreement(here, there, None if valid.all() else valid)
+
+
+def _is_flat(picture: Picture) -> bool:
+    return bool((deviation_in(picture.grey, 7) > _TEXTURED).mean() < LEAST_TEXTURE)
+
+
+def _without_colour(one: Picture, other: Picture) -> int:
+    """Which of the two lacks the colours that the other one has: 1, 2, or 0."""
+    if one.has_colour == other.has_colour:
+        return 0
+    return 2 if one.has_colour else 1
+
+
+def _is_usual_shape(size: tuple[int, int]) -> bool:
+    aspect = max(size) / min(size)
+    return any(abs(np.log(aspect / usual)) < 0.015 for usual in _SHAPES)
+
+
+def _place_name(where: tuple[float, float]) -> str:
+    """A place in an image, given as shares of width and height, in words."""
+    across = "left" if where[0] < 1 / 3 else "right" if where[0] > 2 / 3 else ""
+    down = "top" if where[1] < 1 / 3 else "bottom" if where[1] > 2 / 3 else ""
+    if not across and not down:
+        return "in the middle"
+    return f"at the {' '.join(filter(None, (down, across)))}"

@@ -1,0 +1,139 @@
+"""An image as the examination of a pair looks at it: upright, at a working resolution."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from embedkit.examine.facts import Facts, facts_of
+from embedkit.images.decode import Decoder
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+AREA = 600_000
+"""Pixels of the working resolution; larger images are reduced to it."""
+DETAIL_AREA = 6_000_000
+"""Pixels at which images of little texture are compared: enough for the print of a scanned page."""
+SMALL = 288
+"""Longest side, pixels, of the version that is aligned and looked at first."""
+
+_PLAIN = 4.0  # standard deviation of luma in a window, beyond noise, below which it has no texture
+_PLAIN_SHARE = 0.5
+_WINDOW = 15
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One decoded image, reduced, and what its file says of where it comes from.
+
+    ``rgb`` is uint8 (H, W, 3), composited on the image's own background; ``alpha`` is uint8 (H, W)
+    for an image with transparency, else None; ``size`` is the upright width and height of the
+    file's image, pixels.
+    """
+
+    rgb: Pixels
+    alpha: Pixels | None
+    size: tuple[int, int]
+    facts: Facts
+
+    @cached_property
+    def grey(self) -> Floats:
+        """Luma, 0 to 255: float32 (H, W)."""
+        return luma(self.rgb)
+
+    @cached_property
+    def small(self) -> Floats:
+        """Luma of the image reduced to a longest side of :data:`SMALL` pixels."""
+        height, width = self.grey.shape
+        scale = min(1.0, SMALL / max(height, width))
+        return resized(self.grey, (max(8, round(width * scale)), max(8, round(height * scale))))
+
+    @cached_property
+    def is_graphic(self) -> bool:
+        """Whether most of it has no texture: documents, screenshots, drawings, cards.
+
+        Such images may differ in one glyph only, and their layout says nothing of their content.
+        """
+        spread = deviation_in(self.grey, _WINDOW)
+        noise = float(np.median(np.abs(cv2.Laplacian(self.grey, cv2.CV_32F)))) / 3
+        return bool((spread < _PLAIN + noise).mean() >= _PLAIN_SHARE)
+
+    @cached_property
+    def has_colour(self) -> bool:
+        """Whether any part of it is coloured, beyond what compression leaves of grey."""
+        pixels = self.rgb.astype(np.int16)
+        spread = pixels.max(axis=2) - pixels.min(axis=2)
+        return bool(np.percentile(spread, 99.5) > 12)
+
+    def turned(self, turn: int) -> "Picture":
+        """The picture under one of the eight turns of :mod:`embedkit.duplicates.turns`."""
+        if turn == 0:
+            return self
+        width, height = self.size
+        size = (height, width) if turn & 4 else self.size
+        alpha = None if self.alpha is None else turned(self.alpha, turn)
+        return Picture(turned(self.rgb, turn), alpha, size, self.facts)
+
+
+def picture_of(data: bytes, area: int = AREA) -> Picture:
+    """The picture of an image's bytes, reduced to at most ``area`` pixels.
+
+    Raises :class:`UnreadableImage` when they do not decode.
+    """
+    decoder = Decoder(data)
+    width, height = decoder.size
+    scale = min(1.0, (area / (width * height)) ** 0.5)
+    target = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image = decoder.at_least(short=min(target), long=max(target))
+    rgb = _reduced(image, target)
+    alpha = None
+    if decoder.is_transparent:
+        alpha = _reduced(decoder.rgba().getchannel("A"), target)
+        if alpha.min() == 255:
+            alpha = None
+    return Picture(rgb, alpha, (width, height), facts_of(data))
+
+
+def _reduced(image: Image.Image, size: tuple[int, int]) -> Pixels:
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BOX, reducing_gap=None)
+    return np.asarray(image)
+
+
+def luma(rgb: Pixels) -> Floats:
+    """Luma of RGB pixels, uint8 (H, W, 3): float32 (H, W)."""
+    return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image of width and height ``size``: averaged when it shrinks, else interpolated."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    shrinks = size[0] * size[1] < width * height
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def turned(image: np.ndarray, turn: int) -> np.ndarray:
+    """An image (H, W, ...) transposed (4), mirrored (1) and turned upside down (2), as asked."""
+    image = image.swapaxes(0, 1) if turn & 4 else image
+    image = image[:, ::-1] if turn & 1 else image
+    image = image[::-1] if turn & 2 else image
+    return np.ascontiguousarray(image)
+
+
+def box(values: Floats, side: int) -> Floats:
+    """Means over squares around each pixel."""
+    return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT).astype(
+        np.float32, copy=False
+    )
+
+
+def deviation_in(values: Floats, side: int) -> Floats:
+    """Standard deviations over squares around each pixel."""
+    mean = box(values, side)
+    return np.sqrt(np.maximum(box(values * values, side) - mean * mean, 0))

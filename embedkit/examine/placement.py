@@ -1,0 +1,184 @@
+"""Where one image lies in another: the same frame, turned, cropped, framed or stretched."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from embedkit.examine.picture import Floats, Picture, resized, turned
+
+TURNS = 8
+SAME_SHAPE = 0.02
+"""By this share two aspect ratios may differ, as sizes are whole pixels."""
+LEAST_KEPT = 0.5
+"""A crop is looked for down to this share of the sides."""
+
+_THUMB = 48
+_GRID = 200  # places to each side at which shares of areas are counted
+_LOOK = 96  # longest side in pixels at which crops are looked for
+_SCALES = np.geomspace(LEAST_KEPT, 0.98, 16)
+_STEPS = (60, 1e-4)  # iterations and improvement at which refining stops
+_FARTHEST = 0.15  # of the side, that refining may move a corner
+_LEVEL_TURN = 0.02  # by how much another turn has to correlate better than none
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """A map from the second image's unit square to the first's: x' = matrix @ (x, y, 1).
+
+    Places are shares of width and height, so that the identity is the same frame at any size.
+    """
+
+    matrix: np.ndarray
+    """float64 (2, 3)."""
+
+    @classmethod
+    def same_frame(cls) -> "Placement":
+        """Both show the very same frame."""
+        return cls(_IDENTITY)
+
+    def onto(self, one: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """The first image in the frame of the second at ``size``, and which pixels it covers."""
+        width, height = size
+        if self.is_identity:
+            return resized(one, size), np.ones((height, width), bool)
+        tall, wide = one.shape[:2]
+        scale = np.sqrt(abs(np.linalg.det(self.matrix[:, :2])))  # of the first that is shown
+        shrink = min(1.0, max(width / (wide * scale), height / (tall * scale)))
+        if shrink < 0.95:
+            one = resized(one, (max(8, round(wide * shrink)), max(8, round(tall * shrink))))
+            tall, wide = one.shape[:2]
+        centred = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+        pixels = np.diag([wide, tall]) @ self.matrix @ centred - np.array([[0, 0, 0.5]] * 2)
+        flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpAffine(one, pixels, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        inside = cv2.warpAffine(
+            np.ones((tall, wide), np.uint8), pixels, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        )
+        return warped, inside > 0
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether both show the very same frame."""
+        return bool(np.array_equal(self.matrix, _IDENTITY))
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Shares of the first image's area, and of the second's, that both show."""
+        if self.is_identity:
+            return 1.0, 1.0
+        return _inside(self.inverse().matrix), _inside(self.matrix)
+
+    def inverse(self) -> "Placement":
+        """The map the other way round."""
+        turned_back = np.linalg.inv(self.matrix[:, :2])
+        return Placement(np.hstack([turned_back, -turned_back @ self.matrix[:, 2:]]))
+
+
+def _inside(matrix: np.ndarray) -> float:
+    """The share of a unit square that a map takes to places inside the unit square."""
+    places = (np.arange(_GRID) + 0.5) / _GRID
+    x, y = np.meshgrid(places, places)
+    moved = np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T
+    return float(((moved >= 0) & (moved <= 1)).all(axis=-1).mean())
+
+
+_IDENTITY = np.eye(2, 3)
+
+
+def best_turn(one: Picture, other: Picture) -> int:
+    """The turn of the first image under which it correlates best with the second, 0 if none does."""
+    size = (_THUMB, _THUMB)
+    wanted = _described(resized(other.small, size))
+    thumb = resized(one.small, size)
+    found = [float(_described(turned(thumb, turn)) @ wanted) for turn in range(TURNS)]
+    best = int(np.argmax(found))
+    return best if found[best] > found[0] + _LEVEL_TURN else 0
+
+
+def have_one_shape(one: Picture, other: Picture) -> bool:
+    """Whether the images have one aspect ratio, but for sizes being whole pixels."""
+    (width, height), (width_2, height_2) = one.size, other.size
+    apart = abs(np.log(width * height_2 / (height * width_2)))
+    rounding = 1 / min(width, height) + 1 / min(width_2, height_2)
+    return bool(apart <= SAME_SHAPE + rounding)
+
+
+def placements(one: Picture, other: Picture) -> Iterator[Placement]:
+    """Where the second image may lie in the first, the likeliest first: to be tried in turn."""
+    yield Placement.same_frame()
+    if (refined := _refined(one.small, other.small, Placement.same_frame())) is not None:
+        yield refined
+    cropped = _cropped(one, other)
+    yield _refined(one.small, other.small, cropped) or cropped
+
+
+def _edges(image: Floats) -> tuple[Floats, Floats]:
+    return cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)
+
+
+def _described(image: Floats) -> np.ndarray:
+    """Luma and gradients as one vector of length 1."""
+    parts = [image, *_edges(image)]
+    flat = [(part - part.mean()).ravel() for part in parts]
+    lengths = [max(float(np.linalg.norm(part)), 1e-3) for part in flat]
+    slope = max(np.hypot(lengths[1], lengths[2]), 1e-3)
+    return np.concatenate([flat[0] / lengths[0], flat[1] / slope, flat[2] / slope]) / np.sqrt(2)
+
+
+def _refined(one: Floats, other: Floats, start: Placement) -> Placement | None:
+    """A placement moved to where the images correlate best (ECC: Evangelidis, Psarakis 2008)."""
+    if np.linalg.det(start.matrix[:, :2]) > 1.02:  # the second one is the wider view
+        found = _refined(other, one, start.inverse())
+        return None if found is None else found.inverse()
+    matrix = start.matrix.astype(np.float64)
+    for side in (_LOOK, 2 * _LOOK):
+        here, there = (resized(image, (side, side)) for image in (one, other))
+        warp = matrix.astype(np.float32)
+        # From pixels of the second image to those of the first, whose centres are at halves.
+        warp[:, 2] = side * matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, *_STEPS)
+        try:
+            _, warp = cv2.findTransformECC(
+                there, here, warp, cv2.MOTION_AFFINE, criteria, None, 5
+            )
+        except cv2.error:  # it does not converge: images without texture, or of nothing in common
+            return None
+        matrix = warp.astype(np.float64)
+        matrix[:, 2] = (warp[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) / side
+    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], np.float64)
+    moved = np.abs(corners @ (matrix - start.matrix).T).max()
+    return Placement(matrix) if moved <= _FARTHEST else None
+
+
+def _cropped(one: Picture, other: Picture) -> Placement:
+    """The best placement of either image, cut out, within the other, at one scale for both sides."""
+    within = _place_of(other, one)
+    around = _place_of(one, other)
+    if around[0] > within[0]:
+        return around[1].inverse()
+    return within[1]
+
+
+def _place_of(part: Picture, whole: Picture) -> tuple[float, Placement]:
+    """How well a part correlates with where it fits best in the whole, and that placement."""
+    wide, high = whole.size
+    scale = _LOOK / max(wide, high)
+    image = resized(whole.small, (max(8, round(wide * scale)), max(8, round(high * scale))))
+    height, width = image.shape
+    aspect = part.size[0] / part.size[1]
+    largest = min(width, height * aspect)  # width of the largest rectangle of that shape
+    best, found = -1.0, Placement.same_frame()
+    for share in _SCALES:
+        size = (round(largest * share), round(largest * share / aspect))
+        if min(size) < 8:
+            continue
+        scores = cv2.matchTemplate(image, resized(part.small, size), cv2.TM_CCOEFF_NORMED)
+        _, score, _, (left, top) = cv2.minMaxLoc(scores)
+        if score > best:
+            best = score
+            found = Placement(
+                np.array([[size[0] / width, 0, left / width], [0, size[1] / height, top / height]])
+            )
+    return best, found
