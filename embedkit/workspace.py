@@ -217,6 +217,7 @@ class Workspace:
         is not.
         """
         from embedkit.duplicates.copies import find_copies
+        from embedkit.duplicates.examiner import Examiner
         from embedkit.duplicates.find import asked_for, find_duplicates
 
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
@@ -227,7 +228,8 @@ class Workspace:
             photo = absolute(of)
             return find_copies(self._catalog, index, asked, photo, vector, own, self._features)
         index = self._embeddings.index(backbone)
-        return find_duplicates(self._catalog, index, asked, self._features, self._progress)
+        examiner = Examiner(self._catalog, self._features, self._progress)
+        return find_duplicates(self._catalog, index, asked, examiner, self._progress)
 
     def compare(
         self,
@@ -283,7 +285,7 @@ class Workspace:
         # What cannot be split is told before minutes of searching.
         subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
         index = self._embeddings.index(None)
-        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._features, self._progress)
+        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
         return split_images(self._catalog, subject, pairs)
 
     def last_split(self) -> Split:
@@ -453,20 +455,34 @@ class Workspace:
         *,
         conflicts: str = "review",
         protected: Sequence[str | os.PathLike[str]] = (),
+        prefer: Sequence[str] = (),
+        allowed: Sequence[str] = (),
         verify: bool = False,
         backbone: str | None = None,
     ) -> list[PlanRow]:
         """What to keep and what to remove of the duplicates: rows for ``write_plan``.
 
         Of each group the best file stays, or those below ``protected`` folders; what a person
-        decided is followed; doubtful copies are for review, and with ``verify`` are compared point
-        for point before. Groups under several labels are for review too, or with
+        decided is followed. A file goes only if both it and the one that stays were opened and
+        nothing differs; what was mirrored, rotated, cropped or otherwise changed is for review
+        unless that is ``allowed``. Files of ``prefer``, folders or patterns such as ``*.heic``, the
+        first first, rather stay. Groups under several labels are for review too, or with
         ``conflicts="drop-all"`` go whole. Raises as :meth:`duplicates` does.
         """
-        from embedkit.clean.choose import plan_rows
+        from embedkit.clean.choose import Wishes, plan_rows
+        from embedkit.duplicates.examiner import Examiner
+        from embedkit.duplicates.find import asked_for, find_duplicates
 
-        found = self.duplicates(kinds, verify=verify, backbone=backbone)
-        return plan_rows(found, conflicts, [absolute(folder) for folder in protected])
+        wishes = Wishes(
+            conflicts,
+            tuple(absolute(place) for place in protected),
+            tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
+            frozenset(allowed),
+        )
+        examiner = Examiner(self._catalog, self._features, self._progress)
+        asked, index = asked_for(kinds, verify=verify), self._embeddings.index(backbone)
+        found = find_duplicates(self._catalog, index, asked, examiner, self._progress)
+        return plan_rows(found, examiner, wishes)
 
     def apply(self, plan: str | os.PathLike[str]) -> ApplyReport:
         """Move the files that a plan (CSV) removes to quarantine; :meth:`undo` puts them back.

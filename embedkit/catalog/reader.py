@@ -374,6 +374,22 @@ class Reader:
         columns = self._connection.execute("FROM pairs ORDER BY first_id, second_id").fetchnumpy()
         return reports[0][0], {name: np.asarray(column) for name, column in columns.items()}
 
+    def examinations(self, version: str) -> list[tuple[bytes, bytes, str]]:
+        """The examinations of this version of pairs of known images: two SHA-256, and a report."""
+        return self._rows(
+            """SELECT first_sha256, second_sha256, report FROM examinations e
+               SEMI JOIN images a ON a.sha256 = first_sha256
+               SEMI JOIN images b ON b.sha256 = second_sha256 WHERE version = ?""",
+            [version],
+        )
+
+    def facts(self, version: str) -> list[tuple[bytes, str]]:
+        """What the headers of known images' files say, in this version: SHA-256 and a report."""
+        return self._rows(
+            "SELECT sha256, report FROM facts SEMI JOIN images USING (sha256) WHERE version = ?",
+            [version],
+        )
+
     def labels(self) -> dict[str, int]:
         """Every label and the number of its files, missing ones aside."""
         return dict(

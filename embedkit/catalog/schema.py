@@ -88,6 +88,12 @@ STEPS: tuple[tuple[str, ...], ...] = (
                unit BIGINT NOT NULL)""",
         "CREATE TABLE splits (report VARCHAR NOT NULL)",
     ),
+    (
+        # What comparing two opened files came to, by their content, and what their headers say.
+        """CREATE TABLE examinations (first_sha256 BLOB NOT NULL, second_sha256 BLOB NOT NULL,
+               version VARCHAR NOT NULL, report VARCHAR NOT NULL)""",
+        "CREATE TABLE facts (sha256 BLOB NOT NULL, version VARCHAR NOT NULL, report VARCHAR NOT NULL)",
+    ),
 )
 
 

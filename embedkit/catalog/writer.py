@@ -217,6 +217,39 @@ class Writer(Images, Labels):
         self._insert("pairs", pa.table(pairs))
         self._run("INSERT INTO pair_searches VALUES (?, ?)", [of, report])
 
+    def store_examinations(
+        self,
+        version: str,
+        examinations: Sequence[tuple[bytes, bytes, str]],
+        facts: Sequence[tuple[bytes, str]],
+    ) -> None:
+        """Add examinations of pairs, and facts of images, of a version; others are forgotten."""
+        for table in ("examinations", "facts"):
+            self._run(f"DELETE FROM {table} WHERE version <> ?", [version])
+        first, second, reports = zip(*examinations, strict=True) if examinations else ((),) * 3
+        self._insert(
+            "examinations",
+            pa.table(
+                {
+                    "first": pa.array(first, pa.binary()),
+                    "second": pa.array(second, pa.binary()),
+                    "version": pa.array([version] * len(first), pa.string()),
+                    "report": pa.array(reports, pa.string()),
+                }
+            ),
+        )
+        images, reports = zip(*facts, strict=True) if facts else ((), ())
+        self._insert(
+            "facts",
+            pa.table(
+                {
+                    "sha256": pa.array(images, pa.binary()),
+                    "version": pa.array([version] * len(images), pa.string()),
+                    "report": pa.array(reports, pa.string()),
+                }
+            ),
+        )
+
     def decide(self, first: bytes, second: bytes | None, verdict: str | None) -> None:
         """Note what a person decided about one image or two, by SHA-256; with None, nothing."""
         one, other = (first, second) if second is None else sorted((first, second))

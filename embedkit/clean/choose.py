@@ -2,66 +2,91 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from embedkit.clean.plan import DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
-from embedkit.duplicates.evidence import SURE
+from embedkit.clean.ranking import Candidate, Preference, original_name, preference, rank_by_wish
+from embedkit.clean.reasons import what_it_lacks, why_for_review
 from embedkit.errors import BadInput
 from embedkit.paths import shown
-from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow
+from embedkit.records import (
+    ALLOWABLE,
+    COPY,
+    DuplicateGroup,
+    Duplicates,
+    Examination,
+    Facts,
+    Member,
+    PlanRow,
+)
 
 POLICIES = (REVIEW, DROP_ALL)
 """What becomes of a group under several labels: a person decides, or every copy goes."""
 CONFLICT = "conflict"
 
 
-def plan_rows(
-    found: Duplicates, conflicts: str = REVIEW, protected: Sequence[str] = ()
-) -> list[PlanRow]:
+class Judge(Protocol):
+    """What opens files to compare them, by SHA-256 (hex)."""
+
+    def between(self, one: str, other: str) -> Examination:
+        """The examination of the first against the second; they have different bytes."""
+
+    def headers(self, digests: Sequence[str]) -> Mapping[str, Facts]:
+        """What the headers of files say; those that cannot be read are left out."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person wants of a plan. Raises :class:`BadInput` for what there is not."""
+
+    conflicts: str = REVIEW
+    protected: tuple[str, ...] = ()
+    """Absolute folders and files that stay whatever they are copies of."""
+    prefer: tuple[str, ...] = ()
+    """Absolute folders, or patterns of names, the files of which rather stay; the first comes first."""
+    allowed: frozenset[str] = frozenset()
+    """What may have been done to a copy that goes without review."""
+
+    def __post_init__(self) -> None:
+        if self.conflicts not in POLICIES:
+            raise BadInput(f"conflicts can be {' or '.join(POLICIES)}, not {self.conflicts!r}")
+        if unknown := sorted(self.allowed - set(ALLOWABLE)):
+            raise BadInput(
+                f"copies cannot be allowed to be {unknown[0]!r}; they can be {', '.join(ALLOWABLE)}"
+            )
+
+
+def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> list[PlanRow]:
     """The plan for groups of duplicates, their files in order.
 
-    Of a group the files below ``protected`` folders (absolute) stay, else its representative, and
-    all that a person decided to keep. The others go when they are surely copies of one that stays,
-    and are for review when not; so is what proves to be a symbolic link, or one that stays by
-    another path. A group whose files are under several labels is for review; if ``conflicts`` is
+    Of a group the protected files stay, and all that a person decided to keep; else the best file
+    (:func:`embedkit.clean.ranking.preference`). The others go when nothing differs between them and
+    the one that stays when both are opened, but for what is ``allowed``, and when nothing speaks
+    for them; else they are for review. So is what proves to be a symbolic link, or one that stays
+    by another path. A group whose files are under several labels is for review; if ``conflicts`` is
     ``drop-all`` its sure copies all go, when they are themselves under several (Doi 2018 dropped
-    them so). Raises :class:`BadInput` for another policy.
+    them so).
     """
-    if conflicts not in POLICIES:
-        raise BadInput(f"conflicts can be {' or '.join(POLICIES)}, not {conflicts!r}")
+    planner = _Planner(judge, wishes or Wishes())
     return [
-        row
-        for number, group in enumerate(found.groups, 1)
-        for row in _group_rows(number, group, conflicts, tuple(protected))
+        row for number, group in enumerate(found.groups, 1) for row in planner.rows(number, group)
     ]
 
 
-def _group_rows(
-    number: int, group: DuplicateGroup, conflicts: str, protected: tuple[str, ...]
-) -> list[PlanRow]:
-    sure = {member.label for member in group.members if member.score >= SURE} - {None}
-    drops = len(sure) > 1 and conflicts == DROP_ALL
-    safe = {member.path for member in group.members if _is_below(member.path, protected)}
-    kept = safe | {member.path for member in group.members if member.keep}
-    if not kept and not group.conflict:
-        kept = {_best(group)}
-    keepers = [member for member in group.members if member.path in kept]
-    staying = {os.path.realpath(member.path): member for member in reversed(keepers)}
-    labels = sorted({member.label for member in group.members if member.label is not None})
-    rows = []
-    for member in group.members:
-        if member.path in kept:
-            action, reason = KEEP, _why_kept(member, member.path in safe)
-        elif group.conflict:
-            under = " and ".join(shown(label) for label in labels)
-            action = REMOVE if drops and member.score >= SURE else REVIEW
-            reason = f"the same picture is labelled {under}"
+class _Planner:
+    def __init__(self, judge: Judge, wishes: Wishes) -> None:
+        self._judge = judge
+        self._wishes = wishes
+
+    def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
+        """The rows of one group."""
+        if group.conflict:
+            decided = self._conflict(group)
         else:
-            keeper = max(keepers, key=lambda one: _score(member, one))
-            action = REMOVE if _score(member, keeper) >= SURE else REVIEW
-            reason = _why_a_copy(member, keeper)
-        if action == REMOVE and (name := _why_only_a_name(member, staying)) is not None:
-            action, reason = REVIEW, name
-        rows.append(
+            decided = self._copies(group)
+        drops = any(action == REMOVE for action, _ in decided) and group.conflict
+        return [
             PlanRow(
                 group=number,
                 action=action,
@@ -73,50 +98,145 @@ def _group_rows(
                 reason=reason,
                 rule=DROP_ALL if drops else KEEP_ONE,
             )
+            for member, (action, reason) in zip(group.members, decided, strict=True)
+        ]
+
+    # -- files under several labels ----------------------------------------------------------------
+
+    def _conflict(self, group: DuplicateGroup) -> list[tuple[str, str]]:
+        sure = {member.label for member in group.members if member.sure} - {None}
+        drops = len(sure) > 1 and self._wishes.conflicts == DROP_ALL
+        labels = sorted({member.label for member in group.members if member.label is not None})
+        reason = f"the same picture is labelled {' and '.join(shown(label) for label in labels)}"
+        staying = self._staying([member for member in group.members if self._why_safe(member)])
+        decided = []
+        for member in group.members:
+            if safe := self._why_safe(member):
+                decided.append((KEEP, safe))
+            elif drops and member.sure and not (name := _why_only_a_name(member, staying)):
+                decided.append((REMOVE, reason))
+            else:
+                decided.append((REVIEW, name if drops and member.sure else reason))
+        return decided
+
+    # -- copies ------------------------------------------------------------------------------------
+
+    def _copies(self, group: DuplicateGroup) -> list[tuple[str, str]]:
+        headers = self._judge.headers(sorted({member.sha256 for member in group.members}))
+        files = {member.path: _candidate(member, headers) for member in group.members}
+        keepers = [member for member in group.members if self._why_safe(member)]
+        keepers = keepers or [self._best(group, files)]
+        staying = self._staying(keepers)
+        kept = {member.path for member in keepers}
+        decided: dict[str, tuple[str, str]] = {}
+        better: list[Preference] = []
+        for member in group.members:
+            if member.path in kept:
+                continue
+            if name := _why_only_a_name(member, staying):
+                decided[member.path] = REVIEW, name
+                continue
+            action, reason, preferred = self._against(member, keepers, files)
+            decided[member.path] = action, reason
+            better += [preferred] if preferred else []
+        for member in keepers:
+            why = self._why_safe(member) or _why_best(files[member.path], better)
+            decided[member.path] = KEEP, why
+        return [decided[member.path] for member in group.members]
+
+    def _against(
+        self, member: Member, keepers: Sequence[Member], files: Mapping[str, Candidate]
+    ) -> tuple[str, str, Preference | None]:
+        """What becomes of a file beside those that stay: the one it is surest a copy of counts."""
+        same = next((one for one in keepers if one.sha256 == member.sha256), None)
+        if same is not None:
+            name = shown(os.path.basename(same.path))
+            return REMOVE, f"the same bytes as {name}", None
+        judged = [self._beside(member, keeper, files) for keeper in keepers]
+        return next((one for one in judged if one[0] == REMOVE), judged[0])
+
+    def _beside(
+        self, member: Member, keeper: Member, files: Mapping[str, Candidate]
+    ) -> tuple[str, str, Preference | None]:
+        name = shown(os.path.basename(keeper.path))
+        found = self._judge.between(keeper.sha256, member.sha256)
+        if member.decided or (keeper.decided and member.score == 1.0):
+            return REMOVE, f"you decided that it is a copy of {name}", None
+        preferred = preference(
+            files[keeper.path], files[member.path], found, self._wishes.prefer
         )
-    return rows
+        doubt = why_for_review(found, self._wishes.allowed)
+        if not doubt and not preferred.first:
+            doubt = f"a copy of {{}}, which stays, but {preferred.why}"
+        elif not doubt and preferred.disputed:
+            doubt = f"a copy of {{}}, {preferred.why}; but {preferred.disputed}".replace(
+                "the other one", "this one"
+            )
+        if doubt:
+            return REVIEW, doubt.format(name), preferred if found.outcome == COPY else None
+        lacks = what_it_lacks(files[keeper.path], files[member.path], found)
+        reason = f"a copy of {name}; this one {lacks}" if lacks else f"a copy of {name}"
+        if keeper.label is None and member.label is not None:
+            reason += f"; its label {shown(member.label)} goes to the one that stays"
+        return REMOVE, reason, preferred
+
+    def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> Member:
+        """The best file among the representative and what shows the same."""
+        champion = group.members[0]
+        for member in group.members[1:]:
+            examination = member.examination
+            if member.sha256 == champion.sha256 or not (
+                member.sure or (examination is not None and examination.outcome == COPY)
+            ):
+                continue
+            found = self._judge.between(champion.sha256, member.sha256)
+            chosen = preference(
+                files[champion.path], files[member.path], found, self._wishes.prefer
+            )
+            if found.outcome == COPY and not chosen.first:
+                champion = member
+        same = [member for member in group.members if member.sha256 == champion.sha256]
+        return min(
+            same,
+            key=lambda one: (
+                os.path.islink(one.path),
+                rank_by_wish(one.path, self._wishes.prefer),
+                one.path,
+            ),
+        )
+
+    def _why_safe(self, member: Member) -> str:
+        """Why a file stays whatever it is a copy of; empty if nothing says so."""
+        if any(
+            member.path == place or member.path.startswith(os.path.join(place, ""))
+            for place in self._wishes.protected
+        ):
+            return "protected"
+        return "you decided to keep it" if member.keep else ""
+
+    @staticmethod
+    def _staying(keepers: Sequence[Member]) -> dict[str, Member]:
+        return {os.path.realpath(member.path): member for member in reversed(keepers)}
 
 
-def _best(group: DuplicateGroup) -> str:
-    """The representative; if that is a link, a file that holds the same bytes itself."""
-    first = group.members[0]
-    same = (member.path for member in group.members if member.sha256 == first.sha256)
-    return next((path for path in same if not os.path.islink(path)), first.path)
+def _candidate(member: Member, headers: Mapping[str, Facts]) -> Candidate:
+    facts = headers.get(member.sha256)
+    return Candidate(member.path, member.width, member.height, member.bytes, facts)
 
 
-def _why_only_a_name(member: Member, staying: Mapping[str, Member]) -> str | None:
+def _why_best(keeper: Candidate, better: Sequence[Preference]) -> str:
+    """Why the best file of a group is that, as it was found beside the others."""
+    if keeper.is_from_camera:
+        return original_name(keeper)
+    whys = list(dict.fromkeys(one.why for one in better if one.first))
+    return "the best of its group" + (f": {', '.join(whys[:2])}" if whys else "")
+
+
+def _why_only_a_name(member: Member, staying: Mapping[str, Member]) -> str:
     """Why a file is no copy but a name of one, if it is; ``staying`` are those that stay."""
     if os.path.islink(member.path):
         return "a symbolic link, which holds no photo; remove it by hand"
     stays = staying.get(os.path.realpath(member.path))
     if stays is not None:
         return f"the very file that is kept as {shown(stays.path)}"
-    return None
-
-
-def _is_below(path: str, folders: tuple[str, ...]) -> bool:
-    return any(path == folder or path.startswith(os.path.join(folder, "")) for folder in folders)
-
-
-def _score(one: Member, other: Member) -> float:
-    """The score of two files of a group, which vouches for each as a copy of its representative."""
-    return 1.0 if one.sha256 == other.sha256 else min(one.score, other.score)
-
-
-def _why_kept(member: Member, is_safe: bool) -> str:
-    if is_safe:
-        return "in a protected folder"
-    return "you decided to keep it" if member.keep else "the best of its group"
-
-
-def _why_a_copy(member: Member, keeper: Member) -> str:
-    """One sentence on what the keeper and a copy of it have in common, and what not."""
-    name = shown(os.path.basename(keeper.path))
-    if member.sha256 == keeper.sha256:
-        return f"the same bytes as {name}"
-    told = [f"looks like {name} (score {_score(member, keeper):.2f})"]
-    if member.width * member.height < keeper.width * keeper.height:
-        told.append(f"smaller: {member.width} x {member.height}")
-    elif member.bytes < keeper.bytes:
-        told.append("more strongly compressed")
-    return ", ".join(told)
+    return ""

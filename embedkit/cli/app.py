@@ -310,7 +310,7 @@ _kinds = click.option(
     "  [default: exact,pixels,combined]",
 )
 _verify = click.option(
-    "--verify", is_flag=True, help="Compare doubtful pairs point for point: slower, surer."
+    "--verify", is_flag=True, help="Open more pairs, of doubtful evidence, too: finds more, slower."
 )
 
 
@@ -353,10 +353,9 @@ def duplicates(
             backbone=backbone,
         )
     if html is not None:
-        from embedkit.clean.choose import plan_rows
         from embedkit.report.plan_page import write_plan_page
 
-        write_plan_page(html.absolute(), plan_rows(found), "What looks the same")
+        write_plan_page(html.absolute(), here.plan(items_of(kinds)), "What looks the same")
     if as_json:
         show.document(asdict(found))
         return
@@ -402,6 +401,18 @@ def verdict(
 @click.option(
     "--protect", type=PATH, multiple=True, metavar="DIR", help="Nothing below it goes; repeatable."
 )
+@click.option(
+    "--prefer",
+    multiple=True,
+    metavar="DIR|PATTERN",
+    help="Files there, or so called ('*.heic'), rather stay; repeatable, the first counts most.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="CHANGE",
+    help="Copies so changed go without review: mirrored, rotated, cropped, ...; repeatable.",
+)
 @_verify
 @_backbone
 @options
@@ -410,6 +421,8 @@ def clean(
     conflicts: str,
     kinds: tuple[str, ...],
     protect: tuple[Path, ...],
+    prefer: tuple[str, ...],
+    allow: tuple[str, ...],
     verify: bool,
     backbone: str | None,
     workspace: Path,
@@ -431,6 +444,8 @@ def clean(
             items_of(kinds),
             conflicts=conflicts,
             protected=protect,
+            prefer=prefer,
+            allowed=items_of(allow),
             verify=verify,
             backbone=backbone,
         )

@@ -12,6 +12,7 @@ import numpy as np
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
+from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.find import digests_in, images_told, kept_in, prints_of, told
 from embedkit.duplicates.groups import Image, grouped, linked
 from embedkit.duplicates.pixels import SAME_BITS, same_pixels
@@ -26,7 +27,6 @@ from embedkit.duplicates.search import (
     is_of,
     places_in,
     reach_for,
-    with_confirmed,
     with_twins,
 )
 from embedkit.duplicates.semantic import PROPOSED, Space, survey
@@ -64,8 +64,8 @@ def find_copies(
     """The duplicates of one photo: at most one group, around the photo itself.
 
     ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored; ``features``
-    is the folder of the local features of what is verified. Raises
-    :class:`BadInput` when it cannot be decoded, and for other hashes than those that are stored.
+    is the folder of local features. Raises :class:`BadInput` when it cannot be decoded, and for
+    other hashes than those that are stored.
     """
     if asked.hash_bits != 64:
         raise BadInput("one photo is compared by the hashes that are stored, of 64 bits")
@@ -89,15 +89,6 @@ def find_copies(
     evidence = with_twins(
         _weighed(prints, places[rows], (query, vectors), space, reach), twins, len(prints)
     )
-    if asked.verify:
-        from embedkit.duplicates.confirm import confirmed
-
-        with catalog.read() as reader:
-            files = reader.live_files(prints.ids.tolist())
-        files[NEW] = [LiveFile(path, None, photo.sha256)]
-        evidence = with_confirmed(
-            evidence, prints.ids, lambda one, other: confirmed(one, other, files, features)[0]
-        )
     evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
     found = Search(
         replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second]),
@@ -106,7 +97,9 @@ def find_copies(
         space.chance(reach.limits.distance),
         index.recall_at_10,
     )
-    return told(_group(catalog, table, found, asked, photo, own), len(ids), asked, found)
+    examiner = Examiner(catalog, features, new={NEW: LiveFile(path, None, photo.sha256)})
+    group = _group(catalog, table, found, asked, photo, own, examiner)
+    return told(group, len(ids), asked, found, examiner.examined)
 
 
 def _photo(path: str) -> Photo:
@@ -172,6 +165,7 @@ def _group(
     asked: Asked,
     photo: Photo,
     own: int | None,
+    examiner: Examiner,
 ) -> tuple[DuplicateGroup, ...]:
     """The group around the photo, if there is anything else in it."""
     with catalog.read() as reader:
@@ -191,7 +185,14 @@ def _group(
         held += [file for file in same if os.path.realpath(file.path) != itself]
     kept = kept_in(decided)
     images = images_told(table, files, kept)
-    links = {image_id: link for image_id, link in links.items() if image_id in images}
+    wanted = [(NEW, one) for one, link in links.items() if link.wants_examination]
+    opened = examiner.examinations([pair for pair in wanted if pair[1] in images])
+    links = {
+        image_id: left
+        for image_id, link in links.items()
+        if image_id in images
+        and (left := link.examined(opened[NEW, image_id]) if (NEW, image_id) in opened else link)
+    }
     if not links and len(held) == 1:
         return ()
     width, height, size = (

@@ -5,16 +5,16 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile, Reader
+from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
-from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked, stars
+from embedkit.duplicates.examiner import Examiner
+from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked
 from embedkit.duplicates.pixels import PixelDigests, pixel_digests
 from embedkit.duplicates.search import (
     BY_DEFAULT,
@@ -28,11 +28,11 @@ from embedkit.duplicates.search import (
     Search,
     find_pairs,
 )
+from embedkit.duplicates.stars import stars
 from embedkit.errors import BadInput
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
-from embedkit.version import __version__
 
 HASH_BITS = (64, 256)
 """Of perceptual hashes; fingerprints keep those of 64."""
@@ -76,34 +76,43 @@ def asked_for(
     if hash_bits != 64 and COMBINED in chosen:
         raise BadInput("the score of the kind combined takes hashes of 64 bits, and turns them")
     if verify and COMBINED not in chosen:
-        raise BadInput("verification is for doubtful pairs of the kind combined")
+        raise BadInput("verification looks for more pairs of the kind combined")
     return Asked(chosen, max_hamming, max_distance, hash_bits, turns, verify)
 
 
 def find_duplicates(
-    catalog: Catalog, index: Index, asked: Asked, features: Path, progress: ProgressCallback
+    catalog: Catalog, index: Index, asked: Asked, examiner: Examiner, progress: ProgressCallback
 ) -> Duplicates:
     """The groups of duplicates among the images that have a file.
 
-    ``index`` holds the embeddings to compare, caught up with the catalog; ``features`` is the
-    folder of the local features of those that are verified. The last search, and no
-    other, is remembered: asked again of the same collection, it is answered from the catalog.
+    ``index`` holds the embeddings to compare, caught up with the catalog; ``examiner`` opens the
+    files of pairs that may be copies. The last search for such pairs, and no other, is remembered:
+    asked again of the same collection, it is answered from the catalog, as are examinations.
     Verdicts come after it.
     """
-    table, found = _searched(catalog, index, asked, features, progress)
+    table, found = _searched(catalog, index, asked, progress)
     with catalog.read() as reader:
-        groups = _groups(reader, table, found, asked.kinds)
-    return told(groups, table.num_rows, asked, found)
+        verdicts = reader.verdicts()
+        links = linked(found.pairs, asked.kinds, found.limits, verdicts)
+        repeated = reader.repeated_image_ids() if EXACT in asked.kinds else []
+        files = reader.live_files([*links, *repeated])
+    images = images_told(table, files, kept_in(verdicts))
+    apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
+    centred = stars(links, list(images), apart, examiner.examinations)
+    starred = {image_id for centre, members in centred for image_id in (centre, *members)}
+    centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
+    groups = grouped(centred, images)
+    return told(groups, table.num_rows, asked, found, examiner.examined)
 
 
 def duplicate_pairs(
-    catalog: Catalog, index: Index, asked: Asked, features: Path, progress: ProgressCallback
+    catalog: Catalog, index: Index, asked: Asked, progress: ProgressCallback
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of images that are duplicates, verdicts followed: ids, two int64 (P,).
+    """The pairs of images that may be duplicates, verdicts followed: ids, two int64 (P,).
 
-    Arguments as those of :func:`find_duplicates`, which groups them.
+    No file is opened to see whether they are: for tying samples, looking alike is enough.
     """
-    _, found = _searched(catalog, index, asked, features, progress)
+    _, found = _searched(catalog, index, asked, progress)
     with catalog.read() as reader:
         links = linked(found.pairs, asked.kinds, found.limits, reader.verdicts())
     pairs = [(one, other) for one, near in links.items() for other in near if one < other]
@@ -112,7 +121,7 @@ def duplicate_pairs(
 
 
 def _searched(
-    catalog: Catalog, index: Index, asked: Asked, features: Path, progress: ProgressCallback
+    catalog: Catalog, index: Index, asked: Asked, progress: ProgressCallback
 ) -> tuple[Any, Search]:
     """The table of fingerprints, and what a search among them finds, or found the last time."""
     with catalog.read() as reader:
@@ -129,18 +138,7 @@ def _searched(
         unread += read.count(None)
         return read
 
-    def confirm(first: np.ndarray, second: np.ndarray) -> Sequence[bool | None]:
-        from embedkit.duplicates.confirm import confirmed
-
-        nonlocal unread
-        with catalog.read() as reader:
-            files = reader.live_files(np.unique([first, second]).tolist())
-        copies, lost = confirmed(first, second, files, features, progress)
-        unread += lost
-        return copies
-
-    prints = prints_of(catalog, table)
-    found = find_pairs(prints, index, asked, digests, confirm, progress)
+    found = find_pairs(prints_of(catalog, table), index, asked, digests, progress)
     writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
     if writable and not unread:  # what cannot be read now may be a copy when it can
         with catalog.write() as writer:
@@ -149,7 +147,7 @@ def _searched(
 
 
 def told(
-    groups: tuple[DuplicateGroup, ...], images: int, asked: Asked, found: Search
+    groups: tuple[DuplicateGroup, ...], images: int, asked: Asked, found: Search, examined: int
 ) -> Duplicates:
     """What to tell of a search."""
     return Duplicates(
@@ -164,6 +162,7 @@ def told(
         chance_hamming=found.chance_hamming,
         chance_distance=found.chance_distance,
         recall=found.recall,
+        examined=examined,
     )
 
 
@@ -183,20 +182,6 @@ def images_told(
         if image_id in files
     }
     return dict(sorted(images.items(), key=lambda item: not item[1].keep))
-
-
-def _groups(
-    reader: Reader, table: Any, found: Search, kinds: Sequence[str]
-) -> tuple[DuplicateGroup, ...]:
-    verdicts = reader.verdicts()
-    links = linked(found.pairs, kinds, found.limits, verdicts)
-    repeated = reader.repeated_image_ids() if EXACT in kinds else []
-    images = images_told(table, reader.live_files([*links, *repeated]), kept_in(verdicts))
-    apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
-    centred = stars(links, list(images), apart)
-    starred = {image_id for centre, members in centred for image_id in (centre, *members)}
-    centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
-    return grouped(centred, images)
 
 
 def prints_of(catalog: Catalog, table: Any) -> Prints:
@@ -232,10 +217,6 @@ def _digest(table: Any, index: Index, asked: Asked) -> str:
         "embeddings": [index.spec, *asdict(index.position).values()],
         "by": [WEIGHTS, DECODER],
     }
-    if asked.verify:
-        from embedkit.verify.features import EXTRACTION
-
-        told["verified by"] = [EXTRACTION, __version__]
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,26 +1,35 @@
-"""Groups of duplicates: stars around a representative, so that no chain swallows a collection.
+"""Pairs of images that may be copies, what a person decided about them, and their groups."""
 
-Every member is a duplicate of the representative itself. The best image that is in no group yet
-takes its duplicates that are in none; then the next best.
-"""
-
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import product
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from embedkit.catalog.reader import LiveFile
-from embedkit.duplicates.evidence import SURE, Evidence
-from embedkit.duplicates.search import COMBINED, EXACT, PERCEPTUAL, PIXELS, SEMANTIC, Limits, is_of
+from embedkit.duplicates.evidence import Evidence
+from embedkit.duplicates.search import (
+    COMBINED,
+    EXACT,
+    LIKELY,
+    PERCEPTUAL,
+    PIXELS,
+    SEMANTIC,
+    Limits,
+    is_of,
+)
 from embedkit.errors import BadInput
-from embedkit.records import DuplicateGroup, Member
+from embedkit.records import COPY, OPEN, DuplicateGroup, Examination, Member
+from embedkit.records import DIFFERENT as DIFFERENT_PICTURES
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
 """What a person may decide: of two images that they are duplicates, or not; of one, to keep it."""
 
 STRENGTH = (EXACT, PIXELS, COMBINED, PERCEPTUAL, SEMANTIC)
-"""Kinds, the surest first: a pair is of the first one that fits."""
+"""Kinds, the surest first."""
+
+CONFIRMED = 0.999
+"""The score of a pair whose files show the same."""
+REFUTED = 0.01
+"""The score of a pair whose files show different things."""
+_MOST_OPEN = 0.89  # of one whose files leave it open
 
 
 @dataclass(frozen=True)
@@ -38,20 +47,61 @@ class Image:
 
 @dataclass(frozen=True)
 class Link:
-    """One pair, as its group tells it."""
+    """One pair of images that may be copies."""
 
-    kind: str
+    kinds: tuple[str, ...]
+    """The kinds of duplicates that they are of, the surest first."""
     hamming: int | None
     distance: float | None
     score: float
+    decided: bool = False
+    """Whether a person called them duplicates."""
+    examination: Examination | None = None
+    """Of the group's representative against the member; None where the files were not opened."""
+
+    @property
+    def kind(self) -> str:
+        """The surest kind."""
+        return self.kinds[0]
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether nobody need look: the same bytes or pixels, a person's word, or a plain copy."""
+        if self.decided or self.kind in (EXACT, PIXELS):
+            return True
+        found = self.examination
+        return found is not None and found.outcome == COPY and not found.changes
+
+    @property
+    def is_likely(self) -> bool:
+        """Whether its evidence, before any file is opened, speaks for copies."""
+        return self.decided or self.score >= LIKELY
+
+    @property
+    def wants_examination(self) -> bool:
+        """Whether the files have to be opened to say more."""
+        if self.decided or self.kind in (EXACT, PIXELS):
+            return False
+        return COMBINED in self.kinds or self.score >= LIKELY
+
+    def examined(self, found: Examination) -> "Link | None":
+        """The link after an examination; None when nothing of it is left."""
+        if found.outcome == COPY:
+            return replace(self, examination=found, score=CONFIRMED)
+        if found.outcome == OPEN and self.is_likely:
+            return replace(self, examination=found, score=min(self.score, _MOST_OPEN))
+        kinds = tuple(kind for kind in self.kinds if kind != COMBINED)
+        score = REFUTED if found.outcome == DIFFERENT_PICTURES else self.score
+        return replace(self, kinds=kinds, examination=found, score=score) if kinds else None
 
 
-SAME = Link(EXACT, 0, 0.0, 1.0)
-DECIDED = Link(COMBINED, None, None, 1.0)
-"""Of a pair that a person called duplicates and no search found."""
+SAME = Link((EXACT,), 0, 0.0, 1.0)
 
 Links = dict[int, dict[int, Link]]
-"""By image, those that it is a duplicate of."""
+"""By image, those that it may be a duplicate of."""
+
+Examine = Callable[[Sequence[tuple[int, int]]], Mapping[tuple[int, int], Examination]]
+"""From pairs of image ids, the smaller first, to their examinations."""
 
 
 def check_verdict(verdict: str | None, images: int) -> None:
@@ -69,21 +119,21 @@ def linked(
     verdicts: Sequence[tuple[int, int | None, str]],
 ) -> Links:
     """The links between images, by id, that pairs and a person's verdicts make."""
-    kind = np.full(len(pairs), "", dtype="U10")
-    for name in reversed(STRENGTH):
-        if name in kinds:
-            kind[is_of(pairs, [name], limits)] = name
+    of = {name: is_of(pairs, [name], limits).tolist() for name in STRENGTH if name in kinds}
     links: Links = {}
 
     def link(one: int, other: int, how: Link) -> None:
         links.setdefault(one, {})[other] = how
         links.setdefault(other, {})[one] = how
 
-    columns = (kind, pairs.first, pairs.second, pairs.hamming, pairs.distance, pairs.score)
-    for name, one, other, bits, apart, score in zip(*(c.tolist() for c in columns), strict=True):
-        if name:
+    columns = (pairs.first, pairs.second, pairs.hamming, pairs.distance, pairs.score)
+    for row, (one, other, bits, apart, score) in enumerate(
+        zip(*(column.tolist() for column in columns), strict=True)
+    ):
+        names = tuple(name for name in of if of[name][row])
+        if names:
             known = apart if apart == apart else None  # NaN: one has no embedding
-            link(one, other, Link(name, bits, known, score))
+            link(one, other, Link(names, bits, known, score))
     for one, other, verdict in verdicts:
         if other is None:
             continue
@@ -91,50 +141,9 @@ def linked(
         if verdict == DIFFERENT and found is not None:
             del links[one][other], links[other][one]
         if verdict == DUPLICATE:
-            sure = found or DECIDED
-            link(one, other, Link(sure.kind, sure.hamming, sure.distance, 1.0))
+            found = found or Link((COMBINED,), None, None, 1.0)
+            link(one, other, replace(found, score=1.0, decided=True))
     return links
-
-
-def stars(
-    links: Links, best_first: Sequence[int], apart: set[tuple[int, int]]
-) -> list[tuple[int, dict[int, Link]]]:
-    """Representatives and their members, of the images ``best_first``.
-
-    Sure copies find together before doubtful ones, which then join as the groups that they are by
-    now: so two sets of copies that are somewhat alike stay two. No two images that are ``apart``,
-    smaller id first, are in one group.
-    """
-    found: dict[int, dict[int, Link]] = {one: {} for one in best_first if one in links}
-    for least in (SURE, 0.0):
-        found = _joined(found, links, apart, least)
-    return [(centre, members) for centre, members in found.items() if members]
-
-
-def _joined(
-    stars: dict[int, dict[int, Link]], links: Links, apart: set[tuple[int, int]], least: float
-) -> dict[int, dict[int, Link]]:
-    """The stars, each with those after it all of whose images its centre has links to.
-
-    Links of at least the score ``least`` count, the strongest first.
-    """
-    found: dict[int, dict[int, Link]] = {}
-    taken: set[int] = set()
-    for centre, members in stars.items():
-        if centre in taken:
-            continue
-        found[centre] = dict(members)
-        near = {other: link for other, link in links[centre].items() if link.score >= least}
-        for other in sorted(near, key=lambda image_id: (-near[image_id].score, image_id)):
-            if other not in stars or other in found or other in taken:
-                continue
-            whole = (other, *stars[other])
-            together = (centre, *found[centre])
-            clash = apart and any((min(p), max(p)) in apart for p in product(whole, together))
-            if near.keys() >= set(whole) and not clash:
-                found[centre].update((image_id, near[image_id]) for image_id in whole)
-                taken.add(other)
-    return found
 
 
 def grouped(
@@ -170,6 +179,9 @@ def _members(image: Image, link: Link) -> list[Member]:
             hamming=link.hamming,
             distance=link.distance,
             score=link.score,
+            sure=link.is_sure,
+            decided=link.decided,
+            examination=link.examination,
             keep=image.keep,
             width=image.width,
             height=image.height,

@@ -1,23 +1,19 @@
 """The search for pairs: what was asked for, how far to look, and what was found."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
 
 from embedkit.duplicates import candidates
-from embedkit.duplicates.evidence import FLAT, SURE, Evidence, Prints, weigh
+from embedkit.duplicates.evidence import FLAT, Evidence, Prints, weigh
 from embedkit.duplicates.hamming import chance_pairs
 from embedkit.duplicates.pixels import PixelDigests, same_pixels
 from embedkit.duplicates.semantic import Space, near_images, survey
 from embedkit.duplicates.turns import TURNS, turned_hashes
 from embedkit.index.index import Index
 from embedkit.records import Progress, ProgressCallback, silent
-
-Confirm = Callable[[np.ndarray, np.ndarray], Sequence[bool | None]]
-"""From the image ids of pairs, two int64 (P,), to whether they are copies; None where that stays
-open."""
 
 EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "exact",
@@ -41,11 +37,7 @@ LOOSE = 0.7
 LIKELY = 0.5
 """Combined duplicates have at least this score."""
 DOUBTFUL = 0.05
-"""Pairs of at least this score, but not sure ones, may be compared point for point."""
-CONFIRMED = 0.99
-"""The score of a pair that are copies, point for point."""
-REFUTED = 0.01
-"""The score of a pair that are evidently none."""
+"""With verification, pairs of at least this score are opened too."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,7 @@ class Asked:
     turns: bool = False
     """Whether ``perceptual`` looks for turned and mirrored images too."""
     verify: bool = False
-    """Whether doubtful pairs are compared point for point."""
+    """Whether files of pairs are opened whose evidence is doubtful, too."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +112,7 @@ def reach_for(asked: Asked, count: int, space: Space) -> Reach:
         if asked.max_hamming is None
         else asked.max_hamming,
         NEAR * space.typical if asked.max_distance is None else asked.max_distance,
+        DOUBTFUL if asked.verify else LIKELY,
         turned=turns,
         alike=ALIKE if count > SURE_UP_TO and asked.hash_bits == 64 else -1.0,
     )
@@ -143,13 +136,12 @@ def find_pairs(
     index: Index,
     asked: Asked,
     digests: PixelDigests,
-    confirm: Confirm,
     progress: ProgressCallback = silent,
 ) -> Search:
     """The pairs of images that are duplicates of one of the kinds asked, with all their evidence.
 
     ``index`` holds the embeddings; ``digests`` decodes the images that may have the same pixels as
-    another; ``confirm`` is asked of doubtful pairs if they are to be verified.
+    another.
     """
     places, vectors = places_in(index, prints.ids)
     space = survey(vectors, places[places >= 0])
@@ -162,8 +154,6 @@ def find_pairs(
     evidence, recall = weigh_candidates(
         prints, index, embeddings, space, reach, twins=twins, progress=progress
     )
-    if asked.verify:
-        evidence = with_confirmed(evidence, prints.ids, confirm)
     evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
     return Search(
         _with_ids(evidence, prints.ids),
@@ -224,19 +214,6 @@ def with_twins(evidence: Evidence, twins: tuple[np.ndarray, np.ndarray], count: 
         turn=np.where(same, 0, evidence.turn).astype(np.uint8),
         score=np.where(same, 1, evidence.score).astype(np.float32),
     )
-
-
-def with_confirmed(evidence: Evidence, ids: np.ndarray, confirm: Confirm) -> Evidence:
-    """The evidence with a sure score, one way or the other, where ``confirm`` dispels a doubt.
-
-    Of pairs of rows of ``ids``.
-    """
-    doubtful = np.flatnonzero((evidence.score >= DOUBTFUL) & (evidence.score < SURE))
-    told = confirm(ids[evidence.first[doubtful]], ids[evidence.second[doubtful]])
-    score = evidence.score.copy()
-    for copies, settled in ((True, CONFIRMED), (False, REFUTED)):
-        score[doubtful[np.array([one is copies for one in told], bool)]] = settled
-    return replace(evidence, score=score)
 
 
 def hashes_of(prints: Prints, bits: int = 64) -> np.ndarray:

@@ -6,4 +6,7 @@ a differing glyph or subject (:mod:`~embedkit.examine.compare`), and, when they 
 files (:mod:`~embedkit.examine.quality`).
 """
 
+from embedkit.examine.facts import facts_of as facts_of
+from embedkit.examine.pair import VERSION as VERSION
+from embedkit.examine.pair import Opened as Opened
 from embedkit.examine.pair import examine as examine

@@ -7,10 +7,9 @@ import numpy as np
 
 from embedkit.examine.picture import Floats, Pixels, box
 
-LOCAL = 14.0
-"""Levels of chroma by which a place differs that no change of the whole image explains."""
-
-_WINDOW = 9
+_WINDOW = 11
+_LEVELS = 22.0  # levels of chroma by which a place differs
+_EXCESS = 5.0  # times what is usual, that it differs by
 _COLOURED = 20.0  # levels of chroma from which on a pixel has a colour of its own
 
 
@@ -18,8 +17,8 @@ _COLOURED = 20.0  # levels of chroma from which on a pixel has a colour of its o
 class ColourAgreement:
     """How the chroma of one aligned image follows from the other."""
 
-    local: float
-    """Levels by which the worst window differs beyond what the image as a whole explains."""
+    deviation: float
+    """The worst window's, beyond what the image as a whole explains; copies stay below 1."""
     moved: float
     """Mean distance of the chroma of coloured pixels, levels."""
     turned: float
@@ -28,29 +27,32 @@ class ColourAgreement:
 
 def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgreement:
     """Compare the chroma of two images (H, W, 3) that lie on each other where ``valid``."""
-    first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32) for image in (one, other))
+    first, second = (
+        cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32) for image in (one, other)
+    )
     here, there = first[..., 1:] - 128, second[..., 1:] - 128
     strong = (np.maximum(_length(here), _length(there)) > _COLOURED) & valid
-    residual = there - _explained(first, here, there, valid)
+    residual = there - _explained(first, there, valid)
     residual[~valid] = 0
-    energy = (residual**2).sum(axis=2)
-    local = float(np.sqrt(np.maximum(box(energy, _WINDOW), 0)).max())
+    left = np.sqrt(np.maximum(box((residual**2).sum(axis=2), _WINDOW), 0))
+    colourful = box(np.maximum(_length(here), _length(there)), _WINDOW) > _COLOURED
+    some = left[colourful & valid]
+    usual = float(np.median(some)) if len(some) else 0.0
+    deviation = float(np.minimum(left / _LEVELS, left / (_EXCESS * (usual + 1))).max())
     if not strong.any():
-        return ColourAgreement(local, 0.0, 0.0)
+        return ColourAgreement(deviation, 0.0, 0.0)
     cosine = (here * there).sum(axis=2)[strong]
     lengths = (_length(here) * _length(there))[strong]
     both = np.minimum(_length(here), _length(there))[strong] > _COLOURED / 2
     turned = both & (cosine < 0.8 * lengths)
-    return ColourAgreement(
-        local, float(_length(there - here)[strong].mean()), float(turned.mean())
-    )
+    return ColourAgreement(deviation, float(_length(there - here)[strong].mean()), float(turned.mean()))
 
 
 def _length(chroma: Floats) -> Floats:
     return np.sqrt((chroma * chroma).sum(axis=2))
 
 
-def _explained(first: Floats, here: Floats, there: Floats, valid: np.ndarray) -> Floats:
+def _explained(first: Floats, there: Floats, valid: np.ndarray) -> Floats:
     """The chroma predicted by one matrix for the whole image, fitted by robust least squares."""
     rows = np.flatnonzero(valid)
     rows = rows[:: len(rows) // 20_000 + 1]

@@ -1,63 +1,16 @@
 """What an image's file says of where it comes from: camera, editing software, compression."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from PIL import Image
 
 from embedkit.images.decode import header_of
+from embedkit.records import Facts
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
 _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
-_LOSSLESS = ("PNG", "BMP", "DIB", "TIFF", "GIF")
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What the header of a file says of its image."""
-
-    format: str
-    """Pillow's name of the format."""
-    camera: str | None = None
-    """Maker and model of the camera; None when the file names neither."""
-    taken: datetime | None = None
-    """When the photo was taken, by the camera's clock."""
-    software: str | None = None
-    """The program that wrote the file last, if it left its name."""
-    exposure: bool = False
-    """Whether exposure, aperture or sensitivity are noted."""
-    place: bool = False
-    """Whether the place is noted (GPS)."""
-    resized: bool = False
-    """Whether the image has another size than the metadata say it was taken at."""
-    tables: tuple[tuple[int, ...], ...] = ()
-    """Quantisation tables of a JPEG, 64 numbers each in natural order; the first is luma's."""
-    colours: int | None = None
-    """Entries of the palette; None for an image without one."""
-
-    @property
-    def is_from_camera(self) -> bool:
-        """Whether the metadata are those that a camera leaves."""
-        return self.camera is not None and (self.taken is not None or self.exposure)
-
-    @property
-    def is_lossless(self) -> bool:
-        """Whether the format keeps pixels as they were given to it."""
-        return self.format in _LOSSLESS
-
-    @property
-    def step(self) -> float:
-        """How coarse a JPEG's quantisation is: mean step of the 27 lowest luma frequencies."""
-        if not self.tables:
-            return 0.0
-        low = [self.tables[0][place] for place in LOW]
-        return sum(low) / len(low)
-
-
-LOW = tuple(row * 8 + column for row in range(8) for column in range(8) if 0 < row + column <= 6)
-"""Places, in natural order, of the lowest frequencies of an 8 x 8 block, without the mean."""
 
 
 def facts_of(data: bytes) -> Facts:
@@ -108,9 +61,9 @@ def _integer(value: Any) -> int:
     return value if isinstance(value, int) and value > 0 else 0
 
 
-def _time(text: str) -> datetime | None:
+def _time(text: str) -> str | None:
     try:
-        return datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
+        return datetime.strptime(text, "%Y:%m:%d %H:%M:%S").isoformat()
     except ValueError:
         return None
 

@@ -7,10 +7,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from embedkit.examine.colour import LOCAL, colour_agreement
+from embedkit.examine.colour import colour_agreement
 from embedkit.examine.compare import Agreement, agreement, sharpness
 from embedkit.examine.picture import (
-    AREA,
     DETAIL_AREA,
     Floats,
     Picture,
@@ -89,6 +88,11 @@ class Opened:
         """The image at the working resolution."""
         return picture_of(self.read())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the image is decoded already."""
+        return "picture" in self.__dict__
+
 
 def examine(one: Opened, other: Opened) -> Examination:
     """Whether two files are copies of one picture, and what was done to which.
@@ -115,7 +119,7 @@ class _Pair:
         """What the examination comes to."""
         if min(*self.first.rgb.shape[:2], *self.second.rgb.shape[:2]) < LEAST_SIDE:
             return self._tiny()
-        if _is_flat(self.first) or _is_flat(self.second):
+        if _is_flat(self.first) and _is_flat(self.second):
             return self._flat()
         look = self._lay()
         if not _is_within(look, TONED if look.tone > TONE else CONSISTENT):
@@ -138,9 +142,7 @@ class _Pair:
             found = self._agreement(placement, _LOOK_AREA)
             if best is None or (found.unlike, found.deviation) < (best.unlike, best.deviation):
                 self.placement, best = placement, found
-            if found.unlike <= CONSISTENT[1] and (
-                found.deviation <= CONSISTENT[0] or found.explained > 0.9
-            ):
+            if _is_within(found, CONSISTENT):
                 break
         assert best is not None
         return best
@@ -197,15 +199,13 @@ class _Pair:
         one, other = self.one.view(), self.other.view()
         copies = are_copies(one, other)
         if copies:
-            return Examination(OPEN, note="they show the same from elsewhere, tilted or cropped")
+            return Examination(COPY, (Change("reframed", 0),))
         if copies is None and min(len(one.features), len(other.features)) < FEATURES:
             return Examination(OPEN, note="they have too little texture to be compared")
         return Examination(DIFFERENT, note="they show different things, or the same from elsewhere")
 
     def _flat(self) -> Examination:
         """Images without texture: what there is to see has to be the same level by level."""
-        if not (_is_flat(self.first) and _is_flat(self.second)):
-            return Examination(DIFFERENT, note="one of them is all but empty")
         if self._largest_difference() > FLAT_LEVELS:
             return Examination(DIFFERENT, note="they have other colours")
         return Examination(OPEN, note="there is too little in them to compare")
@@ -233,7 +233,7 @@ class _Pair:
         here, valid = self.placement.onto(self.first.rgb, size)
         colour = colour_agreement(here, resized(self.second.rgb, size), valid)
         faded = _without_colour(self.first, self.second)
-        if not faded and (colour.local > LOCAL or (self.graphic and colour.turned > HUES)):
+        if not faded and (colour.deviation > 1 or (self.graphic and colour.turned > HUES)):
             return Examination(DIFFERENT, note="a part of it has another colour")
         judged = self._judged()
         changed = self._changed(judged)
@@ -248,7 +248,9 @@ class _Pair:
             changes.append(Change("recoloured", changed))
         if softer or (judged and not 1 / EMPTY < judged.softness < EMPTY):
             changes.append(Change("blurred", softer or (2 if judged.softness > 1 else 1)))
-        few = [0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)]
+        few = [
+            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
+        ]
         if few[0] != few[1]:
             changes.append(Change("quantised", 1 if few[0] else 2))
         clear = [item.alpha is not None for item in (self.first, self.second)]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedkit.examine.facts import Facts, facts_of
+from embedkit.examine.facts import facts_of
 from embedkit.images.decode import Decoder
+from embedkit.records import Facts
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -21,9 +22,10 @@ DETAIL_AREA = 6_000_000
 SMALL = 288
 """Longest side, pixels, of the version that is aligned and looked at first."""
 
-_PLAIN = 4.0  # standard deviation of luma in a window, beyond noise, below which it has no texture
-_PLAIN_SHARE = 0.5
-_WINDOW = 15
+_SHARP = 120.0  # slope (Sobel, both directions) of the sharpest hundredth of the pixels
+_TONES, _NEXT = 6, 2
+_PAPER = 0.3  # share of the pixels that have the most frequent tone
+_FLAT_TONES = 0.7  # share that have one of the most frequent ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +56,24 @@ class Picture:
 
     @cached_property
     def is_graphic(self) -> bool:
-        """Whether most of it has no texture: documents, screenshots, drawings, cards.
+        """Whether it has few tones and sharp edges: documents, screenshots, drawings, cards.
 
         Such images may differ in one glyph only, and their layout says nothing of their content.
         """
-        spread = deviation_in(self.grey, _WINDOW)
-        noise = float(np.median(np.abs(cv2.Laplacian(self.grey, cv2.CV_32F)))) / 3
-        return bool((spread < _PLAIN + noise).mean() >= _PLAIN_SHARE)
+        counts = np.bincount(np.rint(self.grey).clip(0, 255).astype(np.intp).ravel(), minlength=256)
+        slope = np.abs(cv2.Sobel(self.grey, cv2.CV_32F, 1, 0)) + np.abs(
+            cv2.Sobel(self.grey, cv2.CV_32F, 0, 1)
+        )
+        if np.percentile(slope, 99) < _SHARP:
+            return False
+        tones = counts / self.grey.size
+        shares = []
+        for _ in range(_TONES):  # the most frequent tones, each with those next to it
+            around = np.convolve(tones, np.ones(2 * _NEXT + 1), "same")
+            best = int(around.argmax())
+            shares.append(float(around[best]))
+            tones[max(0, best - _NEXT) : best + _NEXT + 1] = 0
+        return shares[0] >= _PAPER or sum(shares) >= _FLAT_TONES
 
     @cached_property
     def has_colour(self) -> bool:

@@ -20,6 +20,7 @@ _LOOK = 96  # longest side in pixels at which crops are looked for
 _SCALES = np.geomspace(LEAST_KEPT, 0.98, 16)
 _STEPS = (60, 1e-4)  # iterations and improvement at which refining stops
 _FARTHEST = 0.15  # of the side, that refining may move a corner
+_SAME_PLACE = 0.003  # of the side: refining from the same frame came back to it
 _LEVEL_TURN = 0.02  # by how much another turn has to correlate better than none
 
 
@@ -54,7 +55,10 @@ class Placement:
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         warped = cv2.warpAffine(one, pixels, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
         inside = cv2.warpAffine(
-            np.ones((tall, wide), np.uint8), pixels, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+            np.ones((tall, wide), np.uint8),
+            pixels,
+            size,
+            flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
         )
         return warped, inside > 0
 
@@ -109,6 +113,8 @@ def placements(one: Picture, other: Picture) -> Iterator[Placement]:
     """Where the second image may lie in the first, the likeliest first: to be tried in turn."""
     yield Placement.same_frame()
     if (refined := _refined(one.small, other.small, Placement.same_frame())) is not None:
+        if np.abs(refined.matrix - _IDENTITY).max() < _SAME_PLACE:
+            return  # there is no better place than the same
         yield refined
     cropped = _cropped(one, other)
     yield _refined(one.small, other.small, cropped) or cropped
@@ -140,9 +146,7 @@ def _refined(one: Floats, other: Floats, start: Placement) -> Placement | None:
         warp[:, 2] = side * matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, *_STEPS)
         try:
-            _, warp = cv2.findTransformECC(
-                there, here, warp, cv2.MOTION_AFFINE, criteria, None, 5
-            )
+            _, warp = cv2.findTransformECC(there, here, warp, cv2.MOTION_AFFINE, criteria, None, 5)
         except cv2.error:  # it does not converge: images without texture, or of nothing in common
             return None
         matrix = warp.astype(np.float64)

@@ -1,14 +1,12 @@
 """Which of two copies is the better file: the detail that each really has, and which came first."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
-from embedkit.examine.facts import LOW, Facts
 from embedkit.examine.picture import turned
 from embedkit.images.decode import Decoder
+from embedkit.records import LOW_FREQUENCIES, Facts
 
 _ENLARGED = 1.3  # pixels for each resolved one, beside the other image's, of an enlarged image
 _LINES = 192  # rows, and columns, whose spectra are averaged
@@ -170,7 +168,11 @@ def _is_on_lattice(image: Detail, source: Facts) -> bool:
         return False
     steps = np.array(source.tables[0], np.float64)
     own = np.array(image.facts.tables[0] if image.facts.tables else np.ones(64), np.float64)
-    places = [place for place in LOW if steps[place] >= _LEAST_STEP and own[place] < steps[place]]
+    places = [
+        place
+        for place in LOW_FREQUENCIES
+        if steps[place] >= _LEAST_STEP and own[place] < steps[place]
+    ]
     if not places:
         return False
     values = _frequencies(image.luma)[:, places] / steps[places]

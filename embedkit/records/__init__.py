@@ -30,6 +30,7 @@ from embedkit.records.examination import (
     Change,
     Examination,
 )
+from embedkit.records.facts import LOW_FREQUENCIES, Facts
 from embedkit.records.fingerprint import LUMA_SIDE, Fingerprint
 from embedkit.records.ingest import AddReport, Failure, Stages
 from embedkit.records.matches import Match, Matches, Row, Verification
@@ -43,6 +44,7 @@ __all__ = [
     "CHANGES",
     "COPY",
     "DIFFERENT",
+    "LOW_FREQUENCIES",
     "LUMA_SIDE",
     "OPEN",
     "PIPELINE_VERSION",
@@ -58,6 +60,7 @@ __all__ = [
     "EmbeddingSpec",
     "Estimate",
     "Examination",
+    "Facts",
     "Failure",
     "Fingerprint",
     "Info",

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from embedkit.records.examination import Examination
+
 
 @dataclass(frozen=True)
 class Member:
@@ -15,7 +17,14 @@ class Member:
     distance: float | None
     """Cosine distance of the embeddings; None where one of them has none."""
     score: float
-    """The probability that they are copies; 1 for the representative and for equal bytes."""
+    """How strongly the evidence speaks for copies, 0 to 1; 1 for the representative."""
+    sure: bool
+    """Whether nobody need look: the same bytes or pixels as the representative, or nothing differs
+    from it when both files are opened, or a person called them duplicates."""
+    decided: bool
+    """Whether a person called it a duplicate of the representative."""
+    examination: Examination | None
+    """Of the representative (1) against this one (2); None where the files were not compared."""
     keep: bool
     """Whether a person decided to keep this image."""
     width: int
@@ -34,7 +43,8 @@ class DuplicateGroup:
     score: float
     """The lowest of its members'."""
     representative: str
-    """Path of the best file: most pixels, then most bytes, then first by path."""
+    """Path of the file that the others are compared with: most pixels, then most bytes, then first
+    by path. Which file should stay, a plan says."""
     members: tuple[Member, ...]
     """The representative first, then the best score first."""
     conflict: bool
@@ -65,3 +75,5 @@ class Duplicates:
     """Pairs within ``max_distance`` to be expected by chance."""
     recall: float
     """Share of all pairs within ``max_distance`` that a search of this kind finds."""
+    examined: int
+    """Pairs whose files were opened and compared by this search; those known before are not."""

@@ -14,6 +14,7 @@ CHANGES = {
     "recoloured": "brighter, darker or in other colours",
     "quantised": "reduced to a few colours",
     "flattened": "without its transparency",
+    "reframed": "tilted, or cut out very differently",
     "framed": "with a frame around it",
     "overlaid": "with something laid over it",
 }
@@ -48,6 +49,8 @@ class Examination:
     """Pixels that the second resolves for each that the first does; None where not measured."""
     derived: int = 0
     """Which of the two was decoded from the other one and compressed again: 1, 2, or 0."""
+    same_pixels: bool = False
+    """Whether their decoded pixels are equal."""
     enlarged: int = 0
     """Which of the two has more pixels than it resolves, beside the other: 1, 2, or 0."""
 
@@ -60,5 +63,6 @@ class Examination:
             self.note,
             None if self.resolution is None else 1 / self.resolution,
             other[self.derived],
+            self.same_pixels,
             other[self.enlarged],
         )

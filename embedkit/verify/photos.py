@@ -37,8 +37,14 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
 
     A match none of whose files holds its image any more has no verification.
     """
+
+    def view_of_match(match: Match) -> View | None:
+        with suppress(UnreadableImage):
+            return view_of(match.files, match.sha256, cache)
+        return None
+
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        views = list(threads.map(lambda one: view_of(one.files, one.sha256, cache), matches))
+        views = list(threads.map(view_of_match, matches))
     found = verify_matches(_query(photo, cache), views)
     ranked = [replace(matches[place], verification=found[place]) for place in order(found)]
     ranked.sort(key=lambda match: match.sha256 != photo.sha256)
@@ -59,29 +65,30 @@ def _query(photo: Decoder, cache: FeatureCache) -> View:
     return View(cache.features(photo.sha256, lambda: grey), lambda: grey)
 
 
-def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View | None:
-    """The view of an image whose content has this SHA-256 (hex); None where no file holds it.
+def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View:
+    """The view of an image whose content has this SHA-256 (hex).
 
-    Whether its features are at hand makes no difference to that. Its pixels are decoded when they
-    are asked for.
+    Raises :class:`UnreadableImage` where no file holds it, whether its features are at hand or not.
+    Its pixels are decoded when they are asked for.
     """
 
     def grey(data: bytes) -> Grey:
         return reduced(pixels_of(Decoder(data)))
 
-    try:
-        data = _content(paths, digest)
-        features = cache.features(digest, lambda: grey(data))
-    except UnreadableImage:
-        return None
-    return View(features, lambda: grey(_content(paths, digest)))
+    data = content_of(paths, digest)
+    features = cache.features(digest, lambda: grey(data))
+    return View(features, lambda: grey(content_of(paths, digest)))
 
 
-def _content(paths: Sequence[str], digest: str) -> bytes:
-    """What the first of the files that still holds it has; raises :class:`UnreadableImage`."""
+def content_of(paths: Sequence[str], digest: str) -> bytes:
+    """The bytes with this SHA-256 (hex), from the first of the files that still holds them.
+
+    Raises :class:`UnreadableImage` when none does.
+    """
     for path in paths:
         with suppress(UnreadableImage):
             data = read_bytes(path)
             if sha256(data).hexdigest() == digest:
                 return data
-    raise UnreadableImage("read", "gone, or changed since it was added", shown(paths[0]))
+    name = shown(paths[0]) if paths else ""
+    raise UnreadableImage("read", "gone, or changed since it was added", name)

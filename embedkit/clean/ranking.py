@@ -1,0 +1,158 @@
+"""Which of two copies is the better file, and why: the order in which a plan prefers them."""
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from embedkit.records import CHANGES, Examination, Facts
+
+CLEARLY = 1.2
+"""Times as many pixels along a side an image has to resolve to be preferred for that."""
+COARSER = 1.15
+"""Times as coarse a JPEG's quantisation has to be to count as more strongly compressed."""
+
+_CONVERTED = ("WEBP", "AVIF")
+"""Lossy formats that cameras do not write: files in them were usually converted from another."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may stay."""
+
+    path: str
+    width: int
+    """Pixels of the upright image; likewise ``height``."""
+    height: int
+    bytes: int
+    facts: Facts | None
+    """None when its header could not be read."""
+
+    @property
+    def is_from_camera(self) -> bool:
+        """Whether it has the metadata of a camera."""
+        return self.facts is not None and self.facts.is_from_camera
+
+
+@dataclass(frozen=True)
+class Preference:
+    """What speaks for one of two files."""
+
+    first: bool
+    """Whether the first one is preferred."""
+    why: str
+    """What the preferred one has over the other: a clause."""
+    other: str
+    """What the other one lacks: a clause, of which it is the subject."""
+    disputed: str = ""
+    """What speaks against it so much that a person should decide; empty if nothing does."""
+
+
+def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
+    """The place in ``prefer`` of the first folder or pattern that a path fits; their number if none.
+
+    A pattern is one of :mod:`fnmatch` and has a ``*``, ``?`` or ``[``; it is held against the file's
+    name, or against the whole path if it has a separator. Anything else is a folder, absolute.
+    """
+    for place, wish in enumerate(prefer):
+        if any(sign in wish for sign in "*?["):
+            subject = path if os.sep in wish else os.path.basename(path)
+            if fnmatch.fnmatch(subject.lower(), wish.lower()):
+                return place
+        elif path == wish or path.startswith(os.path.join(wish, "")):
+            return place
+    return len(prefer)
+
+
+def preference(
+    one: Candidate, other: Candidate, found: Examination | None, prefer: Sequence[str] = ()
+) -> Preference:
+    """Which of two copies is better; ``found`` is the examination of the first against the second.
+
+    In order: what the person prefers; not changed by an edit; more detail, measured, by a fifth at
+    least; a camera's metadata; less often and less strongly compressed; pixels, bytes, path.
+    """
+    wishes = rank_by_wish(one.path, prefer), rank_by_wish(other.path, prefer)
+    if wishes[0] != wishes[1]:
+        first = wishes[0] < wishes[1]
+        return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")
+    if found is not None:
+        for judge in (_by_changes, _by_detail):
+            decided = judge(one, other, found)
+            if decided is not None:
+                return decided
+    return _by_camera(one, other) or _by_compression(one, other, found) or _by_size(one, other)
+
+
+def _by_changes(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
+    changed = {side: [item.name for item in found.changes if item.image == side] for side in (1, 2)}
+    names = changed[1] or changed[2]
+    if bool(changed[1]) == bool(changed[2]):
+        return None
+    first = bool(changed[2])
+    what = " and ".join(CHANGES[name] for name in names)
+    return Preference(first, f"the original of one that is {what}", f"is {what}")
+
+
+def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
+    ratio = found.resolution
+    if ratio is None or 1 / CLEARLY < ratio < CLEARLY:
+        return None
+    first = ratio < 1
+    better, worse = (one, other) if first else (other, one)
+    disputed = ""
+    if worse.is_from_camera and not better.is_from_camera:
+        disputed = "the other one has the camera's metadata"
+    times = max(ratio, 1 / ratio)
+    if found.enlarged == (2 if first else 1):
+        return Preference(first, "sharper", "is enlarged, with less detail", disputed)
+    smaller = worse.width * worse.height < better.width * better.height
+    lacks = f"is smaller: {worse.width} x {worse.height}" if smaller else "has less detail"
+    return Preference(first, f"{times:.1f} times the detail along a side", lacks, disputed)
+
+
+def _by_camera(one: Candidate, other: Candidate) -> Preference | None:
+    if one.is_from_camera == other.is_from_camera:
+        return None
+    first = one.is_from_camera
+    return Preference(first, original_name(one if first else other), "lost the camera's metadata")
+
+
+def original_name(candidate: Candidate) -> str:
+    """What a plan calls a file with a camera's metadata."""
+    taken = candidate.facts.taken if candidate.facts else None
+    return "the camera original" + (f", {taken[:10]}" if taken else "")
+
+
+def _by_compression(
+    one: Candidate, other: Candidate, found: Examination | None
+) -> Preference | None:
+    if found is not None and found.derived:
+        return Preference(found.derived == 2, "compressed once", "was compressed a second time")
+    if one.facts is None or other.facts is None:
+        return None
+    converted = [item.format in _CONVERTED for item in (one.facts, other.facts)]
+    if converted[0] != converted[1]:
+        worse = one.facts if converted[0] else other.facts
+        return Preference(converted[1], "not converted", f"was converted to {worse.format}")
+    if one.facts.is_lossless != other.facts.is_lossless and not _have_same_pixels(found):
+        return Preference(one.facts.is_lossless, "losslessly compressed", "lost some detail")
+    steps = one.facts.step, other.facts.step
+    if min(steps) > 0 and max(steps) > COARSER * min(steps):
+        return Preference(steps[0] < steps[1], "less compressed", "is more strongly compressed")
+    return None
+
+
+def _have_same_pixels(found: Examination | None) -> bool:
+    return found is not None and found.same_pixels
+
+
+def _by_size(one: Candidate, other: Candidate) -> Preference:
+    pixels = one.width * one.height, other.width * other.height
+    if pixels[0] != pixels[1]:
+        worse = other if pixels[0] > pixels[1] else one
+        lacks = f"is smaller: {worse.width} x {worse.height}"
+        return Preference(pixels[0] > pixels[1], "the largest", lacks)
+    if one.bytes != other.bytes:
+        return Preference(one.bytes > other.bytes, "the largest file", "is a smaller file")
+    return Preference(one.path <= other.path, "the first by name", "comes later by name")

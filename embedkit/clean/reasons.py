@@ -1,0 +1,49 @@
+"""The sentences of a plan about two files that were compared."""
+
+from collections.abc import Collection
+
+from embedkit.clean.ranking import COARSER, Candidate
+from embedkit.records import CHANGES, COPY, DIFFERENT, Examination
+
+
+def why_for_review(found: Examination, allowed: Collection[str]) -> str:
+    """Why a person has to decide about two files; empty if nobody need look.
+
+    The name of the one that stays belongs where the sentence has ``{}``.
+    """
+    if found.outcome == DIFFERENT:
+        return f"it was taken for a copy of {{}}, but {found.note}"
+    changed = [change for change in found.changes if change.name not in allowed]
+    if changed:
+        this = [CHANGES[change.name] for change in changed if change.image != 1]
+        that = [CHANGES[change.name] for change in changed if change.image == 1]
+        told = [f"this one is {' and '.join(this)}"] if this else []
+        told += [f"that one is {' and '.join(that)}"] if that else []
+        sentence = f"shows the same as {{}}, but {'; '.join(told)}"
+        return sentence + (f"; {found.note}" if found.note else "")
+    if found.outcome != COPY:
+        return f"it may be a copy of {{}}: {found.note}"
+    return ""
+
+
+def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str:
+    """What a copy that goes lacks beside the one that stays: verbs, of which it is the subject."""
+    lacks = []
+    if found.same_pixels:
+        lacks.append("has the same pixels")
+    if found.derived == 2:
+        lacks.append("was compressed a second time")
+    if keeper.is_from_camera and not goes.is_from_camera:
+        lacks.append("lost the camera's metadata")
+    if found.enlarged == 2:
+        lacks.append("is enlarged, with less detail")
+    elif goes.width * goes.height < keeper.width * keeper.height:
+        lacks.append(f"is smaller: {goes.width} x {goes.height}")
+    lacks += [f"is {CHANGES[change.name]}" for change in found.changes if change.image != 1]
+    if keeper.facts is not None and goes.facts is not None:
+        steps = keeper.facts.step, goes.facts.step
+        if min(steps) > 0 and steps[1] > COARSER * steps[0]:
+            lacks.append("is more strongly compressed")
+        if goes.facts.format != keeper.facts.format:
+            lacks.append(f"was converted to {goes.facts.format}")
+    return " and ".join([", ".join(lacks[:-1]), lacks[-1]] if len(lacks) > 1 else lacks)

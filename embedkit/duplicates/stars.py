@@ -1,0 +1,145 @@
+"""Groups as stars: every member is compared with the representative itself.
+
+So no chain of look-alikes swallows a collection. Centres are taken in order, the best images first.
+A centre's files are opened beside those of all that may be its copies; sure copies join it, and need
+no comparison any more; what is something else goes on to be a centre itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+from embedkit.duplicates.groups import Examine, Link, Links
+from embedkit.records import COPY
+
+
+@dataclass
+class _State:
+    links: Links
+    apart: set[tuple[int, int]]
+    examine: Examine
+    stars: dict[int, dict[int, Link]] = field(default_factory=dict)
+    """By centre, the members that are surely its copies."""
+    loose: dict[int, dict[int, Link]] = field(default_factory=dict)
+    """By centre, those that may be, or are changed."""
+    taken: set[int] = field(default_factory=set)
+
+
+def stars(
+    links: Links, best_first: Sequence[int], apart: set[tuple[int, int]], examine: Examine
+) -> list[tuple[int, dict[int, Link]]]:
+    """Representatives and their members, of the images ``best_first``.
+
+    ``apart`` are pairs, the smaller id first, that a person called different: they are never in one
+    group.
+    """
+    state = _State(links, apart, examine)
+    order = [image_id for image_id in best_first if image_id in links]
+    waiting = order
+    while waiting:
+        centres = _centres(waiting, links)
+        _take_copies(state, centres, set(waiting))
+        waiting = [one for one in waiting if one not in state.taken and one not in state.stars]
+    return [(centre, members) for centre, members in _joined(state, order) if members]
+
+
+def _centres(waiting: Sequence[int], links: Links) -> list[int]:
+    """The next centres: images that have no link to one that comes before them."""
+    linked: set[int] = set()
+    centres = []
+    for one in waiting:
+        if one not in linked:
+            centres.append(one)
+            linked |= links[one].keys()
+    return centres
+
+
+def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> None:
+    """Compare centres with what is linked to them, and with what is linked to their copies."""
+    for centre in centres:
+        state.stars[centre], state.loose[centre] = {}, {}
+    todo = {
+        centre: {other: link for other, link in state.links[centre].items() if other in waiting}
+        for centre in centres
+    }
+    seen = {centre: {centre, *links} for centre, links in todo.items()}
+    while any(todo.values()):
+        examined = _examined(state, todo)
+        todo = {centre: {} for centre in centres}
+        for centre, found in examined.items():
+            members = state.stars[centre]
+            for other, link in sorted(found.items(), key=lambda item: (-item[1].score, item[0])):
+                if other in state.taken or other in state.stars:
+                    continue
+                if not link.is_sure or _clashes(state, (centre, *members), (other,)):
+                    state.loose[centre][other] = link
+                    continue
+                members[other] = link
+                state.taken.add(other)
+                for beyond, its_link in state.links[other].items():
+                    if beyond in waiting and beyond not in seen[centre] and its_link.is_likely:
+                        todo[centre][beyond] = its_link
+                        seen[centre].add(beyond)
+
+
+def _examined(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict[int, Link]]:
+    """Links of centres after their files were opened where that is wanted; those that are left."""
+    wanted = [
+        (min(centre, other), max(centre, other))
+        for centre, links in todo.items()
+        for other, link in links.items()
+        if link.wants_examination and other not in state.taken
+    ]
+    found = state.examine(wanted)
+    result: dict[int, dict[int, Link]] = {}
+    for centre, links in todo.items():
+        result[centre] = {}
+        for other, link in links.items():
+            examination = found.get((min(centre, other), max(centre, other)))
+            if examination is None:
+                result[centre][other] = link
+                continue
+            seen = examination if centre < other else examination.reversed()
+            if (left := link.examined(seen)) is not None:
+                result[centre][other] = left
+    return result
+
+
+def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
+    """The stars, with those that are changed copies of a centre, or may be copies, joined to it.
+
+    A star with members of its own joins as a whole, when its centre is a copy of the other centre
+    but for what was done to it; then its members are compared with that centre too.
+    """
+    gone: set[int] = set()
+    found = []
+    for centre in order:
+        if centre in state.taken or centre in gone:
+            continue
+        members = dict(state.stars[centre])
+        loose = state.loose[centre]
+        for other in sorted(loose, key=lambda image_id: (-loose[image_id].score, image_id)):
+            if other in state.taken or other in gone or other not in state.stars:
+                continue
+            joining = {other: loose[other]}
+            own = state.stars[other]
+            if own:
+                examination = loose[other].examination
+                if examination is None or examination.outcome != COPY:
+                    continue
+                linked = {one: state.links[centre].get(one, link) for one, link in own.items()}
+                joining |= _examined(state, {centre: linked})[centre]
+                if len(joining) <= len(own):
+                    continue
+            if not _clashes(state, (centre, *members), tuple(joining)):
+                members |= joining
+                gone.add(other)
+        found.append((centre, members))
+    return found
+
+
+def _clashes(state: _State, some: tuple[int, ...], others: tuple[int, ...]) -> bool:
+    """Whether a person called any two of these different."""
+    return bool(state.apart) and any(
+        (min(pair), max(pair)) in state.apart for pair in product(some, others)
+    )
