@@ -356,7 +356,8 @@ def duplicates(
         from embedkit.clean.choose import plan_rows
         from embedkit.report.plan_page import write_plan_page
 
-        write_plan_page(html.absolute(), plan_rows(found), "What looks the same")
+        with show.progress_bar() as progress:
+            write_plan_page(html.absolute(), plan_rows(found), "What looks the same", progress)
     if as_json:
         show.document(asdict(found))
         return
@@ -434,8 +435,8 @@ def clean(
             verify=verify,
             backbone=backbone,
         )
-    write_plan(plan.absolute(), rows)
-    write_plan_page(page, rows)
+        write_plan(plan.absolute(), rows)
+        write_plan_page(page, rows, progress=progress)
     if as_json:
         show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
     else:
