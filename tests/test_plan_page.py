@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -370,7 +370,7 @@ def test_a_plan_saved_as_it_is_is_the_very_file_that_was_written(
     tmp_path: Path, opened: Open
 ) -> None:
     rows = hostile(tmp_path)
-    for number, name in enumerate(HOSTILE):
+    for number, name in enumerate([*HOSTILE, b"only\rthis.jpg"]):
         path = tmp_path / "more" / os.fsdecode(name)
         rows.append(file_row(9, "remove" if number else "keep", path, b"x", score=None, label=None))
     write_plan(tmp_path / "plan.csv", rows)
@@ -380,7 +380,7 @@ def test_a_plan_saved_as_it_is_is_the_very_file_that_was_written(
     names = page.eval_on_selector_all("#view .name", "all => all.map(n => n.textContent)")
     assert "caf\\xe9.jpg" in names and "script><img src=x onerror=alert(1)>.jpg" in names
     labels = page.eval_on_selector_all("#label option", "all => all.map(o => o.textContent)")
-    assert f"{LABELS[0]} (2)" in labels and f"No label ({len(HOSTILE)})" in labels
+    assert f"{LABELS[0]} (2)" in labels and f"No label ({len(HOSTILE) + 1})" in labels
 
 
 def test_decisions_change_the_action_and_nothing_else(tmp_path: Path, opened: Open) -> None:
@@ -391,6 +391,30 @@ def test_decisions_change_the_action_and_nothing_else(tmp_path: Path, opened: Op
     wanted = [replace(row, action=action) for row, action in zip(rows, expected, strict=True)]
     write_plan(tmp_path / "wanted.csv", wanted)
     assert saved(page, tmp_path / "saved.csv") == (tmp_path / "wanted.csv").read_bytes()
+
+
+@dataclass(frozen=True)
+class WiderRow(PlanRow):
+    """A row as it may be one day, with columns that the page does not know."""
+
+    hamming: int | None = 7
+    remark: str = 'he said "no, no"'
+
+
+def test_columns_that_the_page_does_not_know_are_shown_and_saved(
+    tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = tuple(item.name for item in fields(WiderRow))
+    monkeypatch.setattr("embedkit.clean.plan.COLUMNS", columns)
+    rows = [WiderRow(**asdict(item)) for item in grouped(tmp_path / "photos", "kv")]
+    page = opened(rows)
+    press(page, "r")
+    write_plan(tmp_path / "wanted.csv", [rows[0], replace(rows[1], action="remove")])
+    assert saved(page, tmp_path / "saved.csv") == (tmp_path / "wanted.csv").read_bytes()
+    told = page.locator("#view .facts >> nth=0")
+    assert "hamming 7" in told.inner_text() and 'remark he said "no, no"' in told.inner_text()
+    assert "perceptual hashes" in told.locator("li:has-text('hamming')").get_attribute("title")
+    assert "perceptual hashes" in page.text_content(".legend")
 
 
 def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, opened: Open) -> None:
@@ -444,7 +468,7 @@ def test_the_keys(tmp_path: Path, opened: Open) -> None:
     assert "Nothing to undo" in page.inner_text("#said")
     press(page, "? r")
     assert page.is_visible("#keys") and "remove" not in {states(page)["1b.jpg"]}
-    press(page, "Escape Control+r Alt+r Meta+r")
+    press(page, "Escape Control+k Alt+r Meta+k")
     assert states(page)["1b.jpg"] == "review"
 
 
@@ -626,6 +650,8 @@ def test_a_file_is_enlarged_beside_the_one_that_stays(tmp_path: Path, opened: Op
     press(page, "ArrowRight")  # a format that browsers do not show
     page.wait_for_function("document.querySelector('#large .name').textContent == 'c.tif'")
     assert own.nth(0).inner_text() == "reduced picture"
+    assert page.eval_on_selector_all("#large .frame", seen) == ["visible", "hidden"]
+    assert page.inner_text("#large .here b") == "c.tif"
     press(page, "k")
     assert page.inner_text("#large .badge >> nth=0") == "Stays"
     press(page, "Enter")
@@ -657,3 +683,38 @@ def test_the_page_fits_any_width(tmp_path: Path, opened: Open, width: int) -> No
     assert (
         page.evaluate(fits) and page.evaluate("document.querySelector('#keys').clientWidth") > 200
     )
+
+
+def test_a_refusal_is_in_view_on_a_small_screen(tmp_path: Path, opened: Open) -> None:
+    page = opened(grouped(tmp_path / "photos", "kr", "kr", "kr"))
+    page.set_viewport_size({"width": 400, "height": 700})
+    press(page, "ArrowDown ArrowDown r")
+    page.click("#save")
+    box = page.locator("#notice").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 700
+    assert "nothing of group 3" in page.inner_text("#notice")
+
+
+def test_the_policy_stops_whatever_is_not_the_page_s_own(tmp_path: Path, browser: Any) -> None:
+    write_plan_page(tmp_path / "plan.html", grouped(tmp_path / "photos", "kr"))
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto((tmp_path / "plan.html").as_uri())
+    stopped = page.evaluate(
+        """async () => {
+        const stopped = [];
+        const note = (event) => stopped.push(event.effectiveDirective);
+        document.addEventListener('securitypolicyviolation', note);
+        document.querySelector('#view').innerHTML = '<img src="data:," onerror="document.title=1">';
+        const script = document.createElement('script');
+        script.textContent = 'document.title = 2';
+        const outside = document.createElement('img');
+        outside.src = 'http://localhost:9/x.png';
+        document.body.append(script, outside);
+        while (stopped.length < 3) await new Promise(requestAnimationFrame);
+        return stopped.sort();
+        }"""
+    )
+    assert stopped == ["img-src", "script-src-attr", "script-src-elem"]
+    assert page.title() == "What stays and what goes"
+    context.close()

@@ -15,8 +15,6 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from markupsafe import Markup
-
 from embedkit.clean.plan import ACTIONS, DROP_ALL, KEEP, REMOVE, REVIEW, plan_cells, plan_id
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoder_of
@@ -260,12 +258,12 @@ def _below(folder: str, place: str) -> str:
     return "" if place == folder else place.removeprefix(os.path.join(folder, ""))
 
 
-def _json(value: object) -> Markup:
+def _json(value: object) -> str:
     """JSON that ends no script element, whatever its texts are: ASCII, and no markup."""
     text = json.dumps(value, separators=(",", ":"))
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    return Markup(text)
+    return text
 
 
 def _policy(style: str, script: str) -> str:

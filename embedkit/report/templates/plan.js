@@ -194,6 +194,8 @@ function drawGroup(group) {
     for (const button of card.querySelectorAll(".choices button")) button.setAttribute("aria-pressed", button.dataset.act === file.state);
   }
   const left = number(group, OPEN);
+  const isProposed = group.files.every((file) => file.state === file.proposed);
+  group.node.querySelector("[data-act=accept]").hidden = isProposed && !left;
   group.node.querySelector(".status").textContent = left ? `${left} left to decide` : "";
   group.node.querySelector(".alarm").textContent = losesAll(group)
     ? "Nothing of this group would be kept, so the plan cannot be saved: keep one of its files." : "";
@@ -331,6 +333,8 @@ function drawLarge() {
   const shown = pair.map((file) => file.path).join("\0");
   if (stage.dataset.shown !== shown) {
     stage.dataset.shown = shown;
+    stage.classList.remove("turned"); // what is in view is what keys decide about
+    $("large").querySelector(".here b").textContent = nameOf(current);
     stage.replaceChildren(...pair.map(figure));
   }
   pair.forEach((file, index) => drawBadge(stage.children[index].querySelector(".badge"), file.state));
@@ -406,6 +410,7 @@ document.addEventListener("click", (event) => {
   if (!button?.dataset.act) return;
   notify("");
   ACTS[button.dataset.act]();
+  if (button.hidden) cards.get(current).focus();
 });
 
 function settleOn(target) { // keys decide about what was clicked or focused last
