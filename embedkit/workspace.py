@@ -459,6 +459,7 @@ class Workspace:
         allowed: Sequence[str] = (),
         verify: bool = False,
         backbone: str | None = None,
+        found: Duplicates | None = None,
     ) -> list[PlanRow]:
         """What to keep and what to remove of the duplicates: rows for ``write_plan``.
 
@@ -467,11 +468,11 @@ class Workspace:
         nothing differs; what was mirrored, rotated, cropped or otherwise changed is for review
         unless that is ``allowed``. Files of ``prefer``, folders or patterns such as ``*.heic``, the
         first first, rather stay. Groups under several labels are for review too, or with
-        ``conflicts="drop-all"`` go whole. Raises as :meth:`duplicates` does.
+        ``conflicts="drop-all"`` go whole. ``found`` are duplicates that were looked for before.
+        Raises as :meth:`duplicates` does.
         """
         from embedkit.clean.choose import Wishes, plan_rows
         from embedkit.duplicates.examiner import Examiner
-        from embedkit.duplicates.find import asked_for, find_duplicates
 
         wishes = Wishes(
             conflicts,
@@ -479,9 +480,9 @@ class Workspace:
             tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
             frozenset(allowed),
         )
+        found = found or self.duplicates(kinds, verify=verify, backbone=backbone)
         examiner = Examiner(self._catalog, self._features, self._progress)
-        asked, index = asked_for(kinds, verify=verify), self._embeddings.index(backbone)
-        found = find_duplicates(self._catalog, index, asked, examiner, self._progress)
+        examiner.learn(member for group in found.groups for member in group.members)
         return plan_rows(found, examiner, wishes)
 
     def apply(self, plan: str | os.PathLike[str]) -> ApplyReport:

@@ -32,7 +32,6 @@ from embedkit.errors import (
     QuarantineBusy,
     StorageError,
 )
-from embedkit.report.plan_page import write_plan_page
 from embedkit.report.sheet_pages import write_sheet_pages
 
 HOSTILE = [
@@ -1109,37 +1108,6 @@ def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> 
     assert len(links) == len(pages) and all("/" not in link for link in links)
     for page in pages:
         assert not re.search(r"src=[\"'](?!data:)", page.read_text("utf-8"))
-
-
-# -- the plan's page ---------------------------------------------------------------------------
-
-
-def test_the_page_of_a_plan_shows_each_group_keepers_first(tmp_path: Path, photos: Path) -> None:
-    rows = [
-        row(2, "remove", str(photos / "red/1.jpg"), kind="near", reason="<i>smaller</i> copy"),
-        row(2, "keep", str(photos / "red/2.jpg"), label="<b>赤"),
-        row(1, "review", str(photos / "gone.jpg"), reason="two labels"),
-        row(3, "remove", str(photos / "red/3.jpg"), rule="drop-all"),
-    ]
-    write_plan_page(tmp_path / "plan.html", rows)
-    html = (tmp_path / "plan.html").read_text("utf-8")
-    assert "3 groups: 1 files stay, 2 go" in html and "1 are for you to decide" in html
-    assert html.index("Group 1 ") < html.index("2.jpg") < html.index("1.jpg") < html.index("3.jpg")
-    assert html.count("data:image/jpeg") == 3 and html.count("not readable") == 1
-    assert "&lt;i&gt;smaller&lt;/i&gt; copy" in html and "<b>赤" not in html
-    assert html.count("every one of them goes") == 1
-    assert "320 × 240, " in html
-    assert not re.search(r"(?:src|href)=[\"'](?!data:)", html) and "http" not in html
-
-
-def test_the_page_of_a_big_plan_says_what_is_in_the_csv_alone(tmp_path: Path) -> None:
-    rows = [row(group, "review", f"/nowhere/{group}/x") for group in range(302)]
-    rows += [row(0, "review", f"/nowhere/more/{number}") for number in range(30)]
-    write_plan_page(tmp_path / "plan.html", rows)
-    html = (tmp_path / "plan.html").read_text("utf-8")
-    assert "302 groups" in html and html.count("<section>") == 300
-    assert "and 2 more groups in the CSV" in html and "and 7 more files in the CSV" in html
-    write_plan_page(tmp_path / "plan.html", [])
 
 
 # -- the command line --------------------------------------------------------------------------

@@ -33,14 +33,20 @@ def plan_id(rows: Sequence[PlanRow]) -> str:
     return hashlib.sha256(_csv(rows).encode()).hexdigest()[:12]
 
 
-def _csv(rows: Sequence[PlanRow]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
-    table.writerow(COLUMNS)
+def plan_cells(rows: Sequence[PlanRow]) -> list[list[str]]:
+    """The cells of a plan's CSV, row by row as text; the first row has the names of the columns."""
+    table = [list(COLUMNS)]
     for row in rows:
         cells = dict(zip(COLUMNS, astuple(row), strict=True))
         cells["path"] = to_stored(row.path)
-        table.writerow("" if cell is None else cell for cell in cells.values())
+        table.append(["" if cell is None else str(cell) for cell in cells.values()])
+    return table
+
+
+def _csv(rows: Sequence[PlanRow]) -> str:
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
+    table.writerows(plan_cells(rows))
     return text.getvalue()
 
 

@@ -342,7 +342,8 @@ def duplicates(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        found = Workspace(workspace, progress).duplicates(
+        here = Workspace(workspace, progress)
+        found = here.duplicates(
             items_of(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
@@ -355,7 +356,9 @@ def duplicates(
     if html is not None:
         from embedkit.report.plan_page import write_plan_page
 
-        write_plan_page(html.absolute(), here.plan(items_of(kinds)), "What looks the same")
+        with show.progress_bar() as progress:
+            rows = here.plan(found=found)
+            write_plan_page(html.absolute(), rows, "What looks the same", progress)
     if as_json:
         show.document(asdict(found))
         return
@@ -449,8 +452,8 @@ def clean(
             verify=verify,
             backbone=backbone,
         )
-    write_plan(plan.absolute(), rows)
-    write_plan_page(page, rows)
+        write_plan(plan.absolute(), rows)
+        write_plan_page(page, rows, progress=progress)
     if as_json:
         show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
     else:

@@ -431,7 +431,8 @@ def plan_summary(rows: list[PlanRow], plan: Path, page: Path) -> None:
         f"keep, in {len({row.group for row in rows})} groups"
     )
     say(f"plan: {plan}\npage: {os.path.relpath(page)}")
-    say(f"edit the column 'action' if you like, then: embedkit apply {shown(str(plan))}")
+    say("decide and save the plan on the page, or edit the column 'action' of the CSV")
+    say(f"then: embedkit apply {shown(str(plan))}")
 
 
 def _size(count: int) -> str:

@@ -21,6 +21,7 @@ from embedkit.records import (
     Change,
     Examination,
     Facts,
+    Member,
     Progress,
     ProgressCallback,
     silent,
@@ -43,7 +44,8 @@ class Examiner:
     """Examines pairs of images of a catalog by id, and knows what was examined before.
 
     ``features`` is the folder of local features; ``new`` are files of images that the catalog does
-    not have. What could not be read stays open, and is tried again the next time.
+    not have, by ids below those of the catalog. What could not be read stays open, and is tried
+    again the next time.
     """
 
     def __init__(
@@ -85,14 +87,13 @@ class Examiner:
 
     def between(self, one: str, other: str) -> Examination:
         """The examination of one image against another, by SHA-256 (hex)."""
-        ids = self._ids([one, other])
-        return self.examination(ids[one], ids[other])
+        return self.examination(self._by_digest[one], self._by_digest[other])
 
     def headers(self, digests: Sequence[str]) -> dict[str, Facts]:
         """What the headers of images' files say, by SHA-256 (hex)."""
-        ids = self._ids(digests)
-        found = self.facts(list(ids.values()))
-        return {digest: found[one] for digest, one in ids.items() if one in found}
+        found = self.facts([self._by_digest[digest] for digest in digests])
+        ids = ((digest, self._by_digest[digest]) for digest in digests)
+        return {digest: found[one] for digest, one in ids if one in found}
 
     def facts(self, image_ids: Sequence[int]) -> dict[int, Facts]:
         """What the headers of images' files say; images that cannot be read are left out."""
@@ -105,16 +106,20 @@ class Examiner:
         self._store({}, new)
         return {one: self._facts[one] for one in image_ids if one in self._facts}
 
-    # -- inside ------------------------------------------------------------------------------------
+    def learn(self, members: Iterable[Member]) -> None:
+        """Learn where files of groups lie whose images the catalog need not have."""
+        paths: dict[str, Member] = {}
+        for member in members:
+            paths.setdefault(member.sha256, member)
+        with self._catalog.read() as reader:
+            known = reader.image_ids([bytes.fromhex(digest) for digest in paths])
+        self._by_digest = {sha256.hex(): image_id for sha256, image_id in known.items()}
+        for digest, member in paths.items():
+            if digest not in self._by_digest:
+                self._by_digest[digest] = number = -len(self._files)
+                self._files[number] = [LiveFile(member.path, member.label, digest)]
 
-    def _ids(self, digests: Sequence[str]) -> dict[str, int]:
-        """The ids of images of the catalog."""
-        unknown = [digest for digest in digests if digest not in self._by_digest]
-        if unknown:
-            with self._catalog.read() as reader:
-                found = reader.image_ids([bytes.fromhex(digest) for digest in unknown])
-            self._by_digest |= {sha256.hex(): image_id for sha256, image_id in found.items()}
-        return {digest: self._by_digest[digest] for digest in digests}
+    # -- inside ------------------------------------------------------------------------------------
 
     def _locate(self, image_ids: set[int]) -> None:
         """Learn where images lie, and what is known of them."""

@@ -110,6 +110,15 @@ class Decoder:
         width, height = self._stored_size
         return (height, width) if self._turned else (width, height)
 
+    def exif(self) -> Image.Exif:
+        """The EXIF metadata; empty where there is none, or none that can be parsed."""
+        if self._data:
+            try:
+                return _open(self._data).getexif()
+            except Exception:  # broken EXIF is common and harmless, as in _orientation
+                pass
+        return Image.Exif()
+
     def at_least(self, *, short: int = 1, long: int = 1) -> Image.Image:
         """The upright RGB image, reduced while decoding where the format can (JPEG).
 

@@ -79,11 +79,20 @@ def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]
 
 def small_jpeg(image: Image.Image, side: int) -> str:
     """An image reduced to at most ``side`` pixels a side, as a data address; it is changed."""
+    return _reduced(image, side, "jpeg", quality=82, optimize=True)
+
+
+def small_webp(image: Image.Image, side: int) -> str:
+    """The same in two thirds of the bytes, for pages of thousands of pictures."""
+    return _reduced(image, side, "webp", quality=75, method=2)
+
+
+def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> str:
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82, optimize=True)
+    image.save(buffer, encoding, **options)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f"data:image/jpeg;base64,{encoded}"
+    return f"data:image/{encoding};base64,{encoded}"
 
 
 def p_value(p: float) -> str:

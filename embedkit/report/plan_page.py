@@ -1,82 +1,280 @@
-"""A plan as one HTML file: group by group, what would stay and what would go."""
+"""A plan as one HTML file in which a person decides: group by group, what stays and what goes.
 
+The template renders every group once, inside a ``<noscript>``: a browser that runs the page's
+script takes that for text, so that it opens a page of thousands of groups at once and builds only
+the groups in view; a browser without scripts shows them all, to be read.
+"""
+
+import base64
+import json
 import os
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from itertools import groupby, repeat
 from pathlib import Path
+from typing import NamedTuple
 
-from embedkit.clean.plan import ACTIONS, DROP_ALL, KEEP, REMOVE, REVIEW
+from embedkit.clean.plan import ACTIONS, DROP_ALL, KEEP, REMOVE, REVIEW, plan_cells, plan_id
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import decoder_of
 from embedkit.paths import shown
-from embedkit.records import PlanRow
-from embedkit.report.page import hue, thumbnail, write_page
+from embedkit.records import PlanRow, Progress, ProgressCallback, silent
+from embedkit.report.page import hue, small_webp, write_page
+from embedkit.report.photo_facts import Fact, facts_of, modified, size_text
 
-GROUPS = 300
-"""Groups on a page; a plan of more has the others in its CSV only."""
-FILES = 24
-"""Files of a group on a page."""
-THUMBNAIL = 300
-"""Longest side of a thumbnail, pixels."""
+SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
+"""Longest side of the thumbnails in pixels, on a page of up to so many images."""
+LEAST_SIDE = 120
+"""Longest side on a page of more images than that."""
+STATES = {
+    KEEP: ("Stays", "The file stays where it is."),
+    REMOVE: ("Goes", "'embedkit apply' moves the file to quarantine, from where undo restores it."),
+    REVIEW: ("Needs a decision", "Nobody has decided yet; the file stays until somebody does."),
+    "left": ("Left for review", "You looked at it and left it undecided; the file stays."),
+}
+"""The page's word for the state of a file, and what it means; ``left`` exists on the page only."""
+KINDS = {
+    "exact": "the same bytes",
+    "pixels": "other bytes, but the same pixels when decoded",
+    "perceptual": "perceptual hashes that differ in few bits",
+    "semantic": "embeddings at a small distance",
+    "combined": "all evidence together: embeddings, hashes and a comparison at 16 x 16 pixels",
+    "conflict": "the same picture under different labels: at most one of them is right",
+}
+FIGURES = {
+    "score": "Probability that the file is a copy of the best file of its group: 1 is certain; "
+    "from 0.9 on copies are removed without a question",
+    "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
+    "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
+    "distance": "Cosine distance between the embeddings of the file and of the best file: "
+    "0 is the same, 2 the opposite",
+}
+"""What a column of figures means, by the column's name."""
+ALWAYS = frozenset({"pixels", "bytes"})
+"""Facts that the page shows of every file; the others only where files of a group differ."""
+_APART = frozenset({"group", "action", "path", "sha256", "kind", "label", "reason", "rule"})
+
+
+class _Photo(NamedTuple):
+    """What distinct bytes look like, for all files that contain them."""
+
+    address: str | None
+    """The thumbnail as a data address; None if there is no picture."""
+    note: str
+    """Why there is no picture."""
+    pixels: str
+    facts: list[Fact]
 
 
 def write_plan_page(
-    target: Path, rows: Sequence[PlanRow], title: str = "What stays and what goes"
+    target: Path,
+    rows: Sequence[PlanRow],
+    title: str = "What stays and what goes",
+    progress: ProgressCallback = silent,
 ) -> None:
-    """Write a page of a plan's first groups, with the thumbnails embedded, keepers first.
+    """Write a page with every group of a plan, on which a person decides and saves the plan.
 
-    A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
-    when the file cannot be written.
+    Groups with files to review come first, those under several labels before the others; in a
+    group the files that stay come first. Each image is decoded once; one that cannot be read, or
+    whose file has changed since the plan was made, has a note in the place of its picture.
+
+    Raises :class:`StorageError` when the file cannot be written.
     """
-    ordered = sorted(rows, key=lambda row: (row.group, ACTIONS.index(row.action)))
-    groups = [list(members) for _, members in groupby(ordered, key=lambda row: row.group)]
+    numbered = sorted(enumerate(rows), key=lambda item: (item[1].group, _place(item[1])))
+    groups = [list(members) for _, members in groupby(numbered, key=lambda item: item[1].group)]
+    groups.sort(key=lambda members: _urgency([row for _, row in members]))  # stable
+    photos = _photos(rows, progress)
+    sizes = {row.path: _bytes(row.path) for row in rows}
     folder = os.path.commonpath([os.path.dirname(row.path) for row in rows] or ["."])
+    columns, *cells = plan_cells(rows)
     write_page(
         target,
         "plan.html",
         title=title,
         folder=shown(folder) if rows else "",
-        groups=len(groups),
         files={action: sum(row.action == action for row in rows) for action in ACTIONS},
-        going=_size(sum(_bytes(row.path) for row in rows if row.action == REMOVE)),
-        sections=[_section(members, folder) for members in groups[:GROUPS]],
+        freed=size_text(sum(sizes[row.path] for row in rows if row.action == REMOVE)),
+        csv=shown(target.with_suffix(".csv").name),
+        states=STATES,
+        kinds={kind: KINDS[kind] for kind in KINDS if any(row.kind == kind for row in rows)},
+        figures={name: FIGURES[name] for name in columns if name in FIGURES},
+        kind_options=[
+            (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
+        ],
+        label_options=[
+            (label, shown(label) or "No label")
+            for label in sorted({row.label or "" for row in rows})
+        ],
+        hues=sorted({hue(row.label) for row in rows}),
+        total=len(groups),
+        groups=(_group(members, folder, photos) for members in groups),
+        data=_json(
+            {
+                "id": plan_id(rows),
+                "csv": target.with_suffix(".csv").name.encode("utf-8", "replace").decode(),
+                "columns": columns,
+                "rows": cells,
+                "groups": [[number for number, _ in members] for members in groups],
+                "bytes": [sizes[row.path] for row in rows],
+                "paths": [shown(row.path) for row in rows],
+                "states": {state: word for state, (word, _) in STATES.items()},
+            }
+        ),
+        policy=_policy,
     )
 
 
-def _section(members: Sequence[PlanRow], folder: str) -> dict[str, object]:
-    first = members[0]
-    return {
-        "group": first.group,
-        "kinds": ", ".join(dict.fromkeys(shown(row.kind) for row in members if row.kind)),
-        "goes_whole": first.rule == DROP_ALL and all(row.action == REMOVE for row in members),
-        "files": len(members),
-        "cards": [_card(row, folder) for row in members[:FILES]],
-    }
+def _place(row: PlanRow) -> int:
+    """Where a file comes in its group: what stays, what needs a decision, what goes."""
+    return (KEEP, REVIEW, REMOVE).index(row.action)
 
 
-def _card(row: PlanRow, folder: str) -> dict[str, object]:
-    small = thumbnail(row.path, THUMBNAIL)
-    pixels = f"{small.width} × {small.height}, " if small else ""
-    place = os.path.dirname(row.path)
-    return {
-        "action": row.action,
-        "word": {KEEP: "stays", REMOVE: "goes", REVIEW: "you decide"}[row.action],
-        "score": "" if row.score is None else f"{row.score:.4g}",
-        "thumbnail": small,
-        "name": shown(os.path.basename(row.path)),
-        "path": shown(row.path),
-        "folder": "" if place == folder else shown(place.removeprefix(os.path.join(folder, ""))),
-        "label": None if row.label is None else shown(row.label),
-        "hue": hue(row.label),
-        "size": pixels + _size(_bytes(row.path)),
-        "reason": shown(row.reason),
-    }
+def _urgency(members: Sequence[PlanRow]) -> int:
+    if not any(row.action == REVIEW for row in members):
+        return 2
+    return 0 if _is_conflict(members) else 1
+
+
+def _is_conflict(members: Sequence[PlanRow]) -> bool:
+    return len({row.label for row in members} - {None}) > 1
+
+
+def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, _Photo]:
+    """The photo of each digest, decoded once from the first of its files that contains it."""
+    paths: dict[str, list[str]] = {}
+    for row in rows:
+        paths.setdefault(row.sha256, []).append(row.path)
+    side = next((side for most, side in SIDES if len(paths) <= most), LEAST_SIDE)
+    photos = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        drawn = pool.map(_photo, paths, paths.values(), repeat(side))
+        for digest, photo in zip(paths, drawn, strict=True):
+            photos[digest] = photo
+            progress(Progress("drawing thumbnails", len(photos), len(paths)))
+    return photos
+
+
+def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
+    """The photo of a digest, or a note that says what is wrong with the first of its files."""
+    note = ""
+    for path in paths:
+        try:
+            decoder = decoder_of(path)
+            if decoder.sha256 != digest:
+                note = note or "changed since the plan was made"
+                continue
+            image = decoder.at_least(long=side).copy()
+            width, height = decoder.size
+        except UnreadableImage as error:
+            note = note or f"cannot be read: {error.reason}"
+            continue
+        address = small_webp(image, side)
+        return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
+    return _Photo(None, note, "", [])
 
 
 def _bytes(path: str) -> int:
+    """The bytes that a file takes on the disk; 0 for one that is gone, and for a link."""
     try:
-        return os.stat(path).st_size
+        return 0 if os.path.islink(path) else os.stat(path).st_size
     except OSError:
         return 0
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e3:,.0f} kB" if count < 1e6 else f"{count / 1e6:,.1f} MB"
+def _group(
+    numbered: Sequence[tuple[int, PlanRow]],
+    folder: str,
+    photos: dict[str, _Photo],
+) -> dict[str, object]:
+    members = [row for _, row in numbered]
+    facts = [_facts(row, photos[row.sha256]) for row in members]
+    texts: dict[str, set[str]] = {}
+    for fact in (fact for of_file in facts for fact in of_file):
+        texts.setdefault(fact.name, set()).add(fact.text)
+    shared = {name for name, found in texts.items() if len(found) == 1}
+    best = {fact.name: fact.text for fact in facts[0]}
+    first: dict[str, str] = {}
+    return {
+        "number": members[0].group,
+        "kinds": sorted({row.kind for row in members} - {""}),
+        "size": len(members),
+        "width": min(len(members), 6),
+        "drops": members[0].rule == DROP_ALL,
+        "labels_differ": _is_conflict(members),
+        "cards": [
+            {
+                "row": number,
+                "state": row.action,
+                "address": Path(row.path).as_uri(),
+                "digest": row.sha256[:16],
+                "photo": photos[row.sha256],
+                "shown_before": first.setdefault(row.sha256, row.path) != row.path
+                and shown(os.path.basename(first[row.sha256])),
+                "name": shown(os.path.basename(row.path)),
+                "path": shown(row.path),
+                "folder": shown(_below(folder, os.path.dirname(row.path))),
+                "label": None if row.label is None else shown(row.label),
+                "hue": hue(row.label),
+                "reason": shown(row.reason),
+                "facts": [
+                    (fact, fact.text != best.get(fact.name))
+                    for fact in of_file
+                    if fact.name not in shared or fact.name in ALWAYS
+                ],
+                "figures": _figures(row),
+            }
+            for (number, row), of_file in zip(numbered, facts, strict=True)
+        ],
+    }
+
+
+def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
+    pixels = Fact("pixels", photo.pixels, "Width and height of the upright photo, in pixels")
+    try:
+        status = os.stat(row.path)
+    except OSError as error:
+        return [Fact("bytes", shown(error.strerror or "gone"), "Why the file cannot be opened")]
+    count = status.st_size
+    size = Fact("bytes", size_text(count), f"Size of the file: {count:,} bytes")
+    return [*([pixels] if photo.pixels else []), size, *photo.facts, modified(status)]
+
+
+def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
+    """Name, value and meaning of the columns that have figures or facts of their own."""
+    columns, cells = plan_cells([row])
+    return [
+        (
+            name.replace("_", " "),
+            f"{float(cell):.4g}" if name in FIGURES else shown(cell),
+            FIGURES.get(name, f"The column {name} of the plan"),
+        )
+        for name, cell in zip(columns, cells, strict=True)
+        if cell and name not in _APART
+    ]
+
+
+def _below(folder: str, place: str) -> str:
+    return "" if place == folder else place.removeprefix(os.path.join(folder, ""))
+
+
+def _json(value: object) -> str:
+    """JSON that ends no script element, whatever its texts are: ASCII, and no markup."""
+    text = json.dumps(value, separators=(",", ":"))
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _policy(style: str, script: str) -> str:
+    """A content security policy under which this style and this script run, and nothing else.
+
+    Pictures may come from the page itself and, enlarged, from the files that it lists.
+    """
+    style_hash, script_hash = (
+        base64.b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)
+    )
+    return (
+        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
+        "img-src data: file:; base-uri 'none'; form-action 'none'"
+    )

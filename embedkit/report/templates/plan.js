@@ -1,0 +1,461 @@
+"use strict";
+// The page of a plan: filters and pages through its groups, takes decisions, saves the plan as CSV.
+// Every group is markup inside a <noscript>, which is text here; only groups in view become elements.
+
+const $ = (id) => document.getElementById(id);
+const plan = JSON.parse($("data").textContent);
+const GROUPS_A_PAGE = 50;
+const FILES_AT_ONCE = 48; // of a group
+const OPEN = "review"; // what the plan leaves to a person; "left" is what the person leaves open too
+const STATES = [OPEN, "remove", "keep", "left"];
+
+// -- the plan and the decisions ------------------------------------------------------------------
+
+const column = Object.fromEntries(plan.columns.map((name, index) => [name, index]));
+const files = plan.rows.map((cells, row) => ({
+  cells, proposed: cells[column.action], state: cells[column.action], kind: cells[column.kind],
+  label: cells[column.label], bytes: plan.bytes[row], path: plan.paths[row],
+  folded: fold(plan.paths[row]),
+}));
+const groups = plan.groups.map((rows, index) => ({ index, files: rows.map((row) => files[row]) }));
+for (const group of groups) for (const file of group.files) file.group = group;
+const past = []; // decisions that undo takes back, each a list of [file, state before]
+const storageKey = `embedkit-plan-${plan.id}`;
+let saved = snapshot(); // the states in the file on the disk
+
+function fold(text) { return text.normalize("NFKC").toLowerCase(); }
+function snapshot() { return files.map((file) => STATES.indexOf(file.state)).join(""); }
+function counted(count, thing) { return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`; }
+function number(group, state) { return group.files.filter((file) => file.state === state).length; }
+function has(group, state) { return number(group, state) > 0; }
+
+// The rule of read_plan: a keep-one group that loses a file keeps one; "you decide" is not "keep".
+function losesAll(group) {
+  return group.files[0].cells[column.rule] === "keep-one" && has(group, "remove") && !has(group, "keep");
+}
+
+function decide(changes) { // a list of [file, new state]
+  const real = changes.filter(([file, state]) => file.state !== state);
+  if (real.length) past.push(real.map(([file]) => [file, file.state]));
+  set(real);
+  if (current) say(`${nameOf(current)}: ${plan.states[current.state]}.`);
+}
+
+function set(changes) {
+  for (const [file, state] of changes) file.state = state;
+  try {
+    localStorage.setItem(storageKey, JSON.stringify({ states: snapshot(), saved }));
+  } catch { // a private window or full storage; the warning before leaving still holds
+    notify("This browser stores no decisions: save the plan before you close the page.", true);
+  }
+  draw(new Set(changes.map(([file]) => file.group)));
+}
+
+function restore() {
+  let stored = null;
+  try {
+    stored = JSON.parse(localStorage.getItem(storageKey));
+  } catch { /* the same as nothing stored */ }
+  if (stored?.states?.length !== files.length) return;
+  files.forEach((file, row) => { file.state = STATES[stored.states[row]] ?? file.proposed; });
+  saved = stored.saved ?? saved;
+}
+
+const ACTS = {
+  keep: () => decide([[current, "keep"]]),
+  remove: () => decide([[current, "remove"]]),
+  left: () => decide([[current, "left"]]),
+  accept: () => decide(current.group.files.map((file) => [file, file.proposed === OPEN ? "left" : file.proposed])),
+};
+
+function undo() {
+  const changes = past.pop();
+  if (!changes) return say("Nothing to undo.");
+  set(changes);
+  goTo(changes[0][0]);
+  say("Undone.");
+}
+
+function save() {
+  const bad = groups.filter(losesAll);
+  if (bad.length) {
+    const others = bad.length > 1 ? ` and ${counted(bad.length - 1, "other")}` : "";
+    goTo(bad[0].files[0]);
+    return notify(`Not saved: nothing of group ${bad[0].files[0].cells[column.group]}${others} would be kept. Keep one of its files first.`, true);
+  }
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob(["\ufeff", csv()], { type: "text/csv" }));
+  link.download = plan.csv;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  saved = snapshot();
+  set([]);
+  notify(`Saved as ${plan.csv} among your downloads. Next, with its path there: embedkit apply ${plan.csv}`);
+}
+
+function csv() { // the very bytes of write_plan, but for the actions
+  const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  const row = (cells) => `${cells.map(quoted).join(",")}\r\n`;
+  const action = (file) => (file.state === "left" ? OPEN : file.state);
+  return row(plan.columns) + files.map((file) => row(file.cells.with(column.action, action(file)))).join("");
+}
+
+// -- what is in view -----------------------------------------------------------------------------
+
+const NO_FILTER = { state: "", kind: "", label: "", text: "" };
+const filter = { ...NO_FILTER };
+const same = (name) => (file) => !filter[name] || filter[name] === `=${file[name]}`;
+const passes = {
+  state: same("state"), kind: same("kind"), label: same("label"), text: (file) => file.folded.includes(filter.text),
+};
+const cards = new Map(); // by file: its element in view
+let list = []; // groups that pass, made when a filter changes: a decision moves none from under a hand
+let undecided = new Set(); // those of them with open files at that time; they come first
+let page = 0;
+let current = null; // the file that keys decide about
+
+function applyFilters() {
+  const all = groups.filter((group) => group.files.some((file) => Object.values(passes).every((pass) => pass(file))));
+  undecided = new Set(all.filter((group) => has(group, OPEN)));
+  list = [...undecided, ...all.filter((group) => !undecided.has(group))];
+  showPage(0);
+  draw(new Set());
+}
+
+function showPage(to) {
+  page = to;
+  const shown = list.slice(page * GROUPS_A_PAGE, (page + 1) * GROUPS_A_PAGE);
+  cards.clear();
+  const nodes = [];
+  for (const [index, group] of shown.entries()) {
+    const isOpen = undecided.has(group);
+    if (index === 0 || isOpen !== undecided.has(shown[index - 1])) {
+      const count = counted(isOpen ? undecided.size : list.length - undecided.size, "group");
+      nodes.push(element("h2", "part", isOpen ? `Needs a decision: ${count}` : `Decided, or proposed by the plan: ${count}`));
+    }
+    nodes.push(section(group));
+  }
+  if (!list.length) nodes.push(element("p", "empty", files.length ? "No file passes these filters." : "The plan has no groups."));
+  $("view").replaceChildren(...nodes);
+  for (const nav of document.querySelectorAll(".pages")) drawPages(nav);
+  current = null;
+  if (shown.length) focusOn(shown[0].files.find((file) => file.state === OPEN) ?? shown[0].files[0], false);
+}
+
+function section(group) {
+  const parsed = new DOMParser().parseFromString($(`group-${group.index}`).textContent, "text/html");
+  const node = document.adoptNode(parsed.querySelector("section"));
+  node.querySelector("header").append($("accept").content.cloneNode(true));
+  const pictures = new Map(); // equal bytes have one picture in the markup
+  const items = [...node.querySelectorAll(".card")];
+  for (const item of items) {
+    const frame = item.querySelector(".picture");
+    const image = frame.querySelector("img");
+    if (image) pictures.set(frame.dataset.digest, image);
+    else if (pictures.has(frame.dataset.digest)) frame.replaceChildren(pictures.get(frame.dataset.digest).cloneNode());
+    frame.after($("choices").content.cloneNode(true));
+    cards.set(files[item.dataset.row], item);
+  }
+  fewer(node.querySelector(".cards"), items);
+  group.node = node;
+  drawGroup(group);
+  return node;
+}
+
+function fewer(parent, items) { // a group of thousands of files would hold up the whole page
+  parent.replaceChildren(...items.slice(0, FILES_AT_ONCE));
+  if (items.length <= FILES_AT_ONCE) return;
+  const more = element("button", "more", `Show the other ${counted(items.length - FILES_AT_ONCE, "file")}`);
+  more.type = "button";
+  more.addEventListener("click", () => parent.replaceChildren(...items));
+  parent.append(more);
+}
+
+function element(tag, className, text) {
+  return Object.assign(document.createElement(tag), { className, textContent: text });
+}
+
+// -- drawing states ------------------------------------------------------------------------------
+
+function draw(touched) {
+  for (const group of touched) drawGroup(group);
+  drawBar();
+  drawFilters();
+  if ($("large").open) drawLarge();
+}
+
+function drawGroup(group) {
+  for (const file of group.files) {
+    const card = cards.get(file);
+    if (!card) return; // not in view
+    card.dataset.state = file.state;
+    card.setAttribute("aria-label", `${plan.states[file.state]}: ${nameOf(file)}`);
+    drawBadge(card.querySelector(".badge"), file.state);
+    for (const button of card.querySelectorAll(".choices button")) button.setAttribute("aria-pressed", button.dataset.act === file.state);
+  }
+  const left = number(group, OPEN);
+  const isProposed = group.files.every((file) => file.state === file.proposed);
+  group.node.querySelector("[data-act=accept]").hidden = isProposed && !left;
+  group.node.querySelector(".status").textContent = left ? `${left} left to decide` : "";
+  group.node.querySelector(".alarm").textContent = losesAll(group)
+    ? "Nothing of this group would be kept, so the plan cannot be saved: keep one of its files." : "";
+}
+
+function drawBadge(badge, state) {
+  badge.dataset.state = state;
+  badge.textContent = plan.states[state];
+}
+
+function drawBar() {
+  const count = (state) => files.filter((file) => file.state === state).length;
+  const asked = files.filter((file) => file.proposed === OPEN).length;
+  const freed = files.reduce((sum, file) => sum + (file.state === "remove" ? file.bytes : 0), 0);
+  const unsaved = [...snapshot()].filter((digit, row) => digit !== saved[row]).length;
+  $("left").textContent = count(OPEN) ? `${counted(count(OPEN), "decision")} left` : "No decision left";
+  $("progress").max = asked || 1;
+  $("progress").value = asked ? asked - count(OPEN) : 1;
+  for (const state of ["keep", "remove", "left"]) $(`total-${state}`).textContent = count(state).toLocaleString("en");
+  $("some-left").hidden = !count("left");
+  $("freed").textContent = sizeText(freed);
+  $("unsaved").textContent = unsaved ? `${unsaved.toLocaleString("en")} unsaved` : "";
+  $("undo").disabled = !past.length;
+}
+
+function sizeText(bytes) {
+  const inUnit = (unit) => (bytes / unit).toLocaleString("en", { maximumFractionDigits: 1 });
+  return bytes < 1e9 ? `${inUnit(1e6)} MB` : `${inUnit(1e9)} GB`;
+}
+
+function drawFilters() { // beside each choice: the files it would leave, the other filters as they are
+  for (const [name, choices] of [["state", $("filters").elements.state], ["kind", $("kind").options], ["label", $("label").options]]) {
+    const others = Object.keys(passes).filter((other) => other !== name);
+    const passing = files.filter((file) => others.every((other) => passes[other](file)));
+    const counts = new Map();
+    for (const file of passing) counts.set(`=${file[name]}`, (counts.get(`=${file[name]}`) ?? 0) + 1);
+    for (const choice of choices) {
+      const count = (choice.value ? counts.get(choice.value) ?? 0 : passing.length).toLocaleString("en");
+      if (choice.labels) choice.labels[0].querySelector("output").textContent = count;
+      else choice.textContent = `${choice.dataset.word} (${count})`;
+    }
+  }
+}
+
+function drawPages(nav) {
+  const pages = Math.ceil(list.length / GROUPS_A_PAGE);
+  nav.hidden = pages < 2;
+  const [before, , after] = nav.querySelectorAll("button, select");
+  before.disabled = page === 0;
+  after.disabled = page >= pages - 1;
+  nav.querySelector("select").replaceChildren(
+    ...Array.from({ length: pages }, (_, index) => new Option(`Page ${index + 1} of ${pages}`, index, false, index === page)));
+}
+
+function nameOf(file) { return cards.get(file).querySelector(".name").textContent; }
+function say(text) { $("said").textContent = text; }
+function notify(text, isBad = false) {
+  $("notice").textContent = text;
+  $("notice").classList.toggle("bad", isBad);
+}
+
+// -- moving --------------------------------------------------------------------------------------
+
+function focusOn(file, withFocus = true) { // one card is in the order of the Tab key, with its buttons
+  const tabbable = (card, is) => {
+    card.tabIndex = is ? 0 : -1;
+    for (const inner of card.querySelectorAll("button, .name")) inner.tabIndex = is ? 0 : -1;
+  };
+  if (current) tabbable(cards.get(current), false);
+  else for (const card of cards.values()) tabbable(card, false);
+  current = file;
+  const card = cards.get(file);
+  tabbable(card, true);
+  if (!card.isConnected) file.group.node.querySelector(".more").click();
+  if (withFocus) card.focus();
+  if ($("large").open) drawLarge();
+}
+
+function goTo(file) {
+  if (!list.includes(file.group)) {
+    Object.assign(filter, NO_FILTER);
+    $("filters").reset();
+    applyFilters();
+  }
+  turnTo(list.indexOf(file.group), () => file);
+}
+
+function turnTo(index, pick) { // to a group of the list, on whatever page it is
+  if (index < 0 || index >= list.length) return;
+  if (Math.floor(index / GROUPS_A_PAGE) !== page) showPage(Math.floor(index / GROUPS_A_PAGE));
+  focusOn(pick(list[index].files));
+}
+
+function move(step) {
+  const mates = current.group.files;
+  const next = mates[mates.indexOf(current) + step];
+  if (next) focusOn(next);
+  else turnTo(list.indexOf(current.group) + step, (others) => others.at(step > 0 ? 0 : -1));
+}
+
+function moveGroup(step) {
+  turnTo(list.indexOf(current.group) + step, (others) => others.find((file) => file.state === OPEN) ?? others[0]);
+}
+
+function onward(act) { // what is decided by key leads to the next open file
+  const { group } = current;
+  const before = number(group, OPEN);
+  act();
+  if (number(group, OPEN) === before) return;
+  const from = list.indexOf(group);
+  const next = [...list.slice(from), ...list.slice(0, from)].find((other) => has(other, OPEN));
+  if (!next) return say("No decision is left here.");
+  const isOpen = (file) => file.state === OPEN;
+  const later = next === group ? group.files.slice(group.files.indexOf(current)) : [];
+  turnTo(list.indexOf(next), (others) => later.find(isOpen) ?? others.find(isOpen));
+}
+
+// -- enlarged ------------------------------------------------------------------------------------
+
+function partner(file) { // the file that stays; without one the first that is not the same
+  const others = file.group.files.filter((other) => other !== file);
+  const differs = (other) => other.cells[column.sha256] !== file.cells[column.sha256];
+  return others.find((other) => other.state === "keep") ?? others.find(differs) ?? others[0];
+}
+
+function enlarge() {
+  if ($("large").open) return $("large").close();
+  $("large").showModal();
+  drawLarge();
+}
+
+function drawLarge() {
+  const pair = [current, partner(current)].filter(Boolean);
+  const stage = $("large").querySelector(".stage");
+  const shown = pair.map((file) => file.path).join("\0");
+  if (stage.dataset.shown !== shown) {
+    stage.dataset.shown = shown;
+    stage.classList.remove("turned"); // what is in view is what keys decide about
+    $("large").querySelector(".here b").textContent = nameOf(current);
+    stage.replaceChildren(...pair.map(figure));
+  }
+  pair.forEach((file, index) => drawBadge(stage.children[index].querySelector(".badge"), file.state));
+  for (const button of $("large").querySelectorAll("[data-mode]")) {
+    if (button !== stage) button.setAttribute("aria-pressed", button.dataset.mode === stage.dataset.mode);
+  }
+  for (const button of $("large").querySelectorAll("[data-act]")) button.setAttribute("aria-pressed", button.dataset.act === current.state);
+}
+
+function figure(file) {
+  const card = cards.get(file);
+  const node = document.createElement("figure");
+  const caption = element("figcaption", "", "");
+  const facts = card.querySelector(".facts").cloneNode(true);
+  const source = element("li", "", "");
+  caption.append(...[".badge", ".name", ".label", ".reason"].flatMap((part) => card.querySelector(part)?.cloneNode(true) ?? []), facts);
+  const frame = element("div", "frame", "");
+  const small = card.querySelector(".picture img");
+  if (small) {
+    const image = frame.appendChild(small.cloneNode());
+    source.textContent = "reduced picture";
+    image.addEventListener("load", () => { source.textContent = image.src === small.src ? "reduced picture" : "the file itself"; });
+    const whole = new Image(); // shown only if the browser may read the file and knows its format
+    whole.addEventListener("load", () => { image.src = whole.src; });
+    whole.src = card.querySelector(".name").href;
+    facts.append(source);
+  } else frame.append(card.querySelector(".note").cloneNode(true));
+  node.append(frame, caption);
+  return node;
+}
+
+function compare(mode) {
+  const stage = $("large").querySelector(".stage");
+  if (mode === "flip" && stage.dataset.mode === "flip") stage.classList.toggle("turned");
+  stage.dataset.mode = mode === stage.dataset.mode && mode !== "flip" ? "side" : mode;
+  drawLarge();
+}
+
+// -- hands ---------------------------------------------------------------------------------------
+
+const KEYS = {
+  ArrowRight: () => move(1), ArrowLeft: () => move(-1), ArrowDown: () => moveGroup(1), ArrowUp: () => moveGroup(-1),
+  k: () => onward(ACTS.keep), r: () => onward(ACTS.remove), s: () => onward(ACTS.left), " ": () => onward(ACTS.left),
+  a: () => onward(ACTS.accept), z: enlarge, Enter: enlarge,
+};
+const LARGE_KEYS = { d: () => compare("difference"), f: () => compare("flip") };
+const ANYWHERE = { u: undo, "?": () => $("keys").showModal() };
+
+document.addEventListener("keydown", (event) => {
+  const target = event.target;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || $("keys").open) return;
+  if (target.closest("input:not([type=radio]), select, textarea")) return;
+  const native = [" ", "Enter"].includes(event.key) && target.closest("button, a, summary, input");
+  if (native || (event.key.startsWith("Arrow") && target.closest("input"))) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const act = ANYWHERE[key] ?? (current && KEYS[key]) ?? ($("large").open && LARGE_KEYS[key]);
+  if (!act) return;
+  event.preventDefault();
+  if (event.repeat && !key.startsWith("Arrow")) return; // a key held down decides once
+  notify("");
+  act();
+});
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.classList.contains("close")) button.closest("dialog").close();
+  if (button?.dataset.mode) compare(button.dataset.mode);
+  settleOn(event.target);
+  if (event.target.closest(".picture") && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+    event.preventDefault();
+    enlarge();
+  }
+  if (!button?.dataset.act) return;
+  notify("");
+  ACTS[button.dataset.act]();
+  if (button.hidden) cards.get(current).focus();
+});
+
+function settleOn(target) { // keys decide about what was clicked or focused last
+  const group = target.closest(".group");
+  const card = target.closest(".card") ?? (group?.contains(cards.get(current)) ? null : group?.querySelector(".card"));
+  if (card && files[card.dataset.row] !== current) focusOn(files[card.dataset.row], false);
+}
+document.addEventListener("focusin", (event) => settleOn(event.target));
+
+$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("filters").addEventListener("input", () => {
+  const { state, kind, label, text } = $("filters").elements;
+  Object.assign(filter, { state: state.value, kind: kind.value, label: label.value, text: fold(text.value) });
+  applyFilters();
+});
+for (const nav of document.querySelectorAll(".pages")) {
+  nav.addEventListener("change", (event) => turnPage(Number(event.target.value)));
+  nav.addEventListener("click", (event) => { if (event.target.dataset.step) turnPage(page + Number(event.target.dataset.step)); });
+}
+function turnPage(to) {
+  showPage(to);
+  $("view").scrollIntoView();
+  cards.get(current).focus({ preventScroll: true });
+}
+$("save").addEventListener("click", save);
+$("undo").addEventListener("click", undo);
+$("help").addEventListener("click", ANYWHERE["?"]);
+$("restart").addEventListener("click", () => {
+  $("keys").close();
+  decide(files.map((file) => [file, file.proposed]));
+  applyFilters();
+});
+$("large").addEventListener("close", () => cards.get(current)?.focus());
+window.addEventListener("beforeunload", (event) => { if (snapshot() !== saved) event.preventDefault(); });
+window.addEventListener("storage", (event) => { // the same page in another tab
+  if (event.key !== storageKey) return;
+  restore();
+  draw(new Set(list));
+});
+
+// -- start ---------------------------------------------------------------------------------------
+
+document.documentElement.classList.add("live");
+for (const hidden of document.querySelectorAll("#bar, #filters")) hidden.hidden = false;
+$("large").querySelector(".here").append($("choices").content.cloneNode(true));
+restore();
+applyFilters();
+if (files.some((file) => file.state !== file.proposed)) notify("The decisions that you made here before are back.");
