@@ -34,6 +34,9 @@ _ACTIVITY = np.array([0, 3, 6, 12, 24, 48, 96], np.float32)
 _BINS = 32
 _SMOOTH = 12.0
 _IDENTITY = 4.0
+_SIDED = 0.6  # deviation of windows that tell which image has something more
+_TONE_WIDTH = 10
+_OVERLAY_TONE = 0.25  # share of the pixels of what was laid over an image that have one tone
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
         degree = np.minimum(np.minimum(excess / _EXCESS, share / _SHARE), left / _LEVELS)
         if valid is not None:
             degree = np.where(valid, degree, 0)
-        deviating |= degree > 1
+        deviating |= degree > _SIDED
         highest = int(degree.argmax())
         if degree.flat[highest] > worst:
             worst, place = float(degree.flat[highest]), divmod(highest, one.shape[1])
@@ -87,7 +90,7 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
             unlike = max(unlike, float((share[textured] > _UNLIKE).mean()))
     inside = slice(None) if valid is None else valid
     variance = float(target[inside].var())
-    one_sided, overlaid = _sidedness(one, other, deviating)
+    one_sided, overlaid = _sidedness(one, other, deviating if worst > 1 else None)
     return Agreement(
         deviation=worst,
         unlike=unlike,
@@ -195,11 +198,21 @@ def _toned(source: Floats, target: Floats, valid: np.ndarray | None) -> tuple[Fl
     return np.interp(source, at, np.clip(to, 0, 255)).astype(np.float32), moved
 
 
-def _sidedness(one: Floats, other: Floats, deviating: np.ndarray) -> tuple[float, int]:
-    """How far the texture in deviating windows is more in one image, and in which."""
-    if not deviating.any():
+def _sidedness(one: Floats, other: Floats, deviating: np.ndarray | None) -> tuple[float, int]:
+    """How far the texture in deviating windows is more in one image, and in which.
+
+    0.5 as well where that image has many tones there: what is laid over a photo has few.
+    """
+    if deviating is None:
         return 0.5, 1
     first, second = (deviation_in(image, WINDOWS[0]) for image in (one, other))
     more = (first - second)[deviating]
     here, there = float(more[more > 0].sum()), float(-more[more < 0].sum())
-    return max(here, there) / max(here + there, 1e-6), 1 if here >= there else 2
+    overlaid = 1 if here >= there else 2
+    tones = np.bincount(
+        np.rint((one, other)[overlaid - 1][deviating]).clip(0, 255).astype(np.intp), minlength=256
+    )
+    around = np.convolve(tones, np.ones(2 * _TONE_WIDTH + 1), "same")
+    if around.max() < _OVERLAY_TONE * deviating.sum():
+        return 0.5, overlaid
+    return max(here, there) / max(here + there, 1e-6), overlaid

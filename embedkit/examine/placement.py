@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,10 @@ _THUMB = 48
 _GRID = 200  # places to each side at which shares of areas are counted
 _LOOK = 96  # longest side in pixels at which crops are looked for
 _SCALES = np.geomspace(LEAST_KEPT, 0.98, 16)
-_STEPS = (60, 1e-4)  # iterations and improvement at which refining stops
+_LEAST_CROP = 0.75  # correlation of a crop with its place
+_REFINING = ((96, 50, 0.8), (192, 30, 0.85))  # side, iterations, the least correlation
+_GAIN = 1e-4  # in correlation, below which refining stops
+_NO_MASK: Any = None
 _FARTHEST = 0.15  # of the side, that refining may move a corner
 _SAME_PLACE = 0.003  # of the side: refining from the same frame came back to it
 _LEVEL_TURN = 0.02  # by how much another turn has to correlate better than none
@@ -89,6 +93,7 @@ def _inside(matrix: np.ndarray) -> float:
 
 
 _IDENTITY = np.eye(2, 3)
+_CORNERS = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], np.float64)
 
 
 def best_turn(one: Picture, other: Picture) -> int:
@@ -111,13 +116,14 @@ def have_one_shape(one: Picture, other: Picture) -> bool:
 
 def placements(one: Picture, other: Picture) -> Iterator[Placement]:
     """Where the second image may lie in the first, the likeliest first: to be tried in turn."""
-    yield Placement.same_frame()
-    if (refined := _refined(one.small, other.small, Placement.same_frame())) is not None:
-        if np.abs(refined.matrix - _IDENTITY).max() < _SAME_PLACE:
+    same = Placement.same_frame()
+    yield same
+    if (refined := _refined(one, other, same)) is not None:
+        if refined.is_identity:
             return  # there is no better place than the same
         yield refined
-    cropped = _cropped(one, other)
-    yield _refined(one.small, other.small, cropped) or cropped
+    if (cropped := _cropped(one, other)) is not None:
+        yield _refined(one, other, cropped) or cropped
 
 
 def _edges(image: Floats) -> tuple[Floats, Floats]:
@@ -133,36 +139,46 @@ def _described(image: Floats) -> np.ndarray:
     return np.concatenate([flat[0] / lengths[0], flat[1] / slope, flat[2] / slope]) / np.sqrt(2)
 
 
-def _refined(one: Floats, other: Floats, start: Placement) -> Placement | None:
-    """A placement moved to where the images correlate best (ECC: Evangelidis, Psarakis 2008)."""
+def _refined(one: Picture, other: Picture, start: Placement) -> Placement | None:
+    """A placement moved to where the images correlate best (ECC: Evangelidis, Psarakis 2008).
+
+    ``start`` itself where that is next to it; None where they do not correlate well anywhere near.
+    """
     if np.linalg.det(start.matrix[:, :2]) > 1.02:  # the second one is the wider view
         found = _refined(other, one, start.inverse())
         return None if found is None else found.inverse()
     matrix = start.matrix.astype(np.float64)
-    for side in (_LOOK, 2 * _LOOK):
-        here, there = (resized(image, (side, side)) for image in (one, other))
+    for side, steps, least in _REFINING:
+        here, there = (resized(picture.small, (side, side)) for picture in (one, other))
         warp = matrix.astype(np.float32)
         # From pixels of the second image to those of the first, whose centres are at halves.
         warp[:, 2] = side * matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5
-        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, *_STEPS)
+        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, _GAIN)
         try:
-            _, warp = cv2.findTransformECC(there, here, warp, cv2.MOTION_AFFINE, criteria, None, 5)
+            found, warp = cv2.findTransformECC(
+                there, here, warp, cv2.MOTION_AFFINE, criteria, _NO_MASK, 5
+            )
         except cv2.error:  # it does not converge: images without texture, or of nothing in common
+            return None
+        if found < least:
             return None
         matrix = warp.astype(np.float64)
         matrix[:, 2] = (warp[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) / side
-    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], np.float64)
-    moved = np.abs(corners @ (matrix - start.matrix).T).max()
-    return Placement(matrix) if moved <= _FARTHEST else None
+        moved = np.abs(_CORNERS @ (matrix - start.matrix).T).max()
+        if moved < _SAME_PLACE:
+            return start
+        if moved > _FARTHEST:
+            return None
+    return Placement(matrix)
 
 
-def _cropped(one: Picture, other: Picture) -> Placement:
-    """The best placement of either image, cut out, within the other, at one scale for both sides."""
+def _cropped(one: Picture, other: Picture) -> Placement | None:
+    """The best placement of either image, cut out, within the other, if there is a good one."""
     within = _place_of(other, one)
     around = _place_of(one, other)
-    if around[0] > within[0]:
-        return around[1].inverse()
-    return within[1]
+    if max(within[0], around[0]) < _LEAST_CROP:
+        return None
+    return around[1].inverse() if around[0] > within[0] else within[1]
 
 
 def _place_of(part: Picture, whole: Picture) -> tuple[float, Placement]:
