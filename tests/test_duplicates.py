@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -17,17 +17,27 @@ from PIL import Image, ImageOps
 
 from embedkit import Workspace
 from embedkit.catalog.reader import LiveFile
-from embedkit.clean.choose import plan_rows
+from embedkit.clean.choose import Wishes, plan_rows
 from embedkit.clean.plan import write_plan
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, search, semantic
 from embedkit.duplicates.candidates import bits_for, by_hash
-from embedkit.duplicates.groups import Link, grouped, stars
+from embedkit.duplicates.groups import Link, grouped
 from embedkit.duplicates.likeness import likeness
+from embedkit.duplicates.stars import stars
 from embedkit.duplicates.turns import TURNS, turned, turned_hashes
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import hashed_luma
-from embedkit.records import DuplicateGroup, Duplicates
+from embedkit.records import (
+    COPY,
+    DIFFERENT,
+    OPEN,
+    Change,
+    DuplicateGroup,
+    Duplicates,
+    Examination,
+    Facts,
+)
 
 Alter = Callable[[Image.Image], Image.Image]
 ALTERED: dict[str, Alter] = {
@@ -385,49 +395,110 @@ def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
 # -- groups ------------------------------------------------------------------------------------
 
 
-def linked(*pairs: tuple[int, int, float]) -> groups.Links:
+class Files:
+    """What opening the files of pairs comes to; pairs that are not named show different things."""
+
+    def __init__(self, **outcomes: tuple[tuple[int, int], ...]) -> None:
+        self.found = {pair: Examination(name) for name, pairs in outcomes.items() for pair in pairs}
+        self.opened: list[tuple[int, int]] = []
+
+    def __call__(self, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], Examination]:
+        self.opened += pairs
+        return {pair: self.found.get(pair, Examination(DIFFERENT)) for pair in pairs}
+
+
+def linked(*pairs: tuple[int, int]) -> groups.Links:
     links: groups.Links = {}
-    for one, other, score in pairs:
+    for one, other in pairs:
         for a, b in ((one, other), (other, one)):
-            links.setdefault(a, {})[b] = Link("combined", 0, 0.0, score)
+            links.setdefault(a, {})[b] = Link(("combined",), 0, 0.0, 0.8)
     return links
 
 
+def gathered(
+    files: Files, links: groups.Links, apart: tuple[tuple[int, int], ...] = ()
+) -> dict[int, list[int]]:
+    found = stars(links, sorted(links), set(apart), files)
+    return {centre: sorted(members) for centre, members in found}
+
+
+def test_what_differs_when_it_is_opened_is_in_no_group_however_alike_it_looked() -> None:
+    everything = tuple(combinations(range(1, 30), 2))
+    files = Files(copy=((3, 7), (3, 9)))
+    assert gathered(files, linked(*everything)) == {3: [7, 9]}
+    assert len(files.opened) == len(set(files.opened)), "each pair is opened once"
+
+
 def test_a_chain_does_not_swallow_the_collection() -> None:
-    chain = linked(*((n, n + 1, 0.9) for n in range(1, 100)))
-    found = stars(chain, range(1, 101), set())
-    assert all(set(members) <= {centre - 1, centre + 1} for centre, members in found)
-    together = [image for centre, members in found for image in (centre, *members)]
+    chain = tuple((n, n + 1) for n in range(1, 100))
+    found = gathered(Files(open=chain), linked(*chain))
+    assert all(set(members) <= {centre - 1, centre + 1} for centre, members in found.items())
+    together = [image for centre, members in found.items() for image in (centre, *members)]
     assert len(together) == len(set(together))
 
 
-def test_two_sets_of_copies_that_are_somewhat_alike_stay_two() -> None:
-    sure = [(1, 2, 0.99), (1, 5, 0.95), (3, 4, 0.97)]
-    doubtful = [(1, 3, 0.8), (2, 3, 0.7), (1, 6, 0.6)]
-    found = stars(linked(*sure, *doubtful), range(1, 7), set())
-    assert [(centre, sorted(members)) for centre, members in found] == [(1, [2, 5, 6]), (3, [4])]
-    whole = stars(linked(*sure, *doubtful, (1, 4, 0.5)), range(1, 7), set())
-    assert [(centre, sorted(members)) for centre, members in whole] == [(1, [2, 3, 4, 5, 6])]
-    kept_apart = stars(linked(*sure, *doubtful, (1, 4, 0.5)), range(1, 7), {(2, 4)})
-    assert [sorted(members) for _, members in kept_apart] == [[2, 5, 6], [4]]
+def test_copies_of_a_copy_are_compared_with_the_representative_too() -> None:
+    files = Files(copy=((1, 2), (2, 3), (1, 3)))
+    assert gathered(files, linked((1, 2), (2, 3))) == {1: [2, 3]}
+    assert gathered(Files(copy=((1, 2), (2, 3))), linked((1, 2), (2, 3))) == {1: [2]}
 
 
-def test_no_two_that_are_not_duplicates_share_a_group() -> None:
-    star = linked((1, 2, 0.9), (1, 3, 0.8), (1, 4, 0.7))
-    ((centre, members),) = stars(star, [1, 2, 3, 4], {(2, 3)})
-    assert (centre, list(members)) == (1, [2, 4])
+def test_an_outlier_that_comes_first_keeps_no_copies_apart() -> None:
+    everything = tuple(combinations(range(1, 6), 2))
+    files = Files(copy=tuple(combinations(range(2, 6), 2)))
+    assert gathered(files, linked(*everything)) == {2: [3, 4, 5]}
 
 
-def test_groups_are_told_best_first_with_their_conflicts() -> None:
+def test_files_that_leave_it_open_join_last_and_alone() -> None:
+    links = linked((1, 2), (1, 3), (3, 4), (1, 6))
+    files = Files(copy=((1, 2), (3, 4)), open=((1, 3), (1, 6)))
+    assert gathered(files, links) == {1: [2, 6], 3: [4]}, "two sets of copies stay two"
+
+
+def test_a_changed_copy_brings_its_own_copies_along() -> None:
+    links = linked((1, 2), (1, 3), (3, 4))
+    files = Files(copy=((1, 2), (3, 4)))
+    for pair in ((1, 3), (1, 4)):
+        files.found[pair] = Examination(COPY, (Change("mirrored", 2),))
+    ((centre, members),) = stars(links, [1, 2, 3, 4], set(), files)
+    assert (centre, sorted(members)) == (1, [2, 3, 4])
+    assert [members[one].is_sure for one in (2, 3, 4)] == [True, False, False]
+    assert gathered(files, links, apart=((2, 4),)) == {1: [2], 3: [4]}
+
+
+def test_no_two_that_are_called_different_share_a_group() -> None:
+    star = linked((1, 2), (1, 3), (1, 4))
+    files = Files(copy=((1, 2), (1, 3), (1, 4)))
+    assert gathered(files, star, apart=((2, 3),)) == {1: [2, 4]}
+
+
+def test_what_a_person_called_a_duplicate_needs_no_opening() -> None:
+    links = linked((1, 2))
+    for one, other in ((1, 2), (2, 1)):
+        links[one][other] = replace(links[one][other], decided=True)
+    files = Files()
+    assert gathered(files, links) == {1: [2]} and not files.opened
+
+
+def test_pairs_alike_by_hash_stay_related_though_they_are_no_copies() -> None:
+    links = linked((1, 2))
+    for one, other in ((1, 2), (2, 1)):
+        links[one][other] = Link(("combined", "perceptual"), 2, 0.1, 0.8)
+    ((_, members),) = stars(links, [1, 2], set(), Files())
+    assert (members[2].kind, members[2].is_sure) == ("perceptual", False)
+    assert members[2].score < 0.1
+
+
+def test_groups_come_best_first_with_their_conflicts() -> None:
     images = {
         number: groups.Image(
             [LiveFile(f"/{number}", label, str(number) * 64)], 10, 10, 10, keep=False
         )
         for number, label in ((1, "a"), (2, None), (3, "a"), (4, "b"))
     }
-    links = linked((1, 2, 0.8), (3, 4, 0.9))
-    first, second = grouped(stars(links, [1, 2, 3, 4], set()), images)
-    assert (first.representative, first.score, first.conflict) == ("/3", 0.9, True)
+    files = Files(open=((1, 2),), copy=((3, 4),))
+    first, second = grouped(stars(linked((1, 2), (3, 4)), [1, 2, 3, 4], set(), files), images)
+    assert (first.representative, first.conflict) == ("/3", True) and first.score > 0.99
     assert (second.representative, second.score, second.conflict) == ("/1", 0.8, False)
 
 
@@ -468,32 +539,52 @@ def test_likeness_sees_through_turns_and_crops() -> None:
     assert found[3] < 0.6
 
 
-def test_equal_hashes_are_paired_with_the_first_of_them_and_with_what_is_near() -> None:
-    hashes = np.zeros((503, TURNS, 1), np.uint64)
-    hashes[500:] = np.uint64(0xFFFF_FFFF_0000_0000)
-    hashes[500:, 0, 0] = [0b11, 0b11, 0xFFFF_0000]
-    first, second = by_hash(hashes, 4, -1, lambda _: None)
+def hashes_of(*bits: int) -> np.ndarray:
+    hashes = np.full((len(bits), TURNS, 1), np.uint64(0xFFFF_FFFF_0000_0000))
+    hashes[:, 0, 0] = bits
+    return hashes
+
+
+def test_rows_of_one_hash_are_paired_each_with_each_and_with_what_is_near() -> None:
+    first, second = by_hash(hashes_of(0, 0, 0, 0b11, 0b11, 0xFFFF_0000), 4, -1, lambda _: None)
     found = set(zip(first.tolist(), second.tolist(), strict=True))
-    clump = {(0, n) for n in range(1, 500)} | {(500, 501)}
-    near = {(0, 500), (0, 501)} | {(n, 500) for n in range(1, 500)}
-    assert found == clump | near, "not each with each: that would be 124,750 pairs"
+    assert found == set(combinations(range(5), 2))
+
+
+def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(candidates, "MOST_IN_A_CLUMP", 1000)
+    first, second = by_hash(hashes_of(*[0] * 500, 1), 4, -1, lambda _: None)
+    found = set(zip(first.tolist(), second.tolist(), strict=True))
+    expected = {(a, b) for a in (0, 1) for b in range(a + 1, 501)} | {(n, 500) for n in range(500)}
+    assert found == expected, "not each with each: that would be 125,250 pairs"
 
 
 # -- plans -------------------------------------------------------------------------------------
 
 
-def test_the_best_file_stays_and_sure_copies_go(filled: Workspace, messy: Path) -> None:
-    rows = filled.plan()
-    by_name = {Path(row.path).name: row for row in rows}
-    assert by_name["larger.jpg"].action == "keep"
-    assert by_name["larger.jpg"].reason == "the best of its group"
-    assert (by_name["7.jpg"].action, by_name["copy of 7.jpg"].action) == ("keep", "remove")
-    assert by_name["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
-    for name in COPIES - {"larger.jpg"}:
-        row = by_name[name]
-        assert row.action == ("remove" if row.score >= 0.9 else "review")
+def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path) -> None:
+    rows = {Path(row.path).name: row for row in filled.plan()}
+    assert (rows["7.jpg"].action, rows["copy of 7.jpg"].action) == ("keep", "remove")
+    assert rows["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
+    kept = next(row for name, row in rows.items() if name in COPIES and row.action == "keep")
+    assert Path(kept.path).name in {"0.jpg", "pixels.png"}, "larger.jpg is only blown up"
+    assert rows["smaller.jpg"].action == "remove" and "160 x 120" in rows["smaller.jpg"].reason
+    changed = {"grey": "without its colours", "mirrored": "mirrored", "turned": "rotated"}
+    for name, word in changed.items():
+        row = rows[f"{name}.jpg"]
+        assert row.action == "review" and word in row.reason
+    allowed = {Path(row.path).name: row for row in filled.plan(allowed=["mirrored", "rotated"])}
+    assert [allowed[f"{name}.jpg"].action for name in ("mirrored", "turned", "grey")] == [
+        "remove",
+        "remove",
+        "review",
+    ]
     protected = filled.plan(protected=[messy / "blue"])
     assert {row.action for row in protected if "7.jpg" in row.path} == {"keep"}
+    with pytest.raises(BadInput, match="cannot be allowed to be 'ugly'; they can be mirrored, rot"):
+        filled.plan(allowed=["ugly"])
 
 
 def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -> None:
@@ -539,14 +630,14 @@ def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
     def fates(rows: list) -> set[tuple[str, str, str]]:
         return {(row.action, row.kind, row.rule) for row in rows if "8" in Path(row.path).name}
 
-    assert fates(plan_rows(found)) == {("review", "conflict", "keep-one")}
-    dropped = plan_rows(found, "drop-all")
+    assert fates(filled.plan(found=found)) == {("review", "conflict", "keep-one")}
+    dropped = filled.plan(found=found, conflicts="drop-all")
     assert fates(dropped) == {("remove", "conflict", "drop-all")}
     assert "labelled blue and red" in next(row.reason for row in dropped if row.rule == "drop-all")
-    kept = plan_rows(found, "drop-all", [str(messy / "red")])
+    kept = filled.plan(found=found, conflicts="drop-all", protected=[messy / "red"])
     assert fates(kept) == {("keep", "conflict", "drop-all"), ("remove", "conflict", "drop-all")}
     with pytest.raises(BadInput, match="review or drop-all, not 'drop'"):
-        plan_rows(found, "drop")
+        filled.plan(conflicts="drop")
     assert group.members[0].label != group.members[1].label
 
 
@@ -581,38 +672,83 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
     assert sets(filled.duplicates()) >= {COPIES}
 
 
-def doubtful(filled: Workspace, *labels: str) -> Duplicates:
+class Compared:
+    """What opening files comes to, by the first digits of their SHA-256."""
+
+    def __init__(self, **outcomes: Examination) -> None:
+        self._outcomes = outcomes
+
+    def between(self, one: str, other: str) -> Examination:
+        pair = f"p{one[0]}{other[0]}"
+        if pair in self._outcomes:
+            return self._outcomes[pair]
+        return self._outcomes[f"p{other[0]}{one[0]}"].reversed()
+
+    def headers(self, _: Sequence[str]) -> dict[str, Facts]:
+        return {}
+
+
+def group_of(filled: Workspace, *labels: str | None) -> Duplicates:
     """A group of a photo, a sure copy of it and a doubtful one, under some labels."""
     found = filled.duplicates()
     (group,) = [group for group in found.groups if "0.jpg" in names(group)]
     first = group.members[0]
+    links = ((True, None), (True, Examination(COPY)), (False, Examination(OPEN, note="why")))
     members = tuple(
         replace(
-            first, path=f"/{place}/{score}.jpg", sha256=str(place) * 64, label=label, score=score
+            first,
+            path=f"/{place}/{sure}.jpg",
+            sha256=str(place) * 64,
+            label=label,
+            sure=sure,
+            examination=examination,
+            bytes=100 - place,
         )
-        for place, (label, score) in enumerate(zip(labels, (1.0, 0.99, 0.6), strict=True))
+        for place, (label, (sure, examination)) in enumerate(zip(labels, links, strict=True))
     )
-    told = replace(group, members=members, conflict=len(set(labels)) > 1)
-    return replace(found, groups=(replace(told, representative=members[0].path),))
+    shown = replace(group, members=members, conflict=len(set(labels) - {None}) > 1)
+    return replace(found, groups=(replace(shown, representative=members[0].path),))
+
+
+PLAIN = Compared(p01=Examination(COPY), p02=Examination(OPEN, note="why"), p12=Examination(COPY))
+
+
+def fates(found: Duplicates, judge: Compared, **wishes: object) -> list[str]:
+    return [row.action for row in plan_rows(found, judge, Wishes(**wishes))]  # type: ignore[arg-type]
 
 
 def test_what_is_only_doubtfully_a_copy_of_what_stays_does_not_go(filled: Workspace) -> None:
-    found = doubtful(filled, "a", "a", "a")
-    actions = [row.action for row in plan_rows(found, protected=["/2"])]
-    assert actions == ["review", "review", "keep"]
-    assert "(score 0.60)" in plan_rows(found, protected=["/2"])[0].reason
-    assert [row.action for row in plan_rows(found, protected=["/1"])] == [
-        "remove",
-        "keep",
-        "review",
-    ]
+    found = group_of(filled, "a", "a", "a")
+    assert fates(found, PLAIN) == ["keep", "remove", "review"]
+    assert plan_rows(found, PLAIN)[2].reason == "it may be a copy of True.jpg: why"
+    # What stays counts, not the representative: the doubtful one is a plain copy of the second.
+    assert fates(found, PLAIN, protected=("/1",)) == ["review", "keep", "remove"]
+    assert fates(found, PLAIN, protected=("/2",)) == ["review", "review", "keep"]
+
+
+def test_a_better_file_than_the_protected_one_is_for_review(filled: Workspace) -> None:
+    found = group_of(filled, "a", "a", "a")
+    row = plan_rows(found, PLAIN, Wishes(protected=("/1",)))[0]
+    assert row.reason == "a copy of True.jpg, which stays, but the largest file"
+
+
+def test_preferred_places_and_patterns_decide_what_stays(filled: Workspace) -> None:
+    found = group_of(filled, "a", "a", "a")
+    assert fates(found, PLAIN, prefer=("/9", "/1")) == ["remove", "keep", "remove"]
+    assert fates(found, PLAIN, prefer=("/1/*.jpg",)) == ["remove", "keep", "remove"]
+    assert fates(found, PLAIN, prefer=("*.png",)) == ["keep", "remove", "review"]
 
 
 def test_a_conflict_drops_sure_copies_only(filled: Workspace) -> None:
-    rows = plan_rows(doubtful(filled, "a", "b", "a"), "drop-all")
-    assert [row.action for row in rows] == ["remove", "remove", "review"]
-    rows = plan_rows(doubtful(filled, "a", "a", "b"), "drop-all")
-    assert {row.action for row in rows} == {"review"}
+    drop = {"conflicts": "drop-all"}
+    assert fates(group_of(filled, "a", "b", "a"), PLAIN, **drop) == ["remove", "remove", "review"]
+    assert set(fates(group_of(filled, "a", "a", "b"), PLAIN, **drop)) == {"review"}
+
+
+def test_the_label_of_what_goes_is_said_to_follow(filled: Workspace) -> None:
+    row = plan_rows(group_of(filled, None, "cat", None), PLAIN)[1]
+    assert (row.action, row.label) == ("remove", "cat")
+    assert row.reason.endswith("its label cat goes to the one that stays")
 
 
 def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
@@ -625,10 +761,10 @@ def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
 
 def test_a_group_is_never_planned_away(filled: Workspace) -> None:
     found = filled.duplicates()
-    everything = replace(
+    peaceful = replace(
         found, groups=tuple(replace(group, conflict=False) for group in found.groups)
     )
-    rows = plan_rows(everything, "drop-all")
+    rows = filled.plan(found=peaceful, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
     assert candidates.LOOSE_BITS > search.MOST_BITS

@@ -8,6 +8,8 @@ from embedkit.records import Progress, ProgressCallback
 
 LOOSE_BITS = 14
 """Bits up to which a pair is worth a second look."""
+MOST_IN_A_CLUMP = 100_000
+"""Pairs of rows with two hashes, or one, that are all looked at."""
 NEIGHBOURS = 10.0
 """Pairs for each image that are worth a second look, on average."""
 
@@ -29,8 +31,8 @@ def by_hash(
     """Pairs of rows of ``hashes``, uint64 (N, 8, W), each once, the smaller first: two int64 (P,).
 
     Those within ``bits`` as they are, and those within ``turned_bits`` when one is turned (-1: none
-    are). Where many rows have one hash they are paired with the first of them only, as it is with
-    all rows near them.
+    are). Rows of one hash are paired each with each, and with each row near them. Only where that
+    would be more than :data:`MOST_IN_A_CLUMP` pairs, with the first of them.
     """
     progress(Progress("comparing perceptual hashes", 0, TURNS))
     clumps = near_clumps(hashes[:, 0], bits)
@@ -42,29 +44,38 @@ def by_hash(
         found = near_pairs_between(hashes[distinct, turn], hashes[distinct, 0], turned_bits)
         first = np.concatenate([first, distinct[found.first]])
         second = np.concatenate([second, distinct[found.second]])
-    first, second = _spread(first, second, clumps.representative)
-    first, second = np.append(first, clumps.representative), np.append(second, rows)
+    first, second = _spread(
+        np.concatenate([first, distinct]), np.concatenate([second, distinct]), clumps.representative
+    )
     return unique_pairs(first, second, len(hashes))
 
 
 def _spread(
     first: np.ndarray, second: np.ndarray, representative: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of representatives, and of each with all rows that have the other's hash."""
+    """Pairs of all rows that have the hashes of pairs of representatives.
+
+    Of very many, those of the first rows of the one with all of the other.
+    """
     order = np.argsort(representative, kind="stable")
     starts = np.searchsorted(representative[order], np.arange(len(order) + 1))
-
-    def members(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        counts = np.diff(starts)[rows]
-        offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        return counts, order[np.repeat(starts[rows], counts) + offsets]
-
-    ones, twos = [first], [second]
-    for one, other in ((first, second), (second, first)):
-        counts, rows = members(other)
-        ones.append(np.repeat(one, counts))
-        twos.append(rows)
+    sizes = np.diff(starts)
+    here, there = sizes[first], sizes[second]
+    few = np.maximum(1, MOST_IN_A_CLUMP // np.maximum(here, there))
+    ones, twos = [], []
+    for one, other, counts in ((first, second, here), (second, first, there)):
+        # The first rows of the one, each with every row of the other.
+        taken = np.minimum(counts, few)
+        left = order[_runs(starts[one], taken)]
+        pair = np.repeat(np.arange(len(one)), taken)
+        ones.append(np.repeat(left, sizes[other[pair]]))
+        twos.append(order[_runs(starts[other[pair]], sizes[other[pair]])])
     return np.concatenate(ones), np.concatenate(twos)
+
+
+def _runs(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers of runs that begin at ``starts`` and are ``counts`` long, one after another."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
 
 def unique_pairs(

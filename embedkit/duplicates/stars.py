@@ -67,11 +67,15 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
         examined = _examined(state, todo)
         todo = {centre: {} for centre in centres}
         for centre, found in examined.items():
+            if centre in state.taken:
+                continue
             members = state.stars[centre]
             for other, link in sorted(found.items(), key=lambda item: (-item[1].score, item[0])):
-                if other in state.taken or other in state.stars:
+                if other in state.taken:
                     continue
-                if not link.is_sure or _clashes(state, (centre, *members), (other,)):
+                is_free = not state.stars.get(other)
+                clashes = _clashes(state, (centre, *members), (other,))
+                if not (link.is_sure and is_free) or clashes:
                     state.loose[centre][other] = link
                     continue
                 members[other] = link

@@ -10,6 +10,7 @@ from embedkit.examine.picture import Floats, Pixels, box
 _WINDOW = 11
 _LEVELS = 22.0  # levels of chroma by which a place differs
 _EXCESS = 5.0  # times what is usual, that it differs by
+_MARGIN = 9  # pixels around what both show that are left out: its edge lies half a pixel off
 _COLOURED = 20.0  # levels of chroma from which on a pixel has a colour of its own
 
 
@@ -31,6 +32,7 @@ def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgr
         cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32) for image in (one, other)
     )
     here, there = first[..., 1:] - 128, second[..., 1:] - 128
+    valid = cv2.erode(valid.astype(np.uint8), np.ones((_MARGIN, _MARGIN), np.uint8)) > 0
     strong = (np.maximum(_length(here), _length(there)) > _COLOURED) & valid
     residual = there - _explained(first, there, valid)
     residual[~valid] = 0

@@ -34,6 +34,7 @@ _ACTIVITY = np.array([0, 3, 6, 12, 24, 48, 96], np.float32)
 _BINS = 32
 _SMOOTH = 12.0
 _IDENTITY = 4.0
+_LEAST_VARIANCE = 100.0
 _SIDED = 0.6  # deviation of windows that tell which image has something more
 _TONE_WIDTH = 10
 _OVERLAY_TONE = 0.25  # share of the pixels of what was laid over an image that have one tone
@@ -47,8 +48,11 @@ class Agreement:
     """The worst window's; windows of copies stay below 1 but for chance, see the constants."""
     unlike: float
     """Share of the textured windows that show something else, [0, 1]."""
+    noise: float
+    """Residual beside texture that textured windows usually have: what hides a small difference."""
     explained: float
-    """Share of the variance that the prediction explains, at most 1."""
+    """Share of the variance that the prediction explains where nothing deviates, at most 1; 0 where
+    there is hardly any variance."""
     tone: float
     """Levels by which the tone curve moves the luma, on average."""
     one_sided: float
@@ -72,7 +76,7 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
     residual = target - predicted
     worst, place = 0.0, (0, 0)
     deviating = np.zeros(one.shape, bool)
-    unlike = 0.0
+    unlike = noise = 0.0
     for side in WINDOWS:
         left = np.sqrt(np.maximum(box(residual * residual, side), 0))
         texture = np.maximum(deviation_in(target, side), deviation_in(predicted, side))
@@ -88,18 +92,27 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
         textured = texture > _TEXTURED if valid is None else (texture > _TEXTURED) & valid
         if textured.sum() >= 50:
             unlike = max(unlike, float((share[textured] > _UNLIKE).mean()))
-    inside = slice(None) if valid is None else valid
-    variance = float(target[inside].var())
+            noise = max(noise, float(np.median(share[textured])))
     one_sided, overlaid = _sidedness(one, other, deviating if worst > 1 else None)
     return Agreement(
         deviation=worst,
         unlike=unlike,
-        explained=1 - float(residual[inside].var()) / max(variance, 1.0),
+        noise=noise,
+        explained=_explained(target, residual, deviating, valid),
         tone=tone,
         one_sided=one_sided,
         overlaid=overlaid,
         where=((place[1] + 0.5) / one.shape[1], (place[0] + 0.5) / one.shape[0]),
     )
+
+
+def _explained(
+    target: Floats, residual: Floats, deviating: np.ndarray, valid: np.ndarray | None
+) -> float:
+    wide = cv2.dilate(deviating.astype(np.uint8), np.ones((WINDOWS[1], WINDOWS[1]), np.uint8)) > 0
+    inside = ~wide if valid is None else ~wide & valid
+    variance = float(target[inside].var()) if inside.any() else 0.0
+    return 1 - float(residual[inside].var()) / variance if variance > _LEAST_VARIANCE else 0.0
 
 
 def sharpness(image: Floats) -> float:

@@ -26,14 +26,23 @@ from embedkit.verify.features import View
 VERSION = 1
 """Raised whenever an examination may come to another end."""
 
-CONSISTENT = (0.9, 0.15)
+CONSISTENT = (0.9, 0.06)
 """Deviation and unlike share up to which nothing differs but by compression and resampling."""
-DOUBTFUL = (1.5, 0.3)
-"""The same up to which a photograph may still be a copy: a person decides."""
-TONED = (3.0, 0.3)
-"""The same for images of other tones, where clipping leaves more."""
-LAID_ON = 0.3
-"""The unlike share up to which two images show the same scene in the same place."""
+CONSISTENT_PRINT = (0.6, 0.1)
+"""The same for documents and drawings, which may differ in a glyph."""
+CONSISTENT_DETAIL = (0.5, 0.06)
+"""The same for these at the resolution that shows their print."""
+TONED = (3.0, 0.06)
+"""The same for photographs of other tones, where clipping leaves more."""
+NOISE = 0.5
+"""Residual beside texture from which on a small difference may go unnoticed."""
+NOISE_PRINT = 0.2
+"""The same for documents and drawings, and for images of other tones."""
+DOUBTFUL = (1.5, 0.1)
+"""Deviation and unlike share up to which a photograph may still be a copy: a person decides."""
+LAID_ON = (0.3, 0.97)
+"""Two images show the same scene in the same place up to this unlike share, or from this explained
+share of their variance on."""
 TONE = 8.0
 """Levels of luma by which tones differ on average in an image whose brightness was changed."""
 CHROMA = 18.0
@@ -122,16 +131,30 @@ class _Pair:
         if _is_flat(self.first) and _is_flat(self.second):
             return self._flat()
         look = self._lay()
-        if not _is_within(look, TONED if look.tone > TONE else CONSISTENT):
+        if not self._is_consistent(look):
             return self._disagreeing(look)
         fine, softer = self._finest()
-        if not _is_within(fine, TONED if fine.tone > TONE else CONSISTENT):
+        if not self._is_consistent(fine):
             return self._disagreeing(fine)
-        if self.graphic and not _is_within(detailed := self._in_detail(), CONSISTENT):
-            return self._disagreeing(detailed)
+        noise = fine.noise
+        if self.graphic:
+            detailed = self._in_detail()
+            if not _is_within(detailed, CONSISTENT_DETAIL):
+                return self._disagreeing(detailed)
+            noise = max(noise, detailed.noise)
+        if noise > (NOISE_PRINT if self.graphic or fine.tone > TONE else NOISE):
+            if self.graphic and not self.placement.is_straight:
+                return Examination(DIFFERENT, note="they were scanned or photographed apart")
+            return Examination(OPEN, note="a small difference would not show in them")
         if min(self.placement.shares) < STRONG_CROP and max(self.placement.shares) < WHOLE:
             return Examination(DIFFERENT, note="each shows much that the other one does not")
         return self._copies(fine, softer)
+
+    def _is_consistent(self, found: Agreement) -> bool:
+        """Whether nothing differs but by compression and resampling."""
+        if self.graphic:
+            return _is_within(found, CONSISTENT_PRINT)
+        return _is_within(found, TONED if found.tone > TONE else CONSISTENT)
 
     # -- laying one on the other -------------------------------------------------------------------
 
@@ -142,7 +165,7 @@ class _Pair:
             found = self._agreement(placement, _LOOK_AREA)
             if best is None or (found.unlike, found.deviation) < (best.unlike, best.deviation):
                 self.placement, best = placement, found
-            if _is_within(found, CONSISTENT):
+            if self._is_consistent(found):
                 break
         assert best is not None
         return best
@@ -157,7 +180,7 @@ class _Pair:
         """
         area = min(self.first.grey.size, self.second.grey.size)
         first = self._agreement(self.placement, area)
-        if _is_within(first, CONSISTENT):
+        if self._is_consistent(first):
             return first, 0
         here, there, _ = _laid(self.first.grey, self.second.grey, self.placement, area)
         contrasts = sharpness(here), sharpness(there)
@@ -166,7 +189,7 @@ class _Pair:
         while area > 4 * _LEAST_LEVEL**2:
             area //= 4
             found = self._agreement(self.placement, area)
-            if _is_within(found, CONSISTENT):
+            if self._is_consistent(found):
                 return found, 1 if contrasts[0] < contrasts[1] else 2
         return first, 0
 
@@ -181,13 +204,13 @@ class _Pair:
 
     def _disagreeing(self, found: Agreement) -> Examination:
         where = _place_name(found.where)
-        if found.unlike > LAID_ON:
+        if found.unlike > LAID_ON[0] and found.explained < LAID_ON[1]:
             if self.graphic:
                 return Examination(DIFFERENT, note="they show different things")
             return self._by_features()
         if self.graphic:
             return Examination(DIFFERENT, note=f"they differ {where}")
-        if _is_within(found, DOUBTFUL):
+        if _is_within(found, DOUBTFUL) and found.noise < NOISE_PRINT:
             return Examination(OPEN, note=f"they differ slightly {where}")
         if found.one_sided >= ONE_SIDED:
             overlaid = Change("overlaid", found.overlaid)
@@ -207,7 +230,7 @@ class _Pair:
     def _flat(self) -> Examination:
         """Images without texture: what there is to see has to be the same level by level."""
         if self._largest_difference() > FLAT_LEVELS:
-            return Examination(DIFFERENT, note="they have other colours")
+            return Examination(DIFFERENT, note="they differ, though there is little in them")
         return Examination(OPEN, note="there is too little in them to compare")
 
     def _tiny(self) -> Examination:
@@ -235,16 +258,21 @@ class _Pair:
         faded = _without_colour(self.first, self.second)
         if not faded and (colour.deviation > 1 or (self.graphic and colour.turned > HUES)):
             return Examination(DIFFERENT, note="a part of it has another colour")
+        recoloured = fine.tone > TONE or colour.moved > CHROMA
+        if (faded or recoloured) and (self.first.is_plain or self.second.is_plain):
+            return Examination(DIFFERENT, note="they are drawn in other colours")
         judged = self._judged()
         changed = self._changed(judged)
         changes = self._framing()
         if self.turn:
             changes.append(Change("mirrored" if self.turn in _MIRRORS else "rotated", changed))
+        if not self.placement.is_straight:
+            changes.append(Change("reframed", changed))
         if self._is_whole() and not have_one_shape(self.first, self.second):
             changes.append(Change("stretched", changed or self._misshapen(judged)))
         if faded:
             changes.append(Change("grey", faded))
-        elif fine.tone > TONE or colour.moved > CHROMA:
+        elif recoloured:
             changes.append(Change("recoloured", changed))
         if softer or (judged and not 1 / EMPTY < judged.softness < EMPTY):
             changes.append(Change("blurred", softer or (2 if judged.softness > 1 else 1)))
@@ -298,7 +326,7 @@ class _Pair:
         """Whether the second image has nothing but one colour where the first one ends."""
         height, width = self.second.grey.shape
         _, valid = self.placement.onto(self.first.grey, (width, height))
-        outside = cv2.erode((~valid).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         return bool(outside.any() and self.second.grey[outside].std() < _PLAIN_FRAME)
 
     def _misshapen(self, judged: Quality | None) -> int:

@@ -26,6 +26,9 @@ _SHARP = 120.0  # slope (Sobel, both directions) of the sharpest hundredth of th
 _TONES, _NEXT = 6, 2
 _PAPER = 0.3  # share of the pixels that have the most frequent tone
 _FLAT_TONES = 0.7  # share that have one of the most frequent ones
+_PLAIN_TONES = 0.85  # the same of a drawing without shades
+_COLOURED = 20.0  # levels of chroma
+_ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,20 +63,43 @@ class Picture:
 
         Such images may differ in one glyph only, and their layout says nothing of their content.
         """
-        counts = np.bincount(np.rint(self.grey).clip(0, 255).astype(np.intp).ravel(), minlength=256)
         slope = np.abs(cv2.Sobel(self.grey, cv2.CV_32F, 1, 0)) + np.abs(
             cv2.Sobel(self.grey, cv2.CV_32F, 0, 1)
         )
         if np.percentile(slope, 99) < _SHARP:
             return False
+        shares = self._tones
+        return shares[0] >= _PAPER or sum(shares) >= _FLAT_TONES
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is a drawing of a few tones and one colour, which another colour makes another.
+
+        What is known by its colour is not known any more without it: letters, symbols, icons.
+        """
+        if not self.is_graphic or sum(self._tones) < _PLAIN_TONES:
+            return False
+        pixels = cv2.cvtColor(np.ascontiguousarray(self.rgb), cv2.COLOR_RGB2YCrCb)
+        chroma = pixels[..., 1:].astype(np.float32) - 128
+        length = np.linalg.norm(chroma, axis=2)
+        coloured = length > _COLOURED
+        if not coloured.any():
+            return True
+        directions = chroma[coloured] / length[coloured][:, None]
+        return bool(np.linalg.norm(directions.mean(axis=0)) > _ONE_HUE)
+
+    @cached_property
+    def _tones(self) -> list[float]:
+        """Shares of the pixels that have the most frequent tones, each with those next to it."""
+        counts = np.bincount(np.rint(self.grey).clip(0, 255).astype(np.intp).ravel(), minlength=256)
         tones = counts / self.grey.size
         shares = []
-        for _ in range(_TONES):  # the most frequent tones, each with those next to it
+        for _ in range(_TONES):
             around = np.convolve(tones, np.ones(2 * _NEXT + 1), "same")
             best = int(around.argmax())
             shares.append(float(around[best]))
             tones[max(0, best - _NEXT) : best + _NEXT + 1] = 0
-        return shares[0] >= _PAPER or sum(shares) >= _FLAT_TONES
+        return shares
 
     @cached_property
     def has_colour(self) -> bool:

@@ -25,6 +25,7 @@ _GAIN = 1e-4  # in correlation, below which refining stops
 _NO_MASK: Any = None
 _FARTHEST = 0.15  # of the side, that refining may move a corner
 _SAME_PLACE = 0.003  # of the side: refining from the same frame came back to it
+_STRAIGHT = 0.006  # of the other side: a third of a degree
 _LEVEL_TURN = 0.02  # by how much another turn has to correlate better than none
 
 
@@ -70,6 +71,11 @@ class Placement:
     def is_identity(self) -> bool:
         """Whether both show the very same frame."""
         return bool(np.array_equal(self.matrix, _IDENTITY))
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether it neither turns nor slants, as a crop does not."""
+        return bool(max(abs(self.matrix[0, 1]), abs(self.matrix[1, 0])) < _STRAIGHT)
 
     @property
     def shares(self) -> tuple[float, float]:
