@@ -30,10 +30,10 @@ LARGE_PIXELS = 32_000_000
 """Images of more pixels than this are decoded one at a time."""
 
 GUESSED_DEPTH = (
-    "grey values of 16 bits that fill only a part of every range they may be in; they are taken to "
-    "be in the smallest, and may come out too bright"
+    "16-bit grey values whose range is a guess: they were scaled as 8, 10, 12 or 14 bits, and may "
+    "come out too bright"
 )
-BROKEN_PROFILE = "a colour profile that cannot be used and is ignored"
+BROKEN_PROFILE = "a colour profile that cannot be used and was ignored"
 """What :attr:`Decoder.warnings` may say that an image has."""
 
 _DCT_SCALES = (8, 4, 2)

@@ -34,7 +34,7 @@ def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
     Raises :class:`UnreadableImage` when no row is there, and for other formats that end early.
     """
     try:
-        image = Decoder(data).at_least()
+        image = _whole(Decoder(data))
     except UnreadableImage:
         if data.startswith(b"\xff\xd8"):
             return _jpeg(data)
@@ -104,8 +104,12 @@ def _decoded(whole: bytes, there: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     if not there.any():
         raise UnreadableImage("decode", _TOO_LITTLE)
     decoder = Decoder(whole)
-    image = decoder.at_least()
+    image = _whole(decoder)
     mask = Image.fromarray(there.astype(np.uint8))
     if decoder.turn is not None:
         mask = mask.transpose(decoder.turn)
     return image, np.asarray(mask) > 0
+
+
+def _whole(decoder: Decoder) -> Image.Image:
+    return decoder.at_least(short=min(decoder.stored_size))

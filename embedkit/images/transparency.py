@@ -34,15 +34,13 @@ Colour = tuple[int, int, int]
 
 def background(image: Image.Image) -> Colour:
     """The colour that an RGBA image is composited on."""
-    small = np.asarray(_reduced(image), np.int64)
-    alpha = small[..., 3]
-    darkened = alpha - small[..., :3].min(axis=2)
-    visible = np.where(alpha < FAINT, 0, alpha)
-    merging = visible[_CONTRAST * darkened < alpha].sum()
-    if not _most(merging, visible.sum()):
+    red, green, blue, alpha = (np.asarray(band, np.int32) for band in _reduced(image).split())
+    darkened = alpha - np.minimum(np.minimum(red, green), blue)
+    visible = alpha * (alpha >= FAINT)
+    merging = visible * (_CONTRAST * darkened < alpha)
+    if not _most(int(merging.sum()), int(visible.sum())):
         return WHITE
 
-    alpha, darkened = np.pad(alpha, 1), np.pad(darkened, 1)
     lost = outline = 0
     for axis in (0, 1):
         steps = np.abs(np.diff(alpha, axis=axis))
