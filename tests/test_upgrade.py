@@ -23,6 +23,9 @@ from embedkit.backbones.choice import _folder
 from embedkit.catalog import schema
 from embedkit.catalog.images import ImageRow
 from embedkit.catalog.writer import Batch
+from embedkit.heads.finetune.configuration import Configuration
+from embedkit.heads.finetune.job import digest_of
+from embedkit.heads.finetune.task import Task
 from embedkit.heads.store import _digest, load_head, save_head
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder
@@ -310,6 +313,17 @@ def test_what_an_earlier_version_noted_of_a_name_is_good() -> None:
     assert not is_current(replace(toy, evidence=evidence("resnet50", PIPELINE_VERSION + 1)))
     assert not is_current(replace(toy, evidence=evidence("vgg16", 1)))
     assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
+
+
+def test_a_training_that_was_interrupted_before_is_the_same_one(tmp_path: Path) -> None:
+    draw_photo(1).save(tmp_path / "a.jpg")
+    photos = [(str(tmp_path / "a.jpg"), number) for number in (0, 1)]
+    task = Task("resnet50", ("a", "b"), photos, photos)
+    spec = ToyBackbone("resnet50", []).spec
+    configuration = Configuration(epochs=1, batch=2, learning_rate=0.1)
+    assert digest_of(task, configuration, spec) == digest_of(task, configuration, spec.first)
+    other = replace(spec, size=64)
+    assert digest_of(task, configuration, spec) != digest_of(task, configuration, other)
 
 
 def test_a_head_trained_before_loads_and_classifies(

@@ -229,13 +229,14 @@ class Decoder:
         mode = "RGBA" if image.has_transparency_data else "RGB"
         if self._conversion is None:
             return image if image.mode == mode else image.convert(mode)
+        alpha = image.convert("RGBA").getchannel("A") if mode == "RGBA" else None
         source = self._conversion.source
         # What the caller of `of` has given stays as it is: converting makes a copy.
         ours = image.mode == source and image is not self._given
         colours = image if ours else image.convert(source)
         made = self._conversion.apply(colours)
-        if mode == "RGBA":
-            made.putalpha(image.convert("RGBA").getchannel("A"))
+        if alpha is not None:
+            made.putalpha(alpha)
         return made
 
     def _upright(self, pixels: Image.Image) -> Image.Image:

@@ -64,17 +64,18 @@ def cleaned(data: bytes) -> Cleaned:
     profile = bits = None
     done = 0
     for chunk in chunks(data):
-        content = memoryview(data)[chunk.start + 8 : chunk.end - 4]
+        if chunk.kind not in (b"iCCP", b"sBIT", *_TEXTS):
+            continue
+        content = data[chunk.start + 8 : chunk.end - 4]
+        if chunk.kind == b"sBIT":
+            bits = content[0] if content and 1 <= content[0] <= 16 else None
+            continue
         if chunk.kind == b"iCCP":
-            if profile is None:
-                profile = _profile(bytes(content))
-        elif chunk.kind == b"sBIT" and len(content) and 1 <= content[0] <= 16:
-            bits = content[0]
-        if chunk.kind == b"iCCP" or (
-            chunk.kind in _TEXTS and not _may_orient(chunk.kind, bytes(content))
-        ):
-            kept.append(data[done : chunk.start])
-            done = chunk.end
+            profile = profile or _profile(content)
+        elif _may_orient(chunk.kind, content):
+            continue
+        kept.append(data[done : chunk.start])
+        done = chunk.end
     if done:
         data = b"".join([*kept, data[done:]])
     return Cleaned(data, profile, bits)
