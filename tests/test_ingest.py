@@ -6,9 +6,9 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from embedkit import Workspace, ingest
 from embedkit.catalog import Catalog
 from embedkit.catalog.writer import Batch
 from embedkit.errors import BadInput, OutOfMemory, StorageError
-from embedkit.images import png
+from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
 from embedkit.ingest import network, one_pass
 from embedkit.records import AddReport, EmbeddingSpec, Progress
@@ -444,21 +444,27 @@ def test_a_large_image_is_worked_with_alone(
     folder.mkdir()
     for number in range(6):
         draw_photo(number).save(folder / f"{number}.png")
-    at_once: list[int] = []
-    inside = threading.Semaphore(6)
+    free: list[bool] = []
     real = one_pass.prepare
 
+    def is_free() -> bool:
+        taken = decode._large_lock.acquire(blocking=False)
+        if taken:
+            decode._large_lock.release()
+        return taken
+
     def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
-        inside.acquire()
-        at_once.append(6 - inside._value)
-        made = real(decoder, spec)
-        inside.release()
-        return made
+        with ThreadPoolExecutor(1) as other:
+            free.append(other.submit(is_free).result())
+        return real(decoder, spec)
 
     monkeypatch.setattr(one_pass, "prepare", prepare)
-    monkeypatch.setattr("embedkit.images.decode.LARGE_PIXELS", 320 * 240 - 1)
-    assert Workspace(tmp_path / "ws").add(folder).images == 6
-    assert at_once == [1] * 6 and passes == [6]
+    for limit in (320 * 240 - 1, 320 * 240):
+        free.clear()
+        monkeypatch.setattr(decode, "LARGE_PIXELS", limit)
+        assert Workspace(tmp_path / f"ws{limit}").add(folder).images == 6
+        assert free == [limit == 320 * 240] * 6
+    assert passes == [6, 6]
 
 
 def test_what_is_doubtful_in_pixels_is_said_once_with_the_first_file(
