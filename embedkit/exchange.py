@@ -22,6 +22,8 @@ SPEC = "spec.json"
 _ROWS = 8192
 _DIGITS = {"sha256": 64, "md5": 32}
 """Hexadecimal digits of the digests in the images' table."""
+_OUTDATED = "outdated"
+"""Column of the images that an earlier version decoded; those of older exports have none."""
 
 
 def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
@@ -89,6 +91,8 @@ def import_(catalog: Catalog, folder: Path) -> int:
             md5s = [bytes.fromhex(value) for value in part["md5"]]
             images = [ImageRow(*row) for row in zip(shas, md5s, part["bytes"], strict=True)]
             writer.know_images(images)
+            old = [sha for sha, outdated in zip(shas, part["outdated"], strict=True) if outdated]
+            writer.mark_outdated(spec.digest, old)
             some = np.asarray(vectors[start : start + _ROWS])
             stored += writer.store_vectors(spec.digest, shas, some, part["norm"])
     return stored
@@ -116,7 +120,12 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         for file in FILES:
             if sha256_of(folder / file) != content["sha256"][file]:
                 raise BadArtefact(f"{place}: {file} is not the one that {SPEC} describes")
+        if _OUTDATED in parquet.read_schema(folder / IMAGES).names:
+            columns = columns.append(pa.field(_OUTDATED, pa.bool_()))
         table = parquet.read_table(folder / IMAGES, columns=columns.names).cast(columns)
+        if _OUTDATED not in columns.names:
+            old = content["spec"]["pipeline"] != spec.pipeline
+            table = table.append_column(_OUTDATED, pa.array([old] * table.num_rows, pa.bool_()))
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         culprit, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)

@@ -546,7 +546,8 @@ class Workspace:
         """Write one backbone's embeddings to a folder; how many.
 
         ``vectors.npy`` is float32 (N, dim); row n belongs to row n of ``images.parquet``
-        (image_id, sha256, md5, bytes, norm, files, label); ``spec.json`` says what made them.
+        (image_id, sha256, md5, bytes, norm, files, label, outdated); ``spec.json`` says what made
+        them. Outdated are those that an earlier version made and the next :meth:`add` looks at.
         """
         from embedkit.exchange import export
 

@@ -72,7 +72,7 @@ def main(name: str, folder: str | None = None) -> None:
 
 def explain(spec: EmbeddingSpec) -> None:
     """Print what a photo goes through on its way to the network."""
-    decode = f"EXIF orientation applied, transparency on {spec.alpha}"
+    decode = f"EXIF orientation applied, colours to sRGB, transparency by {spec.alpha}"
     if spec.resize == "crop":
         short = int(spec.size / spec.crop)
         fit = f"short side to {short} px, then the centre {spec.size} x {spec.size} ({spec.crop:g})"

@@ -1,11 +1,13 @@
 import json
+import random
 from pathlib import Path
 
+import icc
 import numpy as np
 import pytest
 import torch
 from conftest import draw_photo
-from PIL import Image
+from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from test_images import encoded
 
@@ -232,6 +234,39 @@ def test_packaged_weights_load_and_are_the_pinned_ones(name: str) -> None:
     vectors = backbone.embed([draw_photo(seed) for seed in range(4)])
     distances = 1 - vectors @ vectors.T
     assert np.median(distances[np.triu_indices(4, 1)]) > 0.01
+
+
+def test_the_default_backbone_sees_what_a_person_sees() -> None:
+    backbone = embedkit.load_backbone()
+    logos = []
+    for seed in range(10):
+        logo, some = Image.new("RGBA", (400, 400), (255, 255, 255, 0)), random.Random(seed)
+        for _ in range(12):
+            line = [some.randint(10, 390) for _ in range(4)]
+            ImageDraw.Draw(logo).line(line, fill=(255, 255, 255, 255), width=6)
+        logos.append(Decoder(encoded(logo)))
+    vectors = backbone.embed(logos)
+    assert (1 - vectors @ vectors.T)[np.triu_indices(10, 1)].min() > 0.02
+
+    picture = draw_photo(1, (800, 600))
+    grey = np.asarray(picture.convert("L")).astype(np.uint16)
+    levels = [Image.fromarray(grey * factor) for factor in (1, 16, 257)]
+    plain, *deep = backbone.embed(
+        [Decoder(encoded(image, "TIFF")) for image in (picture.convert("L"), *levels)]
+    )
+    assert max(1 - vector @ plain for vector in deep) < 0.005
+
+    for primaries, curve in ((icc.DISPLAY_P3, icc.SRGB_CURVE), (icc.ADOBE_RGB, icc.gamma(2.2))):
+        profile = icc.rgb(primaries, curve)
+        stored = icc.in_space(picture, profile)
+        for kind, options in (("PNG", {}), ("JPEG", {"quality": 95, "subsampling": 0})):
+            one, other = backbone.embed(
+                [
+                    Decoder(encoded(picture, kind, **options)),
+                    Decoder(encoded(stored, kind, icc_profile=profile, **options)),
+                ]
+            )
+            assert 1 - one @ other < 0.01
 
 
 def test_a_package_with_another_file_is_refused(

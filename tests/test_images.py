@@ -12,8 +12,9 @@ from conftest import draw_photo
 from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
-from embedkit.images.decode import PIXEL_CAP, Decoder, decoder_of, read_bytes
+from embedkit.images.decode import Decoder, decoder_of, read_bytes
 from embedkit.images.fingerprint import digests, fingerprint, hashed_luma, phash
+from embedkit.images.opening import PIXEL_CAP
 from embedkit.images.scan import FoundFile, scan
 from embedkit.records import Failure
 

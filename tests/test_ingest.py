@@ -1,10 +1,14 @@
+import io
 import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +21,10 @@ from embedkit import Workspace, ingest
 from embedkit.catalog import Catalog
 from embedkit.catalog.writer import Batch
 from embedkit.errors import BadInput, OutOfMemory, StorageError
+from embedkit.images import decode, png
+from embedkit.images.decode import Decoder
 from embedkit.ingest import network, one_pass
-from embedkit.records import AddReport, Progress
+from embedkit.records import AddReport, EmbeddingSpec, Progress
 
 
 def counts(report: AddReport) -> tuple[int, ...]:
@@ -301,6 +307,178 @@ def test_copies_of_a_broken_file_are_all_listed(workspace: Workspace, photos: Pa
     report = workspace.add([photos])
     assert {os.path.basename(item.path) for item in report.failures} == {"0.jpg", "copy.jpg"}
     assert report.files == report.failed + 11
+
+
+def test_a_file_that_gives_no_data_or_no_end_of_it_is_a_failure(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("red/0.jpg", "red/1.jpg")
+    real = open
+
+    class Strange:
+        """What a system may show as a file: it has nothing to read now, or more than it says."""
+
+        def __init__(self, file: io.BufferedReader, content: bytes | None) -> None:
+            self._file, self._content = file, content
+
+        def __enter__(self) -> "Strange":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self._file.close()
+
+        def read(self, most: int) -> bytes | None:
+            return None if self._content is None else bytes(most)
+
+    descriptors: dict[int, str] = {}
+    opening = os.open
+
+    def note(path: str, flags: int) -> int:
+        descriptor = opening(path, flags)
+        descriptors[descriptor] = path
+        return descriptor
+
+    def strange(descriptor: int, mode: str) -> object:
+        file, path = real(descriptor, mode), descriptors[descriptor]
+        if path.endswith(names):
+            return Strange(file, None if path.endswith(names[0]) else b"")
+        return file
+
+    monkeypatch.setattr("embedkit.images.decode.os.open", note)
+    monkeypatch.setattr("embedkit.images.decode.open", strange, raising=False)
+    report = workspace.add(photos)
+    assert counts(report) == (12, 10, 10, 0, 2, 0)
+    assert [(item.stage, item.reason) for item in report.failures] == [
+        ("read", "it gives no data"),
+        ("read", "it grew while it was read"),
+    ]
+    monkeypatch.undo()
+
+
+def test_whatever_goes_wrong_with_a_file_is_the_failure_of_that_file(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    wrong = {
+        (photos / f"red/{number}.jpg").read_bytes(): error
+        for number, error in enumerate((MemoryError(), ZeroDivisionError("by zero"), OSError()))
+    }
+    real = one_pass.prepare
+
+    def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
+        if decoder._data in wrong:
+            raise wrong[decoder._data]
+        return real(decoder, spec)
+
+    monkeypatch.setattr(one_pass, "prepare", prepare)
+    report = workspace.add(photos)
+    assert counts(report) == (12, 9, 9, 0, 3, 0)
+    assert passes == [9]
+    assert [(item.stage, item.reason) for item in report.failures] == [
+        ("read", "too large for the memory that is free"),
+        ("decode", "ZeroDivisionError: by zero"),
+        ("decode", "OSError: OSError"),
+    ]
+    assert len(workspace.search(photos / "red/3.jpg", 20)) == 9
+    monkeypatch.undo()
+
+
+def long_png(width: int, height: int) -> bytes:
+    """A black grey PNG of any size."""
+    row = bytes(width + 1)
+    pack = zlib.compressobj(1)
+    rows = [pack.compress(row * (height // 100)) for _ in range(100)]
+    content = b"".join([*rows, pack.compress(row * (height % 100)), pack.flush()])
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", content), (b"IEND", b""))
+    return png.MAGIC + b"".join(png._chunk(kind, data) for kind, data in chunks)
+
+
+LONG = """
+import resource, sys
+from pathlib import Path
+from embedkit.backbones.preprocess import prepare
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder
+from embedkit.images.fingerprint import fingerprint
+from embedkit.records import EmbeddingSpec
+limit = 1_200_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+spec = EmbeddingSpec("a", "0" * 64, 8, 448, "", 0.875, "bicubic", (0.5,) * 3, (1.0,) * 3, "native")
+try:
+    decoder = Decoder(Path(sys.argv[1]).read_bytes())
+    print(fingerprint(decoder).brightness, *decoder.size)
+    for resize in ("crop", "squash", "pad"):
+        made = prepare(decoder, EmbeddingSpec(**{**vars(spec), "resize": resize}))
+        assert made.shape == (448, 448, 3)
+except UnreadableImage as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ((1, 8_000_000), "0.0 1 8000000"),
+        ((8_000_000, 1), "0.0 8000000 1"),
+        ((3, 3_000_000), "0.0 3 3000000"),
+        ((1, 178_000_000), "1 x 178,000,000 pixels take too much memory"),
+        ((178_000_000, 1), "178,000,000 x 1 pixels take too much memory"),
+    ],
+)
+def test_a_picture_of_any_shape_takes_no_more_memory_than_its_pixels(
+    size: tuple[int, int], said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "long.png").write_bytes(long_png(*size))
+    run = subprocess.run(
+        [sys.executable, "-c", LONG, str(tmp_path / "long.png")],
+        check=True, capture_output=True, text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert run.stdout.strip() == said
+
+
+def test_a_large_image_is_worked_with_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
+) -> None:
+    folder = tmp_path / "large"
+    folder.mkdir()
+    for number in range(6):
+        draw_photo(number).save(folder / f"{number}.png")
+    free: list[bool] = []
+    real = one_pass.prepare
+
+    def is_free() -> bool:
+        taken = decode._large_lock.acquire(blocking=False)
+        if taken:
+            decode._large_lock.release()
+        return taken
+
+    def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
+        with ThreadPoolExecutor(1) as other:
+            free.append(other.submit(is_free).result())
+        return real(decoder, spec)
+
+    monkeypatch.setattr(one_pass, "prepare", prepare)
+    for limit in (320 * 240 - 1, 320 * 240):
+        free.clear()
+        monkeypatch.setattr(decode, "LARGE_PIXELS", limit)
+        assert Workspace(tmp_path / f"ws{limit}").add(folder).images == 6
+        assert free == [limit == 320 * 240] * 6
+    assert passes == [6, 6]
+
+
+def test_what_is_doubtful_in_pixels_is_said_once_with_the_first_file(
+    workspace: Workspace, photos: Path
+) -> None:
+    for number in range(3):
+        dark = np.asarray(draw_photo(70 + number).convert("L")).astype(np.uint16) * 8
+        dark[0, 0] = 3000
+        Image.fromarray(dark).save(photos / f"dark{number}.png")
+    draw_photo(80).save(photos / "odd.jpg", icc_profile=b"nonsense" * 20)
+    broken, dark = sorted(workspace.add(photos).warnings, key=len)
+    assert broken.startswith(f"{photos / 'odd.jpg'} has a colour profile")
+    assert dark.startswith(f"3 files, the first {photos / 'dark0.png'}, have 16-bit grey values")
+    assert workspace.add(photos).warnings == ()
 
 
 # -- interruptions -----------------------------------------------------------------------------

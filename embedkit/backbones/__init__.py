@@ -64,7 +64,9 @@ def last_resolved(name: str) -> ResolvedName | None:
 
 def is_current(resolved: ResolvedName) -> bool:
     """Whether what a name was resolved from is still there, unchanged."""
-    if resolved.evidence != evidence(resolved.name):
+    # What an earlier version of the pipeline noted is good: its specs are upgraded when read.
+    versions = range(PIPELINE_VERSION, 0, -1)
+    if all(resolved.evidence != evidence(resolved.name, version) for version in versions):
         return False
     try:
         status = os.stat(resolved.weights_path)
@@ -76,16 +78,16 @@ def is_current(resolved: ResolvedName) -> bool:
     )
 
 
-def evidence(name: str) -> str:
+def evidence(name: str, pipeline: int = PIPELINE_VERSION) -> str:
     """Digest of all but the weights file that decides what a backbone name stands for.
 
-    That is the version of our own preprocessing, of the providers, what our table says of the name,
+    That is the version of our own ``pipeline``, of the providers, what our table says of the name,
     and the manifest of a local backbone.
     """
     from importlib.metadata import version
 
     parsed = registry.parse(name)
-    known = [str(PIPELINE_VERSION), version("timm"), version("open_clip_torch"), repr(parsed)]
+    known = [str(pipeline), version("timm"), version("open_clip_torch"), repr(parsed)]
     if parsed.provider == "local":
         manifest = Path(absolute(parsed.id)) / registry.MANIFEST
         known.append(manifest.read_text("utf-8", "replace") if manifest.is_file() else "")

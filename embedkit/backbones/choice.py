@@ -219,7 +219,8 @@ def _pair_distances(raw: np.ndarray) -> np.ndarray:
 
 
 def _folder(spec: EmbeddingSpec) -> Path:
-    return Path(user_cache_path("embedkit")) / "runtimes" / f"{spec.digest}-{_machine()}"
+    # How photos are decoded makes no difference to the network.
+    return Path(user_cache_path("embedkit")) / "runtimes" / f"{spec.first.digest}-{_machine()}"
 
 
 def _machine() -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from embedkit.images.decode import Decoder
+from embedkit.images.strips import shortened
 from embedkit.records import EmbeddingSpec
 
 INTERPOLATIONS = {
@@ -30,7 +31,7 @@ def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
         image = decoder.at_least(long=spec.size)
     else:
         image = decoder.at_least(short=short)
-    return np.asarray(_fit(image, spec, short))
+    return np.asarray(_fit(shortened(image), spec, short))
 
 
 def _resized_short_side(spec: EmbeddingSpec) -> int:

@@ -24,6 +24,8 @@ class ImageRow:
     fingerprint: Fingerprint | None = None
     embeddings: dict[str, tuple[np.ndarray, float]] = field(default_factory=dict)
     """Embedding, float32 (dim,), and its norm before normalising, by spec."""
+    renewed: bool = False
+    """Whether its pixels are others than those that what is stored of it was made from."""
 
 
 class Images(Places):
@@ -90,6 +92,43 @@ class Images(Places):
 
     # -- images --------------------------------------------------------------------------------
 
+    def mark_outdated(self, spec: str, sha256s: Sequence[bytes]) -> None:
+        """Note that the embeddings of images about to be stored for a spec may be outdated.
+
+        They are those of an earlier version of the pipeline. Images that have the spec's embedding
+        keep it, and are left as they are.
+        """
+        self._connection.register("batch", pa.table({"sha256": pa.array(sha256s, pa.binary())}))
+        self._run(
+            f"""INSERT INTO outdated SELECT image_id FROM batch JOIN images USING (sha256)
+                ANTI JOIN ({self._embedded(spec)}) USING (image_id)
+                ANTI JOIN outdated USING (image_id) ORDER BY image_id"""
+        )
+        self._connection.unregister("batch")
+
+    def _bring_up_to_date(self, images: Sequence[ImageRow]) -> None:
+        """Note that images were decoded by this version; forget what others stored of them.
+
+        That is of those whose pixels are others now, unless another process has been here.
+        """
+        if not images or not self._rows("SELECT 1 FROM outdated LIMIT 1"):
+            return
+        rows = pa.table(
+            {
+                "sha256": pa.array([image.sha256 for image in images], pa.binary()),
+                "renewed": pa.array([image.renewed for image in images], pa.bool_()),
+            }
+        )
+        self._connection.register("batch", rows)
+        self._run(
+            """CREATE TEMP TABLE looked_at AS SELECT image_id, renewed
+               FROM batch JOIN images USING (sha256) SEMI JOIN outdated USING (image_id)"""
+        )
+        self._connection.unregister("batch")
+        self._forget_computed("(SELECT image_id FROM looked_at WHERE renewed)")
+        self._run("DELETE FROM outdated WHERE image_id IN (SELECT image_id FROM looked_at)")
+        self._run("DROP TABLE looked_at")
+
     def know_images(self, images: Sequence[ImageRow]) -> None:
         """Note images before any file of theirs was seen."""
         self._store_images(images)
@@ -146,6 +185,16 @@ class Images(Places):
         self._connection.unregister("batch")
 
     def _forget_images(self, doomed: str) -> tuple[int, int]:
+        self._run(f"CREATE TEMP TABLE gone AS SELECT image_id FROM {doomed}")
+        embeddings = self._forget_computed("gone")
+        for table in ("parts", "outdated"):
+            self._run(f"DELETE FROM {table} WHERE image_id IN (FROM gone)")
+        images = self._rows("DELETE FROM images WHERE image_id IN (FROM gone)")[0][0]
+        self._run("DROP TABLE gone")
+        return images, embeddings
+
+    def _forget_computed(self, doomed: str) -> int:
+        """Forget the fingerprints and embeddings of some images; how many embeddings."""
         self._run(f"CREATE TEMP TABLE forgotten AS SELECT image_id FROM {doomed}")
         embeddings = 0
         for (spec,) in self._rows("SELECT spec FROM specs"):
@@ -165,11 +214,9 @@ class Images(Places):
             rows = rows.append_column("serial", pa.array(serials))
             self._insert("removals", rows.append_column("stamp", pa.array(stamps)))
             self._advance(spec, removed.num_rows, int(stamps[-1]))
-        for table in ("fingerprints", "parts"):
-            self._run(f"DELETE FROM {table} WHERE image_id IN (FROM forgotten)")
-        images = self._rows("DELETE FROM images WHERE image_id IN (FROM forgotten)")[0][0]
+        self._run("DELETE FROM fingerprints WHERE image_id IN (FROM forgotten)")
         self._run("DROP TABLE forgotten")
-        return images, embeddings
+        return embeddings
 
     def tidy(self) -> Removal:
         """Forget what nothing refers to any more, and its embeddings.

@@ -85,7 +85,10 @@ class Holdings:
 
 @dataclass(frozen=True)
 class KnownImages:
-    """What the catalog had of each image: ``has`` is a bit mask over (fingerprint, spec, ...)."""
+    """What the catalog had of each image.
+
+    ``has`` is a bit mask over (fingerprint, up to date, spec, ...).
+    """
 
     sha256: np.ndarray
     """uint64 (N, 4), big-endian words of the digest, rows sorted."""
@@ -446,12 +449,22 @@ class Reader:
         return {paths.from_stored(path): labelled for path, labelled in rows}
 
     def known_images(self, specs: Sequence[str]) -> KnownImages:
-        """Which of (fingerprint, each spec's embedding) every known image has."""
-        masks = ["(f.image_id IS NOT NULL)::UBIGINT"]
-        joins = ["LEFT JOIN fingerprints f USING (image_id)"]
+        """Which of (fingerprint, up to date, each spec's embedding) is so of every known image.
+
+        An image is up to date when what is stored of it was made from its pixels as they are
+        decoded now, or nothing is stored.
+        """
+        masks = [
+            "(f.image_id IS NOT NULL)::UBIGINT",
+            "((o.image_id IS NULL)::UBIGINT << 1)",
+        ]
+        joins = [
+            "LEFT JOIN fingerprints f USING (image_id)",
+            "LEFT JOIN outdated o USING (image_id)",
+        ]
         for number, spec in enumerate(specs):
             if self._has(spec):
-                masks.append(f"((e{number}.image_id IS NOT NULL)::UBIGINT << {number + 1})")
+                masks.append(f"((e{number}.image_id IS NOT NULL)::UBIGINT << {number + 2})")
                 joins.append(f"LEFT JOIN {embeddings_table(spec)} e{number} USING (image_id)")
         table = self._connection.sql(
             f"SELECT sha256, {' + '.join(masks)} AS has FROM images {' '.join(joins)} ORDER BY 1"
@@ -468,15 +481,16 @@ class Reader:
         """The found files that have to be read, sorted by root and path.
 
         ``found`` is an Arrow table (root_id, path, bytes, mtime_ns, label). A file need not be read
-        when its size and time are those of the last run and its image has its fingerprint and
-        every spec's embedding, or when it failed to decode with this very decoder.
+        when its size and time are those of the last run and its image is up to date and has its
+        fingerprint and every spec's embedding, or when it failed to decode with this very decoder.
         """
         complete = ["SELECT image_id FROM fingerprints", *map(self._embedded, specs)]
         self._connection.register("found", found)
         table = self._connection.sql(
             f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
                 ANTI JOIN (SELECT * FROM files
-                           WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)}))
+                           WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)})
+                           AND image_id NOT IN (FROM outdated))
                     USING (root_id, path, bytes, mtime_ns)
                 ANTI JOIN (SELECT * FROM failures
                            WHERE stage = 'decode' AND decoder = $decoder)
@@ -522,9 +536,11 @@ class Reader:
         return dict(zip(("files", "images", "missing"), row, strict=True))
 
     def export_rows(self, spec: str) -> Any:
-        """Arrow table of a spec's images: image_id, sha256, md5, bytes, norm, files, label.
+        """Arrow table of a spec's images.
 
-        ``files`` lists stored absolute paths, missing ones aside. Row order is that of
+        Columns image_id, sha256, md5, bytes, norm, files, label and outdated.
+        ``files`` lists stored absolute paths, missing ones aside; ``outdated`` are images that an
+        earlier version decoded and none has looked at since. Row order is that of
         :meth:`embeddings`.
         """
         return self._connection.sql(
@@ -532,7 +548,8 @@ class Reader:
                        i.bytes, e.norm,
                        coalesce(list(l.place ORDER BY l.place) FILTER (l.place IS NOT NULL), [])
                            AS files,
-                       first(l.label ORDER BY l.place) AS label
+                       first(l.label ORDER BY l.place) AS label,
+                       e.image_id IN (FROM outdated) AS outdated
                 FROM {embeddings_table(spec)} e JOIN images i USING (image_id)
                 LEFT JOIN ({_live_files()}) l ON l.image_id = e.image_id
                 GROUP BY e.serial, e.image_id, i.sha256, i.md5, i.bytes, e.norm

@@ -6,11 +6,47 @@ made by the step before it. Embeddings have one table a spec, made when the spec
 the only process that has the catalog open, and looks before it inserts.
 """
 
+from collections.abc import Callable
+
 import duckdb
 
 from embedkit.errors import BadCatalog
+from embedkit.records import EmbeddingSpec
 
-STEPS: tuple[tuple[str, ...], ...] = (
+
+def embeddings_table(digest: str) -> str:
+    """Name of the table that holds a spec's embeddings."""
+    if len(digest) != 16 or set(digest) - set("0123456789abcdef"):
+        raise ValueError(f"not a spec digest: {digest!r}")
+    return f"embeddings_{digest}"
+
+
+def _bring_specs_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+    """Name what is stored of specs of an earlier pipeline version by the specs of today.
+
+    Images that have anything made by the earlier version are noted as outdated.
+    """
+    specs = connection.execute("SELECT spec, json FROM specs").fetchall()
+    upgraded = {digest: EmbeddingSpec.from_json(text) for digest, text in specs}
+    old = {digest: spec for digest, spec in upgraded.items() if spec.digest != digest}
+    tables = ["fingerprints", *map(embeddings_table, old)]
+    made = " UNION ".join(f"SELECT image_id FROM {table}" for table in tables)
+    connection.execute(f"INSERT INTO outdated {made} ORDER BY image_id").fetchall()
+    for digest, spec in old.items():
+        before, after = embeddings_table(digest), embeddings_table(spec.digest)
+        connection.execute(f"ALTER TABLE {before} RENAME TO {after}").fetchall()
+        for table in ("specs", "backbones", "removals"):
+            statement = f"UPDATE {table} SET spec = ? WHERE spec = ?"
+            connection.execute(statement, [spec.digest, digest]).fetchall()
+        connection.execute(
+            "UPDATE specs SET json = ? WHERE spec = ?", [spec.canonical_json, spec.digest]
+        ).fetchall()
+
+
+Step = str | Callable[[duckdb.DuckDBPyConnection], None]
+"""A statement, or what does more than a statement can."""
+
+STEPS: tuple[tuple[Step, ...], ...] = (
     (
         "CREATE TABLE schema_steps (step INTEGER NOT NULL, applied_at TIMESTAMP)",
         # Identifiers come from here, so that none is ever used again.
@@ -89,10 +125,17 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE splits (report VARCHAR NOT NULL)",
     ),
     (
+        # Images whose fingerprint and embeddings were made under an earlier version of the
+        # pipeline, which may have shown other pixels: the next add looks.
+        "CREATE TABLE outdated (image_id BIGINT NOT NULL)",
+        _bring_specs_up_to_date,
+    ),
+    (
         # What comparing two opened files came to, by their content, and what their headers say.
         """CREATE TABLE examinations (first_sha256 BLOB NOT NULL, second_sha256 BLOB NOT NULL,
                version VARCHAR NOT NULL, report VARCHAR NOT NULL)""",
-        "CREATE TABLE facts (sha256 BLOB NOT NULL, version VARCHAR NOT NULL, report VARCHAR NOT NULL)",
+        """CREATE TABLE facts (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,
+               report VARCHAR NOT NULL)""",
     ),
 )
 
@@ -118,15 +161,11 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
 def upgrade(connection: duckdb.DuckDBPyConnection, done: int) -> None:
     """Apply the steps after the ``done`` ones, all in the caller's transaction."""
     for number in range(done + 1, len(STEPS) + 1):
-        for statement in STEPS[number - 1]:
-            connection.execute(statement).fetchall()
+        for step in STEPS[number - 1]:
+            if isinstance(step, str):
+                connection.execute(step).fetchall()
+            else:
+                step(connection)
         connection.execute(
             "INSERT INTO schema_steps VALUES (?, current_timestamp::TIMESTAMP)", [number]
         ).fetchall()
-
-
-def embeddings_table(digest: str) -> str:
-    """Name of the table that holds a spec's embeddings."""
-    if len(digest) != 16 or set(digest) - set("0123456789abcdef"):
-        raise ValueError(f"not a spec digest: {digest!r}")
-    return f"embeddings_{digest}"

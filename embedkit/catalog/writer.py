@@ -50,6 +50,7 @@ class Writer(Images, Labels):
         failures = [
             (_moved(todo, absorbed), stage, reason) for todo, stage, reason in batch.failures
         ]
+        self._bring_up_to_date(batch.images)
         self._store_images(batch.images)
         self._store_files(files)
         self._store_failures(failures)

@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from embedkit.images.decode import header_of
+from embedkit.images.opening import opened
 from embedkit.records import Facts
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
@@ -18,7 +18,7 @@ def facts_of(data: bytes) -> Facts:
 
     Raises :class:`UnreadableImage` when they are no image.
     """
-    image = header_of(data)
+    image = opened(data)
     exif = _exif(image)
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))

@@ -1,42 +1,43 @@
 """Bytes to upright RGB pixels, at full or reduced scale."""
 
-import io
 import os
 import stat
 import threading
-import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from hashlib import sha256
 
 import numpy as np
 import PIL
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
+from embedkit.images import transparency
+from embedkit.images.depth import Depth, eight_bits, is_deep
+from embedkit.images.opening import check_size, one_line, opened
+from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.paths import absolute, shown
 from embedkit.records import PIPELINE_VERSION
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF")
-"""Pillow's formats that are read. Others are not: some of their readers run programs (EPS)."""
 
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """What a failure to decode depends on, besides the file."""
 
-PIXEL_CAP = 178_956_970
-"""Images of more pixels than this are refused, as Pillow does: decoding them fills the memory."""
-
 BYTE_CAP = 2_000_000_000
 """Files larger than this are refused unread."""
 
-_OVER_CAP = f"more than {PIXEL_CAP:,} pixels, the cap"
 LARGE_PIXELS = 32_000_000
 """Images of more pixels than this are decoded one at a time."""
 
+GUESSED_DEPTH = (
+    "16-bit grey values whose range is a guess: they were scaled as 8, 10, 12 or 14 bits, and may "
+    "come out too bright"
+)
+BROKEN_PROFILE = "a colour profile that cannot be used and was ignored"
+"""What :attr:`Decoder.warnings` may say that an image has."""
+
 _DCT_SCALES = (8, 4, 2)
-_large_lock = threading.Lock()
-_open_lock = threading.Lock()  # warning filters are the whole process's
-_heif_opener: bool | None = None
+_large_lock = threading.RLock()
 
 
 def read_bytes(path: str) -> bytes:
@@ -54,48 +55,74 @@ def read_bytes(path: str) -> bytes:
                 raise UnreadableImage("read", "not a regular file")
             if status.st_size > BYTE_CAP:
                 raise UnreadableImage("read", f"larger than {BYTE_CAP / 1e9:.0f} GB")
-            return file.read()
+            # One byte more shows that what the system calls a file has no end, or is growing.
+            data: bytes | None = file.read(status.st_size + 1)
     except OSError as error:
         raise UnreadableImage("read", error.strerror or str(error)) from error
+    if data is None:
+        raise UnreadableImage("read", "it gives no data")
+    if len(data) > status.st_size:
+        raise UnreadableImage("read", "it grew while it was read")
+    return data
 
 
 class Decoder:
     """One image's bytes and the decodes made of them.
 
     Decodes at the same scale are made once and shared, so the images handed out must not be
-    changed.
+    changed. They are plain: nothing else that was in the file, such as comments, comes with them.
 
     Raises :class:`UnreadableImage` (stage ``format`` or ``decode``) when the bytes are no image
-    that this installation decodes, or one of more than :data:`PIXEL_CAP` pixels.
+    that this installation decodes, or one that is too large
+    (:data:`embedkit.images.opening.PIXEL_CAP`).
     """
 
     def __init__(self, data: bytes) -> None:
-        self._read(data, _open(data))
+        self._read(data, opened(data))
 
     @classmethod
     def of(cls, image: Image.Image) -> "Decoder":
         """A decoder of pixels that are decoded already."""
+        check_size(*image.size)
         decoder = cls.__new__(cls)
         decoder._read(b"", image.copy())
         return decoder
 
-    def _read(self, data: bytes, opened: Image.Image) -> None:
+    def _read(self, data: bytes, image: Image.Image) -> None:
         self._data = data
+        self._given = None if data else image
         self.name = ""
         """What errors call the image."""
+        self.warnings: list[str] = []
+        """What is doubtful in the pixels decoded so far: :data:`GUESSED_DEPTH` and the like."""
         self._decoded: dict[int, Image.Image] = {}
-        self._opened: Image.Image | None = opened
-        self.format = self._opened.format or ""
+        self._opened: Image.Image | None = image
+        self.turn: Image.Transpose | None = None
+        """What makes the stored image upright; known once it is decoded."""
+        self.format = image.format or ""
         """Pillow's name of the format."""
-        self.is_transparent = opened.has_transparency_data
-        """Whether white shows through somewhere, or may."""
-        self.is_deep = opened.mode.startswith(("I", "F"))
-        """Whether pixels have more than 8 bits, which decodes reduce to 8."""
-        self._stored_size = width, height = self._opened.size
-        if width * height > PIXEL_CAP:
-            raise UnreadableImage("decode", _OVER_CAP)
+        self.is_transparent = image.has_transparency_data
+        """Whether there is an alpha channel, or a colour that stands for transparency."""
+        self.is_deep = is_deep(image)
+        """Whether grey pixels have more than 8 bits, which decodes reduce to 8."""
+        self.stored_size = image.size
+        """Width and height before the image is turned upright, pixels."""
+        self.stored_mode = image.mode
+        """Pillow's name of the kind of its pixels."""
+        self._conversion = self._conversion_of(image)
+        self._background: transparency.Colour | None = None
+        self._depth: Depth | None = None
         self._scales = _DCT_SCALES if self.format in ("JPEG", "MPO") else ()
-        self._turned = bool(self._scales) and _orientation(self._opened) >= 5
+        self._turned = bool(self._scales) and _orientation(image) >= 5
+
+    def _conversion_of(self, image: Image.Image) -> Conversion | None:
+        profile = image.info.get("icc_profile")
+        try:
+            mode = "L" if self.is_deep else image.mode
+            return conversion(profile if isinstance(profile, bytes) else None, mode)
+        except BrokenProfile:
+            self._warn(BROKEN_PROFILE)
+            return None
 
     @cached_property
     def sha256(self) -> str | None:
@@ -107,17 +134,36 @@ class Decoder:
         """Width and height of the upright image at full scale, pixels."""
         if not self._scales:
             return self.at_least().size
-        width, height = self._stored_size
+        width, height = self.stored_size
         return (height, width) if self._turned else (width, height)
 
     def exif(self) -> Image.Exif:
         """The EXIF metadata; empty where there is none, or none that can be parsed."""
         if self._data:
             try:
-                return _open(self._data).getexif()
+                return opened(self._data).getexif()
             except Exception:  # broken EXIF is common and harmless, as in _orientation
                 pass
         return Image.Exif()
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether the colours are converted to sRGB, as the image's profile says they are not."""
+        return self._conversion is not None
+
+    @property
+    def background(self) -> transparency.Colour | None:
+        """The colour that a transparent image is composited on; None for an opaque one."""
+        if self.is_transparent:
+            self.at_least()
+        return self._background
+
+    @property
+    def depth(self) -> Depth | None:
+        """What whole grey values of more than 8 bits are scaled from; None for other images."""
+        if self.is_deep:
+            self.at_least()
+        return self._depth
 
     def at_least(self, *, short: int = 1, long: int = 1) -> Image.Image:
         """The upright RGB image, reduced while decoding where the format can (JPEG).
@@ -125,31 +171,93 @@ class Decoder:
         The scale is the smallest of 1, 1/2, 1/4, 1/8 at which the short side is at least
         ``short`` and the long side at least ``long`` pixels; other formats decode at full scale.
         """
-        low, high = sorted(self._stored_size)
+        low, high = sorted(self.stored_size)
         fitting = (s for s in self._scales if low // s >= short and high // s >= long)
         scale = next(fitting, 1)
         if scale not in self._decoded:
-            self._decoded[scale] = self._decode(scale)
+            with self._loaded(scale) as image:
+                self._decoded[scale] = self._upright(self._opaque(image))
         return self._decoded[scale]
 
-    def rgba(self):
-        return _open(self._data).convert("RGBA")
+    def rgba(self) -> Image.Image:
+        """The upright image at full scale with its alpha: RGBA, in sRGB.
 
-    def _decode(self, scale: int) -> Image.Image:
-        image, self._opened = self._opened or _open(self._data), None
+        The colours of wholly transparent pixels are 0, so that images that differ in nothing
+        visible are equal; those of an opaque image have an alpha of 255.
+        """
+        with self._loaded(1) as image:
+            coloured = self._coloured(image)
+            if coloured.mode == "RGBA":
+                return self._upright(transparency.without_hidden_colours(coloured))
+            return self._upright(coloured.convert("RGBA"))
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Held by a thread that works with a large image, so that one is in memory at a time.
+
+        Nothing is held for a JPEG, which is decoded at a reduced scale.
+        """
+        width, height = self.stored_size
+        large = not self._scales and width * height > LARGE_PIXELS
+        return _large_lock if large else nullcontext()
+
+    @contextmanager
+    def _loaded(self, scale: int) -> Iterator[Image.Image]:
+        """The image with its pixels as they are stored. What goes wrong is said of the image."""
+        image, self._opened = self._opened or self._given or opened(self._data), None
         try:
             if scale > 1:
-                width, height = self._stored_size
+                width, height = self.stored_size
                 image.draft(None, (width // scale, height // scale))
             large = image.width * image.height > LARGE_PIXELS
             with _large_lock if large else nullcontext():
                 image.load()
-                return _upright_rgb(image)
+                self.turn = _TRANSPOSE.get(_orientation(image))
+                yield image
         except MemoryError as error:  # may well fit another time, so not for ever
             reason = "too large for the memory that is free"
             raise UnreadableImage("read", reason, self.name) from error
+        except UnreadableImage:
+            raise
         except Exception as error:  # parsers meet hostile bytes here and raise anything
-            raise UnreadableImage("decode", _one_line(error), self.name) from error
+            raise UnreadableImage("decode", one_line(error), self.name) from error
+
+    def _opaque(self, image: Image.Image) -> Image.Image:
+        """A loaded image as RGB; notes the background."""
+        coloured = self._coloured(image)
+        if coloured.mode != "RGBA":
+            return coloured
+        self._background = transparency.background(coloured)
+        return transparency.composite(coloured, self._background)
+
+    def _coloured(self, image: Image.Image) -> Image.Image:
+        """A loaded image in sRGB: RGB, or RGBA where it is transparent; notes its depth."""
+        if is_deep(image):
+            image, self._depth = eight_bits(image)
+            if self._depth is not None and self._depth.is_guess:
+                self._warn(GUESSED_DEPTH)
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        if self._conversion is None:
+            return image if image.mode == mode else image.convert(mode)
+        alpha = image.convert("RGBA").getchannel("A") if mode == "RGBA" else None
+        source = self._conversion.source
+        # What the caller of `of` has given stays as it is: converting makes a copy.
+        ours = image.mode == source and image is not self._given
+        colours = image if ours else image.convert(source)
+        made = self._conversion.apply(colours)
+        if alpha is not None:
+            made.putalpha(alpha)
+        return made
+
+    def _upright(self, pixels: Image.Image) -> Image.Image:
+        """The pixels of a loaded image turned upright, as an image of nothing but pixels."""
+        # Without a turn it is not a copy, which would take as much memory again.
+        plain = pixels._new(pixels.im) if self.turn is None else pixels.transpose(self.turn)
+        plain.info = {}
+        return plain
+
+    def _warn(self, text: str) -> None:
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 ImageInput = str | os.PathLike[str] | Image.Image | np.ndarray | Decoder
@@ -180,50 +288,6 @@ def decoder_of(image: ImageInput) -> Decoder:
     return decoder
 
 
-def header_of(data: bytes) -> Image.Image:
-    """An image whose header was read, but no pixels: for its format, metadata and tables.
-
-    Raises :class:`UnreadableImage` when the bytes are no image that this installation decodes.
-    """
-    return _open(data)
-
-
-def _open(data: bytes) -> Image.Image:
-    if not data:
-        raise UnreadableImage("format", "the file is empty")
-    try:
-        # Pillow warns of large images before it can be asked how large; our own cap decides.
-        with _open_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(data), formats=_formats())
-    except UnidentifiedImageError as error:
-        raise UnreadableImage("format", _unidentified(data)) from error
-    except Image.DecompressionBombError as error:
-        raise UnreadableImage("decode", _OVER_CAP) from error
-    except Exception as error:  # as above
-        raise UnreadableImage("decode", _one_line(error)) from error
-
-
-def _unidentified(data: bytes) -> str:
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return "a HEIC image: pip install 'embedkit[heif]' to read these"
-    return "not an image of a known format"
-
-
-def _formats() -> tuple[str, ...]:
-    """The formats that this installation reads; HEIF with the ``heif`` extra."""
-    global _heif_opener
-    if _heif_opener is None:
-        try:
-            from pillow_heif import register_heif_opener
-        except ImportError:
-            _heif_opener = False
-        else:
-            register_heif_opener()
-            _heif_opener = True
-    return FORMATS if _heif_opener else FORMATS[:-1]
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(0x0112, 1)
@@ -241,46 +305,3 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation, reduce to 8 bits, composite transparency on white."""
-    turn = _TRANSPOSE.get(_orientation(image))
-    if image.mode.startswith(("I", "F")):
-        image = _eight_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(canvas, image)
-    image = image.convert("RGB")
-    return image.transpose(turn) if turn is not None else image
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey pixels of more than 8 bits, scaled to 8: Pillow's own conversion would clip them.
-
-    16-bit integers are divided by 257; 32-bit ones are taken for 16-bit when any exceeds 255;
-    floats are taken for 0..1 when none exceeds 1, for 0..255 otherwise. A grey value that stands
-    for transparency becomes transparent.
-    """
-    import numpy as np
-
-    stored = np.asarray(image)
-    clear = stored == image.info["transparency"] if "transparency" in image.info else None
-    if image.mode == "F":
-        pixels = np.nan_to_num(stored, nan=0.0, posinf=0.0, neginf=0.0)
-        if pixels.max(initial=0.0) <= 1.0:
-            pixels = pixels * np.float32(255)
-        pixels = np.rint(pixels)
-    elif image.mode == "I" and stored.max(initial=0) <= 255:
-        pixels = stored
-    else:
-        pixels = (np.clip(stored, 0, 65535).astype(np.uint32) + 128) // 257
-    grey = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8), "L")
-    if clear is not None:
-        grey.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8), "L"))
-    return grey
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from embedkit.images.decode import Decoder
+from embedkit.images.strips import shortened
 from embedkit.records import LUMA_SIDE, Fingerprint
 
 FINGERPRINT_SIDE = 256
@@ -33,11 +34,11 @@ def phash(luma: Image.Image) -> int:
 
 
 def fingerprint(decoder: Decoder) -> Fingerprint:
-    """The fingerprint of a decoded image.
+    """The fingerprint of a decoded image, whose very long sides are reduced first.
 
     Raises :class:`UnreadableImage` when the image does not decode.
     """
-    image = decoder.at_least(short=FINGERPRINT_SIDE)
+    image = shortened(decoder.at_least(short=FINGERPRINT_SIDE))
     width, height = decoder.size
     luma_image = image.convert("L")
     hashed = hashed_luma(luma_image)

@@ -11,7 +11,7 @@ from embedkit.records import Failure
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif",
-    ".tiff", ".avif", ".heic", ".heif",
+    ".tiff", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".avif", ".heic", ".heif",
 )  # fmt: skip
 """File name endings that are taken for images; what a file really is, its content decides."""
 

@@ -2,12 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
-from embedkit.index.manifest import read_manifest
+from embedkit.index.manifest import read_manifest, write_manifest
 from embedkit.records import EmbeddingSpec, ProgressCallback
 
 if TYPE_CHECKING:
@@ -30,8 +32,18 @@ class Indexes:
         self._open: dict[str, Index] = {}
 
     def folder_of(self, spec: EmbeddingSpec) -> Path:
-        """Where the index of a spec is, or would be."""
-        return self._folder / spec.digest
+        """Where the index of a spec is, or would be.
+
+        One that an earlier version of the pipeline made is taken over: the catalog's embeddings
+        are the same, but for those that it has replaced since.
+        """
+        folder, before = self._folder / spec.digest, self._folder / spec.first.digest
+        if before.is_dir() and not folder.exists():
+            with suppress(OSError):  # read-only, or another process was faster: it is a cache
+                if (manifest := read_manifest(before)) is not None:
+                    write_manifest(before, replace(manifest, spec=spec.digest))
+                before.rename(folder)
+        return folder
 
     def at(self, spec: EmbeddingSpec, position: Position) -> "Index":
         """The index of a spec, caught up in memory with a position of the catalog's embeddings."""

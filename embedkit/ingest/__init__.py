@@ -67,12 +67,14 @@ def add(
         (placed(scopes[number], roots, item.path), item) for number, item in problems
     ]
     embedded, stages = 0, None
+    doubts: list[str] = []
     if known is not None:
         one_pass = OnePass(roots, known, networks, partial(_commit, catalog))
         stages = one_pass.run(todo, progress)
         embedded = one_pass.embedded
+        doubts += one_pass.warnings()
 
-    warnings = tuple(warning for network in networks for warning in network.warnings())
+    of_networks = [warning for network in networks for warning in network.warnings()]
     with catalog.write() as writer:
         scopes = writer.scopes(places)
         writer.settle(scopes, table, placed_problems)
@@ -93,7 +95,7 @@ def add(
             failed=len(failures),
             missing=counts["missing"],
             failures=tuple(failures),
-            warnings=warnings,
+            warnings=(*doubts, *of_networks),
             seconds=time.monotonic() - started,
             rates={network.name: network.rate for network in networks if network.rate},
             stages=stages,

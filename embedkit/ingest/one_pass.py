@@ -12,7 +12,7 @@ was fast.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -24,7 +24,9 @@ from embedkit.catalog.images import ImageRow
 from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
 from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
+from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.opening import one_line
 from embedkit.ingest.flow import Clock, InOrder
 from embedkit.ingest.network import IngestNetwork
 from embedkit.records import Progress, ProgressCallback, Stages
@@ -47,8 +49,8 @@ COMMIT_MOST_FILES = 8192
 COMMIT_MOST_SECONDS = 10.0
 """... or when it reaches one of these."""
 
-_FINGERPRINT = 1
-"""Bit of the fingerprint in a mask of what an image has; network n has bit n + 1."""
+_FINGERPRINT, _UP_TO_DATE = 1, 2
+"""Bits in a mask of what an image has; the embedding of network n is bit n + 2."""
 _ITEM_BYTES = 2048
 """What an item weighs besides its bytes and pixels."""
 
@@ -68,6 +70,8 @@ class _Item:
     image: ImageRow | None = None
     pixels: dict[int, np.ndarray] = field(default_factory=dict)
     """Prepared pixels by network number."""
+    warnings: Sequence[str] = ()
+    """What is doubtful in its pixels."""
 
 
 @dataclass
@@ -102,7 +106,7 @@ class OnePass:
         self._known = known
         self._networks = networks
         self._store = store
-        self._all = (1 << (len(networks) + 1)) - 1
+        self._all = (4 << len(networks)) - 1
         self._pixel_bytes = sum(3 * network.spec.size**2 for network in networks)
         self._claimed: set[bytes] = set()
         self._failed: dict[bytes, tuple[str, str]] = {}
@@ -114,6 +118,7 @@ class OnePass:
         self._clock = Clock()
         self.embedded = 0
         """Images that went through a network."""
+        self._doubts: dict[str, tuple[int, TodoFile]] = {}
 
     def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
         """Take all of ``todo`` through the pass; returns where the time went."""
@@ -160,15 +165,22 @@ class OnePass:
             network.finish(seconds)
         return self._stages(seconds, cores)
 
+    def warnings(self) -> Iterator[str]:
+        """What is doubtful in the pixels of files, each kind once, with the first such file."""
+        for text, (count, first) in self._doubts.items():
+            path = paths.shown(paths.join(self._roots[first.root_id], first.path))
+            which = f"{path} has" if count == 1 else f"{count} files, the first {path}, have"
+            yield f"{which} {text}"
+
     # -- in threads ----------------------------------------------------------------------------
 
     def _read(self, todo: TodoFile) -> _Item:
         with self._clock.counting("read"):
             try:
                 data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
-            except UnreadableImage as error:
-                return _Item(todo, failure=(error.stage, error.reason))
-            sha256, md5 = self._fingerprint.digests(data)
+                sha256, md5 = self._fingerprint.digests(data)
+            except Exception as error:
+                return _Item(todo, failure=_failure("read", error))
             return _Item(todo, data, sha256, md5)
 
     def _claim(self, item: _Item) -> _Item:
@@ -186,16 +198,28 @@ class OnePass:
         with self._clock.counting("decode"):
             try:
                 decoder = Decoder(item.data)
-                item.image = ImageRow(item.sha256, item.md5, len(item.data))
-                if item.lacks & _FINGERPRINT:
-                    item.image.fingerprint = self._fingerprint.fingerprint(decoder)
-                for number, network in enumerate(self._networks):
-                    if item.lacks & (2 << number):
-                        item.pixels[number] = prepare(decoder, network.spec)
-            except UnreadableImage as error:
-                item.failure = (error.stage, error.reason)
+                with decoder.alone():
+                    self._fill(item, decoder)
+                item.warnings = decoder.warnings
+            except Exception as error:
+                item.failure = _failure("decode", error)
+                item.image = None
+                item.pixels.clear()
         item.data = b""
         return item
+
+    def _fill(self, item: _Item, decoder: Decoder) -> None:
+        """Make what the image of a file lacks, and all if it was made from other pixels."""
+        item.image = ImageRow(item.sha256, item.md5, len(item.data))
+        known = self._known.of(item.sha256)
+        if known is not None and not known & _UP_TO_DATE and changed(decoder):
+            item.image.renewed = True
+            item.lacks = self._all
+        if item.lacks & _FINGERPRINT:
+            item.image.fingerprint = self._fingerprint.fingerprint(decoder)
+        for number, network in enumerate(self._networks):
+            if item.lacks & (4 << number):
+                item.pixels[number] = prepare(decoder, network.spec)
 
     # -- in order ------------------------------------------------------------------------------
 
@@ -245,6 +269,9 @@ class OnePass:
         if failure is not None:
             self._batch.failures.append((item.todo, *failure))
             return
+        for text in item.warnings:
+            count, first = self._doubts.get(text, (0, item.todo))
+            self._doubts[text] = count + 1, first
         self._batch.files.append((item.todo, item.sha256))
         if item.image is not None:
             self._batch.images.append(item.image)
@@ -283,3 +310,12 @@ class OnePass:
         }
         slowest = max(waited, key=lambda stage: waited[stage])
         return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
+
+
+def _failure(stage: str, error: Exception) -> tuple[str, str]:
+    """Stage and reason of what went wrong with one file: whatever it is, others go on."""
+    if isinstance(error, UnreadableImage):
+        return error.stage, error.reason
+    if isinstance(error, MemoryError):  # may well fit another time, so not for ever
+        return "read", "too large for the memory that is free"
+    return stage, f"{type(error).__name__}: {one_line(error)}"

@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised whenever decoding or preprocessing changes the pixels that a network sees."""
 
 
@@ -39,7 +39,9 @@ class EmbeddingSpec:
     """Rule of the reduced-scale decode: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of
     its size whose relevant side is not below the side that it is resized to."""
     orientation: str = "exif"
-    alpha: str = "white"
+    alpha: str = "contrast"
+    """Background of transparent images: ``contrast`` is white, or grey where what is visible has no
+    contrast with white (the rule is that of :mod:`embedkit.images.transparency`)."""
     pipeline: int = PIPELINE_VERSION
 
     @property
@@ -52,9 +54,17 @@ class EmbeddingSpec:
         """First 16 hex digits of the SHA-256 of :attr:`canonical_json`."""
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
 
+    @property
+    def first(self) -> "EmbeddingSpec":
+        """The spec as it was under pipeline version 1, by whose digest older files are named."""
+        return replace(self, alpha="white", pipeline=1)
+
     @classmethod
     def from_json(cls, text: str) -> "EmbeddingSpec":
-        """The spec whose :attr:`canonical_json` is ``text``.
+        """The spec whose :attr:`canonical_json` is ``text``, or was under pipeline version 1.
+
+        A spec of that version becomes the one of today: most images have the same vectors under
+        both, and the catalog knows which have not been looked at since.
 
         Raises KeyError, TypeError or ValueError for anything else.
         """
@@ -67,6 +77,8 @@ class EmbeddingSpec:
         for three in (spec.mean, spec.std):
             if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
                 raise TypeError(f"mean and std of a spec are three numbers, not {three!r}")
+        if spec == spec.first:
+            return replace(spec, alpha=cls.alpha, pipeline=PIPELINE_VERSION)
         return spec
 
 

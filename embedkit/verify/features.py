@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from embedkit.records import PIPELINE_VERSION
+
 Grey = NDArray[np.uint8]
 
 AREA = 768 * 960
@@ -24,9 +26,9 @@ DESCRIPTOR = 128
 _UNIT = 512.0  # what 1 becomes in a stored descriptor; hardly any number of one is above 0.5
 EXTRACTION = (
     f"sift {cv2.__version__} area={AREA} sought={SOUGHT} features={FEATURES} contrast={CONTRAST} "
-    f"root={_UNIT:.0f}"
+    f"root={_UNIT:.0f} pipeline={PIPELINE_VERSION}"
 )
-"""All that decides an image's local features, besides its pixels."""
+"""All that decides an image's local features, besides its bytes."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.strips import shortened
 from embedkit.paths import shown
 from embedkit.records import Match, Matches
 from embedkit.verify import order, verify_matches
@@ -54,7 +55,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
 def pixels_of(photo: Decoder) -> Pixels:
     """The upright RGB pixels (H, W, 3) that verification looks at: at most :data:`AREA` many."""
     side = isqrt(AREA)
-    return fitted(np.asarray(photo.at_least(short=side, long=side)))
+    return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
 
 
 def _query(photo: Decoder, cache: FeatureCache) -> View:

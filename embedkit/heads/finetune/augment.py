@@ -8,6 +8,7 @@ import numpy as np
 from embedkit.backbones.preprocess import INTERPOLATIONS
 from embedkit.heads.finetune.configuration import Augmentation
 from embedkit.images.decode import Decoder
+from embedkit.images.strips import shortened
 from embedkit.records import EmbeddingSpec
 
 # RGB to YIQ, as in the FCC's NTSC standard of 1953: luma, and two axes of colour.
@@ -26,7 +27,8 @@ def augmented(
     width, height = decoder.size
     left, top, right, bottom = _crop(width, height, how, random)
     crop_side = min(right - left, bottom - top)
-    image = decoder.at_least(short=math.ceil(spec.size * min(width, height) / crop_side))
+    short = math.ceil(spec.size * min(width, height) / crop_side)
+    image = shortened(decoder.at_least(short=short))
     x, y = image.width / width, image.height / height
     side = (spec.size, spec.size)
     box = (left * x, top * y, right * x, bottom * y)

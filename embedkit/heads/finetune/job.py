@@ -37,7 +37,7 @@ def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> 
     """
     content = {
         "version": _VERSION,
-        "spec": spec.canonical_json,
+        "spec": spec.first.canonical_json,  # it goes on where an earlier version was interrupted
         "configuration": asdict(configuration),
         "classes": list(task.classes),
         "training": _stamps(task.training),

@@ -1,0 +1,134 @@
+"""Grey pixels of more than 8 bits, scaled to 8."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from embedkit.images.strips import strips
+
+BITS = (8, 10, 12, 14, 16)
+"""What grey values of more than 8 bits may be scaled from."""
+
+SIGNIFICANT_BITS = "significant bits"
+"""Key of ``info`` under which an opened PNG has the first byte of its sBIT chunk, if any."""
+
+_BITS_PER_SAMPLE, _MAX_SAMPLE_VALUES = 258, (281, 341)  # tags of TIFF
+_FILLED = 15 / 16
+"""Share of a range that a maximum has to reach to show that it is the right one."""
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What grey values are scaled from."""
+
+    bits: int
+    largest: int
+    """The largest value there is, 65,535 at the most."""
+    is_guess: bool = False
+    """Whether the values fill so little of the range that it may be another one."""
+
+
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image has grey pixels of more than 8 bits: integers or floats."""
+    return image.mode.startswith(("I", "F"))
+
+
+def eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:
+    """A deep image as L, or as LA where a grey value stands for transparency, and its depth.
+
+    Integers are scaled from the smallest number of :data:`BITS` that has room for their maximum,
+    since programs put 8, 10, 12 or 14 bits in files of 16. What the file declares counts for more
+    (see :func:`_depth`). Values beyond the range are cut off. Floats, which have no depth, are
+    taken for 0..1 when none exceeds 1, for 0..255 otherwise.
+    """
+    scaled = Image.new("L", image.size)
+    depth = None
+    if image.mode == "F":
+        parts = ((top, _finite(strip)) for top, strip in strips(image))
+        factor = np.float32(1 if max(part.max() for _, part in parts) > 1.0 else 255)
+        for top, strip in strips(image):
+            pixels = np.rint(_finite(strip) * factor).clip(0, 255)
+            scaled.paste(Image.fromarray(pixels.astype(np.uint8)), (0, top))
+    else:
+        depth = _depth(image)
+        largest = (1 << depth.bits) - 1
+        table = np.rint(np.arange(1 << 16).clip(0, largest) * (255 / largest)).astype(np.uint8)
+        for top, strip in strips(image):
+            scaled.paste(Image.fromarray(table[_integers(strip)]), (0, top))
+    if "transparency" in image.info:
+        alpha = Image.new("L", image.size)
+        for top, strip in strips(image):
+            shown = np.asarray(strip) != image.info["transparency"]
+            alpha.paste(Image.fromarray(shown.astype(np.uint8) * np.uint8(255)), (0, top))
+        scaled.putalpha(alpha)
+    return scaled, depth
+
+
+def _depth(image: Image.Image) -> Depth:
+    """What the integers of an image are scaled from.
+
+    - JPEG 2000 decodes to the whole range.
+    - Of a TIFF, BitsPerSample below 16 is the depth, and MaxSampleValue counts as a value.
+    - Values that are all multiples of 256 or of 257 were 8 bits, spread over 16.
+    - A PNG with an sBIT chunk has the whole range, as its specification says. When all values are
+      below what the chunk's bits hold, and not multiples of what spreading them gives, the program
+      that wrote it did not know: they are of that many bits.
+    - Otherwise the maximum decides. That is a guess unless it reaches 15/16 of the range.
+    """
+    present = np.zeros(1 << 16, bool)
+    for _, strip in strips(image):
+        present[_integers(strip)] = True
+    values = np.flatnonzero(present)
+    largest = int(values[-1])
+    if image.format == "JPEG2000":
+        return Depth(16, largest)
+    declared = _bits_per_sample(image)
+    if declared is not None and largest < 1 << declared < 1 << 16:
+        return Depth(declared, largest)
+    maximum = _max_sample_value(image)
+    if maximum is not None:
+        return Depth(_room_for(max(largest, maximum)), largest)
+    if (largest > 255 and not (values % 256).any()) or not (values % 257).any():
+        return Depth(16, largest)
+    significant = image.info.get(SIGNIFICANT_BITS)
+    if significant is not None:
+        spread = largest >= 1 << significant or not (values % (1 << 16 - significant)).any()
+        return Depth(16 if spread else _room_for((1 << significant) - 1), largest)
+    bits = _room_for(largest)
+    return Depth(bits, largest, bits < 16 and 0 < largest < _FILLED * (1 << bits))
+
+
+def _room_for(value: int) -> int:
+    return next(bits for bits in BITS if value < 1 << bits)
+
+
+def _bits_per_sample(image: Image.Image) -> int | None:
+    value = _tag(image, _BITS_PER_SAMPLE)
+    return value if value is not None and 8 <= value <= 16 else None
+
+
+def _max_sample_value(image: Image.Image) -> int | None:
+    found = [value for tag in _MAX_SAMPLE_VALUES if (value := _tag(image, tag)) is not None]
+    return min(found[0], (1 << 16) - 1) if found and found[0] > 0 else None
+
+
+def _tag(image: Image.Image, tag: int) -> int | None:
+    """The first whole number of a TIFF's tag; None for another format, tag or kind of value."""
+    tags: Any = getattr(image, "tag_v2", {})
+    value = tags.get(tag)
+    if isinstance(value, tuple):
+        value = value[0] if value else None
+    return int(value) if isinstance(value, (int, float)) and value == int(value) else None
+
+
+def _integers(image: Image.Image) -> np.ndarray:
+    values: np.ndarray = np.asarray(image)
+    if values.dtype.kind != "u":
+        values = values.clip(0, (1 << 16) - 1)
+    return np.asarray(values, np.uint16)
+
+
+def _finite(image: Image.Image) -> np.ndarray:
+    return np.asarray(np.nan_to_num(np.asarray(image), nan=0.0, posinf=0.0, neginf=0.0))

@@ -1,0 +1,50 @@
+"""What Pillow does not say of a JPEG 2000 file: how large its tiles are, and its colour profile."""
+
+import struct
+from collections.abc import Iterator
+
+SAMPLE_CAP = 134_217_728
+"""Samples of a tile, those of all its channels together, above which an image is refused: OpenJPEG
+decodes a tile at once, and takes six bytes for each. Many files are one tile."""
+
+_SIGNATURE = b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a"
+_CODESTREAM = b"\xff\x4f\xff\x51"
+
+
+def tile_samples(data: bytes) -> int:
+    """Samples of one tile of a file; 0 where there is no telling."""
+    start = 0
+    if data.startswith(_SIGNATURE):
+        start = next((at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
+    if start < 0 or data[start : start + 4] != _CODESTREAM or len(data) < start + 42:
+        return 0
+    fields: tuple[int, ...] = struct.unpack_from(">6I", data, start + 8)
+    right, bottom, left, top, width, height = fields
+    channels = int.from_bytes(data[start + 40 : start + 42], "big")
+    across, down = min(width, right - left), min(height, bottom - top)
+    return channels * max(0, across) * max(0, down)
+
+
+def profile(data: bytes) -> bytes | None:
+    """The ICC profile of a file; None when it has none."""
+    for kind, start, end in _boxes(data, 0, len(data)):
+        if kind == b"jp2h":
+            for inner, at, stop in _boxes(data, start, end):
+                if inner == b"colr" and data[at : at + 1] == b"\2":
+                    return data[at + 3 : stop]
+    return None
+
+
+def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kinds of the boxes in a part of a file, and where the content of each begins and ends."""
+    while start + 8 <= end:
+        size, kind = struct.unpack_from(">I4s", data, start)
+        content = start + 8
+        if size == 1 and start + 16 <= end:
+            (size,) = struct.unpack_from(">Q", data, content)
+            content += 8
+        stop = end if size == 0 else start + size
+        if not content <= stop <= end:
+            return
+        yield kind, content, stop
+        start = stop

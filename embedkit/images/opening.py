@@ -1,0 +1,91 @@
+"""Bytes to an opened image: the formats that are read, and what is refused before it is decoded."""
+
+import io
+import threading
+import warnings
+
+from PIL import Image, UnidentifiedImageError
+
+from embedkit.errors import UnreadableImage
+from embedkit.images import jpeg2000, png
+from embedkit.images.depth import SIGNIFICANT_BITS
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "HEIF")
+"""Pillow's formats that are read. Others are not: some of their readers run programs (EPS)."""
+
+PIXEL_CAP = 178_956_970
+"""Images of more pixels than this are refused, as Pillow does: decoding them fills the memory."""
+
+MEMORY_CAP = 200_000_000
+"""Nor may the pixels and four times the longer side be more than this together: each row of an
+image takes the memory of two pixels besides its own, and there are two images on the way."""
+
+_open_lock = threading.Lock()  # warning filters are the whole process's
+_heif_opener: bool | None = None
+
+
+def opened(data: bytes) -> Image.Image:
+    """An image whose header was read and whose pixels were not.
+
+    Its ``info`` has the colour profile that the file holds and, of a PNG, the number of significant
+    bits. Raises :class:`UnreadableImage` when the bytes are no image of a known format, or one that
+    is too large.
+    """
+    if not data:
+        raise UnreadableImage("format", "the file is empty")
+    found = png.cleaned(data) if data.startswith(png.MAGIC) else None
+    try:
+        # Pillow warns of large images before it can be asked how large; our own cap decides.
+        with _open_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(found.data if found else data), formats=_formats())
+    except UnidentifiedImageError as error:
+        raise UnreadableImage("format", _unidentified(data)) from error
+    except Image.DecompressionBombError as error:
+        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the cap") from error
+    except Exception as error:  # parsers meet hostile bytes here and raise anything
+        raise UnreadableImage("decode", one_line(error)) from error
+    if found and found.profile is not None:
+        image.info["icc_profile"] = found.profile
+    if found and found.significant_bits is not None:
+        image.info[SIGNIFICANT_BITS] = found.significant_bits
+    check_size(*image.size)
+    if image.format == "JPEG2000":
+        if jpeg2000.tile_samples(data) > jpeg2000.SAMPLE_CAP:
+            reason = f"a tile of more than {jpeg2000.SAMPLE_CAP:,} samples, the cap"
+            raise UnreadableImage("decode", reason)
+        image.info["icc_profile"] = jpeg2000.profile(data)
+    return image
+
+
+def check_size(width: int, height: int) -> None:
+    """Raise :class:`UnreadableImage` for an image that is too large to decode."""
+    if width * height > PIXEL_CAP:
+        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the cap")
+    if width * height + 4 * max(width, height) > MEMORY_CAP:
+        raise UnreadableImage("decode", f"{width:,} x {height:,} pixels take too much memory")
+
+
+def one_line(error: Exception) -> str:
+    """What an exception says, without line breaks; its kind when it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unidentified(data: bytes) -> str:
+    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+        return "a HEIC image: pip install 'embedkit[heif]' to read these"
+    return "not an image of a known format"
+
+
+def _formats() -> tuple[str, ...]:
+    """The formats that this installation reads; HEIF with the ``heif`` extra."""
+    global _heif_opener
+    if _heif_opener is None:
+        try:
+            from pillow_heif import register_heif_opener
+        except ImportError:
+            _heif_opener = False
+        else:
+            register_heif_opener()
+            _heif_opener = True
+    return FORMATS if _heif_opener else FORMATS[:-1]

@@ -1,0 +1,115 @@
+"""What there is of an image whose file ends early: JPEG and PNG.
+
+The bytes are mended and decoded like any others, so that nothing is set for the whole process and
+threads may decode at the same time.
+"""
+
+import re
+
+import numpy as np
+from PIL import Image
+
+from embedkit.errors import UnreadableImage
+from embedkit.images import png
+from embedkit.images.decode import Decoder
+from embedkit.images.opening import check_size, opened
+
+_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_SCAN, _LAST = 0xDA, 0xD9
+_BARE = (0x01, 0xD8)  # markers without a length
+_GREY = (127, 128)  # what libjpeg makes of blocks that are not there
+_TOO_LITTLE = "it ends before its first row does"
+
+
+def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
+    """The upright RGB image of a file that may end early, and which of its pixels are there.
+
+    The mask is bool (H, W). In a JPEG whole rows are there, rounded down to its blocks and one
+    row of blocks less, as the last one is damaged; of a progressive one, all rows that its first
+    scan has, though less sharp than they should be. In a PNG whole rows are there or, of an
+    interlaced one, the pixels of the passes. Pixels that are not there are of one colour in a PNG,
+    grey in a JPEG. Of an intact image of any format, all are there.
+
+    Raises :class:`UnreadableImage` when no row is there, and for other formats that end early.
+    """
+    try:
+        image = _whole(Decoder(data))
+    except UnreadableImage:
+        if data.startswith(b"\xff\xd8"):
+            return _jpeg(data)
+        if data.startswith(png.MAGIC):
+            return _png(data)
+        raise
+    return image, np.ones((image.height, image.width), bool)
+
+
+def _png(data: bytes) -> tuple[Image.Image, np.ndarray]:
+    header = png.header(data)
+    if header is None:
+        raise UnreadableImage("decode", _TOO_LITTLE)
+    check_size(header.width, header.height)
+    whole, rows = png.mended(data, header)
+    there = np.zeros((header.height, header.width), bool)
+    for part, count in zip(header.passes, rows, strict=True):
+        there[part.y :: part.down, part.x :: part.across][:count] = True
+    return _decoded(whole, there)
+
+
+def _jpeg(data: bytes) -> tuple[Image.Image, np.ndarray]:
+    whole = _ended(data)
+    image = opened(whole)
+    there = np.zeros((image.height, image.width), bool)
+    there[: _rows(image)] = True
+    return _decoded(whole, there)
+
+
+def _ended(data: bytes) -> bytes:
+    """A JPEG that ends after the last segment or pixels that are there of one that ends early."""
+    at, end = 2, 0
+    while (marker := _MARKER.search(data, at)) is not None:
+        start, at = marker.span()
+        kind = data[start + 1]
+        if kind in _BARE:
+            continue
+        size = int.from_bytes(data[at : at + 2], "big")
+        if kind == _LAST or at + max(2, size) > len(data):
+            end = min(end, start)
+            break
+        at += size
+        if kind == _SCAN:
+            end = len(data)
+    if not end:
+        raise UnreadableImage("decode", _TOO_LITTLE)
+    return data[:end].rstrip(b"\xff") + _END
+
+
+def _rows(image: Image.Image) -> int:
+    """How many rows are there of a JPEG that was cut off and ended."""
+    blocks = 8 * max((part[2] for part in getattr(image, "layer", ())), default=1)
+    image.draft("L", None)  # where it can: in colours, rows of blocks run into each other
+    try:
+        pixels = np.asarray(image).reshape(image.height, -1)
+    except Exception as error:  # as in Decoder: parsers raise anything
+        raise UnreadableImage("decode", _TOO_LITTLE) from error
+    empty = (pixels == pixels[-1, -1]).all(axis=1) & np.isin(pixels[:, -1], _GREY)
+    rows = len(empty) - int(np.argmin(empty[::-1])) if not empty.all() else 0
+    if rows == len(empty) and image.info.get("progressive"):
+        return rows
+    return max(0, -(-rows // blocks) - 1) * blocks
+
+
+def _decoded(whole: bytes, there: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+    """The image of a file that was mended, and the mask turned with it."""
+    if not there.any():
+        raise UnreadableImage("decode", _TOO_LITTLE)
+    decoder = Decoder(whole)
+    image = _whole(decoder)
+    mask = Image.fromarray(there.astype(np.uint8))
+    if decoder.turn is not None:
+        mask = mask.transpose(decoder.turn)
+    return image, np.asarray(mask) > 0
+
+
+def _whole(decoder: Decoder) -> Image.Image:
+    return decoder.at_least(short=min(decoder.stored_size))

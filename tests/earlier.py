@@ -1,0 +1,60 @@
+"""A workspace as it was before a change, for tests of what becomes of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pytest
+from PIL import Image
+
+from embedkit.catalog import schema
+from embedkit.images.depth import Depth
+from embedkit.images.transparency import WHITE
+from embedkit.index.manifest import read_manifest, write_manifest
+from embedkit.records import EmbeddingSpec
+
+
+@contextmanager
+def first_pipeline() -> Iterator[None]:
+    """Within it images are decoded as by pipeline version 1."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("embedkit.images.transparency.background", lambda _: WHITE)
+        patch.setattr("embedkit.images.decode.conversion", lambda *_: None)
+        patch.setattr("embedkit.images.depth._depth", _first_depth)
+        yield
+
+
+def _first_depth(image: Image.Image) -> Depth:
+    largest = int(np.asarray(image).max())
+    return Depth(8 if image.mode == "I" and largest <= 255 else 16, largest)
+
+
+def taken_back(folder: Path) -> None:
+    """Make a workspace's files those of schema step 4 and pipeline version 1, in their names too.
+
+    Its vectors stay; make them within :func:`first_pipeline`.
+    """
+    with duckdb.connect(str(folder / "catalog.duckdb")) as connection:
+        specs = connection.execute("SELECT spec, json FROM specs").fetchall()
+        connection.execute("DROP TABLE outdated")
+        connection.execute("DELETE FROM schema_steps WHERE step > 4")
+        for digest, text in specs:
+            old = EmbeddingSpec.from_json(text).first
+            before, after = map(schema.embeddings_table, (digest, old.digest))
+            connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
+            for table in ("specs", "backbones", "removals"):
+                connection.execute(
+                    f"UPDATE {table} SET spec = '{old.digest}' WHERE spec = ?", [digest]
+                )
+            connection.execute(
+                "UPDATE specs SET json = ? WHERE spec = ?", [old.canonical_json, old.digest]
+            )
+            index = folder / "index" / digest
+            manifest = read_manifest(index)
+            if manifest is not None:
+                write_manifest(index, replace(manifest, spec=old.digest))
+                index.rename(index.with_name(old.digest))
+    (folder / "files.listing").unlink()

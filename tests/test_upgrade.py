@@ -1,0 +1,414 @@
+"""Workspaces made under pipeline version 1: what they answer, and what the next add does."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import duckdb
+import icc
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from conftest import ToyBackbone, draw_photo
+from earlier import first_pipeline, taken_back
+from PIL import Image, ImageDraw
+from test_ingest import counts
+
+from embedkit import Workspace
+from embedkit.artifacts import sha256_of, write_json
+from embedkit.backbones import evidence, is_current
+from embedkit.backbones.choice import _folder
+from embedkit.catalog import schema
+from embedkit.catalog.images import ImageRow
+from embedkit.catalog.writer import Batch
+from embedkit.heads.finetune.configuration import Configuration
+from embedkit.heads.finetune.job import digest_of
+from embedkit.heads.finetune.task import Task
+from embedkit.heads.store import _digest, load_head, save_head
+from embedkit.images.changes import changed
+from embedkit.images.decode import Decoder
+from embedkit.images.fingerprint import digests
+from embedkit.ingest import one_pass
+from embedkit.records import PIPELINE_VERSION, EmbeddingSpec
+
+P3 = icc.rgb(icc.DISPLAY_P3, icc.SRGB_CURVE)
+
+
+def draw_affected(folder: Path) -> set[str]:
+    """Images that version 2 decodes otherwise; their names."""
+    folder.mkdir()
+    for number in range(2):
+        logo = Image.new("RGBA", (90, 60), (255, 255, 255, 0))
+        ImageDraw.Draw(logo).line((5, 5 + 20 * number, 80, 50), (255, 255, 255, 255), 6)
+        logo.save(folder / f"logo{number}.png")
+    icc.in_space(draw_photo(20), P3).save(folder / "p3.png", icc_profile=P3)
+    Image.new("CMYK", (60, 60), (200, 30, 0, 10)).save(folder / "inks.jpg", icc_profile=icc.press())
+    deep = np.asarray(draw_photo(21).convert("L")).astype(np.uint16)
+    Image.fromarray(deep * 16).save(folder / "twelve.tif")
+    Image.fromarray(deep).save(folder / "eight_in_sixteen.png")
+    return {path.name for path in folder.iterdir()}
+
+
+def draw_unaffected(folder: Path) -> set[str]:
+    """Images of the same kinds that it does not; their names."""
+    folder.mkdir()
+    logo = Image.new("RGBA", (90, 60), (255, 255, 255, 0))
+    ImageDraw.Draw(logo).line((5, 5, 80, 50), (200, 0, 0, 255), 6)
+    logo.save(folder / "logo.png")
+    srgb = icc.rgb(icc.SRGB, icc.SRGB_CURVE, "Adobe RGB (1998)")
+    draw_photo(22).save(folder / "srgb.jpg", icc_profile=srgb)
+    draw_photo(23).save(folder / "broken.jpg", icc_profile=b"nonsense" * 20)
+    draw_photo(24).convert("CMYK").save(folder / "inks.jpg")
+    deep = np.asarray(draw_photo(25).convert("L")).astype(np.uint16)
+    Image.fromarray(deep * 257).save(folder / "sixteen.tif")
+    Image.fromarray(deep.astype(np.int32)).save(folder / "eight_in_32.tif")
+    Image.fromarray(deep.astype(np.float32)).save(folder / "floats.tif")
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def before(workspace: Workspace, photos: Path) -> Workspace:
+    """A workspace of version 1: twelve photos, images that changed since, and some like them."""
+    draw_affected(photos / "affected")
+    draw_unaffected(photos / "unaffected")
+    with first_pipeline():
+        workspace.add(photos, backbones=["resnet50", "vgg16"], labels_from_folders=True)
+    workspace.remove(photos / "red/5.jpg")
+    workspace._embeddings.save_caches()
+    taken_back(workspace.folder)
+    return Workspace(workspace.folder)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows by the path of each file that an add reads."""
+    read: list[str] = []
+    real = one_pass.read_bytes
+    monkeypatch.setattr(one_pass, "read_bytes", lambda path: read.append(path) or real(path))
+    return read
+
+
+def outdated(workspace: Workspace) -> int:
+    with workspace._catalog.read() as reader:
+        return int(reader._rows("SELECT count(*) FROM outdated")[0][0])
+
+
+def test_what_changed_is_known_of_each_kind(tmp_path: Path) -> None:
+    for draw, expected in ((draw_affected, True), (draw_unaffected, False)):
+        folder = tmp_path / draw.__name__
+        for name in draw(folder):
+            assert changed(Decoder((folder / name).read_bytes())) is expected, name
+    wide = Image.new("L", (65_537, 2))
+    wide.save(tmp_path / "wide.png")
+    assert changed(Decoder((tmp_path / "wide.png").read_bytes()))
+
+
+def test_what_is_said_to_be_the_same_decodes_the_same(tmp_path: Path) -> None:
+    draw_affected(tmp_path / "a")
+    draw_unaffected(tmp_path / "b")
+    for path in sorted(tmp_path.glob("*/*")):
+        now = Decoder(path.read_bytes())
+        with first_pipeline():
+            then = Decoder(path.read_bytes()).at_least().tobytes()
+        if not changed(now):
+            assert now.at_least().tobytes() == then, path.name
+        else:
+            assert now.at_least().tobytes() != then, path.name
+
+
+def test_it_opens_and_gives_the_answers_that_it_gave(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    workspace.add(photos, backbones=["resnet50", "vgg16"], labels_from_folders=True)
+    workspace.remove(photos / "red/5.jpg")
+    workspace._embeddings.save_caches()
+    queries = [photos / "red/0.jpg", photos / "blue/7.jpg"]
+    asked = [(query, name) for query in queries for name in ("resnet50", "vgg16")]
+    expected = [workspace.search(query, 20, backbone=name) for query, name in asked]
+    apart = workspace.distance(*queries)
+    digests = {spec.spec for spec in workspace.info().specs}
+    taken_back(workspace.folder)
+    before = len(passes)
+
+    again = Workspace(workspace.folder)
+    assert [again.search(query, 20, backbone=name) for query, name in asked] == expected
+    assert again.distance(*queries) == apart
+    info = again.info()
+    assert {spec.spec for spec in info.specs} == digests
+    assert [(spec.images, spec.indexed) for spec in info.specs] == [(11, 11), (11, 11)]
+    assert again._embeddings.held().added == ("resnet50", "vgg16")
+    assert len(passes) == before
+
+
+def test_the_index_is_taken_over_with_its_files(before: Workspace, photos: Path) -> None:
+    names = {path.name: path.stat().st_mtime_ns for path in before.folder.glob("index/*/*.npy")}
+    assert len(names) == 2
+    before.search(photos / "red/0.jpg", 3)
+    folder = before.folder / "index" / before.info().specs[0].spec
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
+    assert kept == names
+    assert len(list((before.folder / "index").iterdir())) == 2
+
+
+def test_the_next_add_embeds_what_changed_and_nothing_else(
+    before: Workspace, photos: Path, passes: list[int], opened: list[str]
+) -> None:
+    affected = {path.name for path in (photos / "affected").iterdir()}
+    with before._catalog.read() as reader:
+        prints = reader.fingerprints().to_pydict()
+    assert outdated(before) == 24
+    passes.clear()
+    report = before.add()
+    assert counts(report) == (25, 25, len(affected) + 1, 24 - len(affected), 0, 0)
+    assert sum(passes) == 2 * (len(affected) + 1), "the photo that was removed is new again"
+    assert len(opened) == len(set(opened)) == 25
+    assert outdated(before) == 0
+    assert [spec.images for spec in before.info().specs] == [25, 25]
+
+    passes.clear()
+    opened.clear()
+    assert counts(before.add()) == (25, 25, 0, 25, 0, 0)
+    assert (passes, opened) == ([], [])
+
+    fresh = Workspace(before.folder.parent / "fresh")
+    fresh.add(photos, backbones=["resnet50", "vgg16"])
+    for name in ("resnet50", "vgg16"):
+        for path in sorted(photos.glob("*/*.*")):
+            one, other = (some.search(path, 30, backbone=name) for some in (before, fresh))
+            assert {match.path: match.distance for match in one} == pytest.approx(
+                {match.path: match.distance for match in other}, abs=1e-6
+            )
+    with before._catalog.read() as reader, fresh._catalog.read() as other:
+        now, new = reader.fingerprints().to_pydict(), other.fingerprints().to_pydict()
+    assert sorted(now["phash"]) == sorted(new["phash"]) != sorted(prints["phash"])
+
+
+def test_an_index_in_use_notices_what_was_replaced(before: Workspace, photos: Path) -> None:
+    watching = Workspace(before.folder)
+    logo, other = photos / "affected/logo0.png", photos / "affected/logo1.png"
+    match = next(item for item in watching.search(logo, 30) if item.path == str(other))
+    assert match.distance < 1e-6, "two white pages"
+    before.add()
+    match = next(item for item in watching.search(logo, 30) if item.path == str(other))
+    assert match.distance > 0.001
+    assert len(watching.search(logo, 30)) == 25
+
+
+def test_a_photo_is_looked_at_once_its_file_is_back(
+    before: Workspace, photos: Path, passes: list[int], opened: list[str]
+) -> None:
+    aside = photos.parent / "aside"
+    (photos / "affected").rename(aside)
+    before.add()
+    assert outdated(before) == 6
+    aside.rename(photos / "affected")
+    passes.clear()
+    opened.clear()
+    assert before.add().embedded == 6
+    assert len(opened) == 6 and sum(passes) == 12
+    assert outdated(before) == 0
+
+
+def test_copies_of_a_changed_photo_are_embedded_once(
+    before: Workspace, photos: Path, passes: list[int]
+) -> None:
+    shutil.copytree(photos / "affected", photos / "again")
+    (photos / "affected/p3.png").unlink()
+    passes.clear()
+    report = before.add()
+    assert (report.embedded, report.missing) == (7, 1)
+    assert sum(passes) == 14 and outdated(before) == 0
+
+
+def test_an_add_with_one_backbone_leaves_the_other_to_the_next(
+    before: Workspace, passes: list[int]
+) -> None:
+    passes.clear()
+    before.add(backbones="resnet50")
+    assert [spec.images for spec in before.info().specs] == [25, 18]
+    assert before.add().embedded == 7
+    assert [spec.images for spec in before.info().specs] == [25, 25]
+    assert sum(passes) == 14
+
+
+def test_interrupted_it_goes_on(
+    before: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch, opened: list[str]
+) -> None:
+    monkeypatch.setattr(one_pass, "COMMIT_FILES", 3)
+    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(ToyBackbone, "batch", 1)
+    monkeypatch.setattr(one_pass, "GROUP_FILES", 1)
+    passes.clear()
+    real = one_pass.OnePass._settle
+    settled: list[object] = []
+
+    def stop(self: one_pass.OnePass, item: one_pass._Item) -> None:
+        settled.append(item)
+        if len(settled) == 15:
+            raise KeyboardInterrupt
+        real(self, item)
+
+    monkeypatch.setattr(one_pass.OnePass, "_settle", stop)
+    with pytest.raises(KeyboardInterrupt):
+        before.add()
+    left = outdated(before)
+    assert 0 < left < 24
+    opened.clear()
+    monkeypatch.setattr(one_pass.OnePass, "_settle", real)
+    report = before.add()
+    assert left <= len(opened) <= left + 1
+    assert report.failed == 0 and outdated(before) == 0
+    assert [spec.images for spec in before.info().specs] == [25, 25]
+
+
+def test_two_adds_at_once_replace_a_photo_once(before: Workspace, photos: Path) -> None:
+    with before._catalog.read() as reader:
+        known = reader.known_images([])
+        (spec, *_) = [item.spec.digest for item in reader.backbones()]
+    data = (photos / "affected/p3.png").read_bytes()
+    sha, md5 = digests(data)
+    assert known.of(sha) == 0b01
+    vector = np.eye(48, dtype=np.float32)
+    for number in (3, 5):
+        row = ImageRow(sha, md5, len(data), None, {spec: (vector[number], 1.0)}, renewed=True)
+        with before._catalog.write() as writer:
+            writer.commit(Batch([row], []))
+            ids = writer.image_ids([sha])
+            kept = writer.embeddings_of(spec, list(ids.values()))[ids[sha]]
+            assert kept.argmax() == 3
+            assert writer.known_images([]).of(sha) == 0b10
+            assert len(writer._rows("FROM removals WHERE image_id = ?", [ids[sha]])) == 2
+
+
+def test_images_that_are_forgotten_are_not_outdated_either(before: Workspace, photos: Path) -> None:
+    before.remove(photos / "affected")
+    assert outdated(before) == 18
+    (photos / "affected").rename(photos.parent / "elsewhere")
+    before.compact()
+    assert outdated(before) == 18
+    assert Workspace(before.folder).add().embedded == 1
+
+
+# -- specs wherever they are kept --------------------------------------------------------------
+
+
+def test_a_spec_of_version_1_is_read_as_the_one_of_today() -> None:
+    spec = ToyBackbone("resnet50", []).spec
+    old = json.loads(spec.first.canonical_json)
+    assert (old["alpha"], old["pipeline"]) == ("white", 1)
+    assert EmbeddingSpec.from_json(json.dumps(old)) == spec
+    assert (spec.alpha, spec.pipeline) == ("contrast", PIPELINE_VERSION)
+    assert EmbeddingSpec.from_json(spec.canonical_json) == spec
+    assert spec.first.first == spec.first != spec
+    strange = json.dumps({**old, "alpha": "black"})
+    assert EmbeddingSpec.from_json(strange).alpha == "black", "only what there was is upgraded"
+
+
+def test_what_an_earlier_version_noted_of_a_name_is_good() -> None:
+    toy = ToyBackbone("resnet50", []).resolved
+    assert is_current(toy)
+    assert is_current(replace(toy, evidence=evidence("resnet50", 1)))
+    assert not is_current(replace(toy, evidence=evidence("resnet50", PIPELINE_VERSION + 1)))
+    assert not is_current(replace(toy, evidence=evidence("vgg16", 1)))
+    assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
+
+
+def test_a_training_that_was_interrupted_before_is_the_same_one(tmp_path: Path) -> None:
+    draw_photo(1).save(tmp_path / "a.jpg")
+    photos = [(str(tmp_path / "a.jpg"), number) for number in (0, 1)]
+    task = Task("resnet50", ("a", "b"), photos, photos)
+    spec = ToyBackbone("resnet50", []).spec
+    configuration = Configuration(epochs=1, batch=2, learning_rate=0.1)
+    assert digest_of(task, configuration, spec) == digest_of(task, configuration, spec.first)
+    other = replace(spec, size=64)
+    assert digest_of(task, configuration, spec) != digest_of(task, configuration, other)
+
+
+def test_a_head_trained_before_loads_and_classifies(
+    workspace: Workspace, photos: Path, passes: list[int]
+) -> None:
+    for number in range(30, 60):
+        draw_photo(number).save(photos / ("red" if number % 2 else "blue") / f"{number}.jpg")
+    workspace.add(photos, labels_from_folders=True)
+    workspace.split(4, 4)
+    workspace.train("probe", "probe")
+    workspace.train("knn", "votes")
+    workspace.ensemble("both", ["probe", "votes"])
+    queries = [str(photos / "red/1.jpg"), str(photos / "blue/8.jpg")]
+    expected = [workspace.classify(queries, head=name) for name in ("probe", "votes", "both")]
+    judged = workspace.evaluate(["probe", "both"])
+    heads = workspace.folder / "heads"
+    for name in ("probe", "votes"):
+        head = load_head(heads, name)
+        (model,) = head.models
+        object.__setattr__(model, "spec", model.spec.first)
+        save_head(heads, head)
+    both = load_head_manifest(heads / "both")
+    for member in both["settings"]["members"]:
+        member["digest"] = json.loads((heads / member["name"] / "head.json").read_text())["digest"]
+    rewrite_manifest(heads / "both", both)
+    taken_back(workspace.folder)
+    passes.clear()
+
+    again = Workspace(workspace.folder)
+    found = [again.classify(queries, head=name) for name in ("probe", "votes", "both")]
+    assert found == expected
+    now = again.evaluate(["probe", "both"])
+    assert [head.accuracy for head in now.heads] == [head.accuracy for head in judged.heads]
+    assert again.add().embedded == 0
+    assert [again.classify(queries, head=name) for name in ("probe", "votes", "both")] == expected
+
+
+def load_head_manifest(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "head.json").read_text())
+
+
+def rewrite_manifest(folder: Path, content: dict[str, object]) -> None:
+    content.pop("digest")
+    write_json(folder / "head.json", {**content, "digest": _digest(content)})
+
+
+def test_vectors_exported_before_are_looked_at_after_the_import(
+    workspace: Workspace, photos: Path, passes: list[int], tmp_path: Path
+) -> None:
+    draw_affected(photos / "affected")
+    with first_pipeline():
+        workspace.add(photos)
+    out = tmp_path / "out"
+    workspace.export(out)
+    table = parquet.read_table(out / "images.parquet")
+    assert table["outdated"].to_pylist() == [False] * 18
+    parquet.write_table(table.drop_columns("outdated"), out / "images.parquet")
+    content = json.loads((out / "spec.json").read_text())
+    content["spec"] = asdict(EmbeddingSpec.from_json(json.dumps(content["spec"])).first)
+    content["sha256"] = {name: sha256_of(out / name) for name in content["sha256"]}
+    (out / "spec.json").write_text(json.dumps(content))
+
+    other = Workspace(tmp_path / "other")
+    draw_photo(0).save(photos / "new.png")
+    other.add(photos / "red/0.jpg")
+    assert other.import_(out) == 17
+    assert outdated(other) == 17, "all but the one that is here already"
+    half = Workspace(tmp_path / "half")
+    assert other.export(tmp_path / "again") == 18
+    assert half.import_(tmp_path / "again") == 18
+    for some in (other, half):
+        passes.clear()
+        report = some.add(photos)
+        assert (report.embedded, report.images) == (7, 19)
+        assert sum(passes) == 7 and outdated(some) == 0
+
+
+def test_the_fifth_schema_step_takes_a_catalog_without_embeddings(tmp_path: Path) -> None:
+    folder = tmp_path / "ws"
+    folder.mkdir()
+    with duckdb.connect(str(folder / "catalog.duckdb")) as connection:
+        for number, step in enumerate(schema.STEPS[:4], 1):
+            for statement in step:
+                assert isinstance(statement, str)
+                connection.execute(statement)
+            connection.execute("INSERT INTO schema_steps VALUES (?, NULL)", [number])
+    assert os.listdir(folder) == ["catalog.duckdb"]
+    assert outdated(Workspace(folder)) == 0
