@@ -1,0 +1,154 @@
+"""Whether what `embedkit clean` calls sure copies are copies, and whether the better file stays.
+
+    python scripts/bench_trust.py SET --photos FOLDER... [--cutouts FOLDER...] [--scenes FOLDER]
+        [--seed 0] [--count 300] [--families 40] [--alone] [--peers ENVIRONMENT] [--json FILE]
+    python scripts/bench_trust.py SET
+
+Plants a set in the folder SET, or takes one that was planted there before. It holds families of
+pictures that look alike and are no copies, at least 3,000 pairs of each kind: documents of one
+template, cards and screenshots, artwork on transparency, frames of bursts, photographs of one
+scene; and photographs, each with copies of 17 kinds. The same options, photographs and fonts make
+the same files. Then it runs ``add`` and ``clean``, without and with ``--verify``, on all of the set
+(with --alone on each kind of non-copies by itself too), and prints one table:
+
+- of each kind of non-copies: files removed though nothing that stays is a copy of them, in how many
+  families; the upper bound (one-sided, 95 %) of that share of the pairs; files for review. The
+  pairs of a family are not independent: see the families too.
+- of each kind of copies: how many are removed, are for review, are missed; and of the pairs of an
+  original and a copy one of which goes for the other, how often the worse one is kept.
+
+The exit status is 1 when a file is lost, or a better one removed for a worse one without review.
+
+--photos wants whole photographs, some of them large; --cutouts pictures with transparency around a
+subject (birds are drawn without any); --scenes a folder of folders each of which holds photographs
+of which no two are copies. ENVIRONMENT is a virtual environment with imagededup, cleanvision and
+czkawka (the binding of czkawka_core, with its hash of 64 bits); where one fails, its line says so.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trust.counting import (
+    Decision,
+    certain_found,
+    count_copies,
+    count_non_copies,
+    decisions_of_plan,
+    lost_copies,
+)
+from trust.peers import PROGRAMS, PeerFailed, run_peer
+from trust.planting import COPY_KIND, TRUTH, CannotPlant, Planted, Settings, plant, read_truth
+from trust.tables import table
+
+VERIFY = "--verify"
+
+
+def embedkit(*arguments: str) -> tuple[str, float]:
+    """What a command of embedkit prints, and its seconds; ends the script when it fails."""
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "embedkit", *arguments], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"embedkit {' '.join(arguments)} failed:\n{done.stderr.strip()[-2000:]}")
+    return done.stdout, time.perf_counter() - started
+
+
+def counted(truth: list[Planted], decisions: dict[str, Decision]) -> dict[str, Any]:
+    """What a tool's decisions about a set come to."""
+    others, copies = count_non_copies(truth, decisions), count_copies(truth, decisions)
+    return {
+        "non-copies": {
+            kind: {**asdict(of), "bound": of.bound, "rule of three": of.rule_of_three}
+            for kind, of in others.items()
+        },
+        "copies": {kind: asdict(of) for kind, of in copies.items()},
+        "lost copies": lost_copies(truth, decisions),
+        "certain": certain_found(copies),
+    }
+
+
+def ours(folder: Path, part: str, truth: list[Planted], verify: bool) -> dict[str, Any]:
+    """The runs of embedkit on a part of a set, by name."""
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        workspace = ["-w", str(Path(scratch) / "workspace")]
+        _, adding = embedkit("add", str(folder / part), *workspace)
+        for more in [[], [VERIFY]] if verify else [[]]:
+            plan = str(Path(scratch) / "plan.csv")
+            output, cleaning = embedkit("clean", "--plan", plan, "--json", *more, *workspace)
+            document = json.loads(output)
+            run = counted(truth, decisions_of_plan(document["rows"], folder))
+            run |= {"add seconds": adding, "clean seconds": cleaning}
+            if "compared" in document:
+                run["seconds per 1,000 pairs"] = 1000 * cleaning / max(1, document["compared"])
+            found[" ".join(["embedkit", *more, part]).strip()] = run
+    return found
+
+
+def planted(options: argparse.Namespace) -> tuple[Settings, list[Planted]]:
+    """The set in the folder, planted now if it is not there."""
+    if (options.set / TRUTH).exists():
+        return read_truth(options.set)
+    if options.set.exists() and any(options.set.iterdir()):
+        sys.exit(f"{options.set} holds files but no whole set; empty it, or name another folder")
+    if not options.photos:
+        sys.exit(f"{options.set} holds no set yet; name folders of photographs with --photos")
+    settings = Settings(options.seed, options.count, options.families)
+    try:
+        plant(options.set, settings, options.photos, options.cutouts, options.scenes)
+    except CannotPlant as error:
+        sys.exit(str(error))
+    return read_truth(options.set)
+
+
+def main(options: argparse.Namespace) -> int:
+    settings, truth = planted(options)
+    folder = options.set.resolve()
+    verify = VERIFY in embedkit("clean", "--help")[0]
+    runs = ours(folder, "", truth, verify)
+    if options.alone:
+        for kind in dict.fromkeys(file.kind for file in truth if file.kind != COPY_KIND):
+            of_kind = [file for file in truth if file.kind == kind]
+            runs |= ours(folder, kind, of_kind, verify)
+    failed = any(fails(run) for run in runs.values())
+    for name in PROGRAMS if options.peers else ():
+        try:
+            decisions, seconds = run_peer(name, options.peers, folder)
+        except PeerFailed as error:
+            print(f"{name}: {error}")
+        else:
+            runs[name] = {**counted(truth, decisions), "seconds": seconds}
+    print(table(runs))
+    if options.json:
+        report = {"settings": asdict(settings), "runs": runs}
+        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return int(failed)
+
+
+def fails(run: dict[str, Any]) -> bool:
+    """Whether a file is lost, or a better one removed for a worse one without review."""
+    lost = run["lost copies"] or any(of["lost"] for of in run["non-copies"].values())
+    return bool(lost or any(of["worse_kept"] for of in run["copies"].values()))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("set", type=Path)
+    parser.add_argument("--photos", type=Path, nargs="+", default=[], metavar="FOLDER")
+    parser.add_argument("--cutouts", type=Path, nargs="+", default=[], metavar="FOLDER")
+    parser.add_argument("--scenes", type=Path, metavar="FOLDER")
+    parser.add_argument("--seed", type=int, default=Settings.seed)
+    parser.add_argument("--count", type=int, default=Settings.count, help="originals")
+    parser.add_argument("--families", type=int, default=Settings.families, help="of each kind")
+    parser.add_argument("--alone", action="store_true", help="each kind by itself too")
+    parser.add_argument("--peers", type=Path, metavar="ENVIRONMENT")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    sys.exit(main(parser.parse_args()))

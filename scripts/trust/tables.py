@@ -1,0 +1,60 @@
+"""The figures of all runs as one table of text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NON_COPIES = (
+    "non-copies", "files", "pairs", "lost", "families", "bound", "3/n", "review", "of files",
+    "of pairs",
+)  # fmt: skip
+COPIES = (
+    "copies", "files", "removed", "review", "missed", "decided", "worse", "proposed", "worse",
+)  # fmt: skip
+SECONDS = ("add seconds", "clean seconds", "seconds per 1,000 pairs", "seconds")
+
+
+def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The runs below each other, each with its non-copies, its copies and its seconds."""
+    return "\n".join(line for name, run in runs.items() for line in _run(name, run))
+
+
+def _run(name: str, run: Mapping[str, Any]) -> list[str]:
+    lines = ["", name, _line(NON_COPIES)]
+    for kind, of in run["non-copies"].items():
+        three = of["rule of three"]
+        cells = [
+            kind, of["files"], of["pairs"], len(of["lost"]), of["lost_families"],
+            f"{of['bound']:.5f}", "-" if three is None else f"{three:.5f}", of["reviewed"],
+            f"{of['reviewed'] / of['files']:.1%}", f"{of['reviewed'] / of['pairs']:.2%}",
+        ]  # fmt: skip
+        lines.append(_line(cells))
+    if run["copies"]:
+        lines.append(_line(COPIES))
+        lines += [_line(_copies(kind, of)) for kind, of in run["copies"].items()]
+        lines.append(_line(_copies("all", _sum(run["copies"].values()))))
+        sure, of_all = run["certain"]
+        lines.append(f"copies with the same pixels removed without review: {sure} of {of_all}")
+        lines.append(f"copies removed for a picture of something else: {len(run['lost copies'])}")
+    told = [f"{label} {run[label]:.1f}" for label in SECONDS if label in run]
+    return [*lines, ", ".join(told)]
+
+
+def _copies(kind: str, of: Mapping[str, Any]) -> list[Any]:
+    return [
+        kind, of["files"], of["removed"], of["reviewed"], of["missed"], of["decided"],
+        len(of["worse_kept"]), of["proposed"], len(of["worse_proposed"]),
+    ]  # fmt: skip
+
+
+def _sum(kinds: Any) -> dict[str, Any]:
+    """Counts are added, tuples of files joined."""
+    first, *others = kinds
+    total = dict(first)
+    for of in others:
+        total = {name: total[name] + of[name] for name in total}
+    return total
+
+
+def _line(cells: Sequence[Any]) -> str:
+    first, *others = map(str, cells)
+    return f"{first:12}" + "".join(f"{cell:>10}" for cell in others)
