@@ -18,6 +18,7 @@ QUALITIES = (70, 78, 84, 88, 92, 96)
 ORIENTATIONS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
 """How a camera's pixels are turned from the upright picture, by the tag that says so."""
 EITHER, ORIGINAL = "either", "original"
+"""Which of two files is better; and the name of the file that copies are made from."""
 
 Edit = Callable[[Image.Image, Random], Image.Image]
 Save = Callable[["Source", Path, Random], dict[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from scipy.stats import beta
 
-from trust.copies import CERTAIN, EITHER
+from trust.copies import EITHER, ORIGINAL
 from trust.planting import COPY_KIND, Planted
 
 KEEP, REMOVE, REVIEW = "keep", "remove", "review"
@@ -153,7 +153,7 @@ def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Co
     worse: dict[tuple[str, str], list[str]] = defaultdict(list)
     for files in families.values():
         for name, copy in files.items():
-            if name == "original":
+            if name == ORIGINAL:
                 continue
             outcomes[name][_outcome(copy, files, decisions)] += 1
             action, is_worse = _choice(copy, files, decisions)
@@ -178,7 +178,7 @@ def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Co
 def _outcome(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> str:
     """``remove`` or ``review`` when a copy was found, by itself or as what stays; or ``missed``."""
     family = {file.path for file in files.values()}
-    own, original = decisions.get(copy.path), decisions.get(files["original"].path)
+    own, original = decisions.get(copy.path), decisions.get(files[ORIGINAL].path)
     if own is not None and own.keepers & family:
         return own.action
     if original is not None and copy.path in original.keepers:
@@ -192,17 +192,11 @@ def _choice(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -
     The action is empty where neither stays for the other. What has the original's bytes stays
     for it.
     """
-    same = {files[name].path for name in ("original", "exact") if name in files}
-    own, original = decisions.get(copy.path), decisions.get(files["original"].path)
+    same = {files[name].path for name in (ORIGINAL, "exact") if name in files}
+    own, original = decisions.get(copy.path), decisions.get(files[ORIGINAL].path)
     if own is not None and own.keepers & (same - {copy.path}):
         return own.action, False
     if original is not None and copy.path in original.keepers:
         is_worse = copy.better != EITHER and not original.keepers & same
         return original.action, is_worse
     return "", False
-
-
-def certain_found(copies: Mapping[str, Copies]) -> tuple[int, int]:
-    """Copies with the same pixels: how many go without review, of how many."""
-    sure = [copies[name] for name in CERTAIN if name in copies]
-    return sum(one.removed for one in sure), sum(one.files for one in sure)

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from trust import artwork, bursts, documents, scenes, screens
-from trust.copies import COPIES, EITHER, save_original, source
+from trust.copies import COPIES, EITHER, ORIGINAL, save_original, source
 from trust.families import DRAWN, PHOTOGRAPHED, TRANSPARENT, Kind, members
 from trust.photos import images_in, long_side, pick
 
@@ -168,9 +168,9 @@ def _copies(target: Path, number: int, photo: Path, seed: int) -> Iterator[Plant
     chance = Random(f"{seed} {COPY_KIND} {number}")
     (target / COPY_KIND).mkdir(parents=True, exist_ok=True)
     family = f"{COPY_KIND}/{number:04}"
-    path = f"{family}.original.jpg"
+    path = f"{family}.{ORIGINAL}.jpg"
     details = save_original(photo, target / path, number, chance)
-    yield Planted(path, COPY_KIND, family, "original", EITHER, details)
+    yield Planted(path, COPY_KIND, family, ORIGINAL, EITHER, details)
     tempting = number // 2 % 2 == 1  # with metadata as often as without
     of = source(target / path, tempting)
     for copy in COPIES:

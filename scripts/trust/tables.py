@@ -1,7 +1,9 @@
 """The figures of all runs as one table of text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from trust.copies import CERTAIN, DAMAGING
 
 NON_COPIES = (
     "non-copies", "files", "pairs", "lost", "families", "bound", "3/n", "review", "of files",
@@ -10,7 +12,7 @@ NON_COPIES = (
 COPIES = (
     "copies", "files", "removed", "review", "missed", "decided", "worse", "proposed", "worse",
 )  # fmt: skip
-SECONDS = ("add seconds", "clean seconds", "seconds per 1,000 pairs", "seconds")
+SECONDS = ("add seconds", "clean seconds", "seconds")
 
 
 def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
@@ -31,11 +33,19 @@ def _run(name: str, run: Mapping[str, Any]) -> list[str]:
     if run["copies"]:
         lines.append(_line(COPIES))
         lines += [_line(_copies(kind, of)) for kind, of in run["copies"].items()]
-        lines.append(_line(_copies("all", _sum(run["copies"].values()))))
-        sure, of_all = run["certain"]
-        lines.append(f"copies with the same pixels removed without review: {sure} of {of_all}")
+        some: dict[str, Callable[[str], bool]] = {
+            "plain": lambda kind: kind not in DAMAGING,
+            "damaged": lambda kind: kind in DAMAGING,
+            "same pixels": lambda kind: kind in CERTAIN,
+        }
+        for name, belongs in some.items():
+            if of_some := [of for kind, of in run["copies"].items() if belongs(kind)]:
+                lines.append(_line(_copies(name, _sum(of_some))))
         lines.append(f"copies removed for a picture of something else: {len(run['lost copies'])}")
     told = [f"{label} {run[label]:.1f}" for label in SECONDS if label in run]
+    if "compared pairs" in run:
+        each = 1000 * run["clean seconds"] / max(1, run["compared pairs"])
+        told.append(f"{run['compared pairs']} pairs compared, {each:.3f} seconds per 1,000")
     return [*lines, ", ".join(told)]
 
 
@@ -46,7 +56,7 @@ def _copies(kind: str, of: Mapping[str, Any]) -> list[Any]:
     ]  # fmt: skip
 
 
-def _sum(kinds: Any) -> dict[str, Any]:
+def _sum(kinds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Counts are added, tuples of files joined."""
     first, *others = kinds
     total = dict(first)
