@@ -12,6 +12,7 @@ from trust.camera import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 SIDE = 480
+BLOCK = 24
 POINTS = 250
 MATCHES = 14
 """So many points of two photographs that lie alike, by one homography, show one scene."""
@@ -63,6 +64,14 @@ def show_the_same(one: Look, other: Look) -> bool:
     cv2.setRNGSeed(0)
     _, inliers = cv2.findHomography(here, there, cv2.RANSAC, 4.0)
     return inliers is not None and int(inliers.sum()) >= MATCHES
+
+
+def detail(path: Path) -> float:
+    """How much a photograph shows all over: the contrast, in grey, of half of its small blocks."""
+    grey = np.asarray(opened(path, SIDE).convert("L"), np.float32)
+    down, across = (side // BLOCK for side in grey.shape)
+    blocks = grey[: down * BLOCK, : across * BLOCK].reshape(down, BLOCK, across, BLOCK)
+    return float(np.median(blocks.std(axis=(1, 3))))
 
 
 def images_in(folders: Iterable[Path]) -> list[Path]:

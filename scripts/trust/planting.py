@@ -16,7 +16,7 @@ from typing import Any
 from trust import artwork, bursts, documents, scenes, screens
 from trust.copies import COPIES, EITHER, ORIGINAL, save_original, source
 from trust.families import DRAWN, PHOTOGRAPHED, TRANSPARENT, Kind, members
-from trust.photos import images_in, long_side, pick
+from trust.photos import detail, images_in, long_side, pick
 
 TRUTH = "truth.json"
 COPY_KIND = "copies"
@@ -109,7 +109,7 @@ def read_truth(folder: Path) -> tuple[Settings, list[Planted]]:
 def _picked(settings: Settings, paths: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
     """Photographs of scenes, of bursts' backgrounds, and originals; no two show the same.
 
-    All large ones are used that can be: some for scenes, the others anywhere.
+    All large ones are used that can be; those with the most detail are scenes.
     """
     chance = Random(f"{settings.seed} photos")
     paths = sorted(chance.sample(paths, len(paths)), key=lambda path: long_side(path) < LARGE)
@@ -121,6 +121,7 @@ def _picked(settings: Settings, paths: list[Path]) -> tuple[list[Path], list[Pat
             f"only {len(picked)} of the photographs show something that no other shows, and "
             f"{needed} are needed: name more folders with --photos, or lower --count or --families"
         )
+    picked.sort(key=lambda path: (long_side(path) < LARGE, -detail(path)))
     rest = chance.sample(picked[for_scenes:], needed - for_scenes)
     return picked[:for_scenes], rest[: settings.families], rest[settings.families :]
 

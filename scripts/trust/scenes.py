@@ -14,6 +14,11 @@ from trust.families import Design, Values
 OUTSIDE = 0.08
 """So large a share of either of two frames lies outside the other."""
 VIEWS = ("pan", "zoom", "perspective", "light", "handheld")
+PLAN = 128
+"""Pixels of either side of the picture of a scene by which frames are judged."""
+PLAIN = 12.0
+"""Levels of contrast below which a frame shows too little to be told from another."""
+TRIES = 1000
 LARGEST = 4000
 """Pixels of the longer side of a scene, as it is kept in memory."""
 POINTS = np.stack(np.meshgrid(*2 * [np.linspace(0.02, 0.98, 20)]), -1).reshape(-1, 1, 2)
@@ -68,6 +73,19 @@ def design(family: int, chance: Random, photo: Path) -> tuple[str, Design]:
     side, grain = chance.uniform(0.5, 0.72), chance.choice([0.0, 2.0, 4.0])
     longest = chance.randint(512, 1280)
 
+    small = np.asarray(scene.convert("L").resize((PLAN, PLAN), Image.Resampling.BOX), np.float32)
+
+    def shown(chance: Random) -> Quad:
+        for _ in range(TRIES):
+            quad = frame(way, aspect, side, chance)
+            (left, top), (right, bottom) = np.array(quad).min(0), np.array(quad).max(0)
+            rows, columns = (
+                slice(int(a * PLAN), int(b * PLAN)) for a, b in ((top, bottom), (left, right))
+            )
+            if small[rows, columns].std() >= PLAIN:
+                return quad
+        raise RuntimeError("a scene that is all but plain")
+
     def view(chance: Random) -> dict[str, Any]:
         light = (1.0, 0.0, 1.0)
         if way in ("light", "handheld"):
@@ -77,7 +95,7 @@ def design(family: int, chance: Random, photo: Path) -> tuple[str, Design]:
                 strong * chance.uniform(-0.12, 0.12),
                 1 + strong * chance.uniform(-0.2, 0.2),
             )
-        return {"frame": frame(way, aspect, side, chance), "light": light}
+        return {"frame": shown(chance), "light": light}
 
     def paint(of: Values) -> Image.Image:
         corners = np.array(of["view"]["frame"]) * scene.size
