@@ -36,7 +36,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ from trust.peers import PROGRAMS, PeerFailed, run_peer
 from trust.planting import COPY_KIND, TRUTH, CannotPlant, Planted, Settings, plant, read_truth
 from trust.tables import table
 
-VERIFY = "--verify"
+OURS, VERIFY = "embedkit", "--verify"
 
 
 def embedkit(*arguments: str) -> tuple[str, float]:
@@ -91,9 +91,8 @@ class Part:
     truth: list[Planted]
 
 
-def ours(part: Part, ways: list[list[str]]) -> list[dict[str, Any]]:
+def ours(part: Part, ways: list[list[str]]) -> Iterator[dict[str, Any]]:
     """What ``clean``, with each of some options, makes of a part in a new workspace."""
-    found = []
     with tempfile.TemporaryDirectory() as scratch:
         workspace = ["-w", str(Path(scratch) / "workspace")]
         _, adding = embedkit("add", str(part.folder), *workspace)
@@ -105,8 +104,7 @@ def ours(part: Part, ways: list[list[str]]) -> list[dict[str, Any]]:
             run |= {"add seconds": adding, "clean seconds": cleaning}
             if "compared" in document:
                 run["compared pairs"] = document["compared"]
-            found.append(run)
-    return found
+            yield run
 
 
 def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[dict[str, Any]]:
@@ -114,7 +112,7 @@ def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[
     runs = []
     for kind in dict.fromkeys(file.kind for file in truth if file.kind != COPY_KIND):
         files = [file for file in truth if file.kind == kind]
-        runs.append(ours(Part(root / kind, root, files), ways))
+        runs.append([*ours(Part(root / kind, root, files), ways)])
     copies = [file for file in truth if file.kind == COPY_KIND]
     for name in dict.fromkeys(file.name for file in copies if file.name != ORIGINAL):
         families = {file.family for file in copies if file.name == name}
@@ -126,7 +124,7 @@ def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[
                 target = Path(linked) / file.path
                 target.parent.mkdir(exist_ok=True)
                 os.link(root / file.path, target)
-            runs.append(ours(Part(Path(linked), Path(linked), files), ways))
+            runs.append([*ours(Part(Path(linked), Path(linked), files), ways)])
     return [merged(of_way) for of_way in zip(*runs, strict=True)]
 
 
@@ -159,29 +157,34 @@ def planted(options: argparse.Namespace) -> tuple[Settings, list[Planted]]:
     return read_truth(options.set)
 
 
-def main(options: argparse.Namespace) -> int:
-    settings, truth = planted(options)
+def runs_of(options: argparse.Namespace, truth: list[Planted]) -> Iterator[tuple[str, dict]]:
+    """The name and the figures of each run, as it ends."""
     folder = options.set.resolve()
-    verify = VERIFY in embedkit("clean", "--help")[0]
-    ways = [[], [VERIFY]] if verify else [[]]
-    names = [" ".join(["embedkit", *more]) for more in ways]
-    runs = dict(zip(names, ours(Part(folder, folder, truth), ways), strict=True))
-    if options.alone:
-        of_kinds = ours_alone(folder, truth, ways)
-        runs |= {f"{name}, alone": run for name, run in zip(names, of_kinds, strict=True)}
-    failed = any(fails(run) for run in runs.values())
+    ways = [[], [VERIFY]] if VERIFY in embedkit("clean", "--help")[0] else [[]]
+    names = [" ".join([OURS, *more]) for more in ways]
+    yield from zip(names, ours(Part(folder, folder, truth), ways), strict=True)
     for name in PROGRAMS if options.peers else ():
         try:
             decisions, seconds = run_peer(name, options.peers, folder)
         except PeerFailed as error:
             print(f"{name}: {error}")
         else:
-            runs[name] = {**counted(truth, decisions), "seconds": seconds}
-    print(table(runs))
-    if options.json:
-        report = {"settings": asdict(settings), "runs": runs}
-        options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
-    return int(failed)
+            yield name, {**counted(truth, decisions), "seconds": seconds}
+    if options.alone:
+        for name, run in zip(names, ours_alone(folder, truth, ways), strict=True):
+            yield f"{name}, alone", run
+
+
+def main(options: argparse.Namespace) -> int:
+    settings, truth = planted(options)
+    runs = {}
+    for name, run in runs_of(options, truth):
+        runs[name] = run
+        print(table(name, run), flush=True)
+        if options.json:
+            report = {"settings": asdict(settings), "runs": runs}
+            options.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    return int(any(fails(run) for name, run in runs.items() if name.startswith(OURS)))
 
 
 def fails(run: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The figures of all runs as one table of text."""
+"""The figures of a run as a table of text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,12 +15,8 @@ COPIES = (
 SECONDS = ("add seconds", "clean seconds", "seconds")
 
 
-def table(runs: Mapping[str, Mapping[str, Any]]) -> str:
-    """The runs below each other, each with its non-copies, its copies and its seconds."""
-    return "\n".join(line for name, run in runs.items() for line in _run(name, run))
-
-
-def _run(name: str, run: Mapping[str, Any]) -> list[str]:
+def table(name: str, run: Mapping[str, Any]) -> str:
+    """The figures of a run: its non-copies, its copies and its seconds."""
     lines = ["", name, _line(NON_COPIES)]
     for kind, of in run["non-copies"].items():
         three = of["rule of three"]
@@ -46,7 +42,7 @@ def _run(name: str, run: Mapping[str, Any]) -> list[str]:
     if "compared pairs" in run:
         each = 1000 * run["clean seconds"] / max(1, run["compared pairs"])
         told.append(f"{run['compared pairs']} pairs compared, {each:.3f} seconds per 1,000")
-    return [*lines, ", ".join(told)]
+    return "\n".join([*lines, ", ".join(told)])
 
 
 def _copies(kind: str, of: Mapping[str, Any]) -> list[Any]:
