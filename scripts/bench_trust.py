@@ -11,9 +11,9 @@ scene; and photographs, each with copies of 17 kinds. The same options, photogra
 the same files. Then it runs ``add`` and ``clean``, without and with ``--verify``, on all of the set
 and prints one table:
 
-- of each kind of non-copies: files removed though nothing that stays is a copy of them, in how many
-  families; the upper bound (one-sided, 95 %) of that share of the pairs; files for review. The
-  pairs of a family are not independent: see the families too.
+- of each kind of non-copies: files removed though nothing that stays for them is a copy of them
+  (lost), in how many families; the upper bound (one-sided, 95 %) of that share of the pairs within
+  families; files for review. Pairs of a family are not independent: see the families too.
 - of each kind of copies: how many are removed, are for review, are missed; and of the pairs of an
   original and a copy one of which goes for the other, how often the worse one is kept.
 

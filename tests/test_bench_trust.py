@@ -389,7 +389,7 @@ def test_files_that_go_for_no_copy_of_theirs_are_lost_and_counted_over_pairs() -
     )
     found = trust("counting").count_non_copies(truth, decisions)["documents"]
     assert (found.files, found.families, found.pairs) == (15, 3, 30)
-    assert found.lost == (two, truth[10].path)
+    assert found.lost == {two: [one], truth[10].path: [other]}
     assert found.lost_families == 2
     assert found.reviewed == 1
     assert found.rule_of_three is None
@@ -408,7 +408,7 @@ def test_bounds_are_those_of_clopper_and_pearson() -> None:
     assert counting.clopper_pearson(10, 10) == 1
     found = counting.count_non_copies([non_copy(0, 0), non_copy(0, 1), non_copy(0, 2)], {})
     assert found["documents"].rule_of_three == 1
-    assert found["documents"].lost == ()
+    assert found["documents"].lost == {}
 
 
 def test_copies_are_removed_for_review_or_missed() -> None:
@@ -422,7 +422,7 @@ def test_copies_are_removed_for_review_or_missed() -> None:
     }  # fmt: skip
     assert (found["jpeg50"].decided, found["grey"].proposed) == (1, 1)
     assert not any(of.worse_kept or of.worse_proposed for of in found.values())
-    assert trust("counting").lost_copies(truth, decisions) == []
+    assert trust("counting").lost_copies(truth, decisions) == {}
 
 
 def test_a_worse_copy_that_stays_for_its_original_is_counted_once() -> None:
@@ -464,9 +464,14 @@ def test_copies_that_go_for_another_photograph_are_missed_and_lost() -> None:
         {truth[4].path: "remove", truth[1].path: "keep"},
     )
     counting = trust("counting")
-    assert counting.lost_copies(truth, decisions) == [truth[2].path, truth[3].path]
+    assert counting.lost_copies(truth, decisions) == {
+        truth[2].path: [truth[0].path],
+        truth[3].path: [truth[0].path],
+    }
     assert counting.count_copies(truth, decisions)["jpeg50"].missed == 2
-    assert counting.count_non_copies(truth, decisions)["documents"].lost == (truth[4].path,)
+    assert counting.count_non_copies(truth, decisions)["documents"].lost == {
+        truth[4].path: [truth[1].path]
+    }
 
 
 # -- the script ------------------------------------------------------------------------------------

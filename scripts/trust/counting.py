@@ -28,6 +28,7 @@ class Decision:
 
 Decisions = Mapping[str, Decision]
 """By path below the planted folder; files without an entry stay."""
+ByPath = Mapping[str, Planted]
 
 
 def decisions_of_plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Decision]:
@@ -57,8 +58,8 @@ class NonCopies:
     families: int
     pairs: int
     """Within the families."""
-    lost: tuple[str, ...]
-    """Files removed though none that stays for them is a copy."""
+    lost: dict[str, list[str]]
+    """Files removed though none that stays for them is a copy, and the files that stay for them."""
     lost_families: int
     reviewed: int
     """Files for review."""
@@ -97,12 +98,14 @@ def clopper_pearson(hits: int, of: int) -> float:
     return 1.0 if hits >= of else float(beta.ppf(CONFIDENCE, hits + 1, of - hits))
 
 
-def is_lost(file: Planted, decisions: Decisions, truth: Mapping[str, Planted]) -> bool:
-    """Whether a file is removed and no copy of it stays for it."""
-    decision = decisions.get(file.path)
-    if decision is None or decision.action != REMOVE:
-        return False
-    return not any(are_copies(file, truth[keeper]) for keeper in decision.keepers)
+def lost_of(files: Iterable[Planted], decisions: Decisions, truth: ByPath) -> dict[str, list[str]]:
+    """The files that are removed though no copy of them stays, and what stays for each."""
+    removed = (file for file in files if is_for(file.path, REMOVE, decisions))
+    return {
+        file.path: sorted(decisions[file.path].keepers)
+        for file in removed
+        if not any(are_copies(file, truth[keeper]) for keeper in decisions[file.path].keepers)
+    }
 
 
 def are_copies(one: Planted, other: Planted) -> bool:
@@ -119,13 +122,13 @@ def count_non_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str
     found = {}
     for kind, files in kinds.items():
         sizes = Counter(file.family for file in files)
-        lost = [file for file in files if is_lost(file, decisions, by_path)]
+        lost = lost_of(files, decisions, by_path)
         found[kind] = NonCopies(
             files=len(files),
             families=len(sizes),
             pairs=sum(size * (size - 1) // 2 for size in sizes.values()),
-            lost=tuple(file.path for file in lost),
-            lost_families=len({file.family for file in lost}),
+            lost=lost,
+            lost_families=len({by_path[path].family for path in lost}),
             reviewed=sum(is_for(file.path, REVIEW, decisions) for file in files),
         )
     return found
@@ -135,12 +138,10 @@ def is_for(path: str, action: str, decisions: Decisions) -> bool:
     return path in decisions and decisions[path].action == action
 
 
-def lost_copies(truth: Sequence[Planted], decisions: Decisions) -> list[str]:
-    """Files of the copies' families that are removed for a picture of something else."""
-    by_path = {file.path: file for file in truth}
-    return [
-        file.path for file in truth if file.kind == COPY_KIND and is_lost(file, decisions, by_path)
-    ]
+def lost_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, list[str]]:
+    """Files of the copies' families that are removed for a picture of something else only."""
+    copies = (file for file in truth if file.kind == COPY_KIND)
+    return lost_of(copies, decisions, {file.path: file for file in truth})
 
 
 def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Copies]:
