@@ -17,9 +17,10 @@ and prints one table:
 - of each kind of copies: how many are removed, are for review, are missed; and of the pairs of an
   original and a copy one of which goes for the other, how often the worse one is kept.
 
-In the whole set only one file of an original's eighteen stays, so few pairs are decided between the
-two. With --alone there are also runs on each kind by itself, of copies on the originals and their
-copies of one kind: there every pair is decided.
+In the whole set only one file of an original and its copies stays, so few pairs are decided between
+the two. So there is a run too on the originals with one copy each, of every kind in turn: there
+every pair that is found is decided. With --alone embedkit also runs on each kind by itself, with
+every copy of a kind beside its original; that takes as long as the rest.
 
 The exit status is 1 when a file is lost, or a better one removed for a worse one without review.
 
@@ -37,6 +38,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +109,32 @@ def ours(part: Part, ways: list[list[str]]) -> Iterator[dict[str, Any]]:
             yield run
 
 
+@contextmanager
+def linked(root: Path, files: list[Planted]) -> Iterator[Part]:
+    """Some files of a set in a folder of their own."""
+    with tempfile.TemporaryDirectory(dir=root.parent) as scratch:  # the disk of the set
+        for file in files:
+            target = Path(scratch) / file.path
+            target.parent.mkdir(exist_ok=True)
+            os.link(root / file.path, target)
+        yield Part(Path(scratch), Path(scratch), files)
+
+
+def one_copy_each(truth: list[Planted]) -> list[Planted]:
+    """Every original and one copy of it, of each kind in turn."""
+    families: dict[str, dict[str, Planted]] = {}
+    for file in truth:
+        if file.kind == COPY_KIND:
+            families.setdefault(file.family, {})[file.name] = file
+    files: list[Planted] = []
+    for number, family in enumerate(families.values()):
+        names = [name for name in family if name != ORIGINAL]
+        files += [family[ORIGINAL], family[names[number % len(names)]]]
+    return files
+
+
 def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[dict[str, Any]]:
-    """The same of each kind by itself: of copies, originals beside copies of one kind."""
+    """The runs on each kind by itself: of copies, originals beside copies of one kind."""
     runs = []
     for kind in dict.fromkeys(file.kind for file in truth if file.kind != COPY_KIND):
         files = [file for file in truth if file.kind == kind]
@@ -119,12 +145,8 @@ def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[
         files = [
             file for file in copies if file.family in families and file.name in (name, ORIGINAL)
         ]
-        with tempfile.TemporaryDirectory(dir=root.parent) as linked:  # the same disk
-            for file in files:
-                target = Path(linked) / file.path
-                target.parent.mkdir(exist_ok=True)
-                os.link(root / file.path, target)
-            runs.append([*ours(Part(Path(linked), Path(linked), files), ways)])
+        with linked(root, files) as part:
+            runs.append([*ours(part, ways)])
     return [merged(of_way) for of_way in zip(*runs, strict=True)]
 
 
@@ -157,21 +179,36 @@ def planted(options: argparse.Namespace) -> tuple[Settings, list[Planted]]:
     return read_truth(options.set)
 
 
-def runs_of(options: argparse.Namespace, truth: list[Planted]) -> Iterator[tuple[str, dict]]:
-    """The name and the figures of each run, as it ends."""
-    folder = options.set.resolve()
-    ways = [[], [VERIFY]] if VERIFY in embedkit("clean", "--help")[0] else [[]]
-    names = [" ".join([OURS, *more]) for more in ways]
-    yield from zip(names, ours(Part(folder, folder, truth), ways), strict=True)
-    for name in PROGRAMS if options.peers else ():
+def all_tools(
+    part: Part, ways: list[list[str]], peers: Path | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the figures of each run on a part, as it ends."""
+    yield from zip(names_of(ways), ours(part, ways), strict=True)
+    for name in PROGRAMS if peers else ():
         try:
-            decisions, seconds = run_peer(name, options.peers, folder)
+            decisions, seconds = run_peer(name, peers, part.root)
         except PeerFailed as error:
             print(f"{name}: {error}")
         else:
-            yield name, {**counted(truth, decisions), "seconds": seconds}
+            yield name, {**counted(part.truth, decisions), "seconds": seconds}
+
+
+def names_of(ways: list[list[str]]) -> list[str]:
+    return [" ".join([OURS, *more]) for more in ways]
+
+
+def runs_of(
+    options: argparse.Namespace, truth: list[Planted]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The name and the figures of every run, as it ends."""
+    folder = options.set.resolve()
+    ways = [[], [VERIFY]] if VERIFY in embedkit("clean", "--help")[0] else [[]]
+    yield from all_tools(Part(folder, folder, truth), ways, options.peers)
+    with linked(folder, one_copy_each(truth)) as pairs:
+        for name, run in all_tools(pairs, ways, options.peers):
+            yield f"{name}, one copy each", run
     if options.alone:
-        for name, run in zip(names, ours_alone(folder, truth, ways), strict=True):
+        for name, run in zip(names_of(ways), ours_alone(folder, truth, ways), strict=True):
             yield f"{name}, alone", run
 
 

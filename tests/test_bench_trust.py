@@ -534,15 +534,20 @@ def test_a_tool_that_loses_nothing_passes(
     truth = small_set(tmp_path)
     ran: list[tuple[str, ...]] = []
 
-    def rows_of(_: Path) -> list[dict[str, str]]:
-        original, jpeg, exact = (str(tmp_path / file.path) for file in truth[3:])
-        return [{original: "keep", jpeg: "remove", exact: "remove"}]
+    def rows_of(folder: Path) -> list[dict[str, str]]:
+        original, *copies = (str(folder / file.path) for file in truth[3:])
+        return [{original: "keep", **{copy: "remove" for copy in copies if Path(copy).exists()}}]
 
     monkeypatch.setattr(bench, "embedkit", stand_in(rows_of, ran))
     assert bench.main(options(tmp_path, json=tmp_path / "report.json")) == 0
-    assert [arguments[0] for arguments in ran] == ["clean", "add", "clean", "clean"]
+    assert [arguments[0] for arguments in ran] == ["clean", *2 * ["add", "clean", "clean"]]
     runs = json.loads((tmp_path / "report.json").read_text())["runs"]
-    assert set(runs) == {"embedkit", "embedkit --verify"}
+    assert list(runs) == [
+        "embedkit",
+        "embedkit --verify",
+        "embedkit, one copy each",
+        "embedkit --verify, one copy each",
+    ]
     assert runs["embedkit"]["copies"]["jpeg50"]["removed"] == 1
     assert runs["embedkit"]["non-copies"]["documents"]["rule of three"] == 1
     printed = capsys.readouterr().out
@@ -554,15 +559,45 @@ def test_a_tool_that_loses_nothing_passes(
 def test_a_tool_that_loses_a_file_fails(
     kind: str, bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    truth = small_set(tmp_path)
-    paths = [str(tmp_path / file.path) for file in truth]
+    paths = [file.path for file in small_set(tmp_path / "set")]
     groups = {
-        "non-copy": [{paths[0]: "keep", paths[1]: "remove"}],
-        "worse copy": [{paths[4]: "keep", paths[3]: "remove", paths[5]: "remove"}],
-        "copy of something else": [{paths[0]: "keep", paths[4]: "remove"}],
+        "non-copy": {paths[0]: "keep", paths[1]: "remove"},
+        "worse copy": {paths[4]: "keep", paths[3]: "remove", paths[5]: "remove"},
+        "copy of something else": {paths[0]: "keep", paths[4]: "remove"},
     }
-    monkeypatch.setattr(bench, "embedkit", stand_in(lambda _: groups[kind], []))
-    assert bench.main(options(tmp_path)) == 1
+
+    def rows_of(folder: Path) -> list[dict[str, str]]:
+        whole = folder == tmp_path / "set"
+        return [{str(folder / path): way for path, way in groups[kind].items()}] if whole else []
+
+    monkeypatch.setattr(bench, "embedkit", stand_in(rows_of, []))
+    assert bench.main(options(tmp_path / "set")) == 1
+
+
+def test_a_better_file_that_goes_for_its_only_copy_fails(
+    bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, jpeg = (file.path for file in small_set(tmp_path / "set")[3:5])
+
+    def rows_of(folder: Path) -> list[dict[str, str]]:
+        if folder == tmp_path / "set":
+            return []
+        return [{str(folder / jpeg): "keep", str(folder / original): "remove"}]
+
+    monkeypatch.setattr(bench, "embedkit", stand_in(rows_of, []))
+    assert bench.main(options(tmp_path / "set")) == 1
+
+
+def test_with_one_copy_each_every_kind_of_copy_has_its_turn(bench: ModuleType) -> None:
+    truth = [
+        non_copy(0, 0),
+        *(file for n in range(4) for file in copy_set(n, "grey", "gif", "png")),
+    ]
+    files = bench.one_copy_each(truth)
+    assert [(file.family[-1], file.name) for file in files] == [
+        ("0", "original"), ("0", "grey"), ("1", "original"), ("1", "gif"),
+        ("2", "original"), ("2", "png"), ("3", "original"), ("3", "grey"),
+    ]  # fmt: skip
 
 
 def test_alone_every_copy_is_beside_its_original_only(
@@ -582,7 +617,7 @@ def test_alone_every_copy_is_beside_its_original_only(
     report = tmp_path / "report.json"
     assert bench.main(options(tmp_path / "set", alone=True, json=report)) == 0
     run = json.loads(report.read_text())["runs"]["embedkit, alone"]
-    assert seen[::2][1:] == [
+    assert seen[::2][2:] == [
         ["000.invoice.00.png", "000.invoice.01.png", "000.invoice.02.png"],
         ["0000.jpeg50.jpg", "0000.original.jpg"],
         ["0000.exact.jpg", "0000.original.jpg"],
