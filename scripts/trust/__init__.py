@@ -1,0 +1,1 @@
+"""Parts of bench_trust.py: what it plants, and how it counts what a tool does with that."""
