@@ -21,9 +21,13 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.artifacts import sha256_of
-from embedkit.clean import moving, quarantine
+from embedkit.clean import apply as applying
+from embedkit.clean import moving
+from embedkit.clean import undo as undoing
+from embedkit.clean.apply import apply
 from embedkit.clean.plan import PlanRow, plan_id, read_plan, write_plan
-from embedkit.clean.quarantine import apply, quarantines, undo
+from embedkit.clean.quarantine import quarantines
+from embedkit.clean.undo import undo
 from embedkit.cli.app import embedkit
 from embedkit.errors import (
     BadInput,
@@ -986,7 +990,8 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
             raise OSError(errno.ENOSPC, "No space left on device")
         move(source, target, seen)
 
-    monkeypatch.setattr(quarantine, "move", full)
+    monkeypatch.setattr(applying, "move", full)
+    monkeypatch.setattr(undoing, "move", full)
     with pytest.raises(StorageError, match="No space left"):
         workspace.apply(plan) if act == "apply" else workspace.undo()
     assert (workspace.info().files, workspace.info().missing) == (12, 1)
@@ -1153,14 +1158,14 @@ def run(workspace: Workspace, *words: object, status: int = 0) -> Result:
 
 def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
-    assert "no plan was applied" in run(workspace, "undo", "--list").stdout
+    assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
     assert "1 files, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
     assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
     assert "1 files were in quarantine" in run(workspace, "apply", plan).stdout
-    (listed,) = json.loads(run(workspace, "undo", "--list", "--json").stdout)["quarantines"]
+    (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
-    assert listed["id"] in run(workspace, "undo", "--list").stdout
+    assert listed["id"] in run(workspace, "quarantine", "list").stdout
     assert "put back" in run(workspace, "undo").stdout
     assert "it was undone before" in run(workspace, "undo", listed["id"]).stdout
     assert json.loads(run(workspace, "undo", "--json").stdout)["restored"] == []
@@ -1181,7 +1186,7 @@ def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos
     assert "stays in quarantine" in run(workspace, "undo", status=1).stderr
     assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["left"]
     assert "no quarantine called x" in run(workspace, "undo", "x", status=2).stderr
-    run(workspace, "undo", "x", "--list", status=2)
+    run(workspace, "undo", "--list", status=2)
 
 
 def write_labels(photos: Path) -> Path:
