@@ -14,7 +14,7 @@ from embedkit.clean import trash
 from embedkit.clean.carrying import Departure, carry, note_places
 from embedkit.clean.keepers import Keeper, Keepers, entry_of, holding
 from embedkit.clean.links import Link
-from embedkit.clean.moving import check_unchanged, discard_part, move, replace_by_link
+from embedkit.clean.moving import discard_part, move, replace_by_link
 from embedkit.clean.plan import KEEP, KEEP_ONE, REMOVE, plan_id
 from embedkit.clean.quarantine import (
     APPLIED,
@@ -251,14 +251,11 @@ class _Run:
 
     def _send(self, going: "_Going") -> str | None:
         """Send a file to the trash; where it is there, if that is known."""
-        path = going.row.path
         try:
-            check_unchanged(path, going.seen)
-            trash.send(path)
+            where = trash.send(going.row.path, going.row.sha256, going.seen)
         except OSError:
             self._store.journal.write(REFUSED, [{"row": going.number}], durable=False)
             raise
-        where = trash.find(path, going.row.sha256, going.seen)
         self._note_trashed(going.number, where)
         return where
 

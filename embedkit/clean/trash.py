@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from embedkit.artifacts import sha256_of
-from embedkit.clean.moving import same_file
+from embedkit.clean.moving import check_unchanged, same_file
 from embedkit.paths import shown
 
 IS_FREEDESKTOP = sys.platform not in ("darwin", "win32")
@@ -22,12 +22,13 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _INSTEAD = "without --trash it goes to quarantine"
 
 
-def send(path: str) -> None:
-    """Move a file to the trash.
+def send(path: str, sha256: str, seen: os.stat_result) -> str | None:
+    """Move a file, which has the given content and was ``seen``, to the trash; where it is there.
 
-    Raises OSError, whose text is the same for the same cause, when the trash does not take it; the
-    file is at its place then.
+    None where a trash does not say. Raises OSError, whose text is the same for the same cause, when
+    the trash does not take it; the file is at its place then.
     """
+    check_unchanged(path, seen)
     if IS_FREEDESKTOP:
         _check_home()
     from send2trash import TrashPermissionError, send2trash
@@ -42,6 +43,11 @@ def send(path: str) -> None:
             raise
         cause = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(error.errno, f"the trash does not take it ({cause}); {_INSTEAD}") from error
+    where = find(path, sha256, seen)
+    if where is not None and not os.path.samestat(os.lstat(where), seen):
+        with open(where, "rb") as copy:  # from another device, and maybe not on this one's disk yet
+            os.fsync(copy.fileno())
+    return where
 
 
 def find(path: str, sha256: str, seen: os.stat_result | None = None) -> str | None:

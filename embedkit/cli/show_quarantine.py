@@ -13,22 +13,20 @@ NAMES_SHOWN = 3
 
 def apply_summary(report: ApplyReport) -> None:
     """What applying a plan did: counts on stdout, then the files that were left."""
-    done = []
-    if report.linked:
-        done.append(f"{len(report.linked)} files replaced by links to the same bytes")
-    if report.moved:
-        done.append(f"{len(report.moved)} files moved")
-    if done:
+    count = len(report.moved) + len(report.linked)
+    if count:
         say(
-            f"{', '.join(done)}: {size(report.bytes)} in quarantine {report.quarantine}; "
+            f"{count} files, {size(report.bytes)}, moved to quarantine {report.quarantine}; "
             "undo puts them back"
         )
+    if report.linked:
+        say(f"links to the files that stay are in place of {len(report.linked)} of them")
     if report.trashed:
         say(
             f"{len(report.trashed)} files, {size(report.bytes)}, moved to the trash; "
             "undo says where they are"
         )
-    if not done and not report.trashed:
+    if not count and not report.trashed:
         say("nothing was moved")
     if report.already:
         say(f"{len(report.already)} files had gone with this plan before")
