@@ -959,6 +959,14 @@ def test_a_plan_holds_when_its_files_are_added_under_another_root(
     assert workspace.apply(plan).moved == (str(photos / "blue/copy of 0.jpg"),)
 
 
+def test_a_plan_without_rows_does_nothing(filled: tuple[Workspace, Path]) -> None:
+    workspace, plan = filled
+    write_plan(plan, [])
+    report = workspace.apply(plan)
+    assert (report.moved, report.left, report.gone) == ((), (), ())
+    assert workspace.quarantines() == []
+
+
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_renamed_file_is_reported_and_refuses_nothing(
     forget: bool, filled: tuple[Workspace, Path], photos: Path

@@ -33,6 +33,8 @@ def file_facts(reader: Reader, absolute: Sequence[str]) -> dict[str, FileFacts]:
 
     Of several labels the one that a person wrote comes before a folder's name.
     """
+    if not absolute:
+        return {}
     values = {"places": [paths.to_stored(path) for path in absolute]}
     found = {
         paths.place(place): FileFacts(sha256.hex(), label, source)
@@ -56,6 +58,8 @@ def file_facts(reader: Reader, absolute: Sequence[str]) -> dict[str, FileFacts]:
 
 def verdicts_of(reader: Reader, sha256s: Sequence[bytes]) -> list[tuple[bytes, bytes | None, str]]:
     """The verdicts that name one of some images: SHA-256 of the first, of the second, verdict."""
+    if not sha256s:
+        return []
     return reader._rows(
         """SELECT first_sha256, second_sha256, verdict FROM verdicts
            WHERE first_sha256 IN (SELECT unnest($digests))

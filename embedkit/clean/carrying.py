@@ -88,7 +88,7 @@ def carry(
         if entries:
             journal.write(CARRIED, entries)
             _put(writer, entries)
-        carried = _told(writer, entries)
+        carried = _report(writer, entries)
     return carried, tuple(not_carried)
 
 
@@ -104,9 +104,9 @@ def take_back(
         return ()
     with catalog.write() as writer:
         taken = _take(writer, pending)
-        told = _told(writer, taken)
+        report = _report(writer, taken)
     journal.write(TAKEN_BACK, [_name_of(entry) for entry in pending])
-    return told
+    return report
 
 
 def _paths(departure: Departure) -> Iterator[str]:
@@ -166,11 +166,11 @@ def _compare(
     departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarried]
 ) -> None:
     """Decide what is carried: what all agree on and the file that stays lacks."""
-    for (kind, name), told in said.went.items():
+    for (kind, name), sayings in said.went.items():
         has = said.stays.get((kind, name))
-        values = {value for value, *_ in told} | said.remain.get((kind, name), set())
+        values = {value for value, *_ in sayings} | said.remain.get((kind, name), set())
         if has is None and len(values) == 1:
-            value, source, _, path = min(told, key=lambda item: (item[1], item[2]))
+            value, source, _, path = min(sayings, key=lambda item: (item[1], item[2]))
             entries.append(
                 {
                     "path": to_stored(departure.stays),
@@ -180,11 +180,11 @@ def _compare(
                     "value": value,
                     "source": source,
                     "from": to_stored(path),
-                    "rows": [number for _, _, number, _ in told],
+                    "rows": [number for _, _, number, _ in sayings],
                 }
             )
             continue
-        for value, _, _, path in told:
+        for value, _, _, path in sayings:
             if value != has:
                 what = f"{name if kind == ATTRIBUTE else kind} {value!r}"
                 why = (
@@ -258,7 +258,7 @@ def _pending(journal: Journal) -> list[_Entry]:
     return list(found.values())
 
 
-def _told(writer: Writer, entries: Sequence[_Entry]) -> tuple[Carried, ...]:
+def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[Carried, ...]:
     """The entries as a report has them; other images of verdicts by a path, if one is known."""
     third = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
     ids = writer.image_ids([bytes.fromhex(digest) for digest in third])

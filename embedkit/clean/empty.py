@@ -108,9 +108,26 @@ class _Emptying:
 
     def empty(self, store: Store, *, is_named: bool) -> None:
         """Delete the files of one quarantine, as far as they may go."""
-        held: Numbered = []
-        past = store.past()
         rows = _plan_of(store)
+        going = self._replaceable(store, self._planned(store, rows), rows, is_named)
+        if going and not self._dry_run:
+            store.journal.write(EMPTIED, [{"row": number} for number, _, _ in going])
+        for number, row, keeper in going:
+            try:
+                self._delete(store.slot(number), keeper)
+            except OSError as error:
+                self.left.append(Left(row.path, reason_of(error)))
+            else:
+                self.deleted.append(row.path)
+            done = len(self.deleted) + len(self.left)
+            self._progress(Progress("emptying", done, self._total))
+        if going and not self._dry_run:
+            sync_folder(store.files)
+
+    def _planned(self, store: Store, rows: Sequence[PlanRow]) -> Numbered:
+        """The files in quarantine whose row the journal confirms; the others are left."""
+        past = store.past()
+        planned = []
         for number in store.held():
             row = rows[number - 1] if 0 < number <= len(rows) else None
             if number not in past:
@@ -120,44 +137,35 @@ class _Emptying:
                 why = f"{shown(str(store.plan))} is not the plan that was applied"
                 self.left.append(Left(past[number].path, why))
             else:
-                held.append((number, row))
-        kept = [row for row in rows if row.action == KEEP]
-        known = self._whereabouts(list({row.sha256 for row in kept}))
-        held.sort(key=lambda item: item[1].group)
-        for group, members in groupby(held, key=lambda item: item[1].group):
+                planned.append((number, row))
+        return planned
+
+    def _replaceable(
+        self, store: Store, planned: Numbered, rows: Sequence[PlanRow], is_named: bool
+    ) -> list[tuple[int, PlanRow, Keeper | None]]:
+        """The files that may go, each with the file that has to stay; the others are left."""
+        kept: dict[int, list[PlanRow]] = {}
+        for row in rows:
+            if row.action == KEEP:
+                kept.setdefault(row.group, []).append(row)
+        known = self._whereabouts(list({row.sha256 for some in kept.values() for row in some}))
+        going: list[tuple[int, PlanRow, Keeper | None]] = []
+        planned = sorted(planned, key=lambda item: item[1].group)
+        for group, members in groupby(planned, key=lambda item: item[1].group):
             files = [
                 (path, row.sha256)
-                for row in kept
-                if row.group == group
+                for row in kept.get(group, ())
                 for path in (row.path, *known.get(row.sha256, ()))
                 if not _is_below(path, store.folder.parent)
             ]
-            self._empty_group(store, list(members), Keepers(files, ()), is_named)
-        if held and not self._dry_run:
-            sync_folder(store.files)
-
-    def _empty_group(self, store: Store, held: Numbered, keepers: Keepers, is_named: bool) -> None:
-        keeper = None
-        try:
-            if held[0][1].rule == KEEP_ONE:
-                keeper = keepers.first()
-            elif not is_named:
-                why = f"its group may be gone as a whole; name the quarantine, {store.id}"
-                raise OSError(errno.EPERM, f"{why}, to delete it")
-        except OSError as error:
-            self.left += [Left(row.path, reason_of(error)) for _, row in held]
-            return
-        if not self._dry_run:
-            store.journal.write(EMPTIED, [{"row": number} for number, _ in held])
-        for number, row in held:
+            some = list(members)
             try:
-                self._delete(store.slot(number), keeper)
+                keeper = _keeper(Keepers(files, ()), some[0][1], store.id, is_named)
             except OSError as error:
-                self.left.append(Left(row.path, reason_of(error)))
+                self.left += [Left(row.path, reason_of(error)) for _, row in some]
             else:
-                self.deleted.append(row.path)
-            done = len(self.deleted) + len(self.left)
-            self._progress(Progress("emptying", done, self._total))
+                going += [(number, row, keeper) for number, row in some]
+        return going
 
     def _delete(self, slot: str, keeper: Keeper | None) -> None:
         status = os.lstat(slot)
@@ -168,6 +176,19 @@ class _Emptying:
             os.unlink(slot)
         if status.st_nlink == 1:
             self.bytes += status.st_size
+
+
+def _keeper(keepers: Keepers, row: PlanRow, quarantine: str, is_named: bool) -> Keeper | None:
+    """The file that has to stay when those of a row's group are deleted, if one has to.
+
+    Raises OSError when they must not be deleted.
+    """
+    if row.rule == KEEP_ONE:
+        return keepers.first()
+    if not is_named:
+        why = f"its group may be gone as a whole; name the quarantine, {quarantine}, to delete it"
+        raise OSError(errno.EPERM, why)
+    return None
 
 
 def _plan_of(store: Store) -> list[PlanRow]:

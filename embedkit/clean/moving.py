@@ -86,14 +86,16 @@ def restore_over(source: str, target: str, is_replaceable: Callable[[str], bool]
     """
     discard_part(target)
     try:
-        if not _linked(source, _part(target)):
+        is_copy = not _linked(source, _part(target))
+        if is_copy:
             _write(source, _part(target))
         if not is_replaceable(target):
             raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
         os.replace(_part(target), target)
     finally:
         discard_part(target)
-    sync_folder(Path(target).parent)
+    if is_copy:
+        sync_folder(Path(target).parent)
     os.unlink(source)
 
 

@@ -113,8 +113,8 @@ def _origin(note: str, base: str) -> str | None:
         return None
     for line in lines:
         if line.startswith(b"Path="):
-            told = os.fsdecode(unquote_to_bytes(line.removeprefix(b"Path=")))
-            return os.path.normpath(os.path.join(base, told))
+            origin = os.fsdecode(unquote_to_bytes(line.removeprefix(b"Path=")))
+            return os.path.normpath(os.path.join(base, origin))
     return None
 
 

@@ -176,9 +176,9 @@ def _whereabouts(past: Past) -> str:
     if where is None or not os.path.lexists(where):
         where = trash.find(past.path, past.sha256)
     if where is not None:
-        told = f"in the trash, as {shown(where)}; restore it from there"
+        text = f"in the trash, as {shown(where)}; restore it from there"
     elif trash.IS_FREEDESKTOP:
-        told = "it went to the trash, and is not there any more"
+        text = "it went to the trash, and is not there any more"
     else:
-        told = "in the trash of this system; restore it from there"
-    return told + ("; another file is in its place" if os.path.lexists(past.path) else "")
+        text = "in the trash of this system; restore it from there"
+    return text + ("; another file is in its place" if os.path.lexists(past.path) else "")

@@ -99,4 +99,4 @@ def _by_reason(what: str, left: Sequence[Left]) -> None:
         more = f" and {len(paths) - NAMES_SHOWN} more" if len(paths) > NAMES_SHOWN else ""
         warn(f"{what}: {', '.join(paths[:NAMES_SHOWN])}{more}: {reason}")
     if len(reasons) > FAILURES_SHOWN:
-        warn(f"... and {len(reasons) - FAILURES_SHOWN} more reasons; --json lists all")
+        warn(f"... and {len(reasons) - FAILURES_SHOWN} more; --json lists all")
