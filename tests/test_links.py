@@ -298,15 +298,19 @@ def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
     assert step > 12
 
 
-def test_an_undo_killed_anywhere_leaves_no_hole_and_is_finished(
+def test_an_undo_killed_anywhere_leaves_no_hole_and_is_finished_or_applied_again(
     kind: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = small
     before = contents(folder)
     apply(root, rows, link=kind)
+    after = contents(folder)
     step = 1
     while killed_at(step, lambda: undo(root)):
         check_every_path_exists(rows, root)
+        report = apply(root, rows, link=kind)
+        assert contents(folder) == after and not report.left, step
+        assert killed_at(step, lambda: undo(root))
         assert not undo(root).left
         assert quarantines(root)[0].state == "undone"
         assert contents(folder) == before, step

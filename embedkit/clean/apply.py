@@ -163,13 +163,13 @@ class _Run:
         """The files that are to go and are at their place; the others are noted."""
         here = []
         for number, row in going:
-            if self._is_link(number, row.path):
-                self._already.append(row.path)
-            elif os.path.lexists(row.path):
+            is_link = self._is_link(number, row.path)
+            if not is_link and os.path.lexists(row.path):
                 here.append((number, row))
-            elif os.path.lexists(self._store.slot(number)):
+            elif is_link or os.path.lexists(self._store.slot(number)):
                 self._already.append(row.path)
-                self._went.add(number)
+                if not is_link:
+                    self._went.add(number)
                 with suppress(OSError):  # of an undo that was killed
                     discard_part(row.path)
             elif self._had_gone(number, row):
@@ -182,8 +182,10 @@ class _Run:
     def _is_link(self, number: int, path: str) -> bool:
         """Whether a link that this plan made is in the place of a file."""
         past = self._past.get(number)
-        if past is None or past.event not in (MOVE, EMPTIED):
+        if past is None:
             return False
+        if past.event not in (MOVE, EMPTIED) and not os.path.lexists(self._store.slot(number)):
+            return False  # an undo has put the file back
         link = Link.of(past.origin)
         return link is not None and link.is_at(path)
 
