@@ -14,7 +14,7 @@
     ├── OutOfMemory               a network that does not fit the memory, one image at a time
     ├── MissingExtra              an optional dependency is not installed: says which extra
     ├── CatalogBusy               another process kept the catalog open for too long
-    ├── QuarantineBusy            another apply or undo is at work in this workspace
+    ├── QuarantineBusy            another apply, undo or empty runs in this workspace
     ├── HeadBusy              another training of that head is at work in this workspace
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog is damaged or not what it says
@@ -88,7 +88,7 @@ class CatalogBusy(EmbedkitError):
 
 
 class QuarantineBusy(EmbedkitError):
-    """Another process is applying or undoing a plan in this workspace."""
+    """Another process applies or undoes a plan, or empties a quarantine, in this workspace."""
 
 
 class HeadBusy(EmbedkitError):

@@ -103,7 +103,7 @@ def search(
     return [
         Matches(
             (
-                match_of(rank, distance, files[image_id][0], held.get(image_id, files[image_id]))
+                match_of(rank, distance, files[image_id], held.get(image_id, files[image_id]))
                 for rank, (distance, image_id) in enumerate(matches, 1)
                 if narrowing.max_distance is None or distance <= narrowing.max_distance
             ),
@@ -129,10 +129,22 @@ def _among(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarra
     return among
 
 
-def match_of(rank: int, distance: float, first: LiveFile, held: Sequence[LiveFile]) -> Match:
-    """The match of an image that is told by its ``first`` file and ``held`` by all of these."""
-    paths = tuple([file.path for file in held])
+def match_of(
+    rank: int, distance: float, chosen: Sequence[LiveFile], held: Sequence[LiveFile]
+) -> Match:
+    """The match of an image with the files ``held``, named by the first of ``chosen`` ones.
+
+    Files that are on disk come before those that are gone.
+    """
+    first = _there_first(chosen)[0]
+    paths = tuple([file.path for file in _there_first(held)])
     return Match(rank, distance, first.path, paths, first.sha256, first.label)
+
+
+def _there_first(files: Sequence[LiveFile]) -> Sequence[LiveFile]:
+    if len(files) < 2:
+        return files
+    return sorted(files, key=lambda file: not os.path.exists(file.path))
 
 
 def check_count(k: object, least: int = 1, name: str = "k") -> None:

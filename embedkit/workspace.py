@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from embedkit.records import (
     ApplyReport,
     Comparison,
     Duplicates,
+    EmptyReport,
     Info,
     Matches,
     PlanRow,
@@ -47,9 +49,9 @@ if TYPE_CHECKING:
 class Workspace:
     """A folder that holds a recipe, the catalog and the indexes of one collection of photos.
 
-    Nothing is read or made until it is needed; photos are never changed, and only :meth:`apply`
-    and :meth:`undo` move them. ``progress`` is called with a :class:`Progress` now and then while
-    something takes long.
+    Nothing is read or made until it is needed; photos are never changed. Only :meth:`apply` and
+    :meth:`undo` move them, and only :meth:`empty_quarantine` deletes any. ``progress`` is called
+    with a :class:`Progress` now and then while something takes long.
     """
 
     def __init__(
@@ -469,9 +471,11 @@ class Workspace:
         unless that is ``allowed``. Files of ``prefer``, folders or patterns such as ``*.heic``, the
         first first, rather stay. Groups under several labels are for review too, or with
         ``conflicts="drop-all"`` go whole. ``found`` are duplicates that were looked for before.
-        Raises as :meth:`duplicates` does.
+        Files that are gone from the disk are in no row. Raises as :meth:`duplicates` does, and
+        :class:`BadInput` for a protected path without photos.
         """
         from embedkit.clean.choose import Wishes, plan_rows
+        from embedkit.clean.on_disk import check_protected, present, spare_hard_links
         from embedkit.duplicates.examiner import Examiner
 
         wishes = Wishes(
@@ -480,44 +484,93 @@ class Workspace:
             tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
             frozenset(allowed),
         )
-        found = found or self.duplicates(kinds, verify=verify, backbone=backbone)
+        check_protected(self._catalog, wishes.protected)
+        found = present(found or self.duplicates(kinds, verify=verify, backbone=backbone))
         examiner = Examiner(self._catalog, self._features, self._progress)
         examiner.learn(member for group in found.groups for member in group.members)
-        return plan_rows(found, examiner, wishes)
+        return spare_hard_links(plan_rows(found, examiner, wishes))
 
-    def apply(self, plan: str | os.PathLike[str]) -> ApplyReport:
+    def apply(
+        self, plan: str | os.PathLike[str], *, trash: bool = False, link: str | None = None
+    ) -> ApplyReport:
         """Move the files that a plan (CSV) removes to quarantine; :meth:`undo` puts them back.
 
-        A file goes only if it still holds what the plan says, and only while a file that its group
-        keeps is there; what is left has a reason in the report. Applying the same plan again goes
-        on from where it was. Labels stay for the case that the files come back.
+        A file goes only if it has the content that the plan says, and only while a file that its
+        group keeps is there; what is left has a reason in the report. With ``trash`` files go to
+        the system's trash instead, from where :meth:`undo` does not put them back. With ``link``
+        a link to the file that stays takes the place of each removed one with the same bytes: a
+        ``hard`` one, or a symbolic one, ``sym``. Applying the same plan again continues where it
+        was. Labels stay with the files that went; where the file that stays has none, it gets
+        theirs, and likewise other columns of a CSV of labels, and verdicts.
 
-        Raises :class:`BadInput` for a plan that cannot be understood, :class:`QuarantineBusy` and
-        :class:`StorageError`.
+        Raises :class:`BadInput` for a plan that cannot be understood or names files that are not
+        of this workspace, :class:`QuarantineBusy` and :class:`StorageError`.
         """
+        from embedkit.clean.apply import apply
+        from embedkit.clean.check import check_rows
+        from embedkit.clean.links import check_kind
         from embedkit.clean.plan import read_plan
-        from embedkit.clean.quarantine import apply
 
+        if trash and link is not None:
+            raise BadInput("a link is for a file in quarantine; give either link or trash")
+        check_kind(link)
         rows = read_plan(Path(absolute(plan)))
         self._catalog.require()
-        return apply(self._quarantine_folder, rows, self._progress, self._look_again)
+        check_rows(shown(str(plan)), rows, self._catalog, self._quarantine_folder)
+        return apply(
+            self._quarantine_folder,
+            rows,
+            self._progress,
+            catalog=self._catalog,
+            to_trash=trash,
+            link=link,
+        )
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
-        """Put back every file that a plan moved; None is the last plan with files in quarantine.
+        """Put back every file that a plan moved to quarantine.
 
-        Nothing is overwritten: a file whose place holds other content by now stays in quarantine,
-        with the reason in the report. Raises :class:`NotInWorkspace` for an unknown name,
-        :class:`QuarantineBusy` and :class:`StorageError`.
+        None is the last plan with files there or in the trash. Nothing is overwritten but links
+        that the plan made: a file whose place has other content by now stays in quarantine. Such
+        files, and those in the trash or deleted since, are in the report, with the reason. What
+        was carried over from files that are back is taken back. Raises :class:`NotInWorkspace` for
+        an unknown name, :class:`QuarantineBusy` and :class:`StorageError`.
         """
-        from embedkit.clean.quarantine import undo
+        from embedkit.clean.undo import undo
 
-        return undo(self._quarantine_folder, quarantine, self._progress, self._look_again)
+        return undo(self._quarantine_folder, quarantine, self._progress, catalog=self._catalog)
 
     def quarantines(self) -> list[Quarantine]:
-        """The plans that were applied and the files that each holds, the last one first."""
+        """The plans that were applied and the files in quarantine for each, the last one first."""
         from embedkit.clean.quarantine import quarantines
 
         return quarantines(self._quarantine_folder)
+
+    def empty_quarantine(
+        self,
+        quarantine: str | None = None,
+        *,
+        older_than: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> EmptyReport:
+        """Delete files in quarantine for ever: of one plan, or of all applied longer ago.
+
+        A file is deleted only while a file that its group keeps has the content that the plan says,
+        at its place or under another name that the workspace knows. Files of ``drop-all`` groups
+        may be the last copies: they are deleted only from a named quarantine. With ``dry_run``
+        nothing is deleted. Raises :class:`BadInput` when neither is given,
+        :class:`NotInWorkspace` for an unknown name, :class:`QuarantineBusy` and
+        :class:`StorageError`.
+        """
+        from embedkit.clean.empty import empty
+
+        return empty(
+            self._quarantine_folder,
+            quarantine,
+            older_than,
+            self._progress,
+            whereabouts=self._files_of,
+            dry_run=dry_run,
+        )
 
     def sheets(self, label: str | None = None) -> list[Sheet]:
         """The photos of each label, those farthest from the label's mean embedding first.
@@ -583,11 +636,17 @@ class Workspace:
 
     # -- inside --------------------------------------------------------------------------------
 
-    def _look_again(self, paths: Sequence[str]) -> None:
-        """Have the catalog note whether files that were moved, by absolute path, are there."""
-        if paths and self._catalog.exists:
-            with self._catalog.write() as writer:
-                writer.look_again(paths)
+    def _files_of(self, sha256s: Sequence[str]) -> dict[str, list[str]]:
+        """The known files of images, by the images' SHA-256 in hex."""
+        if not self._catalog.exists:
+            return {}
+        with self._catalog.read() as reader:
+            ids = reader.image_ids([bytes.fromhex(sha256) for sha256 in sha256s])
+            files = reader.live_files(list(ids.values()))
+        return {
+            sha256.hex(): [file.path for file in files.get(image_id, ())]
+            for sha256, image_id in ids.items()
+        }
 
     def _trained(self, names: Sequence[str]) -> "list[Head]":
         """The heads of these names, once all images have the embeddings that they look at."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cleaning import device, filled, mount, pair, root, small  # noqa: F401  (fixtures)
 from PIL import Image, ImageFilter
 
 from embedkit import Workspace
@@ -147,8 +148,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 8 MB of its own; skips where one cannot be mounted."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)  # indexes may still be mapped
@@ -171,7 +172,7 @@ def catalog_rows() -> Callable[[Path], dict[str, list[tuple[object, ...]]]]:
                 columns = f"* {left_out.get(name, '')}"
                 if name != "runs":
                     rows = connection.execute(f"SELECT {columns} FROM {name}").fetchall()
-                    tables[name] = sorted(row for row in rows if row[0] != "run")
+                    tables[name] = sorted((row for row in rows if row[0] != "run"), key=repr)
             return tables
 
     return read

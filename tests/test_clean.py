@@ -1,30 +1,29 @@
 """Plans, quarantine and undo, on real files that are killed, filled up, linked and edited."""
 
-import builtins
 import errno
-import hashlib
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from cleaning import check_nothing_is_lost, contents, killed_at, put, row, run
 from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.artifacts import sha256_of
-from embedkit.clean import moving, quarantine
+from embedkit.clean import apply as applying
+from embedkit.clean import moving
+from embedkit.clean import undo as undoing
+from embedkit.clean.apply import apply
 from embedkit.clean.plan import PlanRow, plan_id, read_plan, write_plan
-from embedkit.clean.quarantine import apply, quarantines, undo
-from embedkit.cli.app import embedkit
+from embedkit.clean.quarantine import quarantines
+from embedkit.clean.undo import undo
 from embedkit.errors import (
     BadInput,
     EmptyWorkspace,
@@ -47,44 +46,6 @@ HOSTILE = [
     b" .jpg",
     b"x" * 251 + b".jpg",
 ]
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-def put(path: Path | str, content: bytes, mtime_ns: int = 1_500_000_000_123_456_789) -> str:
-    """Write a file with a time of its own; its path."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(content)
-    os.utime(path, ns=(mtime_ns, mtime_ns))
-    return str(path)
-
-
-def row(group: int, action: str, path: str, content: bytes = b"", **values: object) -> PlanRow:
-    plain = PlanRow(group, action, path, sha256(content), "exact", 1.0, "cat", "the same bytes")
-    return replace(plain, **values)  # type: ignore[arg-type]
-
-
-def contents(folder: Path) -> dict[bytes, tuple[object, ...]]:
-    """Everything that a folder holds: content, mode and time of each file, target of each link."""
-    found: dict[bytes, tuple[object, ...]] = {}
-    for place, _, names in os.walk(os.fsencode(folder)):
-        for name in names:
-            path = os.path.join(place, name)
-            status = os.lstat(path)
-            if os.path.islink(path):
-                found[path] = (os.readlink(path),)
-            else:
-                digest = sha256(Path(os.fsdecode(path)).read_bytes())
-                found[path] = (digest, status.st_mode, status.st_mtime_ns)
-    return found
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Where quarantines are."""
-    return tmp_path / "workspace/quarantine"
 
 
 @pytest.fixture
@@ -197,26 +158,6 @@ def test_a_plan_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
 # -- there and back ----------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["one device", "two devices", "no hard links"])
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How photos and quarantine lie to each other."""
-    link = os.link
-
-    def across(source: str, target: str) -> None:
-        if os.path.dirname(source) != os.path.dirname(target):
-            raise OSError(errno.EXDEV, "Invalid cross-device link")
-        link(source, target)
-
-    def refused(_source: str, _target: str) -> None:
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    if request.param == "two devices":
-        monkeypatch.setattr(os, "link", across)
-    if request.param == "no hard links":
-        monkeypatch.setattr(os, "link", refused)
-    return str(request.param)
-
-
 def test_what_is_removed_comes_back_byte_for_byte(
     device: str, root: Path, collection: tuple[Path, list[PlanRow]]
 ) -> None:
@@ -249,23 +190,6 @@ def test_two_real_devices_are_crossed_both_ways(
     assert len(apply(root, rows).already) == 10
     assert not undo(root).left
     assert contents(folder) == before
-
-
-@pytest.fixture
-def mount() -> Iterator[Callable[[Path, str], None]]:
-    """Mounts a file system of a given size in memory; skips where that is not allowed."""
-    mounted: list[Path] = []
-
-    def mount(folder: Path, size: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-        if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-            pytest.skip("no file system can be mounted here")
-        mounted.append(folder)
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_folders_that_went_meanwhile_are_made_again(
@@ -332,13 +256,6 @@ def test_a_plan_without_removals_leaves_no_trace(
 
 
 # -- what must not go --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> tuple[str, str, list[PlanRow]]:
-    """A file to keep, its copy to remove, and the plan."""
-    keep, copy = (put(tmp_path / f"photos/{name}.jpg", b"picture") for name in ("keep", "copy"))
-    return keep, copy, [row(1, "keep", keep, b"picture"), row(1, "remove", copy, b"picture")]
 
 
 def left_of(root: Path, rows: list[PlanRow]) -> str:
@@ -606,67 +523,6 @@ def test_a_removed_file_that_is_there_again_goes_again(
 
 # -- killed at any moment ----------------------------------------------------------------------
 
-STEPS = [(builtins, "open")] + [
-    (os, name)
-    for name in ("link", "unlink", "rename", "replace", "fsync", "mkdir", "utime", "chmod")
-]
-
-
-def killed_at(step: int, act: Callable[[], object]) -> bool:
-    """Run ``act`` in a process that is killed before its ``step``-th change; False: it ended."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads, none of which is needed
-        child = os.fork()
-    if child == 0:
-        count = 0
-
-        def counted(module: object, name: str) -> Callable[..., object]:
-            change = getattr(module, name)
-
-            def count_and_change(*args: object, **options: object) -> object:
-                nonlocal count
-                count += 1
-                if count == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return change(*args, **options)
-
-            return count_and_change
-
-        for module, name in STEPS:
-            setattr(module, name, counted(module, name))
-        try:
-            act()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
-def check_nothing_is_lost(folder: Path, root: Path, rows: list[PlanRow]) -> None:
-    """Every file is in its place or in quarantine, whole, and no group has lost its keeper."""
-    held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
-    for item in rows:
-        if os.path.lexists(item.path):
-            assert sha256(Path(item.path).read_bytes()) == item.sha256
-        else:
-            assert item.action == "remove" and item.sha256 in held
-    assert folder.is_dir()
-
-
-@pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[PlanRow]]:
-    """A group of three files, and one of a single file that may go whole."""
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
-    folder = tmp_path / "photos"
-    rows = [
-        row(1, action, put(folder / f"a/{name}.jpg", b"one"), b"one")
-        for name, action in (("k", "keep"), ("r", "remove"), ("日\n", "remove"))
-    ]
-    rows.append(row(2, "remove", put(folder / "b/x.jpg", b"two"), b"two", rule="drop-all"))
-    return folder, rows
-
 
 def test_an_apply_killed_anywhere_is_finished_or_undone(
     device: str, root: Path, small: tuple[Path, list[PlanRow]]
@@ -898,20 +754,6 @@ def test_two_at_once_do_not_meet(root: Path, pair: tuple[str, str, list[PlanRow]
 # -- the workspace -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def filled(workspace: Workspace, photos: Path) -> tuple[Workspace, Path]:
-    """A workspace of the twelve photos, one of which has a copy; and a plan to remove that."""
-    shutil.copy2(photos / "red/0.jpg", photos / "blue/copy of 0.jpg")
-    workspace.add([photos], labels_from_folders=True)
-    digest = sha256_of(photos / "red/0.jpg")
-    rows = [
-        row(1, "keep", str(photos / "red/0.jpg"), sha256=digest, label="red"),
-        row(1, "remove", str(photos / "blue/copy of 0.jpg"), sha256=digest, label="blue"),
-    ]
-    write_plan(photos.parent / "plan.csv", rows)
-    return workspace, photos.parent / "plan.csv"
-
-
 def test_the_catalog_knows_what_went_and_what_came_back(
     filled: tuple[Workspace, Path],
     photos: Path,
@@ -985,7 +827,8 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
             raise OSError(errno.ENOSPC, "No space left on device")
         move(source, target, seen)
 
-    monkeypatch.setattr(quarantine, "move", full)
+    monkeypatch.setattr(applying, "move", full)
+    monkeypatch.setattr(undoing, "move", full)
     with pytest.raises(StorageError, match="No space left"):
         workspace.apply(plan) if act == "apply" else workspace.undo()
     assert (workspace.info().files, workspace.info().missing) == (12, 1)
@@ -1021,16 +864,133 @@ def test_undo_does_without_a_catalog_and_apply_does_not(
     assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
 
 
-def test_files_that_the_catalog_does_not_know_can_go_too(
+# -- plans that are not of this workspace --------------------------------------------------------
+
+
+def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> None:
+    """The plan with these further rows is refused, and moves nothing at all."""
+    write_plan(plan, [*read_plan(plan), *rows])
+    before = contents(plan.parent / "photos")
+    with pytest.raises(BadInput, match=why) as caught:
+        workspace.apply(plan)
+    assert "nothing was moved" in str(caught.value) and "\n" not in str(caught.value)
+    assert contents(plan.parent / "photos") == before
+    assert workspace.quarantines() == [] and workspace.info().missing == 0
+
+
+def test_a_file_that_the_workspace_does_not_know_refuses_the_plan(
     filled: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     workspace, plan = filled
-    other = put(tmp_path / "stray.jpg", b"stray")
-    write_plan(plan, [*read_plan(plan), row(7, "remove", other, b"stray", rule="drop-all")])
-    assert len(workspace.apply(plan).moved) == 2
-    assert workspace.info().missing == 1
-    assert len(workspace.undo().restored) == 2
-    assert (workspace.info().files, workspace.info().missing) == (13, 0)
+    other = put(tmp_path / "photos/stray\n.jpg", b"stray")
+    stray = row(7, "remove", other, b"stray", rule="drop-all")
+    refused(workspace, plan, [stray], "row 3: .*stray.*any photo of this workspace")
+    assert Path(other).exists()
+
+
+@pytest.mark.parametrize("action", ["keep", "remove", "review"])
+def test_a_copy_of_a_known_photo_outside_every_root_refuses_the_plan(
+    action: str, filled: tuple[Workspace, Path], photos: Path, tmp_path: Path
+) -> None:
+    workspace, plan = filled
+    outside = tmp_path / "elsewhere/0.jpg"
+    outside.parent.mkdir()
+    shutil.copy2(photos / "red/0.jpg", outside)
+    stray = row(1, action, str(outside), sha256=sha256_of(outside))
+    refused(workspace, plan, [stray], "row 3: .*elsewhere/0.jpg is not a photo of this workspace")
+
+
+@pytest.mark.parametrize("name", ["catalog.duckdb", "quarantine/0/files/000001"])
+def test_the_files_of_the_workspace_itself_refuse_the_plan(
+    name: str, filled: tuple[Workspace, Path]
+) -> None:
+    workspace, plan = filled
+    own = workspace.folder / name
+    if not own.exists():
+        own.parent.mkdir(parents=True)
+        draw_photo(50).save(own, "JPEG")
+        workspace.add([own])
+    going = row(7, "remove", str(own), sha256=sha256_of(own), rule="drop-all")
+    refused(workspace, plan, [going], "row 3: ")
+    assert own.exists()
+
+
+def test_the_plan_of_another_workspace_is_refused(
+    filled: tuple[Workspace, Path], tmp_path: Path
+) -> None:
+    _, plan = filled
+    draw_photo(60).save(tmp_path / "other.jpg")
+    other = Workspace(tmp_path / "another")
+    other.add([tmp_path / "other.jpg"])
+    refused(other, plan, [], "plan.csv, row 1: .*red/0.jpg does not have the content of any photo")
+
+
+def test_a_path_through_the_folder_above_is_refused(
+    filled: tuple[Workspace, Path], photos: Path
+) -> None:
+    workspace, plan = filled
+    text = plan.read_text("utf-8")
+    plan.write_text(text.replace("photos/blue", "photos/red/../blue"), "utf-8")
+    with pytest.raises(BadInput, match=r"line 3: .* goes through '\.\.'"):
+        workspace.apply(plan)
+    assert (photos / "blue/copy of 0.jpg").exists()
+
+
+def test_a_plan_is_applied_again_when_the_workspace_has_forgotten_what_went(
+    filled: tuple[Workspace, Path], photos: Path
+) -> None:
+    workspace, plan = filled
+    workspace.apply(plan)
+    workspace.remove(missing=True)
+    workspace.compact()
+    report = workspace.apply(plan)
+    assert (report.already, report.moved) == ((str(photos / "blue/copy of 0.jpg"),), ())
+    assert workspace.undo().restored == report.already
+
+
+def test_a_plan_holds_when_its_files_are_added_under_another_root(
+    filled: tuple[Workspace, Path], photos: Path
+) -> None:
+    workspace, plan = filled
+    workspace.remove(photos)
+    workspace.add([photos / "red", photos / "blue"])
+    workspace.add([photos.parent])
+    assert workspace.apply(plan).moved == (str(photos / "blue/copy of 0.jpg"),)
+
+
+def test_a_plan_without_rows_does_nothing(filled: tuple[Workspace, Path]) -> None:
+    workspace, plan = filled
+    write_plan(plan, [])
+    report = workspace.apply(plan)
+    assert (report.moved, report.left, report.gone) == ((), (), ())
+    assert workspace.quarantines() == []
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_renamed_file_is_reported_and_refuses_nothing(
+    forget: bool, filled: tuple[Workspace, Path], photos: Path
+) -> None:
+    workspace, plan = filled
+    copy = photos / "blue/copy of 0.jpg"
+    more = row(2, "remove", str(photos / "red/1.jpg"), sha256=sha256_of(photos / "red/1.jpg"))
+    write_plan(plan, [*read_plan(plan), replace(more, rule="drop-all")])
+    os.rename(copy, photos / "blue/renamed.jpg")
+    workspace.add()
+    if forget:
+        workspace.remove(missing=True)
+    report = workspace.apply(plan)
+    assert report.gone == (str(copy),) and report.moved == (more.path,)
+
+
+def test_a_file_that_changed_and_was_added_again_is_left_alone(
+    filled: tuple[Workspace, Path], photos: Path
+) -> None:
+    workspace, plan = filled
+    copy = photos / "blue/copy of 0.jpg"
+    draw_photo(70).save(copy)
+    workspace.add()
+    (left,) = workspace.apply(plan).left
+    assert (left.path, left.reason) == (str(copy), "it changed since the plan was made")
 
 
 def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
@@ -1113,22 +1073,16 @@ def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> 
 # -- the command line --------------------------------------------------------------------------
 
 
-def run(workspace: Workspace, *words: object, status: int = 0) -> Result:
-    done = CliRunner().invoke(embedkit, [*map(str, words), "-w", str(workspace.folder)])
-    assert done.exit_code == status, done.output
-    return done
-
-
 def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
-    assert "no plan was applied" in run(workspace, "undo", "--list").stdout
+    assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
     assert "1 files, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
     assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
-    assert "1 files were in quarantine" in run(workspace, "apply", plan).stdout
-    (listed,) = json.loads(run(workspace, "undo", "--list", "--json").stdout)["quarantines"]
+    assert "1 files had gone with this plan before" in run(workspace, "apply", plan).stdout
+    (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
-    assert listed["id"] in run(workspace, "undo", "--list").stdout
+    assert listed["id"] in run(workspace, "quarantine", "list").stdout
     assert "put back" in run(workspace, "undo").stdout
     assert "it was undone before" in run(workspace, "undo", listed["id"]).stdout
     assert json.loads(run(workspace, "undo", "--json").stdout)["restored"] == []
@@ -1146,10 +1100,10 @@ def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos
     shutil.copy2(photos / "red/0.jpg", copy)
     run(workspace, "apply", plan)
     draw_photo(77).save(copy)
-    assert "stays in quarantine" in run(workspace, "undo", status=1).stderr
+    assert "not put back" in run(workspace, "undo", status=1).stderr
     assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["left"]
     assert "no quarantine called x" in run(workspace, "undo", "x", status=2).stderr
-    run(workspace, "undo", "x", "--list", status=2)
+    run(workspace, "undo", "--list", status=2)
 
 
 def write_labels(photos: Path) -> Path:

@@ -50,6 +50,47 @@ class Labels(Places):
         self._run("INSERT INTO attributes FROM batch")
         self._connection.unregister("batch")
 
+    def forget_labels(self, labels: Sequence[tuple[str, str, str]]) -> list[int]:
+        """Take labels off files: absolute path, label and source of each.
+
+        Returns the numbers of those that were there; of a file with another label that one stays.
+        """
+        return self._forget("labels", ("label", "source"), labels)
+
+    def forget_attributes(self, values: Sequence[tuple[str, str, str]]) -> list[int]:
+        """Forget what files have in columns: absolute path, name of the column and value of each.
+
+        Returns the numbers of those that were there; a file with another value keeps it.
+        """
+        return self._forget("attributes", ("name", "value"), values)
+
+    def _forget(
+        self, table: str, columns: tuple[str, str], rows: Sequence[tuple[str, str, str]]
+    ) -> list[int]:
+        """Delete rows of a table about files: absolute path and the values of two columns."""
+        files = self._known_files([path for path, _, _ in rows], only_live=False)
+        known = [(number, file_id, *rows[number][1:]) for number, file_id, *_ in files]
+        texts = {name: [row[place] for row in known] for place, name in enumerate(columns, 2)}
+        self._connection.register(
+            "batch",
+            pa.table(
+                {
+                    "number": pa.array([row[0] for row in known], pa.int64()),
+                    "file_id": pa.array([row[1] for row in known], pa.int64()),
+                    **{name: pa.array(values, pa.string()) for name, values in texts.items()},
+                }
+            ),
+        )
+        same = f"USING (file_id, {', '.join(columns)})"
+        found = [
+            number
+            for (number,) in self._rows(f"SELECT number FROM batch JOIN {table} {same} ORDER BY 1")
+        ]
+        matches = " AND ".join(f"t.{name} = b.{name}" for name in ("file_id", *columns))
+        self._run(f"DELETE FROM {table} t USING batch b WHERE {matches}")
+        self._connection.unregister("batch")
+        return found
+
     def _store_labels(self, labels: Sequence[tuple[int, str, str, str]]) -> None:
         if not labels:
             return
@@ -77,13 +118,19 @@ class Labels(Places):
         self._run("INSERT INTO labels FROM relabelled ORDER BY file_id, source")
         self._run("DROP TABLE relabelled")
 
-    def _known_files(self, absolute: Sequence[str]) -> list[tuple[int, int, int, str]]:
-        """Which absolute paths are of known files: number (of the path), file_id, root_id, path."""
+    def _known_files(
+        self, absolute: Sequence[str], only_live: bool = True
+    ) -> list[tuple[int, int, int, str]]:
+        """Which absolute paths are of known files: number (of the path), file_id, root_id, path.
+
+        Missing files are among them unless ``only_live``.
+        """
         self._connection.register("batch", self._placed(absolute))
         known = self._rows(
-            """SELECT number, file_id, root_id, path FROM batch
-               JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
-               ORDER BY number"""
+            f"""SELECT number, file_id, root_id, path FROM batch
+                JOIN (SELECT * FROM files WHERE NOT (missing AND {only_live}))
+                    USING (root_id, path)
+                ORDER BY number"""
         )
         self._connection.unregister("batch")
         return known

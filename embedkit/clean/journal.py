@@ -40,8 +40,10 @@ class Journal:
         entries = self.entries()
         return str(entries[-1]["event"]) if entries else ""
 
-    def write(self, event: str, entries: Sequence[dict[str, Any]] = ({},)) -> None:
-        """Append entries of one event and flush them to disk. Raises OSError."""
+    def write(
+        self, event: str, entries: Sequence[dict[str, Any]] = ({},), durable: bool = True
+    ) -> None:
+        """Append entries of one event, and if ``durable`` flush them to disk. Raises OSError."""
         at = datetime.now(UTC).isoformat()
         lines = "".join(f"{json.dumps({'event': event, 'at': at, **item})}\n" for item in entries)
         is_new = not self.path.exists()
@@ -50,7 +52,8 @@ class Journal:
                 file.write(b"\n")
             file.write(lines.encode("ascii"))
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if is_new:
             sync_folder(self.path.parent)
 

@@ -2,7 +2,8 @@
 
 A move has two steps: the content comes to be at its target, whole and under its own name at once;
 then it goes from its source. After a crash between the two it is in both places, and the same
-move, made again, finishes.
+move, made again, finishes. :func:`replace_by_link` and :func:`restore_over` do the second step by a
+rename, so that a path always exists, as the file or as the link.
 """
 
 import errno
@@ -10,6 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +21,7 @@ PART = ".embedkit-*.part"
 """Names of copies that are not finished."""
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_CHANGED = "it changed while it was being moved"
+_OTHER_CONTENT = "other content lies where it should go"
 _CHUNK = 1 << 20
 
 
@@ -34,18 +36,67 @@ def move(source: str, target: str, seen: os.stat_result) -> None:
     discard_part(target)
     made = not os.path.lexists(target)
     if made:
-        if not same_file(os.lstat(source), seen):
-            raise OSError(errno.EBUSY, _CHANGED)
+        check_unchanged(source, seen)
         if _put(source, target):
             return
     elif not _same_content(source, target):
-        raise FileExistsError(errno.EEXIST, "other content lies where it should go")
+        raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
     try:
         _drop(source, seen)
     except OSError:
         if made:
             os.unlink(target)
         raise
+
+
+def replace_by_link(
+    source: str, target: str, seen: os.stat_result, make: Callable[[str], None]
+) -> None:
+    """Move a file as :func:`move` does, and put a link in its place by one rename.
+
+    ``make`` makes the link under the name that it is given. The content is at ``target`` on disk
+    before the rename. Raises OSError, with everything as it was.
+    """
+    discard_part(source)
+    discard_part(target)
+    made = not os.path.lexists(target)
+    if made:
+        check_unchanged(source, seen)
+        if not _linked(source, target):
+            _copy(source, target)
+        sync_folder(Path(target).parent)
+    elif not _same_content(source, target):
+        raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
+    try:
+        make(_part(source))
+        check_unchanged(source, seen)
+        os.replace(_part(source), source)
+    except OSError:
+        discard_part(source)
+        if made:
+            os.unlink(target)
+        raise
+
+
+def restore_over(source: str, target: str, is_replaceable: Callable[[str], bool]) -> None:
+    """Move a file over what lies at ``target``, by one rename.
+
+    Raises OSError, with everything as it was, unless ``is_replaceable`` is true of ``target`` right
+    before the rename, or when the system refuses.
+    """
+    discard_part(target)
+    try:
+        is_copy = not _linked(source, _part(target))
+        if is_copy:
+            _write(source, _part(target))
+        if not is_replaceable(target):
+            raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
+        os.replace(_part(target), target)
+    finally:
+        discard_part(target)
+    if is_copy:
+        sync_folder(Path(target).parent)
+    os.unlink(source)
 
 
 def discard_part(target: str) -> None:
@@ -60,6 +111,12 @@ def same_file(one: os.stat_result, other: os.stat_result) -> bool:
         other.st_size,
         other.st_mtime_ns,
     )
+
+
+def check_unchanged(path: str, seen: os.stat_result) -> None:
+    """Raise OSError unless a file is as it was ``seen``."""
+    if not same_file(os.lstat(path), seen):
+        raise OSError(errno.EBUSY, "it changed while it was being moved")
 
 
 def _put(source: str, target: str) -> bool:
@@ -87,23 +144,39 @@ def _place(source: str, target: str) -> bool:
         return True
 
 
+def _linked(source: str, target: str) -> bool:
+    """Give a file the name ``target`` too; False where no hard link can do that."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV and error.errno not in _NO_LINKS:
+            raise
+        return False
+    return True
+
+
 def _copy(source: str, target: str) -> None:
     part = _part(target)
-    digest = hashlib.sha256()
     try:
-        with open(source, "rb") as reading, open(part, "xb") as writing:
-            while chunk := reading.read(_CHUNK):
-                digest.update(chunk)
-                writing.write(chunk)
-            writing.flush()
-            _copy_status(source, part)
-            os.fsync(writing.fileno())
-        if sha256_of(Path(part)) != digest.hexdigest():
-            raise OSError(errno.EIO, "the copy is not what was written; the disk may be failing")
+        _write(source, part)
         _place(part, target)
     finally:
         discard_part(target)
     sync_folder(Path(target).parent)
+
+
+def _write(source: str, part: str) -> None:
+    """Write a copy of a file, with its times and mode, to disk, and read it back."""
+    digest = hashlib.sha256()
+    with open(source, "rb") as reading, open(part, "xb") as writing:
+        while chunk := reading.read(_CHUNK):
+            digest.update(chunk)
+            writing.write(chunk)
+        writing.flush()
+        _copy_status(source, part)
+        os.fsync(writing.fileno())
+    if sha256_of(Path(part)) != digest.hexdigest():
+        raise OSError(errno.EIO, "the copy is not what was written; the disk may be failing")
 
 
 def _copy_status(source: str, target: str) -> None:
@@ -116,8 +189,7 @@ def _copy_status(source: str, target: str) -> None:
 
 def _drop(source: str, seen: os.stat_result) -> None:
     try:
-        if not same_file(os.lstat(source), seen):
-            raise OSError(errno.EBUSY, _CHANGED)
+        check_unchanged(source, seen)
         os.unlink(source)
     except FileNotFoundError:
         return  # what was asked for, by whomever

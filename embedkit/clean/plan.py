@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import astuple, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from embedkit.artifacts import write_file
 from embedkit.errors import BadInput
@@ -101,6 +101,8 @@ def _row(cells: dict[str, str]) -> PlanRow:
     path = from_stored(cells["path"])
     if not os.path.isabs(path) or "\0" in path:
         raise _Wrong(f"{shown(path)!r} is not an absolute path")
+    if os.pardir in PurePath(path).parts:
+        raise _Wrong(f"{shown(path)!r} goes through '..'; take the path from the plan")
     sha256 = cells["sha256"].strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise _Wrong(f"{shown(sha256)!r} is not a SHA-256 of 64 hex digits; take it from the plan")

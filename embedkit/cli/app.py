@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from embedkit.cli import show
 from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
 from embedkit.cli.options import PATH, common, items_of, options
+from embedkit.cli.quarantine import apply, quarantine, undo
 from embedkit.errors import BadInput, EmbedkitError
 from embedkit.version import __version__
 
@@ -53,7 +53,7 @@ def embedkit() -> None:
     """From a folder of photos to an answer: find the photos most like this one."""
 
 
-for command in (compare, split, train, ensemble, evaluate, classify):
+for command in (compare, apply, undo, quarantine, split, train, ensemble, evaluate, classify):
     embedkit.add_command(command)
 
 _backbone = click.option(
@@ -402,7 +402,11 @@ def verdict(
 )
 @_kinds
 @click.option(
-    "--protect", type=PATH, multiple=True, metavar="DIR", help="Nothing below it goes; repeatable."
+    "--protect",
+    type=PATH,
+    multiple=True,
+    metavar="DIR",
+    help="Nothing below this folder of photos goes; repeatable.",
 )
 @click.option(
     "--prefer",
@@ -458,59 +462,6 @@ def clean(
         show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
     else:
         show.plan_summary(rows, plan, page)
-
-
-def _tell(report: Any, summary: Callable[[Any], None], as_json: bool) -> None:
-    """What became of the files of a plan; the exit status is 1 when any was left."""
-    if as_json:
-        show.document(asdict(report))
-    else:
-        summary(report)
-    if report.left:
-        click.get_current_context().exit(1)
-
-
-@embedkit.command()
-@click.argument("plan", type=PATH, metavar="FILE")
-@options
-def apply(plan: Path, workspace: Path, as_json: bool) -> None:
-    """Move the files that the plan FILE removes to quarantine; undo puts them back.
-
-    A file goes only if it is still what the plan says, and only while a file that its group keeps
-    is there. The exit status is 1 when any was left where it is. The same command again goes on
-    after an interruption.
-    """
-    from embedkit.workspace import Workspace
-
-    with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).apply(plan)
-    _tell(report, show.apply_summary, as_json)
-
-
-@embedkit.command()
-@click.argument("quarantine", required=False, metavar="[ID]")
-@click.option("--list", "as_list", is_flag=True, help="List the plans that were applied.")
-@options
-def undo(quarantine: str | None, as_list: bool, workspace: Path, as_json: bool) -> None:
-    """Put back every file that a plan moved: the last one with files there, or that called ID.
-
-    Nothing is overwritten. The exit status is 1 when any file stayed in quarantine, because its
-    place holds another one by now.
-    """
-    from embedkit.workspace import Workspace
-
-    if as_list:
-        if quarantine is not None:
-            raise BadInput("give either an ID or --list")
-        found = Workspace(workspace).quarantines()
-        if as_json:
-            show.document({"quarantines": [asdict(item) for item in found]})
-        else:
-            show.quarantines_table(found)
-        return
-    with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).undo(quarantine)
-    _tell(report, show.undo_summary, as_json)
 
 
 @embedkit.command()

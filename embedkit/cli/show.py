@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,17 @@ from rich.text import Text
 from embedkit.paths import shown
 from embedkit.records import (
     AddReport,
-    ApplyReport,
     BackboneFigures,
     ComparedQuery,
     Comparison,
     Duplicates,
     Failure,
     Info,
-    Left,
     Match,
     Matches,
     PlanRow,
     Progress,
     ProgressCallback,
-    Quarantine,
-    UndoReport,
     Verification,
 )
 
@@ -192,58 +187,9 @@ def failed(failures: Sequence[Failure], rest: str) -> None:
         warn(f"... and {len(failures) - FAILURES_SHOWN} more; {rest}")
 
 
-def apply_summary(report: ApplyReport) -> None:
-    """What applying a plan did: counts on stdout, then the files that were left."""
-    if report.moved:
-        say(
-            f"{len(report.moved)} files, {_size(report.bytes)}, moved to quarantine "
-            f"{report.quarantine}; undo puts them back"
-        )
-    else:
-        say("nothing was moved")
-    if report.already:
-        say(f"{len(report.already)} files were in quarantine {report.quarantine} already")
-    if report.gone:
-        say(
-            f"{len(report.gone)} files are not where they were; they may have gone with other plans"
-        )
-    _left(report.left, "left")
-
-
-def undo_summary(report: UndoReport) -> None:
-    """What undoing a plan did: counts on stdout, then the files that stayed in quarantine."""
-    if report.restored:
-        count = len(report.restored)
-        say(f"{count} files, {_size(report.bytes)}, put back from quarantine {report.quarantine}")
-    elif not report.left:
-        say(f"quarantine {report.quarantine} holds no files: it was undone before")
-    _left(report.left, "stays in quarantine")
-
-
-def _left(left: Sequence[Left], what: str) -> None:
-    for item in left[:FAILURES_SHOWN]:
-        warn(f"{what}: {shown(item.path)}: {item.reason}")
-    if len(left) > FAILURES_SHOWN:
-        warn(f"... and {len(left) - FAILURES_SHOWN} more; --json lists all")
-
-
-def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
-    """The plans that were applied, the last one first."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("id", "applied", "files", "size", "state"):
-        table.add_column(column, justify="right" if column in ("files", "size") else "left")
-    for item in quarantines:
-        at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
-        table.add_row(item.id, at, str(item.files), _size(item.bytes), item.state)
-    if quarantines:
-        out.print(table)
-    else:
-        say("no plan was applied in this workspace")
-
-
 def info_summary(info: Info) -> None:
     """What a workspace holds."""
-    say(f"workspace  {shown(info.workspace)}, {_size(info.disk_bytes)}")
+    say(f"workspace  {shown(info.workspace)}, {size(info.disk_bytes)}")
     for source in info.sources:
         say(f"added      {shown(source)}")
     missing = f", {info.missing} missing" if info.missing else ""
@@ -435,5 +381,6 @@ def plan_summary(rows: list[PlanRow], plan: Path, page: Path) -> None:
     say(f"then: embedkit apply {shown(str(plan))}")
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """A number of bytes, as a person reads it."""
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"

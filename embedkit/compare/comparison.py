@@ -280,6 +280,6 @@ def _ranking(
     matches = []
     for rank, place in enumerate(order[:RANKED].tolist(), 1):
         files, name = collection.files[place], collection.names[collection.classes[place]]
-        match = match_of(rank, float(away[place]), files[0], files)
+        match = match_of(rank, float(away[place]), files, files)
         matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

@@ -3,11 +3,15 @@
 from embedkit.records.classification import LabelProbability, Neighbour, Prediction, Predictions
 from embedkit.records.cleaning import (
     ApplyReport,
+    Carried,
+    EmptyReport,
     Left,
+    NotCarried,
     PlanRow,
     Quarantine,
     Sheet,
     SheetPhoto,
+    Trashed,
     UndoReport,
 )
 from embedkit.records.comparison import (
@@ -51,6 +55,7 @@ __all__ = [
     "AddReport",
     "ApplyReport",
     "BackboneFigures",
+    "Carried",
     "Change",
     "ClassParts",
     "ComparedQuery",
@@ -58,6 +63,7 @@ __all__ = [
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
+    "EmptyReport",
     "Estimate",
     "Examination",
     "Facts",
@@ -70,6 +76,7 @@ __all__ = [
     "Matches",
     "Member",
     "Neighbour",
+    "NotCarried",
     "PairedTest",
     "PlanRow",
     "Prediction",
@@ -88,6 +95,7 @@ __all__ = [
     "SpecInfo",
     "Split",
     "Stages",
+    "Trashed",
     "UndoReport",
     "Verification",
     "silent",

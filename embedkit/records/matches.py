@@ -31,9 +31,9 @@ class Match:
     distance: float
     """Cosine distance to the query, in [0, 2]."""
     path: str
-    """The image's first file, by path."""
+    """The image's first file, by path, of those that are on disk; if none is, of all."""
     files: tuple[str, ...]
-    """Every file that holds the image, sorted."""
+    """Every file that holds the image: those on disk, then those that are gone, each sorted."""
     sha256: str
     label: str | None
     """Label of :attr:`path`; None when it has none."""

@@ -1,0 +1,43 @@
+"""Checking a plan against the workspace, before any file of it is moved."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedkit.catalog import Catalog
+from embedkit.catalog.facts import file_facts
+from embedkit.clean.plan import plan_id
+from embedkit.clean.quarantine import Store
+from embedkit.errors import BadInput
+from embedkit.paths import shown
+from embedkit.records import PlanRow
+
+
+def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
+    """Raise :class:`BadInput`, naming the first row, unless all rows are of the workspace's files.
+
+    A row is when its path is of a known file and its digest of a known image; or when the plan, of
+    which quarantines are below ``root``, has moved the file before and the catalog has forgotten
+    it; or when nothing is at its path and the image is known, as after a file was renamed. Nothing
+    below ``root`` is a photo of the workspace, whatever was added.
+    """
+    with catalog.read() as reader:
+        facts = file_facts(reader, [row.path for row in rows])
+        images = reader.image_ids(list({bytes.fromhex(row.sha256) for row in rows}))
+    past = Store(root / plan_id(rows)).past()
+    quarantine = os.path.realpath(root)
+    for number, row in enumerate(rows, 1):
+        if Path(os.path.realpath(os.path.dirname(row.path))).is_relative_to(quarantine):
+            why = "is in the workspace's own quarantine"
+        elif number in past and (past[number].path, past[number].sha256) == (row.path, row.sha256):
+            continue
+        elif bytes.fromhex(row.sha256) not in images:
+            why = "does not have the content of any photo of this workspace"
+        elif row.path in facts or not os.path.lexists(row.path):
+            continue
+        else:
+            why = "is not a photo of this workspace"
+        raise BadInput(
+            f"{name}, row {number}: {shown(row.path)} {why}; nothing was moved. Apply a plan that "
+            "'embedkit clean' has made for this workspace"
+        )

@@ -1,0 +1,376 @@
+"""Labels, columns and verdicts that go over from a removed copy to the file that stays."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cleaning import row, run
+from conftest import draw_photo
+
+from embedkit import Workspace
+from embedkit.artifacts import sha256_of
+from embedkit.catalog.facts import file_facts
+from embedkit.clean import carrying
+from embedkit.clean.journal import Journal
+from embedkit.clean.plan import PlanRow, read_plan, write_plan
+from embedkit.records import ApplyReport, Carried
+
+Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
+
+
+class Collection:
+    """A workspace of photos, with a plan that keeps one and removes some of the others."""
+
+    def __init__(self, workspace: Workspace, folder: Path) -> None:
+        self.workspace = workspace
+        self.folder = folder
+        self.plan = folder.parent / "plan.csv"
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def label(self, text: str) -> None:
+        """Label files by a CSV whose paths are below the folder."""
+        (self.folder / "labels.csv").write_text(text, "utf-8")
+        self.workspace.label_from_csv(self.folder / "labels.csv")
+
+    def remove(self, keep: str, *names: str, review: Sequence[str] = ()) -> ApplyReport:
+        """Apply a plan of one group: a file to keep, others to remove or to review."""
+        actions = {
+            keep: "keep",
+            **dict.fromkeys(names, "remove"),
+            **dict.fromkeys(review, "review"),
+        }
+        rows = [self.row(1, action, name) for name, action in actions.items()]
+        write_plan(self.plan, rows)
+        return self.workspace.apply(self.plan)
+
+    def row(self, group: int, action: str, name: str) -> PlanRow:
+        path = self.path(name)
+        return row(group, action, path, sha256=sha256_of(Path(path)), label=None)
+
+    def facts(self, name: str) -> tuple[str | None, str | None, dict[str, str]]:
+        """Label, its source, and other columns of a file."""
+        with self.workspace._catalog.read() as reader:
+            found = file_facts(reader, [self.path(name)])[self.path(name)]
+        return found.label, found.source, found.attributes
+
+
+@pytest.fixture
+def collection(workspace: Workspace, tmp_path: Path) -> Collection:
+    """``a.jpg`` with copies ``b.jpg`` to ``d.jpg`` and ``cats/e.jpg``; ``x.jpg`` is alike, smaller,
+    and has a copy ``y.jpg``; ``z.jpg`` is another photo."""
+    folder = tmp_path / "photos"
+    (folder / "cats").mkdir(parents=True)
+    draw_photo(1).save(folder / "a.jpg")
+    for name in ("b.jpg", "c.jpg", "d.jpg", "cats/e.jpg"):
+        shutil.copy2(folder / "a.jpg", folder / name)
+    draw_photo(1).save(folder / "x.jpg", quality=50)
+    shutil.copy2(folder / "x.jpg", folder / "y.jpg")
+    draw_photo(2).save(folder / "z.jpg")
+    workspace.add([folder], labels_from_folders=True)
+    return Collection(workspace, folder)
+
+
+def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
+    collection: Collection, catalog_rows: Rows
+) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    before = catalog_rows(collection.workspace.folder)
+    report = collection.remove("a.jpg", "b.jpg", "c.jpg")
+    carried = Carried(collection.path("a.jpg"), "dog", collection.path("b.jpg"))
+    assert report.carried == (carried,) and report.not_carried == ()
+    assert collection.facts("a.jpg") == ("dog", "csv", {})
+    assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
+    assert collection.workspace.apply(collection.plan).carried == ()
+
+    back = collection.workspace.undo()
+    assert back.taken_back == (carried,)
+    assert catalog_rows(collection.workspace.folder) == before
+    assert collection.workspace.undo().taken_back == ()
+
+
+def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None:
+    report = collection.remove("a.jpg", "cats/e.jpg")
+    assert [item.label for item in report.carried] == ["cats"]
+    assert collection.facts("a.jpg") == ("cats", "folder", {})
+    collection.workspace.add()
+    assert collection.facts("a.jpg") == ("cats", "folder", {}), "a scan has nothing against it"
+    collection.label("path,label\na.jpg,dog\n")
+    assert collection.facts("a.jpg")[:2] == ("dog", "csv"), "and a person comes first"
+    assert len(collection.workspace.undo().taken_back) == 1
+    assert collection.facts("a.jpg")[:2] == ("dog", "csv")
+
+
+def test_a_label_that_a_person_wrote_comes_before_the_same_from_a_folder(
+    collection: Collection,
+) -> None:
+    collection.label("path,label\nc.jpg,cats\n")
+    (carried,) = collection.remove("a.jpg", "cats/e.jpg", "c.jpg").carried
+    assert carried.from_path == collection.path("c.jpg")
+    assert collection.facts("a.jpg") == ("cats", "csv", {})
+
+
+def test_the_same_label_is_not_carried(collection: Collection, catalog_rows: Rows) -> None:
+    collection.label("path,label\na.jpg,dog\nb.jpg,dog\n")
+    before = catalog_rows(collection.workspace.folder)
+    report = collection.remove("a.jpg", "b.jpg")
+    assert (report.carried, report.not_carried) == ((), ())
+    collection.workspace.undo()
+    assert catalog_rows(collection.workspace.folder) == before, "nor taken back"
+
+
+@pytest.mark.parametrize(
+    ("table", "review", "why"),
+    [
+        (
+            "a.jpg,cow\nb.jpg,dog\n",
+            (),
+            "its label 'dog' is not carried over to {a}: that has 'cow'",
+        ),
+        ("c.jpg,cat\nb.jpg,dog\n", (), "its label 'dog' is not carried over to {a}: there are "),
+        ("d.jpg,cat\nb.jpg,dog\n", ("d.jpg",), "{a}: there are several (cat, dog)"),
+    ],
+)
+def test_contradictory_labels_are_not_carried_and_that_is_said(
+    table: str, review: tuple[str, ...], why: str, collection: Collection
+) -> None:
+    collection.label("path,label\n" + table)
+    before = collection.facts("a.jpg")
+    report = collection.remove("a.jpg", "b.jpg", "c.jpg", review=review)
+    assert report.carried == () and collection.facts("a.jpg") == before
+    reasons = {item.path: item.reason for item in report.not_carried}
+    assert why.format(a=collection.path("a.jpg")) in reasons[collection.path("b.jpg")]
+    assert len(report.moved) == 2
+
+
+def test_the_keeper_with_the_same_bytes_gets_the_label(collection: Collection) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    rows = [
+        collection.row(1, action, name)
+        for name, action in (("x.jpg", "keep"), ("a.jpg", "keep"), ("b.jpg", "remove"))
+    ]
+    write_plan(collection.plan, rows)
+    (carried,) = collection.workspace.apply(collection.plan).carried
+    assert carried.path == collection.path("a.jpg")
+
+
+def test_other_columns_go_over_where_the_file_that_stays_has_none(
+    collection: Collection, catalog_rows: Rows
+) -> None:
+    collection.label("path,label,post,shop,user\na.jpg,dog,1,,\nb.jpg,dog,2,7,u\nc.jpg,dog,1,7,v\n")
+    before = catalog_rows(collection.workspace.folder)
+    report = collection.remove("a.jpg", "b.jpg", "c.jpg")
+    assert [(item.attribute, item.value, item.label) for item in report.carried] == [
+        ("shop", "7", None)
+    ]
+    assert collection.facts("a.jpg")[2] == {"post": "1", "shop": "7"}
+    reasons = [item.reason.partition(" is not")[0] for item in report.not_carried]
+    assert reasons == ["its post '2'", "its user 'u'", "its user 'v'"]
+    assert [item.attribute for item in collection.workspace.undo().taken_back] == ["shop"]
+    assert catalog_rows(collection.workspace.folder) == before
+
+
+def verdicts(workspace: Workspace) -> set[tuple[str, ...]]:
+    """What was decided, by the digests of the images."""
+    with workspace._catalog.read() as reader:
+        rows = reader._rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
+    return {tuple(v.hex() if isinstance(v, bytes) else v or "" for v in item) for item in rows}
+
+
+def test_verdicts_on_an_image_that_goes_are_carried_to_the_one_that_stays(
+    collection: Collection, catalog_rows: Rows
+) -> None:
+    here, path = collection.workspace, collection.path
+    here.decide("keep", path("x.jpg"))
+    here.decide("different", path("x.jpg"), path("z.jpg"))
+    here.decide("duplicate", path("x.jpg"), path("a.jpg"))
+    before = catalog_rows(here.folder)
+    report = collection.remove("a.jpg", "x.jpg", "y.jpg")
+    assert {(item.verdict, item.other, item.label) for item in report.carried} == {
+        ("keep", None, None),
+        ("different", path("z.jpg"), None),
+    }
+    assert {item.from_path for item in report.carried} == {path("x.jpg")}
+    keep, third = (sha256_of(Path(path(name))) for name in ("a.jpg", "z.jpg"))
+    assert {(keep, "", "keep"), (*sorted((keep, third)), "different")} <= verdicts(here)
+    assert len(verdicts(here)) == 5
+    assert len(here.undo().taken_back) == 2
+    assert catalog_rows(here.folder) == before
+
+
+def test_a_verdict_stays_with_an_image_that_another_file_still_has(collection: Collection) -> None:
+    collection.workspace.decide("keep", collection.path("x.jpg"))
+    assert collection.remove("a.jpg", "x.jpg", review=["y.jpg"]).carried == ()
+    assert collection.remove("a.jpg", "b.jpg").carried == (), "nor is it one of the keeper's own"
+
+
+def test_a_verdict_that_contradicts_the_keepers_is_not_carried(collection: Collection) -> None:
+    here, path = collection.workspace, collection.path
+    here.decide("different", path("x.jpg"), path("z.jpg"))
+    here.decide("duplicate", path("a.jpg"), path("z.jpg"))
+    before = verdicts(here)
+    report = collection.remove("a.jpg", "x.jpg", "y.jpg")
+    assert report.carried == () and verdicts(here) == before
+    assert {item.reason for item in report.not_carried} == {
+        f"its verdict 'different' is not carried over to {path('a.jpg')}: that has 'duplicate'"
+    }
+
+
+def test_a_verdict_on_an_image_without_a_file_names_it_by_its_digest(
+    collection: Collection, tmp_path: Path
+) -> None:
+    draw_photo(9).save(tmp_path / "new.png")
+    collection.workspace.decide("different", collection.path("x.jpg"), tmp_path / "new.png")
+    (carried, *_) = collection.remove("a.jpg", "x.jpg", "y.jpg").carried
+    assert carried.other == sha256_of(tmp_path / "new.png")
+
+
+def test_a_copy_that_becomes_a_link_keeps_what_is_said_of_it(collection: Collection) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
+    assert collection.workspace.apply(collection.plan, link="hard").carried == ()
+    assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
+
+
+PAIR = (("keep", "a.jpg"), ("remove", "b.jpg"))
+
+
+def test_undo_takes_back_only_when_all_that_said_so_are_back(collection: Collection) -> None:
+    collection.label("path,label\nb.jpg,dog\nc.jpg,dog\n")
+    collection.remove("a.jpg", "b.jpg", "c.jpg")
+    draw_photo(5).save(collection.folder / "c.jpg")
+    assert collection.workspace.undo().taken_back == ()
+    assert collection.facts("a.jpg")[0] == "dog"
+    (collection.folder / "c.jpg").unlink()
+    assert len(collection.workspace.undo().taken_back) == 1
+    assert collection.facts("a.jpg")[0] is None
+
+
+def test_undo_leaves_a_label_that_was_changed_or_given_since(collection: Collection) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    collection.remove("a.jpg", "b.jpg")
+    collection.label("path,label\na.jpg,cow\n")
+    assert collection.workspace.undo().taken_back == ()
+    assert collection.facts("a.jpg")[0] == "cow"
+    collection.workspace.apply(collection.plan)
+    assert collection.workspace.undo().taken_back == ()
+    assert collection.facts("a.jpg")[0] == "cow"
+
+
+def test_undo_of_a_second_run_does_not_take_what_a_person_gave_between(
+    collection: Collection,
+) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    collection.remove("a.jpg", "b.jpg")
+    collection.workspace.undo()
+    collection.label("path,label\na.jpg,dog\n")
+    assert collection.workspace.apply(collection.plan).carried == ()
+    assert collection.workspace.undo().taken_back == ()
+    assert collection.facts("a.jpg")[0] == "dog"
+
+
+def test_a_file_that_went_with_nobody_to_stay_carries_nothing(collection: Collection) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    rows = [replace(collection.row(1, "remove", "b.jpg"), rule="drop-all")]
+    write_plan(collection.plan, rows)
+    report = collection.workspace.apply(collection.plan)
+    assert report.moved and (report.carried, report.not_carried) == ((), ())
+
+
+def test_a_file_in_the_trash_carries_its_label_too(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("embedkit.clean.trash.send", lambda path, *_: os.unlink(path))
+    collection.label("path,label\nb.jpg,dog\n")
+    write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
+    assert len(collection.workspace.apply(collection.plan, trash=True).carried) == 1
+    assert collection.workspace.undo().taken_back == (), "it is not back"
+    assert tmp_path.exists() and collection.facts("a.jpg")[0] == "dog"
+    shutil.copy2(collection.folder / "a.jpg", collection.folder / "b.jpg")
+    assert len(collection.workspace.undo().taken_back) == 1
+
+
+@pytest.fixture
+def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
+    """Runs an action that is killed before it writes an event to the journal."""
+
+    def run_killed(event: str, act: Callable[[], object]) -> None:
+        write = Journal.write
+
+        def killed(self: Journal, *args: object, **options: object) -> None:
+            if args[0] == event:
+                raise KeyboardInterrupt
+            write(self, *args, **options)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Journal, "write", killed)
+            with pytest.raises(KeyboardInterrupt):
+                act()
+
+    return run_killed
+
+
+def test_an_apply_that_was_killed_is_finished_by_the_same_command(
+    collection: Collection,
+    killed_before: Callable[[str, Callable[[], object]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
+
+    def act() -> ApplyReport:
+        return collection.workspace.apply(collection.plan)
+
+    def check(label: str | None) -> None:
+        assert collection.facts("a.jpg")[0] == label
+        assert collection.workspace.quarantines()[0].state == "interrupted"
+
+    killed_before("carried", act)
+    check(None)
+    with monkeypatch.context() as patch:  # once it is in the journal, and not in the catalog
+        patch.setattr(carrying, "_put", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):
+            act()
+    check(None)
+    killed_before("applied", act)
+    check("dog")
+    assert act().carried == () and collection.workspace.quarantines()[0].state == "applied"
+    assert len(collection.workspace.undo().taken_back) == 1
+    assert collection.facts("a.jpg")[0] is None
+
+
+def test_an_undo_that_was_killed_is_finished_by_the_same_command(
+    collection: Collection, killed_before: Callable[[str, Callable[[], object]], None]
+) -> None:
+    collection.label("path,label\nb.jpg,dog\n")
+    collection.remove("a.jpg", "b.jpg")
+    for event in ("taken back", "undone"):
+        killed_before(event, collection.workspace.undo)
+        assert collection.workspace.quarantines()[0].state == "interrupted"
+        assert collection.facts("a.jpg")[0] is None
+    assert collection.workspace.undo().left == ()
+    assert collection.workspace.quarantines()[0].state == "undone"
+
+
+def test_the_commands_say_what_is_carried(collection: Collection) -> None:
+    collection.label("path,label,post\nb.jpg,dog,7\n")
+    collection.workspace.decide("keep", collection.path("x.jpg"))
+    rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
+    write_plan(collection.plan, rows)
+    told = run(collection.workspace, "apply", collection.plan).stdout
+    a, b, x = (collection.path(name) for name in ("a.jpg", "b.jpg", "x.jpg"))
+    assert f"label 'dog' carried over to {a} (from {b})" in told
+    assert f"post '7' carried over to {a} (from {b})" in told
+    assert f"verdict 'keep' carried over to {a} (from {x})" in told
+    told = run(collection.workspace, "undo").stdout
+    assert f"label 'dog' taken back from {a}" in told and "post '7' taken back" in told
+
+    collection.label("path,label\na.jpg,cow\n")
+    done = run(collection.workspace, "apply", collection.plan)
+    assert f"not carried over: {b}: its label 'dog' is not carried over to {a}: that" in done.stderr
+    assert read_plan(collection.plan) == rows

@@ -1,0 +1,149 @@
+"""Plans and searches where the disk has changed since the last add."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from cleaning import run
+from conftest import draw_photo
+
+from embedkit import Workspace
+from embedkit.clean.on_disk import present
+from embedkit.errors import BadInput
+from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow
+
+
+@pytest.fixture
+def copied(workspace: Workspace, photos: Path) -> Workspace:
+    """The twelve photos, and two copies of the first."""
+    for name in ("a copy.jpg", "日本\n.jpg"):
+        shutil.copy2(photos / "red/0.jpg", photos / name)
+    workspace.add([photos])
+    return workspace
+
+
+def actions(rows: list[PlanRow]) -> dict[str, str]:
+    return {os.path.basename(item.path): item.action for item in rows}
+
+
+# -- plans -----------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_gone_is_neither_kept_nor_removed(copied: Workspace, photos: Path) -> None:
+    assert actions(copied.plan(["exact"])) == {
+        "a copy.jpg": "keep", "0.jpg": "remove", "日本\n.jpg": "remove",
+    }  # fmt: skip
+    (photos / "a copy.jpg").unlink()
+    assert actions(copied.plan(["exact"])) == {"0.jpg": "keep", "日本\n.jpg": "remove"}
+    (photos / "red/0.jpg").unlink()
+    assert copied.plan(["exact"]) == []
+
+
+def test_a_link_to_nothing_is_gone_too(copied: Workspace, photos: Path) -> None:
+    (photos / "a copy.jpg").unlink()
+    (photos / "a copy.jpg").symlink_to(photos / "nowhere.jpg")
+    assert "a copy.jpg" not in actions(copied.plan(["exact"]))
+
+
+def member(path: Path, sha256: str, score: float, label: str | None = None) -> Member:
+    path.write_bytes(b"")
+    return Member(str(path), sha256, label, 1, 0.1, score, False, 10, 10, 100)
+
+
+def found(*members: Member) -> Duplicates:
+    score = min(item.score for item in members)
+    group = DuplicateGroup("combined", score, members[0].path, members, True)
+    return Duplicates((group,), 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0)
+
+
+def test_a_group_says_of_itself_what_its_present_files_say(tmp_path: Path) -> None:
+    first, second, third = (
+        member(tmp_path / "1", "a", 1.0, "cat"),
+        member(tmp_path / "2", "a", 1.0, "dog"),
+        member(tmp_path / "3", "b", 0.8, "dog"),
+    )
+    whole = found(first, second, third)
+    assert present(whole) == whole
+    os.unlink(first.path)
+    (group,) = present(whole).groups
+    assert (group.representative, group.members) == (second.path, (second, third))
+    assert (group.kind, group.score, group.conflict) == ("combined", 0.8, False)
+    os.unlink(third.path)
+    assert present(whole).groups == ()
+
+
+def test_crops_of_a_photo_that_is_gone_are_not_taken_for_copies_of_each_other(
+    tmp_path: Path,
+) -> None:
+    """The left half and the right half of a photo are each a copy of it, and of nothing else."""
+    original, left, right, again = (
+        member(tmp_path / "original", "a", 1.0),
+        member(tmp_path / "left", "b", 0.95),
+        member(tmp_path / "right", "c", 0.95),
+        member(tmp_path / "right again", "c", 0.95),
+    )
+    os.unlink(original.path)
+    (group,) = present(found(original, left, right, again)).groups
+    assert [item.path for item in group.members] == [right.path, again.path]
+    assert (group.kind, group.score) == ("exact", 1.0)
+
+
+@pytest.mark.parametrize("name", ["typo", "red/nothing.jpg", "empty"])
+def test_what_protects_nothing_is_an_error(name: str, copied: Workspace, photos: Path) -> None:
+    (photos / "empty").mkdir()
+    with pytest.raises(BadInput, match="so it protects nothing"):
+        copied.plan(["exact"], protected=[photos / "red", photos / name])
+    plan = photos.parent / "plan.csv"
+    told = run(copied, "clean", "--plan", plan, "--protect", photos / name, status=2)
+    assert "protects nothing" in told.stderr and not plan.exists()
+
+
+def test_a_folder_under_a_name_that_the_workspace_does_not_know_protects_nothing(
+    copied: Workspace, photos: Path
+) -> None:
+    (photos.parent / "alias").symlink_to(photos)
+    with pytest.raises(BadInput, match="name a folder as the workspace does"):
+        copied.plan(["exact"], protected=[photos.parent / "alias"])
+
+
+def test_a_file_can_be_protected_and_so_can_a_folder(copied: Workspace, photos: Path) -> None:
+    for path in (photos / "red", photos / "red/0.jpg"):
+        assert actions(copied.plan(["exact"], protected=[path]))["0.jpg"] == "keep"
+
+
+# -- searches --------------------------------------------------------------------------------------
+
+
+def test_a_match_is_named_by_a_file_that_is_there(copied: Workspace, photos: Path) -> None:
+    query = draw_photo(0)
+    names = [str(photos / name) for name in ("a copy.jpg", "red/0.jpg", "日本\n.jpg")]
+    match = copied.search(query, 1)[0]
+    assert match.path == names[0] and list(match.files) == names
+    os.unlink(names[0])
+    match = copied.search(query, 1)[0]
+    assert match.path == names[1] and list(match.files) == [*names[1:], names[0]]
+    os.unlink(names[1])
+    (matches,) = copied.search_many([query], 1)
+    assert matches[0].path == names[2] and list(matches[0].files) == [names[2], *names[:2]]
+    os.unlink(names[2])
+    assert copied.search(query, 1)[0].path == names[0], "the first of all where none is"
+
+
+def test_a_match_in_a_folder_is_named_by_a_file_there(copied: Workspace, photos: Path) -> None:
+    shutil.copy2(photos / "red/0.jpg", photos / "red/zero.jpg")
+    copied.add()
+    os.unlink(photos / "red/0.jpg")
+    match = copied.search(draw_photo(0), 1, folder=photos / "red")[0]
+    assert match.path == str(photos / "red/zero.jpg")
+    assert match.files[-1] == str(photos / "red/0.jpg") and len(match.files) == 4
+
+
+def test_the_label_of_a_match_is_that_of_the_file_it_is_named_by(
+    copied: Workspace, photos: Path
+) -> None:
+    table = photos / "labels.csv"
+    table.write_text("path,label\na copy.jpg,one\nred/0.jpg,two\n", "utf-8")
+    copied.label_from_csv(table)
+    os.unlink(photos / "a copy.jpg")
+    assert copied.search(draw_photo(0), 1)[0].label == "two"
