@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from embedkit import paths
-from embedkit.catalog.places import Places
+from embedkit.catalog.facts import Facts
 from embedkit.errors import NotInWorkspace
 
 
-class Labels(Places):
+class Labels(Facts):
     """An open catalog whose files can be labelled and described."""
 
     def label_paths(self, labels: dict[str, str], source: str) -> None:
@@ -76,14 +76,3 @@ class Labels(Places):
         )
         self._run("INSERT INTO labels FROM relabelled ORDER BY file_id, source")
         self._run("DROP TABLE relabelled")
-
-    def _known_files(self, absolute: Sequence[str]) -> list[tuple[int, int, int, str]]:
-        """Which absolute paths are of known files: number (of the path), file_id, root_id, path."""
-        self._connection.register("batch", self._placed(absolute))
-        known = self._rows(
-            """SELECT number, file_id, root_id, path FROM batch
-               JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)
-               ORDER BY number"""
-        )
-        self._connection.unregister("batch")
-        return known

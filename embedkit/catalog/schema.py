@@ -88,6 +88,20 @@ STEPS: tuple[tuple[str, ...], ...] = (
                unit BIGINT NOT NULL)""",
         "CREATE TABLE splits (report VARCHAR NOT NULL)",
     ),
+    (
+        # What tables say of photos whose file is not where it was, by the bytes. file_id is that
+        # of a file that is still there, and holds other bytes.
+        """CREATE TABLE kept_facts (sha256 BLOB NOT NULL, place VARCHAR NOT NULL,
+               name VARCHAR NOT NULL, value VARCHAR NOT NULL, file_id BIGINT)""",
+        # Folders besides the sources whose folders are labels.
+        "CREATE TABLE label_folders (path VARCHAR NOT NULL)",
+        # Files from this one on are new: no finished run has seen them.
+        "INSERT INTO counters SELECT 'settled', next FROM counters WHERE name = 'file'",
+        # Labels are trimmed and composed (NFC).
+        r"""UPDATE labels SET label =
+                nfc_normalize(regexp_replace(label, '^[\s\p{Z}]+|[\s\p{Z}]+$', '', 'g'))""",
+        "DELETE FROM labels WHERE label = ''",
+    ),
 )
 
 

@@ -27,7 +27,14 @@ from embedkit.records.matches import Match, Matches, Row, Verification
 from embedkit.records.progress import Progress, ProgressCallback, silent
 from embedkit.records.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.records.split import ClassParts, Split
-from embedkit.records.workspace import Info, Removal, SpecInfo
+from embedkit.records.workspace import (
+    Info,
+    LabelReport,
+    Relocated,
+    Removal,
+    SkippedLine,
+    SpecInfo,
+)
 
 __all__ = [
     "LUMA_SIDE",
@@ -46,6 +53,7 @@ __all__ = [
     "Fingerprint",
     "Info",
     "LabelProbability",
+    "LabelReport",
     "Left",
     "Match",
     "Matches",
@@ -60,12 +68,14 @@ __all__ = [
     "Quarantine",
     "QueryFigures",
     "Ranking",
+    "Relocated",
     "Removal",
     "ResolvedName",
     "Row",
     "Separation",
     "Sheet",
     "SheetPhoto",
+    "SkippedLine",
     "SpecInfo",
     "Split",
     "Stages",
