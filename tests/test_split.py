@@ -484,6 +484,7 @@ def test_the_fourth_schema_step_gives_an_older_workspace_splits(
             "DROP TABLE parts",
             "DROP TABLE splits",
             "DROP TABLE kept_facts",
+            "DROP TABLE changed_files",
             "DROP TABLE label_folders",
             "DELETE FROM counters WHERE name = 'settled'",
             "DELETE FROM schema_steps WHERE step > 3",

@@ -2,13 +2,13 @@
 
 A fact is one cell of such a table: a name (``label``, or that of another column) and a value. It
 belongs to a known file as long as that is where it was, with the bytes that it had. A fact whose
-file has gone, has been forgotten, or holds other bytes is *kept* for the bytes, with the place at
+file has gone, has been forgotten, or has other bytes is *kept* for the bytes, with the place at
 which it was given (:meth:`Facts._detach`). Files of these bytes that have no such fact take it over
 (:meth:`Facts._attach`): that is how a label follows a photo that was moved.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,8 +24,20 @@ LABEL = "label"
 
 _FACTS = f"""(SELECT file_id, '{LABEL}' AS name, label AS value FROM labels WHERE source = 'csv'
               UNION ALL SELECT file_id, name, value FROM attributes)"""
+IS_NEW = """(f.file_id >= (SELECT next FROM counters WHERE name = 'settled')
+             OR f.file_id IN (SELECT file_id FROM changed_files))"""
+"""SQL that is true of a file ``f`` that no finished run has seen, or with other bytes."""
 _PLACE = "rtrim(r.path, '/') || '/' || f.path"
 _ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A fact that is kept."""
+
+    value: str
+    reserved: bool
+    """Whether it is of a file in quarantine."""
 
 
 @dataclass(frozen=True)
@@ -36,31 +48,31 @@ class _Receiver:
     place: str
     """Stored absolute path."""
     is_new: bool
-    """Whether no finished run has seen it."""
     folder_label: str | None
 
-    def takes(self, name: str, value: str, place: str) -> bool:
-        """Whether a fact given at ``place`` may be this file's.
+    def takes(self, name: str, fact: _Kept) -> bool:
+        """Whether a fact that was given at another place may be this file's.
 
-        A file that has been a copy all along, under a folder's label, does not change its label
-        because the other copy went: a person may have chosen between the two.
+        Who chose between two copies, and had one moved to quarantine, keeps the other's label.
         """
-        return (
-            name != LABEL
-            or self.is_new
-            or self.folder_label in (None, value)
-            or _common(self.place, place) >= 2
-        )
+        return not fact.reserved or name != LABEL or self.folder_label in (None, fact.value)
+
+
+@dataclass
+class _Attached:
+    """Stored paths of files by what came of kept facts."""
+
+    undecided: list[str] = field(default_factory=list)
+    """Files that may have one of several values."""
+    relabelled: list[str] = field(default_factory=list)
+    """Copies that had been there, and have another label now than that of their folder."""
 
 
 class Facts(Places):
     """An open catalog in which facts follow the bytes that they are about."""
 
-    def _detach(self, files: str, *, replaced: bool = False) -> None:
-        """Keep the facts of files for their bytes; ``files`` is SQL of a table with file_id.
-
-        ``replaced`` says that the files are still there, and are about to get other bytes.
-        """
+    def _detach(self, files: str, *, reserved: bool = False) -> None:
+        """Keep the facts of files for their bytes; ``files`` is SQL of a table with file_id."""
         self._run(
             f"""CREATE TEMP TABLE detached AS
                 SELECT sha256, {_PLACE} AS place, name, value, f.file_id
@@ -68,51 +80,51 @@ class Facts(Places):
                 JOIN images USING (image_id) WHERE file_id IN (SELECT file_id FROM ({files}))"""
         )
         self._run("DELETE FROM kept_facts k USING detached d WHERE " + _same("k", "d"))
-        file_id = "file_id" if replaced else "NULL"
         self._run(
-            f"INSERT INTO kept_facts SELECT sha256, place, name, value, {file_id} FROM detached"
+            "INSERT INTO kept_facts SELECT sha256, place, name, value, $reserved FROM detached",
+            {"reserved": reserved},
         )
-        for table in ("labels", "attributes"):
-            only = "AND source = 'csv'" if table == "labels" else ""
-            self._run(
-                f"""DELETE FROM {table} WHERE file_id IN (SELECT file_id FROM detached) {only}"""
-            )
+        self._run(
+            """DELETE FROM labels WHERE source = 'csv'
+               AND file_id IN (SELECT file_id FROM detached)"""
+        )
+        self._run("DELETE FROM attributes WHERE file_id IN (SELECT file_id FROM detached)")
         self._run("DROP TABLE detached")
 
-    def _attach(self, *, keep: bool = False) -> list[str]:
-        """Give kept facts to the files of their bytes; stored paths of those that cannot be told.
+    def _attach(self) -> _Attached:
+        """Give kept facts to the files of their bytes.
 
         A fact goes to the file at its old place, else to any file of the bytes if there is one
-        value for them, else to the file whose path ends most like the old one. With ``keep`` it
-        stays with the bytes as well.
+        value for them, else to the file whose path ends most like the old one.
         """
         given: list[tuple[int, str, str]] = []
         used: list[tuple[bytes, str, str]] = []
-        undecided: list[str] = []
-        for (sha256, name), records, receivers in self._offers():
-            for receiver, place in _matched(name, records, receivers):
+        found = _Attached()
+        for (sha256, name), kept, receivers in self._offers():
+            for receiver, place in _matched(name, kept, receivers):
                 if place is None:
-                    undecided.append(receiver.place)
+                    found.undecided.append(receiver.place)
                     continue
-                given.append((receiver.file_id, name, records[place]))
-                used.append((sha256, place, name))
+                fact = kept[place]
+                given.append((receiver.file_id, name, fact.value))
+                if place == receiver.place or not fact.reserved:
+                    used.append((sha256, place, name))
+                is_other = receiver.folder_label not in (None, fact.value)
+                if name == LABEL and is_other and place != receiver.place and not receiver.is_new:
+                    found.relabelled.append(receiver.place)
         self._give(given)
-        if not keep:
-            names = ("sha256", "place", "name")
-            self._register("used", dict(zip(names, zip(*used, strict=True), strict=False)))
-            self._run("DELETE FROM kept_facts k USING used u WHERE " + _same("k", "u"))
-            self._connection.unregister("used")
-        return sorted(set(undecided))
+        self._connection.register("used", _table(("sha256", "place", "name"), used))
+        self._run("DELETE FROM kept_facts k USING used u WHERE " + _same("k", "u"))
+        self._connection.unregister("used")
+        return found
 
-    def _offers(self) -> Iterator[tuple[tuple[bytes, str], dict[str, str], list[_Receiver]]]:
-        """Kept facts with files to take them: bytes and name, values by place, the files."""
+    def _offers(self) -> Iterator[tuple[tuple[bytes, str], dict[str, _Kept], list[_Receiver]]]:
+        """Kept facts with files to take them: bytes and name, facts by place, the files."""
         reader = self._connection.sql(
-            f"""SELECT sha256, name, k.place AS old, value, f.file_id, {_PLACE} AS here,
-                       f.file_id >= (SELECT next FROM counters WHERE name = 'settled') AS is_new,
-                       (SELECT min(label) FROM labels l
+            f"""SELECT sha256, name, k.place AS old, value, reserved, f.file_id, {_PLACE} AS here,
+                       {IS_NEW} AS is_new, (SELECT min(label) FROM labels l
                         WHERE l.file_id = f.file_id AND source = 'folder') AS folder_label
-                FROM (SELECT * EXCLUDE file_id FROM kept_facts) k JOIN images USING (sha256)
-                JOIN files f USING (image_id)
+                FROM kept_facts k JOIN images USING (sha256) JOIN files f USING (image_id)
                 JOIN roots r USING (root_id) ANTI JOIN {_FACTS} USING (file_id, name)
                 WHERE NOT missing AND NOT broken
                 ORDER BY sha256, name, here, old"""
@@ -124,20 +136,45 @@ class Facts(Places):
         )
         for (sha256, name), offers in groupby(rows, lambda row: row[:2]):
             listed = list(offers)
-            records = {old: value for _, _, old, value, *_ in listed}
-            receivers = list(dict.fromkeys(_Receiver(*row[4:]) for row in listed))
-            yield (sha256, name), records, receivers
+            kept = {row[2]: _Kept(*row[3:5]) for row in listed}
+            receivers = list(dict.fromkeys(_Receiver(*row[5:]) for row in listed))
+            yield (sha256, name), kept, receivers
+
+    def _note_changed(self, batch: str) -> None:
+        """Note known files that are about to get other bytes, and keep their facts.
+
+        ``batch`` is a relation (root_id, path, sha256) of what they contain now.
+        """
+        self._run(
+            f"""CREATE TEMP TABLE changing AS
+                SELECT f.file_id, CASE WHEN NOT f.missing THEN i.sha256 END AS sha256
+                FROM files f JOIN {batch} b USING (root_id, path)
+                JOIN images n ON n.sha256 = b.sha256 JOIN images i ON i.image_id = f.image_id
+                WHERE n.image_id <> i.image_id"""
+        )
+        self._detach("FROM changing")
+        self._run("INSERT INTO changed_files FROM changing ANTI JOIN changed_files USING (file_id)")
+        self._run("DROP TABLE changing")
+
+    def _note_settled(self) -> None:
+        """Note that no file is new any more."""
+        self._run("DELETE FROM changed_files")
+        self._run(
+            """UPDATE counters SET next = (SELECT next FROM counters WHERE name = 'file')
+               WHERE name = 'settled'"""
+        )
 
     def _stay_where_edited(self) -> list[str]:
-        """Give files that hold other bytes than before the facts that they had; their places.
+        """Give files that have other bytes than before the facts that they had; their places.
 
         A photo that was edited in place is still the photo that was labelled. It is taken for that
         unless its old or its new bytes are at another place as well.
         """
         rows = self._rows(
-            f"""SELECT k.file_id, k.name, k.value, k.place
-                FROM kept_facts k JOIN files f USING (file_id)
-                LEFT JOIN images i ON i.sha256 = k.sha256
+            f"""SELECT f.file_id, name, value, k.place
+                FROM changed_files c JOIN files f USING (file_id) JOIN roots r USING (root_id)
+                JOIN kept_facts k ON k.sha256 = c.sha256 AND k.place = {_PLACE}
+                LEFT JOIN images i ON i.sha256 = c.sha256
                 ANTI JOIN {_FACTS} USING (file_id, name)
                 WHERE NOT f.missing AND NOT f.broken AND NOT EXISTS (
                     SELECT 1 FROM files o WHERE NOT o.missing AND o.file_id <> f.file_id
@@ -145,19 +182,25 @@ class Facts(Places):
                 ORDER BY ALL"""
         )
         self._give([row[:3] for row in rows])
-        self._run("UPDATE kept_facts SET file_id = NULL WHERE file_id IS NOT NULL")
         return list(dict.fromkeys(place for *_, place in rows))
 
     def _follow(self) -> list[str]:
         """Bring facts to the files that they belong to now; what a person should look at."""
-        self._keep_facts_of_missing()
-        undecided, edited = self._attach(), self._stay_where_edited()
+        self._detach("SELECT file_id FROM files WHERE missing")
+        found, edited = self._attach(), self._stay_where_edited()
+        undecided = list(dict.fromkeys(found.undecided))
         warnings = []
         if undecided:
             warnings.append(
                 f"{counted(len(undecided), 'photo')} moved, and which of the labels that the same "
                 f"bytes had at several places belongs where cannot be told; label "
                 f"{_them(undecided)} again, the first is {_shown(undecided[0])}"
+            )
+        if found.relabelled:
+            warnings.append(
+                f"{counted(len(found.relabelled), 'photo')} took the label that a copy had from a "
+                f"CSV and that has gone, in place of the folder's; label {_them(found.relabelled)} "
+                f"again if that is wrong, the first is {_shown(found.relabelled[0])}"
             )
         if edited:
             warnings.append(
@@ -228,61 +271,51 @@ class Facts(Places):
             f"--from-folders DIR' labels {_them(lost)} by the first folder below DIR"
         ]
 
-    def _keep_facts_of_missing(self) -> None:
-        self._detach("SELECT file_id FROM files WHERE missing")
-
     def _give(self, facts: list[tuple[int, str, str]]) -> None:
         """Store facts (file_id, name, value) of files that have none of the name."""
-        names = ("file_id", "name", "value")
-        self._register("given", dict(zip(names, zip(*facts, strict=True), strict=False)))
+        self._connection.register("given", _table(("file_id", "name", "value"), facts))
         self._run(
             f"INSERT INTO labels SELECT file_id, value, 'csv' FROM given WHERE name = '{LABEL}'"
         )
         self._run(f"INSERT INTO attributes FROM given WHERE name <> '{LABEL}'")
         self._connection.unregister("given")
 
-    def _register(self, relation: str, columns: dict[str, Any]) -> None:
-        kinds = {"file_id": pa.int64(), "sha256": pa.binary()}
-        order = ("file_id", "name", "value") if relation == "given" else ("sha256", "place", "name")
-        self._connection.register(
-            relation,
-            pa.table(
-                {
-                    name: pa.array(list(columns.get(name, ())), kinds.get(name, pa.string()))
-                    for name in order
-                }
-            ),
-        )
+
+def _table(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    kinds = {"file_id": pa.int64(), "sha256": pa.binary()}
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pa.table(
+        {
+            name: pa.array(list(column), kinds.get(name, pa.string()))
+            for name, column in zip(names, columns, strict=True)
+        }
+    )
 
 
 def _matched(
-    name: str, records: dict[str, str], receivers: list[_Receiver]
+    name: str, kept: dict[str, _Kept], receivers: list[_Receiver]
 ) -> Iterator[tuple[_Receiver, str | None]]:
     """Which of the places of kept facts each file takes its value from; None for one undecided.
 
-    ``records`` are the values by place. Files that take none are left out.
+    Files that take none are left out.
     """
-    free = dict(records)
+    free = dict(kept)
     others = []
     for receiver in receivers:
         if free.pop(receiver.place, None) is not None:
             yield receiver, receiver.place
         else:
             others.append(receiver)
-    if not free:
-        return
-    agreed = len(set(free.values())) == 1
     for receiver in others:
-        by_likeness = sorted(free, key=lambda place: -_common(receiver.place, place))
-        best = _common(receiver.place, by_likeness[0])
-        alike = [place for place in by_likeness if _common(receiver.place, place) == best]
-        chosen = alike[0]
-        if not receiver.takes(name, free[chosen], chosen):
+        offered = [place for place in free if receiver.takes(name, free[place])]
+        if not offered:
             continue
-        if not agreed and (not best or len({free[place] for place in alike}) > 1):
-            yield receiver, None
+        best = max(_common(receiver.place, place) for place in offered)
+        alike = [place for place in offered if _common(receiver.place, place) == best]
+        if len({free[place].value for place in alike}) == 1:
+            yield receiver, alike[0]
         else:
-            yield receiver, chosen
+            yield receiver, None
 
 
 def _common(one: str, other: str) -> int:

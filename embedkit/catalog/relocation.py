@@ -24,19 +24,16 @@ class Relocation(Facts):
         the new places.
         """
         target = self.scope(new)
-        scopes = self.scopes_at(old)
-        self._run(
-            f"CREATE TEMP TABLE moved AS SELECT file_id FROM files f WHERE {inside('f', scopes)}"
+        self._move(
+            [(scope, self._prefix(scope, old, target)) for scope in self.scopes_at(old)], target
         )
-        for scope in scopes:
-            self._move(scope, old, target)
         self._refuse_doubles(old, new)
         self._run(
-            """UPDATE files SET missing = file_id IN (SELECT unnest($absent))
-               WHERE file_id IN (FROM moved)""",
+            """UPDATE files SET missing = file_id IN (SELECT unnest($absent)) FROM moves m
+               WHERE files.root_id = m.new_root AND files.path = m.new_path""",
             {"absent": list(absent)},
         )
-        self._run("DROP TABLE moved")
+        self._run("DROP TABLE moves")
         sources = self._rename(old, new)
         self._run(
             """UPDATE kept_facts SET place = $new || substr(place, length($old) + 1)
@@ -45,26 +42,42 @@ class Relocation(Facts):
         )
         return sources, self._follow()
 
-    def _move(self, scope: Scope, old: str, target: Scope) -> None:
-        """Store a part of a root as a part of another one, or of the same."""
+    def _prefix(self, scope: Scope, old: str, target: Scope) -> str:
+        """Where in the target's root the rows of a scope at or below ``old`` belong."""
         root = PurePath(self.roots()[scope.root_id])
-        whole = root.is_relative_to(old)
-        middle = below(PurePath(old), root) if whole else ""
-        prefix = "/".join(filter(None, (target.prefix, middle)))
-        for table in ("files", "failures"):
+        middle = below(PurePath(old), root) if root.is_relative_to(old) else ""
+        return "/".join(filter(None, (target.prefix, middle)))
+
+    def _move(self, scopes: Sequence[tuple[Scope, str]], target: Scope) -> None:
+        """Store the rows of scopes below a prefix each in the target's root, all at once.
+
+        The table ``moves`` says what moved: root_id, path, new_root, new_path.
+        """
+        self._run(
+            """CREATE TEMP TABLE moves (root_id BIGINT, path VARCHAR, new_root BIGINT,
+                   new_path VARCHAR)"""
+        )
+        for scope, prefix in scopes:
             self._run(
-                f"""UPDATE {table} f SET root_id = $root_id,
-                        path = CASE WHEN $prefix = '' THEN '' ELSE $prefix || '/' END
-                               || substr(path, length($start) + 1)
+                f"""INSERT INTO moves
+                    SELECT root_id, path, $target, $prefix || substr(path, $start + 1)
+                    FROM (SELECT root_id, path FROM files
+                          UNION SELECT root_id, path FROM failures) f
                     WHERE {inside("f", [scope])}""",
                 {
-                    "root_id": target.root_id,
-                    "prefix": prefix,
-                    "start": f"{scope.prefix}/" if scope.prefix else "",
+                    "target": target.root_id,
+                    "prefix": f"{prefix}/" if prefix else "",
+                    "start": len(scope.prefix) + bool(scope.prefix),
                 },
             )
-        if whole and scope.root_id != target.root_id:
-            self._absorb(target.root_id, prefix, scope.root_id)
+        for table in ("files", "failures"):
+            self._run(
+                f"""UPDATE {table} SET root_id = m.new_root, path = m.new_path FROM moves m
+                    WHERE {table}.root_id = m.root_id AND {table}.path = m.path"""
+            )
+        for scope, prefix in scopes:
+            if not scope.prefix and scope.root_id != target.root_id:
+                self._absorb(target.root_id, prefix, scope.root_id)
 
     def _refuse_doubles(self, old: str, new: str) -> None:
         doubles = self._rows(

@@ -89,10 +89,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE splits (report VARCHAR NOT NULL)",
     ),
     (
-        # What tables say of photos whose file is not where it was, by the bytes. file_id is that
-        # of a file that is still there, and holds other bytes.
+        # What tables say of photos whose file is not where it was, by the bytes. What is reserved
+        # is of a file in quarantine: no copy that has a label of its own takes it over.
         """CREATE TABLE kept_facts (sha256 BLOB NOT NULL, place VARCHAR NOT NULL,
-               name VARCHAR NOT NULL, value VARCHAR NOT NULL, file_id BIGINT)""",
+               name VARCHAR NOT NULL, value VARCHAR NOT NULL, reserved BOOLEAN NOT NULL)""",
+        # Files that have other bytes since the last finished run, and those that they had then;
+        # null for one that was missing.
+        "CREATE TABLE changed_files (file_id BIGINT NOT NULL, sha256 BLOB)",
         # Folders besides the sources whose folders are labels.
         "CREATE TABLE label_folders (path VARCHAR NOT NULL)",
         # Files from this one on are new: no finished run has seen them.

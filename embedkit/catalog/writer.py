@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit import paths
+from embedkit.catalog.facts import IS_NEW
 from embedkit.catalog.images import ImageRow, Images
 from embedkit.catalog.labels import Labels
 from embedkit.catalog.placing import placed
@@ -65,11 +66,7 @@ class Writer(Images, Labels, Relocation):
         rows = _file_table([todo for todo, _ in files])
         rows = rows.append_column("sha256", pa.array([sha for _, sha in files], pa.binary()))
         self._connection.register("batch", rows)
-        self._detach(
-            """SELECT file_id FROM files f JOIN batch b USING (root_id, path)
-               JOIN images i ON i.sha256 = b.sha256 WHERE i.image_id <> f.image_id""",
-            replaced=True,
-        )
+        self._note_changed("batch")
         self._run(
             """UPDATE files SET image_id = i.image_id, bytes = b.bytes, mtime_ns = b.mtime_ns,
                       missing = false, broken = false
@@ -150,8 +147,7 @@ class Writer(Images, Labels, Relocation):
                     ANTI JOIN found n ON n.root_id = f.root_id AND n.path = f.path
                     WHERE NOT f.missing AND NOT {inside("f", unlisted)}
                       AND ({inside("f", scopes)} OR image_id IN (
-                           SELECT image_id FROM files
-                           WHERE file_id >= (SELECT next FROM counters WHERE name = 'settled')))"""
+                           SELECT image_id FROM files f WHERE {IS_NEW}))"""
             )
             if _is_gone(paths.join(paths.from_stored(root), path))
         ]
@@ -170,10 +166,7 @@ class Writer(Images, Labels, Relocation):
         self._run("DROP TABLE found")
         self._store_failures([(todo, item.stage, item.reason) for todo, item in problems])
         warnings = self._follow() + self._unlabelled_by(gone)
-        self._run(
-            """UPDATE counters SET next = (SELECT next FROM counters WHERE name = 'file')
-               WHERE name = 'settled'"""
-        )
+        self._note_settled()
         return warnings
 
     def look_again(self, absolute: Sequence[str]) -> None:
@@ -192,8 +185,8 @@ class Writer(Images, Labels, Relocation):
                  AND files.missing <> b.missing"""
         )
         self._connection.unregister("batch")
-        self._keep_facts_of_missing()
-        self._attach(keep=True)
+        self._detach("SELECT file_id FROM files WHERE missing", reserved=True)
+        self._attach()
 
     def forget_files(self, path: str | None) -> Removal:
         """Forget the files at or below an absolute path, or with None the missing ones.

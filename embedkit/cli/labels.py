@@ -99,9 +99,7 @@ def remove(
         f"{counted(removal.embeddings, 'embedding')}; no photo was touched"
     )
     if removal.kept:
-        show.say(
-            f"what CSVs say of {counted(removal.kept, 'photo')} is kept, and comes back with them"
-        )
+        show.say(f"what CSVs say of {counted(removal.kept, 'photo')} is kept for its return")
     if removal.unlabelled:
         show.warn(
             f"warning: {counted(removal.unlabelled, 'photo')} had a label from a folder that was "
