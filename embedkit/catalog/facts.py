@@ -9,8 +9,7 @@ which it was given (:meth:`Facts._detach`). Files of these bytes that have no su
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from pathlib import PurePosixPath
+from itertools import groupby, takewhile
 from typing import Any
 
 import pyarrow as pa
@@ -306,28 +305,25 @@ def _matched(
             yield receiver, receiver.place
         else:
             others.append(receiver)
+    taken: set[str] = set()
     for receiver in others:
         offered = [place for place in free if receiver.takes(name, free[place])]
-        if not offered:
-            continue
-        best = max(_common(receiver.place, place) for place in offered)
-        alike = [place for place in offered if _common(receiver.place, place) == best]
-        if len({free[place].value for place in alike}) == 1:
-            yield receiver, alike[0]
-        else:
-            yield receiver, None
+        if len({free[place].value for place in offered}) > 1:
+            likeness = {place: _common(receiver.place, place) for place in offered}
+            offered = [place for place in offered if likeness[place] == max(likeness.values())]
+            if len({free[place].value for place in offered}) > 1:
+                yield receiver, None
+                continue
+        if offered:
+            chosen = next((place for place in offered if place not in taken), offered[0])
+            taken.add(chosen)
+            yield receiver, chosen
 
 
 def _common(one: str, other: str) -> int:
-    """How many names at the ends of two paths are the same."""
-    count = 0
-    for name, counterpart in zip(
-        reversed(PurePosixPath(one).parts), reversed(PurePosixPath(other).parts), strict=False
-    ):
-        if name != counterpart:
-            break
-        count += 1
-    return count
+    """How many names at the ends of two stored paths are the same."""
+    names = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], names))
 
 
 def _same(one: str, other: str) -> str:
