@@ -1,122 +1,231 @@
-"""Labels of files, from folder names or from a CSV: (file, label, source) in the catalog."""
+"""Labels of files: from the names of folders, and from tables that people write.
 
-import csv
+A label is trimmed, in Unicode's composed form (NFC) and on one line, wherever it comes from: so
+``" cat"`` is ``"cat"``, and a name that another system spells with combining marks is one class.
+"""
+
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePath
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath, PureWindowsPath
+from typing import TYPE_CHECKING
 
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput, NotInWorkspace
-from embedkit.paths import absolute, shown
+from embedkit.paths import absolute, from_stored, shown
+from embedkit.records import LabelReport, SkippedLine
+from embedkit.tables import open_table
+from embedkit.wording import counted
+
+if TYPE_CHECKING:
+    from embedkit.catalog.writer import Writer
 
 PATH, LABEL = "path", "label"
 
 
-def label_from_csv(catalog: Catalog, source: Path) -> int:
-    """Label files from a CSV, and note what its other columns say of them; how many it labels.
+def as_label(text: str) -> str:
+    """A text as a label, or as what a label is compared with: trimmed, composed, on one line."""
+    return shown(unicodedata.normalize("NFC", text).strip())
 
-    Raises as :func:`from_csv` does, and :class:`NotInWorkspace` for a path that is not known.
+
+# -- from folders ------------------------------------------------------------------------------
+
+
+class FolderLabels:
+    """The labels that files have from the folders that they are in.
+
+    A folder that labels gives every file below it the name of the first folder on the way, which
+    is the class of torchvision's ``ImageFolder``; files directly in it get none. Where such folders
+    are inside each other, the innermost that gives a file a label decides.
     """
-    rows, others = from_csv(source), attributes_from_csv(source)
+
+    def __init__(self, folders: Iterable[str]) -> None:
+        self._folders = frozenset(folders)
+        self._known: dict[str, tuple[str | None, tuple[str, str] | None]] = {}
+        self._overlaps: Counter[tuple[str, str]] = Counter()
+
+    def of(self, path: str) -> str | None:
+        """The label of a file at an absolute path; None when no folder gives it one."""
+        folder = os.path.dirname(path)
+        if folder not in self._known:
+            self._known[folder] = self._of_folder(folder)
+        label, overlap = self._known[folder]
+        if overlap is not None:
+            self._overlaps[overlap] += 1
+        return label
+
+    def warnings(self) -> list[str]:
+        """Where folders that label are inside each other, and disagree on files seen so far."""
+        return [
+            f"two folders label {counted(count, 'photo')}, {shown(inner)} inside {shown(outer)}: "
+            "the innermost decides"
+            for (inner, outer), count in sorted(self._overlaps.items())
+        ]
+
+    def _of_folder(self, folder: str) -> tuple[str | None, tuple[str, str] | None]:
+        """The label of files in a folder, and which two folders disagree on it: inner, outer."""
+        label, inner, child = None, "", ""
+        while True:
+            if folder in self._folders and (name := as_label(child)):
+                if label is None:
+                    label, inner = name, folder
+                elif name != label:
+                    return label, (inner, folder)
+            parent, child = os.path.split(folder)
+            if parent == folder:
+                return label, None
+            folder = parent
+
+
+def label_from_folders(catalog: Catalog, source: str) -> LabelReport:
+    """Label the known files below an absolute folder by the first folder on the way.
+
+    The folder labels from then on: files that come or move are labelled by where they are. Raises
+    :class:`NotInWorkspace` when there are none.
+    """
     catalog.require()
     with catalog.write() as writer:
-        writer.label_paths(rows, source="csv")
-        for name, values in others.items():
-            writer.describe_paths(name, values)
-    return len(rows)
-
-
-def label_from_folders(catalog: Catalog, source: str) -> int:
-    """Label the known files below an absolute folder by the first folder on the way; how many.
-
-    Raises :class:`NotInWorkspace` when there are none.
-    """
-    catalog.require()
-    with catalog.write() as writer:
-        found = {
-            path: label
-            for path in writer.live_paths(source)
-            if (label := from_folder(source, path)) is not None
-        }
-        if not found:
+        alone = FolderLabels([source])
+        if not any(alone.of(path) for path in writer.live_paths(source)):
             raise NotInWorkspace(f"the workspace has no photos in folders of {shown(source)}")
-        writer.label_paths(found, source="folder")
-    return len(found)
+        writer.remember_label_folder(source)
+        return relabel_from_folders(writer, source)
 
 
-def from_folder(source: str, path: str) -> str | None:
-    """The label that a file's place below ``source`` gives it: the first folder on the way.
+def relabel_from_folders(writer: "Writer", source: str) -> LabelReport:
+    """Label the known files below an absolute folder anew by the folders that label."""
+    folders = FolderLabels(writer.label_folders())
+    found = {
+        path: label for path in writer.live_paths(source) if (label := folders.of(path)) is not None
+    }
+    writer.label_paths(found, source="folder")
+    return LabelReport(len(found), warnings=tuple(folders.warnings()))
 
-    That is the class of torchvision's ``ImageFolder``. Files directly in ``source`` have none.
+
+# -- from tables -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """What a table says of files."""
+
+    values: dict[str, dict[str, str]]
+    """By the name of the column, values by absolute path; empty cells are left out."""
+    unknown: dict[str, str]
+    """Absolute paths that are not in the workspace, and how they are written."""
+    skipped: tuple[SkippedLine, ...]
+    """Lines without a path or without a value in the column that was wanted."""
+    base: str
+    """The folder that relative paths are looked for in."""
+
+
+def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> LabelReport:
+    """Label files from a CSV, and note what its other columns say of them.
+
+    Lines without a label and paths that are not in the workspace are skipped and reported. Raises
+    as :func:`read_table` does, and :class:`NotInWorkspace` when no path at all is known.
     """
-    parts = PurePath(path).relative_to(source).parts
-    if len(parts) < 2:
-        return None
-    return shown(parts[0])
+    table = read_table(catalog, source, LABEL, root)
+    known = {
+        name: {path: value for path, value in values.items() if path not in table.unknown}
+        for name, values in table.values.items()
+    }
+    if table.unknown and not any(known.values()):
+        raise NotInWorkspace(_none_known(source, table, root))
+    labels = known.pop(LABEL)
+    with catalog.write() as writer:
+        writer.label_paths(labels, source="csv")
+        for name, values in known.items():
+            writer.describe_paths(name, values)
+    return LabelReport(len(labels), table.skipped, tuple(table.unknown))
 
 
-def from_csv(source: Path, column: str = LABEL) -> dict[str, str]:
-    """Labels by absolute path from a CSV with the columns ``path`` and ``label``, or another.
+def values_from_csv(catalog: Catalog, source: Path, column: str) -> dict[str, str]:
+    """The values of a column by absolute path, from a CSV in which no cell of it is empty.
 
-    Paths may be relative to the CSV's folder. Raises :class:`BadInput`, naming the line, for a
-    missing column, an empty cell or one path with two labels.
+    Paths that are not in the workspace are there too. Raises as :func:`read_table` does.
     """
-    labels: dict[str, str] = {}
-    with _rows(source, column) as rows:
-        for row in rows:
-            label, line = row[column], _line(source, rows)
-            if not row[PATH] or not label:
-                raise BadInput(f"{line}: an empty cell")
-            path = _placed(source, row[PATH])
-            if labels.setdefault(path, label) != label:
-                raise BadInput(f"{line}: {shown(path)} has two {column}s")
-    return labels
+    table = read_table(catalog, source, column)
+    for item in table.skipped:
+        raise BadInput(f"{shown(str(source))}, line {item.line}: {item.reason}")
+    return table.values[column]
 
 
-def attributes_from_csv(source: Path) -> dict[str, dict[str, str]]:
-    """What a CSV of labels says besides: by the name of the column, values by absolute path.
+def read_table(catalog: Catalog, source: Path, column: str, root: str | None = None) -> FileTable:
+    """What a CSV with the columns ``path`` and ``column``, and others, says of files.
 
-    Empty cells say nothing. Raises as :func:`from_csv` does, for one path with two values too.
+    Relative paths are looked for in ``root``, else in the CSV's folder. Windows' paths are
+    understood: those with a drive letter are looked for below ``root``. Raises :class:`BadInput`
+    for a file that is no such table, and for one path with two values; :class:`EmptyWorkspace`.
     """
-    with _rows(source, LABEL) as rows:
-        names = [name for name in rows.fieldnames or () if name and name not in (PATH, LABEL)]
-        found: dict[str, dict[str, str]] = {name: {} for name in names}
-        for row in rows:
-            path = _placed(source, row[PATH])
-            for name in names:
-                if row[name] and found[name].setdefault(path, row[name]) != row[name]:
-                    line = _line(source, rows)
-                    raise BadInput(f"{line}: {shown(path)} has two values of {shown(name)}")
-    return found
+    rows: list[tuple[int, str, dict[str, str]]] = []
+    skipped = []
+    with open_table(source, (PATH, column), f"a table of {column}s") as table:
+        names = [name for name in table.columns if name and name != PATH]
+        for line, cells in table:
+            said = {name: value for name in names if (value := as_label(cells[name]))}
+            if not cells[PATH].strip():
+                skipped.append(SkippedLine(line, "no path"))
+                continue
+            if column not in said:
+                skipped.append(SkippedLine(line, f"no {column}"))
+            if said:
+                rows.append((line, cells[PATH], said))
+    base = absolute(source.parent) if root is None else root
+    places = _places(catalog, [cell for _, cell, _ in rows], base, root is not None)
+
+    values: dict[str, dict[str, str]] = {name: {} for name in names}
+    unknown: dict[str, str] = {}
+    for (line, cell, said), (path, is_known) in zip(rows, places, strict=True):
+        if not is_known:
+            unknown.setdefault(path, cell)
+        for name, value in said.items():
+            if values[name].setdefault(path, value) != value:
+                two = f"two {name}s" if name == column else f"two values of {shown(name)}"
+                raise BadInput(f"{shown(str(source))}, line {line}: {shown(path)} has {two}")
+    return FileTable(values, unknown, tuple(skipped), base)
 
 
-def _placed(source: Path, path: str) -> str:
-    """Where a path in a CSV is: relative ones from the CSV's folder."""
-    return absolute(os.path.join(absolute(source.parent), path))
+def _places(
+    catalog: Catalog, cells: list[str], base: str, has_root: bool
+) -> list[tuple[str, bool]]:
+    """The absolute path that each cell stands for, and whether it is in the workspace."""
+    found = [absolute(os.path.join(base, from_stored(cell))) for cell in cells]
+    with catalog.read() as reader:
+        known = reader.known_paths(found)
+        others = {
+            number: list(_candidates(cells[number], base, has_root))
+            for number, path in enumerate(found)
+            if path not in known
+        }
+        known |= reader.known_paths(list({path for paths in others.values() for path in paths}))
+    for number, candidates in others.items():
+        found[number] = next((path for path in candidates if path in known), found[number])
+    return [(path, path in known) for path in found]
 
 
-def _line(source: Path, rows: "csv.DictReader[str]") -> str:
-    """Where in a CSV the row is that was read last."""
-    return f"{shown(str(source))}, line {rows.line_num}"
+def _candidates(cell: str, base: str, has_root: bool) -> Iterator[str]:
+    """Absolute paths that a cell may stand for, the likeliest first."""
+    texts = [cell, cell.strip()]
+    texts += [unicodedata.normalize(form, cell.strip()) for form in ("NFC", "NFD")]
+    for path in map(from_stored, dict.fromkeys(texts)):
+        yield absolute(os.path.join(base, path))
+        windows = PureWindowsPath(path)
+        if ("\\" in path or windows.drive) and (has_root or not windows.anchor):
+            yield absolute(os.path.join(base, *windows.parts[bool(windows.anchor) :]))
 
 
-@contextmanager
-def _rows(source: Path, column: str) -> "Iterator[csv.DictReader[str]]":
-    """The rows of a CSV that has the columns ``path`` and ``column``."""
-    try:
-        with open(source, encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            missing = [name for name in (PATH, column) if name not in (rows.fieldnames or ())]
-            if missing:
-                raise BadInput(
-                    f"{shown(str(source))}: no column called {missing[0]!r}; "
-                    f"the first line must name the columns path and {column}"
-                )
-            yield rows
-    except OSError as error:
-        raise BadInput(f"{shown(str(source))}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{shown(str(source))} is not UTF-8; save it as UTF-8 CSV") from error
-    except csv.Error as error:
-        raise BadInput(f"{shown(str(source))}: {error}") from error
+def _none_known(source: Path, table: FileTable, root: str | None) -> str:
+    path, cell = next(iter(table.unknown.items()))
+    count = len(table.unknown)
+    none = (
+        f"its only path, {shown(path)}, is not" if count == 1 else f"none of its {count} paths is"
+    )
+    first = "" if count == 1 else f", the first is {shown(path)}"
+    if root is None and PureWindowsPath(cell).anchor and not PurePath(cell).anchor:
+        hint = "--root DIR says which folder the drive is"
+    else:
+        hint = f"relative paths start at {shown(table.base)}, or at DIR with --root DIR"
+    return f"{shown(str(source))}: {none} in the workspace{first}; nothing was labelled. {hint}"

@@ -6,6 +6,7 @@ the name; the stored one is reversible.
 """
 
 import os
+import unicodedata
 
 from embedkit.errors import BadInput
 
@@ -47,12 +48,15 @@ def from_stored(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """``name`` on one line of valid text: control characters and stray bytes are escaped."""
+    """``name`` on one line of valid text: control characters and stray bytes are escaped.
+
+    Spaces of any kind stay, such as the ideographic one.
+    """
     if name.isprintable():
         return name
     return "".join(
         char
-        if char.isprintable()
+        if char.isprintable() or unicodedata.category(char) == "Zs"
         else f"\\x{ord(char) - 0xDC00:02x}"
         if 0xDC80 <= ord(char) <= 0xDCFF
         else char.encode("unicode_escape").decode("ascii")

@@ -11,6 +11,7 @@ import numpy as np
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.errors import BadInput, NotInWorkspace
+from embedkit.labels import as_label
 from embedkit.paths import absolute, shown
 from embedkit.queries import Queries
 from embedkit.records import Match, Matches
@@ -41,7 +42,7 @@ class Narrowing:
         """What a person asked for: any text as a label, a folder relative to the current one."""
         return cls(
             max_distance,
-            None if label is None else shown(label),
+            None if label is None else as_label(label),
             None if folder is None else absolute(folder),
         )
 

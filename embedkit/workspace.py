@@ -17,7 +17,7 @@ from embedkit.embeddings import Embeddings, named
 from embedkit.errors import BadInput
 from embedkit.paths import absolute, shown
 from embedkit.queries import Queries, digest_of, name_of, opened
-from embedkit.recipe import Recipe, read_recipe
+from embedkit.recipe import FILE_NAME, Recipe, read_recipe
 from embedkit.records import (
     AddReport,
     ApplyReport,
@@ -25,12 +25,14 @@ from embedkit.records import (
     Duplicates,
     EmptyReport,
     Info,
+    LabelReport,
     Matches,
     PlanRow,
     Predictions,
     Progress,
     ProgressCallback,
     Quarantine,
+    Relocated,
     Removal,
     Sheet,
     Split,
@@ -84,7 +86,8 @@ class Workspace:
         ``sources`` and ``backbones`` may be one or several. Without ``sources``, those of the
         recipe and every folder added before. Without ``backbones``, the recipe's, else those that
         photos were added with before, else the default one. With ``labels_from_folders`` (None: as
-        the recipe says) a file is labelled with the first folder below its source.
+        the recipe says) a file is labelled with the first folder below its source; where sources
+        that label are inside each other, the innermost decides.
 
         Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
         the like for a backbone that cannot be loaded; files that cannot be used are in the report.
@@ -283,7 +286,10 @@ class Workspace:
         from embedkit.duplicates.find import asked_for, duplicate_pairs
         from embedkit.split import Asked, split_images, subject_of
 
-        parts = {} if given is None else labels.from_csv(Path(absolute(given)), "part")
+        parts = {}
+        if given is not None:
+            parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
+        group = None if group is None else labels.as_label(group)
         # What cannot be split is told before minutes of searching.
         subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
         index = self._embeddings.index(None)
@@ -419,18 +425,43 @@ class Workspace:
         with self._catalog.write() as writer:
             writer.decide(first, second, verdict)
 
-    def label_from_csv(self, source: str | os.PathLike[str]) -> int:
-        """Label files from a CSV with the columns ``path`` and ``label``; how many it labels.
+    def label_from_csv(
+        self, source: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+    ) -> LabelReport:
+        """Label files from a CSV with the columns ``path`` and ``label``.
 
-        Paths may be relative to the CSV's folder. These labels come before folder names. Raises
-        :class:`BadInput` and labels nothing when a row is wrong or a path is not in the workspace.
-        What other columns say of the files is kept too, for :meth:`split` to group by.
+        Paths may be relative to the CSV's folder, or to ``root``; with ``root``, a drive letter
+        stands for it. Commas, semicolons and tabs, UTF-8 and UTF-16 are understood. These labels
+        come before those from folders and follow the bytes of the files when they move; so does
+        what other columns say, which :meth:`split` can group by. Lines without a label and paths
+        that are not in the workspace are skipped and reported. Raises :class:`BadInput`, and labels
+        nothing, for a table that cannot be understood, one path with two labels, or when no path is
+        in the workspace.
         """
-        return labels.label_from_csv(self._catalog, Path(absolute(source)))
+        folder = None if root is None else absolute(root)
+        return labels.label_from_csv(self._catalog, Path(absolute(source)), folder)
 
-    def label_from_folders(self, source: str | os.PathLike[str]) -> int:
-        """Label the known files below a folder by the first folder on the way; how many."""
+    def label_from_folders(self, source: str | os.PathLike[str]) -> LabelReport:
+        """Label the known files below a folder by the first folder on the way, now and later.
+
+        Of folders inside each other that label, the innermost decides.
+        """
         return labels.label_from_folders(self._catalog, absolute(source))
+
+    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocated:
+        """Take the files of the folder ``old`` for those of ``new``, to which all of it was moved.
+
+        For another mount point, disk or folder name: no photo is read. At least half of the files
+        have to be at the new place with their sizes; the others count as missing. Raises
+        :class:`BadInput`, and :class:`NotInWorkspace` when there are no files below ``old``.
+        """
+        from embedkit.relocation import relocate
+
+        report = relocate(self._catalog, absolute(old), absolute(new))
+        if any(Path(source).is_relative_to(absolute(old)) for source in self.recipe.sources):
+            stale = f"{self.folder / FILE_NAME} still lists {shown(absolute(old))}; change it there"
+            report = replace(report, warnings=(*report.warnings, stale))
+        return report
 
     def remove(
         self,
@@ -441,7 +472,8 @@ class Workspace:
     ) -> Removal:
         """Forget a file or folder, all missing files, or a backbone's embeddings.
 
-        Photos are not touched. Raises :class:`NotInWorkspace` when there is nothing of the kind.
+        Photos are not touched, and their labels from tables are kept for when they come back.
+        Raises :class:`NotInWorkspace` when there is nothing of the kind.
         """
         if sum((path is not None, missing, backbone is not None)) != 1:
             raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
@@ -581,7 +613,7 @@ class Workspace:
         from embedkit.clean.sheets import sheets
 
         with self._catalog.read() as reader:
-            return sheets(reader, shown(label) if label is not None else None)
+            return sheets(reader, labels.as_label(label) if label is not None else None)
 
     def compact(self) -> tuple[int, int]:
         """Rewrite the catalog without gaps; its bytes before and after.

@@ -32,6 +32,7 @@ from embedkit.clean.plan import write_plan
 from embedkit.evaluate.figures import MAIN_FIGURES, Evaluation
 from embedkit.report import plots
 from embedkit.report.evaluation_page import write_evaluation_page
+from embedkit.tables import write_table
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 VAL, TEST = 8, 12
@@ -86,13 +87,12 @@ def label(workspace: Workspace, folder: Path, truth: dict[str, dict[str, str]]) 
     """Tell the workspace which photos are of one post: shots of one bowl."""
     with (folder / "posts.csv").open(encoding="utf-8", newline="") as file:
         posts = {str(folder / row["path"]): row["post"] for row in csv.DictReader(file)}
-    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["path", "label", "post"])
-        for path in sorted(posts):
-            there = "/photos/" in path and Path(path).exists()
-            if there and truth[path]["kind"] not in REMOVED:
-                rows.writerow([path, Path(path).parent.name, posts[path]])
+    rows = [
+        (path, Path(path).parent.name, post)
+        for path, post in sorted(posts.items())
+        if "/photos/" in path and Path(path).exists() and truth[path]["kind"] not in REMOVED
+    ]
+    write_table(folder / "labels.csv", ("path", "label", "post"), rows)
     workspace.label_from_csv(folder / "labels.csv")
 
 

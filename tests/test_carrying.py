@@ -13,7 +13,7 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.artifacts import sha256_of
-from embedkit.catalog.facts import file_facts
+from embedkit.catalog.file_facts import file_facts
 from embedkit.clean import carrying
 from embedkit.clean.journal import Journal
 from embedkit.clean.plan import PlanRow, read_plan, write_plan

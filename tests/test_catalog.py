@@ -308,8 +308,8 @@ def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
     held = replace(image(1), fingerprint=None)
     with catalog.write() as writer:
         root = writer.scope("/photos").root_id
-        writer._store_images([held])
-        writer._store_files([(file(root, "a"), held.sha256)])
+        writer.know_images([held])
+        writer._run(f"INSERT INTO files VALUES (1, {root}, 'a', 1, 10, 1, false, false)")
         writer._run("INSERT INTO fingerprints VALUES (1, 7, 'PNG', 4, 3, 0.0, 0.5, 0.1)")
     found = pa.table(
         {
@@ -501,7 +501,8 @@ def test_two_changes_at_one_time_of_a_coarse_clock_are_both_seen(
     watching = Workspace(workspace.folder)
     for _ in range(3):
         assert watching.search(photos / "red/3.jpg", 1)[0].label is None
-    workspace.label_from_folders(photos)
+    with Catalog(workspace.folder).write() as writer:
+        writer.label_paths({str(photos / "red/3.jpg"): "red"}, "folder")
     assert at_one_time() == before
     assert watching.search(photos / "red/3.jpg", 1)[0].label == "red"
 

@@ -5,13 +5,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.catalog import Catalog, schema
+from embedkit.catalog import Catalog
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.split import read_split
@@ -234,7 +235,7 @@ def test_renaming_and_removing_photos_moves_no_other_between_parts(
 def test_a_group_column_keeps_posts_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{'a' if n < 14 else 'b'}" for n in range(10, 16)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    assert filled.label_from_csv(tmp_path / "labels.csv") == 6
+    assert filled.label_from_csv(tmp_path / "labels.csv").labelled == 6
     for seed in range(5):
         told = filled.split(2, 4, seed=seed, group="post")
         parts = parts_of(filled)
@@ -325,7 +326,7 @@ def test_what_leaks_between_given_parts_is_told(filled: Workspace, tmp_path: Pat
         ),
         ("path,part\nphotos/red/both.jpg,test\n", "with one label, the first is .*both.jpg"),
         ("path,part\nphotos/red/0.jpg,test\nphotos/red/0.jpg,val\n", "line 3: .* has two parts"),
-        ("path\nphotos/red/0.jpg\n", "no column called 'part'"),
+        ("path\nphotos/red/0.jpg\n", "no column called part"),
     ],
 )
 def test_given_parts_that_cannot_be_are_refused_and_nothing_is_stored(
@@ -473,11 +474,20 @@ def test_the_command_draws_nothing_without_both_numbers(workspace: Workspace, op
 
 
 def test_the_fourth_schema_step_gives_an_older_workspace_splits(
-    filled: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    filled: Workspace, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(schema, "STEPS", schema.STEPS[:3])
     older = Workspace(tmp_path / "older")
-    monkeypatch.setattr("embedkit.catalog.writer.Writer._forget_images", lambda *_: (0, 0))
     older.add(tmp_path / "photos", labels_from_folders=True)
-    monkeypatch.undo()
+    with duckdb.connect(str(older.folder / "catalog.duckdb")) as connection:
+        for statement in (
+            "DROP TABLE attributes",
+            "DROP TABLE parts",
+            "DROP TABLE splits",
+            "DROP TABLE kept_facts",
+            "DROP TABLE changed_files",
+            "DROP TABLE label_folders",
+            "DELETE FROM counters WHERE name = 'settled'",
+            "DELETE FROM schema_steps WHERE step > 3",
+        ):
+            connection.execute(statement).fetchall()
     assert older.split(2, 3) == filled.split(2, 3)

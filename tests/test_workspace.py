@@ -36,47 +36,6 @@ def test_the_package_offers_what_it_says_and_nothing_else() -> None:
         _ = embedkit.nonsense
 
 
-# -- labels ------------------------------------------------------------------------------------
-
-
-def test_labels_from_a_csv_come_before_folder_names(filled: Workspace, photos: Path) -> None:
-    table = photos / "labels.csv"
-    table.write_text(f'path,label,note\nred/0.jpg,赤,x\n{photos}/red/1.jpg,"a, b",\n', "utf-8")
-    assert filled.label_from_csv(table) == 2
-    assert filled.info().labels == {"a, b": 1, "blue": 6, "red": 4, "赤": 1}
-    filled.add([photos], labels_from_folders=True)
-    assert filled.search(photos / "red/0.jpg", 1)[0].label == "赤"
-
-
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("file,label\nred/0.jpg,x\n", "no column called 'path'"),
-        ("path,label\nred/0.jpg,\n", "line 2: an empty cell"),
-        ("path,label\nred/0.jpg,x\nred/0.jpg,y\n", "line 3: .*0.jpg has two labels"),
-        ("path,label\nred/0.jpg,x\nred/nope.jpg,y\n", "1 of 2 labelled paths are not in"),
-        ("", "no column called"),
-        ("path,label\nred/0.jpg,caf\udce9\n", "is not UTF-8"),
-    ],
-)
-def test_a_bad_csv_labels_nothing(
-    filled: Workspace, photos: Path, text: str, complaint: str
-) -> None:
-    (photos / "labels.csv").write_bytes(os.fsencode(text))
-    with pytest.raises(BadInput, match=complaint):
-        filled.label_from_csv(photos / "labels.csv")
-    assert filled.info().labels == {"blue": 6, "red": 6}
-
-
-def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: Path) -> None:
-    workspace.add([photos])
-    assert workspace.info().labels == {}
-    assert workspace.label_from_folders(photos) == 12
-    assert workspace.info().labels == {"blue": 6, "red": 6}
-    with pytest.raises(NotInWorkspace, match="no photos in folders of"):
-        workspace.label_from_folders(photos / "red")
-
-
 # -- forgetting --------------------------------------------------------------------------------
 
 

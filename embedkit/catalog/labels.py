@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from embedkit import paths
-from embedkit.catalog.places import Places
+from embedkit.catalog.facts import Facts
 from embedkit.errors import NotInWorkspace
 
 
-class Labels(Places):
+class Labels(Facts):
     """An open catalog whose files can be labelled and described."""
 
     def label_paths(self, labels: dict[str, str], source: str) -> None:
@@ -55,16 +55,16 @@ class Labels(Places):
 
         Returns the numbers of those that were there; of a file with another label that one stays.
         """
-        return self._forget("labels", ("label", "source"), labels)
+        return self._forget_of_files("labels", ("label", "source"), labels)
 
     def forget_attributes(self, values: Sequence[tuple[str, str, str]]) -> list[int]:
         """Forget what files have in columns: absolute path, name of the column and value of each.
 
         Returns the numbers of those that were there; a file with another value keeps it.
         """
-        return self._forget("attributes", ("name", "value"), values)
+        return self._forget_of_files("attributes", ("name", "value"), values)
 
-    def _forget(
+    def _forget_of_files(
         self, table: str, columns: tuple[str, str], rows: Sequence[tuple[str, str, str]]
     ) -> list[int]:
         """Delete rows of a table about files: absolute path and the values of two columns."""
@@ -117,20 +117,3 @@ class Labels(Places):
         )
         self._run("INSERT INTO labels FROM relabelled ORDER BY file_id, source")
         self._run("DROP TABLE relabelled")
-
-    def _known_files(
-        self, absolute: Sequence[str], only_live: bool = True
-    ) -> list[tuple[int, int, int, str]]:
-        """Which absolute paths are of known files: number (of the path), file_id, root_id, path.
-
-        Missing files are among them unless ``only_live``.
-        """
-        self._connection.register("batch", self._placed(absolute))
-        known = self._rows(
-            f"""SELECT number, file_id, root_id, path FROM batch
-                JOIN (SELECT * FROM files WHERE NOT (missing AND {only_live}))
-                    USING (root_id, path)
-                ORDER BY number"""
-        )
-        self._connection.unregister("batch")
-        return known

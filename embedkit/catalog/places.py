@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from embedkit import paths
+from embedkit.catalog.placing import below
 from embedkit.catalog.reader import Reader, Scope
 
 
@@ -46,47 +47,36 @@ class Places(Reader):
         )
         for inner_id, inner in known.items():
             if inner.is_relative_to(folder):
-                values = [root_id, below(folder, inner), inner_id]
+                prefix = below(folder, inner)
                 moved = "SET root_id = ?, path = ? || '/' || path WHERE root_id = ?"
                 for table in ("files", "failures"):
-                    self._run(f"UPDATE {table} {moved}", values)
-                self._run(
-                    """UPDATE roots SET into_root = ?, prefix = ? || '/' || prefix
-                       WHERE into_root = ?""",
-                    values,
-                )
-                self._run("UPDATE roots SET into_root = ?, prefix = ? WHERE root_id = ?", values)
+                    self._run(f"UPDATE {table} {moved}", [root_id, prefix, inner_id])
+                self._absorb(root_id, prefix, inner_id)
         return Scope(root_id, "")
+
+    def _absorb(self, into_root: int, prefix: str, root_id: int) -> None:
+        """Note that all of a root is at ``prefix`` (empty for the top) of another one now."""
+        values = [into_root, prefix or None, root_id]
+        self._run(
+            """UPDATE roots SET into_root = ?, prefix = concat_ws('/', ?::VARCHAR, prefix)
+               WHERE into_root = ?""",
+            values,
+        )
+        self._run("UPDATE roots SET into_root = ?, prefix = ? WHERE root_id = ?", values)
 
     def _absorbed(self) -> dict[int, tuple[int, str]]:
         """Where the roots went that another run has absorbed: root id and prefix, by root id."""
         rows = self._rows(
-            "SELECT root_id, into_root, prefix FROM roots WHERE into_root IS NOT NULL"
+            """SELECT root_id, into_root, coalesce(prefix, '') FROM roots
+               WHERE into_root IS NOT NULL"""
         )
         return {root_id: (into, prefix) for root_id, into, prefix in rows}
-
-    def _placed(self, absolute: Sequence[str]) -> pa.Table:
-        """Where absolute paths lie: number (of the path), root_id, path; those below a root."""
-        roots = [(root_id, PurePath(root)) for root_id, root in self.roots().items()]
-        rows = [
-            (number, root_id, below(root, PurePath(path)))
-            for number, path in enumerate(absolute)
-            for root_id, root in roots
-            if PurePath(path).is_relative_to(root)
-        ]
-        columns = zip(*rows, strict=True) if rows else ((), (), ())
-        kinds = {"number": pa.int64(), "root_id": pa.int64(), "path": pa.string()}
-        return pa.table(
-            {
-                name: pa.array(list(values), kind)
-                for (name, kind), values in zip(kinds.items(), columns, strict=True)
-            }
-        )
 
     def remember_sources(self, sources: dict[str, bool]) -> None:
         """Note paths that a person added, and whether folders below them are labels."""
         new = dict(sources.items() - self.sources().items())
-        self._forget_sources(list(new))
+        for table in ("sources", "label_folders"):
+            self._forget(table, list(new))
         stored = [paths.to_stored(path) for path in new]
         self._insert(
             "sources",
@@ -95,9 +85,17 @@ class Places(Reader):
             ),
         )
 
-    def _forget_sources(self, sources: Sequence[str]) -> None:
-        stored = [paths.to_stored(path) for path in sources]
-        self._run("DELETE FROM sources WHERE path IN (SELECT unnest($paths))", {"paths": stored})
+    def remember_label_folder(self, folder: str) -> None:
+        """Note an absolute folder, a source or not, whose folders are the labels of photos."""
+        if folder in self.sources():
+            self.remember_sources({folder: True})
+        elif folder not in self.label_folders():
+            self._run("INSERT INTO label_folders VALUES (?)", [paths.to_stored(folder)])
+
+    def _forget(self, table: str, places: Sequence[str]) -> None:
+        """Forget some of the sources or of the label folders."""
+        stored = [paths.to_stored(path) for path in places]
+        self._run(f"DELETE FROM {table} WHERE path IN (SELECT unnest($paths))", {"paths": stored})
 
     def _take(self, counter: str, count: int) -> int:
         """Reserve ``count`` identifiers; the first of them."""
@@ -113,9 +111,3 @@ class Places(Reader):
 
     def _run(self, statement: str, values: Any = None) -> None:
         self._rows(statement, values)
-
-
-def below(root: PurePath, path: PurePath) -> str:
-    """Stored form of a path relative to a root that it is at or below; empty for the root."""
-    relative = path.relative_to(root).as_posix()
-    return "" if relative == "." else paths.to_stored(relative)

@@ -4,25 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from embedkit import paths
 from embedkit.catalog.schema import embeddings_table
+from embedkit.catalog.whereabouts import Scope as Scope
+from embedkit.catalog.whereabouts import Whereabouts, inside
 from embedkit.images.decode import DECODER
 from embedkit.records import LUMA_SIDE, EmbeddingSpec, Failure, ResolvedName
 
 ROWS_AT_A_TIME = 8192
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A part of a root: everything at or below ``prefix`` (stored form; empty for all of it)."""
-
-    root_id: int
-    prefix: str
-    is_file: bool = False
-    """Whether nothing can be below it."""
 
 
 @dataclass(frozen=True)
@@ -106,11 +97,8 @@ class KnownImages:
         return None
 
 
-class Reader:
+class Reader(Whereabouts):
     """Questions to an open catalog. Paths in and out are those of :class:`TodoFile` or absolute."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
 
     # -- backbones and specs -------------------------------------------------------------------
 
@@ -386,10 +374,10 @@ class Reader:
             [version],
         )
 
-    def facts(self, version: str) -> list[tuple[bytes, str]]:
+    def headers(self, version: str) -> list[tuple[bytes, str]]:
         """What the headers of known images' files say, in this version: SHA-256 and a report."""
         return self._rows(
-            "SELECT sha256, report FROM facts SEMI JOIN images USING (sha256) WHERE version = ?",
+            "SELECT sha256, report FROM headers SEMI JOIN images USING (sha256) WHERE version = ?",
             [version],
         )
 
@@ -433,20 +421,6 @@ class Reader:
         if not report:
             return None
         return report[0][0], self._connection.sql("FROM parts ORDER BY image_id").fetchnumpy()
-
-    def roots(self) -> dict[int, str]:
-        """Absolute folder of each root that no other has absorbed."""
-        return {
-            row[0]: paths.from_stored(row[1])
-            for row in self._rows(
-                "SELECT root_id, path FROM roots WHERE into_root IS NULL ORDER BY root_id"
-            )
-        }
-
-    def sources(self) -> dict[str, bool]:
-        """The paths that a person added, sorted, and whether folders below them are labels."""
-        rows = self._rows("SELECT path, labels_from_folders FROM sources ORDER BY path")
-        return {paths.from_stored(path): labelled for path, labelled in rows}
 
     def known_images(self, specs: Sequence[str]) -> KnownImages:
         """Which of (fingerprint, up to date, each spec's embedding) is so of every known image.
@@ -513,13 +487,13 @@ class Reader:
 
     def failures(self, scopes: Sequence[Scope] | None = None) -> list[Failure]:
         """The files that could not be used, by path; all of them, or those of some scopes."""
-        inside = "" if scopes is None else f"AND {_inside('x', scopes)}"
+        where = "" if scopes is None else f"AND {inside('x', scopes)}"
         return sorted(
             (
                 Failure(paths.join(paths.from_stored(row[0]), row[1]), row[2], row[3])
                 for row in self._rows(
                     f"""SELECT r.path, x.path, stage, reason FROM failures x, roots r
-                        WHERE r.root_id = x.root_id {inside}"""
+                        WHERE r.root_id = x.root_id {where}"""
                 )
             ),
             key=lambda failure: failure.path,
@@ -527,11 +501,11 @@ class Reader:
 
     def counts(self, scopes: Sequence[Scope] | None = None) -> dict[str, int]:
         """Numbers of ``files`` and ``images`` that are there, and of ``missing`` files."""
-        inside = "" if scopes is None else f"WHERE {_inside('f', scopes)}"
+        where = "" if scopes is None else f"WHERE {inside('f', scopes)}"
         row = self._rows(
             f"""SELECT count(*) FILTER (NOT missing AND NOT broken),
                        count(DISTINCT image_id) FILTER (NOT missing AND NOT broken),
-                       count(*) FILTER (missing) FROM files f {inside}"""
+                       count(*) FILTER (missing) FROM files f {where}"""
         )[0]
         return dict(zip(("files", "images", "missing"), row, strict=True))
 
@@ -564,9 +538,6 @@ class Reader:
     def _has(self, spec: str) -> bool:
         return bool(self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec]))
 
-    def _rows(self, query: str, values: Any = None) -> list[Any]:
-        return self._connection.execute(query, values).fetchall()
-
 
 def _live_files(only: str = "true") -> str:
     """SQL of the files that are there: image_id, place (stored absolute path) and label.
@@ -596,21 +567,3 @@ def _narrowing(label: str | None, folder: str | None) -> dict[str, str]:
     if folder is not None:
         values["folder"] = paths.to_stored(folder)
     return values
-
-
-def _inside(alias: str, scopes: Sequence[Scope]) -> str:
-    """SQL that is true of the rows of ``alias`` (root_id, path) inside any of the scopes."""
-    tests = []
-    files: dict[int, list[str]] = {}
-    for scope in scopes:
-        test = f"{alias}.root_id = {int(scope.root_id)}"
-        quoted = "'" + scope.prefix.replace("'", "''") + "'"
-        if scope.is_file:
-            files.setdefault(scope.root_id, []).append(quoted)
-            continue
-        if scope.prefix:
-            test += f" AND ({alias}.path = {quoted} OR starts_with({alias}.path, {quoted} || '/'))"
-        tests.append(f"({test})")
-    for root_id, quotes in files.items():  # one test for thousands of files named one by one
-        tests.append(f"({alias}.root_id = {int(root_id)} AND {alias}.path IN ({','.join(quotes)}))")
-    return f"({' OR '.join(tests) or 'false'})"

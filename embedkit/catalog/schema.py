@@ -134,8 +134,25 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         # What comparing two opened files came to, by their content, and what their headers say.
         """CREATE TABLE examinations (first_sha256 BLOB NOT NULL, second_sha256 BLOB NOT NULL,
                version VARCHAR NOT NULL, report VARCHAR NOT NULL)""",
-        """CREATE TABLE facts (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,
+        """CREATE TABLE headers (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,
                report VARCHAR NOT NULL)""",
+    ),
+    (
+        # What tables say of photos whose file is not where it was, by the bytes. What is reserved
+        # is of a file in quarantine: no copy that has a label of its own takes it over.
+        """CREATE TABLE kept_facts (sha256 BLOB NOT NULL, place VARCHAR NOT NULL,
+               name VARCHAR NOT NULL, value VARCHAR NOT NULL, reserved BOOLEAN NOT NULL)""",
+        # Files that have other bytes since the last finished run, and those that they had then;
+        # null for one that was missing.
+        "CREATE TABLE changed_files (file_id BIGINT NOT NULL, sha256 BLOB)",
+        # Folders besides the sources whose folders are labels.
+        "CREATE TABLE label_folders (path VARCHAR NOT NULL)",
+        # Files from this one on are new: no finished run has seen them.
+        "INSERT INTO counters SELECT 'settled', next FROM counters WHERE name = 'file'",
+        # Labels are trimmed and composed (NFC).
+        r"""UPDATE labels SET label =
+                nfc_normalize(regexp_replace(label, '^[\s\p{Z}]+|[\s\p{Z}]+$', '', 'g'))""",
+        "DELETE FROM labels WHERE label = ''",
     ),
 )
 

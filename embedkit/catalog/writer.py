@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from embedkit import paths
+from embedkit.catalog.facts import IS_NEW
 from embedkit.catalog.images import ImageRow, Images
 from embedkit.catalog.labels import Labels
-from embedkit.catalog.places import below
-from embedkit.catalog.reader import Scope, TodoFile, _inside
+from embedkit.catalog.placing import placed
+from embedkit.catalog.reader import Scope, TodoFile
+from embedkit.catalog.relocation import Relocation
+from embedkit.catalog.whereabouts import inside
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import DECODER
 from embedkit.records import Failure, Removal
@@ -34,7 +37,7 @@ class Batch:
         return len(self.files) + len(self.failures)
 
 
-class Writer(Images, Labels):
+class Writer(Images, Labels, Relocation):
     """An open catalog that can be changed."""
 
     # -- files ---------------------------------------------------------------------------------
@@ -64,6 +67,7 @@ class Writer(Images, Labels):
         rows = _file_table([todo for todo, _ in files])
         rows = rows.append_column("sha256", pa.array([sha for _, sha in files], pa.binary()))
         self._connection.register("batch", rows)
+        self._note_changed("batch")
         self._run(
             """UPDATE files SET image_id = i.image_id, bytes = b.bytes, mtime_ns = b.mtime_ns,
                       missing = false, broken = false
@@ -114,12 +118,13 @@ class Writer(Images, Labels):
         scopes: Sequence[Scope],
         found: Any,
         problems: Sequence[tuple[TodoFile, Failure]],
-    ) -> None:
-        """Bring the scopes in line with a scan of them.
+    ) -> list[str]:
+        """Bring the scopes in line with a scan of them; what a person should look at.
 
         Known files that were not found are missing if nothing is at their path any more; failures
         of files that were not found are forgotten, those of the scan itself (``problems``) noted.
-        Files below a folder that could not be listed stay as they are.
+        Files below a folder that could not be listed stay as they are. Of the bytes of new files,
+        other files are looked at wherever they are, so that facts follow what was moved.
         """
         absorbed = self._absorbed()
         problems = [(_moved(todo, absorbed), failure) for todo, failure in problems]
@@ -141,10 +146,11 @@ class Writer(Images, Labels):
             for file_id, root, path in self._rows(
                 f"""SELECT f.file_id, r.path, f.path FROM files f JOIN roots r USING (root_id)
                     ANTI JOIN found n ON n.root_id = f.root_id AND n.path = f.path
-                    WHERE NOT f.missing AND {_inside("f", scopes)}
-                      AND NOT {_inside("f", unlisted)}"""
+                    WHERE NOT f.missing AND NOT {inside("f", unlisted)}
+                      AND ({inside("f", scopes)} OR image_id IN (
+                           SELECT image_id FROM files f WHERE {IS_NEW}))"""
             )
-            if not os.path.lexists(paths.join(paths.from_stored(root), path))
+            if _is_gone(paths.join(paths.from_stored(root), path))
         ]
         self._run(
             """UPDATE files SET missing = NOT missing WHERE file_id IN (SELECT unnest($gone))
@@ -153,17 +159,23 @@ class Writer(Images, Labels):
             {"gone": gone},
         )
         self._run(
-            f"""DELETE FROM failures x WHERE {_inside("x", scopes)} AND (stage = 'scan'
+            f"""DELETE FROM failures x WHERE {inside("x", scopes)} AND (stage = 'scan'
                 OR NOT EXISTS (FROM found n WHERE n.root_id = x.root_id AND n.path = x.path)
-                   AND NOT {_inside("x", unlisted)})"""
+                   AND NOT {inside("x", unlisted)})"""
         )
         self._relabel("(SELECT root_id, path, label, 'folder' AS source FROM found)")
         self._run("DROP TABLE found")
         self._store_failures([(todo, item.stage, item.reason) for todo, item in problems])
+        warnings = self._follow() + self._unlabelled_by(gone)
+        self._note_settled()
+        return warnings
 
     def look_again(self, absolute: Sequence[str]) -> None:
-        """Note of known files, by absolute path, whether they are missing now or there again."""
-        batch = self._placed(absolute)
+        """Note of known files, by absolute path, whether they are missing now or there again.
+
+        Facts of those that went to quarantine stay with their bytes too, for when they come back.
+        """
+        batch = placed(self.roots(), absolute)
         missing = [not os.path.lexists(absolute[number]) for number in batch["number"].to_pylist()]
         self._connection.register(
             "batch", batch.append_column("missing", pa.array(missing, pa.bool_()))
@@ -174,40 +186,45 @@ class Writer(Images, Labels):
                  AND files.missing <> b.missing"""
         )
         self._connection.unregister("batch")
+        self._detach("SELECT file_id FROM files WHERE missing", reserved=True)
+        self._attach()
 
     def forget_files(self, path: str | None) -> Removal:
         """Forget the files at or below an absolute path, or with None the missing ones.
 
         Images that no file holds any more go with them, and their embeddings; so do failures and
-        sources at or below the path. Raises :class:`NotInWorkspace` when there is nothing of it.
+        sources at or below the path. Facts go to other files of the bytes, or are kept for them.
+        Raises :class:`NotInWorkspace` when there is nothing of it.
         """
         doomed, failed = "missing", 0
+        sources: list[str] = []
         if path is not None:
             wanted = PurePath(path)
-            scopes = [
-                Scope(root_id, below(root, wanted) if wanted.is_relative_to(root) else "")
-                for root_id, root in ((key, PurePath(root)) for key, root in self.roots().items())
-                if wanted.is_relative_to(root) or root.is_relative_to(wanted)
-            ]
-            doomed = _inside("f", scopes)
+            doomed = inside("f", self.scopes_at(path))
             failed = self._rows(f"DELETE FROM failures f WHERE {doomed}")[0][0]
-            inside = [item for item in self.sources() if PurePath(item).is_relative_to(wanted)]
-            self._forget_sources(inside)
+            sources = [item for item in self.sources() if PurePath(item).is_relative_to(wanted)]
+            self._forget("sources", sources)
+            for item in self.label_folders():
+                if PurePath(item).is_relative_to(wanted):
+                    self._forget("label_folders", [item])
         self._run(f"CREATE TEMP TABLE doomed AS SELECT file_id FROM files f WHERE {doomed}")
         self._run(
             """CREATE TEMP TABLE orphans AS SELECT DISTINCT image_id FROM files
                WHERE file_id IN (FROM doomed)
                EXCEPT SELECT image_id FROM files WHERE file_id NOT IN (FROM doomed)"""
         )
+        labelled = self._labelled_by("FROM doomed")
+        self._free("doomed")
         files = self._rows("DELETE FROM files WHERE file_id IN (FROM doomed)")[0][0]
-        if path is not None and not files and not failed and not inside:
+        if path is not None and not files and not failed and not sources:
             raise NotInWorkspace(f"the workspace has no photos at {paths.shown(path)}")
-        for table in ("labels", "attributes"):
-            self._run(f"DELETE FROM {table} WHERE file_id NOT IN (SELECT file_id FROM files)")
+        self._run("DELETE FROM labels WHERE file_id NOT IN (SELECT file_id FROM files)")
+        kept = self._hand_over()
+        unlabelled = self._unlabelled(labelled)
         images, embeddings = self._forget_images("(FROM orphans)")
         self._run("DROP TABLE doomed")
         self._run("DROP TABLE orphans")
-        return Removal(files, images, embeddings)
+        return Removal(files, images, embeddings, kept, len(unlabelled))
 
     # -- duplicates ----------------------------------------------------------------------------
 
@@ -222,10 +239,10 @@ class Writer(Images, Labels):
         self,
         version: str,
         examinations: Sequence[tuple[bytes, bytes, str]],
-        facts: Sequence[tuple[bytes, str]],
+        headers: Sequence[tuple[bytes, str]],
     ) -> None:
-        """Add examinations of pairs, and facts of images, of a version; others are forgotten."""
-        for table in ("examinations", "facts"):
+        """Add examinations of pairs, and headers of images, of a version; others are forgotten."""
+        for table in ("examinations", "headers"):
             self._run(f"DELETE FROM {table} WHERE version <> ?", [version])
         first, second, reports = zip(*examinations, strict=True) if examinations else ((),) * 3
         self._insert(
@@ -239,9 +256,9 @@ class Writer(Images, Labels):
                 }
             ),
         )
-        images, reports = zip(*facts, strict=True) if facts else ((), ())
+        images, reports = zip(*headers, strict=True) if headers else ((), ())
         self._insert(
-            "facts",
+            "headers",
             pa.table(
                 {
                     "sha256": pa.array(images, pa.binary()),
@@ -281,6 +298,17 @@ class Writer(Images, Labels):
         )
 
 
+def _is_gone(path: str) -> bool:
+    """Whether nothing is at a path; where that cannot be known, it is not."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
+
+
 _DELETE_FAILURES = """DELETE FROM failures t USING batch b
     WHERE t.root_id = b.root_id AND t.path = b.path"""
 
@@ -290,7 +318,7 @@ def _moved(todo: TodoFile, absorbed: dict[int, tuple[int, str]]) -> TodoFile:
     if todo.root_id not in absorbed:
         return todo
     root_id, prefix = absorbed[todo.root_id]
-    return replace(todo, root_id=root_id, path=f"{prefix}/{todo.path}" if todo.path else prefix)
+    return replace(todo, root_id=root_id, path="/".join(filter(None, (prefix, todo.path))))
 
 
 def _file_table(files: Sequence[TodoFile]) -> pa.Table:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.facts import FileFacts, file_facts, verdicts_of
+from embedkit.catalog.file_facts import FileFacts, file_facts, verdicts_of
 from embedkit.catalog.writer import Writer
 from embedkit.clean.journal import Journal
 from embedkit.clean.quarantine import Numbered

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from embedkit.catalog import Catalog
-from embedkit.catalog.facts import file_facts
+from embedkit.catalog.file_facts import file_facts
 from embedkit.clean.plan import plan_id
 from embedkit.clean.quarantine import Store
 from embedkit.errors import BadInput

@@ -1,18 +1,15 @@
 """The plan: which files should go and why, as a CSV that a person reads and may edit."""
 
-import csv
 import hashlib
-import io
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import astuple, fields
 from pathlib import Path, PurePath
 
-from embedkit.artifacts import write_file
-from embedkit.errors import BadInput
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import PlanRow as PlanRow
+from embedkit.tables import csv_text, open_table, text_cell, write_table
 
 KEEP, REMOVE, REVIEW = ACTIONS = ("keep", "remove", "review")
 KEEP_ONE, DROP_ALL = RULES = ("keep-one", "drop-all")
@@ -22,62 +19,46 @@ COLUMNS = tuple(item.name for item in fields(PlanRow))
 def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
     """Write a plan as CSV, whole or not at all.
 
-    It begins with a byte order mark, by which spreadsheets know UTF-8; paths are in the stored
-    form of :mod:`embedkit.paths`. Raises :class:`StorageError` when it cannot be written.
+    Paths are in the stored form of :mod:`embedkit.paths`. Raises :class:`StorageError` when it
+    cannot be written.
     """
-    write_file(target, _csv(rows).encode("utf-8-sig"))
+    write_table(target, COLUMNS, _values(rows))
 
 
 def plan_id(rows: Sequence[PlanRow]) -> str:
     """A digest of what the rows say, however their CSV is spelled: 12 hex digits."""
-    return hashlib.sha256(_csv(rows).encode()).hexdigest()[:12]
+    return hashlib.sha256(csv_text([COLUMNS, *_values(rows)]).encode()).hexdigest()[:12]
 
 
 def plan_cells(rows: Sequence[PlanRow]) -> list[list[str]]:
-    """The cells of a plan's CSV, row by row as text; the first row has the names of the columns."""
-    table = [list(COLUMNS)]
-    for row in rows:
-        cells = dict(zip(COLUMNS, astuple(row), strict=True))
-        cells["path"] = to_stored(row.path)
-        table.append(["" if cell is None else str(cell) for cell in cells.values()])
+    """The cells of a plan as :func:`write_plan` writes them, before quoting; one list a row."""
+    return [[text_cell(value) for value in values] for values in _values(rows)]
+
+
+def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
+    """What the rows of a plan say, by column."""
+    places = COLUMNS.index("path")
+    table = [list(astuple(row)) for row in rows]
+    for cells in table:
+        cells[places] = to_stored(cells[places])
     return table
-
-
-def _csv(rows: Sequence[PlanRow]) -> str:
-    text = io.StringIO(newline="")
-    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
-    table.writerows(plan_cells(rows))
-    return text.getvalue()
 
 
 def read_plan(source: Path) -> list[PlanRow]:
     """The rows of a plan, as :func:`write_plan` or a spreadsheet wrote it.
 
-    A byte order mark, semicolons for commas and any line ends are accepted, columns of one's own
-    and empty lines passed over. Raises :class:`BadInput`, with the line and what to do, unless all
-    of it can be understood and every ``keep-one`` group that loses a file keeps one.
+    Semicolons or tabs for commas, UTF-16 and any line ends are accepted, columns of one's own and
+    empty lines passed over. Raises :class:`BadInput`, with the line and what to do, unless all of
+    it can be understood and every ``keep-one`` group that loses a file keeps one.
     """
-    name = shown(str(source))
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{name}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{name} is not UTF-8; save it as 'CSV UTF-8'") from error
-    table = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    try:
-        missing = [column for column in COLUMNS if column not in (table.fieldnames or ())]
-        if missing:
-            raise BadInput(
-                f"{name} is not a plan: it has no column called {missing[0]}; the first line must "
-                f"name the columns {', '.join(COLUMNS)}"
-            )
-        numbered = [(table.line_num, _row(cells)) for cells in table if any(cells.values())]
-        _check_groups(numbered)
-    except csv.Error as error:
-        raise BadInput(f"{name}, line {table.line_num}: not CSV ({error})") from error
-    except _Wrong as error:
-        raise BadInput(f"{name}, line {error.line or table.line_num}: {error}") from error
+    numbered: list[tuple[int, PlanRow]] = []
+    with open_table(source, COLUMNS, "a plan") as table:
+        try:
+            for line, cells in table:
+                numbered.append((line, _row(cells)))
+            _check_groups(numbered)
+        except _Wrong as error:
+            raise table.wrong(error.line or line, str(error)) from error
     return [row for _, row in numbered]
 
 
@@ -89,17 +70,9 @@ class _Wrong(Exception):
         self.line = line
 
 
-def _delimiter(text: str) -> str:
-    """Spreadsheets of some countries put semicolons where others put commas."""
-    header = text.partition("\n")[0]
-    return ";" if header.count(";") > header.count(",") else ","
-
-
 def _row(cells: dict[str, str]) -> PlanRow:
-    if None in cells or None in cells.values():
-        raise _Wrong("more or fewer cells than the first line has; undo the last edit there")
     path = from_stored(cells["path"])
-    if not os.path.isabs(path) or "\0" in path:
+    if not os.path.isabs(path):
         raise _Wrong(f"{shown(path)!r} is not an absolute path")
     if os.pardir in PurePath(path).parts:
         raise _Wrong(f"{shown(path)!r} goes through '..'; take the path from the plan")

@@ -11,6 +11,7 @@ import click
 from embedkit.cli import show
 from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
+from embedkit.cli.labels import labels, relocate, remove
 from embedkit.cli.options import PATH, common, items_of, options
 from embedkit.cli.quarantine import apply, quarantine, undo
 from embedkit.errors import BadInput, EmbedkitError
@@ -53,7 +54,10 @@ def embedkit() -> None:
     """From a folder of photos to an answer: find the photos most like this one."""
 
 
-for command in (compare, apply, undo, quarantine, split, train, ensemble, evaluate, classify):
+for command in (
+    labels, remove, relocate, compare, apply, undo, quarantine, split, train, ensemble, evaluate,
+    classify,
+):
     embedkit.add_command(command)
 
 _backbone = click.option(
@@ -224,52 +228,6 @@ def info(workspace: Path, as_json: bool) -> None:
         show.document(asdict(content))
     else:
         show.info_summary(content)
-
-
-@embedkit.command()
-@click.option("--from-folders", type=PATH, metavar="DIR", help="By the first folder below DIR.")
-@click.option("--from-csv", type=PATH, metavar="FILE", help="A CSV with columns path and label.")
-@options
-def labels(
-    from_folders: Path | None, from_csv: Path | None, workspace: Path, as_json: bool
-) -> None:
-    """Label photos that were added; without options, count the labels."""
-    from embedkit.workspace import Workspace
-
-    here = Workspace(workspace)
-    if from_folders is not None and from_csv is not None:
-        raise BadInput("give either --from-folders or --from-csv")
-    if from_folders is not None:
-        here.label_from_folders(from_folders)
-    if from_csv is not None:
-        here.label_from_csv(from_csv)
-    counts = here.info().labels
-    if as_json:
-        show.document({"labels": counts})
-    else:
-        for label, count in counts.items():
-            show.say(f"{count:>8}  {label}")
-
-
-@embedkit.command()
-@click.argument("path", required=False, type=PATH)
-@click.option("--missing", is_flag=True, help="Forget the files that are gone.")
-@click.option("--spec", metavar="NAME", help="Forget the embeddings of this backbone.")
-@options
-def remove(
-    path: Path | None, missing: bool, spec: str | None, workspace: Path, as_json: bool
-) -> None:
-    """Forget photos or a backbone's embeddings. Photos themselves are not touched."""
-    from embedkit.workspace import Workspace
-
-    removal = Workspace(workspace).remove(path, missing=missing, backbone=spec)
-    if as_json:
-        show.document(asdict(removal))
-    else:
-        show.say(
-            f"forgot {removal.files} files, {removal.images} images, "
-            f"{removal.embeddings} embeddings; no photo was touched"
-        )
 
 
 @embedkit.command()

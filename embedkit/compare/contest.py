@@ -43,7 +43,7 @@ def compare_backbones(
     images = collection(catalog, (), order.by)
     framing_of = None
     if order.framing is not None:
-        framing_of = read_framings(Path(absolute(order.framing)), images)
+        framing_of = read_framings(catalog, Path(absolute(order.framing)), images)
     resolved = _resolved(embeddings, order.backbones)
     failures = embeddings.complete(resolved)
     with catalog.read() as reader:

@@ -5,18 +5,19 @@ from pathlib import Path
 import numpy as np
 
 from embedkit import labels
+from embedkit.catalog import Catalog
 from embedkit.compare.collection import LABEL, Collection
 from embedkit.compare.measures import in_triplet
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 
 
-def read_framings(source: Path, collection: Collection) -> dict[str, str]:
+def read_framings(catalog: Catalog, source: Path, collection: Collection) -> dict[str, str]:
     """Framings by absolute path from a CSV with the columns ``path`` and ``framing``.
 
     Raises :class:`BadInput` for a CSV that cannot be read, or that tells nothing of the collection.
     """
-    framing_of = labels.from_csv(source, "framing")
+    framing_of = labels.values_from_csv(catalog, source, "framing")
     held = {file.path for files in collection.files for file in files}
     if framing_of and held.isdisjoint(framing_of):
         first, count = shown(next(iter(framing_of))), len(framing_of)

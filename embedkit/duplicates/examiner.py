@@ -135,7 +135,7 @@ class Examiner:
 
     def _recall(self, reader: Reader) -> None:
         """Take over what the catalog has of earlier examinations."""
-        kept, facts = reader.examinations(_VERSION), reader.facts(_VERSION)
+        kept, facts = reader.examinations(_VERSION), reader.headers(_VERSION)
         digests = {sha256 for row in kept for sha256 in row[:2]}
         ids = reader.image_ids([*digests, *(sha256 for sha256, _ in facts)])
         for first, second, report in kept:

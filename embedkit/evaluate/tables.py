@@ -1,14 +1,11 @@
 """Evaluations as CSV: heads, classes, predictions."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from embedkit.artifacts import write_file
 from embedkit.evaluate.figures import MAIN_FIGURES, Evaluation, HeadFigures
 from embedkit.evaluate.inputs import GroundTruth, Predictions
 from embedkit.paths import to_stored
+from embedkit.tables import write_table
 
 CLASS_COLUMNS = ("support", "predicted", "precision", "recall", "f1", "confused_with", "confused")
 
@@ -21,7 +18,7 @@ def write_heads(target: Path, evaluation: Evaluation) -> None:
     """
     ks = list(evaluation.heads[0].top_k)
     bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
-    _write(
+    write_table(
         target,
         ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), "nll", "ece"],
         (_head(head) for head in evaluation.heads),
@@ -30,7 +27,7 @@ def write_heads(target: Path, evaluation: Evaluation) -> None:
 
 def write_classes(target: Path, evaluation: Evaluation) -> None:
     """Write a row for each class of each head."""
-    _write(
+    write_table(
         target,
         ["head", "class", *CLASS_COLUMNS],
         (
@@ -48,7 +45,7 @@ def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Pred
     """
     classes, probabilities = ground_truth.classes, predictions.probabilities
     paths = ground_truth.paths or ("",) * len(probabilities)
-    _write(
+    write_table(
         target,
         ["path", "truth", "predicted", "probability"],
         (
@@ -64,11 +61,3 @@ def _head(head: HeadFigures) -> list[object]:
     bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
     values = [getattr(head, name) for name in MAIN_FIGURES]
     return [head.name, head.place, *values, *bounds, *head.top_k.values(), head.nll, head.ece]
-
-
-def _write(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO(newline="")
-    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
-    table.writerow(columns)
-    table.writerows(rows)  # None is an empty cell
-    write_file(target, text.getvalue().encode("utf-8-sig"))

@@ -23,15 +23,16 @@ from embedkit.ingest.network import IngestNetwork, recalled
 from embedkit.ingest.network import resolve as resolve
 from embedkit.ingest.one_pass import OnePass
 from embedkit.ingest.scanning import Source as Source
-from embedkit.ingest.scanning import found_table, placed, scan_sources
+from embedkit.ingest.scanning import Sources, found_table, placed, scan_sources
 from embedkit.ingest.scanning import sources_of as sources_of
+from embedkit.labels import FolderLabels
 from embedkit.records import AddReport, Failure, ProgressCallback, ResolvedName
 from embedkit.version import __version__
 
 
 def add(
     catalog: Catalog,
-    sources: Sequence[Source],
+    sources: Sources,
     backbones: Sequence[str],
     *,
     resolved: Sequence[ResolvedName],
@@ -49,14 +50,17 @@ def add(
     started = time.monotonic()
     for name in backbones:
         registry.parse(name)
-    found, problems = scan_sources(sources, skip, progress)
+    labels = FolderLabels(sources.label_folders)
+    found, problems = scan_sources(sources.items, labels, skip, progress)
     networks = [IngestNetwork(name, recalled(name, resolved)) for name in backbones]
 
-    places = [(source.path, source.is_file) for source in sources]
+    places = [(source.path, source.is_file) for source in sources.items]
     with catalog.write() as writer:
         scopes = writer.scopes(places)
         roots = writer.roots()
-        writer.remember_sources({source.path: source.labels_from_folders for source in sources})
+        writer.remember_sources(
+            {source.path: source.labels_from_folders for source in sources.items}
+        )
         for network in networks:
             writer.remember(network.resolved)
         table = found_table(found, scopes, roots)
@@ -74,10 +78,12 @@ def add(
         embedded = one_pass.embedded
         doubts += one_pass.warnings()
 
-    of_networks = [warning for network in networks for warning in network.warnings()]
+    warnings = list(doubts)
+    warnings += [warning for network in networks for warning in network.warnings()]
+    warnings += [*sources.warnings, *labels.warnings()]
     with catalog.write() as writer:
         scopes = writer.scopes(places)
-        writer.settle(scopes, table, placed_problems)
+        warnings += writer.settle(scopes, table, placed_problems)
         for network in networks:
             if network.rate:
                 writer.set_rate(network.spec.digest, network.rate)
@@ -95,7 +101,7 @@ def add(
             failed=len(failures),
             missing=counts["missing"],
             failures=tuple(failures),
-            warnings=(*doubts, *of_networks),
+            warnings=tuple(warnings),
             seconds=time.monotonic() - started,
             rates={network.name: network.rate for network in networks if network.rate},
             stages=stages,

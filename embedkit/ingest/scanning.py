@@ -7,13 +7,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedkit import labels, paths
+from embedkit import paths
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Scope, TodoFile
+from embedkit.catalog.reader import Reader, Scope, TodoFile
 from embedkit.errors import BadInput
 from embedkit.images.scan import FoundFile, scan
+from embedkit.labels import FolderLabels
+from embedkit.paths import shown
 from embedkit.recipe import FILE_NAME, Recipe
 from embedkit.records import Failure, Progress, ProgressCallback
+from embedkit.relocation import presence
 
 _ROWS = 10_000
 """Files kept as Python objects before they become a piece of the table."""
@@ -41,26 +44,45 @@ class Source:
     """Whether a person named it just now; one that is remembered may have gone."""
 
 
+@dataclass(frozen=True)
+class Sources:
+    """What to add, and how it is labelled."""
+
+    items: list[Source]
+    label_folders: frozenset[str]
+    """Absolute folders whose folders are labels: of these sources, and of what was added before."""
+    warnings: tuple[str, ...] = ()
+
+
 def sources_of(
     catalog: Catalog, recipe: Recipe, named: Sequence[str], labels_from_folders: bool | None
-) -> list[Source]:
+) -> Sources:
     """What to add: the absolute paths ``named``, or those of the recipe and those added before.
 
-    Without ``labels_from_folders`` each is labelled as it was, or as the recipe says. Raises
-    :class:`BadInput` when there is nothing.
+    Without ``labels_from_folders`` each is labelled as it was, or as the recipe says; a folder to
+    which another one moved, as that was. Raises :class:`BadInput` when there is nothing.
     """
     remembered: dict[str, bool] = {}
+    label_folders: list[str] = []
+    moved: dict[str, str] = {}
     if catalog.exists:
         with catalog.read() as reader:
-            remembered = reader.sources()
-    labelled = {**remembered, **dict.fromkeys(recipe.sources, recipe.labels_from_folders)}
-    paths = dict.fromkeys(named or [*recipe.sources, *remembered])
-    if not paths:
+            remembered, label_folders = reader.sources(), reader.label_folders()
+            if labels_from_folders is None and not recipe.labels_from_folders:
+                new = [path for path in named if path not in remembered]
+                moved = _moved_to(reader, label_folders, new)
+    labelled = {
+        **dict.fromkeys([*label_folders, *moved], True),
+        **remembered,
+        **dict.fromkeys(recipe.sources, recipe.labels_from_folders),
+    }
+    places = dict.fromkeys(named or [*recipe.sources, *remembered])
+    if not places:
         raise BadInput(
             "nothing to add: give photos or folders of photos, or list sources in "
             f"{catalog.path.parent / FILE_NAME}"
         )
-    return [
+    items = [
         Source(
             path,
             is_file=os.path.isfile(path),
@@ -69,12 +91,35 @@ def sources_of(
             else labels_from_folders,
             named=bool(named) or path in recipe.sources,
         )
-        for path in paths
+        for path in places
     ]
+    labelled |= {item.path: item.labels_from_folders for item in items}
+    return Sources(
+        items,
+        frozenset(path for path, is_labelled in labelled.items() if is_labelled),
+        tuple(
+            f"{shown(new)} holds the photos of {shown(old)}, which is gone: its folders are their "
+            "labels, as they were"
+            for new, old in moved.items()
+        ),
+    )
+
+
+def _moved_to(reader: Reader, label_folders: Sequence[str], new: Sequence[str]) -> dict[str, str]:
+    """Which new folders hold the files of a folder that gave labels and is gone: new, old."""
+    moved = {}
+    for old in label_folders:
+        if os.path.lexists(old):
+            continue
+        files = reader.files_below(old)
+        for folder in new:
+            if os.path.isdir(folder) and presence(files, folder).is_same:
+                moved[folder] = old
+    return moved
 
 
 def scan_sources(
-    sources: Sequence[Source], skip: str, progress: ProgressCallback
+    sources: Sequence[Source], labels: FolderLabels, skip: str, progress: ProgressCallback
 ) -> tuple[pa.Table, list[tuple[int, Failure]]]:
     """The candidate files at the sources, each once, and what cannot be used at all.
 
@@ -101,14 +146,13 @@ def scan_sources(
             if isinstance(item, Failure):
                 problems.append((number, item))
                 continue
-            label = labels.from_folder(source.path, item.path)
             rows.append(
                 (
                     number,
                     paths.to_stored(item.path),
                     item.bytes,
                     item.mtime_ns,
-                    label if source.labels_from_folders else None,
+                    labels.of(item.path),
                 )
             )
             if len(rows) == _ROWS:

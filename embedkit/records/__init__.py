@@ -41,7 +41,14 @@ from embedkit.records.matches import Match, Matches, Row, Verification
 from embedkit.records.progress import Progress, ProgressCallback, silent
 from embedkit.records.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.records.split import ClassParts, Split
-from embedkit.records.workspace import Info, Removal, SpecInfo
+from embedkit.records.workspace import (
+    Info,
+    LabelReport,
+    Relocated,
+    Removal,
+    SkippedLine,
+    SpecInfo,
+)
 
 __all__ = [
     "ALLOWABLE",
@@ -71,6 +78,7 @@ __all__ = [
     "Fingerprint",
     "Info",
     "LabelProbability",
+    "LabelReport",
     "Left",
     "Match",
     "Matches",
@@ -86,12 +94,14 @@ __all__ = [
     "Quarantine",
     "QueryFigures",
     "Ranking",
+    "Relocated",
     "Removal",
     "ResolvedName",
     "Row",
     "Separation",
     "Sheet",
     "SheetPhoto",
+    "SkippedLine",
     "SpecInfo",
     "Split",
     "Stages",

@@ -53,3 +53,44 @@ class Removal:
     files: int
     images: int
     embeddings: int
+    kept: int = 0
+    """Forgotten photos whose labels and other columns of tables are kept for their bytes: they
+    come back when the photos are added again, under whatever name."""
+    unlabelled: int = 0
+    """Photos that other files still contain, and that lost their label with the forgotten ones."""
+
+
+@dataclass(frozen=True)
+class SkippedLine:
+    """A line of a table of labels that gave no label."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What labelling photos did."""
+
+    labelled: int
+    """Files that have a label from this."""
+    skipped: tuple[SkippedLine, ...] = ()
+    """Lines without a path or a label; the rest was taken."""
+    unknown: tuple[str, ...] = ()
+    """Paths that are not in the workspace; the rest was taken."""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Relocated:
+    """What relocating a folder did."""
+
+    files: int
+    """Files that are at the new place, with their sizes."""
+    absent: int
+    """Files that are not: they count as missing."""
+    changed: int
+    """Files that have another size there: the next add reads them."""
+    sources: tuple[str, ...]
+    """New paths of the sources that moved."""
+    warnings: tuple[str, ...] = ()

@@ -15,7 +15,16 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from embedkit.clean.plan import ACTIONS, DROP_ALL, KEEP, REMOVE, REVIEW, plan_cells, plan_id
+from embedkit.clean.plan import (
+    ACTIONS,
+    COLUMNS,
+    DROP_ALL,
+    KEEP,
+    REMOVE,
+    REVIEW,
+    plan_cells,
+    plan_id,
+)
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoder_of
 from embedkit.paths import shown
@@ -87,7 +96,6 @@ def write_plan_page(
     photos = _photos(rows, progress)
     sizes = {row.path: _bytes(row.path) for row in rows}
     folder = os.path.commonpath([os.path.dirname(row.path) for row in rows] or ["."])
-    columns, *cells = plan_cells(rows)
     write_page(
         target,
         "plan.html",
@@ -98,7 +106,7 @@ def write_plan_page(
         csv=shown(target.with_suffix(".csv").name),
         states=STATES,
         kinds={kind: KINDS[kind] for kind in KINDS if any(row.kind == kind for row in rows)},
-        figures={name: FIGURES[name] for name in columns if name in FIGURES},
+        figures={name: FIGURES[name] for name in COLUMNS if name in FIGURES},
         kind_options=[
             (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
         ],
@@ -113,8 +121,9 @@ def write_plan_page(
             {
                 "id": plan_id(rows),
                 "csv": target.with_suffix(".csv").name.encode("utf-8", "replace").decode(),
-                "columns": columns,
-                "rows": cells,
+                "columns": COLUMNS,
+                "rows": plan_cells(rows),
+                "labels": [row.label or "" for row in rows],
                 "groups": [[number for number, _ in members] for members in groups],
                 "bytes": [sizes[row.path] for row in rows],
                 "paths": [shown(row.path) for row in rows],
@@ -242,14 +251,14 @@ def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
 
 def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
     """Name, value and meaning of the columns that have figures or facts of their own."""
-    columns, cells = plan_cells([row])
+    (cells,) = plan_cells([row])
     return [
         (
             name.replace("_", " "),
             f"{float(cell):.4g}" if name in FIGURES else shown(cell),
             FIGURES.get(name, f"The column {name} of the plan"),
         )
-        for name, cell in zip(columns, cells, strict=True)
+        for name, cell in zip(COLUMNS, cells, strict=True)
         if cell and name not in _APART
     ]
 

@@ -14,7 +14,7 @@ const STATES = [OPEN, "remove", "keep", "left"];
 const column = Object.fromEntries(plan.columns.map((name, index) => [name, index]));
 const files = plan.rows.map((cells, row) => ({
   cells, proposed: cells[column.action], state: cells[column.action], kind: cells[column.kind],
-  label: cells[column.label], bytes: plan.bytes[row], path: plan.paths[row],
+  label: plan.labels[row], bytes: plan.bytes[row], path: plan.paths[row],
   folded: fold(plan.paths[row]),
 }));
 const groups = plan.groups.map((rows, index) => ({ index, files: rows.map((row) => files[row]) }));
