@@ -9,18 +9,19 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.classify.finish import head_of, model_of
-from embedkit.classify.lesson import Lesson, Part, School, embedded_part, lesson
+from embedkit.classify.lesson import Lesson, School, embedded_part, lesson
 from embedkit.classify.settings import changed
 from embedkit.errors import BadInput
 from embedkit.heads import finetune
 from embedkit.heads.gallery import MOST, Gallery
 from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.heads.knn import fit_neighbours
+from embedkit.heads.known import Outliers
 from embedkit.heads.linear import RAW
 from embedkit.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.heads.store import check_name, save_head
 from embedkit.paths import shown
-from embedkit.records import ProgressCallback, ResolvedName
+from embedkit.records import Progress, ProgressCallback, ResolvedName
 
 PRESETS: dict[str, tuple[str, ...]] = {
     PROBE: tuple(PROTOCOLS),
@@ -86,6 +87,9 @@ class Order:
 Embed = Callable[[str], ResolvedName]
 """Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
 
+OutliersOf = Callable[[ResolvedName], Outliers]
+"""Gives the drawn outliers under a backbone."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -100,7 +104,12 @@ class Trained:
 
 
 def train(
-    catalog: Catalog, folder: Path, order: Order, embed: Embed, progress: ProgressCallback
+    catalog: Catalog,
+    folder: Path,
+    order: Order,
+    embed: Embed,
+    outliers: OutliersOf,
+    progress: ProgressCallback,
 ) -> Head:
     """Train a head on the training part, choose on the validation part, and save it in ``folder``.
 
@@ -118,7 +127,9 @@ def train(
         tuned = _finetuned(catalog, folder / order.name, school, order, progress)
         own = _school(catalog, learnt, embed(tuned.backbone))
         trained, backbone = _judged(own, tuned, order), tuned.backbone
-    return _finished(folder, order, trained, backbone, most)
+    progress(Progress("embedding drawn outliers"))
+    drawn = outliers(trained.school.resolved)
+    return _finished(folder, order, trained, backbone, most, drawn)
 
 
 def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
@@ -127,11 +138,13 @@ def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
     return School(learnt, resolved, train_part, val)
 
 
-def _finished(folder: Path, order: Order, trained: Trained, backbone: str, most: int) -> Head:
+def _finished(
+    folder: Path, order: Order, trained: Trained, backbone: str, most: int, outliers: Outliers
+) -> Head:
     school = trained.school
-    model, opinion = model_of(school, backbone, trained.scorer, _gallery(school.train, most))
-    settings = {**trained.settings, "left_out": school.left_out}
-    head = head_of(order.name, order.kind, [model], [opinion], school.val.labels, settings)
+    model, validation, shown = model_of(school, backbone, trained.scorer, most, outliers)
+    settings = {**trained.settings, "left_out": school.left_out, "outliers_left_out": shown}
+    head = head_of(order.name, order.kind, [model], [validation], school.val.labels, settings)
     if trained.final is not None:
         seen = np.concatenate([model.fitted_on, model.chosen_on])
         head = replace(head, models=(replace(model, scorer=trained.final, fitted_on=seen),))
@@ -139,12 +152,9 @@ def _finished(folder: Path, order: Order, trained: Trained, backbone: str, most:
     return head
 
 
-def _gallery(part: Part, most: int) -> Gallery:
-    return Gallery.of(part.features.vectors, part.sha256, part.labels, most)
-
-
 def _knn(school: School) -> Trained:
-    gallery, val = _gallery(school.train, len(school.train)), school.val
+    part, val = school.train, school.val
+    gallery = Gallery.of(part.features.vectors, part.sha256, part.labels, len(part))
     classes = len(school.lesson.classes)
     scorer, tried = fit_neighbours(gallery, classes, val.features, val.labels)
     return Trained(school, scorer, {"k": scorer.k, "tried": tried})

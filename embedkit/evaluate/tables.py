@@ -10,7 +10,17 @@ from embedkit.evaluate.figures import MAIN_FIGURES, Evaluation, HeadFigures
 from embedkit.evaluate.inputs import GroundTruth, Predictions
 from embedkit.paths import to_stored
 
-CLASS_COLUMNS = ("support", "predicted", "precision", "recall", "f1", "confused_with", "confused")
+CLASS_COLUMNS = (
+    "support",
+    "predicted",
+    "precision",
+    "recall",
+    "f1",
+    "confused_with",
+    "confused",
+    "unknown",
+)
+LAST_FIGURES = ("nll", "ece", "unknown")
 
 
 def write_heads(target: Path, evaluation: Evaluation) -> None:
@@ -23,7 +33,7 @@ def write_heads(target: Path, evaluation: Evaluation) -> None:
     bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
     _write(
         target,
-        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), "nll", "ece"],
+        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), *LAST_FIGURES],
         (_head(head) for head in evaluation.heads),
     )
 
@@ -63,7 +73,8 @@ def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Pred
 def _head(head: HeadFigures) -> list[object]:
     bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
     values = [getattr(head, name) for name in MAIN_FIGURES]
-    return [head.name, head.place, *values, *bounds, *head.top_k.values(), head.nll, head.ece]
+    last = [getattr(head, name) for name in LAST_FIGURES]
+    return [head.name, head.place, *values, *bounds, *head.top_k.values(), *last]
 
 
 def _write(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
