@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.classify.finish import head_of, model_of
+from embedkit.classify.finish import ValidationScores, head_of, model_of
 from embedkit.classify.lesson import Lesson, School, embedded_part, lesson
 from embedkit.classify.settings import changed
 from embedkit.errors import BadInput
@@ -116,20 +116,22 @@ def train(
     The test part is not looked at. Raises :class:`BadInput` for what cannot be taught.
     """
     learnt = lesson(catalog)
-    school = _school(catalog, learnt, embed(order.backbone))
-    backbone, most = order.backbone, MOST
-    if order.kind == KNN:
-        most = len(school.train)
-        trained = _knn(school)
-    elif order.kind == PROBE:
-        trained = _probe(school, order, progress)
-    else:
+    school, backbone = _school(catalog, learnt, embed(order.backbone)), order.backbone
+    if order.kind == FINETUNE:
         tuned = _finetuned(catalog, folder / order.name, school, order, progress)
         own = _school(catalog, learnt, embed(tuned.backbone))
         trained, backbone = _judged(own, tuned, order), tuned.backbone
+    else:
+        trained = fitted(school, order, progress)
     progress(Progress("embedding drawn outliers"))
-    drawn = outliers(trained.school.resolved)
-    return _finished(folder, order, trained, backbone, most, drawn)
+    head = finished(order, trained, backbone, outliers(trained.school.resolved))[0]
+    save_head(folder, head)
+    return head
+
+
+def fitted(school: School, order: Order, progress: ProgressCallback) -> Trained:
+    """What is trained on embeddings alone: votes of neighbours or a probe."""
+    return _knn(school) if order.kind == KNN else _probe(school, order, progress)
 
 
 def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
@@ -138,18 +140,19 @@ def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
     return School(learnt, resolved, train_part, val)
 
 
-def _finished(
-    folder: Path, order: Order, trained: Trained, backbone: str, most: int, outliers: Outliers
-) -> Head:
+def finished(
+    order: Order, trained: Trained, backbone: str, outliers: Outliers
+) -> tuple[Head, ValidationScores]:
+    """The head of what was trained, with thresholds of unknown photos; its validation scores."""
     school = trained.school
+    most = len(school.train) if order.kind == KNN else MOST
     model, validation, shown = model_of(school, backbone, trained.scorer, most, outliers)
     settings = {**trained.settings, "left_out": school.left_out, "outliers_left_out": shown}
     head = head_of(order.name, order.kind, [model], [validation], school.val.labels, settings)
     if trained.final is not None:
         seen = np.concatenate([model.fitted_on, model.chosen_on])
         head = replace(head, models=(replace(model, scorer=trained.final, fitted_on=seen),))
-    save_head(folder, head)
-    return head
+    return head, validation
 
 
 def _knn(school: School) -> Trained:

@@ -12,10 +12,10 @@ MOST = 1_000
 """Training photos that are left out in turn, drawn at random where there are more."""
 ALIKE = 1e-3
 """Below this p-value training and validation photos differ in neighbour distance."""
-LIKENESS = 0.05
+LIKENESS = 0.1
 """The share of a class's photos that may lie nearer to one kind of outlier than to training photos
 before the kind is taken for something that the class shows."""
-SURE = 1e-3
+SURE = 1e-4
 """Below this p-value the share is larger."""
 
 _SEED = 0
@@ -108,7 +108,7 @@ def unlike_classes(
     """The outliers of those kinds that no class of the head shows.
 
     Known photos have the embeddings ``vectors`` (K, dim), the neighbour ``distance`` (K,) and the
-    classes ``labels``, int64 (K,). A kind goes when more than 5 % of a class's photos lie nearer to
+    classes ``labels``, int64 (K,). A kind goes when more than a tenth of a class's photos lie nearer to
     it than to the training photos, beyond chance: screenshots may be one of the classes.
     """
     from scipy.special import bdtrc

@@ -174,7 +174,8 @@ def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | 
     if told["format"] == EARLIER:
         scales = [Scale(**told["remote"])] if not members else []
         for member in members:
-            assert isinstance(member.rejection, EarlierRejection)  # saved before the ensemble
+            if not isinstance(member.rejection, EarlierRejection):
+                raise ValueError(f"{member.name} was saved in a later format than what it is in")
             scales += member.rejection.models
         return EarlierRejection.read(saved, tuple(scales), int(told["validation"]["images"]))
     outlier, confidence = (
