@@ -68,6 +68,7 @@ class Workspace:
         self._quarantine_folder = self.folder / "quarantine"
         self._features = self.folder / "features"
         self._heads = self.folder / "heads"
+        self._outliers = self.folder / "outliers"
 
     @property
     def recipe(self) -> Recipe:
@@ -330,6 +331,7 @@ class Workspace:
         accelerate for several processes, :class:`StorageError`, and the errors of loading a
         backbone.
         """
+        from embedkit.classify.outliers import embedded_outliers
         from embedkit.classify.training import Order, train
         from embedkit.heads.claim import claimed
 
@@ -337,8 +339,16 @@ class Workspace:
         self._catalog.require()
         with claimed(self._heads, name, kind) as kept:
             order = Order(kind, kept, taught, preset, epochs, processes, settings or {})
-            embed = self._embeddings.completed
-            return train(self._catalog, self._heads, order, embed, self._progress)
+            return train(
+                self._catalog,
+                self._heads,
+                order,
+                self._embeddings.completed,
+                lambda resolved: embedded_outliers(
+                    self._outliers, resolved, self._embeddings.network
+                ),
+                self._progress,
+            )
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
         """Make one head of several and keep it as ``name``: the mean of their probabilities.
@@ -621,10 +631,14 @@ class Workspace:
         Images that no file holds any more are forgotten, and embeddings of superseded weights;
         imported ones whose photos are yet to be added are kept.
         """
+        from embedkit.classify.outliers import forget_all_but as forget_outliers
+
         self._catalog.require()
         sweep(self.folder)
         sizes = self._catalog.compact()
         self._embeddings.tidy()
+        held = {item.spec.digest for item in self._embeddings.held().backbones}
+        forget_outliers(self._outliers, held)
         return sizes
 
     def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:

@@ -18,9 +18,10 @@ from embedkit.heads.claim import claimed
 from embedkit.heads.ensemble import error_overlap, mean_scores, select
 from embedkit.heads.gallery import Gallery
 from embedkit.heads.head import CALIBRATED, ENSEMBLE, FINETUNE, KNN, MEAN, PROBE, Head, Model
+from embedkit.heads.known import Calibration
 from embedkit.heads.linear import L2, RAW, Features, Linear
 from embedkit.heads.store import check_name, digest_of, load_head, names, save_head
-from embedkit.heads.unknown import Rejection, Scale, doubt_of, remoteness
+from embedkit.heads.unknown import Rejection, Threshold
 
 CLASSES = ("blue", "green", "red")
 DIM = 48
@@ -49,12 +50,15 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
         spec,
         scorer,
         gallery,
+        outliers=features(5, seed + 100).vectors.astype(np.float16),
         temperature=1.5,
-        remote=Scale(-1.0, 0.5),
+        calibration=Calibration(gallery.sha256[:6], np.linspace(-1, 0, 6), np.linspace(-2, -1, 6)),
         fitted_on=gallery.sha256,
         chosen_on=np.full((4, 32), seed, np.uint8),
     )
-    rejection = Rejection(Scale(0.0, 1.0), Scale(-2.0, 1.0), 1.25)
+    rejection = Rejection(
+        Threshold(-0.4, 0.5, 10), Threshold(0.0, 0.3, 10), Threshold(-1.0, 1.5, 60), 60
+    )
     return Head(name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0})
 
 
@@ -91,33 +95,10 @@ def test_nll_is_that_of_scikit_learn() -> None:
     assert nll(scores, labels) == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
 
 
-def test_perfect_validation_leaves_the_doubt_that_so_few_photos_leave() -> None:
+def test_perfect_validation_leaves_as_much_to_doubt_as_so_few_photos_do() -> None:
     scores = 10.0 * np.eye(3)[np.arange(9) % 3]
     temperature = fit_temperature(scores, np.arange(9) % 3)
     assert softmax(scores / temperature, axis=1).max(axis=1) == pytest.approx(1 - 1 / 11, abs=1e-4)
-
-
-def test_one_in_twenty_validation_photos_is_above_the_threshold() -> None:
-    random = np.random.default_rng(0)
-    remote, doubt = random.normal(size=2_000), random.normal(size=2_000)
-    rejection = Rejection.fit(remote, doubt)
-    accepted = rejection.strangeness(remote, doubt) <= rejection.threshold
-    assert accepted.mean() == pytest.approx(0.95, abs=0.001)
-
-
-def test_either_distance_or_doubt_makes_a_photo_strange() -> None:
-    random = np.random.default_rng(0)
-    rejection = Rejection.fit(random.normal(-2, 0.3, 500), random.normal(-4, 1, 500))
-    plain = rejection.strangeness(np.array([-2.0]), np.array([-4.0]))
-    assert rejection.strangeness(np.array([-0.5]), np.array([-4.0])) > rejection.threshold > plain
-    assert rejection.strangeness(np.array([-2.0]), np.array([1.0])) > rejection.threshold
-
-
-def test_doubt_is_the_log_odds_against_the_best_class() -> None:
-    found = doubt_of(np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]]))
-    assert found[:2] == pytest.approx([0.0, np.log(0.1 / 0.9)])
-    assert np.isfinite(found).all()
-    assert remoteness(np.array([[0.1, 0.1], [0.0, 0.0]])) == pytest.approx(np.log([0.1, 1e-6]))
 
 
 def test_the_gallery_gives_the_nearest_by_cosine_distance() -> None:
@@ -196,10 +177,14 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
     back = load_head(tmp_path, "probe")
     some = embedded(head)
     assert (back.predict_proba(some) == head.predict_proba(some)).all()
-    assert (
-        back.strangeness(back.nearest(some), back.predict_proba(some))
-        == head.strangeness(head.nearest(some), head.predict_proba(some))
-    ).all()
+    excess, before = (
+        one.judge(some, one.nearest(some), one.predict_proba(some)).excess for one in (back, head)
+    )
+    assert (excess == before).all()
+    assert excess.shape == (7, 3)
+    for part in ("sha256", "distance", "ratio"):
+        kept, own = (getattr(one.models[0].calibration, part) for one in (back, head))
+        assert (kept == own).all()
     assert (back.classes_, back.settings, back.rejection) == (
         CLASSES,
         {"C": 1.0},
@@ -260,7 +245,7 @@ def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage:
         {"backbone": "resnet18"},
         {"classes": ["blue"]},
         {"settings": 3},
-        {"rejection": {"remote": None, "doubt": None, "threshold": "x"}},
+        {"rejection": {"distance": None, "outlier": None, "confidence": None}},
         {"temperature": 0},
         {"features": "zzz"},
         {"kind": "alien"},

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from embedkit.catalog import Catalog
-from embedkit.classify.finish import Opinion, head_of
+from embedkit.classify.finish import ValidationScores, head_of
 from embedkit.classify.lesson import embedded_by_all, lesson
 from embedkit.classify.seen import check_untaught
 from embedkit.errors import BadInput
@@ -61,7 +61,13 @@ def combine(catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], me
         "error_overlap": error_overlap(told, labels),
     }
     models = [members[place] for place in chosen]
-    opinions = [Opinion(told[place], members[place].nearest(embedded)) for place in chosen]
-    made = head_of(name, ENSEMBLE, models, opinions, labels, settings, as_they_go_in)
+    validation = [
+        ValidationScores(
+            told[place],
+            *model.distances(embedded[model.spec.digest], model.nearest(embedded)),
+        )
+        for place, model in zip(chosen, models, strict=True)
+    ]
+    made = head_of(name, ENSEMBLE, models, validation, labels, settings, as_they_go_in)
     save_head(folder, made)
     return made

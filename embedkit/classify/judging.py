@@ -42,7 +42,7 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
         classes=first.classes_,
         truth=images.labels,
         paths=tuple(files[one][0].path for one in images.ids.tolist()),
-        units=asked.units[found.there],
+        units=images.units,
         left_out=asked.drawn - len(images),
     )
     told = [_told(catalog, head, found.embedded) for head in heads]
@@ -56,11 +56,16 @@ def judge(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evalu
 
 
 def _told(catalog: Catalog, head: Head, embedded: dict[str, Features]) -> Predictions:
-    gallery, vectors = head.models[0].gallery, embedded[head.models[0].spec.digest].vectors
+    probabilities, nearest = head.predict_proba(embedded), head.nearest(embedded)
+    first_rows, first_distances = nearest[0]
     history = head.settings.get("history", ())
     return Predictions(
         head=head.name,
-        probabilities=head.predict_proba(embedded),
+        probabilities=probabilities,
+        unknown=head.judge(embedded, nearest, probabilities).unknown,
+        thresholds=head.thresholds,
         history=tuple(epoch["validation_accuracy"] for epoch in history),
-        nearest=lambda rows: nearest_photos(catalog, head, gallery.nearest(vectors[rows])),
+        nearest=lambda rows: nearest_photos(
+            catalog, head, (first_rows[rows], first_distances[rows])
+        ),
     )

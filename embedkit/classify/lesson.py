@@ -12,6 +12,7 @@ from embedkit.heads.linear import Features
 from embedkit.paths import shown
 from embedkit.records import ResolvedName
 from embedkit.split import TEST, TRAIN, VAL, read_split
+from embedkit.split import Part as SplitPart
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Labelled:
     """int64 (N,)"""
     labels: np.ndarray
     """int64 (N,), class numbers."""
+    units: np.ndarray
+    """int64 (N,), the unit of each image: those that are tied to each other have one number."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def __getitem__(self, rows: np.ndarray) -> "Labelled":
-        return Labelled(self.ids[rows], self.labels[rows])
+        return Labelled(self.ids[rows], self.labels[rows], self.units[rows])
 
     def photos(self, catalog: Catalog) -> list[tuple[str, int]]:
         """A file of each image that has one, and the number of its class."""
@@ -56,6 +59,8 @@ class Part:
     """int64 (N,)"""
     labels: np.ndarray
     """int64 (N,), class numbers."""
+    units: np.ndarray
+    """int64 (N,), as of :class:`Labelled`."""
     features: Features
     sha256: np.ndarray
     """uint8 (N, 32)"""
@@ -105,7 +110,7 @@ def lesson(catalog: Catalog) -> Lesson:
             f"{shown(min(untaught))} has photos for validation and none for training; draw the "
             "split again with 'embedkit split'"
         )
-    train, val = (numbered(ids[part], label_of, classes) for part in (TRAIN, VAL))
+    train, val = (numbered(parts[part], label_of, classes) for part in (TRAIN, VAL))
     if not len(val):
         raise BadInput(
             "the split has no validation part, which everything is chosen on; draw one with "
@@ -119,8 +124,6 @@ class Exam:
     """The test part of the split."""
 
     images: Labelled
-    units: np.ndarray
-    """int64 (N,), the unit of each image: those that are tied to each other have one number."""
     drawn: int
     """Photos that the split has in it, whatever became of them."""
 
@@ -138,21 +141,21 @@ def exam(catalog: Catalog, classes: Sequence[str]) -> Exam:
             f"the test part has photos of {', '.join(map(shown, unknown[:5]))}, which the head was "
             "not taught: see whether 'embedkit split' has some for training, and train it again"
         )
-    found = numbered(part.ids, label_of, classes)
+    found = numbered(part, label_of, classes)
     if not len(found):
         raise BadInput(
             "the split has no test part; draw one with 'embedkit split --val N --test N'"
         )
-    return Exam(found, part.units[np.searchsorted(part.ids, found.ids)], len(part.ids))
+    return Exam(found, len(part.ids))
 
 
-def numbered(ids: np.ndarray, label_of: dict[int, str], classes: Sequence[str]) -> Labelled:
-    """Those of the images that have a label, with its number."""
+def numbered(part: SplitPart, label_of: dict[int, str], classes: Sequence[str]) -> Labelled:
+    """Those images of a part that have a label, with its number."""
     number_of = {name: number for number, name in enumerate(classes)}
-    kept = [one for one in ids.tolist() if one in label_of]
-    return Labelled(
-        np.array(kept, np.int64), np.array([number_of[label_of[one]] for one in kept], np.int64)
-    )
+    rows = [row for row, one in enumerate(part.ids.tolist()) if one in label_of]
+    ids, units = part.ids[rows], part.units[rows]
+    labels = [number_of[label_of[one]] for one in ids.tolist()]
+    return Labelled(ids, np.array(labels, np.int64), units)
 
 
 def embedded_part(catalog: Catalog, spec: str, images: Labelled) -> Part:
@@ -160,7 +163,7 @@ def embedded_part(catalog: Catalog, spec: str, images: Labelled) -> Part:
     with catalog.read() as reader:
         ids, vectors, norms, sha256 = reader.features(spec, images.ids)
     found = images[np.searchsorted(images.ids, ids)]
-    return Part(found.ids, found.labels, Features(vectors, norms), sha256)
+    return Part(found.ids, found.labels, found.units, Features(vectors, norms), sha256)
 
 
 @dataclass(frozen=True)
@@ -168,8 +171,6 @@ class Together:
     """Labelled images with the embeddings that several backbones made of them."""
 
     images: Labelled
-    there: np.ndarray
-    """bool, of the images asked for: whether all backbones have them."""
     embedded: dict[str, Features]
     """By digest of spec."""
     sha256: np.ndarray
@@ -192,7 +193,6 @@ def embedded_by_all(catalog: Catalog, specs: Iterable[str], images: Labelled) ->
     first = next(iter(found))
     return Together(
         kept,
-        there,
         {spec: some.features[rows[spec]] for spec, some in found.items()},
         found[first].sha256[rows[first]],
     )

@@ -61,7 +61,7 @@ def classify(
         made += predictions(catalog, head, [path for path, _ in photos], embedded, k)
         done = len(made) + len(failures) - unseen
         progress(Progress("classifying", done, len(paths)))
-    return Predictions(head.name, head.rejection.threshold, tuple(made), tuple(failures))
+    return Predictions(head.name, head.thresholds, tuple(made), tuple(failures))
 
 
 def predictions(
@@ -70,7 +70,7 @@ def predictions(
     """The ``k`` most probable classes of embedded photos, and the training photos nearest them."""
     probabilities = head.predict_proba(embedded)
     nearest = head.nearest(embedded)
-    strange = head.strangeness(nearest, probabilities)
+    judgement = head.judge(embedded, nearest, probabilities)
     reasons = nearest_photos(catalog, head, nearest[0])
     made = []
     for number, path in enumerate(paths):
@@ -82,8 +82,9 @@ def predictions(
                     LabelProbability(head.classes_[one], float(probabilities[number, one]))
                     for one in best.tolist()
                 ),
-                bool(strange[number] > head.rejection.threshold),
-                float(strange[number]),
+                bool(judgement.unknown[number]),
+                float(judgement.scores[number]),
+                judgement.reason(number),
                 reasons[number],
             )
         )

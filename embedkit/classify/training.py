@@ -8,19 +8,20 @@ from typing import Any
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.classify.finish import head_of, model_of
-from embedkit.classify.lesson import Lesson, Part, School, embedded_part, lesson
+from embedkit.classify.finish import ValidationScores, head_of, model_of
+from embedkit.classify.lesson import Lesson, School, embedded_part, lesson
 from embedkit.classify.settings import changed
 from embedkit.errors import BadInput
 from embedkit.heads import finetune
 from embedkit.heads.gallery import MOST, Gallery
 from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.heads.knn import fit_neighbours
+from embedkit.heads.known import Outliers
 from embedkit.heads.linear import RAW
 from embedkit.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.heads.store import check_name, save_head
 from embedkit.paths import shown
-from embedkit.records import ProgressCallback, ResolvedName
+from embedkit.records import Progress, ProgressCallback, ResolvedName
 
 PRESETS: dict[str, tuple[str, ...]] = {
     PROBE: tuple(PROTOCOLS),
@@ -86,6 +87,9 @@ class Order:
 Embed = Callable[[str], ResolvedName]
 """Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
 
+OutliersOf = Callable[[ResolvedName], Outliers]
+"""Gives the drawn outliers under a backbone."""
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -100,25 +104,34 @@ class Trained:
 
 
 def train(
-    catalog: Catalog, folder: Path, order: Order, embed: Embed, progress: ProgressCallback
+    catalog: Catalog,
+    folder: Path,
+    order: Order,
+    embed: Embed,
+    outliers: OutliersOf,
+    progress: ProgressCallback,
 ) -> Head:
     """Train a head on the training part, choose on the validation part, and save it in ``folder``.
 
     The test part is not looked at. Raises :class:`BadInput` for what cannot be taught.
     """
     learnt = lesson(catalog)
-    school = _school(catalog, learnt, embed(order.backbone))
-    backbone, most = order.backbone, MOST
-    if order.kind == KNN:
-        most = len(school.train)
-        trained = _knn(school)
-    elif order.kind == PROBE:
-        trained = _probe(school, order, progress)
-    else:
+    school, backbone = _school(catalog, learnt, embed(order.backbone)), order.backbone
+    if order.kind == FINETUNE:
         tuned = _finetuned(catalog, folder / order.name, school, order, progress)
         own = _school(catalog, learnt, embed(tuned.backbone))
         trained, backbone = _judged(own, tuned, order), tuned.backbone
-    return _finished(folder, order, trained, backbone, most)
+    else:
+        trained = fitted(school, order, progress)
+    progress(Progress("embedding drawn outliers"))
+    head = finished(order, trained, backbone, outliers(trained.school.resolved))[0]
+    save_head(folder, head)
+    return head
+
+
+def fitted(school: School, order: Order, progress: ProgressCallback) -> Trained:
+    """What is trained on embeddings alone: votes of neighbours or a probe."""
+    return _knn(school) if order.kind == KNN else _probe(school, order, progress)
 
 
 def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
@@ -127,24 +140,24 @@ def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
     return School(learnt, resolved, train_part, val)
 
 
-def _finished(folder: Path, order: Order, trained: Trained, backbone: str, most: int) -> Head:
+def finished(
+    order: Order, trained: Trained, backbone: str, outliers: Outliers
+) -> tuple[Head, ValidationScores]:
+    """The head of what was trained, with thresholds of unknown photos; its validation scores."""
     school = trained.school
-    model, opinion = model_of(school, backbone, trained.scorer, _gallery(school.train, most))
-    settings = {**trained.settings, "left_out": school.left_out}
-    head = head_of(order.name, order.kind, [model], [opinion], school.val.labels, settings)
+    most = len(school.train) if order.kind == KNN else MOST
+    model, validation, shown = model_of(school, backbone, trained.scorer, most, outliers)
+    settings = {**trained.settings, "left_out": school.left_out, "outliers_left_out": shown}
+    head = head_of(order.name, order.kind, [model], [validation], school.val.labels, settings)
     if trained.final is not None:
         seen = np.concatenate([model.fitted_on, model.chosen_on])
         head = replace(head, models=(replace(model, scorer=trained.final, fitted_on=seen),))
-    save_head(folder, head)
-    return head
-
-
-def _gallery(part: Part, most: int) -> Gallery:
-    return Gallery.of(part.features.vectors, part.sha256, part.labels, most)
+    return head, validation
 
 
 def _knn(school: School) -> Trained:
-    gallery, val = _gallery(school.train, len(school.train)), school.val
+    part, val = school.train, school.val
+    gallery = Gallery.of(part.features.vectors, part.sha256, part.labels, len(part))
     classes = len(school.lesson.classes)
     scorer, tried = fit_neighbours(gallery, classes, val.features, val.labels)
     return Trained(school, scorer, {"k": scorer.k, "tried": tried})

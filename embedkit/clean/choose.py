@@ -162,9 +162,7 @@ class _Planner:
         found = self._judge.between(keeper.sha256, member.sha256)
         if member.decided or (keeper.decided and member.score == 1.0):
             return REMOVE, f"you decided that it is a copy of {name}", None
-        preferred = preference(
-            files[keeper.path], files[member.path], found, self._wishes.prefer
-        )
+        preferred = preference(files[keeper.path], files[member.path], found, self._wishes.prefer)
         doubt = why_for_review(found, self._wishes.allowed)
         if not doubt and not preferred.first:
             doubt = f"a copy of {{}}, which stays, but {preferred.why}"

@@ -55,7 +55,17 @@ def embedkit() -> None:
 
 
 for command in (
-    labels, remove, relocate, compare, apply, undo, quarantine, split, train, ensemble, evaluate,
+    labels,
+    remove,
+    relocate,
+    compare,
+    apply,
+    undo,
+    quarantine,
+    split,
+    train,
+    ensemble,
+    evaluate,
     classify,
 ):
     embedkit.add_command(command)

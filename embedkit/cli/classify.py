@@ -187,7 +187,8 @@ def evaluate(
 def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_json: bool) -> None:
     """Say what photos show: the most probable classes, and the training photos nearest to them.
 
-    A photo that is likely of no class is 'unknown'.
+    A photo that is likely of no class is 'unknown': by its distance to the training photos, because
+    a drawn outlier such as a code or a screen is nearer, or for want of confidence.
     """
     from embedkit.cli import show_heads
     from embedkit.workspace import Workspace

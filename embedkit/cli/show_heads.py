@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.text import Text
@@ -10,8 +11,9 @@ from embedkit.cli.show import new_table, out, say, warn
 from embedkit.evaluate.evaluation import described
 from embedkit.evaluate.figures import Evaluation
 from embedkit.heads.head import ENSEMBLE, Head
+from embedkit.heads.unknown import FEW, expected_share
 from embedkit.paths import shown
-from embedkit.records import Neighbour, Predictions, Split
+from embedkit.records import Neighbour, Predictions, Split, Thresholds
 from embedkit.wording import counted
 
 CLASSES_SHOWN = 50
@@ -61,7 +63,7 @@ def head_document(head: Head) -> dict[str, Any]:
         "backbones": [model.backbone for model in head.models],
         "validation": dict(head.validation),
         "temperature": head.temperature if head.kind == ENSEMBLE else head.models[0].temperature,
-        "threshold": head.rejection.threshold,
+        "thresholds": asdict(head.thresholds),
         "settings": dict(head.settings),
     }
 
@@ -86,6 +88,12 @@ def head_summary(head: Head) -> None:
                     f"note: {value} photos of the split are gone, cannot be read or have lost "
                     "their label, and were left out"
                 )
+        elif key == "outliers_left_out":
+            if value:
+                warn(
+                    f"note: a class shows what drawn outliers show ({', '.join(value)}); these "
+                    "make no photo unknown"
+                )
         elif isinstance(value, (str, int, float)) or value is None:
             say(f"{key}: {value}")
     told = head.validation
@@ -93,6 +101,38 @@ def head_summary(head: Head) -> None:
         f"{head.name}: accuracy {told['accuracy']:.4f} and NLL {told['nll']:.4f} on "
         f"{told['images']} validation photos of {len(head.classes_)} classes"
     )
+    _thresholds_summary(head.thresholds)
+
+
+def _thresholds_summary(thresholds: Thresholds) -> None:
+    """Beyond what a photo is unknown, and what that rests on."""
+    if thresholds.distance is None:
+        say(
+            f"unknown: by the rule of an earlier version, resting on "
+            f"{counted(thresholds.validation_photos, 'validation photo')}"
+        )
+        warn("note: an earlier version saved this head; train it again for the rule of this one")
+        return
+    text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
+    if thresholds.outlier_ratio is not None:
+        text += f" or {thresholds.outlier_ratio:.2f} of the distance of a drawn outlier"
+    text += f", resting on {counted(thresholds.photos, 'known photo')}"
+    if thresholds.probability is not None:
+        text += (
+            f"; probability below {thresholds.probability:.4f}, resting on "
+            f"{counted(thresholds.validation_photos, 'validation photo')}"
+        )
+    say(text)
+    if thresholds.photos < FEW:
+        warn(
+            f"note: with so few known photos the distance's threshold is a strict one: about "
+            f"{100 * expected_share(thresholds.photos):.0f} % of known photos are above it"
+        )
+    if thresholds.probability is None:
+        warn(
+            f"note: {counted(thresholds.validation_photos, 'validation photo')}: with fewer than "
+            f"{FEW} a low probability makes no photo unknown"
+        )
 
 
 def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
@@ -135,6 +175,10 @@ def evaluation_summary(evaluation: Evaluation) -> None:
         )
         if worst:
             say(f"worst of {shown(head.name)}: {worst}")
+        if head.unknown is not None:
+            say(f"{shown(head.name)} calls {100 * head.unknown:.1f} % of the test photos unknown")
+        if head.thresholds is not None:
+            _thresholds_summary(head.thresholds)
 
 
 def _nearest(neighbour: Neighbour) -> str:
@@ -150,7 +194,8 @@ def predictions_table(found: Predictions) -> None:
         near = item.neighbours[0]
         table.add_row(
             Text(shown(os.path.relpath(item.path))),
-            Text(f"unknown ({classes})" if item.unknown else classes),
+            Text(f"unknown by {item.unknown_by} ({classes})" if item.unknown else classes),
             Text(f"{_nearest(near)}, {shown(near.label)}, distance {near.distance:.4f}"),
         )
     out.print(table)
+    _thresholds_summary(found.thresholds)

@@ -102,7 +102,7 @@ def _figures(
 
     accuracy, precision, recall, f1 = figures(np.ones(len(truth)))
     confusion = confusion_matrix(truth, predicted, len(names))
-    classes = _classes(names, confusion)
+    classes = _classes(names, confusion, truth, predictions.unknown)
     bins = reliability_bins(predictions.probabilities.max(1), predicted == truth)
     return HeadFigures(
         name=predictions.head,
@@ -115,6 +115,8 @@ def _figures(
         top_k=top_k_accuracies(truth, predictions.probabilities),
         nll=negative_log_likelihood(truth, predictions.probabilities),
         ece=expected_calibration_error(bins),
+        unknown=None if predictions.unknown is None else float(predictions.unknown.mean()),
+        thresholds=predictions.thresholds,
         worst=tuple(item for item in worst_first(classes)[:WORST] if item.f1 not in (1.0, None)),
         classes=classes,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
@@ -124,7 +126,9 @@ def _figures(
     )
 
 
-def _classes(names: Sequence[str], confusion: np.ndarray) -> tuple[ClassFigures, ...]:
+def _classes(
+    names: Sequence[str], confusion: np.ndarray, truth: np.ndarray, unknown: np.ndarray | None
+) -> tuple[ClassFigures, ...]:
     hits, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     missed = confusion - np.diag(hits)
     most = missed.argmax(1)
@@ -139,6 +143,7 @@ def _classes(names: Sequence[str], confusion: np.ndarray) -> tuple[ClassFigures,
             f1=_known(rates[2, number]),
             confused_with=names[most[number]] if missed[number].any() else None,
             confused=int(missed[number, most[number]]),
+            unknown=None if unknown is None else int(unknown[truth == number].sum()),
         )
         for number, name in enumerate(names)
     )

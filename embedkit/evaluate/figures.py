@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from embedkit.records import Neighbour
+from embedkit.records import Neighbour, Thresholds
 
 MAIN_FIGURES = ("accuracy", "precision", "recall", "f1")
 """Those of table 1 of Doi (2018)."""
@@ -28,6 +28,8 @@ class ClassFigures:
     """The class that most of its other photos are taken for; None when there are none."""
     confused: int
     """How many are taken for that one."""
+    unknown: int | None
+    """How many of its photos the head calls unknown; None for a head that calls none so."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,11 @@ class HeadFigures:
     """Mean negative log-likelihood of the classes, nats."""
     ece: float
     """Expected calibration error: how far probabilities are from shares of right predictions."""
+    unknown: float | None
+    """Share of the photos, all of known classes, that the head calls unknown; None for a head that
+    calls none so."""
+    thresholds: Thresholds | None
+    """Beyond what it does."""
     worst: tuple[ClassFigures, ...]
     """The lowest F first; classes of which all is right are not among them."""
     classes: tuple[ClassFigures, ...]

@@ -7,7 +7,7 @@ import numpy as np
 
 from embedkit.errors import BadInput
 from embedkit.paths import shown
-from embedkit.records import Neighbour
+from embedkit.records import Neighbour, Thresholds
 
 SUM_TOLERANCE = 1e-3
 """How far from 1 the probabilities of a photo may sum: float32 and float16 round."""
@@ -40,6 +40,10 @@ class Predictions:
     """Accuracy on the validation photos after each epoch, for a head that has epochs."""
     nearest: Callable[[np.ndarray], Sequence[Sequence[Neighbour]]] | None = None
     """Gives the training photos nearest to test photos, nearest first, by rows, int64 (M,)."""
+    unknown: np.ndarray | None = None
+    """bool (N,): which photos the head calls unknown. None when it calls none so."""
+    thresholds: Thresholds | None = None
+    """Beyond what it does."""
 
 
 def check(ground_truth: GroundTruth, predictions: Sequence[Predictions]) -> None:
@@ -54,6 +58,11 @@ def check(ground_truth: GroundTruth, predictions: Sequence[Predictions]) -> None
     shape = (len(ground_truth.truth), len(ground_truth.classes))
     for item in predictions:
         _check_probabilities(shown(item.head), item.probabilities, shape)
+        if item.unknown is not None and item.unknown.shape != shape[:1]:
+            raise BadInput(
+                f"{shown(item.head)} says of {item.unknown.size} photos whether they are unknown, "
+                f"and there are {shape[0]}"
+            )
 
 
 def _check_truth(ground_truth: GroundTruth) -> None:

@@ -7,7 +7,17 @@ from embedkit.evaluate.inputs import GroundTruth, Predictions
 from embedkit.paths import to_stored
 from embedkit.tables import write_table
 
-CLASS_COLUMNS = ("support", "predicted", "precision", "recall", "f1", "confused_with", "confused")
+CLASS_COLUMNS = (
+    "support",
+    "predicted",
+    "precision",
+    "recall",
+    "f1",
+    "confused_with",
+    "confused",
+    "unknown",
+)
+LAST_FIGURES = ("nll", "ece", "unknown")
 
 
 def write_heads(target: Path, evaluation: Evaluation) -> None:
@@ -20,7 +30,7 @@ def write_heads(target: Path, evaluation: Evaluation) -> None:
     bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
     write_table(
         target,
-        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), "nll", "ece"],
+        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), *LAST_FIGURES],
         (_head(head) for head in evaluation.heads),
     )
 
@@ -60,4 +70,5 @@ def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Pred
 def _head(head: HeadFigures) -> list[object]:
     bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
     values = [getattr(head, name) for name in MAIN_FIGURES]
-    return [head.name, head.place, *values, *bounds, *head.top_k.values(), head.nll, head.ece]
+    last = [getattr(head, name) for name in LAST_FIGURES]
+    return [head.name, head.place, *values, *bounds, *head.top_k.values(), *last]

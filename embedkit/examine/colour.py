@@ -47,7 +47,9 @@ def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgr
     lengths = (_length(here) * _length(there))[strong]
     both = np.minimum(_length(here), _length(there))[strong] > _COLOURED / 2
     turned = both & (cosine < 0.8 * lengths)
-    return ColourAgreement(deviation, float(_length(there - here)[strong].mean()), float(turned.mean()))
+    return ColourAgreement(
+        deviation, float(_length(there - here)[strong].mean()), float(turned.mean())
+    )
 
 
 def _length(chroma: Floats) -> Floats:

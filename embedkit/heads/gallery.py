@@ -16,6 +16,11 @@ _ROWS = 4_096
 _SEED = 0
 
 
+def kept_rows(count: int, most: int = MOST) -> np.ndarray:
+    """Which of ``count`` training photos a gallery of at most ``most`` keeps: int64, sorted."""
+    return np.sort(np.random.default_rng(_SEED).permutation(count)[:most])
+
+
 @dataclass(frozen=True)
 class Gallery:
     """Embeddings, float16 (G, dim), of training photos; SHA-256, uint8 (G, 32); class numbers."""
@@ -30,7 +35,7 @@ class Gallery:
         cls, vectors: np.ndarray, sha256: np.ndarray, labels: np.ndarray, most: int = MOST
     ) -> "Gallery":
         """At most ``most`` of some training photos, (N, dim), (N, 32) and (N,), in their order."""
-        rows = np.sort(np.random.default_rng(_SEED).permutation(len(labels))[:most])
+        rows = kept_rows(len(labels), most)
         return cls(vectors[rows].astype(np.float16), sha256[rows], labels[rows])
 
     def nearest(self, vectors: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,20 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import softmax
 
+from embedkit.heads.earlier import EarlierRejection
 from embedkit.heads.ensemble import CALIBRATED, MEAN, mean_scores
 from embedkit.heads.gallery import Gallery
+from embedkit.heads.known import Calibration
 from embedkit.heads.linear import Features
-from embedkit.heads.unknown import Rejection, Scale, doubt_of, remoteness
-from embedkit.records import EmbeddingSpec
+from embedkit.heads.unknown import (
+    MEASURES,
+    Measures,
+    Rejection,
+    log_distance,
+    log_distance_to_outliers,
+    log_odds_against,
+)
+from embedkit.records import EmbeddingSpec, Thresholds
 
 KNN, PROBE, FINETUNE, ENSEMBLE = KINDS = ("knn", "probe", "finetune", "ensemble")
 
@@ -40,9 +49,11 @@ class Model:
     spec: EmbeddingSpec
     scorer: Scorer
     gallery: Gallery
+    outliers: np.ndarray
+    """Embeddings, float16 (O, dim), of drawn outliers."""
     temperature: float
-    remote: Scale
-    """Of how far validation photos are from the nearest training photos."""
+    calibration: Calibration
+    """Training photos measured as new ones are."""
     fitted_on: np.ndarray
     """SHA-256, uint8 (N, 32), of the photos that taught it."""
     chosen_on: np.ndarray
@@ -61,6 +72,11 @@ class Model:
         """The training photos nearest to each image."""
         return self.gallery.nearest(embedded[self.spec.digest].vectors)
 
+    def distances(self, features: Features, nearest: Nearest) -> tuple[np.ndarray, np.ndarray]:
+        """Neighbour distance and outlier ratio, both float64 (N,); see :class:`Measures`."""
+        distance = log_distance(nearest[1])
+        return distance, distance - log_distance_to_outliers(features.vectors, self.outliers)
+
 
 @dataclass(frozen=True)
 class Head:
@@ -73,7 +89,7 @@ class Head:
     """:data:`MEAN` or :data:`CALIBRATED`: which probabilities of the models go into it."""
     temperature: float
     """Of the mean."""
-    rejection: Rejection
+    rejection: Rejection | EarlierRejection
     validation: Mapping[str, float] = field(default_factory=dict)
     """What validation said of it: accuracy, nll, images."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -97,21 +113,54 @@ class Head:
         """By each model, the training photos nearest to each image."""
         return [model.nearest(embedded) for model in self.models]
 
-    def strangeness(self, nearest: Sequence[Nearest], probabilities: np.ndarray) -> np.ndarray:
-        """How unlikely images are to be of any class, float64 (N,); see :class:`Rejection`.
+    @property
+    def thresholds(self) -> Thresholds:
+        """Beyond what a photo is unknown, and how many known photos that rests on."""
+        return self.rejection.thresholds
+
+    def judge(
+        self, embedded: Embedded, nearest: Sequence[Nearest], probabilities: np.ndarray
+    ) -> "Judgement":
+        """Which images are unknown.
 
         ``nearest`` is what :meth:`nearest` gives for them, ``probabilities`` what
         :meth:`predict_proba` does.
         """
-        return self.rejection.strangeness(
-            mean_remoteness(self.models, nearest), doubt_of(probabilities)
+        found = [
+            model.distances(embedded[model.spec.digest], near)
+            for model, near in zip(self.models, nearest, strict=True)
+        ]
+        distances, ratios = (np.stack(some) for some in zip(*found, strict=True))
+        return Judgement(
+            self.rejection.excess(Measures(distances, ratios, log_odds_against(probabilities)))
         )
 
 
-def mean_remoteness(models: Sequence[Model], nearest: Sequence[Nearest]) -> np.ndarray:
-    """How far photos are from training photos, in validation's units, over all models: (N,)."""
-    found = [
-        model.remote(remoteness(distances))
-        for model, (_, distances) in zip(models, nearest, strict=True)
-    ]
-    return np.asarray(np.mean(found, axis=0))
+@dataclass(frozen=True)
+class Judgement:
+    """Out-of-distribution (OOD) scores of N images."""
+
+    excess: np.ndarray
+    """How far each measure is above its threshold, float64 (N, measures): see
+    :meth:`embedkit.heads.unknown.Rejection.excess`."""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The OOD score, float64 (N,): the largest excess; above 0 an image is unknown."""
+        return np.asarray(self.excess.max(axis=1))
+
+    @property
+    def unknown(self) -> np.ndarray:
+        """Whether an image is likely of no class: bool (N,)."""
+        return self.scores > 0
+
+    def reason(self, row: int) -> str | None:
+        """The measure that makes an image unknown; None for one that is known.
+
+        It is one of :data:`embedkit.heads.unknown.MEASURES`, or for a head that was saved in
+        format 2 their ``sum``.
+        """
+        if not self.unknown[row]:
+            return None
+        names = MEASURES if self.excess.shape[1] == len(MEASURES) else ("sum",)
+        return names[int(self.excess[row].argmax())]

@@ -10,7 +10,7 @@ names its members, each with its digest: one that was trained anew is another on
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from importlib.metadata import version
@@ -24,17 +24,21 @@ from safetensors.numpy import load, save
 from embedkit.artifacts import read_json, replaced, sweep, write_json
 from embedkit.backbones.registry import rooted, unrooted
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace, StorageError, UnknownBackbone
+from embedkit.heads.earlier import EarlierRejection, Scale
 from embedkit.heads.gallery import Gallery
 from embedkit.heads.head import ENSEMBLE, Head, Model
 from embedkit.heads.knn import Neighbours
+from embedkit.heads.known import Calibration
 from embedkit.heads.linear import Linear
-from embedkit.heads.unknown import Rejection, Scale
+from embedkit.heads.unknown import CONFIDENCE, DISTANCE, OUTLIER, Rejection, Threshold
 from embedkit.paths import shown
 from embedkit.records import EmbeddingSpec
 from embedkit.version import __version__
 
 MANIFEST = "head.json"
-FORMAT = 2
+FORMAT = 3
+EARLIER = 2
+"""A format that is still read. It has no drawn outliers, and another rule for unknown photos."""
 LONGEST_NAME = 200
 """Bytes of a name: file systems take 255, and files named after a head have more in their names."""
 
@@ -64,6 +68,7 @@ def names(folder: Path) -> list[str]:
 
 def save_head(folder: Path, head: Head) -> None:
     """Write a head to ``folder / head.name``, whole or not at all, in place of one so called."""
+    assert isinstance(head.rejection, Rejection)  # what is saved was trained now
     own = folder / head.name
     told: dict[str, Any] = {
         "format": FORMAT,
@@ -103,19 +108,17 @@ def load_head(folder: Path, name: str) -> Head:
         told = _read(own)
         if told["kind"] == ENSEMBLE:
             members = [_member(folder, name, member) for member in told["settings"]["members"]]
-            models, temperature = tuple(members), float(told["temperature"])
+            models = tuple(member.models[0] for member in members)
+            temperature = float(told["temperature"])
         else:
-            models, temperature = (_load_model(own, told),), 1.0
-        rejection = told["rejection"]
+            members, models, temperature = [], (_load_model(own, told),), 1.0
         return Head(
             name=name,
             kind=told["kind"],
             models=models,
             method=told["method"],
             temperature=temperature,
-            rejection=Rejection(
-                Scale(**rejection["remote"]), Scale(**rejection["doubt"]), rejection["threshold"]
-            ),
+            rejection=_rejection(told, members),
             validation=told["validation"],
             settings=told["settings"],
         )
@@ -150,7 +153,7 @@ def _read(own: Path) -> dict[str, Any]:
         told = read_json(file)
     except BadArtefact as error:
         raise BadArtefact(f"{error}; {again}") from error
-    if told.get("format", FORMAT) != FORMAT:
+    if told.get("format", FORMAT) not in (EARLIER, FORMAT):
         raise BadArtefact(
             f"{file} has format {told['format']}, this embedkit reads {FORMAT}; {again}"
         )
@@ -165,14 +168,32 @@ def _digest(told: Mapping[str, Any]) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def _member(folder: Path, name: str, member: Mapping[str, str]) -> Model:
+def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | EarlierRejection:
+    """The rule for unknown photos in a manifest; ``members`` are those of an ensemble."""
+    saved = told["rejection"]
+    if told["format"] == EARLIER:
+        scales = [Scale(**told["remote"])] if not members else []
+        for member in members:
+            if not isinstance(member.rejection, EarlierRejection):
+                raise ValueError(f"{member.name} was saved in a later format than what it is in")
+            scales += member.rejection.models
+        return EarlierRejection.read(saved, tuple(scales), int(told["validation"]["images"]))
+    outlier, confidence = (
+        None if saved[measure] is None else Threshold(**saved[measure])
+        for measure in (OUTLIER, CONFIDENCE)
+    )
+    distance = Threshold(**saved[DISTANCE])
+    return Rejection(distance, outlier, confidence, int(saved["validation_photos"]))
+
+
+def _member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
     head = load_head(folder, member["name"])
     if head.kind == ENSEMBLE or digest_of(folder, head.name) != member["digest"]:
         raise BadArtefact(
             f"{shown(head.name)} was trained anew since the ensemble {shown(name)} was made of it; "
             f"make that again with 'embedkit ensemble --name {shown(name)} ...'"
         )
-    return head.models[0]
+    return head
 
 
 def _save_model(own: Path, model: Model) -> dict[str, Any]:
@@ -181,6 +202,10 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "gallery.vectors": gallery.vectors,
         "gallery.sha256": gallery.sha256,
         "gallery.labels": gallery.labels,
+        "outliers": model.outliers,
+        "calibration.sha256": model.calibration.sha256,
+        "calibration.distance": model.calibration.distance,
+        "calibration.ratio": model.calibration.ratio,
         "fitted_on": model.fitted_on,
         "chosen_on": model.chosen_on,
     }
@@ -188,7 +213,6 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "backbone": unrooted(model.backbone, str(own), str(own.parent.parent)),
         "spec": model.spec.canonical_json,
         "temperature": model.temperature,
-        "remote": asdict(model.remote),
     }
     if isinstance(model.scorer, Linear):
         tensors |= {"weights": model.scorer.weights, "bias": model.scorer.bias}
@@ -216,14 +240,22 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         scorer = Neighbours(gallery, len(classes), int(told["k"]))
     else:
         scorer = Linear(tensors["weights"], tensors["bias"], told["features"])
+    if told["format"] == EARLIER:
+        calibration = Calibration.none()
+        outliers = np.empty((0, gallery.vectors.shape[1]), np.float16)
+    else:
+        parts = ("sha256", "distance", "ratio")
+        calibration = Calibration(*(tensors[f"calibration.{part}"] for part in parts))
+        outliers = tensors["outliers"]
     return Model(
         classes_=classes,
         backbone=rooted(told["backbone"], str(own)),
         spec=EmbeddingSpec.from_json(told["spec"]),
         scorer=scorer,
         gallery=gallery,
+        outliers=outliers,
         temperature=float(told["temperature"]),
-        remote=Scale(**told["remote"]),
+        calibration=calibration,
         fitted_on=tensors["fitted_on"],
         chosen_on=tensors["chosen_on"],
     )

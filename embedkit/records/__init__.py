@@ -1,6 +1,12 @@
 """The things that rooms hand to each other: plain, immutable data."""
 
-from embedkit.records.classification import LabelProbability, Neighbour, Prediction, Predictions
+from embedkit.records.classification import (
+    LabelProbability,
+    Neighbour,
+    Prediction,
+    Predictions,
+    Thresholds,
+)
 from embedkit.records.cleaning import (
     ApplyReport,
     Carried,
@@ -105,6 +111,7 @@ __all__ = [
     "SpecInfo",
     "Split",
     "Stages",
+    "Thresholds",
     "Trashed",
     "UndoReport",
     "Verification",
