@@ -44,7 +44,7 @@ class Wishes:
     protected: tuple[str, ...] = ()
     """Absolute folders and files that stay whatever they are copies of."""
     prefer: tuple[str, ...] = ()
-    """Absolute folders, or patterns of names, the files of which rather stay; the first comes first."""
+    """Absolute folders, or patterns of names, whose files rather stay; the first comes first."""
     allowed: frozenset[str] = frozenset()
     """What may have been done to a copy that goes without review."""
 
@@ -81,10 +81,7 @@ class _Planner:
 
     def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
         """The rows of one group."""
-        if group.conflict:
-            decided = self._conflict(group)
-        else:
-            decided = self._copies(group)
+        decided = self._conflict(group) if group.conflict else self._copies(group)
         drops = any(action == REMOVE for action, _ in decided) and group.conflict
         return [
             PlanRow(

@@ -49,10 +49,10 @@ class Preference:
 
 
 def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
-    """The place in ``prefer`` of the first folder or pattern that a path fits; their number if none.
+    """The place in ``prefer`` of the first wish that a path fits; the number of wishes if none.
 
-    A pattern is one of :mod:`fnmatch` and has a ``*``, ``?`` or ``[``; it is held against the file's
-    name, or against the whole path if it has a separator. Anything else is a folder, absolute.
+    A wish with ``*``, ``?`` or ``[`` is a pattern of :mod:`fnmatch`, for the name of the file, or
+    for the whole path if it has a separator. Anything else is an absolute folder.
     """
     for place, wish in enumerate(prefer):
         if any(sign in wish for sign in "*?["):
@@ -77,14 +77,13 @@ def preference(
         first = wishes[0] < wishes[1]
         return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")
     if found is not None:
-        for judge in (_by_changes, _by_detail):
-            decided = judge(one, other, found)
-            if decided is not None:
-                return decided
+        decided = _by_changes(found) or _by_detail(one, other, found)
+        if decided is not None:
+            return decided
     return _by_camera(one, other) or _by_compression(one, other, found) or _by_size(one, other)
 
 
-def _by_changes(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
+def _by_changes(found: Examination) -> Preference | None:
     changed = {side: [item.name for item in found.changes if item.image == side] for side in (1, 2)}
     names = changed[1] or changed[2]
     if bool(changed[1]) == bool(changed[2]):

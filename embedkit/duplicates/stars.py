@@ -1,8 +1,8 @@
 """Groups as stars: every member is compared with the representative itself.
 
 So no chain of look-alikes swallows a collection. Centres are taken in order, the best images first.
-A centre's files are opened beside those of all that may be its copies; sure copies join it, and need
-no comparison any more; what is something else goes on to be a centre itself.
+Each centre's file is compared with those of all images that may be its copies. Sure copies join it
+and need no further comparison; what is something else becomes a centre itself.
 """
 
 from collections.abc import Iterable, Sequence

@@ -53,7 +53,7 @@ def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgr
 
 
 def _length(chroma: Floats) -> Floats:
-    return np.sqrt((chroma * chroma).sum(axis=2))
+    return np.asarray(np.sqrt((chroma * chroma).sum(axis=2)), np.float32)
 
 
 def _explained(first: Floats, there: Floats, valid: np.ndarray) -> Floats:

@@ -1,4 +1,4 @@
-"""Two aligned images compared window by window: does anything differ that compression does not explain?
+"""Two aligned images compared by windows: does anything differ that compression does not explain?
 
 One image is predicted from the other by what may happen to a copy as a whole: a tone curve, and a
 small linear filter that stands for resampling, blurring, sharpening and a shift of a fraction of a
@@ -18,11 +18,11 @@ WINDOWS = (7, 15)
 """Sides of the windows, pixels: a glyph's, and a word's or a small subject's."""
 
 _EXCESS = 5.0
-"""How many times the residual of windows of as much texture a deviating window has, at the least."""
+"""Least residual of a deviating window, in units of what windows of as much texture have."""
 _SHARE = 0.5
-"""How large a deviating window's residual is beside its texture, at the least."""
+"""Least residual of a deviating window, as a share of its texture."""
 _LEVELS = 10.0
-"""How large it is in levels of luma, at the least."""
+"""Least residual of a deviating window, levels of luma."""
 
 _REACH = 2  # pixels that the filter looks to each side
 _TAPS = 2 * _REACH + 1
@@ -56,7 +56,7 @@ class Agreement:
     tone: float
     """Levels by which the tone curve moves the luma, on average."""
     one_sided: float
-    """Of the texture by which deviating windows differ, the share that one image has more: 0.5 to 1.
+    """Share of the texture by which deviating windows differ that one image has more, 0.5 to 1:
     1 where something was laid over one of the two, lower where something moved."""
     overlaid: int
     """Which of the two has that texture: 1 or 2."""
@@ -65,7 +65,7 @@ class Agreement:
 
 
 def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Agreement:
-    """Compare two images (H, W), luma 0 to 255, that lie on each other; ``valid`` is a mask (H, W)."""
+    """Compare two images (H, W), luma 0 to 255, that lie on each other where ``valid`` (H, W)."""
     sharper = sharpness(one) >= sharpness(other)
     source, target = (one, other) if sharper else (other, one)
     toned, tone = _toned(source, target, valid)
@@ -121,7 +121,7 @@ def sharpness(image: Floats) -> float:
 
 
 def _usual(left: Floats, texture: Floats, valid: np.ndarray | None) -> Floats:
-    """The residual that windows of as much texture usually have: the median, growing with texture."""
+    """The median residual of windows of as much texture; it grows with texture."""
     some = (slice(None, None, 2), slice(None, None, 2))
     kept = np.ones_like(left[some], bool) if valid is None else valid[some]
     residuals, textures = left[some][kept], texture[some][kept]
@@ -149,7 +149,7 @@ def _filtered(source: Floats, target: Floats, valid: np.ndarray | None) -> Float
     terms[:, :-1] = windows[rows, columns].reshape(len(places), -1)
     terms[:, -1] = 255
     wanted = target[inner][rows, columns]
-    weights = np.ones(len(places), np.float32)
+    weights: Floats = np.ones(len(places), np.float32)
     ridge = np.diag([_RIDGE * len(places)] * _TAPS**2 + [1e-6])
     for _ in range(3):
         weighted = terms * weights[:, None]
@@ -157,10 +157,10 @@ def _filtered(source: Floats, target: Floats, valid: np.ndarray | None) -> Float
         taps = np.linalg.solve(gram, (weighted.T @ wanted).astype(np.float64)).astype(np.float32)
         left = wanted - terms @ taps
         scale = max(1.5, 1.4826 * float(np.median(np.abs(left))))
-        weights = 1 / (1 + (left / (4 * scale)) ** 2)
+        weights = np.asarray(1 / (1 + (left / (4 * scale)) ** 2), np.float32)
     kernel = taps[:-1].reshape(_TAPS, _TAPS)
     filtered = cv2.filter2D(source, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT)
-    return filtered + taps[-1] * 255
+    return np.asarray(filtered + taps[-1] * 255, np.float32)
 
 
 def _samples(image: Floats, valid: np.ndarray | None) -> np.ndarray:

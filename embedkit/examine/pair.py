@@ -1,4 +1,4 @@
-"""The examination of a pair: from two files to whether they are copies, and what was done to which."""
+"""The examination of a pair: whether two files are copies, and what was done to which."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ STRONG_CROP = 0.9
 SOFTER = 0.5
 """Share of the other's finest contrasts below which an image is strongly blurred."""
 EMPTY = 2.5
-"""Pixels for each that is resolved, beside the other, from which on an image is strongly blurred."""
+"""Softness beside the other image from which on one is strongly blurred."""
 TEXT_SCALE = 0.45
 """Scale below which a small version of a document no longer shows what the large one says."""
 FEATURES = 150
@@ -274,8 +274,10 @@ class _Pair:
             changes.append(Change("grey", faded))
         elif recoloured:
             changes.append(Change("recoloured", changed))
-        if softer or (judged and not 1 / EMPTY < judged.softness < EMPTY):
-            changes.append(Change("blurred", softer or (2 if judged.softness > 1 else 1)))
+        if judged and not softer and not 1 / EMPTY < judged.softness < EMPTY:
+            softer = 2 if judged.softness > 1 else 1
+        if softer:
+            changes.append(Change("blurred", softer))
         few = [
             0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
         ]
@@ -289,9 +291,9 @@ class _Pair:
             OPEN if note else COPY,
             tuple(changes),
             note,
-            judged.resolution if judged else None,
-            judged.derived if judged else 0,
-            judged.enlarged if judged else 0,
+            resolution=judged.resolution if judged else None,
+            derived=judged.derived if judged else 0,
+            enlarged=judged.enlarged if judged else 0,
         )
 
     def _is_whole(self) -> bool:
@@ -330,7 +332,7 @@ class _Pair:
         return bool(outside.any() and self.second.grey[outside].std() < _PLAIN_FRAME)
 
     def _misshapen(self, judged: Quality | None) -> int:
-        """Which of two images of other shapes was stretched: the one of an unusual shape, if any."""
+        """Which of two images of other shapes was stretched: one of an unusual shape, if any."""
         usual = [_is_usual_shape(item.size) for item in (self.first, self.second)]
         if usual[0] != usual[1]:
             return 2 if usual[0] else 1

@@ -73,7 +73,7 @@ class Picture:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether it is a drawing of a few tones and one colour, which another colour makes another.
+        """Whether it is a drawing of few tones and one colour: in another colour it is another one.
 
         What is known by its colour is not known any more without it: letters, symbols, icons.
         """

@@ -103,7 +103,7 @@ _CORNERS = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], np.float64)
 
 
 def best_turn(one: Picture, other: Picture) -> int:
-    """The turn of the first image under which it correlates best with the second, 0 if none does."""
+    """The turn of the first image that correlates best with the second; 0 if none does."""
     size = (_THUMB, _THUMB)
     wanted = _described(resized(other.small, size))
     thumb = resized(one.small, size)
@@ -133,7 +133,8 @@ def placements(one: Picture, other: Picture) -> Iterator[Placement]:
 
 
 def _edges(image: Floats) -> tuple[Floats, Floats]:
-    return cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)
+    across, down = cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)
+    return np.asarray(across, np.float32), np.asarray(down, np.float32)
 
 
 def _described(image: Floats) -> np.ndarray:
@@ -142,7 +143,8 @@ def _described(image: Floats) -> np.ndarray:
     flat = [(part - part.mean()).ravel() for part in parts]
     lengths = [max(float(np.linalg.norm(part)), 1e-3) for part in flat]
     slope = max(np.hypot(lengths[1], lengths[2]), 1e-3)
-    return np.concatenate([flat[0] / lengths[0], flat[1] / slope, flat[2] / slope]) / np.sqrt(2)
+    parts = [flat[0] / lengths[0], flat[1] / slope, flat[2] / slope]
+    return np.asarray(np.concatenate(parts) / np.sqrt(2))
 
 
 def _refined(one: Picture, other: Picture, start: Placement) -> Placement | None:
@@ -151,8 +153,8 @@ def _refined(one: Picture, other: Picture, start: Placement) -> Placement | None
     ``start`` itself where that is next to it; None where they do not correlate well anywhere near.
     """
     if np.linalg.det(start.matrix[:, :2]) > 1.02:  # the second one is the wider view
-        found = _refined(other, one, start.inverse())
-        return None if found is None else found.inverse()
+        turned_back = _refined(other, one, start.inverse())
+        return None if turned_back is None else turned_back.inverse()
     matrix = start.matrix.astype(np.float64)
     for side, steps, least in _REFINING:
         here, there = (resized(picture.small, (side, side)) for picture in (one, other))
@@ -161,15 +163,15 @@ def _refined(one: Picture, other: Picture, start: Placement) -> Placement | None
         warp[:, 2] = side * matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, _GAIN)
         try:
-            found, warp = cv2.findTransformECC(
+            correlation, found = cv2.findTransformECC(
                 there, here, warp, cv2.MOTION_AFFINE, criteria, _NO_MASK, 5
             )
         except cv2.error:  # it does not converge: images without texture, or of nothing in common
             return None
-        if found < least:
+        if correlation < least:
             return None
-        matrix = warp.astype(np.float64)
-        matrix[:, 2] = (warp[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) / side
+        matrix = np.asarray(found, np.float64)
+        matrix[:, 2] = (matrix[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) / side
         moved = np.abs(_CORNERS @ (matrix - start.matrix).T).max()
         if moved < _SAME_PLACE:
             return start

@@ -47,7 +47,7 @@ class Quality:
     resolution: float
     """How many pixels, along a side, the second resolves for each that the first does."""
     softness: float
-    """How many pixels the second has for each that it resolves, divided by the same of the first."""
+    """Pixels that the second has for each that it resolves, divided by the same of the first."""
     derived: int
     """Which of the two was made from the other by compressing it again: 1, 2, or 0 for neither."""
 
@@ -75,8 +75,8 @@ def _resolved(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Up to how many cycles across the frame each of two images has detail of its own.
 
     Spectra of the same rows of both are compared band by band. An image ends where it has only the
-    noise of rounding, or, below that, where it has hardly any power beside the other one. What lies
-    above the end of the smaller one has to go on from below: a cliff there is what enlarging leaves.
+    noise of rounding, or, below that, where it has hardly any power beside the other one. A cliff
+    in the spectrum at the end of the smaller one is what enlarging leaves.
     """
     nyquist = (one.shape[1] / 2, other.shape[1] / 2)
     edges = _band_edges(max(nyquist))
@@ -93,9 +93,13 @@ def _resolved(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
                 ends[place] = min(ends[place], float(edges[common[telling[start]]]))
                 break
     smaller, larger = (0, 1) if nyquist[0] <= nyquist[1] else (1, 0)
-    if ends[larger] > 1.15 * ends[smaller] >= 0.99 * 1.15 * nyquist[smaller]:
-        if _falls_off(powers[larger], edges, nyquist[smaller]):
-            ends[larger] = nyquist[smaller]
+    reaches = ends[smaller] >= 0.99 * nyquist[smaller]
+    if (
+        reaches
+        and ends[larger] > 1.15 * ends[smaller]
+        and _falls_off(powers[larger], edges, nyquist[smaller])
+    ):
+        ends[larger] = nyquist[smaller]
     return ends[0], ends[1]
 
 
@@ -142,7 +146,7 @@ def _spectrum(image: np.ndarray, edges: np.ndarray) -> np.ndarray:
     counts = np.diff(starts)
     total = sums[starts[1:]] - sums[starts[:-1]]
     single = np.interp(np.sqrt(edges[:-1] * edges[1:]), cycles, mean, right=0)
-    return np.where(counts > 0, total / np.maximum(counts, 1), single)
+    return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), single))
 
 
 # -- compression -----------------------------------------------------------------------------------
@@ -188,10 +192,10 @@ def _frequencies(luma: np.ndarray) -> np.ndarray:
     blocks = luma[: down * 8, : across * 8].reshape(down, 8, across, 8).swapaxes(1, 2)
     flat = blocks.reshape(-1, 8, 8)
     clipped = (flat.min(axis=(1, 2)) == 0) | (flat.max(axis=(1, 2)) == 255)
-    useful = np.flatnonzero(~clipped & (flat.std(axis=(1, 2)) > 3)) if len(flat) else []
+    useful = np.flatnonzero(~clipped & (flat.std(axis=(1, 2)) > 3))
     if len(useful) > _BLOCKS:
         useful = useful[np.linspace(0, len(useful) - 1, _BLOCKS).round().astype(int)]
-    return (_COSINES @ (flat[useful] - 128.0) @ _COSINES.T).reshape(-1, 64)
+    return np.asarray((_COSINES @ (flat[useful] - 128.0) @ _COSINES.T).reshape(-1, 64))
 
 
 def _cosines() -> np.ndarray:

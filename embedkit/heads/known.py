@@ -108,8 +108,8 @@ def unlike_classes(
     """The outliers of those kinds that no class of the head shows.
 
     Known photos have the embeddings ``vectors`` (K, dim), the neighbour ``distance`` (K,) and the
-    classes ``labels``, int64 (K,). A kind goes when more than a tenth of a class's photos lie nearer to
-    it than to the training photos, beyond chance: screenshots may be one of the classes.
+    classes ``labels``, int64 (K,). A kind goes when more than a tenth of a class's photos lie
+    nearer to it than to the training photos, beyond chance: screenshots may be one of the classes.
     """
     from scipy.special import bdtrc
 
