@@ -32,6 +32,27 @@ def _first_depth(image: Image.Image) -> Depth:
     return Depth(8 if image.mode == "I" and largest <= 255 else 16, largest)
 
 
+_UNDONE = {
+    4: ("DROP TABLE attributes", "DROP TABLE parts", "DROP TABLE splits"),
+    5: ("DROP TABLE outdated",),
+    6: ("DROP TABLE examinations", "DROP TABLE headers"),
+    7: (
+        "DROP TABLE kept_facts",
+        "DROP TABLE changed_files",
+        "DROP TABLE label_folders",
+        "DELETE FROM counters WHERE name = 'settled'",
+    ),
+}
+
+
+def undo_schema_steps(connection: duckdb.DuckDBPyConnection, after: int) -> None:
+    """Make the tables of a catalog those that it had after a schema step."""
+    for step in range(len(schema.STEPS), after, -1):
+        for statement in _UNDONE[step]:
+            connection.execute(statement)
+    connection.execute("DELETE FROM schema_steps WHERE step > ?", [after])
+
+
 def taken_back(folder: Path) -> None:
     """Make a workspace's files those of schema step 4 and pipeline version 1, in their names too.
 
@@ -39,8 +60,7 @@ def taken_back(folder: Path) -> None:
     """
     with duckdb.connect(str(folder / "catalog.duckdb")) as connection:
         specs = connection.execute("SELECT spec, json FROM specs").fetchall()
-        connection.execute("DROP TABLE outdated")
-        connection.execute("DELETE FROM schema_steps WHERE step > 4")
+        undo_schema_steps(connection, after=4)
         for digest, text in specs:
             old = EmbeddingSpec.from_json(text).first
             before, after = map(schema.embeddings_table, (digest, old.digest))

@@ -48,13 +48,27 @@ def test_a_link_to_nothing_is_gone_too(copied: Workspace, photos: Path) -> None:
 
 def member(path: Path, sha256: str, score: float, label: str | None = None) -> Member:
     path.write_bytes(b"")
-    return Member(str(path), sha256, label, 1, 0.1, score, False, 10, 10, 100)
+    return Member(
+        path=str(path),
+        sha256=sha256,
+        label=label,
+        hamming=1,
+        distance=0.1,
+        score=score,
+        sure=True,
+        decided=False,
+        examination=None,
+        keep=False,
+        width=10,
+        height=10,
+        bytes=100,
+    )
 
 
 def found(*members: Member) -> Duplicates:
     score = min(item.score for item in members)
     group = DuplicateGroup("combined", score, members[0].path, members, True)
-    return Duplicates((group,), 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0)
+    return Duplicates((group,), 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 0)
 
 
 def test_a_group_says_of_itself_what_its_present_files_say(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import draw_photo
+from earlier import undo_schema_steps
 
 from embedkit import Workspace
 from embedkit.catalog import Catalog
@@ -479,15 +480,5 @@ def test_the_fourth_schema_step_gives_an_older_workspace_splits(
     older = Workspace(tmp_path / "older")
     older.add(tmp_path / "photos", labels_from_folders=True)
     with duckdb.connect(str(older.folder / "catalog.duckdb")) as connection:
-        for statement in (
-            "DROP TABLE attributes",
-            "DROP TABLE parts",
-            "DROP TABLE splits",
-            "DROP TABLE kept_facts",
-            "DROP TABLE changed_files",
-            "DROP TABLE label_folders",
-            "DELETE FROM counters WHERE name = 'settled'",
-            "DELETE FROM schema_steps WHERE step > 3",
-        ):
-            connection.execute(statement).fetchall()
+        undo_schema_steps(connection, after=3)
     assert older.split(2, 3) == filled.split(2, 3)

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import cv2
@@ -15,11 +16,9 @@ from test_verify import Pixels, photographed, poster
 
 from embedkit import Workspace
 from embedkit.cli.show import matches_document
-from embedkit.duplicates.evidence import SURE
-from embedkit.duplicates.search import CONFIRMED, DOUBTFUL, LIKELY
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
-from embedkit.records import Matches, PlanRow
+from embedkit.records import Change, Matches, PlanRow
 from embedkit.report.search_page import write_search_page
 from embedkit.verify import cache
 
@@ -171,7 +170,7 @@ def test_a_match_is_verified_by_any_of_its_files(
     copy.unlink()
     save(poster(9), other)
     matches = workspace.search(folder / "query.png", verify=5)
-    assert matches[1].files == (str(copy), str(other), str(folder / "same.png"))
+    assert matches[1].files == (str(other), str(folder / "same.png"), str(copy))
     assert matches[1].verification is not None and matches[1].verification.verified
 
 
@@ -210,13 +209,13 @@ def test_a_page_reads_and_decodes_each_photo_once(
     matches = added.search(posters / "query.png", verify=5)
     reads.clear()
     decodes: Counter[str] = Counter()
-    real = Decoder._decode
+    real = Decoder._loaded
 
-    def count(self: Decoder, scale: int) -> Image.Image:
+    def count(self: Decoder, scale: int) -> AbstractContextManager[Image.Image]:
         decodes[os.path.basename(self.name)] += 1
         return real(self, scale)
 
-    monkeypatch.setattr(Decoder, "_decode", count)
+    monkeypatch.setattr(Decoder, "_loaded", count)
     write_search_page(tmp_path / "page.html", [matches])
     as_query_and_match = {"query.png": 2}
     once = dict.fromkeys(os.listdir(posters), 1)
@@ -249,30 +248,34 @@ def actions(rows: list[PlanRow]) -> dict[str, str]:
     return {Path(row.path).name: row.action for row in rows}
 
 
-def test_doubtful_pairs_are_confirmed_when_asked(doubtful: tuple[Workspace, Path]) -> None:
+def test_a_crop_is_named_and_for_review(
+    doubtful: tuple[Workspace, Path],
+) -> None:
     workspace, _ = doubtful
-    (unsure,) = workspace.duplicates().groups
-    assert DOUBTFUL < unsure.score < SURE
-    assert actions(workspace.plan()) == {"1.png": "keep", "part.png": "review"}
-    (group,) = workspace.duplicates(verify=True).groups
-    assert [Path(member.path).name for member in group.members] == ["1.png", "part.png"]
-    assert (group.kind, group.score) == ("combined", pytest.approx(CONFIRMED))
-    assert actions(workspace.plan(verify=True)) == {"1.png": "keep", "part.png": "remove"}
-    assert workspace.duplicates().groups == (unsure,)
+    for verify in (False, True):
+        (group,) = workspace.duplicates(verify=verify).groups
+        whole, part = group.members
+        assert [Path(member.path).name for member in group.members] == ["1.png", "part.png"]
+        assert part.examination is not None
+        assert part.examination.changes == (Change("cropped", 2),)
+        assert not part.sure and whole.sure
+        rows = {Path(row.path).name: row for row in workspace.plan(verify=verify)}
+        assert (rows["1.png"].action, rows["part.png"].action) == ("keep", "review")
+        assert "cropped" in rows["part.png"].reason
 
 
-def test_one_photo_is_confirmed_too_stored_or_not(
+def test_one_photo_is_compared_too_stored_or_not(
     doubtful: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     workspace, folder = doubtful
     new = save(poster(1)[20:329, 30:442], tmp_path / "new.png")
     for photo in (folder / "part.png", new):
-        groups = [*workspace.duplicates(of=photo).groups]
-        assert all(group.score < SURE for group in groups)
-        (group,) = workspace.duplicates(of=photo, verify=True).groups
-        assert group.score == pytest.approx(CONFIRMED)
-        assert Path(group.members[0].path) == photo
-        assert folder / "1.png" in {Path(member.path) for member in group.members}
+        for verify in (False, True):
+            (group,) = workspace.duplicates(of=photo, verify=verify).groups
+            assert Path(group.members[0].path) == photo
+            (whole,) = (one for one in group.members if one.path == str(folder / "1.png"))
+            assert whole.examination is not None
+            assert whole.examination.changes == (Change("cropped", 1),)
 
 
 def page(seed: int) -> Pixels:
@@ -291,23 +294,26 @@ def test_pages_of_one_design_are_no_group_once_they_are_compared(
     for seed in range(3, 9):
         save(poster(seed), tmp_path / f"pages/{seed}.png")
     workspace.add([tmp_path / "pages"])
-    (group,) = workspace.duplicates().groups
-    assert {Path(member.path) for member in group.members} == set(pages)
-    assert LIKELY < group.score < SURE
-    assert workspace.duplicates(verify=True).groups == ()
+    assert workspace.duplicates(max_hamming=16).groups != (), "their hashes are alike"
+    for verify in (False, True):
+        assert workspace.duplicates(verify=verify).groups == ()
     assert workspace.duplicates(of=pages[0], verify=True).groups == ()
     assert workspace.plan(verify=True) == []
 
 
-def test_what_cannot_be_read_is_not_confirmed(workspace: Workspace, tmp_path: Path) -> None:
+def test_what_cannot_be_opened_stays_for_review(workspace: Workspace, tmp_path: Path) -> None:
     folder = cut(tmp_path / "cut")
+    Image.open(folder / "1.png").save(folder / "again.webp", quality=95)
     workspace.add([folder])
-    (folder / "part.png").unlink()
-    (group,) = workspace.duplicates(verify=True).groups
-    assert group.score < SURE
-    save(poster(1)[:309, :412], folder / "part.png")
-    (group,) = workspace.duplicates(verify=True).groups
-    assert group.score > SURE
+    (folder / "again.webp").rename(tmp_path / "away.webp")
+    (group,) = workspace.duplicates().groups
+    (again,) = (one for one in group.members if one.path.endswith(".webp"))
+    assert not again.sure
+    (tmp_path / "away.webp").rename(folder / "again.webp")
+    (group,) = workspace.duplicates().groups
+    (again,) = (one for one in group.members if one.path.endswith(".webp"))
+    assert again.sure
+    assert actions(workspace.plan())["again.webp"] == "remove"
 
 
 def test_only_combined_pairs_are_verified(doubtful: tuple[Workspace, Path]) -> None:

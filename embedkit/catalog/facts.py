@@ -52,9 +52,12 @@ class _Receiver:
     def takes(self, name: str, fact: _Kept) -> bool:
         """Whether a fact that was given at another place may be this file's.
 
-        Who chose between two copies, and had one moved to quarantine, keeps the other's label.
+        Applying the plan decided what the file that stays takes from one in quarantine. After that
+        it is only for a photo that comes back, at whatever place.
         """
-        return not fact.reserved or name != LABEL or self.folder_label in (None, fact.value)
+        if not fact.reserved:
+            return True
+        return self.is_new and (name != LABEL or self.folder_label in (None, fact.value))
 
 
 @dataclass

@@ -25,13 +25,17 @@ _ASKED = """
         SELECT file_id, image_id, place FROM
             (SELECT file_id, image_id, rtrim(r.path, '/') || '/' || f.path AS place
              FROM files f JOIN roots r USING (root_id))
-        WHERE place IN (SELECT unnest($places)))"""
+        WHERE place IN (SELECT unnest($places))),
+    kept AS (
+        SELECT file_id, name, value FROM asked JOIN images USING (image_id)
+        JOIN kept_facts USING (sha256, place))"""
 
 
 def file_facts(reader: Reader, absolute: Sequence[str]) -> dict[str, FileFacts]:
     """What is said of the known files among ``absolute`` paths, by path.
 
-    Of several labels the one that a person wrote comes before a folder's name.
+    Of a missing file it is what was said of it while it was there. Of several labels the one that a
+    person wrote comes before a folder's name.
     """
     if not absolute:
         return {}
@@ -41,14 +45,17 @@ def file_facts(reader: Reader, absolute: Sequence[str]) -> dict[str, FileFacts]:
         for place, sha256, label, source in reader._rows(
             f"""{_ASKED}, said AS (
                     SELECT file_id, arg_min(label, source) AS label, min(source) AS source
-                    FROM labels SEMI JOIN asked USING (file_id) GROUP BY file_id)
+                    FROM (SELECT file_id, label, source FROM labels SEMI JOIN asked USING (file_id)
+                          UNION ALL SELECT file_id, value, 'csv' FROM kept WHERE name = 'label')
+                    GROUP BY file_id)
                 SELECT place, sha256, label, source
                 FROM asked JOIN images USING (image_id) LEFT JOIN said USING (file_id)""",
             values,
         )
     }
     for place, name, value in reader._rows(
-        f"""{_ASKED} SELECT place, name, value FROM asked JOIN attributes USING (file_id)
+        f"""{_ASKED} SELECT place, name, value FROM asked JOIN
+                (FROM attributes UNION ALL FROM kept WHERE name <> 'label') USING (file_id)
             ORDER BY ALL""",
         values,
     ):

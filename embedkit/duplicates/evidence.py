@@ -14,8 +14,6 @@ from embedkit.duplicates.likeness import likeness
 from embedkit.index.metric import distances
 
 WEIGHTS = {"bias": -3.75, "likeness": 1.79, "nearness": 1.96, "hamming": -2.08}
-SURE = 0.9
-"""Score from which on nobody need look at two copies."""
 FLAT = 0.02
 """Images of less contrast than this have a hash of noise: it says nothing of them."""
 UNRELATED = 0.5

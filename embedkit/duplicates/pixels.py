@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 
 import numpy as np
 
@@ -64,10 +63,7 @@ def _may_have_a_twin(prints: Prints) -> np.ndarray:
 
 
 def pixel_digests(ids: np.ndarray, paths: Mapping[int, str]) -> list[bytes | None]:
-    """Digests of the pixels of images, decoded whole from a file each.
-
-    Size, transparency and depth are told apart; None stands for an image that cannot be read.
-    """
+    """Digests of the pixels of images, each decoded from a file; None for one that cannot be."""
     places = [paths.get(image_id, "") for image_id in ids.tolist()]
     with ThreadPoolExecutor(_THREADS) as threads:
         return list(threads.map(_digest, places))
@@ -75,9 +71,6 @@ def pixel_digests(ids: np.ndarray, paths: Mapping[int, str]) -> list[bytes | Non
 
 def _digest(path: str) -> bytes | None:
     try:
-        decoder = Decoder(read_bytes(path))
-        image = decoder.at_least(short=min(decoder.size))
+        return Decoder(read_bytes(path)).pixel_digest()
     except UnreadableImage:
         return None
-    kind = f"{image.size} {decoder.is_transparent} {decoder.is_deep}"
-    return sha256(kind.encode() + image.tobytes()).digest()

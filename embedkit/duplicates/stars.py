@@ -50,7 +50,7 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
     for one in waiting:
         if one not in linked:
             centres.append(one)
-            linked |= links[one].keys()
+        linked |= links[one].keys()
     return centres
 
 
@@ -64,6 +64,9 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
     }
     seen = {centre: {centre, *links} for centre, links in todo.items()}
     while any(todo.values()):
+        for links in todo.values():
+            for other in links.keys() & state.taken:
+                del links[other]
         examined = _examined(state, todo)
         todo = {centre: {} for centre in centres}
         for centre, found in examined.items():
@@ -92,7 +95,7 @@ def _examined(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict
         (min(centre, other), max(centre, other))
         for centre, links in todo.items()
         for other, link in links.items()
-        if link.wants_examination and other not in state.taken
+        if link.wants_examination
     ]
     found = state.examine(wanted)
     result: dict[int, dict[int, Link]] = {}

@@ -32,10 +32,16 @@ _TEXTURED = 10.0  # levels: windows with a standard deviation below are no judge
 _UNLIKE = 0.7  # residual beside texture, from which on a window shows something else
 _ACTIVITY = np.array([0, 3, 6, 12, 24, 48, 96], np.float32)
 _BINS = 32
+_SHIFTED = 6.0  # levels from which on tones count as changed
+_DARKEST, _BRIGHTEST = 6, 249  # levels beyond which a pixel counts as clipped
+_NEAR = 60.0  # levels that clipping takes away at most
+_FREQUENT = 0.01  # share of the smooth pixels that a tone has
 _SMOOTH = 12.0
 _IDENTITY = 4.0
 _LEAST_VARIANCE = 100.0
 _SIDED = 0.6  # deviation of windows that tell which image has something more
+_INTRICATE = 14.0  # squared outline of text, in units of that of a disc of as much area
+_EDGE = 16.0  # slope (Sobel) that an edge has beyond twice the other image's
 _TONE_WIDTH = 10
 _OVERLAY_TONE = 0.25  # share of the pixels of what was laid over an image that have one tone
 
@@ -54,12 +60,14 @@ class Agreement:
     """Share of the variance that the prediction explains where nothing deviates, at most 1; 0 where
     there is hardly any variance."""
     tone: float
-    """Levels by which the tone curve moves the luma, on average."""
+    """Levels by which the luma differs on average, where it is smooth."""
+    shift: float
+    """Levels by which the tone differs the most that is not rare: of a stroke's colour, say."""
     one_sided: float
-    """Share of the texture by which deviating windows differ that one image has more, 0.5 to 1:
-    1 where something was laid over one of the two, lower where something moved."""
+    """Share of the edges of what deviates that are those of one image, 0.5 to 1: 1 where something
+    was laid over one of the two, lower where something moved."""
     overlaid: int
-    """Which of the two has that texture: 1 or 2."""
+    """Which of the two has those edges: 1 or 2."""
     where: tuple[float, float]
     """Centre of the worst window, as shares of width and height."""
 
@@ -68,12 +76,15 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
     """Compare two images (H, W), luma 0 to 255, that lie on each other where ``valid`` (H, W)."""
     sharper = sharpness(one) >= sharpness(other)
     source, target = (one, other) if sharper else (other, one)
-    toned, tone = _toned(source, target, valid)
+    toned, tone, shift = _toned(source, target, valid)
     predicted = _filtered(toned, target, valid)
     if valid is not None:
         valid = cv2.erode(valid.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         predicted = np.where(valid, predicted, target)
     residual = target - predicted
+    if shift > _SHIFTED:  # what was clipped cannot be predicted, where it is about as bright still
+        clipped = (source < _DARKEST) | (source > _BRIGHTEST)
+        residual[clipped & (np.abs(residual) < _NEAR)] = 0
     worst, place = 0.0, (0, 0)
     deviating = np.zeros(one.shape, bool)
     unlike = noise = 0.0
@@ -100,6 +111,7 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
         noise=noise,
         explained=_explained(target, residual, deviating, valid),
         tone=tone,
+        shift=shift,
         one_sided=one_sided,
         overlaid=overlaid,
         where=((place[1] + 0.5) / one.shape[1], (place[0] + 0.5) / one.shape[0]),
@@ -166,7 +178,7 @@ def _filtered(source: Floats, target: Floats, valid: np.ndarray | None) -> Float
 def _samples(image: Floats, valid: np.ndarray | None) -> np.ndarray:
     """Places of pixels, flat: half of them anywhere, half where there is most texture."""
     chance = np.random.default_rng(0)
-    slope = np.abs(cv2.Sobel(image, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(image, cv2.CV_32F, 0, 1))
+    slope = _slope(image)
     inside = np.arange(image.size) if valid is None else np.flatnonzero(valid)
     if len(inside) <= 2 * _SAMPLES:
         return inside
@@ -176,8 +188,8 @@ def _samples(image: Floats, valid: np.ndarray | None) -> np.ndarray:
     return np.unique(np.concatenate([anywhere, textured]))
 
 
-def _toned(source: Floats, target: Floats, valid: np.ndarray | None) -> tuple[Floats, float]:
-    """``source`` in the tones of ``target``, and by how many levels that moved it on average.
+def _toned(source: Floats, target: Floats, valid: np.ndarray | None) -> tuple[Floats, float, float]:
+    """``source`` in the tones of ``target``; levels by which it differed on average, and at most.
 
     The curve comes from places where both are smooth, so that edges which lie half a pixel apart do
     not flatten it. Without enough of them, or where it hardly differs from the identity, the
@@ -191,41 +203,64 @@ def _toned(source: Floats, target: Floats, valid: np.ndarray | None) -> tuple[Fl
     smooth = rough < _SMOOTH if valid is None else (rough < _SMOOTH) & valid
     tones, wanted = source[smooth], target[smooth]
     if len(tones) < 500:
-        return source, 0.0
+        return source, 0.0, 0.0
     some = slice(None, None, len(tones) // 40_000 + 1)
     tones, wanted = tones[some], wanted[some]
     bins = np.clip((tones * (_BINS / 256)).astype(int), 0, _BINS - 1)
-    least = max(30, len(tones) // 500)
-    filled = [number for number in range(_BINS) if (bins == number).sum() >= least]
+    counts = np.bincount(bins, minlength=_BINS)
+    filled = np.flatnonzero(counts >= max(30, len(tones) // 500))
     if len(filled) < 2:
-        return source, float(abs(np.median(wanted) - np.median(tones)))
+        moved = float(abs(np.median(wanted) - np.median(tones)))
+        return source, moved, moved
     at = np.array([np.median(tones[bins == number]) for number in filled])
-    to = np.maximum.accumulate([np.median(wanted[bins == number]) for number in filled])
+    to = np.array([np.median(wanted[bins == number]) for number in filled])
+    frequent = counts[filled] >= _FREQUENT * len(tones)
+    shift = float(np.abs(to - at)[frequent].max(initial=0))
+    to = np.maximum.accumulate(to)
     moved = float(np.abs(wanted - tones).mean())
     if np.abs(to - at).max() < _IDENTITY or at[-1] - at[0] < 100:
-        return source, moved
+        return source, moved, shift
     # Beyond its ends the curve goes on as steep as it is on the whole.
     steep = (to[-1] - to[0]) / (at[-1] - at[0])
     at = np.concatenate([[-1], at, [256]])
     to = np.concatenate([[to[0] - steep * (at[1] + 1)], to, [to[-1] + steep * (256 - at[-2])]])
-    return np.interp(source, at, np.clip(to, 0, 255)).astype(np.float32), moved
+    return np.interp(source, at, np.clip(to, 0, 255)).astype(np.float32), moved, shift
 
 
 def _sidedness(one: Floats, other: Floats, deviating: np.ndarray | None) -> tuple[float, int]:
-    """How far the texture in deviating windows is more in one image, and in which.
+    """How far the edges of what differs are those of one image, and of which.
 
-    0.5 as well where that image has many tones there: what is laid over a photo has few.
+    What was laid over an image has its edges there alone; what moved has edges in both. 0.5 as well
+    where that image has many tones there, or the outline is a simple one: what is laid over a photo
+    is text or a mark, of few tones and with many edges.
     """
     if deviating is None:
         return 0.5, 1
-    first, second = (deviation_in(image, WINDOWS[0]) for image in (one, other))
-    more = (first - second)[deviating]
-    here, there = float(more[more > 0].sum()), float(-more[more < 0].sum())
-    overlaid = 1 if here >= there else 2
-    tones = np.bincount(
-        np.rint((one, other)[overlaid - 1][deviating]).clip(0, 255).astype(np.intp), minlength=256
+    differing = (np.abs(one - other) > _LEVELS) & deviating
+    rim = cv2.morphologyEx(
+        differing.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)
     )
-    around = np.convolve(tones, np.ones(2 * _TONE_WIDTH + 1), "same")
-    if around.max() < _OVERLAY_TONE * deviating.sum():
+    edges, others = (_slope(image)[rim > 0] for image in (one, other))
+    here, there = (edges > 2 * others + _EDGE).sum(), (others > 2 * edges + _EDGE).sum()
+    overlaid = 1 if here >= there else 2
+    laid = (one, other)[overlaid - 1]
+    area, rim_length = int(differing.sum()), float((rim > 0).sum()) / 2
+    if rim_length**2 < _INTRICATE * 4 * np.pi * area:
         return 0.5, overlaid
-    return max(here, there) / max(here + there, 1e-6), overlaid
+    if max(_share_of_one_tone(laid[mask]) for mask in (deviating, differing)) < _OVERLAY_TONE:
+        return 0.5, overlaid
+    return float(max(here, there, 0.5) / max(here + there, 1)), overlaid
+
+
+def _share_of_one_tone(values: np.ndarray) -> float:
+    """The share of pixels (n,) that have the most frequent tone, or one next to it."""
+    if not len(values):
+        return 0.0
+    tones = np.bincount(np.rint(values).clip(0, 255).astype(np.intp), minlength=256)
+    around = np.convolve(tones, np.ones(2 * _TONE_WIDTH + 1), "same")
+    return float(around.max() / len(values))
+
+
+def _slope(image: Floats) -> Floats:
+    across, down = (cv2.Sobel(image, cv2.CV_32F, *axis) for axis in ((1, 0), (0, 1)))
+    return np.asarray(np.abs(across) + np.abs(down), np.float32)

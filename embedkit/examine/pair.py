@@ -17,29 +17,37 @@ from embedkit.examine.picture import (
     picture_of,
     resized,
 )
-from embedkit.examine.placement import Placement, best_turn, have_one_shape, placements
+from embedkit.examine.placement import (
+    Placement,
+    best_turn,
+    have_one_shape,
+    placement_of,
+    placements,
+    refined,
+)
 from embedkit.examine.quality import Quality, detail_of, quality
+from embedkit.images.decode import Decoder
 from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination
-from embedkit.verify import are_copies
 from embedkit.verify.features import View
+from embedkit.verify.geometry import aligned
 
-VERSION = 1
+VERSION = 2
 """Raised whenever an examination may come to another end."""
 
-CONSISTENT = (0.9, 0.06)
+CONSISTENT = (0.7, 0.06)
 """Deviation and unlike share up to which nothing differs but by compression and resampling."""
 CONSISTENT_PRINT = (0.6, 0.1)
 """The same for documents and drawings, which may differ in a glyph."""
 CONSISTENT_DETAIL = (0.5, 0.06)
 """The same for these at the resolution that shows their print."""
-TONED = (3.0, 0.06)
-"""The same for photographs of other tones, where clipping leaves more."""
-NOISE = 0.5
+DOUBTFUL = (0.8, 0.06)
+"""The same, up to which photographs may still be copies: a person decides."""
+NOISE = 0.35
 """Residual beside texture from which on a small difference may go unnoticed."""
 NOISE_PRINT = 0.2
 """The same for documents and drawings, and for images of other tones."""
-DOUBTFUL = (1.5, 0.1)
-"""Deviation and unlike share up to which a photograph may still be a copy: a person decides."""
+DITHERED = (2.5, 0.1)
+"""The same for photographs one of which was reduced to few colours."""
 LAID_ON = (0.3, 0.97)
 """Two images show the same scene in the same place up to this unlike share, or from this explained
 share of their variance on."""
@@ -47,10 +55,14 @@ TONE = 8.0
 """Levels of luma by which tones differ on average in an image whose brightness was changed."""
 CHROMA = 18.0
 """Levels of chroma by which coloured pixels differ on average in one whose colours were."""
+SHIFT = 16.0
+"""Levels of luma by which a tone of a drawing or document differs in one of other colours."""
 HUES = 0.3
 """Share of the coloured pixels of another hue from which on a drawing is another one."""
 WHOLE = 0.97
 """Share of an image from which on it counts as shown whole."""
+INSIDE = 0.99
+"""Share of a crop that its original shows, but for what its placement is uncertain by."""
 STRONG_CROP = 0.9
 """Share of an image below which a crop of it is a strong one."""
 SOFTER = 0.5
@@ -59,8 +71,6 @@ EMPTY = 2.5
 """Softness beside the other image from which on one is strongly blurred."""
 TEXT_SCALE = 0.45
 """Scale below which a small version of a document no longer shows what the large one says."""
-FEATURES = 150
-"""Local features that two photographs need for their having nothing in common to tell something."""
 LEAST_SIDE = 48
 """Pixels of the shorter side below which an image shows too little to be sure of."""
 LEAST_TEXTURE = 0.002
@@ -72,6 +82,7 @@ ONE_SIDED = 0.85
 FEW_COLOURS = 256
 
 _LOOK_AREA = 60_000
+_SAME_LUMA = 1.0  # levels, as JPEGs are decoded at a reduced scale
 _COLOUR_AREA = 150_000
 _LEAST_LEVEL = 96
 _TEXTURED = 10.0
@@ -108,9 +119,26 @@ def examine(one: Opened, other: Opened) -> Examination:
 
     Raises :class:`UnreadableImage` when one of them cannot be read.
     """
-    turn = best_turn(one.picture, other.picture)
-    pair = _Pair(one, other, turn, one.picture.turned(turn), other.picture)
-    return pair.examined()
+    first, second = one.picture, other.picture
+    if first.background and second.background and first.background != second.background:
+        second = picture_of(other.read(), background=first.background)
+    if _have_same_pixels(one, other):
+        return Examination(COPY, same_pixels=True)
+    turn = best_turn(first, second)
+    return _Pair(one, other, turn, first.turned(turn), second).examined()
+
+
+def _have_same_pixels(one: Opened, other: Opened) -> bool:
+    """Whether two files decode to the same pixels at full scale, transparency included.
+
+    Only those that look the same are decoded at full scale.
+    """
+    first, second = one.picture, other.picture
+    if first.size != second.size or first.rgb.shape != second.rgb.shape:
+        return False
+    if float(np.abs(first.grey - second.grey).mean()) > _SAME_LUMA:
+        return False
+    return Decoder(one.read()).pixel_digest() == Decoder(other.read()).pixel_digest()
 
 
 class _Pair:
@@ -131,11 +159,24 @@ class _Pair:
         if _is_flat(self.first) and _is_flat(self.second):
             return self._flat()
         look = self._lay()
+        if self._shows_something_else(look):
+            if self.graphic:
+                return Examination(DIFFERENT, note="they show different things")
+            placed = self._lay_by_features()
+            if isinstance(placed, Examination):
+                return placed
+            look = placed
         if not self._is_consistent(look):
             return self._disagreeing(look)
+        if not self._have_one_outline():
+            return Examination(DIFFERENT, note="their transparency differs")
         fine, softer = self._finest()
         if not self._is_consistent(fine):
             return self._disagreeing(fine)
+        if self._are_shifted():
+            return Examination(
+                DIFFERENT, note="each shows something at its edges that the other lacks"
+            )
         noise = fine.noise
         if self.graphic:
             detailed = self._in_detail()
@@ -143,18 +184,16 @@ class _Pair:
                 return self._disagreeing(detailed)
             noise = max(noise, detailed.noise)
         if noise > (NOISE_PRINT if self.graphic or fine.tone > TONE else NOISE):
-            if self.graphic and not self.placement.is_straight:
+            if fine.tone > TONE or not self.placement.is_straight:
                 return Examination(DIFFERENT, note="they were scanned or photographed apart")
             return Examination(OPEN, note="a small difference would not show in them")
-        if min(self.placement.shares) < STRONG_CROP and max(self.placement.shares) < WHOLE:
-            return Examination(DIFFERENT, note="each shows much that the other one does not")
         return self._copies(fine, softer)
 
     def _is_consistent(self, found: Agreement) -> bool:
         """Whether nothing differs but by compression and resampling."""
         if self.graphic:
             return _is_within(found, CONSISTENT_PRINT)
-        return _is_within(found, TONED if found.tone > TONE else CONSISTENT)
+        return _is_within(found, CONSISTENT)
 
     # -- laying one on the other -------------------------------------------------------------------
 
@@ -193,9 +232,22 @@ class _Pair:
                 return found, 1 if contrasts[0] < contrasts[1] else 2
         return first, 0
 
+    def _have_one_outline(self) -> bool:
+        """Whether the transparency of both agrees, if both have any.
+
+        On one background a part of the same colour does not show.
+        """
+        one, other = self.first.alpha, self.second.alpha
+        if one is None or other is None:
+            return True
+        outlines = one.astype(np.float32), other.astype(np.float32)
+        found = _agreement(*outlines, self.placement, min(one.size, other.size))
+        return _is_within(found, CONSISTENT_PRINT)
+
     def _in_detail(self) -> Agreement:
         """The agreement of documents and drawings at a resolution that shows their print."""
-        pictures = [picture_of(item.read(), DETAIL_AREA) for item in (self.one, self.other)]
+        colour = self.first.background
+        pictures = [picture_of(item.read(), DETAIL_AREA, colour) for item in (self.one, self.other)]
         one, other = pictures[0].turned(self.turn), pictures[1]
         area = min(one.grey.size, other.grey.size)
         return _agreement(one.grey, other.grey, self.placement, area)
@@ -204,28 +256,44 @@ class _Pair:
 
     def _disagreeing(self, found: Agreement) -> Examination:
         where = _place_name(found.where)
-        if found.unlike > LAID_ON[0] and found.explained < LAID_ON[1]:
-            if self.graphic:
-                return Examination(DIFFERENT, note="they show different things")
-            return self._by_features()
-        if self.graphic:
+        if self.graphic or self._are_shifted():
             return Examination(DIFFERENT, note=f"they differ {where}")
-        if _is_within(found, DOUBTFUL) and found.noise < NOISE_PRINT:
-            return Examination(OPEN, note=f"they differ slightly {where}")
         if found.one_sided >= ONE_SIDED:
             overlaid = Change("overlaid", found.overlaid)
             return Examination(OPEN, (overlaid,), f"something was laid over one {where}")
+        if _is_within(found, DOUBTFUL):
+            return Examination(OPEN, note=f"they differ slightly {where}")
+        quantised = self._quantised()
+        if quantised and _is_within(found, DITHERED):
+            few = Change("quantised", quantised)
+            return Examination(OPEN, (few,), f"its colours are too few to compare it {where}")
         return Examination(DIFFERENT, note=f"they differ {where}")
 
-    def _by_features(self) -> Examination:
-        """Photographs that no crop or turn lays on each other: by their local features."""
-        one, other = self.one.view(), self.other.view()
-        copies = are_copies(one, other)
-        if copies:
-            return Examination(COPY, (Change("reframed", 0),))
-        if copies is None and min(len(one.features), len(other.features)) < FEATURES:
-            return Examination(OPEN, note="they have too little texture to be compared")
-        return Examination(DIFFERENT, note="they show different things, or the same from elsewhere")
+    def _are_shifted(self) -> bool:
+        """Whether each shows something at its edges that the other does not, as bursts do.
+
+        A crop shows nothing that its original does not.
+        """
+        return self.placement.is_shift or max(self.placement.shares) < INSIDE
+
+    @staticmethod
+    def _shows_something_else(found: Agreement) -> bool:
+        return found.unlike > LAID_ON[0] and found.explained < LAID_ON[1]
+
+    def _lay_by_features(self) -> Agreement | Examination:
+        """Lay photographs on each other by their local features, which no crop or turn does."""
+        self.turn, self.first = 0, self.one.picture
+        one, other = self.one.view().features, self.other.view().features
+        _, alignment = aligned(other, one)
+        if alignment is None:
+            return Examination(DIFFERENT, note="they show different things")
+        start = placement_of(alignment.homography, one.size, other.size)
+        self.placement = refined(self.first, self.second, start, cv2.MOTION_HOMOGRAPHY) or start
+        found = self._agreement(self.placement, _LOOK_AREA)
+        if self._shows_something_else(found):
+            note = "they show different things, or the same from elsewhere"
+            return Examination(DIFFERENT, note=note)
+        return found
 
     def _flat(self) -> Examination:
         """Images without texture: what there is to see has to be the same level by level."""
@@ -259,6 +327,7 @@ class _Pair:
         if not faded and (colour.deviation > 1 or (self.graphic and colour.turned > HUES)):
             return Examination(DIFFERENT, note="a part of it has another colour")
         recoloured = fine.tone > TONE or colour.moved > CHROMA
+        recoloured |= self.graphic and fine.shift > SHIFT
         if (faded or recoloured) and (self.first.is_plain or self.second.is_plain):
             return Examination(DIFFERENT, note="they are drawn in other colours")
         judged = self._judged()
@@ -278,11 +347,8 @@ class _Pair:
             softer = 2 if judged.softness > 1 else 1
         if softer:
             changes.append(Change("blurred", softer))
-        few = [
-            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
-        ]
-        if few[0] != few[1]:
-            changes.append(Change("quantised", 1 if few[0] else 2))
+        if quantised := self._quantised():
+            changes.append(Change("quantised", quantised))
         clear = [item.alpha is not None for item in (self.first, self.second)]
         if clear[0] != clear[1]:
             changes.append(Change("flattened", 2 if clear[0] else 1))
@@ -295,6 +361,15 @@ class _Pair:
             derived=judged.derived if judged else 0,
             enlarged=judged.enlarged if judged else 0,
         )
+
+    def _quantised(self) -> int:
+        """Which of the two has a palette of few colours: 1, 2, or 0 for none or both."""
+        few = [
+            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
+        ]
+        if few[0] == few[1]:
+            return 0
+        return 1 if few[0] else 2
 
     def _is_whole(self) -> bool:
         return min(self.placement.shares) >= WHOLE
@@ -315,21 +390,29 @@ class _Pair:
         return judged.derived if judged else 0
 
     def _framing(self) -> list[Change]:
-        shown, shows = self.placement.shares  # of the first image, and of the second
-        if shows >= WHOLE and shown < STRONG_CROP:
-            return [Change("cropped", 2)]
-        if shown >= WHOLE and shows < WHOLE:
-            if self._has_plain_frame():
-                return [Change("framed", 2)]
-            return [Change("cropped", 1)] if shows < STRONG_CROP else []
-        return []
+        wider = self._wider()
+        if not wider:
+            return []
+        if self._has_plain_frame(wider):
+            return [Change("framed", wider)]
+        shares = self.placement.shares
+        return [Change("cropped", 3 - wider)] if shares[wider - 1] < STRONG_CROP else []
 
-    def _has_plain_frame(self) -> bool:
-        """Whether the second image has nothing but one colour where the first one ends."""
-        height, width = self.second.grey.shape
-        _, valid = self.placement.onto(self.first.grey, (width, height))
+    def _wider(self) -> int:
+        """Which of the two shows all of the other one and more: 1, 2, or 0 for neither."""
+        of_first, of_second = self.placement.shares  # that both show
+        if max(of_first, of_second) < WHOLE or min(of_first, of_second) >= WHOLE:
+            return 0
+        return 1 if of_second > of_first else 2
+
+    def _has_plain_frame(self, wider: int) -> bool:
+        """Whether the wider image has nothing but one colour where the other one ends."""
+        part, whole = (self.second, self.first) if wider == 1 else (self.first, self.second)
+        placement = self.placement.inverse() if wider == 1 else self.placement
+        height, width = whole.grey.shape
+        _, valid = placement.onto(part.grey, (width, height))
         outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        return bool(outside.any() and self.second.grey[outside].std() < _PLAIN_FRAME)
+        return bool(outside.any() and whole.grey[outside].std() < _PLAIN_FRAME)
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""
@@ -343,15 +426,13 @@ class _Pair:
     def _doubt(self) -> str:
         """Why two that agree may be no copies all the same; empty if nothing speaks for it."""
         shown, shows = self.placement.shares
-        if max(shown, shows) < WHOLE:
-            return "each shows something at its edges that the other one does not"
         if self.graphic:
             scale = (self.first.size[0] * self.first.size[1] * shown) / (
                 self.second.size[0] * self.second.size[1] * shows
             )
             if min(scale, 1 / scale) < TEXT_SCALE**2:
                 return "the smaller one is too small to show what the larger one says"
-            if min(shown, shows) < WHOLE and not self._has_plain_frame():
+            if (wider := self._wider()) and not self._has_plain_frame(wider):
                 return "one of them shows more"
         return ""
 

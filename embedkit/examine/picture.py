@@ -10,6 +10,7 @@ from PIL import Image
 
 from embedkit.examine.facts import facts_of
 from embedkit.images.decode import Decoder
+from embedkit.images.transparency import WHITE, Colour, composite, is_opaque
 from embedkit.records import Facts
 
 Floats = NDArray[np.float32]
@@ -27,6 +28,7 @@ _TONES, _NEXT = 6, 2
 _PAPER = 0.3  # share of the pixels that have the most frequent tone
 _FLAT_TONES = 0.7  # share that have one of the most frequent ones
 _PLAIN_TONES = 0.85  # the same of a drawing without shades
+_NOTHING_ELSE = 0.95  # share that have one of the most frequent ones, whatever the edges
 _COLOURED = 20.0  # levels of chroma
 _ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
 
@@ -35,13 +37,14 @@ _ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
 class Picture:
     """One decoded image, reduced, and what its file says of where it comes from.
 
-    ``rgb`` is uint8 (H, W, 3), composited on the image's own background; ``alpha`` is uint8 (H, W)
-    for an image with transparency, else None; ``size`` is the upright width and height of the
-    file's image, pixels.
+    ``rgb`` is uint8 (H, W, 3), composited on ``background``; ``alpha`` is uint8 (H, W) for an image
+    with transparency, else None, as ``background`` is; ``size`` is the upright width and height of
+    the file's image, pixels.
     """
 
     rgb: Pixels
     alpha: Pixels | None
+    background: Colour | None
     size: tuple[int, int]
     facts: Facts
 
@@ -63,12 +66,14 @@ class Picture:
 
         Such images may differ in one glyph only, and their layout says nothing of their content.
         """
+        shares = self._tones
+        if shares[0] >= _PAPER and sum(shares) >= _NOTHING_ELSE:
+            return True  # the edges may be those of a light stroke, or of a blurred one
         slope = np.abs(cv2.Sobel(self.grey, cv2.CV_32F, 1, 0)) + np.abs(
             cv2.Sobel(self.grey, cv2.CV_32F, 0, 1)
         )
         if np.percentile(slope, 99) < _SHARP:
             return False
-        shares = self._tones
         return shares[0] >= _PAPER or sum(shares) >= _FLAT_TONES
 
     @cached_property
@@ -115,26 +120,28 @@ class Picture:
         width, height = self.size
         size = (height, width) if turn & 4 else self.size
         alpha = None if self.alpha is None else turned(self.alpha, turn)
-        return Picture(turned(self.rgb, turn), alpha, size, self.facts)
+        return Picture(turned(self.rgb, turn), alpha, self.background, size, self.facts)
 
 
-def picture_of(data: bytes, area: int = AREA) -> Picture:
+def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) -> Picture:
     """The picture of an image's bytes, reduced to at most ``area`` pixels.
 
-    Raises :class:`UnreadableImage` when they do not decode.
+    A transparent image is composited on ``background``, on its own if that is None. Raises
+    :class:`UnreadableImage` when the bytes do not decode.
     """
     decoder = Decoder(data)
     width, height = decoder.size
     scale = min(1.0, (area / (width * height)) ** 0.5)
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    image = decoder.at_least(short=min(target), long=max(target))
-    rgb = _reduced(image, target)
-    alpha = None
     if decoder.is_transparent:
-        alpha = _reduced(decoder.rgba().getchannel("A"), target)
-        if alpha.min() == 255:
-            alpha = None
-    return Picture(rgb, alpha, (width, height), facts_of(data))
+        pixels = decoder.rgba()
+        if not is_opaque(pixels):
+            colour = background or decoder.background or WHITE
+            rgb = _reduced(composite(pixels, colour), target)
+            alpha = _reduced(pixels.getchannel("A"), target)
+            return Picture(rgb, alpha, colour, (width, height), facts_of(data))
+    image = decoder.at_least(short=min(target), long=max(target))
+    return Picture(_reduced(image, target), None, None, (width, height), facts_of(data))
 
 
 def _reduced(image: Image.Image, size: tuple[int, int]) -> Pixels:

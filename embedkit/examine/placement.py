@@ -24,20 +24,22 @@ _REFINING = ((96, 50, 0.8), (192, 30, 0.85))  # side, iterations, the least corr
 _GAIN = 1e-4  # in correlation, below which refining stops
 _NO_MASK: Any = None
 _FARTHEST = 0.15  # of the side, that refining may move a corner
-_SAME_PLACE = 0.003  # of the side: refining from the same frame came back to it
+_SAME_PLACE = 0.0015  # of the side: refining from the same frame came back to it
+_SAME_SCALE = 0.0015  # share by which scales differ
+_SHIFT = 0.002  # of the side
 _STRAIGHT = 0.006  # of the other side: a third of a degree
 _LEVEL_TURN = 0.02  # by how much another turn has to correlate better than none
 
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """A map from the second image's unit square to the first's: x' = matrix @ (x, y, 1).
+    """A homography from the second image's unit square to the first's: (x', y', w) = M @ (x, y, 1).
 
     Places are shares of width and height, so that the identity is the same frame at any size.
     """
 
     matrix: np.ndarray
-    """float64 (2, 3)."""
+    """float64 (3, 3)."""
 
     @classmethod
     def same_frame(cls) -> "Placement":
@@ -50,16 +52,17 @@ class Placement:
         if self.is_identity:
             return resized(one, size), np.ones((height, width), bool)
         tall, wide = one.shape[:2]
-        scale = np.sqrt(abs(np.linalg.det(self.matrix[:, :2])))  # of the first that is shown
+        scale = np.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))  # of the first that is shown
         shrink = min(1.0, max(width / (wide * scale), height / (tall * scale)))
         if shrink < 0.95:
             one = resized(one, (max(8, round(wide * shrink)), max(8, round(tall * shrink))))
             tall, wide = one.shape[:2]
-        centred = np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
-        pixels = np.diag([wide, tall]) @ self.matrix @ centred - np.array([[0, 0, 0.5]] * 2)
+        pixels = _in_pixels(self.matrix, (wide, tall), size)
         flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpAffine(one, pixels, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        inside = cv2.warpAffine(
+        warped = cv2.warpPerspective(
+            one, pixels, size, flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        inside = cv2.warpPerspective(
             np.ones((tall, wide), np.uint8),
             pixels,
             size,
@@ -75,7 +78,15 @@ class Placement:
     @property
     def is_straight(self) -> bool:
         """Whether it neither turns nor slants, as a crop does not."""
-        return bool(max(abs(self.matrix[0, 1]), abs(self.matrix[1, 0])) < _STRAIGHT)
+        slants = np.abs([*self.matrix[2, :2], self.matrix[0, 1], self.matrix[1, 0]])
+        return bool(slants.max() < _STRAIGHT)
+
+    @property
+    def is_shift(self) -> bool:
+        """Whether it only moves one image against the other, at the same scale: no crop does."""
+        scales = np.abs(np.diag(self.matrix)[:2] - 1)
+        moved = np.abs(self.matrix[:2, 2] + (np.diag(self.matrix)[:2] - 1) / 2)
+        return bool(scales.max() < _SAME_SCALE and moved.max() > _SHIFT)
 
     @property
     def shares(self) -> tuple[float, float]:
@@ -86,19 +97,35 @@ class Placement:
 
     def inverse(self) -> "Placement":
         """The map the other way round."""
-        turned_back = np.linalg.inv(self.matrix[:, :2])
-        return Placement(np.hstack([turned_back, -turned_back @ self.matrix[:, 2:]]))
+        turned_back = np.linalg.inv(self.matrix)
+        return Placement(turned_back / turned_back[2, 2])
+
+
+def _in_pixels(matrix: np.ndarray, one: tuple[int, int], other: tuple[int, int]) -> np.ndarray:
+    """The same map from the pixels of the second image, of width and height ``other``, to those of
+    the first, whose centres are at whole numbers."""
+    return np.asarray(_to_pixels(*one) @ matrix @ np.linalg.inv(_to_pixels(*other)))
+
+
+def _to_pixels(width: int, height: int) -> np.ndarray:
+    return np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]])
 
 
 def _inside(matrix: np.ndarray) -> float:
     """The share of a unit square that a map takes to places inside the unit square."""
     places = (np.arange(_GRID) + 0.5) / _GRID
     x, y = np.meshgrid(places, places)
-    moved = np.stack([x, y, np.ones_like(x)], axis=-1) @ matrix.T
+    moved = _moved(np.stack([x, y, np.ones_like(x)], axis=-1), matrix)
     return float(((moved >= 0) & (moved <= 1)).all(axis=-1).mean())
 
 
-_IDENTITY = np.eye(2, 3)
+def _moved(places: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Where a map takes places (..., 3) of the form (x, y, 1): (..., 2)."""
+    moved = places @ matrix.T
+    return np.asarray(moved[..., :2] / np.maximum(moved[..., 2:], 1e-6))
+
+
+_IDENTITY = np.eye(3)
 _CORNERS = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], np.float64)
 
 
@@ -124,12 +151,12 @@ def placements(one: Picture, other: Picture) -> Iterator[Placement]:
     """Where the second image may lie in the first, the likeliest first: to be tried in turn."""
     same = Placement.same_frame()
     yield same
-    if (refined := _refined(one, other, same)) is not None:
-        if refined.is_identity:
+    if (moved := refined(one, other, same)) is not None:
+        if moved.is_identity:
             return  # there is no better place than the same
-        yield refined
+        yield moved
     if (cropped := _cropped(one, other)) is not None:
-        yield _refined(one, other, cropped) or cropped
+        yield refined(one, other, cropped) or cropped
 
 
 def _edges(image: Floats) -> tuple[Floats, Floats]:
@@ -147,32 +174,43 @@ def _described(image: Floats) -> np.ndarray:
     return np.asarray(np.concatenate(parts) / np.sqrt(2))
 
 
-def _refined(one: Picture, other: Picture, start: Placement) -> Placement | None:
+def placement_of(homography: np.ndarray, one: tuple[int, int], other: tuple[int, int]) -> Placement:
+    """The placement that a homography makes, from pixels of the second image to the first's.
+
+    ``one`` and ``other`` are the widths and heights that it is for.
+    """
+    matrix = np.linalg.inv(_to_pixels(*one)) @ homography @ _to_pixels(*other)
+    return Placement(matrix / matrix[2, 2])
+
+
+def refined(
+    one: Picture, other: Picture, start: Placement, motion: int = cv2.MOTION_AFFINE
+) -> Placement | None:
     """A placement moved to where the images correlate best (ECC: Evangelidis, Psarakis 2008).
 
     ``start`` itself where that is next to it; None where they do not correlate well anywhere near.
     """
-    if np.linalg.det(start.matrix[:, :2]) > 1.02:  # the second one is the wider view
-        turned_back = _refined(other, one, start.inverse())
+    if np.linalg.det(start.matrix[:2, :2]) > 1.02:  # the second one is the wider view
+        turned_back = refined(other, one, start.inverse(), motion)
         return None if turned_back is None else turned_back.inverse()
     matrix = start.matrix.astype(np.float64)
     for side, steps, least in _REFINING:
         here, there = (resized(picture.small, (side, side)) for picture in (one, other))
-        warp = matrix.astype(np.float32)
-        # From pixels of the second image to those of the first, whose centres are at halves.
-        warp[:, 2] = side * matrix[:, 2] + matrix[:, :2].sum(axis=1) / 2 - 0.5
+        warp = _in_pixels(matrix, (side, side), (side, side)).astype(np.float32)
+        if motion == cv2.MOTION_AFFINE:
+            warp = warp[:2]
         criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, _GAIN)
         try:
             correlation, found = cv2.findTransformECC(
-                there, here, warp, cv2.MOTION_AFFINE, criteria, _NO_MASK, 5
+                there, here, warp, motion, criteria, _NO_MASK, 5
             )
         except cv2.error:  # it does not converge: images without texture, or of nothing in common
             return None
         if correlation < least:
             return None
-        matrix = np.asarray(found, np.float64)
-        matrix[:, 2] = (matrix[:, 2] + 0.5 - matrix[:, :2].sum(axis=1) / 2) / side
-        moved = np.abs(_CORNERS @ (matrix - start.matrix).T).max()
+        whole = np.vstack([found, [0, 0, 1]]) if motion == cv2.MOTION_AFFINE else found
+        matrix = placement_of(whole, (side, side), (side, side)).matrix
+        moved = np.abs(_moved(_CORNERS, matrix) - _moved(_CORNERS, start.matrix)).max()
         if moved < _SAME_PLACE:
             return start
         if moved > _FARTHEST:
@@ -207,6 +245,12 @@ def _place_of(part: Picture, whole: Picture) -> tuple[float, Placement]:
         if score > best:
             best = score
             found = Placement(
-                np.array([[size[0] / width, 0, left / width], [0, size[1] / height, top / height]])
+                np.array(
+                    [
+                        [size[0] / width, 0, left / width],
+                        [0, size[1] / height, top / height],
+                        [0, 0, 1],
+                    ]
+                )
             )
     return best, found

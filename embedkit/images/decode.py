@@ -191,6 +191,17 @@ class Decoder:
                 return self._upright(transparency.without_hidden_colours(coloured))
             return self._upright(coloured.convert("RGBA"))
 
+    def pixel_digest(self) -> bytes:
+        """SHA-256 of the upright pixels at full scale: the same for images that show the same.
+
+        Their size, colours and alpha count, and whether grey pixels had more than 8 bits.
+        """
+        pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
+        if pixels.mode == "RGBA" and transparency.is_opaque(pixels):
+            pixels = pixels.convert("RGB")
+        kind = f"{pixels.size} {pixels.mode} {self.is_deep}"
+        return sha256(kind.encode() + pixels.tobytes()).digest()
+
     def alone(self) -> AbstractContextManager[object]:
         """Held by a thread that works with a large image, so that one is in memory at a time.
 

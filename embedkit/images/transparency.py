@@ -59,6 +59,11 @@ def composite(image: Image.Image, colour: Colour) -> Image.Image:
     return made
 
 
+def is_opaque(image: Image.Image) -> bool:
+    """Whether an RGBA image covers its background everywhere."""
+    return image.getchannel("A").getextrema() == (255, 255)
+
+
 def without_hidden_colours(image: Image.Image) -> Image.Image:
     """An RGBA image with the colours of its wholly transparent pixels set to 0."""
     made = Image.new("RGBA", image.size)

@@ -15,9 +15,9 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
+from embedkit.clean import plan
 from embedkit.clean.plan import (
     ACTIONS,
-    COLUMNS,
     DROP_ALL,
     KEEP,
     REMOVE,
@@ -106,7 +106,7 @@ def write_plan_page(
         csv=shown(target.with_suffix(".csv").name),
         states=STATES,
         kinds={kind: KINDS[kind] for kind in KINDS if any(row.kind == kind for row in rows)},
-        figures={name: FIGURES[name] for name in COLUMNS if name in FIGURES},
+        figures={name: FIGURES[name] for name in plan.COLUMNS if name in FIGURES},
         kind_options=[
             (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
         ],
@@ -121,7 +121,7 @@ def write_plan_page(
             {
                 "id": plan_id(rows),
                 "csv": target.with_suffix(".csv").name.encode("utf-8", "replace").decode(),
-                "columns": COLUMNS,
+                "columns": plan.COLUMNS,
                 "rows": plan_cells(rows),
                 "labels": [row.label or "" for row in rows],
                 "groups": [[number for number, _ in members] for members in groups],
@@ -258,7 +258,7 @@ def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
             f"{float(cell):.4g}" if name in FIGURES else shown(cell),
             FIGURES.get(name, f"The column {name} of the plan"),
         )
-        for name, cell in zip(COLUMNS, cells, strict=True)
+        for name, cell in zip(plan.COLUMNS, cells, strict=True)
         if cell and name not in _APART
     ]
 
