@@ -320,7 +320,7 @@ class _Pair:
     # -- what was done to which --------------------------------------------------------------------
 
     def _copies(self, fine: Agreement, softer: int) -> Examination:
-        size = _size_of(self.second.grey, _COLOUR_AREA)
+        size = _frame(self.first.grey, self.second.grey, self.placement, _COLOUR_AREA)
         here, valid = self.placement.onto(self.first.rgb, size)
         colour = colour_agreement(here, resized(self.second.rgb, size), valid)
         faded = _without_colour(self.first, self.second)
@@ -444,8 +444,14 @@ def _is_within(found: Agreement, limits: tuple[float, float]) -> bool:
     return found.deviation <= limits[0] and found.unlike <= limits[1]
 
 
-def _size_of(image: np.ndarray, area: int) -> tuple[int, int]:
-    height, width = image.shape[:2]
+def _frame(one: np.ndarray, other: np.ndarray, placement: Placement, area: int) -> tuple[int, int]:
+    """Width and height at which two images are compared, in the frame of the second.
+
+    Where both show the same frame, one may be stretched: then it has to be reduced the other way.
+    """
+    height, width = other.shape[:2]
+    if placement.is_identity:
+        height, width = min(height, one.shape[0]), min(width, one.shape[1])
     scale = min(1.0, (area / (height * width)) ** 0.5)
     return max(8, round(width * scale)), max(8, round(height * scale))
 
@@ -453,7 +459,7 @@ def _size_of(image: np.ndarray, area: int) -> tuple[int, int]:
 def _laid(
     one: Floats, other: Floats, placement: Placement, area: int
 ) -> tuple[Floats, Floats, np.ndarray]:
-    size = _size_of(other, area)
+    size = _frame(one, other, placement, area)
     here, valid = placement.onto(one, size)
     return here, resized(other, size), valid
 

@@ -1,0 +1,224 @@
+"""What counts as a copy, and which copy stays: kinds of pairs that once got a wrong answer."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageOps
+from scenery import (
+    again,
+    camera_exif,
+    invoice,
+    saved,
+    scene,
+    text_page,
+    timetable,
+    white_drawing,
+    with_bird,
+)
+
+from embedkit import Workspace
+from embedkit.clean.plan import write_plan
+from embedkit.records import PlanRow
+
+BOTH = pytest.mark.parametrize("verify", [False, True], ids=["plain", "verify"])
+
+
+def planned(workspace: Workspace, folder: Path, **options: object) -> dict[str, PlanRow]:
+    """The rows of a plan for a folder's photos, by name."""
+    workspace.add([folder])
+    return {Path(row.path).name: row for row in workspace.plan(**options)}  # type: ignore[arg-type]
+
+
+def actions(rows: dict[str, PlanRow]) -> dict[str, str]:
+    return {name: row.action for name, row in rows.items()}
+
+
+# -- what is no copy -------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("company", [0, 24], ids=["alone", "among photos"])
+def test_documents_of_one_template_are_no_copies(
+    workspace: Workspace, tmp_path: Path, verify: bool, company: int
+) -> None:
+    folder = tmp_path / "pages"
+    for number in range(8):
+        saved(invoice(number), folder / f"invoice{number}.png")
+        saved(text_page(number), folder / f"page{number}.png")
+        saved(timetable(number), folder / f"times{number}.jpg", quality=92)
+    for number in range(company):
+        saved(scene(number, (320, 240)), folder / f"photo{number}.jpg", quality=90)
+    assert planned(workspace, folder, verify=verify) == {}
+
+
+@BOTH
+def test_white_drawings_on_transparency_are_not_one(
+    workspace: Workspace, tmp_path: Path, verify: bool
+) -> None:
+    for number in range(10):
+        saved(white_drawing(number), tmp_path / f"drawings/{number}.png")
+    workspace.add([tmp_path / "drawings"])
+    assert workspace.duplicates(verify=verify).groups == ()
+
+
+@BOTH
+def test_a_subject_that_moved_makes_another_photo(
+    workspace: Workspace, tmp_path: Path, verify: bool
+) -> None:
+    for number in range(4):
+        saved(with_bird(scene(5), number), tmp_path / f"burst/{number}.jpg", quality=92)
+    rows = planned(workspace, tmp_path / "burst", verify=verify)
+    assert "remove" not in actions(rows).values()
+
+
+def test_pixels_are_the_same_only_with_the_same_transparency(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """On a white background all four look the same, or nearly."""
+    photo = scene(8, (240, 180)).convert("RGBA")
+    folder = tmp_path / "cut-outs"
+    saved(photo, folder / "whole.png")
+    for number, box in enumerate([(20, 20, 120, 90), (100, 60, 220, 160)]):
+        hole = photo.copy()
+        hole.paste((255, 255, 255, 0), box)
+        saved(hole, folder / f"hole{number}.png")
+        patch = photo.copy()
+        patch.paste((255, 255, 255, 255), box)
+        saved(patch, folder / f"patch{number}.png")
+    saved(photo.convert("RGB"), folder / "opaque.png")
+    rows = planned(workspace, folder)
+    assert {name for name, row in rows.items() if row.action == "remove"} <= {
+        "whole.png",
+        "opaque.png",
+    }
+    assert sorted(actions(rows)[name] for name in ("whole.png", "opaque.png")) == ["keep", "remove"]
+
+
+# -- which copy stays ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_camera_original_stays_beside_a_larger_file_compressed_again(
+    workspace: Workspace, tmp_path: Path, seed: int
+) -> None:
+    camera = saved(scene(seed), tmp_path / "p/camera.jpg", quality=85, exif=camera_exif())
+    stripped = saved(Image.open(camera).convert("RGB"), tmp_path / "p/stripped.jpg", quality=95)
+    assert stripped.stat().st_size > camera.stat().st_size
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"camera.jpg": "keep", "stripped.jpg": "remove"}
+    assert rows["camera.jpg"].reason == "the camera original, 2024-05-06"
+    assert "was compressed a second time" in rows["stripped.jpg"].reason
+    assert "lost the camera's metadata" in rows["stripped.jpg"].reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_mirrored_copy_is_named_and_for_review(
+    workspace: Workspace, tmp_path: Path, seed: int
+) -> None:
+    camera = saved(scene(seed), tmp_path / "p/camera.jpg", quality=85, exif=camera_exif())
+    saved(ImageOps.mirror(Image.open(camera)), tmp_path / "p/mirrored.jpg", quality=95)
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"camera.jpg": "keep", "mirrored.jpg": "review"}
+    assert "mirrored" in rows["mirrored.jpg"].reason
+    allowed = {Path(row.path).name: row for row in workspace.plan(allowed=["mirrored"])}
+    assert actions(allowed) == {"camera.jpg": "keep", "mirrored.jpg": "remove"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sharp_one_stays_beside_one_blown_up_from_a_thumbnail(
+    workspace: Workspace, tmp_path: Path, seed: int
+) -> None:
+    sharp = scene(seed)
+    saved(sharp, tmp_path / "p/sharp.jpg", quality=90)
+    small = sharp.resize((160, 120), Image.Resampling.LANCZOS)
+    large = small.resize((1280, 960), Image.Resampling.BICUBIC)
+    saved(large, tmp_path / "p/upscaled.jpg", quality=92)
+    rows = planned(workspace, tmp_path / "p")
+    assert rows["sharp.jpg"].action == "keep" and rows["upscaled.jpg"].action != "keep"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_colour_photo_does_not_go_for_its_grey_version(
+    workspace: Workspace, tmp_path: Path, seed: int
+) -> None:
+    colour = scene(seed)
+    saved(colour, tmp_path / "p/colour.jpg", quality=90)
+    saved(colour.convert("L").resize((1920, 1440)), tmp_path / "p/grey.jpg", quality=92)
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"colour.jpg": "keep", "grey.jpg": "review"}
+    assert "without its colours" in rows["grey.jpg"].reason
+
+
+def test_a_squashed_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> None:
+    for number in range(2):
+        photo = scene(number)
+        saved(photo, tmp_path / f"p/{number}.jpg", quality=90)
+        saved(photo.resize((12_000, 60)), tmp_path / f"p/{number} thin.jpg", quality=90)
+        saved(photo.resize((640, 360)), tmp_path / f"p/{number} flat.jpg", quality=90)
+    rows = planned(workspace, tmp_path / "p")
+    assert "remove" not in actions(rows).values()
+    for number in range(2):
+        assert rows[f"{number}.jpg"].action == "keep"
+        assert "stretched" in rows[f"{number} flat.jpg"].reason
+
+
+def test_plain_copies_go_without_a_question(workspace: Workspace, tmp_path: Path) -> None:
+    photo = again(scene(3), quality=92)
+    saved(photo, tmp_path / "p/original.jpg", quality=92, exif=camera_exif())
+    camera = Image.open(tmp_path / "p/original.jpg").convert("RGB")
+    saved(camera, tmp_path / "p/strong.jpg", quality=60)
+    saved(camera.resize((320, 240), Image.Resampling.LANCZOS), tmp_path / "p/half.jpg", quality=90)
+    saved(camera, tmp_path / "p/lossless.png")
+    saved(camera, tmp_path / "p/other.webp", quality=85)
+    rows = planned(workspace, tmp_path / "p")
+    assert rows.pop("original.jpg").action == "keep"
+    assert set(actions(rows).values()) == {"remove"} and len(rows) == 4
+    assert "is smaller: 320 x 240" in rows["half.jpg"].reason
+
+
+def test_one_that_is_smaller_and_has_the_metadata_is_a_question(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    large = scene(4, (1280, 960))
+    saved(large, tmp_path / "p/large.jpg", quality=92)
+    small = large.resize((640, 480), Image.Resampling.LANCZOS)
+    saved(small, tmp_path / "p/small.jpg", quality=92, exif=camera_exif())
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"large.jpg": "keep", "small.jpg": "review"}
+    assert "metadata" in rows["small.jpg"].reason
+
+
+def test_what_a_person_prefers_comes_first(workspace: Workspace, tmp_path: Path) -> None:
+    photo = again(scene(6), quality=95)
+    saved(photo, tmp_path / "p/archive/a.png")
+    saved(photo, tmp_path / "p/inbox/b.jpg", quality=90, exif=camera_exif())
+    workspace.add([tmp_path / "p"])
+
+    def kept(*prefer: str) -> str:
+        rows = workspace.plan(prefer=prefer)
+        return next(Path(row.path).name for row in rows if row.action == "keep")
+
+    assert kept(str(tmp_path / "p/archive")) == kept("*.png", "*.jpg") == "a.png"
+    assert kept(str(tmp_path / "p/inbox")) == kept("*.jpg") == kept() == "b.jpg"
+
+
+# -- groups ----------------------------------------------------------------------------------------
+
+
+def test_after_a_plan_was_applied_nothing_new_goes(workspace: Workspace, tmp_path: Path) -> None:
+    photo = again(scene(7), quality=92)
+    sizes = itertools.product((60, 75, 90), (1.0, 0.75, 0.5))
+    for number, (quality, scale) in enumerate(sizes):
+        size = (round(photo.width * scale), round(photo.height * scale))
+        copy = photo.resize(size, Image.Resampling.LANCZOS)
+        saved(copy, tmp_path / f"p/{number}.jpg", quality=quality)
+    for number in range(3):
+        saved(ImageOps.mirror(photo), tmp_path / f"p/mirrored{number}.jpg", quality=70 + number)
+    workspace.add([tmp_path / "p"])
+    first = workspace.plan()
+    write_plan(tmp_path / "plan.csv", first)
+    workspace.apply(tmp_path / "plan.csv")
+    left = {Path(row.path).name: row.action for row in workspace.plan()}
+    assert "remove" not in left.values()
+    assert set(left) <= {Path(row.path).name for row in first if row.action != "remove"}
