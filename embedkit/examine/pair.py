@@ -461,6 +461,8 @@ def _laid(
 ) -> tuple[Floats, Floats, np.ndarray]:
     size = _frame(one, other, placement, area)
     here, valid = placement.onto(one, size)
+    if not placement.is_identity:  # at its edges the one may be blended with what is beyond
+        valid[[0, -1]] = valid[:, [0, -1]] = False
     return here, resized(other, size), valid
 
 

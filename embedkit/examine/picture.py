@@ -145,9 +145,7 @@ def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) 
 
 
 def _reduced(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.BOX, reducing_gap=None)
-    return np.asarray(image)
+    return np.asarray(resized(np.asarray(image), size), np.uint8)
 
 
 def luma(rgb: Pixels) -> Floats:

@@ -190,7 +190,7 @@ def refined(
 
     ``start`` itself where that is next to it; None where they do not correlate well anywhere near.
     """
-    if np.linalg.det(start.matrix[:2, :2]) > 1.02:  # the second one is the wider view
+    if np.linalg.det(start.matrix[:2, :2]) < 0.98:  # beyond the narrower one nothing counts
         turned_back = refined(other, one, start.inverse(), motion)
         return None if turned_back is None else turned_back.inverse()
     matrix = start.matrix.astype(np.float64)

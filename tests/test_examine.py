@@ -1,0 +1,152 @@
+"""Pairs of files under examination: what differs, what was done, and which is better."""
+
+import io
+from itertools import product
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from scenery import again, camera_exif, invoice, scene, timetable, with_bird
+
+from embedkit.examine import Opened, examine
+from embedkit.images.decode import Decoder
+from embedkit.records import COPY, DIFFERENT, OPEN, Examination
+from embedkit.verify.features import view
+from embedkit.verify.photos import pixels_of
+
+
+def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> Opened:
+    """A file of an image, JPEG of quality 92 unless something else is said."""
+    data = io.BytesIO()
+    image.save(data, kind, **({"quality": 92} if kind == "JPEG" else {}) | options)
+    content = data.getvalue()
+    return Opened(lambda: content, lambda: view(pixels_of(Decoder(content))))
+
+
+def changes(found: Examination) -> list[tuple[str, int]]:
+    return [(change.name, change.image) for change in found.changes]
+
+
+def captioned(image: Image.Image) -> Image.Image:
+    image = image.copy()
+    place = (image.width * 0.05, image.height * 0.85)
+    text = "HOLIDAYS 2018"
+    ImageDraw.Draw(image).text(place, text, "white", font_size=image.height * 0.08)
+    return image
+
+
+PHOTO = scene(11)
+SMALL = PHOTO.resize((320, 240), Image.Resampling.LANCZOS)
+BLOWN_UP = PHOTO.resize((128, 96), Image.Resampling.LANCZOS).resize((1280, 960))
+SIZE = PHOTO.size
+
+EDITS = {
+    "mirrored": ImageOps.mirror(PHOTO),
+    "rotated": PHOTO.transpose(Image.Transpose.ROTATE_90),
+    "stretched": PHOTO.resize((640, 360)),
+    "grey": PHOTO.convert("L"),
+    "cropped": PHOTO.crop((60, 50, 600, 440)),
+    "blurred": PHOTO.filter(ImageFilter.GaussianBlur(3)),
+    "recoloured": ImageEnhance.Brightness(PHOTO).enhance(0.7),
+    "framed": ImageOps.expand(PHOTO, 30, "black"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_what_was_done_to_a_copy_is_named_whichever_comes_first(name: str) -> None:
+    original, edited = opened(PHOTO, exif=camera_exif()), opened(EDITS[name])
+    for found, number in ((examine(original, edited), 2), (examine(edited, original), 1)):
+        assert found.outcome == COPY and name in dict(changes(found))
+        assert dict(changes(found))[name] == number
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        opened(PHOTO, quality=60),
+        opened(SMALL),
+        opened(PHOTO, "PNG"),
+        opened(PHOTO, "WEBP", quality=85),
+        opened(PHOTO.resize((1280, 960), Image.Resampling.BICUBIC)),
+    ],
+    ids=["strong", "small", "png", "webp", "twice the size"],
+)
+def test_nothing_is_said_of_a_plain_copy(copy: Opened) -> None:
+    original = opened(PHOTO)
+    for found in (examine(original, copy), examine(copy, original)):
+        assert (found.outcome, found.changes, found.note) == (COPY, (), "")
+
+
+def test_the_same_pixels_are_the_same_whatever_the_format() -> None:
+    for kind, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
+        found = examine(opened(again(PHOTO), "PNG"), opened(again(PHOTO), kind, **options))
+        assert found == Examination(COPY, same_pixels=True)
+    flat = Image.new("RGB", (300, 200), (90, 120, 200))
+    assert examine(opened(flat, "PNG"), opened(flat, "TIFF")).same_pixels
+    assert examine(opened(flat), opened(flat, quality=30)).outcome == OPEN, "too little to tell by"
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (1, 3), (2, 0)])
+def test_a_part_as_small_as_a_glyph_or_a_bird_makes_two_pictures(one: int, other: int) -> None:
+    for draw in (invoice, timetable, lambda number: with_bird(PHOTO, number)):
+        pair = opened(draw(one)), opened(draw(other), quality=80)
+        assert examine(*pair).outcome == examine(*reversed(pair)).outcome == DIFFERENT
+
+
+def test_a_document_and_its_copy_are_one() -> None:
+    page = timetable(3)
+    for copy in (opened(page, quality=70), opened(page.resize((525, 675)), "PNG")):
+        assert examine(opened(page, "PNG"), copy).outcome == COPY
+    tiny = opened(page.resize((140, 180)), "PNG")
+    assert examine(opened(page, "PNG"), tiny).outcome != COPY, "it shows no digit any more"
+
+
+def test_frames_that_are_shifted_against_each_other_are_no_copies() -> None:
+    wide = scene(12, (700, 540))
+    frames = [wide.crop((x, y, x + 640, y + 480)) for x, y in ((20, 20), (24, 23), (40, 10))]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert examine(opened(frames[one]), opened(frames[other])).outcome == DIFFERENT
+
+
+def test_what_was_laid_over_a_photo_is_a_question() -> None:
+    found = examine(opened(PHOTO), opened(captioned(PHOTO)))
+    assert (found.outcome, changes(found)) == (OPEN, [("overlaid", 2)])
+    assert "at the bottom" in found.note
+
+
+@pytest.mark.parametrize("colour", [(230, 60, 40), (60, 60, 60), (250, 220, 60)])
+def test_a_drawing_in_another_colour_is_another_one(colour: tuple[int, int, int]) -> None:
+    def drawing(ink: tuple[int, int, int]) -> Opened:
+        image = Image.new("RGBA", (300, 300), (*ink, 0))
+        ImageDraw.Draw(image).regular_polygon((150, 150, 110), 5, fill=(*ink, 255))
+        return opened(image, "PNG")
+
+    assert examine(drawing((0, 0, 0)), drawing(colour)).outcome == DIFFERENT
+    assert examine(drawing(colour), drawing(colour)).outcome == COPY
+
+
+def test_detail_is_measured_and_not_counted() -> None:
+    found = examine(opened(PHOTO), opened(BLOWN_UP))
+    assert found.outcome != DIFFERENT and "blurred" in dict(changes(found))
+    small = examine(opened(PHOTO), opened(SMALL))
+    assert small.resolution == pytest.approx(0.5, abs=0.06) and small.enlarged == 0
+    twice = PHOTO.resize((1280, 960), Image.Resampling.BICUBIC)
+    large = examine(opened(PHOTO, "PNG"), opened(twice, "PNG"))
+    assert large.resolution == pytest.approx(1.0, abs=0.12) and large.enlarged == 2
+
+
+def test_the_traces_of_a_first_compression_tell_which_was_made_from_which() -> None:
+    for first, second in product((60, 80), (92, 98)):
+        camera, resaved = opened(PHOTO, quality=first), again(PHOTO, quality=first)
+        found = examine(camera, opened(resaved, quality=second))
+        assert (found.outcome, found.derived) == (COPY, 2)
+        assert found.reversed().derived == 1
+
+
+def test_tiny_images_are_copies_only_level_by_level() -> None:
+    icon = PHOTO.resize((32, 32))
+    copy = opened(icon, quality=97, subsampling=0)
+    assert examine(opened(icon, "PNG"), copy).outcome == COPY
+    other = np.asarray(icon).copy()
+    other[10:20, 10:20] = 255 - other[10:20, 10:20]
+    assert examine(opened(icon, "PNG"), opened(Image.fromarray(other), "PNG")).outcome != COPY
