@@ -13,6 +13,7 @@ from embedkit.paths import shown
 from embedkit.records import (
     ALLOWABLE,
     COPY,
+    DIFFERENT,
     DuplicateGroup,
     Duplicates,
     Examination,
@@ -179,16 +180,13 @@ class _Planner:
         """The best file among the representative and what shows the same."""
         champion = group.members[0]
         for member in group.members[1:]:
-            examination = member.examination
-            if member.sha256 == champion.sha256 or not (
-                member.sure or (examination is not None and examination.outcome == COPY)
-            ):
+            if member.sha256 == champion.sha256 or not self._may_stay(member):
                 continue
             found = self._judge.between(champion.sha256, member.sha256)
             chosen = preference(
                 files[champion.path], files[member.path], found, self._wishes.prefer
             )
-            if found.outcome == COPY and not chosen.first:
+            if found.outcome != DIFFERENT and not chosen.first:
                 champion = member
         same = [member for member in group.members if member.sha256 == champion.sha256]
         return min(
@@ -198,6 +196,13 @@ class _Planner:
                 rank_by_wish(one.path, self._wishes.prefer),
                 one.path,
             ),
+        )
+
+    @staticmethod
+    def _may_stay(member: Member) -> bool:
+        """Whether a file may be the best one: if it was not found to show something else."""
+        return member.sure or (
+            member.examination is not None and member.examination.outcome != DIFFERENT
         )
 
     def _why_safe(self, member: Member) -> str:

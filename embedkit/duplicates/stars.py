@@ -119,14 +119,14 @@ def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Li
     but for what was done to it; then its members are compared with that centre too.
     """
     gone: set[int] = set()
-    found = []
+    found: dict[int, dict[int, Link]] = {}
     for centre in order:
         if centre in state.taken or centre in gone:
             continue
-        members = dict(state.stars[centre])
+        members = found[centre] = dict(state.stars[centre])
         loose = state.loose[centre]
         for other in sorted(loose, key=lambda image_id: (-loose[image_id].score, image_id)):
-            if other in state.taken or other in gone or other not in state.stars:
+            if other in state.taken or other in gone or other in found:
                 continue
             joining = {other: loose[other]}
             own = state.stars[other]
@@ -141,8 +141,7 @@ def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Li
             if not _clashes(state, (centre, *members), tuple(joining)):
                 members |= joining
                 gone.add(other)
-        found.append((centre, members))
-    return found
+    return list(found.items())
 
 
 def _clashes(state: _State, some: tuple[int, ...], others: tuple[int, ...]) -> bool:

@@ -299,7 +299,7 @@ class _Pair:
         """Images without texture: what there is to see has to be the same level by level."""
         if self._largest_difference() > FLAT_LEVELS:
             return Examination(DIFFERENT, note="they differ, though there is little in them")
-        return Examination(OPEN, note="there is too little in them to compare")
+        return Examination(OPEN, self._shape(), "there is too little in them to compare")
 
     def _tiny(self) -> Examination:
         """Images of a few pixels, whose texture is that of a window."""
@@ -308,7 +308,16 @@ class _Pair:
             return Examination(COPY)
         if self.graphic and apart > _TINY[1]:
             return Examination(DIFFERENT, note="they differ")
-        return Examination(OPEN, note="they are too small to be compared")
+        return Examination(OPEN, self._shape(), "they are too small to be compared")
+
+    def _shape(self) -> tuple[Change, ...]:
+        """What was done to the shape of images of which no more can be said."""
+        changes = []
+        if self.turn:
+            changes.append(Change("mirrored" if self.turn in _MIRRORS else "rotated", 0))
+        if not have_one_shape(self.first, self.second):
+            changes.append(Change("stretched", self._misshapen(None)))
+        return tuple(changes)
 
     def _largest_difference(self) -> float:
         """Levels by which 3 x 3 pixels differ at most, when one image is resized to the other."""
