@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from embedkit.calendar_photos import Shooting, calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.records import Verification
-from embedkit.verify import CHANCE, are_copies, order, verify_matches
+from embedkit.verify import CHANCE, order, verify_matches
 from embedkit.verify.cache import FeatureCache
 from embedkit.verify.features import (
     AREA,
@@ -204,50 +204,6 @@ def test_january_in_every_framing_comes_first_though_both_months_have_one_pictur
     assert set(order(verify_matches(views[0], views[1:]))[:2]) == {0, 1}
 
 
-# -- copies ------------------------------------------------------------------------------------
-
-
-def test_copies_are_told_from_pages_of_one_design() -> None:
-    one, other = np.full((2, 480, 360, 3), 250, np.uint8)
-    one[20:320, 20:340], other[20:320, 20:340] = (poster(seed, (320, 300)) for seed in (1, 2))
-    one[340:, :] = other[340:, :] = poster(3, (360, 140))
-    query = view(one)
-    assert are_copies(query, view(one[40:440, 30:330])) is True
-    assert are_copies(query, view((one * 0.6).astype(np.uint8))) is True
-    assert are_copies(query, view(other)) is False
-    assert are_copies(query, view(poster(4))) is None
-
-
-def test_what_has_no_texture_may_be_a_copy_or_not() -> None:
-    blank, again = (view(np.full((200, 300, 3), 255, np.uint8)) for _ in range(2))
-    assert are_copies(blank, again) is None
-    assert are_copies(view(poster(1)), view(poster(1))) is True
-
-
-def test_frames_of_a_panorama_are_neither_copies_nor_evidently_none() -> None:
-    scene = poster(1, (800, 360))
-    left, right = (view(np.ascontiguousarray(scene[:, cut])) for cut in np.s_[:500, 300:])
-    assert verify_matches(left, [right])[0].verified
-    assert are_copies(left, right) is None
-    assert are_copies(left, view(scene)) is are_copies(view(scene), right) is True
-
-
-def test_a_mirrored_copy_is_not_taken_for_another_page_for_its_symmetry() -> None:
-    half, own = poster(1, (240, 200)), poster(2, (480, 160))
-    pixels = np.concatenate([np.concatenate([half, half[:, ::-1]], axis=1), own])
-    other = np.concatenate([pixels[:200], poster(3, (480, 160))])
-    assert are_copies(view(pixels), view(other)) is False
-    assert are_copies(view(pixels), view(np.ascontiguousarray(pixels[:, ::-1]))) is None
-
-
-def test_text_on_a_plain_sky_does_not_make_another_picture() -> None:
-    plain = np.full((480, 480, 3), 250, np.uint8)
-    plain[:160] = poster(1, (480, 160))
-    covered = plain.copy()
-    covered[220:] = poster(2, (480, 260))
-    assert are_copies(view(plain), view(covered)) is None
-
-
 # -- features and alignments -------------------------------------------------------------------
 
 
@@ -271,17 +227,6 @@ def test_large_images_are_reduced_and_keep_their_shape(shape: tuple[int, int]) -
 
 def test_small_images_are_not_enlarged() -> None:
     assert fitted(poster(1)).shape == (360, 480, 3)
-
-
-def test_mirrored_features_are_those_of_the_mirrored_image() -> None:
-    grey = reduced(poster(1))
-    features = local_features(grey).mirrored()
-    mirrored = local_features(np.ascontiguousarray(grey[:, ::-1]))
-    inliers, alignment = aligned(features, mirrored)
-    assert inliers > 0.7 * len(features)
-    assert alignment is not None
-    assert np.median(np.abs(alignment.here - alignment.there)) < 1
-    assert np.array_equal(features.mirrored().descriptors, local_features(grey).descriptors)
 
 
 def planted(homography: np.ndarray, count: int = 60) -> tuple[LocalFeatures, LocalFeatures]:

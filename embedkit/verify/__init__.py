@@ -15,8 +15,8 @@ import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.records import Row, Verification
-from embedkit.verify.agreement import agreement, covered, shares_alike, valid_mask
-from embedkit.verify.features import Grey, LocalFeatures, View
+from embedkit.verify.agreement import agreement, covered
+from embedkit.verify.features import LocalFeatures, View
 from embedkit.verify.geometry import INLIERS, Alignment, aligned
 
 REFERENCES = 3
@@ -24,12 +24,6 @@ REFERENCES = 3
 CHANCE = 6
 """Inliers that unrelated photos may share by chance (scripts/bench_verify.py); so few tell less
 than the distance of embeddings does."""
-NEARLY_ALL = 0.8
-"""The share of what two copies both show that is alike: a caption may hide the rest."""
-LARGELY = 0.7
-"""The least share of what two copies both show, and is textured in both, that is alike."""
-WITHIN = 0.9
-"""The share of a copy that the other image shows."""
 
 _MANY = 3 * INLIERS  # fewer may lie on a detail that is not the subject
 _NEAR = 0.05  # of the image's width and height
@@ -64,40 +58,6 @@ def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verif
             return Verification(True, one.inliers, agreed, _rows(one.alignment))
 
         return list(threads.map(verification, found))
-
-
-def are_copies(one: View, other: View) -> bool | None:
-    """Whether two images are copies of one picture; None where that stays open.
-
-    Copies are cropped, framed, recoloured, resized or captioned: one lies within the other, where
-    nearly all is alike. Evidently none are those that share one plane and differ on it, as pages
-    of one design do. Open it stays for frames of a panorama, for mirrored copies, and for what
-    has too little texture to tell.
-    """
-    if len(one.features) < INLIERS:  # two drawings may be blank on white, and have the same pixels
-        return None
-    if _same(one, other):
-        return True
-    inliers, alignment = aligned(one.features, other.features)
-    if alignment is None:
-        return None
-    alike, alike_where_textured = shares_alike(one.grey(), other.grey(), alignment)
-    if alike >= NEARLY_ALL and _within(one.grey(), other.grey(), alignment) >= WITHIN:
-        return True
-    if inliers < _MANY or not alike_where_textured < LARGELY:  # which NaN is not either
-        return None
-    mirrored, _ = aligned(one.features, other.features.mirrored())
-    return None if mirrored > inliers else False  # mirror images share what is symmetrical
-
-
-def _within(one: Grey, other: Grey, alignment: Alignment) -> float:
-    """The share of the one image that the other shows, or of the other: the larger."""
-    back = alignment.reverse().homography
-    shares = (
-        valid_mask(one.shape, other.shape, alignment.homography).mean(),
-        valid_mask(other.shape, one.shape, back).mean(),
-    )
-    return float(max(shares))
 
 
 def order(verifications: Sequence[Verification | None]) -> list[int]:

@@ -16,8 +16,6 @@ TEXTURE = 200.0
 WORST = 0.15
 """Share of the compared pixels, those that agree least, whose mean is the agreement: two pages of
 one design agree nearly everywhere, and what tells them apart is small."""
-ALIKE = 0.5
-"""Correlation above which two places look alike."""
 
 _NOISE = 4.0  # variance of luma that tells nothing: noise, and what JPEG leaves of it
 _LEAST_PIXELS = 100
@@ -37,11 +35,11 @@ class Registered:
     valid: NDArray[np.bool_]
     """Which pixels (H, W) the second image shows."""
 
-    def correlation(self) -> tuple[Floats, NDArray[np.bool_], NDArray[np.bool_]]:
+    def correlation(self) -> tuple[Floats, NDArray[np.bool_]]:
         """Normalised cross-correlation in [-1, 1] around each pixel, and where it tells something.
 
-        That is where one of the two is textured, and where both are. All are (H, W). Around means
-        within :data:`BOX`, as far as the second image reaches.
+        That is where one of the two is textured. Both are (H, W). Around means within
+        :data:`BOX`, as far as the second image reaches.
         """
         weight = self.valid.astype(np.float32)
         share = np.maximum(_box(weight), 1e-6)
@@ -52,8 +50,7 @@ class Registered:
         together = _box(one * other) / share - mean * other_mean
         correlation = together / np.sqrt((variance + _NOISE) * (other_variance + _NOISE))
         either = self.valid & (np.maximum(variance, other_variance) > TEXTURE)
-        both = self.valid & (np.minimum(variance, other_variance) > TEXTURE)
-        return np.clip(correlation, -1, 1), either, both
+        return np.clip(correlation, -1, 1), either
 
 
 def _box(values: Floats) -> Floats:
@@ -117,31 +114,12 @@ def agreement(one: Grey, other: Grey, alignment: Alignment, region: NDArray[np.b
     left, top = window[1].start, window[0].start
     homography = alignment.homography @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
     pair = registered(one[window], other, homography, alignment.zoom())
-    correlation, either, _ = pair.correlation()
+    correlation, either = pair.correlation()
     values = correlation[either & region[window]]
     if len(values) < _LEAST_PIXELS:
         return 0.0
     worst = max(1, int(len(values) * WORST))
     return float(np.clip(np.partition(values, worst - 1)[:worst].mean(), 0, 1))
-
-
-def shares_alike(one: Grey, other: Grey, alignment: Alignment) -> tuple[float, float]:
-    """Of what two aligned images both show, the share that is alike, [0, 1].
-
-    Of what is textured in one of them, and of what is textured in both: a caption on a plain sky
-    is none of that. NaN where there is too little of it. Alike is what correlates by more than
-    :data:`ALIKE` with its counterpart.
-    """
-    if alignment.zoom() < 1:
-        alignment = alignment.reverse()
-        one, other = other, one
-    pair = registered(one, other, alignment.homography, alignment.zoom())
-    correlation, either, both = pair.correlation()
-    return _share_alike(correlation[either]), _share_alike(correlation[both])
-
-
-def _share_alike(values: Floats) -> float:
-    return float((values > ALIKE).mean()) if len(values) >= _LEAST_PIXELS else np.nan
 
 
 def _around(region: NDArray[np.bool_]) -> tuple[slice, slice]:

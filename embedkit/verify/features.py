@@ -45,17 +45,6 @@ class LocalFeatures:
     def __len__(self) -> int:
         return len(self.points)
 
-    def mirrored(self) -> "LocalFeatures":
-        """The features of the image with left and right exchanged.
-
-        A SIFT descriptor is 4 x 4 places of 8 directions, all as seen along the feature's own:
-        mirrored, the places on its one side go to the other, and the directions turn back.
-        """
-        points = self.points.copy()
-        points[:, 0] = self.size[0] - 1 - points[:, 0]
-        cells = self.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, :, -np.arange(8) % 8]
-        return LocalFeatures(points, cells.reshape(self.descriptors.shape), self.size)
-
 
 @dataclass(frozen=True, eq=False)
 class View:

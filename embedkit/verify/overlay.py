@@ -46,7 +46,7 @@ def difference_map(query: Pixels, candidate: Pixels, verification: Verification)
         return _bytes(faded)
     places = np.stack([columns, rows], axis=1).astype(np.float32) * _STEP
     pair = registered(here, there, homography, zoom(homography, places))
-    correlation, either, _ = pair.correlation()
+    correlation, either = pair.correlation()
     differs = np.where(either, 1 - np.maximum(correlation, 0), 0)[:, :, None]
     return _bytes((1 - differs) * faded + differs * _DIFFERENT)
 
