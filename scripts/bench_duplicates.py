@@ -35,8 +35,6 @@ from PIL import Image
 from plant_variants import VARIANTS, plant
 
 HARD = "crop20"
-SURE = 0.9
-"""Score of copies that go without being reviewed."""
 ALIKE = 0.8
 """Correlation of two photos in grey at 16 x 16, one of them mirrored or not, that look alike."""
 PEERS = {
@@ -101,11 +99,11 @@ def alone(command: list[str]) -> dict[str, Any]:
     return dict(json.loads(output))
 
 
-def grouped_pairs(output: str, least: float = 0.0) -> Pairs:
-    """The pairs of each group, of its members with a score of at least ``least``."""
+def grouped_pairs(output: str, surely: bool = False) -> Pairs:
+    """The pairs of each group, of all its members or of those that are surely copies."""
     found = set()
     for group in json.loads(output)["groups"]:
-        members = (member for member in group["members"] if member["score"] >= least)
+        members = (member for member in group["members"] if member["sure"] or not surely)
         names = sorted(os.path.basename(member["path"]) for member in members)
         found |= set(combinations(names, 2))
     return found
@@ -161,7 +159,7 @@ def main(options: argparse.Namespace) -> None:
             told = alone([*command, "-w", str(workspace)])
             columns[name] = figures(grouped_pairs(told["output"]), originals, alike)
             columns[name] |= {"seconds": told["seconds"], "GB": told["memory"]}
-            sure = figures(grouped_pairs(told["output"], SURE), originals, alike)
+            sure = figures(grouped_pairs(told["output"], surely=True), originals, alike)
             columns[name]["surely"] = sure["all but " + HARD]
             columns[name]["surely " + HARD] = sure[HARD]
             columns[name]["with add"] = told["seconds"] + added["seconds"]

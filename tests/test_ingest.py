@@ -501,6 +501,7 @@ Workspace(sys.argv[1]).add([sys.argv[2]], backbones=[sys.argv[3]], labels_from_f
 """
 
 
+@pytest.mark.slow
 def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
     photos: Path,
     tmp_path: Path,
@@ -546,6 +547,7 @@ def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
     ]
 
 
+@pytest.mark.slow
 def test_two_adds_at_once_lose_and_double_nothing(photos: Path, tmp_path: Path, tiny: str) -> None:
     command = [sys.executable, "-m", "embedkit", "add", str(photos), "-b", tiny]
     command += ["-w", str(tmp_path / "ws")]

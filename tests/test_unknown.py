@@ -601,6 +601,7 @@ def screen(number: int) -> Image.Image:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("val", [1, 8])
 def test_clip_art_is_known_and_colours_codes_and_screens_are_not(tmp_path: Path, val: int) -> None:
     photos, test, unknown = (tmp_path / name for name in ("photos", "test", "unknown"))

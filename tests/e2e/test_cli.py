@@ -147,6 +147,7 @@ def test_bad_input_gets_one_clear_line_and_makes_nothing(
     assert not (home / "indexes").exists()
 
 
+@pytest.mark.slow
 def test_hostile_files_end_well_and_are_listed(run: Run, home: Path, tiny: str) -> None:
     bad = make_hostile(home / "hostile")
     document = json.loads(run("add", "hostile", "-b", tiny, "--json", "-w", "ws").stdout)
@@ -165,6 +166,7 @@ def test_a_run_in_which_every_file_failed_exits_with_1(run: Run, home: Path, cop
     assert "format: " in done.stderr and "not an image of a known format" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_what_was_committed_stays(
     run: Run, home: Path, copy: str, small_disk: Path
 ) -> None:
@@ -185,6 +187,7 @@ def test_a_full_disk_is_an_error_and_what_was_committed_stays(
     assert (report["images"], report["failed"]) == (52, 0)
 
 
+@pytest.mark.slow
 def test_searching_while_another_process_adds(run: Run, home: Path, copy: str) -> None:
     (home / "many").mkdir()
     for number in range(300):

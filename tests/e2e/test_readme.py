@@ -21,6 +21,9 @@ def tour() -> list[str]:
     return [line.partition("  #")[0].strip() for line in lines]
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A folder in which every command of the tour ran, and what each printed."""
