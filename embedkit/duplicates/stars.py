@@ -23,6 +23,12 @@ class _State:
     loose: dict[int, dict[int, Link]] = field(default_factory=dict)
     """By centre, those that may be, or are changed."""
     taken: set[int] = field(default_factory=set)
+    changed: dict[int, set[int]] = field(default_factory=dict)
+    """By image, the centres that it is a changed copy of."""
+
+    def are_of_one(self, one: int, other: int) -> bool:
+        """Whether both are changed copies of one centre: nothing depends on comparing them."""
+        return not self.changed.get(one, set()).isdisjoint(self.changed.get(other, set()))
 
 
 def stars(
@@ -59,7 +65,11 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
     for centre in centres:
         state.stars[centre], state.loose[centre] = {}, {}
     todo = {
-        centre: {other: link for other, link in state.links[centre].items() if other in waiting}
+        centre: {
+            other: link
+            for other, link in state.links[centre].items()
+            if other in waiting and not state.are_of_one(centre, other)
+        }
         for centre in centres
     }
     seen = {centre: {centre, *links} for centre, links in todo.items()}
@@ -80,10 +90,14 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
                 clashes = _clashes(state, (centre, *members), (other,))
                 if not (link.is_sure and is_free) or clashes:
                     state.loose[centre][other] = link
+                    if link.examination is not None and link.examination.outcome == COPY:
+                        state.changed.setdefault(other, set()).add(centre)
                     continue
                 members[other] = link
                 state.taken.add(other)
                 for beyond, its_link in state.links[other].items():
+                    if state.are_of_one(centre, beyond):
+                        continue
                     if beyond in waiting and beyond not in seen[centre] and its_link.is_likely:
                         todo[centre][beyond] = its_link
                         seen[centre].add(beyond)
