@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from cleaning import row, run
@@ -333,7 +333,7 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     killed_before("carried", act)
     check(None)
     with monkeypatch.context() as patch:  # once it is in the journal, and not in the catalog
-        patch.setattr(carrying, "_put", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(carrying, "_put", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             act()
     check(None)
