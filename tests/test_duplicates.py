@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -466,6 +466,21 @@ def test_a_changed_copy_brings_its_own_copies_along() -> None:
     assert gathered(files, links, apart=((2, 4),)) == {1: [2], 3: [4]}
 
 
+def test_what_may_join_several_joins_the_one_to_which_least_was_done() -> None:
+    links = linked((1, 3), (2, 3), (1, 4), (2, 4))
+    mirrored, grey = Change("mirrored", 2), Change("grey", 2)
+    files = Files(open=((1, 3),))
+    files.found[2, 3] = Examination(COPY, (mirrored,))
+    files.found |= {
+        (1, 4): Examination(COPY, (mirrored,)),
+        (2, 4): Examination(COPY, (mirrored, grey)),
+    }
+    assert gathered(files, links) == {1: [4], 2: [3]}
+    links |= linked((1, 2), (1, 3), (2, 3))
+    files.found[1, 2] = Examination(COPY, (grey,))
+    assert gathered(files, links) == {1: [2, 3]}, "a centre that joined another leaves it to that"
+
+
 def test_no_two_that_are_called_different_share_a_group() -> None:
     star = linked((1, 2), (1, 3), (1, 4))
     files = Files(copy=((1, 2), (1, 3), (1, 4)))
@@ -683,6 +698,10 @@ class Compared:
         if pair in self._outcomes:
             return self._outcomes[pair]
         return self._outcomes[f"p{other[0]}{one[0]}"].reversed()
+
+    def compare(self, one: str, others: Iterable[str]) -> None:
+        for other in others:
+            self.between(one, other)
 
     def headers(self, _: Sequence[str]) -> dict[str, Facts]:
         return {}

@@ -143,6 +143,42 @@ def test_the_traces_of_a_first_compression_tell_which_was_made_from_which() -> N
         assert found.reversed().derived == 1
 
 
+def sky(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Soft tones and a few specks: hardly any texture."""
+    chance = np.random.default_rng(seed)
+    tones = Image.fromarray(chance.integers(20, 180, (3, 4, 3), np.uint8))
+    soft = np.asarray(tones.resize(size, Image.Resampling.BICUBIC)).copy()
+    for x, y in zip(chance.integers(0, size[0], 5), chance.integers(0, size[1], 5), strict=True):
+        soft[y : y + 2, x : x + 2] = 220
+    return Image.fromarray(soft).filter(ImageFilter.GaussianBlur(1))
+
+
+def test_of_images_without_texture_only_changed_copies_are_a_question() -> None:
+    original = opened(sky(0))
+    small = sky(0).resize((128, 96), Image.Resampling.LANCZOS).resize(SIZE)
+    grey = examine(original, opened(sky(0).convert("L")))
+    assert grey.outcome == OPEN and dict(changes(grey))["grey"] == 2
+    enlarged = examine(original, opened(small))
+    assert enlarged.outcome == OPEN and "too little" in enlarged.note
+    assert examine(original, opened(sky(0), quality=70)).outcome == OPEN
+    assert examine(original, opened(sky(1))).outcome == DIFFERENT
+    assert examine(original, opened(sky(1).convert("L"))).outcome == DIFFERENT
+
+
+def test_plain_colours_are_one_only_if_they_are_the_same() -> None:
+    red, green, grey = (
+        opened(Image.new("RGB", SIZE, colour)) for colour in ((200, 0, 0), (0, 102, 0), (60,) * 3)
+    )
+    for one, other in ((red, green), (red, grey), (grey, green)):
+        assert examine(one, other).outcome == DIFFERENT
+
+
+def test_thin_images_of_other_scenes_are_no_copies() -> None:
+    thin = [opened(scene(seed).resize((12_000, 30))) for seed in (11, 12)]
+    assert examine(opened(PHOTO), thin[0]).outcome == OPEN
+    assert examine(opened(PHOTO), thin[1]).outcome == DIFFERENT
+
+
 def test_tiny_images_are_copies_only_level_by_level() -> None:
     icon = PHOTO.resize((32, 32))
     copy = opened(icon, quality=97, subsampling=0)

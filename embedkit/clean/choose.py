@@ -1,7 +1,7 @@
 """From groups of duplicates to a plan: which file of each stays, and why the others go."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,9 @@ class Judge(Protocol):
 
     def between(self, one: str, other: str) -> Examination:
         """The examination of the first against the second; they have different bytes."""
+
+    def compare(self, one: str, others: Iterable[str]) -> None:
+        """Examine one file against others, which have other bytes, before each is asked for."""
 
     def headers(self, digests: Sequence[str]) -> Mapping[str, Facts]:
         """What the headers of files say; those that cannot be read are left out."""
@@ -179,6 +182,7 @@ class _Planner:
     def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> Member:
         """The best file among the representative and what shows the same."""
         champion = group.members[0]
+        self._compare(champion, group)
         for member in group.members[1:]:
             if member.sha256 == champion.sha256 or not self._may_stay(member):
                 continue
@@ -188,6 +192,7 @@ class _Planner:
             )
             if found.outcome != DIFFERENT and not chosen.first:
                 champion = member
+                self._compare(champion, group)
         same = [member for member in group.members if member.sha256 == champion.sha256]
         return min(
             same,
@@ -197,6 +202,14 @@ class _Planner:
                 one.path,
             ),
         )
+
+    def _compare(self, champion: Member, group: DuplicateGroup) -> None:
+        """Compare the best file so far with all others of its group: if it stays, all of it counts.
+
+        One after the other they would take as many times longer as there are processors.
+        """
+        digests = {member.sha256 for member in group.members}
+        self._judge.compare(champion.sha256, digests - {champion.sha256})
 
     @staticmethod
     def _may_stay(member: Member) -> bool:

@@ -89,6 +89,12 @@ class Examiner:
         """The examination of one image against another, by SHA-256 (hex)."""
         return self.examination(self._by_digest[one], self._by_digest[other])
 
+    def compare(self, one: str, others: Iterable[str]) -> None:
+        """Examine one image against others at once, by SHA-256 (hex), before each is asked for."""
+        number = self._by_digest[one]
+        ids = (self._by_digest[other] for other in others)
+        self.examinations((min(number, other), max(number, other)) for other in ids)
+
     def headers(self, digests: Sequence[str]) -> dict[str, Facts]:
         """What the headers of images' files say, by SHA-256 (hex)."""
         found = self.facts([self._by_digest[digest] for digest in digests])

@@ -129,33 +129,75 @@ def _examined(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict
 def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
     """The stars, with those that are changed copies of a centre, or may be copies, joined to it.
 
-    A star with members of its own joins as a whole, when its centre is a copy of the other centre
-    but for what was done to it; then its members are compared with that centre too.
+    Of several such centres it is the one that fits best; if that is no centre any more, the first.
     """
     gone: set[int] = set()
     found: dict[int, dict[int, Link]] = {}
-    for centre in order:
-        if centre in state.taken or centre in gone:
+    best = _best_fits(state)
+    passed: dict[int, list[int]] = {}
+    for one in order:
+        if one in state.taken or one in gone:
             continue
-        members = found[centre] = dict(state.stars[centre])
-        loose = state.loose[centre]
+        for centre in passed.get(one, ()):
+            if centre in found and _join(state, centre, one, found[centre]):
+                gone.add(one)
+                break
+        if one in gone:
+            continue
+        found[one] = dict(state.stars[one])
+        loose = state.loose[one]
         for other in sorted(loose, key=lambda image_id: (-loose[image_id].score, image_id)):
             if other in state.taken or other in gone or other in found:
                 continue
-            joining = {other: loose[other]}
-            own = state.stars[other]
-            if own:
-                examination = loose[other].examination
-                if examination is None or examination.outcome != COPY:
-                    continue
-                linked = {one: state.links[centre].get(one, link) for one, link in own.items()}
-                joining |= _examined(state, {centre: linked})[centre]
-                if len(joining) <= len(own):
-                    continue
-            if not _clashes(state, (centre, *members), tuple(joining)):
-                members |= joining
+            if best[other] != one and best[other] not in gone:
+                passed.setdefault(other, []).append(one)
+            elif _join(state, one, other, found[one]):
                 gone.add(other)
     return list(found.items())
+
+
+def _best_fits(state: _State) -> dict[int, int]:
+    """By image, the centre that it fits best of those that it may join."""
+    fits: dict[int, tuple[bool, int]] = {}
+    best: dict[int, int] = {}
+    for centre, loose in state.loose.items():
+        if centre in state.taken:
+            continue
+        for other, link in loose.items():
+            fit = _fit(link)
+            if other not in fits or fit < fits[other]:
+                fits[other], best[other] = fit, centre
+    return best
+
+
+def _fit(link: Link) -> tuple[bool, int]:
+    """How well an image fits a centre, the best first: surely a copy, and little was done to it."""
+    examination = link.examination
+    if link.is_sure or examination is None:
+        return not link.is_sure, 0
+    return examination.outcome != COPY, len(examination.changes)
+
+
+def _join(state: _State, centre: int, other: int, members: dict[int, Link]) -> bool:
+    """Whether an image joined the ``members`` of a centre.
+
+    A star with members of its own joins as a whole, when its centre is a copy of the other centre
+    but for what was done to it; then its members are compared with that centre too.
+    """
+    link = state.loose[centre][other]
+    joining = {other: link}
+    own = state.stars[other]
+    if own:
+        if link.examination is None or link.examination.outcome != COPY:
+            return False
+        linked = {one: state.links[centre].get(one, its_link) for one, its_link in own.items()}
+        joining |= _examined(state, {centre: linked})[centre]
+        if len(joining) <= len(own):
+            return False
+    if _clashes(state, (centre, *members), tuple(joining)):
+        return False
+    members |= joining
+    return True
 
 
 def _clashes(state: _State, some: tuple[int, ...], others: tuple[int, ...]) -> bool:

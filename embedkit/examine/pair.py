@@ -31,7 +31,7 @@ from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 2
+VERSION = 3
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.7, 0.06)
@@ -74,9 +74,13 @@ TEXT_SCALE = 0.45
 LEAST_SIDE = 48
 """Pixels of the shorter side below which an image shows too little to be sure of."""
 LEAST_TEXTURE = 0.002
-"""Share of textured pixels below which images are compared level by level instead."""
+"""Share of textured pixels below which nothing in an image is sure: only its soft tones show."""
 FLAT_LEVELS = 6.0
-"""Levels by which two images without texture may differ."""
+"""Levels by which two images without texture may differ where their tones are."""
+SOFT = 15
+"""Side of the squares over which these tones are averaged, pixels of a small version."""
+LEAST_TONES = 10.0
+"""Standard deviation of luma from which on an image without texture is known without colours."""
 ONE_SIDED = 0.85
 """Share of the differing texture that one image has, where something was laid over it."""
 FEW_COLOURS = 256
@@ -150,14 +154,15 @@ class _Pair:
         self.one, self.other, self.turn = one, other, turn
         self.first, self.second = first, second
         self.graphic = first.is_graphic or second.is_graphic
+        self.is_flat = _is_flat(first) and _is_flat(second)
         self.placement = Placement.same_frame()
 
     def examined(self) -> Examination:
         """What the examination comes to."""
         if min(*self.first.rgb.shape[:2], *self.second.rgb.shape[:2]) < LEAST_SIDE:
             return self._tiny()
-        if _is_flat(self.first) and _is_flat(self.second):
-            return self._flat()
+        if self.is_flat and self._differ_in_tone():
+            return Examination(DIFFERENT, note="they differ, though there is little in them")
         look = self._lay()
         if self._shows_something_else(look):
             if self.graphic:
@@ -183,7 +188,8 @@ class _Pair:
             if not _is_within(detailed, CONSISTENT_DETAIL):
                 return self._disagreeing(detailed)
             noise = max(noise, detailed.noise)
-        if noise > (NOISE_PRINT if self.graphic or fine.tone > TONE else NOISE):
+        most = NOISE_PRINT if self.graphic or fine.tone > TONE else NOISE
+        if noise > most and not self.is_flat:
             if fine.tone > TONE or not self.placement.is_straight:
                 return Examination(DIFFERENT, note="they were scanned or photographed apart")
             return Examination(OPEN, note="a small difference would not show in them")
@@ -295,18 +301,27 @@ class _Pair:
             return Examination(DIFFERENT, note=note)
         return found
 
-    def _flat(self) -> Examination:
-        """Images without texture: what there is to see has to be the same level by level."""
-        if self._largest_difference() > FLAT_LEVELS:
-            return Examination(DIFFERENT, note="they differ, though there is little in them")
-        return Examination(OPEN, self._shape(), "there is too little in them to compare")
+    def _differ_in_tone(self) -> bool:
+        """Whether two images without texture differ in what they have instead: soft tones.
+
+        The colours of one may be gone, if there are tones enough to know it by without them.
+        """
+        one, other = self.first.rgb, self.second.rgb
+        if _without_colour(self.first, self.second) and self.first.grey.std() > LEAST_TONES:
+            one, other = self.first.grey, self.second.grey
+        height, width = self.second.small.shape
+        softened = (
+            cv2.blur(resized(image.astype(np.float32), (width, height)), (SOFT, SOFT))
+            for image in (one, other)
+        )
+        return float(np.abs(np.subtract(*softened)).max()) > FLAT_LEVELS
 
     def _tiny(self) -> Examination:
         """Images of a few pixels, whose texture is that of a window."""
         apart = self._largest_difference()
         if self.turn == 0 and self.first.size == self.second.size and apart <= _TINY[0]:
             return Examination(COPY)
-        if self.graphic and apart > _TINY[1]:
+        if apart > _TINY[1] and (self.graphic or not have_one_shape(self.first, self.second)):
             return Examination(DIFFERENT, note="they differ")
         return Examination(OPEN, self._shape(), "they are too small to be compared")
 
@@ -320,11 +335,13 @@ class _Pair:
         return tuple(changes)
 
     def _largest_difference(self) -> float:
-        """Levels by which 3 x 3 pixels differ at most, when one image is resized to the other."""
-        height, width = self.second.rgb.shape[:2]
-        one = resized(self.first.rgb.astype(np.float32), (width, height))
-        apart = cv2.blur(one - self.second.rgb.astype(np.float32), (3, 3))
-        return float(np.abs(apart).max())
+        """Levels by which 3 x 3 pixels differ at most, at the most pixels that both have."""
+        height, width = np.minimum(self.first.rgb.shape[:2], self.second.rgb.shape[:2])
+        one, other = (
+            resized(item.rgb.astype(np.float32), (width, height))
+            for item in (self.first, self.second)
+        )
+        return float(np.abs(cv2.blur(one - other, (3, 3))).max())
 
     # -- what was done to which --------------------------------------------------------------------
 
@@ -434,6 +451,8 @@ class _Pair:
 
     def _doubt(self) -> str:
         """Why two that agree may be no copies all the same; empty if nothing speaks for it."""
+        if self.is_flat:
+            return "there is too little in them to be sure"
         shown, shows = self.placement.shares
         if self.graphic:
             scale = (self.first.size[0] * self.first.size[1] * shown) / (
