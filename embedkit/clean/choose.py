@@ -22,6 +22,9 @@ from embedkit.records import (
     PlanRow,
 )
 
+_UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
+"""Changes of which two files seldom tell to which of them they were done."""
+
 POLICIES = (REVIEW, DROP_ALL)
 """What becomes of a group under several labels: a person decides, or every copy goes."""
 CONFLICT = "conflict"
@@ -183,8 +186,12 @@ class _Planner:
         """The best file among the representative and what shows the same."""
         champion = group.members[0]
         self._compare(champion, group)
-        for member in group.members[1:]:
-            if member.sha256 == champion.sha256 or not self._may_stay(member):
+        alike = self._as_most(group, files)
+        if champion not in alike:
+            champion = alike[0]
+            self._compare(champion, group)
+        for member in alike:
+            if member.sha256 == champion.sha256:
                 continue
             found = self._judge.between(champion.sha256, member.sha256)
             chosen = preference(
@@ -202,6 +209,33 @@ class _Planner:
                 one.path,
             ),
         )
+
+    def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[Member]:
+        """The files, of those that are preferred, that are the way most of them are.
+
+        Of two files one of which is mirrored, say, neither tells which it is; of many, the most
+        from a camera do, else the most.
+        """
+        first = group.members[0]
+        may_stay = [one for one in group.members if one == first or self._may_stay(one)]
+        wish = min(rank_by_wish(one.path, self._wishes.prefer) for one in may_stay)
+        ways: dict[frozenset[str], list[Member]] = {}
+        for member in may_stay:
+            if rank_by_wish(member.path, self._wishes.prefer) == wish:
+                ways.setdefault(self._way(first, member), []).append(member)
+        votes = {
+            way: (sum(files[one.path].is_from_camera for one in some), len(some))
+            for way, some in ways.items()
+        }
+        most = max(votes.values())
+        return [one for way, some in ways.items() if votes[way] == most for one in some]
+
+    def _way(self, first: Member, member: Member) -> frozenset[str]:
+        """What was done to a file beside the first one, or to that, where two do not tell."""
+        if member.sha256 == first.sha256:
+            return frozenset()
+        found = self._judge.between(first.sha256, member.sha256)
+        return frozenset(item.name for item in found.changes) & _UNTOLD
 
     def _compare(self, champion: Member, group: DuplicateGroup) -> None:
         """Compare the best file so far with all others of its group: if it stays, all of it counts.

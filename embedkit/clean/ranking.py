@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedkit.records import CHANGES, Examination, Facts
+from embedkit.records import CHANGES, OPEN, Examination, Facts
 
 CLEARLY = 1.2
 """Times as many pixels along a side an image has to resolve to be preferred for that."""
@@ -95,6 +95,8 @@ def _by_changes(found: Examination) -> Preference | None:
 
 def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
     ratio = found.resolution
+    if ratio is None and found.outcome == OPEN:  # too small, or too different, to measure
+        ratio = (other.width * other.height / (one.width * one.height)) ** 0.5
     if ratio is None or 1 / CLEARLY < ratio < CLEARLY:
         return None
     first = ratio < 1

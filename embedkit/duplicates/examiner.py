@@ -37,6 +37,7 @@ UNREAD = Examination(OPEN, note="one of them could not be opened")
 
 _OPENED = 48  # images kept decoded: some 6 MB each at most
 _BATCH = 256  # pairs between two commits
+_HEADERS = 4096  # files between two commits, if only their headers are wanted
 _VERSION = f"{VERSION}; {DECODER}; {EXTRACTION}"
 
 
@@ -106,10 +107,13 @@ class Examiner:
         self._locate(set(image_ids))
         lacking = [image_id for image_id in image_ids if image_id not in self._facts]
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found = list(threads.map(self._read_facts, lacking))
-        new = {one: facts for one, facts in zip(lacking, found, strict=True) if facts is not None}
-        self._facts |= new
-        self._store({}, new)
+            for start in range(0, len(lacking), _HEADERS):
+                self._progress(Progress("reading metadata", start, len(lacking)))
+                some = lacking[start : start + _HEADERS]
+                found = zip(some, threads.map(self._read_facts, some), strict=True)
+                new = {one: facts for one, facts in found if facts is not None}
+                self._facts |= new
+                self._store({}, new)
         return {one: self._facts[one] for one in image_ids if one in self._facts}
 
     def learn(self, members: Iterable[Member]) -> None:

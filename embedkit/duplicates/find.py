@@ -14,7 +14,7 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.examiner import Examiner
-from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, grouped, linked
+from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, Links, grouped, linked
 from embedkit.duplicates.pixels import PixelDigests, pixel_digests
 from embedkit.duplicates.search import (
     BY_DEFAULT,
@@ -98,11 +98,25 @@ def find_duplicates(
         files = reader.live_files([*links, *repeated])
     images = images_told(table, files, kept_in(verdicts))
     apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
-    centred = stars(links, list(images), apart, examiner.examinations)
+    order = _best_first(images, links, examiner)
+    centred = stars(links, order, apart, examiner.examinations)
     starred = {image_id for centre, members in centred for image_id in (centre, *members)}
     centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
     groups = grouped(centred, images)
     return told(groups, table.num_rows, asked, found, examiner.examined)
+
+
+def _best_first(images: Mapping[int, Image], links: Links, examiner: Examiner) -> list[int]:
+    """Images in the order in which they may represent a group: those with a camera's metadata
+    first, as they mostly stay, and only what stays has to be compared with all others."""
+    to_open = [
+        image_id
+        for image_id in images
+        if any(link.wants_examination for link in links.get(image_id, {}).values())
+    ]
+    facts = examiner.facts(to_open)
+    from_camera = {image_id for image_id, of in facts.items() if of.is_from_camera}
+    return sorted(images, key=lambda one: (not images[one].keep, one not in from_camera))
 
 
 def duplicate_pairs(

@@ -34,7 +34,7 @@ from embedkit.verify.geometry import aligned
 VERSION = 3
 """Raised whenever an examination may come to another end."""
 
-CONSISTENT = (0.7, 0.06)
+CONSISTENT = (0.6, 0.06)
 """Deviation and unlike share up to which nothing differs but by compression and resampling."""
 CONSISTENT_PRINT = (0.6, 0.1)
 """The same for documents and drawings, which may differ in a glyph."""
@@ -192,7 +192,7 @@ class _Pair:
         if noise > most and not self.is_flat:
             if fine.tone > TONE or not self.placement.is_straight:
                 return Examination(DIFFERENT, note="they were scanned or photographed apart")
-            return Examination(OPEN, note="a small difference would not show in them")
+            return self._copies(fine, softer, "a small difference would not show in them")
         return self._copies(fine, softer)
 
     def _is_consistent(self, found: Agreement) -> bool:
@@ -264,15 +264,15 @@ class _Pair:
         where = _place_name(found.where)
         if self.graphic or self._are_shifted():
             return Examination(DIFFERENT, note=f"they differ {where}")
+        quantised = self._quantised()
+        if quantised and _is_within(found, DITHERED):
+            few = Change("quantised", quantised)
+            return Examination(OPEN, (few,), f"its colours are too few to compare it {where}")
         if found.one_sided >= ONE_SIDED:
             overlaid = Change("overlaid", found.overlaid)
             return Examination(OPEN, (overlaid,), f"something was laid over one {where}")
         if _is_within(found, DOUBTFUL):
             return Examination(OPEN, note=f"they differ slightly {where}")
-        quantised = self._quantised()
-        if quantised and _is_within(found, DITHERED):
-            few = Change("quantised", quantised)
-            return Examination(OPEN, (few,), f"its colours are too few to compare it {where}")
         return Examination(DIFFERENT, note=f"they differ {where}")
 
     def _are_shifted(self) -> bool:
@@ -306,13 +306,12 @@ class _Pair:
 
         The colours of one may be gone, if there are tones enough to know it by without them.
         """
-        one, other = self.first.rgb, self.second.rgb
-        if _without_colour(self.first, self.second) and self.first.grey.std() > LEAST_TONES:
-            one, other = self.first.grey, self.second.grey
+        both = self.first, self.second
+        faded = bool(_without_colour(*both)) and self.first.grey.std() > LEAST_TONES
         height, width = self.second.small.shape
         softened = (
             cv2.blur(resized(image.astype(np.float32), (width, height)), (SOFT, SOFT))
-            for image in (one, other)
+            for image in (item.grey if faded else item.rgb for item in both)
         )
         return float(np.abs(np.subtract(*softened)).max()) > FLAT_LEVELS
 
@@ -345,7 +344,8 @@ class _Pair:
 
     # -- what was done to which --------------------------------------------------------------------
 
-    def _copies(self, fine: Agreement, softer: int) -> Examination:
+    def _copies(self, fine: Agreement, softer: int, doubt: str = "") -> Examination:
+        """What was done to which of two that agree; ``doubt`` is why they may be no copies."""
         size = _frame(self.first.grey, self.second.grey, self.placement, _COLOUR_AREA)
         here, valid = self.placement.onto(self.first.rgb, size)
         colour = colour_agreement(here, resized(self.second.rgb, size), valid)
@@ -378,7 +378,7 @@ class _Pair:
         clear = [item.alpha is not None for item in (self.first, self.second)]
         if clear[0] != clear[1]:
             changes.append(Change("flattened", 2 if clear[0] else 1))
-        note = self._doubt()
+        note = doubt or self._doubt()
         return Examination(
             OPEN if note else COPY,
             tuple(changes),
@@ -389,13 +389,18 @@ class _Pair:
         )
 
     def _quantised(self) -> int:
-        """Which of the two has a palette of few colours: 1, 2, or 0 for none or both."""
-        few = [
-            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
-        ]
+        """Which of the two was reduced to a palette of few colours: 1, 2, or 0 for none or both.
+
+        A drawing had few before the other one was made of it by lossy compression.
+        """
+        facts = self.one.picture.facts, self.other.picture.facts
+        few = [0 < (item.colours or 0) <= FEW_COLOURS for item in facts]
         if few[0] == few[1]:
             return 0
-        return 1 if few[0] else 2
+        reduced = 1 if few[0] else 2
+        if self.graphic and not facts[2 - reduced].is_lossless:
+            return 0
+        return reduced
 
     def _is_whole(self) -> bool:
         return min(self.placement.shares) >= WHOLE

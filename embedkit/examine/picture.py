@@ -32,6 +32,17 @@ _NOTHING_ELSE = 0.95  # share that have one of the most frequent ones, whatever 
 _COLOURED = 20.0  # levels of chroma
 _ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
 
+TURN_OF = {
+    Image.Transpose.FLIP_LEFT_RIGHT: 1,
+    Image.Transpose.FLIP_TOP_BOTTOM: 2,
+    Image.Transpose.ROTATE_180: 3,
+    Image.Transpose.TRANSPOSE: 4,
+    Image.Transpose.ROTATE_270: 5,
+    Image.Transpose.ROTATE_90: 6,
+    Image.Transpose.TRANSVERSE: 7,
+}
+"""The turn, as :func:`turned` takes it, of what makes a stored image upright."""
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -167,6 +178,14 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
     image = image.swapaxes(0, 1) if turn & 4 else image
     image = image[:, ::-1] if turn & 1 else image
     image = image[::-1] if turn & 2 else image
+    return np.ascontiguousarray(image)
+
+
+def turned_back(image: np.ndarray, turn: int) -> np.ndarray:
+    """The image (H, W, ...) that :func:`turned` made this one of."""
+    image = image[::-1] if turn & 2 else image
+    image = image[:, ::-1] if turn & 1 else image
+    image = image.swapaxes(0, 1) if turn & 4 else image
     return np.ascontiguousarray(image)
 
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedkit.examine.picture import turned
+from embedkit.examine.compression import Compressed, clipped, made_from
+from embedkit.examine.picture import TURN_OF, turned
 from embedkit.images.decode import Decoder
-from embedkit.records import LOW_FREQUENCIES, Facts
+from embedkit.records import Facts
 
 _ENLARGED = 1.3  # pixels for each resolved one, beside the other image's, of an enlarged image
 _LINES = 192  # rows, and columns, whose spectra are averaged
@@ -19,11 +20,6 @@ _GUARD = 0.92  # of the Nyquist frequency, where resampling has its roll-off
 _NOISE = 1 / 32  # power of rounding to whole levels, under the window, times the width
 _TELLING = 4.0  # times that noise, from which on a band holds detail
 
-_BLOCKS = 3000
-_LEAST_STEP = 2  # quantisation steps below leave no trace that rounding does not cover
-_LEAST_VALUES = 200
-_ON_LATTICE = 0.4  # mean cosine: 1 for coefficients on the lattice, 0 for others
-
 
 @dataclass(frozen=True, eq=False)
 class Detail:
@@ -31,13 +27,18 @@ class Detail:
 
     luma: np.ndarray
     """uint8 (H, W)."""
-    facts: Facts
+    compressed: Compressed
 
 
 def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
     """The detail of an image's bytes, turned. Raises :class:`UnreadableImage`."""
-    luma = np.asarray(Decoder(data).at_least(short=1 << 30).convert("L"))
-    return Detail(turned(luma, turn), facts)
+    decoder = Decoder(data)
+    image = decoder.at_least(short=1 << 30)
+    upright = 0 if decoder.turn is None else TURN_OF[decoder.turn]
+    luma = turned(np.asarray(image.convert("L")), turn)
+    is_clipped = turned(clipped(np.asarray(image)), turn)
+    table = facts.tables[0] if facts.tables else ()
+    return Detail(luma, Compressed(luma, is_clipped, table, (upright, turn)))
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def quality(one: Detail, other: Detail) -> Quality:
     down = _resolved(one.luma.T, other.luma.T)
     ratio = ((across[1] / across[0]) * (down[1] / down[0])) ** 0.5
     pixels = (other.luma.size / one.luma.size) ** 0.5
-    return Quality(ratio, pixels / ratio, _derived(one, other))
+    return Quality(ratio, pixels / ratio, made_from(one.compressed, other.compressed))
 
 
 # -- resolution ------------------------------------------------------------------------------------
@@ -147,62 +148,3 @@ def _spectrum(image: np.ndarray, edges: np.ndarray) -> np.ndarray:
     total = sums[starts[1:]] - sums[starts[:-1]]
     single = np.interp(np.sqrt(edges[:-1] * edges[1:]), cycles, mean, right=0)
     return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), single))
-
-
-# -- compression -----------------------------------------------------------------------------------
-
-
-def _derived(one: Detail, other: Detail) -> int:
-    """Which of two images of one size was decoded from the other, a JPEG, and compressed again."""
-    if one.luma.shape != other.luma.shape:
-        return 0
-    on = _is_on_lattice(one, other.facts), _is_on_lattice(other, one.facts)
-    if on[0] == on[1]:
-        return 0
-    return 1 if on[0] else 2
-
-
-def _is_on_lattice(image: Detail, source: Facts) -> bool:
-    """Whether an image's block frequencies lie where the quantisation of another file put them.
-
-    Only frequencies count that the image's own quantisation is finer in. (After Lukas and Fridrich,
-    DFRWS 2003: what the first compression of two leaves in the histograms of frequencies.)
-    """
-    if not source.tables:
-        return False
-    steps = np.array(source.tables[0], np.float64)
-    own = np.array(image.facts.tables[0] if image.facts.tables else np.ones(64), np.float64)
-    places = [
-        place
-        for place in LOW_FREQUENCIES
-        if steps[place] >= _LEAST_STEP and own[place] < steps[place]
-    ]
-    if not places:
-        return False
-    values = _frequencies(image.luma)[:, places] / steps[places]
-    told = np.abs(values) > 0.6
-    if told.sum() < _LEAST_VALUES:
-        return False
-    return bool(np.cos(2 * np.pi * values[told]).mean() > _ON_LATTICE)
-
-
-def _frequencies(luma: np.ndarray) -> np.ndarray:
-    """Cosine transforms of some 8 x 8 blocks of the JPEG grid: float64 (n, 64), natural order."""
-    down, across = luma.shape[0] // 8, luma.shape[1] // 8
-    blocks = luma[: down * 8, : across * 8].reshape(down, 8, across, 8).swapaxes(1, 2)
-    flat = blocks.reshape(-1, 8, 8)
-    clipped = (flat.min(axis=(1, 2)) == 0) | (flat.max(axis=(1, 2)) == 255)
-    useful = np.flatnonzero(~clipped & (flat.std(axis=(1, 2)) > 3))
-    if len(useful) > _BLOCKS:
-        useful = useful[np.linspace(0, len(useful) - 1, _BLOCKS).round().astype(int)]
-    return np.asarray((_COSINES @ (flat[useful] - 128.0) @ _COSINES.T).reshape(-1, 64))
-
-
-def _cosines() -> np.ndarray:
-    steps = np.arange(8)
-    matrix = np.cos(np.pi * steps[:, None] * (2 * steps + 1) / 16) / 2
-    matrix[0] /= np.sqrt(2)
-    return np.asarray(matrix)
-
-
-_COSINES = _cosines()

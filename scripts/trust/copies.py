@@ -13,6 +13,8 @@ from trust.camera import opened
 
 LONGEST = 1600
 """Pixels of the longer side of an original; copies may be a little larger."""
+FRESH = 0.8
+"""Of a photograph's size: what is smaller has no traces of the compression it came with."""
 QUALITIES = (70, 78, 84, 88, 92, 96)
 """Of originals: some are large in bytes, some small."""
 ORIENTATIONS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
@@ -41,6 +43,7 @@ def camera_exif(chance: Random, orientation: int) -> Image.Exif:
 def save_original(photo: Path, target: Path, number: int, chance: Random) -> dict[str, Any]:
     """An original as a camera saves it, every other one with metadata; what was done."""
     image = opened(photo, LONGEST)
+    image = image.resize(scaled(image.size, FRESH), Image.Resampling.LANCZOS)
     quality = QUALITIES[number // 2 % len(QUALITIES)]
     has_exif = number % 2 == 0
     options: dict[str, Any] = {"quality": quality, "subsampling": chance.choice(["4:2:0", "4:4:4"])}
