@@ -610,6 +610,9 @@ def test_no_key_decides_while_somebody_types(tmp_path: Path, opened: Open) -> No
     page.focus("#label")
     press(page, "r k Space Escape")
     assert states(page) == before and not page.is_visible("#keys")
+    page.focus("[name=text]")
+    press(page, "Enter r")  # to the files that the filter leaves
+    assert states(page)["1b.jpg"] == "remove"
 
 
 def test_a_button_has_its_own_enter_and_space(tmp_path: Path, opened: Open) -> None:

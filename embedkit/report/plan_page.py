@@ -53,8 +53,8 @@ KINDS = {
     "conflict": "the same picture under different labels: at most one of them is right",
 }
 FIGURES = {
-    "score": "Probability that the file is a copy of the best file of its group: 1 is certain; "
-    "from 0.9 on a copy goes without a question, unless its reason names what is to be looked at",
+    "score": "Probability that the file is a copy of the one that its group formed around, which "
+    "has 1 itself; from 0.9 on a copy goes without a question, unless its reason says what to look at",
     "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
     "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
     "distance": "Cosine distance between the embeddings of the file and of the best file: "

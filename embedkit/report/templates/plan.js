@@ -473,7 +473,10 @@ function settleOn(target) { // keys decide about what was clicked or focused las
 }
 document.addEventListener("focusin", (event) => settleOn(event.target));
 
-$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("filters").addEventListener("submit", (event) => { // Enter: the keys decide again
+  event.preventDefault();
+  cards.get(current)?.focus();
+});
 $("filters").addEventListener("input", () => {
   const { state, kind, label, text } = $("filters").elements;
   Object.assign(filter, { state: state.value, kind: kind.value, label: label.value, text: fold(text.value) });
