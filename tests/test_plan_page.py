@@ -502,7 +502,7 @@ def test_a_group_goes_back_to_what_the_plan_proposes(tmp_path: Path, opened: Ope
     assert not page.is_visible("#view [data-act=rest]")
     back.click()
     assert states(page) == before and not back.is_visible()
-    assert page.inner_text("#view .status") == "2 left to decide"
+    assert page.inner_text("#view .status") == "2 undecided"
 
 
 def test_what_is_undecided_on_a_page_is_decided_at_once(tmp_path: Path, opened: Open) -> None:

@@ -54,7 +54,7 @@ KINDS = {
 }
 FIGURES = {
     "score": "Probability that the file is a copy of the one that its group formed around, which "
-    "has 1 itself; from 0.9 on a copy goes without a question, unless its reason says what to look at",
+    "has 1 itself; from 0.9 on a copy goes without a question, unless its reason raises one",
     "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
     "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
     "distance": "Cosine distance between the embeddings of the file and of the best file: "

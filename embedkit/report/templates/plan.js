@@ -213,7 +213,7 @@ function drawGroup(group) {
   const isProposed = group.files.every((file) => file.state === file.proposed);
   group.node.querySelector("[data-act=rest]").hidden = left < 2;
   group.node.querySelector("[data-act=proposed]").hidden = isProposed;
-  group.node.querySelector(".status").textContent = left > 1 ? `${left} left to decide` : "";
+  group.node.querySelector(".status").textContent = left > 1 ? `${left} undecided` : "";
   group.node.querySelector(".alarm").textContent = losesAll(group)
     ? "Nothing of this group would be kept, so the plan cannot be saved: keep one of its files." : "";
 }
