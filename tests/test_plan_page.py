@@ -323,7 +323,7 @@ def saved(page: Any, target: Path) -> bytes:
     """What the button that saves the plan downloads."""
     with page.expect_download() as download:
         page.click("#save")
-    assert download.value.suggested_filename == "plan.csv"
+    assert re.fullmatch(r"plan-\d{8}-\d{6}\.csv", download.value.suggested_filename)
     download.value.save_as(target)
     return target.read_bytes()
 
@@ -454,9 +454,9 @@ def test_the_keys(tmp_path: Path, opened: Open) -> None:
     assert states(page)["1b.jpg"] == "review" and focused(page) == "1b.jpg"
     press(page, "ArrowRight k")  # one that was decided before leads nowhere
     assert states(page)["1c.jpg"] == "keep" and focused(page) == "1c.jpg"
-    press(page, "a")  # the whole group as proposed, and what was open is left
+    press(page, "a")  # what is undecided in the group is left for review; what was decided stays so
     assert states(page) == {
-        "1a.jpg": "keep", "1b.jpg": "left", "1c.jpg": "remove",
+        "1a.jpg": "keep", "1b.jpg": "left", "1c.jpg": "keep",
         "2a.jpg": "keep", "2b.jpg": "review", "3a.jpg": "keep", "3b.jpg": "remove",
     }  # fmt: skip
     assert focused(page) == "2b.jpg"
@@ -472,6 +472,133 @@ def test_the_keys(tmp_path: Path, opened: Open) -> None:
     assert states(page)["1b.jpg"] == "review"
 
 
+def test_one_key_keeps_a_file_and_removes_the_undecided_others(
+    tmp_path: Path, opened: Open
+) -> None:
+    page = opened(grouped(tmp_path / "photos", "vv", "kvvr", "kr"))
+    only = page.locator("#view [data-act=only]")
+    assert only.count() == 2 + 4  # in no group that the plan decides
+    press(page, "o")
+    assert focused(page) == "2b.jpg" and only.nth(0).is_disabled()
+    page.click("#view [data-row='2'] [data-act=only]")  # the file that stays anyway
+    assert states(page) == {
+        "1a.jpg": "keep", "1b.jpg": "remove",
+        "2a.jpg": "keep", "2b.jpg": "remove", "2c.jpg": "remove", "2d.jpg": "remove",
+        "3a.jpg": "keep", "3b.jpg": "remove",
+    }  # fmt: skip
+    press(page, "u ArrowRight o")  # the file that the plan keeps is not undecided
+    assert [states(page)[f"2{letter}.jpg"] for letter in "abcd"] == [
+        "keep", "remove", "keep", "remove",
+    ]  # fmt: skip
+    assert "No decision is left: save the plan" in page.inner_text("#notice")
+
+
+def test_a_group_goes_back_to_what_the_plan_proposes(tmp_path: Path, opened: Open) -> None:
+    page = opened(grouped(tmp_path / "photos", "kvvr"))
+    back = page.locator("#view [data-act=proposed]")
+    before = states(page)
+    assert not back.is_visible() and page.is_visible("#view [data-act=rest]")
+    press(page, "l ArrowRight k r")
+    assert not page.is_visible("#view [data-act=rest]")
+    back.click()
+    assert states(page) == before and not back.is_visible()
+    assert page.inner_text("#view .status") == "2 undecided"
+
+
+def test_what_is_undecided_on_a_page_is_decided_at_once(tmp_path: Path, opened: Open) -> None:
+    rows = grouped(tmp_path / "photos", "kv", "kvv", "vv", "kv")
+    for place in (1, 4, 8):
+        rows[place] = replace(rows[place], reason="shows the same, but this one is mirrored")
+    page = opened(rows)
+    rest = page.locator("#rest")
+    assert rest.inner_text().split("\n")[0].startswith("Undecided on this page: 6 files")
+    buttons = "all => all.map(button => button.textContent)"
+    # no group may lose all its files
+    assert page.eval_on_selector_all("#rest button", buttons) == [
+        "Keep all",
+        "Remove 4",
+        "Leave all",
+    ]
+    page.fill("[name=text]", "MIRRORED")  # a reason; the other files of its groups are not meant
+    assert "3 files" in rest.inner_text()
+    page.click("[data-rest=remove]")
+    removed = [name for name, state in states(page).items() if state == "remove"]
+    assert sorted(removed) == ["1b.jpg", "2c.jpg", "4b.jpg"] and not rest.is_visible()
+    assert page.inner_text("h2.asks") == "Needs a decision: 1 of 3 groups"
+    press(page, "u")
+    assert "3 files" in rest.inner_text()
+    page.click("[data-rest=remove]")
+    page.fill("[name=text]", "")
+    page.click("[data-rest=left]")
+    assert page.inner_text("#left") == "No decision left"
+    assert page.inner_text("#total-left") == "3" and page.inner_text("#total-remove") == "3"
+
+
+def test_the_changes_that_the_reasons_name_are_offered_as_a_filter(tmp_path: Path) -> None:
+    rows = grouped(tmp_path / "photos", "kv", "kv")
+    rows[1] = replace(rows[1], reason="shows the same as x, but this one is cropped and mirrored")
+    text = page_of(tmp_path, rows)
+    (offered,) = re.findall(r'<datalist id="changes">(.*?)</datalist>', text)
+    assert re.findall('value="([^"]+)"', offered) == ["mirrored", "cropped"]
+
+
+def test_a_reason_that_a_whole_group_shares_is_there_once(tmp_path: Path) -> None:
+    rows = grouped(tmp_path / "photos", "vv", reason="labelled cat and dog")
+    rows += [replace(row, group=2) for row in grouped(tmp_path / "more", "kr", reason="other")]
+    rows[3] = replace(rows[3], reason="another")
+    text = page_of(tmp_path, rows)
+    reasons = re.findall(r'<p class="reason">([^<]+)<', text)
+    assert reasons == ["labelled cat and dog", "other", "another"]
+
+
+def test_labels_of_a_conflict_have_colours_of_their_own(tmp_path: Path) -> None:
+    labels = [f"label {number}" for number in range(12)]
+    rows = [row(1, "review", f"/nowhere/{label}", label=label) for label in labels]
+    hues = sorted(
+        int(hue) for hue in re.findall(r'class="label hue-(\d+)"', page_of(tmp_path, rows))
+    )
+    gaps = [after - before for before, after in zip(hues, [*hues[1:], hues[0] + 360], strict=True)]
+    assert len(hues) == 12 and min(gaps) >= 15
+
+
+def test_nothing_covers_a_picture(tmp_path: Path, opened: Open) -> None:
+    page = opened(grouped(tmp_path / "photos", "kvr", label="dog " * 20))
+    boxes = page.eval_on_selector_all(
+        "#view .card",
+        """cards => cards.map(card => {
+            const picture = card.querySelector('.picture').getBoundingClientRect();
+            const top = card.querySelector('.top').getBoundingClientRect();
+            const inside = document.elementFromPoint(picture.x + 4, picture.y + 4);
+            return [top.bottom <= picture.top, Boolean(inside.closest('.picture'))];
+        })""",
+    )
+    assert boxes == [[True, True]] * 3
+
+
+def test_the_command_to_apply_a_saved_plan_names_the_workspace(
+    tmp_path: Path, opened: Open
+) -> None:
+    rows = grouped(tmp_path / "photos", "kr")
+    write_plan_page(tmp_path / "plan.html", rows, workspace=tmp_path / "a b")
+    page = opened()
+    saved(page, tmp_path / "saved.csv")
+    assert page.inner_text("#notice").endswith(f".csv -w '{tmp_path}/a b'")
+
+
+def test_the_pages_do_not_cover_the_heading(opened: Open) -> None:
+    page = opened([row(group, "review", f"/nowhere/{group}/x") for group in range(60)])
+    apart = """() => {
+        const heading = document.createRange();
+        heading.selectNodeContents(document.querySelector('#view h2'));
+        const text = heading.getBoundingClientRect();
+        const pages = document.querySelector('nav.pages button').getBoundingClientRect();
+        return text.right <= pages.left || text.top >= pages.bottom;
+    }"""
+    for width in (400, 600, 761, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(apart), width
+
+
 def test_no_key_decides_while_somebody_types(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos/ark", "kv", "kr"))
     before = states(page)
@@ -483,6 +610,9 @@ def test_no_key_decides_while_somebody_types(tmp_path: Path, opened: Open) -> No
     page.focus("#label")
     press(page, "r k Space Escape")
     assert states(page) == before and not page.is_visible("#keys")
+    page.focus("[name=text]")
+    press(page, "Enter r")  # to the files that the filter leaves
+    assert states(page)["1b.jpg"] == "remove"
 
 
 def test_a_button_has_its_own_enter_and_space(tmp_path: Path, opened: Open) -> None:
@@ -493,7 +623,7 @@ def test_a_button_has_its_own_enter_and_space(tmp_path: Path, opened: Open) -> N
     page.click(".card[data-state=review] [data-act=keep]")
     assert states(page) == {"1a.jpg": "remove", "1b.jpg": "keep"}
     pressed = "all => all.map(b => b.getAttribute('aria-pressed'))"
-    assert page.eval_on_selector_all("#view .choices button", pressed) == [
+    assert page.eval_on_selector_all("#view .choices [aria-pressed]", pressed) == [
         "false", "true", "false", "true", "false", "false",
     ]  # fmt: skip
     tabs = "all => all.filter(e => e.tabIndex === 0).length"
@@ -518,7 +648,8 @@ def test_the_figures_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
     assert page.inner_text("#unsaved") == "2 unsaved"
     assert page.eval_on_selector_all("#filters output", chips) == ["4", "0", "2", "2", "0"]
     saved(page, tmp_path / "saved.csv")
-    assert page.inner_text("#unsaved") == "" and "embedkit apply" in page.inner_text("#notice")
+    assert page.inner_text("#unsaved") == ""
+    assert re.search(r"embedkit apply plan-[\d-]+\.csv$", page.inner_text("#notice"))
 
 
 def test_filters_and_their_counts(tmp_path: Path, opened: Open) -> None:
@@ -663,7 +794,7 @@ def test_a_file_is_enlarged_beside_the_one_that_stays(tmp_path: Path, opened: Op
 def test_without_scripts_the_page_is_there_to_be_read(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "vv", "kr"), java_script_enabled=False)
     assert page.locator("section.group").count() == 2
-    assert "Decide in the column action of plan.csv" in page.inner_text(".notice")
+    assert "the CSV that embedkit clean --plan writes" in page.inner_text(".notice")
     assert page.is_visible(".name >> nth=0") and page.is_visible("section .badge >> nth=3")
     assert page.locator("img").count() == 4
     assert not page.is_visible("#save") and not page.is_visible(".choices")

@@ -326,7 +326,9 @@ def duplicates(
 
         with show.progress_bar() as progress:
             rows = here.plan(found=found)
-            write_plan_page(html.absolute(), rows, "What looks the same", progress)
+            write_plan_page(
+                html.absolute(), rows, "What looks the same", workspace, progress=progress
+            )
     if as_json:
         show.document(asdict(found))
         return
@@ -425,7 +427,7 @@ def clean(
             backbone=backbone,
         )
         write_plan(plan.absolute(), rows)
-        write_plan_page(page, rows, progress=progress)
+        write_plan_page(page, rows, workspace=workspace, progress=progress)
     if as_json:
         show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
     else:

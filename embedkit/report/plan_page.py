@@ -8,6 +8,7 @@ the groups in view; a browser without scripts shows them all, to be read.
 import base64
 import json
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -28,8 +29,8 @@ from embedkit.clean.plan import (
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoder_of
 from embedkit.paths import shown
-from embedkit.records import PlanRow, Progress, ProgressCallback, silent
-from embedkit.report.page import hue, small_webp, write_page
+from embedkit.records import CHANGES, PlanRow, Progress, ProgressCallback, silent
+from embedkit.report.page import small_webp, write_page
 from embedkit.report.photo_facts import Fact, facts_of, modified, size_text
 
 SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
@@ -52,8 +53,8 @@ KINDS = {
     "conflict": "the same picture under different labels: at most one of them is right",
 }
 FIGURES = {
-    "score": "Probability that the file is a copy of the best file of its group: 1 is certain; "
-    "from 0.9 on copies are removed without a question",
+    "score": "Probability that the file is a copy of the one that its group formed around, which "
+    "has 1 itself; from 0.9 on a copy goes without a question, unless its reason raises one",
     "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
     "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
     "distance": "Cosine distance between the embeddings of the file and of the best file: "
@@ -80,13 +81,15 @@ def write_plan_page(
     target: Path,
     rows: Sequence[PlanRow],
     title: str = "What stays and what goes",
+    workspace: Path | None = None,
     progress: ProgressCallback = silent,
 ) -> None:
     """Write a page with every group of a plan, on which a person decides and saves the plan.
 
     Groups with files to review come first, those under several labels before the others; in a
     group the files that stay come first. Each image is decoded once; one that cannot be read, or
-    whose file has changed since the plan was made, has a note in the place of its picture.
+    whose file has changed since the plan was made, has a note in the place of its picture. The
+    command that the page gives to apply a saved plan names the ``workspace``.
 
     Raises :class:`StorageError` when the file cannot be written.
     """
@@ -95,6 +98,8 @@ def write_plan_page(
     groups.sort(key=lambda members: _urgency([row for _, row in members]))  # stable
     photos = _photos(rows, progress)
     sizes = {row.path: _bytes(row.path) for row in rows}
+    labels = sorted({row.label or "" for row in rows})
+    hues = {label: _hue(place) for place, label in enumerate(labels)}
     folder = os.path.commonpath([os.path.dirname(row.path) for row in rows] or ["."])
     write_page(
         target,
@@ -110,17 +115,16 @@ def write_plan_page(
         kind_options=[
             (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
         ],
-        label_options=[
-            (label, shown(label) or "No label")
-            for label in sorted({row.label or "" for row in rows})
-        ],
-        hues=sorted({hue(row.label) for row in rows}),
+        label_options=[(label, shown(label) or "No label") for label in labels],
+        changes=[words for words in CHANGES.values() if any(words in row.reason for row in rows)],
+        hues=sorted(set(hues.values())),
         total=len(groups),
-        groups=(_group(members, folder, photos) for members in groups),
+        groups=(_group(members, folder, photos, hues) for members in groups),
         data=_json(
             {
                 "id": plan_id(rows),
-                "csv": target.with_suffix(".csv").name.encode("utf-8", "replace").decode(),
+                "name": target.stem.encode("utf-8", "replace").decode(),
+                "workspace": shlex.quote(shown(str(workspace.absolute()))) if workspace else "",
                 "columns": plan.COLUMNS,
                 "rows": plan_cells(rows),
                 "labels": [row.label or "" for row in rows],
@@ -143,6 +147,11 @@ def _urgency(members: Sequence[PlanRow]) -> int:
     if not any(row.action == REVIEW for row in members):
         return 2
     return 0 if _is_conflict(members) else 1
+
+
+def _hue(place: int) -> int:
+    """Degrees on the colour circle, far apart for labels that are near each other in the list."""
+    return round(place * 137.5) % 360
 
 
 def _is_conflict(members: Sequence[PlanRow]) -> bool:
@@ -195,6 +204,7 @@ def _group(
     numbered: Sequence[tuple[int, PlanRow]],
     folder: str,
     photos: dict[str, _Photo],
+    hues: dict[str, int],
 ) -> dict[str, object]:
     members = [row for _, row in numbered]
     facts = [_facts(row, photos[row.sha256]) for row in members]
@@ -202,6 +212,7 @@ def _group(
     for fact in (fact for of_file in facts for fact in of_file):
         texts.setdefault(fact.name, set()).add(fact.text)
     shared = {name for name, found in texts.items() if len(found) == 1}
+    reasons = {row.reason for row in members}
     best = {fact.name: fact.text for fact in facts[0]}
     first: dict[str, str] = {}
     return {
@@ -211,6 +222,7 @@ def _group(
         "width": min(len(members), 6),
         "drops": members[0].rule == DROP_ALL,
         "labels_differ": _is_conflict(members),
+        "reason": shown(reasons.pop()) if len(reasons) == 1 < len(members) else "",
         "cards": [
             {
                 "row": number,
@@ -224,7 +236,7 @@ def _group(
                 "path": shown(row.path),
                 "folder": shown(_below(folder, os.path.dirname(row.path))),
                 "label": None if row.label is None else shown(row.label),
-                "hue": hue(row.label),
+                "hue": hues[row.label or ""],
                 "reason": shown(row.reason),
                 "facts": [
                     (fact, fact.text != best.get(fact.name))

@@ -15,7 +15,7 @@ const column = Object.fromEntries(plan.columns.map((name, index) => [name, index
 const files = plan.rows.map((cells, row) => ({
   cells, proposed: cells[column.action], state: cells[column.action], kind: cells[column.kind],
   label: plan.labels[row], bytes: plan.bytes[row], path: plan.paths[row],
-  folded: fold(plan.paths[row]),
+  folded: fold(`${plan.paths[row]}\n${cells[column.reason]}`),
 }));
 const groups = plan.groups.map((rows, index) => ({ index, files: rows.map((row) => files[row]) }));
 for (const group of groups) for (const file of group.files) file.group = group;
@@ -27,6 +27,8 @@ function fold(text) { return text.normalize("NFKC").toLowerCase(); }
 function snapshot() { return files.map((file) => STATES.indexOf(file.state)).join(""); }
 function counted(count, thing) { return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`; }
 function number(group, state) { return group.files.filter((file) => file.state === state).length; }
+function isOpen(file) { return file.state === OPEN; }
+function openOthers(file) { return file.group.files.filter((other) => other !== file && isOpen(other)); }
 function has(group, state) { return number(group, state) > 0; }
 
 // The rule of read_plan: a keep-one group that loses a file keeps one; "you decide" is not "keep".
@@ -65,7 +67,9 @@ const ACTS = {
   keep: () => decide([[current, "keep"]]),
   remove: () => decide([[current, "remove"]]),
   left: () => decide([[current, "left"]]),
-  accept: () => decide(current.group.files.map((file) => [file, file.proposed === OPEN ? "left" : file.proposed])),
+  only: () => decide([[current, "keep"], ...openOthers(current).map((file) => [file, "remove"])]),
+  rest: () => decide(current.group.files.filter(isOpen).map((file) => [file, "left"])),
+  proposed: () => decide(current.group.files.map((file) => [file, file.proposed])),
 };
 
 function undo() {
@@ -85,12 +89,19 @@ function save() {
   }
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(["\ufeff", csv()], { type: "text/csv" }));
-  link.download = plan.csv;
+  link.download = `${plan.name}-${timestamp(new Date())}.csv`; // one of its own: browsers rename a second plan.csv
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   saved = snapshot();
   set([]);
-  notify(`Saved as ${plan.csv} among your downloads. Next, with its path there: embedkit apply ${plan.csv}`);
+  const where = plan.workspace && ` -w ${plan.workspace}`;
+  notify(`Saved among your downloads. Next, in the folder there: embedkit apply ${link.download}${where}`);
+}
+
+function timestamp(now) { // local time, as 20260131-235959
+  const digits = (value) => String(value).padStart(2, "0");
+  return [now.getFullYear(), now.getMonth() + 1, now.getDate()].map(digits).join("")
+    + "-" + [now.getHours(), now.getMinutes(), now.getSeconds()].map(digits).join("");
 }
 
 function csv() { // the very bytes of write_plan, but for the actions
@@ -108,6 +119,7 @@ const same = (name) => (file) => !filter[name] || filter[name] === `=${file[name
 const passes = {
   state: same("state"), kind: same("kind"), label: same("label"), text: (file) => file.folded.includes(filter.text),
 };
+const passesAll = (file) => Object.values(passes).every((pass) => pass(file));
 const cards = new Map(); // by file: its element in view
 let list = []; // groups that pass, made when a filter changes: a decision moves none from under a hand
 let undecided = new Set(); // those of them with open files at that time; they come first
@@ -115,11 +127,10 @@ let page = 0;
 let current = null; // the file that keys decide about
 
 function applyFilters() {
-  const all = groups.filter((group) => group.files.some((file) => Object.values(passes).every((pass) => pass(file))));
+  const all = groups.filter((group) => group.files.some(passesAll));
   undecided = new Set(all.filter((group) => has(group, OPEN)));
   list = [...undecided, ...all.filter((group) => !undecided.has(group))];
   showPage(0);
-  draw(new Set());
 }
 
 function showPage(to) {
@@ -128,10 +139,10 @@ function showPage(to) {
   cards.clear();
   const nodes = [];
   for (const [index, group] of shown.entries()) {
-    const isOpen = undecided.has(group);
-    if (index === 0 || isOpen !== undecided.has(shown[index - 1])) {
-      const count = counted(isOpen ? undecided.size : list.length - undecided.size, "group");
-      nodes.push(element("h2", "part", isOpen ? `Needs a decision: ${count}` : `Decided, or proposed by the plan: ${count}`));
+    const asks = undecided.has(group);
+    if (index === 0 || asks !== undecided.has(shown[index - 1])) {
+      const count = counted(list.length - undecided.size, "group");
+      nodes.push(element("h2", asks ? "part asks" : "part", asks ? "" : `Decided, or proposed by the plan: ${count}`));
     }
     nodes.push(section(group));
   }
@@ -140,12 +151,13 @@ function showPage(to) {
   for (const nav of document.querySelectorAll(".pages")) drawPages(nav);
   current = null;
   if (shown.length) focusOn(shown[0].files.find((file) => file.state === OPEN) ?? shown[0].files[0], false);
+  draw(new Set());
 }
 
 function section(group) {
   const parsed = new DOMParser().parseFromString($(`group-${group.index}`).textContent, "text/html");
   const node = document.adoptNode(parsed.querySelector("section"));
-  node.querySelector("header").append($("accept").content.cloneNode(true));
+  node.querySelector("header").append($("settle").content.cloneNode(true));
   const pictures = new Map(); // equal bytes have one picture in the markup
   const items = [...node.querySelectorAll(".card")];
   for (const item of items) {
@@ -154,7 +166,10 @@ function section(group) {
     if (image) pictures.set(frame.dataset.digest, image);
     else if (pictures.has(frame.dataset.digest)) frame.replaceChildren(pictures.get(frame.dataset.digest).cloneNode());
     frame.after($("choices").content.cloneNode(true));
-    cards.set(files[item.dataset.row], item);
+    const file = files[item.dataset.row];
+    const hasOthers = group.files.some((other) => other !== file && other.proposed === OPEN);
+    if (!hasOthers) item.querySelector("[data-act=only]").remove();
+    cards.set(file, item);
   }
   fewer(node.querySelector(".cards"), items);
   group.node = node;
@@ -181,6 +196,7 @@ function draw(touched) {
   for (const group of touched) drawGroup(group);
   drawBar();
   drawFilters();
+  drawRest();
   if ($("large").open) drawLarge();
 }
 
@@ -191,14 +207,22 @@ function drawGroup(group) {
     card.dataset.state = file.state;
     card.setAttribute("aria-label", `${plan.states[file.state]}: ${nameOf(file)}`);
     drawBadge(card.querySelector(".badge"), file.state);
-    for (const button of card.querySelectorAll(".choices button")) button.setAttribute("aria-pressed", button.dataset.act === file.state);
+    drawChoices(card, file);
   }
   const left = number(group, OPEN);
   const isProposed = group.files.every((file) => file.state === file.proposed);
-  group.node.querySelector("[data-act=accept]").hidden = isProposed && !left;
-  group.node.querySelector(".status").textContent = left ? `${left} left to decide` : "";
+  group.node.querySelector("[data-act=rest]").hidden = left < 2;
+  group.node.querySelector("[data-act=proposed]").hidden = isProposed;
+  group.node.querySelector(".status").textContent = left > 1 ? `${left} undecided` : "";
   group.node.querySelector(".alarm").textContent = losesAll(group)
     ? "Nothing of this group would be kept, so the plan cannot be saved: keep one of its files." : "";
+}
+
+function drawChoices(parent, file) {
+  for (const button of parent.querySelectorAll(".choices button")) {
+    if (button.dataset.act === "only") button.disabled = !openOthers(file).length;
+    else button.setAttribute("aria-pressed", button.dataset.act === file.state);
+  }
 }
 
 function drawBadge(badge, state) {
@@ -234,9 +258,32 @@ function drawFilters() { // beside each choice: the files it would leave, the ot
     for (const file of passing) counts.set(`=${file[name]}`, (counts.get(`=${file[name]}`) ?? 0) + 1);
     for (const choice of choices) {
       const count = (choice.value ? counts.get(choice.value) ?? 0 : passing.length).toLocaleString("en");
-      if (choice.labels) choice.labels[0].querySelector("output").textContent = count;
+      if (choice.labels) {
+        choice.labels[0].querySelector("output").textContent = count;
+        if (choice.value === "=left") choice.labels[0].hidden = count === "0" && !choice.checked;
+      }
       else choice.textContent = `${choice.dataset.word} (${count})`;
     }
+  }
+}
+
+function rest(state) { // of the page in view: what passes the filter and is undecided; no group loses all its files
+  const shown = [...new Set([...cards.keys()].map((file) => file.group))];
+  return shown.filter((group) => state !== "remove" || has(group, "keep"))
+    .flatMap((group) => group.files.filter((file) => isOpen(file) && passesAll(file)));
+}
+
+function drawRest() {
+  const asking = [...undecided].filter((group) => has(group, OPEN)).length;
+  const part = $("view").querySelector(".asks");
+  if (part) part.textContent = `Needs a decision: ${asking < undecided.size ? `${asking} of ` : ""}${counted(undecided.size, "group")}`;
+  const count = rest().length;
+  $("rest").hidden = !count;
+  $("rest").querySelector("span").textContent = `Undecided on this page: ${counted(count, "file")}`;
+  for (const button of $("rest").querySelectorAll("button")) {
+    const could = rest(button.dataset.rest).length;
+    button.textContent = `${button.title.split(" ")[0]} ${could === count ? "all" : could.toLocaleString("en")}`;
+    button.disabled = !could;
   }
 }
 
@@ -307,13 +354,17 @@ function onward(act) { // what is decided by key leads to the next open file
   if (number(group, OPEN) === before) return;
   const from = list.indexOf(group);
   const next = [...list.slice(from), ...list.slice(0, from)].find((other) => has(other, OPEN));
-  if (!next) return say("No decision is left here.");
-  const isOpen = (file) => file.state === OPEN;
+  if (!next) return notify(files.some(isOpen) ? "No decision is left in this view; the filters hide others." : "No decision is left: save the plan.");
   const later = next === group ? group.files.slice(group.files.indexOf(current)) : [];
   turnTo(list.indexOf(next), (others) => later.find(isOpen) ?? others.find(isOpen));
 }
 
 // -- enlarged ------------------------------------------------------------------------------------
+
+function showDialog(id, focused) { // the attribute autofocus would ask for the focus when the page opens, too
+  $(id).showModal();
+  $(id).querySelector(focused).focus();
+}
 
 function partner(file) { // the file that stays; without one the first that is not the same
   const others = file.group.files.filter((other) => other !== file);
@@ -323,7 +374,7 @@ function partner(file) { // the file that stays; without one the first that is n
 
 function enlarge() {
   if ($("large").open) return $("large").close();
-  $("large").showModal();
+  showDialog("large", ".stage");
   drawLarge();
 }
 
@@ -341,7 +392,8 @@ function drawLarge() {
   for (const button of $("large").querySelectorAll("[data-mode]")) {
     if (button !== stage) button.setAttribute("aria-pressed", button.dataset.mode === stage.dataset.mode);
   }
-  for (const button of $("large").querySelectorAll("[data-act]")) button.setAttribute("aria-pressed", button.dataset.act === current.state);
+  drawChoices($("large"), current);
+  $("large").querySelector(".status").textContent = `Group ${current.cells[column.group]}. ${$("left").textContent}`;
 }
 
 function figure(file) {
@@ -377,11 +429,11 @@ function compare(mode) {
 
 const KEYS = {
   ArrowRight: () => move(1), ArrowLeft: () => move(-1), ArrowDown: () => moveGroup(1), ArrowUp: () => moveGroup(-1),
-  k: () => onward(ACTS.keep), r: () => onward(ACTS.remove), s: () => onward(ACTS.left), " ": () => onward(ACTS.left),
-  a: () => onward(ACTS.accept), z: enlarge, Enter: enlarge,
+  k: () => onward(ACTS.keep), r: () => onward(ACTS.remove), o: () => onward(ACTS.only), a: () => onward(ACTS.rest),
+  l: () => onward(ACTS.left), s: () => onward(ACTS.left), " ": () => onward(ACTS.left), z: enlarge, Enter: enlarge,
 };
 const LARGE_KEYS = { d: () => compare("difference"), f: () => compare("flip") };
-const ANYWHERE = { u: undo, "?": () => $("keys").showModal() };
+const ANYWHERE = { u: undo, "?": () => showDialog("keys", ".close") };
 
 document.addEventListener("keydown", (event) => {
   const target = event.target;
@@ -407,6 +459,7 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     enlarge();
   }
+  if (button?.dataset.rest) decide(rest(button.dataset.rest).map((file) => [file, button.dataset.rest]));
   if (!button?.dataset.act) return;
   notify("");
   ACTS[button.dataset.act]();
@@ -420,7 +473,10 @@ function settleOn(target) { // keys decide about what was clicked or focused las
 }
 document.addEventListener("focusin", (event) => settleOn(event.target));
 
-$("filters").addEventListener("submit", (event) => event.preventDefault());
+$("filters").addEventListener("submit", (event) => { // Enter: the keys decide again
+  event.preventDefault();
+  cards.get(current)?.focus();
+});
 $("filters").addEventListener("input", () => {
   const { state, kind, label, text } = $("filters").elements;
   Object.assign(filter, { state: state.value, kind: kind.value, label: label.value, text: fold(text.value) });
