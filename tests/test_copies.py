@@ -125,6 +125,41 @@ def test_a_mirrored_copy_is_named_and_for_review(
     assert actions(allowed) == {"camera.jpg": "keep", "mirrored.jpg": "remove"}
 
 
+def test_the_way_round_that_most_files_are_stays(workspace: Workspace, tmp_path: Path) -> None:
+    photo = again(scene(4), quality=85)
+    for number, quality in enumerate((60, 70, 80)):
+        saved(photo, tmp_path / f"p/{number}.jpg", quality=quality)
+    mirrored = saved(ImageOps.mirror(photo), tmp_path / "p/mirrored.png")
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {
+        "2.jpg": "keep",
+        "0.jpg": "remove",
+        "1.jpg": "remove",
+        "mirrored.png": "review",
+    }
+    preferred = {Path(row.path).name: row for row in workspace.plan(prefer=[str(mirrored)])}
+    assert preferred["mirrored.png"].action == "keep" and preferred["2.jpg"].action == "review"
+
+
+def test_a_photo_reduced_to_few_colours_does_not_stay(workspace: Workspace, tmp_path: Path) -> None:
+    photo = scene(5)
+    saved(photo, tmp_path / "p/photo.jpg", quality=70)
+    saved(photo.quantize(64), tmp_path / "p/few.gif")
+    rows = planned(workspace, tmp_path / "p")
+    assert rows.get("photo.jpg") is None or actions(rows) == {
+        "photo.jpg": "keep",
+        "few.gif": "review",
+    }
+
+
+def test_a_drawing_stays_as_it_was_drawn(workspace: Workspace, tmp_path: Path) -> None:
+    drawing = timetable(2)
+    saved(drawing.quantize(32), tmp_path / "p/drawing.png")
+    saved(drawing, tmp_path / "p/drawing.jpg", quality=90)
+    rows = planned(workspace, tmp_path / "p")
+    assert rows["drawing.png"].action == "keep"
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_sharp_one_stays_beside_one_blown_up_from_a_thumbnail(
     workspace: Workspace, tmp_path: Path, seed: int

@@ -14,6 +14,7 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.file_facts import FileFacts, file_facts, verdicts_of
 from embedkit.catalog.writer import Writer
 from embedkit.clean.journal import Journal
+from embedkit.clean.plan import CONFLICT
 from embedkit.clean.quarantine import Numbered
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import Carried, NotCarried, PlanRow
@@ -165,7 +166,11 @@ def _add_verdicts(said: _Said, departure: Departure, verdicts: _Verdicts) -> Non
 def _compare(
     departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarried]
 ) -> None:
-    """Decide what is carried: what all agree on and the file that stays lacks."""
+    """Decide what is carried: what all agree on and the file that stays lacks.
+
+    A person who decided a group under several labels knows that one of them goes.
+    """
+    decided = {number for number, row in departure.went if row.kind == CONFLICT}
     for (kind, name), sayings in said.went.items():
         has = said.stays.get((kind, name))
         values = {value for value, *_ in sayings} | said.remain.get((kind, name), set())
@@ -184,8 +189,8 @@ def _compare(
                 }
             )
             continue
-        for value, _, _, path in sayings:
-            if value != has:
+        for value, _, number, path in sayings:
+            if value != has and not (kind == LABEL and number in decided):
                 what = f"{name if kind == ATTRIBUTE else kind} {value!r}"
                 why = (
                     f"there are several ({', '.join(map(shown, sorted(values)))})"

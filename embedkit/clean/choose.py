@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedkit.clean.plan import DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
+from embedkit.clean.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
 from embedkit.clean.ranking import Candidate, Preference, original_name, preference, rank_by_wish
 from embedkit.clean.reasons import what_it_lacks, why_for_review
 from embedkit.errors import BadInput
@@ -27,7 +27,6 @@ _UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured
 
 POLICIES = (REVIEW, DROP_ALL)
 """What becomes of a group under several labels: a person decides, or every copy goes."""
-CONFLICT = "conflict"
 
 
 class Judge(Protocol):

@@ -13,6 +13,8 @@ from embedkit.tables import csv_text, open_table, text_cell, write_table
 
 KEEP, REMOVE, REVIEW = ACTIONS = ("keep", "remove", "review")
 KEEP_ONE, DROP_ALL = RULES = ("keep-one", "drop-all")
+CONFLICT = "conflict"
+"""The kind of a group under several labels."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
 
 

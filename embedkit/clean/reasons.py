@@ -20,7 +20,7 @@ def why_for_review(found: Examination, allowed: Collection[str]) -> str:
         told = [f"this one is {' and '.join(this)}"] if this else []
         told += [f"that one is {' and '.join(that)}"] if that else []
         sentence = f"shows the same as {{}}, but {'; '.join(told)}"
-        return sentence + (f"; {found.note}" if found.note else "")
+        return sentence + (f" ({found.note})" if found.note else "")
     if found.outcome != COPY:
         return f"it may be a copy of {{}}: {found.note}"
     return ""

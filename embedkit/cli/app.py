@@ -12,7 +12,7 @@ from embedkit.cli import show
 from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
 from embedkit.cli.labels import labels, relocate, remove
-from embedkit.cli.options import PATH, common, items_of, options
+from embedkit.cli.options import PATH, common, items_of, naming, options
 from embedkit.cli.quarantine import apply, quarantine, undo
 from embedkit.errors import BadInput, EmbedkitError
 from embedkit.version import __version__
@@ -431,7 +431,7 @@ def clean(
     if as_json:
         show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
     else:
-        show.plan_summary(rows, plan, page)
+        show.plan_summary(rows, plan, page, naming(workspace))
 
 
 @embedkit.command()

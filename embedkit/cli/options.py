@@ -1,10 +1,13 @@
 """What the options of commands have in common."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+
+from embedkit.paths import shown
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -45,7 +48,14 @@ def common(default: str) -> Callable[[_Command], _Command]:
     return add_options
 
 
-options = common("indexes/default")
+_DEFAULT = "indexes/default"
+options = common(_DEFAULT)
+
+
+def naming(workspace: Path) -> str:
+    """The option that names a workspace to the next command, with a space before; empty if that
+    takes the same one anyway."""
+    return "" if workspace == Path(_DEFAULT) else f" -w {shlex.quote(shown(str(workspace)))}"
 
 
 def items_of(values: tuple[str, ...]) -> list[str]:

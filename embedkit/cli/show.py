@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections import Counter
@@ -369,8 +370,8 @@ def new_table(columns: Sequence[str], left: Sequence[str]) -> Table:
     return table
 
 
-def plan_summary(rows: list[PlanRow], plan: Path, page: Path) -> None:
-    """What a plan would do, and what to do with it."""
+def plan_summary(rows: list[PlanRow], plan: Path, page: Path, where: str) -> None:
+    """What a plan would do, and what to do with it; ``where`` is the option of the workspace."""
     counts = Counter(row.action for row in rows)
     say(
         f"{counts['remove']} files to remove, {counts['review']} to review, {counts['keep']} to "
@@ -378,7 +379,7 @@ def plan_summary(rows: list[PlanRow], plan: Path, page: Path) -> None:
     )
     say(f"plan: {plan}\npage: {os.path.relpath(page)}")
     say("decide and save the plan on the page, or edit the column 'action' of the CSV")
-    say(f"then: embedkit apply {shown(str(plan))}")
+    say(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
 
 
 def size(count: int) -> str:

@@ -270,7 +270,7 @@ class _Pair:
             return Examination(OPEN, (few,), f"its colours are too few to compare it {where}")
         if found.one_sided >= ONE_SIDED:
             overlaid = Change("overlaid", found.overlaid)
-            return Examination(OPEN, (overlaid,), f"something was laid over one {where}")
+            return Examination(OPEN, (overlaid,), where)
         if _is_within(found, DOUBTFUL):
             return Examination(OPEN, note=f"they differ slightly {where}")
         return Examination(DIFFERENT, note=f"they differ {where}")

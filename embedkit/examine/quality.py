@@ -38,7 +38,8 @@ def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
     luma = turned(np.asarray(image.convert("L")), turn)
     is_clipped = turned(clipped(np.asarray(image)), turn)
     table = facts.tables[0] if facts.tables else ()
-    return Detail(luma, Compressed(luma, is_clipped, table, (upright, turn)))
+    stored = Compressed(luma, is_clipped, table, (upright, turn), facts.is_lossless)
+    return Detail(luma, stored)
 
 
 @dataclass(frozen=True)

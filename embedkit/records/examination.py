@@ -15,8 +15,8 @@ CHANGES = {
     "quantised": "reduced to a few colours",
     "flattened": "without its transparency",
     "reframed": "tilted, or cut out very differently",
-    "framed": "with a frame around it",
-    "overlaid": "with something laid over it",
+    "framed": "framed",
+    "overlaid": "overlaid with something",
 }
 """What may have been done to a copy, and how a sentence says so."""
 
