@@ -1,0 +1,193 @@
+"""Which of two copies of one size came first: the one that the other was compressed again from.
+
+A JPEG's cosine coefficients are whole multiples of its quantisation steps. Those of a photo are
+spread smoothly before that, those of a copy lie about the multiples that the first compression
+left. So the coefficients of both files, block by block, are likelier if the one came from the other
+than the other way round. (Double compression was first detected so from the histograms of one file
+alone: Lukas and Fridrich, DFRWS 2003; here the other file is at hand.)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from embedkit.examine.picture import turned_back
+from embedkit.records import LOW_FREQUENCIES
+
+SIDE = 8
+"""Pixels of a block's side."""
+
+_BLOCKS = 2000
+_ROUGH = 3.0  # standard deviation of a block that tells anything
+_ROUNDING = 0.6  # standard deviation that rounding to levels and converting colours adds
+_CHANCE = 0.02  # share of the coefficients that something else happened to
+_LEAST = 0.004  # mean difference of the log-likelihoods of a coefficient that tells the order
+_LEAST_SUM = 30.0  # least difference of them all
+
+_MUCH = 1.4  # times a step that is another one even for the smallest values
+_MANY = 1.0  # steps that values have on average which tell nearly equal steps apart
+_VISIBLE = 5.0  # times that, from which on steps show
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Compressed:
+    """An image as its file stores it: on the grid of its blocks."""
+
+    luma: NDArray[np.uint8]
+    """Turned as it is compared, (H, W)."""
+    clipped: NDArray[np.bool_]
+    """The pixels a colour of which was clipped, so that they lie off the steps, (H, W)."""
+    table: tuple[int, ...]
+    """Quantisation steps of a JPEG's luma, natural order; empty for other formats."""
+    turns: tuple[int, ...]
+    """What turned the stored image into ``luma``, in order."""
+    is_lossless: bool
+    """Whether the format keeps pixels as they were given to it."""
+
+    def blocks_of(self, image: NDArray[Any]) -> NDArray[Any]:
+        """Blocks (n, 8, 8) of an image that is turned like ``luma``, where the file has them."""
+        for turn in reversed(self.turns):
+            image = turned_back(image, turn)
+        down, across = image.shape[0] // SIDE, image.shape[1] // SIDE
+        whole = image[: down * SIDE, : across * SIDE]
+        return whole.reshape(down, SIDE, across, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE)
+
+    def shares_grid_of(self, other: "Compressed") -> bool:
+        """Whether the blocks of both files lie on each other, however they are turned."""
+        return self.turns == other.turns or all(side % SIDE == 0 for side in self.luma.shape)
+
+    def steps_on(self, other: "Compressed") -> Values | None:
+        """The quantisation steps on the grid of the other file; None if blocks lie elsewhere."""
+        if not self.table or not self.shares_grid_of(other):
+            return None
+        table = np.reshape(np.array(self.table, np.float64), (SIDE, SIDE))
+        transposes = sum(turn & 4 for turn in (*self.turns, *other.turns)) // 4
+        return (table.T if transposes % 2 else table).ravel()
+
+
+def clipped(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """The pixels of (H, W, 3) a colour of which is at its limit: bool (H, W)."""
+    return np.asarray(((rgb == 0) | (rgb == 255)).any(axis=2))
+
+
+def made_from(one: Compressed, other: Compressed) -> int:
+    """Which of two images was decoded from the other, a JPEG, and saved again: 1, 2; 0 if unknown.
+
+    Files of other sizes, or that are no JPEG, say nothing.
+    """
+    if one.luma.shape != other.luma.shape:
+        return 0
+    total, count = 0.0, 0
+    for base, copy, sign in ((one, other, 1), (other, one, -1)):
+        if base.table:
+            told = _second_is_made(base, copy)
+            total, count = total + sign * float(told.sum()), count + told.size
+        if base.table and copy.table and base.shares_grid_of(copy):
+            break  # the other grid is the same
+    if abs(total) < max(_LEAST_SUM, _LEAST * count):
+        return 0
+    return 2 if total > 0 else 1
+
+
+def _second_is_made(base: Compressed, copy: Compressed) -> Values:
+    """By how much likelier each coefficient is if ``copy`` was made from ``base``, a JPEG.
+
+    Log-likelihoods on the grid of ``base``, less those of the reverse.
+    """
+    steps, finer = np.array(base.table, np.float64), copy.steps_on(base)
+    first, second = _coefficients(base, copy)
+    if not len(first):
+        return np.empty(0)
+    told = []
+    spreads = _spreads((np.abs(first) + np.abs(second)) / 2)
+    for place in LOW_FREQUENCIES:
+        step, spread = steps[place], spreads[:, place]
+        if finer is not None and not _is_telling(step, finer[place], float(spread.mean())):
+            continue
+        lattice = np.rint(first[:, place] / step) * step
+        if finer is None:
+            values, own, noise = second[:, place], 0.0, _ROUNDING
+            if not copy.is_lossless:
+                noise = max(noise, float((values - lattice).std()))
+            elif step < _VISIBLE * noise:
+                continue
+        else:
+            own, noise = finer[place], _ROUNDING
+            values = np.rint(second[:, place] / own) * own
+        forth = _given(values, own, lattice, noise, spread) + _smooth(lattice, step, spread)
+        back = _given(lattice, step, values, _ROUNDING, spread) + _smooth(values, own, spread)
+        told.append(forth - back)
+    return np.concatenate(told) if told else np.empty(0)
+
+
+def _is_telling(step: float, other: float, spread: float) -> bool:
+    """Whether coefficients on multiples of two steps tell the order, whatever their distribution.
+
+    Where the steps are nearly the same, only values of many steps do.
+    """
+    smaller, larger = sorted((step, other))
+    return larger > _MUCH * smaller or (larger > smaller and spread > _MANY * larger)
+
+
+def _spreads(sizes: Values) -> Values:
+    """Mean absolute coefficients to be expected of each block: that of the frequency, times how
+    much larger than usual the other frequencies of the block are. Both arrays (n, 64)."""
+    low = list(LOW_FREQUENCIES)
+    usual = sizes.mean(axis=0) + 0.1
+    relative = sizes / usual
+    others = (relative[:, low].sum(axis=1, keepdims=True) - relative) / (len(low) - 1)
+    return np.asarray(usual * others + 0.1)
+
+
+def _given(values: Values, step: float, source: Values, noise: float, spread: Values) -> Values:
+    """Log-likelihood of values on multiples of ``step`` (0: of any), made from ``source``."""
+    apart = values - source
+    if step:
+        near = ndtr((apart + step / 2) / noise) - ndtr((apart - step / 2) / noise)
+    else:
+        near = np.exp(-0.5 * (apart / noise) ** 2) / (noise * (2 * np.pi) ** 0.5)
+    anything = np.exp(_smooth(values, step, spread))
+    return np.asarray(np.log((1 - _CHANCE) * near + _CHANCE * anything + 1e-300))
+
+
+def _smooth(values: Values, step: float, spread: Values) -> Values:
+    """Log-likelihood of values on multiples of ``step`` (0: of any) of a Laplace distribution."""
+    if not step:
+        return np.asarray(-np.abs(values) / spread - np.log(2 * spread))
+    low, high = values - step / 2, values + step / 2
+    return np.asarray(np.log(_below(high, spread) - _below(low, spread) + 1e-300))
+
+
+def _below(values: Values, spread: Values) -> Values:
+    half = 0.5 * np.exp(-np.abs(values) / spread)
+    return np.asarray(np.where(values < 0, half, 1 - half))
+
+
+def _coefficients(base: Compressed, copy: Compressed) -> tuple[Values, Values]:
+    """Cosine coefficients of both images in blocks of ``base``: float64 (n, 64), natural order."""
+    lumas = [base.blocks_of(image.luma) for image in (base, copy)]
+    useful = ~base.blocks_of(base.clipped | copy.clipped).any(axis=(1, 2))
+    for some in lumas:
+        useful &= some.std(axis=(1, 2)) > _ROUGH
+    chosen = np.flatnonzero(useful)
+    if len(chosen) > _BLOCKS:
+        chosen = chosen[np.linspace(0, len(chosen) - 1, _BLOCKS).round().astype(int)]
+    first, second = (
+        (_COSINES @ (some[chosen] - 128.0) @ _COSINES.T).reshape(-1, SIDE**2) for some in lumas
+    )
+    return first, second
+
+
+def _cosines() -> Values:
+    steps = np.arange(SIDE)
+    matrix = np.cos(np.pi * steps[:, None] * (2 * steps + 1) / (2 * SIDE)) / 2
+    matrix[0] /= np.sqrt(2)
+    return np.asarray(matrix)
+
+
+_COSINES = _cosines()
