@@ -513,10 +513,13 @@ class Workspace:
         unless that is ``allowed``. Files of ``prefer``, folders or patterns such as ``*.heic``, the
         first first, rather stay. Groups under several labels are for review too, or with
         ``conflicts="drop-all"`` go whole. ``found`` are duplicates that were looked for before.
-        Files that are gone from the disk are in no row. Raises as :meth:`duplicates` does, and
-        :class:`BadInput` for a protected path without photos.
+        Files that are gone from the disk are in no row. One that does not decode is in the group of
+        its intact copy, if what is there of it is the same there: it is for review, or with
+        ``damaged`` among the ``allowed`` goes, and never stays for another. Raises as
+        :meth:`duplicates` does, and :class:`BadInput` for a protected path without photos.
         """
         from embedkit.clean.choose import Wishes, plan_rows
+        from embedkit.clean.damaged import with_damaged
         from embedkit.clean.on_disk import check_protected, present, spare_hard_links
         from embedkit.duplicates.examiner import Examiner
 
@@ -530,7 +533,8 @@ class Workspace:
         found = present(found or self.duplicates(kinds, verify=verify, backbone=backbone))
         examiner = Examiner(self._catalog, self._features, self._progress)
         examiner.learn(member for group in found.groups for member in group.members)
-        return spare_hard_links(plan_rows(found, examiner, wishes))
+        rows = plan_rows(found, examiner, wishes)
+        return spare_hard_links(with_damaged(rows, self._catalog, examiner, wishes, self._progress))
 
     def apply(
         self, plan: str | os.PathLike[str], *, trash: bool = False, link: str | None = None

@@ -11,6 +11,7 @@ from embedkit.catalog.schema import embeddings_table
 from embedkit.catalog.whereabouts import Scope as Scope
 from embedkit.catalog.whereabouts import Whereabouts, inside
 from embedkit.images.decode import DECODER
+from embedkit.images.scan import FoundFile
 from embedkit.records import LUMA_SIDE, EmbeddingSpec, Failure, ResolvedName
 
 ROWS_AT_A_TIME = 8192
@@ -374,6 +375,17 @@ class Reader(Whereabouts):
             [version],
         )
 
+    def examinations_of(
+        self, version: str, sha256s: Sequence[bytes]
+    ) -> list[tuple[bytes, bytes, str]]:
+        """Those of some bytes (first), known or not, against known images (second)."""
+        return self._rows(
+            """SELECT first_sha256, second_sha256, report FROM examinations
+               SEMI JOIN images ON sha256 = second_sha256
+               WHERE version = $version AND first_sha256 IN (SELECT unnest($digests))""",
+            {"version": version, "digests": list(sha256s)},
+        )
+
     def headers(self, version: str) -> list[tuple[bytes, str]]:
         """What the headers of known images' files say, in this version: SHA-256 and a report."""
         return self._rows(
@@ -498,6 +510,18 @@ class Reader(Whereabouts):
             ),
             key=lambda failure: failure.path,
         )
+
+    def undecodable(self) -> list[FoundFile]:
+        """The files that this very decoder could not decode, by path, as they were then."""
+        found = [
+            FoundFile(paths.join(paths.from_stored(root), path), size, mtime_ns)
+            for root, path, size, mtime_ns in self._rows(
+                """SELECT r.path, x.path, bytes, mtime_ns FROM failures x JOIN roots r
+                   USING (root_id) WHERE stage = 'decode' AND decoder = $decoder""",
+                {"decoder": DECODER},
+            )
+        ]
+        return sorted(found, key=lambda file: file.path)
 
     def counts(self, scopes: Sequence[Scope] | None = None) -> dict[str, int]:
         """Numbers of ``files`` and ``images`` that are there, and of ``missing`` files."""

@@ -15,7 +15,7 @@ from embedkit.clean.carrying import Departure, carry, note_places
 from embedkit.clean.keepers import Keeper, Keepers, entry_of, holding
 from embedkit.clean.links import Link
 from embedkit.clean.moving import discard_part, move, replace_by_link
-from embedkit.clean.plan import KEEP, KEEP_ONE, REMOVE, plan_id
+from embedkit.clean.plan import KEEP_ONE, REMOVE, plan_id, stays_for_others
 from embedkit.clean.quarantine import (
     APPLIED,
     EMPTIED,
@@ -132,7 +132,7 @@ class _Run:
 
     def _apply_group(self, members: Numbered) -> None:
         here = self._present([item for item in members if item[1].action == REMOVE])
-        keeping = [row for _, row in members if row.action == KEEP]
+        keeping = [row for _, row in members if stays_for_others(row)]
         keepers = Keepers([(row.path, row.sha256) for row in keeping], self._going)
         if here:
             self._take(here, keepers)

@@ -125,13 +125,22 @@ def _said(departure: Departure, facts: dict[str, FileFacts]) -> _Said:
     """What labels and attributes say of the files of a departure."""
     said = _Said()
     for row in departure.remain:
-        for key, value, _ in _of_file(facts.get(row.path)):
+        for key, value, _ in _of_file(_facts(row, departure, facts)):
             said.remain.setdefault(key, set()).add(value)
     said.stays = {key: value for key, value, _ in _of_file(facts[departure.stays])}
     for number, row in departure.went:
-        for key, value, source in _of_file(facts.get(row.path)):
+        for key, value, source in _of_file(_facts(row, departure, facts)):
             said.add(key, value, source, number, row.path)
     return said
+
+
+def _facts(row: PlanRow, departure: Departure, facts: dict[str, FileFacts]) -> FileFacts | None:
+    """What is said of a file of a departure, unless it was said of other bytes.
+
+    Of a file that was damaged since, it counts if the file that stays has the bytes of before.
+    """
+    found = facts.get(row.path)
+    return found if found and found.sha256 in (row.sha256, departure.sha256) else None
 
 
 def _of_file(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:

@@ -10,7 +10,7 @@ from embedkit.clean.plan import plan_id
 from embedkit.clean.quarantine import Store
 from embedkit.errors import BadInput
 from embedkit.paths import shown
-from embedkit.records import PlanRow
+from embedkit.records import DAMAGED, PlanRow
 
 
 def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
@@ -18,11 +18,14 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
 
     A row is when its path is of a known file and its digest of a known image; or when the plan, of
     which quarantines are below ``root``, has moved the file before and the catalog has forgotten
-    it; or when nothing is at its path and the image is known, as after a file was renamed. Nothing
-    below ``root`` is a photo of the workspace, whatever was added.
+    it; or when nothing is at its path and the image is known, as after a file was renamed. One of a
+    damaged file is, whatever its digest, when the workspace knows the file, or could not decode
+    it, or nothing is at its path. Nothing below ``root`` is a photo of the workspace, whatever was
+    added.
     """
     with catalog.read() as reader:
-        facts = file_facts(reader, [row.path for row in rows])
+        known = set(file_facts(reader, [row.path for row in rows]))
+        known |= {item.path for item in reader.failures() if item.stage == "decode"}
         images = reader.image_ids(list({bytes.fromhex(row.sha256) for row in rows}))
     past = Store(root / plan_id(rows)).past()
     quarantine = os.path.realpath(root)
@@ -31,9 +34,9 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
             why = "is in the workspace's own quarantine"
         elif number in past and (past[number].path, past[number].sha256) == (row.path, row.sha256):
             continue
-        elif bytes.fromhex(row.sha256) not in images:
+        elif row.kind != DAMAGED and bytes.fromhex(row.sha256) not in images:
             why = "does not have the content of any photo of this workspace"
-        elif row.path in facts or not os.path.lexists(row.path):
+        elif row.path in known or not os.path.lexists(row.path):
             continue
         else:
             why = "is not a photo of this workspace"

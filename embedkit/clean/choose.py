@@ -7,7 +7,7 @@ from typing import Protocol
 
 from embedkit.clean.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
 from embedkit.clean.ranking import Candidate, Preference, original_name, preference, rank_by_wish
-from embedkit.clean.reasons import what_it_lacks, why_for_review
+from embedkit.clean.reasons import ONLY_A_LINK, PROTECTED, what_it_lacks, why_for_review
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import (
@@ -61,6 +61,12 @@ class Wishes:
             raise BadInput(
                 f"copies cannot be allowed to be {unknown[0]!r}; they can be {', '.join(ALLOWABLE)}"
             )
+
+    def protects(self, path: str) -> bool:
+        """Whether a file, by absolute path, stays whatever it is a copy of."""
+        return any(
+            path == place or path.startswith(os.path.join(place, "")) for place in self.protected
+        )
 
 
 def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> list[PlanRow]:
@@ -253,11 +259,8 @@ class _Planner:
 
     def _why_safe(self, member: Member) -> str:
         """Why a file stays whatever it is a copy of; empty if nothing says so."""
-        if any(
-            member.path == place or member.path.startswith(os.path.join(place, ""))
-            for place in self._wishes.protected
-        ):
-            return "protected"
+        if self._wishes.protects(member.path):
+            return PROTECTED
         return "you decided to keep it" if member.keep else ""
 
     @staticmethod
@@ -281,7 +284,7 @@ def _why_best(keeper: Candidate, better: Sequence[Preference]) -> str:
 def _why_only_a_name(member: Member, staying: Mapping[str, Member]) -> str:
     """Why a file is no copy but a name of one, if it is; ``staying`` are those that stay."""
     if os.path.islink(member.path):
-        return "a symbolic link, which holds no photo; remove it by hand"
+        return ONLY_A_LINK
     stays = staying.get(os.path.realpath(member.path))
     if stays is not None:
         return f"the very file that is kept as {shown(stays.path)}"

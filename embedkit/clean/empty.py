@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedkit.artifacts import sync_folder
 from embedkit.clean.keepers import Keeper, Keepers
-from embedkit.clean.plan import KEEP, KEEP_ONE, read_plan
+from embedkit.clean.plan import KEEP_ONE, read_plan, stays_for_others
 from embedkit.clean.quarantine import (
     EMPTIED,
     Numbered,
@@ -146,7 +146,7 @@ class _Emptying:
         """The files that may go, each with the file that has to stay; the others are left."""
         kept: dict[int, list[PlanRow]] = {}
         for row in rows:
-            if row.action == KEEP:
+            if stays_for_others(row):
                 kept.setdefault(row.group, []).append(row)
         known = self._whereabouts(list({row.sha256 for some in kept.values() for row in some}))
         going: list[tuple[int, PlanRow, Keeper | None]] = []

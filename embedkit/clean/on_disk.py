@@ -19,7 +19,10 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
         with catalog.read() as reader:
             photos = len(reader.live_image_ids(folder=path))
-        if not photos:
+            damaged = [
+                item for item in reader.failures(reader.scopes_at(path)) if item.stage == "decode"
+            ]
+        if not photos and not damaged:
             raise BadInput(
                 f"the workspace has no photos at or below {shown(path)}, so it protects nothing; "
                 "name a folder as the workspace does ('embedkit info' lists what was added)"

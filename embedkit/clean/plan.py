@@ -8,6 +8,7 @@ from dataclasses import astuple, fields
 from pathlib import Path, PurePath
 
 from embedkit.paths import from_stored, shown, to_stored
+from embedkit.records import DAMAGED
 from embedkit.records import PlanRow as PlanRow
 from embedkit.tables import csv_text, open_table, text_cell, write_table
 
@@ -15,6 +16,8 @@ KEEP, REMOVE, REVIEW = ACTIONS = ("keep", "remove", "review")
 KEEP_ONE, DROP_ALL = RULES = ("keep-one", "drop-all")
 CONFLICT = "conflict"
 """The kind of a group under several labels."""
+INTACT = "intact"
+"""Kind of an intact file that is in a group for its damaged copies alone."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
 
 
@@ -30,6 +33,11 @@ def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
 def plan_id(rows: Sequence[PlanRow]) -> str:
     """A digest of what the rows say, however their CSV is spelled: 12 hex digits."""
     return hashlib.sha256(csv_text([COLUMNS, *_values(rows)]).encode()).hexdigest()[:12]
+
+
+def stays_for_others(row: PlanRow) -> bool:
+    """Whether a file of a plan is one for which others may go: a damaged file is none."""
+    return row.action == KEEP and row.kind != DAMAGED
 
 
 def plan_cells(rows: Sequence[PlanRow]) -> list[list[str]]:
@@ -119,15 +127,17 @@ def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
     """What no single row shows: paths that come twice, groups that would lose every file."""
     lines: dict[str, int] = {}
     rules: dict[int, str] = {}
-    kept = {row.group for _, row in numbered if row.action == KEEP}
+    kept = {row.group for _, row in numbered if stays_for_others(row)}
+    damaged = {row.group for _, row in numbered if row.action == KEEP and row.kind == DAMAGED}
     for line, row in numbered:
         if lines.setdefault(row.path, line) != line:
             raise _Wrong(f"{shown(row.path)} is in line {lines[row.path]} already", line)
         if rules.setdefault(row.group, row.rule) != row.rule:
             raise _Wrong(f"group {row.group} has two rules; a group has one", line)
         if row.action == REMOVE and row.rule == KEEP_ONE and row.group not in kept:
+            what = "nothing intact" if row.group in damaged else "nothing"
             raise _Wrong(
-                f"nothing of group {row.group} would be kept; change the action of one of its "
+                f"{what} of group {row.group} would be kept; change the action of one of its "
                 f"files to {KEEP}, or the rule of all of them to {DROP_ALL}",
                 line,
             )

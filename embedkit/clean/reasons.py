@@ -2,8 +2,12 @@
 
 from collections.abc import Collection
 
-from embedkit.clean.ranking import COARSER, Candidate
+from embedkit.clean.ranking import CLEARLY, COARSER, Candidate
+from embedkit.examine.part import SIDES
 from embedkit.records import CHANGES, COPY, DIFFERENT, Examination
+
+PROTECTED = "protected"
+ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
 
 
 def why_for_review(found: Examination, allowed: Collection[str]) -> str:
@@ -47,3 +51,19 @@ def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str
         if goes.facts.format != keeper.facts.format:
             lacks.append(f"was converted to {goes.facts.format}")
     return " and ".join([", ".join(lacks[:-1]), lacks[-1]] if len(lacks) > 1 else lacks)
+
+
+def what_is_missing(turn: int, share: float, found: Examination) -> str:
+    """Why a damaged file is in the group of its intact copy; ``found`` is of it against that.
+
+    ``turn`` brings what is there to the top, and ``share`` of the image is there. The name of the
+    intact copy belongs where the sentence has ``{}``.
+    """
+    percent = max(1, round(100 * (1 - share)))
+    lacks = (
+        f"the {SIDES[turn]} {percent} % of it are missing" if share < 1 else "its end is missing"
+    )
+    same = "less sharp than" if found.changes else "the same as"
+    smaller = found.resolution is not None and found.resolution < 1 / CLEARLY
+    but = " but has less detail" if smaller else ""
+    return f"{lacks}; what is there is {same} in {{}}, which is whole{but}"

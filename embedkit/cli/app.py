@@ -388,7 +388,7 @@ def verdict(
     "--allow",
     multiple=True,
     metavar="CHANGE",
-    help="Copies so changed go without review: mirrored, rotated, cropped, ...; repeatable.",
+    help="Copies so changed go without review: mirrored, cropped, damaged, ...; repeatable.",
 )
 @_verify
 @_backbone

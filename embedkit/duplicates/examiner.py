@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Reader
 from embedkit.errors import UnreadableImage
-from embedkit.examine import VERSION, Opened, examine, facts_of
+from embedkit.examine import VERSION, Opened, examine, examine_part, facts_of
 from embedkit.images.decode import DECODER
 from embedkit.records import (
     OPEN,
@@ -66,6 +66,7 @@ class Examiner:
         self._known: dict[Pair, Examination] = {}
         self._facts: dict[int, Facts] = {}
         self._by_digest: dict[str, int] = {}
+        self._damaged: set[int] = set()
         self._is_recalled = False
         self.examined = 0
         """Pairs whose files were opened."""
@@ -129,6 +130,24 @@ class Examiner:
                 self._by_digest[digest] = number = -len(self._files)
                 self._files[number] = [LiveFile(member.path, member.label, digest)]
 
+    def learn_damaged(self, files: Mapping[str, Sequence[str]]) -> dict[str, int]:
+        """Learn where damaged files lie, absolute paths by SHA-256 (hex); ids for them.
+
+        Of what they are compared with, only the part that is there of them is examined; it is the
+        second image of such a pair.
+        """
+        ids = {}
+        for digest, paths in files.items():
+            ids[digest] = number = -len(self._files)
+            self._files[number] = [LiveFile(path, None, digest) for path in paths]
+        self._damaged |= set(ids.values())
+        with self._catalog.read() as reader:
+            kept = reader.examinations_of(_VERSION, [bytes.fromhex(digest) for digest in ids])
+            known = reader.image_ids(list({second for _, second, _ in kept}))
+        for first, second, report in kept:
+            self._known[ids[first.hex()], known[second]] = _examination(report)
+        return ids
+
     # -- inside ------------------------------------------------------------------------------------
 
     def _locate(self, image_ids: set[int]) -> None:
@@ -176,6 +195,8 @@ class Examiner:
 
     def _examined(self, pair: Pair) -> Examination:
         try:
+            if pair[0] in self._damaged:
+                return examine_part(*(self._opened(image_id).read() for image_id in pair))
             return examine(self._opened(pair[0]), self._opened(pair[1]))
         except UnreadableImage:
             return UNREAD

@@ -36,18 +36,18 @@ def likeness(
     so, each against crops of the other.
     """
     small = np.concatenate(
-        [_halved(lumas[start : start + _BLOCK]) for start in range(0, len(lumas), _BLOCK)]
+        [halved(lumas[start : start + _BLOCK]) for start in range(0, len(lumas), _BLOCK)]
         or [np.empty((0, _SIDE, _SIDE), np.float32)]
     )
     best = np.empty(len(first), np.float32)
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
-        wanted = _described(small[second[part]])
-        best[part] = _likeness(_described(small[first[part]]), wanted)
+        wanted = described(small[second[part]])
+        best[part] = _likeness(described(small[first[part]]), wanted)
         for number in range(1, TURNS):
             some = np.flatnonzero(turn[part] == number)
             one = turned(small[first[part][some]], number)
-            found = _likeness(_described(one), wanted[some])
+            found = _likeness(described(one), wanted[some])
             best[start + some] = np.maximum(best[start + some], found)
         unsure = (best[part] < CERTAIN) & (best[part] > HOPELESS) & cropped[part]
         some = start + np.flatnonzero(unsure)
@@ -57,14 +57,14 @@ def likeness(
     return best
 
 
-def _halved(lumas: np.ndarray) -> np.ndarray:
+def halved(lumas: np.ndarray) -> np.ndarray:
     """Lumas (n, 1024) as images of half the side: float32 (n, 16, 16)."""
     blocks = lumas.reshape(-1, _SIDE, 2, _SIDE, 2).astype(np.float32)
     return np.asarray(blocks.mean(axis=(2, 4)))
 
 
-def _described(images: np.ndarray) -> np.ndarray:
-    """Luma and gradients of images (..., 16, 16), each less its mean and of length 1 / sqrt(2).
+def described(images: np.ndarray) -> np.ndarray:
+    """Luma and gradients of images (..., h, w), each less its mean and of length 1 / sqrt(2).
 
     The product of two such descriptions is the likeness; those of flat images are 0.
     """
@@ -102,12 +102,12 @@ def _windows(kept: float) -> np.ndarray:
 
 def _cropped(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """The largest likeness of ``other`` to a crop of ``one``: float32 (n,)."""
-    wanted = _described(other)
+    wanted = described(other)
     best = np.full(len(one), -1.0, np.float32)
     for kept in _KEPT:
         windows = _windows(kept)
         rows = np.einsum("kij,njl->nkil", windows, one, optimize=True)
         crops = np.einsum("nkil,mpl->nkmip", rows, windows, optimize=True)
-        described = _described(crops.reshape(len(one), len(_PLACES) ** 2, _SIDE, _SIDE))
-        best = np.maximum(best, np.einsum("nkp,np->nk", described, wanted).max(axis=1))
+        shown = described(crops.reshape(len(one), len(_PLACES) ** 2, _SIDE, _SIDE))
+        best = np.maximum(best, np.einsum("nkp,np->nk", shown, wanted).max(axis=1))
     return best

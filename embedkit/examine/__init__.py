@@ -10,3 +10,5 @@ from embedkit.examine.facts import facts_of as facts_of
 from embedkit.examine.pair import VERSION as VERSION
 from embedkit.examine.pair import Opened as Opened
 from embedkit.examine.pair import examine as examine
+from embedkit.examine.part import examine_part as examine_part
+from embedkit.examine.part import remains_of as remains_of

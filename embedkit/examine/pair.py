@@ -154,7 +154,7 @@ class _Pair:
         self.one, self.other, self.turn = one, other, turn
         self.first, self.second = first, second
         self.graphic = first.is_graphic or second.is_graphic
-        self.is_flat = _is_flat(first) and _is_flat(second)
+        self.is_flat = is_flat(first) and is_flat(second)
         self.placement = Placement.same_frame()
 
     def examined(self) -> Examination:
@@ -504,7 +504,8 @@ def _agreement(one: Floats, other: Floats, placement: Placement, area: int) -> A
     return agreement(here, there, None if valid.all() else valid)
 
 
-def _is_flat(picture: Picture) -> bool:
+def is_flat(picture: Picture) -> bool:
+    """Whether an image has hardly any texture: nothing that it would be known by."""
     return bool((deviation_in(picture.grey, 7) > _TEXTURED).mean() < LEAST_TEXTURE)
 
 

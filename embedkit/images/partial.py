@@ -14,9 +14,11 @@ from embedkit.images import png
 from embedkit.images.decode import Decoder
 from embedkit.images.opening import check_size, opened
 
+_JPEG = b"\xff\xd8"
+_MENDABLE = (_JPEG, png.MAGIC)
 _END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SCAN, _LAST = 0xDA, 0xD9
+_SCAN, _LAST, _PROGRESSIVE = 0xDA, 0xD9, 0xC2
 _BARE = (0x01, 0xD8)  # markers without a length
 _GREY = (127, 128)  # what libjpeg makes of blocks that are not there
 _TOO_LITTLE = "it ends before its first row does"
@@ -27,7 +29,7 @@ def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
 
     The mask is bool (H, W). In a JPEG whole rows are there, rounded down to its blocks and one
     row of blocks less, as the last one is damaged; of a progressive one, all rows that its first
-    scan has, though less sharp than they should be. In a PNG whole rows are there or, of an
+    scan has, as sharp as its whole scans make them. In a PNG whole rows are there or, of an
     interlaced one, the pixels of the passes. Pixels that are not there are of one colour in a PNG,
     grey in a JPEG. Of an intact image of any format, all are there.
 
@@ -36,15 +38,27 @@ def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
     try:
         image = _whole(Decoder(data))
     except UnreadableImage:
-        if data.startswith(b"\xff\xd8"):
-            return _jpeg(data)
-        if data.startswith(png.MAGIC):
-            return _png(data)
-        raise
+        if not data.startswith(_MENDABLE):
+            raise
+        decoder, there = mended(data)
+        return _whole(decoder), there
     return image, np.ones((image.height, image.width), bool)
 
 
-def _png(data: bytes) -> tuple[Image.Image, np.ndarray]:
+def mended(data: bytes) -> tuple[Decoder, np.ndarray]:
+    """What decodes as much of a file that ends early as is there, and which pixels are there.
+
+    Both as :func:`decode_partial` says. Raises :class:`UnreadableImage` when no row is there, and
+    for other formats than JPEG and PNG.
+    """
+    if data.startswith(_JPEG):
+        return _jpeg(data)
+    if data.startswith(png.MAGIC):
+        return _png(data)
+    raise UnreadableImage("decode", "neither a JPEG nor a PNG")
+
+
+def _png(data: bytes) -> tuple[Decoder, np.ndarray]:
     header = png.header(data)
     if header is None:
         raise UnreadableImage("decode", _TOO_LITTLE)
@@ -56,7 +70,7 @@ def _png(data: bytes) -> tuple[Image.Image, np.ndarray]:
     return _decoded(whole, there)
 
 
-def _jpeg(data: bytes) -> tuple[Image.Image, np.ndarray]:
+def _jpeg(data: bytes) -> tuple[Decoder, np.ndarray]:
     whole = _ended(data)
     image = opened(whole)
     there = np.zeros((image.height, image.width), bool)
@@ -65,8 +79,14 @@ def _jpeg(data: bytes) -> tuple[Image.Image, np.ndarray]:
 
 
 def _ended(data: bytes) -> bytes:
-    """A JPEG that ends after the last segment or pixels that are there of one that ends early."""
+    """A JPEG that ends after the last segment or pixels that are there of one that ends early.
+
+    A progressive one ends before the scan that is cut off, unless it is the first: so all of its
+    rows are equally sharp.
+    """
     at, end = 2, 0
+    scans: list[int] = []
+    is_progressive = False
     while (marker := _MARKER.search(data, at)) is not None:
         start, at = marker.span()
         kind = data[start + 1]
@@ -77,8 +97,13 @@ def _ended(data: bytes) -> bytes:
             end = min(end, start)
             break
         at += size
+        is_progressive |= kind == _PROGRESSIVE
         if kind == _SCAN:
             end = len(data)
+            scans.append(start)
+    else:
+        if is_progressive and len(scans) > 1:
+            end = scans[-1]
     if not end:
         raise UnreadableImage("decode", _TOO_LITTLE)
     return data[:end].rstrip(b"\xff") + _END
@@ -99,16 +124,16 @@ def _rows(image: Image.Image) -> int:
     return max(0, -(-rows // blocks) - 1) * blocks
 
 
-def _decoded(whole: bytes, there: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """The image of a file that was mended, and the mask turned with it."""
+def _decoded(whole: bytes, there: np.ndarray) -> tuple[Decoder, np.ndarray]:
+    """The decoder of a file that was mended, and the mask turned with its image."""
     if not there.any():
         raise UnreadableImage("decode", _TOO_LITTLE)
     decoder = Decoder(whole)
-    image = _whole(decoder)
+    _whole(decoder)
     mask = Image.fromarray(there.astype(np.uint8))
     if decoder.turn is not None:
         mask = mask.transpose(decoder.turn)
-    return image, np.asarray(mask) > 0
+    return decoder, np.asarray(mask) > 0
 
 
 def _whole(decoder: Decoder) -> Image.Image:

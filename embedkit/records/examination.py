@@ -20,7 +20,10 @@ CHANGES = {
 }
 """What may have been done to a copy, and how a sentence says so."""
 
-ALLOWABLE = tuple(name for name in CHANGES if name != "overlaid")
+DAMAGED = "damaged"
+"""What a file is that ends early; no change to an image, but a copy of one may be damaged."""
+
+ALLOWABLE = (*(name for name in CHANGES if name != "overlaid"), DAMAGED)
 """What a person may declare harmless; what was laid over an image may be what matters."""
 
 

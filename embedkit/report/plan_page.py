@@ -16,10 +16,13 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
+from PIL import Image
+
 from embedkit.clean import plan
 from embedkit.clean.plan import (
     ACTIONS,
     DROP_ALL,
+    INTACT,
     KEEP,
     REMOVE,
     REVIEW,
@@ -27,9 +30,10 @@ from embedkit.clean.plan import (
     plan_id,
 )
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import decoder_of
+from embedkit.images.decode import Decoder, decoder_of, read_bytes
+from embedkit.images.partial import decode_partial
 from embedkit.paths import shown
-from embedkit.records import CHANGES, PlanRow, Progress, ProgressCallback, silent
+from embedkit.records import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, silent
 from embedkit.report.page import small_webp, write_page
 from embedkit.report.photo_facts import Fact, facts_of, modified, size_text
 
@@ -50,6 +54,8 @@ KINDS = {
     "perceptual": "perceptual hashes that differ in few bits",
     "semantic": "embeddings at a small distance",
     "combined": "all evidence together: embeddings, hashes and a comparison at 16 x 16 pixels",
+    DAMAGED: "a file that ends early; what is there of it is the same in an intact file",
+    INTACT: "an intact file of which a damaged copy was found",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
 FIGURES = {
@@ -182,14 +188,25 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
             if decoder.sha256 != digest:
                 note = note or "changed since the plan was made"
                 continue
-            image = decoder.at_least(long=side).copy()
-            width, height = decoder.size
+            image, (width, height) = _decoded(decoder, path, side)
         except UnreadableImage as error:
             note = note or f"cannot be read: {error.reason}"
             continue
         address = small_webp(image, side)
         return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
     return _Photo(None, note, "", [])
+
+
+def _decoded(decoder: Decoder, path: str, side: int) -> tuple[Image.Image, tuple[int, int]]:
+    """An image reduced to not less than a side, and its size; of a damaged one what is there."""
+    try:
+        return decoder.at_least(long=side).copy(), decoder.size
+    except UnreadableImage as error:
+        try:
+            image, _ = decode_partial(read_bytes(path))
+        except UnreadableImage:
+            raise error from None
+        return image, image.size
 
 
 def _bytes(path: str) -> int:

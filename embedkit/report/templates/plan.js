@@ -30,10 +30,11 @@ function number(group, state) { return group.files.filter((file) => file.state =
 function isOpen(file) { return file.state === OPEN; }
 function openOthers(file) { return file.group.files.filter((other) => other !== file && isOpen(other)); }
 function has(group, state) { return number(group, state) > 0; }
+function keepsOne(group) { return group.files.some((file) => file.state === "keep" && file.kind !== "damaged"); }
 
-// The rule of read_plan: a keep-one group that loses a file keeps one; "you decide" is not "keep".
+// The rule of read_plan: a keep-one group that loses a file keeps an intact one; "you decide" is not "keep".
 function losesAll(group) {
-  return group.files[0].cells[column.rule] === "keep-one" && has(group, "remove") && !has(group, "keep");
+  return group.files[0].cells[column.rule] === "keep-one" && has(group, "remove") && !keepsOne(group);
 }
 
 function decide(changes) { // a list of [file, new state]
@@ -269,7 +270,7 @@ function drawFilters() { // beside each choice: the files it would leave, the ot
 
 function rest(state) { // of the page in view: what passes the filter and is undecided; no group loses all its files
   const shown = [...new Set([...cards.keys()].map((file) => file.group))];
-  return shown.filter((group) => state !== "remove" || has(group, "keep"))
+  return shown.filter((group) => state !== "remove" || keepsOne(group))
     .flatMap((group) => group.files.filter((file) => isOpen(file) && passesAll(file)));
 }
 

@@ -1,0 +1,135 @@
+"""A damaged file compared with an intact one, where both can be seen.
+
+What is there of the damaged file is cut out of both, and the two parts are examined like files.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from embedkit.errors import UnreadableImage
+from embedkit.examine.pair import Opened, examine, is_flat
+from embedkit.examine.picture import DETAIL_AREA, Pixels, resized, turned
+from embedkit.images.decode import Decoder
+from embedkit.images.partial import mended
+from embedkit.records import OPEN, Examination
+from embedkit.verify.features import View, view
+from embedkit.verify.photos import pixels_of
+
+LEAST_SHARE = 1 / 3
+"""Share of an image that has to be there for anything to be said of it."""
+LEAST_SHARE_PRINT = 2 / 3
+"""The same for documents and drawings: those of one template have their upper parts in common."""
+SIDES = {0: "lower", 2: "upper", 4: "right", 6: "left"}
+"""The side that is missing, by the turn that brings what is there to the top."""
+
+_BORDER = 2  # rows next to what is missing: chroma runs into them
+_SPARE = 16  # rows that may be left out for both parts to end at a whole row
+
+
+@dataclass(frozen=True, eq=False)
+class Remains:
+    """What there is of an image whose file ends early."""
+
+    decoder: Decoder
+    turn: int
+    """One of the turns of :mod:`embedkit.duplicates.turns`: it brings what is there to the top."""
+    rows: int
+    """How many there are, after the turn."""
+    height: int
+    """How many there should be."""
+
+    @property
+    def share(self) -> float:
+        """The share of the image that is there; 1 if it only lacks detail."""
+        return self.rows / self.height
+
+    @property
+    def pixels(self) -> Pixels:
+        """What is there, after the turn: RGB, uint8 (rows, W, 3)."""
+        return _turned(self.decoder, self.turn)[: self.rows]
+
+
+def remains_of(data: bytes) -> Remains:
+    """What there is of bytes that end early: the largest strip at one side.
+
+    Raises :class:`UnreadableImage` when no row or column is there, and for other formats than JPEG
+    and PNG.
+    """
+    decoder, there = mended(data)
+    height, width = there.shape
+    rows, columns = (np.asarray(there.all(axis=axis)) for axis in (1, 0))
+    lines = {0: rows, 2: rows[::-1], 4: columns, 6: columns[::-1]}
+    runs = {turn: _run(line) for turn, line in lines.items()}
+    turn = max(runs, key=lambda turn: runs[turn] * (height if turn & 4 else width))
+    if not runs[turn]:
+        raise UnreadableImage("decode", "no whole row of it is there")
+    return Remains(decoder, turn, runs[turn], len(lines[turn]))
+
+
+def examine_part(damaged: bytes, intact: bytes) -> Examination:
+    """Whether what is there of a damaged file (1) is the same in an intact one (2).
+
+    Both are to have one aspect ratio. Raises :class:`UnreadableImage` when one cannot be read.
+    """
+    remains, whole = remains_of(damaged), Decoder(intact)
+    all_of_it = _turned(whole, remains.turn)
+    rows, others = _cuts(remains, len(all_of_it))
+    if not (
+        _is_opaque(remains.decoder, remains.turn, rows) and _is_opaque(whole, remains.turn, others)
+    ):
+        return Examination(OPEN, note="parts of transparent images are not compared")
+    here, there = remains.pixels[:rows], all_of_it[:others]
+    one = _opened(here)
+    other = one if np.array_equal(here, there) else _opened(there)
+    if is_flat(one.picture) or is_flat(other.picture):
+        return Examination(OPEN, note="there is too little in what is there to be sure")
+    if remains.share < LEAST_SHARE_PRINT and (one.picture.is_graphic or other.picture.is_graphic):
+        return Examination(OPEN, note="too little of it is there for a document or a drawing")
+    return examine(one, other)
+
+
+def _run(line: np.ndarray) -> int:
+    """How many of the first values (n,) are true, one after the other."""
+    return len(line) if line.all() else int(np.argmin(line))
+
+
+def _turned(decoder: Decoder, turn: int) -> Pixels:
+    return turned(np.asarray(decoder.at_least(short=min(decoder.stored_size))), turn)
+
+
+def _is_opaque(decoder: Decoder, turn: int, rows: int) -> bool:
+    """Whether nothing shows through the first rows of an image, after a turn."""
+    if not decoder.is_transparent:
+        return True
+    alpha = np.asarray(decoder.rgba().getchannel("A"))
+    return bool((turned(alpha, turn)[:rows] == 255).all())
+
+
+def _cuts(remains: Remains, height: int) -> tuple[int, int]:
+    """The rows of what is there, and of an intact image of a height, that show the same part.
+
+    The two may have other sizes: of some numbers of rows it is the one that both have whole.
+    """
+    rows = remains.rows if remains.rows == remains.height else max(1, remains.rows - _BORDER)
+    scale = height / remains.height
+    most = range(rows, max(0, rows - _SPARE), -1)
+    best = min(most, key=lambda count: abs(count * scale - round(count * scale)))
+    return best, max(1, round(best * scale))
+
+
+def _opened(pixels: Pixels) -> Opened:
+    """A part of an image as a file: no format keeps pixels more simply than BMP does."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, (DETAIL_AREA / (width * height)) ** 0.5)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(resized(pixels, size))).save(file, "BMP")
+    data = file.getvalue()
+
+    def seen() -> View:
+        return view(pixels_of(Decoder(data)))
+
+    return Opened(lambda: data, seen)

@@ -1,0 +1,523 @@
+"""Damaged files beside intact copies: which are found, and what becomes of them."""
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from cleaning import contents, put, sha256
+from click.testing import CliRunner
+from PIL import Image
+from scenery import (
+    camera_exif,
+    invoice,
+    saved,
+    scene,
+    text_page,
+    timetable,
+    white_drawing,
+    with_bird,
+)
+
+from embedkit import Workspace
+from embedkit.clean.plan import read_plan, write_plan
+from embedkit.cli.app import embedkit
+from embedkit.duplicates.damaged import Damaged, proposed
+from embedkit.duplicates.turns import turned
+from embedkit.errors import BadInput
+from embedkit.records import PlanRow, silent
+from embedkit.report.plan_page import write_plan_page
+
+FORMATS = {
+    "baseline": ("JPEG", {"quality": 90}),
+    "progressive": ("JPEG", {"quality": 90, "progressive": True}),
+    "png": ("PNG", {}),
+}
+
+
+def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **({"quality": 90} if kind == "JPEG" and not options else options))
+    return file.getvalue()
+
+
+def cut(data: bytes, share: float = 0.7) -> bytes:
+    return data[: int(len(data) * share)]
+
+
+def planned(workspace: Workspace, folder: Path, **options: object) -> dict[str, PlanRow]:
+    """The rows of a plan for a folder's files, by name."""
+    workspace.add([folder])
+    return by_name(workspace.plan(**options))  # type: ignore[arg-type]
+
+
+def by_name(rows: list[PlanRow]) -> dict[str, PlanRow]:
+    return {Path(row.path).name: row for row in rows}
+
+
+def actions(rows: dict[str, PlanRow]) -> dict[str, str]:
+    return {name: row.action for name, row in rows.items()}
+
+
+@pytest.fixture
+def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
+    """A whole photo in a workspace with others, and a damaged copy of it."""
+    data = encoded(scene(1))
+    whole = Path(put(tmp_path / "p/whole.jpg", data))
+    damaged = Path(put(tmp_path / "p/damaged.jpg", cut(data)))
+    for seed in range(2, 6):
+        saved(scene(seed, (320, 240)), tmp_path / f"p/other{seed}.jpg", quality=90)
+    workspace.add([tmp_path / "p"])
+    return whole, damaged
+
+
+# -- what is found ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "options"), FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_truncated_file_is_for_review_beside_its_intact_copy(
+    workspace: Workspace, tmp_path: Path, kind: str, options: dict[str, object], share: float
+) -> None:
+    data = encoded(scene(1), kind, **options)
+    put(tmp_path / "p/whole.image.jpg", data)
+    put(tmp_path / "p/damaged.jpg", cut(data, share))
+    saved(scene(2), tmp_path / "p/other.jpg", quality=90)
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"whole.image.jpg": "keep", "damaged.jpg": "review"}
+    damaged, whole = rows["damaged.jpg"], rows["whole.image.jpg"]
+    assert (damaged.kind, whole.kind) == ("damaged", "intact")
+    assert damaged.group == whole.group and damaged.label is None and damaged.score is None
+    assert damaged.sha256 == sha256(cut(data, share))
+    assert damaged.reason.endswith(
+        "what is there is the same as in whole.image.jpg, which is whole"
+    )
+    if "progressive" in options:
+        assert damaged.reason.startswith("its end is missing; ")
+    else:
+        percent = int(damaged.reason.removeprefix("the lower ").split(" %")[0])
+        assert 100 * (1 - share) - 5 < percent < 100 * (1 - share) + 10
+
+
+@pytest.mark.parametrize("size", [(480, 360), (427, 320), (900, 675)])
+@pytest.mark.parametrize("seed", range(2))
+def test_the_intact_copy_may_have_another_size(
+    workspace: Workspace, tmp_path: Path, size: tuple[int, int], seed: int
+) -> None:
+    data = encoded(scene(seed))
+    put(tmp_path / "p/damaged.jpg", cut(data))
+    resized = Image.open(io.BytesIO(data)).resize(size, Image.Resampling.LANCZOS)
+    saved(resized, tmp_path / "p/whole.jpg", quality=88)
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
+
+
+def exif_of(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize(
+    ("orientation", "side"), [(1, "lower"), (3, "upper"), (6, "left"), (8, "right")]
+)
+def test_what_is_missing_may_be_at_any_side(
+    workspace: Workspace, tmp_path: Path, orientation: int, side: str
+) -> None:
+    data = encoded(scene(3), quality=90, exif=exif_of(orientation))
+    put(tmp_path / "p/whole.jpg", data)
+    put(tmp_path / "p/damaged.jpg", cut(data))
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
+    assert rows["damaged.jpg"].reason.startswith(f"the {side} ")
+
+
+def test_a_damaged_file_joins_the_group_of_its_intact_copy(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    large = scene(4, (960, 720))
+    data = encoded(large.resize((640, 480), Image.Resampling.LANCZOS))
+    saved(large, tmp_path / "p/large.jpg", quality=92)
+    put(tmp_path / "p/small.jpg", data)
+    put(tmp_path / "p/damaged.jpg", cut(data))
+    put(tmp_path / "p/twin.jpg", cut(data))
+    rows = planned(workspace, tmp_path / "p", allowed=["damaged"])
+    assert {row.group for row in rows.values()} == {1}
+    assert actions(rows) == {
+        "large.jpg": "keep",
+        "small.jpg": "remove",
+        "damaged.jpg": "remove",
+        "twin.jpg": "remove",
+    }
+
+
+def test_a_damaged_document_is_found_when_most_of_it_is_there(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = encoded(text_page(1), quality=90)
+    put(tmp_path / "p/whole.jpg", data)
+    put(tmp_path / "p/damaged.jpg", cut(data, 0.9))
+    put(tmp_path / "p/half.jpg", cut(data, 0.5))
+    for number in range(2, 5):
+        saved(text_page(number), tmp_path / f"p/other{number}.jpg", quality=90)
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
+
+
+class Lumas:
+    """What proposals ask of a catalog, of images of noise."""
+
+    def __init__(self, count: int) -> None:
+        chance = np.random.default_rng(0)
+        coarse = chance.integers(0, 256, (count, 8, 8), dtype=np.uint8)
+        self.images = coarse.repeat(4, axis=1).repeat(4, axis=2)
+        self.sizes = [(400, 300), (300, 400)]
+
+    def fingerprints(self) -> object:
+        sizes = np.array([self.sizes[number % 2] for number in range(len(self.images))])
+        columns = {"width": sizes[:, 0], "height": sizes[:, 1]}
+        return pa.table({"image_id": np.arange(len(self.images)) + 1, **columns})
+
+    def lumas(self, image_ids: np.ndarray) -> np.ndarray:
+        return self.images[image_ids - 1].reshape(len(image_ids), 1024)
+
+
+def test_images_are_proposed_whatever_their_number_and_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("embedkit.duplicates.damaged._BLOCK", 64)
+    monkeypatch.setattr("embedkit.duplicates.damaged._SOME", 7)
+    catalog, chance, damaged = Lumas(300), np.random.default_rng(1), []
+    wanted = chance.integers(0, 300, 60).tolist()
+    for place, number in enumerate(wanted):
+        turn, rows = (0, 2, 4, 6)[place % 4], int(chance.integers(11, 33))
+        luma = turned(catalog.images[number][None], turn)[0, :rows]
+        size = catalog.sizes[number % 2]
+        damaged.append(Damaged((str(place),), str(place), *size, turn, rows / 32, luma))
+        damaged.append(replace(damaged[-1], width=500))  # of another shape
+    found = proposed(catalog, damaged, silent)  # type: ignore[arg-type]
+    assert found[::2] == [[number + 1] for number in wanted]
+    assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
+
+
+# -- what is none ----------------------------------------------------------------------------------
+
+
+def burst(number: int) -> Image.Image:
+    return with_bird(scene(5), number)
+
+
+@pytest.mark.parametrize("draw", [burst, invoice, text_page, timetable])
+@pytest.mark.parametrize(("kind", "options"), FORMATS.values(), ids=FORMATS)
+def test_another_photo_of_the_scene_or_page_of_the_template_is_no_copy(
+    workspace: Workspace,
+    tmp_path: Path,
+    draw: Callable[[int], Image.Image],
+    kind: str,
+    options: dict[str, object],
+) -> None:
+    for number in range(1, 4):
+        saved(draw(number), tmp_path / f"p/whole{number}.png")
+    put(tmp_path / "p/damaged.jpg", cut(encoded(draw(0), kind, **options), 0.9))
+    rows = planned(workspace, tmp_path / "p")
+    assert "damaged.jpg" not in rows and "remove" not in actions(rows).values()
+
+
+def test_what_could_be_a_copy_of_several_pictures_has_no_row(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Of these timetables a digit near the end differs, which is not there of the damaged one."""
+    for number in (21, 22):
+        saved(timetable(number), tmp_path / f"p/whole{number}.png")
+    put(tmp_path / "p/damaged.png", cut(encoded(timetable(21), "PNG"), 0.8))
+    assert planned(workspace, tmp_path / "p") == {}
+
+
+def test_equal_pixels_tell_a_picture_from_one_that_only_looks_the_same(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = encoded(scene(6))
+    put(tmp_path / "p/whole.jpg", data)
+    put(tmp_path / "p/damaged.jpg", cut(data, 0.6))
+    edited = Image.open(io.BytesIO(data)).convert("RGB")
+    edited.paste(scene(7, (300, 100)), (200, 360))
+    saved(edited, tmp_path / "p/edited.jpg", quality=75)
+    rows = planned(workspace, tmp_path / "p")
+    assert rows["damaged.jpg"].group == rows["whole.jpg"].group
+    assert rows["damaged.jpg"].reason.endswith("the same as in whole.jpg, which is whole")
+
+
+def test_without_an_intact_copy_there_is_no_row(workspace: Workspace, tmp_path: Path) -> None:
+    data = encoded(scene(1))
+    folder = tmp_path / "p"
+    put(folder / "damaged.jpg", cut(data))
+    put(folder / "twin.jpg", cut(data))
+    put(folder / "shorter.jpg", cut(data, 0.5))
+    put(folder / "little.jpg", cut(data, 0.2))
+    put(folder / "text.jpg", b"no picture at all")
+    put(folder / "empty.jpg", b"")
+    saved(scene(2), folder / "other.jpg", quality=90)
+    assert planned(workspace, folder) == {}
+
+
+def test_too_little_texture_or_too_few_rows_say_nothing(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    for slope in (0, 80):
+        grain = np.random.default_rng(slope).integers(0, 3, (480, 640, 3))
+        sky = 140 + slope * np.linspace(0, 1, 480)[:, None, None] + grain
+        image = Image.fromarray(sky.astype(np.uint8))
+        image.paste(scene(1, (640, 120)), (0, 360))
+        data = encoded(image, "PNG")
+        put(tmp_path / f"p/sky{slope}.png", data)
+        put(tmp_path / f"p/sky{slope} cut.png", cut(data, 0.4))
+    data = encoded(scene(2))
+    put(tmp_path / "p/photo.jpg", data)
+    put(tmp_path / "p/photo cut.jpg", cut(data, 0.25))
+    assert planned(workspace, tmp_path / "p") == {}
+
+
+def test_a_transparent_damaged_file_has_no_row_and_an_opaque_one_has(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    for name, image in (("clear", white_drawing(1)), ("opaque", scene(2).convert("RGBA"))):
+        data = encoded(image, "PNG")
+        put(tmp_path / f"p/{name}.png", data)
+        put(tmp_path / f"p/{name} cut.png", cut(data, 0.9))
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"opaque.png": "keep", "opaque cut.png": "review"}
+
+
+def test_a_file_that_changed_since_it_was_added_has_no_row(
+    workspace: Workspace, beside: tuple[Path, Path]
+) -> None:
+    whole, damaged = beside
+    damaged.write_bytes(cut(whole.read_bytes(), 0.8))
+    assert workspace.plan() == []
+    damaged.unlink()
+    assert workspace.plan() == []
+
+
+# -- what becomes of it ----------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("beside")
+def test_damaged_copies_go_where_that_is_allowed(workspace: Workspace) -> None:
+    assert actions(by_name(workspace.plan(allowed=["damaged"]))) == {
+        "whole.jpg": "keep",
+        "damaged.jpg": "remove",
+    }
+    assert "damaged.jpg" in actions(by_name(workspace.plan(["exact"])))
+
+
+def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_path: Path) -> None:
+    large = scene(4, (960, 720))
+    data = encoded(large, quality=95, exif=camera_exif())
+    put(tmp_path / "p/best/damaged.jpg", cut(data))
+    small = large.resize((640, 480), Image.Resampling.LANCZOS)
+    saved(small, tmp_path / "p/rest/whole.jpg", quality=80)
+    workspace.add([tmp_path / "p"])
+    best = str(tmp_path / "p/best")
+    for prefer in ([], [best], ["damaged*"]):
+        rows = by_name(workspace.plan(prefer=prefer, allowed=["damaged"]))
+        assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "remove"}
+    rows = by_name(workspace.plan(prefer=[best]))
+    assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
+
+
+def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
+    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole, damaged = beside
+    copy = whole.with_name("copy.jpg")
+    copy.write_bytes(whole.read_bytes())
+    workspace.add([tmp_path / "p"])
+    rows = workspace.plan(protected=[damaged], allowed=["damaged"])
+    found = by_name(rows)
+    assert found["damaged.jpg"].action == "keep" and found["damaged.jpg"].reason == "protected"
+    assert sorted((found["whole.jpg"].action, found["copy.jpg"].action)) == ["keep", "remove"]
+    kept = next(Path(row.path) for row in rows if row.action == "keep" and row.kind != "damaged")
+    write_plan(tmp_path / "plan.csv", rows)
+    kept.unlink()
+    report = workspace.apply(tmp_path / "plan.csv")
+    assert not report.moved and "no other file of its group" in report.left[0].reason
+    write_plan(
+        tmp_path / "all.csv",
+        [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
+    )
+    with pytest.raises(BadInput, match="nothing intact of group 1 would be kept"):
+        read_plan(tmp_path / "all.csv")
+
+
+def test_quarantine_is_not_emptied_for_a_protected_damaged_file(
+    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole, damaged = beside
+    put(tmp_path / "p/copy.jpg", whole.read_bytes())
+    workspace.add([tmp_path / "p"])
+    rows = workspace.plan(protected=[damaged])
+    write_plan(tmp_path / "plan.csv", rows)
+    report = workspace.apply(tmp_path / "plan.csv")
+    assert len(report.moved) == 1
+    kept = next(Path(row.path) for row in rows if row.action == "keep" and row.kind != "damaged")
+    aside = kept.rename(tmp_path / "aside.jpg")
+    emptied = workspace.empty_quarantine(report.quarantine)
+    assert not emptied.deleted and damaged.exists()
+    aside.rename(kept)
+    assert workspace.empty_quarantine(report.quarantine).deleted == report.moved
+
+
+def test_a_damaged_file_is_for_review_where_nothing_of_its_group_is_sure_to_stay(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = encoded(scene(1))
+    for label in ("cat", "dog"):
+        put(tmp_path / f"p/{label}/{label}.jpg", data)
+    put(tmp_path / "p/cat/damaged.jpg", cut(data))
+    workspace.add([tmp_path / "p"], labels_from_folders=True)
+    rows = by_name(workspace.plan(allowed=["damaged"]))
+    assert set(actions(rows).values()) == {"review"} and len(rows) == 3
+    rows = by_name(workspace.plan(allowed=["damaged"], conflicts="drop-all"))
+    assert actions(rows) == {"cat.jpg": "remove", "dog.jpg": "remove", "damaged.jpg": "review"}
+    write_plan(tmp_path / "plan.csv", list(rows.values()))
+    assert read_plan(tmp_path / "plan.csv") == list(rows.values())
+
+
+@pytest.mark.parametrize("command", ["apply", "trash"])
+def test_apply_and_undo_treat_damaged_files_like_others(
+    workspace: Workspace,
+    beside: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    whole, damaged = beside
+    before = contents(tmp_path / "p")
+    write_plan(tmp_path / "plan.csv", workspace.plan(allowed=["damaged"]))
+    report = workspace.apply(tmp_path / "plan.csv", trash=command == "trash")
+    assert whole.exists() and not damaged.exists() and not report.left
+    if command == "trash":
+        assert [item.path for item in report.trashed] == [str(damaged)]
+        return
+    assert report.moved == (str(damaged),)
+    workspace.add([tmp_path / "p"])
+    assert workspace.plan() == []
+    assert workspace.apply(tmp_path / "plan.csv").already == (str(damaged),)
+    assert workspace.undo().restored == (str(damaged),)
+    assert contents(tmp_path / "p") == before
+    workspace.add([tmp_path / "p"])
+    assert workspace.apply(tmp_path / "plan.csv").moved == (str(damaged),)
+
+
+def test_a_damaged_file_that_changes_after_the_plan_is_left(
+    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole, damaged = beside
+    write_plan(tmp_path / "plan.csv", workspace.plan(allowed=["damaged"]))
+    damaged.write_bytes(cut(whole.read_bytes(), 0.8))
+    for _ in range(2):
+        report = workspace.apply(tmp_path / "plan.csv")
+        assert not report.moved and "changed since the plan" in report.left[0].reason
+        damaged.write_bytes(encoded(scene(9)))
+        workspace.add([tmp_path / "p"])
+
+
+def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
+    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+) -> None:
+    whole, damaged = beside
+    write_plan(tmp_path / "plan.csv", workspace.plan(allowed=["damaged"]))
+    whole.write_bytes(encoded(scene(9)))
+    report = workspace.apply(tmp_path / "plan.csv")
+    assert not report.moved and damaged.exists()
+    assert "no other file of its group" in report.left[0].reason
+
+
+@pytest.mark.usefixtures("beside")
+def test_a_plan_cannot_call_a_stranger_damaged(workspace: Workspace, tmp_path: Path) -> None:
+    stranger = put(tmp_path / "elsewhere/stranger.jpg", b"bytes")
+    rows = by_name(workspace.plan(allowed=["damaged"]))
+    damaged = rows["damaged.jpg"]
+    other = PlanRow(
+        damaged.group, "remove", stranger, sha256(b"bytes"), "damaged", None, None, "so it is"
+    )
+    write_plan(tmp_path / "plan.csv", [*rows.values(), other])
+    with pytest.raises(BadInput, match="is not a photo of this workspace"):
+        workspace.apply(tmp_path / "plan.csv")
+    assert os.path.exists(damaged.path)
+
+
+def test_a_label_of_bytes_that_are_gone_goes_over_to_the_intact_copy_of_these_bytes_only(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    photo = encoded(scene(1), exif=camera_exif(), quality=90)
+    first = Path(put(tmp_path / "p/cat/first.jpg", photo))
+    second = Path(put(tmp_path / "p/dog/second.jpg", encoded(scene(2))))
+    workspace.add([tmp_path / "p"], labels_from_folders=True)
+    put(tmp_path / "q/whole.jpg", photo)
+    for path in (first, second):
+        put(path, cut(photo))
+    workspace.add([tmp_path / "p", tmp_path / "q"])
+    rows = workspace.plan(allowed=["damaged"])
+    assert actions(by_name(rows)) == {
+        "whole.jpg": "keep",
+        "first.jpg": "remove",
+        "second.jpg": "remove",
+    }
+    write_plan(tmp_path / "plan.csv", rows)
+    report = workspace.apply(tmp_path / "plan.csv")
+    assert [(item.from_path, item.label) for item in report.carried] == [(str(first), "cat")]
+    assert not report.not_carried
+
+
+def test_a_symbolic_link_to_a_damaged_file_is_not_touched(
+    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _, damaged = beside
+    damaged.with_name("link.jpg").symlink_to(damaged)
+    rows = planned(workspace, tmp_path / "p", allowed=["damaged"])
+    assert actions(rows)["link.jpg"] == "review" and actions(rows)["damaged.jpg"] == "remove"
+    assert "symbolic link" in rows["link.jpg"].reason
+
+
+def test_a_folder_of_damaged_files_alone_can_be_protected(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    data = encoded(scene(1))
+    put(tmp_path / "p/whole.jpg", data)
+    put(tmp_path / "p/safe/damaged.jpg", cut(data))
+    rows = planned(workspace, tmp_path / "p", protected=[tmp_path / "p/safe"])
+    assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "keep"}
+
+
+@pytest.mark.usefixtures("beside")
+def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = workspace.plan()
+    assert len(first) == 2
+
+    def opened(*_: object) -> None:
+        raise AssertionError("examined again")
+
+    monkeypatch.setattr("embedkit.duplicates.examiner.examine_part", opened)
+    monkeypatch.setattr("embedkit.duplicates.examiner.examine", opened)
+    assert workspace.plan() == first
+
+
+@pytest.mark.usefixtures("beside")
+def test_the_page_shows_what_is_there_and_the_command_allows_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    write_plan_page(page, workspace.plan())
+    text = page.read_text()
+    assert text.count("data:image/webp") == 2 and "cannot be read" not in text
+    assert "a file that ends early" in text and "640 × 480" in text
+    arguments = ["clean", "--plan", str(tmp_path / "plan.csv"), "--allow", "damaged", "--json"]
+    result = CliRunner().invoke(embedkit, [*arguments, "--workspace", str(workspace.folder)])
+    assert result.exit_code == 0 and '"kind": "damaged"' in result.stdout
+    assert {row.action for row in read_plan(tmp_path / "plan.csv")} == {"keep", "remove"}
