@@ -212,8 +212,10 @@ def _toned(source: Floats, target: Floats, valid: np.ndarray | None) -> tuple[Fl
     if len(filled) < 2:
         moved = float(abs(np.median(wanted) - np.median(tones)))
         return source, moved, moved
-    at = np.array([np.median(tones[bins == number]) for number in filled])
-    to = np.array([np.median(wanted[bins == number]) for number in filled])
+    by_bin, ends = np.argsort(bins, kind="stable"), np.cumsum(counts)
+    inside = [by_bin[end - count : end] for end, count in zip(ends, counts, strict=True)]
+    at = np.array([np.median(tones[inside[number]]) for number in filled])
+    to = np.array([np.median(wanted[inside[number]]) for number in filled])
     frequent = counts[filled] >= _FREQUENT * len(tones)
     shift = float(np.abs(to - at)[frequent].max(initial=0))
     to = np.maximum.accumulate(to)

@@ -72,7 +72,8 @@ class Compressed:
 
 def clipped(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """The pixels of (H, W, 3) a colour of which is at its limit: bool (H, W)."""
-    return np.asarray(((rgb == 0) | (rgb == 255)).any(axis=2))
+    colours = [rgb[..., band] for band in range(3)]
+    return np.asarray(np.logical_or.reduce([(band == 0) | (band == 255) for band in colours]))
 
 
 def made_from(one: Compressed, other: Compressed) -> int:

@@ -23,13 +23,15 @@ DETAIL_AREA = 6_000_000
 SMALL = 288
 """Longest side, pixels, of the version that is aligned and looked at first."""
 
-_SHARP = 120.0  # slope (Sobel, both directions) of the sharpest hundredth of the pixels
+_SHARP = 120.0  # slope (Sobel, both directions) of a sharp edge
+_EDGES = 0.01  # share of the pixels on such edges
 _TONES, _NEXT = 6, 2
 _PAPER = 0.3  # share of the pixels that have the most frequent tone
 _FLAT_TONES = 0.7  # share that have one of the most frequent ones
 _PLAIN_TONES = 0.85  # the same of a drawing without shades
 _NOTHING_ELSE = 0.95  # share that have one of the most frequent ones, whatever the edges
 _COLOURED = 20.0  # levels of chroma
+_TINGE, _TINGED = 12, 0.005  # levels between the colours of a pixel; share of such pixels
 _ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
 
 TURN_OF = {
@@ -83,7 +85,7 @@ class Picture:
         slope = np.abs(cv2.Sobel(self.grey, cv2.CV_32F, 1, 0)) + np.abs(
             cv2.Sobel(self.grey, cv2.CV_32F, 0, 1)
         )
-        if np.percentile(slope, 99) < _SHARP:
+        if (slope >= _SHARP).mean() < _EDGES:
             return False
         return shares[0] >= _PAPER or sum(shares) >= _FLAT_TONES
 
@@ -120,9 +122,9 @@ class Picture:
     @cached_property
     def has_colour(self) -> bool:
         """Whether any part of it is coloured, beyond what compression leaves of grey."""
-        pixels = self.rgb.astype(np.int16)
-        spread = pixels.max(axis=2) - pixels.min(axis=2)
-        return bool(np.percentile(spread, 99.5) > 12)
+        red, green, blue = cv2.split(self.rgb)
+        spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
+        return bool((spread > _TINGE).mean() > _TINGED)
 
     def turned(self, turn: int) -> "Picture":
         """The picture under one of the eight turns of :mod:`embedkit.duplicates.turns`."""
