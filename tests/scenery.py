@@ -2,6 +2,7 @@
 
 import io
 import random
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,11 @@ WORDS = [
 
 def scene(seed: int, size: tuple[int, int] = (640, 480)) -> Image.Image:
     """A picture with detail at every scale, as photographs have, and things with edges in it."""
+    return _scene(seed, size).copy()
+
+
+@lru_cache(64)
+def _scene(seed: int, size: tuple[int, int]) -> Image.Image:
     chance = np.random.default_rng(seed)
     width, height = size
     total = np.zeros((height, width, 3), np.float32)

@@ -1,10 +1,13 @@
 """What counts as a copy, and which copy stays: kinds of pairs that once got a wrong answer."""
 
 import itertools
+import struct
+import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import (
     again,
     camera_exif,
@@ -257,3 +260,104 @@ def test_after_a_plan_was_applied_nothing_new_goes(workspace: Workspace, tmp_pat
     left = {Path(row.path).name: row.action for row in workspace.plan()}
     assert "remove" not in left.values()
     assert set(left) <= {Path(row.path).name for row in first if row.action != "remove"}
+
+
+# -- what only opening shows -----------------------------------------------------------------------
+
+
+def test_other_frames_and_pages_make_other_files(workspace: Workspace, tmp_path: Path) -> None:
+    frames = [scene(seed, (320, 240)) for seed in (31, 32, 33)]
+    first = frames[0]
+    (tmp_path / "p").mkdir()
+    first.save(tmp_path / "p/draft.tiff", save_all=True, append_images=[frames[1]])
+    first.save(tmp_path / "p/signed.tiff", save_all=True, append_images=[frames[2]])
+    first.save(tmp_path / "p/clip.webp", save_all=True, append_images=frames[1:], lossless=True)
+    first.save(tmp_path / "p/moving.png", save_all=True, append_images=frames[1:])
+    saved(first, tmp_path / "p/still.png")
+    saved(first, tmp_path / "p/still.bmp")
+    rows = planned(workspace, tmp_path / "p")
+    for name in ("draft.tiff", "signed.tiff", "clip.webp", "moving.png"):
+        assert name not in rows or rows[name].action != "remove", name
+
+
+def test_an_animation_stays_beside_its_first_frame(workspace: Workspace, tmp_path: Path) -> None:
+    frames = [scene(seed, (320, 240)) for seed in (34, 35)]
+    (tmp_path / "p").mkdir()
+    frames[0].save(tmp_path / "p/clip.webp", save_all=True, append_images=frames[1:], quality=90)
+    saved(frames[0], tmp_path / "p/still.png")
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"clip.webp": "keep", "still.png": "review"}
+    assert "only the first frame" in rows["still.png"].reason
+
+
+def test_sixteen_bits_are_not_eight(workspace: Workspace, tmp_path: Path) -> None:
+    photo = np.asarray(scene(36)).astype(np.uint16) * 257
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/master.png").write_bytes(png_of_16_bits(photo + 5))
+    saved(Image.fromarray((photo // 257).astype(np.uint8)), tmp_path / "p/export.bmp")
+    rows = planned(workspace, tmp_path / "p")
+    assert actions(rows) == {"master.png": "keep", "export.bmp": "review"}
+    assert "8 bits" in rows["export.bmp"].reason
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, content in chunks:
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        data += struct.pack(">I", len(content)) + name + content + checksum
+    return data
+
+
+EDITS = {
+    "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.08),
+    "contrast": lambda image: ImageEnhance.Contrast(image).enhance(1.1),
+    "sharpened": lambda image: image.filter(ImageFilter.UnsharpMask(2, 60, 2)),
+    "denoised": lambda image: image.filter(ImageFilter.MedianFilter(3)),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_light_edit_is_for_review(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    original = saved(scene(37), tmp_path / "p/original.jpg", quality=90, exif=camera_exif())
+    edited = EDITS[name](Image.open(original).convert("RGB"))
+    saved(edited, tmp_path / "p/edited.jpg", quality=97, exif=camera_exif())
+    assert "remove" not in actions(planned(workspace, tmp_path / "p")).values()
+
+
+def test_a_caption_below_a_photo_is_not_lost(workspace: Workspace, tmp_path: Path) -> None:
+    photo = scene(38)
+    strip = ImageOps.expand(photo, (0, 0, 0, 44), "white")
+    ImageDraw.Draw(strip).text((20, 484), "Sunday at the lake!", "black", font_size=30)
+    saved(photo, tmp_path / "p/photo.jpg", quality=90)
+    saved(strip, tmp_path / "p/caption.jpg", quality=85)
+    assert "remove" not in actions(planned(workspace, tmp_path / "p")).values()
+    allowed = {Path(row.path).name: row for row in workspace.plan(allowed=["cropped", "framed"])}
+    assert allowed.get("photo.jpg") is None or allowed["photo.jpg"].action == "keep"
+
+
+@pytest.mark.parametrize("colours", [("#c03028", "#a01818"), ("#1e3cc8", "#1e5ac8")])
+def test_another_colour_is_no_plain_copy(
+    workspace: Workspace, tmp_path: Path, colours: tuple[str, str]
+) -> None:
+    for colour in colours:
+        product = Image.new("RGB", (640, 480), "#eeeeee")
+        ImageDraw.Draw(product).rounded_rectangle((120, 60, 520, 420), 40, colour)
+        grain = np.random.default_rng(3).normal(0, 3, (480, 640, 1))
+        pixels = np.clip(np.asarray(product) + grain, 0, 255).astype(np.uint8)
+        saved(Image.fromarray(pixels), tmp_path / f"p/{colour[1:]}.jpg", quality=90)
+    assert "remove" not in actions(planned(workspace, tmp_path / "p")).values()
+
+
+def test_metadata_are_not_lost_with_equal_pixels(workspace: Workspace, tmp_path: Path) -> None:
+    place = camera_exif()
+    place.get_ifd(0x8825)[1] = "N"
+    saved(scene(39), tmp_path / "p/placed.jpg", quality=90, exif=place)
+    saved(scene(39), tmp_path / "p/plain.jpg", quality=90, exif=camera_exif(), comment=b" " * 3000)
+    assert actions(planned(workspace, tmp_path / "p"))["placed.jpg"] == "keep"

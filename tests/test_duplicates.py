@@ -748,7 +748,7 @@ def test_what_is_only_doubtfully_a_copy_of_what_stays_does_not_go(filled: Worksp
 def test_a_better_file_than_the_protected_one_is_for_review(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
     row = plan_rows(found, PLAIN, Wishes(protected=("/1",)))[0]
-    assert row.reason == "a copy of True.jpg, which stays, but the largest file"
+    assert row.reason == "a copy of True.jpg, which stays; in favour of this one: the largest file"
 
 
 def test_preferred_places_and_patterns_decide_what_stays(filled: Workspace) -> None:

@@ -1,7 +1,7 @@
 """From groups of duplicates to a plan: which file of each stays, and why the others go."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -174,7 +174,7 @@ class _Planner:
         preferred = preference(files[keeper.path], files[member.path], found, self._wishes.prefer)
         doubt = why_for_review(found, self._wishes.allowed)
         if not doubt and not preferred.first:
-            doubt = f"a copy of {{}}, which stays, but {preferred.why}"
+            doubt = f"a copy of {{}}, which stays; in favour of this one: {preferred.why}"
         elif not doubt and preferred.disputed:
             doubt = f"a copy of {{}}, {preferred.why}; but {preferred.disputed}".replace(
                 "the other one", "this one"
@@ -195,16 +195,11 @@ class _Planner:
         if champion not in alike:
             champion = alike[0]
             self._compare(champion, group)
-        for member in alike:
-            if member.sha256 == champion.sha256:
-                continue
-            found = self._judge.between(champion.sha256, member.sha256)
-            chosen = preference(
-                files[champion.path], files[member.path], found, self._wishes.prefer
-            )
-            if found.outcome != DIFFERENT and not chosen.first:
-                champion = member
-                self._compare(champion, group)
+        beaten = {champion.sha256}
+        while better := self._better_than(champion, alike, files, beaten):
+            champion = better
+            beaten.add(champion.sha256)
+            self._compare(champion, group)
         same = [member for member in group.members if member.sha256 == champion.sha256]
         return min(
             same,
@@ -214,6 +209,25 @@ class _Planner:
                 one.path,
             ),
         )
+
+    def _better_than(
+        self,
+        champion: Member,
+        members: Sequence[Member],
+        files: Mapping[str, Candidate],
+        beaten: Collection[str],
+    ) -> Member | None:
+        """A file that is preferred to the best so far, and is none of those that were before."""
+        for member in members:
+            if member.sha256 in beaten:
+                continue
+            found = self._judge.between(champion.sha256, member.sha256)
+            chosen = preference(
+                files[champion.path], files[member.path], found, self._wishes.prefer
+            )
+            if found.outcome != DIFFERENT and not chosen.first:
+                return member
+        return None
 
     def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[Member]:
         """The files, of those that are preferred, that are the way most of them are.

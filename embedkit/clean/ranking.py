@@ -113,10 +113,14 @@ def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preferen
 
 
 def _by_camera(one: Candidate, other: Candidate) -> Preference | None:
-    if one.is_from_camera == other.is_from_camera:
+    known = [item.facts.knowledge if item.facts else 0 for item in (one, other)]
+    if known[0] == known[1]:
         return None
-    first = one.is_from_camera
-    return Preference(first, original_name(one if first else other), "lost the camera's metadata")
+    first = known[0] > known[1]
+    better = one if first else other
+    if one.is_from_camera != other.is_from_camera:
+        return Preference(first, original_name(better), "lost the camera's metadata")
+    return Preference(first, "with more metadata", "lost metadata")
 
 
 def original_name(candidate: Candidate) -> str:
@@ -135,7 +139,7 @@ def _by_compression(
     converted = [item.format in _CONVERTED for item in (one.facts, other.facts)]
     if converted[0] != converted[1]:
         worse = one.facts if converted[0] else other.facts
-        return Preference(converted[1], "not converted", f"was converted to {worse.format}")
+        return Preference(converted[1], f"not {worse.format}", f"is {worse.format}")
     if one.facts.is_lossless != other.facts.is_lossless and not _have_same_pixels(found):
         return Preference(one.facts.is_lossless, "losslessly compressed", "lost some detail")
     steps = one.facts.step, other.facts.step

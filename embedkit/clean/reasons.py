@@ -49,7 +49,7 @@ def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str
         if min(steps) > 0 and steps[1] > COARSER * steps[0]:
             lacks.append("is more strongly compressed")
         if goes.facts.format != keeper.facts.format:
-            lacks.append(f"was converted to {goes.facts.format}")
+            lacks.append(f"is {goes.facts.format}")
     return " and ".join([", ".join(lacks[:-1]), lacks[-1]] if len(lacks) > 1 else lacks)
 
 
@@ -60,9 +60,7 @@ def what_is_missing(turn: int, share: float, found: Examination) -> str:
     intact copy belongs where the sentence has ``{}``.
     """
     percent = max(1, round(100 * (1 - share)))
-    lacks = (
-        f"the {SIDES[turn]} {percent} % of it are missing" if share < 1 else "its end is missing"
-    )
+    lacks = f"the {SIDES[turn]} {percent} % is missing" if share < 1 else "its end is missing"
     same = "less sharp than" if found.changes else "the same as"
     smaller = found.resolution is not None and found.resolution < 1 / CLEARLY
     but = " but has less detail" if smaller else ""

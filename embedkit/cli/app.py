@@ -12,7 +12,7 @@ from embedkit.cli import show
 from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
 from embedkit.cli.labels import labels, relocate, remove
-from embedkit.cli.options import PATH, common, items_of, naming, options
+from embedkit.cli.options import PAGE, PATH, TABLE, common, items_of, naming, options
 from embedkit.cli.quarantine import apply, quarantine, undo
 from embedkit.errors import BadInput, EmbedkitError
 from embedkit.version import __version__
@@ -125,7 +125,7 @@ def add(
     metavar="N",
     help="Compare the first N point for point, and put them in that order.",
 )
-@click.option("--html", type=PATH, metavar="FILE", help="Write a page of thumbnails.")
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
 @options
 def search(
     image: Path | None,
@@ -291,7 +291,7 @@ _verify = click.option(
 @_verify
 @click.option("--of", type=PATH, metavar="FILE", help="Only of this photo, new or not.")
 @_backbone
-@click.option("--html", type=PATH, metavar="FILE", help="Write a page of thumbnails.")
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
 @options
 def duplicates(
     kinds: tuple[str, ...],
@@ -362,7 +362,7 @@ def verdict(
 
 
 @embedkit.command()
-@click.option("--plan", type=PATH, required=True, metavar="FILE", help="The CSV to write.")
+@click.option("--plan", type=TABLE, required=True, metavar="FILE", help="The CSV to write.")
 @click.option(
     "--conflicts",
     default="review",
@@ -413,9 +413,9 @@ def clean(
     from embedkit.report.plan_page import write_plan_page
     from embedkit.workspace import Workspace
 
-    page = plan.absolute().with_suffix(".html") if plan.name else plan
-    if page.name == plan.name or plan.is_dir():
-        raise BadInput(f"{plan}: name a CSV file; its page is written beside it, as .html")
+    page = plan.absolute().with_suffix(".html")
+    if plan.is_dir():
+        raise BadInput(f"{plan} is a folder; name a CSV file")
     with show.progress_bar() as progress:
         rows = Workspace(workspace, progress).plan(
             items_of(kinds),

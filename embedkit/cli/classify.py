@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from embedkit.cli import show
-from embedkit.cli.options import PATH, options
+from embedkit.cli.options import PAGE, PATH, options
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 
@@ -154,7 +154,7 @@ def ensemble(
 
 @click.command()
 @click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
-@click.option("--html", type=PATH, metavar="FILE", help="Write a page of figures and mistakes.")
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of figures and mistakes.")
 @click.option("--csv", type=PATH, metavar="DIR", help="Write tables and predictions as CSV.")
 @options
 def evaluate(

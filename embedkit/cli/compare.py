@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from embedkit.cli import show
-from embedkit.cli.options import PATH, items_of, options
+from embedkit.cli.options import PAGE, PATH, items_of, options
 
 
 @click.command()
@@ -33,7 +33,7 @@ from embedkit.cli.options import PATH, items_of, options
     metavar="FILE",
     help="A CSV with columns path and framing: content against composition.",
 )
-@click.option("--html", type=PATH, metavar="FILE", help="Write a page of rankings and plots.")
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of rankings and plots.")
 @options
 def compare(
     backbones: tuple[str, ...],

@@ -21,7 +21,23 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
+class _Target(_Path):
+    """A file to write, of one kind; a name of another kind may be that of a photo."""
+
+    def __init__(self, *endings: str) -> None:
+        super().__init__(path_type=Path)
+        self._endings = endings
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        path = super().convert(value, param, ctx)
+        if Path(path).suffix.lower() not in self._endings:
+            self.fail(f"{str(path)!r} does not end with {' or '.join(self._endings)}", param, ctx)
+        return path
+
+
 PATH = _Path(path_type=Path)
+PAGE = _Target(".html", ".htm")
+TABLE = _Target(".csv")
 
 
 def common(default: str) -> Callable[[_Command], _Command]:

@@ -54,7 +54,7 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
     With --trash files go to the system's trash, where undo only says where they are. With --link
     the copy itself goes to quarantine, and what is no exact copy is moved as without it; symbolic
     links are relative, or absolute across devices. A label, another column or a verdict that the
-    file that stays has not is carried over to it.
+    kept file lacks is carried over to it.
     """
     from embedkit.workspace import Workspace
 

@@ -34,6 +34,7 @@ from embedkit.records import (
     ProgressCallback,
     Verification,
 )
+from embedkit.wording import counted
 
 FAILURES_SHOWN = 20
 GROUPS_SHOWN = 50
@@ -374,8 +375,8 @@ def plan_summary(rows: list[PlanRow], plan: Path, page: Path, where: str) -> Non
     """What a plan would do, and what to do with it; ``where`` is the option of the workspace."""
     counts = Counter(row.action for row in rows)
     say(
-        f"{counts['remove']} files to remove, {counts['review']} to review, {counts['keep']} to "
-        f"keep, in {len({row.group for row in rows})} groups"
+        f"{counted(counts['remove'], 'file')} to remove, {counts['review']} to review, "
+        f"{counts['keep']} to keep, in {counted(len({row.group for row in rows}), 'group')}"
     )
     say(f"plan: {plan}\npage: {os.path.relpath(page)}")
     say("decide and save the plan on the page, or edit the column 'action' of the CSV")

@@ -15,7 +15,7 @@ from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, Links, grouped, linked
-from embedkit.duplicates.pixels import PixelDigests, pixel_digests
+from embedkit.duplicates.pixels import RULE, PixelDigests, pixel_digests
 from embedkit.duplicates.search import (
     BY_DEFAULT,
     COMBINED,
@@ -229,7 +229,7 @@ def _digest(table: Any, index: Index, asked: Asked) -> str:
         "asked": asdict(asked),
         "images": sha256(table.column("image_id").to_numpy().tobytes()).hexdigest(),
         "embeddings": [index.spec, *asdict(index.position).values()],
-        "by": [WEIGHTS, DECODER],
+        "by": [WEIGHTS, DECODER, RULE],
     }
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 

@@ -8,6 +8,7 @@ import numpy as np
 from embedkit.examine.picture import Floats, Pixels, box
 
 _WINDOW = 11
+_FINE = 5
 _LEVELS = 22.0  # levels of chroma by which a place differs
 _EXCESS = 5.0  # times what is usual, that it differs by
 _MARGIN = 9  # pixels around what both show that are left out: its edge lies half a pixel off
@@ -36,7 +37,10 @@ def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgr
     strong = (np.maximum(_length(here), _length(there)) > _COLOURED) & valid
     residual = there - _explained(first, there, valid)
     residual[~valid] = 0
-    left = np.sqrt(np.maximum(box(_square(residual), _WINDOW), 0))
+    # Chroma is stored at half the resolution, so its fine differences say nothing.
+    left = np.sqrt(
+        np.maximum(box(_square(cv2.blur(residual, (_FINE, _FINE)).astype(np.float32)), _WINDOW), 0)
+    )
     colourful = box(np.maximum(_length(here), _length(there)), _WINDOW) > _COLOURED
     some = left[colourful & valid]
     usual = float(np.median(some)) if len(some) else 0.0
@@ -47,9 +51,8 @@ def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgr
     lengths = (_length(here) * _length(there))[strong]
     both = np.minimum(_length(here), _length(there))[strong] > _COLOURED / 2
     turned = both & (cosine < 0.8 * lengths)
-    return ColourAgreement(
-        deviation, float(_length(there - here)[strong].mean()), float(turned.mean())
-    )
+    moved = _length(cv2.blur(there - here, (_FINE, _FINE)).astype(np.float32))[strong].mean()
+    return ColourAgreement(deviation, float(moved), float(turned.mean()))
 
 
 def _length(chroma: Floats) -> Floats:

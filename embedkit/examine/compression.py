@@ -24,12 +24,13 @@ _BLOCKS = 2000
 _ROUGH = 3.0  # standard deviation of a block that tells anything
 _ROUNDING = 0.6  # standard deviation that rounding to levels and converting colours adds
 _CHANCE = 0.02  # share of the coefficients that something else happened to
-_LEAST = 0.004  # mean difference of the log-likelihoods of a coefficient that tells the order
-_LEAST_SUM = 30.0  # least difference of them all
+_LEAST = 0.02  # mean difference of the log-likelihoods of a coefficient that tells the order
+_LEAST_SUM = 200.0  # least difference of them all
 
-_MUCH = 1.4  # times a step that is another one even for the smallest values
-_MANY = 1.0  # steps that values have on average which tell nearly equal steps apart
+_MUCH = 1.3  # times a step that tells the order; nearly equal ones do not
 _VISIBLE = 5.0  # times that, from which on steps show
+_EDITED = 2.5  # times the squared difference of coefficients that compression explains
+_EDITED_MEAN = 10.0  # the same of the means of blocks, which tones and colours move
 
 Values = NDArray[np.float64]
 
@@ -46,8 +47,8 @@ class Compressed:
     """Quantisation steps of a JPEG's luma, natural order; empty for other formats."""
     turns: tuple[int, ...]
     """What turned the stored image into ``luma``, in order."""
-    is_lossless: bool
-    """Whether the format keeps pixels as they were given to it."""
+    is_exact: bool
+    """Whether the file is no JPEG and keeps pixels as they were given to it."""
 
     def blocks_of(self, image: NDArray[Any]) -> NDArray[Any]:
         """Blocks (n, 8, 8) of an image that is turned like ``luma``, where the file has them."""
@@ -79,9 +80,9 @@ def clipped(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def made_from(one: Compressed, other: Compressed) -> int:
     """Which of two images was decoded from the other, a JPEG, and saved again: 1, 2; 0 if unknown.
 
-    Files of other sizes, or that are no JPEG, say nothing.
+    Two JPEGs of one size tell, and a JPEG and a file that keeps pixels as they are.
     """
-    if one.luma.shape != other.luma.shape:
+    if not _are_comparable(one, other):
         return 0
     total, count = 0.0, 0
     for base, copy, sign in ((one, other, 1), (other, one, -1)):
@@ -93,6 +94,33 @@ def made_from(one: Compressed, other: Compressed) -> int:
     if abs(total) < max(_LEAST_SUM, _LEAST * count):
         return 0
     return 2 if total > 0 else 1
+
+
+def is_retouched(one: Compressed, other: Compressed) -> bool:
+    """Whether two images of one size differ by more than compression and rounding explain.
+
+    False for files that cannot be compared so.
+    """
+    if not _are_comparable(one, other):
+        return False
+    base, copy = (one, other) if one.table or not other.table else (other, one)
+    first, second = _coefficients(base, copy)
+    if not len(first):
+        return False
+    places = [0, *LOW_FREQUENCIES]
+    noise = np.full(len(places), _ROUNDING**2)
+    for image in (base, copy):
+        if image.table:
+            steps = image.steps_on(base)
+            known = steps if steps is not None else np.array(image.table, np.float64)
+            noise += known[places] ** 2 / 12
+    found = ((first - second)[:, places] ** 2).mean(axis=0) / noise
+    return bool(found[0] > _EDITED_MEAN or np.median(found) > _EDITED)
+
+
+def _are_comparable(one: Compressed, other: Compressed) -> bool:
+    same_size = one.luma.shape == other.luma.shape
+    return same_size and all(image.table or image.is_exact for image in (one, other))
 
 
 def _second_is_made(base: Compressed, copy: Compressed) -> Values:
@@ -108,12 +136,12 @@ def _second_is_made(base: Compressed, copy: Compressed) -> Values:
     spreads = _spreads((np.abs(first) + np.abs(second)) / 2)
     for place in LOW_FREQUENCIES:
         step, spread = steps[place], spreads[:, place]
-        if finer is not None and not _is_telling(step, finer[place], float(spread.mean())):
+        if finer is not None and not _is_telling(step, finer[place]):
             continue
         lattice = np.rint(first[:, place] / step) * step
         if finer is None:
             values, own, noise = second[:, place], 0.0, _ROUNDING
-            if not copy.is_lossless:
+            if not copy.is_exact:
                 noise = max(noise, float((values - lattice).std()))
             elif step < _VISIBLE * noise:
                 continue
@@ -126,13 +154,9 @@ def _second_is_made(base: Compressed, copy: Compressed) -> Values:
     return np.concatenate(told) if told else np.empty(0)
 
 
-def _is_telling(step: float, other: float, spread: float) -> bool:
-    """Whether coefficients on multiples of two steps tell the order, whatever their distribution.
-
-    Where the steps are nearly the same, only values of many steps do.
-    """
-    smaller, larger = sorted((step, other))
-    return larger > _MUCH * smaller or (larger > smaller and spread > _MANY * larger)
+def _is_telling(step: float, other: float) -> bool:
+    """Whether two steps differ enough to tell the order, whatever the distribution of values."""
+    return max(step, other) > _MUCH * min(step, other)
 
 
 def _spreads(sizes: Values) -> Values:

@@ -5,10 +5,12 @@ from typing import Any
 
 from PIL import Image
 
-from embedkit.images.opening import opened
+from embedkit.images.depth import has_deep_colours, is_deep
+from embedkit.images.opening import frames_of, opened
 from embedkit.records import Facts
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
+_SAVED = 0x0132
 _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
@@ -19,6 +21,7 @@ def facts_of(data: bytes) -> Facts:
     Raises :class:`UnreadableImage` when they are no image.
     """
     image = opened(data)
+    deep = is_deep(image) or has_deep_colours(image)  # before metadata are read: PNGs are loaded
     exif = _exif(image)
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
@@ -26,12 +29,14 @@ def facts_of(data: bytes) -> Facts:
     return Facts(
         format=image.format or "",
         camera=camera or None,
-        taken=_time(_text(detail.get(_TAKEN))),
+        taken=_time(_text(detail.get(_TAKEN))) or _time(_text(exif.get(_SAVED))),
         software=_text(exif.get(_SOFTWARE)) or None,
         exposure=any(detail.get(tag) is not None for tag in (_EXPOSURE, _F_NUMBER, _ISO)),
         place=bool(place),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),
+        frames=frames_of(image),
+        deep=deep,
         colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,
     )
 

@@ -1,14 +1,14 @@
 """The examination of a pair: whether two files are copies, and what was done to which."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
 import numpy as np
 
 from embedkit.examine.colour import colour_agreement
-from embedkit.examine.compare import Agreement, agreement, sharpness
+from embedkit.examine.compare import Agreement, agreement, share_of_one_tone, sharpness
 from embedkit.examine.picture import (
     DETAIL_AREA,
     Floats,
@@ -27,7 +27,7 @@ from embedkit.examine.placement import (
 )
 from embedkit.examine.quality import Quality, detail_of, quality
 from embedkit.images.decode import Decoder
-from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination
+from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
@@ -51,20 +51,19 @@ DITHERED = (2.5, 0.1)
 LAID_ON = (0.3, 0.97)
 """Two images show the same scene in the same place up to this unlike share, or from this explained
 share of their variance on."""
-TONE = 8.0
-"""Levels of luma by which tones differ on average in an image whose brightness was changed."""
-CHROMA = 18.0
-"""Levels of chroma by which coloured pixels differ on average in one whose colours were."""
-SHIFT = 16.0
-"""Levels of luma by which a tone of a drawing or document differs in one of other colours."""
+TONE, CHROMA, SHIFT = 4.0, 7.0, 7.0
+"""Levels of luma and of chroma by which tones differ on average, and of luma by which one tone
+differs at most, in an image whose brightness or colours were changed."""
+OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT = 8.0, 18.0, 16.0
+"""The same for plain drawings, which are other ones then."""
 HUES = 0.3
 """Share of the coloured pixels of another hue from which on a drawing is another one."""
 WHOLE = 0.97
 """Share of an image from which on it counts as shown whole."""
 INSIDE = 0.99
 """Share of a crop that its original shows, but for what its placement is uncertain by."""
-STRONG_CROP = 0.9
-"""Share of an image below which a crop of it is a strong one."""
+STRIP = 0.4
+"""Share of what one image shows more that has one tone, where it is a frame or a strip of text."""
 SOFTER = 0.5
 """Share of the other's finest contrasts below which an image is strongly blurred."""
 EMPTY = 2.5
@@ -129,7 +128,23 @@ def examine(one: Opened, other: Opened) -> Examination:
     if _have_same_pixels(one, other):
         return Examination(COPY, same_pixels=True)
     turn = best_turn(first, second)
-    return _Pair(one, other, turn, first.turned(turn), second).examined()
+    found = _Pair(one, other, turn, first.turned(turn), second).examined()
+    return _with_the_rest(found, first.facts, second.facts)
+
+
+def _with_the_rest(found: Examination, first: Facts, second: Facts) -> Examination:
+    """An examination that knows of what was not compared: other frames, and bits beyond the 8th."""
+    if found.outcome == DIFFERENT:
+        return found
+    changes = list(found.changes)
+    if min(first.frames, second.frames) > 1:
+        note = found.note or "only the first frame, page or picture of each was compared"
+        found = replace(found, outcome=OPEN, note=note)
+    elif first.frames != second.frames:
+        changes.append(Change("single", 1 if first.frames < second.frames else 2))
+    if first.deep != second.deep:
+        changes.append(Change("shallow", 2 if first.deep else 1))
+    return replace(found, changes=tuple(changes))
 
 
 def _have_same_pixels(one: Opened, other: Opened) -> bool:
@@ -188,9 +203,9 @@ class _Pair:
             if not _is_within(detailed, CONSISTENT_DETAIL):
                 return self._disagreeing(detailed)
             noise = max(noise, detailed.noise)
-        most = NOISE_PRINT if self.graphic or fine.tone > TONE else NOISE
+        most = NOISE_PRINT if self.graphic or fine.tone > OTHER_TONE else NOISE
         if noise > most and not self.is_flat:
-            if fine.tone > TONE or not self.placement.is_straight:
+            if fine.tone > OTHER_TONE or not self.placement.is_straight:
                 return Examination(DIFFERENT, note="they were scanned or photographed apart")
             return self._copies(fine, softer, "a small difference would not show in them")
         return self._copies(fine, softer)
@@ -352,10 +367,11 @@ class _Pair:
         faded = _without_colour(self.first, self.second)
         if not faded and (colour.deviation > 1 or (self.graphic and colour.turned > HUES)):
             return Examination(DIFFERENT, note="a part of it has another colour")
-        recoloured = fine.tone > TONE or colour.moved > CHROMA
-        recoloured |= self.graphic and fine.shift > SHIFT
-        if (faded or recoloured) and (self.first.is_plain or self.second.is_plain):
+        moved = fine.tone, colour.moved, fine.shift
+        most = (OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT if self.graphic else np.inf)
+        if (faded or _exceeds(moved, most)) and (self.first.is_plain or self.second.is_plain):
             return Examination(DIFFERENT, note="they are drawn in other colours")
+        recoloured = _exceeds(moved, (TONE, CHROMA, SHIFT))
         judged = self._judged()
         changed = self._changed(judged)
         changes = self._framing()
@@ -374,7 +390,12 @@ class _Pair:
         if softer:
             changes.append(Change("blurred", softer))
         if quantised := self._quantised():
-            changes.append(Change("quantised", quantised))
+            # A drawing may have had few colours before lossy compression gave it more.
+            full = (self.one, self.other)[2 - quantised].picture.facts
+            is_reduced = not self.graphic or full.is_lossless
+            changes.append(Change("quantised", quantised if is_reduced else 0))
+        if not changes and judged and judged.retouched and not judged.enlarged:
+            changes.append(Change("retouched", changed))
         clear = [item.alpha is not None for item in (self.first, self.second)]
         if clear[0] != clear[1]:
             changes.append(Change("flattened", 2 if clear[0] else 1))
@@ -389,18 +410,13 @@ class _Pair:
         )
 
     def _quantised(self) -> int:
-        """Which of the two was reduced to a palette of few colours: 1, 2, or 0 for none or both.
-
-        A drawing had few before the other one was made of it by lossy compression.
-        """
-        facts = self.one.picture.facts, self.other.picture.facts
-        few = [0 < (item.colours or 0) <= FEW_COLOURS for item in facts]
+        """Which of the two has a palette of few colours: 1, 2, or 0 for none or both."""
+        few = [
+            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
+        ]
         if few[0] == few[1]:
             return 0
-        reduced = 1 if few[0] else 2
-        if self.graphic and not facts[2 - reduced].is_lossless:
-            return 0
-        return reduced
+        return 1 if few[0] else 2
 
     def _is_whole(self) -> bool:
         return min(self.placement.shares) >= WHOLE
@@ -426,8 +442,7 @@ class _Pair:
             return []
         if self._has_plain_frame(wider):
             return [Change("framed", wider)]
-        shares = self.placement.shares
-        return [Change("cropped", 3 - wider)] if shares[wider - 1] < STRONG_CROP else []
+        return [Change("cropped", 3 - wider)]
 
     def _wider(self) -> int:
         """Which of the two shows all of the other one and more: 1, 2, or 0 for neither."""
@@ -443,7 +458,10 @@ class _Pair:
         height, width = whole.grey.shape
         _, valid = placement.onto(part.grey, (width, height))
         outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        return bool(outside.any() and whole.grey[outside].std() < _PLAIN_FRAME)
+        if not outside.any():
+            return False
+        tones = whole.grey[outside]
+        return bool(tones.std() < _PLAIN_FRAME or share_of_one_tone(tones) > STRIP)
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""
@@ -502,6 +520,10 @@ def _laid(
 def _agreement(one: Floats, other: Floats, placement: Placement, area: int) -> Agreement:
     here, there, valid = _laid(one, other, placement, area)
     return agreement(here, there, None if valid.all() else valid)
+
+
+def _exceeds(values: tuple[float, ...], limits: tuple[float, ...]) -> bool:
+    return any(value > limit for value, limit in zip(values, limits, strict=True))
 
 
 def is_flat(picture: Picture) -> bool:

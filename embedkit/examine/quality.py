@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedkit.examine.compression import Compressed, clipped, made_from
+from embedkit.examine.compression import Compressed, clipped, is_retouched, made_from
 from embedkit.examine.picture import TURN_OF, turned
 from embedkit.images.decode import Decoder
 from embedkit.records import Facts
@@ -38,7 +38,8 @@ def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
     luma = turned(np.asarray(image.convert("L")), turn)
     is_clipped = turned(clipped(np.asarray(image)), turn)
     table = facts.tables[0] if facts.tables else ()
-    stored = Compressed(luma, is_clipped, table, (upright, turn), facts.is_lossless)
+    is_exact = facts.is_lossless and facts.colours is None
+    stored = Compressed(luma, is_clipped, table, (upright, turn), is_exact)
     return Detail(luma, stored)
 
 
@@ -52,6 +53,8 @@ class Quality:
     """Pixels that the second has for each that it resolves, divided by the same of the first."""
     derived: int
     """Which of the two was made from the other by compressing it again: 1, 2, or 0 for neither."""
+    retouched: bool
+    """Whether more was done to one of them than compressing it, if both have one size."""
 
     @property
     def enlarged(self) -> int:
@@ -67,7 +70,10 @@ def quality(one: Detail, other: Detail) -> Quality:
     down = _resolved(one.luma.T, other.luma.T)
     ratio = ((across[1] / across[0]) * (down[1] / down[0])) ** 0.5
     pixels = (other.luma.size / one.luma.size) ** 0.5
-    return Quality(ratio, pixels / ratio, made_from(one.compressed, other.compressed))
+    stored = one.compressed, other.compressed
+    retouched = is_retouched(*stored)
+    derived = 0 if retouched else made_from(*stored)
+    return Quality(ratio, pixels / ratio, derived, retouched)
 
 
 # -- resolution ------------------------------------------------------------------------------------

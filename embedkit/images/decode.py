@@ -14,8 +14,8 @@ from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import transparency
-from embedkit.images.depth import Depth, eight_bits, is_deep
-from embedkit.images.opening import check_size, one_line, opened
+from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
+from embedkit.images.opening import check_size, frames_of, one_line, opened
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.paths import absolute, shown
 from embedkit.records import PIPELINE_VERSION
@@ -194,8 +194,14 @@ class Decoder:
     def pixel_digest(self) -> bytes:
         """SHA-256 of the upright pixels at full scale: the same for images that show the same.
 
-        Their size, colours and alpha count, and whether grey pixels had more than 8 bits.
+        Their size, colours and alpha count, and whether grey pixels had more than 8 bits. Of a file
+        that holds more than these pixels, other frames or colours of more bits, it is that of the
+        bytes: only the same bytes show the same.
         """
+        if self._data:
+            stored = opened(self._data)
+            if has_deep_colours(stored) or frames_of(stored) > 1:
+                return sha256(self._data).digest()
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
         if pixels.mode == "RGBA" and transparency.is_opaque(pixels):
             pixels = pixels.convert("RGB")

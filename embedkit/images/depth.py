@@ -35,6 +35,12 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith(("I", "F"))
 
 
+def has_deep_colours(image: Image.Image) -> bool:
+    """Whether the pixels of an opened image, not loaded yet, have more than 8 bits a colour."""
+    tiles = getattr(image, "tile", ())
+    return any("16" in str(tile[3]) for tile in tiles) and not is_deep(image)
+
+
 def eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:
     """A deep image as L, or as LA where a grey value stands for transparency, and its depth.
 

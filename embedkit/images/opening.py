@@ -58,6 +58,14 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
+def frames_of(image: Image.Image) -> int:
+    """How many frames, pages or pictures the file of an opened image has."""
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # parsers meet hostile bytes here and raise anything; the first one decodes
+        return 1
+
+
 def check_size(width: int, height: int) -> None:
     """Raise :class:`UnreadableImage` for an image that is too large to decode."""
     if width * height > PIXEL_CAP:

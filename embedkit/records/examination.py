@@ -17,6 +17,9 @@ CHANGES = {
     "reframed": "tilted, or cut out very differently",
     "framed": "framed",
     "overlaid": "overlaid with something",
+    "retouched": "brightened, sharpened or otherwise edited",
+    "single": "only the first frame, page or picture",
+    "shallow": "reduced to 8 bits a colour",
 }
 """What may have been done to a copy, and how a sentence says so."""
 
