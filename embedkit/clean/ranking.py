@@ -132,10 +132,14 @@ def original_name(candidate: Candidate) -> str:
 def _by_compression(
     one: Candidate, other: Candidate, found: Examination | None
 ) -> Preference | None:
-    if found is not None and found.derived:
-        return Preference(found.derived == 2, "compressed once", "was compressed a second time")
     if one.facts is None or other.facts is None:
         return None
+    if found is not None and found.derived:
+        first = found.derived == 2
+        better = one.facts if first else other.facts
+        if better.tables:
+            return Preference(first, "compressed once", "was compressed a second time")
+        return Preference(first, "losslessly compressed", "lost some detail")
     converted = [item.format in _CONVERTED for item in (one.facts, other.facts)]
     if converted[0] != converted[1]:
         worse = one.facts if converted[0] else other.facts

@@ -36,7 +36,8 @@ def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str
     if found.same_pixels:
         lacks.append("has the same pixels")
     if found.derived == 2:
-        lacks.append("was compressed a second time")
+        is_jpeg = keeper.facts is not None and keeper.facts.tables
+        lacks.append("was compressed a second time" if is_jpeg else "lost some detail")
     if keeper.is_from_camera and not goes.is_from_camera:
         lacks.append("lost the camera's metadata")
     if found.enlarged == 2:

@@ -10,7 +10,6 @@ from embedkit.images.opening import frames_of, opened
 from embedkit.records import Facts
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
-_SAVED = 0x0132
 _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
@@ -29,7 +28,7 @@ def facts_of(data: bytes) -> Facts:
     return Facts(
         format=image.format or "",
         camera=camera or None,
-        taken=_time(_text(detail.get(_TAKEN))) or _time(_text(exif.get(_SAVED))),
+        taken=_time(_text(detail.get(_TAKEN))),
         software=_text(exif.get(_SOFTWARE)) or None,
         exposure=any(detail.get(tag) is not None for tag in (_EXPOSURE, _F_NUMBER, _ISO)),
         place=bool(place),
