@@ -701,7 +701,7 @@ def test_thousands_of_groups_are_paged_and_few_are_elements(opened: Open) -> Non
     assert page.locator("#view .card").count() == 49 + 48
     page.click("text=Show the other 13 files")
     assert page.locator("#view .card").count() == 49 + 61
-    page.click("nav.pages >> nth=1 >> text=Next")
+    page.press("nav.pages >> nth=1 >> text=Next", "Enter")
     page.locator("#view h3 >> nth=0").filter(has_text="Group 49").wait_for()
     press(page, "ArrowUp")
     assert focused(page) == "x" and page.text_content("#view h3 >> nth=0") == "Group 3000"

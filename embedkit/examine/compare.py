@@ -249,12 +249,12 @@ def _sidedness(one: Floats, other: Floats, deviating: np.ndarray | None) -> tupl
     area, rim_length = int(differing.sum()), float((rim > 0).sum()) / 2
     if rim_length**2 < _INTRICATE * 4 * np.pi * area:
         return 0.5, overlaid
-    if max(share_of_one_tone(laid[mask]) for mask in (deviating, differing)) < _OVERLAY_TONE:
+    if max(_share_of_one_tone(laid[mask]) for mask in (deviating, differing)) < _OVERLAY_TONE:
         return 0.5, overlaid
     return float(max(here, there, 0.5) / max(here + there, 1)), overlaid
 
 
-def share_of_one_tone(values: np.ndarray) -> float:
+def _share_of_one_tone(values: np.ndarray) -> float:
     """The share of pixels (n,) that have the most frequent tone, or one next to it."""
     if not len(values):
         return 0.0

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from embedkit.examine.colour import colour_agreement
-from embedkit.examine.compare import Agreement, agreement, share_of_one_tone, sharpness
+from embedkit.examine.compare import Agreement, agreement, sharpness
 from embedkit.examine.picture import (
     DETAIL_AREA,
     Floats,
@@ -62,8 +62,6 @@ WHOLE = 0.97
 """Share of an image from which on it counts as shown whole."""
 INSIDE = 0.99
 """Share of a crop that its original shows, but for what its placement is uncertain by."""
-STRIP = 0.4
-"""Share of what one image shows more that has one tone, where it is a frame or a strip of text."""
 SOFTER = 0.5
 """Share of the other's finest contrasts below which an image is strongly blurred."""
 EMPTY = 2.5
@@ -460,8 +458,7 @@ class _Pair:
         outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
         if not outside.any():
             return False
-        tones = whole.grey[outside]
-        return bool(tones.std() < _PLAIN_FRAME or share_of_one_tone(tones) > STRIP)
+        return bool(whole.grey[outside].std() < _PLAIN_FRAME)
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""
