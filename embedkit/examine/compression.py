@@ -27,7 +27,7 @@ _CHANCE = 0.02  # share of the coefficients that something else happened to
 _LEAST = 0.02  # mean difference of the log-likelihoods of a coefficient that tells the order
 _LEAST_SUM = 200.0  # least difference of them all
 
-_MUCH = 1.3  # times a step that tells the order; nearly equal ones do not
+_MUCH = 1.3  # times a step that tells the order even by the smallest values
 _VISIBLE = 5.0  # times that, from which on steps show
 _EDITED = 2.5  # times the squared difference of coefficients that compression explains
 _EDITED_MEAN = 10.0  # the same of the means of blocks, which tones and colours move
@@ -136,7 +136,7 @@ def _second_is_made(base: Compressed, copy: Compressed) -> Values:
     spreads = _spreads((np.abs(first) + np.abs(second)) / 2)
     for place in LOW_FREQUENCIES:
         step, spread = steps[place], spreads[:, place]
-        if finer is not None and not _is_telling(step, finer[place]):
+        if finer is not None and not _is_telling(step, finer[place], float(spread.mean())):
             continue
         lattice = np.rint(first[:, place] / step) * step
         if finer is None:
@@ -154,9 +154,13 @@ def _second_is_made(base: Compressed, copy: Compressed) -> Values:
     return np.concatenate(told) if told else np.empty(0)
 
 
-def _is_telling(step: float, other: float) -> bool:
-    """Whether two steps differ enough to tell the order, whatever the distribution of values."""
-    return max(step, other) > _MUCH * min(step, other)
+def _is_telling(step: float, other: float, spread: float) -> bool:
+    """Whether values on multiples of two steps tell the order, whatever their distribution.
+
+    Where the steps are nearly the same, only values of many steps do.
+    """
+    smaller, larger = sorted((step, other))
+    return larger > _MUCH * smaller or (larger > smaller and spread > larger)
 
 
 def _spreads(sizes: Values) -> Values:
