@@ -38,6 +38,22 @@ def row(group: int, action: str, path: str, content: bytes = b"", **values: obje
     return replace(plain, **values)  # type: ignore[arg-type]
 
 
+def planned(workspace: Workspace, folder: Path, **options: object) -> dict[str, PlanRow]:
+    """The rows of a plan for a folder's files, by name."""
+    workspace.add([folder])
+    return by_name(workspace.plan(**options))  # type: ignore[arg-type]
+
+
+def by_name(rows: list[PlanRow]) -> dict[str, PlanRow]:
+    return {Path(row.path).name: row for row in rows}
+
+
+def actions(rows: dict[str, PlanRow] | list[PlanRow]) -> dict[str, str]:
+    """What becomes of each file, by name."""
+    named = rows if isinstance(rows, dict) else by_name(rows)
+    return {name: row.action for name, row in named.items()}
+
+
 def contents(folder: Path) -> dict[bytes, tuple[object, ...]]:
     """Everything that a folder holds: content, mode and time of each file, target of each link."""
     found: dict[bytes, tuple[object, ...]] = {}

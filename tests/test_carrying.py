@@ -357,6 +357,14 @@ def test_an_undo_that_was_killed_is_finished_by_the_same_command(
     assert collection.workspace.quarantines()[0].state == "undone"
 
 
+def test_who_decided_a_conflict_is_not_told_of_the_label_that_went(collection: Collection) -> None:
+    collection.label("path,label,post\na.jpg,cow,1\nb.jpg,dog,7\n")
+    rows = [replace(collection.row(1, *item), kind="conflict") for item in PAIR]
+    write_plan(collection.plan, rows)
+    told = collection.workspace.apply(collection.plan).not_carried
+    assert [item.reason.split(" is ")[0] for item in told] == ["its post '7'"]
+
+
 def test_the_commands_say_what_is_carried(collection: Collection) -> None:
     collection.label("path,label,post\nb.jpg,dog,7\n")
     collection.workspace.decide("keep", collection.path("x.jpg"))

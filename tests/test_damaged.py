@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from cleaning import contents, put, sha256
+from cleaning import actions, by_name, contents, planned, put, sha256
 from click.testing import CliRunner
 from PIL import Image
 from scenery import (
@@ -47,20 +47,6 @@ def encoded(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 
 def cut(data: bytes, share: float = 0.7) -> bytes:
     return data[: int(len(data) * share)]
-
-
-def planned(workspace: Workspace, folder: Path, **options: object) -> dict[str, PlanRow]:
-    """The rows of a plan for a folder's files, by name."""
-    workspace.add([folder])
-    return by_name(workspace.plan(**options))  # type: ignore[arg-type]
-
-
-def by_name(rows: list[PlanRow]) -> dict[str, PlanRow]:
-    return {Path(row.path).name: row for row in rows}
-
-
-def actions(rows: dict[str, PlanRow]) -> dict[str, str]:
-    return {name: row.action for name, row in rows.items()}
 
 
 @pytest.fixture

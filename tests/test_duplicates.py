@@ -675,7 +675,7 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
 
     before = {path: path.read_bytes() for path in messy.rglob("*.*")}
     plan = tmp_path / "plan.csv"
-    assert "embedkit apply" in run("clean", "--plan", plan)
+    assert f"embedkit apply {plan} -w {filled.folder}" in run("clean", "--plan", plan)
     assert plan.with_suffix(".html").exists()
     with open(plan, newline="", encoding="utf-8-sig") as file:
         going = [row["path"] for row in csv.DictReader(file) if row["action"] == "remove"]
@@ -768,6 +768,15 @@ def test_the_label_of_what_goes_is_said_to_follow(filled: Workspace) -> None:
     row = plan_rows(group_of(filled, None, "cat", None), PLAIN)[1]
     assert (row.action, row.label) == ("remove", "cat")
     assert row.reason.endswith("its label cat goes to the one that stays")
+
+
+def test_neither_a_plan_nor_a_page_is_written_over_a_photo(filled: Workspace, messy: Path) -> None:
+    photo = messy / "blue/9.jpg"
+    before = photo.read_bytes()
+    for command in (("clean", "--plan"), ("duplicates", "--html")):
+        done = CliRunner().invoke(embedkit, [*command, str(photo), "-w", str(filled.folder)])
+        assert done.exit_code == 2 and "does not end with" in done.output
+    assert photo.read_bytes() == before
 
 
 def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:

@@ -202,3 +202,30 @@ def test_tiny_images_are_copies_only_level_by_level() -> None:
     other = np.asarray(icon).copy()
     other[10:20, 10:20] = 255 - other[10:20, 10:20]
     assert examine(opened(icon, "PNG"), opened(Image.fromarray(other), "PNG")).outcome != COPY
+
+
+def test_a_caption_below_a_photo_is_something_more() -> None:
+    strip = ImageOps.expand(PHOTO, (0, 0, 0, 44), "white")
+    ImageDraw.Draw(strip).text((20, PHOTO.height + 4), "Sunday at the lake!", "black", font_size=30)
+    found = examine(opened(PHOTO), opened(strip))
+    assert changes(found) == [("cropped", 1)]
+
+
+@pytest.mark.parametrize("colours", [("#c03028", "#a01818"), ("#1e3cc8", "#1e5ac8")])
+def test_a_thing_in_another_colour_is_another_one(colours: tuple[str, str]) -> None:
+    grain = np.random.default_rng(3).normal(0, 3, (480, 640, 1))
+    files = []
+    for colour in colours:
+        thing = Image.new("RGB", (640, 480), "#eeeeee")
+        ImageDraw.Draw(thing).rounded_rectangle((120, 60, 520, 420), 40, colour)
+        pixels = np.clip(np.asarray(thing) + grain, 0, 255).astype(np.uint8)
+        files.append(opened(Image.fromarray(pixels)))
+    found = examine(*files)
+    assert found == Examination(DIFFERENT, note="they are drawn in other colours")
+
+
+@pytest.mark.parametrize("width", [540, 640, 1600])
+def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
+    image = PHOTO.resize((width, 40))
+    for kind in ("BMP", "TIFF"):
+        assert examine(opened(image, "PNG"), opened(image, kind)).same_pixels

@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cleaning import run
+from cleaning import actions, run
 from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.clean.on_disk import present
 from embedkit.errors import BadInput
-from embedkit.records import DuplicateGroup, Duplicates, Member, PlanRow
+from embedkit.records import DuplicateGroup, Duplicates, Member
 
 
 @pytest.fixture
@@ -21,10 +21,6 @@ def copied(workspace: Workspace, photos: Path) -> Workspace:
         shutil.copy2(photos / "red/0.jpg", photos / name)
     workspace.add([photos])
     return workspace
-
-
-def actions(rows: list[PlanRow]) -> dict[str, str]:
-    return {os.path.basename(item.path): item.action for item in rows}
 
 
 # -- plans -----------------------------------------------------------------------------------------

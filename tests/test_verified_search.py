@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from cleaning import actions
 from conftest import take_toys
 from PIL import Image
 from test_verify import Pixels, photographed, poster
@@ -18,7 +19,7 @@ from embedkit import Workspace
 from embedkit.cli.show import matches_document
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
-from embedkit.records import Change, Matches, PlanRow
+from embedkit.records import Change, Matches
 from embedkit.report.search_page import write_search_page
 from embedkit.verify import cache
 
@@ -242,10 +243,6 @@ def doubtful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspa
         workspace = Workspace(tmp_path_factory.mktemp("doubtful"))
         workspace.add([folder])
         yield workspace, folder
-
-
-def actions(rows: list[PlanRow]) -> dict[str, str]:
-    return {Path(row.path).name: row.action for row in rows}
 
 
 def test_a_crop_is_named_and_for_review(

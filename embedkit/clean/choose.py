@@ -22,11 +22,11 @@ from embedkit.records import (
     PlanRow,
 )
 
-_UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
-"""Changes of which two files seldom tell to which of them they were done."""
-
 POLICIES = (REVIEW, DROP_ALL)
 """What becomes of a group under several labels: a person decides, or every copy goes."""
+
+_UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
+"""Changes of which two files seldom tell to which of them they were done."""
 
 
 class Judge(Protocol):

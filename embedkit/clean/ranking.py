@@ -33,6 +33,11 @@ class Candidate:
         """Whether it has the metadata of a camera."""
         return self.facts is not None and self.facts.is_from_camera
 
+    @property
+    def provenance(self) -> int:
+        """How much its metadata say of where the photo comes from: the more, the larger."""
+        return self.facts.provenance if self.facts else 0
+
 
 @dataclass(frozen=True)
 class Preference:
@@ -70,7 +75,8 @@ def preference(
     """Which of two copies is better; ``found`` is the examination of the first against the second.
 
     In order: what the person prefers; not changed by an edit; more detail, measured, by a fifth at
-    least; a camera's metadata; less often and less strongly compressed; pixels, bytes, path.
+    least; a camera's metadata, or more of them; less often and less strongly compressed; pixels,
+    bytes, path.
     """
     wishes = rank_by_wish(one.path, prefer), rank_by_wish(other.path, prefer)
     if wishes[0] != wishes[1]:
@@ -80,7 +86,7 @@ def preference(
         decided = _by_changes(found) or _by_detail(one, other, found)
         if decided is not None:
             return decided
-    return _by_camera(one, other) or _by_compression(one, other, found) or _by_size(one, other)
+    return _by_metadata(one, other) or _by_compression(one, other, found) or _by_size(one, other)
 
 
 def _by_changes(found: Examination) -> Preference | None:
@@ -96,7 +102,8 @@ def _by_changes(found: Examination) -> Preference | None:
 def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
     ratio = found.resolution
     if ratio is None and found.outcome == OPEN:  # too small, or too different, to measure
-        ratio = (other.width * other.height / (one.width * one.height)) ** 0.5
+        pixels = (other.width * other.height / (one.width * one.height)) ** 0.5
+        return None if 1 / CLEARLY < pixels < CLEARLY else _by_size(one, other)
     if ratio is None or 1 / CLEARLY < ratio < CLEARLY:
         return None
     first = ratio < 1
@@ -112,15 +119,14 @@ def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preferen
     return Preference(first, f"{times:.1f} times the detail along a side", lacks, disputed)
 
 
-def _by_camera(one: Candidate, other: Candidate) -> Preference | None:
-    known = [item.facts.knowledge if item.facts else 0 for item in (one, other)]
-    if known[0] == known[1]:
+def _by_metadata(one: Candidate, other: Candidate) -> Preference | None:
+    if one.provenance == other.provenance:
         return None
-    first = known[0] > known[1]
+    first = one.provenance > other.provenance
     better = one if first else other
     if one.is_from_camera != other.is_from_camera:
         return Preference(first, original_name(better), "lost the camera's metadata")
-    return Preference(first, "with more metadata", "lost metadata")
+    return Preference(first, "with more metadata", "has less metadata")
 
 
 def original_name(candidate: Candidate) -> str:

@@ -19,10 +19,13 @@ def why_for_review(found: Examination, allowed: Collection[str]) -> str:
         return f"it was taken for a copy of {{}}, but {found.note}"
     changed = [change for change in found.changes if change.name not in allowed]
     if changed:
-        this = [CHANGES[change.name] for change in changed if change.image != 1]
-        that = [CHANGES[change.name] for change in changed if change.image == 1]
-        told = [f"this one is {' and '.join(this)}"] if this else []
-        told += [f"that one is {' and '.join(that)}"] if that else []
+        done: dict[int, list[str]] = {}
+        for change in changed:
+            done.setdefault(change.image, []).append(CHANGES[change.name])
+        subjects = {2: "this one", 1: "that one", 0: "one of the two"}
+        told = [
+            f"{subjects[side]} is {' and '.join(done[side])}" for side in subjects if side in done
+        ]
         sentence = f"shows the same as {{}}, but {'; '.join(told)}"
         return sentence + (f" ({found.note})" if found.note else "")
     if found.outcome != COPY:
@@ -40,6 +43,8 @@ def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str
         lacks.append("was compressed a second time" if is_jpeg else "lost some detail")
     if keeper.is_from_camera and not goes.is_from_camera:
         lacks.append("lost the camera's metadata")
+    elif keeper.provenance > goes.provenance:
+        lacks.append("has less metadata")
     if found.enlarged == 2:
         lacks.append("is enlarged, with less detail")
     elif goes.width * goes.height < keeper.width * keeper.height:

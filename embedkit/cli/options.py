@@ -69,8 +69,7 @@ options = common(_DEFAULT)
 
 
 def naming(workspace: Path) -> str:
-    """The option that names a workspace to the next command, with a space before; empty if that
-    takes the same one anyway."""
+    """What a command has to be given to use a workspace, a space first; empty for the default."""
     return "" if workspace == Path(_DEFAULT) else f" -w {shlex.quote(shown(str(workspace)))}"
 
 

@@ -23,7 +23,7 @@ from embedkit.duplicates.turns import turned
 from embedkit.errors import UnreadableImage
 from embedkit.examine import remains_of
 from embedkit.examine.part import LEAST_SHARE
-from embedkit.examine.placement import SAME_SHAPE
+from embedkit.examine.placement import are_of_one_shape
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.scan import FoundFile
 from embedkit.records import LUMA_SIDE, Progress, ProgressCallback
@@ -101,8 +101,9 @@ def proposed(
                 some = slice(first, first + _SOME)
                 numbers = look.numbers[some]
                 alike = look.described[some] @ theirs.T
-                members = [damaged[number] for number in numbers]
-                alike[~_have_one_shape(members, width[part], height[part])] = -1
+                own = np.array([(damaged[n].width, damaged[n].height) for n in numbers])
+                fit = are_of_one_shape(own[:, :1], own[:, 1:], width[part], height[part])
+                alike[~fit] = -1
                 best.take(numbers, alike, ids[part])
     close = best.close()
     found: list[list[int]] = []
@@ -146,16 +147,6 @@ def _centred(images: np.ndarray) -> np.ndarray:
     flat = flat - flat.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.asarray(flat / np.maximum(lengths, 1e-6), np.float32)
-
-
-def _have_one_shape(
-    damaged: Sequence[Damaged], width: np.ndarray, height: np.ndarray
-) -> np.ndarray:
-    """Whether damaged files (n,) and images (N,) have one aspect ratio, but for whole pixels."""
-    wide, high = (np.array([getattr(one, side) for one in damaged]) for side in ("width", "height"))
-    apart = np.abs(np.log(wide / high)[:, None] - np.log(width / height))
-    rounding = 1 / np.minimum(wide, high)[:, None] + 1 / np.minimum(width, height)
-    return np.asarray(apart <= SAME_SHAPE + rounding)
 
 
 @dataclass(frozen=True, eq=False)

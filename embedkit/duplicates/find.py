@@ -107,8 +107,11 @@ def find_duplicates(
 
 
 def _best_first(images: Mapping[int, Image], links: Links, examiner: Examiner) -> list[int]:
-    """Images in the order in which they may represent a group: those with a camera's metadata
-    first, as they mostly stay, and only what stays has to be compared with all others."""
+    """The images in the order in which they may represent a group.
+
+    Those with a camera's metadata come first, as they mostly stay: what stays has to be compared
+    with all others.
+    """
     to_open = [
         image_id
         for image_id in images

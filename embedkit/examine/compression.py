@@ -3,8 +3,8 @@
 A JPEG's cosine coefficients are whole multiples of its quantisation steps. Those of a photo are
 spread smoothly before that, those of a copy lie about the multiples that the first compression
 left. So the coefficients of both files, block by block, are likelier if the one came from the other
-than the other way round. (Double compression was first detected so from the histograms of one file
-alone: Lukas and Fridrich, DFRWS 2003; here the other file is at hand.)
+than the other way round. (Lukas and Fridrich, DFRWS 2003, detect double compression by the
+histograms of one file; here the other one is at hand.)
 """
 
 from dataclasses import dataclass
@@ -20,19 +20,18 @@ from embedkit.records import LOW_FREQUENCIES
 SIDE = 8
 """Pixels of a block's side."""
 
-_BLOCKS = 2000
+Values = NDArray[np.float64]
+
+_BLOCKS = 2000  # blocks that are looked at
 _ROUGH = 3.0  # standard deviation of a block that tells anything
 _ROUNDING = 0.6  # standard deviation that rounding to levels and converting colours adds
 _CHANCE = 0.02  # share of the coefficients that something else happened to
 _LEAST = 0.02  # mean difference of the log-likelihoods of a coefficient that tells the order
-_LEAST_SUM = 200.0  # least difference of them all
-
-_MUCH = 1.3  # times a step that tells the order even by the smallest values
-_VISIBLE = 5.0  # times that, from which on steps show
-_EDITED = 2.5  # times the squared difference of coefficients that compression explains
+_LEAST_SUM = 200.0  # least difference of the log-likelihoods of all coefficients
+_MUCH = 1.3  # ratio of two steps that tells the order even by the smallest values
+_VISIBLE = 5.0  # least step, in units of what rounding adds, that shows in pixels kept as they are
+_EDITED = 2.5  # squared difference of coefficients, in units of what compression explains
 _EDITED_MEAN = 10.0  # the same of the means of blocks, which tones and colours move
-
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,34 +76,44 @@ def clipped(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return np.asarray(np.logical_or.reduce([(band == 0) | (band == 255) for band in colours]))
 
 
-def made_from(one: Compressed, other: Compressed) -> int:
-    """Which of two images was decoded from the other, a JPEG, and saved again: 1, 2; 0 if unknown.
+@dataclass(frozen=True)
+class History:
+    """What the coefficients of two files tell of how one came from the other."""
 
-    Two JPEGs of one size tell, and a JPEG and a file that keeps pixels as they are.
+    derived: int = 0
+    """Which of the two was made by saving the other again: 1, 2, or 0 where they do not tell."""
+    retouched: bool = False
+    """Whether they differ by more than compression and rounding explain."""
+
+
+def history(one: Compressed, other: Compressed) -> History:
+    """How one of two images came from the other.
+
+    Two JPEGs of one size tell, and a JPEG and a file that keeps pixels as they are; of two of
+    those only whether they differ. Other pairs tell nothing.
     """
-    if not _are_comparable(one, other):
-        return 0
-    total, count = 0.0, 0
-    for base, copy, sign in ((one, other, 1), (other, one, -1)):
-        if base.table:
-            told = _second_is_made(base, copy)
-            total, count = total + sign * float(told.sum()), count + told.size
-        if base.table and copy.table and base.shares_grid_of(copy):
-            break  # the other grid is the same
-    if abs(total) < max(_LEAST_SUM, _LEAST * count):
-        return 0
-    return 2 if total > 0 else 1
+    readable = all(image.table or image.is_exact for image in (one, other))
+    if not readable or one.luma.shape != other.luma.shape:
+        return History()
+    first, second, sign = (one, other, 1) if one.table or not other.table else (other, one, -1)
+    coefficients = _coefficients(first, second)
+    if _differ(first, second, coefficients):
+        return History(retouched=True)
+    if not first.table:
+        return History()
+    told = sign * _second_is_made(first, second, coefficients)
+    if second.table and not first.shares_grid_of(second):
+        back = _second_is_made(second, first, _coefficients(second, first))
+        told = np.concatenate([told, -sign * back])
+    total = float(told.sum())
+    if abs(total) < max(_LEAST_SUM, _LEAST * told.size):
+        return History()
+    return History(derived=2 if total > 0 else 1)
 
 
-def is_retouched(one: Compressed, other: Compressed) -> bool:
-    """Whether two images of one size differ by more than compression and rounding explain.
-
-    False for files that cannot be compared so.
-    """
-    if not _are_comparable(one, other):
-        return False
-    base, copy = (one, other) if one.table or not other.table else (other, one)
-    first, second = _coefficients(base, copy)
+def _differ(base: Compressed, copy: Compressed, coefficients: tuple[Values, Values]) -> bool:
+    """Whether coefficients on the grid of ``base`` differ by more than both files explain."""
+    first, second = coefficients
     if not len(first):
         return False
     places = [0, *LOW_FREQUENCIES]
@@ -118,36 +127,32 @@ def is_retouched(one: Compressed, other: Compressed) -> bool:
     return bool(found[0] > _EDITED_MEAN or np.median(found) > _EDITED)
 
 
-def _are_comparable(one: Compressed, other: Compressed) -> bool:
-    same_size = one.luma.shape == other.luma.shape
-    return same_size and all(image.table or image.is_exact for image in (one, other))
-
-
-def _second_is_made(base: Compressed, copy: Compressed) -> Values:
+def _second_is_made(
+    base: Compressed, copy: Compressed, coefficients: tuple[Values, Values]
+) -> Values:
     """By how much likelier each coefficient is if ``copy`` was made from ``base``, a JPEG.
 
-    Log-likelihoods on the grid of ``base``, less those of the reverse.
+    Log-likelihoods (n,) on the grid of ``base``, less those of the reverse.
     """
-    steps, finer = np.array(base.table, np.float64), copy.steps_on(base)
-    first, second = _coefficients(base, copy)
+    first, second = coefficients
     if not len(first):
         return np.empty(0)
-    told = []
+    steps, finer = np.array(base.table, np.float64), copy.steps_on(base)
     spreads = _spreads((np.abs(first) + np.abs(second)) / 2)
+    told = []
     for place in LOW_FREQUENCIES:
         step, spread = steps[place], spreads[:, place]
         if finer is not None and not _is_telling(step, finer[place], float(spread.mean())):
             continue
         lattice = np.rint(first[:, place] / step) * step
-        if finer is None:
-            values, own, noise = second[:, place], 0.0, _ROUNDING
-            if not copy.is_exact:
-                noise = max(noise, float((values - lattice).std()))
-            elif step < _VISIBLE * noise:
-                continue
-        else:
+        if finer is not None:
             own, noise = finer[place], _ROUNDING
             values = np.rint(second[:, place] / own) * own
+        else:
+            own, values = 0.0, second[:, place]
+            noise = _ROUNDING if copy.is_exact else max(_ROUNDING, float((values - lattice).std()))
+            if copy.is_exact and step < _VISIBLE * _ROUNDING:
+                continue
         forth = _given(values, own, lattice, noise, spread) + _smooth(lattice, step, spread)
         back = _given(lattice, step, values, _ROUNDING, spread) + _smooth(values, own, spread)
         told.append(forth - back)
@@ -164,8 +169,10 @@ def _is_telling(step: float, other: float, spread: float) -> bool:
 
 
 def _spreads(sizes: Values) -> Values:
-    """Mean absolute coefficients to be expected of each block: that of the frequency, times how
-    much larger than usual the other frequencies of the block are. Both arrays (n, 64)."""
+    """Mean absolute coefficients to be expected of blocks; both arrays (n, 64).
+
+    It is that of the frequency, times how much larger than usual the block's other ones are.
+    """
     low = list(LOW_FREQUENCIES)
     usual = sizes.mean(axis=0) + 0.1
     relative = sizes / usual

@@ -392,7 +392,7 @@ class _Pair:
             full = (self.one, self.other)[2 - quantised].picture.facts
             is_reduced = not self.graphic or full.is_lossless
             changes.append(Change("quantised", quantised if is_reduced else 0))
-        if not changes and judged and judged.retouched and not judged.enlarged:
+        if not changes and judged and judged.history.retouched and not judged.enlarged:
             changes.append(Change("retouched", changed))
         clear = [item.alpha is not None for item in (self.first, self.second)]
         if clear[0] != clear[1]:
@@ -403,7 +403,7 @@ class _Pair:
             tuple(changes),
             note,
             resolution=judged.resolution if judged else None,
-            derived=judged.derived if judged else 0,
+            derived=judged.history.derived if judged else 0,
             enlarged=judged.enlarged if judged else 0,
         )
 
@@ -432,7 +432,7 @@ class _Pair:
         camera = [item.picture.facts.is_from_camera for item in (self.one, self.other)]
         if camera[0] != camera[1]:
             return 2 if camera[0] else 1
-        return judged.derived if judged else 0
+        return judged.history.derived if judged else 0
 
     def _framing(self) -> list[Change]:
         wider = self._wider()
@@ -456,9 +456,7 @@ class _Pair:
         height, width = whole.grey.shape
         _, valid = placement.onto(part.grey, (width, height))
         outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        if not outside.any():
-            return False
-        return bool(whole.grey[outside].std() < _PLAIN_FRAME)
+        return bool(outside.any() and whole.grey[outside].std() < _PLAIN_FRAME)
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""

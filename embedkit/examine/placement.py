@@ -6,8 +6,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from embedkit.examine.picture import Floats, Picture, resized, turned
+
+Sides = int | NDArray[np.int64]
+"""Widths or heights, pixels."""
 
 TURNS = 8
 SAME_SHAPE = 0.02
@@ -141,10 +145,19 @@ def best_turn(one: Picture, other: Picture) -> int:
 
 def have_one_shape(one: Picture, other: Picture) -> bool:
     """Whether the images have one aspect ratio, but for sizes being whole pixels."""
-    (width, height), (width_2, height_2) = one.size, other.size
-    apart = abs(np.log(width * height_2 / (height * width_2)))
-    rounding = 1 / min(width, height) + 1 / min(width_2, height_2)
-    return bool(apart <= SAME_SHAPE + rounding)
+    return bool(are_of_one_shape(*one.size, *other.size))
+
+
+def are_of_one_shape(
+    width: Sides, height: Sides, other_width: Sides, other_height: Sides
+) -> NDArray[np.bool_]:
+    """Whether images of these sides, pixels, have one aspect ratio, but for whole pixels.
+
+    The four are broadcast against each other.
+    """
+    apart = np.abs(np.log(np.divide(width, height)) - np.log(np.divide(other_width, other_height)))
+    rounding = 1 / np.minimum(width, height) + 1 / np.minimum(other_width, other_height)
+    return np.asarray(apart <= SAME_SHAPE + rounding)
 
 
 def placements(one: Picture, other: Picture) -> Iterator[Placement]:

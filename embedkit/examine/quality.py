@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedkit.examine.compression import Compressed, clipped, is_retouched, made_from
+from embedkit.examine.compression import Compressed, History, clipped, history
 from embedkit.examine.picture import TURN_OF, turned
 from embedkit.images.decode import Decoder
 from embedkit.records import Facts
@@ -51,10 +51,8 @@ class Quality:
     """How many pixels, along a side, the second resolves for each that the first does."""
     softness: float
     """Pixels that the second has for each that it resolves, divided by the same of the first."""
-    derived: int
-    """Which of the two was made from the other by compressing it again: 1, 2, or 0 for neither."""
-    retouched: bool
-    """Whether more was done to one of them than compressing it, if both have one size."""
+    history: History
+    """How one came from the other, as far as files of one size tell."""
 
     @property
     def enlarged(self) -> int:
@@ -70,10 +68,7 @@ def quality(one: Detail, other: Detail) -> Quality:
     down = _resolved(one.luma.T, other.luma.T)
     ratio = ((across[1] / across[0]) * (down[1] / down[0])) ** 0.5
     pixels = (other.luma.size / one.luma.size) ** 0.5
-    stored = one.compressed, other.compressed
-    retouched = is_retouched(*stored)
-    derived = 0 if retouched else made_from(*stored)
-    return Quality(ratio, pixels / ratio, derived, retouched)
+    return Quality(ratio, pixels / ratio, history(one.compressed, other.compressed))
 
 
 # -- resolution ------------------------------------------------------------------------------------

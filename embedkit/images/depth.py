@@ -19,6 +19,10 @@ _FILLED = 15 / 16
 """Share of a range that a maximum has to reach to show that it is the right one."""
 
 
+_SIXTEEN = (";16B", ";16L", ";16N")
+"""How Pillow's raw modes of 16 bits a colour end, by the order of their bytes."""
+
+
 @dataclass(frozen=True)
 class Depth:
     """What grey values are scaled from."""
@@ -37,8 +41,12 @@ def is_deep(image: Image.Image) -> bool:
 
 def has_deep_colours(image: Image.Image) -> bool:
     """Whether the pixels of an opened image, not loaded yet, have more than 8 bits a colour."""
-    tiles = getattr(image, "tile", ())
-    return any("16" in str(tile[3]) for tile in tiles) and not is_deep(image)
+    for tile in getattr(image, "tile", ()):
+        arguments = tile[3]
+        raw = arguments if isinstance(arguments, str) else next(iter(arguments or ()), None)
+        if isinstance(raw, str) and raw.endswith(_SIXTEEN):
+            return not is_deep(image)
+    return False
 
 
 def eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:

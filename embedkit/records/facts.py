@@ -43,7 +43,7 @@ class Facts:
         return self.camera is not None and (self.taken is not None or self.exposure)
 
     @property
-    def knowledge(self) -> int:
+    def provenance(self) -> int:
         """How much the metadata say of where the photo comes from: the more, the larger."""
         return 4 * self.is_from_camera + 2 * self.place + ((self.camera or self.taken) is not None)
 
