@@ -229,6 +229,32 @@ def test_what_a_person_prefers_comes_first(workspace: Workspace, tmp_path: Path)
     assert kept(str(tmp_path / "p/inbox")) == kept("*.jpg") == kept() == "b.jpg"
 
 
+@pytest.mark.parametrize(
+    "copy",
+    [
+        "Copy of a.jpg",
+        "a (1).jpg",
+        "a - Copy (2).jpg",
+        "a copy.jpg",
+        "a - コピー.jpg",
+        "Trash/a.jpg",
+        "@eaDir/a.jpg",
+        "0/b.jpg",
+    ],
+)
+def test_of_the_same_bytes_the_plain_name_stays(
+    workspace: Workspace, tmp_path: Path, copy: str
+) -> None:
+    saved(scene(8), tmp_path / "p/a.jpg", quality=90)
+    target = tmp_path / "p" / copy
+    target.parent.mkdir(exist_ok=True)
+    target.write_bytes((tmp_path / "p/a.jpg").read_bytes())
+    workspace.add([tmp_path / "p"])
+    kept = [row.path for row in workspace.plan() if row.action == "keep"]
+    plain = copy if copy == "0/b.jpg" else "a.jpg"
+    assert kept == [str(tmp_path / "p" / plain)]
+
+
 # -- groups ----------------------------------------------------------------------------------------
 
 

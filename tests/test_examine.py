@@ -209,6 +209,7 @@ def test_a_caption_below_a_photo_is_something_more() -> None:
     ImageDraw.Draw(strip).text((20, PHOTO.height + 4), "Sunday at the lake!", "black", font_size=30)
     found = examine(opened(PHOTO), opened(strip))
     assert changes(found) == [("cropped", 1)]
+    assert (found.outcome, found.note) == (OPEN, "the larger one may have a caption")
 
 
 @pytest.mark.parametrize("colours", [("#c03028", "#a01818"), ("#1e3cc8", "#1e5ac8")])

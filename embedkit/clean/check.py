@@ -41,6 +41,6 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
         else:
             why = "is not a photo of this workspace"
         raise BadInput(
-            f"{name}, row {number}: {shown(row.path)} {why}; nothing was moved. Apply a plan that "
+            f"{name}: {shown(row.path)} {why}; nothing was moved. Apply a plan that "
             "'embedkit clean' has made for this workspace"
         )

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from embedkit.clean.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
-from embedkit.clean.ranking import Candidate, Preference, original_name, preference, rank_by_wish
+from embedkit.clean.ranking import (
+    Candidate,
+    Preference,
+    original_name,
+    preference,
+    rank_by_name,
+    rank_by_wish,
+)
 from embedkit.clean.reasons import ONLY_A_LINK, PROTECTED, what_it_lacks, why_for_review
 from embedkit.errors import BadInput
 from embedkit.paths import shown
@@ -81,9 +88,13 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
     them so).
     """
     planner = _Planner(judge, wishes or Wishes())
-    return [
-        row for number, group in enumerate(found.groups, 1) for row in planner.rows(number, group)
-    ]
+    rows: list[PlanRow] = []
+    number = 0
+    for group in found.groups:
+        if of_group := planner.rows(number + 1, group):
+            number += 1
+            rows += of_group
+    return rows
 
 
 class _Planner:
@@ -92,45 +103,53 @@ class _Planner:
         self._wishes = wishes
 
     def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
-        """The rows of one group."""
+        """The rows of one group; none if nothing in it is like the file that would stay."""
         decided = self._conflict(group) if group.conflict else self._copies(group)
-        drops = any(action == REMOVE for action, _ in decided) and group.conflict
+        drops = any(action == REMOVE for action, _ in decided.values()) and group.conflict
+        if len(decided) < 2:
+            return []
         return [
             PlanRow(
                 group=number,
-                action=action,
+                action=decided[member.path][0],
                 path=member.path,
                 sha256=member.sha256,
                 kind=CONFLICT if group.conflict else group.kind,
                 score=round(member.score, 4),
                 label=member.label,
-                reason=reason,
+                reason=decided[member.path][1],
                 rule=DROP_ALL if drops else KEEP_ONE,
             )
-            for member, (action, reason) in zip(group.members, decided, strict=True)
+            for member in group.members
+            if member.path in decided
         ]
 
     # -- files under several labels ----------------------------------------------------------------
 
-    def _conflict(self, group: DuplicateGroup) -> list[tuple[str, str]]:
+    def _conflict(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
         sure = {member.label for member in group.members if member.sure} - {None}
         drops = len(sure) > 1 and self._wishes.conflicts == DROP_ALL
         labels = sorted({member.label for member in group.members if member.label is not None})
         reason = f"the same picture is labelled {' and '.join(shown(label) for label in labels)}"
         staying = self._staying([member for member in group.members if self._why_safe(member)])
-        decided = []
+        decided = {}
         for member in group.members:
             if safe := self._why_safe(member):
-                decided.append((KEEP, safe))
+                decided[member.path] = KEEP, safe
             elif drops and member.sure and not (name := _why_only_a_name(member, staying)):
-                decided.append((REMOVE, reason))
+                decided[member.path] = REMOVE, reason
             else:
-                decided.append((REVIEW, name if drops and member.sure else reason))
+                decided[member.path] = REVIEW, name if drops and member.sure else reason
         return decided
 
     # -- copies ------------------------------------------------------------------------------------
 
-    def _copies(self, group: DuplicateGroup) -> list[tuple[str, str]]:
+    def _copies(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
+        """What becomes of the files by path, but for those that are like none that stays.
+
+        Those are like the representative alone: each of two larger photos may show all of it, and
+        something else besides.
+        """
         headers = self._judge.headers(sorted({member.sha256 for member in group.members}))
         files = {member.path: _candidate(member, headers) for member in group.members}
         keepers = [member for member in group.members if self._why_safe(member)]
@@ -145,13 +164,26 @@ class _Planner:
             if name := _why_only_a_name(member, staying):
                 decided[member.path] = REVIEW, name
                 continue
+            if self._is_apart(member, keepers):
+                continue
             action, reason, preferred = self._against(member, keepers, files)
             decided[member.path] = action, reason
             better += [preferred] if preferred else []
         for member in keepers:
             why = self._why_safe(member) or _why_best(files[member.path], better)
             decided[member.path] = KEEP, why
-        return [decided[member.path] for member in group.members]
+        return decided
+
+    def _is_apart(self, member: Member, keepers: Sequence[Member]) -> bool:
+        """Whether a file was found to be like the representative and is unlike all that stay."""
+        found = member.examination
+        if member.sure or found is None or found.outcome == DIFFERENT:
+            return False
+        return all(
+            keeper.sha256 != member.sha256
+            and self._judge.between(keeper.sha256, member.sha256).outcome == DIFFERENT
+            for keeper in keepers
+        )
 
     def _against(
         self, member: Member, keepers: Sequence[Member], files: Mapping[str, Candidate]
@@ -206,7 +238,7 @@ class _Planner:
             key=lambda one: (
                 os.path.islink(one.path),
                 rank_by_wish(one.path, self._wishes.prefer),
-                one.path,
+                rank_by_name(one.path),
             ),
         )
 

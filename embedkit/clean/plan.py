@@ -5,8 +5,10 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from itertools import count
 from pathlib import Path, PurePath
 
+from embedkit.errors import StorageError
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import DAMAGED
 from embedkit.records import PlanRow as PlanRow
@@ -28,6 +30,24 @@ def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
     cannot be written.
     """
     write_table(target, COLUMNS, _values(rows))
+
+
+def set_aside(target: Path, page: Path) -> Path | None:
+    """Give a plan that was changed since its page was written another name; that name.
+
+    So no decision in it is lost when another one is written there. Raises :class:`StorageError`.
+    """
+    try:
+        if not target.exists() or (
+            page.exists() and target.stat().st_mtime_ns <= page.stat().st_mtime_ns
+        ):
+            return None
+        names = (target.with_suffix(f".{number}{target.suffix}") for number in count(1))
+        aside = next(name for name in names if not os.path.lexists(name))
+        target.rename(aside)
+    except OSError as error:
+        raise StorageError(f"cannot rename {shown(str(target))}: {error.strerror}") from error
+    return aside
 
 
 def plan_id(rows: Sequence[PlanRow]) -> str:

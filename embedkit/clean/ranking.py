@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,18 @@ COARSER = 1.15
 
 _CONVERTED = ("WEBP", "AVIF")
 """Lossy formats that cameras do not write: files in them were usually converted from another."""
+
+_COPIES = re.compile(
+    r"""copy\ (\(?\d+\)?\ )?of\ .+      # Copy of photo, Copy (2) of photo
+    | .+?(\ -)?[\ _-]copy(\ ?\(?\d+\)?)?  # photo copy, photo - Copy (2), photo_copy
+    | .+\ ?\(\d{1,3}\)                 # photo (1), photo(1)
+    | .+?(\ -\ |の)コピー(\ ?\(?\d+\)?)?  # photo - コピー (2), photoのコピー
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""Names that file managers and browsers give to copies, without the extension."""
+_PASSING = re.compile(r"\..+|@eadir|#recycle|\$recycle\.bin|trash|thumbs|thumbnails", re.IGNORECASE)
+"""Names of folders whose files come and go: hidden ones, thumbnails, the trash."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +82,17 @@ def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
     return len(prefer)
 
 
+def rank_by_name(path: str) -> tuple[bool, bool, str]:
+    """Where a path comes among those of the same bytes: smaller is better.
+
+    Last come files in folders for what comes and goes, such as a trash, and before them those named
+    as copies are; then the path decides.
+    """
+    folders, name = os.path.split(path)
+    passing = any(_PASSING.fullmatch(folder) for folder in folders.split(os.sep))
+    return passing, bool(_COPIES.fullmatch(os.path.splitext(name)[0])), path
+
+
 def preference(
     one: Candidate, other: Candidate, found: Examination | None, prefer: Sequence[str] = ()
 ) -> Preference:
@@ -83,20 +107,28 @@ def preference(
         first = wishes[0] < wishes[1]
         return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")
     if found is not None:
-        decided = _by_changes(found) or _by_detail(one, other, found)
+        decided = _by_changes(one, other, found) or _by_detail(one, other, found)
         if decided is not None:
             return decided
     return _by_metadata(one, other) or _by_compression(one, other, found) or _by_size(one, other)
 
 
-def _by_changes(found: Examination) -> Preference | None:
+def _by_changes(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
     changed = {side: [item.name for item in found.changes if item.image == side] for side in (1, 2)}
     names = changed[1] or changed[2]
     if bool(changed[1]) == bool(changed[2]):
         return None
     first = bool(changed[2])
     what = " and ".join(CHANGES[name] for name in names)
-    return Preference(first, f"the original of one that is {what}", f"is {what}")
+    disputed = _disputed(*((one, other) if first else (other, one)))
+    return Preference(first, f"the original of one that is {what}", f"is {what}", disputed)
+
+
+def _disputed(better: Candidate, worse: Candidate) -> str:
+    """What speaks for a file that is worse to look at."""
+    if worse.is_from_camera and not better.is_from_camera:
+        return "the other one has the camera's metadata"
+    return ""
 
 
 def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
@@ -108,9 +140,7 @@ def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preferen
         return None
     first = ratio < 1
     better, worse = (one, other) if first else (other, one)
-    disputed = ""
-    if worse.is_from_camera and not better.is_from_camera:
-        disputed = "the other one has the camera's metadata"
+    disputed = _disputed(better, worse)
     times = max(ratio, 1 / ratio)
     if found.enlarged == (2 if first else 1):
         return Preference(first, "sharper", "is enlarged, with less detail", disputed)
@@ -131,8 +161,11 @@ def _by_metadata(one: Candidate, other: Candidate) -> Preference | None:
 
 def original_name(candidate: Candidate) -> str:
     """What a plan calls a file with a camera's metadata."""
-    taken = candidate.facts.taken if candidate.facts else None
-    return "the camera original" + (f", {taken[:10]}" if taken else "")
+    facts = candidate.facts
+    taken = f", {facts.taken[:10]}" if facts and facts.taken else ""
+    if facts and facts.resized:
+        return f"with the camera's metadata, though resized{taken}"
+    return f"the camera original{taken}"
 
 
 def _by_compression(
@@ -152,10 +185,29 @@ def _by_compression(
         return Preference(converted[1], f"not {worse.format}", f"is {worse.format}")
     if one.facts.is_lossless != other.facts.is_lossless and not _have_same_pixels(found):
         return Preference(one.facts.is_lossless, "losslessly compressed", "lost some detail")
-    steps = one.facts.step, other.facts.step
-    if min(steps) > 0 and max(steps) > COARSER * min(steps):
-        return Preference(steps[0] < steps[1], "less compressed", "is more strongly compressed")
-    return None
+    return _by_quantisation(one, other, found)
+
+
+def _by_quantisation(
+    one: Candidate, other: Candidate, found: Examination | None
+) -> Preference | None:
+    """Which of two JPEGs of unknown order is preferred: the less compressed one.
+
+    That one may have been made from the other all the same.
+    """
+    steps = [item.facts.step if item.facts else 0.0 for item in (one, other)]
+    if min(steps) == 0 or steps[0] == steps[1] or _have_same_pixels(found):
+        return None
+    first = steps[0] < steps[1]
+    better, worse = (one, other) if first else (other, one)
+    disputed = ""
+    if (worse.width, worse.height) == (better.width, better.height):
+        disputed = "which of the two was compressed first does not show"
+    elif max(steps) <= COARSER * min(steps):
+        return None
+    elif worse.width * worse.height > better.width * better.height:
+        disputed = "the other one has more pixels"
+    return Preference(first, "less compressed", "is more strongly compressed", disputed)
 
 
 def _have_same_pixels(found: Examination | None) -> bool:
@@ -170,4 +222,5 @@ def _by_size(one: Candidate, other: Candidate) -> Preference:
         return Preference(pixels[0] > pixels[1], "the largest", lacks)
     if one.bytes != other.bytes:
         return Preference(one.bytes > other.bytes, "the largest file", "is a smaller file")
-    return Preference(one.path <= other.path, "the first by name", "comes later by name")
+    first = rank_by_name(one.path) <= rank_by_name(other.path)
+    return Preference(first, "the first by name", "comes later by name")

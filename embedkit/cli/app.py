@@ -15,6 +15,7 @@ from embedkit.cli.labels import labels, relocate, remove
 from embedkit.cli.options import PAGE, PATH, TABLE, common, items_of, naming, options
 from embedkit.cli.quarantine import apply, quarantine, undo
 from embedkit.errors import BadInput, EmbedkitError
+from embedkit.paths import shown
 from embedkit.version import __version__
 
 
@@ -409,7 +410,7 @@ def clean(
 
     Nothing is moved before 'embedkit apply FILE'.
     """
-    from embedkit.clean.plan import write_plan
+    from embedkit.clean.plan import set_aside, write_plan
     from embedkit.report.plan_page import write_plan_page
     from embedkit.workspace import Workspace
 
@@ -426,11 +427,21 @@ def clean(
             verify=verify,
             backbone=backbone,
         )
+        aside = set_aside(plan.absolute(), page)
         write_plan(plan.absolute(), rows)
         write_plan_page(page, rows, workspace=workspace, progress=progress)
     if as_json:
-        show.document({"plan": str(plan), "page": str(page), "rows": [asdict(row) for row in rows]})
+        show.document(
+            {
+                "plan": str(plan),
+                "page": str(page),
+                "set_aside": aside and str(aside),
+                "rows": [asdict(row) for row in rows],
+            }
+        )
     else:
+        if aside:
+            show.say(f"the plan that was edited is now {shown(os.path.relpath(aside))}")
         show.plan_summary(rows, plan, page, naming(workspace))
 
 

@@ -31,7 +31,7 @@ from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 3
+VERSION = 4
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
@@ -40,8 +40,10 @@ CONSISTENT_PRINT = (0.6, 0.1)
 """The same for documents and drawings, which may differ in a glyph."""
 CONSISTENT_DETAIL = (0.5, 0.06)
 """The same for these at the resolution that shows their print."""
-DOUBTFUL = (0.8, 0.06)
+DOUBTFUL = (0.8, 0.02)
 """The same, up to which photographs may still be copies: a person decides."""
+DOUBTFUL_NOISE = 0.25
+"""Residual beside texture up to which they may."""
 NOISE = 0.35
 """Residual beside texture from which on a small difference may go unnoticed."""
 NOISE_PRINT = 0.2
@@ -80,6 +82,8 @@ LEAST_TONES = 10.0
 """Standard deviation of luma from which on an image without texture is known without colours."""
 ONE_SIDED = 0.85
 """Share of the differing texture that one image has, where something was laid over it."""
+MOSTLY = 0.5
+"""Share of what a larger image has more that is of one colour, if that may be a caption."""
 FEW_COLOURS = 256
 
 _LOOK_AREA = 60_000
@@ -89,6 +93,7 @@ _LEAST_LEVEL = 96
 _TEXTURED = 10.0
 _TINY = (12.0, 40.0)
 _PLAIN_FRAME = 12.0
+_SHADE = 8.0
 _SHAPES = (1.0, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 16 / 10, 16 / 9, 2.0)
 """Aspect ratios that cameras and screens have."""
 
@@ -284,7 +289,7 @@ class _Pair:
         if found.one_sided >= ONE_SIDED:
             overlaid = Change("overlaid", found.overlaid)
             return Examination(OPEN, (overlaid,), where)
-        if _is_within(found, DOUBTFUL):
+        if _is_within(found, DOUBTFUL) and found.noise <= DOUBTFUL_NOISE:
             return Examination(OPEN, note=f"they differ slightly {where}")
         return Examination(DIFFERENT, note=f"they differ {where}")
 
@@ -451,12 +456,23 @@ class _Pair:
 
     def _has_plain_frame(self, wider: int) -> bool:
         """Whether the wider image has nothing but one colour where the other one ends."""
+        outside = self._outside(wider)
+        return bool(len(outside) and outside.std() < _PLAIN_FRAME)
+
+    def _has_caption(self, wider: int) -> bool:
+        """Whether most of what the wider image has more is of one colour, as captions are."""
+        outside = self._outside(wider)
+        shades = np.bincount((outside / _SHADE).astype(int), minlength=2)
+        return bool(len(outside) and (shades[1:] + shades[:-1]).max() > MOSTLY * len(outside))
+
+    def _outside(self, wider: int) -> np.ndarray:
+        """The luma of what the wider image shows and the other one does not: (n,)."""
         part, whole = (self.second, self.first) if wider == 1 else (self.first, self.second)
         placement = self.placement.inverse() if wider == 1 else self.placement
         height, width = whole.grey.shape
         _, valid = placement.onto(part.grey, (width, height))
         outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        return bool(outside.any() and whole.grey[outside].std() < _PLAIN_FRAME)
+        return whole.grey[outside]
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""
@@ -472,13 +488,16 @@ class _Pair:
         if self.is_flat:
             return "there is too little in them to be sure"
         shown, shows = self.placement.shares
+        wider = self._wider()
+        if wider and not self._has_plain_frame(wider) and self._has_caption(wider):
+            return "the larger one may have a caption"
         if self.graphic:
             scale = (self.first.size[0] * self.first.size[1] * shown) / (
                 self.second.size[0] * self.second.size[1] * shows
             )
             if min(scale, 1 / scale) < TEXT_SCALE**2:
                 return "the smaller one is too small to show what the larger one says"
-            if (wider := self._wider()) and not self._has_plain_frame(wider):
+            if wider and not self._has_plain_frame(wider):
                 return "one of them shows more"
         return ""
 

@@ -1,0 +1,100 @@
+"""Which of two copies is preferred, and what a person has to decide."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pytest
+
+from embedkit.clean.choose import plan_rows
+from embedkit.clean.ranking import Candidate, preference
+from embedkit.records import (
+    COPY,
+    DIFFERENT,
+    Change,
+    DuplicateGroup,
+    Duplicates,
+    Examination,
+    Facts,
+    Member,
+)
+
+
+def jpeg(path: str, step: int, side: int = 1000, **facts: object) -> Candidate:
+    """A JPEG whose tables have one step."""
+    facts = {"format": "JPEG", "tables": ((step,) * 64,)} | facts
+    return Candidate(path, side, side, side * side // step, Facts(**facts))  # type: ignore[arg-type]
+
+
+def test_of_two_jpegs_of_unknown_order_a_person_decides() -> None:
+    fine, coarse = jpeg("fine", 8), jpeg("coarse", 9)
+    chosen = preference(coarse, fine, Examination(COPY, resolution=1.0))
+    assert not chosen.first
+    assert chosen.disputed == "which of the two was compressed first does not show"
+
+
+@pytest.mark.parametrize("derived", [1, 2])
+def test_the_one_that_was_compressed_once_is_preferred(derived: int) -> None:
+    found = Examination(COPY, resolution=1.0, derived=derived)
+    chosen = preference(jpeg("fine", 8), jpeg("coarse", 9), found)
+    assert (chosen.first, chosen.disputed) == (derived == 2, "")
+
+
+def test_a_finer_file_of_fewer_pixels_is_not_preferred_without_a_question() -> None:
+    found = Examination(COPY, resolution=1.05)
+    chosen = preference(jpeg("fine", 6, side=950), jpeg("large", 12), found)
+    assert (chosen.first, chosen.disputed) == (True, "the other one has more pixels")
+    chosen = preference(jpeg("small", 8, side=950), jpeg("large", 8), found)
+    assert (chosen.first, chosen.disputed) == (False, "")
+
+
+def test_only_a_file_of_its_own_size_is_called_the_camera_original() -> None:
+    camera = {"camera": "Sony A7", "taken": "2024-05-06T10:00:00"}
+    for resized, name in [
+        (False, "the camera original, 2024-05-06"),
+        (True, "with the camera's metadata, though resized, 2024-05-06"),
+    ]:
+        one = jpeg("a", 8, resized=resized, **camera)
+        assert preference(one, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == name
+
+
+class Known:
+    """Examinations that are known: "part" is cut out of all others, and these differ."""
+
+    def between(self, one: str, other: str) -> Examination:
+        if "part" not in (one, other):
+            return Examination(DIFFERENT, note="they differ at the top")
+        return Examination(COPY, (Change("cropped", 1 if one == "part" else 2),))
+
+    def compare(self, one: str, others: Iterable[str]) -> None:
+        pass
+
+    def headers(self, _: Sequence[str]) -> Mapping[str, Facts]:
+        return {}
+
+
+def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
+    names = ("part", "whole1", "whole2")
+    members = [
+        Member(
+            path=f"/{name}.jpg",
+            sha256=name,
+            label=None,
+            hamming=4,
+            distance=0.1,
+            score=0.999,
+            sure=name == "part",
+            decided=False,
+            examination=None if name == "part" else Known().between("part", name),
+            keep=False,
+            width=100,
+            height=100,
+            bytes=1000,
+        )
+        for name in names
+    ]
+    group = DuplicateGroup("combined", 0.999, members[0].path, tuple(members), False)
+    found = Duplicates((group,), 3, ("combined",), None, 64, False, None, 0.5, None, None, None, 2)
+    rows = plan_rows(found, Known())
+    assert [(row.path, row.action) for row in rows] == [
+        ("/part.jpg", "review"),
+        ("/whole1.jpg", "keep"),
+    ]
