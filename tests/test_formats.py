@@ -237,6 +237,8 @@ def test_the_rows_that_are_there_of_a_jpeg_are_right(mode: str, options: dict[st
         with pytest.raises(UnreadableImage):
             full(cut)
         image, there = decode_partial(cut)
+        filled, its = decode_partial(cut + bytes(len(data) - len(cut)))
+        assert (its == there).all() and (np.asarray(filled) == np.asarray(image))[there].all()
         assert image.size == (320, 240) and there.dtype == bool
         rows = there.all(axis=1)
         assert (rows == there.any(axis=1)).all() and not np.diff(rows.astype(int)).max() > 0

@@ -20,6 +20,9 @@ MEMORY_CAP = 200_000_000
 """Nor may the pixels and four times the longer side be more than this together: each row of an
 image takes the memory of two pixels besides its own, and there are two images on the way."""
 
+_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_FILLER = bytes(64)
+
 _open_lock = threading.Lock()  # warning filters are the whole process's
 _heif_opener: bool | None = None
 
@@ -38,7 +41,8 @@ def opened(data: bytes) -> Image.Image:
         # Pillow warns of large images before it can be asked how large; our own cap decides.
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(found.data if found else data), formats=_formats())
+            content = found.data if found else _without_filler(data)
+            image = Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:
@@ -56,6 +60,17 @@ def opened(data: bytes) -> Image.Image:
             raise UnreadableImage("decode", reason)
         image.info["icc_profile"] = jpeg2000.profile(data)
     return image
+
+
+def _without_filler(data: bytes) -> bytes:
+    """A JPEG without the zeros with which a broken copy fills up what it lacks of the file.
+
+    They would decode to pixels that are not the photo's. Zeros after a whole image stay.
+    """
+    if data.startswith(_JPEG) and data.endswith(_FILLER):
+        content = data.rstrip(b"\0")
+        return data if content.endswith(_JPEG_END) else content
+    return data
 
 
 def frames_of(image: Image.Image) -> int:

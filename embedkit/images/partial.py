@@ -17,6 +17,7 @@ from embedkit.images.opening import check_size, opened
 _JPEG = b"\xff\xd8"
 _MENDABLE = (_JPEG, png.MAGIC)
 _END = b"\xff\xd9"
+_FILLER = b"\0\xff"  # what broken copies fill a file up with
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SCAN, _LAST, _PROGRESSIVE = 0xDA, 0xD9, 0xC2
 _BARE = (0x01, 0xD8)  # markers without a length
@@ -106,7 +107,7 @@ def _ended(data: bytes) -> bytes:
             end = scans[-1]
     if not end:
         raise UnreadableImage("decode", _TOO_LITTLE)
-    return data[:end].rstrip(b"\xff") + _END
+    return data[:end].rstrip(_FILLER) + _END
 
 
 def _rows(image: Image.Image) -> int:
