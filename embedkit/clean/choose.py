@@ -34,6 +34,8 @@ POLICIES = (REVIEW, DROP_ALL)
 
 _UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
 """Changes of which two files seldom tell to which of them they were done."""
+_TOLD_BY_SHAPE = "stretched"
+"""The one that an unusual shape tells."""
 
 
 class Judge(Protocol):
@@ -286,7 +288,11 @@ class _Planner:
         if member.sha256 == first.sha256:
             return frozenset()
         found = self._judge.between(first.sha256, member.sha256)
-        return frozenset(item.name for item in found.changes) & _UNTOLD
+        return frozenset(
+            item.name
+            for item in found.changes
+            if item.name in _UNTOLD and not (item.name == _TOLD_BY_SHAPE and item.image)
+        )
 
     def _compare(self, champion: Member, group: DuplicateGroup) -> None:
         """Compare the best file so far with all others of its group: if it stays, all of it counts.

@@ -40,10 +40,11 @@ _SMOOTH = 12.0
 _IDENTITY = 4.0
 _LEAST_VARIANCE = 100.0
 _SIDED = 0.6  # deviation of windows that tell which image has something more
-_INTRICATE = 14.0  # squared outline of text, in units of that of a disc of as much area
+_INTRICATE = (10.0, 14.0, 30.0)  # squared outline, in units of that of a disc of as much area
+_ONE_SIDED = (0.97, 0.9, 0.8)  # share of the edges that so intricate an overlay has at least
 _EDGE = 16.0  # slope (Sobel) that an edge has beyond twice the other image's
 _TONE_WIDTH = 10
-_OVERLAY_TONE = 0.25  # share of the pixels of what was laid over an image that have one tone
+_OVERLAY_TONE = 0.15  # share of the pixels of what was laid over an image that have one tone
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,8 @@ class Agreement:
     """Levels by which the luma differs on average, where it is smooth."""
     shift: float
     """Levels by which the tone differs the most that is not rare: of a stroke's colour, say."""
-    one_sided: float
-    """Share of the edges of what deviates that are those of one image, 0.5 to 1: 1 where something
-    was laid over one of the two, lower where something moved."""
     overlaid: int
-    """Which of the two has those edges: 1 or 2."""
+    """Which of the two has something laid over it where they deviate, such as text: 1, 2, or 0."""
     where: tuple[float, float]
     """Centre of the worst window, as shares of width and height."""
 
@@ -104,7 +102,6 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
         if textured.sum() >= 50:
             unlike = max(unlike, float((share[textured] > _UNLIKE).mean()))
             noise = max(noise, float(np.median(share[textured])))
-    one_sided, overlaid = _sidedness(one, other, deviating if worst > 1 else None)
     return Agreement(
         deviation=worst,
         unlike=unlike,
@@ -112,8 +109,7 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
         explained=_explained(target, residual, deviating, valid),
         tone=tone,
         shift=shift,
-        one_sided=one_sided,
-        overlaid=overlaid,
+        overlaid=_overlaid(one, other, deviating) if worst > 1 else 0,
         where=((place[1] + 0.5) / one.shape[1], (place[0] + 0.5) / one.shape[0]),
     )
 
@@ -229,15 +225,12 @@ def _toned(source: Floats, target: Floats, valid: np.ndarray | None) -> tuple[Fl
     return np.interp(source, at, np.clip(to, 0, 255)).astype(np.float32), moved, shift
 
 
-def _sidedness(one: Floats, other: Floats, deviating: np.ndarray | None) -> tuple[float, int]:
-    """How far the edges of what differs are those of one image, and of which.
+def _overlaid(one: Floats, other: Floats, deviating: np.ndarray) -> int:
+    """Which of two images has something laid over it: 1, 2, or 0 where something else differs.
 
-    What was laid over an image has its edges there alone; what moved has edges in both. 0.5 as well
-    where that image has many tones there, or the outline is a simple one: what is laid over a photo
-    is text or a mark, of few tones and with many edges.
+    What was laid over an image has its edges there alone; what moved has edges in both. Text and
+    marks have few tones and an intricate outline; the more so, the fewer edges have to tell.
     """
-    if deviating is None:
-        return 0.5, 1
     differing = (np.abs(one - other) > _LEVELS) & deviating
     rim = cv2.morphologyEx(
         differing.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)
@@ -247,11 +240,12 @@ def _sidedness(one: Floats, other: Floats, deviating: np.ndarray | None) -> tupl
     overlaid = 1 if here >= there else 2
     laid = (one, other)[overlaid - 1]
     area, rim_length = int(differing.sum()), float((rim > 0).sum()) / 2
-    if rim_length**2 < _INTRICATE * 4 * np.pi * area:
-        return 0.5, overlaid
-    if max(_share_of_one_tone(laid[mask]) for mask in (deviating, differing)) < _OVERLAY_TONE:
-        return 0.5, overlaid
-    return float(max(here, there, 0.5) / max(here + there, 1)), overlaid
+    intricacy = rim_length**2 / (4 * np.pi * max(area, 1))
+    one_sided = max(here, there) / max(here + there, 1)
+    if intricacy < _INTRICATE[0] or one_sided < np.interp(intricacy, _INTRICATE, _ONE_SIDED):
+        return 0
+    tone = max(_share_of_one_tone(laid[mask]) for mask in (deviating, differing))
+    return overlaid if tone >= _OVERLAY_TONE else 0
 
 
 def _share_of_one_tone(values: np.ndarray) -> float:

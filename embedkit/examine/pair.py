@@ -40,10 +40,12 @@ CONSISTENT_PRINT = (0.6, 0.1)
 """The same for documents and drawings, which may differ in a glyph."""
 CONSISTENT_DETAIL = (0.5, 0.06)
 """The same for these at the resolution that shows their print."""
-DOUBTFUL = (0.8, 0.02)
+DOUBTFUL = ((0.8, 0.02), (1.1, 0.0005))
 """The same, up to which photographs may still be copies: a person decides."""
-DOUBTFUL_NOISE = 0.25
-"""Residual beside texture up to which they may."""
+DOUBTFUL_PRINT, BLURRED_PRINT = (0.75, 0.003), 0.1
+"""The same for documents and drawings, and how much residual compression has left of them then."""
+DOUBTFUL_NOISE, DOUBTFUL_REST = 0.25, 0.98
+"""Residual beside texture up to which photographs may, and the least explained share elsewhere."""
 NOISE = 0.35
 """Residual beside texture from which on a small difference may go unnoticed."""
 NOISE_PRINT = 0.2
@@ -72,6 +74,8 @@ TEXT_SCALE = 0.45
 """Scale below which a small version of a document no longer shows what the large one says."""
 LEAST_SIDE = 48
 """Pixels of the shorter side below which an image shows too little to be sure of."""
+ALIKE = 0.85
+"""Correlation below which two such images are no copies."""
 LEAST_TEXTURE = 0.002
 """Share of textured pixels below which nothing in an image is sure: only its soft tones show."""
 FLAT_LEVELS = 6.0
@@ -80,8 +84,6 @@ SOFT = 15
 """Side of the squares over which these tones are averaged, pixels of a small version."""
 LEAST_TONES = 10.0
 """Standard deviation of luma from which on an image without texture is known without colours."""
-ONE_SIDED = 0.85
-"""Share of the differing texture that one image has, where something was laid over it."""
 MOSTLY = 0.5
 """Share of what a larger image has more that is of one colour, if that may be a caption."""
 FEW_COLOURS = 256
@@ -280,18 +282,28 @@ class _Pair:
 
     def _disagreeing(self, found: Agreement) -> Examination:
         where = _place_name(found.where)
-        if self.graphic or self._are_shifted():
+        if self._are_shifted():
+            return Examination(DIFFERENT, note=f"they differ {where}")
+        if self.graphic:
+            if _is_within(found, DOUBTFUL_PRINT) and found.noise >= BLURRED_PRINT:
+                return Examination(OPEN, note=f"they differ slightly {where}")
             return Examination(DIFFERENT, note=f"they differ {where}")
         quantised = self._quantised()
         if quantised and _is_within(found, DITHERED):
             few = Change("quantised", quantised)
             return Examination(OPEN, (few,), f"its colours are too few to compare it {where}")
-        if found.one_sided >= ONE_SIDED:
+        if found.overlaid:
             overlaid = Change("overlaid", found.overlaid)
             return Examination(OPEN, (overlaid,), where)
-        if _is_within(found, DOUBTFUL) and found.noise <= DOUBTFUL_NOISE:
+        if self._may_agree(found):
             return Examination(OPEN, note=f"they differ slightly {where}")
         return Examination(DIFFERENT, note=f"they differ {where}")
+
+    @staticmethod
+    def _may_agree(found: Agreement) -> bool:
+        """Whether photographs that differ somewhere may be copies all the same."""
+        is_doubtful = any(_is_within(found, limits) for limits in DOUBTFUL)
+        return is_doubtful and found.noise <= DOUBTFUL_NOISE and found.explained >= DOUBTFUL_REST
 
     def _are_shifted(self) -> bool:
         """Whether each shows something at its edges that the other does not, as bursts do.
@@ -340,6 +352,8 @@ class _Pair:
             return Examination(COPY)
         if apart > _TINY[1] and (self.graphic or not have_one_shape(self.first, self.second)):
             return Examination(DIFFERENT, note="they differ")
+        if self._likeness() < ALIKE:
+            return Examination(DIFFERENT, note="they show different things")
         return Examination(OPEN, self._shape(), "they are too small to be compared")
 
     def _shape(self) -> tuple[Change, ...]:
@@ -353,12 +367,24 @@ class _Pair:
 
     def _largest_difference(self) -> float:
         """Levels by which 3 x 3 pixels differ at most, at the most pixels that both have."""
+        one, other = self._at_one_size()
+        return float(np.abs(cv2.blur(one - other, (3, 3))).max())
+
+    def _likeness(self) -> float:
+        """The correlation of both, at the most pixels that both have; 1 where there is none."""
+        one, other = (image.mean(axis=2).ravel() for image in self._at_one_size())
+        if min(one.std(), other.std()) < 1:
+            return 1.0
+        return float(np.corrcoef(one, other)[0, 1])
+
+    def _at_one_size(self) -> tuple[Floats, Floats]:
+        """Both images in colour, float32 (H, W, 3), at the most pixels that both have."""
         height, width = np.minimum(self.first.rgb.shape[:2], self.second.rgb.shape[:2])
         one, other = (
-            resized(item.rgb.astype(np.float32), (width, height))
+            resized(item.rgb.astype(np.float32), (int(width), int(height)))
             for item in (self.first, self.second)
         )
-        return float(np.abs(cv2.blur(one - other, (3, 3))).max())
+        return one, other
 
     # -- what was done to which --------------------------------------------------------------------
 
@@ -456,23 +482,29 @@ class _Pair:
 
     def _has_plain_frame(self, wider: int) -> bool:
         """Whether the wider image has nothing but one colour where the other one ends."""
-        outside = self._outside(wider)
-        return bool(len(outside) and outside.std() < _PLAIN_FRAME)
+        whole, outside = self._outside(wider)
+        return bool(outside.any() and whole[outside].std() < _PLAIN_FRAME)
 
     def _has_caption(self, wider: int) -> bool:
-        """Whether most of what the wider image has more is of one colour, as captions are."""
-        outside = self._outside(wider)
-        shades = np.bincount((outside / _SHADE).astype(int), minlength=2)
-        return bool(len(outside) and (shades[1:] + shades[:-1]).max() > MOSTLY * len(outside))
+        """Whether what the wider image has more is a strip mostly of one colour, as captions are.
 
-    def _outside(self, wider: int) -> np.ndarray:
-        """The luma of what the wider image shows and the other one does not: (n,)."""
+        A strip is at the top and bottom, or at the sides, but not all around.
+        """
+        whole, outside = self._outside(wider)
+        has_rows, has_columns = outside.all(axis=1).any(), outside.all(axis=0).any()
+        if has_rows == has_columns:
+            return False
+        shades = np.bincount((whole[outside] / _SHADE).astype(int), minlength=2)
+        return bool((shades[1:] + shades[:-1]).max() > MOSTLY * outside.sum())
+
+    def _outside(self, wider: int) -> tuple[Floats, np.ndarray]:
+        """The luma of the wider image, and where the other one does not show it: bool (H, W)."""
         part, whole = (self.second, self.first) if wider == 1 else (self.first, self.second)
         placement = self.placement.inverse() if wider == 1 else self.placement
         height, width = whole.grey.shape
         _, valid = placement.onto(part.grey, (width, height))
         outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        return whole.grey[outside]
+        return whole.grey, outside
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""

@@ -25,6 +25,9 @@ NON_COPIES = ("documents", "bursts", "artwork", "screens", "scenes", REAL)
 LARGE = 1600
 """Pixels of the longer side of a photograph that makes a scene, where there are enough."""
 
+ATTEMPTS = 5
+"""How often a family is begun anew whose members do not differ enough."""
+
 
 class CannotPlant(Exception):
     """What a person should do about it."""
@@ -126,20 +129,32 @@ def _picked(settings: Settings, paths: list[Path]) -> tuple[list[Path], list[Pat
     return picked[:for_scenes], rest[: settings.families], rest[settings.families :]
 
 
-def _family(target: Path, kind: Kind, number: int, settings: Settings) -> Iterator[Planted]:
-    chance = Random(f"{settings.seed} {kind.name} {number}")
+def _family(target: Path, kind: Kind, number: int, settings: Settings) -> list[Planted]:
+    (target / kind.name).mkdir(parents=True, exist_ok=True)
+    for attempt in range(ATTEMPTS):
+        try:
+            return list(_drawn(target, kind, number, settings, attempt))
+        except RuntimeError as error:
+            failed = error
+            for path in (target / kind.name).glob(f"{number:03}.*"):
+                path.unlink()
+    raise CannotPlant(f"{kind.name} {number}: {failed}") from failed
+
+
+def _drawn(
+    target: Path, kind: Kind, number: int, settings: Settings, attempt: int
+) -> Iterator[Planted]:
+    """The members of a family; raises RuntimeError when there are too few that differ."""
+    again = f" {attempt}" if attempt else ""
+    chance = Random(f"{settings.seed} {kind.name} {number}{again}")
     name, design = kind.design(number, chance)
     amount, save = kind.amount(number), kind.saver(number, chance)
-    (target / kind.name).mkdir(parents=True, exist_ok=True)
-    try:
-        for member, image in enumerate(members(design, amount, settings.members, chance)):
-            saved, suffix, options = save(image, chance)
-            path = f"{kind.name}/{number:03}.{name}.{member:02}.{suffix}"
-            saved.save(target / path, **options)
-            details = {"amount": amount, "size": list(saved.size), **options}
-            yield Planted(path, kind.name, f"{kind.name}/{number:03}", name, details=details)
-    except RuntimeError as error:
-        raise CannotPlant(f"{kind.name} {number} ({name}, {amount}): {error}") from error
+    for member, image in enumerate(members(design, amount, settings.members, chance)):
+        saved, suffix, options = save(image, chance)
+        path = f"{kind.name}/{number:03}.{name}.{member:02}.{suffix}"
+        saved.save(target / path, **options)
+        details = {"amount": amount, "size": list(saved.size), **options}
+        yield Planted(path, kind.name, f"{kind.name}/{number:03}", name, details=details)
 
 
 def _real(target: Path, folder: Path, settings: Settings) -> Iterator[Planted]:
