@@ -41,11 +41,11 @@ CONSISTENT_PRINT = (0.6, 0.1)
 CONSISTENT_DETAIL = (0.5, 0.06)
 """The same for these at the resolution that shows their print."""
 DOUBTFUL = ((0.8, 0.02), (1.1, 0.0005))
-"""The same, up to which photographs may still be copies: a person decides."""
-DOUBTFUL_PRINT, BLURRED_PRINT = (0.75, 0.003), 0.1
-"""The same for documents and drawings, and how much residual compression has left of them then."""
-DOUBTFUL_NOISE, DOUBTFUL_REST = 0.25, 0.98
-"""Residual beside texture up to which photographs may, and the least explained share elsewhere."""
+"""The same, in two pairs, up to one of which photographs may still be copies: a person decides."""
+DOUBTFUL_NOISE, DOUBTFUL_EXPLAINED = 0.25, 0.98
+"""The most residual beside texture that such photographs have, and the least explained share."""
+DOUBTFUL_PRINT, NOISY_PRINT = (0.75, 0.003), 0.1
+"""What documents and drawings may differ by when so much residual shows strong compression."""
 NOISE = 0.35
 """Residual beside texture from which on a small difference may go unnoticed."""
 NOISE_PRINT = 0.2
@@ -285,7 +285,7 @@ class _Pair:
         if self._are_shifted():
             return Examination(DIFFERENT, note=f"they differ {where}")
         if self.graphic:
-            if _is_within(found, DOUBTFUL_PRINT) and found.noise >= BLURRED_PRINT:
+            if _is_within(found, DOUBTFUL_PRINT) and found.noise >= NOISY_PRINT:
                 return Examination(OPEN, note=f"they differ slightly {where}")
             return Examination(DIFFERENT, note=f"they differ {where}")
         quantised = self._quantised()
@@ -303,7 +303,9 @@ class _Pair:
     def _may_agree(found: Agreement) -> bool:
         """Whether photographs that differ somewhere may be copies all the same."""
         is_doubtful = any(_is_within(found, limits) for limits in DOUBTFUL)
-        return is_doubtful and found.noise <= DOUBTFUL_NOISE and found.explained >= DOUBTFUL_REST
+        return (
+            is_doubtful and found.noise <= DOUBTFUL_NOISE and found.explained >= DOUBTFUL_EXPLAINED
+        )
 
     def _are_shifted(self) -> bool:
         """Whether each shows something at its edges that the other does not, as bursts do.
