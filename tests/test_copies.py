@@ -236,6 +236,8 @@ def test_what_a_person_prefers_comes_first(workspace: Workspace, tmp_path: Path)
         "a (1).jpg",
         "a - Copy (2).jpg",
         "a copy.jpg",
+        "a (copy).jpg",
+        "コピー ～ a.jpg",
         "a - コピー.jpg",
         "Trash/a.jpg",
         "@eaDir/a.jpg",

@@ -2,12 +2,14 @@
 
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import again, camera_exif, invoice, scene, timetable, with_bird
 
 from embedkit.examine import Opened, examine
+from embedkit.examine.placement import Placement, refined
 from embedkit.images.decode import Decoder
 from embedkit.records import COPY, DIFFERENT, OPEN, Examination
 from embedkit.verify.features import view
@@ -210,6 +212,36 @@ def test_a_caption_below_a_photo_is_something_more() -> None:
     found = examine(opened(PHOTO), opened(strip))
     assert changes(found) == [("cropped", 1)]
     assert (found.outcome, found.note) == (OPEN, "the larger one may have a caption")
+    polaroid = ImageOps.expand(strip, (15, 15, 15, 0), "white")
+    assert examine(opened(PHOTO), opened(polaroid)).note == "the larger one may have a caption"
+
+
+def test_text_over_a_textured_part_is_laid_over_it_and_a_thing_that_moved_is_not() -> None:
+    for place in (5, 85):
+        written = PHOTO.copy()
+        at = (PHOTO.width // 20, PHOTO.height * place // 100)
+        ImageDraw.Draw(written).text(at, "HOLIDAYS 2018", "yellow", font_size=34, stroke_width=1)
+        assert changes(examine(opened(PHOTO), opened(written))) == [("overlaid", 2)]
+    assert examine(opened(with_bird(PHOTO, 1)), opened(with_bird(PHOTO, 3))).outcome == DIFFERENT
+
+
+def test_a_copy_that_is_strongly_compressed_too_is_for_review_at_least() -> None:
+    for seed in range(4):
+        photo = again(scene(seed), quality=95)
+        found = examine(opened(photo, quality=95), opened(photo, quality=20))
+        assert found.outcome in (COPY, OPEN)
+
+
+def test_a_mirroring_placement_is_refined_too() -> None:
+    start = Placement(np.array([[-0.9, 0.0, 0.95], [0.0, 0.9, 0.05], [0.0, 0.0, 1.0]]))
+    picture = opened(PHOTO).picture
+    assert refined(picture, picture, start, cv2.MOTION_HOMOGRAPHY) is None
+
+
+def test_thumbnails_that_look_unlike_are_no_copies() -> None:
+    small = [scene(seed, (40, 30)) for seed in (1, 2)]
+    assert examine(*map(opened, small)).outcome == DIFFERENT
+    assert examine(opened(small[0]), opened(small[0], quality=60)).outcome != DIFFERENT
 
 
 @pytest.mark.parametrize("colours", [("#c03028", "#a01818"), ("#1e3cc8", "#1e5ac8")])

@@ -1,14 +1,17 @@
 """Which of two copies is preferred, and what a person has to decide."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
 from embedkit.clean.choose import plan_rows
 from embedkit.clean.ranking import Candidate, preference
+from embedkit.clean.reasons import why_for_review
 from embedkit.records import (
     COPY,
     DIFFERENT,
+    OPEN,
     Change,
     DuplicateGroup,
     Duplicates,
@@ -31,6 +34,28 @@ def test_of_two_jpegs_of_unknown_order_a_person_decides() -> None:
     assert chosen.disputed == "which of the two was compressed first does not show"
 
 
+def test_so_do_equal_tables_and_a_turned_copy() -> None:
+    found = Examination(COPY, resolution=1.0)
+    assert preference(jpeg("a", 8), jpeg("b", 8), found).disputed
+    turned = replace(jpeg("b", 9), width=800), replace(jpeg("a", 8), height=800)
+    assert preference(*turned, found).disputed
+
+
+def test_a_file_that_cannot_be_opened_is_not_preferred() -> None:
+    found = Examination(OPEN, note="one of them could not be opened", unread=1)
+    for one, other, said in (("a", "b", found), ("b", "a", found.reversed())):
+        chosen = preference(jpeg(one, 8), jpeg(other, 8), said)
+        assert (chosen.first, chosen.why) == (said.unread == 2, "can be opened")
+    assert "this one could not be opened" in why_for_review(found.reversed(), ())
+
+
+def test_a_changed_file_with_the_cameras_metadata_goes_only_after_a_question() -> None:
+    camera = jpeg("camera", 8, camera="Sony A7", taken="2024-05-06T10:00:00")
+    cropped = Examination(COPY, (Change("cropped", 2),))
+    assert preference(jpeg("whole", 8), camera, cropped).disputed
+    assert not preference(camera, jpeg("part", 8), cropped).disputed
+
+
 @pytest.mark.parametrize("derived", [1, 2])
 def test_the_one_that_was_compressed_once_is_preferred(derived: int) -> None:
     found = Examination(COPY, resolution=1.0, derived=derived)
@@ -50,7 +75,7 @@ def test_only_a_file_of_its_own_size_is_called_the_camera_original() -> None:
     camera = {"camera": "Sony A7", "taken": "2024-05-06T10:00:00"}
     for resized, name in [
         (False, "the camera original, 2024-05-06"),
-        (True, "with the camera's metadata, though resized, 2024-05-06"),
+        (True, "resized, but with the camera's metadata, 2024-05-06"),
     ]:
         one = jpeg("a", 8, resized=resized, **camera)
         assert preference(one, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == name

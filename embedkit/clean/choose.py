@@ -21,6 +21,7 @@ from embedkit.records import (
     ALLOWABLE,
     COPY,
     DIFFERENT,
+    Change,
     DuplicateGroup,
     Duplicates,
     Examination,
@@ -34,8 +35,6 @@ POLICIES = (REVIEW, DROP_ALL)
 
 _UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
 """Changes of which two files seldom tell to which of them they were done."""
-_TOLD_BY_SHAPE = "stretched"
-"""The one that an unusual shape tells."""
 
 
 class Judge(Protocol):
@@ -147,10 +146,9 @@ class _Planner:
     # -- copies ------------------------------------------------------------------------------------
 
     def _copies(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
-        """What becomes of the files by path, but for those that are like none that stays.
+        """What becomes of the files by path, but for those that are none of this group after all.
 
-        Those are like the representative alone: each of two larger photos may show all of it, and
-        something else besides.
+        Two larger photos may each show all of the representative, and something else besides.
         """
         headers = self._judge.headers(sorted({member.sha256 for member in group.members}))
         files = {member.path: _candidate(member, headers) for member in group.members}
@@ -177,9 +175,9 @@ class _Planner:
         return decided
 
     def _is_apart(self, member: Member, keepers: Sequence[Member]) -> bool:
-        """Whether a file was found to be like the representative and is unlike all that stay."""
+        """Whether a file shows more than the representative, and is unlike all that stay."""
         found = member.examination
-        if member.sure or found is None or found.outcome == DIFFERENT:
+        if found is None or Change("cropped", 1) not in found.changes:
             return False
         return all(
             keeper.sha256 != member.sha256
@@ -288,11 +286,7 @@ class _Planner:
         if member.sha256 == first.sha256:
             return frozenset()
         found = self._judge.between(first.sha256, member.sha256)
-        return frozenset(
-            item.name
-            for item in found.changes
-            if item.name in _UNTOLD and not (item.name == _TOLD_BY_SHAPE and item.image)
-        )
+        return frozenset(item.name for item in found.changes) & _UNTOLD
 
     def _compare(self, champion: Member, group: DuplicateGroup) -> None:
         """Compare the best file so far with all others of its group: if it stays, all of it counts.

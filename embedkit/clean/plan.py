@@ -8,7 +8,7 @@ from dataclasses import astuple, fields
 from itertools import count
 from pathlib import Path, PurePath
 
-from embedkit.errors import StorageError
+from embedkit.errors import BadInput, StorageError
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import DAMAGED
 from embedkit.records import PlanRow as PlanRow
@@ -30,24 +30,6 @@ def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
     cannot be written.
     """
     write_table(target, COLUMNS, _values(rows))
-
-
-def set_aside(target: Path, page: Path) -> Path | None:
-    """Give a plan that was changed since its page was written another name; that name.
-
-    So no decision in it is lost when another one is written there. Raises :class:`StorageError`.
-    """
-    try:
-        if not target.exists() or (
-            page.exists() and target.stat().st_mtime_ns <= page.stat().st_mtime_ns
-        ):
-            return None
-        names = (target.with_suffix(f".{number}{target.suffix}") for number in count(1))
-        aside = next(name for name in names if not os.path.lexists(name))
-        target.rename(aside)
-    except OSError as error:
-        raise StorageError(f"cannot rename {shown(str(target))}: {error.strerror}") from error
-    return aside
 
 
 def plan_id(rows: Sequence[PlanRow]) -> str:
@@ -90,6 +72,30 @@ def read_plan(source: Path) -> list[PlanRow]:
         except _Wrong as error:
             raise table.wrong(error.line or line, str(error)) from error
     return [row for _, row in numbered]
+
+
+def set_aside(target: Path, written: str | None) -> Path | None:
+    """Give what lies at a plan's path another name, unless it is the plan ``written`` there.
+
+    ``written`` is the :func:`plan_id` of that plan, None if it is not known. So no decision that a
+    person made in a plan is lost when another one takes its place. Returns the new path, if any.
+    Raises :class:`StorageError`.
+    """
+    if not target.exists():
+        return None
+    try:
+        found = plan_id(read_plan(target))
+    except BadInput:
+        found = ""
+    if found == written:
+        return None
+    names = (target.with_name(f"{target.stem}.{number}{target.suffix}") for number in count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    try:
+        target.rename(aside)
+    except OSError as error:
+        raise StorageError(f"cannot rename {shown(str(target))}: {error.strerror}") from error
+    return aside
 
 
 class _Wrong(Exception):

@@ -3,6 +3,7 @@
 import fnmatch
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,14 +20,18 @@ _CONVERTED = ("WEBP", "AVIF")
 _COPIES = re.compile(
     r"""copy\ (\(?\d+\)?\ )?of\ .+      # Copy of photo, Copy (2) of photo
     | .+?(\ -)?[\ _-]copy(\ ?\(?\d+\)?)?  # photo copy, photo - Copy (2), photo_copy
+    | .+\ \(([\w ]+\ )?copy\)           # photo (copy), photo (another copy)
     | .+\ ?\(\d{1,3}\)                 # photo (1), photo(1)
     | .+?(\ -\ |の)コピー(\ ?\(?\d+\)?)?  # photo - コピー (2), photoのコピー
+    | コピー\ ～\ .+                    # コピー ～ photo
     """,
-    re.IGNORECASE | re.VERBOSE,
+    re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
 """Names that file managers and browsers give to copies, without the extension."""
-_PASSING = re.compile(r"\..+|@eadir|#recycle|\$recycle\.bin|trash|thumbs|thumbnails", re.IGNORECASE)
-"""Names of folders whose files come and go: hidden ones, thumbnails, the trash."""
+_DISPOSABLE = re.compile(
+    r"\..+|@eadir|#recycle|\$recycle\.bin|trash|deleted|thumbs|thumbnails", re.IGNORECASE
+)
+"""Names of folders for thumbnails and deleted files, and of hidden folders."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +88,15 @@ def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
 
 
 def rank_by_name(path: str) -> tuple[bool, bool, str]:
-    """Where a path comes among those of the same bytes: smaller is better.
+    """The key that orders paths of the same bytes, the one that stays first.
 
-    Last come files in folders for what comes and goes, such as a trash, and before them those named
-    as copies are; then the path decides.
+    Files in a trash, among thumbnails or in a hidden folder come last, and before them those whose
+    names are names of copies; then the path decides.
     """
     folders, name = os.path.split(path)
-    passing = any(_PASSING.fullmatch(folder) for folder in folders.split(os.sep))
-    return passing, bool(_COPIES.fullmatch(os.path.splitext(name)[0])), path
+    disposable = any(_DISPOSABLE.fullmatch(folder) for folder in folders.split(os.sep))
+    stem = unicodedata.normalize("NFC", os.path.splitext(name)[0])
+    return disposable, bool(_COPIES.fullmatch(stem)), path
 
 
 def preference(
@@ -106,6 +112,8 @@ def preference(
     if wishes[0] != wishes[1]:
         first = wishes[0] < wishes[1]
         return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")
+    if found is not None and found.unread:
+        return Preference(found.unread == 2, "can be opened", "could not be opened")
     if found is not None:
         decided = _by_changes(one, other, found) or _by_detail(one, other, found)
         if decided is not None:
@@ -125,7 +133,7 @@ def _by_changes(one: Candidate, other: Candidate, found: Examination) -> Prefere
 
 
 def _disputed(better: Candidate, worse: Candidate) -> str:
-    """What speaks for a file that is worse to look at."""
+    """What speaks for the file that looks worse: a clause, empty if nothing does."""
     if worse.is_from_camera and not better.is_from_camera:
         return "the other one has the camera's metadata"
     return ""
@@ -164,7 +172,7 @@ def original_name(candidate: Candidate) -> str:
     facts = candidate.facts
     taken = f", {facts.taken[:10]}" if facts and facts.taken else ""
     if facts and facts.resized:
-        return f"with the camera's metadata, though resized{taken}"
+        return f"resized, but with the camera's metadata{taken}"
     return f"the camera original{taken}"
 
 
@@ -196,17 +204,21 @@ def _by_quantisation(
     That one may have been made from the other all the same.
     """
     steps = [item.facts.step if item.facts else 0.0 for item in (one, other)]
-    if min(steps) == 0 or steps[0] == steps[1] or _have_same_pixels(found):
+    if min(steps) == 0 or _have_same_pixels(found):
         return None
-    first = steps[0] < steps[1]
+    are_equal = steps[0] == steps[1]
+    first = one.path <= other.path if are_equal else steps[0] < steps[1]
     better, worse = (one, other) if first else (other, one)
-    disputed = ""
-    if (worse.width, worse.height) == (better.width, better.height):
+    if sorted((worse.width, worse.height)) == sorted((better.width, better.height)):
         disputed = "which of the two was compressed first does not show"
     elif max(steps) <= COARSER * min(steps):
         return None
     elif worse.width * worse.height > better.width * better.height:
         disputed = "the other one has more pixels"
+    else:
+        disputed = ""
+    if are_equal:
+        return Preference(first, "as strongly compressed", "is as strongly compressed", disputed)
     return Preference(first, "less compressed", "is more strongly compressed", disputed)
 
 
@@ -222,5 +234,4 @@ def _by_size(one: Candidate, other: Candidate) -> Preference:
         return Preference(pixels[0] > pixels[1], "the largest", lacks)
     if one.bytes != other.bytes:
         return Preference(one.bytes > other.bytes, "the largest file", "is a smaller file")
-    first = rank_by_name(one.path) <= rank_by_name(other.path)
-    return Preference(first, "the first by name", "comes later by name")
+    return Preference(one.path <= other.path, "the first by name", "comes later by name")

@@ -17,17 +17,19 @@ def why_for_review(found: Examination, allowed: Collection[str]) -> str:
     """
     if found.outcome == DIFFERENT:
         return f"it was taken for a copy of {{}}, but {found.note}"
+    subjects = {2: "this one", 1: "that one", 0: "one of the two"}
     changed = [change for change in found.changes if change.name not in allowed]
     if changed:
         done: dict[int, list[str]] = {}
         for change in changed:
             done.setdefault(change.image, []).append(CHANGES[change.name])
-        subjects = {2: "this one", 1: "that one", 0: "one of the two"}
         told = [
             f"{subjects[side]} is {' and '.join(done[side])}" for side in subjects if side in done
         ]
         sentence = f"shows the same as {{}}, but {'; '.join(told)}"
         return sentence + (f" ({found.note})" if found.note else "")
+    if found.unread:
+        return f"it may be a copy of {{}}, but {subjects[found.unread]} could not be opened"
     if found.outcome != COPY:
         return f"it may be a copy of {{}}: {found.note}"
     return ""

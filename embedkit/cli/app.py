@@ -411,7 +411,7 @@ def clean(
     Nothing is moved before 'embedkit apply FILE'.
     """
     from embedkit.clean.plan import set_aside, write_plan
-    from embedkit.report.plan_page import write_plan_page
+    from embedkit.report.plan_page import plan_of_page, write_plan_page
     from embedkit.workspace import Workspace
 
     page = plan.absolute().with_suffix(".html")
@@ -427,7 +427,7 @@ def clean(
             verify=verify,
             backbone=backbone,
         )
-        aside = set_aside(plan.absolute(), page)
+        aside = set_aside(plan, plan_of_page(page))
         write_plan(plan.absolute(), rows)
         write_plan_page(page, rows, workspace=workspace, progress=progress)
     if as_json:
@@ -441,7 +441,7 @@ def clean(
         )
     else:
         if aside:
-            show.say(f"the plan that was edited is now {shown(os.path.relpath(aside))}")
+            show.say(f"what was there as {shown(str(plan))} is now {shown(str(aside))}")
         show.plan_summary(rows, plan, page, naming(workspace))
 
 

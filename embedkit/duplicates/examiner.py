@@ -33,7 +33,9 @@ from embedkit.verify.photos import content_of, view_of
 Pair = tuple[int, int]
 """Ids of two images, the smaller first."""
 
-UNREAD = Examination(OPEN, note="one of them could not be opened")
+
+UNREAD = "one of them could not be opened"
+"""The note of an examination that comes to nothing for now."""
 
 _OPENED = 48  # images kept decoded: some 6 MB each at most
 _BATCH = 256  # pairs between two commits
@@ -191,7 +193,7 @@ class Examiner:
             if (opened := self._opened(image_id)).is_open
         }
         self._facts |= facts
-        self._store({pair: one for pair, one in found.items() if one is not UNREAD}, facts)
+        self._store({pair: one for pair, one in found.items() if one.note != UNREAD}, facts)
 
     def _examined(self, pair: Pair) -> Examination:
         try:
@@ -199,7 +201,15 @@ class Examiner:
                 return examine_part(*(self._opened(image_id).read() for image_id in pair))
             return examine(self._opened(pair[0]), self._opened(pair[1]))
         except UnreadableImage:
-            return UNREAD
+            unread = [not self._opens(image_id) for image_id in pair]
+            side = unread.index(True) + 1 if unread.count(True) == 1 else 0
+            return Examination(OPEN, note=UNREAD, unread=side)
+
+    def _opens(self, image_id: int) -> bool:
+        try:
+            return self._opened(image_id).picture.size[0] > 0
+        except UnreadableImage:
+            return False
 
     def _open(self, image_id: int) -> Opened:
         files = self._files[image_id]

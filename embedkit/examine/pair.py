@@ -488,14 +488,8 @@ class _Pair:
         return bool(outside.any() and whole[outside].std() < _PLAIN_FRAME)
 
     def _has_caption(self, wider: int) -> bool:
-        """Whether what the wider image has more is a strip mostly of one colour, as captions are.
-
-        A strip is at the top and bottom, or at the sides, but not all around.
-        """
+        """Whether most of what the wider image has more is of one colour, as captions are."""
         whole, outside = self._outside(wider)
-        has_rows, has_columns = outside.all(axis=1).any(), outside.all(axis=0).any()
-        if has_rows == has_columns:
-            return False
         shades = np.bincount((whole[outside] / _SHADE).astype(int), minlength=2)
         return bool((shades[1:] + shades[:-1]).max() > MOSTLY * outside.sum())
 

@@ -204,8 +204,13 @@ def refined(
     ``start`` itself where that is next to it; None where they do not correlate well anywhere near.
     """
     if np.linalg.det(start.matrix[:2, :2]) < 0.98:  # beyond the narrower one nothing counts
-        turned_back = refined(other, one, start.inverse(), motion)
+        turned_back = _refined(other, one, start.inverse(), motion)
         return None if turned_back is None else turned_back.inverse()
+    return _refined(one, other, start, motion)
+
+
+def _refined(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:
+    """The same, whichever of the two is the narrower one."""
     matrix = start.matrix.astype(np.float64)
     for side, steps, least in _REFINING:
         here, there = (resized(picture.small, (side, side)) for picture in (one, other))

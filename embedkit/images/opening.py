@@ -22,6 +22,7 @@ image takes the memory of two pixels besides its own, and there are two images o
 
 _JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _FILLER = bytes(64)
+_READ_AHEAD = bytes(16)  # what a decoder wants beyond the last pixels if there is no end marker
 
 _open_lock = threading.Lock()  # warning filters are the whole process's
 _heif_opener: bool | None = None
@@ -69,7 +70,7 @@ def _without_filler(data: bytes) -> bytes:
     """
     if data.startswith(_JPEG) and data.endswith(_FILLER):
         content = data.rstrip(b"\0")
-        return data if content.endswith(_JPEG_END) else content
+        return data if content.endswith(_JPEG_END) else content + _READ_AHEAD
     return data
 
 

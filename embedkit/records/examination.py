@@ -59,6 +59,8 @@ class Examination:
     """Whether their decoded pixels are equal."""
     enlarged: int = 0
     """Which of the two has more pixels than it resolves, beside the other: 1, 2, or 0."""
+    unread: int = 0
+    """Which of the two could not be opened: 1, 2, or 0 for neither or both."""
 
     def reversed(self) -> "Examination":
         """The same of the two in the other order."""
@@ -71,4 +73,5 @@ class Examination:
             other[self.derived],
             self.same_pixels,
             other[self.enlarged],
+            other[self.unread],
         )

@@ -8,6 +8,7 @@ the groups in view; a browser without scripts shows them all, to be read.
 import base64
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +70,7 @@ FIGURES = {
 """What a column of figures means, by the column's name."""
 ALWAYS = frozenset({"pixels", "bytes"})
 """Facts that the page shows of every file; the others only where files of a group differ."""
+_ID = re.compile(rb'"id": ?"([0-9a-f]{12})", ?"name":')
 _APART = frozenset({"group", "action", "path", "sha256", "kind", "label", "reason", "rule"})
 
 
@@ -81,6 +83,15 @@ class _Photo(NamedTuple):
     """Why there is no picture."""
     pixels: str
     facts: list[Fact]
+
+
+def plan_of_page(page: Path) -> str | None:
+    """The :func:`plan_id` of the plan that a page shows; None when it is no page of a plan."""
+    try:
+        found = _ID.search(page.read_bytes())
+    except OSError:
+        return None
+    return found[1].decode() if found else None
 
 
 def write_plan_page(
