@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import cv2
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from embedkit.catalog import Catalog
@@ -204,6 +205,8 @@ class Examiner:
             unread = [not self._opens(image_id) for image_id in pair]
             side = unread.index(True) + 1 if unread.count(True) == 1 else 0
             return Examination(OPEN, note=UNREAD, unread=side)
+        except (cv2.error, np.linalg.LinAlgError):  # degenerate geometry: a person has to look
+            return Examination(OPEN, note="they could not be laid on each other")
 
     def _opens(self, image_id: int) -> bool:
         try:
