@@ -41,6 +41,14 @@ def test_so_do_equal_tables_and_a_turned_copy() -> None:
     assert preference(*turned, found).disputed
 
 
+def test_of_equal_pixels_the_smaller_file_is_preferred() -> None:
+    found = Examination(COPY, same_pixels=True)
+    padded = replace(jpeg("a", 8), bytes=10**9)
+    assert not preference(padded, jpeg("b", 8), found).first
+    png = replace(padded, facts=Facts("PNG"))
+    assert preference(jpeg("b", 8), png, found).first
+
+
 def test_a_file_that_cannot_be_opened_is_not_preferred() -> None:
     found = Examination(OPEN, note="one of them could not be opened", unread=1)
     for one, other, said in (("a", "b", found), ("b", "a", found.reversed())):
@@ -81,34 +89,37 @@ def test_only_a_file_of_its_own_size_is_called_the_camera_original() -> None:
         assert preference(one, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == name
 
 
-class Known:
-    """Examinations that are known: "part" is cut out of all others, and these differ."""
+class Judge:
+    """Examinations that are known: of pairs in order, and of any other pair one of its own."""
+
+    def __init__(self, known: Mapping[tuple[str, str], Examination], other: Examination) -> None:
+        self.known, self.other = known, other
 
     def between(self, one: str, other: str) -> Examination:
-        if "part" not in (one, other):
-            return Examination(DIFFERENT, note="they differ at the top")
-        return Examination(COPY, (Change("cropped", 1 if one == "part" else 2),))
+        if (other, one) in self.known:
+            return self.known[other, one].reversed()
+        return self.known.get((one, other), self.other)
 
     def compare(self, one: str, others: Iterable[str]) -> None:
         pass
 
-    def headers(self, _: Sequence[str]) -> Mapping[str, Facts]:
-        return {}
+    def headers(self, digests: Sequence[str]) -> Mapping[str, Facts]:
+        return dict.fromkeys(digests, Facts("JPEG", tables=((8,) * 64,)))
 
 
-def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
-    names = ("part", "whole1", "whole2")
+def actions_of(judge: Judge, names: str) -> dict[str, str]:
+    """What becomes of the files of one group, each a letter, the first its representative."""
     members = [
         Member(
-            path=f"/{name}.jpg",
+            path=f"/{name}",
             sha256=name,
             label=None,
             hamming=4,
             distance=0.1,
             score=0.999,
-            sure=name == "part",
+            sure=name == names[0],
             decided=False,
-            examination=None if name == "part" else Known().between("part", name),
+            examination=None if name == names[0] else judge.between(names[0], name),
             keep=False,
             width=100,
             height=100,
@@ -117,9 +128,20 @@ def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
         for name in names
     ]
     group = DuplicateGroup("combined", 0.999, members[0].path, tuple(members), False)
-    found = Duplicates((group,), 3, ("combined",), None, 64, False, None, 0.5, None, None, None, 2)
-    rows = plan_rows(found, Known())
-    assert [(row.path, row.action) for row in rows] == [
-        ("/part.jpg", "review"),
-        ("/whole1.jpg", "keep"),
-    ]
+    found = Duplicates((group,), 3, ("combined",), 4, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 2)
+    return {row.path[1:]: row.action for row in plan_rows(found, judge)}
+
+
+def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
+    cropped = Examination(COPY, (Change("cropped", 1),))
+    judge = Judge({("p", "v"): cropped, ("p", "w"): cropped}, Examination(DIFFERENT))
+    assert actions_of(judge, "pvw") == {"p": "review", "v": "keep"}
+
+
+def test_where_preferences_form_a_circle_the_file_stays_that_the_fewest_beat() -> None:
+    better = ["ca", "bc", "ab", "db", "ad", "cd"]  # "ca": c was compressed once, a from it
+    judge = Judge(
+        {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
+    )
+    found = actions_of(judge, "abcd")
+    assert found == {"a": "remove", "b": "review", "c": "keep", "d": "remove"}

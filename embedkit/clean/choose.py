@@ -109,21 +109,25 @@ class _Planner:
         drops = any(action == REMOVE for action, _ in decided.values()) and group.conflict
         if len(decided) < 2:
             return []
-        return [
-            PlanRow(
-                group=number,
-                action=decided[member.path][0],
-                path=member.path,
-                sha256=member.sha256,
-                kind=CONFLICT if group.conflict else group.kind,
-                score=round(member.score, 4),
-                label=member.label,
-                reason=decided[member.path][1],
-                rule=DROP_ALL if drops else KEEP_ONE,
+        rows = []
+        for member in group.members:
+            if member.path not in decided:
+                continue
+            action, reason = decided[member.path]
+            rows.append(
+                PlanRow(
+                    group=number,
+                    action=action,
+                    path=member.path,
+                    sha256=member.sha256,
+                    kind=CONFLICT if group.conflict else group.kind,
+                    score=round(member.score, 4),
+                    label=member.label,
+                    reason=reason,
+                    rule=DROP_ALL if drops else KEEP_ONE,
+                )
             )
-            for member in group.members
-            if member.path in decided
-        ]
+        return rows
 
     # -- files under several labels ----------------------------------------------------------------
 
@@ -227,11 +231,16 @@ class _Planner:
         if champion not in alike:
             champion = alike[0]
             self._compare(champion, group)
-        beaten = {champion.sha256}
-        while better := self._better_than(champion, alike, files, beaten):
-            champion = better
-            beaten.add(champion.sha256)
+        champions = {champion.sha256: champion}
+        while rivals := self._preferred_to(champion, alike, files, champions):
+            champion = rivals[0]
+            champions[champion.sha256] = champion
             self._compare(champion, group)
+        # Preferences may form a circle: then the one stays to which the fewest are preferred.
+        champion = min(
+            reversed(champions.values()),
+            key=lambda one: len(self._preferred_to(one, alike, files)),
+        )
         same = [member for member in group.members if member.sha256 == champion.sha256]
         return min(
             same,
@@ -242,24 +251,25 @@ class _Planner:
             ),
         )
 
-    def _better_than(
+    def _preferred_to(
         self,
         champion: Member,
         members: Sequence[Member],
         files: Mapping[str, Candidate],
-        beaten: Collection[str],
-    ) -> Member | None:
-        """A file that is preferred to the best so far, and is none of those that were before."""
+        without: Collection[str] = (),
+    ) -> list[Member]:
+        """The members that are preferred to one, but for those whose digests are in ``without``."""
+        preferred = []
         for member in members:
-            if member.sha256 in beaten:
+            if member.sha256 == champion.sha256 or member.sha256 in without:
                 continue
             found = self._judge.between(champion.sha256, member.sha256)
             chosen = preference(
                 files[champion.path], files[member.path], found, self._wishes.prefer
             )
             if found.outcome != DIFFERENT and not chosen.first:
-                return member
-        return None
+                preferred.append(member)
+        return preferred
 
     def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[Member]:
         """The files, of those that are preferred, that are the way most of them are.

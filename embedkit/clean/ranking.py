@@ -106,19 +106,22 @@ def preference(
 
     In order: what the person prefers; not changed by an edit; more detail, measured, by a fifth at
     least; a camera's metadata, or more of them; less often and less strongly compressed; pixels,
-    bytes, path.
+    bytes, path. Of files with equal pixels and metadata the smaller one is preferred.
     """
     wishes = rank_by_wish(one.path, prefer), rank_by_wish(other.path, prefer)
     if wishes[0] != wishes[1]:
         first = wishes[0] < wishes[1]
         return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")
-    if found is not None and found.unread:
-        return Preference(found.unread == 2, "can be opened", "could not be opened")
     if found is not None:
+        if found.unread:
+            return Preference(found.unread == 2, "can be opened", "could not be opened")
         decided = _by_changes(one, other, found) or _by_detail(one, other, found)
         if decided is not None:
             return decided
-    return _by_metadata(one, other) or _by_compression(one, other, found) or _by_size(one, other)
+    decided = _by_metadata(one, other)
+    if decided is None and _have_same_pixels(found):
+        return _by_bytes(one, other, smaller=True)
+    return decided or _by_compression(one, other, found) or _by_size(one, other)
 
 
 def _by_changes(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
@@ -191,20 +194,18 @@ def _by_compression(
     if converted[0] != converted[1]:
         worse = one.facts if converted[0] else other.facts
         return Preference(converted[1], f"not {worse.format}", f"is {worse.format}")
-    if one.facts.is_lossless != other.facts.is_lossless and not _have_same_pixels(found):
+    if one.facts.is_lossless != other.facts.is_lossless:
         return Preference(one.facts.is_lossless, "losslessly compressed", "lost some detail")
-    return _by_quantisation(one, other, found)
+    return _by_quantisation(one, other)
 
 
-def _by_quantisation(
-    one: Candidate, other: Candidate, found: Examination | None
-) -> Preference | None:
+def _by_quantisation(one: Candidate, other: Candidate) -> Preference | None:
     """Which of two JPEGs of unknown order is preferred: the less compressed one.
 
     That one may have been made from the other all the same.
     """
     steps = [item.facts.step if item.facts else 0.0 for item in (one, other)]
-    if min(steps) == 0 or _have_same_pixels(found):
+    if min(steps) == 0:
         return None
     are_equal = steps[0] == steps[1]
     first = one.path <= other.path if are_equal else steps[0] < steps[1]
@@ -232,6 +233,13 @@ def _by_size(one: Candidate, other: Candidate) -> Preference:
         worse = other if pixels[0] > pixels[1] else one
         lacks = f"is smaller: {worse.width} x {worse.height}"
         return Preference(pixels[0] > pixels[1], "the largest", lacks)
-    if one.bytes != other.bytes:
-        return Preference(one.bytes > other.bytes, "the largest file", "is a smaller file")
-    return Preference(one.path <= other.path, "the first by name", "comes later by name")
+    return _by_bytes(one, other, smaller=False)
+
+
+def _by_bytes(one: Candidate, other: Candidate, smaller: bool) -> Preference:
+    """Which of two files of as many pixels stays; more bytes say nothing for equal pixels."""
+    if one.bytes == other.bytes:
+        return Preference(one.path <= other.path, "the first by name", "comes later by name")
+    if smaller:
+        return Preference(one.bytes < other.bytes, "the smaller file", "is a larger file")
+    return Preference(one.bytes > other.bytes, "the largest file", "is a smaller file")

@@ -441,7 +441,7 @@ def clean(
         )
     else:
         if aside:
-            show.say(f"what was there as {shown(str(plan))} is now {shown(str(aside))}")
+            show.say(f"{shown(str(plan))} was not as clean wrote it; it is now {shown(str(aside))}")
         show.plan_summary(rows, plan, page, naming(workspace))
 
 

@@ -430,7 +430,7 @@ class _Pair:
         clear = [item.alpha is not None for item in (self.first, self.second)]
         if clear[0] != clear[1]:
             changes.append(Change("flattened", 2 if clear[0] else 1))
-        note = doubt or self._doubt()
+        note = doubt or self._doubt(is_cropped=any(one.name == "cropped" for one in changes))
         return Examination(
             OPEN if note else COPY,
             tuple(changes),
@@ -511,13 +511,12 @@ class _Pair:
             return 0
         return 2 if judged.resolution < 1 else 1
 
-    def _doubt(self) -> str:
+    def _doubt(self, is_cropped: bool) -> str:
         """Why two that agree may be no copies all the same; empty if nothing speaks for it."""
         if self.is_flat:
             return "there is too little in them to be sure"
         shown, shows = self.placement.shares
-        wider = self._wider()
-        if wider and not self._has_plain_frame(wider) and self._has_caption(wider):
+        if is_cropped and self._has_caption(self._wider()):
             return "the larger one may have a caption"
         if self.graphic:
             scale = (self.first.size[0] * self.first.size[1] * shown) / (
@@ -525,7 +524,7 @@ class _Pair:
             )
             if min(scale, 1 / scale) < TEXT_SCALE**2:
                 return "the smaller one is too small to show what the larger one says"
-            if wider and not self._has_plain_frame(wider):
+            if is_cropped:
                 return "one of them shows more"
         return ""
 

@@ -20,7 +20,9 @@ MEMORY_CAP = 200_000_000
 """Nor may the pixels and four times the longer side be more than this together: each row of an
 image takes the memory of two pixels besides its own, and there are two images on the way."""
 
-_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+"""The markers that a JPEG begins and ends with."""
+
 _FILLER = bytes(64)
 _READ_AHEAD = bytes(16)  # what a decoder wants beyond the last pixels if there is no end marker
 
@@ -68,9 +70,9 @@ def _without_filler(data: bytes) -> bytes:
 
     They would decode to pixels that are not the photo's. Zeros after a whole image stay.
     """
-    if data.startswith(_JPEG) and data.endswith(_FILLER):
+    if data.startswith(JPEG_START) and data.endswith(_FILLER):
         content = data.rstrip(b"\0")
-        return data if content.endswith(_JPEG_END) else content + _READ_AHEAD
+        return data if content.endswith(JPEG_END) else content + _READ_AHEAD
     return data
 
 

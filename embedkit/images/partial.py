@@ -12,11 +12,9 @@ from PIL import Image
 from embedkit.errors import UnreadableImage
 from embedkit.images import png
 from embedkit.images.decode import Decoder
-from embedkit.images.opening import check_size, opened
+from embedkit.images.opening import JPEG_END, JPEG_START, check_size, opened
 
-_JPEG = b"\xff\xd8"
-_MENDABLE = (_JPEG, png.MAGIC)
-_END = b"\xff\xd9"
+_MENDABLE = (JPEG_START, png.MAGIC)
 _FILLER = b"\0\xff"  # what broken copies fill a file up with
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _SCAN, _LAST, _PROGRESSIVE = 0xDA, 0xD9, 0xC2
@@ -52,7 +50,7 @@ def mended(data: bytes) -> tuple[Decoder, np.ndarray]:
     Both as :func:`decode_partial` says. Raises :class:`UnreadableImage` when no row is there, and
     for other formats than JPEG and PNG.
     """
-    if data.startswith(_JPEG):
+    if data.startswith(JPEG_START):
         return _jpeg(data)
     if data.startswith(png.MAGIC):
         return _png(data)
@@ -107,7 +105,7 @@ def _ended(data: bytes) -> bytes:
             end = scans[-1]
     if not end:
         raise UnreadableImage("decode", _TOO_LITTLE)
-    return data[:end].rstrip(_FILLER) + _END
+    return data[:end].rstrip(_FILLER) + JPEG_END
 
 
 def _rows(image: Image.Image) -> int:
