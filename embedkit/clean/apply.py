@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +15,7 @@ from embedkit.clean.carrying import Departure, carry, note_places
 from embedkit.clean.keepers import Keeper, Keepers, entry_of, holding
 from embedkit.clean.links import Link
 from embedkit.clean.moving import discard_part, move, replace_by_link
-from embedkit.clean.plan import KEEP_ONE, REMOVE, plan_id, stays_for_others
+from embedkit.clean.plan import KEEP_ONE, REMOVE, REVIEW, plan_id, stays_for_others
 from embedkit.clean.quarantine import (
     APPLIED,
     EMPTIED,
@@ -131,12 +131,33 @@ class _Run:
         )
 
     def _apply_group(self, members: Numbered) -> None:
-        here = self._present([item for item in members if item[1].action == REMOVE])
-        keeping = [row for _, row in members if stays_for_others(row)]
-        keepers = Keepers([(row.path, row.sha256) for row in keeping], self._going)
-        if here:
-            self._take(here, keepers)
-        self._depart(members, keepers, resumed=not here)
+        for going, keeping in self._by_what_stays(members):
+            here = self._present(going)
+            keepers = Keepers([(row.path, row.sha256) for row in keeping], self._going)
+            if here:
+                self._take(here, keepers)
+            self._depart(going, members, keepers, resumed=not here)
+
+    def _by_what_stays(self, members: Numbered) -> Iterator[tuple[Numbered, list[PlanRow]]]:
+        """The files of a group that go, each time with those that have to stay for them.
+
+        While a file is for review, others of its bytes go for it, not for what it may be a copy of.
+        """
+        kept = [row for _, row in members if stays_for_others(row)]
+        same: dict[str, list[PlanRow]] = {}
+        for _, row in members:
+            if row.action == REVIEW and not self._is_other_name(row.path):
+                same.setdefault(row.sha256, []).append(row)
+        for row in kept:
+            same.pop(row.sha256, None)
+        going = [item for item in members if item[1].action == REMOVE]
+        yield [item for item in going if item[1].sha256 not in same], kept
+        for digest, rows in same.items():
+            yield [item for item in going if item[1].sha256 == digest], rows
+
+    def _is_other_name(self, path: str) -> bool:
+        """Whether a path is only another name of a file, which may go."""
+        return os.path.islink(path) or os.path.realpath(path) in self._going
 
     def _take(self, here: Numbered, keepers: Keepers) -> None:
         """Take the files of a group away, as far as they may go."""
@@ -266,14 +287,16 @@ class _Run:
         stored = None if where is None else to_stored(where)
         self._store.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
 
-    def _depart(self, members: Numbered, keepers: Keepers, *, resumed: bool) -> None:
+    def _depart(
+        self, going: Numbered, members: Numbered, keepers: Keepers, *, resumed: bool
+    ) -> None:
         """Note which files of a group have left, and the one that takes over what is said of them.
 
         Of a group that an earlier run has finished with, nothing is noted.
         """
         if self._catalog is None or (resumed and not self._resumes):
             return
-        went = [item for item in members if item[0] in self._went]
+        went = [item for item in going if item[0] in self._went]
         if not went:
             return
         with suppress(OSError):  # no file of the group is sure to stay, so nothing is carried

@@ -83,7 +83,8 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
     Of a group the protected files stay, and all that a person decided to keep; else the best file
     (:func:`embedkit.clean.ranking.preference`). The others go when nothing differs between them and
     the one that stays when both are opened, but for what is ``allowed``, and when nothing speaks
-    for them; else they are for review. So is what proves to be a symbolic link, or one that stays
+    for them; else they are for review. Of several files of the same bytes that would be for review,
+    one is and the others go. For review is also what proves to be a symbolic link, or one that stays
     by another path. A group whose files are under several labels is for review; if ``conflicts`` is
     ``drop-all`` its sure copies all go, when they are themselves under several (Doi 2018 dropped
     them so).
@@ -162,6 +163,7 @@ class _Planner:
         kept = {member.path for member in keepers}
         decided: dict[str, tuple[str, str]] = {}
         better: list[Preference] = []
+        doubtful: dict[str, list[Member]] = {}
         for member in group.members:
             if member.path in kept:
                 continue
@@ -173,6 +175,10 @@ class _Planner:
             action, reason, preferred = self._against(member, keepers, files)
             decided[member.path] = action, reason
             better += [preferred] if preferred else []
+            if action == REVIEW:
+                doubtful.setdefault(member.sha256, []).append(member)
+        for same in doubtful.values():
+            decided |= self._repeated(same)
         for member in keepers:
             why = self._why_safe(member) or _why_best(files[member.path], better)
             decided[member.path] = KEEP, why
@@ -199,6 +205,28 @@ class _Planner:
             return REMOVE, f"the same bytes as {name}", None
         judged = [self._beside(member, keeper, files) for keeper in keepers]
         return next((one for one in judged if one[0] == REMOVE), judged[0])
+
+    def _repeated(self, same: Sequence[Member]) -> dict[str, tuple[str, str]]:
+        """What becomes of files of the same bytes that are for review, but for the first of them.
+
+        The first one answers for all, unless another is labelled and it is not.
+        """
+        first = min(same, key=lambda one: (one.label is None, *self._rank(one)))
+        name = shown(os.path.basename(first.path))
+        reason = f"the same bytes as {name}, which is for review"
+        return {
+            member.path: (REMOVE, reason)
+            for member in same
+            if os.path.realpath(member.path) != os.path.realpath(first.path)
+        }
+
+    def _rank(self, member: Member) -> tuple[bool, int, tuple[bool, bool, str]]:
+        """The key that orders files of the same bytes, the one that stays first."""
+        return (
+            os.path.islink(member.path),
+            rank_by_wish(member.path, self._wishes.prefer),
+            rank_by_name(member.path),
+        )
 
     def _beside(
         self, member: Member, keeper: Member, files: Mapping[str, Candidate]
@@ -238,18 +266,18 @@ class _Planner:
             self._compare(champion, group)
         # Preferences may form a circle: then the one stays to which the fewest are preferred.
         champion = min(
-            reversed(champions.values()),
-            key=lambda one: len(self._preferred_to(one, alike, files)),
+            reversed(champions.values()), key=lambda one: self._defeats(one, alike, files)
         )
         same = [member for member in group.members if member.sha256 == champion.sha256]
-        return min(
-            same,
-            key=lambda one: (
-                os.path.islink(one.path),
-                rank_by_wish(one.path, self._wishes.prefer),
-                rank_by_name(one.path),
-            ),
-        )
+        return min(same, key=self._rank)
+
+    def _defeats(
+        self, champion: Member, members: Sequence[Member], files: Mapping[str, Candidate]
+    ) -> tuple[int, int]:
+        """How many members are preferred to one: without dispute, and at all."""
+        preferred = [self._preference(champion, member, files) for member in members]
+        better = [one for one in preferred if one is not None and not one.first]
+        return sum(not one.disputed for one in better), len(better)
 
     def _preferred_to(
         self,
@@ -261,15 +289,22 @@ class _Planner:
         """The members that are preferred to one, but for those whose digests are in ``without``."""
         preferred = []
         for member in members:
-            if member.sha256 == champion.sha256 or member.sha256 in without:
-                continue
-            found = self._judge.between(champion.sha256, member.sha256)
-            chosen = preference(
-                files[champion.path], files[member.path], found, self._wishes.prefer
-            )
-            if found.outcome != DIFFERENT and not chosen.first:
-                preferred.append(member)
+            if member.sha256 not in without:
+                chosen = self._preference(champion, member, files)
+                if chosen is not None and not chosen.first:
+                    preferred.append(member)
         return preferred
+
+    def _preference(
+        self, champion: Member, member: Member, files: Mapping[str, Candidate]
+    ) -> Preference | None:
+        """Which of two files is better; None if they show different things or are the same."""
+        if member.sha256 == champion.sha256:
+            return None
+        found = self._judge.between(champion.sha256, member.sha256)
+        if found.outcome == DIFFERENT:
+            return None
+        return preference(files[champion.path], files[member.path], found, self._wishes.prefer)
 
     def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[Member]:
         """The files, of those that are preferred, that are the way most of them are.

@@ -150,6 +150,8 @@ def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preferen
     if ratio is None or 1 / CLEARLY < ratio < CLEARLY:
         return None
     first = ratio < 1
+    if found.derived == (1 if first else 2):  # what looks sharper are traces of compression
+        return None
     better, worse = (one, other) if first else (other, one)
     disputed = _disputed(better, worse)
     times = max(ratio, 1 / ratio)

@@ -2,7 +2,9 @@
 
 So no chain of look-alikes swallows a collection. Centres are taken in order, the best images first.
 Each centre's file is compared with those of all images that may be its copies. Sure copies join it
-and need no further comparison; what is something else becomes a centre itself.
+and need no further comparison; what is something else becomes a centre itself. A centre that proves
+to be enlarged gives way to what it was enlarged from: of that it is a worse copy, and it hides how
+much others are like it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,10 +44,18 @@ def stars(
     state = _State(links, apart, examine)
     order = [image_id for image_id in best_first if image_id in links]
     waiting = order
+    settled: set[int] = set()
     while waiting:
         centres = _centres(waiting, links)
         _take_copies(state, centres, set(waiting))
-        waiting = [one for one in waiting if one not in state.taken and one not in state.stars]
+        for centre in centres:
+            sharp = _sharp_one(state, centre, order)
+            if sharp is not None and centre not in settled:
+                settled |= {centre, sharp}
+                _dissolve(state, centre)
+                order.remove(sharp)
+                order.insert(order.index(centre), sharp)
+        waiting = [one for one in order if one not in state.taken and one not in state.stars]
     return [(centre, members) for centre, members in _joined(state, order) if members]
 
 
@@ -58,6 +68,28 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
             centres.append(one)
         linked |= links[one].keys()
     return centres
+
+
+def _sharp_one(state: _State, centre: int, best_first: Sequence[int]) -> int | None:
+    """The best of the copies that a centre was enlarged from; None if it was not.
+
+    The best image counts of those beside which it, or the centre, looks enlarged.
+    """
+    told = {
+        other: link.examination.enlarged
+        for other, link in (state.stars.get(centre, {}) | state.loose.get(centre, {})).items()
+        if link.examination is not None and link.examination.enlarged
+    }
+    best = min(told, key=best_first.index, default=None)
+    return best if best in state.stars.get(centre, {}) and told[best] == 1 else None
+
+
+def _dissolve(state: _State, centre: int) -> None:
+    """Take a star back: its centre and its members wait again."""
+    state.taken -= state.stars.pop(centre).keys()
+    for other in state.loose.pop(centre):
+        if other in state.changed:
+            state.changed[other].discard(centre)
 
 
 def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> None:

@@ -31,7 +31,7 @@ from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 4
+VERSION = 5
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
@@ -91,10 +91,14 @@ FEW_COLOURS = 256
 _LOOK_AREA = 60_000
 _SAME_LUMA = 1.0  # levels, as JPEGs are decoded at a reduced scale
 _COLOUR_AREA = 150_000
+_BLENDED = 3  # pixels
 _LEAST_LEVEL = 96
 _TEXTURED = 10.0
 _TINY = (12.0, 40.0)
 _PLAIN_FRAME = 12.0
+_ONE_COLOUR = 1.5  # levels, the standard deviation of what was drawn in one colour
+_MARGIN = 19, 11  # pixels: squares whose difference reaches into what both images show
+_CONTINUED = 0.5  # share of the edge at which the image goes on as plain as it is beyond
 _SHADE = 8.0
 _SHAPES = (1.0, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 16 / 10, 16 / 9, 2.0)
 """Aspect ratios that cameras and screens have."""
@@ -191,6 +195,8 @@ class _Pair:
             if isinstance(placed, Examination):
                 return placed
             look = placed
+        if wider := self._wider():  # what is compared is all of the narrower one
+            self.graphic = (self.second if wider == 1 else self.first).is_graphic
         if not self._is_consistent(look):
             return self._disagreeing(look)
         if not self._have_one_outline():
@@ -471,7 +477,7 @@ class _Pair:
         wider = self._wider()
         if not wider:
             return []
-        if self._has_plain_frame(wider):
+        if self._has_plain_frame(wider) and not self._has_plain_margin(wider):
             return [Change("framed", wider)]
         return [Change("cropped", 3 - wider)]
 
@@ -487,9 +493,27 @@ class _Pair:
         whole, outside = self._outside(wider)
         return bool(outside.any() and whole[outside].std() < _PLAIN_FRAME)
 
+    def _has_plain_margin(self, wider: int) -> bool:
+        """Whether what a wider image has more is of one colour because all around there it is.
+
+        A frame that was added is of the very same colour all over, and seldom of that of its image.
+        """
+        whole, outside = self._outside(wider)
+        near, nearer = (
+            cv2.dilate(outside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+            for side in _MARGIN
+        )
+        inside = near & ~nearer
+        if not inside.any() or whole[outside].std() <= _ONE_COLOUR:
+            return False
+        alike = np.abs(whole[inside] - np.median(whole[outside])) < _PLAIN_FRAME
+        return bool(alike.mean() > _CONTINUED)
+
     def _has_caption(self, wider: int) -> bool:
         """Whether most of what the wider image has more is of one colour, as captions are."""
         whole, outside = self._outside(wider)
+        if not outside.any() or whole[outside].std() < _PLAIN_FRAME:
+            return False
         shades = np.bincount((whole[outside] / _SHADE).astype(int), minlength=2)
         return bool((shades[1:] + shades[:-1]).max() > MOSTLY * outside.sum())
 
@@ -554,7 +578,12 @@ def _laid(
     size = _frame(one, other, placement, area)
     here, valid = placement.onto(one, size)
     if not placement.is_identity:  # at its edges the one may be blended with what is beyond
-        valid[[0, -1]] = valid[:, [0, -1]] = False
+        valid = cv2.copyMakeBorder(
+            valid[_BLENDED:-_BLENDED, _BLENDED:-_BLENDED].astype(np.uint8),
+            *(_BLENDED,) * 4,
+            cv2.BORDER_CONSTANT,
+            value=0,
+        ).astype(bool)
     return here, resized(other, size), valid
 
 

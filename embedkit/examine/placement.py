@@ -203,10 +203,25 @@ def refined(
 
     ``start`` itself where that is next to it; None where they do not correlate well anywhere near.
     """
-    if np.linalg.det(start.matrix[:2, :2]) < 0.98:  # beyond the narrower one nothing counts
-        turned_back = _refined(other, one, start.inverse(), motion)
-        return None if turned_back is None else turned_back.inverse()
-    return _refined(one, other, start, motion)
+    if _is_part(start):
+        return _refined_part(one, other, start, motion)
+    found = _refined(one, other, start, motion)
+    if found is not None and _is_part(found):
+        return _refined_part(one, other, found, motion) or found
+    return found
+
+
+def _is_part(placement: Placement) -> bool:
+    """Whether the second image shows less than the first."""
+    return bool(np.linalg.det(placement.matrix[:2, :2]) < 0.98)
+
+
+def _refined_part(
+    one: Picture, other: Picture, start: Placement, motion: int
+) -> Placement | None:
+    """The same where the second image is the narrower one: beyond that nothing counts."""
+    turned_back = _refined(other, one, start.inverse(), motion)
+    return None if turned_back is None else turned_back.inverse()
 
 
 def _refined(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:

@@ -44,7 +44,8 @@ class DuplicateGroup:
     """The lowest of its members'."""
     representative: str
     """Path of the file that the others are compared with: most pixels, then most bytes, then first
-    by path. Which file should stay, a plan says."""
+    by path, unless it proves to be enlarged from another one. Which file should stay, a plan
+    says."""
     members: tuple[Member, ...]
     """The representative first, then the best score first."""
     conflict: bool
