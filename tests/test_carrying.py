@@ -94,6 +94,16 @@ def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
     assert collection.workspace.undo().taken_back == ()
 
 
+def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
+    collection: Collection,
+) -> None:
+    collection.label("path,label\ny.jpg,dog\n")
+    report = collection.remove("a.jpg", "b.jpg", "y.jpg", review=["x.jpg"])
+    assert report.carried == (Carried(collection.path("x.jpg"), "dog", collection.path("y.jpg")),)
+    assert sorted(report.moved) == [collection.path("b.jpg"), collection.path("y.jpg")]
+    assert collection.facts("a.jpg")[0] is None
+
+
 def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None:
     report = collection.remove("a.jpg", "cats/e.jpg")
     assert [item.label for item in report.carried] == ["cats"]

@@ -305,6 +305,27 @@ def test_the_last_file_of_a_group_stays(
     assert Path(copy).read_bytes() == b"picture"
 
 
+def test_while_a_file_is_for_review_others_of_its_bytes_go_for_it_alone(
+    root: Path, tmp_path: Path
+) -> None:
+    kept, other = put(tmp_path / "kept", b"picture"), put(tmp_path / "other", b"alike")
+    copy = put(tmp_path / "copy", b"alike")
+    rows = [
+        row(1, "keep", kept, b"picture"),
+        row(1, "review", other, b"alike"),
+        row(1, "remove", copy, b"alike"),
+    ]
+    os.rename(other, tmp_path / "elsewhere")
+    assert left_of(root, rows).startswith("no other file of its group is sure to stay")
+    os.symlink(copy, other)
+    assert apply(root, rows).moved == (copy,), "a link holds no photo: the file that is kept counts"
+    undo(root)
+    os.unlink(other)
+    os.rename(tmp_path / "elsewhere", other)
+    assert apply(root, rows, link="hard").linked == (copy,)
+    assert os.path.samefile(copy, other)
+
+
 def test_the_same_file_through_a_linked_folder_is_no_copy(
     root: Path, tmp_path: Path, pair: tuple[str, str, list[PlanRow]]
 ) -> None:

@@ -449,6 +449,15 @@ def test_an_outlier_that_comes_first_keeps_no_copies_apart() -> None:
     assert gathered(files, linked(*everything)) == {2: [3, 4, 5]}
 
 
+def test_an_enlarged_file_gives_way_to_what_it_was_enlarged_from() -> None:
+    everything = tuple(combinations(range(1, 6), 2))
+    files = Files(copy=((2, 3), (2, 4)))  # 4 is like the original and not like the enlarged one
+    files.found[1, 2] = files.found[1, 3] = Examination(COPY, enlarged=1)
+    assert gathered(files, linked(*everything)) == {2: [1, 3, 4]}
+    files.found[1, 2] = Examination(COPY, enlarged=2)  # the best that tells tells otherwise
+    assert gathered(files, linked(*everything)) == {1: [2, 3]}
+
+
 def test_files_that_leave_it_open_join_last_and_alone() -> None:
     links = linked((1, 2), (1, 3), (3, 4), (1, 6))
     files = Files(copy=((1, 2), (3, 4)), open=((1, 3), (1, 6)))

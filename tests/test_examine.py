@@ -262,3 +262,23 @@ def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
     image = PHOTO.resize((width, 40))
     for kind in ("BMP", "TIFF"):
         assert examine(opened(image, "PNG"), opened(image, kind)).same_pixels
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("colour", ["white", "black", "#c8b088"])
+def test_a_narrow_frame_is_one_whichever_comes_first(seed: int, colour: str) -> None:
+    photo = scene(seed, (500, 375))
+    plain, framed = opened(photo), opened(ImageOps.expand(photo, 15, colour), quality=80)
+    assert changes(examine(plain, framed)) == [("framed", 2)]
+    assert changes(examine(framed, plain)) == [("framed", 1)]
+
+
+def test_a_photo_of_something_before_a_plain_ground_is_not_framed() -> None:
+    chance = np.random.default_rng(3)
+    ground = np.clip(chance.normal(200, 4, (480, 640, 3)) + np.linspace(-5, 5, 640)[:, None], 0, 255)
+    photo = Image.fromarray(ground.astype(np.uint8))
+    photo.paste(scene(5, (300, 240)), (170, 120))
+    part = photo.crop((60, 45, 580, 435))
+    assert changes(examine(opened(photo), opened(part))) == [("cropped", 2)]
+    framed = opened(ImageOps.expand(scene(5, (300, 240)), 60, "#c8c8c8"))
+    assert changes(examine(framed, opened(scene(5, (300, 240))))) == [("framed", 1)]

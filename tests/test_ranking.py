@@ -71,6 +71,13 @@ def test_the_one_that_was_compressed_once_is_preferred(derived: int) -> None:
     assert (chosen.first, chosen.disputed) == (derived == 2, "")
 
 
+def test_what_was_compressed_again_is_not_sharper_than_its_original() -> None:
+    found = Examination(COPY, resolution=1.4, derived=2)
+    chosen = preference(jpeg("once", 8), jpeg("again", 20), found)
+    assert (chosen.first, chosen.why) == (True, "compressed once")
+    assert not preference(jpeg("once", 8), jpeg("again", 20), replace(found, derived=1)).first
+
+
 def test_a_finer_file_of_fewer_pixels_is_not_preferred_without_a_question() -> None:
     found = Examination(COPY, resolution=1.05)
     chosen = preference(jpeg("fine", 6, side=950), jpeg("large", 12), found)
@@ -107,19 +114,24 @@ class Judge:
         return dict.fromkeys(digests, Facts("JPEG", tables=((8,) * 64,)))
 
 
-def actions_of(judge: Judge, names: str) -> dict[str, str]:
-    """What becomes of the files of one group, each a letter, the first its representative."""
+def actions_of(
+    judge: Judge, names: Sequence[str], labels: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What becomes of the files of one group, the first its representative.
+
+    The first letter of a name is the file's content.
+    """
     members = [
         Member(
             path=f"/{name}",
-            sha256=name,
-            label=None,
+            sha256=name[0],
+            label=(labels or {}).get(name),
             hamming=4,
             distance=0.1,
             score=0.999,
             sure=name == names[0],
             decided=False,
-            examination=None if name == names[0] else judge.between(names[0], name),
+            examination=None if name == names[0] else judge.between(names[0][0], name[0]),
             keep=False,
             width=100,
             height=100,
@@ -145,3 +157,19 @@ def test_where_preferences_form_a_circle_the_file_stays_that_the_fewest_beat() -
     )
     found = actions_of(judge, "abcd")
     assert found == {"a": "remove", "b": "review", "c": "keep", "d": "remove"}
+
+
+def test_in_a_circle_only_preferences_without_dispute_count_at_first() -> None:
+    better = ["ba", "cb"]  # which of a and c was compressed first does not show
+    judge = Judge(
+        {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
+    )
+    assert actions_of(judge, "bca") == {"a": "review", "b": "remove", "c": "keep"}
+
+
+def test_of_files_of_the_same_bytes_one_is_for_review() -> None:
+    judge = Judge({("a", "b"): Examination(COPY, (Change("blurred", 2),))}, Examination(DIFFERENT))
+    names = ["a", "b", "b (1)"]
+    assert actions_of(judge, names) == {"a": "keep", "b": "review", "b (1)": "remove"}
+    labelled = actions_of(judge, names, {"b (1)": "cat"})
+    assert labelled == {"a": "keep", "b": "remove", "b (1)": "review"}, "it answers for both"
