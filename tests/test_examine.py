@@ -282,3 +282,10 @@ def test_a_photo_of_something_before_a_plain_ground_is_not_framed() -> None:
     assert changes(examine(opened(photo), opened(part))) == [("cropped", 2)]
     framed = opened(ImageOps.expand(scene(5, (300, 240)), 60, "#c8c8c8"))
     assert changes(examine(framed, opened(scene(5, (300, 240))))) == [("framed", 1)]
+
+
+def test_a_panorama_is_not_taken_for_the_stretched_one() -> None:
+    panorama = scene(4, (1200, 400))
+    squashed = panorama.resize((1280, 720), Image.Resampling.LANCZOS)
+    found = examine(opened(panorama), opened(squashed))
+    assert ("stretched", 1) not in changes(found) and "stretched" in dict(changes(found))
