@@ -83,6 +83,7 @@ def test_a_name_that_its_provider_does_not_know_is_an_error(text: str, complaint
 # -- the table ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_each_known_network_embeds_one_image_as_the_table_says(name: str) -> None:
     known = KNOWN[name]

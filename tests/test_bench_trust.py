@@ -62,6 +62,7 @@ def digest(path: Path) -> str:
 # -- families --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_every_kind_has_its_families_and_every_name_says_what_the_truth_says(
     planted: Path,
 ) -> None:

@@ -11,6 +11,7 @@ from embedkit.calendar_photos import FRAMINGS, Shooting, calendar_photos, write_
 from embedkit.records import Match, Matches, Verification
 
 
+@pytest.mark.slow
 def test_there_are_two_months_of_three_framings_of_three_shots() -> None:
     photos = list(calendar_photos())
     assert [photo.name for photo in photos] == [f"{number}.jpg" for number in range(1, 19)]
@@ -26,6 +27,7 @@ def test_a_seed_draws_the_same_photos_and_another_one_others() -> None:
     assert not np.array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_path: Path) -> None:
     paths = write_calendar_photos(tmp_path)
     assert paths[0] == tmp_path / "January/1.jpg"
@@ -35,6 +37,7 @@ def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_pa
     assert stamps == [path.stat().st_mtime_ns for path in paths]
 
 
+@pytest.mark.slow
 def test_months_of_one_picture_differ_in_title_and_days_only() -> None:
     def alike(shooting: Shooting) -> float:
         photos = [photo.image for photo in islice(calendar_photos(0, shooting), 0, 10, 9)]

@@ -72,6 +72,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 # -- training ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_heads_learn_the_classes(workspace: Workspace) -> None:
     evaluation = workspace.evaluate(["knn", "probe", "both"])
     assert evaluation.photos == 9
@@ -141,6 +142,7 @@ def test_a_probe_fitted_on_validation_too_is_judged_on_test_and_in_no_ensemble(
         workspace.ensemble("x", ["knn", "dino"])
 
 
+@pytest.mark.slow
 def test_photos_that_only_some_backbones_could_read_count_for_none_and_are_told(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +230,7 @@ def test_a_head_classifies_where_the_training_photos_are_no_more(
 # -- what cannot be ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
     workspace: Workspace, made: Path, tmp_path: Path
 ) -> None:
@@ -330,6 +333,7 @@ def test_a_workspace_that_cannot_be_written_is_told(workspace: Workspace) -> Non
 # -- commands ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path) -> None:
     where = ["--workspace", str(workspace.folder)]
 
@@ -382,6 +386,7 @@ def test_classifying_nothing_readable_is_an_error(workspace: Workspace, tmp_path
 # -- a network of one's own --------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: str) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(made / "photos", labels_from_folders=True, backbones=tiny)

@@ -545,7 +545,6 @@ def test_a_removed_file_that_is_there_again_goes_again(
 # -- killed at any moment ----------------------------------------------------------------------
 
 
-@pytest.mark.slow
 def test_an_apply_killed_anywhere_is_finished_or_undone(
     device: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
@@ -571,7 +570,6 @@ def test_an_apply_killed_anywhere_is_finished_or_undone(
     assert step > 12, device
 
 
-@pytest.mark.slow
 def test_an_undo_killed_anywhere_is_finished_or_applied_again(
     device: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:

@@ -489,6 +489,7 @@ def test_where_files_are_away_that_is_why_nothing_can_be_compared(
         away.rename(kept)
 
 
+@pytest.mark.slow
 def test_what_was_only_compared_is_not_what_later_photos_are_added_with(
     filled: Workspace, tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ BOTH = pytest.mark.parametrize("verify", [False, True], ids=["plain", "verify"])
 # -- what is no copy -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("company", [0, 24], ids=["alone", "among photos"])
 def test_documents_of_one_template_are_no_copies(
@@ -55,6 +56,7 @@ def test_white_drawings_on_transparency_are_not_one(
     assert workspace.duplicates(verify=verify).groups == ()
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_subject_that_moved_makes_another_photo(
     workspace: Workspace, tmp_path: Path, verify: bool
@@ -118,6 +120,7 @@ def test_a_mirrored_copy_is_named_and_for_review(
     assert actions(allowed) == {"camera.jpg": "keep", "mirrored.jpg": "remove"}
 
 
+@pytest.mark.slow
 def test_the_way_round_that_most_files_are_stays(workspace: Workspace, tmp_path: Path) -> None:
     photo = again(scene(4), quality=85)
     for number, quality in enumerate((60, 70, 80)):
@@ -229,6 +232,7 @@ def test_what_a_person_prefers_comes_first(workspace: Workspace, tmp_path: Path)
     assert kept(str(tmp_path / "p/inbox")) == kept("*.jpg") == kept() == "b.jpg"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "copy",
     [
@@ -260,6 +264,7 @@ def test_of_the_same_bytes_the_plain_name_stays(
 # -- groups ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_after_a_plan_was_applied_nothing_new_goes(workspace: Workspace, tmp_path: Path) -> None:
     photo = again(scene(7), quality=92)
     sizes = itertools.product((60, 75, 90), (1.0, 0.75, 0.5))
@@ -339,6 +344,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITS)
 def test_a_light_edit_is_for_review(workspace: Workspace, tmp_path: Path, name: str) -> None:
     original = saved(scene(37), tmp_path / "p/original.jpg", quality=90, exif=camera_exif())

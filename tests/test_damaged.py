@@ -91,6 +91,7 @@ def test_a_truncated_file_is_for_review_beside_its_intact_copy(
         assert 100 * (1 - share) - 5 < percent < 100 * (1 - share) + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "seed"), [((480, 360), 0), ((427, 320), 1), ((900, 675), 2)])
 def test_the_intact_copy_may_have_another_size(
     workspace: Workspace, tmp_path: Path, size: tuple[int, int], seed: int
@@ -109,6 +110,7 @@ def exif_of(orientation: int) -> Image.Exif:
     return exif
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("orientation", "side"), [(1, "lower"), (3, "upper"), (6, "left"), (8, "right")]
 )
@@ -198,6 +200,7 @@ def burst(number: int) -> Image.Image:
     return with_bird(scene(5), number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("draw", "name"),
     [
@@ -382,6 +385,7 @@ def test_a_damaged_file_is_for_review_where_nothing_of_its_group_is_sure_to_stay
     assert read_plan(tmp_path / "plan.csv") == list(rows.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["apply", "trash"])
 def test_apply_and_undo_treat_damaged_files_like_others(
     workspace: Workspace,

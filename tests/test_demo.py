@@ -11,6 +11,7 @@ from embedkit.records import silent
 RECIPE = Path(__file__).parents[1] / "indexes/demo/recipe.toml"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("passes")
 def test_the_demos_recipe_finds_what_the_demo_made(tmp_path: Path) -> None:
     folder = tmp_path / "demo"

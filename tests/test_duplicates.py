@@ -101,6 +101,7 @@ def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> N
     assert found.images == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -239,6 +240,7 @@ def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
     assert [bits_for(count, 10, 1, 1.0) for count in (1000, 100_000, 1_000_000)] == [10, 6, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -270,6 +272,7 @@ def test_an_empty_workspace_has_no_duplicates_to_look_for(workspace: Workspace) 
 # -- remembered --------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_same_question_is_answered_from_the_catalog(
     filled: Workspace, messy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -665,6 +668,7 @@ def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
     assert group.members[0].label != group.members[1].label
 
 
+@pytest.mark.slow
 def test_from_duplicates_to_quarantine_and_back_by_commands(
     filled: Workspace, messy: Path, tmp_path: Path
 ) -> None:

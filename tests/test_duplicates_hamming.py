@@ -41,6 +41,7 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> np.ndarray:
     return pairs[pairs[:, 0] < pairs[:, 1]]
 
 
+@pytest.mark.slow
 @WAYS
 @pytest.mark.parametrize(
     ("count", "limit", "words"),

@@ -285,6 +285,7 @@ def test_undo_takes_the_last_plan_that_has_files(root: Path, tmp_path: Path) -> 
 # -- killed, full, at once -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_emptying_killed_anywhere_is_finished_or_what_is_left_is_undone(
     root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:

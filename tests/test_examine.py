@@ -53,6 +53,7 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITS)
 def test_what_was_done_to_a_copy_is_named_whichever_comes_first(name: str) -> None:
     original, edited = opened(PHOTO, exif=camera_exif()), opened(EDITS[name])
@@ -136,6 +137,7 @@ def test_detail_is_measured_and_not_counted() -> None:
     assert large.resolution == pytest.approx(1.0, abs=0.12) and large.enlarged == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize(("first", "second"), [(60, 92), (80, 98), (70, 88), (85, 75), (92, 70)])
 def test_of_two_files_the_one_that_was_compressed_again_is_told(
@@ -264,6 +266,7 @@ def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
         assert examine(opened(image, "PNG"), opened(image, kind)).same_pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 3])
 @pytest.mark.parametrize("colour", ["white", "black", "#c8b088"])
 def test_a_narrow_frame_is_one_whichever_comes_first(seed: int, colour: str) -> None:
@@ -275,7 +278,9 @@ def test_a_narrow_frame_is_one_whichever_comes_first(seed: int, colour: str) -> 
 
 def test_a_photo_of_something_before_a_plain_ground_is_not_framed() -> None:
     chance = np.random.default_rng(3)
-    ground = np.clip(chance.normal(200, 4, (480, 640, 3)) + np.linspace(-5, 5, 640)[:, None], 0, 255)
+    ground = np.clip(
+        chance.normal(200, 4, (480, 640, 3)) + np.linspace(-5, 5, 640)[:, None], 0, 255
+    )
     photo = Image.fromarray(ground.astype(np.uint8))
     photo.paste(scene(5, (300, 240)), (170, 120))
     part = photo.crop((60, 45, 580, 435))

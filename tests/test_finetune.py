@@ -226,6 +226,7 @@ fit(task, configuration, folder)
 """
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_bytes(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
@@ -247,6 +248,7 @@ class Interrupted(BaseException):
     """Stands for the end of the process, where no handler is to see it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fatal", [1, 2, 5, 7, 8, 9, 10])
 def test_interrupted_at_any_write_the_same_call_goes_on_to_the_same_bytes(
     task: Task, tuned: FineTuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fatal: int
@@ -592,6 +594,7 @@ def test_several_processes_need_accelerate(
         fit(task, EVERYTHING, tmp_path, processes=2)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(task: Task, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     # Layer norms know nothing of the rest of the batch, so that halves of it are the whole.

@@ -305,6 +305,7 @@ def test_what_is_added_goes_beside_the_base_until_it_is_worth_merging(
     assert read_manifest(collection.folder).trained == 9150, "trained anew"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exact", "auto", "HNSW16,SQ8"])
 @pytest.mark.usefixtures("small")
 def test_removed_images_are_never_returned_whatever_came_between(
@@ -422,6 +423,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.usefixtures("small")
@@ -502,6 +504,7 @@ def test_a_copied_index_is_read_through_once_and_then_trusted(
     assert len(collection.load()) == len(index)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", range(1, 8))
 @pytest.mark.usefixtures("small")
 def test_an_index_whose_saving_was_cut_short_is_still_right(
@@ -658,6 +661,7 @@ def test_an_index_whose_building_was_interrupted_is_not_gone_on_with(
         assert len(matches) == len({match.path for match in matches}) == 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["HNSW32", "SQ8", "IVF4,SQ8"])
 def test_a_factory_string_may_stand_in_the_recipe_of_an_empty_workspace(
     workspace: Workspace, photos: Path, kind: str

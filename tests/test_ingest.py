@@ -252,6 +252,7 @@ def make_hostile(folder: Path) -> set[str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_hostile_files_are_listed_and_good_ones_embedded_upright(
     workspace: Workspace, tmp_path: Path, passes: list[int]
 ) -> None:
@@ -415,6 +416,7 @@ except UnreadableImage as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "said"),
     [
@@ -737,6 +739,7 @@ def test_full_batches_go_through_the_network_whatever_is_committed(
     assert passes == [5, 5, 2]
 
 
+@pytest.mark.slow
 def test_what_the_catalog_holds_does_not_depend_on_where_batches_are_cut(
     photos: Path,
     tmp_path: Path,

@@ -53,6 +53,7 @@ def test_labels_from_a_csv_come_before_folder_names(filled: Workspace, photos: P
     assert label_of(filled, photos / "red/0.jpg") == "赤"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -140,6 +141,7 @@ def test_spaces_of_any_kind_stay_and_line_ends_are_escaped() -> None:
         assert as_label(as_label(text)) == as_label(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "root"),
     [
@@ -267,6 +269,7 @@ def overlap(tmp_path: Path) -> Path:
 INNERMOST = {"animals": 1, "birds": 2, "fish": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "order",
     [

@@ -271,6 +271,7 @@ def check_every_path_exists(rows: list[PlanRow], root: Path) -> None:
             assert item.sha256 in held
 
 
+@pytest.mark.slow
 def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
     kind: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
@@ -298,6 +299,7 @@ def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
     assert step > 12
 
 
+@pytest.mark.slow
 def test_an_undo_killed_anywhere_leaves_no_hole_and_is_finished_or_applied_again(
     kind: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
@@ -396,6 +398,7 @@ def test_the_command_counts_links_and_undoes_them(
     run(workspace, "apply", plan, "--link", "soft", status=2)
 
 
+@pytest.mark.slow
 def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
     kind: str, workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:

@@ -179,6 +179,7 @@ def test_what_a_finished_run_missed_is_made_up_for_by_the_next(
     assert filled.info().labels == LABELS and posts(filled) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_is_done_to_files_labels_stay_with_their_bytes(
     workspace: Workspace, photos: Path, seed: int
@@ -353,6 +354,7 @@ def copy_then_delete(old: Path, new: Path) -> None:
     shutil.copytree(old, new)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [move, copy_then_delete])
 @pytest.mark.parametrize("flag", [None, True])
 def test_everything_follows_a_root_that_moved(
@@ -463,6 +465,7 @@ def test_a_disk_that_was_missed_by_an_add_can_be_relocated(
     assert filled.add().missing == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new"),
     [

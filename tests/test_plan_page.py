@@ -334,6 +334,7 @@ def run(workspace: Workspace, *words: object) -> str:
     return done.output
 
 
+@pytest.mark.slow
 def test_a_plan_decided_by_keyboard_is_applied_and_undone(
     workspace: Workspace, photos: Path, tmp_path: Path, browser: Any
 ) -> None:

@@ -118,6 +118,7 @@ def test_what_cannot_be_learnt_is_refused() -> None:
         Protocol(("cubed",))
 
 
+@pytest.mark.slow
 def test_fewer_photos_than_dimensions_are_enough() -> None:
     few = examples(18, 3, dim=1280)
     probe = Probe().fit(few, examples(9, 4, dim=1280), CLASSES)

@@ -45,6 +45,7 @@ def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
     monkeypatch.setattr(choice, "_race", race)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_vit", "test_efficientnet"])
 def test_every_runtime_gives_the_same_vectors(architecture: str, tmp_path: Path) -> None:
     import timm
@@ -65,6 +66,7 @@ def test_every_runtime_gives_the_same_vectors(architecture: str, tmp_path: Path)
             assert difference < 1e-4 * np.abs(reference).max(), runtime.name
 
 
+@pytest.mark.slow
 def test_clip_can_be_converted(tmp_path: Path) -> None:
     import open_clip
 
@@ -85,6 +87,7 @@ def test_clip_can_be_converted(tmp_path: Path) -> None:
     assert np.abs(exact - converted).max() < choice.LARGEST_CHANGE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("winner", [EAGER, CHANNELS_LAST, openvino_runtime.NAME])
 def test_the_fastest_runtime_is_chosen_and_remembered(
     tiny: str, cache: Path, monkeypatch: pytest.MonkeyPatch, winner: str
@@ -136,6 +139,7 @@ def test_a_runtime_that_moves_distances_or_fails_is_refused(
     assert content["refused"] == {openvino_runtime.NAME: "no such operation"}
 
 
+@pytest.mark.slow
 def test_a_damaged_converted_network_is_not_used(
     tiny: str, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +158,7 @@ def test_a_damaged_converted_network_is_not_used(
     assert np.abs(again.embed([draw_photo(1)]) - backbone.embed([draw_photo(1)])).max() < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_images_without_a_usable_vector_are_no_probe(
     tiny: str, monkeypatch: pytest.MonkeyPatch
@@ -177,6 +182,7 @@ def test_images_without_a_usable_vector_are_no_probe(
     assert other.runtime == CHANNELS_LAST
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_photos_that_look_alike_raise_no_doubt(tiny: str) -> None:
     backbone = embedkit.load_backbone(f"{tiny}&precision=bf16")
@@ -261,6 +267,7 @@ def test_a_reduced_precision_is_another_spec_with_nearly_the_same_vectors(
     assert 0 < difference < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_a_reduced_precision_that_moves_distances_far_is_told(
     tiny: str, monkeypatch: pytest.MonkeyPatch
@@ -324,6 +331,7 @@ assert "torch" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_a_later_add_and_search_of_new_photos_import_no_torch(
     tiny: str, cache: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -182,6 +182,7 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_near_copies_are_in_one_part(filled: Workspace, seed: int) -> None:
     told = filled.split(2, 3, seed=seed)
@@ -233,6 +234,7 @@ def test_renaming_and_removing_photos_moves_no_other_between_parts(
     assert parts_of(filled) == {name: part for name, part in after.items() if name != "12.jpg"}
 
 
+@pytest.mark.slow
 def test_a_group_column_keeps_posts_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{'a' if n < 14 else 'b'}" for n in range(10, 16)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
@@ -245,6 +247,7 @@ def test_a_group_column_keeps_posts_together(filled: Workspace, tmp_path: Path) 
         assert (told.groups, told.leaks) == (3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("between", ["unlabelled.jpg", "red/both.jpg"])
 def test_copies_of_an_image_in_no_class_are_in_one_part(
     filled: Workspace, tmp_path: Path, between: str
@@ -313,6 +316,7 @@ def test_what_leaks_between_given_parts_is_told(filled: Workspace, tmp_path: Pat
     assert filled.split(1, 2, given=tmp_path / "given.csv").leaks == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -214,6 +214,7 @@ def test_a_plan_half_in_quarantine_goes_on_to_the_trash(root: Path, tmp_path: Pa
 # -- killed at any moment --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_killed_anywhere_is_finished_by_the_same_command(
     root: Path, small: tuple[Path, list[PlanRow]], trash: Path
 ) -> None:

@@ -232,6 +232,7 @@ def test_a_kind_of_outlier_that_a_class_shows_is_left_out() -> None:
 # -- drawn outliers ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_drawn_outliers_are_the_same_every_time_and_no_two_alike() -> None:
     first, again = draw_outliers(), draw_outliers()
     assert tuple(kind for kind, _ in first) == OUTLIERS
@@ -242,6 +243,7 @@ def test_drawn_outliers_are_the_same_every_time_and_no_two_alike() -> None:
     assert min(min(image.size) for _, image in first) > 100
 
 
+@pytest.mark.slow
 def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     toy, opened = ToyBackbone("efficientnet_lite0", []), []
 
@@ -304,6 +306,7 @@ def trained(folder: Path, val: int, each: int, plant: Callable[[int], Image.Imag
     return workspace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("val", [2, 5])
 def test_an_odd_validation_photo_opens_no_door(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val: int
@@ -322,6 +325,7 @@ def test_an_odd_validation_photo_opens_no_door(
     assert all(photo.unknown for one in found.values() for photo in one.predictions)
 
 
+@pytest.mark.slow
 def test_what_unknown_rests_on_is_said_everywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -356,6 +360,7 @@ def test_what_unknown_rests_on_is_said_everywhere(
     assert "unknown by outlier" in " ".join(run("classify", *photos, "--head", "knn")[0].split())
 
 
+@pytest.mark.slow
 def test_evaluating_says_how_many_test_photos_are_unknown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +389,7 @@ def test_evaluating_says_how_many_test_photos_are_unknown(
     assert said in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_class_of_plain_colours_is_known_and_codes_are_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,6 +420,7 @@ def test_a_class_of_plain_colours_is_known_and_codes_are_not(
     assert all(photo.unknown for photo in workspace.classify(codes, head="knn").predictions)
 
 
+@pytest.mark.slow
 def test_compacting_forgets_the_outliers_of_backbones_that_are_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -478,6 +485,7 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     return workspace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["knn", "probe", "both"])
 def test_a_head_saved_before_loads_and_judges_as_before(
     earlier: Workspace, tmp_path: Path, name: str
@@ -500,6 +508,7 @@ def test_a_head_saved_before_loads_and_judges_as_before(
     assert {photo.unknown for photo in found.predictions} == {True, False}
 
 
+@pytest.mark.slow
 def test_a_head_saved_before_is_said_to_be_one(earlier: Workspace, tmp_path: Path) -> None:
     draw(0, 50).save(tmp_path / "new.png")
     where = ["--workspace", str(earlier.folder)]
@@ -510,6 +519,7 @@ def test_a_head_saved_before_is_said_to_be_one(earlier: Workspace, tmp_path: Pat
     assert "train it again" in " ".join(done.stderr.split())
 
 
+@pytest.mark.slow
 def test_heads_saved_before_make_an_ensemble_of_now(earlier: Workspace) -> None:
     head = earlier.ensemble("new", ["knn", "probe"])
     assert head.thresholds.photos == 6

@@ -152,6 +152,7 @@ def test_the_index_is_taken_over_with_its_files(before: Workspace, photos: Path)
     assert len(list((before.folder / "index").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_the_next_add_embeds_what_changed_and_nothing_else(
     before: Workspace, photos: Path, passes: list[int], opened: list[str]
 ) -> None:
@@ -196,6 +197,7 @@ def test_an_index_in_use_notices_what_was_replaced(before: Workspace, photos: Pa
     assert len(watching.search(logo, 30)) == 25
 
 
+@pytest.mark.slow
 def test_a_photo_is_looked_at_once_its_file_is_back(
     before: Workspace, photos: Path, passes: list[int], opened: list[str]
 ) -> None:
@@ -233,6 +235,7 @@ def test_an_add_with_one_backbone_leaves_the_other_to_the_next(
     assert sum(passes) == 14
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on(
     before: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
@@ -326,6 +329,7 @@ def test_a_training_that_was_interrupted_before_is_the_same_one(tmp_path: Path) 
     assert digest_of(task, configuration, spec) != digest_of(task, configuration, other)
 
 
+@pytest.mark.slow
 def test_a_head_trained_before_loads_and_classifies(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
@@ -370,6 +374,7 @@ def rewrite_manifest(folder: Path, content: dict[str, object]) -> None:
     write_json(folder / "head.json", {**content, "digest": _digest(content)})
 
 
+@pytest.mark.slow
 def test_vectors_exported_before_are_looked_at_after_the_import(
     workspace: Workspace, photos: Path, passes: list[int], tmp_path: Path
 ) -> None:

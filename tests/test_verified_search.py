@@ -284,6 +284,7 @@ def page(seed: int) -> Pixels:
     return pixels
 
 
+@pytest.mark.slow
 def test_pages_of_one_design_are_no_group_once_they_are_compared(
     workspace: Workspace, tmp_path: Path
 ) -> None:

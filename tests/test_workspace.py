@@ -92,6 +92,7 @@ def test_what_to_remove_has_to_be_said_and_an_empty_workspace_stays_unmade(
     assert not workspace.folder.exists()
 
 
+@pytest.mark.slow
 def test_compact_gives_room_back_and_forgets_what_no_file_holds(
     filled: Workspace, photos: Path, passes: list[int]
 ) -> None:
@@ -205,6 +206,7 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
 """It has a footer, of which Parquet makes nothing in two lines."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "complaint"),
     [

@@ -84,10 +84,10 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
     (:func:`embedkit.clean.ranking.preference`). The others go when nothing differs between them and
     the one that stays when both are opened, but for what is ``allowed``, and when nothing speaks
     for them; else they are for review. Of several files of the same bytes that would be for review,
-    one is and the others go. For review is also what proves to be a symbolic link, or one that stays
-    by another path. A group whose files are under several labels is for review; if ``conflicts`` is
-    ``drop-all`` its sure copies all go, when they are themselves under several (Doi 2018 dropped
-    them so).
+    one is and the others go. For review is also what proves to be a symbolic link, or one that
+    stays by another path. A group whose files are under several labels is for review; if
+    ``conflicts`` is ``drop-all`` its sure copies all go, when they are themselves under several
+    (Doi 2018 dropped them so).
     """
     planner = _Planner(judge, wishes or Wishes())
     rows: list[PlanRow] = []

@@ -216,9 +216,7 @@ def _is_part(placement: Placement) -> bool:
     return bool(np.linalg.det(placement.matrix[:2, :2]) < 0.98)
 
 
-def _refined_part(
-    one: Picture, other: Picture, start: Placement, motion: int
-) -> Placement | None:
+def _refined_part(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:
     """The same where the second image is the narrower one: beyond that nothing counts."""
     turned_back = _refined(other, one, start.inverse(), motion)
     return None if turned_back is None else turned_back.inverse()

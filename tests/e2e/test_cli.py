@@ -93,6 +93,7 @@ main()
 )
 
 
+@pytest.mark.slow
 def test_what_needs_no_forward_pass_imports_nothing_heavy(home: Path, copy: str) -> None:
     os.utime(home / "photos/red/1.jpg")
     for command in (
@@ -120,6 +121,7 @@ def test_backbones_lists_the_table(run: Run) -> None:
     assert "conv_head" in run("backbones", "mobilenet_v3_large").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "status", "complaint"),
     [
@@ -207,6 +209,7 @@ def test_searching_while_another_process_adds(run: Run, home: Path, copy: str) -
     assert json.loads(run("info", "--json", "-w", copy).stdout)["images"] == 312
 
 
+@pytest.mark.slow
 def test_export_import_remove_compact_and_labels_work_from_the_command_line(
     run: Run, copy: str
 ) -> None:
