@@ -371,7 +371,7 @@ def copy_set(number: int, *names: str, png: str = "original") -> list[Any]:
 def plan(*groups: dict[str, str]) -> list[dict[str, Any]]:
     """Rows of groups, each from a path to its action."""
     return [
-        {"group": number, "action": action, "path": str(ROOT / path)}
+        {"group": number, "action": action, "path": str(ROOT / path), "sha256": path}
         for number, group in enumerate(groups, 1)
         for path, action in group.items()
     ]
@@ -450,6 +450,16 @@ def test_a_file_of_the_same_bytes_stands_for_the_original() -> None:
     assert (found["exact"].removed, found["exact"].decided) == (1, 1)
 
 
+def test_an_original_that_goes_for_its_bytes_goes_for_nothing_else() -> None:
+    truth = copy_set(0, "exact", "strip")
+    original, exact, strip = (file.path for file in truth)
+    rows = plan({strip: "keep", exact: "review", original: "remove"})
+    rows[2]["sha256"] = exact
+    found = trust("counting").count_copies(truth, trust("counting").decisions_of_plan(rows, ROOT))
+    outcomes = {name: (of.removed, of.reviewed, of.worse_kept) for name, of in found.items()}
+    assert outcomes == {"exact": (1, 0, ()), "strip": (0, 1, ())}
+
+
 @pytest.mark.parametrize(("better", "worse"), [("original", 1), ("either", 0)])
 def test_equal_pixels_may_stay_for_an_original_without_metadata(better: str, worse: int) -> None:
     truth = copy_set(0, "png", png=better)
@@ -517,7 +527,7 @@ def stand_in(
             return "  --verify  Compare doubtful pairs.", 0.1
         groups = rows_of(added[-1])
         rows = [
-            {"group": number, "action": action, "path": path}
+            {"group": number, "action": action, "path": path, "sha256": path}
             for number, group in enumerate(groups)
             for path, action in group.items()
         ]

@@ -7,7 +7,7 @@ to be enlarged gives way to what it was enlarged from: of that it is a worse cop
 much others are like it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -43,18 +43,19 @@ def stars(
     """
     state = _State(links, apart, examine)
     order = [image_id for image_id in best_first if image_id in links]
+    rank = {image_id: (place, 1) for place, image_id in enumerate(order)}
     waiting = order
     settled: set[int] = set()
     while waiting:
         centres = _centres(waiting, links)
         _take_copies(state, centres, set(waiting))
         for centre in centres:
-            sharp = _sharp_one(state, centre, order)
+            sharp = _sharp_one(state, centre, rank)
             if sharp is not None and centre not in settled:
                 settled |= {centre, sharp}
                 _dissolve(state, centre)
-                order.remove(sharp)
-                order.insert(order.index(centre), sharp)
+                rank[sharp] = rank[centre][0], 0
+        order.sort(key=rank.__getitem__)
         waiting = [one for one in order if one not in state.taken and one not in state.stars]
     return [(centre, members) for centre, members in _joined(state, order) if members]
 
@@ -70,7 +71,7 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
     return centres
 
 
-def _sharp_one(state: _State, centre: int, best_first: Sequence[int]) -> int | None:
+def _sharp_one(state: _State, centre: int, rank: Mapping[int, tuple[int, int]]) -> int | None:
     """The best of the copies that a centre was enlarged from; None if it was not.
 
     The best image counts of those beside which it, or the centre, looks enlarged.
@@ -80,7 +81,7 @@ def _sharp_one(state: _State, centre: int, best_first: Sequence[int]) -> int | N
         for other, link in (state.stars.get(centre, {}) | state.loose.get(centre, {})).items()
         if link.examination is not None and link.examination.enlarged
     }
-    best = min(told, key=best_first.index, default=None)
+    best = min(told, key=rank.__getitem__, default=None)
     return best if best in state.stars.get(centre, {}) and told[best] == 1 else None
 
 

@@ -32,17 +32,24 @@ ByPath = Mapping[str, Planted]
 
 
 def decisions_of_plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Decision]:
-    """The decisions of rows of ``embedkit clean --json``; what stays is what its group keeps."""
+    """The decisions of rows of ``embedkit clean --json``.
+
+    What stays for a file is what its group keeps, or what has its bytes and is for review.
+    """
     named = [{**row, "path": below(row["path"], folder)} for row in rows]
-    keepers: dict[int, set[str]] = defaultdict(set)
+    keepers: dict[tuple[int, str], set[str]] = defaultdict(set)
+    kept: dict[int, set[str]] = defaultdict(set)
     for row in named:
+        if row["action"] != REMOVE:
+            keepers[row["group"], row["sha256"]].add(row["path"])
         if row["action"] == KEEP:
-            keepers[row["group"]].add(row["path"])
-    return {
-        row["path"]: Decision(row["action"], frozenset(keepers[row["group"]]))
-        for row in named
-        if row["action"] != KEEP
-    }
+            kept[row["group"]].add(row["path"])
+    decisions = {}
+    for row in named:
+        if row["action"] != KEEP:
+            same = row["action"] == REMOVE and keepers[row["group"], row["sha256"]]
+            decisions[row["path"]] = Decision(row["action"], frozenset(same or kept[row["group"]]))
+    return decisions
 
 
 def below(path: str, folder: Path) -> str:
@@ -179,12 +186,17 @@ def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Co
 def _outcome(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> str:
     """``remove`` or ``review`` when a copy was found, by itself or as what stays; or ``missed``."""
     family = {file.path for file in files.values()}
-    own, original = decisions.get(copy.path), decisions.get(files[ORIGINAL].path)
+    own = decisions.get(copy.path)
+    originals = [decisions.get(path) for path in _same_as_original(files)]
+    actions = {one.action for one in originals if one is not None and copy.path in one.keepers}
     if own is not None and own.keepers & family:
-        return own.action
-    if original is not None and copy.path in original.keepers:
-        return original.action
-    return "missed"
+        actions.add(own.action)
+    return next((action for action in (REMOVE, REVIEW) if action in actions), "missed")
+
+
+def _same_as_original(files: Mapping[str, Planted]) -> set[str]:
+    """The paths of a family's original and of what has its bytes."""
+    return {files[name].path for name in (ORIGINAL, "exact") if name in files}
 
 
 def _choice(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> tuple[str, bool]:
@@ -193,7 +205,7 @@ def _choice(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -
     The action is empty where neither stays for the other. What has the original's bytes stays
     for it.
     """
-    same = {files[name].path for name in (ORIGINAL, "exact") if name in files}
+    same = _same_as_original(files)
     own, original = decisions.get(copy.path), decisions.get(files[ORIGINAL].path)
     if own is not None and own.keepers & (same - {copy.path}):
         return own.action, False
