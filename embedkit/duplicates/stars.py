@@ -87,7 +87,7 @@ def _sharp_one(state: _State, centre: int, rank: Mapping[int, tuple[int, int]]) 
 
 def _dissolve(state: _State, centre: int) -> None:
     """Take a star back: its centre and its members wait again."""
-    state.taken -= state.stars.pop(centre).keys()
+    state.taken.difference_update(state.stars.pop(centre))
     for other in state.loose.pop(centre):
         if other in state.changed:
             state.changed[other].discard(centre)
