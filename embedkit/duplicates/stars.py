@@ -67,7 +67,7 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
     for one in waiting:
         if one not in linked:
             centres.append(one)
-        linked |= links[one].keys()
+        linked.update(links[one])
     return centres
 
 
