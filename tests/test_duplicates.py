@@ -461,6 +461,13 @@ def test_an_enlarged_file_gives_way_to_what_it_was_enlarged_from() -> None:
     assert gathered(files, linked(*everything)) == {1: [2, 3]}
 
 
+def test_what_came_to_nothing_beside_an_enlarged_file_is_compared_again() -> None:
+    links = linked((1, 3), (1, 4), (2, 4), (3, 4))  # 1 and 2 are centres at first, and 1 takes 4
+    files = Files(copy=((1, 2), (2, 3), (1, 4), (2, 4), (3, 4)))
+    files.found[1, 3] = Examination(COPY, enlarged=1)
+    assert gathered(files, links) == {3: [1, 2, 4]}
+
+
 def test_files_that_leave_it_open_join_last_and_alone() -> None:
     links = linked((1, 2), (1, 3), (3, 4), (1, 6))
     files = Files(copy=((1, 2), (3, 4)), open=((1, 3), (1, 6)))

@@ -49,12 +49,7 @@ def stars(
     while waiting:
         centres = _centres(waiting, links)
         _take_copies(state, centres, set(waiting))
-        for centre in centres:
-            sharp = _sharp_one(state, centre, rank)
-            if sharp is not None and centre not in settled:
-                settled |= {centre, sharp}
-                _dissolve(state, centre)
-                rank[sharp] = rank[centre][0], 0
+        _give_way(state, centres, rank, settled)
         order.sort(key=rank.__getitem__)
         waiting = [one for one in order if one not in state.taken and one not in state.stars]
     return [(centre, members) for centre, members in _joined(state, order) if members]
@@ -69,6 +64,27 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
             centres.append(one)
         linked.update(links[one])
     return centres
+
+
+def _give_way(
+    state: _State, centres: Sequence[int], rank: dict[int, tuple[int, int]], settled: set[int]
+) -> None:
+    """Take back the stars of enlarged centres, and rank what they were enlarged from before them.
+
+    Centres that are linked to members of such a star wait again too: it may have taken their
+    members. None of the ``settled`` gives way.
+    """
+    current = set(centres) & state.stars.keys()
+    for centre in centres:
+        sharp = _sharp_one(state, centre, rank)
+        if sharp is None or centre in settled:
+            continue
+        settled |= {centre, sharp}
+        near = {other for one in state.stars[centre] for other in state.links[one]}
+        for other in [one for one in near | {centre} if one in current]:
+            _dissolve(state, other)
+            current.discard(other)
+        rank[sharp] = rank[centre][0], 0
 
 
 def _sharp_one(state: _State, centre: int, rank: Mapping[int, tuple[int, int]]) -> int | None:
