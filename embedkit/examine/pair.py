@@ -101,7 +101,7 @@ _MARGIN = 19, 11  # pixels: squares whose difference reaches into what both imag
 _CONTINUED = 0.5  # share of the edge at which the image goes on as plain as it is beyond
 _SHADE = 8.0
 _SHAPES = (1.0, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 16 / 10, 16 / 9, 2.0)
-"""Aspect ratios that cameras and screens have; panoramas have larger ones of any kind."""
+"""Aspect ratios that cameras and screens have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -610,8 +610,7 @@ def _without_colour(one: Picture, other: Picture) -> int:
 
 def _is_usual_shape(size: tuple[int, int]) -> bool:
     aspect = max(size) / min(size)
-    is_panorama = aspect > _SHAPES[-1]
-    return is_panorama or any(abs(np.log(aspect / usual)) < 0.015 for usual in _SHAPES)
+    return any(abs(np.log(aspect / usual)) < 0.015 for usual in _SHAPES)
 
 
 def _place_name(where: tuple[float, float]) -> str:
