@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedkit.artifacts import sync_folder
 from embedkit.clean.keepers import Keeper, Keepers
-from embedkit.clean.plan import KEEP_ONE, read_plan, stays_for_others
+from embedkit.clean.plan import KEEP_ONE, REVIEW, read_plan, stays_for_others
 from embedkit.clean.quarantine import (
     EMPTIED,
     Numbered,
@@ -144,14 +144,21 @@ class _Emptying:
         self, store: Store, planned: Numbered, rows: Sequence[PlanRow], is_named: bool
     ) -> list[tuple[int, PlanRow, Keeper | None]]:
         """The files that may go, each with the file that has to stay; the others are left."""
-        kept: dict[int, list[PlanRow]] = {}
+        kept: dict[tuple[int, str], list[PlanRow]] = {}
         for row in rows:
             if stays_for_others(row):
-                kept.setdefault(row.group, []).append(row)
+                kept.setdefault((row.group, ""), []).append(row)
+            elif row.action == REVIEW:  # files of its bytes went for it, not for what is kept
+                kept.setdefault((row.group, row.sha256), []).append(row)
+
+        def key(item: tuple[int, PlanRow]) -> tuple[int, str]:
+            own = item[1].group, item[1].sha256
+            return own if own in kept else (own[0], "")
+
         known = self._whereabouts(list({row.sha256 for some in kept.values() for row in some}))
         going: list[tuple[int, PlanRow, Keeper | None]] = []
-        planned = sorted(planned, key=lambda item: item[1].group)
-        for group, members in groupby(planned, key=lambda item: item[1].group):
+        planned = sorted(planned, key=key)
+        for group, members in groupby(planned, key=key):
             files = [
                 (path, row.sha256)
                 for row in kept.get(group, ())
