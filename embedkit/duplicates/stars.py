@@ -15,6 +15,9 @@ from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.records import COPY
 
 
+_AS_MUCH = 0.9  # of the detail of an enlarged image, that the one it was enlarged from has
+
+
 @dataclass
 class _State:
     links: Links
@@ -95,7 +98,9 @@ def _sharp_one(state: _State, centre: int, rank: Mapping[int, tuple[int, int]]) 
     told = {
         other: link.examination.enlarged
         for other, link in (state.stars.get(centre, {}) | state.loose.get(centre, {})).items()
-        if link.examination is not None and link.examination.enlarged
+        if link.examination is not None
+        and link.examination.enlarged
+        and (link.examination.enlarged == 2 or (link.examination.resolution or 1.0) >= _AS_MUCH)
     }
     best = min(told, key=rank.__getitem__, default=None)
     return best if best in state.stars.get(centre, {}) and told[best] == 1 else None
