@@ -14,7 +14,6 @@ from itertools import product
 from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.records import COPY
 
-
 _AS_MUCH = 0.9  # of the detail of an enlarged image, that the one it was enlarged from has
 
 
