@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from embedkit.clean import apply as applying
 from embedkit.clean import moving
 from embedkit.clean import undo as undoing
 from embedkit.clean.apply import apply
-from embedkit.clean.plan import PlanRow, plan_id, read_plan, write_plan
+from embedkit.clean.empty import empty
+from embedkit.clean.plan import ONLY_A_LINK, PlanRow, plan_id, read_plan, write_plan
 from embedkit.clean.quarantine import quarantines
 from embedkit.clean.undo import undo
 from embedkit.errors import (
@@ -305,25 +307,46 @@ def test_the_last_file_of_a_group_stays(
     assert Path(copy).read_bytes() == b"picture"
 
 
-def test_while_a_file_is_for_review_others_of_its_bytes_go_for_it_alone(
-    root: Path, tmp_path: Path
+def link_to_copy(path: str) -> None:
+    os.unlink(path)
+    os.symlink("copy", path)
+
+
+@pytest.mark.parametrize("action", ["review", "keep"])
+@pytest.mark.parametrize("harm", [os.unlink, link_to_copy])
+def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
+    root: Path, tmp_path: Path, action: str, harm: Callable[[str], object]
 ) -> None:
     kept, other = put(tmp_path / "kept", b"picture"), put(tmp_path / "other", b"alike")
     copy = put(tmp_path / "copy", b"alike")
     rows = [
         row(1, "keep", kept, b"picture"),
-        row(1, "review", other, b"alike"),
+        row(1, action, other, b"alike"),
         row(1, "remove", copy, b"alike"),
     ]
-    os.rename(other, tmp_path / "elsewhere")
+    harm(other)
     assert left_of(root, rows).startswith("no other file of its group is sure to stay")
-    os.symlink(copy, other)
-    assert apply(root, rows).moved == (copy,), "a link holds no photo: the file that is kept counts"
-    undo(root)
+    Path(other).unlink(missing_ok=True)
+    put(other, b"alike")
+    assert apply(root, rows).moved == (copy,)
     os.unlink(other)
-    os.rename(tmp_path / "elsewhere", other)
+    assert [item.path for item in empty(root, older_than=timedelta()).left] == [copy]
+    undo(root)
+    put(other, b"alike")
     assert apply(root, rows, link="hard").linked == (copy,)
     assert os.path.samefile(copy, other)
+
+
+def test_a_link_that_the_plan_knew_keeps_no_file(root: Path, tmp_path: Path) -> None:
+    kept, copy = put(tmp_path / "kept", b"picture"), put(tmp_path / "copy", b"alike")
+    link = tmp_path / "link"
+    link.symlink_to("copy")
+    rows = [
+        row(1, "keep", kept, b"picture"),
+        row(1, "review", str(link), b"alike", reason=ONLY_A_LINK),
+        row(1, "remove", copy, b"alike"),
+    ]
+    assert apply(root, rows).moved == (copy,)
 
 
 def test_the_same_file_through_a_linked_folder_is_no_copy(
@@ -545,6 +568,7 @@ def test_a_removed_file_that_is_there_again_goes_again(
 # -- killed at any moment ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_apply_killed_anywhere_is_finished_or_undone(
     device: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
@@ -570,6 +594,7 @@ def test_an_apply_killed_anywhere_is_finished_or_undone(
     assert step > 12, device
 
 
+@pytest.mark.slow
 def test_an_undo_killed_anywhere_is_finished_or_applied_again(
     device: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:

@@ -461,6 +461,17 @@ def test_an_enlarged_file_gives_way_to_what_it_was_enlarged_from() -> None:
     assert gathered(files, linked(*everything)) == {1: [2, 3]}
 
 
+def test_a_file_enlarged_twice_gives_way_twice_and_a_soft_original_never() -> None:
+    everything = tuple(combinations(range(1, 5), 2))
+    files = Files(copy=((3, 4),))
+    for pair in ((1, 2), (1, 3), (2, 3)):
+        files.found[pair] = Examination(COPY, enlarged=1)
+    assert gathered(files, linked(*everything)) == {3: [1, 2, 4]}
+    for pair in ((1, 2), (1, 3), (2, 3)):  # smaller copies of a soft photo have less detail
+        files.found[pair] = Examination(COPY, enlarged=1, resolution=0.6)
+    assert gathered(files, linked(*everything)) == {1: [2, 3]}
+
+
 def test_what_came_to_nothing_beside_an_enlarged_file_is_compared_again() -> None:
     links = linked((1, 3), (1, 4), (2, 4), (3, 4))  # 1 and 2 are centres at first, and 1 takes 4
     files = Files(copy=((1, 2), (2, 3), (1, 4), (2, 4), (3, 4)))

@@ -53,7 +53,6 @@ EDITS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", EDITS)
 def test_what_was_done_to_a_copy_is_named_whichever_comes_first(name: str) -> None:
     original, edited = opened(PHOTO, exif=camera_exif()), opened(EDITS[name])
@@ -266,7 +265,6 @@ def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
         assert examine(opened(image, "PNG"), opened(image, kind)).same_pixels
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 3])
 @pytest.mark.parametrize("colour", ["white", "black", "#c8b088"])
 def test_a_narrow_frame_is_one_whichever_comes_first(seed: int, colour: str) -> None:
@@ -293,3 +291,49 @@ def test_of_two_shapes_the_unusual_one_is_stretched_however_small() -> None:
     photo = scene(4, (64, 48))
     found = examine(opened(photo), opened(photo.resize((64, 24))))
     assert ("stretched", 2) in changes(found)
+
+
+@pytest.mark.parametrize(("seed", "high"), [(11, 13), (11, 26), (12, 20), (13, 32)])
+def test_a_strip_of_text_is_something_more_however_low_it_is(seed: int, high: int) -> None:
+    photo = scene(seed, (1600, 1200))
+    captioned = Image.new("RGB", (1600, 1200 + high), "white")
+    captioned.paste(photo)
+    draw = ImageDraw.Draw(captioned)
+    draw.text((200, 1200), "John, aged 5, July 1987", "black", font_size=high - 4)
+    original, other = opened(photo, exif=camera_exif()), opened(captioned)
+    for found in (examine(original, other), examine(other, original)):
+        assert found.outcome != COPY
+
+
+def test_a_photo_cut_out_of_a_page_is_compared_in_detail() -> None:
+    def page(price: int) -> Image.Image:
+        image = Image.new("RGB", (2000, 2600), "white")
+        draw = ImageDraw.Draw(image)
+        for line in range(28):
+            draw.text(
+                (60, 1520 + 34 * line), "Lorem ipsum dolor sit amet " * 3, "black", font_size=26
+            )
+        image.paste(scene(9, (1800, 1350)), (100, 150))
+        draw.text((250, 1300), f"only {price}.00 EUR", "white", font_size=34)
+        return image
+
+    whole, same, other = (
+        opened(image)
+        for image in (
+            page(12),
+            page(12).crop((110, 160, 1890, 1490)),
+            page(17).crop((110, 160, 1890, 1490)),
+        )
+    )
+    assert ("cropped", 2) in changes(examine(whole, same))
+    for found in (examine(whole, other), examine(other, whole)):
+        assert found.outcome != COPY
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_frame_of_few_pixels_is_one_after_scaling(seed: int) -> None:
+    photo = scene(seed, (800, 600))
+    framed = ImageOps.expand(photo, 6, "white").resize((406, 306), Image.Resampling.LANCZOS)
+    small = opened(framed, quality=80)
+    assert changes(examine(opened(photo), small)) == [("framed", 2)]
+    assert changes(examine(small, opened(photo))) == [("framed", 1)]

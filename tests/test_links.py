@@ -432,6 +432,6 @@ def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, phot
     rows = {os.path.basename(item.path): item for item in workspace.plan(["exact"])}
     assert rows["0 linked.jpg"].action == "keep" and rows["0.jpg"].action == "review"
     assert rows["0.jpg"].reason == (
-        f"the very file that is kept as {photos}/red/0 linked.jpg, by a hard link"
+        f"the very file that stays as {photos}/red/0 linked.jpg, by a hard link"
     )
     assert sha256_of(photos / "red/0.jpg") == rows["0.jpg"].sha256

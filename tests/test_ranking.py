@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from embedkit.clean.choose import plan_rows
+from embedkit.clean.choose import Wishes, plan_rows
 from embedkit.clean.ranking import Candidate, preference
 from embedkit.clean.reasons import why_for_review
 from embedkit.records import (
@@ -115,12 +115,16 @@ class Judge:
 
 
 def actions_of(
-    judge: Judge, names: Sequence[str], labels: Mapping[str, str] | None = None
+    judge: Judge,
+    names: Sequence[str],
+    labels: Mapping[str, str] | None = None,
+    wishes: Wishes | None = None,
 ) -> dict[str, str]:
     """What becomes of the files of one group, the first its representative.
 
-    The first letter of a name is the file's content.
+    The first letter of a name is the file's content; those in capitals are larger.
     """
+    found = {name: judge.between(names[0][0], name[0]) for name in names}
     members = [
         Member(
             path=f"/{name}",
@@ -129,19 +133,20 @@ def actions_of(
             hamming=4,
             distance=0.1,
             score=0.999,
-            sure=name == names[0],
+            sure=name == names[0] or (found[name].outcome == COPY and not found[name].changes),
             decided=False,
-            examination=None if name == names[0] else judge.between(names[0][0], name[0]),
+            examination=None if name == names[0] else found[name],
             keep=False,
-            width=100,
-            height=100,
+            width=200 if name[0].isupper() else 100,
+            height=200 if name[0].isupper() else 100,
             bytes=1000,
         )
         for name in names
     ]
-    group = DuplicateGroup("combined", 0.999, members[0].path, tuple(members), False)
-    found = Duplicates((group,), 3, ("combined",), 4, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 2)
-    return {row.path[1:]: row.action for row in plan_rows(found, judge)}
+    conflict = len({*(labels or {}).values()}) > 1
+    group = DuplicateGroup("combined", 0.999, members[0].path, tuple(members), conflict)
+    search = Duplicates((group,), 3, ("combined",), 4, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 2)
+    return {row.path[1:]: row.action for row in plan_rows(search, judge, wishes)}
 
 
 def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
@@ -171,5 +176,20 @@ def test_of_files_of_the_same_bytes_one_is_for_review() -> None:
     judge = Judge({("a", "b"): Examination(COPY, (Change("blurred", 2),))}, Examination(DIFFERENT))
     names = ["a", "b", "b (1)"]
     assert actions_of(judge, names) == {"a": "keep", "b": "review", "b (1)": "remove"}
-    labelled = actions_of(judge, names, {"b (1)": "cat"})
-    assert labelled == {"a": "keep", "b": "remove", "b (1)": "review"}, "it answers for both"
+    assert actions_of(judge, names, {"b (1)": "cat"}) == actions_of(judge, names)
+
+
+def test_wishes_decide_which_of_the_same_bytes_is_for_review() -> None:
+    judge = Judge({("a", "b"): Examination(COPY, (Change("blurred", 2),))}, Examination(DIFFERENT))
+    wishes = Wishes(prefer=("*(1)*",))
+    found = actions_of(judge, ["a (1)", "b", "b (1)"], {"b": "cat"}, wishes)
+    assert found == {"a (1)": "keep", "b": "remove", "b (1)": "review"}
+
+
+def test_drop_all_takes_no_two_photos_that_only_their_thumbnail_makes_alike() -> None:
+    judge = Judge({("A", "B"): Examination(DIFFERENT)}, Examination(COPY))
+    drop_all = Wishes(conflicts="drop-all")
+    labels = {"A": "cat", "B": "dog"}
+    assert set(actions_of(judge, ["t", "A", "B"], labels, drop_all).values()) == {"review"}
+    judge = Judge({}, Examination(COPY))
+    assert set(actions_of(judge, ["t", "A", "B"], labels, drop_all).values()) == {"remove"}

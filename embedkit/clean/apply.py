@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,7 +15,7 @@ from embedkit.clean.carrying import Departure, carry, note_places
 from embedkit.clean.keepers import Keeper, Keepers, entry_of, holding
 from embedkit.clean.links import Link
 from embedkit.clean.moving import discard_part, move, replace_by_link
-from embedkit.clean.plan import KEEP_ONE, REMOVE, REVIEW, plan_id, stays_for_others
+from embedkit.clean.plan import KEEP_ONE, ONLY_A_LINK, REMOVE, plan_id
 from embedkit.clean.quarantine import (
     APPLIED,
     EMPTIED,
@@ -28,6 +28,7 @@ from embedkit.clean.quarantine import (
     locked,
     reason_of,
 )
+from embedkit.clean.removals import Removal, removals
 from embedkit.paths import to_stored
 from embedkit.records import (
     ApplyReport,
@@ -131,33 +132,13 @@ class _Run:
         )
 
     def _apply_group(self, members: Numbered) -> None:
-        for going, keeping in self._by_what_stays(members):
-            here = self._present(going)
-            keepers = Keepers([(row.path, row.sha256) for row in keeping], self._going)
+        for removal in removals(members):
+            here = self._present(removal.going)
+            files = [(row.path, row.sha256) for row in removal.staying]
+            keepers = Keepers(files, self._going)
             if here:
                 self._take(here, keepers)
-            self._depart(going, members, keepers, resumed=not here)
-
-    def _by_what_stays(self, members: Numbered) -> Iterator[tuple[Numbered, list[PlanRow]]]:
-        """The files of a group that go, each time with those that have to stay for them.
-
-        While a file is for review, others of its bytes go for it, not for what it may be a copy of.
-        """
-        kept = [row for _, row in members if stays_for_others(row)]
-        same: dict[str, list[PlanRow]] = {}
-        for _, row in members:
-            if row.action == REVIEW and not self._is_other_name(row.path):
-                same.setdefault(row.sha256, []).append(row)
-        for row in kept:
-            same.pop(row.sha256, None)
-        going = [item for item in members if item[1].action == REMOVE]
-        yield [item for item in going if item[1].sha256 not in same], kept
-        for digest, rows in same.items():
-            yield [item for item in going if item[1].sha256 == digest], rows
-
-    def _is_other_name(self, path: str) -> bool:
-        """Whether a path is only another name of a file, which may go."""
-        return os.path.islink(path) or os.path.realpath(path) in self._going
+            self._depart(removal, keepers, resumed=not here)
 
     def _take(self, here: Numbered, keepers: Keepers) -> None:
         """Take the files of a group away, as far as they may go."""
@@ -287,21 +268,19 @@ class _Run:
         stored = None if where is None else to_stored(where)
         self._store.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
 
-    def _depart(
-        self, going: Numbered, members: Numbered, keepers: Keepers, *, resumed: bool
-    ) -> None:
-        """Note which files of a group have left, and the one that takes over what is said of them.
+    def _depart(self, removal: Removal, keepers: Keepers, *, resumed: bool) -> None:
+        """Note which files have left, and the one that takes over what is said of them.
 
-        Of a group that an earlier run has finished with, nothing is noted.
+        Of files that an earlier run has finished with, nothing is noted.
         """
         if self._catalog is None or (resumed and not self._resumes):
             return
-        went = [item for item in going if item[0] in self._went]
+        went = [item for item in removal.going if item[0] in self._went]
         if not went:
             return
         with suppress(OSError):  # no file of the group is sure to stay, so nothing is carried
             stays = keepers.exact(went[0][1].sha256) or keepers.first()
-            stay = [row for _, row in members if os.path.lexists(row.path)]
+            stay = [row for _, row in removal.related if os.path.lexists(row.path)]
             self._departures.append(Departure(stays.path, stays.sha256, went, stay))
 
 
@@ -321,7 +300,7 @@ class _Going:
 def _examined(row: PlanRow) -> os.stat_result:
     """The status of a file that is to go; raises OSError when it cannot or must not."""
     if stat.S_ISLNK(os.lstat(row.path).st_mode):
-        raise OSError(errno.ELOOP, "a symbolic link, which holds no photo; remove it by hand")
+        raise OSError(errno.ELOOP, ONLY_A_LINK)
     if not os.access(os.path.dirname(row.path), os.W_OK):
         raise OSError(errno.EACCES, "its folder cannot be written")
     return holding(row.path, row.sha256)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedkit.clean.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, REMOVE, REVIEW
+from embedkit.clean.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW
 from embedkit.clean.ranking import (
     Candidate,
     Preference,
@@ -14,7 +14,7 @@ from embedkit.clean.ranking import (
     rank_by_name,
     rank_by_wish,
 )
-from embedkit.clean.reasons import ONLY_A_LINK, PROTECTED, what_it_lacks, why_for_review
+from embedkit.clean.reasons import PROTECTED, what_it_lacks, why_for_review
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import (
@@ -83,9 +83,9 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
     Of a group the protected files stay, and all that a person decided to keep; else the best file
     (:func:`embedkit.clean.ranking.preference`). The others go when nothing differs between them and
     the one that stays when both are opened, but for what is ``allowed``, and when nothing speaks
-    for them; else they are for review. Of several files of the same bytes that would be for review,
-    one is and the others go. For review is also what proves to be a symbolic link, or one that
-    stays by another path. A group whose files are under several labels is for review; if
+    for them; else they are for review. When several files with the same bytes would all be for
+    review, only one of them is, and the others go. Symbolic links, and files that stay under
+    another path, are for review too. A group whose files are under several labels is for review; if
     ``conflicts`` is ``drop-all`` its sure copies all go, when they are themselves under several
     (Doi 2018 dropped them so).
     """
@@ -133,8 +133,8 @@ class _Planner:
     # -- files under several labels ----------------------------------------------------------------
 
     def _conflict(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
-        sure = {member.label for member in group.members if member.sure} - {None}
-        drops = len(sure) > 1 and self._wishes.conflicts == DROP_ALL
+        sure = self._sure(group) if self._wishes.conflicts == DROP_ALL else set()
+        drops = len({one.label for one in group.members if one.path in sure} - {None}) > 1
         labels = sorted({member.label for member in group.members if member.label is not None})
         reason = f"the same picture is labelled {' and '.join(shown(label) for label in labels)}"
         staying = self._staying([member for member in group.members if self._why_safe(member)])
@@ -142,11 +142,31 @@ class _Planner:
         for member in group.members:
             if safe := self._why_safe(member):
                 decided[member.path] = KEEP, safe
-            elif drops and member.sure and not (name := _why_only_a_name(member, staying)):
+                continue
+            name = _why_only_a_name(member, staying) if drops and member.path in sure else ""
+            if drops and member.path in sure and not name:
                 decided[member.path] = REMOVE, reason
             else:
-                decided[member.path] = REVIEW, name if drops and member.sure else reason
+                decided[member.path] = REVIEW, name or reason
         return decided
+
+    def _sure(self, group: DuplicateGroup) -> set[str]:
+        """The paths of sure copies that show the same as the largest of them, too.
+
+        Two photos that differ may both be sure copies of one that is too small to show it.
+        """
+        members = [member for member in group.members if member.sure]
+        largest = max(members, key=lambda one: one.width * one.height)
+        self._judge.compare(largest.sha256, {one.sha256 for one in members} - {largest.sha256})
+        return {
+            one.path
+            for one in members
+            if one.decided
+            or one.sha256 == largest.sha256
+            or not why_for_review(
+                self._judge.between(largest.sha256, one.sha256), self._wishes.allowed
+            )
+        }
 
     # -- copies ------------------------------------------------------------------------------------
 
@@ -209,9 +229,9 @@ class _Planner:
     def _repeated(self, same: Sequence[Member]) -> dict[str, tuple[str, str]]:
         """What becomes of files of the same bytes that are for review, but for the first of them.
 
-        The first one answers for all, unless another is labelled and it is not.
+        The first one stays for review on behalf of all; labels of the others go over to it.
         """
-        first = min(same, key=lambda one: (one.label is None, *self._rank(one)))
+        first = min(same, key=self._rank)
         name = shown(os.path.basename(first.path))
         reason = f"the same bytes as {name}, which is for review"
         return {
@@ -266,15 +286,15 @@ class _Planner:
             self._compare(champion, group)
         # Preferences may form a circle: then the one stays to which the fewest are preferred.
         champion = min(
-            reversed(champions.values()), key=lambda one: self._defeats(one, alike, files)
+            reversed(champions.values()), key=lambda one: self._losses(one, alike, files)
         )
         same = [member for member in group.members if member.sha256 == champion.sha256]
         return min(same, key=self._rank)
 
-    def _defeats(
+    def _losses(
         self, champion: Member, members: Sequence[Member], files: Mapping[str, Candidate]
     ) -> tuple[int, int]:
-        """How many members are preferred to one: without dispute, and at all."""
+        """How many members are preferred to one: undisputed, and in total."""
         preferred = [self._preference(champion, member, files) for member in members]
         better = [one for one in preferred if one is not None and not one.first]
         return sum(not one.disputed for one in better), len(better)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.clean.choose import Wishes
-from embedkit.clean.plan import INTACT, KEEP, KEEP_ONE, REMOVE, REVIEW
+from embedkit.clean.plan import INTACT, KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW
 from embedkit.clean.ranking import rank_by_wish
-from embedkit.clean.reasons import ONLY_A_LINK, PROTECTED, what_is_missing
+from embedkit.clean.reasons import PROTECTED, what_is_missing
 from embedkit.duplicates.damaged import Damaged, damaged_files, proposed
 from embedkit.duplicates.examiner import Examiner
 from embedkit.paths import shown

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedkit.artifacts import sync_folder
 from embedkit.clean.keepers import Keeper, Keepers
-from embedkit.clean.plan import KEEP_ONE, REVIEW, read_plan, stays_for_others
+from embedkit.clean.plan import KEEP_ONE, read_plan
 from embedkit.clean.quarantine import (
     EMPTIED,
     Numbered,
@@ -19,6 +19,7 @@ from embedkit.clean.quarantine import (
     quarantines,
     reason_of,
 )
+from embedkit.clean.removals import removals
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import (
@@ -144,28 +145,22 @@ class _Emptying:
         self, store: Store, planned: Numbered, rows: Sequence[PlanRow], is_named: bool
     ) -> list[tuple[int, PlanRow, Keeper | None]]:
         """The files that may go, each with the file that has to stay; the others are left."""
-        kept: dict[tuple[int, str], list[PlanRow]] = {}
-        for row in rows:
-            if stays_for_others(row):
-                kept.setdefault((row.group, ""), []).append(row)
-            elif row.action == REVIEW:  # files of its bytes went for it, not for what is kept
-                kept.setdefault((row.group, row.sha256), []).append(row)
-
-        def key(item: tuple[int, PlanRow]) -> tuple[int, str]:
-            own = item[1].group, item[1].sha256
-            return own if own in kept else (own[0], "")
-
-        known = self._whereabouts(list({row.sha256 for some in kept.values() for row in some}))
+        numbered = sorted(enumerate(rows, 1), key=lambda item: item[1].group)
+        groups = groupby(numbered, key=lambda item: item[1].group)
+        found = [one for _, group in groups for one in removals(list(group))]
+        known = self._whereabouts(list({row.sha256 for one in found for row in one.staying}))
+        confirmed = {number for number, _ in planned}
         going: list[tuple[int, PlanRow, Keeper | None]] = []
-        planned = sorted(planned, key=key)
-        for group, members in groupby(planned, key=key):
+        for removal in found:
+            some = [item for item in removal.going if item[0] in confirmed]
+            if not some:
+                continue
             files = [
                 (path, row.sha256)
-                for row in kept.get(group, ())
+                for row in removal.staying
                 for path in (row.path, *known.get(row.sha256, ()))
                 if not _is_below(path, store.folder.parent)
             ]
-            some = list(members)
             try:
                 keeper = _keeper(Keepers(files, ()), some[0][1], store.id, is_named)
             except OSError as error:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from embedkit.catalog import Catalog
-from embedkit.clean.plan import KEEP, REMOVE, REVIEW
+from embedkit.clean.plan import REMOVE, REVIEW
 from embedkit.duplicates.search import EXACT
 from embedkit.errors import BadInput
 from embedkit.paths import shown
@@ -41,20 +41,20 @@ def present(found: Duplicates) -> Duplicates:
 
 
 def spare_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
-    """A plan's rows, with a person to decide on each hard link of a file that the plan keeps.
+    """A plan's rows, with a person to decide on each hard link of a file that stays.
 
     Removing such a name frees no space.
     """
-    kept: dict[tuple[int, int, int], str] = {}
+    staying: dict[tuple[int, int, int], str] = {}
     for row in rows:
-        if row.action == KEEP and (identity := _identity(row.path)) is not None:
-            kept.setdefault((row.group, *identity), row.path)
+        if row.action != REMOVE and (identity := _identity(row.path)) is not None:
+            staying.setdefault((row.group, *identity), row.path)
     spared = []
     for row in rows:
         identity = _identity(row.path) if row.action == REMOVE else None
-        stays = None if identity is None else kept.get((row.group, *identity))
+        stays = None if identity is None else staying.get((row.group, *identity))
         if stays is not None:
-            reason = f"the very file that is kept as {shown(stays)}, by a hard link"
+            reason = f"the very file that stays as {shown(stays)}, by a hard link"
             row = replace(row, action=REVIEW, reason=reason)
         spared.append(row)
     return spared

@@ -20,6 +20,8 @@ CONFLICT = "conflict"
 """The kind of a group under several labels."""
 INTACT = "intact"
 """Kind of an intact file that is in a group for its damaged copies alone."""
+ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
+"""The reason of a row whose path is only a name of a file."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
 
 

@@ -7,7 +7,6 @@ from embedkit.examine.part import SIDES
 from embedkit.records import CHANGES, COPY, DIFFERENT, Examination
 
 PROTECTED = "protected"
-ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
 
 
 def why_for_review(found: Examination, allowed: Collection[str]) -> str:

@@ -3,8 +3,7 @@
 So no chain of look-alikes swallows a collection. Centres are taken in order, the best images first.
 Each centre's file is compared with those of all images that may be its copies. Sure copies join it
 and need no further comparison; what is something else becomes a centre itself. A centre that proves
-to be enlarged gives way to what it was enlarged from: of that it is a worse copy, and it hides how
-much others are like it.
+to be enlarged gives way to what it was enlarged from: other copies may not match the enlarged file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from itertools import product
 from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.records import COPY
 
-_AS_MUCH = 0.9  # of the detail of an enlarged image, that the one it was enlarged from has
+_AS_MUCH = 0.9  # least detail of what a centre was enlarged from, as a share of the centre's
 
 
 @dataclass
@@ -45,7 +44,7 @@ def stars(
     """
     state = _State(links, apart, examine)
     order = [image_id for image_id in best_first if image_id in links]
-    rank = {image_id: (place, 1) for place, image_id in enumerate(order)}
+    rank = {image_id: (place, 0) for place, image_id in enumerate(order)}
     waiting = order
     settled: set[int] = set()
     while waiting:
@@ -71,42 +70,47 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
 def _give_way(
     state: _State, centres: Sequence[int], rank: dict[int, tuple[int, int]], settled: set[int]
 ) -> None:
-    """Take back the stars of enlarged centres, and rank what they were enlarged from before them.
+    """Dissolve the stars of enlarged centres; what they were enlarged from comes before them.
 
-    Centres that are linked to members of such a star wait again too: it may have taken their
-    members. None of the ``settled`` gives way.
+    Centres that are linked to members of such a star are dissolved too, since it may have taken
+    their members. ``settled`` are centres that gave way before; they do so once.
     """
     current = set(centres) & state.stars.keys()
     for centre in centres:
-        sharp = _sharp_one(state, centre, rank)
-        if sharp is None or centre in settled:
+        sharp = None if centre in settled else _sharp_one(state, centre, rank, settled)
+        if sharp is None:
             continue
-        settled |= {centre, sharp}
+        settled.add(centre)
         near = {other for one in state.stars[centre] for other in state.links[one]}
         for other in [one for one in near | {centre} if one in current]:
             _dissolve(state, other)
             current.discard(other)
-        rank[sharp] = rank[centre][0], 0
+        place, before = rank[centre]
+        rank[sharp] = place, before - 1
 
 
-def _sharp_one(state: _State, centre: int, rank: Mapping[int, tuple[int, int]]) -> int | None:
-    """The best of the copies that a centre was enlarged from; None if it was not.
+def _sharp_one(
+    state: _State, centre: int, rank: Mapping[int, tuple[int, int]], settled: set[int]
+) -> int | None:
+    """The copy that a centre was enlarged from; None if it was not.
 
-    The best image counts of those beside which it, or the centre, looks enlarged.
+    Of all images where the comparison found either side enlarged, the best-ranked one decides.
     """
-    told = {
+    members = state.stars.get(centre, {})
+    found = {
         other: link.examination.enlarged
-        for other, link in (state.stars.get(centre, {}) | state.loose.get(centre, {})).items()
+        for other, link in (members | state.loose.get(centre, {})).items()
         if link.examination is not None
         and link.examination.enlarged
         and (link.examination.enlarged == 2 or (link.examination.resolution or 1.0) >= _AS_MUCH)
+        and other not in settled
     }
-    best = min(told, key=rank.__getitem__, default=None)
-    return best if best in state.stars.get(centre, {}) and told[best] == 1 else None
+    best = min(found, key=rank.__getitem__, default=None)
+    return best if best in members and found[best] == 1 else None
 
 
 def _dissolve(state: _State, centre: int) -> None:
-    """Take a star back: its centre and its members wait again."""
+    """Dissolve a star: its centre and its members are unassigned again."""
     state.taken.difference_update(state.stars.pop(centre))
     for other in state.loose.pop(centre):
         if other in state.changed:

@@ -3,16 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
 
 from embedkit.examine.colour import colour_agreement
 from embedkit.examine.compare import Agreement, agreement, sharpness
+from embedkit.examine.framing import Framing
 from embedkit.examine.picture import (
     DETAIL_AREA,
     Floats,
     Picture,
+    Pixels,
     deviation_in,
     picture_of,
     resized,
@@ -31,7 +34,7 @@ from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 5
+VERSION = 6
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
@@ -62,8 +65,6 @@ OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT = 8.0, 18.0, 16.0
 """The same for plain drawings, which are other ones then."""
 HUES = 0.3
 """Share of the coloured pixels of another hue from which on a drawing is another one."""
-WHOLE = 0.97
-"""Share of an image from which on it counts as shown whole."""
 INSIDE = 0.99
 """Share of a crop that its original shows, but for what its placement is uncertain by."""
 SOFTER = 0.5
@@ -84,22 +85,15 @@ SOFT = 15
 """Side of the squares over which these tones are averaged, pixels of a small version."""
 LEAST_TONES = 10.0
 """Standard deviation of luma from which on an image without texture is known without colours."""
-MOSTLY = 0.5
-"""Share of what a larger image has more that is of one colour, if that may be a caption."""
 FEW_COLOURS = 256
 
 _LOOK_AREA = 60_000
 _SAME_LUMA = 1.0  # levels, as JPEGs are decoded at a reduced scale
 _COLOUR_AREA = 150_000
-_BLENDED = 3  # pixels
+_BLENDED = 3  # pixels of an edge that may be blended with what is beyond
 _LEAST_LEVEL = 96
 _TEXTURED = 10.0
 _TINY = (12.0, 40.0)
-_PLAIN_FRAME = 12.0
-_ONE_COLOUR = 1.5  # levels, the standard deviation of what was drawn in one colour
-_MARGIN = 19, 11  # pixels: squares whose difference reaches into what both images show
-_CONTINUED = 0.5  # share of the edge at which the image goes on as plain as it is beyond
-_SHADE = 8.0
 _SHAPES = (1.0, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 16 / 10, 16 / 9, 2.0)
 """Aspect ratios that cameras and screens have."""
 
@@ -180,6 +174,7 @@ class _Pair:
         self.graphic = first.is_graphic or second.is_graphic
         self.is_flat = is_flat(first) and is_flat(second)
         self.placement = Placement.same_frame()
+        self.framing = Framing(first, second, self.placement)
 
     def examined(self) -> Examination:
         """What the examination comes to."""
@@ -195,7 +190,8 @@ class _Pair:
             if isinstance(placed, Examination):
                 return placed
             look = placed
-        if wider := self._wider():  # what is compared is all of the narrower one
+        self.framing = Framing(self.first, self.second, self.placement)
+        if wider := self.framing.wider:  # what is compared is all of the narrower one
             self.graphic = (self.second if wider == 1 else self.first).is_graphic
         if not self._is_consistent(look):
             return self._disagreeing(look)
@@ -209,9 +205,9 @@ class _Pair:
                 DIFFERENT, note="each shows something at its edges that the other lacks"
             )
         noise = fine.noise
-        if self.graphic:
+        if self.first.is_graphic or self.second.is_graphic:
             detailed = self._in_detail()
-            if not _is_within(detailed, CONSISTENT_DETAIL):
+            if not _is_within(detailed, CONSISTENT_DETAIL if self.graphic else CONSISTENT):
                 return self._disagreeing(detailed)
             noise = max(noise, detailed.noise)
         most = NOISE_PRINT if self.graphic or fine.tone > OTHER_TONE else NOISE
@@ -255,7 +251,7 @@ class _Pair:
             return first, 0
         here, there, _ = _laid(self.first.grey, self.second.grey, self.placement, area)
         contrasts = sharpness(here), sharpness(there)
-        if min(contrasts) > SOFTER * max(contrasts):
+        if self.framing.wider or min(contrasts) > SOFTER * max(contrasts):
             return first, 0
         while area > 4 * _LEAST_LEVEL**2:
             area //= 4
@@ -398,9 +394,9 @@ class _Pair:
 
     def _copies(self, fine: Agreement, softer: int, doubt: str = "") -> Examination:
         """What was done to which of two that agree; ``doubt`` is why they may be no copies."""
-        size = _frame(self.first.grey, self.second.grey, self.placement, _COLOUR_AREA)
-        here, valid = self.placement.onto(self.first.rgb, size)
-        colour = colour_agreement(here, resized(self.second.rgb, size), valid)
+        colour = colour_agreement(
+            *_laid(self.first.rgb, self.second.rgb, self.placement, _COLOUR_AREA)
+        )
         faded = _without_colour(self.first, self.second)
         if not faded and (colour.deviation > 1 or (self.graphic and colour.turned > HUES)):
             return Examination(DIFFERENT, note="a part of it has another colour")
@@ -411,12 +407,16 @@ class _Pair:
         recoloured = _exceeds(moved, (TONE, CHROMA, SHIFT))
         judged = self._judged()
         changed = self._changed(judged)
-        changes = self._framing()
+        changes = [framed] if (framed := self.framing.change) else []
         if self.turn:
             changes.append(Change("mirrored" if self.turn in _MIRRORS else "rotated", changed))
         if not self.placement.is_straight:
             changes.append(Change("reframed", changed))
-        if self._is_whole() and not have_one_shape(self.first, self.second):
+        if (
+            self.framing.is_whole
+            and not self.framing.wider
+            and not have_one_shape(self.first, self.second)
+        ):
             changes.append(Change("stretched", changed or self._misshapen(judged)))
         if faded:
             changes.append(Change("grey", faded))
@@ -455,12 +455,9 @@ class _Pair:
             return 0
         return 1 if few[0] else 2
 
-    def _is_whole(self) -> bool:
-        return min(self.placement.shares) >= WHOLE
-
     def _judged(self) -> Quality | None:
         """How the two compare as files, if they show the same frame."""
-        if not self._is_whole():
+        if not self.framing.is_whole:
             return None
         facts = self.one.picture.facts, self.other.picture.facts
         one = detail_of(self.one.read(), facts[0], self.turn)
@@ -472,59 +469,6 @@ class _Pair:
         if camera[0] != camera[1]:
             return 2 if camera[0] else 1
         return judged.history.derived if judged else 0
-
-    def _framing(self) -> list[Change]:
-        wider = self._wider()
-        if not wider:
-            return []
-        if self._has_plain_frame(wider) and not self._has_plain_margin(wider):
-            return [Change("framed", wider)]
-        return [Change("cropped", 3 - wider)]
-
-    def _wider(self) -> int:
-        """Which of the two shows all of the other one and more: 1, 2, or 0 for neither."""
-        of_first, of_second = self.placement.shares  # that both show
-        if max(of_first, of_second) < WHOLE or min(of_first, of_second) >= WHOLE:
-            return 0
-        return 1 if of_second > of_first else 2
-
-    def _has_plain_frame(self, wider: int) -> bool:
-        """Whether the wider image has nothing but one colour where the other one ends."""
-        whole, outside = self._outside(wider)
-        return bool(outside.any() and whole[outside].std() < _PLAIN_FRAME)
-
-    def _has_plain_margin(self, wider: int) -> bool:
-        """Whether what a wider image has more is of one colour because all around there it is.
-
-        A frame that was added is of the very same colour all over, and seldom of that of its image.
-        """
-        whole, outside = self._outside(wider)
-        near, nearer = (
-            cv2.dilate(outside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-            for side in _MARGIN
-        )
-        inside = near & ~nearer
-        if not inside.any() or whole[outside].std() <= _ONE_COLOUR:
-            return False
-        alike = np.abs(whole[inside] - np.median(whole[outside])) < _PLAIN_FRAME
-        return bool(alike.mean() > _CONTINUED)
-
-    def _has_caption(self, wider: int) -> bool:
-        """Whether most of what the wider image has more is of one colour, as captions are."""
-        whole, outside = self._outside(wider)
-        if not outside.any() or whole[outside].std() < _PLAIN_FRAME:
-            return False
-        shades = np.bincount((whole[outside] / _SHADE).astype(int), minlength=2)
-        return bool((shades[1:] + shades[:-1]).max() > MOSTLY * outside.sum())
-
-    def _outside(self, wider: int) -> tuple[Floats, np.ndarray]:
-        """The luma of the wider image, and where the other one does not show it: bool (H, W)."""
-        part, whole = (self.second, self.first) if wider == 1 else (self.first, self.second)
-        placement = self.placement.inverse() if wider == 1 else self.placement
-        height, width = whole.grey.shape
-        _, valid = placement.onto(part.grey, (width, height))
-        outside = cv2.erode((~valid).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0
-        return whole.grey, outside
 
     def _misshapen(self, judged: Quality | None) -> int:
         """Which of two images of other shapes was stretched: one of an unusual shape, if any."""
@@ -540,7 +484,7 @@ class _Pair:
         if self.is_flat:
             return "there is too little in them to be sure"
         shown, shows = self.placement.shares
-        if is_cropped and self._has_caption(self._wider()):
+        if is_cropped and self.framing.has_caption:
             return "the larger one may have a caption"
         if self.graphic:
             scale = (self.first.size[0] * self.first.size[1] * shown) / (
@@ -573,17 +517,17 @@ def _frame(one: np.ndarray, other: np.ndarray, placement: Placement, area: int) 
 
 
 def _laid(
-    one: Floats, other: Floats, placement: Placement, area: int
-) -> tuple[Floats, Floats, np.ndarray]:
+    one: Pixels | Floats, other: Pixels | Floats, placement: Placement, area: int
+) -> tuple[Any, Any, np.ndarray]:
+    """Both images in one frame, and where they can be compared: bool (H, W)."""
     size = _frame(one, other, placement, area)
     here, valid = placement.onto(one, size)
-    if not placement.is_identity:  # at its edges the one may be blended with what is beyond
-        valid = cv2.copyMakeBorder(
-            valid[_BLENDED:-_BLENDED, _BLENDED:-_BLENDED].astype(np.uint8),
-            *(_BLENDED,) * 4,
-            cv2.BORDER_CONSTANT,
-            value=0,
-        ).astype(bool)
+    if not placement.is_identity:
+        edges = np.ones((2 * _BLENDED + 1, 2 * _BLENDED + 1), np.uint8)
+        inner = cv2.erode(
+            valid.astype(np.uint8), edges, borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
+        valid = inner > 0
     return here, resized(other, size), valid
 
 
