@@ -134,7 +134,8 @@ class _Planner:
 
     def _conflict(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
         sure = self._sure(group) if self._wishes.conflicts == DROP_ALL else set()
-        drops = len({one.label for one in group.members if one.path in sure} - {None}) > 1
+        if len({one.label for one in group.members if one.path in sure} - {None}) < 2:
+            sure = set()
         labels = sorted({member.label for member in group.members if member.label is not None})
         reason = f"the same picture is labelled {' and '.join(shown(label) for label in labels)}"
         staying = self._staying([member for member in group.members if self._why_safe(member)])
@@ -143,11 +144,11 @@ class _Planner:
             if safe := self._why_safe(member):
                 decided[member.path] = KEEP, safe
                 continue
-            name = _why_only_a_name(member, staying) if drops and member.path in sure else ""
-            if drops and member.path in sure and not name:
-                decided[member.path] = REMOVE, reason
-            else:
-                decided[member.path] = REVIEW, name or reason
+            goes = member.path in sure
+            name = _why_only_a_name(member, staying) if goes else ""
+            decided[member.path] = (
+                (REVIEW, name or reason) if name or not goes else (REMOVE, reason)
+            )
         return decided
 
     def _sure(self, group: DuplicateGroup) -> set[str]:
