@@ -73,13 +73,20 @@ class Table:
     its cells by column. Cells that are missing at the end of a row are empty.
     """
 
-    def __init__(self, name: str, lines: Iterator[str], columns: Sequence[str], kind: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        lines: Iterator[str],
+        columns: Sequence[str],
+        kind: str,
+        optional: Sequence[str] = (),
+    ) -> None:
         self.name = name
         """Of the file, as messages show it."""
         self._before, delimiter, header = _first_lines(name, lines, columns)
         self._rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
         self._line = 0
-        known = {column.casefold(): column for column in columns}
+        known = {column.casefold(): column for column in (*columns, *optional)}
         cells = (self._next() if header else None) or []
         names = [_name(cell) for cell in cells]
         self.columns = tuple(known.get(name.casefold(), name) for name in names)
@@ -127,8 +134,12 @@ class Table:
 
 
 @contextmanager
-def open_table(source: Path, columns: Sequence[str], kind: str) -> Iterator[Table]:
-    """Open a CSV file that has to have ``columns``, whatever the case of their names.
+def open_table(
+    source: Path, columns: Sequence[str], kind: str, optional: Sequence[str] = ()
+) -> Iterator[Table]:
+    """Open a CSV file that has to have ``columns``, and may have ``optional`` ones.
+
+    The case of their names does not matter.
 
     Commas, semicolons, tabs and the line ``sep=;`` are understood; so are UTF-8 and, with a byte
     order mark, UTF-16, and any line ends. ``kind`` says in messages what the table should be.
@@ -152,7 +163,7 @@ def open_table(source: Path, columns: Sequence[str], kind: str) -> Iterator[Tabl
     except OSError as error:
         raise BadInput(f"{name}: {error.strerror}") from error
     with file:
-        yield Table(name, _lines(name, file), columns, kind)
+        yield Table(name, _lines(name, file), columns, kind, optional)
 
 
 def _lines(name: str, file: TextIO) -> Iterator[str]:

@@ -297,7 +297,13 @@ def test_other_frames_and_pages_make_other_files(workspace: Workspace, tmp_path:
     saved(first, tmp_path / "p/still.png")
     saved(first, tmp_path / "p/still.bmp")
     rows = planned(workspace, tmp_path / "p")
-    assert sorted(actions(rows).values()) == ["keep", *["review"] * 5]
+    assert {name: rows[name].action for name in ("still.png", "still.bmp")} == {
+        "still.png": "review",
+        "still.bmp": "remove",
+    }
+    assert rows["still.bmp"].copy_of == rows["still.png"].path
+    others = [row.action for name, row in rows.items() if not name.startswith("still")]
+    assert sorted(others) == ["keep", *["review"] * 3]
     assert rows["signed.tiff"].reason.endswith("of each was compared")
 
 

@@ -280,7 +280,7 @@ class _Run:
             return
         with suppress(OSError):  # no file of the group is sure to stay, so nothing is carried
             stays = keepers.exact(went[0][1].sha256) or keepers.first()
-            stay = [row for _, row in removal.related if os.path.lexists(row.path)]
+            stay = [row for row in removal.related if os.path.lexists(row.path)]
             self._departures.append(Departure(stays.path, stays.sha256, went, stay))
 
 

@@ -15,6 +15,7 @@ from embedkit.clean.ranking import (
     rank_by_wish,
 )
 from embedkit.clean.reasons import PROTECTED, what_it_lacks, why_for_review
+from embedkit.duplicates.pixels import SAME_BITS
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import (
@@ -83,8 +84,8 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
     Of a group the protected files stay, and all that a person decided to keep; else the best file
     (:func:`embedkit.clean.ranking.preference`). The others go when nothing differs between them and
     the one that stays when both are opened, but for what is ``allowed``, and when nothing speaks
-    for them; else they are for review. When several files with the same bytes would all be for
-    review, only one of them is, and the others go. Symbolic links, and files that stay under
+    for them; else they are for review. When several files with the same bytes or pixels would all
+    be for review, only one of them is, and the others go. Symbolic links, and files that stay under
     another path, are for review too. A group whose files are under several labels is for review; if
     ``conflicts`` is ``drop-all`` its sure copies all go, when they are themselves under several
     (Doi 2018 dropped them so).
@@ -99,6 +100,18 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
     return rows
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What becomes of one file."""
+
+    action: str
+    reason: str
+    copy_of: str | None = None
+    """The path of the file that it was compared with."""
+    preferred: Preference | None = None
+    """Which of the two is better, and why; None if that does not count."""
+
+
 class _Planner:
     def __init__(self, judge: Judge, wishes: Wishes) -> None:
         self._judge = judge
@@ -107,32 +120,33 @@ class _Planner:
     def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
         """The rows of one group; none if nothing in it is like the file that would stay."""
         decided = self._conflict(group) if group.conflict else self._copies(group)
-        drops = any(action == REMOVE for action, _ in decided.values()) and group.conflict
+        drops = group.conflict and any(one.action == REMOVE for one in decided.values())
         if len(decided) < 2:
             return []
         rows = []
         for member in group.members:
             if member.path not in decided:
                 continue
-            action, reason = decided[member.path]
+            decision = decided[member.path]
             rows.append(
                 PlanRow(
                     group=number,
-                    action=action,
+                    action=decision.action,
                     path=member.path,
                     sha256=member.sha256,
                     kind=CONFLICT if group.conflict else group.kind,
                     score=round(member.score, 4),
                     label=member.label,
-                    reason=reason,
+                    reason=decision.reason,
                     rule=DROP_ALL if drops else KEEP_ONE,
+                    copy_of=decision.copy_of,
                 )
             )
         return rows
 
     # -- files under several labels ----------------------------------------------------------------
 
-    def _conflict(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
+    def _conflict(self, group: DuplicateGroup) -> dict[str, _Decision]:
         sure = self._sure(group) if self._wishes.conflicts == DROP_ALL else set()
         if len({one.label for one in group.members if one.path in sure} - {None}) < 2:
             sure = set()
@@ -142,12 +156,12 @@ class _Planner:
         decided = {}
         for member in group.members:
             if safe := self._why_safe(member):
-                decided[member.path] = KEEP, safe
+                decided[member.path] = _Decision(KEEP, safe)
                 continue
             goes = member.path in sure
             name = _why_only_a_name(member, staying) if goes else ""
             decided[member.path] = (
-                (REVIEW, name or reason) if name or not goes else (REMOVE, reason)
+                _Decision(REVIEW, name or reason) if name or not goes else _Decision(REMOVE, reason)
             )
         return decided
 
@@ -171,7 +185,7 @@ class _Planner:
 
     # -- copies ------------------------------------------------------------------------------------
 
-    def _copies(self, group: DuplicateGroup) -> dict[str, tuple[str, str]]:
+    def _copies(self, group: DuplicateGroup) -> dict[str, _Decision]:
         """What becomes of the files by path, but for those that are none of this group after all.
 
         Two larger photos may each show all of the representative, and something else besides.
@@ -182,27 +196,22 @@ class _Planner:
         keepers = keepers or [self._best(group, files)]
         staying = self._staying(keepers)
         kept = {member.path for member in keepers}
-        decided: dict[str, tuple[str, str]] = {}
-        better: list[Preference] = []
-        doubtful: dict[str, list[Member]] = {}
+        decided: dict[str, _Decision] = {}
+        doubtful: list[Member] = []
         for member in group.members:
             if member.path in kept:
                 continue
             if name := _why_only_a_name(member, staying):
-                decided[member.path] = REVIEW, name
-                continue
-            if self._is_apart(member, keepers):
-                continue
-            action, reason, preferred = self._against(member, keepers, files)
-            decided[member.path] = action, reason
-            better += [preferred] if preferred else []
-            if action == REVIEW:
-                doubtful.setdefault(member.sha256, []).append(member)
-        for same in doubtful.values():
-            decided |= self._repeated(same)
+                decided[member.path] = _Decision(REVIEW, name)
+            elif not self._is_apart(member, keepers):
+                decided[member.path] = self._against(member, keepers, files)
+                if decided[member.path].action == REVIEW:
+                    doubtful.append(member)
+        better = [one.preferred for one in decided.values() if one.preferred]
+        decided |= self._repeated(doubtful, files)
         for member in keepers:
             why = self._why_safe(member) or _why_best(files[member.path], better)
-            decided[member.path] = KEEP, why
+            decided[member.path] = _Decision(KEEP, why)
         return decided
 
     def _is_apart(self, member: Member, keepers: Sequence[Member]) -> bool:
@@ -218,28 +227,58 @@ class _Planner:
 
     def _against(
         self, member: Member, keepers: Sequence[Member], files: Mapping[str, Candidate]
-    ) -> tuple[str, str, Preference | None]:
+    ) -> _Decision:
         """What becomes of a file beside those that stay: the one it is surest a copy of counts."""
         same = next((one for one in keepers if one.sha256 == member.sha256), None)
         if same is not None:
             name = shown(os.path.basename(same.path))
-            return REMOVE, f"the same bytes as {name}", None
+            return _Decision(REMOVE, f"the same bytes as {name}", same.path)
         judged = [self._beside(member, keeper, files) for keeper in keepers]
-        return next((one for one in judged if one[0] == REMOVE), judged[0])
+        return next((one for one in judged if one.action == REMOVE), judged[0])
 
-    def _repeated(self, same: Sequence[Member]) -> dict[str, tuple[str, str]]:
-        """What becomes of files of the same bytes that are for review, but for the first of them.
+    def _repeated(
+        self, doubtful: Sequence[Member], files: Mapping[str, Candidate]
+    ) -> dict[str, _Decision]:
+        """What becomes of files for review that repeat another one, with its bytes or its pixels.
 
-        The first one stays for review on behalf of all; labels of the others go over to it.
+        The best of them stays for review on behalf of all; labels of the others go over to it.
         """
-        first = min(same, key=self._rank)
-        name = shown(os.path.basename(first.path))
-        reason = f"the same bytes as {name}, which is for review"
-        return {
-            member.path: (REMOVE, reason)
-            for member in same
-            if os.path.realpath(member.path) != os.path.realpath(first.path)
-        }
+        decided = {}
+        for same in self._by_pixels(doubtful):
+            best = same[0]
+            while better := self._preferred_to(best, same, files):
+                best = better[0]
+            best = min((one for one in same if one.sha256 == best.sha256), key=self._rank)
+            name = shown(os.path.basename(best.path))
+            for member in same:
+                if os.path.realpath(member.path) == os.path.realpath(best.path):
+                    continue
+                if member.sha256 == best.sha256:
+                    reason = f"the same bytes as {name}, which is for review"
+                else:
+                    found = self._judge.between(best.sha256, member.sha256)
+                    lacks = what_it_lacks(files[best.path], files[member.path], found)
+                    reason = f"a copy of {name}, which is for review; this one {lacks}"
+                decided[member.path] = _Decision(REMOVE, reason, best.path)
+        return decided
+
+    def _by_pixels(self, members: Sequence[Member]) -> list[list[Member]]:
+        """Files in groups that have the same pixels, and nothing else that tells them apart."""
+        by_bytes: dict[str, list[Member]] = {}
+        for member in members:
+            by_bytes.setdefault(member.sha256, []).append(member)
+        groups: list[list[Member]] = []
+        for same in by_bytes.values():
+            maybe = [group for group in groups if _may_have_same_pixels(group[0], same[0])]
+            self._judge.compare(same[0].sha256, [group[0].sha256 for group in maybe])
+            for group in maybe:
+                found = self._judge.between(group[0].sha256, same[0].sha256)
+                if found.same_pixels and not why_for_review(found, self._wishes.allowed):
+                    group += same
+                    break
+            else:
+                groups.append(same)
+        return groups
 
     def _rank(self, member: Member) -> tuple[bool, int, tuple[bool, bool, str]]:
         """The key that orders files of the same bytes, the one that stays first."""
@@ -249,13 +288,11 @@ class _Planner:
             rank_by_name(member.path),
         )
 
-    def _beside(
-        self, member: Member, keeper: Member, files: Mapping[str, Candidate]
-    ) -> tuple[str, str, Preference | None]:
+    def _beside(self, member: Member, keeper: Member, files: Mapping[str, Candidate]) -> _Decision:
         name = shown(os.path.basename(keeper.path))
         found = self._judge.between(keeper.sha256, member.sha256)
         if member.decided or (keeper.decided and member.score == 1.0):
-            return REMOVE, f"you decided that it is a copy of {name}", None
+            return _Decision(REMOVE, f"you decided that it is a copy of {name}", keeper.path)
         preferred = preference(files[keeper.path], files[member.path], found, self._wishes.prefer)
         doubt = why_for_review(found, self._wishes.allowed)
         if not doubt and not preferred.first:
@@ -265,12 +302,13 @@ class _Planner:
                 "the other one", "this one"
             )
         if doubt:
-            return REVIEW, doubt.format(name), preferred if found.outcome == COPY else None
+            counts = preferred if found.outcome == COPY else None
+            return _Decision(REVIEW, doubt.format(name), keeper.path, counts)
         lacks = what_it_lacks(files[keeper.path], files[member.path], found)
         reason = f"a copy of {name}; this one {lacks}" if lacks else f"a copy of {name}"
         if keeper.label is None and member.label is not None:
             reason += f"; its label {shown(member.label)} goes to the one that stays"
-        return REMOVE, reason, preferred
+        return _Decision(REMOVE, reason, keeper.path, preferred)
 
     def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> Member:
         """The best file among the representative and what shows the same."""
@@ -378,6 +416,15 @@ class _Planner:
     @staticmethod
     def _staying(keepers: Sequence[Member]) -> dict[str, Member]:
         return {os.path.realpath(member.path): member for member in reversed(keepers)}
+
+
+def _may_have_same_pixels(one: Member, other: Member) -> bool:
+    """Whether nothing that is known of two files of a group speaks against equal pixels."""
+    if (one.width, one.height) != (other.width, other.height):
+        return False
+    if one.hamming is None or other.hamming is None:
+        return True
+    return abs(one.hamming - other.hamming) <= SAME_BITS
 
 
 def _candidate(member: Member, headers: Mapping[str, Facts]) -> Candidate:

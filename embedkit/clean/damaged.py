@@ -175,7 +175,9 @@ class _Plan:
                 action, why = REMOVE if goes else REVIEW, reason
             digest, rule = item.damaged.sha256, intact.rule
             group.append(
-                PlanRow(intact.group, action, path, digest, DAMAGED, None, None, why, rule)
+                PlanRow(
+                    intact.group, action, path, digest, DAMAGED, None, None, why, rule, intact.path
+                )
             )
 
     def _intact(self, image_id: int | None) -> PlanRow | None:

@@ -23,6 +23,8 @@ INTACT = "intact"
 ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
 """The reason of a row whose path is only a name of a file."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
+_REQUIRED = tuple(name for name in COLUMNS if name != "copy_of")
+_PATHS = [COLUMNS.index(name) for name in ("path", "copy_of")]
 
 
 def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
@@ -51,10 +53,10 @@ def plan_cells(rows: Sequence[PlanRow]) -> list[list[str]]:
 
 def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
     """What the rows of a plan say, by column."""
-    places = COLUMNS.index("path")
     table = [list(astuple(row)) for row in rows]
     for cells in table:
-        cells[places] = to_stored(cells[places])
+        for place in _PATHS:
+            cells[place] = to_stored(cells[place] or "")
     return table
 
 
@@ -62,11 +64,12 @@ def read_plan(source: Path) -> list[PlanRow]:
     """The rows of a plan, as :func:`write_plan` or a spreadsheet wrote it.
 
     Semicolons or tabs for commas, UTF-16 and any line ends are accepted, columns of one's own and
-    empty lines passed over. Raises :class:`BadInput`, with the line and what to do, unless all of
-    it can be understood and every ``keep-one`` group that loses a file keeps one.
+    empty lines passed over; the column ``copy_of`` may be missing. Raises :class:`BadInput`, with
+    the line and what to do, unless all of it can be understood and every ``keep-one`` group that
+    loses a file keeps one.
     """
     numbered: list[tuple[int, PlanRow]] = []
-    with open_table(source, COLUMNS, "a plan") as table:
+    with open_table(source, _REQUIRED, "a plan", optional=("copy_of",)) as table:
         try:
             for line, cells in table:
                 numbered.append((line, _row(cells)))
@@ -109,25 +112,30 @@ class _Wrong(Exception):
 
 
 def _row(cells: dict[str, str]) -> PlanRow:
-    path = from_stored(cells["path"])
-    if not os.path.isabs(path):
-        raise _Wrong(f"{shown(path)!r} is not an absolute path")
-    if os.pardir in PurePath(path).parts:
-        raise _Wrong(f"{shown(path)!r} goes through '..'; take the path from the plan")
     sha256 = cells["sha256"].strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise _Wrong(f"{shown(sha256)!r} is not a SHA-256 of 64 hex digits; take it from the plan")
     return PlanRow(
         group=_number(cells["group"]),
         action=_one_of(ACTIONS, "action", cells["action"]),
-        path=os.path.normpath(path),
+        path=_path(cells["path"]),
         sha256=sha256,
         kind=cells["kind"],
         score=_score(cells["score"]),
         label=cells["label"] or None,
         reason=cells["reason"],
         rule=_one_of(RULES, "rule", cells["rule"]),
+        copy_of=_path(cells["copy_of"]) if cells.get("copy_of") else None,
     )
+
+
+def _path(cell: str) -> str:
+    path = from_stored(cell)
+    if not os.path.isabs(path):
+        raise _Wrong(f"{shown(path)!r} is not an absolute path")
+    if os.pardir in PurePath(path).parts:
+        raise _Wrong(f"{shown(path)!r} goes through '..'; take the path from the plan")
+    return os.path.normpath(path)
 
 
 def _number(cell: str) -> int:

@@ -1,6 +1,6 @@
 """The files of a group that a plan removes, by what has to stay for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from embedkit.clean.plan import KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW, stays_for_others
@@ -15,28 +15,40 @@ class Removal:
     going: Numbered
     staying: Sequence[PlanRow]
     """One of these has to stay, if the rule of the group is ``keep-one``."""
-    related: Numbered
-    """The rows of the group that show the same as these, they themselves among them."""
+    related: Sequence[PlanRow]
+    """The rows of the group that show the same: those that stay for these, and these."""
 
 
 def removals(group: Numbered) -> list[Removal]:
     """What goes out of one group, by what has to stay for it.
 
-    A file goes for those that the group keeps. But when another file with the same bytes is kept or
-    for review, it goes for that one alone, since a file for review may be no copy of what is kept.
+    While another file with the same bytes is kept or for review, a file goes for that one alone,
+    since a file for review may be no copy of what is kept. Else it goes for the file that it is a
+    copy of, if that is kept or for review. When a person has changed the plan so that neither
+    stays, it goes for those that the group keeps.
     """
     same: dict[str, list[PlanRow]] = {}
     for _, row in group:
         stays = row.action in (KEEP, REVIEW) and row.rule == KEEP_ONE
         if stays and row.reason != ONLY_A_LINK:
             same.setdefault(row.sha256, []).append(row)
+    digests = {row.path: row.sha256 for _, row in group}
+    going: dict[str, Numbered] = {}
+    for number, row in group:
+        if row.action == REMOVE:
+            going.setdefault(_goes_for(row, digests, same), []).append((number, row))
     kept = [row for _, row in group if stays_for_others(row)]
-    found = [Removal([item for item in _going(group) if item[1].sha256 not in same], kept, group)]
-    for digest, rows in same.items():
-        related = [item for item in group if item[1].sha256 == digest]
-        found.append(Removal(_going(related), rows, related))
-    return [one for one in found if one.going]
+    found = []
+    for digest, some in going.items():
+        staying = same.get(digest, kept)
+        related = [*staying, *(row for _, row in some)] if digest else [row for _, row in group]
+        found.append(Removal(some, staying, related))
+    return found
 
 
-def _going(rows: Numbered) -> Numbered:
-    return [item for item in rows if item[1].action == REMOVE]
+def _goes_for(
+    row: PlanRow, digests: Mapping[str, str], same: Mapping[str, Sequence[PlanRow]]
+) -> str:
+    """The digest of what has to stay for a file that goes; empty for anything the group keeps."""
+    found = (row.sha256, digests.get(row.copy_of or "", ""))
+    return next((digest for digest in found if digest in same), "")

@@ -24,6 +24,8 @@ class PlanRow:
     """One sentence: why this action."""
     rule: str = "keep-one"
     """Of the whole group. ``keep-one``: a file of it has to stay; ``drop-all``: all may go."""
+    copy_of: str | None = None
+    """Absolute path of the file of its group that it was compared with, and goes for if it goes."""
 
 
 @dataclass(frozen=True)

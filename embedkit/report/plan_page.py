@@ -71,7 +71,7 @@ FIGURES = {
 ALWAYS = frozenset({"pixels", "bytes"})
 """Facts that the page shows of every file; the others only where files of a group differ."""
 _ID = re.compile(rb'"id": ?"([0-9a-f]{12})", ?"name":')
-_APART = frozenset({"group", "action", "path", "sha256", "kind", "label", "reason", "rule"})
+_APART = frozenset(plan.COLUMNS) - {"score"}
 
 
 class _Photo(NamedTuple):

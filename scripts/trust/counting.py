@@ -34,21 +34,20 @@ ByPath = Mapping[str, Planted]
 def decisions_of_plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Decision]:
     """The decisions of rows of ``embedkit clean --json``.
 
-    What stays for a file is what its group keeps, or what has its bytes and is for review.
+    What stays for a file is the one that it is a copy of, and for one under several labels all
+    that its group keeps.
     """
-    named = [{**row, "path": below(row["path"], folder)} for row in rows]
-    keepers: dict[tuple[int, str], set[str]] = defaultdict(set)
+    rows = list(rows)
     kept: dict[int, set[str]] = defaultdict(set)
-    for row in named:
-        if row["action"] != REMOVE:
-            keepers[row["group"], row["sha256"]].add(row["path"])
+    for row in rows:
         if row["action"] == KEEP:
-            kept[row["group"]].add(row["path"])
+            kept[row["group"]].add(below(row["path"], folder))
     decisions = {}
-    for row in named:
+    for row in rows:
         if row["action"] != KEEP:
-            same = row["action"] == REMOVE and keepers[row["group"], row["sha256"]]
-            decisions[row["path"]] = Decision(row["action"], frozenset(same or kept[row["group"]]))
+            of = row["copy_of"]
+            keepers = kept[row["group"]] if of is None else {below(of, folder)}
+            decisions[below(row["path"], folder)] = Decision(row["action"], frozenset(keepers))
     return decisions
 
 
