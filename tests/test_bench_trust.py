@@ -371,10 +371,22 @@ def copy_set(number: int, *names: str, png: str = "original") -> list[Any]:
 def plan(*groups: dict[str, str]) -> list[dict[str, Any]]:
     """Rows of groups, each from a path to its action."""
     return [
-        {"group": number, "action": action, "path": str(ROOT / path), "sha256": path}
+        {
+            "group": number,
+            "action": action,
+            "path": str(ROOT / path),
+            "sha256": path,
+            "copy_of": _kept_by(group, action),
+        }
         for number, group in enumerate(groups, 1)
         for path, action in group.items()
     ]
+
+
+def _kept_by(group: dict[str, str], action: str) -> str | None:
+    """What a group keeps, for files that do not stay; None if nothing is kept."""
+    kept = next((path for path, other in group.items() if other == "keep"), None)
+    return None if kept is None or action == "keep" else str(ROOT / kept)
 
 
 def decided(*groups: dict[str, str]) -> dict[str, Any]:
@@ -454,10 +466,26 @@ def test_an_original_that_goes_for_its_bytes_goes_for_nothing_else() -> None:
     truth = copy_set(0, "exact", "strip")
     original, exact, strip = (file.path for file in truth)
     rows = plan({strip: "keep", exact: "review", original: "remove"})
-    rows[2]["sha256"] = exact
+    rows[2]["copy_of"] = str(ROOT / exact)
     found = trust("counting").count_copies(truth, trust("counting").decisions_of_plan(rows, ROOT))
     outcomes = {name: (of.removed, of.reviewed, of.worse_kept) for name, of in found.items()}
     assert outcomes == {"exact": (1, 0, ()), "strip": (0, 1, ())}
+    assert found["strip"].worse_proposed == (strip,), "the original's bytes are for review for it"
+
+
+def test_what_an_original_goes_for_stands_for_it_while_that_is_for_review() -> None:
+    truth = copy_set(0, "png", "jpeg50", "half", png="either")
+    original, png, jpeg, half = (file.path for file in truth)
+    rows = plan({jpeg: "keep", png: "review", original: "remove", half: "remove"})
+    rows[2]["copy_of"] = rows[3]["copy_of"] = str(ROOT / png)
+    found = trust("counting").count_copies(truth, trust("counting").decisions_of_plan(rows, ROOT))
+    assert {name: (of.removed, of.reviewed) for name, of in found.items()} == {
+        "png": (1, 0),
+        "jpeg50": (0, 1),
+        "half": (1, 0),
+    }
+    assert found["jpeg50"].worse_proposed == (jpeg,)
+    assert not any(of.worse_kept for of in found.values())
 
 
 @pytest.mark.parametrize(("better", "worse"), [("original", 1), ("either", 0)])
@@ -527,7 +555,7 @@ def stand_in(
             return "  --verify  Compare doubtful pairs.", 0.1
         groups = rows_of(added[-1])
         rows = [
-            {"group": number, "action": action, "path": path, "sha256": path}
+            {"group": number, "action": action, "path": path, "copy_of": None}
             for number, group in enumerate(groups)
             for path, action in group.items()
         ]

@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from unittest.mock import Mock
 
 import pytest
@@ -38,14 +39,26 @@ class Collection:
         (self.folder / "labels.csv").write_text(text, "utf-8")
         self.workspace.label_from_csv(self.folder / "labels.csv")
 
-    def remove(self, keep: str, *names: str, review: Sequence[str] = ()) -> ApplyReport:
+    def remove(
+        self,
+        keep: str,
+        *names: str,
+        review: Sequence[str] = (),
+        copy_of: Mapping[str, str] = MappingProxyType({}),
+    ) -> ApplyReport:
         """Apply a plan of one group: a file to keep, others to remove or to review."""
         actions = {
             keep: "keep",
             **dict.fromkeys(names, "remove"),
             **dict.fromkeys(review, "review"),
         }
-        rows = [self.row(1, action, name) for name, action in actions.items()]
+        rows = [
+            replace(
+                self.row(1, action, name),
+                copy_of=self.path(copy_of[name]) if name in copy_of else None,
+            )
+            for name, action in actions.items()
+        ]
         write_plan(self.plan, rows)
         return self.workspace.apply(self.plan)
 
@@ -102,6 +115,15 @@ def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
     assert report.carried == (Carried(collection.path("x.jpg"), "dog", collection.path("y.jpg")),)
     assert sorted(report.moved) == [collection.path("b.jpg"), collection.path("y.jpg")]
     assert collection.facts("a.jpg")[0] is None
+
+
+def test_a_label_goes_over_to_the_file_for_review_that_it_is_a_copy_of(
+    collection: Collection,
+) -> None:
+    collection.label("path,label\nx.jpg,dog\na.jpg,cat\n")
+    report = collection.remove("a.jpg", "x.jpg", review=["z.jpg"], copy_of={"x.jpg": "z.jpg"})
+    assert report.carried == (Carried(collection.path("z.jpg"), "dog", collection.path("x.jpg")),)
+    assert report.not_carried == ()
 
 
 def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None:

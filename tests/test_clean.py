@@ -60,7 +60,10 @@ def collection(tmp_path: Path) -> tuple[Path, list[PlanRow]]:
         content = b"group %d" % group * 1000
         path = put(os.path.join(folder, f"folder {group}", os.fsdecode(raw)), content)
         os.chmod(path, 0o640 if number % 2 else 0o604)
-        rows.append(row(group, "keep" if number < 3 else "remove", path, content))
+        if number < 3:
+            rows.append(row(group, "keep", path, content))
+        else:
+            rows.append(row(group, "remove", path, content, copy_of=rows[group].path))
     for name in ("a", "b"):
         path = put(folder / f"cat{name}/x.jpg", b"two labels", 1_400_000_000_000_000_000)
         rows.append(row(9, "remove", path, b"two labels", rule="drop-all", label=None, score=None))
@@ -88,6 +91,7 @@ def test_a_plan_survives_being_written_and_read(
         lambda text: text.replace("\r\n", "\n"),
         lambda text: text.replace(",", ";").replace("1.0", "1,0"),
         lambda text: text.replace("remove", " Remove ").replace("keep-one", "Keep-One"),
+        lambda text: text.replace("copy_of", "Copy_Of"),
         lambda text: text + ",,,,,,,,\r\n\r\n",
         lambda text: text.replace("rule", "rule,note").replace("keep-one", "keep-one,mine"),
     ],
@@ -96,7 +100,7 @@ def test_what_spreadsheets_do_to_a_plan_does_not_matter(
     tmp_path: Path, edit: Callable[[str], str]
 ) -> None:
     plan = tmp_path / "plan.csv"
-    rows = [row(1, "keep", "/p/a.jpg"), row(1, "remove", "/p/b.jpg")]
+    rows = [row(1, "keep", "/p/a.jpg"), row(1, "remove", "/p/b.jpg", copy_of="/p/a.jpg")]
     write_plan(plan, rows)
     plan.write_text(edit(plan.read_text("utf-8")), "utf-8", newline="")
     assert read_plan(plan) == rows
@@ -120,6 +124,12 @@ DIGEST = "ab" * 32
         (f"{HEAD}1,delete,/a,{DIGEST},exact,1,,,keep-one\n", "'delete'; it can be keep, remove, r"),
         (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-two\n", "unknown rule 'keep-two'"),
         (f"{HEAD}1,keep,a.jpg,{DIGEST},exact,1,,,keep-one\n", "'a.jpg' is not an absolute path"),
+        (
+            HEAD.replace("rule", "rule,copy_of")
+            + f"1,keep,/a,{DIGEST},exact,1,,,keep-one,\n"
+            + f"1,remove,/b,{DIGEST},exact,1,,,keep-one,a.jpg\n",
+            "line 3: 'a.jpg' is not an absolute path",
+        ),
         (f"{HEAD}1,keep,/a\0,{DIGEST},exact,1,,,keep-one\n", "line 2: a NUL character"),
         (f"{HEAD}1,keep,/a,{DIGEST[1:]},exact,1,,,keep-one\n", "is not a SHA-256"),
         (f"{HEAD}1,keep,/a,{DIGEST},exact,high,,,keep-one\n", "score 'high' is not a number"),
@@ -335,6 +345,29 @@ def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
     put(other, b"alike")
     assert apply(root, rows, link="hard").linked == (copy,)
     assert os.path.samefile(copy, other)
+
+
+def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
+    root: Path, tmp_path: Path
+) -> None:
+    kept, other = put(tmp_path / "kept", b"picture"), put(tmp_path / "other", b"alike")
+    copy = put(tmp_path / "copy", b"the same pixels")
+    rows = [
+        row(1, "keep", kept, b"picture"),
+        row(1, "review", other, b"alike", copy_of=kept),
+        row(1, "remove", copy, b"the same pixels", copy_of=other),
+    ]
+    put(other, b"edited")
+    assert left_of(root, rows).startswith("no other file of its group is sure to stay")
+    put(other, b"alike")
+    assert apply(root, rows).moved == (copy,)
+    os.unlink(other)
+    assert [item.path for item in empty(root, older_than=timedelta()).left] == [copy]
+    undo(root)
+    # A person who lets the other one go as well decides that both are copies of what is kept.
+    put(other, b"alike")
+    rows[1] = replace(rows[1], action="remove")
+    assert sorted(apply(root, rows).moved) == [copy, other]
 
 
 def test_a_link_that_the_plan_knew_keeps_no_file(root: Path, tmp_path: Path) -> None:

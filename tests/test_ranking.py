@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from embedkit.records import (
     Examination,
     Facts,
     Member,
+    PlanRow,
 )
 
 
@@ -114,12 +116,12 @@ class Judge:
         return dict.fromkeys(digests, Facts("JPEG", tables=((8,) * 64,)))
 
 
-def actions_of(
+def rows_of(
     judge: Judge,
     names: Sequence[str],
     labels: Mapping[str, str] | None = None,
     wishes: Wishes | None = None,
-) -> dict[str, str]:
+) -> list[PlanRow]:
     """What becomes of the files of one group, the first its representative.
 
     The first letter of a name is the file's content; those in capitals are larger.
@@ -146,7 +148,12 @@ def actions_of(
     conflict = len({*(labels or {}).values()}) > 1
     group = DuplicateGroup("combined", 0.999, members[0].path, tuple(members), conflict)
     search = Duplicates((group,), 3, ("combined",), 4, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 2)
-    return {row.path[1:]: row.action for row in plan_rows(search, judge, wishes)}
+    return plan_rows(search, judge, wishes)
+
+
+def actions_of(*args: Any, **options: Any) -> dict[str, str]:
+    """What becomes of the files of :func:`rows_of`, by name."""
+    return {row.path[1:]: row.action for row in rows_of(*args, **options)}
 
 
 def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
@@ -177,6 +184,36 @@ def test_of_files_of_the_same_bytes_one_is_for_review() -> None:
     names = ["a", "b", "b (1)"]
     assert actions_of(judge, names) == {"a": "keep", "b": "review", "b (1)": "remove"}
     assert actions_of(judge, names, {"b (1)": "cat"}) == actions_of(judge, names)
+
+
+def test_of_files_of_the_same_pixels_one_is_for_review() -> None:
+    blurred, same = Examination(COPY, (Change("blurred", 2),)), Examination(COPY, same_pixels=True)
+    found = {("a", "b"): blurred, ("a", "c"): blurred, ("a", "d"): blurred, ("c", "b"): same}
+    names = ["a", "b", "c", "d", "b (1)"]
+    rows = rows_of(Judge(found, blurred), names)
+    assert {row.path: row.action for row in rows} == {
+        "/a": "keep",
+        "/b": "review",
+        "/c": "remove",
+        "/d": "review",
+        "/b (1)": "remove",
+    }
+    of = {row.path: row.copy_of for row in rows}
+    assert of == {"/a": None, "/b": "/a", "/c": "/b", "/d": "/a", "/b (1)": "/b"}
+    reframed = Examination(COPY, (Change("reframed", 0),), same_pixels=True)
+    rows = rows_of(Judge(found | {("c", "b"): reframed}, blurred), names)
+    assert {row.path for row in rows if row.action == "remove"} == {"/b (1)"}
+
+
+def test_a_file_goes_for_the_one_that_it_is_surest_a_copy_of() -> None:
+    blurred = Examination(COPY, (Change("blurred", 2),))
+    judge = Judge({("a", "c"): blurred}, Examination(COPY, derived=2))
+    rows = rows_of(judge, "abc", wishes=Wishes(protected=("/a", "/b")))
+    assert [(row.action, row.copy_of) for row in rows] == [
+        ("keep", None),
+        ("keep", None),
+        ("remove", "/b"),
+    ]
 
 
 def test_wishes_decide_which_of_the_same_bytes_is_for_review() -> None:

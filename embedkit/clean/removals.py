@@ -16,7 +16,7 @@ class Removal:
     staying: Sequence[PlanRow]
     """One of these has to stay, if the rule of the group is ``keep-one``."""
     related: Sequence[PlanRow]
-    """The rows of the group that show the same: those that stay for these, and these."""
+    """The rows of the group that show the same, as far as it is known."""
 
 
 def removals(group: Numbered) -> list[Removal]:
@@ -41,7 +41,10 @@ def removals(group: Numbered) -> list[Removal]:
     found = []
     for digest, some in going.items():
         staying = same.get(digest, kept)
-        related = [*staying, *(row for _, row in some)] if digest else [row for _, row in group]
+        if any(row.action == KEEP for row in staying) or not digest:
+            related = [row for _, row in group]
+        else:  # what is for review may be no copy of the rest
+            related = [*staying, *(row for _, row in some)]
         found.append(Removal(some, staying, related))
     return found
 

@@ -184,18 +184,31 @@ def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Co
 
 def _outcome(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> str:
     """``remove`` or ``review`` when a copy was found, by itself or as what stays; or ``missed``."""
-    family = {file.path for file in files.values()}
     own = decisions.get(copy.path)
-    originals = [decisions.get(path) for path in _same_as_original(files)]
+    originals = [decisions.get(path) for path in _originals(files, decisions)]
     actions = {one.action for one in originals if one is not None and copy.path in one.keepers}
-    if own is not None and own.keepers & family:
+    if own is not None and own.keepers & _paths(files):
         actions.add(own.action)
     return next((action for action in (REMOVE, REVIEW) if action in actions), "missed")
+
+
+def _paths(files: Mapping[str, Planted]) -> set[str]:
+    return {file.path for file in files.values()}
 
 
 def _same_as_original(files: Mapping[str, Planted]) -> set[str]:
     """The paths of a family's original and of what has its bytes."""
     return {files[name].path for name in (ORIGINAL, "exact") if name in files}
+
+
+def _originals(files: Mapping[str, Planted], decisions: Decisions) -> set[str]:
+    """The paths that stand for a family's original.
+
+    Its own, that of what has its bytes, and that of a file for review for which it goes.
+    """
+    own = decisions.get(files[ORIGINAL].path)
+    stays = own.keepers & _paths(files) if own is not None else set()
+    return _same_as_original(files) | {path for path in stays if is_for(path, REVIEW, decisions)}
 
 
 def _choice(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> tuple[str, bool]:
@@ -204,11 +217,13 @@ def _choice(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -
     The action is empty where neither stays for the other. What has the original's bytes stays
     for it.
     """
-    same = _same_as_original(files)
-    own, original = decisions.get(copy.path), decisions.get(files[ORIGINAL].path)
-    if own is not None and own.keepers & (same - {copy.path}):
+    own = decisions.get(copy.path)
+    originals = _originals(files, decisions) - {copy.path}
+    if own is not None and own.keepers & originals:
         return own.action, False
-    if original is not None and copy.path in original.keepers:
-        is_worse = copy.better != EITHER and not original.keepers & same
-        return original.action, is_worse
+    for path in sorted(originals):
+        original = decisions.get(path)
+        if original is not None and copy.path in original.keepers:
+            is_worse = copy.better != EITHER and not original.keepers & _same_as_original(files)
+            return original.action, is_worse
     return "", False
