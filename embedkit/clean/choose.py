@@ -245,9 +245,7 @@ class _Planner:
         """
         decided = {}
         for same in self._by_pixels(doubtful):
-            best = same[0]
-            while better := self._preferred_to(best, same, files):
-                best = better[0]
+            best = self._best_of_twins(same, files)
             best = min((one for one in same if one.sha256 == best.sha256), key=self._rank)
             name = shown(os.path.basename(best.path))
             for member in same:
@@ -272,13 +270,26 @@ class _Planner:
             maybe = [group for group in groups if _may_have_same_pixels(group[0], same[0])]
             self._judge.compare(same[0].sha256, [group[0].sha256 for group in maybe])
             for group in maybe:
-                found = self._judge.between(group[0].sha256, same[0].sha256)
-                if found.same_pixels and not why_for_review(found, self._wishes.allowed):
+                if self._has_its_pixels(group[0], same[0]):
                     group += same
                     break
             else:
                 groups.append(same)
         return groups
+
+    def _has_its_pixels(self, one: Member, other: Member) -> bool:
+        """Whether two files have the same pixels, and nothing else that tells them apart."""
+        if one.sha256 == other.sha256:
+            return True
+        found = self._judge.between(one.sha256, other.sha256)
+        return found.same_pixels and not why_for_review(found, self._wishes.allowed)
+
+    def _best_of_twins(self, twins: Sequence[Member], files: Mapping[str, Candidate]) -> Member:
+        """The best of files that have the same pixels: that to which none is preferred."""
+        best = twins[0]
+        while better := self._preferred_to(best, twins, files):
+            best = better[0]
+        return best
 
     def _rank(self, member: Member) -> tuple[bool, int, tuple[bool, bool, str]]:
         """The key that orders files of the same bytes, the one that stays first."""
@@ -327,6 +338,8 @@ class _Planner:
         champion = min(
             reversed(champions.values()), key=lambda one: self._losses(one, alike, files)
         )
+        twins = [one for one in alike if self._has_its_pixels(champion, one)]
+        champion = self._best_of_twins([champion, *twins], files)
         same = [member for member in group.members if member.sha256 == champion.sha256]
         return min(same, key=self._rank)
 

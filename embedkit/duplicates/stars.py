@@ -245,7 +245,8 @@ def _join(state: _State, centre: int, other: int, members: dict[int, Link]) -> b
     joining = {other: link}
     own = state.stars[other]
     if own:
-        if link.examination is None or link.examination.outcome != COPY:
+        shows_the_same = link.examination is not None and link.examination.outcome == COPY
+        if not (shows_the_same or link.is_sure):
             return False
         linked = {one: state.links[centre].get(one, its_link) for one, its_link in own.items()}
         joining |= _examined(state, {centre: linked})[centre]

@@ -32,6 +32,8 @@ _MUCH = 1.3  # ratio of two steps that tells the order even by the smallest valu
 _VISIBLE = 5.0  # least step, in units of what rounding adds, that shows in pixels kept as they are
 _EDITED = 2.5  # squared difference of coefficients, in units of what compression explains
 _EDITED_MEAN = 10.0  # the same of the means of blocks, which tones and colours move
+_WEAKER, _STRONGER = 0.11, 0.2  # change of the gain of coefficients that no compression explains
+_LEAST_VALUES = 20  # coefficients of a frequency that tell its gain
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +99,7 @@ def history(one: Compressed, other: Compressed) -> History:
         return History()
     first, second, sign = (one, other, 1) if one.table or not other.table else (other, one, -1)
     coefficients = _coefficients(first, second)
-    if _differ(first, second, coefficients):
+    if _differ(first, second, coefficients) or _is_filtered(first, second, coefficients):
         return History(retouched=True)
     if not first.table:
         return History()
@@ -125,6 +127,28 @@ def _differ(base: Compressed, copy: Compressed, coefficients: tuple[Values, Valu
             noise += known[places] ** 2 / 12
     found = ((first - second)[:, places] ** 2).mean(axis=0) / noise
     return bool(found[0] > _EDITED_MEAN or np.median(found) > _EDITED)
+
+
+def _is_filtered(base: Compressed, copy: Compressed, coefficients: tuple[Values, Values]) -> bool:
+    """Whether one of two images is sharper than the other, by little beside a quantisation step.
+
+    A file that was quantised differs from its source by as much whatever the size of a coefficient;
+    beside one that was filtered, the difference grows with the coefficient.
+    """
+    finer = copy.steps_on(base)
+    if not base.table or (finer is None and not copy.is_exact):
+        return False
+    gains = []
+    for place in LOW_FREQUENCIES:
+        step, own = base.table[place], 0.0 if finer is None else finer[place]
+        values = [some[:, place] for some in coefficients]
+        coarse, fine = values if step >= own else reversed(values)
+        sizes = np.abs(np.rint(coarse / max(step, own)))
+        if np.count_nonzero(sizes) < _LEAST_VALUES or np.ptp(sizes[sizes > 0]) == 0:
+            continue
+        excess = (coarse - fine) * np.sign(coarse) / max(step, own)
+        gains.append(np.polyfit(sizes[sizes > 0], excess[sizes > 0], 1)[0])
+    return bool(gains) and not -_STRONGER < np.median(gains) < _WEAKER
 
 
 def _second_is_made(

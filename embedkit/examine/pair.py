@@ -34,7 +34,7 @@ from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 6
+VERSION = 7
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
