@@ -472,6 +472,18 @@ def test_a_file_enlarged_twice_gives_way_twice_and_a_soft_original_never() -> No
     assert gathered(files, linked(*everything)) == {1: [2, 3]}
 
 
+def test_a_blurred_file_gives_way_and_keeps_no_equal_pixels_apart() -> None:
+    links = linked(*combinations(range(1, 5), 2))
+    links[2][3] = links[3][2] = replace(links[2][3], kinds=("pixels", "combined"), score=1.0)
+    files = Files(copy=((2, 4), (3, 4)))  # 4 is not like the blurred one
+    for pair in ((1, 2), (1, 3)):
+        files.found[pair] = Examination(COPY, (Change("blurred", 1),))
+    assert gathered(files, links) == {2: [1, 3, 4]}
+    for pair in ((1, 2), (1, 3)):
+        files.found[pair] = Examination(COPY, (Change("mirrored", 1), Change("blurred", 1)))
+    assert gathered(files, links) == {2: [1, 3, 4]}, "it joins what cannot join it whole"
+
+
 def test_what_came_to_nothing_beside_an_enlarged_file_is_compared_again() -> None:
     links = linked((1, 3), (1, 4), (2, 4), (3, 4))  # 1 and 2 are centres at first, and 1 takes 4
     files = Files(copy=((1, 2), (2, 3), (1, 4), (2, 4), (3, 4)))

@@ -154,6 +154,19 @@ def test_of_two_files_the_one_that_was_compressed_again_is_told(
     assert examine(opened(upright, "PNG"), opened(upright, quality=second)).derived != 1
 
 
+@pytest.mark.parametrize("edit", [ImageFilter.GaussianBlur(0.7), ImageFilter.UnsharpMask(1, 70, 0)])
+@pytest.mark.parametrize("quality", [35, 70])
+def test_a_light_filter_is_not_taken_for_the_source_of_a_coarser_file(
+    quality: int, edit: ImageFilter.Filter
+) -> None:
+    original = opened(PHOTO, quality=quality)
+    pixels = Decoder(original.read()).at_least(short=1 << 30)
+    filtered = examine(original, opened(pixels.filter(edit)))
+    assert (filtered.outcome, filtered.derived, changes(filtered)) == (COPY, 0, [("retouched", 0)])
+    again = examine(original, opened(pixels))
+    assert (again.outcome, again.derived, changes(again)) == (COPY, 2, [])
+
+
 def test_one_quality_tells_no_order() -> None:
     assert (
         examine(opened(PHOTO, quality=90), opened(again(PHOTO, quality=90), quality=90)).derived

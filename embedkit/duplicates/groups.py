@@ -84,6 +84,11 @@ class Link:
             return False
         return COMBINED in self.kinds or self.score >= LIKELY
 
+    def reversed(self) -> "Link":
+        """The link of the member to the representative."""
+        examination = None if self.examination is None else self.examination.reversed()
+        return replace(self, examination=examination)
+
     def examined(self, found: Examination) -> "Link | None":
         """The link after an examination; None when nothing of it is left."""
         if found.outcome == COPY:

@@ -3,7 +3,7 @@
 So no chain of look-alikes swallows a collection. Centres are taken in order, the best images first.
 Each centre's file is compared with those of all images that may be its copies. Sure copies join it
 and need no further comparison; what is something else becomes a centre itself. A centre that proves
-to be enlarged gives way to what it was enlarged from: other copies may not match the enlarged file.
+to be enlarged or blurred gives way to what it was made from: other copies may not match it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import product
 
 from embedkit.duplicates.groups import Examine, Link, Links
-from embedkit.records import COPY
+from embedkit.records import COPY, Examination
 
 _AS_MUCH = 0.9  # least detail of what a centre was enlarged from, as a share of the centre's
 
@@ -29,8 +29,10 @@ class _State:
     changed: dict[int, set[int]] = field(default_factory=dict)
     """By image, the centres that it is a changed copy of."""
 
-    def are_of_one(self, one: int, other: int) -> bool:
-        """Whether both are changed copies of one centre: nothing depends on comparing them."""
+    def may_wait(self, one: int, other: int, link: Link) -> bool:
+        """Whether two need no comparison yet: both are changed copies of one centre."""
+        if not link.wants_examination:
+            return False
         return not self.changed.get(one, set()).isdisjoint(self.changed.get(other, set()))
 
 
@@ -92,21 +94,32 @@ def _give_way(
 def _sharp_one(
     state: _State, centre: int, rank: Mapping[int, tuple[int, int]], settled: set[int]
 ) -> int | None:
-    """The copy that a centre was enlarged from; None if it was not.
+    """The copy that a centre was enlarged or blurred from; None if it was not.
 
-    Of all images where the comparison found either side enlarged, the best-ranked one decides.
+    Of all images where the comparison found either side enlarged or blurred, the best-ranked one
+    decides.
     """
-    members = state.stars.get(centre, {})
+    links = state.stars.get(centre, {}) | state.loose.get(centre, {})
     found = {
-        other: link.examination.enlarged
-        for other, link in (members | state.loose.get(centre, {})).items()
-        if link.examination is not None
-        and link.examination.enlarged
-        and (link.examination.enlarged == 2 or (link.examination.resolution or 1.0) >= _AS_MUCH)
-        and other not in settled
+        other: link.examination
+        for other, link in links.items()
+        if other not in settled and link.examination is not None and _softer(link.examination)
     }
-    best = min(found, key=rank.__getitem__, default=None)
-    return best if best in members and found[best] == 1 else None
+    sharp = {
+        other: _softer(examination) == 1
+        for other, examination in found.items()
+        if _softer(examination) == 2 or (examination.resolution or 1.0) >= _AS_MUCH
+    }
+    best = min(sharp, key=rank.__getitem__, default=None)
+    if best is None or not sharp[best] or found[best].outcome != COPY:
+        return None
+    return best if all(change.name == "blurred" for change in found[best].changes) else None
+
+
+def _softer(examination: Examination) -> int:
+    """Which of two images is the enlarged or blurred one: 1, 2, or 0 for neither."""
+    blurred = (change.image for change in examination.changes if change.name == "blurred")
+    return examination.enlarged or next(blurred, 0)
 
 
 def _dissolve(state: _State, centre: int) -> None:
@@ -125,7 +138,7 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
         centre: {
             other: link
             for other, link in state.links[centre].items()
-            if other in waiting and not state.are_of_one(centre, other)
+            if other in waiting and not state.may_wait(centre, other, link)
         }
         for centre in centres
     }
@@ -153,9 +166,9 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
                 members[other] = link
                 state.taken.add(other)
                 for beyond, its_link in state.links[other].items():
-                    if state.are_of_one(centre, beyond):
+                    if beyond not in waiting or state.may_wait(centre, beyond, its_link):
                         continue
-                    if beyond in waiting and beyond not in seen[centre] and its_link.is_likely:
+                    if beyond not in seen[centre] and its_link.is_likely:
                         todo[centre][beyond] = its_link
                         seen[centre].add(beyond)
 
@@ -187,11 +200,13 @@ def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Li
     """The stars, with those that are changed copies of a centre, or may be copies, joined to it.
 
     Of several such centres it is the one that fits best; if that is no centre any more, the first.
+    A centre that stays alone joins the first star that it could not take in as a whole.
     """
     gone: set[int] = set()
     found: dict[int, dict[int, Link]] = {}
     best = _best_fits(state)
     passed: dict[int, list[int]] = {}
+    refused: list[tuple[int, int]] = []
     for one in order:
         if one in state.taken or one in gone:
             continue
@@ -210,6 +225,13 @@ def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Li
                 passed.setdefault(other, []).append(one)
             elif _join(state, one, other, found[one]):
                 gone.add(other)
+            elif state.stars[other]:
+                refused.append((one, other))
+    for one, other in refused:
+        if not found.get(one, True) and found.get(other):
+            state.loose[other][one] = state.loose[one][other].reversed()
+            if _join(state, other, one, found[other]):
+                del found[one]
     return list(found.items())
 
 

@@ -32,7 +32,7 @@ _MUCH = 1.3  # ratio of two steps that tells the order even by the smallest valu
 _VISIBLE = 5.0  # least step, in units of what rounding adds, that shows in pixels kept as they are
 _EDITED = 2.5  # squared difference of coefficients, in units of what compression explains
 _EDITED_MEAN = 10.0  # the same of the means of blocks, which tones and colours move
-_WEAKER, _STRONGER = 0.11, 0.2  # change of the gain of coefficients that no compression explains
+_WEAKER, _STRONGER = 0.11, 0.16  # change of the gain of coefficients that no compression explains
 _LEAST_VALUES = 20  # coefficients of a frequency that tell its gain
 
 
