@@ -107,7 +107,7 @@ def test_what_spreadsheets_do_to_a_plan_does_not_matter(
     assert plan_id(read_plan(plan)) == plan_id(rows)
 
 
-HEAD = "group,action,path,sha256,kind,score,label,reason,rule\n"
+HEAD = "group,action,path,sha256,kind,score,label,reason,rule,copy_of\n"
 DIGEST = "ab" * 32
 
 
@@ -119,16 +119,26 @@ DIGEST = "ab" * 32
         ("\x89PNG\udcff", "is not UTF-8, .*; save it as 'CSV UTF-8'"),
         (f'{HEAD}1,keep,"/a,{DIGEST},exact,1,,,keep-one\n', "not CSV"),
         (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,\n", "line 2: unknown rule ''"),
-        (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one,x\n", "line 2: 10 cells, but the first"),
+        (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one,,x\n", "line 2: 11 cells, but the first"),
         (f"{HEAD}one,keep,/a,{DIGEST},exact,1,,,keep-one\n", "line 2: the group 'one' is not a"),
         (f"{HEAD}1,delete,/a,{DIGEST},exact,1,,,keep-one\n", "'delete'; it can be keep, remove, r"),
         (f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-two\n", "unknown rule 'keep-two'"),
         (f"{HEAD}1,keep,a.jpg,{DIGEST},exact,1,,,keep-one\n", "'a.jpg' is not an absolute path"),
+        (HEAD.replace(",copy_of", ""), "no column called copy_of"),
         (
-            HEAD.replace("rule", "rule,copy_of")
-            + f"1,keep,/a,{DIGEST},exact,1,,,keep-one,\n"
-            + f"1,remove,/b,{DIGEST},exact,1,,,keep-one,a.jpg\n",
+            f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one\n"
+            f"1,remove,/b,{DIGEST},exact,1,,,keep-one,a.jpg\n",
             "line 3: 'a.jpg' is not an absolute path",
+        ),
+        *(
+            (
+                f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one\n"
+                f"1,review,/b,{DIGEST},exact,1,,,keep-one,{of}\n"
+                f"1,remove,/c,{DIGEST},exact,1,,,keep-one,/b\n"
+                f"2,keep,/d,{DIGEST},exact,1,,,keep-one\n",
+                f"{of}, of which /b is a copy, is no other file of group 1",
+            )
+            for of in ("/b", "/c", "/d", "/e")
         ),
         (f"{HEAD}1,keep,/a\0,{DIGEST},exact,1,,,keep-one\n", "line 2: a NUL character"),
         (f"{HEAD}1,keep,/a,{DIGEST[1:]},exact,1,,,keep-one\n", "is not a SHA-256"),
@@ -313,7 +323,7 @@ def test_the_last_file_of_a_group_stays(
     keep, copy, rows = pair
     harm(keep, copy)
     reason = left_of(root, rows)
-    assert reason.startswith("no other file of its group is sure to stay") and why in reason
+    assert reason.startswith("no file of which it is a copy is sure to stay") and why in reason
     assert Path(copy).read_bytes() == b"picture"
 
 
@@ -335,7 +345,7 @@ def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
         row(1, "remove", copy, b"alike"),
     ]
     harm(other)
-    assert left_of(root, rows).startswith("no other file of its group is sure to stay")
+    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
     Path(other).unlink(missing_ok=True)
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
@@ -358,7 +368,7 @@ def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
         row(1, "remove", copy, b"the same pixels", copy_of=other),
     ]
     put(other, b"edited")
-    assert left_of(root, rows).startswith("no other file of its group is sure to stay")
+    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
@@ -368,6 +378,68 @@ def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
     put(other, b"alike")
     rows[1] = replace(rows[1], action="remove")
     assert sorted(apply(root, rows).moved) == [copy, other]
+
+
+@pytest.mark.parametrize("action", ["keep", "review"])
+def test_when_what_it_is_a_copy_of_goes_another_copy_of_that_has_to_stay(
+    root: Path, tmp_path: Path, action: str
+) -> None:
+    kept, first = put(tmp_path / "kept", b"picture"), put(tmp_path / "first", b"grey")
+    second, third = put(tmp_path / "second", b"grey, 2"), put(tmp_path / "third", b"grey, 3")
+    rows = [
+        row(1, "keep", kept, b"picture"),
+        row(1, "remove", first, b"grey", copy_of=kept),  # the plan had it for review
+        row(1, action, second, b"grey, 2", copy_of=first),  # the plan had this one go
+        row(1, "remove", third, b"grey, 3", copy_of=first),
+    ]
+    os.rename(second, tmp_path / "away")
+    report = apply(root, rows)
+    assert report.moved == (first,), "a person decided that it is a copy of what is kept"
+    assert [item.path for item in report.left] == [third]
+    os.rename(tmp_path / "away", second)
+    assert apply(root, rows).moved == (third,)
+
+
+def test_what_goes_through_several_files_goes_for_the_last_of_them(
+    root: Path, tmp_path: Path
+) -> None:
+    one, other = put(tmp_path / "one", b"colour"), put(tmp_path / "other", b"mirrored")
+    grey, same = put(tmp_path / "grey", b"grey"), put(tmp_path / "same", b"grey, 2")
+    rows = [
+        row(1, "keep", one, b"colour"),
+        row(1, "keep", other, b"mirrored"),
+        row(1, "remove", grey, b"grey", copy_of=one),
+        row(1, "remove", same, b"grey, 2", copy_of=grey),
+    ]
+    os.unlink(one)
+    report = apply(root, rows)
+    assert report.moved == () and [item.path for item in report.left] == [grey, same]
+
+
+def test_no_damaged_file_stays_for_one_that_is_a_copy_of_it(root: Path, tmp_path: Path) -> None:
+    kept, copy = put(tmp_path / "kept", b"picture"), put(tmp_path / "copy", b"alike")
+    damaged = put(tmp_path / "damaged", b"pict")
+    rows = [
+        row(1, "keep", kept, b"picture"),
+        row(1, "keep", damaged, b"pict", kind="damaged", copy_of=kept),
+        row(1, "remove", copy, b"alike", copy_of=damaged),
+    ]
+    os.unlink(kept)
+    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+
+
+def test_a_quarantine_of_a_plan_without_copy_of_is_emptied_and_undone(
+    root: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
+    _, copy, rows = pair
+    assert apply(root, rows).moved == (copy,)
+    (stored,) = root.glob("*/plan.csv")
+    lines = stored.read_text("utf-8-sig").splitlines()
+    assert all(line.endswith(",") for line in lines[1:])
+    lines = [lines[0].removesuffix(",copy_of"), *(line.removesuffix(",") for line in lines[1:])]
+    stored.write_text("\n".join(lines), "utf-8")
+    assert empty(root, older_than=timedelta(), dry_run=True).deleted == (copy,)
+    assert undo(root).restored == (copy,)
 
 
 def test_a_link_that_the_plan_knew_keeps_no_file(root: Path, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_the_last_intact_copy_of_a_group_stays(
     harm(rows[0].path)
     report = empty(root, name)
     assert {item.path for item in report.left} == {rows[1].path, rows[2].path}
-    assert all("no other file of its group is sure to stay" in i.reason for i in report.left)
+    assert all("no file of which it is a copy is sure to stay" in i.reason for i in report.left)
     assert all(why in item.reason for item in report.left)
     assert report.deleted == (rows[3].path,)
     assert [item.state for item in quarantines(root)] == ["partly emptied"]
@@ -379,7 +379,7 @@ def test_the_workspace_knows_a_keeper_under_its_new_name(
     name = workspace.apply(plan).quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
     (left,) = workspace.empty_quarantine(name).left
-    assert "no other file of its group is sure to stay" in left.reason
+    assert "no file of which it is a copy is sure to stay" in left.reason
     workspace.add()
     assert workspace.empty_quarantine(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 

@@ -87,6 +87,27 @@ def test_the_same_pixels_are_the_same_whatever_the_format() -> None:
     assert examine(opened(flat), opened(flat, quality=30)).outcome == OPEN, "too little to tell by"
 
 
+def test_bits_beyond_the_eighth_count() -> None:
+    grey = np.asarray(PHOTO.convert("L")).astype(np.uint16) * 200
+    raised = grey.copy()
+    raised[100:200, 100:200] += 60
+    one = Image.fromarray(grey)
+    assert examine(opened(one, "PNG"), opened(one, "TIFF")).same_pixels
+    found = examine(opened(one, "PNG"), opened(Image.fromarray(raised), "PNG"))
+    assert (found.outcome, found.same_pixels) == (OPEN, False)
+    assert "8 bits" in found.note
+
+
+def test_floats_that_are_all_cut_off_are_not_the_same() -> None:
+    floats = [
+        Image.fromarray(np.asarray(scene(seed).convert("L")).astype(np.float32) * 5 + 300)
+        for seed in (1, 2)
+    ]
+    found = examine(*(opened(image, "TIFF") for image in floats))
+    assert (found.outcome, found.same_pixels) == (OPEN, False)
+    assert examine(opened(floats[0], "TIFF"), opened(floats[0], "TIFF")).same_pixels
+
+
 @pytest.mark.parametrize(("one", "other"), [(0, 1), (1, 3), (2, 0)])
 def test_a_part_as_small_as_a_glyph_or_a_bird_makes_two_pictures(one: int, other: int) -> None:
     for draw in (invoice, timetable, lambda number: with_bird(PHOTO, number)):

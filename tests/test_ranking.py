@@ -121,6 +121,7 @@ def rows_of(
     names: Sequence[str],
     labels: Mapping[str, str] | None = None,
     wishes: Wishes | None = None,
+    twins: str = "",
 ) -> list[PlanRow]:
     """What becomes of the files of one group, the first its representative.
 
@@ -142,6 +143,7 @@ def rows_of(
             width=200 if name[0].isupper() else 100,
             height=200 if name[0].isupper() else 100,
             bytes=1000,
+            same_pixels_as=twins[0] if name[0] in twins else None,
         )
         for name in names
     ]
@@ -190,7 +192,7 @@ def test_of_files_of_the_same_pixels_one_is_for_review() -> None:
     blurred, same = Examination(COPY, (Change("blurred", 2),)), Examination(COPY, same_pixels=True)
     found = {("a", "b"): blurred, ("a", "c"): blurred, ("a", "d"): blurred, ("c", "b"): same}
     names = ["a", "b", "c", "d", "b (1)"]
-    rows = rows_of(Judge(found, blurred), names)
+    rows = rows_of(Judge(found, blurred), names, twins="bc")
     assert {row.path: row.action for row in rows} == {
         "/a": "keep",
         "/b": "review",
@@ -201,7 +203,7 @@ def test_of_files_of_the_same_pixels_one_is_for_review() -> None:
     of = {row.path: row.copy_of for row in rows}
     assert of == {"/a": None, "/b": "/a", "/c": "/b", "/d": "/a", "/b (1)": "/b"}
     reframed = Examination(COPY, (Change("reframed", 0),), same_pixels=True)
-    rows = rows_of(Judge(found | {("c", "b"): reframed}, blurred), names)
+    rows = rows_of(Judge(found | {("c", "b"): reframed}, blurred), names, twins="bc")
     assert {row.path for row in rows if row.action == "remove"} == {"/b (1)"}
 
 

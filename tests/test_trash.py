@@ -100,7 +100,7 @@ def test_a_file_goes_to_the_trash_only_with_the_bytes_of_the_plan_and_beside_a_k
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
     (left,) = discard(root, alone).left
-    assert left.reason.startswith("no other file of its group is sure to stay")
+    assert left.reason.startswith("no file of which it is a copy is sure to stay")
     assert Path(alone[1].path).exists() and not trash.exists()
 
 

@@ -15,7 +15,6 @@ from embedkit.clean.ranking import (
     rank_by_wish,
 )
 from embedkit.clean.reasons import PROTECTED, what_it_lacks, why_for_review
-from embedkit.duplicates.pixels import SAME_BITS
 from embedkit.errors import BadInput
 from embedkit.paths import shown
 from embedkit.records import (
@@ -262,19 +261,16 @@ class _Planner:
 
     def _by_pixels(self, members: Sequence[Member]) -> list[list[Member]]:
         """Files in groups that have the same pixels, and nothing else that tells them apart."""
-        by_bytes: dict[str, list[Member]] = {}
+        same: dict[str, list[Member]] = {}
         for member in members:
-            by_bytes.setdefault(member.sha256, []).append(member)
-        groups: list[list[Member]] = []
-        for same in by_bytes.values():
-            maybe = [group for group in groups if _may_have_same_pixels(group[0], same[0])]
-            self._judge.compare(same[0].sha256, [group[0].sha256 for group in maybe])
-            for group in maybe:
-                if self._has_its_pixels(group[0], same[0]):
-                    group += same
-                    break
-            else:
-                groups.append(same)
+            same.setdefault(member.same_pixels_as or member.sha256, []).append(member)
+        groups = []
+        for some in same.values():
+            while some:
+                first = some[0]
+                self._judge.compare(first.sha256, {one.sha256 for one in some} - {first.sha256})
+                groups.append([one for one in some if self._has_its_pixels(first, one)])
+                some = [one for one in some if one not in groups[-1]]
         return groups
 
     def _has_its_pixels(self, one: Member, other: Member) -> bool:
@@ -429,15 +425,6 @@ class _Planner:
     @staticmethod
     def _staying(keepers: Sequence[Member]) -> dict[str, Member]:
         return {os.path.realpath(member.path): member for member in reversed(keepers)}
-
-
-def _may_have_same_pixels(one: Member, other: Member) -> bool:
-    """Whether nothing that is known of two files of a group speaks against equal pixels."""
-    if (one.width, one.height) != (other.width, other.height):
-        return False
-    if one.hamming is None or other.hamming is None:
-        return True
-    return abs(one.hamming - other.hamming) <= SAME_BITS
 
 
 def _candidate(member: Member, headers: Mapping[str, Facts]) -> Candidate:

@@ -195,8 +195,12 @@ class _Plan:
             self.groups[number] = [row]
             self._group_of[digest] = number
             return row
-        rows = [row for row in self.groups[self._group_of[digest]] if row.sha256 == digest]
-        return next((row for row in rows if row.action == KEEP), rows[0])
+        group = self.groups[self._group_of[digest]]
+        rows = [row for row in group if row.sha256 == digest]
+        found = next((row for row in rows if row.action == KEEP), rows[0])
+        while found.action == REMOVE and found.copy_of is not None:
+            found = next(row for row in group if row.path == found.copy_of)
+        return found
 
     def _best(self, files: Sequence[LiveFile]) -> LiveFile | None:
         """Which of the files of an intact image stays; None when all are gone."""

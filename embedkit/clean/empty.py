@@ -196,7 +196,7 @@ def _keeper(keepers: Keepers, row: PlanRow, quarantine: str, is_named: bool) -> 
 def _plan_of(store: Store) -> list[PlanRow]:
     """The plan that a quarantine keeps; empty when it cannot be read."""
     try:
-        return read_plan(store.plan)
+        return read_plan(store.plan, stored=True)
     except BadInput:
         return []
 

@@ -57,7 +57,7 @@ class Keepers:
             if isinstance(found, Keeper):
                 return found
             trouble = f"{shown(file[0])}: {found.strerror}"
-        raise OSError(errno.ENOENT, f"no other file of its group is sure to stay ({trouble})")
+        raise OSError(errno.ENOENT, f"no file of which it is a copy is sure to stay ({trouble})")
 
     def exact(self, sha256: str) -> Keeper | None:
         """The first file that holds these very bytes, if there is one."""

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, fields
 from itertools import count
 from pathlib import Path, PurePath
@@ -23,7 +23,6 @@ INTACT = "intact"
 ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
 """The reason of a row whose path is only a name of a file."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
-_REQUIRED = tuple(name for name in COLUMNS if name != "copy_of")
 _PATHS = [COLUMNS.index(name) for name in ("path", "copy_of")]
 
 
@@ -60,16 +59,19 @@ def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
     return table
 
 
-def read_plan(source: Path) -> list[PlanRow]:
+def read_plan(source: Path, *, stored: bool = False) -> list[PlanRow]:
     """The rows of a plan, as :func:`write_plan` or a spreadsheet wrote it.
 
     Semicolons or tabs for commas, UTF-16 and any line ends are accepted, columns of one's own and
-    empty lines passed over; the column ``copy_of`` may be missing. Raises :class:`BadInput`, with
-    the line and what to do, unless all of it can be understood and every ``keep-one`` group that
-    loses a file keeps one.
+    empty lines passed over. A plan that a quarantine has ``stored`` may lack the column
+    ``copy_of``, which plans did not have at first. Raises :class:`BadInput`, with the line and
+    what to do, unless all of it can be understood and every ``keep-one`` group that loses a file
+    keeps one.
     """
     numbered: list[tuple[int, PlanRow]] = []
-    with open_table(source, _REQUIRED, "a plan", optional=("copy_of",)) as table:
+    optional = ("copy_of",) if stored else ()
+    required = [name for name in COLUMNS if name not in optional]
+    with open_table(source, required, "a plan", optional) as table:
         try:
             for line, cells in table:
                 numbered.append((line, _row(cells)))
@@ -125,7 +127,7 @@ def _row(cells: dict[str, str]) -> PlanRow:
         label=cells["label"] or None,
         reason=cells["reason"],
         rule=_one_of(RULES, "rule", cells["rule"]),
-        copy_of=_path(cells["copy_of"]) if cells.get("copy_of") else None,
+        copy_of=_path(cells["copy_of"]) if cells.get("copy_of", "").strip() else None,
     )
 
 
@@ -162,6 +164,7 @@ def _one_of(known: Sequence[str], column: str, cell: str) -> str:
 def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
     """What no single row shows: paths that come twice, groups that would lose every file."""
     lines: dict[str, int] = {}
+    of = {row.path: row for _, row in numbered}
     rules: dict[int, str] = {}
     kept = {row.group for _, row in numbered if stays_for_others(row)}
     damaged = {row.group for _, row in numbered if row.action == KEEP and row.kind == DAMAGED}
@@ -170,6 +173,12 @@ def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
             raise _Wrong(f"{shown(row.path)} is in line {lines[row.path]} already", line)
         if rules.setdefault(row.group, row.rule) != row.rule:
             raise _Wrong(f"group {row.group} has two rules; a group has one", line)
+        if row.copy_of is not None and not _is_copy_in_group(row, of):
+            raise _Wrong(
+                f"{shown(row.copy_of)}, of which {shown(row.path)} is a copy, is no other file of "
+                f"group {row.group}; put its row back, or take the path from the plan",
+                line,
+            )
         if row.action == REMOVE and row.rule == KEEP_ONE and row.group not in kept:
             what = "nothing intact" if row.group in damaged else "nothing"
             raise _Wrong(
@@ -177,3 +186,15 @@ def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
                 f"files to {KEEP}, or the rule of all of them to {DROP_ALL}",
                 line,
             )
+
+
+def _is_copy_in_group(row: PlanRow, of: Mapping[str, PlanRow]) -> bool:
+    """Whether what a row is a copy of, and that in turn, are other rows of its group."""
+    seen = {row.path}
+    target = of.get(row.copy_of or "")
+    while target is not None and target.path not in seen and target.group == row.group:
+        if target.copy_of is None:
+            return True
+        seen.add(target.path)
+        target = of.get(target.copy_of)
+    return False

@@ -1,11 +1,11 @@
 """The files of a group that a plan removes, by what has to stay for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedkit.clean.plan import KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW, stays_for_others
 from embedkit.clean.quarantine import Numbered
-from embedkit.records import PlanRow
+from embedkit.records import DAMAGED, PlanRow
 
 
 @dataclass(frozen=True)
@@ -24,34 +24,52 @@ def removals(group: Numbered) -> list[Removal]:
 
     While another file with the same bytes is kept or for review, a file goes for that one alone,
     since a file for review may be no copy of what is kept. Else it goes for the file that it is a
-    copy of, if that is kept or for review. When a person has changed the plan so that neither
-    stays, it goes for those that the group keeps.
+    copy of. When a person has decided that this one goes too, it goes for another copy of it that
+    stays; if there is none, for what that one is a copy of, and so on; and in the end for
+    anything that the group keeps.
     """
-    same: dict[str, list[PlanRow]] = {}
-    for _, row in group:
-        stays = row.action in (KEEP, REVIEW) and row.rule == KEEP_ONE
-        if stays and row.reason != ONLY_A_LINK:
-            same.setdefault(row.sha256, []).append(row)
-    digests = {row.path: row.sha256 for _, row in group}
-    going: dict[str, Numbered] = {}
+    rows = [row for _, row in group]
+    family = _Family(rows)
+    going: dict[tuple[PlanRow, ...], Numbered] = {}
     for number, row in group:
         if row.action == REMOVE:
-            going.setdefault(_goes_for(row, digests, same), []).append((number, row))
-    kept = [row for _, row in group if stays_for_others(row)]
+            going.setdefault(tuple(family.staying_for(row)), []).append((number, row))
     found = []
-    for digest, some in going.items():
-        staying = same.get(digest, kept)
-        if any(row.action == KEEP for row in staying) or not digest:
-            related = [row for _, row in group]
-        else:  # what is for review may be no copy of the rest
-            related = [*staying, *(row for _, row in some)]
+    for staying, some in going.items():
+        is_kept = any(row.action == KEEP for row in staying)
+        # What is for review may be no copy of the rest.
+        related = rows if is_kept or not staying else [*staying, *(row for _, row in some)]
         found.append(Removal(some, staying, related))
     return found
 
 
-def _goes_for(
-    row: PlanRow, digests: Mapping[str, str], same: Mapping[str, Sequence[PlanRow]]
-) -> str:
-    """The digest of what has to stay for a file that goes; empty for anything the group keeps."""
-    found = (row.sha256, digests.get(row.copy_of or "", ""))
-    return next((digest for digest in found if digest in same), "")
+class _Family:
+    """The rows of a group, by what they are copies of."""
+
+    def __init__(self, rows: Sequence[PlanRow]) -> None:
+        self._kept = [row for row in rows if stays_for_others(row)]
+        self._at = {row.path: row for row in rows}
+        self._same: dict[str, list[PlanRow]] = {}
+        self._copies: dict[str, list[PlanRow]] = {}
+        for row in rows:
+            if row.action in (KEEP, REVIEW) and row.rule == KEEP_ONE and row.reason != ONLY_A_LINK:
+                self._same.setdefault(row.sha256, []).append(row)
+                self._copies.setdefault(row.copy_of or "", []).append(row)
+
+    def staying_for(self, row: PlanRow) -> Sequence[PlanRow]:
+        """The rows one of which has to stay when the file of a row goes."""
+        if row.sha256 in self._same:
+            return self._same[row.sha256]
+        target = self._at.get(row.copy_of or "")
+        while target is not None:
+            intact = [one for one in self._same.get(target.sha256, ()) if one.kind != DAMAGED]
+            if intact:
+                return intact
+            copies = [one for one in self._copies.get(target.path, ()) if one.kind != DAMAGED]
+            # What is for review beside a file that was to stay may be no copy of it.
+            if target.copy_of is None:
+                copies = [one for one in copies if one.action == KEEP]
+            if copies:
+                return copies
+            target = self._at.get(target.copy_of or "")
+        return self._kept

@@ -14,7 +14,15 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.examiner import Examiner
-from embedkit.duplicates.groups import DIFFERENT, KEEP, Image, Links, grouped, linked
+from embedkit.duplicates.groups import (
+    DIFFERENT,
+    KEEP,
+    Image,
+    Links,
+    grouped,
+    linked,
+    twins_in,
+)
 from embedkit.duplicates.pixels import RULE, PixelDigests, pixel_digests
 from embedkit.duplicates.search import (
     BY_DEFAULT,
@@ -102,7 +110,7 @@ def find_duplicates(
     centred = stars(links, order, apart, examiner.examinations)
     starred = {image_id for centre, members in centred for image_id in (centre, *members)}
     centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
-    groups = grouped(centred, images)
+    groups = grouped(centred, images, twins_in(links))
     return told(groups, table.num_rows, asked, found, examiner.examined)
 
 

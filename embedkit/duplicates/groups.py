@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import Evidence
@@ -151,17 +152,40 @@ def linked(
     return links
 
 
+def twins_in(links: Links) -> dict[int, int]:
+    """By image, of those with the same pixels as others, one that stands for all of these."""
+    twins: dict[int, int] = {}
+    for one, near in links.items():
+        for other, link in near.items():
+            if PIXELS in link.kinds:
+                twins.setdefault(other, twins.setdefault(one, twins.get(other, one)))
+    return twins
+
+
 def grouped(
-    found: Sequence[tuple[int, dict[int, Link]]], images: Mapping[int, Image]
+    found: Sequence[tuple[int, dict[int, Link]]],
+    images: Mapping[int, Image],
+    twins: Mapping[int, int] = MappingProxyType({}),
 ) -> tuple[DuplicateGroup, ...]:
-    """The groups, best score first; an image's further files are exact copies of its first."""
-    groups = [_group(centre, members, images) for centre, members in found]
+    """The groups, best score first; an image's further files are exact copies of its first.
+
+    ``twins`` are those of :func:`twins_in`.
+    """
+    pixels = {one: images[twin].files[0].sha256 for one, twin in twins.items() if twin in images}
+    groups = [_group(centre, members, images, pixels) for centre, members in found]
     return tuple(sorted(groups, key=lambda group: (-group.score, group.representative)))
 
 
-def _group(centre: int, members: Mapping[int, Link], images: Mapping[int, Image]) -> DuplicateGroup:
-    told = _members(images[centre], SAME)
-    others = [_members(images[image_id], link) for image_id, link in members.items()]
+def _group(
+    centre: int,
+    members: Mapping[int, Link],
+    images: Mapping[int, Image],
+    pixels: Mapping[int, str],
+) -> DuplicateGroup:
+    told = _members(images[centre], SAME, pixels.get(centre))
+    others = [
+        _members(images[image_id], link, pixels.get(image_id)) for image_id, link in members.items()
+    ]
     others.sort(key=lambda some: (-some[0].score, some[0].path))
     told += [member for some in others for member in some]
     labels = {member.label for member in told if member.label is not None}
@@ -175,7 +199,7 @@ def _group(centre: int, members: Mapping[int, Link], images: Mapping[int, Image]
     )
 
 
-def _members(image: Image, link: Link) -> list[Member]:
+def _members(image: Image, link: Link, pixels: str | None) -> list[Member]:
     return [
         Member(
             path=file.path,
@@ -191,6 +215,7 @@ def _members(image: Image, link: Link) -> list[Member]:
             width=image.width,
             height=image.height,
             bytes=image.bytes,
+            same_pixels_as=pixels,
         )
         for file in image.files
     ]

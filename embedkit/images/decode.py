@@ -17,6 +17,7 @@ from embedkit.images import transparency
 from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
 from embedkit.images.opening import check_size, frames_of, one_line, opened
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
+from embedkit.images.strips import strips
 from embedkit.paths import absolute, shown
 from embedkit.records import PIPELINE_VERSION
 
@@ -194,9 +195,9 @@ class Decoder:
     def pixel_digest(self) -> bytes:
         """SHA-256 of the upright pixels at full scale: the same for images that show the same.
 
-        Their size, colours and alpha count, and whether grey pixels had more than 8 bits. Of a file
-        that holds more than these pixels, other frames or colours of more bits, it is that of the
-        bytes: only the same bytes show the same.
+        Their size, colours and alpha count, and of grey pixels of more than 8 bits all that is
+        stored. Of a file that holds more than these pixels, other frames or colours of more bits,
+        it is that of the bytes: only the same bytes show the same.
         """
         if self._data:
             stored = opened(self._data)
@@ -205,8 +206,13 @@ class Decoder:
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
         if pixels.mode == "RGBA" and transparency.is_opaque(pixels):
             pixels = pixels.convert("RGB")
-        kind = f"{pixels.size} {pixels.mode} {self.is_deep}"
-        return sha256(kind.encode() + pixels.tobytes()).digest()
+        digest = sha256(f"{pixels.size} {pixels.mode} {self.is_deep}".encode() + pixels.tobytes())
+        if self.is_deep:
+            with self._loaded(1) as image:
+                kind = np.float32 if image.mode == "F" else np.int32
+                for _, strip in strips(image):
+                    digest.update(np.asarray(strip).astype(kind).tobytes())
+        return digest.digest()
 
     def alone(self) -> AbstractContextManager[object]:
         """Held by a thread that works with a large image, so that one is in memory at a time.

@@ -31,6 +31,9 @@ class Member:
     """Pixels of the upright image; likewise ``height``."""
     height: int
     bytes: int
+    same_pixels_as: str | None = None
+    """Hex SHA-256 of an image of the collection with the same pixels, which is the same for all
+    files with these pixels; None where none is known."""
 
 
 @dataclass(frozen=True)
