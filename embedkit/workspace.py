@@ -541,8 +541,8 @@ class Workspace:
     ) -> ApplyReport:
         """Move the files that a plan (CSV) removes to quarantine; :meth:`undo` puts them back.
 
-        A file goes only if it has the content that the plan says, and only while a file that its
-        group keeps is there; what is left has a reason in the report. With ``trash`` files go to
+        A file goes only if it has the content that the plan says, and only while a file for which
+        it goes is there; what is left has a reason in the report. With ``trash`` files go to
         the system's trash instead, from where :meth:`undo` does not put them back. With ``link``
         a link to the file that stays takes the place of each removed one with the same bytes: a
         ``hard`` one, or a symbolic one, ``sym``. Applying the same plan again continues where it
@@ -600,8 +600,8 @@ class Workspace:
     ) -> EmptyReport:
         """Delete files in quarantine for ever: of one plan, or of all applied longer ago.
 
-        A file is deleted only while a file that its group keeps has the content that the plan says,
-        at its place or under another name that the workspace knows. Files of ``drop-all`` groups
+        A file is deleted only while a file for which it went has the content that the plan says, at
+        its place or under another name that the workspace knows. Files of ``drop-all`` groups
         may be the last copies: they are deleted only from a named quarantine. With ``dry_run``
         nothing is deleted. Raises :class:`BadInput` when neither is given,
         :class:`NotInWorkspace` for an unknown name, :class:`QuarantineBusy` and

@@ -53,8 +53,8 @@ def apply(
     """Move the files that a plan removes to its quarantine below ``root``, or to the trash.
 
     A file goes only if it has the content that the plan says, and out of a ``keep-one`` group only
-    while one of the files to keep is there, has the content that the plan says, and is another
-    file; all others are left, with the reason. With ``link``, ``hard`` or ``sym``, a removed file
+    while a file for which it goes (:func:`embedkit.clean.removals.removals`) is there, has the
+    content that the plan says, and is another file; all others are left, with the reason. With ``link``, ``hard`` or ``sym``, a removed file
     with the same bytes as a file to keep goes to quarantine, and a link to that one takes its
     place. Applying the same plan again continues where it was.
 

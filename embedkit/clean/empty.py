@@ -53,7 +53,7 @@ def empty(
     """Delete the files of quarantines below ``root`` for ever.
 
     Those of the named quarantine, or of all, whose plan was applied longer than ``older_than`` ago.
-    A file is deleted only while a file that its group keeps has the content that the plan says, at
+    A file is deleted only while a file for which it went has the content that the plan says, at
     its place or in another known file. Files of a ``drop-all`` group may be the last copies, so
     they go only from a quarantine that is named. With ``dry_run`` nothing is deleted.
 

@@ -117,8 +117,8 @@ def empty(
 ) -> None:
     """Delete files in quarantine for ever, of the plan called ID or of all that are old enough.
 
-    Give an ID or --older-than, or both. A file is deleted only while a file that its group keeps
-    is there with its content. Where a plan drops every copy (rule drop-all), the quarantine may
+    Give an ID or --older-than, or both. A file is deleted only while a file for which it went is
+    there with its content. Where a plan drops every copy (rule drop-all), the quarantine may
     have the only ones: these are deleted only if an ID is given. The exit status is 1 when any file
     stays for such a reason. It does not ask.
     """
