@@ -342,7 +342,7 @@ def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
     write_plan(tmp_path / "plan.csv", rows)
     kept.unlink()
     report = workspace.apply(tmp_path / "plan.csv")
-    assert not report.moved and "no other file of its group" in report.left[0].reason
+    assert not report.moved and "no file of which it is a copy" in report.left[0].reason
     write_plan(
         tmp_path / "all.csv",
         [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
@@ -434,7 +434,7 @@ def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
     whole.write_bytes(encoded(scene(9)))
     report = workspace.apply(tmp_path / "plan.csv")
     assert not report.moved and damaged.exists()
-    assert "no other file of its group" in report.left[0].reason
+    assert "no file of which it is a copy" in report.left[0].reason
 
 
 @pytest.mark.usefixtures("beside")

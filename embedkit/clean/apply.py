@@ -54,9 +54,10 @@ def apply(
 
     A file goes only if it has the content that the plan says, and out of a ``keep-one`` group only
     while a file for which it goes (:func:`embedkit.clean.removals.removals`) is there, has the
-    content that the plan says, and is another file; all others are left, with the reason. With ``link``, ``hard`` or ``sym``, a removed file
-    with the same bytes as a file to keep goes to quarantine, and a link to that one takes its
-    place. Applying the same plan again continues where it was.
+    content that the plan says, and is another file; all others are left, with the reason. With
+    ``link``, ``hard`` or ``sym``, a removed file with the same bytes as a file to keep goes to
+    quarantine, and a link to that one takes its place. Applying the same plan again continues
+    where it was.
 
     However it ends, ``catalog`` learns which paths are empty now, by this run or another; at the
     end it carries labels, other columns and verdicts of what went to what stays. Raises
