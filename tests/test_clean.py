@@ -1233,10 +1233,10 @@ def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> 
 def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
     assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
-    assert "1 files, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
+    assert "1 file, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
     assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
-    assert "1 files had gone with this plan before" in run(workspace, "apply", plan).stdout
+    assert "1 file had gone with this plan before" in run(workspace, "apply", plan).stdout
     (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
     assert listed["id"] in run(workspace, "quarantine", "list").stdout

@@ -403,7 +403,7 @@ def test_the_command_frees_space_and_says_how_much(
         told = run(workspace, "quarantine", "empty", "--older-than", wrong, status=2).stderr
         assert "is no age; give days (30 or 30d) or hours (12h)" in told
     dry = run(workspace, "quarantine", "empty", "--older-than", "0", "--dry-run").stdout
-    assert "1 files would be deleted, 0.0 MB to be freed" in dry
+    assert "1 file would be deleted, 0.0 MB to be freed" in dry
     report = json.loads(run(workspace, "quarantine", "empty", "--older-than", "0", "--json").stdout)
     assert report["deleted"] == [str(photos / "blue/copy of 0.jpg")] and report["bytes"] == size
     told = run(workspace, "undo", status=1).stderr
@@ -421,6 +421,6 @@ def test_the_exit_status_is_1_when_a_file_stays(
     name = json.loads(run(workspace, "apply", plan, "--json").stdout)["quarantine"]
     told = run(workspace, "quarantine", "empty", "--older-than", "0", status=1)
     assert f"stays in quarantine: {more}: its group may be gone as a whole" in told.stderr
-    assert "1 files deleted for ever" in told.stdout
-    assert "1 files deleted for ever" in run(workspace, "quarantine", "empty", name).stdout
+    assert "1 file deleted for ever" in told.stdout
+    assert "1 file deleted for ever" in run(workspace, "quarantine", "empty", name).stdout
     assert "no quarantine called" in run(workspace, "quarantine", "empty", "x", status=2).stderr

@@ -387,7 +387,7 @@ def test_the_commands_say_what_is_in_the_trash(
 ) -> None:
     workspace, plan = filled
     copy = photos / "blue/copy of 0.jpg"
-    assert "1 files, 0.0 MB, moved to the trash" in run(workspace, "apply", plan, "--trash").stdout
+    assert "1 file, 0.0 MB, moved to the trash" in run(workspace, "apply", plan, "--trash").stdout
     assert workspace.info().missing == 1
     report = json.loads(run(workspace, "apply", plan, "--trash", "--json").stdout)
     assert (report["already"], report["trashed"]) == ([str(copy)], [])
@@ -397,7 +397,7 @@ def test_the_commands_say_what_is_in_the_trash(
     where = trash / "files/copy of 0.jpg"
     assert f"not put back: {copy}: in the trash, as {where}; restore" in told.stderr
     os.rename(where, copy)
-    assert "1 files are at their place again already" in run(workspace, "undo").stdout
+    assert "1 file back in place already" in run(workspace, "undo").stdout
     assert workspace.info().missing == 0
 
 

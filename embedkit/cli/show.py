@@ -166,7 +166,8 @@ def add_summary(report: AddReport) -> None:
     """What an ``add`` did: counts on stdout, then the files that failed."""
     pace = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
     say(
-        f"{report.files} files, {report.images} images: {report.embedded} embedded, "
+        f"{counted(report.files, 'file')}, {counted(report.images, 'image')}: "
+        f"{report.embedded} embedded, "
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
         f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
     )
@@ -195,7 +196,8 @@ def info_summary(info: Info) -> None:
     for source in info.sources:
         say(f"added      {shown(source)}")
     missing = f", {info.missing} missing" if info.missing else ""
-    say(f"photos     {info.files} files, {info.images} images{missing}")
+    files, images = counted(info.files, "file"), counted(info.images, "image")
+    say(f"photos     {files}, {images}{missing}")
     if info.labels:
         named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
         say(f"labels     {named}")

@@ -6,6 +6,7 @@ from datetime import datetime
 from embedkit.cli.show import FAILURES_SHOWN, new_table, out, say, size, warn
 from embedkit.paths import shown
 from embedkit.records import ApplyReport, Carried, EmptyReport, Left, Quarantine, UndoReport
+from embedkit.wording import counted
 
 NAMES_SHOWN = 3
 """Files named in a line that is about several."""
@@ -15,25 +16,23 @@ def apply_summary(report: ApplyReport) -> None:
     """What applying a plan did: counts on stdout, then the files that were left."""
     count = len(report.moved) + len(report.linked)
     if count:
-        say(
-            f"{count} files, {size(report.bytes)}, moved to quarantine {report.quarantine}; "
-            "undo puts them back"
-        )
+        moved = f"{counted(count, 'file')}, {size(report.bytes)}"
+        back = "it" if count == 1 else "them"
+        say(f"{moved}, moved to quarantine {report.quarantine}; undo puts {back} back")
     if report.linked:
         say(f"links to the files that stay are in place of {len(report.linked)} of them")
     if report.trashed:
         say(
-            f"{len(report.trashed)} files, {size(report.bytes)}, moved to the trash; "
-            "undo says where they are"
+            f"{counted(len(report.trashed), 'file')}, {size(report.bytes)}, moved to the trash; "
+            "undo says where"
         )
     if not count and not report.trashed:
         say("nothing was moved")
     if report.already:
-        say(f"{len(report.already)} files had gone with this plan before")
+        say(f"{counted(len(report.already), 'file')} had gone with this plan before")
     if report.gone:
-        say(
-            f"{len(report.gone)} files are not where they were; they may have gone with other plans"
-        )
+        gone = counted(len(report.gone), "file")
+        say(f"{gone} not found at the place that the plan names; other plans may have moved some")
     for item in report.carried:
         say(f"{_said(item)} carried over to {shown(item.path)} (from {shown(item.from_path)})")
     _by_reason("not carried over", [Left(item.path, item.reason) for item in report.not_carried])
@@ -44,11 +43,13 @@ def undo_summary(report: UndoReport) -> None:
     """What undoing a plan did: counts on stdout, then the files that were not put back."""
     if report.restored:
         count = len(report.restored)
-        say(f"{count} files, {size(report.bytes)}, put back from quarantine {report.quarantine}")
+        say(
+            f"{counted(count, 'file')}, {size(report.bytes)}, put back from quarantine {report.quarantine}"
+        )
     elif not report.left and not report.there:
         say(f"quarantine {report.quarantine} has no files: it was undone before")
     if report.there:
-        say(f"{len(report.there)} files are at their place again already")
+        say(f"{counted(len(report.there), 'file')} back in place already")
     for item in report.taken_back:
         say(f"{_said(item)} taken back from {shown(item.path)}")
     _by_reason("not put back", report.left)
@@ -59,7 +60,7 @@ def empty_summary(report: EmptyReport) -> None:
     if report.deleted:
         would = "would be deleted" if report.dry_run else "deleted for ever"
         freed = "to be freed" if report.dry_run else "freed"
-        say(f"{len(report.deleted)} files {would}, {size(report.bytes)} {freed}")
+        say(f"{counted(len(report.deleted), 'file')} {would}, {size(report.bytes)} {freed}")
     elif not report.left:
         say("no files in quarantine are of such plans; nothing was deleted")
     else:
