@@ -42,10 +42,8 @@ def apply_summary(report: ApplyReport) -> None:
 def undo_summary(report: UndoReport) -> None:
     """What undoing a plan did: counts on stdout, then the files that were not put back."""
     if report.restored:
-        count = len(report.restored)
-        say(
-            f"{counted(count, 'file')}, {size(report.bytes)}, put back from quarantine {report.quarantine}"
-        )
+        restored = f"{counted(len(report.restored), 'file')}, {size(report.bytes)}"
+        say(f"{restored}, put back from quarantine {report.quarantine}")
     elif not report.left and not report.there:
         say(f"quarantine {report.quarantine} has no files: it was undone before")
     if report.there:
