@@ -43,6 +43,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from trust.copies import ORIGINAL
 from trust.counting import (
     Decision,
@@ -96,17 +97,26 @@ class Part:
 def ours(part: Part, ways: list[list[str]]) -> Iterator[dict[str, Any]]:
     """What ``clean``, with each of some options, makes of a part in a new workspace."""
     with tempfile.TemporaryDirectory() as scratch:
-        workspace = ["-w", str(Path(scratch) / "workspace")]
+        folder = Path(scratch) / "workspace"
+        workspace = ["-w", str(folder)]
         _, adding = embedkit("add", str(part.folder), *workspace)
+        known = 0
         for more in ways:
             plan = str(Path(scratch) / "plan.csv")
             output, cleaning = embedkit("clean", "--plan", plan, "--json", *more, *workspace)
             document = json.loads(output)
             run = counted(part.truth, decisions_of_plan(document["rows"], part.root))
             run |= {"add seconds": adding, "clean seconds": cleaning}
-            if "compared" in document:
-                run["compared pairs"] = document["compared"]
+            run["compared pairs"] = compared_pairs(folder) - known
+            known += run["compared pairs"]
             yield run
+
+
+def compared_pairs(workspace: Path) -> int:
+    """How many pairs of files were opened and compared in a workspace, ever."""
+    with duckdb.connect(str(workspace / "catalog.duckdb"), read_only=True) as catalog:
+        found = catalog.execute("SELECT count(*) FROM examinations").fetchone()
+    return int(found[0]) if found else 0
 
 
 @contextmanager

@@ -39,9 +39,9 @@ def table(name: str, run: Mapping[str, Any]) -> str:
                 lines.append(_line(_copies(name, _sum(of_some))))
         lines.append(f"copies removed for a picture of something else: {len(run['lost copies'])}")
     told = [f"{label} {run[label]:.1f}" for label in SECONDS if label in run]
-    if "compared pairs" in run:
-        each = 1000 * run["clean seconds"] / max(1, run["compared pairs"])
-        told.append(f"{run['compared pairs']} pairs compared, {each:.3f} seconds per 1,000")
+    if pairs := run.get("compared pairs"):
+        each = 1000 * run["clean seconds"] / pairs
+        told.append(f"{pairs} pairs compared, {each:.0f} seconds per 1,000")
     return "\n".join([*lines, ", ".join(told)])
 
 
