@@ -126,6 +126,14 @@ def test_a_label_goes_over_to_the_file_for_review_that_it_is_a_copy_of(
     assert report.not_carried == ()
 
 
+def test_no_label_goes_over_to_what_may_show_something_else(collection: Collection) -> None:
+    collection.label("path,label\nb.jpg,dog\n")  # for a.jpg, which goes too, and z.jpg stays
+    copies = {"b.jpg": "a.jpg", "z.jpg": "a.jpg"}
+    report = collection.remove("z.jpg", "a.jpg", "b.jpg", copy_of=copies)
+    assert sorted(report.moved) == [collection.path("a.jpg"), collection.path("b.jpg")]
+    assert report.carried == () and collection.facts("z.jpg")[0] is None
+
+
 def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None:
     report = collection.remove("a.jpg", "cats/e.jpg")
     assert [item.label for item in report.carried] == ["cats"]

@@ -136,9 +136,14 @@ DIGEST = "ab" * 32
                 f"1,review,/b,{DIGEST},exact,1,,,keep-one,{of}\n"
                 f"1,remove,/c,{DIGEST},exact,1,,,keep-one,/b\n"
                 f"2,keep,/d,{DIGEST},exact,1,,,keep-one\n",
-                f"{of}, of which /b is a copy, is no other file of group 1",
+                complaint,
             )
-            for of in ("/b", "/c", "/d", "/e")
+            for of, complaint in (
+                ("/b", "line 3: /b is a copy of itself"),
+                ("/c", "line 3: /b is a copy of itself"),
+                ("/d", "line 3: group 1 has no row for /d, of which /b is a copy"),
+                ("/e", "line 3: group 1 has no row for /e, of which /b is a copy"),
+            )
         ),
         (f"{HEAD}1,keep,/a\0,{DIGEST},exact,1,,,keep-one\n", "line 2: a NUL character"),
         (f"{HEAD}1,keep,/a,{DIGEST[1:]},exact,1,,,keep-one\n", "is not a SHA-256"),

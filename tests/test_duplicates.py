@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import imagehash
@@ -482,6 +482,15 @@ def test_a_blurred_file_gives_way_and_keeps_no_equal_pixels_apart() -> None:
     for pair in ((1, 2), (1, 3)):
         files.found[pair] = Examination(COPY, (Change("mirrored", 1), Change("blurred", 1)))
     assert gathered(files, links) == {2: [1, 3, 4]}, "it joins what cannot join it whole"
+
+
+@pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
+def test_a_decided_pair_keeps_no_equal_pixels_apart(order: tuple[int, int, int]) -> None:
+    links = linked((1, 2), (1, 3), (2, 3))
+    links[1][2] = links[2][1] = replace(links[1][2], kinds=("pixels",), score=1.0)
+    links[1][3] = links[3][1] = replace(links[1][3], score=1.0, decided=True)
+    ((centre, members),) = stars(links, order, set(), Files())
+    assert {centre, *members} == {1, 2, 3}
 
 
 def test_what_came_to_nothing_beside_an_enlarged_file_is_compared_again() -> None:

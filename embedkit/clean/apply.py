@@ -272,12 +272,13 @@ class _Run:
     def _depart(self, removal: Removal, keepers: Keepers, *, resumed: bool) -> None:
         """Note which files have left, and the one that takes over what is said of them.
 
-        Of files that an earlier run has finished with, nothing is noted.
+        Of files that an earlier run has finished with, nothing is noted, nor of those that may show
+        something else than what stays.
         """
         if self._catalog is None or (resumed and not self._resumes):
             return
         went = [item for item in removal.going if item[0] in self._went]
-        if not went:
+        if not went or not removal.is_certain:
             return
         with suppress(OSError):  # no file of the group is sure to stay, so nothing is carried
             stays = keepers.exact(went[0][1].sha256) or keepers.first()

@@ -269,8 +269,9 @@ class _Planner:
             while some:
                 first = some[0]
                 self._judge.compare(first.sha256, {one.sha256 for one in some} - {first.sha256})
-                groups.append([one for one in some if self._has_its_pixels(first, one)])
-                some = [one for one in some if one not in groups[-1]]
+                alike = {one.path: self._has_its_pixels(first, one) for one in some}
+                groups.append([one for one in some if alike[one.path]])
+                some = [one for one in some if not alike[one.path]]
         return groups
 
     def _has_its_pixels(self, one: Member, other: Member) -> bool:

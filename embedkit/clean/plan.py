@@ -173,12 +173,20 @@ def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
             raise _Wrong(f"{shown(row.path)} is in line {lines[row.path]} already", line)
         if rules.setdefault(row.group, row.rule) != row.rule:
             raise _Wrong(f"group {row.group} has two rules; a group has one", line)
-        if row.copy_of is not None and not _is_copy_in_group(row, of):
-            raise _Wrong(
-                f"{shown(row.copy_of)}, of which {shown(row.path)} is a copy, is no other file of "
-                f"group {row.group}; put its row back, or take the path from the plan",
-                line,
-            )
+        if row.copy_of is not None:
+            target = of.get(row.copy_of)
+            if target is None or target.group != row.group:
+                raise _Wrong(
+                    f"group {row.group} has no row for {shown(row.copy_of)}, of which "
+                    f"{shown(row.path)} is a copy; put that row back",
+                    line,
+                )
+            if _is_in_circle(row, of):
+                raise _Wrong(
+                    f"{shown(row.path)} is a copy of itself, by the column copy_of; take the "
+                    "paths from the plan",
+                    line,
+                )
         if row.action == REMOVE and row.rule == KEEP_ONE and row.group not in kept:
             what = "nothing intact" if row.group in damaged else "nothing"
             raise _Wrong(
@@ -188,13 +196,11 @@ def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
             )
 
 
-def _is_copy_in_group(row: PlanRow, of: Mapping[str, PlanRow]) -> bool:
-    """Whether what a row is a copy of, and that in turn, are other rows of its group."""
+def _is_in_circle(row: PlanRow, of: Mapping[str, PlanRow]) -> bool:
+    """Whether what a row is a copy of is, in the end, a copy of that row or of itself."""
     seen = {row.path}
     target = of.get(row.copy_of or "")
-    while target is not None and target.path not in seen and target.group == row.group:
-        if target.copy_of is None:
-            return True
+    while target is not None and target.path not in seen:
         seen.add(target.path)
-        target = of.get(target.copy_of)
-    return False
+        target = of.get(target.copy_of or "")
+    return target is not None

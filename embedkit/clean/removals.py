@@ -17,6 +17,8 @@ class Removal:
     """One of these has to stay, if the rule of the group is ``keep-one``."""
     related: Sequence[PlanRow]
     """The rows of the group that show the same, as far as it is known."""
+    is_certain: bool
+    """Whether these are known to show what those that stay show: labels go over only then."""
 
 
 def removals(group: Numbered) -> list[Removal]:
@@ -30,16 +32,17 @@ def removals(group: Numbered) -> list[Removal]:
     """
     rows = [row for _, row in group]
     family = _Family(rows)
-    going: dict[tuple[PlanRow, ...], Numbered] = {}
+    going: dict[tuple[bool, tuple[PlanRow, ...]], Numbered] = {}
     for number, row in group:
         if row.action == REMOVE:
-            going.setdefault(tuple(family.staying_for(row)), []).append((number, row))
+            is_certain, staying = family.staying_for(row)
+            going.setdefault((is_certain, tuple(staying)), []).append((number, row))
     found = []
-    for staying, some in going.items():
+    for (is_certain, staying), some in going.items():
         is_kept = any(row.action == KEEP for row in staying)
         # What is for review may be no copy of the rest.
         related = rows if is_kept or not staying else [*staying, *(row for _, row in some)]
-        found.append(Removal(some, staying, related))
+        found.append(Removal(some, staying, related, is_certain))
     return found
 
 
@@ -56,20 +59,24 @@ class _Family:
                 self._same.setdefault(row.sha256, []).append(row)
                 self._copies.setdefault(row.copy_of or "", []).append(row)
 
-    def staying_for(self, row: PlanRow) -> Sequence[PlanRow]:
-        """The rows one of which has to stay when the file of a row goes."""
+    def staying_for(self, row: PlanRow) -> tuple[bool, Sequence[PlanRow]]:
+        """The rows one of which has to stay when the file of a row goes.
+
+        And whether they are known to show the same. In a plan without ``copy_of``, they are.
+        """
         if row.sha256 in self._same:
-            return self._same[row.sha256]
+            return True, self._same[row.sha256]
         target = self._at.get(row.copy_of or "")
+        is_certain = target is None
         while target is not None:
             intact = [one for one in self._same.get(target.sha256, ()) if one.kind != DAMAGED]
             if intact:
-                return intact
+                return True, intact
             copies = [one for one in self._copies.get(target.path, ()) if one.kind != DAMAGED]
             # What is for review beside a file that was to stay may be no copy of it.
             if target.copy_of is None:
                 copies = [one for one in copies if one.action == KEEP]
             if copies:
-                return copies
+                return target.copy_of is not None, copies
             target = self._at.get(target.copy_of or "")
-        return self._kept
+        return is_certain, self._kept

@@ -168,7 +168,11 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
                 for beyond, its_link in state.links[other].items():
                     if beyond not in waiting or state.may_wait(centre, beyond, its_link):
                         continue
-                    if beyond not in seen[centre] and its_link.is_likely:
+                    if beyond == centre or beyond in state.taken:
+                        continue
+                    # What is sure counts, whatever comparing it with the centre came to.
+                    is_new = beyond not in seen[centre] or not its_link.wants_examination
+                    if is_new and its_link.is_likely:
                         todo[centre][beyond] = its_link
                         seen[centre].add(beyond)
 

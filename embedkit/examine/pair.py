@@ -148,7 +148,7 @@ def _with_the_rest(found: Examination, first: Facts, second: Facts) -> Examinati
     if first.deep != second.deep:
         changes.append(Change("shallow", 2 if first.deep else 1))
     elif first.deep:
-        note = found.note or "only the first 8 bits of each colour were compared"
+        note = found.note or "only the upper 8 bits of each colour were compared"
         found = replace(found, outcome=OPEN, note=note)
     return replace(found, changes=tuple(changes))
 
