@@ -8,7 +8,6 @@ to be enlarged or blurred gives way to what it was made from: other copies may n
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 
 from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.records import COPY, Examination
@@ -19,7 +18,8 @@ _AS_MUCH = 0.9  # least detail of what a centre was enlarged from, as a share of
 @dataclass
 class _State:
     links: Links
-    apart: set[tuple[int, int]]
+    apart: dict[int, set[int]]
+    """By image, those that a person called different from it."""
     examine: Examine
     stars: dict[int, dict[int, Link]] = field(default_factory=dict)
     """By centre, the members that are surely its copies."""
@@ -44,7 +44,11 @@ def stars(
     ``apart`` are pairs, the smaller id first, that a person called different: they are never in one
     group.
     """
-    state = _State(links, apart, examine)
+    partners: dict[int, set[int]] = {}
+    for one, other in apart:
+        partners.setdefault(one, set()).add(other)
+        partners.setdefault(other, set()).add(one)
+    state = _State(links, partners, examine)
     order = [image_id for image_id in best_first if image_id in links]
     rank = {image_id: (place, 0) for place, image_id in enumerate(order)}
     waiting = order
@@ -157,7 +161,7 @@ def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> No
                 if other in state.taken:
                     continue
                 is_free = not state.stars.get(other)
-                clashes = _clashes(state, (centre, *members), (other,))
+                clashes = _clashes(state, centre, members, [other])
                 if not (link.is_sure and is_free) or clashes:
                     state.loose[centre][other] = link
                     if link.examination is not None and link.examination.outcome == COPY:
@@ -278,14 +282,16 @@ def _join(state: _State, centre: int, other: int, members: dict[int, Link]) -> b
         joining |= _examined(state, {centre: linked})[centre]
         if len(joining) <= len(own):
             return False
-    if _clashes(state, (centre, *members), tuple(joining)):
+    if _clashes(state, centre, members, joining):
         return False
     members |= joining
     return True
 
 
-def _clashes(state: _State, some: tuple[int, ...], others: tuple[int, ...]) -> bool:
-    """Whether a person called any two of these different."""
-    return bool(state.apart) and any(
-        (min(pair), max(pair)) in state.apart for pair in product(some, others)
+def _clashes(
+    state: _State, centre: int, members: Mapping[int, Link], others: Iterable[int]
+) -> bool:
+    """Whether a person called any of the others different from a centre or one of its members."""
+    return any(
+        one == centre or one in members for other in others for one in state.apart.get(other, ())
     )
