@@ -153,7 +153,10 @@ def linked(
 
 
 def twins_in(links: Links) -> dict[int, int]:
-    """By image, of those with the same pixels as others, one that stands for all of these."""
+    """By image, of those with the same pixels as others, one that stands for all of these.
+
+    A search links each of them to the same one.
+    """
     twins: dict[int, int] = {}
     for one, near in links.items():
         for other, link in near.items():
