@@ -196,8 +196,8 @@ class Decoder:
         """SHA-256 of the upright pixels at full scale: the same for images that show the same.
 
         Their size, colours and alpha count, and of grey pixels of more than 8 bits all that is
-        stored, as it is stored. Of a file that holds more than these pixels, other frames or colours of more bits,
-        it is that of the bytes: only the same bytes show the same.
+        stored, as it is stored. Of a file that holds more than these pixels, other frames or
+        colours of more bits, it is that of the bytes: only the same bytes show the same.
         """
         if self._data:
             stored = opened(self._data)
