@@ -21,13 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from collection import collection_of
 from sklearn.metrics import average_precision_score
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import score, weigh
-from embedkit.duplicates.find import prints_of
-from embedkit.duplicates.search import hashes_of, places_in
-from embedkit.duplicates.semantic import survey
+from embedkit.duplicates.search import hashes_of
 
 CANDIDATES = 20
 NEIGHBOURS = slice(1, 13)
@@ -48,16 +47,9 @@ def nearest(queries: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.nd
 
 def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """The test images, ``class/number``, and by name a score for each; higher is nearer."""
-    resolved = workspace._embeddings.pick(None)
-    with workspace._catalog.read() as reader:
-        table, position = reader.fingerprints(), reader.position(resolved.spec.digest)
-        files = reader.live_files(table.column("image_id").to_pylist())
-    index = workspace._embeddings.indexes.at(resolved.spec, position)
-    prints = prints_of(workspace._catalog, table)
-    places, vectors = places_in(index, prints.ids)
-    space = survey(vectors, places[places >= 0])
-    paths = [Path(files[image_id][0].path) for image_id in prints.ids.tolist()]
-    tests = np.array([path.is_relative_to(images / "test") for path in paths])
+    here = collection_of(workspace)
+    places, vectors = here.places, here.vectors
+    tests = np.array([path.is_relative_to(images / "test") for path in here.paths])
     test, train = np.flatnonzero(tests), np.flatnonzero(~tests)
 
     distance, rows = nearest(vectors[places[test]], vectors[places[train]])
@@ -68,7 +60,8 @@ def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, n
     typical = np.sqrt(density * densities)
 
     pairs = np.repeat(test, CANDIDATES), train[rows.ravel()]
-    found = weigh(prints, hashes_of(prints), pairs, (places, vectors), space.typical, 0)
+    hashes = hashes_of(here.prints)
+    found = weigh(here.prints, hashes, pairs, (places, vectors), here.space.typical, 0)
     relative = found.distance / typical.ravel() * np.median(typical)
     normalised = score(found.hamming / 64, relative, found.likeness, np.median(typical))
     scores = {
@@ -79,7 +72,7 @@ def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, n
         "probability": found.score.reshape(distance.shape),
         "probability of the normalised distance": normalised.reshape(distance.shape),
     }
-    names = ["/".join(paths[row].with_suffix("").parts[-2:]) for row in test]
+    names = ["/".join(here.paths[row].with_suffix("").parts[-2:]) for row in test]
     return names, {name: values.max(axis=1) for name, values in scores.items()}
 
 

@@ -13,16 +13,14 @@ fifth do not count towards the recall.
 
 import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
+from collection import collection_of
 from sklearn.linear_model import LogisticRegression
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import features
-from embedkit.duplicates.find import prints_of
-from embedkit.duplicates.search import COMBINED, Asked, places_in, reach_for, weigh_candidates
-from embedkit.duplicates.semantic import survey
+from embedkit.duplicates.search import COMBINED, Asked, reach_for, weigh_candidates
 
 ALL_BUT_EQUAL = 0.95
 
@@ -32,24 +30,18 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(scratch)
         workspace.add(folder)
-        resolved = workspace._embeddings.pick(None)
-        with workspace._catalog.read() as reader:
-            table, position = reader.fingerprints(), reader.position(resolved.spec.digest)
-            files = reader.live_files(table.column("image_id").to_pylist())
-        index = workspace._embeddings.indexes.at(resolved.spec, position)
-        prints = prints_of(workspace._catalog, table)
-        places, vectors = places_in(index, prints.ids)
-        space = survey(vectors, places[places >= 0])
-        reach = reach_for(Asked((COMBINED,)), len(prints), space)
+        here = collection_of(workspace)
+        reach = reach_for(Asked((COMBINED,)), len(here.prints), here.space)
         none = np.empty(0, np.int64)
+        vectors = here.places, here.vectors
         found, _ = weigh_candidates(
-            prints, index, (places, vectors), space, reach, twins=(none, none)
+            here.prints, here.index, vectors, here.space, reach, twins=(none, none)
         )
-    names = [Path(files[image_id][0].path).name.split(".") for image_id in prints.ids.tolist()]
+    names = [path.name.split(".") for path in here.paths]
     number = np.array([int(name[0]) for name in names])
     hard = np.array([name[1] == "crop20" for name in names])
     copies = number[found.first] == number[found.second]
-    terms = features(found.hamming / 64, found.distance, found.likeness, space.typical)
+    terms = features(found.hamming / 64, found.distance, found.likeness, here.space.typical)
     counts = copies | (found.likeness < ALL_BUT_EQUAL)
     rows = np.stack(list(terms.values()), axis=1)
     return rows[counts], copies[counts], (hard[found.first] | hard[found.second])[counts]
