@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from embedkit.artifacts import replaced
 from embedkit.calendar_photos import MONTHS, write_calendar_photos
+from embedkit.errors import MissingExtra
 from embedkit.records import AddReport, Matches, ProgressCallback
 from embedkit.report.search_page import write_search_page
 from embedkit.workspace import Workspace
@@ -39,6 +40,11 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
     workspace = Workspace(folder, progress)
     photos = workspace.folder / "photos"
     samples = _write_samples(photos / "samples")
+    if not samples:
+        raise MissingExtra(
+            "the packages that bring the sample photos are not installed; install embedkit with "
+            "all its dependencies"
+        )
     calendar = write_calendar_photos(photos / "calendar")
     report = workspace.add([photos / "samples", photos / "calendar"], labels_from_folders=True)
 

@@ -115,6 +115,24 @@ class Embeddings:
         """The index to search for queries, as the catalog was when they were made."""
         return self.indexes.at(queries.resolved.spec, queries.position)
 
+    def to_compare(self, backbone: str | None) -> "Index":
+        """The index of a backbone's embeddings; an empty one where images are fingerprinted only.
+
+        Raises as :func:`embedkit.queries.pick` does for a backbone that is named.
+        """
+        if backbone is None and not self._catalog.holdings().backbones:
+            return self.indexes.none()
+        return self.index(backbone)
+
+    def to_compare_with(
+        self, backbone: str | None, image: ImageInput
+    ) -> tuple["Index", np.ndarray]:
+        """The index as :meth:`to_compare` gives it, and the image's embedding, float32 (1, dim)."""
+        if backbone is None and not self._catalog.holdings().backbones:
+            return self.indexes.none(), np.empty((1, 0), np.float32)
+        query = self.of_images(backbone, [image])
+        return self.index_for(query), query.vectors
+
     def save_caches(self) -> None:
         """Have the indexes and the listing of files on disk be those of the catalog as it is."""
         with self._catalog.read() as reader:

@@ -81,6 +81,7 @@ class Workspace:
         *,
         backbones: str | Sequence[str] = (),
         labels_from_folders: bool | None = None,
+        fingerprints_only: bool = False,
     ) -> AddReport:
         """Bring the workspace in line with photos and folders of photos, as they are now.
 
@@ -88,24 +89,32 @@ class Workspace:
         recipe and every folder added before. Without ``backbones``, the recipe's, else those that
         photos were added with before, else the default one. With ``labels_from_folders`` (None: as
         the recipe says) a file is labelled with the first folder below its source; where sources
-        that label are inside each other, the innermost decides.
+        that label are inside each other, the innermost decides. With ``fingerprints_only`` no
+        network is run: that is enough for :meth:`duplicates` and :meth:`plan`, and the next call
+        without it embeds the images.
 
-        Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
-        the like for a backbone that cannot be loaded; files that cannot be used are in the report.
+        Raises :class:`BadInput` for a source that does not exist, or for backbones together with
+        ``fingerprints_only``; :class:`WeightsMissing` and the like for a backbone that cannot be loaded; files that cannot be used are in the report.
         """
         from embedkit.ingest import add, sources_of
 
+        if fingerprints_only and backbones:
+            raise BadInput(
+                "fingerprints need no backbone; give either backbones or fingerprints_only"
+            )
         recipe = self.recipe
         held = self._embeddings.held()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         places = [absolute(source) for source in sources]
-        chosen = named(backbones) or self._embeddings.in_recipe() or held.added
+        chosen: Sequence[str] = ()
+        if not fingerprints_only:
+            chosen = named(backbones) or self._embeddings.in_recipe() or held.added or [DEFAULT]
         sweep(self.folder)
         report = add(
             self._catalog,
             sources_of(self._catalog, recipe, places, labels_from_folders),
-            list(dict.fromkeys(chosen)) or [DEFAULT],
+            list(dict.fromkeys(chosen)),
             resolved=held.backbones,
             skip=str(self.folder),
             progress=self._progress,
@@ -218,6 +227,8 @@ class Workspace:
         ``combined`` pairs are compared point for point, and what evidently differs is dropped. What
         was found is kept in the catalog, and what a person decided (:meth:`decide`) is followed.
 
+        Images without an embedding are compared by their hashes and pixels alone.
+
         ``of`` one photo, in the workspace or not: only the group around it, without a search of
         the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
         is not.
@@ -228,12 +239,9 @@ class Workspace:
 
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
-            query = self._embeddings.of_images(backbone, [of])
-            index = self._embeddings.index_for(query)
-            vector, own = query.vectors, query.image_ids[0]
-            photo = absolute(of)
-            return find_copies(self._catalog, index, asked, photo, vector, own, self._features)
-        index = self._embeddings.index(backbone)
+            index, vector = self._embeddings.to_compare_with(backbone, of)
+            return find_copies(self._catalog, index, asked, absolute(of), vector, self._features)
+        index = self._embeddings.to_compare(backbone)
         examiner = Examiner(self._catalog, self._features, self._progress)
         return find_duplicates(self._catalog, index, asked, examiner, self._progress)
 
@@ -293,6 +301,7 @@ class Workspace:
         group = None if group is None else labels.as_label(group)
         # What cannot be split is told before minutes of searching.
         subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
+        self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
         return split_images(self._catalog, subject, pairs)

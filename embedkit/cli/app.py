@@ -32,6 +32,14 @@ class _Group(click.Group):
             command = error.ctx.command_path if error.ctx is not None else ctx.command_path
             show.warn(f"{error.format_message()} ('{command} --help' says how)")
             ctx.exit(2)
+        except ModuleNotFoundError as error:
+            if (error.name or "embedkit").startswith("embedkit"):
+                raise
+            show.warn(
+                f"{error.name} is not installed, and this needs it; install embedkit with all its "
+                "dependencies (add --fingerprints-only, duplicates and clean do without)"
+            )
+            ctx.exit(1)
         except BrokenPipeError:
             raise  # click ends quietly when whoever reads the output has gone
         except OSError as error:
@@ -80,11 +88,15 @@ _backbone = click.option(
 @click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
 @click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; may be repeated.")
 @click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
+@click.option(
+    "--fingerprints-only", is_flag=True, help="No network: enough for duplicates and clean."
+)
 @options
 def add(
     paths: tuple[Path, ...],
     backbone: tuple[str, ...],
     labels_from_folders: bool,
+    fingerprints_only: bool,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -99,12 +111,15 @@ def add(
 
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).add(
-            paths, backbones=backbone, labels_from_folders=labels_from_folders or None
+            paths,
+            backbones=backbone,
+            labels_from_folders=labels_from_folders or None,
+            fingerprints_only=fingerprints_only,
         )
     if as_json:
         show.document(asdict(report))
     else:
-        show.add_summary(report)
+        show.add_summary(report, fingerprints_only=fingerprints_only)
     for warning in report.warnings:
         show.warn(f"warning: {warning}")
     if report.failed and not report.images:

@@ -162,12 +162,16 @@ def _verification_cells(found: Verification | None) -> tuple[str, str]:
     return f"{found.agreement:.3f}" if found.verified else "-", str(found.inliers)
 
 
-def add_summary(report: AddReport) -> None:
+def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
     """What an ``add`` did: counts on stdout, then the files that failed."""
     pace = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
+    done = f"{report.embedded} embedded"
+    if fingerprints_only:
+        done = f"{report.fingerprinted} fingerprinted"
+        if report.fingerprinted and (passed := report.stages):
+            pace = f"{report.fingerprinted / max(passed.seconds, 1e-9):.0f} images/s"
     say(
-        f"{counted(report.files, 'file')}, {counted(report.images, 'image')}: "
-        f"{report.embedded} embedded, "
+        f"{counted(report.files, 'file')}, {counted(report.images, 'image')}: {done}, "
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
         f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
     )
@@ -217,6 +221,8 @@ def info_summary(info: Info) -> None:
         )
     if info.specs:
         out.print(table)
+    elif info.images:
+        say("embedded   none yet; 'embedkit add' embeds them")
     for failure in info.failures[:FAILURES_SHOWN]:
         say(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(info.failures) > FAILURES_SHOWN:
@@ -274,6 +280,12 @@ def duplicates_summary(found: Duplicates) -> None:
         f"{len(found.groups)} groups with {copies} copies among {found.images} images"
         + (f"; {conflicts} groups are under several labels" if conflicts else "")
     )
+    if found.embedded < found.images and "combined" in found.kinds:
+        lacking = "none is" if not found.embedded else f"only {found.embedded} are"
+        say(
+            f"compared by fingerprints: {lacking} embedded; with embeddings ('embedkit add') more "
+            "cropped and edited copies are found"
+        )
     if "perceptual" in found.kinds:
         say(
             f"perceptual: up to {found.max_hamming} of {found.hash_bits} bits"

@@ -13,7 +13,14 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
 from embedkit.duplicates.examiner import Examiner
-from embedkit.duplicates.find import digests_in, images_told, kept_in, prints_of, told
+from embedkit.duplicates.find import (
+    check_embedded,
+    digests_in,
+    images_told,
+    kept_in,
+    prints_of,
+    told,
+)
 from embedkit.duplicates.groups import Image, grouped, linked
 from embedkit.duplicates.pixels import SAME_BITS, same_pixels
 from embedkit.duplicates.search import (
@@ -58,19 +65,20 @@ def find_copies(
     asked: Asked,
     path: str,
     query: np.ndarray,
-    own: int | None,
     features: Path,
 ) -> Duplicates:
     """The duplicates of one photo: at most one group, around the photo itself.
 
-    ``query``, float32 (1, dim), is its embedding, ``own`` its id when it is stored; ``features``
-    is the folder of local features. Raises :class:`BadInput` when it cannot be decoded, and for
-    other hashes than those that are stored.
+    ``query``, float32 (1, dim), is its embedding, of no numbers when the ``index`` is empty;
+    ``features`` is the folder of local features. Raises :class:`BadInput` when it cannot be
+    decoded, and for other hashes than those that are stored.
     """
     if asked.hash_bits != 64:
         raise BadInput("one photo is compared by the hashes that are stored, of 64 bits")
+    check_embedded(asked, index)
     photo = _photo(path)
     with catalog.read() as reader:
+        own = reader.image_ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
         table = reader.fingerprints()
     ids = table.column("image_id").to_numpy()
     places, vectors = places_in(index, ids)
@@ -99,7 +107,8 @@ def find_copies(
     )
     examiner = Examiner(catalog, features, new={NEW: LiveFile(path, None, photo.sha256)})
     group = _group(catalog, table, found, asked, photo, own, examiner)
-    return told(group, len(ids), asked, found, examiner.examined)
+    embedded = np.count_nonzero(places >= 0)
+    return told(group, len(ids), int(embedded), asked, found, examiner.examined)
 
 
 def _photo(path: str) -> Photo:

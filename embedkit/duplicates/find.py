@@ -35,9 +35,10 @@ from embedkit.duplicates.search import (
     Limits,
     Search,
     find_pairs,
+    places_in,
 )
 from embedkit.duplicates.stars import stars
-from embedkit.errors import BadInput
+from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
@@ -88,6 +89,15 @@ def asked_for(
     return Asked(chosen, max_hamming, max_distance, hash_bits, turns, verify)
 
 
+def check_embedded(asked: Asked, index: Index) -> None:
+    """Raise :class:`EmptyWorkspace` when something is asked that only embeddings can answer."""
+    if SEMANTIC in asked.kinds and not len(index):
+        raise EmptyWorkspace(
+            "the kind semantic compares embeddings, and no photos are embedded yet; run "
+            "'embedkit add' without --fingerprints-only"
+        )
+
+
 def find_duplicates(
     catalog: Catalog, index: Index, asked: Asked, examiner: Examiner, progress: ProgressCallback
 ) -> Duplicates:
@@ -98,6 +108,7 @@ def find_duplicates(
     asked again of the same collection, it is answered from the catalog, as are examinations.
     Verdicts come after it.
     """
+    check_embedded(asked, index)
     table, found = _searched(catalog, index, asked, progress)
     with catalog.read() as reader:
         verdicts = reader.verdicts()
@@ -111,7 +122,9 @@ def find_duplicates(
     starred = {image_id for centre, members in centred for image_id in (centre, *members)}
     centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
     groups = grouped(centred, images, twins_in(links))
-    return told(groups, table.num_rows, asked, found, examiner.examined)
+    places, _ = places_in(index, table.column("image_id").to_numpy())
+    embedded = np.count_nonzero(places >= 0)
+    return told(groups, table.num_rows, int(embedded), asked, found, examiner.examined)
 
 
 def _best_first(images: Mapping[int, Image], links: Links, examiner: Examiner) -> list[int]:
@@ -172,12 +185,18 @@ def _searched(
 
 
 def told(
-    groups: tuple[DuplicateGroup, ...], images: int, asked: Asked, found: Search, examined: int
+    groups: tuple[DuplicateGroup, ...],
+    images: int,
+    embedded: int,
+    asked: Asked,
+    found: Search,
+    examined: int,
 ) -> Duplicates:
     """What to tell of a search."""
     return Duplicates(
         groups=groups,
         images=images,
+        embedded=embedded,
         kinds=asked.kinds,
         max_hamming=found.limits.hamming,
         hash_bits=asked.hash_bits,

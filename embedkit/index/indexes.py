@@ -53,6 +53,12 @@ class Indexes:
             self._catch_up(spec, position, save=False)
         return self._open[spec.digest]
 
+    def none(self) -> "Index":
+        """An index of no embeddings, of a collection that has none."""
+        from embedkit.index.index import Index
+
+        return Index(self._folder, "", 0)
+
     def save_at(self, spec: EmbeddingSpec, position: Position) -> None:
         """Bring what is on disk up to a position, unless it is there and of the kind asked for.
 

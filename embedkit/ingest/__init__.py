@@ -42,8 +42,9 @@ def add(
     """Bring the catalog in line with the photos at ``sources``.
 
     ``resolved`` are the backbone names that the catalog has, which need not be resolved again
-    while their weights file is the same; ``skip`` is a folder that is never scanned. Files that
-    cannot be used are in the report; the run goes on. Raises :class:`BadInput` for a named source
+    while their weights file is the same; ``skip`` is a folder that is never scanned. Without
+    ``backbones`` images are only fingerprinted. Files that cannot be used are in the report; the
+    run goes on. Raises :class:`BadInput` for a named source
     that does not exist, before anything is done, and the errors of
     :func:`embedkit.load_backbone`.
     """
@@ -70,12 +71,12 @@ def add(
     placed_problems = [
         (placed(scopes[number], roots, item.path), item) for number, item in problems
     ]
-    embedded, stages = 0, None
+    embedded, fingerprinted, stages = 0, 0, None
     doubts: list[str] = []
     if known is not None:
         one_pass = OnePass(roots, known, networks, partial(_commit, catalog))
         stages = one_pass.run(todo, progress)
-        embedded = one_pass.embedded
+        embedded, fingerprinted = one_pass.embedded, one_pass.fingerprinted
         doubts += one_pass.warnings()
 
     warnings = list(doubts)
@@ -96,8 +97,9 @@ def add(
             ),
             images=counts["images"],
             embedded=embedded,
-            # Another process may have removed what this one embedded.
-            reused=max(0, counts["images"] - embedded),
+            fingerprinted=fingerprinted,
+            # Another process may have removed what this one added.
+            reused=max(0, counts["images"] - (embedded if networks else fingerprinted)),
             failed=len(failures),
             missing=counts["missing"],
             failures=tuple(failures),

@@ -118,6 +118,8 @@ class OnePass:
         self._clock = Clock()
         self.embedded = 0
         """Images that went through a network."""
+        self.fingerprinted = 0
+        """Images whose fingerprint was made."""
         self._doubts: dict[str, tuple[int, TodoFile]] = {}
 
     def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
@@ -125,6 +127,7 @@ class OnePass:
         for network in self._networks:
             network.expect(len(todo))
         cores = max(2, os.cpu_count() or 1)
+        stage = "embedding" if self._networks else "fingerprinting"
         started = committed = time.monotonic()
         reading = InOrder(
             self._read,
@@ -148,7 +151,7 @@ class OnePass:
                     self._commit()
                     committed = now
                 rate = done / max(now - started, 1e-6)
-                progress(Progress("embedding", done, len(todo), rate, (len(todo) - done) / rate))
+                progress(Progress(stage, done, len(todo), rate, (len(todo) - done) / rate))
             self._submit()
             while self._under_way:
                 self._fetch()
@@ -226,14 +229,15 @@ class OnePass:
     def _take(self, item: _Item) -> None:
         self._group.items.append(item)
         self._group.to_embed += bool(item.pixels)
-        batch = min(network.batch for network in self._networks)
+        batch = min((network.batch for network in self._networks), default=GROUP_FILES)
         if self._group.to_embed >= batch or len(self._group.items) >= GROUP_FILES:
             self._submit()
 
     def _submit(self) -> None:
         """Start the passes of the group, once there is room for them."""
         group, self._group = self._group, _Group()
-        while len(self._under_way) >= max(network.passes for network in self._networks):
+        passes = max((network.passes for network in self._networks), default=1)
+        while len(self._under_way) >= passes:
             self._fetch()
         with self._clock.counting("network"):
             for number, network in enumerate(self._networks):
@@ -275,6 +279,7 @@ class OnePass:
         self._batch.files.append((item.todo, item.sha256))
         if item.image is not None:
             self._batch.images.append(item.image)
+            self.fingerprinted += item.image.fingerprint is not None
 
     def _is_due(self, seconds: float) -> bool:
         files = len(self._batch)

@@ -63,6 +63,8 @@ class Duplicates:
     """The best score first, then by path."""
     images: int
     """Distinct images that were compared."""
+    embedded: int
+    """Of these, the images whose embeddings were compared too, not their fingerprints alone."""
     kinds: tuple[str, ...]
     max_hamming: int
     """Bits, of ``hash_bits``, up to which two images were ``perceptual`` duplicates."""

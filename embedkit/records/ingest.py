@@ -38,7 +38,7 @@ class Stages:
 class AddReport:
     """What one ``add`` found and did.
 
-    ``embedded + reused == images``.
+    ``embedded + reused == images``; without networks, ``fingerprinted + reused == images``.
     """
 
     files: int
@@ -48,13 +48,15 @@ class AddReport:
     embedded: int
     """Images that this run sent through at least one network."""
     reused: int
-    """Images whose every embedding was there already."""
+    """Images that had all that was asked for: every embedding, or the fingerprint."""
     failed: int
     """Files and folders that could not be used: the length of ``failures``."""
     missing: int
     """Files known from earlier runs that are no longer where they were."""
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...] = ()
+    fingerprinted: int = 0
+    """Images whose fingerprint this run made."""
     seconds: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
     """Images a second of this run, by backbone name; empty when nothing was embedded."""

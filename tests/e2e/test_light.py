@@ -1,0 +1,88 @@
+"""Duplicates without a network: in an installation that has no package to run one with."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from conftest import draw_photo, write_photos
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "timm", "open_clip", "faiss", "openvino", "huggingface_hub", "sklearn")
+"""Modules that a light installation does not have."""
+
+WITHOUT_HEAVY = f"""
+import sys
+sys.modules.update(dict.fromkeys({HEAVY}))  # importing one fails as if it were not installed
+from embedkit.cli import main
+main()
+"""
+
+CLEANING = (
+    "add photos --fingerprints-only",
+    "duplicates --html duplicates.html",
+    "duplicates --of photos/red/twin.jpg",
+    "clean --plan plan.csv",
+    "apply plan.csv",
+    "undo",
+    "info",
+)
+
+
+def clean_up(folder: Path, *python: str) -> dict[str, str]:
+    """What the commands of a clean-up print, run one after another in ``folder``."""
+    write_photos(folder / "photos")
+    twin = folder / "photos/red/twin.jpg"
+    twin.write_bytes((folder / "photos/red/0.jpg").read_bytes())
+    draw_photo(7).save(folder / "photos/blue/again.jpg", quality=70)
+    printed = {}
+    for command in CLEANING:
+        done = embedkit(folder, command, *python)
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        printed[command] = done.stdout
+        if command.startswith("apply"):
+            assert not twin.exists()
+    assert twin.exists()
+    assert "2 groups with 2 copies among 13 images" in printed["duplicates --html duplicates.html"]
+    return printed
+
+
+def embedkit(folder: Path, command: str, *python: str) -> subprocess.CompletedProcess[str]:
+    words = shlex.split(command)
+    return subprocess.run(
+        [*python, *words], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_clean_up_needs_no_package_for_networks(tmp_path: Path) -> None:
+    clean_up(tmp_path, sys.executable, "-c", WITHOUT_HEAVY)
+
+
+def test_what_needs_a_network_says_which_package_is_missing(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos")
+    for command in ("add photos -b resnet50", "distance photos/red/0.jpg photos/red/1.jpg"):
+        done = embedkit(tmp_path, command, sys.executable, "-c", WITHOUT_HEAVY)
+        assert done.returncode == 1
+        assert re.fullmatch(r"embedkit: \w+ is not installed, and this needs it; .*\n", done.stderr)
+
+
+@pytest.mark.slow
+def test_the_light_installation_of_the_readme_is_enough_to_clean_up(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    command = re.search(r"pip install --no-deps \. && (pip install [^`\n]+)", readme)
+    assert command is not None
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = str(tmp_path / "venv/bin/python")
+    # pip complains that embedkit lacks packages: that is what is wanted.
+    quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    for line in (f"pip install --no-deps {shlex.quote(str(ROOT))}", command[1]):
+        subprocess.run([python, "-m", *shlex.split(line), "--quiet"], check=True, env=quiet)
+    installed = subprocess.run(
+        [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
+    ).stdout
+    assert not re.search(r"^(torch|timm|open.clip|faiss|openvino)", installed, re.M)
+    clean_up(tmp_path, python, "-m", "embedkit")
