@@ -94,7 +94,8 @@ class Workspace:
         without it embeds the images.
 
         Raises :class:`BadInput` for a source that does not exist, or for backbones together with
-        ``fingerprints_only``; :class:`WeightsMissing` and the like for a backbone that cannot be loaded; files that cannot be used are in the report.
+        ``fingerprints_only``; :class:`WeightsMissing` and the like for a backbone that cannot be
+        loaded; files that cannot be used are in the report.
         """
         from embedkit.ingest import add, sources_of
 

@@ -3,14 +3,14 @@
     python scripts/bench_fingerprints.py FOLDER... --peer ENVIRONMENT [--rounds 3]
     python scripts/bench_fingerprints.py --make FOLDER COUNT SOURCE...
 
-Of each folder it prints images a second of whole processes in turn: ``add --fingerprints-only`` into
-a new workspace (SHA-256, MD5, hash, luma, quality, catalog), imagededup's ``PHash.encode_images``
-with its own defaults (on all cores), and the medians' ratio. Each tool reads every file once before
-the clock runs, so that all come from memory.
+Of each folder it prints images a second of whole processes in turn: ``add --fingerprints-only``
+into a new workspace (SHA-256, MD5, hash, luma, quality, catalog), imagededup's
+``PHash.encode_images`` with its own defaults (on all cores), and the ratio of the medians. Every
+file is read once before the clock starts, so that all come from memory as far as they fit.
 
 ENVIRONMENT is a virtual environment with imagededup. --make writes COUNT JPEG photographs of 12
-megapixels (4000 x 3000) to FOLDER: cut from the images below the SOURCE folders, enlarged where they
-have fewer pixels, with the noise of a sensor.
+megapixels (4000 x 3000) to FOLDER: cut from the images below the SOURCE folders, enlarged where
+they have fewer pixels, with the noise of a sensor.
 """
 
 import argparse
