@@ -13,7 +13,14 @@ from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of, read_bytes
-from embedkit.images.fingerprint import digests, fingerprint, hashed_luma, phash
+from embedkit.images.fingerprint import (
+    digests,
+    fingerprint,
+    fingerprints,
+    hashed_luma,
+    phashes,
+    sketch,
+)
 from embedkit.images.opening import PIXEL_CAP
 from embedkit.images.scan import FoundFile, scan
 from embedkit.records import Failure
@@ -246,14 +253,40 @@ def test_a_grey_value_of_16_bits_can_stand_for_transparency() -> None:
 
 def test_phash_is_imagehashs_on_the_same_pixels() -> None:
     flat = Image.new("RGB", (300, 300), (7, 7, 7))
-    for image in (*(draw_photo(seed, (500, 400)) for seed in range(20)), flat):
-        assert f"{phash(hashed_luma(image)):016x}" == str(imagehash.phash(image))
+    symmetric = Image.fromarray(np.tile(np.abs(np.arange(-64, 64)).astype(np.uint8) * 3, (99, 1)))
+    images = [*(draw_photo(seed, (500, 400)) for seed in range(20)), flat, symmetric]
+    for hashes in (
+        phashes(np.stack([hashed_luma(image) for image in images])),
+        np.concatenate([phashes(np.asarray(hashed_luma(image))[None]) for image in images]),
+    ):
+        assert [bits.tobytes().hex() for bits in hashes] == [
+            str(imagehash.phash(image)) for image in images
+        ]
     decoder = Decoder(encoded(draw_photo(1, (1600, 1200)), "JPEG"))
     expected = imagehash.phash(decoder.at_least(short=256))
     found = fingerprint(decoder)
     assert f"{found.phash:016x}" == str(expected)
-    kept = Image.frombytes("L", (32, 32), found.luma)
-    assert phash(kept) == found.phash, "the hash can be made again from what is kept"
+    kept = np.frombuffer(found.luma, np.uint8).reshape(1, 32, 32)
+    again = int.from_bytes(phashes(kept)[0].tobytes(), "big")
+    assert again == found.phash, "the hash can be made again from what is kept"
+
+
+def test_a_fingerprint_is_the_same_alone_and_among_others() -> None:
+    sizes = [(32, 32), (500, 400), (32, 32), (2, 700), (32, 48), (500, 400)]
+    decoders = [Decoder.of(draw_photo(seed, size)) for seed, size in enumerate(sizes)]
+    together = fingerprints([sketch(decoder) for decoder in decoders])
+    assert together == [fingerprint(decoder) for decoder in decoders]
+    assert fingerprints([]) == []
+
+
+def test_quality_is_that_of_the_luma() -> None:
+    image = draw_photo(3, (300, 256))
+    luma = np.asarray(image.convert("L")) / 255
+    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
+    found = fingerprint(Decoder.of(image))
+    assert found.brightness == pytest.approx(luma.mean(), rel=1e-5)
+    assert found.contrast == pytest.approx(luma.std(), rel=1e-5)
+    assert found.sharpness == pytest.approx((around - 4 * luma[1:-1, 1:-1]).var(), rel=1e-3)
 
 
 def test_digests_are_those_of_the_bytes() -> None:

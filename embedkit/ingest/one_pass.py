@@ -2,9 +2,10 @@
 
 ::
 
-    files -> [read, digest] -> claim -> [decode, fingerprint, prepare] -> passes -> batches
+    packs -> [read, digest] -> claim -> [decode, fingerprint, prepare] -> passes -> batches
               threads                    threads                          device    storing thread
 
+Small files go from thread to thread in packs, since handing over costs more than reading one.
 Everything comes out in the order in which it went in, so that identifiers do not depend on what
 was fast.
 """
@@ -12,9 +13,11 @@ was fast.
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +34,9 @@ from embedkit.ingest.flow import Clock, InOrder
 from embedkit.ingest.network import IngestNetwork
 from embedkit.records import Progress, ProgressCallback, Stages
 
+if TYPE_CHECKING:
+    from embedkit.images.fingerprint import Sketch
+
 READERS = 4
 """Files read at once; more than cores, for they mostly wait for the disk."""
 
@@ -38,6 +44,10 @@ READ_AHEAD = 64_000_000
 PREPARE_AHEAD = 192_000_000
 """Bytes of files that were read, and of files and pixels on their way to the network, that may be
 waiting in memory."""
+
+PACK_FILES = 64
+PACK_BYTES = 500_000
+"""A pack has so many files at most, and no further one once it has so many bytes."""
 
 GROUP_FILES = 1024
 """Files that go on together at the most, when few of them have anything to embed."""
@@ -55,7 +65,7 @@ _ITEM_BYTES = 2048
 """What an item weighs besides its bytes and pixels."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Item:
     """A file on its way through the pass."""
 
@@ -68,10 +78,15 @@ class _Item:
     lacks: int = 0
     """Mask of what its image lacks and this file has to provide."""
     image: ImageRow | None = None
+    sketch: "Sketch | None" = None
+    """What the fingerprint is made from, until it is made."""
     pixels: dict[int, np.ndarray] = field(default_factory=dict)
     """Prepared pixels by network number."""
     warnings: Sequence[str] = ()
     """What is doubtful in its pixels."""
+
+
+_Pack = list[_Item]
 
 
 @dataclass
@@ -130,21 +145,22 @@ class OnePass:
         stage = "embedding" if self._networks else "fingerprinting"
         started = committed = time.monotonic()
         reading = InOrder(
-            self._read,
-            todo,
+            self._read_pack,
+            _packs(todo),
             threads=READERS,
-            weight=lambda file: _ITEM_BYTES + file.bytes,
+            weight=lambda files: sum(_ITEM_BYTES + file.bytes for file in files),
             limit=READ_AHEAD,
         )
         preparing = InOrder(
-            self._prepare,
-            map(self._claim, reading),
+            self._prepare_pack,
+            map(self._claim_pack, reading),
             threads=cores,
-            weight=lambda item: _ITEM_BYTES + len(item.data) + bool(item.lacks) * self._pixel_bytes,
+            weight=lambda pack: sum(map(self._weight, pack)),
             limit=PREPARE_AHEAD,
         )
+        ready = chain.from_iterable(self._clock.waits("files", preparing))
         try:
-            for done, item in enumerate(self._clock.waits("files", preparing), 1):
+            for done, item in enumerate(ready, 1):
                 self._take(item)
                 now = time.monotonic()
                 if self._is_due(now - committed):
@@ -177,49 +193,68 @@ class OnePass:
 
     # -- in threads ----------------------------------------------------------------------------
 
-    def _read(self, todo: TodoFile) -> _Item:
+    def _read_pack(self, files: list[TodoFile]) -> _Pack:
         with self._clock.counting("read"):
-            try:
-                data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
-                sha256, md5 = self._fingerprint.digests(data)
-            except Exception as error:
-                return _Item(todo, failure=_failure("read", error))
-            return _Item(todo, data, sha256, md5)
+            return [self._read(todo) for todo in files]
 
-    def _claim(self, item: _Item) -> _Item:
-        """Decide what this file has to provide: nothing, if its bytes are known or on their way."""
-        if item.failure is None and item.sha256 not in self._claimed:
-            self._claimed.add(item.sha256)
-            item.lacks = self._all & ~(self._known.of(item.sha256) or 0)
-        if not item.lacks:
-            item.data = b""
-        return item
+    def _read(self, todo: TodoFile) -> _Item:
+        try:
+            data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
+            sha256, md5 = self._fingerprint.digests(data)
+        except Exception as error:
+            return _Item(todo, failure=_failure("read", error))
+        return _Item(todo, data, sha256, md5)
 
-    def _prepare(self, item: _Item) -> _Item:
-        if not item.lacks:
-            return item
+    def _claim_pack(self, pack: _Pack) -> _Pack:
+        """Decide what each file has to provide: nothing, if its bytes are known or on the way."""
+        for item in pack:
+            if item.failure is None and item.sha256 not in self._claimed:
+                self._claimed.add(item.sha256)
+                item.lacks = self._all & ~(self._known.of(item.sha256) or 0)
+            if not item.lacks:
+                item.data = b""
+        return pack
+
+    def _weight(self, item: _Item) -> int:
+        return _ITEM_BYTES + len(item.data) + bool(item.lacks) * self._pixel_bytes
+
+    def _prepare_pack(self, pack: _Pack) -> _Pack:
         with self._clock.counting("decode"):
-            try:
-                decoder = Decoder(item.data)
-                with decoder.alone():
-                    self._fill(item, decoder)
-                item.warnings = decoder.warnings
-            except Exception as error:
-                item.failure = _failure("decode", error)
-                item.image = None
-                item.pixels.clear()
+            for item in pack:
+                if item.lacks:
+                    self._prepare(item)
+            sketched = [(item.image, item.sketch) for item in pack if item.image and item.sketch]
+            prints = self._fingerprint.fingerprints([sketch for _, sketch in sketched])
+            for (image, _), made in zip(sketched, prints, strict=True):
+                image.fingerprint = made
+            for item in pack:
+                item.sketch = None
+        return pack
+
+    def _prepare(self, item: _Item) -> None:
+        try:
+            decoder = Decoder(item.data)
+            with decoder.alone():
+                self._fill(item, decoder)
+            item.warnings = decoder.warnings
+        except Exception as error:
+            item.failure = _failure("decode", error)
+            item.image = None
+            item.pixels.clear()
         item.data = b""
-        return item
 
     def _fill(self, item: _Item, decoder: Decoder) -> None:
-        """Make what the image of a file lacks, and all if it was made from other pixels."""
+        """Make what the image of a file lacks, and all if it was made from other pixels.
+
+        Its fingerprint is made with those of the other files of the pack, from the sketch.
+        """
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
         known = self._known.of(item.sha256)
         if known is not None and not known & _UP_TO_DATE and changed(decoder):
             item.image.renewed = True
             item.lacks = self._all
         if item.lacks & _FINGERPRINT:
-            item.image.fingerprint = self._fingerprint.fingerprint(decoder)
+            item.sketch = self._fingerprint.sketch(decoder)
         for number, network in enumerate(self._networks):
             if item.lacks & (4 << number):
                 item.pixels[number] = prepare(decoder, network.spec)
@@ -315,6 +350,20 @@ class OnePass:
         }
         slowest = max(waited, key=lambda stage: waited[stage])
         return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
+
+
+def _packs(files: Iterable[TodoFile]) -> Iterator[list[TodoFile]]:
+    """The files in order, in packs: see :data:`PACK_FILES`."""
+    pack: list[TodoFile] = []
+    size = 0
+    for file in files:
+        pack.append(file)
+        size += file.bytes
+        if len(pack) == PACK_FILES or size >= PACK_BYTES:
+            yield pack
+            pack, size = [], 0
+    if pack:
+        yield pack
 
 
 def _failure(stage: str, error: Exception) -> tuple[str, str]:
