@@ -81,6 +81,9 @@ class Workspace:
         *,
         backbones: str | Sequence[str] = (),
         labels_from_folders: bool | None = None,
+        exclude: Sequence[str] | None = None,
+        min_size: int | None = None,
+        tolerate_truncated: bool | None = None,
     ) -> AddReport:
         """Bring the workspace in line with photos and folders of photos, as they are now.
 
@@ -90,16 +93,26 @@ class Workspace:
         the recipe says) a file is labelled with the first folder below its source; where sources
         that label are inside each other, the innermost decides.
 
-        Raises :class:`BadInput` for a source that does not exist, :class:`WeightsMissing` and
-        the like for a backbone that cannot be loaded; files that cannot be used are in the report.
+        What matches a pattern of ``exclude`` (:mod:`embedkit.images.patterns`) below its source is
+        left out, and so are images whose short side has less than ``min_size`` pixels. With
+        ``tolerate_truncated`` JPEG and PNG files that end early are decoded as far as they go; they
+        are found by :meth:`search`, and take no part in :meth:`duplicates`, :meth:`split` and
+        :meth:`train`. These three hold for the whole workspace: None means as in the last add. What
+        was added before and is left out now is not found any more, until it is let in again.
+
+        Raises :class:`BadInput` for a source that does not exist and for a pattern given that
+        matches nothing, :class:`WeightsMissing` and the like for a backbone that cannot be loaded;
+        files that cannot be used are in the report.
         """
-        from embedkit.ingest import add, sources_of
+        from embedkit.ingest import add, options_of, sources_of
 
         recipe = self.recipe
         held = self._embeddings.held()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         places = [absolute(source) for source in sources]
+        if isinstance(exclude, str):
+            exclude = [exclude]
         chosen = named(backbones) or self._embeddings.in_recipe() or held.added
         sweep(self.folder)
         report = add(
@@ -107,6 +120,8 @@ class Workspace:
             sources_of(self._catalog, recipe, places, labels_from_folders),
             list(dict.fromkeys(chosen)) or [DEFAULT],
             resolved=held.backbones,
+            options=options_of(self._catalog, exclude, min_size, tolerate_truncated),
+            new_patterns=exclude or (),
             skip=str(self.folder),
             progress=self._progress,
         )

@@ -24,6 +24,9 @@ from embedkit.records import PIPELINE_VERSION
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """What a failure to decode depends on, besides the file."""
 
+TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
+"""The same where files that end early are decoded as far as they go."""
+
 BYTE_CAP = 2_000_000_000
 """Files larger than this are refused unread."""
 
