@@ -443,7 +443,7 @@ class Reader(Whereabouts):
             return None
         return report[0][0], self._connection.sql("FROM parts ORDER BY image_id").fetchnumpy()
 
-    def known_images(self, specs: Sequence[str], options: AddOptions = AddOptions()) -> KnownImages:
+    def known_images(self, specs: Sequence[str], options: AddOptions = ADD_ALL) -> KnownImages:
         """Which of (fingerprint, up to date, each spec's embedding) is so of every known image.
 
         An image is up to date when what is stored of it was made from its pixels as they are

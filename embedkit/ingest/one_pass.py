@@ -26,11 +26,12 @@ from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.opening import one_line, opened
+from embedkit.images.opening import opened
 from embedkit.images.partial import mended
 from embedkit.ingest.flow import Clock, InOrder
 from embedkit.ingest.network import IngestNetwork
 from embedkit.records import ADD_ALL, AddOptions, Progress, ProgressCallback, Stages
+from embedkit.wording import one_line
 
 READERS = 4
 """Files read at once; more than cores, for they mostly wait for the disk."""
