@@ -683,20 +683,29 @@ class Workspace:
         return import_(self._catalog, Path(absolute(folder)))
 
     def info(self) -> Info:
-        """What the workspace holds: photos, labels, specs, indexes, disk, failures."""
+        """What the workspace holds: photos, labels, specs, indexes, disk, failures.
+
+        Photos are counted as the disk has them now; those that are gone are missing.
+        """
+        from embedkit.catalog.inventory import inventory
+
         with self._catalog.read() as reader:
-            specs, counts = self._embeddings.told(reader), reader.counts()
-            sources, label_counts = reader.sources(), reader.labels()
-            failures = reader.failures()
+            specs, there = self._embeddings.told(reader), inventory(reader)
+            sources, failures = reader.sources(), reader.failures()
+            options, truncated = reader.add_options(), reader.truncated_files()
         files = (file for file in self.folder.rglob("*") if file.is_file())
         return Info(
             workspace=str(self.folder),
             sources=tuple(sources),
-            labels=label_counts,
+            files=there.files,
+            images=there.images,
+            missing=there.missing,
+            labels=there.labels,
             specs=specs,
             disk_bytes=sum(file.stat().st_size for file in files),
             failures=tuple(failures),
-            **counts,
+            options=options,
+            truncated=tuple(truncated),
         )
 
     # -- inside --------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from rich.text import Text
 
 from embedkit.paths import shown
 from embedkit.records import (
+    AddOptions,
     AddReport,
     BackboneFigures,
     ComparedQuery,
@@ -32,6 +33,7 @@ from embedkit.records import (
     PlanRow,
     Progress,
     ProgressCallback,
+    TruncatedFile,
     Verification,
 )
 from embedkit.wording import counted
@@ -211,9 +213,21 @@ def _left_out(report: AddReport) -> Iterator[str]:
             f"{report.options.min_size} pixels: {_first(images)}"
         )
     if report.truncated:
-        files = [f"{shown(one.path)} ({one.share:.0%})" for one in report.truncated]
-        end = "file that ends" if len(files) == 1 else "files that end"
-        yield f"read {len(files)} {end} early as far as possible: {_first(files)}"
+        yield f"read {_read_partly(report.truncated)}"
+
+
+def _left_out_by(options: AddOptions) -> str:
+    """What the options of an ``add`` leave out."""
+    parts = [shown(pattern) for pattern in options.exclude]
+    if options.min_size:
+        parts.append(f"images with a short side of less than {options.min_size} pixels")
+    return ", ".join(parts)
+
+
+def _read_partly(truncated: Sequence[TruncatedFile]) -> str:
+    files = [f"{shown(one.path)} ({one.share:.0%})" for one in truncated]
+    end = "file that ends" if len(files) == 1 else "files that end"
+    return f"{len(files)} {end} early as far as possible: {_first(files)}"
 
 
 def _first(items: Sequence[str]) -> str:
@@ -258,6 +272,10 @@ def info_summary(info: Info) -> None:
         )
     if info.specs:
         out.print(table)
+    if left_out := _left_out_by(info.options):
+        say(f"left out   {left_out}")
+    if info.truncated:
+        say(f"read       {_read_partly(info.truncated)}")
     for failure in info.failures[:FAILURES_SHOWN]:
         say(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(info.failures) > FAILURES_SHOWN:

@@ -13,7 +13,7 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
 from embedkit.duplicates.examiner import Examiner
-from embedkit.duplicates.find import digests_in, images_told, kept_in, prints_of, told
+from embedkit.duplicates.find import digests_in, images_told, kept_in, on_disk, prints_of, told
 from embedkit.duplicates.groups import Image, grouped, linked
 from embedkit.duplicates.pixels import SAME_BITS, same_pixels
 from embedkit.duplicates.search import (
@@ -176,7 +176,7 @@ def _group(
             if own is not None and other is not None and own in (one, other)
         ]
         links = linked(found.pairs, asked.kinds, found.limits, about_it).get(NEW, {})
-        files = reader.live_files([*links, *([] if own is None else [own])])
+        files = on_disk(reader.live_files([*links, *([] if own is None else [own])]))
     same = files.pop(own or NEW, [])
     label = next((file.label for file in same if file.path == photo.path), None)
     held = [LiveFile(photo.path, label, photo.sha256)]

@@ -43,18 +43,17 @@ def opened(data: bytes) -> Image.Image:
         raise UnreadableImage("format", "the file is empty")
     found = png.cleaned(data) if data.startswith(png.MAGIC) else None
     negative = raw.found(data)
-    if negative is not None and negative.preview is None:
-        return negative.developed(check_size)
+    preview = negative.preview if negative else None
+    developed = negative.developed(check_size) if negative and not preview else None
     try:
         # Pillow warns of large images before it can be asked how large; our own cap decides.
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if negative is not None and negative.preview is not None:
-                image = Image.open(io.BytesIO(negative.preview), formats=("JPEG",))
+            content = preview or (found.data if found else _without_filler(data))
+            formats = ("JPEG",) if preview else _formats()
+            image = developed or Image.open(io.BytesIO(content), formats=formats)
+            if negative:
                 negative.describe(image)
-            else:
-                content = found.data if found else _without_filler(data)
-                image = Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:

@@ -64,11 +64,12 @@ class Raw:
         size, place = self._largest
         return self.data[slice(*place)] if min(size) >= LEAST_SIDE else None
 
-    def describe(self, preview: Image.Image) -> None:
-        """Give an opened preview its format, and the metadata that the RAW file has beyond its."""
-        preview.info["exif"] = _metadata(self.data, preview)
-        preview._exif = None  # what was read of it before
-        preview.format = PREVIEW
+    def describe(self, image: Image.Image) -> None:
+        """Give a preview or a development its format, and the metadata of the file."""
+        is_preview = image.format is not None
+        image.info["exif"] = _metadata(self.data, image if is_preview else None)
+        image._exif = None  # what was read of it before
+        image.format = PREVIEW if is_preview else DEVELOPED
 
     def developed(self, check_size: Callable[[int, int], None]) -> Image.Image:
         """The picture that LibRaw makes of the sensor's data, upright.
@@ -90,13 +91,12 @@ class Raw:
             with _developing, rawpy.imread(io.BytesIO(self.data)) as raw:
                 check_size(raw.sizes.width, raw.sizes.height)
                 pixels = raw.postprocess(use_camera_wb=True, gamma=(2.4, 12.92))
-        except rawpy.LibRawError as error:
+                return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+        except (UnreadableImage, MemoryError):
+            raise
+        except Exception as error:  # parsers meet hostile bytes here and raise anything
             reason = f"a camera RAW file that cannot be developed: {one_line(error)}"
             raise UnreadableImage("format", reason) from error
-        image = Image.fromarray(pixels)
-        image.info["exif"] = _metadata(self.data, None)
-        image.format = DEVELOPED
-        return image
 
     @property
     def _largest(self) -> tuple[tuple[int, int], tuple[int, int]]:
