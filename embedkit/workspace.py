@@ -690,9 +690,10 @@ class Workspace:
         from embedkit.catalog.inventory import inventory
 
         with self._catalog.read() as reader:
-            specs, there = self._embeddings.told(reader), inventory(reader)
+            specs = self._embeddings.told(reader)
             sources, failures = reader.sources(), reader.failures()
             options, truncated = reader.add_options(), reader.truncated_files()
+        there = inventory(self._catalog)
         files = (file for file in self.folder.rglob("*") if file.is_file())
         return Info(
             workspace=str(self.folder),

@@ -295,17 +295,12 @@ class Reader(Whereabouts):
                 FROM ({_live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
         ).to_arrow_table()
 
-    def all_files(self) -> Iterator[tuple[int, str, str | None]]:
-        """The files that are not missing: image id, absolute path and label.
+    def live_table(self) -> Any:
+        """Arrow table of the files that are not missing: image_id, place and label.
 
-        The catalog stays leased while iterating.
+        A place is a stored absolute path.
         """
-        reader = self._connection.sql(_live_files()).to_arrow_reader(ROWS_AT_A_TIME)
-        for chunk in reader:
-            for image_id, place, label in zip(
-                *(column.to_pylist() for column in chunk.columns), strict=True
-            ):
-                yield image_id, paths.place(place), label
+        return self._connection.sql(_live_files()).to_arrow_table()
 
     def live_paths(self, folder: str) -> list[str]:
         """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""
