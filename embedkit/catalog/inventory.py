@@ -17,7 +17,7 @@ class Inventory:
     images: int
     """Distinct images that they hold."""
     missing: int
-    """Files that are gone, whether an add has noted it or not."""
+    """Files that are gone now, or were at the last add."""
     labels: dict[str, int]
     """Files that are there by label, sorted."""
 

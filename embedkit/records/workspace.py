@@ -40,7 +40,7 @@ class Info:
     images: int
     """Distinct images that they hold."""
     missing: int
-    """Files that are gone, whether an add has noted it or not."""
+    """Files that are gone now, or were at the last add."""
     labels: dict[str, int]
     """Files by label."""
     specs: tuple[SpecInfo, ...]
