@@ -82,3 +82,14 @@ def join(root: str, relative: str) -> str:
 def place(stored: str) -> str:
     """The path whose stored form, with ``/`` between its parts, is ``stored``."""
     return from_stored(stored).replace("/", os.sep)
+
+
+def is_gone(path: str) -> bool:
+    """Whether nothing is at a path; where that cannot be known, it is not gone."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

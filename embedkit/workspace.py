@@ -82,6 +82,9 @@ class Workspace:
         backbones: str | Sequence[str] = (),
         labels_from_folders: bool | None = None,
         fingerprints_only: bool = False,
+        exclude: Sequence[str] | None = None,
+        min_size: int | None = None,
+        tolerate_truncated: bool | None = None,
     ) -> AddReport:
         """Bring the workspace in line with photos and folders of photos, as they are now.
 
@@ -93,11 +96,18 @@ class Workspace:
         network is run: that is enough for :meth:`duplicates` and :meth:`plan`, and the next call
         without it embeds the images.
 
-        Raises :class:`BadInput` for a source that does not exist, or for backbones together with
-        ``fingerprints_only``; :class:`WeightsMissing` and the like for a backbone that cannot be
-        loaded; files that cannot be used are in the report.
+        What matches a pattern of ``exclude`` (:mod:`embedkit.images.patterns`) below its source is
+        left out, and so are images whose short side has less than ``min_size`` pixels. With
+        ``tolerate_truncated`` JPEG and PNG files that end early are decoded as far as they go; they
+        are found by :meth:`search`, and take no part in :meth:`duplicates`, :meth:`split` and
+        :meth:`train`. These three hold for the whole workspace: None means as in the last add. What
+        was added before and is left out now is not found any more, until it is let in again.
+
+        Raises :class:`BadInput` for a source that does not exist, for a pattern given that matches
+        nothing, and for backbones together with ``fingerprints_only``; :class:`WeightsMissing` and
+        the like for a backbone that cannot be loaded; files that cannot be used are in the report.
         """
-        from embedkit.ingest import add, sources_of
+        from embedkit.ingest import add, options_of, sources_of
 
         if fingerprints_only and backbones:
             raise BadInput(
@@ -111,12 +121,16 @@ class Workspace:
         chosen: Sequence[str] = ()
         if not fingerprints_only:
             chosen = named(backbones) or self._embeddings.in_recipe() or held.added or [DEFAULT]
+        if isinstance(exclude, str):
+            exclude = [exclude]
         sweep(self.folder)
         report = add(
             self._catalog,
             sources_of(self._catalog, recipe, places, labels_from_folders),
             list(dict.fromkeys(chosen)),
             resolved=held.backbones,
+            options=options_of(self._catalog, exclude, min_size, tolerate_truncated),
+            new_patterns=exclude or (),
             skip=str(self.folder),
             progress=self._progress,
         )
@@ -678,20 +692,30 @@ class Workspace:
         return import_(self._catalog, Path(absolute(folder)))
 
     def info(self) -> Info:
-        """What the workspace holds: photos, labels, specs, indexes, disk, failures."""
+        """What the workspace holds: photos, labels, specs, indexes, disk, failures.
+
+        Photos are counted as the disk has them now; those that are gone are missing.
+        """
+        from embedkit.catalog.inventory import inventory
+
         with self._catalog.read() as reader:
-            specs, counts = self._embeddings.told(reader), reader.counts()
-            sources, label_counts = reader.sources(), reader.labels()
-            failures = reader.failures()
+            specs = self._embeddings.told(reader)
+            sources, failures = reader.sources(), reader.failures()
+            options, truncated = reader.add_options(), reader.truncated_files()
+        there = inventory(self._catalog)
         files = (file for file in self.folder.rglob("*") if file.is_file())
         return Info(
             workspace=str(self.folder),
             sources=tuple(sources),
-            labels=label_counts,
+            files=there.files,
+            images=there.images,
+            missing=there.missing,
+            labels=there.labels,
             specs=specs,
             disk_bytes=sum(file.stat().st_size for file in files),
             failures=tuple(failures),
-            **counts,
+            options=options,
+            truncated=tuple(truncated),
         )
 
     # -- inside --------------------------------------------------------------------------------

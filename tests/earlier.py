@@ -42,6 +42,7 @@ _UNDONE = {
         "DROP TABLE label_folders",
         "DELETE FROM counters WHERE name = 'settled'",
     ),
+    8: ("DROP TABLE add_options", "DROP TABLE small_files", "DROP TABLE truncated"),
 }
 
 

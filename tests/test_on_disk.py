@@ -157,3 +157,42 @@ def test_the_label_of_a_match_is_that_of_the_file_it_is_named_by(
     copied.label_from_csv(table)
     os.unlink(photos / "a copy.jpg")
     assert copied.search(draw_photo(0), 1)[0].label == "two"
+
+
+# -- duplicates and counts -------------------------------------------------------------------------
+
+
+def test_duplicates_are_the_files_that_are_there(copied: Workspace, photos: Path) -> None:
+    shutil.copy(photos / "red/1.jpg", photos / "a single copy.jpg")
+    draw_photo(2).save(photos / "a redrawn.jpg", quality=91)
+    copied.add()
+    (photos / "red/0.jpg").unlink()
+    (photos / "red/1.jpg").unlink()
+    (photos / "red/2.jpg").unlink()
+    names = {"a copy.jpg", "日本\n.jpg"}
+    for found in (copied.duplicates(), copied.duplicates(of=photos / "a copy.jpg")):
+        (group,) = found.groups
+        assert {os.path.basename(one.path) for one in group.members} == names
+        assert os.path.exists(group.representative)
+
+
+def test_info_counts_what_is_there_and_says_what_is_gone(copied: Workspace, photos: Path) -> None:
+    copied.label_from_folders(photos)
+    before = copied.info()
+    assert (before.files, before.images, before.missing) == (14, 12, 0)
+    (photos / "red/0.jpg").unlink()
+    (photos / "red/1.jpg").unlink()
+    for _ in range(2):
+        now = copied.info()
+        assert (now.files, now.images, now.missing) == (12, 11, 2), "0.jpg has copies"
+        assert now.labels == {"blue": 6, "red": 4}
+        copied.add()
+
+
+def test_a_folder_whose_photos_are_all_gone_protects_nothing(
+    copied: Workspace, photos: Path
+) -> None:
+    for path in (photos / "blue").iterdir():
+        path.unlink()
+    with pytest.raises(BadInput, match="so it protects nothing"):
+        copied.plan(protected=[photos / "blue"])

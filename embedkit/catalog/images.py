@@ -26,6 +26,8 @@ class ImageRow:
     """Embedding, float32 (dim,), and its norm before normalising, by spec."""
     renewed: bool = False
     """Whether its pixels are others than those that what is stored of it was made from."""
+    share: float = 1.0
+    """Of its pixels, that are there; less than 1 when its bytes end early."""
 
 
 class Images(Places):
@@ -152,10 +154,25 @@ class Images(Places):
         first = self._take("image", new.num_rows)
         ids = pa.array(np.arange(first, first + new.num_rows))
         self._insert("images", new.set_column(0, "image_id", ids))
+        self._store_truncated([image for image in images if image.share < 1])
         marked = [image for image in images if image.fingerprint is not None]
         self._store_fingerprints(marked)
         for spec in sorted({spec for image in images for spec in image.embeddings}):
             self.store_embeddings(spec, images)
+
+    def _store_truncated(self, images: Sequence[ImageRow]) -> None:
+        if not images:
+            return
+        rows = {
+            "sha256": pa.array([image.sha256 for image in images], pa.binary()),
+            "share": pa.array([image.share for image in images], pa.float64()),
+        }
+        self._connection.register("batch", pa.table(rows))
+        self._run(
+            """INSERT INTO truncated SELECT image_id, share FROM batch JOIN images USING (sha256)
+               ANTI JOIN truncated USING (image_id) ORDER BY image_id"""
+        )
+        self._connection.unregister("batch")
 
     def _store_fingerprints(self, images: Sequence[ImageRow]) -> None:
         if not images:
@@ -187,7 +204,7 @@ class Images(Places):
     def _forget_images(self, doomed: str) -> tuple[int, int]:
         self._run(f"CREATE TEMP TABLE gone AS SELECT image_id FROM {doomed}")
         embeddings = self._forget_computed("gone")
-        for table in ("parts", "outdated"):
+        for table in ("parts", "outdated", "truncated"):
             self._run(f"DELETE FROM {table} WHERE image_id IN (FROM gone)")
         images = self._rows("DELETE FROM images WHERE image_id IN (FROM gone)")[0][0]
         self._run("DROP TABLE gone")

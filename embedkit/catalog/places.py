@@ -10,6 +10,9 @@ from embedkit import paths
 from embedkit.catalog.placing import below
 from embedkit.catalog.reader import Reader, Scope
 
+PATH_TABLES = ("files", "failures", "small_files")
+"""The tables whose rows belong to a path: root_id and path."""
+
 
 class Places(Reader):
     """An open catalog whose roots and sources can be changed."""
@@ -49,7 +52,7 @@ class Places(Reader):
             if inner.is_relative_to(folder):
                 prefix = below(folder, inner)
                 moved = "SET root_id = ?, path = ? || '/' || path WHERE root_id = ?"
-                for table in ("files", "failures"):
+                for table in PATH_TABLES:
                     self._run(f"UPDATE {table} {moved}", [root_id, prefix, inner_id])
                 self._absorb(root_id, prefix, inner_id)
         return Scope(root_id, "")

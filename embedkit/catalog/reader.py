@@ -10,9 +10,18 @@ from embedkit import paths
 from embedkit.catalog.schema import embeddings_table
 from embedkit.catalog.whereabouts import Scope as Scope
 from embedkit.catalog.whereabouts import Whereabouts, inside
-from embedkit.images.decode import DECODER
+from embedkit.images.decode import DECODER, TOLERANT_DECODER
 from embedkit.images.scan import FoundFile
-from embedkit.records import LUMA_SIDE, EmbeddingSpec, Failure, ResolvedName
+from embedkit.records import (
+    ADD_ALL,
+    LUMA_SIDE,
+    AddOptions,
+    EmbeddingSpec,
+    Failure,
+    ResolvedName,
+    SmallImage,
+    TruncatedFile,
+)
 
 ROWS_AT_A_TIME = 8192
 
@@ -286,6 +295,13 @@ class Reader(Whereabouts):
                 FROM ({_live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
         ).to_arrow_table()
 
+    def live_table(self) -> Any:
+        """Arrow table of the files that are not missing: image_id, place and label.
+
+        A place is a stored absolute path.
+        """
+        return self._connection.sql(_live_files()).to_arrow_table()
+
     def live_paths(self, folder: str) -> list[str]:
         """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""
         rows = self._rows(
@@ -307,7 +323,7 @@ class Reader(Whereabouts):
         return np.asarray(columns["image_id"], np.int64)
 
     def fingerprints(self) -> Any:
-        """Arrow table of the fingerprints of images with a file that is not missing.
+        """Arrow table of the fingerprints of whole images with a file that is not missing.
 
         Columns image_id, phash, width, height, bytes, contrast, format; the images of the most
         pixels first, then of the most bytes, then in order of path.
@@ -317,7 +333,7 @@ class Reader(Whereabouts):
                        i.bytes, contrast, p.format
                 FROM fingerprints p JOIN images i USING (image_id)
                 JOIN (SELECT image_id, min(place) AS first
-                      FROM ({_live_files()}) GROUP BY image_id) USING (image_id)
+                      FROM ({_live_files(_WHOLE)}) GROUP BY image_id) USING (image_id)
                 ORDER BY p.width::BIGINT * p.height DESC, i.bytes DESC, first"""
         ).to_arrow_table()
 
@@ -338,11 +354,11 @@ class Reader(Whereabouts):
         return lumas
 
     def repeated_image_ids(self) -> list[int]:
-        """Ids of the images that several files hold, missing ones aside; sorted."""
+        """Ids of the whole images that several files hold, missing ones aside; sorted."""
         return [
             image_id
             for (image_id,) in self._rows(
-                f"""SELECT image_id FROM ({_live_files()}) GROUP BY image_id
+                f"""SELECT image_id FROM ({_live_files(_WHOLE)}) GROUP BY image_id
                     HAVING count(*) > 1 ORDER BY image_id"""
             )
         ]
@@ -403,7 +419,7 @@ class Reader(Whereabouts):
         )
 
     def labelled_images(self) -> Any:
-        """Arrow table of the images with a file that is not missing, in order of id.
+        """Arrow table of the whole images with a file that is not missing, in order of id.
 
         Columns image_id, sha256, label and other: its first label, and its last if it has several;
         null when there is none.
@@ -411,7 +427,7 @@ class Reader(Whereabouts):
         return self._connection.sql(
             f"""SELECT image_id, first(i.sha256) AS sha256, min(label) AS label,
                        nullif(max(label), min(label)) AS other
-                FROM ({_live_files()}) JOIN images i USING (image_id)
+                FROM ({_live_files(_WHOLE)}) JOIN images i USING (image_id)
                 GROUP BY image_id ORDER BY image_id"""
         ).to_arrow_table()
 
@@ -434,11 +450,11 @@ class Reader(Whereabouts):
             return None
         return report[0][0], self._connection.sql("FROM parts ORDER BY image_id").fetchnumpy()
 
-    def known_images(self, specs: Sequence[str]) -> KnownImages:
+    def known_images(self, specs: Sequence[str], options: AddOptions = ADD_ALL) -> KnownImages:
         """Which of (fingerprint, up to date, each spec's embedding) is so of every known image.
 
         An image is up to date when what is stored of it was made from its pixels as they are
-        decoded now, or nothing is stored.
+        decoded now, or nothing is stored. One that ends early has nothing unless that is tolerated.
         """
         masks = [
             "(f.image_id IS NOT NULL)::UBIGINT",
@@ -452,8 +468,12 @@ class Reader(Whereabouts):
             if self._has(spec):
                 masks.append(f"((e{number}.image_id IS NOT NULL)::UBIGINT << {number + 2})")
                 joins.append(f"LEFT JOIN {embeddings_table(spec)} e{number} USING (image_id)")
+        mask = " + ".join(masks)
+        if not options.tolerate_truncated:
+            mask = f"CASE WHEN t.image_id IS NULL THEN {mask} ELSE 0 END::UBIGINT"
+            joins.append("LEFT JOIN truncated t USING (image_id)")
         table = self._connection.sql(
-            f"SELECT sha256, {' + '.join(masks)} AS has FROM images {' '.join(joins)} ORDER BY 1"
+            f"SELECT sha256, {mask} AS has FROM images {' '.join(joins)} ORDER BY 1"
         ).to_arrow_table()
         digests = table.column(0).combine_chunks()
         words = np.frombuffer(digests.buffers()[-1], ">u8", 4 * len(digests))
@@ -463,26 +483,34 @@ class Reader(Whereabouts):
 
     # -- the questions of a pass ---------------------------------------------------------------
 
-    def todo(self, found: Any, specs: Sequence[str]) -> TodoFiles:
+    def todo(self, found: Any, specs: Sequence[str], options: AddOptions = ADD_ALL) -> TodoFiles:
         """The found files that have to be read, sorted by root and path.
 
         ``found`` is an Arrow table (root_id, path, bytes, mtime_ns, label). A file need not be read
         when its size and time are those of the last run and its image is up to date and has its
-        fingerprint and every spec's embedding, or when it failed to decode with this very decoder.
+        fingerprint and every spec's embedding, or when it failed to decode with this very decoder,
+        or is known to be left out for its size.
         """
-        complete = ["SELECT image_id FROM fingerprints", *map(self._embedded, specs)]
+        large_enough = f"least(width, height) >= {int(options.min_size)}"
+        complete = [
+            f"SELECT image_id FROM fingerprints WHERE {large_enough}",
+            *map(self._embedded, specs),
+        ]
+        unusable = "" if options.tolerate_truncated else "UNION SELECT image_id FROM truncated"
         self._connection.register("found", found)
         table = self._connection.sql(
             f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
                 ANTI JOIN (SELECT * FROM files
                            WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)})
-                           AND image_id NOT IN (FROM outdated))
+                           AND image_id NOT IN (FROM outdated {unusable}))
+                    USING (root_id, path, bytes, mtime_ns)
+                ANTI JOIN (SELECT * FROM small_files WHERE NOT {large_enough})
                     USING (root_id, path, bytes, mtime_ns)
                 ANTI JOIN (SELECT * FROM failures
                            WHERE stage = 'decode' AND decoder = $decoder)
                     USING (root_id, path, bytes, mtime_ns)
                 ORDER BY root_id, path""",
-            params={"decoder": DECODER},
+            params={"decoder": TOLERANT_DECODER if options.tolerate_truncated else DECODER},
         ).to_arrow_table()
         self._connection.unregister("found")
         return TodoFiles(table)
@@ -512,20 +540,61 @@ class Reader(Whereabouts):
         )
 
     def undecodable(self) -> list[FoundFile]:
-        """The files that this very decoder could not decode, by path, as they were then."""
+        """The files that this very decoder could not decode as a whole, by path, as they were."""
         found = [
             FoundFile(paths.join(paths.from_stored(root), path), size, mtime_ns)
             for root, path, size, mtime_ns in self._rows(
                 """SELECT r.path, x.path, bytes, mtime_ns FROM failures x JOIN roots r
-                   USING (root_id) WHERE stage = 'decode' AND decoder = $decoder""",
-                {"decoder": DECODER},
+                   USING (root_id)
+                   WHERE stage = 'decode' AND list_contains($decoders, decoder)
+                   UNION ALL SELECT r.path, f.path, bytes, mtime_ns FROM files f JOIN roots r
+                   USING (root_id) SEMI JOIN truncated USING (image_id)
+                   WHERE NOT missing AND NOT broken""",
+                {"decoders": [DECODER, TOLERANT_DECODER]},
             )
         ]
         return sorted(found, key=lambda file: file.path)
 
-    def counts(self, scopes: Sequence[Scope] | None = None) -> dict[str, int]:
-        """Numbers of ``files`` and ``images`` that are there, and of ``missing`` files."""
-        where = "" if scopes is None else f"WHERE {inside('f', scopes)}"
+    # -- what is left out, and put up with -----------------------------------------------------
+
+    def add_options(self) -> AddOptions:
+        """The options of the last add."""
+        for exclude, min_size, tolerate in self._rows("FROM add_options"):
+            return AddOptions(tuple(map(paths.from_stored, exclude)), min_size, tolerate)
+        return ADD_ALL
+
+    def small_images(self, scopes: Sequence[Scope]) -> list[SmallImage]:
+        """The files of some scopes that are left out for the size of their image, by path."""
+        found = [
+            SmallImage(paths.join(paths.from_stored(root), path), width, height)
+            for root, path, width, height in self._rows(
+                f"""SELECT r.path, x.path, width, height FROM small_files x JOIN roots r
+                    USING (root_id) WHERE {inside("x", scopes)}"""
+            )
+        ]
+        return sorted(found, key=lambda item: item.path)
+
+    def truncated_files(self, scopes: Sequence[Scope] | None = None) -> list[TruncatedFile]:
+        """The files that end early and are tolerated, by path; all, or those of some scopes."""
+        where = "true" if scopes is None else inside("f", scopes)
+        found = [
+            TruncatedFile(paths.join(paths.from_stored(root), path), share)
+            for root, path, share in self._rows(
+                f"""SELECT r.path, f.path, share FROM files f JOIN roots r USING (root_id)
+                    JOIN truncated USING (image_id) WHERE NOT missing AND NOT broken AND {where}"""
+            )
+        ]
+        return sorted(found, key=lambda item: item.path)
+
+    def counts(
+        self, scopes: Sequence[Scope] | None = None, but: Sequence[Scope] = ()
+    ) -> dict[str, int]:
+        """Numbers of ``files`` and ``images`` that are there, and of ``missing`` files.
+
+        Those of all files, or of those inside ``scopes``; files inside the scopes ``but`` aside.
+        """
+        where = f"WHERE {'true' if scopes is None else inside('f', scopes)} AND NOT "
+        where += inside("f", but)
         row = self._rows(
             f"""SELECT count(*) FILTER (NOT missing AND NOT broken),
                        count(DISTINCT image_id) FILTER (NOT missing AND NOT broken),
@@ -561,6 +630,10 @@ class Reader(Whereabouts):
 
     def _has(self, spec: str) -> bool:
         return bool(self._rows("SELECT 1 FROM specs WHERE spec = ?", [spec]))
+
+
+_WHOLE = "image_id NOT IN (SELECT image_id FROM truncated)"
+"""SQL that is true of files that do not end early: those that can be copies, or teach."""
 
 
 def _live_files(only: str = "true") -> str:

@@ -5,6 +5,7 @@ from pathlib import PurePath
 
 from embedkit import paths
 from embedkit.catalog.facts import Facts
+from embedkit.catalog.places import PATH_TABLES
 from embedkit.catalog.placing import below
 from embedkit.catalog.reader import Scope
 from embedkit.catalog.whereabouts import inside
@@ -57,12 +58,12 @@ class Relocation(Facts):
             """CREATE TEMP TABLE moves (root_id BIGINT, path VARCHAR, new_root BIGINT,
                    new_path VARCHAR)"""
         )
+        rows = " UNION ".join(f"SELECT root_id, path FROM {table}" for table in PATH_TABLES)
         for scope, prefix in scopes:
             self._run(
                 f"""INSERT INTO moves
                     SELECT root_id, path, $target, $prefix || substr(path, $start + 1)
-                    FROM (SELECT root_id, path FROM files
-                          UNION SELECT root_id, path FROM failures) f
+                    FROM ({rows}) f
                     WHERE {inside("f", [scope])}""",
                 {
                     "target": target.root_id,
@@ -70,7 +71,7 @@ class Relocation(Facts):
                     "start": len(scope.prefix) + bool(scope.prefix),
                 },
             )
-        for table in ("files", "failures"):
+        for table in PATH_TABLES:
             self._run(
                 f"""UPDATE {table} SET root_id = m.new_root, path = m.new_path FROM moves m
                     WHERE {table}.root_id = m.root_id AND {table}.path = m.path"""

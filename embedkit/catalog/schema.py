@@ -65,7 +65,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
                format VARCHAR NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
                sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL, contrast FLOAT NOT NULL)""",
         # A file is one path at which an image was last seen, relative to its root. It is missing
-        # when it is gone, broken when what is there now cannot be used; it keeps its labels.
+        # when it is gone, broken when what is there now cannot be used or is left out; it keeps
+        # its labels.
         """CREATE TABLE files (file_id BIGINT NOT NULL, root_id BIGINT NOT NULL,
                path VARCHAR NOT NULL, image_id BIGINT NOT NULL, bytes BIGINT NOT NULL,
                mtime_ns BIGINT NOT NULL, missing BOOLEAN NOT NULL,
@@ -153,6 +154,17 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         r"""UPDATE labels SET label =
                 nfc_normalize(regexp_replace(label, '^[\s\p{Z}]+|[\s\p{Z}]+$', '', 'g'))""",
         "DELETE FROM labels WHERE label = ''",
+    ),
+    (
+        # What an add leaves out and puts up with: one row, once something was said.
+        """CREATE TABLE add_options (exclude VARCHAR[] NOT NULL, min_size BIGINT NOT NULL,
+               tolerate_truncated BOOLEAN NOT NULL)""",
+        # Files that were left out since their image is too small; known ones are broken.
+        """CREATE TABLE small_files (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
+               bytes BIGINT NOT NULL, mtime_ns BIGINT NOT NULL, width INTEGER NOT NULL,
+               height INTEGER NOT NULL)""",
+        # Images whose bytes end early, and the share of their pixels that is there.
+        "CREATE TABLE truncated (image_id BIGINT NOT NULL, share DOUBLE NOT NULL)",
     ),
 )
 

@@ -14,12 +14,13 @@ from embedkit import paths
 from embedkit.catalog.facts import IS_NEW
 from embedkit.catalog.images import ImageRow, Images
 from embedkit.catalog.labels import Labels
+from embedkit.catalog.leaving_out import LeavingOut
 from embedkit.catalog.placing import placed
 from embedkit.catalog.reader import Scope, TodoFile
 from embedkit.catalog.relocation import Relocation
 from embedkit.catalog.whereabouts import inside
 from embedkit.errors import NotInWorkspace
-from embedkit.images.decode import DECODER
+from embedkit.images.decode import DECODER, TOLERANT_DECODER
 from embedkit.records import Failure, Removal
 
 
@@ -32,12 +33,16 @@ class Batch:
     """A file that was read and the SHA-256 of what it holds."""
     failures: list[tuple[TodoFile, str, str]] = field(default_factory=list)
     """A file that could not be used, the stage and the reason."""
+    small: list[tuple[TodoFile, int, int]] = field(default_factory=list)
+    """A file that is left out for the size of its image, and its width and height."""
+    tolerant: bool = False
+    """Whether files that end early were decoded as far as they go."""
 
     def __len__(self) -> int:
-        return len(self.files) + len(self.failures)
+        return len(self.files) + len(self.failures) + len(self.small)
 
 
-class Writer(Images, Labels, Relocation):
+class Writer(Images, Labels, LeavingOut, Relocation):
     """An open catalog that can be changed."""
 
     # -- files ---------------------------------------------------------------------------------
@@ -56,7 +61,12 @@ class Writer(Images, Labels, Relocation):
         self._bring_up_to_date(batch.images)
         self._store_images(batch.images)
         self._store_files(files)
-        self._store_failures(failures)
+        self._store_failures(failures, TOLERANT_DECODER if batch.tolerant else DECODER)
+        small = _file_table([_moved(todo, absorbed) for todo, *_ in batch.small])
+        for place, side in enumerate(("width", "height"), 1):
+            sides = [item[place] for item in batch.small]
+            small = small.append_column(side, pa.array(sides, pa.int32()))
+        self._store_small(small)
         self._store_labels(
             [(todo.root_id, todo.path, todo.label, "folder") for todo, _ in files if todo.label]
         )
@@ -82,7 +92,7 @@ class Writer(Images, Labels, Relocation):
                        image_id, b.bytes, mtime_ns, false, false
                 {new} ORDER BY root_id, path"""
         )
-        self._run(_DELETE_FAILURES)
+        self._forget_problems()
         lost = self._rows("SELECT root_id, path FROM batch b ANTI JOIN images USING (sha256)")
         self._connection.unregister("batch")
         reason = "removed from the workspace while it was added; add it again"
@@ -90,7 +100,9 @@ class Writer(Images, Labels, Relocation):
             [(TodoFile(root_id, path, 0, 0, None), "read", reason) for root_id, path in lost]
         )
 
-    def _store_failures(self, failures: Sequence[tuple[TodoFile, str, str]]) -> None:
+    def _store_failures(
+        self, failures: Sequence[tuple[TodoFile, str, str]], decoder: str = DECODER
+    ) -> None:
         """Note failures; a known file that failed is broken, but keeps its labels.
 
         A failure to embed does not break a file: its other embeddings are good.
@@ -101,11 +113,11 @@ class Writer(Images, Labels, Relocation):
         rows = rows.append_column("stage", pa.array([stage for _, stage, _ in failures]))
         rows = rows.append_column("reason", pa.array([reason for _, _, reason in failures]))
         self._connection.register("batch", rows)
-        self._run(_DELETE_FAILURES)
+        self._forget_problems()
         self._run(
             """INSERT INTO failures SELECT root_id, path, stage, reason, bytes, mtime_ns, $decoder
                FROM batch ORDER BY root_id, path""",
-            {"decoder": DECODER},
+            {"decoder": decoder},
         )
         self._run(
             """UPDATE files SET broken = true FROM batch b WHERE b.stage <> 'embed'
@@ -113,17 +125,28 @@ class Writer(Images, Labels, Relocation):
         )
         self._connection.unregister("batch")
 
+    def _forget_problems(self) -> None:
+        """Forget why the files of ``batch`` could not be used, or were left out."""
+        for table in ("failures", "small_files"):
+            self._run(
+                f"""DELETE FROM {table} t USING batch b
+                    WHERE t.root_id = b.root_id AND t.path = b.path"""
+            )
+
     def settle(
         self,
         scopes: Sequence[Scope],
         found: Any,
         problems: Sequence[tuple[TodoFile, Failure]],
+        excluded: Sequence[TodoFile] = (),
+        named: Sequence[Scope] = (),
     ) -> list[str]:
         """Bring the scopes in line with a scan of them; what a person should look at.
 
         Known files that were not found are missing if nothing is at their path any more; failures
         of files that were not found are forgotten, those of the scan itself (``problems``) noted.
-        Files below a folder that could not be listed stay as they are. Of the bytes of new files,
+        Files below a folder that could not be listed stay as they are. Those at or below the places
+        ``excluded`` are left out, but for those of ``named`` scopes. Of the bytes of new files,
         other files are looked at wherever they are, so that facts follow what was moved.
         """
         absorbed = self._absorbed()
@@ -133,6 +156,8 @@ class Writer(Images, Labels, Relocation):
             for todo, failure in problems
             if os.path.lexists(failure.path)
         ]
+        moved = [_moved(todo, absorbed) for todo in excluded]
+        self._exclude([Scope(todo.root_id, todo.path) for todo in moved], named)
         self._connection.register("scanned", found)
         self._run(
             """CREATE TEMP TABLE found AS
@@ -150,7 +175,7 @@ class Writer(Images, Labels, Relocation):
                       AND ({inside("f", scopes)} OR image_id IN (
                            SELECT image_id FROM files f WHERE {IS_NEW}))"""
             )
-            if _is_gone(paths.join(paths.from_stored(root), path))
+            if paths.is_gone(paths.join(paths.from_stored(root), path))
         ]
         self._run(
             """UPDATE files SET missing = NOT missing WHERE file_id IN (SELECT unnest($gone))
@@ -162,6 +187,11 @@ class Writer(Images, Labels, Relocation):
             f"""DELETE FROM failures x WHERE {inside("x", scopes)} AND (stage = 'scan'
                 OR NOT EXISTS (FROM found n WHERE n.root_id = x.root_id AND n.path = x.path)
                    AND NOT {inside("x", unlisted)})"""
+        )
+        self._run(
+            f"""DELETE FROM small_files x WHERE {inside("x", scopes)}
+                AND NOT EXISTS (FROM found n WHERE n.root_id = x.root_id AND n.path = x.path)
+                AND NOT {inside("x", unlisted)}"""
         )
         self._relabel("(SELECT root_id, path, label, 'folder' AS source FROM found)")
         self._run("DROP TABLE found")
@@ -201,7 +231,8 @@ class Writer(Images, Labels, Relocation):
         if path is not None:
             wanted = PurePath(path)
             doomed = inside("f", self.scopes_at(path))
-            failed = self._rows(f"DELETE FROM failures f WHERE {doomed}")[0][0]
+            for table in ("failures", "small_files"):
+                failed += self._rows(f"DELETE FROM {table} f WHERE {doomed}")[0][0]
             sources = [item for item in self.sources() if PurePath(item).is_relative_to(wanted)]
             self._forget("sources", sources)
             for item in self.label_folders():
@@ -296,21 +327,6 @@ class Writer(Images, Labels, Relocation):
             "INSERT INTO runs VALUES (?, current_timestamp::TIMESTAMP, ?, ?, ?)",
             [self._take("run", 1), seconds, version, json.dumps(counts)],
         )
-
-
-def _is_gone(path: str) -> bool:
-    """Whether nothing is at a path; where that cannot be known, it is not."""
-    try:
-        os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
-
-
-_DELETE_FAILURES = """DELETE FROM failures t USING batch b
-    WHERE t.root_id = b.root_id AND t.path = b.path"""
 
 
 def _moved(todo: TodoFile, absorbed: dict[int, tuple[int, str]]) -> TodoFile:

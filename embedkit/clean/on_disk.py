@@ -18,7 +18,7 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
         if not os.path.lexists(path):
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
         with catalog.read() as reader:
-            photos = len(reader.live_image_ids(folder=path))
+            photos = any(os.path.exists(file) for file in reader.live_paths(path))
             damaged = [
                 item for item in reader.failures(reader.scopes_at(path)) if item.stage == "decode"
             ]

@@ -91,12 +91,34 @@ _backbone = click.option(
 @click.option(
     "--fingerprints-only", is_flag=True, help="No network: enough for duplicates and clean."
 )
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders: '*.gif', 'thumbs/', '2019/raw/**'; repeatable.",
+)
+@click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
+@click.option(
+    "--min-size",
+    type=click.IntRange(min=0),
+    metavar="PX",
+    help="Leave out images whose short side has fewer pixels.",
+)
+@click.option(
+    "--tolerate-truncated/--no-tolerate-truncated",
+    default=None,
+    help="Decode JPEG and PNG files that end early as far as they go.",
+)
 @options
 def add(
     paths: tuple[Path, ...],
     backbone: tuple[str, ...],
     labels_from_folders: bool,
     fingerprints_only: bool,
+    exclude: tuple[str, ...],
+    no_exclude: bool,
+    min_size: int | None,
+    tolerate_truncated: bool | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -106,15 +128,24 @@ def add(
     Files that cannot be used are listed and stop nothing: the exit status is 0 as long as any
     photo could be used, 1 when every single one failed. A PATH that does not exist is an error,
     status 2, and then nothing is added. Interrupt it at any time; the same command goes on.
+
+    --exclude, --min-size and --tolerate-truncated hold for the whole workspace, and for later
+    runs until they are given again. A pattern without / is compared with the name of every file
+    and folder, one with / with the path below PATH; a / at the end makes it one for folders.
     """
     from embedkit.workspace import Workspace
 
+    if exclude and no_exclude:
+        raise BadInput("--exclude gives patterns and --no-exclude takes them back: give one")
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).add(
             paths,
             backbones=backbone,
             labels_from_folders=labels_from_folders or None,
             fingerprints_only=fingerprints_only,
+            exclude=exclude if exclude or no_exclude else None,
+            min_size=min_size,
+            tolerate_truncated=tolerate_truncated,
         )
     if as_json:
         show.document(asdict(report))

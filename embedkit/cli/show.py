@@ -20,6 +20,7 @@ from rich.text import Text
 
 from embedkit.paths import shown
 from embedkit.records import (
+    AddOptions,
     AddReport,
     BackboneFigures,
     ComparedQuery,
@@ -32,11 +33,13 @@ from embedkit.records import (
     PlanRow,
     Progress,
     ProgressCallback,
+    TruncatedFile,
     Verification,
 )
 from embedkit.wording import counted
 
 FAILURES_SHOWN = 20
+LISTED = 10
 GROUPS_SHOWN = 50
 RANKS_SHOWN = 20
 
@@ -181,9 +184,61 @@ def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
             f"the network {stages.network:.1f} s, the catalog {stages.catalog:.1f} s, "
             f"opening the network {stages.opening:.1f} s; the bottleneck: {stages.bottleneck}"
         )
+    for line in _left_out(report):
+        say(line)
     if not report.files:
-        warn("no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF and HEIC")
+        warn(
+            "no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, "
+            "AVIF, HEIC and camera RAW files"
+        )
     failed(report.failures, "'embedkit info --json' lists all")
+
+
+def _left_out(report: AddReport) -> Iterator[str]:
+    """What an ``add`` left out and put up with, a line for each kind."""
+    skipped = report.skipped
+    if skipped.by_name:
+        kinds = [
+            f"{count} {shown(name)}" if name else f"{count} without extension"
+            for name, count in skipped.by_name.items()
+        ]
+        total = sum(skipped.by_name.values())
+        are = "that is no image by its name" if total == 1 else "that are no images by their name"
+        yield f"skipped {counted(total, 'file')} {are}: {_first(kinds)}"
+    if skipped.excluded:
+        total = sum(skipped.excluded.values())
+        patterns = [f"{count} by {shown(name)}" for name, count in skipped.excluded.items()]
+        what = "file or folder" if total == 1 else "files and folders"
+        yield f"excluded {total} {what}: {_first(patterns)}"
+    if skipped.small:
+        images = [f"{shown(one.path)} ({one.width} x {one.height})" for one in skipped.small]
+        yield (
+            f"skipped {counted(len(images), 'image')} with a short side of less than "
+            f"{report.options.min_size} pixels: {_first(images)}"
+        )
+    if report.truncated:
+        yield f"read {_read_partly(report.truncated)}"
+
+
+def _left_out_by(options: AddOptions) -> str:
+    """What the options of an ``add`` leave out."""
+    parts = [shown(pattern) for pattern in options.exclude]
+    if options.min_size:
+        parts.append(f"images with a short side of less than {options.min_size} pixels")
+    return ", ".join(parts)
+
+
+def _read_partly(truncated: Sequence[TruncatedFile]) -> str:
+    files = [f"{shown(one.path)} ({one.share:.0%})" for one in truncated]
+    end = "file that ends" if len(files) == 1 else "files that end"
+    return f"{len(files)} {end} early as far as possible: {_first(files)}"
+
+
+def _first(items: Sequence[str]) -> str:
+    """A list on one line; of a long one the first items and the number of the others."""
+    rest = len(items) - LISTED
+    more = f", and {rest} more; --json lists all" if rest > 0 else ""
+    return ", ".join(items[:LISTED]) + more
 
 
 def failed(failures: Sequence[Failure], rest: str) -> None:
@@ -223,6 +278,10 @@ def info_summary(info: Info) -> None:
         out.print(table)
     elif info.images:
         say("embedded   none yet; 'embedkit add' embeds them")
+    if left_out := _left_out_by(info.options):
+        say(f"left out   {left_out}")
+    if info.truncated:
+        say(f"read       {_read_partly(info.truncated)}")
     for failure in info.failures[:FAILURES_SHOWN]:
         say(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(info.failures) > FAILURES_SHOWN:

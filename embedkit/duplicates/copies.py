@@ -18,6 +18,7 @@ from embedkit.duplicates.find import (
     digests_in,
     images_told,
     kept_in,
+    on_disk,
     prints_of,
     told,
 )
@@ -185,7 +186,7 @@ def _group(
             if own is not None and other is not None and own in (one, other)
         ]
         links = linked(found.pairs, asked.kinds, found.limits, about_it).get(NEW, {})
-        files = reader.live_files([*links, *([] if own is None else [own])])
+        files = on_disk(reader.live_files([*links, *([] if own is None else [own])]))
     same = files.pop(own or NEW, [])
     label = next((file.label for file in same if file.path == photo.path), None)
     held = [LiveFile(photo.path, label, photo.sha256)]

@@ -106,7 +106,7 @@ def find_duplicates(
     ``index`` holds the embeddings to compare, caught up with the catalog; ``examiner`` opens the
     files of pairs that may be copies. The last search for such pairs, and no other, is remembered:
     asked again of the same collection, it is answered from the catalog, as are examinations.
-    Verdicts come after it.
+    Verdicts come after it. Files that are gone from the disk are in no group.
     """
     check_embedded(asked, index)
     table, found = _searched(catalog, index, asked, progress)
@@ -114,7 +114,13 @@ def find_duplicates(
         verdicts = reader.verdicts()
         links = linked(found.pairs, asked.kinds, found.limits, verdicts)
         repeated = reader.repeated_image_ids() if EXACT in asked.kinds else []
-        files = reader.live_files([*links, *repeated])
+        files = on_disk(reader.live_files([*links, *repeated]))
+    links = {
+        one: {other: link for other, link in near.items() if other in files}
+        for one, near in links.items()
+        if one in files
+    }
+    repeated = [image_id for image_id in repeated if len(files.get(image_id, ())) > 1]
     images = images_told(table, files, kept_in(verdicts))
     apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
     order = _best_first(images, links, examiner)
@@ -125,6 +131,15 @@ def find_duplicates(
     places, _ = places_in(index, table.column("image_id").to_numpy())
     embedded = np.count_nonzero(places >= 0)
     return told(groups, table.num_rows, int(embedded), asked, found, examiner.examined)
+
+
+def on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFile]]:
+    """The files of images that are there now; images without one are left out."""
+    there = {
+        image_id: [file for file in some if os.path.exists(file.path)]
+        for image_id, some in files.items()
+    }
+    return {image_id: some for image_id, some in there.items() if some}
 
 
 def _best_first(images: Mapping[int, Image], links: Links, examiner: Examiner) -> list[int]:

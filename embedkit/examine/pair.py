@@ -29,12 +29,13 @@ from embedkit.examine.placement import (
     refined,
 )
 from embedkit.examine.quality import Quality, detail_of, quality
+from embedkit.images import raw
 from embedkit.images.decode import Decoder
 from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 7
+VERSION = 8
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
@@ -136,9 +137,13 @@ def examine(one: Opened, other: Opened) -> Examination:
 
 
 def _with_the_rest(found: Examination, first: Facts, second: Facts) -> Examination:
-    """An examination that knows of what was not compared: other frames, and bits beyond the 8th."""
+    """An examination that knows of what was not compared: a camera's RAW data, other frames, and
+    bits beyond the 8th."""
     if found.outcome == DIFFERENT:
         return found
+    if first.format in raw.FORMATS or second.format in raw.FORMATS:
+        note = found.note or "a camera's RAW data hold more than what was compared"
+        found = replace(found, outcome=OPEN, note=note)
     changes = list(found.changes)
     if min(first.frames, second.frames) > 1:
         note = found.note or "only the first frame, page or picture of each was compared"

@@ -13,16 +13,20 @@ import PIL
 from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
-from embedkit.images import transparency
+from embedkit.images import raw, transparency
 from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
-from embedkit.images.opening import check_size, frames_of, one_line, opened
+from embedkit.images.opening import check_size, frames_of, opened
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.images.strips import strips
 from embedkit.paths import absolute, shown
 from embedkit.records import PIPELINE_VERSION
+from embedkit.wording import one_line
 
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """What a failure to decode depends on, besides the file."""
+
+TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
+"""The same where files that end early are decoded as far as they go."""
 
 BYTE_CAP = 2_000_000_000
 """Files larger than this are refused unread."""
@@ -38,6 +42,7 @@ BROKEN_PROFILE = "a colour profile that cannot be used and was ignored"
 """What :attr:`Decoder.warnings` may say that an image has."""
 
 _DCT_SCALES = (8, 4, 2)
+_SCALED = ("JPEG", "MPO", raw.PREVIEW)
 _large_lock = threading.RLock()
 
 
@@ -101,7 +106,8 @@ class Decoder:
         self.turn: Image.Transpose | None = None
         """What makes the stored image upright; known once it is decoded."""
         self.format = image.format or ""
-        """Pillow's name of the format."""
+        """Pillow's name of the format; of a camera RAW file, :data:`embedkit.images.raw.PREVIEW` or
+        :data:`embedkit.images.raw.DEVELOPED`."""
         self.is_transparent = image.has_transparency_data
         """Whether there is an alpha channel, or a colour that stands for transparency."""
         self.is_deep = is_deep(image)
@@ -113,7 +119,7 @@ class Decoder:
         self._conversion = self._conversion_of(image)
         self._background: transparency.Colour | None = None
         self._depth: Depth | None = None
-        self._scales = _DCT_SCALES if self.format in ("JPEG", "MPO") else ()
+        self._scales = _DCT_SCALES if self.format in _SCALED else ()
         self._turned = bool(self._scales) and _orientation(image) >= 5
 
     def _conversion_of(self, image: Image.Image) -> Conversion | None:
@@ -196,12 +202,14 @@ class Decoder:
         """SHA-256 of the upright pixels at full scale: the same for images that show the same.
 
         Their size, colours and alpha count, and of grey pixels of more than 8 bits all that is
-        stored, as it is stored. Of a file that holds more than these pixels, other frames or
-        colours of more bits, it is that of the bytes: only the same bytes show the same.
+        stored, as it is stored. Of a file that holds more than these pixels, such as other frames,
+        colours of more bits or a camera's RAW data, it is that of the bytes: only the same bytes
+        show the same.
         """
         if self._data:
             stored = opened(self._data)
-            if has_deep_colours(stored) or frames_of(stored) > 1:
+            is_more = has_deep_colours(stored) or frames_of(stored) > 1
+            if is_more or self.format in raw.FORMATS:
                 return sha256(self._data).digest()
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
         if pixels.mode == "RGBA" and transparency.is_opaque(pixels):

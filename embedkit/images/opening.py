@@ -7,8 +7,9 @@ import warnings
 from PIL import Image, UnidentifiedImageError
 
 from embedkit.errors import UnreadableImage
-from embedkit.images import jpeg2000, png
+from embedkit.images import jpeg2000, png, raw
 from embedkit.images.depth import SIGNIFICANT_BITS
+from embedkit.wording import one_line
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "HEIF")
 """Pillow's formats that are read. Others are not: some of their readers run programs (EPS)."""
@@ -34,18 +35,25 @@ def opened(data: bytes) -> Image.Image:
     """An image whose header was read and whose pixels were not.
 
     Its ``info`` has the colour profile that the file holds and, of a PNG, the number of significant
-    bits. Raises :class:`UnreadableImage` when the bytes are no image of a known format, or one that
-    is too large.
+    bits. Of a camera RAW file it is the preview or the development
+    (:mod:`embedkit.images.raw`). Raises :class:`UnreadableImage` when the bytes are no image of a
+    known format, or one that is too large.
     """
     if not data:
         raise UnreadableImage("format", "the file is empty")
     found = png.cleaned(data) if data.startswith(png.MAGIC) else None
+    negative = raw.found(data)
+    preview = negative.preview if negative else None
+    developed = negative.developed(check_size) if negative and not preview else None
     try:
         # Pillow warns of large images before it can be asked how large; our own cap decides.
         with _open_lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            content = found.data if found else _without_filler(data)
-            image = Image.open(io.BytesIO(content), formats=_formats())
+            content = preview or (found.data if found else _without_filler(data))
+            formats = ("JPEG",) if preview else _formats()
+            image = developed or Image.open(io.BytesIO(content), formats=formats)
+            if negative:
+                negative.describe(image)
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:
@@ -90,11 +98,6 @@ def check_size(width: int, height: int) -> None:
         raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the cap")
     if width * height + 4 * max(width, height) > MEMORY_CAP:
         raise UnreadableImage("decode", f"{width:,} x {height:,} pixels take too much memory")
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, without line breaks; its kind when it says nothing."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _unidentified(data: bytes) -> str:

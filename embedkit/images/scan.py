@@ -2,18 +2,23 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from embedkit.errors import BadInput
+from embedkit.images.patterns import Patterns
 from embedkit.paths import shown
 from embedkit.records import Failure
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif",
     ".tiff", ".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".avif", ".heic", ".heif",
+    ".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
+    ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 )  # fmt: skip
 """File name endings that are taken for images; what a file really is, its content decides."""
+
+_NOTHING = Patterns(())
 
 
 @dataclass(frozen=True)
@@ -25,14 +30,31 @@ class FoundFile:
     mtime_ns: int
 
 
-def scan(source: str, skip: str | None = None) -> Iterator[FoundFile | Failure]:
+@dataclass(frozen=True)
+class Skipped:
+    """A file or folder that is not looked at."""
+
+    path: str
+    patterns: tuple[str, ...] = ()
+    """The patterns that exclude it; none for a file that is no image by its name."""
+
+
+def scan(
+    source: str,
+    skip: str | None = None,
+    exclude: Patterns = _NOTHING,
+    named: Container[str] = (),
+) -> Iterator[FoundFile | Failure | Skipped]:
     """Every candidate image file at or below ``source``, an absolute path.
 
     A file named directly is a candidate whatever its ending. In a folder, names that begin with
-    a dot are passed over, and so is the folder ``skip``. Links to folders are followed, after all
-    real folders; each real folder is entered once, so loops end. What cannot be used at all (a
-    folder that cannot be listed, a broken link, a pipe with an image's name) comes as a
-    :class:`Failure`.
+    a dot are passed over, and so is the folder ``skip``. What matches ``exclude`` comes as
+    :class:`Skipped`; so do files that are no images by their name. The absolute paths ``named``
+    are never excluded, and patterns are for the path below the innermost of them.
+
+    Links to folders are followed, after all real folders; each real folder is entered once, so
+    loops end. What cannot be used at all (a folder that cannot be listed, a broken link, a pipe
+    with an image's name) comes as a :class:`Failure`.
 
     Raises :class:`BadInput` when ``source`` does not exist.
     """
@@ -61,12 +83,18 @@ def scan(source: str, skip: str | None = None) -> Iterator[FoundFile | Failure]:
             yield Failure(folder, "scan", error.strerror or str(error))
             continue
         below = []
+        start = len(os.path.join(_base(folder, source, named), ""))
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            is_image_name = os.path.splitext(entry.name)[1].lower() in SUFFIXES
+            is_image_name = ending(entry.name) in SUFFIXES
             try:
-                if entry.is_dir():
+                is_folder = entry.is_dir()
+                below_source = entry.path[start:].replace(os.sep, "/")
+                patterns = exclude.matching(below_source, is_folder=is_folder)
+                if patterns and entry.path not in named:
+                    yield Skipped(entry.path, patterns)
+                elif is_folder:
                     status = entry.stat()
                     if (status.st_dev, status.st_ino) in entered:
                         continue
@@ -77,12 +105,26 @@ def scan(source: str, skip: str | None = None) -> Iterator[FoundFile | Failure]:
                         below.append(entry.path)
                 elif is_image_name:
                     yield _candidate(entry.path, entry.stat())
+                else:
+                    yield Skipped(entry.path)
             except OSError as error:
                 if is_image_name:
                     yield Failure(entry.path, "scan", error.strerror or str(error))
         real.extend(reversed(below))
         while not real and linked and _enter(linked[0], entered) is False:
             linked.pop(0)
+
+
+def ending(name: str) -> str:
+    """The extension of a file's name, in lower case with its dot; empty without one."""
+    return os.path.splitext(name)[1].lower()
+
+
+def _base(folder: str, source: str, named: Container[str]) -> str:
+    """The folder that patterns start from: the source, or a named folder further down."""
+    while folder != source and folder not in named:
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:

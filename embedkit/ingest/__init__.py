@@ -11,6 +11,7 @@ There are two ways in. :func:`add` brings the catalog in line with folders as th
 
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,15 +20,33 @@ from embedkit import paths
 from embedkit.backbones import registry
 from embedkit.catalog import Catalog
 from embedkit.catalog.writer import Batch
+from embedkit.images.patterns import Patterns
 from embedkit.ingest.network import IngestNetwork, recalled
 from embedkit.ingest.network import resolve as resolve
 from embedkit.ingest.one_pass import OnePass
+from embedkit.ingest.scanning import (
+    Scanned,
+    Sources,
+    found_table,
+    named_inside,
+    placed,
+    scan_sources,
+)
 from embedkit.ingest.scanning import Source as Source
-from embedkit.ingest.scanning import Sources, found_table, placed, scan_sources
+from embedkit.ingest.scanning import options_of as options_of
 from embedkit.ingest.scanning import sources_of as sources_of
 from embedkit.labels import FolderLabels
-from embedkit.records import AddReport, Failure, ProgressCallback, ResolvedName
+from embedkit.records import (
+    AddOptions,
+    AddReport,
+    Failure,
+    ProgressCallback,
+    ResolvedName,
+    SkippedFiles,
+    SmallImage,
+)
 from embedkit.version import __version__
+from embedkit.wording import counted
 
 
 def add(
@@ -36,23 +55,27 @@ def add(
     backbones: Sequence[str],
     *,
     resolved: Sequence[ResolvedName],
+    options: AddOptions,
+    new_patterns: Sequence[str],
     skip: str,
     progress: ProgressCallback,
 ) -> AddReport:
     """Bring the catalog in line with the photos at ``sources``.
 
     ``resolved`` are the backbone names that the catalog has, which need not be resolved again
-    while their weights file is the same; ``skip`` is a folder that is never scanned. Without
-    ``backbones`` images are only fingerprinted. Files that cannot be used are in the report; the
-    run goes on. Raises :class:`BadInput` for a named source
-    that does not exist, before anything is done, and the errors of
+    while their weights file is the same; ``new_patterns`` are the patterns of ``options`` that a
+    person gave just now; ``skip`` is a folder that is never scanned. Without ``backbones`` images
+    are only fingerprinted. Files that cannot be used are in the report; the run goes on. Raises
+    :class:`BadInput` for a named source that does not exist and for a new pattern that excludes
+    nothing, before anything is done, and the errors of
     :func:`embedkit.load_backbone`.
     """
     started = time.monotonic()
     for name in backbones:
         registry.parse(name)
     labels = FolderLabels(sources.label_folders)
-    found, problems = scan_sources(sources.items, labels, skip, progress)
+    scanned = scan_sources(sources, labels, Patterns(options.exclude), skip, progress)
+    scanned.check_used(new_patterns)
     networks = [IngestNetwork(name, recalled(name, resolved)) for name in backbones]
 
     places = [(source.path, source.is_file) for source in sources.items]
@@ -62,19 +85,23 @@ def add(
         writer.remember_sources(
             {source.path: source.labels_from_folders for source in sources.items}
         )
+        writer.remember_options(options)
         for network in networks:
             writer.remember(network.resolved)
-        table = found_table(found, scopes, roots)
+        table = found_table(scanned.found, scopes, roots)
         specs = [network.spec.digest for network in networks]
-        todo = writer.todo(table, specs)
-        known = writer.known_images(specs) if todo else None
-    placed_problems = [
-        (placed(scopes[number], roots, item.path), item) for number, item in problems
+        todo = writer.todo(table, specs, options)
+        known = writer.known_images(specs, options) if todo else None
+    problems = [
+        (placed(scopes[number], roots, item.path), item) for number, item in scanned.problems
     ]
+    excluded = [placed(scopes[number], roots, item.path) for number, item in scanned.excluded]
+    named = named_inside((item.path for _, item in scanned.excluded), sources.known)
+    unlisted = [item.path for _, item in scanned.problems if os.path.isdir(item.path)]
     embedded, fingerprinted, stages = 0, 0, None
     doubts: list[str] = []
     if known is not None:
-        one_pass = OnePass(roots, known, networks, partial(_commit, catalog))
+        one_pass = OnePass(roots, known, networks, partial(_commit, catalog), options)
         stages = one_pass.run(todo, progress)
         embedded, fingerprinted = one_pass.embedded, one_pass.fingerprinted
         doubts += one_pass.warnings()
@@ -84,16 +111,24 @@ def add(
     warnings += [*sources.warnings, *labels.warnings()]
     with catalog.write() as writer:
         scopes = writer.scopes(places)
-        warnings += writer.settle(scopes, table, placed_problems)
+        left = [scope for path in named for scope in writer.scopes_at(path)]
+        warnings += writer.settle(scopes, table, problems, excluded, left)
         for network in networks:
             if network.rate:
                 writer.set_rate(network.spec.digest, network.rate)
-        counts = writer.counts(scopes)
+        unknown = [scope for path in unlisted for scope in writer.scopes_at(path)]
+        counts = writer.counts(scopes, unknown)
         failures = writer.failures(scopes)
+        if kept := writer.counts(unknown)["files"]:
+            warnings.append(
+                f"{counted(kept, 'known photo')} below folders that cannot be listed stay in the "
+                "workspace as they were, and are not among the counts of this add"
+            )
         report = AddReport(
             files=table.num_rows
             + sum(
-                os.path.lexists(item.path) and not os.path.isdir(item.path) for _, item in problems
+                os.path.lexists(item.path) and not os.path.isdir(item.path)
+                for _, item in scanned.problems
             ),
             images=counts["images"],
             embedded=embedded,
@@ -107,6 +142,9 @@ def add(
             seconds=time.monotonic() - started,
             rates={network.name: network.rate for network in networks if network.rate},
             stages=stages,
+            options=options,
+            skipped=_skipped(scanned, writer.small_images(scopes)),
+            truncated=tuple(writer.truncated_files(scopes)),
         )
         writer.log_run(
             report.seconds,
@@ -114,6 +152,16 @@ def add(
             {key: getattr(report, key) for key in ("files", "images", "embedded", "failed")},
         )
     return report
+
+
+def _skipped(scanned: Scanned, small: Sequence[SmallImage]) -> SkippedFiles:
+    """What a scan left out, as it is told."""
+    excluded = Counter(item.patterns[0] for _, item in scanned.excluded)
+    return SkippedFiles(
+        by_name=dict(sorted(scanned.by_name.items(), key=lambda item: (-item[1], item[0]))),
+        excluded=dict(excluded),
+        small=tuple(small),
+    )
 
 
 def embed(
@@ -129,7 +177,9 @@ def embed(
     with catalog.read() as reader:
         there = {(item.name, item.spec.digest) for item in reader.backbones()}
         roots, todo = reader.roots(), reader.lacking(spec)
-        known = reader.known_images([spec]) if todo else None
+        # What an add has let in is embedded, whatever it would let in now.
+        options = AddOptions(tolerate_truncated=True)
+        known = reader.known_images([spec], options) if todo else None
     if (backbone.name, spec) not in there:
         with catalog.write() as writer:  # where it cannot be written, that is told at once
             if known is None:
@@ -153,7 +203,7 @@ def embed(
 
     network = IngestNetwork(backbone.name, backbone)
     stage = f"embedding with {backbone.name}"
-    one_pass = OnePass(roots, known, [network], store)
+    one_pass = OnePass(roots, known, [network], store, options)
     one_pass.run(todo, lambda step: progress(replace(step, stage=stage)))
     if embedded:
         with catalog.write() as writer:

@@ -29,10 +29,12 @@ from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.opening import one_line
+from embedkit.images.opening import opened
+from embedkit.images.partial import mended
 from embedkit.ingest.flow import Clock, InOrder
 from embedkit.ingest.network import IngestNetwork
-from embedkit.records import Progress, ProgressCallback, Stages
+from embedkit.records import ADD_ALL, AddOptions, Progress, ProgressCallback, Stages
+from embedkit.wording import one_line
 
 if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
@@ -61,6 +63,8 @@ COMMIT_MOST_SECONDS = 10.0
 
 _FINGERPRINT, _UP_TO_DATE = 1, 2
 """Bits in a mask of what an image has; the embedding of network n is bit n + 2."""
+_LESS_THAN_ALL = 1 - 1e-6
+"""Share of the pixels that is said to be there of an image that only lacks detail."""
 _ITEM_BYTES = 2048
 """What an item weighs besides its bytes and pixels."""
 
@@ -75,6 +79,8 @@ class _Item:
     md5: bytes = b""
     failure: tuple[str, str] | None = None
     """Stage and reason."""
+    small: tuple[int, int] | None = None
+    """Width and height of an image that is left out for its size."""
     lacks: int = 0
     """Mask of what its image lacks and this file has to provide."""
     image: ImageRow | None = None
@@ -113,6 +119,7 @@ class OnePass:
         known: KnownImages,
         networks: Sequence[IngestNetwork],
         store: Callable[[Batch], None],
+        options: AddOptions = ADD_ALL,
     ) -> None:
         from embedkit.images import fingerprint  # scipy: only when there is something to do
 
@@ -121,13 +128,14 @@ class OnePass:
         self._known = known
         self._networks = networks
         self._store = store
+        self._options = options
         self._all = (4 << len(networks)) - 1
         self._pixel_bytes = sum(3 * network.spec.size**2 for network in networks)
         self._claimed: set[bytes] = set()
         self._failed: dict[bytes, tuple[str, str]] = {}
         self._group = _Group()
         self._under_way: deque[_Group] = deque()
-        self._batch = Batch()
+        self._batch = self._new_batch()
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._clock = Clock()
@@ -203,12 +211,24 @@ class OnePass:
             sha256, md5 = self._fingerprint.digests(data)
         except Exception as error:
             return _Item(todo, failure=_failure("read", error))
+        if (small := self._too_small(data)) is not None:
+            return _Item(todo, small=small)
         return _Item(todo, data, sha256, md5)
+
+    def _too_small(self, data: bytes) -> tuple[int, int] | None:
+        """Width and height of an image that is left out for its size; None for any other."""
+        if not self._options.min_size:
+            return None
+        try:
+            size = opened(data).size
+        except Exception:  # what is wrong with it is said when it is decoded
+            return None
+        return size if min(size) < self._options.min_size else None
 
     def _claim_pack(self, pack: _Pack) -> _Pack:
         """Decide what each file has to provide: nothing, if its bytes are known or on the way."""
         for item in pack:
-            if item.failure is None and item.sha256 not in self._claimed:
+            if item.sha256 and item.sha256 not in self._claimed:
                 self._claimed.add(item.sha256)
                 item.lacks = self._all & ~(self._known.of(item.sha256) or 0)
             if not item.lacks:
@@ -233,21 +253,39 @@ class OnePass:
 
     def _prepare(self, item: _Item) -> None:
         try:
-            decoder = Decoder(item.data)
-            with decoder.alone():
-                self._fill(item, decoder)
-            item.warnings = decoder.warnings
+            try:
+                self._fill(item, Decoder(item.data))
+            except UnreadableImage as error:
+                if error.stage != "decode" or not self._options.tolerate_truncated:
+                    raise
+                self._fill_partially(item, error)
         except Exception as error:
             item.failure = _failure("decode", error)
             item.image = None
             item.pixels.clear()
         item.data = b""
 
+    def _fill_partially(self, item: _Item, reason: UnreadableImage) -> None:
+        """Make what a file lacks from what is there of its image; raises ``reason`` for nothing."""
+        try:
+            decoder, there = mended(item.data)
+        except UnreadableImage:
+            raise reason from None
+        item.pixels.clear()
+        self._fill(item, decoder)
+        assert item.image is not None
+        item.image.share = min(float(there.mean()), _LESS_THAN_ALL)
+
     def _fill(self, item: _Item, decoder: Decoder) -> None:
         """Make what the image of a file lacks, and all if it was made from other pixels.
 
         Its fingerprint is made with those of the other files of the pack, from the sketch.
         """
+        with decoder.alone():
+            self._fill_from(item, decoder)
+        item.warnings = decoder.warnings
+
+    def _fill_from(self, item: _Item, decoder: Decoder) -> None:
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
         known = self._known.of(item.sha256)
         if known is not None and not known & _UP_TO_DATE and changed(decoder):
@@ -301,6 +339,9 @@ class OnePass:
             self._settle(item)
 
     def _settle(self, item: _Item) -> None:
+        if item.small is not None:
+            self._batch.small.append((item.todo, *item.small))
+            return
         if item.failure is not None and item.sha256:
             self._failed[item.sha256] = item.failure
         # Copies of a file that failed to decode share its fate.
@@ -327,9 +368,12 @@ class OnePass:
     def _commit(self) -> None:
         """Hand the batch to the storing thread, once that has done with the one before."""
         self._written()
-        batch, self._batch = self._batch, Batch()
+        batch, self._batch = self._batch, self._new_batch()
         if len(batch):
             self._writing = self._writer.submit(self._store, batch)
+
+    def _new_batch(self) -> Batch:
+        return Batch(tolerant=self._options.tolerate_truncated)
 
     def _written(self) -> None:
         if self._writing is not None:

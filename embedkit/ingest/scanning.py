@@ -1,8 +1,10 @@
 """What lies at the sources of an add, as one Arrow table."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,11 +13,12 @@ from embedkit import paths
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Reader, Scope, TodoFile
 from embedkit.errors import BadInput
-from embedkit.images.scan import FoundFile, scan
+from embedkit.images.patterns import Patterns
+from embedkit.images.scan import FoundFile, Skipped, ending, scan
 from embedkit.labels import FolderLabels
 from embedkit.paths import shown
 from embedkit.recipe import FILE_NAME, Recipe
-from embedkit.records import Failure, Progress, ProgressCallback
+from embedkit.records import ADD_ALL, AddOptions, Failure, Progress, ProgressCallback
 from embedkit.relocation import presence
 
 _ROWS = 10_000
@@ -51,7 +54,35 @@ class Sources:
     items: list[Source]
     label_folders: frozenset[str]
     """Absolute folders whose folders are labels: of these sources, and of what was added before."""
+    known: frozenset[str]
+    """Absolute paths of all that was ever added: what was named is not excluded."""
     warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Scanned:
+    """What lies at the sources."""
+
+    found: pa.Table
+    """The candidate files, each once: source (its number), path (absolute, stored form), bytes,
+    mtime_ns and label."""
+    problems: list[tuple[int, Failure]] = field(default_factory=list)
+    """What cannot be used at all, with the number of its source."""
+    excluded: list[tuple[int, Skipped]] = field(default_factory=list)
+    """Files and folders that a pattern excludes, with the number of their source."""
+    by_name: Counter[str] = field(default_factory=Counter)
+    """Files that are no images by their name: their number by extension."""
+
+    def check_used(self, patterns: Sequence[str]) -> None:
+        """Raise :class:`BadInput` for a pattern that excludes nothing."""
+        used = {pattern for _, item in self.excluded for pattern in item.patterns}
+        for pattern in patterns:
+            if pattern not in used:
+                raise BadInput(
+                    f"nothing that is scanned matches the pattern {shown(pattern)!r} of what to "
+                    "exclude; nothing was added. Patterns are for the path below a source, such as "
+                    "'*.png', 'thumbs/' or '2019/raw/**'; what was added by itself is not excluded"
+                )
 
 
 def sources_of(
@@ -97,11 +128,35 @@ def sources_of(
     return Sources(
         items,
         frozenset(path for path, is_labelled in labelled.items() if is_labelled),
+        frozenset([*places, *remembered]),
         tuple(
             f"{shown(new)} holds the photos of {shown(old)}, which is gone: its folders are their "
             "labels, as they were"
             for new, old in moved.items()
         ),
+    )
+
+
+def options_of(
+    catalog: Catalog,
+    exclude: Sequence[str] | None,
+    min_size: int | None,
+    tolerate_truncated: bool | None,
+) -> AddOptions:
+    """The options of an add: those given, and where one is None that of the last add.
+
+    Raises :class:`BadInput` for a size below 0.
+    """
+    if min_size is not None and min_size < 0:
+        raise BadInput(f"a smallest size is a number of pixels, 0 or more, not {min_size}")
+    last = ADD_ALL
+    if catalog.exists:
+        with catalog.read() as reader:
+            last = reader.add_options()
+    return AddOptions(
+        last.exclude if exclude is None else tuple(dict.fromkeys(exclude)),
+        last.min_size if min_size is None else min_size,
+        last.tolerate_truncated if tolerate_truncated is None else tolerate_truncated,
     )
 
 
@@ -119,17 +174,19 @@ def _moved_to(reader: Reader, label_folders: Sequence[str], new: Sequence[str]) 
 
 
 def scan_sources(
-    sources: Sequence[Source], labels: FolderLabels, skip: str, progress: ProgressCallback
-) -> tuple[pa.Table, list[tuple[int, Failure]]]:
-    """The candidate files at the sources, each once, and what cannot be used at all.
+    sources: Sources,
+    labels: FolderLabels,
+    exclude: Patterns,
+    skip: str,
+    progress: ProgressCallback,
+) -> Scanned:
+    """What lies at the sources, without what ``exclude`` matches and the folder ``skip``.
 
-    The table's columns are source (its number), path (absolute, stored form), bytes, mtime_ns and
-    label; a failure comes with the number of its source. Raises :class:`BadInput` for a named
-    source that does not exist.
+    Raises :class:`BadInput` for a named source that does not exist.
     """
     pieces: list[pa.RecordBatch] = []
     rows: list[tuple[int, str, int, int, str | None]] = []
-    problems = []
+    scanned = Scanned(_FOUND.empty_table())
     seen: set[str] = set()  # a tree holds a path once, so only several sources can overlap
 
     def finish_piece() -> None:
@@ -137,14 +194,20 @@ def scan_sources(
         pieces.append(pa.record_batch([list(column) for column in columns], schema=_FOUND))
         rows.clear()
 
-    for number, source in enumerate(sources):
-        for item in _scanned(source, skip):
-            if len(sources) > 1:
+    for number, source in enumerate(sources.items):
+        for item in _scanned(source, skip, exclude, sources.known):
+            if len(sources.items) > 1:
                 if item.path in seen:
                     continue
                 seen.add(item.path)
             if isinstance(item, Failure):
-                problems.append((number, item))
+                scanned.problems.append((number, item))
+                continue
+            if isinstance(item, Skipped):
+                if item.patterns:
+                    scanned.excluded.append((number, item))
+                else:
+                    scanned.by_name[ending(item.path)] += 1
                 continue
             rows.append(
                 (
@@ -159,12 +222,15 @@ def scan_sources(
                 finish_piece()
                 progress(Progress("scanning", len(pieces) * _ROWS))
     finish_piece()
-    return pa.Table.from_batches(pieces), problems
+    scanned.found = pa.Table.from_batches(pieces)
+    return scanned
 
 
-def _scanned(source: Source, skip: str) -> Iterator[FoundFile | Failure]:
+def _scanned(
+    source: Source, skip: str, exclude: Patterns, known: frozenset[str]
+) -> Iterator[FoundFile | Failure | Skipped]:
     try:
-        yield from scan(source.path, skip=skip)
+        yield from scan(source.path, skip=skip, exclude=exclude, named=known)
     except BadInput as error:
         if source.named:
             raise
@@ -189,9 +255,17 @@ def found_table(found: pa.Table, scopes: Sequence[Scope], roots: dict[int, str])
 
 
 def placed(scope: Scope, roots: dict[int, str], path: str) -> TodoFile:
-    """A path at which something cannot be used, as the catalog takes it."""
+    """A path at which something cannot be used, or is excluded, as the catalog takes it."""
     stored = paths.to_stored(path)[_length(roots[scope.root_id]) :]
     return TodoFile(scope.root_id, stored, 0, 0, None)
+
+
+def named_inside(excluded: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The paths of ``known`` that are somewhere below excluded ones."""
+    places = set(excluded)
+    return [
+        path for path in known if any(str(folder) in places for folder in PurePath(path).parents)
+    ]
 
 
 def _length(root: str) -> int:

@@ -43,7 +43,16 @@ from embedkit.records.examination import (
 )
 from embedkit.records.facts import LOW_FREQUENCIES, Facts
 from embedkit.records.fingerprint import LUMA_SIDE, Fingerprint
-from embedkit.records.ingest import AddReport, Failure, Stages
+from embedkit.records.ingest import (
+    ADD_ALL,
+    AddOptions,
+    AddReport,
+    Failure,
+    SkippedFiles,
+    SmallImage,
+    Stages,
+    TruncatedFile,
+)
 from embedkit.records.matches import Match, Matches, Row, Verification
 from embedkit.records.progress import Progress, ProgressCallback, silent
 from embedkit.records.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
@@ -58,6 +67,7 @@ from embedkit.records.workspace import (
 )
 
 __all__ = [
+    "ADD_ALL",
     "ALLOWABLE",
     "CHANGES",
     "COPY",
@@ -67,6 +77,7 @@ __all__ = [
     "LUMA_SIDE",
     "OPEN",
     "PIPELINE_VERSION",
+    "AddOptions",
     "AddReport",
     "ApplyReport",
     "BackboneFigures",
@@ -109,12 +120,15 @@ __all__ = [
     "Separation",
     "Sheet",
     "SheetPhoto",
+    "SkippedFiles",
     "SkippedLine",
+    "SmallImage",
     "SpecInfo",
     "Split",
     "Stages",
     "Thresholds",
     "Trashed",
+    "TruncatedFile",
     "UndoReport",
     "Verification",
     "silent",

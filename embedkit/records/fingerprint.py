@@ -15,7 +15,7 @@ class Fingerprint:
     luma: bytes
     """What the hash is made from: the whole image as :data:`LUMA_SIDE` rows of luma values."""
     format: str
-    """Pillow's name of the file format."""
+    """Pillow's name of the file format, or ``RAW preview`` or ``RAW developed``."""
     width: int
     """Pixels of the upright image; likewise ``height``."""
     height: int

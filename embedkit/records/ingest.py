@@ -14,6 +14,54 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class AddOptions:
+    """What an ``add`` leaves out and puts up with. A workspace keeps the last ones."""
+
+    exclude: tuple[str, ...] = ()
+    """Patterns (:mod:`embedkit.images.patterns`) of files and folders that are left out."""
+    min_size: int = 0
+    """Pixels of the short side; smaller images are left out."""
+    tolerate_truncated: bool = False
+    """Whether JPEG and PNG files that end early are decoded as far as they go."""
+
+
+ADD_ALL = AddOptions()
+"""The options of an add that leaves nothing out."""
+
+
+@dataclass(frozen=True)
+class SmallImage:
+    """A file that was left out since its image is smaller than ``min_size``."""
+
+    path: str
+    width: int
+    """Pixels; likewise ``height``."""
+    height: int
+
+
+@dataclass(frozen=True)
+class SkippedFiles:
+    """What a scan came across and left out."""
+
+    by_name: dict[str, int] = field(default_factory=dict)
+    """Files that are no images by their name: their number by extension, in lower case with its
+    dot, the most frequent first; ``""`` for those without one."""
+    excluded: dict[str, int] = field(default_factory=dict)
+    """Files and folders by the pattern that excludes them; what is in a folder is not counted."""
+    small: tuple[SmallImage, ...] = ()
+    """Images smaller than ``min_size``, in order of path."""
+
+
+@dataclass(frozen=True)
+class TruncatedFile:
+    """A file that ends early, and was decoded as far as it goes."""
+
+    path: str
+    share: float
+    """Of the image's pixels, that are there."""
+
+
+@dataclass(frozen=True)
 class Stages:
     """Where the time of a pass went: seconds spent waiting for each stage.
 
@@ -44,7 +92,7 @@ class AddReport:
     files: int
     """Candidate image files found, readable or not."""
     images: int
-    """Distinct images that the files at the sources hold."""
+    """Distinct images that the files found hold."""
     embedded: int
     """Images that this run sent through at least one network."""
     reused: int
@@ -62,3 +110,8 @@ class AddReport:
     """Images a second of this run, by backbone name; empty when nothing was embedded."""
     stages: Stages | None = None
     """Where the time went; None when no file had to be read."""
+    options: AddOptions = ADD_ALL
+    """Those that were in effect, given now or before."""
+    skipped: SkippedFiles = SkippedFiles()
+    truncated: tuple[TruncatedFile, ...] = ()
+    """Files of ``images`` that end early, in order of path."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from embedkit.records.ingest import Failure
+from embedkit.records.ingest import ADD_ALL, AddOptions, Failure, TruncatedFile
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,21 @@ class Info:
     sources: tuple[str, ...]
     """The photos and folders that were added."""
     files: int
+    """Files that are there."""
     images: int
+    """Distinct images that they hold."""
     missing: int
+    """Files that are gone now, or were at the last add."""
     labels: dict[str, int]
     """Files by label."""
     specs: tuple[SpecInfo, ...]
     disk_bytes: int
     """Of everything in the workspace's folder."""
     failures: tuple[Failure, ...]
+    options: AddOptions = ADD_ALL
+    """What the next add leaves out and puts up with."""
+    truncated: tuple[TruncatedFile, ...] = ()
+    """Files that end early and were decoded as far as they go."""
 
 
 @dataclass(frozen=True)

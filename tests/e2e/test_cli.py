@@ -221,3 +221,27 @@ def test_export_import_remove_compact_and_labels_work_from_the_command_line(
     compacted = json.loads(run("compact", "--json", "-w", copy).stdout)
     assert compacted["bytes_after"] <= compacted["bytes_before"]
     assert json.loads(run("labels", "--json", "-w", copy).stdout) == {"labels": {"blue": 6}}
+
+
+def test_add_takes_and_remembers_what_to_leave_out(run: Run, home: Path, tiny: str) -> None:
+    folder = home / "mixed"
+    for number in range(3):
+        (folder / "thumbs").mkdir(parents=True, exist_ok=True)
+        draw_photo(number).save(folder / f"{number}.jpg")
+        draw_photo(number, (40, 30)).save(folder / f"thumbs/{number}.jpg")
+    whole = (folder / "2.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) * 3 // 4])
+    (folder / "notes.txt").write_text("x")
+    wrong = run("add", folder, "-b", tiny, "--exclude", "nothing", "-w", "left", status=2)
+    assert "'nothing'" in wrong.stderr and not (home / "left/catalog.duckdb").exists()
+    options = ["--exclude", "thumbs/", "--tolerate-truncated"]
+    told = run("add", folder, "-b", tiny, *options, "-w", "left").stdout
+    assert "skipped 1 file that is no image by its name: 1 .txt" in told
+    assert "excluded 1 file or folder: 1 by thumbs/" in told
+    assert "read 1 file that ends early as far as possible" in told
+    again = json.loads(run("add", "--json", "-w", "left").stdout)
+    assert (again["images"], again["failed"], again["missing"]) == (4, 0, 0)
+    assert "left out   thumbs/" in run("info", "-w", "left").stdout
+    last = run("add", "--no-exclude", "--no-tolerate-truncated", "--min-size", 100, "-w", "left")
+    assert "skipped 3 images with a short side of less than 100 pixels" in last.stdout
+    assert "cut.jpg" in last.stderr
