@@ -292,6 +292,53 @@ def test_a_thing_in_another_colour_is_another_one(colours: tuple[str, str]) -> N
     assert found == Examination(DIFFERENT, note="they are drawn in other colours")
 
 
+def drawing(side: int, *strokes: tuple[str, tuple[float, ...], str, float]) -> Image.Image:
+    """Strokes on transparency: kind, box as shares of the side, colour, width as such a share."""
+    image = Image.new("RGBA", (4 * side, 4 * side))
+    draw = ImageDraw.Draw(image)
+    for kind, box, colour, width in strokes:
+        pixels = [4 * side * share for share in box]
+        getattr(draw, kind)(pixels, outline=colour, width=round(4 * side * width))
+    return image.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def test_a_thin_drawing_in_another_tone_is_another_one() -> None:
+    ring = (0.5, 0.2, 0.75, 0.45)
+    black, grey = (drawing(256, ("ellipse", ring, tone, 0.025)) for tone in ("#000", "#3c3c3c"))
+    found = examine(opened(black, "PNG"), opened(grey, "PNG"))
+    assert found == Examination(DIFFERENT, note="they are drawn in other colours")
+    half = examine(opened(black, "PNG"), opened(grey.resize((150, 150)), "PNG"))
+    assert half.outcome != COPY
+    for copy in (opened(black, "WEBP", quality=80), opened(black.resize((150, 150)), "PNG")):
+        assert examine(opened(black, "PNG"), copy).outcome == COPY
+
+
+@pytest.mark.parametrize("noise", [8, 9, 10])
+def test_a_faint_bird_in_noise_is_not_overlooked(noise: int) -> None:
+    random = np.random.default_rng(1)
+    still = np.asarray(scene(1, (484, 359)), float) + random.normal(0, 25, (359, 484, 1))
+    frames = []
+    for bird in (False, True):
+        pixels = np.clip(still + random.normal(0, noise, still.shape), 0, 255).astype(np.uint8)
+        frame = Image.fromarray(pixels)
+        if bird:
+            ImageDraw.Draw(frame).ellipse((200, 150, 206, 153), fill=(110, 110, 110))
+        frames.append(opened(frame, "WEBP", quality=90))
+    assert examine(*frames).outcome != COPY
+
+
+def test_small_drawings_of_different_sizes_are_never_sure_copies() -> None:
+    ring = ("ellipse", (0.15, 0.05, 0.85, 0.75), "#fff", 0.25)
+    marks = [
+        ("rectangle", (x, y, x + 0.03, y + 0.01), "#fff", 0.01) for x, y in ((0.3, 0.8), (0.5, 0.9))
+    ]
+    one, other = drawing(96, ring, marks[0]), drawing(106, ring, marks[1])
+    assert examine(opened(one, "PNG"), opened(other, "PNG")).outcome != COPY
+    again = examine(opened(one, "PNG"), opened(one.resize((106, 106)), "PNG"))
+    assert (again.outcome, again.note) == (OPEN, "they are too small to show a small difference")
+    assert examine(opened(one, "PNG"), opened(one, "WEBP", lossless=True)).outcome == COPY
+
+
 @pytest.mark.parametrize("width", [540, 640, 1600])
 def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
     image = PHOTO.resize((width, 40))

@@ -13,6 +13,9 @@ _LEVELS = 22.0  # levels of chroma by which a place differs
 _EXCESS = 5.0  # times what is usual, that it differs by
 _MARGIN = 9  # pixels around what both show that are left out: its edge lies half a pixel off
 _COLOURED = 20.0  # levels of chroma from which on a pixel has a colour of its own
+_GROUND = 7  # levels by which the most frequent tone of two images may differ
+_DRAWN, _LEAST_DRAWN = 24.0, 20  # levels from the ground, and pixels, from which on it is drawn
+_INK = 90  # percentile of a drawing's contrasts: that of its strokes, not of their edges
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,28 @@ def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgr
     turned = both & (cosine < 0.8 * lengths)
     moved = float(_length(box(there - here, _FINE))[strong].mean())
     return ColourAgreement(deviation, moved, float(turned.mean()))
+
+
+def stroke_shift(one: Floats, other: Floats) -> float:
+    """Levels by which the strokes of a drawing stand out more from the ground in one of two images.
+
+    ``one`` and ``other`` are luma (H, W) that lie on each other. Strokes may be too thin to have a
+    tone that shows anywhere else. 0 where the grounds differ, or hardly anything is drawn.
+    """
+    grounds = [_most_frequent(image) for image in (one, other)]
+    if abs(grounds[0] - grounds[1]) > _GROUND:
+        return 0.0
+    contrasts = [np.abs(image - tone) for image, tone in zip((one, other), grounds, strict=True)]
+    drawn = np.maximum(*contrasts) > _DRAWN
+    if drawn.sum() < _LEAST_DRAWN:
+        return 0.0
+    first, second = (float(np.percentile(contrast[drawn], _INK)) for contrast in contrasts)
+    return abs(first - second)
+
+
+def _most_frequent(luma: Floats) -> int:
+    tones = np.rint(luma).clip(0, 255).astype(np.intp).ravel()
+    return int(np.bincount(tones, minlength=256).argmax())
 
 
 def _length(chroma: Floats) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from embedkit.examine.colour import colour_agreement
+from embedkit.examine.colour import colour_agreement, stroke_shift
 from embedkit.examine.compare import Agreement, agreement, sharpness
 from embedkit.examine.framing import Framing
 from embedkit.examine.picture import (
@@ -35,7 +35,7 @@ from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
 
-VERSION = 8
+VERSION = 9
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
@@ -52,6 +52,8 @@ DOUBTFUL_PRINT, NOISY_PRINT = (0.75, 0.003), 0.1
 """What documents and drawings may differ by when so much residual shows strong compression."""
 NOISE = 0.35
 """Residual beside texture from which on a small difference may go unnoticed."""
+NOISY, UNCERTAIN = 0.25, 0.4
+"""The same together with so much deviation: one of the two alone would be none."""
 NOISE_PRINT = 0.2
 """The same for documents and drawings, and for images of other tones."""
 DITHERED = (2.5, 0.1)
@@ -64,6 +66,8 @@ TONE, CHROMA, SHIFT = 4.0, 7.0, 7.0
 differs at most, in an image whose brightness or colours were changed."""
 OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT = 8.0, 18.0, 16.0
 """The same for plain drawings, which are other ones then."""
+RESIZED_SHIFT = 48.0
+"""The same shift for drawings of different sizes: resizing makes thin strokes lighter."""
 HUES = 0.3
 """Share of the coloured pixels of another hue from which on a drawing is another one."""
 INSIDE = 0.99
@@ -76,6 +80,8 @@ TEXT_SCALE = 0.45
 """Scale below which a small version of a document no longer shows what the large one says."""
 LEAST_SIDE = 48
 """Pixels of the shorter side below which an image shows too little to be sure of."""
+LEAST_PRINT = 128
+"""The same for documents and drawings of different sizes."""
 ALIKE = 0.85
 """Correlation below which two such images are no copies."""
 LEAST_TEXTURE = 0.002
@@ -223,6 +229,8 @@ class _Pair:
             if fine.tone > OTHER_TONE or not self.placement.is_straight:
                 return Examination(DIFFERENT, note="they were scanned or photographed apart")
             return self._copies(fine, softer, "a small difference would not show in them")
+        if noise > NOISY and fine.deviation > UNCERTAIN and not self.is_flat:
+            return self._copies(fine, softer, "a small difference may not show in them")
         return self._copies(fine, softer)
 
     def _is_consistent(self, found: Agreement) -> bool:
@@ -408,7 +416,7 @@ class _Pair:
         faded = _without_colour(self.first, self.second)
         if not faded and (colour.deviation > 1 or (self.graphic and colour.turned > HUES)):
             return Examination(DIFFERENT, note="a part of it has another colour")
-        moved = fine.tone, colour.moved, fine.shift
+        moved = fine.tone, colour.moved, max(fine.shift, self._stroke_shift())
         most = (OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT if self.graphic else np.inf)
         if (faded or _exceeds(moved, most)) and (self.first.is_plain or self.second.is_plain):
             return Examination(DIFFERENT, note="they are drawn in other colours")
@@ -454,6 +462,15 @@ class _Pair:
             enlarged=judged.enlarged if judged else 0,
         )
 
+    def _stroke_shift(self) -> float:
+        """Levels by which the strokes of plain drawings differ more than by resizing; else 0."""
+        if not (self.first.is_plain and self.second.is_plain):
+            return 0.0
+        area = min(self.first.grey.size, self.second.grey.size)
+        here, there, valid = _laid(self.first.grey, self.second.grey, self.placement, area)
+        shift = stroke_shift(here, there) if valid.all() else 0.0
+        return shift if self.first.size == self.second.size or shift > RESIZED_SHIFT else 0.0
+
     def _quantised(self) -> int:
         """Which of the two has a palette of few colours: 1, 2, or 0 for none or both."""
         few = [
@@ -495,6 +512,9 @@ class _Pair:
         if is_cropped and self.framing.has_caption:
             return "the larger one may have a caption"
         if self.graphic:
+            is_resized = self.first.size != self.second.size
+            if is_resized and min(*self.first.size, *self.second.size) < LEAST_PRINT:
+                return "they are too small to show a small difference"
             scale = (self.first.size[0] * self.first.size[1] * shown) / (
                 self.second.size[0] * self.second.size[1] * shows
             )
