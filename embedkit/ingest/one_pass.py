@@ -26,7 +26,7 @@ from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.opening import one_line
+from embedkit.images.faults import one_file
 from embedkit.ingest.flow import Clock, InOrder
 from embedkit.ingest.network import IngestNetwork
 from embedkit.records import Progress, ProgressCallback, Stages
@@ -177,10 +177,11 @@ class OnePass:
     def _read(self, todo: TodoFile) -> _Item:
         with self._clock.counting("read"):
             try:
-                data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
-                sha256, md5 = self._fingerprint.digests(data)
-            except Exception as error:
-                return _Item(todo, failure=_failure("read", error))
+                with one_file(stage="read"):
+                    data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
+                    sha256, md5 = self._fingerprint.digests(data)
+            except UnreadableImage as error:
+                return _Item(todo, failure=(error.stage, error.reason))
             return _Item(todo, data, sha256, md5)
 
     def _claim(self, item: _Item) -> _Item:
@@ -197,12 +198,13 @@ class OnePass:
             return item
         with self._clock.counting("decode"):
             try:
-                decoder = Decoder(item.data)
-                with decoder.alone():
-                    self._fill(item, decoder)
-                item.warnings = decoder.warnings
-            except Exception as error:
-                item.failure = _failure("decode", error)
+                with one_file():
+                    decoder = Decoder(item.data)
+                    with decoder.alone(reduced=True):
+                        self._fill(item, decoder)
+                    item.warnings = decoder.warnings
+            except UnreadableImage as error:
+                item.failure = error.stage, error.reason
                 item.image = None
                 item.pixels.clear()
         item.data = b""
@@ -310,12 +312,3 @@ class OnePass:
         }
         slowest = max(waited, key=lambda stage: waited[stage])
         return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
-
-
-def _failure(stage: str, error: Exception) -> tuple[str, str]:
-    """Stage and reason of what went wrong with one file: whatever it is, others go on."""
-    if isinstance(error, UnreadableImage):
-        return error.stage, error.reason
-    if isinstance(error, MemoryError):  # may well fit another time, so not for ever
-        return "read", "too large for the memory that is free"
-    return stage, f"{type(error).__name__}: {one_line(error)}"
