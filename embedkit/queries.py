@@ -14,6 +14,7 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import Decoder, ImageInput, decoder_of, read_bytes
+from embedkit.images.faults import one_file
 from embedkit.paths import absolute, shown
 from embedkit.records import ResolvedName
 
@@ -175,9 +176,10 @@ def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
     path = absolute(image)
     _check_no_folder(path)
     try:
-        content = read_bytes(path)
-        if photo:
-            Decoder(content).at_least()
+        with one_file():
+            content = read_bytes(path)
+            if photo:
+                Decoder(content).at_least()
     except BadInput as error:
         raise BadInput(f"{shown(path)}: {error}") from error
     return sha256(content).digest()

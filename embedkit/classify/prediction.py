@@ -15,6 +15,7 @@ from embedkit.errors import UnreadableImage
 from embedkit.heads.head import Embedded, Head, Model
 from embedkit.heads.linear import Features
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.faults import one_file
 from embedkit.images.scan import FoundFile, scan
 from embedkit.records import (
     Failure,
@@ -98,8 +99,10 @@ def _batches(
 
     def read(path: str) -> _Photo | Failure:
         try:
-            decoder = Decoder(read_bytes(path))
-            return path, [prepare(decoder, item.spec) for item in backbones]
+            with one_file():
+                decoder = Decoder(read_bytes(path))
+                with decoder.alone(reduced=True):
+                    return path, [prepare(decoder, item.spec) for item in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
 

@@ -40,6 +40,7 @@ from embedkit.duplicates.search import (
 from embedkit.duplicates.semantic import PROPOSED, Space, survey
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.faults import one_file
 from embedkit.images.fingerprint import fingerprint
 from embedkit.index.index import Index
 from embedkit.paths import shown
@@ -114,8 +115,9 @@ def find_copies(
 
 def _photo(path: str) -> Photo:
     try:
-        data = read_bytes(path)
-        seen = fingerprint(Decoder(data))
+        with one_file():
+            data = read_bytes(path)
+            seen = fingerprint(Decoder(data))
     except UnreadableImage as error:
         raise BadInput(f"{shown(path)}: {error.reason}") from error
     prints = Prints(

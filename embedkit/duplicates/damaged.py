@@ -24,7 +24,9 @@ from embedkit.errors import UnreadableImage
 from embedkit.examine import remains_of
 from embedkit.examine.part import LEAST_SHARE
 from embedkit.examine.placement import are_of_one_shape
-from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.decode import Decoder, alone, read_bytes
+from embedkit.images.faults import one_file
+from embedkit.images.opening import PIXEL_CAP, opened
 from embedkit.images.scan import FoundFile
 from embedkit.records import LUMA_SIDE, Progress, ProgressCallback
 
@@ -191,12 +193,19 @@ def _seen(file: FoundFile) -> Damaged | None:
     try:
         if _state(file.path) != (file.bytes, file.mtime_ns):
             return None
-        data = read_bytes(file.path)
-        if _state(file.path) != (file.bytes, file.mtime_ns) or _is_intact(data):
-            return None
-        remains = remains_of(data)
+        with one_file():
+            data = read_bytes(file.path)
+            if _state(file.path) != (file.bytes, file.mtime_ns):
+                return None
+            with alone(_pixels(data)):
+                return None if _is_intact(data) else _remaining(file.path, data)
     except (OSError, UnreadableImage):
         return None
+
+
+def _remaining(path: str, data: bytes) -> Damaged | None:
+    """What there is of bytes that are damaged; None where it is too little."""
+    remains = remains_of(data)
     rows = int(remains.share * LUMA_SIDE)
     if remains.share < LEAST_SHARE:
         return None
@@ -210,12 +219,21 @@ def _seen(file: FoundFile) -> Damaged | None:
     width = pixels.width
     size = (remains.height, width) if remains.turn & 4 else (width, remains.height)
     digest = sha256(data).hexdigest()
-    return Damaged((file.path,), digest, *size, remains.turn, remains.share, luma)
+    return Damaged((path,), digest, *size, remains.turn, remains.share, luma)
 
 
 def _state(path: str) -> tuple[int, int]:
     status = os.stat(path)
     return status.st_size, status.st_mtime_ns
+
+
+def _pixels(data: bytes) -> int:
+    """How many pixels a file has; as many as there can be where its header does not tell."""
+    try:
+        width, height = opened(data).size
+    except UnreadableImage:
+        return PIXEL_CAP
+    return width * height
 
 
 def _is_intact(data: bytes) -> bool:

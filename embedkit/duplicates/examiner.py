@@ -17,6 +17,7 @@ from embedkit.catalog.reader import LiveFile, Reader
 from embedkit.errors import UnreadableImage
 from embedkit.examine import VERSION, Opened, examine, examine_part, facts_of
 from embedkit.images.decode import DECODER
+from embedkit.images.faults import one_file
 from embedkit.records import (
     OPEN,
     Change,
@@ -35,8 +36,8 @@ Pair = tuple[int, int]
 """Ids of two images, the smaller first."""
 
 
-UNREAD = "one of them could not be opened"
-"""The note of an examination that comes to nothing for now."""
+UNREAD, FAILED = "one of them could not be opened", "they could not be compared"
+"""Notes of examinations that come to nothing for now, and are tried again."""
 
 _OPENED = 48  # images kept decoded: some 6 MB each at most
 _BATCH = 256  # pairs between two commits
@@ -194,23 +195,33 @@ class Examiner:
             if (opened := self._opened(image_id)).is_open
         }
         self._facts |= facts
-        self._store({pair: one for pair, one in found.items() if one.note != UNREAD}, facts)
+        self._store(
+            {pair: one for pair, one in found.items() if one.note not in (UNREAD, FAILED)}, facts
+        )
 
     def _examined(self, pair: Pair) -> Examination:
+        try:
+            with one_file():
+                return self._compared(pair)
+        except UnreadableImage:
+            unread = [not self._opens(image_id) for image_id in pair]
+            if not any(unread):
+                return Examination(OPEN, note=FAILED)
+            side = unread.index(True) + 1 if unread.count(True) == 1 else 0
+            return Examination(OPEN, note=UNREAD, unread=side)
+
+    def _compared(self, pair: Pair) -> Examination:
         try:
             if pair[0] in self._damaged:
                 return examine_part(*(self._opened(image_id).read() for image_id in pair))
             return examine(self._opened(pair[0]), self._opened(pair[1]))
-        except UnreadableImage:
-            unread = [not self._opens(image_id) for image_id in pair]
-            side = unread.index(True) + 1 if unread.count(True) == 1 else 0
-            return Examination(OPEN, note=UNREAD, unread=side)
         except (cv2.error, np.linalg.LinAlgError):  # degenerate geometry: a person has to look
             return Examination(OPEN, note="they could not be laid on each other")
 
     def _opens(self, image_id: int) -> bool:
         try:
-            return self._opened(image_id).picture.size[0] > 0
+            with one_file():
+                return self._opened(image_id).picture.size[0] > 0
         except UnreadableImage:
             return False
 
@@ -224,7 +235,8 @@ class Examiner:
 
     def _read_facts(self, image_id: int) -> Facts | None:
         try:
-            return facts_of(self._opened(image_id).read())
+            with one_file():
+                return facts_of(self._opened(image_id).read())
         except UnreadableImage:
             return None
 

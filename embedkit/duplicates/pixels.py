@@ -9,6 +9,7 @@ from embedkit.duplicates.evidence import Prints
 from embedkit.duplicates.hamming import near_pairs
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.faults import one_file
 
 SAME_BITS = 4
 """Images of the same pixels in files of different formats differ in up to this many bits."""
@@ -74,6 +75,9 @@ def pixel_digests(ids: np.ndarray, paths: Mapping[int, str]) -> list[bytes | Non
 
 def _digest(path: str) -> bytes | None:
     try:
-        return Decoder(read_bytes(path)).pixel_digest()
+        with one_file():
+            decoder = Decoder(read_bytes(path))
+            with decoder.alone():
+                return decoder.pixel_digest()
     except UnreadableImage:
         return None

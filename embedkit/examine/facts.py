@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 
 from embedkit.images.depth import has_deep_colours, is_deep
+from embedkit.images.faults import quiet
 from embedkit.images.opening import frames_of, opened
 from embedkit.records import Facts
 
@@ -34,7 +35,7 @@ def facts_of(data: bytes) -> Facts:
         place=bool(place),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),
-        frames=frames_of(image),
+        frames=frames_of(image, data),
         deep=deep,
         colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,
     )
@@ -42,14 +43,16 @@ def facts_of(data: bytes) -> Facts:
 
 def _exif(image: Image.Image) -> Image.Exif:
     try:
-        return image.getexif()
+        with quiet():
+            return image.getexif()
     except Exception:  # broken EXIF is common: a parser may raise anything, and it says nothing
         return Image.Exif()
 
 
 def _ifd(exif: Image.Exif, tag: int) -> dict[int, Any]:
     try:
-        return exif.get_ifd(tag)
+        with quiet():
+            return exif.get_ifd(tag)
     except Exception:  # as above
         return {}
 

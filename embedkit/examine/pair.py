@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import cv2
@@ -30,7 +31,7 @@ from embedkit.examine.placement import (
 )
 from embedkit.examine.quality import Quality, detail_of, quality
 from embedkit.images import raw
-from embedkit.images.decode import Decoder
+from embedkit.images.decode import Decoder, alone
 from embedkit.records import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.verify.features import View
 from embedkit.verify.geometry import aligned
@@ -174,7 +175,8 @@ def _have_same_pixels(one: Opened, other: Opened) -> bool:
         return False
     if float(np.abs(first.grey - second.grey).mean()) > _SAME_LUMA:
         return False
-    return Decoder(one.read()).pixel_digest() == Decoder(other.read()).pixel_digest()
+    with alone(prod(first.size)):
+        return Decoder(one.read()).pixel_digest() == Decoder(other.read()).pixel_digest()
 
 
 class _Pair:
@@ -485,8 +487,9 @@ class _Pair:
         if not self.framing.is_whole:
             return None
         facts = self.one.picture.facts, self.other.picture.facts
-        one = detail_of(self.one.read(), facts[0], self.turn)
-        return quality(one, detail_of(self.other.read(), facts[1]))
+        with alone(max(prod(item.picture.size) for item in (self.one, self.other))):
+            one = detail_of(self.one.read(), facts[0], self.turn)
+            return quality(one, detail_of(self.other.read(), facts[1]))
 
     def _changed(self, judged: Quality | None) -> int:
         """Which of the two was made from the other, as far as metadata and compression tell."""

@@ -5,6 +5,7 @@ What is there of the damaged file is cut out of both, and the two parts are exam
 
 import io
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from PIL import Image
@@ -12,7 +13,8 @@ from PIL import Image
 from embedkit.errors import UnreadableImage
 from embedkit.examine.pair import Opened, examine, is_flat
 from embedkit.examine.picture import DETAIL_AREA, Pixels, resized, turned
-from embedkit.images.decode import Decoder
+from embedkit.images.decode import Decoder, alone
+from embedkit.images.opening import opened
 from embedkit.images.partial import mended
 from embedkit.records import OPEN, Examination
 from embedkit.verify.features import View, view
@@ -33,23 +35,24 @@ _SPARE = 16  # rows that may be left out for both parts to end at a whole row
 class Remains:
     """What there is of an image whose file ends early."""
 
-    decoder: Decoder
+    pixels: Pixels
+    """What is there, after the turn: RGB, uint8 (rows, W, 3)."""
+    alpha: Pixels | None
+    """How far it covers what is behind it, uint8 (rows, W); None for an opaque image."""
     turn: int
     """One of the turns of :mod:`embedkit.duplicates.turns`: it brings what is there to the top."""
-    rows: int
-    """How many there are, after the turn."""
     height: int
-    """How many there should be."""
+    """How many rows there should be, after the turn."""
+
+    @property
+    def rows(self) -> int:
+        """How many there are, after the turn."""
+        return len(self.pixels)
 
     @property
     def share(self) -> float:
         """The share of the image that is there; 1 if it only lacks detail."""
         return self.rows / self.height
-
-    @property
-    def pixels(self) -> Pixels:
-        """What is there, after the turn: RGB, uint8 (rows, W, 3)."""
-        return _turned(self.decoder, self.turn)[: self.rows]
 
 
 def remains_of(data: bytes) -> Remains:
@@ -66,7 +69,10 @@ def remains_of(data: bytes) -> Remains:
     turn = max(runs, key=lambda turn: runs[turn] * (height if turn & 4 else width))
     if not runs[turn]:
         raise UnreadableImage("decode", "no whole row of it is there")
-    return Remains(decoder, turn, runs[turn], len(lines[turn]))
+    pixels, alpha = _turned(decoder, turn)
+    count = runs[turn]
+    covering = None if alpha is None else alpha[:count]
+    return Remains(pixels[:count], covering, turn, len(pixels))
 
 
 def examine_part(damaged: bytes, intact: bytes) -> Examination:
@@ -74,21 +80,31 @@ def examine_part(damaged: bytes, intact: bytes) -> Examination:
 
     Both are to have one aspect ratio. Raises :class:`UnreadableImage` when one cannot be read.
     """
-    remains, whole = remains_of(damaged), Decoder(intact)
-    all_of_it = _turned(whole, remains.turn)
-    rows, others = _cuts(remains, len(all_of_it))
-    if not (
-        _is_opaque(remains.decoder, remains.turn, rows) and _is_opaque(whole, remains.turn, others)
-    ):
+    with alone(prod(opened(intact).size)):
+        cut = _cut_out(damaged, intact)
+    if cut is None:
         return Examination(OPEN, note="parts of transparent images are not compared")
-    here, there = remains.pixels[:rows], all_of_it[:others]
-    one = _opened(here)
-    other = one if np.array_equal(here, there) else _opened(there)
+    remains, one, other = cut
     if is_flat(one.picture) or is_flat(other.picture):
         return Examination(OPEN, note="there is too little in what is there to be sure")
-    if remains.share < LEAST_SHARE_PRINT and (one.picture.is_graphic or other.picture.is_graphic):
+    if remains < LEAST_SHARE_PRINT and (one.picture.is_graphic or other.picture.is_graphic):
         return Examination(OPEN, note="too little of it is there for a document or a drawing")
     return examine(one, other)
+
+
+def _cut_out(damaged: bytes, intact: bytes) -> tuple[float, Opened, Opened] | None:
+    """The share of a damaged file that is there, that part of it, and the same of an intact one.
+
+    None where something shows through one of the two.
+    """
+    remains = remains_of(damaged)
+    all_of_it, alpha = _turned(Decoder(intact), remains.turn)
+    rows, others = _cuts(remains, len(all_of_it))
+    if not (_is_opaque(remains.alpha, rows) and _is_opaque(alpha, others)):
+        return None
+    here, there = remains.pixels[:rows], all_of_it[:others]
+    one = _opened(here)
+    return remains.share, one, one if np.array_equal(here, there) else _opened(there)
 
 
 def _run(line: np.ndarray) -> int:
@@ -96,16 +112,17 @@ def _run(line: np.ndarray) -> int:
     return len(line) if line.all() else int(np.argmin(line))
 
 
-def _turned(decoder: Decoder, turn: int) -> Pixels:
-    return turned(np.asarray(decoder.at_least(short=min(decoder.stored_size))), turn)
+def _turned(decoder: Decoder, turn: int) -> tuple[Pixels, Pixels | None]:
+    """The pixels of an image at full scale after a turn, and their alpha if there is any."""
+    alpha = None
+    if decoder.is_transparent:
+        alpha = turned(np.asarray(decoder.rgba().getchannel("A")), turn)
+    return turned(np.asarray(decoder.at_least(short=min(decoder.stored_size))), turn), alpha
 
 
-def _is_opaque(decoder: Decoder, turn: int, rows: int) -> bool:
-    """Whether nothing shows through the first rows of an image, after a turn."""
-    if not decoder.is_transparent:
-        return True
-    alpha = np.asarray(decoder.rgba().getchannel("A"))
-    return bool((turned(alpha, turn)[:rows] == 255).all())
+def _is_opaque(alpha: Pixels | None, rows: int) -> bool:
+    """Whether nothing shows through the first rows."""
+    return alpha is None or bool((alpha[:rows] == 255).all())
 
 
 def _cuts(remains: Remains, height: int) -> tuple[int, int]:

@@ -143,18 +143,25 @@ def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) 
     :class:`UnreadableImage` when the bytes do not decode.
     """
     decoder = Decoder(data)
-    width, height = decoder.size
-    scale = min(1.0, (area / (width * height)) ** 0.5)
-    target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if decoder.is_transparent:
-        pixels = decoder.rgba()
-        if not is_opaque(pixels):
-            colour = background or decoder.background or WHITE
-            rgb = _reduced(composite(pixels, colour), target)
-            alpha = _reduced(pixels.getchannel("A"), target)
-            return Picture(rgb, alpha, colour, (width, height), facts_of(data))
-    image = decoder.at_least(short=min(target), long=max(target))
-    return Picture(_reduced(image, target), None, None, (width, height), facts_of(data))
+    with decoder.alone(reduced=True):
+        width, height = decoder.size
+        scale = min(1.0, (area / (width * height)) ** 0.5)
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        alpha = _alpha(decoder) if decoder.is_transparent else None
+        if alpha is None:
+            image = decoder.at_least(short=min(target), long=max(target))
+            return Picture(_reduced(image, target), None, None, (width, height), facts_of(data))
+        colour = background or decoder.background or WHITE
+        own = colour == decoder.background
+        image = decoder.at_least() if own else composite(decoder.rgba(), colour)
+        rgb = _reduced(image, target)
+        return Picture(rgb, _reduced(alpha, target), colour, (width, height), facts_of(data))
+
+
+def _alpha(decoder: Decoder) -> Image.Image | None:
+    """The alpha channel of an upright image; None where it covers its background everywhere."""
+    pixels = decoder.rgba()
+    return None if is_opaque(pixels) else pixels.getchannel("A")
 
 
 def _reduced(image: Image.Image, size: tuple[int, int]) -> Pixels:

@@ -7,6 +7,7 @@ import numpy as np
 from embedkit.examine.compression import Compressed, History, clipped, history
 from embedkit.examine.picture import TURN_OF, turned
 from embedkit.images.decode import Decoder
+from embedkit.images.strips import strips
 from embedkit.records import Facts
 
 _ENLARGED = 1.3  # pixels for each resolved one, beside the other image's, of an enlarged image
@@ -33,10 +34,12 @@ class Detail:
 def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
     """The detail of an image's bytes, turned. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
-    image = decoder.at_least(short=1 << 30)
-    upright = 0 if decoder.turn is None else TURN_OF[decoder.turn]
-    luma = turned(np.asarray(image.convert("L")), turn)
-    is_clipped = turned(clipped(np.asarray(image)), turn)
+    with decoder.alone():
+        image = decoder.at_least(short=1 << 30)
+        upright = 0 if decoder.turn is None else TURN_OF[decoder.turn]
+        luma = turned(np.asarray(image.convert("L")), turn)
+        parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
+        is_clipped = turned(np.concatenate(parts), turn)
     table = facts.tables[0] if facts.tables else ()
     is_exact = facts.is_lossless and facts.colours is None
     stored = Compressed(luma, is_clipped, table, (upright, turn), is_exact)

@@ -15,12 +15,12 @@ from PIL import Image
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import raw, transparency
 from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
-from embedkit.images.opening import check_size, frames_of, opened
+from embedkit.images.faults import damaged, quiet
+from embedkit.images.opening import check_size, frames_of, is_progressive, opened
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.images.strips import strips
 from embedkit.paths import absolute, shown
 from embedkit.records import PIPELINE_VERSION
-from embedkit.wording import one_line
 
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """What a failure to decode depends on, besides the file."""
@@ -28,8 +28,8 @@ DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
 """The same where files that end early are decoded as far as they go."""
 
-BYTE_CAP = 2_000_000_000
-"""Files larger than this are refused unread."""
+BYTE_CAP = 1_200_000_000
+"""Files of more bytes are refused unread. The largest image with 16 bits a colour has fewer."""
 
 LARGE_PIXELS = 32_000_000
 """Images of more pixels than this are decoded one at a time."""
@@ -60,7 +60,7 @@ def read_bytes(path: str) -> bytes:
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImage("read", "not a regular file")
             if status.st_size > BYTE_CAP:
-                raise UnreadableImage("read", f"larger than {BYTE_CAP / 1e9:.0f} GB")
+                raise UnreadableImage("read", f"larger than {BYTE_CAP / 1e9:.1f} GB")
             # One byte more shows that what the system calls a file has no end, or is growing.
             data: bytes | None = file.read(status.st_size + 1)
     except OSError as error:
@@ -70,6 +70,11 @@ def read_bytes(path: str) -> bytes:
     if len(data) > status.st_size:
         raise UnreadableImage("read", "it grew while it was read")
     return data
+
+
+def alone(pixels: int) -> AbstractContextManager[object]:
+    """Held by a thread that works with images of so many pixels, if that is a large one."""
+    return _large_lock if pixels > LARGE_PIXELS else nullcontext()
 
 
 class Decoder:
@@ -116,6 +121,7 @@ class Decoder:
         """Width and height before the image is turned upright, pixels."""
         self.stored_mode = image.mode
         """Pillow's name of the kind of its pixels."""
+        self._is_progressive = is_progressive(image)
         self._conversion = self._conversion_of(image)
         self._background: transparency.Colour | None = None
         self._depth: Depth | None = None
@@ -148,7 +154,8 @@ class Decoder:
         """The EXIF metadata; empty where there is none, or none that can be parsed."""
         if self._data:
             try:
-                return opened(self._data).getexif()
+                with quiet():
+                    return opened(self._data).getexif()
             except Exception:  # broken EXIF is common and harmless, as in _orientation
                 pass
         return Image.Exif()
@@ -208,13 +215,15 @@ class Decoder:
         """
         if self._data:
             stored = opened(self._data)
-            is_more = has_deep_colours(stored) or frames_of(stored) > 1
+            is_more = has_deep_colours(stored) or frames_of(stored, self._data) > 1
             if is_more or self.format in raw.FORMATS:
                 return sha256(self._data).digest()
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
         if pixels.mode == "RGBA" and transparency.is_opaque(pixels):
             pixels = pixels.convert("RGB")
-        digest = sha256(f"{pixels.size} {pixels.mode} {self.is_deep}".encode() + pixels.tobytes())
+        digest = sha256(f"{pixels.size} {pixels.mode} {self.is_deep}".encode())
+        for _, strip in strips(pixels):
+            digest.update(strip.tobytes())
         if self.is_deep:
             with self._loaded(1) as image:
                 kind = np.float32 if image.mode == "F" else np.int32
@@ -222,14 +231,15 @@ class Decoder:
                     digest.update(np.asarray(strip).astype(kind).tobytes())
         return digest.digest()
 
-    def alone(self) -> AbstractContextManager[object]:
+    def alone(self, *, reduced: bool = False) -> AbstractContextManager[object]:
         """Held by a thread that works with a large image, so that one is in memory at a time.
 
-        Nothing is held for a JPEG, which is decoded at a reduced scale.
+        With ``reduced`` the work is with a reduced scale where there is one, so that nothing is
+        held for a JPEG, but for a progressive one, which is in memory as a whole all the same.
         """
+        is_small = reduced and self._scales and not self._is_progressive
         width, height = self.stored_size
-        large = not self._scales and width * height > LARGE_PIXELS
-        return _large_lock if large else nullcontext()
+        return alone(0 if is_small else width * height)
 
     @contextmanager
     def _loaded(self, scale: int) -> Iterator[Image.Image]:
@@ -239,18 +249,15 @@ class Decoder:
             if scale > 1:
                 width, height = self.stored_size
                 image.draft(None, (width // scale, height // scale))
-            large = image.width * image.height > LARGE_PIXELS
-            with _large_lock if large else nullcontext():
+            with alone(image.width * image.height), quiet():
                 image.load()
                 self.turn = _TRANSPOSE.get(_orientation(image))
                 yield image
-        except MemoryError as error:  # may well fit another time, so not for ever
-            reason = "too large for the memory that is free"
-            raise UnreadableImage("read", reason, self.name) from error
         except UnreadableImage:
             raise
         except Exception as error:  # parsers meet hostile bytes here and raise anything
-            raise UnreadableImage("decode", one_line(error), self.name) from error
+            found = damaged(self._data, error)
+            raise UnreadableImage(found.stage, found.reason, self.name) from error
 
     def _opaque(self, image: Image.Image) -> Image.Image:
         """A loaded image as RGB; notes the background."""
@@ -321,7 +328,8 @@ def decoder_of(image: ImageInput) -> Decoder:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        value = image.getexif().get(0x0112, 1)
+        with quiet():
+            value = image.getexif().get(0x0112, 1)
     except Exception:  # broken EXIF is common and harmless: any parser error means "as stored"
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1

@@ -63,7 +63,7 @@ def eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:
         parts = ((top, _finite(strip)) for top, strip in strips(image))
         factor = np.float32(1 if max(part.max() for _, part in parts) > 1.0 else 255)
         for top, strip in strips(image):
-            pixels = np.rint(_finite(strip) * factor).clip(0, 255)
+            pixels = np.rint(_finite(strip).clip(0, 255) * factor)
             scaled.paste(Image.fromarray(pixels.astype(np.uint8)), (0, top))
     else:
         depth = _depth(image)
@@ -134,7 +134,8 @@ def _tag(image: Image.Image, tag: int) -> int | None:
     value = tags.get(tag)
     if isinstance(value, tuple):
         value = value[0] if value else None
-    return int(value) if isinstance(value, (int, float)) and value == int(value) else None
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return int(value) if is_whole else None
 
 
 def _integers(image: Image.Image) -> np.ndarray:

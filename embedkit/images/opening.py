@@ -1,15 +1,14 @@
 """Bytes to an opened image: the formats that are read, and what is refused before it is decoded."""
 
 import io
-import threading
-import warnings
+import re
 
 from PIL import Image, UnidentifiedImageError
 
 from embedkit.errors import UnreadableImage
-from embedkit.images import jpeg2000, png, raw
+from embedkit.images import jpeg2000, png, raw, tiff
 from embedkit.images.depth import SIGNIFICANT_BITS
-from embedkit.wording import one_line
+from embedkit.images.faults import NOT_AN_IMAGE, damaged, kind_of, quiet
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "HEIF")
 """Pillow's formats that are read. Others are not: some of their readers run programs (EPS)."""
@@ -21,13 +20,22 @@ MEMORY_CAP = 200_000_000
 """Nor may the pixels and four times the longer side be more than this together: each row of an
 image takes the memory of two pixels besides its own, and there are two images on the way."""
 
+SCAN_CAP = 5_000_000_000
+"""Pixels times scans above which a progressive JPEG is refused: each scan goes over all pixels,
+however few bytes it has. Photographs have some ten scans."""
+
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 """The markers that a JPEG begins and ends with."""
 
 _FILLER = bytes(64)
 _READ_AHEAD = bytes(16)  # what a decoder wants beyond the last pixels if there is no end marker
 
-_open_lock = threading.Lock()  # warning filters are the whole process's
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+JPEG_SCAN, JPEG_LAST = 0xDA, 0xD9
+JPEG_BARE = (0x01, 0xD8)
+"""Markers of a JPEG, but for those inside of pixels: that of a scan, the last one, and those
+without a length."""
+
 _heif_opener: bool | None = None
 
 
@@ -46,9 +54,7 @@ def opened(data: bytes) -> Image.Image:
     preview = negative.preview if negative else None
     developed = negative.developed(check_size) if negative and not preview else None
     try:
-        # Pillow warns of large images before it can be asked how large; our own cap decides.
-        with _open_lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             content = preview or (found.data if found else _without_filler(data))
             formats = ("JPEG",) if preview else _formats()
             image = developed or Image.open(io.BytesIO(content), formats=formats)
@@ -59,7 +65,7 @@ def opened(data: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the cap") from error
     except Exception as error:  # parsers meet hostile bytes here and raise anything
-        raise UnreadableImage("decode", one_line(error)) from error
+        raise damaged(data, error) from error
     if found and found.profile is not None:
         image.info["icc_profile"] = found.profile
     if found and found.significant_bits is not None:
@@ -70,7 +76,30 @@ def opened(data: bytes) -> Image.Image:
             reason = f"a tile of more than {jpeg2000.SAMPLE_CAP:,} samples, the cap"
             raise UnreadableImage("decode", reason)
         image.info["icc_profile"] = jpeg2000.profile(data)
+    if image.format == "TIFF" and tiff.tile_bytes(image) > tiff.TILE_BYTES:
+        raise UnreadableImage("decode", f"a tile of more than {tiff.TILE_BYTES:,} bytes, the cap")
+    if is_progressive(image) and _scans(data) * image.width * image.height > SCAN_CAP:
+        raise UnreadableImage("decode", "too many scans for a photograph of its size")
     return image
+
+
+def is_progressive(image: Image.Image) -> bool:
+    """Whether an opened image is a JPEG that is decoded as a whole, whatever the scale."""
+    return image.format in ("JPEG", "MPO") and bool(image.info.get("progressive"))
+
+
+def _scans(data: bytes) -> int:
+    """Scans of a JPEG."""
+    at, scans = len(JPEG_START), 0
+    while (marker := JPEG_MARKER.search(data, at)) is not None:
+        start, at = marker.span()
+        kind = data[start + 1]
+        if kind == JPEG_LAST:
+            break
+        if kind not in JPEG_BARE:
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+        scans += kind == JPEG_SCAN
+    return scans
 
 
 def _without_filler(data: bytes) -> bytes:
@@ -84,10 +113,13 @@ def _without_filler(data: bytes) -> bytes:
     return data
 
 
-def frames_of(image: Image.Image) -> int:
+def frames_of(image: Image.Image, data: bytes) -> int:
     """How many frames, pages or pictures the file of an opened image has."""
+    if image.format == "TIFF":
+        return tiff.pages(data)
     try:
-        return int(getattr(image, "n_frames", 1))
+        with quiet():
+            return int(getattr(image, "n_frames", 1))
     except Exception:  # parsers meet hostile bytes here and raise anything; the first one decodes
         return 1
 
@@ -101,9 +133,10 @@ def check_size(width: int, height: int) -> None:
 
 
 def _unidentified(data: bytes) -> str:
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
+    kind = kind_of(data)
+    if kind == "HEIC" and "HEIF" not in _formats():
         return "a HEIC image: pip install 'embedkit[heif]' to read these"
-    return "not an image of a known format"
+    return NOT_AN_IMAGE if kind is None else f"a damaged {kind} file: its header makes no sense"
 
 
 def _formats() -> tuple[str, ...]:

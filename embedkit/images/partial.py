@@ -4,21 +4,28 @@ The bytes are mended and decoded like any others, so that nothing is set for the
 threads may decode at the same time.
 """
 
-import re
-
 import numpy as np
 from PIL import Image
 
 from embedkit.errors import UnreadableImage
 from embedkit.images import png
 from embedkit.images.decode import Decoder
-from embedkit.images.opening import JPEG_END, JPEG_START, check_size, opened
+from embedkit.images.faults import quiet
+from embedkit.images.opening import (
+    JPEG_BARE,
+    JPEG_END,
+    JPEG_LAST,
+    JPEG_MARKER,
+    JPEG_SCAN,
+    JPEG_START,
+    check_size,
+    is_progressive,
+    opened,
+)
 
 _MENDABLE = (JPEG_START, png.MAGIC)
 _FILLER = b"\0\xff"  # what broken copies fill a file up with
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SCAN, _LAST, _PROGRESSIVE = 0xDA, 0xD9, 0xC2
-_BARE = (0x01, 0xD8)  # markers without a length
+_PROGRESSIVE = 0xC2
 _GREY = (127, 128)  # what libjpeg makes of blocks that are not there
 _TOO_LITTLE = "it ends before its first row does"
 
@@ -86,18 +93,18 @@ def _ended(data: bytes) -> bytes:
     at, end = 2, 0
     scans: list[int] = []
     is_progressive = False
-    while (marker := _MARKER.search(data, at)) is not None:
+    while (marker := JPEG_MARKER.search(data, at)) is not None:
         start, at = marker.span()
         kind = data[start + 1]
-        if kind in _BARE:
+        if kind in JPEG_BARE:
             continue
         size = int.from_bytes(data[at : at + 2], "big")
-        if kind == _LAST or at + max(2, size) > len(data):
+        if kind == JPEG_LAST or at + max(2, size) > len(data):
             end = min(end, start)
             break
         at += size
         is_progressive |= kind == _PROGRESSIVE
-        if kind == _SCAN:
+        if kind == JPEG_SCAN:
             end = len(data)
             scans.append(start)
     else:
@@ -113,12 +120,13 @@ def _rows(image: Image.Image) -> int:
     blocks = 8 * max((part[2] for part in getattr(image, "layer", ())), default=1)
     image.draft("L", None)  # where it can: in colours, rows of blocks run into each other
     try:
-        pixels = np.asarray(image).reshape(image.height, -1)
+        with quiet():
+            pixels = np.asarray(image).reshape(image.height, -1)
     except Exception as error:  # as in Decoder: parsers raise anything
         raise UnreadableImage("decode", _TOO_LITTLE) from error
     empty = (pixels == pixels[-1, -1]).all(axis=1) & np.isin(pixels[:, -1], _GREY)
     rows = len(empty) - int(np.argmin(empty[::-1])) if not empty.all() else 0
-    if rows == len(empty) and image.info.get("progressive"):
+    if rows == len(empty) and is_progressive(image):
         return rows
     return max(0, -(-rows // blocks) - 1) * blocks
 

@@ -29,12 +29,12 @@ from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.faults import one_file
 from embedkit.images.opening import opened
 from embedkit.images.partial import mended
 from embedkit.ingest.flow import Clock, InOrder
 from embedkit.ingest.network import IngestNetwork
 from embedkit.records import ADD_ALL, AddOptions, Progress, ProgressCallback, Stages
-from embedkit.wording import one_line
 
 if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
@@ -207,10 +207,11 @@ class OnePass:
 
     def _read(self, todo: TodoFile) -> _Item:
         try:
-            data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
-            sha256, md5 = self._fingerprint.digests(data)
-        except Exception as error:
-            return _Item(todo, failure=_failure("read", error))
+            with one_file(stage="read"):
+                data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
+                sha256, md5 = self._fingerprint.digests(data)
+        except UnreadableImage as error:
+            return _Item(todo, failure=(error.stage, error.reason))
         if (small := self._too_small(data)) is not None:
             return _Item(todo, small=small)
         return _Item(todo, data, sha256, md5)
@@ -254,13 +255,15 @@ class OnePass:
     def _prepare(self, item: _Item) -> None:
         try:
             try:
-                self._fill(item, Decoder(item.data))
+                with one_file():
+                    self._fill(item, Decoder(item.data))
             except UnreadableImage as error:
                 if error.stage != "decode" or not self._options.tolerate_truncated:
                     raise
-                self._fill_partially(item, error)
-        except Exception as error:
-            item.failure = _failure("decode", error)
+                with one_file():
+                    self._fill_partially(item, error)
+        except UnreadableImage as error:
+            item.failure = error.stage, error.reason
             item.image = None
             item.pixels.clear()
         item.data = b""
@@ -281,7 +284,7 @@ class OnePass:
 
         Its fingerprint is made with those of the other files of the pack, from the sketch.
         """
-        with decoder.alone():
+        with decoder.alone(reduced=True):
             self._fill_from(item, decoder)
         item.warnings = decoder.warnings
 
@@ -408,12 +411,3 @@ def _packs(files: Iterable[TodoFile]) -> Iterator[list[TodoFile]]:
             pack, size = [], 0
     if pack:
         yield pack
-
-
-def _failure(stage: str, error: Exception) -> tuple[str, str]:
-    """Stage and reason of what went wrong with one file: whatever it is, others go on."""
-    if isinstance(error, UnreadableImage):
-        return error.stage, error.reason
-    if isinstance(error, MemoryError):  # may well fit another time, so not for ever
-        return "read", "too large for the memory that is free"
-    return stage, f"{type(error).__name__}: {one_line(error)}"

@@ -16,6 +16,8 @@ from PIL import Image
 from embedkit.artifacts import write_file
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of
+from embedkit.images.faults import one_file
+from embedkit.images.strips import shortened
 from embedkit.paths import shown
 from embedkit.version import __version__
 
@@ -49,12 +51,13 @@ class Thumbnail(NamedTuple):
 def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
     """A JPEG of at most ``side`` pixels a side; None if the photo is unreadable."""
     try:
-        decoder = decoder_of(photo)
-        image = decoder.at_least(long=side).copy()
-        width, height = decoder.size
+        with one_file():
+            decoder = decoder_of(photo)
+            with decoder.alone(reduced=True):
+                address = small_jpeg(decoder.at_least(long=side), side)
+                return Thumbnail(address, *decoder.size)
     except UnreadableImage:
         return None
-    return Thumbnail(small_jpeg(image, side), width, height)
 
 
 def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
@@ -78,7 +81,7 @@ def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]
 
 
 def small_jpeg(image: Image.Image, side: int) -> str:
-    """An image reduced to at most ``side`` pixels a side, as a data address; it is changed."""
+    """An image reduced to at most ``side`` pixels a side, as a data address."""
     return _reduced(image, side, "jpeg", quality=82, optimize=True)
 
 
@@ -88,7 +91,10 @@ def small_webp(image: Image.Image, side: int) -> str:
 
 
 def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> str:
-    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    scale = side / max(image.size)
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        image = shortened(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     buffer = io.BytesIO()
     image.save(buffer, encoding, **options)
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")

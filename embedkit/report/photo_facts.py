@@ -9,6 +9,7 @@ from typing import NamedTuple
 from PIL import Image
 
 from embedkit.images.decode import Decoder
+from embedkit.images.faults import quiet
 from embedkit.paths import shown
 
 _MAKE, _MODEL, _SOFTWARE = 0x010F, 0x0110, 0x0131
@@ -53,7 +54,8 @@ def size_text(count: int) -> str:
 
 def _parsed(read: Callable[[Image.Exif], str], exif: Image.Exif) -> str:
     try:
-        return read(exif) or "none"
+        with quiet():
+            return read(exif) or "none"
     except Exception:  # parsers meet hostile bytes here and raise anything
         return "unreadable"
 

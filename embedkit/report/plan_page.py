@@ -17,8 +17,6 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from embedkit.clean import plan
 from embedkit.clean.plan import (
     ACTIONS,
@@ -32,6 +30,7 @@ from embedkit.clean.plan import (
 )
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of, read_bytes
+from embedkit.images.faults import one_file
 from embedkit.images.partial import decode_partial
 from embedkit.paths import shown
 from embedkit.records import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, silent
@@ -195,29 +194,30 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
     note = ""
     for path in paths:
         try:
-            decoder = decoder_of(path)
-            if decoder.sha256 != digest:
-                note = note or "changed since the plan was made"
-                continue
-            image, (width, height) = _decoded(decoder, path, side)
+            with one_file():
+                decoder = decoder_of(path)
+                if decoder.sha256 == digest:
+                    address, (width, height) = _drawn(decoder, path, side)
+                    return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
         except UnreadableImage as error:
             note = note or f"cannot be read: {error.reason}"
-            continue
-        address = small_webp(image, side)
-        return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
+        else:
+            note = note or "changed since the plan was made"
     return _Photo(None, note, "", [])
 
 
-def _decoded(decoder: Decoder, path: str, side: int) -> tuple[Image.Image, tuple[int, int]]:
-    """An image reduced to not less than a side, and its size; of a damaged one what is there."""
+def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]]:
+    """The address of a thumbnail, and the image's size; of a damaged one, of what is there."""
     try:
-        return decoder.at_least(long=side).copy(), decoder.size
+        with decoder.alone(reduced=True):
+            return small_webp(decoder.at_least(long=side), side), decoder.size
     except UnreadableImage as error:
         try:
-            image, _ = decode_partial(read_bytes(path))
+            with decoder.alone():
+                image, _ = decode_partial(read_bytes(path))
+                return small_webp(image, side), image.size
         except UnreadableImage:
             raise error from None
-        return image, image.size
 
 
 def _bytes(path: str) -> int:

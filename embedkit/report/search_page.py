@@ -9,6 +9,7 @@ from PIL import Image
 
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of
+from embedkit.images.faults import one_file
 from embedkit.paths import shown
 from embedkit.records import Match, Matches
 from embedkit.report.page import hue, small_jpeg, thumbnail, write_page
@@ -66,7 +67,7 @@ def _headline(matches: Matches) -> str:
 def _opened(paths: Sequence[str]) -> Decoder | None:
     """The first of the files that is there and an image."""
     for path in paths:
-        with suppress(UnreadableImage):
+        with suppress(UnreadableImage), one_file():
             return decoder_of(path)
     return None
 
@@ -105,18 +106,17 @@ def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
     from embedkit.verify.overlay import difference_map, overlay
     from embedkit.verify.photos import pixels_of
 
-    try:
+    with suppress(UnreadableImage), one_file():
         here, there = pixels_of(query), pixels_of(photo)
-    except UnreadableImage:
-        return none
-    return {
-        name: small_jpeg(Image.fromarray(pixels), side)
-        for name, pixels, side in (
-            ("thumbnail", there, THUMBNAIL),
-            ("overlay", overlay(here, there, found), ENLARGED),
-            ("difference_map", difference_map(here, there, found), ENLARGED),
-        )
-    }
+        return {
+            name: small_jpeg(Image.fromarray(pixels), side)
+            for name, pixels, side in (
+                ("thumbnail", there, THUMBNAIL),
+                ("overlay", overlay(here, there, found), ENLARGED),
+                ("difference_map", difference_map(here, there, found), ENLARGED),
+            )
+        }
+    return none
 
 
 def _caption(match: Match, folder: str) -> dict[str, object]:

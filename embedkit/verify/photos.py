@@ -13,6 +13,7 @@ import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.faults import one_file
 from embedkit.images.strips import shortened
 from embedkit.paths import shown
 from embedkit.records import Match, Matches
@@ -40,7 +41,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
     """
 
     def view_of_match(match: Match) -> View | None:
-        with suppress(UnreadableImage):
+        with suppress(UnreadableImage), one_file():
             return view_of(match.files, match.sha256, cache)
         return None
 
@@ -55,7 +56,8 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
 def pixels_of(photo: Decoder) -> Pixels:
     """The upright RGB pixels (H, W, 3) that verification looks at: at most :data:`AREA` many."""
     side = isqrt(AREA)
-    return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
+    with photo.alone(reduced=True):
+        return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
 
 
 def _query(photo: Decoder, cache: FeatureCache) -> View:

@@ -9,7 +9,9 @@ import numpy as np
 from embedkit.errors import UnreadableImage
 from embedkit.heads.finetune.task import Photo
 from embedkit.images.decode import Decoder, decoder_of
+from embedkit.images.faults import one_file
 from embedkit.ingest.flow import InOrder
+from embedkit.paths import shown
 from embedkit.records import Failure, Progress, ProgressCallback
 
 _BATCHES_AHEAD = 3
@@ -28,7 +30,11 @@ def batches(
     """
 
     def load(number: int) -> np.ndarray:
-        return make(decoder_of(photos[number][0]), number)
+        path = photos[number][0]
+        with one_file(shown(path)):
+            decoder = decoder_of(path)
+            with decoder.alone(reduced=True):
+                return make(decoder, number)
 
     most = max((len(part) for part in parts), default=0)
     order = (int(number) for part in parts for number in part)
@@ -49,7 +55,8 @@ def unreadable(paths: Sequence[str], threads: int, progress: ProgressCallback) -
 
     def check(path: str) -> Failure | None:
         try:
-            decoder_of(path).at_least()
+            with one_file():
+                decoder_of(path).at_least()
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
         return None

@@ -1,0 +1,47 @@
+"""What Pillow does not say of a TIFF in time: the size of a tile, and how many pages there are."""
+
+import struct
+
+from PIL import Image
+
+TILE_BYTES = 1 << 28
+"""Bytes of a tile above which an image is refused: libtiff decodes a tile at once, however little
+of it belongs to the image."""
+
+PAGES = 10_000
+"""Pages that are counted at the most."""
+
+_TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _BITS = 322, 323, 277, 258
+
+
+def tile_bytes(image: Image.Image) -> int:
+    """Bytes of one tile of an opened image; 0 where it has none, or there is no telling."""
+    tags = getattr(image, "tag_v2", {})
+    width, height, samples = (tags.get(tag) for tag in (_TILE_WIDTH, _TILE_HEIGHT, _SAMPLES))
+    if not (isinstance(width, int) and isinstance(height, int)):
+        return 0
+    bits = tags.get(_BITS)
+    depths = [one for one in bits if isinstance(one, int)] if isinstance(bits, tuple) else []
+    return width * height * (samples if isinstance(samples, int) else 1) * max([8, *depths]) // 8
+
+
+def pages(data: bytes) -> int:
+    """How many pages a file has, up to :data:`PAGES`; 1 where its directories make no sense.
+
+    A chain of directories that runs in a circle ends where it closes.
+    """
+    order = "<" if data[:1] == b"I" else ">"
+    is_big = len(data) > 16 and data[2:4] in (b"+\0", b"\0+")
+    count_kind, entry, pointer = ("Q", 20, "Q") if is_big else ("H", 12, "I")
+    start = 8 if is_big else 4
+    seen: set[int] = set()
+    try:
+        (at,) = struct.unpack_from(order + pointer, data, start)
+        while at and at not in seen and len(seen) < PAGES:
+            seen.add(at)
+            (count,) = struct.unpack_from(order + count_kind, data, at)
+            after = at + struct.calcsize(count_kind) + entry * count
+            (at,) = struct.unpack_from(order + pointer, data, after)
+    except struct.error:  # it ends there
+        pass
+    return max(1, len(seen))

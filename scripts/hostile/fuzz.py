@@ -1,0 +1,150 @@
+"""Good files of each format, what damages them, and everything that embedkit does with one file."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from embedkit.backbones.preprocess import prepare
+from embedkit.duplicates.damaged import _seen
+from embedkit.examine import Opened, examine, examine_part, facts_of
+from embedkit.examine.quality import detail_of
+from embedkit.images.decode import Decoder
+from embedkit.images.fingerprint import fingerprint
+from embedkit.images.partial import decode_partial
+from embedkit.images.scan import FoundFile
+from embedkit.records import EmbeddingSpec
+from embedkit.report import photo_facts
+from embedkit.report.page import thumbnail
+from embedkit.verify.features import view
+from embedkit.verify.photos import pixels_of
+from hostile.encoded import encoded, photo
+
+SIZE = (72, 56)
+_SPEC = EmbeddingSpec(
+    "a", "0" * 64, 8, 32, "", 0.875, "bicubic", (0.5, 0.5, 0.5), (1.0, 1.0, 1.0), "native"
+)
+
+
+def samples(random: np.random.Generator) -> dict[str, bytes]:
+    """A small good file of each kind, by its name."""
+    image, other = photo(random, SIZE), photo(random, SIZE)
+    alpha = image.copy()
+    alpha.putalpha(other.convert("L"))
+    deep = Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
+    floats = Image.fromarray(np.asarray(image.convert("L"), np.float32) / 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x010F] = "Maker"
+    exif.get_ifd(0x8769)[0x9003] = "2026:01:02 03:04:05"
+    exif.get_ifd(0x8825)[1] = "N"
+    made = {
+        "png": encoded(image, "PNG", exif=exif),
+        "png of 16 bits": encoded(deep, "PNG"),
+        "png with a palette": encoded(image.quantize(32), "PNG", transparency=3),
+        "png with alpha": encoded(alpha, "PNG", optimize=True),
+        "apng": encoded(image, "PNG", save_all=True, append_images=[other]),
+        "jpeg": encoded(image, "JPEG", exif=exif, quality=90),
+        "jpeg, progressive": encoded(image, "JPEG", progressive=True),
+        "jpeg, CMYK": encoded(image.convert("CMYK"), "JPEG"),
+        "mpo": encoded(image, "MPO", save_all=True, append_images=[other], exif=exif),
+        "gif": encoded(image, "GIF", save_all=True, append_images=[other], transparency=0),
+        "webp": encoded(image, "WEBP", exif=exif),
+        "webp, lossless": encoded(alpha, "WEBP", lossless=True),
+        "webp, animated": encoded(image, "WEBP", save_all=True, append_images=[other]),
+        "bmp": encoded(image, "BMP"),
+        "bmp with a palette": encoded(image.quantize(32), "BMP"),
+        "jpeg 2000": encoded(image, "JPEG2000"),
+        "jpeg 2000, tiles": encoded(alpha, "JPEG2000", tile_size=(32, 32), no_jp2=True),
+        "avif": encoded(image, "AVIF", exif=exif, speed=10),
+        "tiff": encoded(image, "TIFF", exif=exif),
+        "tiff of 16 bits": encoded(deep, "TIFF", compression="tiff_deflate"),
+        "tiff of floats": encoded(floats, "TIFF", compression="tiff_lzw"),
+    }
+    for packed in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        made[f"tiff, {packed}"] = encoded(image, "TIFF", compression=packed)
+    made["tiff, group4"] = encoded(image.convert("1"), "TIFF", compression="group4")
+    TiffImagePlugin.WRITE_LIBTIFF = False
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return made
+    register_heif_opener()
+    made["heif"] = encoded(image, "HEIF", exif=exif)
+    return made
+
+
+def mutated(data: bytes, random: np.random.Generator) -> bytes:
+    """The file damaged in one of six ways."""
+    damaged = bytearray(data)
+    size = len(data)
+    head = min(size, 512)
+    way = int(random.integers(6))
+    if way == 0:  # bits
+        for place in random.integers(0, size, int(random.integers(1, 9))):
+            damaged[place] ^= 1 << int(random.integers(8))
+    elif way == 1:  # bytes near the start, where the structure is
+        for place in random.integers(0, head, int(random.integers(1, 5))):
+            damaged[place] = int(random.integers(256))
+    elif way == 2:  # a run
+        start = int(random.integers(size))
+        count = min(int(random.integers(1, 65)), size - start)
+        value = int(random.choice([0, 255, int(random.integers(256))]))
+        damaged[start : start + count] = bytes([value]) * count
+    elif way == 3:  # an end
+        damaged = damaged[: int(random.integers(size))]
+    elif way == 4:  # two parts in each other's place
+        cuts = sorted(int(cut) for cut in random.integers(0, size, 4))
+        one, two, three, four = cuts
+        damaged = damaged[:one] + damaged[three:four] + damaged[two:three] + damaged[one:two]
+        damaged += data[four:]
+    else:  # a length
+        place = int(random.integers(max(1, head - 4)))
+        extreme = [
+            0,
+            1,
+            0x7FFFFFFF,
+            0xFFFFFFFF,
+            0xFFFF0000,
+            0x80000000,
+            int(random.integers(1 << 32)),
+        ]
+        value = extreme[int(random.integers(len(extreme)))]
+        order = "big" if random.integers(2) else "little"
+        damaged[place : place + 4] = value.to_bytes(4, order)
+    return bytes(damaged)
+
+
+def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], object]]:
+    """All that embedkit does with one file; each raises :class:`UnreadableImage` or nothing."""
+    path = folder / "file.jpg"
+    path.write_bytes(data)
+
+    def look(content: bytes) -> Opened:
+        return Opened(lambda: content, lambda: view(pixels_of(Decoder(content))))
+
+    def add() -> None:
+        decoder = Decoder(data)
+        fingerprint(decoder)
+        prepare(decoder, _SPEC)
+
+    def damaged() -> None:
+        status = os.stat(path)
+        _seen(FoundFile(str(path), status.st_size, status.st_mtime_ns))
+
+    return {
+        "add": add,
+        "digest": lambda: Decoder(data).pixel_digest(),
+        "alpha": lambda: Decoder(data).rgba(),
+        "thumbnail": lambda: thumbnail(str(path), 64),
+        "facts on a page": lambda: photo_facts.facts_of(Decoder(data)),
+        "facts": lambda: facts_of(data),
+        "detail": lambda: detail_of(data, facts_of(data)),
+        "pair": lambda: examine(look(data), look(intact)),
+        "features": lambda: look(data).view(),
+        "part": lambda: decode_partial(data),
+        "part of a pair": lambda: examine_part(data, intact),
+        "damaged": damaged,
+    }
