@@ -1,12 +1,14 @@
 """Files that embedkit makes: written whole or not at all, and checked before they are read."""
 
+import errno
 import hashlib
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,27 @@ from embedkit.errors import BadArtefact, StorageError
 from embedkit.paths import shown
 
 _CHUNK = 1 << 20
+_ENDINGS = ("", ".wal")
+_TEMPORARY = re.compile(r"(\..+\.(\d+)\.tmp)(?:\.wal)?")
+_in_use: set[str] = set()
+"""The temporary names of this process."""
+
+
+@contextmanager
+def temporary_beside(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target``, for a file or a folder that is gone when the block ends.
+
+    Its name ends with the process's number and ``.tmp``. A file that DuckDB adds to it, the name
+    with ``.wal`` behind, goes too. What a killed process leaves, :func:`sweep` removes.
+    """
+    name = f".{target.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp"
+    _in_use.add(name)
+    try:
+        yield target.with_name(name)
+    finally:
+        for ending in _ENDINGS:
+            _remove(target.with_name(name + ending))
+        _in_use.discard(name)
 
 
 @contextmanager
@@ -25,15 +48,12 @@ def replaced(target: Path, durable: bool = True) -> Iterator[Path]:
     What is not ``durable`` is not flushed: it may be lost or torn when the power fails.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp")
-    try:
+    with temporary_beside(target) as temporary:
         yield temporary
         if durable:
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     if durable:
         sync_folder(target.parent)
 
@@ -48,12 +68,34 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def sweep(folder: Path) -> None:
-    """Remove temporary files that a killed process left in ``folder``."""
-    for leftover in folder.glob(".*.tmp"):
-        owner = re.fullmatch(r"\..+\.(\d+)\.tmp", leftover.name)
-        if owner and leftover.is_file() and not _is_running(int(owner[1])):
-            leftover.unlink(missing_ok=True)
+def sweep(folder: Path, trees: Sequence[str] = ()) -> None:
+    """Remove what killed processes left under temporary names in ``folder``.
+
+    ``trees`` are folders in it that are looked through to the bottom. What cannot be removed stays.
+    """
+    _sweep(folder, os.listdir(folder) if folder.is_dir() else ())
+    for tree in trees:
+        for place, folders, files in os.walk(folder / tree):
+            _sweep(Path(place), [*folders, *files])
+
+
+def _sweep(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        owner = _TEMPORARY.fullmatch(name)
+        if owner is None or owner[1] in _in_use:
+            continue
+        process = int(owner[2])
+        # A number of this process that this process does not use is of an earlier one.
+        if process == os.getpid() or not _is_running(process):
+            _remove(folder / name)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
@@ -63,9 +105,19 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:
+    except (OverflowError, PermissionError):
         return True
     return True
+
+
+def storage_error(what: str, error: Exception, safe: str = "") -> StorageError:
+    """What to raise when the disk refuses: what failed, why, what is ``safe``, and what to do."""
+    cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
+    cause = shown(cause or type(error).__name__)
+    full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
+    remedy = "free some space" if full else "mend that"
+    parts = (f"{what}: {cause}", safe, f"{remedy}, then run the same command again")
+    return StorageError("; ".join(filter(None, parts)))
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -77,7 +129,7 @@ def write_file(target: Path, content: bytes) -> None:
         with replaced(target) as temporary:
             temporary.write_bytes(content)
     except OSError as error:
-        raise StorageError(f"cannot write {shown(str(target))}: {error.strerror}") from error
+        raise storage_error(f"cannot write {shown(str(target))}", error) from error
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:

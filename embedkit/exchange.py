@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.artifacts import read_json, replaced, sha256_of, write_json
+from embedkit.artifacts import read_json, replaced, sha256_of, storage_error, write_json
 from embedkit.backbones.registry import rooted
 from embedkit.catalog import Catalog
-from embedkit.errors import BadArtefact, BadInput, StorageError
+from embedkit.errors import BadArtefact, BadInput
 from embedkit.paths import shown
 from embedkit.records import EmbeddingSpec, ResolvedName
 
@@ -37,8 +37,7 @@ def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
     except (FileExistsError, NotADirectoryError) as error:
         raise BadInput(f"{shown(str(folder))}: a file is in the way; name a folder") from error
     except OSError as error:
-        reason = error.strerror or _first_line(error)
-        raise StorageError(f"cannot write to {shown(str(folder))}: {reason}") from error
+        raise storage_error(f"cannot write to {shown(str(folder))}", error) from error
 
 
 def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:

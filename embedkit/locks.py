@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,17 +10,27 @@ from typing import IO
 
 from embedkit.errors import EmbedkitError
 
+_PAUSE = 0.02
+"""Seconds between two tries."""
+
 
 @contextmanager
-def alone(file: Path, busy: EmbedkitError) -> Iterator[None]:
+def alone(file: Path, busy: EmbedkitError, patience: float = 0.0) -> Iterator[None]:
     """Be the only holder of the lock on ``file``, which is there only as long as somebody is.
 
-    A crash ends that, as any other end. Raises ``busy`` when somebody else holds it, and OSError
-    when the file cannot be made.
+    A crash ends that, as any other end. Raises ``busy`` when somebody else still holds it after
+    ``patience`` seconds, and OSError when the file cannot be made.
     """
+    deadline = time.monotonic() + patience
     while True:
         with open(file, "wb") as lock:
-            _lock(lock.fileno(), busy)
+            try:
+                _lock(lock.fileno(), busy)
+            except type(busy):
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_PAUSE)
+                continue
             if not _is_at(lock, file):  # its last holder removed it before we had it
                 continue
             try:

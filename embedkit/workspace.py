@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from embedkit.evaluate.figures import Evaluation
     from embedkit.heads.head import Head
 
+_TREES = ("index", "features", "heads", "outliers", "quarantine", "sheets")
+"""The folders of a workspace that embedkit makes."""
+
 
 class Workspace:
     """A folder that holds a recipe, the catalog and the indexes of one collection of photos.
@@ -123,7 +126,7 @@ class Workspace:
             chosen = named(backbones) or self._embeddings.in_recipe() or held.added or [DEFAULT]
         if isinstance(exclude, str):
             exclude = [exclude]
-        sweep(self.folder)
+        self._sweep()
         report = add(
             self._catalog,
             sources_of(self._catalog, recipe, places, labels_from_folders),
@@ -662,7 +665,7 @@ class Workspace:
         from embedkit.classify.outliers import forget_all_but as forget_outliers
 
         self._catalog.require()
-        sweep(self.folder)
+        self._sweep()
         sizes = self._catalog.compact()
         self._embeddings.tidy()
         held = {item.spec.digest for item in self._embeddings.held().backbones}
@@ -719,6 +722,10 @@ class Workspace:
         )
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _sweep(self) -> None:
+        """Remove what earlier commands that were killed left under temporary names."""
+        sweep(self.folder, _TREES)
 
     def _files_of(self, sha256s: Sequence[str]) -> dict[str, list[str]]:
         """The known files of images, by the images' SHA-256 in hex."""

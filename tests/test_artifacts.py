@@ -29,12 +29,34 @@ def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> 
 
 def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path: Path) -> None:
     dead = tmp_path / ".index.faiss.999999999.tmp"
-    alive = tmp_path / f".index.faiss.{os.getpid()}.tmp"
-    dead.touch()
-    alive.touch()
+    alive = tmp_path / f".index.faiss.{os.getppid()}.tmp"
+    log = tmp_path / ".catalog.duckdb.00ff.999999999.tmp.wal"
+    spilled = tmp_path / ".catalog.duckdb.00fe.999999999.tmp"
+    spilled.mkdir()
+    (spilled / "block").touch()
+    for file in (dead, alive, log):
+        file.touch()
     sweep(tmp_path)
-    assert not dead.exists()
-    assert alive.exists()
+    assert os.listdir(tmp_path) == [alive.name]
+
+
+def test_sweep_spares_what_this_process_is_writing(tmp_path: Path) -> None:
+    earlier = tmp_path / f".index.faiss.{os.getpid()}.tmp"  # of one with the same number
+    earlier.touch()
+    with replaced(tmp_path / "one") as temporary:
+        temporary.touch()
+        sweep(tmp_path)
+        assert os.listdir(tmp_path) == [temporary.name]
+
+
+def test_sweep_looks_through_whole_trees(tmp_path: Path) -> None:
+    left = tmp_path / "index/a/.rows.npy.00ff.999999999.tmp"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    sweep(tmp_path)
+    assert left.exists()
+    sweep(tmp_path, ["index", "heads"])
+    assert not left.exists()
 
 
 def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 import shutil
 import subprocess
@@ -266,6 +267,38 @@ def test_a_catalog_of_a_newer_embedkit_is_refused(catalog: Catalog) -> None:
             pass
 
 
+@pytest.mark.parametrize("size", [0, 4096, 8192])
+def test_a_catalog_that_was_never_finished_is_made_anew(
+    workspace: Workspace, photos: Path, size: int
+) -> None:
+    workspace.add([photos])
+    catalog = workspace.folder / "catalog.duckdb"
+    start = catalog.read_bytes()[:size]
+    shutil.rmtree(workspace.folder)
+    workspace.folder.mkdir()
+    catalog.write_bytes(start)
+    with pytest.raises(EmptyWorkspace):
+        workspace.search(photos / "red/0.jpg")
+    assert workspace.add([photos]).images == 12
+    assert len(workspace.search(photos / "red/0.jpg", 3)) == 3
+
+
+def test_a_catalog_appears_whole_or_not_at_all(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", fails)
+        with pytest.raises(StorageError, match="free some space"), catalog.write():
+            pass
+    assert os.listdir(catalog.path.parent) == []
+    with catalog.write():
+        pass
+    assert catalog.exists
+
+
 def test_a_file_that_is_no_catalog_is_refused(catalog: Catalog) -> None:
     catalog.path.parent.mkdir()
     catalog.path.write_bytes(b"nonsense" * 999)
@@ -427,9 +460,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     openings: list[bool] = []
     real = Catalog._open
 
-    def noted(self: Catalog, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def noted(self: Catalog, read_only: bool, spilled: Path) -> duckdb.DuckDBPyConnection:
         openings.append(read_only)
-        return real(self, read_only)
+        return real(self, read_only, spilled)
 
     monkeypatch.setattr(Catalog, "_open", noted)
     return openings

@@ -4,6 +4,8 @@ Whoever opens the catalog does one batch of work and closes it again. A lease th
 once is asked for again, with growing pauses, and after a second the callback hears what for.
 """
 
+import errno
+import os
 import re
 import threading
 import time
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from embedkit.artifacts import replaced
+from embedkit.artifacts import replaced, storage_error, temporary_beside
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, read_listing, write_listing
 from embedkit.catalog.reader import Holdings, LiveFile, Reader
-from embedkit.errors import BadCatalog, BadInput, CatalogBusy, EmptyWorkspace, StorageError
+from embedkit.errors import BadCatalog, BadInput, CatalogBusy, EmptyWorkspace
+from embedkit.locks import alone
 from embedkit.paths import shown
 
 if TYPE_CHECKING:
@@ -37,7 +40,13 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "force_compression": "uncompressed",
 }
-_UNWRITABLE = ("Read-only file system", "Permission denied")
+_HEADERS = 3 * 4096
+"""Bytes of the headers of a DuckDB file, which come before its data."""
+_REFUSALS = tuple(
+    os.strerror(number)
+    for number in (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
+)
+"""What the system says of a disk or a folder, and not of a file's content."""
 _COARSE = 10_000_000
 """Whole multiples of these nanoseconds are times as FAT, exFAT, ext3 and HFS+ keep them."""
 _TICK = 2_000_000_000
@@ -69,8 +78,19 @@ class Catalog:
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever written."""
-        return self.path.exists()
+        """Whether anything was ever written.
+
+        A file of DuckDB that ends within the headers was never finished, and holds nothing.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                start = file.read(_HEADERS)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:  # whoever opens it says why
+            return True
+        is_unfinished = len(start) < _HEADERS and (start[8:12] == b"DUCK" or not any(start))
+        return not is_unfinished or self._wal.exists()
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
@@ -106,10 +126,7 @@ class Catalog:
         """
         from embedkit.catalog.writer import Writer  # imports pyarrow, which readers do without
 
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"cannot make {self.path.parent}: {error.strerror}") from error
+        self._make()
         with self._connection(read_only=False) as connection:
             done = schema.version(connection)
             connection.execute("BEGIN").fetchall()
@@ -130,11 +147,17 @@ class Catalog:
         with self.write() as writer:
             writer.tidy()
         before = self.path.stat().st_size
-        with self._connection(read_only=False) as connection, replaced(self.path) as temporary:
+        with (
+            self._connection(read_only=False) as connection,
+            _disk_errors(self.path),
+            replaced(self.path) as temporary,
+        ):
             target = str(temporary).replace("'", "''")
             for statement in (
+                "CHECKPOINT",  # else the log of the old file would be taken for the new one's
                 f"ATTACH '{target}' AS compacted",
                 'COPY FROM DATABASE "catalog" TO compacted',
+                "CHECKPOINT compacted",
                 "DETACH compacted",
             ):
                 connection.execute(statement).fetchall()
@@ -184,6 +207,27 @@ class Catalog:
             self._unlistable = state
         self._listing = state, read_listing(self._listing_file, state)
 
+    def _make(self) -> None:
+        """Make the catalog where there is none, whole or not at all, whoever else does so too."""
+        lock = self.path.with_name(f"{FILE_NAME}.lock")
+        if self.exists and not lock.exists():
+            return
+        busy = CatalogBusy(f"another process has been making {self.path} for {PATIENCE:.0f} s")
+        with _disk_errors(self.path), _storage_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with alone(lock, busy, PATIENCE):
+                if not self.exists:
+                    with (
+                        replaced(self.path) as temporary,
+                        duckdb.connect(str(temporary), config=_CONFIG) as connection,
+                    ):
+                        connection.execute("CHECKPOINT").fetchall()
+
+    @property
+    def _wal(self) -> Path:
+        """DuckDB's log of what is not in the file yet."""
+        return self.path.with_name(f"{FILE_NAME}.wal")
+
     @property
     def _listing_file(self) -> Path:
         return self.path.with_name(LISTING)
@@ -196,7 +240,7 @@ class Catalog:
         """
         state: list[int] = []
         newest = 0
-        for file in (self.path, self.path.with_name(f"{FILE_NAME}.wal")):
+        for file in (self.path, self._wal):
             try:
                 status = file.stat()
             except FileNotFoundError:
@@ -212,26 +256,29 @@ class Catalog:
         if not self._lock.acquire(timeout=PATIENCE):
             raise CatalogBusy(f"{self.path} is in use by another thread of this process")
         try:
-            connection = self._open(read_only)
-            try:
-                with _storage_errors(self.path):
-                    yield connection
-            finally:
-                connection.close()
+            with temporary_beside(self.path) as spilled:
+                connection = self._open(read_only, spilled)
+                try:
+                    with _storage_errors(self.path):
+                        yield connection
+                finally:
+                    connection.close()
         finally:
             self._lock.release()
 
-    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+    def _open(self, read_only: bool, spilled: Path) -> duckdb.DuckDBPyConnection:
+        """Open the catalog; what does not fit into memory goes to the folder ``spilled``."""
         started, pause, told = time.monotonic(), 0.005, False
+        config = {**_CONFIG, "temp_directory": str(spilled)}
         while True:
             try:
-                return duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
+                return duckdb.connect(str(self.path), read_only=read_only, config=config)
             except duckdb.IOException as error:
                 message = str(error)
                 if "Could not set lock" not in message:
-                    if self.exists and not any(reason in message for reason in _UNWRITABLE):
+                    if self.exists and not any(reason in message for reason in _REFUSALS):
                         raise _bad(self.path, error) from error
-                    raise StorageError(f"{self.path}: {_first(message)}") from error
+                    raise storage_error(str(self.path), error) from error
                 waited = time.monotonic() - started
                 holder = re.search(r"\(PID (\d+)\)", message)
                 who = f"process {holder[1]}" if holder else "another process"
@@ -249,11 +296,19 @@ class Catalog:
 
 
 @contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(f"cannot write {path}", error) from error
+
+
+@contextmanager
 def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-        raise StorageError(f"{path}: {_first(str(error))}") from error
+        raise storage_error(str(path), error) from error
     except duckdb.Error as error:
         raise BadCatalog(f"{path}: {_first(str(error))}") from error
 

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit.artifacts import replaced, sweep
+from embedkit.artifacts import replaced
 from embedkit.heads.known import Outliers
 from embedkit.heads.outliers import OUTLIERS, VERSION, draw_outliers
 from embedkit.records import ResolvedName
@@ -31,7 +31,6 @@ def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: Open) 
         vectors = open_network(resolved).embed([image for _, image in draw_outliers()])
         with replaced(file) as temporary:
             temporary.write_bytes(save({"vectors": np.ascontiguousarray(vectors)}))
-        sweep(folder)
     return Outliers(vectors, OUTLIERS)
 
 

@@ -8,7 +8,8 @@ from dataclasses import astuple, fields
 from itertools import count
 from pathlib import Path, PurePath
 
-from embedkit.errors import BadInput, StorageError
+from embedkit.artifacts import storage_error
+from embedkit.errors import BadInput
 from embedkit.paths import from_stored, shown, to_stored
 from embedkit.records import DAMAGED
 from embedkit.records import PlanRow as PlanRow
@@ -101,7 +102,7 @@ def set_aside(target: Path, written: str | None) -> Path | None:
     try:
         target.rename(aside)
     except OSError as error:
-        raise StorageError(f"cannot rename {shown(str(target))}: {error.strerror}") from error
+        raise storage_error(f"cannot rename {shown(str(target))}", error) from error
     return aside
 
 

@@ -23,10 +23,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embedkit.artifacts import sweep, sync_folder
+from embedkit.artifacts import storage_error, sync_folder
 from embedkit.clean.journal import Journal
 from embedkit.clean.plan import write_plan
-from embedkit.errors import NotInWorkspace, QuarantineBusy, StorageError
+from embedkit.errors import NotInWorkspace, QuarantineBusy
 from embedkit.locks import alone
 from embedkit.paths import from_stored, shown
 from embedkit.records import PlanRow, Quarantine
@@ -126,7 +126,6 @@ class Store:
         """Make the folder, with the plan in it, on disk."""
         self.files.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists():
-            sweep(self.folder)
             write_plan(self.plan, rows)
             sync_folder(self.folder.parent)
             sync_folder(self.folder.parent.parent)
@@ -188,7 +187,4 @@ def locked(root: Path) -> Iterator[None]:
         with alone(root / "lock", busy):
             yield
     except OSError as error:
-        raise StorageError(
-            f"{shown(str(root))}: {error.strerror or error}; no file is lost, and the same command "
-            "goes on once that is mended"
-        ) from error
+        raise storage_error(shown(str(root)), error, "no file is lost") from error

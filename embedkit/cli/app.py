@@ -1,6 +1,7 @@
 """The commands."""
 
 import os
+import sys
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 
 import click
 
-from embedkit.cli import show
+from embedkit.artifacts import storage_error
+from embedkit.cli import show, streams
 from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
 from embedkit.cli.labels import labels, relocate, remove
@@ -40,10 +42,10 @@ class _Group(click.Group):
                 "dependencies (add --fingerprints-only, duplicates and clean do without)"
             )
             ctx.exit(1)
-        except BrokenPipeError:
-            raise  # click ends quietly when whoever reads the output has gone
         except OSError as error:
-            show.warn(str(error))
+            place = error.filename2 or error.filename
+            what = "the command failed" if place is None else shown(os.fsdecode(place))
+            show.warn(str(storage_error(what, error)))
             ctx.exit(1)
         except KeyboardInterrupt:
             show.warn("stopped; what was committed is kept, the same command goes on from there")
@@ -52,9 +54,18 @@ class _Group(click.Group):
 
 def main() -> None:
     """Run the command line and exit with its status: 0 well, 1 an error, 2 bad input."""
+    streams.prepare()
     # What photos' own parsers grumble about is in the failures, where it matters.
     warnings.filterwarnings("ignore", module="PIL")
-    embedkit(prog_name="embedkit")
+    try:
+        try:
+            embedkit(prog_name="embedkit")
+        finally:
+            sys.stdout.flush()
+    except streams.OutputLost as error:
+        streams.discard_output()
+        show.warn(str(error))
+        sys.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

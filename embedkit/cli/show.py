@@ -44,7 +44,8 @@ GROUPS_SHOWN = 50
 RANKS_SHOWN = 20
 
 # Only a terminal has a width to fold long paths at.
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 100_000)
+_is_terminal = sys.stdout is not None and sys.stdout.isatty()
+out = Console(highlight=False, soft_wrap=True, width=None if _is_terminal else 100_000)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

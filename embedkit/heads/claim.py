@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from embedkit.artifacts import read_json
-from embedkit.errors import BadArtefact, BadInput, HeadBusy, StorageError
+from embedkit.artifacts import read_json, storage_error
+from embedkit.errors import BadArtefact, BadInput, HeadBusy
 from embedkit.heads.head import KINDS
 from embedkit.heads.store import MANIFEST, check_name
 from embedkit.locks import alone
@@ -31,10 +31,7 @@ def claimed(folder: Path, name: str, kind: str) -> Iterator[str]:
         raise  # of whoever reads the progress
     except OSError as error:
         place = error.filename2 or error.filename or folder / name
-        raise StorageError(
-            f"{shown(str(place))}: {error.strerror or error}; no head is lost, and the same "
-            "command goes on once that is mended"
-        ) from error
+        raise storage_error(shown(str(place)), error, "no head is lost") from error
 
 
 def _check_kind(own: Path, kind: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit.artifacts import read_json, replaced, sweep, write_json
+from embedkit.artifacts import read_json, replaced, write_json
 from embedkit.backbones.registry import rooted, unrooted
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace, StorageError, UnknownBackbone
 from embedkit.heads.earlier import EarlierRejection, Scale
@@ -86,7 +86,6 @@ def save_head(folder: Path, head: Head) -> None:
     else:
         told |= _save_model(own, head.models[0])
     write_json(own / MANIFEST, {**told, "digest": _digest(told)})
-    sweep(own)
     for tensors in own.glob("*.safetensors"):
         if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != told.get("tensors"):
             tensors.unlink()

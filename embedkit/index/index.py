@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit.artifacts import sweep
+from embedkit.artifacts import storage_error
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
-from embedkit.errors import BadRecipe, StorageError
+from embedkit.errors import BadRecipe
 from embedkit.index import rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import (
@@ -36,6 +36,7 @@ from embedkit.index.manifest import (
     write_manifest,
 )
 from embedkit.index.metric import distances
+from embedkit.paths import shown
 from embedkit.records import Progress, ProgressCallback, silent
 
 if TYPE_CHECKING:
@@ -373,7 +374,6 @@ class Index:
     def _save(self) -> None:
         """Write the delta, what was removed and, last, the manifest; then remove older files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        sweep(self.folder)
         for role in ("delta_ids", "delta_vectors", "removed"):
             self._files.pop(role, None)
         if len(self._delta):
@@ -458,7 +458,7 @@ def _storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"cannot write the index in {folder}: {error}") from error
+        raise storage_error(f"cannot write the index in {shown(str(folder))}", error) from error
 
 
 def load_index(folder: Path, spec: str, dim: int) -> Index:

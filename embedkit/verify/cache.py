@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit.artifacts import replaced, sweep
+from embedkit.artifacts import replaced
 from embedkit.verify.features import DESCRIPTOR, EXTRACTION, Grey, LocalFeatures, local_features
 
 CAP = 1 << 30
@@ -38,7 +38,6 @@ class FeatureCache:
         self._cap = cap
         self._bytes: int | None = None
         self._writing = Lock()
-        sweep(folder)
 
     def features(self, sha256: str, grey: Callable[[], Grey]) -> LocalFeatures:
         """The local features of the image with this SHA-256 (hex).
