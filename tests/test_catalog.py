@@ -525,12 +525,14 @@ def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
     workspace: Workspace, photos: Path, opened: list[bool]
 ) -> None:
     workspace.add([photos])
-    for damage in (b"", b"\x93NUMPY", listed(workspace.folder).read_bytes()[:900]):
-        listed(workspace.folder).write_bytes(damage)
+    for damage in (None, b"\x93NUMPY of an earlier version"):
+        if damage is None:
+            listed(workspace.folder).unlink()
+        else:
+            listed(workspace.folder).write_bytes(damage)
         fresh = Workspace(workspace.folder)
         queries = np.eye(48, dtype=np.float32)[:2]
         first = fresh.search_many(queries, 3)
-        assert listed(workspace.folder).read_bytes() == damage
         assert fresh.search_many(queries, 3) == first
         before = len(opened)
         assert fresh.search_many(queries, 3) == first

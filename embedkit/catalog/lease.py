@@ -7,8 +7,9 @@ once is asked for again, with growing pauses, and after a second the callback he
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,18 @@ import duckdb
 from embedkit.artifacts import replaced
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
-from embedkit.catalog.listing import Listing, State, read_listing, write_listing
+from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
 from embedkit.catalog.reader import Holdings, LiveFile, Reader
-from embedkit.errors import BadCatalog, BadInput, CatalogBusy, EmptyWorkspace, StorageError
+from embedkit.errors import (
+    BadCatalog,
+    BadInput,
+    CatalogBusy,
+    DamagedCache,
+    EmptyWorkspace,
+    StorageError,
+)
 from embedkit.paths import shown
+from embedkit.sealed import Damaged
 
 if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer
@@ -159,12 +168,16 @@ class Catalog:
             return {}
         state = self._state()
         if self._listing is None or self._listing[0] != state:
-            self._listing = state, read_listing(self._listing_file, state)
+            self._listing = state, self._read_listing(state)
         elif self._listing[1] is None:
             self.list_files()
         listing = self._listing[1]
         if listing is not None:
-            return listing.live_files(image_ids)
+            try:
+                return listing.live_files(image_ids)
+            except Damaged as error:
+                self._give_up_listing(error)
+                self._listing = state, None
         with self.read() as reader:
             return reader.live_files(image_ids)
 
@@ -182,7 +195,26 @@ class Catalog:
             write_listing(self._listing_file, state, files)
         except OSError:
             self._unlistable = state
-        self._listing = state, read_listing(self._listing_file, state)
+        self._listing = state, self._read_listing(state)
+
+    def _read_listing(self, state: State) -> Listing | None:
+        """The listing of the catalog in some ``state``; None when there is none, or another's."""
+        try:
+            listing = Listing(self._listing_file)
+        except OSError:
+            return None
+        except Damaged as error:
+            if not is_of_before(self._listing_file):
+                self._give_up_listing(error)
+            return None
+        return listing if listing.state == state else None
+
+    def _give_up_listing(self, error: Exception) -> None:
+        warnings.warn(
+            f"{shown(str(error))}; it is made anew from the catalog", DamagedCache, stacklevel=2
+        )
+        with suppress(OSError):
+            self._listing_file.unlink()
 
     @property
     def _listing_file(self) -> Path:

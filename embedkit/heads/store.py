@@ -7,7 +7,6 @@ the head's probabilities are calibrated with: a model's own, or of the mean for 
 names its members, each with its digest: one that was trained anew is another one.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,15 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit.artifacts import read_json, replaced, sweep, write_json
+from embedkit.artifacts import (
+    DIGEST,
+    read_json,
+    replaced,
+    sweep,
+    with_digest,
+    without_digest,
+    write_json,
+)
 from embedkit.backbones.registry import rooted, unrooted
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace, StorageError, UnknownBackbone
 from embedkit.heads.earlier import EarlierRejection, Scale
@@ -85,7 +92,7 @@ def save_head(folder: Path, head: Head) -> None:
         told["temperature"] = head.temperature
     else:
         told |= _save_model(own, head.models[0])
-    write_json(own / MANIFEST, {**told, "digest": _digest(told)})
+    write_json(own / MANIFEST, with_digest(told))
     sweep(own)
     for tensors in own.glob("*.safetensors"):
         if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != told.get("tensors"):
@@ -132,7 +139,7 @@ def load_head(folder: Path, name: str) -> Head:
 
 def digest_of(folder: Path, name: str) -> str:
     """The digest of a head: another one when it was trained anew, to something else."""
-    return str(read_json(folder / name / MANIFEST)["digest"])
+    return str(read_json(folder / name / MANIFEST)[DIGEST])
 
 
 _MALFORMED = (
@@ -157,15 +164,10 @@ def _read(own: Path) -> dict[str, Any]:
         raise BadArtefact(
             f"{file} has format {told['format']}, this embedkit reads {FORMAT}; {again}"
         )
-    if told.pop("digest", None) != _digest(told):
-        raise BadArtefact(f"{file} is damaged or was edited; {again}")
-    return told
-
-
-def _digest(told: Mapping[str, Any]) -> str:
-    """SHA-256, hex, of a manifest without it."""
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode()).hexdigest()
+    try:
+        return without_digest(file, told)
+    except BadArtefact as error:
+        raise BadArtefact(f"{error}; {again}") from error
 
 
 def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | EarlierRejection:
