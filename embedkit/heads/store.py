@@ -37,6 +37,7 @@ from embedkit.heads.head import ENSEMBLE, Head, Model
 from embedkit.heads.knn import Neighbours
 from embedkit.heads.known import Calibration
 from embedkit.heads.linear import Linear
+from embedkit.heads.soundness import check_head, check_manifest, check_model
 from embedkit.heads.unknown import CONFIDENCE, DISTANCE, OUTLIER, Rejection, Threshold
 from embedkit.paths import shown
 from embedkit.records import EmbeddingSpec
@@ -113,13 +114,14 @@ def load_head(folder: Path, name: str) -> Head:
         raise NotInWorkspace(f"no head is called {shown(name)}; there are: {there}")
     try:
         told = _read(own)
+        check_manifest(told)
         if told["kind"] == ENSEMBLE:
             members = [_member(folder, name, member) for member in told["settings"]["members"]]
             models = tuple(member.models[0] for member in members)
             temperature = float(told["temperature"])
         else:
             members, models, temperature = [], (_load_model(own, told),), 1.0
-        return Head(
+        head = Head(
             name=name,
             kind=told["kind"],
             models=models,
@@ -129,6 +131,10 @@ def load_head(folder: Path, name: str) -> Head:
             validation=told["validation"],
             settings=told["settings"],
         )
+        if head.classes_ != tuple(told["classes"]):
+            raise ValueError("its members have other classes")
+        check_head(head)
+        return head
     except _MALFORMED as error:
         raise BadArtefact(
             f"{own} is damaged ({error}); train or make {shown(name)} again"
@@ -189,8 +195,11 @@ def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | 
 
 
 def _member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
+    own = folder / check_name(member["name"])
+    if (own / MANIFEST).is_file() and _read(own)["kind"] == ENSEMBLE:
+        raise ValueError(f"its member {shown(own.name)} is an ensemble itself")
     head = load_head(folder, member["name"])
-    if head.kind == ENSEMBLE or digest_of(folder, head.name) != member["digest"]:
+    if digest_of(folder, head.name) != member["digest"]:
         raise BadArtefact(
             f"{shown(head.name)} was trained anew since the ensemble {shown(name)} was made of it; "
             f"make that again with 'embedkit ensemble --name {shown(name)} ...'"
@@ -249,7 +258,7 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         parts = ("sha256", "distance", "ratio")
         calibration = Calibration(*(tensors[f"calibration.{part}"] for part in parts))
         outliers = tensors["outliers"]
-    return Model(
+    model = Model(
         classes_=classes,
         backbone=rooted(told["backbone"], str(own)),
         spec=EmbeddingSpec.from_json(told["spec"]),
@@ -261,3 +270,5 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         fitted_on=tensors["fitted_on"],
         chosen_on=tensors["chosen_on"],
     )
+    check_model(model)
+    return model
