@@ -45,6 +45,9 @@ LISTED = 5_000_000
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "force_compression": "uncompressed",
+    # For another file in the catalog's place DuckDB would download an extension that reads it.
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
 }
 _UNWRITABLE = ("Read-only file system", "Permission denied")
 _COARSE = 10_000_000
@@ -291,10 +294,19 @@ def _storage_errors(path: Path) -> Iterator[None]:
 
 
 def _bad(path: Path, error: Exception) -> BadCatalog:
+    reason = _first(str(error)).rstrip(".!") if _is_duckdb(path) else "it is no DuckDB file"
     return BadCatalog(
-        f"{path} cannot be read: {_first(str(error))}. Put a backup in its place, or delete it "
-        "and add the photos again"
+        f"{path} cannot be read: {reason}. Put a backup in its place, or delete it and add the "
+        "photos again"
     )
+
+
+def _is_duckdb(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except OSError:
+        return True  # DuckDB's own words have to do
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

@@ -115,7 +115,7 @@ def _is_threshold(threshold: Threshold) -> bool:
 def _is_number(value: object, above: float = -math.inf) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return math.isfinite(value) and value > above
+    return above < value < math.inf  # not for NaN, and right for whole numbers of any size
 
 
 def _require(is_sound: bool, complaint: str) -> None:
