@@ -7,13 +7,19 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from embedkit.errors import BadArtefact, StorageError
 from embedkit.paths import shown
+
+DIGEST = "digest"
+"""Key of the digest in objects that have one."""
+LARGEST_JSON = 64 << 20
+"""Bytes of the largest JSON file that is read: ours have some kilobytes."""
 
 _CHUNK = 1 << 20
 _ENDINGS = ("", ".wal")
@@ -145,15 +151,63 @@ def write_json(target: Path, content: dict[str, Any]) -> None:
 def read_json(source: Path) -> dict[str, Any]:
     """The JSON object in ``source``.
 
-    Raises :class:`BadArtefact` when the file holds anything else.
+    Raises OSError for a file that cannot be read, and :class:`BadArtefact` when it holds anything
+    else, is nested too deeply to be read or too large to be one of ours.
     """
+    if regular_size(source) > LARGEST_JSON:
+        raise BadArtefact(f"{source} is damaged (more than {LARGEST_JSON >> 20} MB)")
     try:
-        content = json.loads(source.read_text("utf-8"))
+        content = json.loads(source.read_text("utf-8"), parse_constant=_no_number)
+    except RecursionError as error:
+        raise BadArtefact(f"{source} is damaged (nested too deeply)") from error
     except ValueError as error:
         raise BadArtefact(f"{source} is damaged ({error})") from error
     if not isinstance(content, dict):
         raise BadArtefact(f"{source} is damaged (not an object)")
     return content
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a digest of all that is in it."""
+    return {**content, DIGEST: _digest(content)}
+
+
+def without_digest(source: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The object that :func:`with_digest` was given, from one that was read.
+
+    Raises :class:`BadArtefact` when the digest is not the one of the rest.
+    """
+    rest = {name: value for name, value in content.items() if name != DIGEST}
+    try:
+        is_sound = content.get(DIGEST) == _digest(rest)
+    except RecursionError:
+        is_sound = False
+    if not is_sound:
+        raise BadArtefact(f"{source} is damaged or was edited")
+    return rest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256, hex, of an object as JSON; numbers that JSON does not have are in none."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def regular_size(source: str | os.PathLike[str]) -> int:
+    """Bytes of a regular file, or of the one that a link leads to.
+
+    Raises OSError when there is none, and for anything else, such as a device, which has no end.
+    """
+    status = os.stat(source)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(source))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(source))
+    return status.st_size
 
 
 def sha256_of(source: Path) -> str:

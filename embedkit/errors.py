@@ -20,6 +20,8 @@
     ├── BadArtefact               a file beside the catalog is damaged or not what it says
     └── StorageError              the disk is full, read-only or failing
 
+:class:`DamagedCache` is a warning: a damaged cache is made anew, and the answer is right.
+
 The message of each is one line that says what to do next. The command line prints it on stderr
 and exits with the class's ``exit_status``.
 """
@@ -105,3 +107,7 @@ class BadArtefact(EmbedkitError):
 
 class StorageError(EmbedkitError):
     """The disk is full, read-only or failing."""
+
+
+class DamagedCache(UserWarning):
+    """A file that can be made anew from the catalog is damaged, and is made anew."""

@@ -2,13 +2,21 @@
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from embedkit.artifacts import read_json, replaced, sha256_of, storage_error, write_json
+from embedkit.artifacts import (
+    read_json,
+    regular_size,
+    replaced,
+    sha256_of,
+    storage_error,
+    write_json,
+)
 from embedkit.backbones.registry import rooted
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput
@@ -115,8 +123,9 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
     try:
         content = read_json(folder / SPEC)
         spec = EmbeddingSpec.from_json(json.dumps(content["spec"]))
-        name = rooted(str(content["backbone"]), os.sep)
+        name = _name(content["backbone"])
         for file in FILES:
+            regular_size(folder / file)
             if sha256_of(folder / file) != content["sha256"][file]:
                 raise BadArtefact(f"{place}: {file} is not the one that {SPEC} describes")
         if _OUTDATED in parquet.read_schema(folder / IMAGES).names:
@@ -131,7 +140,9 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         raise BadInput(
             f"{culprit}: {reason}; give a folder that 'embedkit export' wrote"
         ) from error
-    except (AttributeError, EOFError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except BadArtefact:
+        raise
+    except Exception as error:  # parsers meet hostile bytes here and raise anything
         reason = _first_line(error)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
     shape = (table.num_rows, spec.dim)
@@ -141,6 +152,11 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         )
     if any(column.null_count for column in table.columns):
         raise BadArtefact(f"{place}: {IMAGES} has empty cells")
+    if (least := compute.min(table["bytes"]).as_py()) is not None and least < 0:
+        raise BadArtefact(f"{place}: {IMAGES} has an image of {least} bytes")
+    norms = table["norm"].to_numpy()
+    if not np.all(np.isfinite(norms) & (norms > 0)):
+        raise BadArtefact(f"{place}: {IMAGES} has a norm that is not a number above 0")
     for column, digits in _DIGITS.items():
         fits = compute.match_substring_regex(table[column], f"^[0-9a-f]{{{digits}}}$")
         if compute.all(fits).as_py() is False:
@@ -152,6 +168,17 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         if not np.all(np.abs(norms - 1) < 1e-3):
             raise BadArtefact(f"{place}: {VECTORS} has rows that are not of norm 1")
     return name, spec, table, vectors
+
+
+def _name(text: object) -> str:
+    """The name of the backbone in an export; raises ValueError for one that no export has."""
+    if (
+        not isinstance(text, str)
+        or not text.isprintable()
+        or os.pardir in re.split(r"[/\\=]", text)
+    ):
+        raise ValueError(f"its backbone cannot be called {shown(str(text))!r}")
+    return rooted(text, os.sep)
 
 
 def _first_line(error: Exception) -> str:

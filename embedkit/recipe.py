@@ -15,10 +15,19 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedkit.artifacts import regular_size
 from embedkit.errors import BadRecipe
 from embedkit.paths import absolute
 
 FILE_NAME = "recipe.toml"
+LARGEST = 1 << 20
+"""Bytes of the largest recipe."""
+MOST_LISTS = 1 << 20
+"""Inverted lists that an index may have: as many as FAISS advises for 300 million vectors."""
+LARGEST_NUMBER = 4096
+"""The largest of the other numbers in a factory string: neighbours, dimensions, bytes."""
+LONGEST_FACTORY = 100
+"""Characters of the longest factory string."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +50,45 @@ def read_recipe(workspace: Path) -> Recipe:
     """
     path = workspace / FILE_NAME
     try:
+        if regular_size(path) > LARGEST:
+            raise BadRecipe(f"{path}: more than {LARGEST >> 20} MB is no recipe")
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Recipe()
-    except (OSError, ValueError) as error:
+    except RecursionError as error:
+        raise BadRecipe(f"{path}: nested too deeply") from error
+    except OSError as error:
+        raise BadRecipe(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
         raise BadRecipe(f"{path}: {error}") from error
 
     known = {"sources", "labels_from_folders", "backbones", "index"}
     if unknown := sorted(set(content) - known):
-        raise BadRecipe(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
+        raise BadRecipe(
+            f"{path}: unknown key {unknown[0][:40]!r}; known: {', '.join(sorted(known))}"
+        )
     for key in ("sources", "backbones"):
         value = content.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise BadRecipe(f"{path}: {key} must be a list of strings")
+        if any("\0" in item or not item for item in value):
+            raise BadRecipe(f"{path}: {key} has a name that is empty or holds a NUL character")
     if not isinstance(content.get("labels_from_folders", False), bool):
         raise BadRecipe(f"{path}: labels_from_folders must be true or false")
     index = content.get("index", "auto")
     if not isinstance(index, str) or not (index in ("auto", "exact") or _is_factory(index)):
         raise BadRecipe(
             f"{path}: index must be auto, exact or a FAISS factory string such as "
-            f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {index!r}"
+            f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {repr(index)[:LONGEST_FACTORY]}"
         )
+    try:
+        sources = [absolute(workspace / Path(item).expanduser()) for item in content["sources"]]
+    except KeyError:
+        sources = []
+    except RuntimeError as error:
+        raise BadRecipe(f"{path}: sources: {error}") from error
     return Recipe(
-        sources=tuple(
-            absolute(workspace / Path(source).expanduser()) for source in content.get("sources", [])
-        ),
+        sources=tuple(sources),
         labels_from_folders=content.get("labels_from_folders", False),
         backbones=tuple(content.get("backbones", [])),
         index=index,
@@ -78,8 +101,18 @@ def _is_factory(text: str) -> bool:
 
     if re.search(r"(?<![0-9])0", text):  # as in IVF0; FAISS takes HNSW0 and then aborts
         return False
+    if len(text) > LONGEST_FACTORY or not text.isascii():
+        return False
+    # FAISS makes as many lists as it is told to before it sees a vector.
+    for kind, number in re.findall(r"([A-Za-z]*)([0-9]+)", text):
+        if int(number) > (MOST_LISTS if kind == "IVF" else LARGEST_NUMBER):
+            return False
+    if re.search(r"IMI[0-9]+x([0-9]{2,})", text) or text.count("IVF") > 2:
+        return False
     try:
         faiss.index_factory(64, text, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as error:
         return "could not parse" not in str(error)
+    except MemoryError:
+        return False
     return True

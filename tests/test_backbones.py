@@ -1,5 +1,8 @@
 import json
 import random
+import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import icc
@@ -349,9 +352,46 @@ def test_weights_that_do_not_fill_the_network_are_refused(
             embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/changed.safetensors")
     with pytest.raises(BadWeights, match="does not fit timm/test_vit"):
         embedkit.load_backbone(f"timm/test_vit?weights={tiny_weights}")
-    (tmp_path / "text.safetensors").write_text("hello")
-    with pytest.raises(BadWeights, match="does not fit"):
-        embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/text.safetensors")
+
+
+def zipped(file: Path, size: int) -> None:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(size))
+
+
+NO_WEIGHTS: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.touch(),
+    "text": lambda file: file.write_text("hello, I am no weights file"),
+    "a photo": lambda file: draw_photo(1).save(file, "jpeg"),
+    "a header of 2**62 bytes": lambda file: file.write_bytes((2**62).to_bytes(8, "little") + b"{"),
+    "a header past the end": lambda file: file.write_bytes((99).to_bytes(8, "little") + b"{}"),
+    "an archive cut short": lambda file: file.write_bytes(b"PK\x03\x04" + bytes(50)),
+    "an archive that unpacks to much": lambda file: zipped(file, 50_000_000),
+}
+
+
+@pytest.mark.parametrize("write", NO_WEIGHTS.values(), ids=NO_WEIGHTS)
+def test_what_is_no_weights_file_is_refused_before_a_network_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], object]
+) -> None:
+    write(tmp_path / "weights.bin")
+    monkeypatch.setitem(sys.modules, "embedkit.backbones.loading", None)  # cannot be imported
+    with pytest.raises(BadWeights, match=r"weights\.bin is no weights file: .*Give one") as caught:
+        embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/weights.bin")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_far_too_large_for_their_network_are_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_weights: Path
+) -> None:
+    from embedkit.backbones import network
+
+    monkeypatch.setattr(network, "MOST_BESIDES", 0)
+    with open(tmp_path / "weights.pth", "wb") as file:
+        file.write(b"\x80\x02")
+        file.truncate(11 * tiny_weights.stat().st_size)
+    with pytest.raises(BadWeights, match="it is not for this network"):
+        embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/weights.pth")
 
 
 @pytest.mark.parametrize(("pool", "dim"), [("avg", 96), ("max", 96), ("gem", 96)])

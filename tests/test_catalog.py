@@ -302,7 +302,7 @@ def test_a_catalog_appears_whole_or_not_at_all(
 def test_a_file_that_is_no_catalog_is_refused(catalog: Catalog) -> None:
     catalog.path.parent.mkdir()
     catalog.path.write_bytes(b"nonsense" * 999)
-    with pytest.raises(BadCatalog, match="not a valid DuckDB"), catalog.read():
+    with pytest.raises(BadCatalog, match="it is no DuckDB file"), catalog.read():
         pass
 
 
@@ -450,6 +450,27 @@ def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
         assert sorted(reader.roots()) == list(range(1, 10))
 
 
+def test_another_file_in_the_place_of_the_catalog_is_named_and_nothing_is_loaded(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "catalog.duckdb"
+    others = [b"SQLite format 3\0" + bytes(9000), b"PAR1" * 99, b"a,b\n1,2\n", bytes(20_000)]
+    for content in others:
+        file.write_bytes(content)
+        for leased in (Catalog(tmp_path).read, Catalog(tmp_path).write):
+            with pytest.raises(BadCatalog, match="it is no DuckDB file"), leased():
+                pass
+        assert file.read_bytes() == content
+
+
+def test_no_extension_is_ever_installed_or_loaded_by_itself(catalog: Catalog) -> None:
+    settings = ["autoinstall_known_extensions", "autoload_known_extensions"]
+    for leased in (catalog.write, catalog.read):
+        with leased() as opened:
+            for name in settings:
+                assert opened._rows(f"SELECT current_setting('{name}')") == [(False,)]
+
+
 def listed(folder: Path) -> Path:
     return folder / listing.FILE_NAME
 
@@ -558,12 +579,14 @@ def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
     workspace: Workspace, photos: Path, opened: list[bool]
 ) -> None:
     workspace.add([photos])
-    for damage in (b"", b"\x93NUMPY", listed(workspace.folder).read_bytes()[:900]):
-        listed(workspace.folder).write_bytes(damage)
+    for damage in (None, b"\x93NUMPY of an earlier version"):
+        if damage is None:
+            listed(workspace.folder).unlink()
+        else:
+            listed(workspace.folder).write_bytes(damage)
         fresh = Workspace(workspace.folder)
         queries = np.eye(48, dtype=np.float32)[:2]
         first = fresh.search_many(queries, 3)
-        assert listed(workspace.folder).read_bytes() == damage
         assert fresh.search_many(queries, 3) == first
         before = len(opened)
         assert fresh.search_many(queries, 3) == first

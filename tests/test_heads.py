@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ToyBackbone
+from safetensors.numpy import load, save
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
+from embedkit.artifacts import with_digest
 from embedkit.errors import BadArtefact, BadInput, HeadBusy, NotInWorkspace, StorageError
 from embedkit.heads.calibration import fit_temperature, nll
 from embedkit.heads.claim import claimed
@@ -276,6 +278,123 @@ def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
     manifest.write_text(json.dumps({**told, "digest": digest}))
     with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again"):
         load_head(tmp_path, "probe")
+
+
+def crafted(folder: Path, name: str = "probe", **changes: object) -> None:
+    """Change a saved head and make its digests fit again: values by key, tensors by name."""
+    own = folder / name
+    told = json.loads((own / "head.json").read_text())
+    del told["digest"]
+    tensors = {key: value for key, value in changes.items() if isinstance(value, np.ndarray)}
+    if tensors:
+        packed = save({**load((own / f"{told['tensors']}.safetensors").read_bytes()), **tensors})
+        told["tensors"] = sha256(packed).hexdigest()
+        (own / f"{told['tensors']}.safetensors").write_bytes(packed)
+    told |= {key: value for key, value in changes.items() if key not in tensors}
+    (own / "head.json").write_text(json.dumps(with_digest(told)))
+
+
+def edited(array: np.ndarray, value: float) -> np.ndarray:
+    array.flat[5] = value
+    return array
+
+
+ZEROS = np.zeros
+CRAFTED: dict[str, dict[str, object]] = {
+    "no class": {"classes": []},
+    "one class": {"classes": ["red"]},
+    "fewer classes": {"classes": ["blue", "red"]},
+    "more classes": {"classes": ["blue", "green", "red", "white"]},
+    "nested classes": {"classes": [["blue"], ["green"], ["red"]]},
+    "a class twice": {"classes": ["blue", "blue", "red"]},
+    "temperature 0": {"temperature": 0},
+    "temperature -1": {"temperature": -1.0},
+    "temperature 1e-300": {"temperature": 1e-300},
+    "temperature 1e999": {"temperature": 10**400},
+    "temperature true": {"temperature": True},
+    "temperature text": {"temperature": "1"},
+    "unknown kind": {"kind": "magic"},
+    "unknown method": {"method": "sum"},
+    "unknown features": {"features": "other"},
+    "settings": {"settings": []},
+    "no neighbours": {"k": 0},
+    "narrow weights": {"weights": ZEROS((3, DIM - 1), np.float32)},
+    "few weights": {"weights": ZEROS((2, DIM), np.float32)},
+    "weights of another type": {"weights": ZEROS((3, DIM), np.float64)},
+    "NaN weights": {"weights": edited(ZEROS((3, DIM), np.float32), np.nan)},
+    "huge weights": {"weights": edited(ZEROS((3, DIM), np.float32), 3e38)},
+    "infinite bias": {"bias": np.full(3, np.inf, np.float32)},
+    "narrow gallery": {"gallery.vectors": ZEROS((20, DIM - 1), np.float16)},
+    "NaN gallery": {"gallery.vectors": edited(ZEROS((20, DIM), np.float16), np.nan)},
+    "empty gallery": {
+        "gallery.vectors": ZEROS((0, DIM), np.float16),
+        "gallery.sha256": ZEROS((0, 32), np.uint8),
+        "gallery.labels": ZEROS(0, np.int64),
+    },
+    "labels too large": {"gallery.labels": np.full(20, 3)},
+    "labels below 0": {"gallery.labels": np.full(20, -1)},
+    "too few labels": {"gallery.labels": ZEROS(19, np.int64)},
+    "labels that are no numbers of classes": {"gallery.labels": ZEROS(20, np.float64)},
+    "short digests": {"gallery.sha256": ZEROS((20, 31), np.uint8)},
+    "NaN outliers": {"outliers": edited(ZEROS((5, DIM), np.float16), np.nan)},
+    "wide outliers": {"outliers": ZEROS((5, DIM + 1), np.float16)},
+    "NaN calibration": {"calibration.distance": np.full(6, np.nan)},
+    "short calibration": {"calibration.ratio": ZEROS(5)},
+    "flat digests": {"fitted_on": ZEROS(32, np.uint8)},
+    "a threshold of text": {
+        "rejection": {
+            "distance": {"value": "far", "deviation": 1.0, "photos": 3},
+            "outlier": None,
+            "confidence": None,
+            "validation_photos": 3,
+        }
+    },
+    "a deviation of 0": {
+        "rejection": {
+            "distance": {"value": 0.1, "deviation": 0.0, "photos": 3},
+            "outlier": None,
+            "confidence": None,
+            "validation_photos": 3,
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("changes", CRAFTED.values(), ids=CRAFTED)
+def test_a_head_that_makes_no_sense_is_refused_in_one_line(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    save_head(tmp_path, made_head())
+    crafted(tmp_path, **changes)
+    with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again$") as caught:
+        load_head(tmp_path, "probe")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_a_manifest_that_is_nested_deeply_is_refused(tmp_path: Path, depth: int) -> None:
+    save_head(tmp_path, made_head())
+    text = '{"settings": ' + "[" * depth + "]" * depth + "}"
+    (tmp_path / "probe/head.json").write_text(text)
+    with pytest.raises(BadArtefact, match="train or make probe again"):
+        load_head(tmp_path, "probe")
+
+
+def test_an_ensemble_in_itself_or_in_another_is_refused(tmp_path: Path) -> None:
+    head = made_head()
+    save_head(tmp_path, head)
+    for name, member in (("both", "probe"), ("outer", "both"), ("own", "own")):
+        members = {"members": [{"name": member, "digest": "0" * 64}]}
+        save_head(tmp_path, replace(head, name=name, kind=ENSEMBLE, settings=members))
+    for name in ("outer", "own"):
+        with pytest.raises(BadArtefact, match="is an ensemble itself"):
+            load_head(tmp_path, name)
+    crafted(tmp_path, "both", settings={"members": []})
+    with pytest.raises(BadArtefact, match="no members"):
+        load_head(tmp_path, "both")
+    crafted(tmp_path, "both", settings={"members": [{"name": "../probe", "digest": "0"}]})
+    with pytest.raises((BadArtefact, BadInput), match="cannot be called"):
+        load_head(tmp_path, "both")
 
 
 def test_the_manifest_says_what_calibrates_the_head(tmp_path: Path) -> None:

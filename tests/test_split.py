@@ -208,6 +208,22 @@ def test_the_audit_counts_what_drawing_one_by_one_would_leak(filled: Workspace) 
     assert 0 < np.mean(leaked) <= 5
 
 
+def test_what_would_leak_is_counted_among_what_would_be_held_out(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """All photos of a class are copies, so that none of them can be held out now."""
+    for label, folder in enumerate(("red", "blue")):
+        (tmp_path / "photos" / folder).mkdir(parents=True)
+        for number in range(10):
+            draw_photo(label).save(tmp_path / f"photos/{folder}/{number}.jpg", quality=80 + number)
+    workspace.add(tmp_path / "photos", labels_from_folders=True)
+    told = workspace.split(1, 4)
+    held_out = sum(item.val + item.test for item in told.classes)
+    assert (held_out, told.leaks_ungrouped, told.held_out_ungrouped) == (0, 10, 10)
+    shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
+    assert "Drawn one by one, 10 of 10 held out would have had another" in shown.stdout
+
+
 def test_a_split_is_stored_and_says_the_same_again(filled: Workspace) -> None:
     with pytest.raises(BadInput, match="no split yet"):
         filled.last_split()

@@ -44,6 +44,7 @@ from embedkit.heads.unknown import (
     log_distance_to_outliers,
     log_odds_against,
 )
+from embedkit.sealed import sealed
 
 
 def unit(*rows: object) -> np.ndarray:
@@ -257,8 +258,12 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     again = embedded_outliers(tmp_path, toy.resolved, open_network)
     assert (again.vectors == found.vectors).all()
     assert len(opened) == 1
-    file = tmp_path / f"{toy.spec.digest}.{VERSION}.safetensors"
-    for damaged in (b"torn", save({"vectors": found.vectors[1:]}), save({})):
+    file = tmp_path / f"{toy.spec.digest}.{VERSION}.sealed"
+    whole = file.read_bytes()
+    with sealed(tmp_path / "fewer") as temporary:
+        temporary.write_bytes(found.vectors[1:].tobytes())
+    flipped = whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:]
+    for damaged in (b"torn", (tmp_path / "fewer").read_bytes(), flipped):
         file.write_bytes(damaged)
         assert (
             embedded_outliers(tmp_path, toy.resolved, open_network).vectors == found.vectors

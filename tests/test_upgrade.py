@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from test_ingest import counts
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of, write_json
+from embedkit.artifacts import sha256_of, with_digest, write_json
 from embedkit.backbones import evidence, is_current
 from embedkit.backbones.choice import _folder
 from embedkit.catalog import schema
@@ -26,7 +26,7 @@ from embedkit.catalog.writer import Batch
 from embedkit.heads.finetune.configuration import Configuration
 from embedkit.heads.finetune.job import digest_of
 from embedkit.heads.finetune.task import Task
-from embedkit.heads.store import _digest, load_head, save_head
+from embedkit.heads.store import load_head, save_head
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import digests
@@ -142,14 +142,13 @@ def test_it_opens_and_gives_the_answers_that_it_gave(
     assert len(passes) == before
 
 
-def test_the_index_is_taken_over_with_its_files(before: Workspace, photos: Path) -> None:
-    names = {path.name: path.stat().st_mtime_ns for path in before.folder.glob("index/*/*.npy")}
-    assert len(names) == 2
-    before.search(photos / "red/0.jpg", 3)
-    folder = before.folder / "index" / before.info().specs[0].spec
-    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npy")}
-    assert kept == names
-    assert len(list((before.folder / "index").iterdir())) == 2
+def test_an_index_of_an_earlier_version_gives_way_to_one_of_this(before: Workspace) -> None:
+    specs = {spec.spec for spec in before.info().specs}
+    folder = before.folder / "index"
+    assert not specs & {path.name for path in folder.iterdir()}
+    before._embeddings.save_caches()
+    assert {path.name for path in folder.iterdir()} == specs
+    assert [spec.indexed for spec in before.info().specs] == [24, 24]
 
 
 @pytest.mark.slow
@@ -371,7 +370,7 @@ def load_head_manifest(folder: Path) -> dict[str, object]:
 
 def rewrite_manifest(folder: Path, content: dict[str, object]) -> None:
     content.pop("digest")
-    write_json(folder / "head.json", {**content, "digest": _digest(content)})
+    write_json(folder / "head.json", with_digest(content))
 
 
 @pytest.mark.slow

@@ -202,6 +202,24 @@ def rewrite(
     (out / "spec.json").write_text(json.dumps(content))
 
 
+def npy(shape: str) -> bytes:
+    """An .npy file of float32 whose header gives its shape so."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4 * 12 * 48)
+
+
+def endless(file: Path) -> None:
+    """Put a link to a device without an end in the place of a file."""
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def renamed(out: Path, name: object) -> None:
+    """Give the backbone of an export another name."""
+    content = json.loads((out / "spec.json").read_text())
+    (out / "spec.json").write_text(json.dumps({**content, "backbone": name}))
+
+
 NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
 """It has a footer, of which Parquet makes nothing in two lines."""
 
@@ -224,6 +242,36 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
         (lambda out: rewrite(out, sha256=["ab" * 32] * 12), "an image twice"),
         (lambda out: rewrite(out, norm=[None] * 12), "empty cells"),
         (lambda out: rewrite(out, bytes=["many"] * 12), "is not an export"),
+        (lambda out: rewrite(out, bytes=[-1] * 12), "an image of -1 bytes"),
+        (lambda out: rewrite(out, norm=[np.nan] * 12), "a norm that is not a number above 0"),
+        (lambda out: rewrite(out, norm=[-1.0] * 12), "a norm that is not a number above 0"),
+        (lambda out: rewrite(out, norm=[np.inf] * 12), "a norm that is not a number above 0"),
+        (lambda out: rewrite(out, raw=npy("(12, 48")), "is not an export"),
+        (lambda out: rewrite(out, raw=npy("(-12, 48)")), "is not an export"),
+        (lambda out: rewrite(out, raw=npy("(" * 4000)), "is not an export"),
+        (lambda out: rewrite(out, raw=npy("(12, 48)\n\0")), "is not an export"),
+        (lambda out: rewrite(out, raw=npy("(1000000000000, 48)")), "is not an export"),
+        (lambda out: rewrite(out, spec={"dim": 0}), "above 0, and not huge"),
+        (lambda out: rewrite(out, spec={"dim": -48}), "above 0, and not huge"),
+        (lambda out: rewrite(out, spec={"crop": 0.0}), "above 0, and not huge"),
+        (lambda out: rewrite(out, spec={"size": True}), "size of a spec cannot be True"),
+        (lambda out: renamed(out, "local/../../etc"), "its backbone cannot be called"),
+        (lambda out: renamed(out, "resnet50?weights=../x"), "its backbone cannot be called"),
+        (lambda out: renamed(out, "resnet50?weights=a\nb"), "its backbone cannot be called"),
+        (lambda out: renamed(out, ["resnet50"]), "its backbone cannot be called"),
+        (
+            lambda out: (
+                (out / "vectors.npy").unlink(),
+                (out / "vectors.npy").symlink_to("/dev/zero"),
+            ),
+            "Not a regular file; give a folder",
+        ),
+        (
+            lambda out: endless(out / "spec.json"),
+            "Not a regular file; give a folder",
+        ),
+        (lambda out: (out / "spec.json").write_text("[" * 100_000), "nested too deeply"),
+        (lambda out: (out / "spec.json").write_text('{"backbone": NaN}'), "NaN is not JSON"),
         (lambda out: rewrite(out, spec={"mean": [1.0]}), "is not an export"),
         (lambda out: rewrite(out, spec={"size": "big"}), "size of a spec cannot be 'big'"),
         (lambda out: (out / "spec.json").write_text("{}"), "is not an export"),

@@ -28,6 +28,9 @@ def load_backbone(name: str = registry.DEFAULT) -> "Backbone":
     Raises :class:`UnknownBackbone` for a name that cannot be built, :class:`WeightsMissing` when
     no weights are found and :class:`BadWeights` when they do not fit.
     """
+    from embedkit.backbones import weights
+
+    weights.given(registry.parse(name))  # refuse what is none before torch is imported
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.choice import open_converted, remembered
     from embedkit.backbones.loading import load_network

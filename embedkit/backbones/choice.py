@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from platformdirs import user_cache_path
 
-from embedkit.artifacts import read_json, sha256_of, write_json
+from embedkit.artifacts import read_json, sha256_of, with_digest, without_digest, write_json
 from embedkit.backbones.runtime import Runtime, overlapped
 from embedkit.errors import BadArtefact
 from embedkit.records import EmbeddingSpec
@@ -54,8 +54,9 @@ def remembered(spec: EmbeddingSpec) -> str | None:
 
 
 def _content(spec: EmbeddingSpec) -> dict[str, Any] | None:
+    file = _folder(spec) / FILE_NAME
     try:
-        content = read_json(_folder(spec) / FILE_NAME)
+        content = without_digest(file, read_json(file))
     except (OSError, BadArtefact):
         return None
     known = {"runtime", "largest_change", "largest_change_wanted"} <= content.keys()
@@ -66,16 +67,35 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
     """The converted network, if that is what was chosen and its files are as they were written."""
     from embedkit.backbones import openvino_runtime
 
-    if remembered(spec) != openvino_runtime.NAME:
+    content, folder = _content(spec), _folder(spec)
+    if content is None or content["runtime"] != openvino_runtime.NAME:
         return None
-    folder = _folder(spec)
     try:
-        digests = read_json(folder / FILE_NAME)["sha256"]
-        if all(sha256_of(folder / name) == digests[name] for name in openvino_runtime.FILES):
-            return openvino_runtime.OpenVinoRuntime(folder, spec.precision)
+        digests = content["sha256"]
+        if any(sha256_of(folder / name) != digests[name] for name in openvino_runtime.FILES):
+            return None
+        for file in openvino_runtime.compiled_files(folder):
+            if sha256_of(file) != digests.get(_relative(file, folder)):
+                file.unlink()  # it is compiled anew
+        runtime = openvino_runtime.OpenVinoRuntime(folder, spec.precision)
+        if (now := _digests(folder)) != digests:
+            write_json(folder / FILE_NAME, with_digest(content | {"sha256": now}))
     except (OSError, KeyError, TypeError, RuntimeError):
         return None  # made anew, like any damaged cache
-    return None
+    return runtime
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of a converted network, by its path in the folder."""
+    from embedkit.backbones import openvino_runtime
+
+    files = [folder / name for name in openvino_runtime.FILES]
+    files += openvino_runtime.compiled_files(folder)
+    return {_relative(file, folder): sha256_of(file) for file in files}
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix()
 
 
 def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runtime:
@@ -141,8 +161,8 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
             "embedkit": __version__,
         }
         if fastest == openvino_runtime.NAME:
-            content["sha256"] = {name: sha256_of(folder / name) for name in openvino_runtime.FILES}
-        write_json(folder / FILE_NAME, content)
+            content["sha256"] = _digests(folder)
+        write_json(folder / FILE_NAME, with_digest(content))
         shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
     return open_converted(spec) or TorchRuntime(network, spec, fastest)

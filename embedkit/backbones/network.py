@@ -2,11 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from embedkit.errors import BadWeights
+from embedkit.paths import shown
 from embedkit.records import EmbeddingSpec
+
+MOST_TIMES = 10
+"""Times the size of a network that its weights file may have."""
+MOST_BESIDES = 64_000_000
+"""Bytes that it may have besides."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,21 @@ class Network:
     """(N, 3, size, size) float32, normalised, to (N, dim)."""
     embed_text: Callable[[list[str]], np.ndarray] | None = None
     """N texts to float32 (N, dim) in the space of the images, for networks that have one."""
+
+
+def check_size(network: Network, file: Path) -> None:
+    """Raise :class:`BadWeights` for a weights file that is far too large for a network.
+
+    So no hostile file is read into memory. A checkpoint of a training may hold the weights several
+    times over, and the state of an optimiser.
+    """
+    own = sum(item.nbytes for item in network.module.state_dict().values())
+    size, most = file.stat().st_size, MOST_TIMES * own + MOST_BESIDES
+    if size > most:
+        raise BadWeights(
+            f"{shown(str(file))} has {size / 1e6:.0f} MB, and the weights of "
+            f"{network.architecture} have {own / 1e6:.0f}: it is not for this network"
+        )
 
 
 class Normalised(torch.nn.Module):

@@ -9,7 +9,7 @@ import numpy as np
 import open_clip
 import torch
 
-from embedkit.backbones.network import Network, Preprocessing
+from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.torch_runtime import exact_float32
 from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights
 from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone
@@ -100,6 +100,7 @@ def load(network: Network, weights: Weights) -> None:
     """
     embedder = network.module
     assert isinstance(embedder, _Embedder)
+    check_size(network, weights.path)
     try:
         open_clip.load_checkpoint(embedder.body, str(weights.path), strict=True, weights_only=True)
     except Exception as error:  # torch, safetensors and open_clip each raise their own

@@ -18,6 +18,7 @@ NAME = "openvino"
 FILES = ("model.xml", "model.bin")
 """What :func:`convert` writes; the first one names the model."""
 
+_COMPILED = "compiled"
 _PRECISIONS = {
     "float32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,
@@ -38,7 +39,7 @@ class OpenVinoRuntime:
     def __init__(self, folder: Path, precision: str) -> None:
         wanted = _PRECISIONS[precision]
         core = openvino.Core()
-        core.set_property({"CACHE_DIR": str(folder / "compiled")})
+        core.set_property({"CACHE_DIR": str(folder / _COMPILED)})
         self._compiled = core.compile_model(
             str(folder / FILES[0]),
             "CPU",
@@ -66,6 +67,14 @@ class OpenVinoRuntime:
             return vectors
 
         return fetch
+
+
+def compiled_files(folder: Path) -> list[Path]:
+    """What OpenVINO keeps beside a converted network so that it need not compile it again.
+
+    It takes these files as they are, whatever has happened to them.
+    """
+    return sorted(file for file in (folder / _COMPILED).glob("**/*") if file.is_file())
 
 
 def convert(network: "Network", spec: "EmbeddingSpec", folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from embedkit.artifacts import read_json, write_json
+from embedkit.artifacts import read_json, with_digest, without_digest, write_json
 from embedkit.errors import BadArtefact
 from embedkit.paths import to_stored
 from embedkit.records import EmbeddingSpec, ResolvedName
@@ -21,13 +21,13 @@ def note(resolved: ResolvedName) -> None:
     """Keep what a name was resolved to, where the cache folder can be written."""
     content = asdict(resolved) | {"spec": resolved.spec.canonical_json}
     with contextlib.suppress(OSError):
-        write_json(_file(resolved.name), content)
+        write_json(_file(resolved.name), with_digest(content))
 
 
 def noted(name: str) -> ResolvedName | None:
     """What a name was last resolved to, true or not any more; None when that is not known."""
     try:
-        content = read_json(_file(name))
+        content = without_digest(_file(name), read_json(_file(name)))
         spec = EmbeddingSpec.from_json(content.pop("spec"))
         resolved = ResolvedName(spec=spec, **content)
     except (OSError, BadArtefact, KeyError, TypeError, ValueError):

@@ -10,7 +10,7 @@ import torch
 from timm.data import resolve_data_config
 from timm.models import load_checkpoint
 
-from embedkit.backbones.network import Network, Preprocessing
+from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile, Weights
 from embedkit.errors import BadWeights, UnknownBackbone
 
@@ -83,6 +83,7 @@ def load(network: Network, weights: Weights) -> None:
     if weights.package is not None:
         _load_packaged(embedder.body, weights.path, weights.package)
         return
+    check_size(network, weights.path)
     misfit = f"{weights.path} does not fit {network.architecture}"
     try:
         module = sys.modules[type(embedder.body).__module__]

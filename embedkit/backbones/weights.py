@@ -3,12 +3,14 @@
 Nothing here reads weights, and nothing ever stands in for missing ones.
 """
 
+import struct
+import zipfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from embedkit.backbones.registry import BackboneName, Known
-from embedkit.errors import WeightsMissing
+from embedkit.errors import BadWeights, WeightsMissing
 from embedkit.paths import absolute, shown
 
 HUB_TIMEOUT = 10.0
@@ -37,6 +39,12 @@ HUB_FILENAMES = (
 """Names under which timm and open_clip publish weights, the preferred ones first."""
 
 
+LARGEST_HEADER = 100_000_000
+"""Bytes of the largest header of a safetensors file that safetensors itself reads."""
+LARGEST_RATIO = 4
+"""Times the size of an archive that its content may have: torch does not compress."""
+
+
 @dataclass(frozen=True)
 class HubFile:
     """Where a hub keeps a network's weights: a repository and the file names to look for."""
@@ -60,14 +68,8 @@ def find(name: BackboneName, hub: HubFile | None) -> Weights:
     Only the given file, when the name gives one; else the package's, the one in the hub's local
     cache, or a fresh download. Raises :class:`WeightsMissing` naming each place that was tried.
     """
-    if name.weights is not None:
-        given = Path(absolute(name.weights))
-        if not given.is_file():
-            raise WeightsMissing(
-                f"{shown(name.text)}: no weights file at {shown(str(given))} "
-                "(only the given file is tried)"
-            )
-        return Weights(given)
+    if (file := given(name)) is not None:
+        return Weights(file)
 
     tried = []
     if name.known is not None and name.known.package is not None:
@@ -92,6 +94,55 @@ def find(name: BackboneName, hub: HubFile | None) -> Weights:
         f"no weights for {base}. Tried: {'; '.join(tried)}. "
         f"What to do: {advice} a file that you have as '{base}?weights=FILE'"
     )
+
+
+def given(name: BackboneName) -> Path | None:
+    """The weights file that a name gives, if it gives one.
+
+    Raises :class:`WeightsMissing` when there is none, and :class:`BadWeights` for a file that
+    cannot be one, whichever network it is for; few bytes of it are read.
+    """
+    if name.weights is None:
+        return None
+    file = Path(absolute(name.weights))
+    if not file.is_file():
+        raise WeightsMissing(
+            f"{shown(name.text)}: no weights file at {shown(str(file))} "
+            "(only the given file is tried)"
+        )
+    try:
+        complaint = _complaint(file)
+    except OSError as error:
+        complaint = error.strerror or str(error)
+    if complaint is not None:
+        raise BadWeights(
+            f"{shown(str(file))} is no weights file: {complaint}. Give one that safetensors or "
+            "torch.save has written"
+        )
+    return file
+
+
+def _complaint(file: Path) -> str | None:
+    size = file.stat().st_size
+    with open(file, "rb") as stream:
+        start = stream.read(9)
+    if start.startswith(b"PK\x03\x04"):
+        try:
+            with zipfile.ZipFile(file) as archive:
+                unpacked = sum(item.file_size for item in archive.infolist())
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+            return f"its archive is damaged ({shown(str(error))})"
+        if unpacked > LARGEST_RATIO * size:
+            return f"its archive of {size} bytes would unpack to {unpacked}"
+        return None
+    if start.startswith(b"\x80"):
+        return None  # a pickle: what torch.save wrote before version 1.6
+    length = int.from_bytes(start[:8], "little")
+    if start[8:] != b"{":
+        return "it begins as neither of their formats does"
+    if 8 + length > size or length > LARGEST_HEADER:
+        return f"its header would have {length} bytes"
+    return None
 
 
 def packaged_file(package: str) -> Path | None:

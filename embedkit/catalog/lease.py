@@ -9,8 +9,9 @@ import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,12 @@ import duckdb
 from embedkit.artifacts import replaced, storage_error, temporary_beside
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
-from embedkit.catalog.listing import Listing, State, read_listing, write_listing
+from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
 from embedkit.catalog.reader import Holdings, LiveFile, Reader
-from embedkit.errors import BadCatalog, BadInput, CatalogBusy, EmptyWorkspace
+from embedkit.errors import BadCatalog, BadInput, CatalogBusy, DamagedCache, EmptyWorkspace
 from embedkit.locks import alone
 from embedkit.paths import shown
+from embedkit.sealed import Damaged
 
 if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer
@@ -39,6 +41,9 @@ LISTED = 5_000_000
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "force_compression": "uncompressed",
+    # For another file in the catalog's place DuckDB would download an extension that reads it.
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
 }
 _HEADERS = 3 * 4096
 """Bytes of the headers of a DuckDB file, which come before its data."""
@@ -182,12 +187,16 @@ class Catalog:
             return {}
         state = self._state()
         if self._listing is None or self._listing[0] != state:
-            self._listing = state, read_listing(self._listing_file, state)
+            self._listing = state, self._read_listing(state)
         elif self._listing[1] is None:
             self.list_files()
         listing = self._listing[1]
         if listing is not None:
-            return listing.live_files(image_ids)
+            try:
+                return listing.live_files(image_ids)
+            except Damaged as error:
+                self._give_up_listing(error)
+                self._listing = state, None
         with self.read() as reader:
             return reader.live_files(image_ids)
 
@@ -205,7 +214,26 @@ class Catalog:
             write_listing(self._listing_file, state, files)
         except OSError:
             self._unlistable = state
-        self._listing = state, read_listing(self._listing_file, state)
+        self._listing = state, self._read_listing(state)
+
+    def _read_listing(self, state: State) -> Listing | None:
+        """The listing of the catalog in some ``state``; None when there is none, or another's."""
+        try:
+            listing = Listing(self._listing_file)
+        except OSError:
+            return None
+        except Damaged as error:
+            if not is_of_before(self._listing_file):
+                self._give_up_listing(error)
+            return None
+        return listing if listing.state == state else None
+
+    def _give_up_listing(self, error: Exception) -> None:
+        warnings.warn(
+            f"{shown(str(error))}; it is made anew from the catalog", DamagedCache, stacklevel=2
+        )
+        with suppress(OSError):
+            self._listing_file.unlink()
 
     def _make(self) -> None:
         """Make the catalog where there is none, whole or not at all, whoever else does so too."""
@@ -314,10 +342,19 @@ def _storage_errors(path: Path) -> Iterator[None]:
 
 
 def _bad(path: Path, error: Exception) -> BadCatalog:
+    reason = _first(str(error)).rstrip(".!") if _is_duckdb(path) else "it is no DuckDB file"
     return BadCatalog(
-        f"{path} cannot be read: {_first(str(error))}. Put a backup in its place, or delete it "
-        "and add the photos again"
+        f"{path} cannot be read: {reason}. Put a backup in its place, or delete it and add the "
+        "photos again"
     )
+
+
+def _is_duckdb(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(12)[8:] == b"DUCK"
+    except OSError:
+        return True  # DuckDB's own words have to do
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:

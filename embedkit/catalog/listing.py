@@ -8,13 +8,13 @@ that looks for files twice makes it, so that many small changes in a row do not 
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from embedkit import paths
-from embedkit.artifacts import replaced
 from embedkit.catalog.reader import LiveFile
+from embedkit.sealed import Damaged, Sealed, sealed
 
 FILE_NAME = "files.listing"
 
@@ -23,21 +23,35 @@ State = tuple[int, ...]
 
 _SEPARATOR = "\0"
 """Between path and label, which cannot hold it."""
+_FORMAT = 0x32_67_6E_69_74_73_69_6C  # listing2
+_DIGEST = 32
 
 
 class Listing:
     """The files that are there, in order of image id.
 
-    ``ids`` int64 (F,); ``ends`` int64 (F,), where the text of each file ends in ``text``, uint8;
-    ``sha256s`` uint8 (32 F,). Raises OSError or ValueError when ``file`` is not that of ``state``.
+    The sealed file holds int64 numbers: a mark of the format, how many numbers the state of the
+    catalog is and these, how many files F there are; ``ids`` (F,); ``ends`` (F,), where the text of
+    each file ends; then the SHA-256s, 32 F bytes, and the texts. Numbers are checked when it is
+    opened, what is said of a file when it is asked for: both raise :class:`Damaged`.
     """
 
-    def __init__(self, file: Path, state: State) -> None:
-        with open(file, "rb") as stream:
-            if _read(stream, file).tolist() != list(state):
-                raise ValueError(f"{file} is of another catalog")
-            self._ids, self._ends, sha256s, text = (_read(stream, file) for _ in range(4))
-            self._sha256s, self._text = sha256s.data, text.data
+    def __init__(self, file: Path) -> None:
+        self._file = Sealed(file)
+        self._file.check(0, 16)
+        mark, size = self._file.array("<i8", (2,)).tolist()
+        if mark != _FORMAT:
+            raise Damaged(f"{file} is not a listing")
+        start = 8 * (size + 3)
+        self._file.check(0, start)
+        *state, count = self._file.array("<i8", (size + 1,), 16).tolist()
+        self.state: State = tuple(state)
+        """Of the catalog that it was made from."""
+        self._ids = self._file.array("<i8", (count,), start)
+        self._ends = self._file.array("<i8", (count,), start + 8 * count)
+        self._sha256s = start + 16 * count
+        self._text = self._sha256s + _DIGEST * count
+        self._file.check(0, self._sha256s)
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
         """The files of each of some images, as :meth:`Reader.live_files` tells them."""
@@ -48,23 +62,26 @@ class Listing:
             wanted.tolist(), starts.tolist(), ends.tolist(), strict=True
         ):
             if start < end:
-                files = [self._file(row) for row in range(start, end)]
+                files = [self._at(row) for row in range(start, end)]
                 found[image_id] = sorted(files, key=lambda file: file.path) if files[1:] else files
         return found
 
-    def _file(self, row: int) -> LiveFile:
-        start, end = (self._ends[row - 1] if row else 0), self._ends[row]
-        path, labelled, label = str(self._text[start:end], "utf-8").partition(_SEPARATOR)
-        sha256 = self._sha256s[32 * row : 32 * row + 32].hex()
+    def _at(self, row: int) -> LiveFile:
+        start, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
+        text = self._bytes(self._text + start, end - start)
+        path, labelled, label = text.decode().partition(_SEPARATOR)
+        sha256 = self._bytes(self._sha256s + _DIGEST * row, _DIGEST).hex()
         return LiveFile(paths.place(path), label if labelled else None, sha256)
 
+    def _bytes(self, start: int, count: int) -> bytes:
+        self._file.check(start, start + count)
+        return self._file.array("u1", (count,), start).tobytes()
 
-def read_listing(file: Path, state: State) -> Listing | None:
-    """The listing of a catalog in some ``state``; None when there is none, or another's."""
-    try:
-        return Listing(file, state)
-    except (OSError, EOFError, ValueError):
-        return None
+
+def is_of_before(file: Path) -> bool:
+    """Whether a file is the listing of an earlier version, which was NumPy's arrays."""
+    with open(file, "rb") as stream:
+        return stream.read(6) == b"\x93NUMPY"
 
 
 def write_listing(file: Path, state: State, files: Any) -> None:
@@ -73,24 +90,12 @@ def write_listing(file: Path, state: State, files: Any) -> None:
 
     ids, sha256s, texts = (column.combine_chunks() for column in files.columns)
     ends = np.cumsum(compute.binary_length(texts).to_numpy(), dtype=np.int64)
-    with replaced(file) as temporary, open(temporary, "wb") as stream:
+    with sealed(file) as temporary, open(temporary, "wb") as stream:
         for array in (
-            np.array(state, np.int64),
-            np.asarray(ids.to_numpy(), np.int64),
-            ends,
-            np.frombuffer(sha256s.buffers()[-1], np.uint8, 32 * len(ids)),
+            np.array([_FORMAT, len(state), *state, len(ids)], "<i8"),
+            ids.to_numpy().astype("<i8"),
+            ends.astype("<i8"),
+            np.frombuffer(sha256s.buffers()[-1], np.uint8, _DIGEST * len(ids)),
             np.frombuffer(texts.buffers()[-1], np.uint8, int(ends[-1]) if len(ends) else 0),
         ):
-            np.save(stream, array, allow_pickle=False)
-
-
-def _read(stream: BinaryIO, file: Path) -> np.ndarray:
-    """The next array of a file that holds several, mapped; the text comes last and aligns none."""
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise ValueError(f"{file} is not a listing")
-    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    start = stream.tell()
-    stream.seek(start + int(np.prod(shape)) * dtype.itemsize)
-    if 0 in shape:
-        return np.empty(shape, dtype)
-    return np.memmap(file, dtype, "r", start, shape).view(np.ndarray)
+            stream.write(array.tobytes())

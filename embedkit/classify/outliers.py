@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from embedkit.artifacts import replaced
 from embedkit.heads.known import Outliers
 from embedkit.heads.outliers import OUTLIERS, VERSION, draw_outliers
 from embedkit.records import ResolvedName
+from embedkit.sealed import Damaged, Sealed, sealed
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
@@ -25,31 +23,33 @@ def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: Open) 
 
     Raises the errors of opening and running the network.
     """
-    file = folder / f"{resolved.spec.digest}.{VERSION}.safetensors"
+    file = folder / _name(resolved.spec.digest)
     vectors = _read(file, resolved.spec.dim)
     if vectors is None:
         vectors = open_network(resolved).embed([image for _, image in draw_outliers()])
-        with replaced(file) as temporary:
-            temporary.write_bytes(save({"vectors": np.ascontiguousarray(vectors)}))
+        with sealed(file) as temporary:
+            temporary.write_bytes(np.ascontiguousarray(vectors, "<f4").data)
     return Outliers(vectors, OUTLIERS)
 
 
 def forget_all_but(folder: Path, digests: Collection[str]) -> None:
     """Remove the embeddings of other specs than those with these digests, and of older drawings."""
-    kept = {f"{digest}.{VERSION}.safetensors" for digest in digests}
-    for file in folder.glob("*.safetensors"):
+    kept = {_name(digest) for digest in digests}
+    for file in folder.glob("*.*"):
         if file.name not in kept:
             file.unlink()
 
 
+def _name(digest: str) -> str:
+    return f"{digest}.{VERSION}.sealed"
+
+
 def _read(file: Path, dim: int) -> np.ndarray | None:
-    """The embeddings in a file; None unless it holds one for each outlier."""
-    if not file.is_file():
-        return None
+    """The embeddings in a file; None unless it holds one for each outlier, and is sound."""
     try:
-        vectors = load(file.read_bytes()).get("vectors")
-    except SafetensorError:
+        stored = Sealed(file)
+        stored.check()
+        shape = (len(OUTLIERS), dim)
+        return stored.array("<f4", shape) if len(stored) == 4 * int(np.prod(shape)) else None
+    except (OSError, Damaged):
         return None
-    if vectors is None or vectors.dtype != np.float32 or vectors.shape != (len(OUTLIERS), dim):
-        return None
-    return vectors

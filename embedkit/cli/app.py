@@ -16,7 +16,7 @@ from embedkit.cli.compare import compare
 from embedkit.cli.labels import labels, relocate, remove
 from embedkit.cli.options import PAGE, PATH, TABLE, common, items_of, naming, options
 from embedkit.cli.quarantine import apply, quarantine, undo
-from embedkit.errors import BadInput, EmbedkitError
+from embedkit.errors import BadInput, DamagedCache, EmbedkitError
 from embedkit.paths import shown
 from embedkit.version import __version__
 
@@ -52,11 +52,24 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
+_show_other_warning = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *place: Any, **more: Any
+) -> None:
+    if issubclass(category, DamagedCache):
+        show.warn(f"warning: {message}")
+    else:
+        _show_other_warning(message, category, *place, **more)
+
+
 def main() -> None:
     """Run the command line and exit with its status: 0 well, 1 an error, 2 bad input."""
     streams.prepare()
     # What photos' own parsers grumble about is in the failures, where it matters.
     warnings.filterwarnings("ignore", module="PIL")
+    warnings.showwarning = _show_warning
     try:
         try:
             embedkit(prog_name="embedkit")

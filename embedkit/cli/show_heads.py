@@ -44,11 +44,11 @@ def split_summary(split: Split) -> None:
         if count:
             say(f"{what}: {counted(count, 'image')} {which}")
     together = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
-    share = 100 * split.leaks_ungrouped / max(1, val + test)
+    of = "" if split.held_out_ungrouped is None else f"of {split.held_out_ungrouped} "
     say(
         f"{split.grouped} images are in {counted(split.groups, 'set')} of {together}, each whole "
-        f"in one part. Drawn one by one, {split.leaks_ungrouped} ({share:.1f} %) of those held out "
-        f"would have had another of their set in training; now it is {split.leaks}"
+        f"in one part. Drawn one by one, {split.leaks_ungrouped} {of}held out would have had "
+        f"another of their set in training; now it is {split.leaks}"
     )
     for note in split.notes:
         warn(f"note: {note}")

@@ -7,7 +7,6 @@ the head's probabilities are calibrated with: a model's own, or of the mean for 
 names its members, each with its digest: one that was trained anew is another one.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit.artifacts import read_json, replaced, write_json
+from embedkit.artifacts import (
+    DIGEST,
+    read_json,
+    replaced,
+    with_digest,
+    without_digest,
+    write_json,
+)
 from embedkit.backbones.registry import rooted, unrooted
 from embedkit.errors import BadArtefact, BadInput, NotInWorkspace, StorageError, UnknownBackbone
 from embedkit.heads.earlier import EarlierRejection, Scale
@@ -30,6 +36,7 @@ from embedkit.heads.head import ENSEMBLE, Head, Model
 from embedkit.heads.knn import Neighbours
 from embedkit.heads.known import Calibration
 from embedkit.heads.linear import Linear
+from embedkit.heads.soundness import check_head, check_manifest, check_model
 from embedkit.heads.unknown import CONFIDENCE, DISTANCE, OUTLIER, Rejection, Threshold
 from embedkit.paths import shown
 from embedkit.records import EmbeddingSpec
@@ -85,7 +92,7 @@ def save_head(folder: Path, head: Head) -> None:
         told["temperature"] = head.temperature
     else:
         told |= _save_model(own, head.models[0])
-    write_json(own / MANIFEST, {**told, "digest": _digest(told)})
+    write_json(own / MANIFEST, with_digest(told))
     for tensors in own.glob("*.safetensors"):
         if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != told.get("tensors"):
             tensors.unlink()
@@ -105,13 +112,14 @@ def load_head(folder: Path, name: str) -> Head:
         raise NotInWorkspace(f"no head is called {shown(name)}; there are: {there}")
     try:
         told = _read(own)
+        check_manifest(told)
         if told["kind"] == ENSEMBLE:
             members = [_member(folder, name, member) for member in told["settings"]["members"]]
             models = tuple(member.models[0] for member in members)
             temperature = float(told["temperature"])
         else:
             members, models, temperature = [], (_load_model(own, told),), 1.0
-        return Head(
+        head = Head(
             name=name,
             kind=told["kind"],
             models=models,
@@ -121,6 +129,10 @@ def load_head(folder: Path, name: str) -> Head:
             validation=told["validation"],
             settings=told["settings"],
         )
+        if head.classes_ != tuple(told["classes"]):
+            raise ValueError("its members have other classes")
+        check_head(head)
+        return head
     except _MALFORMED as error:
         raise BadArtefact(
             f"{own} is damaged ({error}); train or make {shown(name)} again"
@@ -131,7 +143,7 @@ def load_head(folder: Path, name: str) -> Head:
 
 def digest_of(folder: Path, name: str) -> str:
     """The digest of a head: another one when it was trained anew, to something else."""
-    return str(read_json(folder / name / MANIFEST)["digest"])
+    return str(read_json(folder / name / MANIFEST)[DIGEST])
 
 
 _MALFORMED = (
@@ -156,15 +168,10 @@ def _read(own: Path) -> dict[str, Any]:
         raise BadArtefact(
             f"{file} has format {told['format']}, this embedkit reads {FORMAT}; {again}"
         )
-    if told.pop("digest", None) != _digest(told):
-        raise BadArtefact(f"{file} is damaged or was edited; {again}")
-    return told
-
-
-def _digest(told: Mapping[str, Any]) -> str:
-    """SHA-256, hex, of a manifest without it."""
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return sha256(text.encode()).hexdigest()
+    try:
+        return without_digest(file, told)
+    except BadArtefact as error:
+        raise BadArtefact(f"{error}; {again}") from error
 
 
 def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | EarlierRejection:
@@ -186,8 +193,11 @@ def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | 
 
 
 def _member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
+    own = folder / check_name(member["name"])
+    if (own / MANIFEST).is_file() and _read(own)["kind"] == ENSEMBLE:
+        raise ValueError(f"its member {shown(own.name)} is an ensemble itself")
     head = load_head(folder, member["name"])
-    if head.kind == ENSEMBLE or digest_of(folder, head.name) != member["digest"]:
+    if digest_of(folder, head.name) != member["digest"]:
         raise BadArtefact(
             f"{shown(head.name)} was trained anew since the ensemble {shown(name)} was made of it; "
             f"make that again with 'embedkit ensemble --name {shown(name)} ...'"
@@ -246,7 +256,7 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         parts = ("sha256", "distance", "ratio")
         calibration = Calibration(*(tensors[f"calibration.{part}"] for part in parts))
         outliers = tensors["outliers"]
-    return Model(
+    model = Model(
         classes_=classes,
         backbone=rooted(told["backbone"], str(own)),
         spec=EmbeddingSpec.from_json(told["spec"]),
@@ -258,3 +268,5 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         fitted_on=tensors["fitted_on"],
         chosen_on=tensors["chosen_on"],
     )
+    check_model(model)
+    return model

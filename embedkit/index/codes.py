@@ -7,7 +7,7 @@ numbers vectors in the order in which they are added, so that any factory string
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from typing import Any
 import faiss
 import numpy as np
 
-from embedkit.artifacts import replaced
 from embedkit.errors import BadRecipe
 from embedkit.index.exact import EXTRA, nearest
 from embedkit.index.gpu import Propose, codes_on_gpu
 from embedkit.index.metric import distances
+from embedkit.sealed import Damaged, Sealed, sealed
 
 REFINE = 2
 """Candidates for each match asked for: with 8-bit codes 1.5 find all that more would."""
@@ -46,15 +46,28 @@ class Codes:
     factory: str
     effort: int = 0
     recall_at_10: float = 0.0
+    file: Sealed | None = None
+    """The file that it is mapped from, if it is."""
+    head: int = 0
+    """Bytes of that file before its inverted lists; all of it when it does not end with them."""
 
     @cached_property
     def _gpu(self) -> Propose | None:
+        if self.file is not None and faiss.get_num_gpus():
+            self.file.check()
         return codes_on_gpu(self.index)
+
+    @cached_property
+    def _lists(self) -> "_Lists | None":
+        if self.file is None or self.head == len(self.file):
+            return None
+        return _Lists(self.index, self.file)
 
     def candidates(self, queries: np.ndarray, count: int, times: int = 1) -> np.ndarray:
         """Rows that may be nearest, int64 (Q, count), -1 where there are no more.
 
-        The search tries ``times`` as hard as it was tuned to.
+        The search tries ``times`` as hard as it was tuned to. Raises :class:`Damaged` when a list
+        that it looks through is.
         """
         knob = _knob(self.index)
         effort = 0
@@ -64,6 +77,8 @@ class Codes:
             faiss.ParameterSpace().set_index_parameter(self.index, name, effort)
         if self._gpu is not None and (found := self._gpu(queries, count, effort)) is not None:
             return found
+        if self._lists is not None:
+            self._lists.check(queries, effort)
         return np.asarray(self.index.search(queries, count)[1])
 
     def efforts(self, share: float) -> list[int]:
@@ -75,6 +90,59 @@ class Codes:
         limit = max(1, int(share * most))
         least = 0 if name == "nprobe" else 4
         return [*(2**power for power in range(least, limit.bit_length())), limit]
+
+
+class _Lists:
+    """The inverted lists of an index that is mapped, each checked when it is first looked through.
+
+    They are most of the file, and a search looks through few of them.
+    """
+
+    def __init__(self, index: Any, file: Sealed) -> None:
+        self._ivf = _downcast(index)
+        lists = _lists_on_disk(index)
+        assert lists is not None
+        self._places = lists.lists
+        self._file = file
+        self._unchecked = np.ones(int(self._ivf.nlist), bool)
+
+    def check(self, queries: np.ndarray, nprobe: int) -> None:
+        """Check the ``nprobe`` lists of each of ``queries`` (Q, dim)."""
+        if not self._unchecked.any():
+            return
+        probed = np.unique(self._ivf.quantizer.search(queries, nprobe)[1])
+        for number in probed[self._unchecked[probed]].tolist():
+            place = self._places.at(number)
+            self._file.check(place.offset, place.offset + place.capacity * _entry(self._ivf))
+            self._unchecked[number] = False
+
+
+def _entry(ivf: Any) -> int:
+    """Bytes of a vector in an inverted list: its code and its number."""
+    return int(ivf.code_size) + 8
+
+
+def _downcast(index: Any) -> Any:
+    return faiss.downcast_index(index)
+
+
+def _lists_on_disk(index: Any) -> Any | None:
+    """The inverted lists of an index that FAISS has mapped; None when it is of another kind."""
+    ivf = _downcast(index)
+    if not isinstance(ivf, faiss.IndexIVF) or ivf.invlists is None:
+        return None
+    lists = faiss.downcast_InvertedLists(ivf.invlists)
+    return lists if isinstance(lists, faiss.OnDiskInvertedLists) else None
+
+
+def _head(index: Any, size: int) -> int:
+    """What :attr:`Codes.head` is for an index mapped from a file of ``size`` bytes."""
+    lists = _lists_on_disk(index)
+    if lists is None:
+        return size
+    places = [lists.lists.at(number) for number in range(lists.nlist)]
+    after = max(place.offset + place.capacity * _entry(index) for place in places)
+    return min(place.offset for place in places) if after == size else size
 
 
 def default_factory(count: int) -> str:
@@ -113,14 +181,16 @@ def build(factory: str, vectors: np.ndarray) -> Codes | None:
     return Codes(index, factory)
 
 
-def extended(file: Path, codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
-    """The codes in a file, brought in line with ``vectors``, whose first ``kept`` rows it has.
+def extended(codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
+    """Codes that are mapped, brought in line with ``vectors``, whose first ``kept`` rows they have.
 
     With ``kept`` 0, as when rows have gone, all are added again, and only the training is kept.
-    Raises OSError when the file cannot be read.
+    Raises OSError when the file cannot be read and :class:`Damaged` when it is damaged.
     """
-    with _file_errors(file):
-        index = faiss.read_index(str(file))
+    assert codes.file is not None
+    codes.file.check()
+    with _file_errors(codes.file.file):
+        index = faiss.read_index(str(codes.file.file))
     if not kept:
         index.reset()
     _add(index, vectors[kept:])
@@ -165,23 +235,29 @@ def _add(index: Any, vectors: np.ndarray) -> None:
         index.add(vectors[start : start + _BLOCK])
 
 
-def write(file: Path, codes: Codes) -> None:
-    """Write the FAISS index to a file, whole or not at all; raises OSError when that fails."""
-    with _file_errors(file), replaced(file) as temporary:
+def write(file: Path, codes: Codes) -> Codes:
+    """Write codes to a sealed file; the same, mapped from it. Raises OSError when that fails."""
+    with _file_errors(file), sealed(file) as temporary:
         faiss.write_index(codes.index, str(temporary))
+    rows, dim = codes.index.ntotal, codes.index.d
+    written = Sealed(file)
+    mapped = read(written, codes, rows, dim, len(written))
+    return replace(mapped, head=_head(mapped.index, len(written)))
 
 
-def read(file: Path, factory: str, rows: int, dim: int) -> Any:
-    """The FAISS index in a file whose content is known to be sound, mapped where FAISS can.
+def read(file: Sealed, codes: Codes, rows: int, dim: int, head: int) -> Codes:
+    """``codes`` with the FAISS index in a file, mapped where FAISS can.
 
-    Raises OSError when it cannot be read and ValueError when it is not of that many vectors.
+    FAISS parses no byte of the ``head`` that is not sound. Raises OSError when it cannot read the
+    file, and :class:`Damaged` when that is damaged or not of so many ``rows`` of ``dim`` numbers.
     """
-    flags = faiss.IO_FLAG_MMAP if "IVF" in factory else faiss.IO_FLAG_MMAP_IFC
-    with _file_errors(file):
-        index = faiss.read_index(str(file), flags)
+    file.check(0, head)
+    flags = faiss.IO_FLAG_MMAP if "IVF" in codes.factory else faiss.IO_FLAG_MMAP_IFC
+    with _file_errors(file.file):
+        index = faiss.read_index(str(file.file), flags)
     if (index.ntotal, index.d) != (rows, dim):
-        raise ValueError(f"{file} does not hold {rows} vectors of {dim} numbers")
-    return index
+        raise Damaged(f"{file.file} does not hold {rows} vectors of {dim} numbers")
+    return replace(codes, index=index, file=file, head=head)
 
 
 @contextmanager

@@ -8,36 +8,37 @@ and delta are merged into a new base. Rows are in order of storing throughout, s
 history makes the same files.
 
 The manifest is written last. It names the spec, how far the index has followed the catalog, and
-every file. An index that is behind catches up; one that does not match is built anew.
+every file. An index that is behind catches up; one that does not match is built anew. No file is
+believed: what is read of it is checked, once in a process, and damage has the index built anew.
 """
 
 import os
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from embedkit.artifacts import storage_error
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
-from embedkit.errors import BadRecipe
+from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
 from embedkit.index import rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import (
     FileRecord,
     Manifest,
-    checked,
     read_manifest,
-    record,
+    sound_manifest,
     write_manifest,
 )
 from embedkit.index.metric import distances
 from embedkit.paths import shown
 from embedkit.records import Progress, ProgressCallback, silent
+from embedkit.sealed import Damaged, Sealed
 
 if TYPE_CHECKING:
     from embedkit.index.codes import Codes
@@ -69,13 +70,23 @@ TUNED_FOR = 64
 """Matches up to which a search of the codes tries no harder than for the ten it is tuned to."""
 
 
-class Index:
-    """Embeddings of one spec, by image id."""
+_Result = TypeVar("_Result")
 
-    def __init__(self, folder: Path, spec: str, dim: int) -> None:
+
+class Index:
+    """Embeddings of one spec, by image id.
+
+    When its files turn out to be damaged it warns with :class:`DamagedCache`, empties itself and
+    has ``refill`` fill it again.
+    """
+
+    def __init__(
+        self, folder: Path, spec: str, dim: int, refill: "Callable[[Index], None]"
+    ) -> None:
         self.folder = folder
         self.spec = spec
         self.dim = dim
+        self._refill = refill
         self.saved: Position | None = None
         """Position of the index that was on disk when this one was loaded or saved."""
         self._forget()
@@ -113,11 +124,31 @@ class Index:
 
     def stored(self) -> rows.Rows:
         """All that it holds, in order of storing; in memory only if it is more than one file."""
+        return self._sound(self._stored)
+
+    def _stored(self) -> rows.Rows:
         if self._live is None and not len(self._delta):
-            return self._base
-        live = np.ones(len(self._base), bool) if self._live is None else self._live
-        recent = self._delta.chunks(np.ones(len(self._delta), bool))
-        return rows.gather(chain(self._base.chunks(live), recent), len(self), self.dim)
+            return rows.Rows(self._base.ids, self._base.vectors)
+        chunks = chain(self._base.chunks(self._live), self._delta.chunks())
+        return rows.gather(chunks, len(self), self.dim)
+
+    def _sound(self, read: Callable[[], _Result]) -> _Result:
+        """What ``read`` gives, once the index is built anew if its files are damaged."""
+        try:
+            return read()
+        except Damaged as error:
+            self._give_up(error)
+            self._refill(self)
+            return read()
+
+    def _give_up(self, error: Exception) -> None:
+        """Warn that the files cannot be used, and be empty."""
+        warnings.warn(
+            f"an index cannot be used ({shown(str(error))}); it is built anew from the catalog",
+            DamagedCache,
+            stacklevel=2,
+        )
+        self._forget()
 
     # -- searching -----------------------------------------------------------------------------
 
@@ -131,6 +162,11 @@ class Index:
         of id, but which of them come in at the end is not said.
         """
         queries = np.ascontiguousarray(queries, np.float32)
+        return self._sound(lambda: self._search(queries, k, among))
+
+    def _search(
+        self, queries: np.ndarray, k: int, among: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         allowed, delta_rows = self._live, np.arange(len(self._delta))
         if among is not None:
             inside = np.isin(self._base.ids, among)
@@ -162,7 +198,7 @@ class Index:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ids and distances of the nearest ``k`` of some rows of the base and the delta, (Q, n)."""
         each = np.arange(len(queries))[:, None]
-        ids, vectors = self._base.ids[base], self._base.vectors[base]
+        ids, vectors = self._base.ids[base], self._base.only(base)[base]
         if delta.size:
             ids = np.concatenate([ids, self._delta.ids[delta]], axis=1)
             vectors = np.concatenate([vectors, self._delta.vectors[delta]], axis=1)
@@ -201,7 +237,7 @@ class Index:
                 rest = nearest(queries[pending], self._base.vectors, k)
             else:
                 some = np.flatnonzero(allowed)
-                rest = nearest_among(queries[pending], self._base.vectors, some, k)
+                rest = nearest_among(queries[pending], self._base.only(some), some, k)
             for number, exact in zip(pending, rest, strict=True):
                 found[number] = exact
         return found
@@ -247,6 +283,20 @@ class Index:
         :class:`BadRecipe` for a kind that these embeddings cannot be in; without, it is exact. When
         this has raised anything the index is of no use any more: load it again.
         """
+        try:
+            self._catch_up(catalog, position, kind, save, progress)
+        except Damaged as error:
+            self._give_up(error)
+            self._catch_up(catalog, position, kind, save, progress)
+
+    def _catch_up(
+        self,
+        catalog: Catalog,
+        position: Position,
+        kind: str,
+        save: bool,
+        progress: ProgressCallback,
+    ) -> None:
         told_to_save = save
         if position == self.position and not save:
             return
@@ -267,15 +317,11 @@ class Index:
                     kept = self._merge(fresh, gained, position)
             elif gained:
                 size = len(self._delta) + gained
-                everything = np.ones(len(self._delta), bool)
-                self._delta = rows.gather(
-                    chain(self._delta.chunks(everything), fresh), size, self.dim
-                )
+                self._delta = rows.gather(chain(self._delta.chunks(), fresh), size, self.dim)
             self.position = position
         if merge:
             try:
                 with _storage_errors(self.folder):
-                    self._record_base()
                     self._encode(kind, kept)
             except BadRecipe:  # whoever adds is told; who searches finds all the same
                 if told_to_save:
@@ -288,7 +334,7 @@ class Index:
 
     def _may_save(self, catalog: Catalog) -> bool:
         """Whether the files are this index's to replace: no other process has saved meanwhile."""
-        there = read_manifest(self.folder)
+        there = sound_manifest(self.folder)
         ours = there is None or there.position == self.saved
         return ours and os.access(catalog.path.parent, os.W_OK)
 
@@ -313,26 +359,22 @@ class Index:
     def _merge(self, fresh: rows.Chunks, gained: int, position: Position) -> int:
         """Write a new base of all there is; how many of its rows are those of the old one."""
         old = len(self._base)
-        live = np.ones(old, bool) if self._live is None else self._live
         whole = self._live is None
         if whole and not len(self._delta) and not gained and "vectors" in self._files:
             return old
-        recent = self._delta.chunks(np.ones(len(self._delta), bool))
-        names = {role: self._name(position, f"{role}.npy") for role in ("ids", "vectors")}
-        ids, vectors = (self.folder / name for name in names.values())
-        size = len(self) + gained
-        rows.write(ids, vectors, chain(self._base.chunks(live), recent, fresh), size, self.dim)
-        self._set_base(rows.read(ids, vectors, self.dim))
+        chunks = chain(self._base.chunks(self._live), self._delta.chunks(), fresh)
+        self._set_base(self._written(position, "", chunks))
         self._delta = rows.none(self.dim)
-        for role in names:
-            self._files.pop(role, None)
         return old if whole else 0
 
-    def _record_base(self) -> None:
-        """Note the files of a base just written; gigabytes are read, so without the catalog."""
-        for role in ("ids", "vectors"):
-            if role not in self._files:
-                self._files[role] = record(self.folder / self._name(self.position, f"{role}.npy"))
+    def _written(self, position: Position, kind: str, chunks: rows.Chunks) -> rows.Rows:
+        """Rows in files of their own, which are noted; ``kind`` is ``delta_`` or nothing."""
+        names = [f"{kind}{role}" for role in ("ids", "vectors")]
+        ids_file, vectors_file = (self.folder / self._name(position, name) for name in names)
+        rows.write(ids_file, vectors_file, chunks)
+        ids, vectors = Sealed(ids_file), Sealed(vectors_file)
+        self._files.update(zip(names, (_record(ids), _record(vectors)), strict=True))
+        return rows.read(ids, vectors, self.dim)
 
     def _encode(self, kind: str, kept: int) -> None:
         """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
@@ -348,28 +390,28 @@ class Index:
 
         # Until they fit the new base there are none, whatever goes wrong on the way.
         made, self._codes = self._codes, None
-        known = self._files.pop("codes", None)
-        if stale or made is None or known is None or not (self.folder / known.name).exists():
+        self._files.pop("codes", None)
+        if stale or made is None or made.file is None or not made.file.file.exists():
             factory = codes.default_factory(total) if kind == AUTO else kind
             made, self._trained = codes.build(factory, self._base.vectors), total
         else:
-            made = codes.extended(self.folder / known.name, made, self._base.vectors, kept)
+            made = codes.extended(made, self._base.vectors, kept)
         if made is None:
             self._trained = 0
             return  # too few to train on so far: exact search
         codes.tune(made, self._base.vectors, codes.WORTHWHILE if kind == AUTO else 1.0)
         if kind == AUTO and made.recall_at_10 < codes.RECALL:
             return  # vectors without clusters: comparing with all of them is faster
-        file = self.folder / self._name(self.position, "codes.faiss")
-        codes.write(file, made)
-        self._files["codes"] = record(file)
-        self._codes = replace(made, index=codes.read(file, made.factory, total, self.dim))
+        made = codes.write(self.folder / self._name(self.position, "codes"), made)
+        assert made.file is not None
+        self._files["codes"] = _record(made.file)
+        self._codes = made
 
     # -- on disk -------------------------------------------------------------------------------
 
     @staticmethod
     def _name(position: Position, what: str) -> str:
-        return f"{position.generation}.{what}"
+        return f"{position.generation}.{what}.sealed"
 
     def _save(self) -> None:
         """Write the delta, what was removed and, last, the manifest; then remove older files."""
@@ -377,17 +419,11 @@ class Index:
         for role in ("delta_ids", "delta_vectors", "removed"):
             self._files.pop(role, None)
         if len(self._delta):
-            ids, vectors = (
-                self.folder / self._name(self.position, f"delta-{what}.npy")
-                for what in ("ids", "vectors")
-            )
-            everything = np.ones(len(self._delta), bool)
-            rows.write(ids, vectors, self._delta.chunks(everything), len(self._delta), self.dim)
-            self._files.update(delta_ids=record(ids), delta_vectors=record(vectors))
+            self._written(self.position, "delta_", self._delta.chunks())
         if self._live is not None:
-            file = self.folder / self._name(self.position, "removed.npy")
-            rows.write_array(file, np.flatnonzero(~self._live))
-            self._files["removed"] = record(file)
+            file = self.folder / self._name(self.position, "removed")
+            rows.write_numbers(file, np.flatnonzero(~self._live))
+            self._files["removed"] = _record(Sealed(file))
         made = self._codes
         version = ""
         if made is not None:
@@ -405,6 +441,7 @@ class Index:
                 generation=self.position.generation,
                 stamp=self.position.stamp,
                 trained=self._trained,
+                head=made.head if made else 0,
                 effort=made.effort if made else 0,
                 recall_at_10=self.recall_at_10,
                 files=self._files,
@@ -413,44 +450,45 @@ class Index:
         )
         self.saved = self.position
         kept = {item.name for item in self._files.values()}
-        for old in chain(self.folder.glob("*.npy"), self.folder.glob("*.faiss")):
+        for old in self.folder.glob("[0-9]*.*"):
             generation = old.name.partition(".")[0]
             newer = generation.isdigit() and int(generation) > self.position.generation
             if old.name not in kept and not newer:  # newer ones another process is about to name
                 with suppress(PermissionError):  # Windows, while a process has it mapped
                     old.unlink(missing_ok=True)
 
-    def _open(self, manifest: Manifest) -> Manifest:
-        """Take over what a manifest describes; the manifest with the files' times as they are.
+    def _open(self, manifest: Manifest) -> None:
+        """Take over what a manifest describes.
 
         Raises OSError, KeyError, IndexError or ValueError when it is not there as described.
         """
         if (manifest.spec, manifest.dim) != (self.spec, self.dim):
-            raise ValueError(f"{self.folder} holds the index of another spec")
-        records = checked(self.folder, manifest.files.values())
-        self._files = dict(zip(manifest.files, records, strict=True))
-        place = {role: self.folder / item.name for role, item in self._files.items()}
-        if "vectors" in place:
-            self._set_base(rows.read(place["ids"], place["vectors"], self.dim))
-        if "delta_vectors" in place:
-            self._delta = rows.read(place["delta_ids"], place["delta_vectors"], self.dim)
-        if "removed" in place:
+            raise Damaged(f"{self.folder} holds the index of another spec")
+        self._files = dict(manifest.files)
+        files = {
+            role: Sealed(self.folder / Path(item.name).name, item.digest)
+            for role, item in self._files.items()
+        }
+        if "vectors" in files:
+            self._set_base(rows.read(files["ids"], files["vectors"], self.dim))
+        if "delta_vectors" in files:
+            self._delta = rows.read(files["delta_ids"], files["delta_vectors"], self.dim)
+        if "removed" in files:
             self._live = np.ones(len(self._base), bool)
-            self._live[rows.read_array(place["removed"])] = False
+            self._live[rows.read_numbers(files["removed"])] = False
         if manifest.factory != FLAT:
             from embedkit.index.codes import Codes, read
 
-            self._codes = Codes(
-                read(place["codes"], manifest.factory, len(self._base), self.dim),
-                manifest.factory,
-                manifest.effort,
-                manifest.recall_at_10,
-            )
+            told = Codes(None, manifest.factory, manifest.effort, manifest.recall_at_10)
+            self._codes = read(files["codes"], told, len(self._base), self.dim, manifest.head)
         if len(self) != manifest.count:
-            raise ValueError(f"{self.folder} does not hold {manifest.count} images")
+            raise Damaged(f"{self.folder} does not hold {manifest.count} images")
         self.kind, self.position = manifest.kind, manifest.position
         self._trained = manifest.trained
-        return replace(manifest, files=self._files)
+
+
+def _record(file: Sealed) -> FileRecord:
+    return FileRecord(file.file.name, file.digest)
 
 
 @contextmanager
@@ -461,19 +499,21 @@ def _storage_errors(folder: Path) -> Iterator[None]:
         raise storage_error(f"cannot write the index in {shown(str(folder))}", error) from error
 
 
-def load_index(folder: Path, spec: str, dim: int) -> Index:
-    """The index of a spec as it was last saved; an empty one when none is there, or none sound."""
-    index = Index(folder, spec, dim)
-    while manifest := read_manifest(folder):
-        index.saved = manifest.position
+def load_index(folder: Path, spec: str, dim: int, refill: Callable[[Index], None]) -> Index:
+    """The index of a spec as it was last saved; an empty one when none is there, or none sound.
+
+    It warns with :class:`DamagedCache` of one that is damaged.
+    """
+    index = Index(folder, spec, dim, refill)
+    while True:
+        manifest = None
         try:
-            seen = index._open(manifest)
-        except (OSError, EOFError, KeyError, IndexError, ValueError) as error:
-            index._forget()
-            if isinstance(error, FileNotFoundError) and read_manifest(folder) != manifest:
+            manifest = read_manifest(folder)
+            if manifest is not None:
+                index.saved = manifest.position
+                index._open(manifest)
+        except (BadArtefact, EOFError, LookupError, MemoryError, OSError, ValueError) as error:
+            if sound_manifest(folder) != manifest:
                 continue  # another process has replaced both just now
-        else:
-            if seen != manifest and os.access(folder, os.W_OK):
-                write_manifest(folder, seen)
-        break
-    return index
+            index._give_up(error)
+        return index

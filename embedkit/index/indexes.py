@@ -2,14 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Collection
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
-from embedkit.index.manifest import read_manifest, write_manifest
+from embedkit.index.manifest import sound_manifest
 from embedkit.records import EmbeddingSpec, ProgressCallback
 
 if TYPE_CHECKING:
@@ -32,18 +30,8 @@ class Indexes:
         self._open: dict[str, Index] = {}
 
     def folder_of(self, spec: EmbeddingSpec) -> Path:
-        """Where the index of a spec is, or would be.
-
-        One that an earlier version of the pipeline made is taken over: the catalog's embeddings
-        are the same, but for those that it has replaced since.
-        """
-        folder, before = self._folder / spec.digest, self._folder / spec.first.digest
-        if before.is_dir() and not folder.exists():
-            with suppress(OSError):  # read-only, or another process was faster: it is a cache
-                if (manifest := read_manifest(before)) is not None:
-                    write_manifest(before, replace(manifest, spec=spec.digest))
-                before.rename(folder)
-        return folder
+        """Where the index of a spec is, or would be."""
+        return self._folder / spec.digest
 
     def at(self, spec: EmbeddingSpec, position: Position) -> "Index":
         """The index of a spec, caught up in memory with a position of the catalog's embeddings."""
@@ -57,17 +45,19 @@ class Indexes:
         """An index of no embeddings, of a collection that has none."""
         from embedkit.index.index import Index
 
-        return Index(self._folder, "", 0)
+        return Index(self._folder, "", 0, self._refill)
 
     def save_at(self, spec: EmbeddingSpec, position: Position) -> None:
         """Bring what is on disk up to a position, unless it is there and of the kind asked for.
 
         It goes on from what other processes may have saved meanwhile.
         """
-        saved = read_manifest(self.folder_of(spec))
+        saved = sound_manifest(self.folder_of(spec))
         if saved is None or (saved.position, saved.kind) != (position, self._kind()):
             self._load(spec)
             self._catch_up(spec, position, save=True)
+        if spec.first != spec:  # what an earlier version made is of no use any more
+            shutil.rmtree(self._folder / spec.first.digest, ignore_errors=True)
 
     def forget(self, spec: EmbeddingSpec) -> None:
         """Remove the index of a spec."""
@@ -83,7 +73,15 @@ class Indexes:
     def _load(self, spec: EmbeddingSpec) -> None:
         from embedkit.index.index import load_index
 
-        self._open[spec.digest] = load_index(self.folder_of(spec), spec.digest, spec.dim)
+        self._open[spec.digest] = load_index(
+            self.folder_of(spec), spec.digest, spec.dim, self._refill
+        )
+
+    def _refill(self, index: "Index") -> None:
+        """Fill an index that was found damaged, and emptied, from the catalog."""
+        with self._catalog.read() as reader:
+            position = reader.position(index.spec)
+        index.catch_up(self._catalog, position, self._kind(), progress=self._progress)
 
     def _catch_up(self, spec: EmbeddingSpec, position: Position, save: bool) -> None:
         try:

@@ -1,11 +1,10 @@
 """What lies beside the files of an index and says what they hold."""
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedkit.artifacts import read_json, sha256_of, write_json
+from embedkit.artifacts import DIGEST, read_json, with_digest, without_digest, write_json
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact
 from embedkit.records import EmbeddingSpec, SpecInfo
@@ -15,12 +14,11 @@ FILE_NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class FileRecord:
-    """A file as it was written."""
+    """A sealed file."""
 
     name: str
-    bytes: int
-    mtime_ns: int
-    sha256: str
+    digest: str
+    """Of its checksums: see :class:`embedkit.sealed.Sealed`."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,9 @@ class Manifest:
     stamp: int
     trained: int
     """Vectors there were when FAISS's index was trained, if one was; exact search may win."""
+    head: int
+    """Bytes of the codes' file that are checked before FAISS reads it; the others are lists, which
+    are checked when they are searched."""
     effort: int
     """``nprobe`` or ``efSearch`` of a search; 0 where there is neither."""
     recall_at_10: float
@@ -57,22 +58,40 @@ class Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest in ``folder``; None when there is none, or none that can be understood."""
+    """The manifest in ``folder``; None when there is none, or one of an earlier version.
+
+    Raises :class:`BadArtefact` for one that is damaged or cannot be understood.
+    """
     try:
         content = read_json(folder / FILE_NAME)
+    except OSError:
+        return None
+    if DIGEST not in content:
+        return None
+    content = without_digest(folder / FILE_NAME, content)
+    try:
         files = {role: FileRecord(**record) for role, record in content["files"].items()}
         manifest = Manifest(**{**content, "files": files})
-    except (FileNotFoundError, BadArtefact, AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError) as error:
+        raise BadArtefact(f"{folder / FILE_NAME} is no manifest of an index") from error
+    if not (_fits(manifest) and all(map(_fits, files.values()))):
+        raise BadArtefact(f"{folder / FILE_NAME} is no manifest of an index")
+    return manifest
+
+
+def sound_manifest(folder: Path) -> Manifest | None:
+    """The manifest in ``folder``; None when there is none that can be used."""
+    try:
+        return read_manifest(folder)
+    except BadArtefact:
         return None
-    sound = _fits(manifest) and all(map(_fits, files.values()))
-    return manifest if sound else None
 
 
 def spec_info(
     folder: Path, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
 ) -> SpecInfo:
     """What to tell of a spec whose index is in ``folder``, used under some ``names``."""
-    manifest = read_manifest(folder)
+    manifest = sound_manifest(folder)
     return SpecInfo(
         spec=spec.digest,
         backbones=names,
@@ -89,31 +108,7 @@ def spec_info(
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest to ``folder``, whole or not at all."""
-    write_json(folder / FILE_NAME, asdict(manifest))
-
-
-def record(file: Path) -> FileRecord:
-    """What there is to say of a file just written."""
-    status = file.stat()
-    return FileRecord(file.name, status.st_size, status.st_mtime_ns, sha256_of(file))
-
-
-def checked(folder: Path, records: Iterable[FileRecord]) -> list[FileRecord]:
-    """The records of files in ``folder`` as they are now; raises ValueError for a file that is not.
-
-    A file of the recorded size and time is taken as it is. One of another time, as in a workspace
-    that was copied, is read through once: files of gigabytes take seconds.
-    """
-    found = []
-    for known in records:
-        file = folder / Path(known.name).name
-        status = file.stat()
-        if status.st_size != known.bytes or (
-            status.st_mtime_ns != known.mtime_ns and sha256_of(file) != known.sha256
-        ):
-            raise ValueError(f"{file} is not the one that its manifest describes")
-        found.append(replace(known, mtime_ns=status.st_mtime_ns))
-    return found
+    write_json(folder / FILE_NAME, with_digest(asdict(manifest)))
 
 
 def _fits(item: Any) -> bool:

@@ -1,31 +1,50 @@
-"""Rows of an index: image ids and their embeddings, in memory or mapped from two .npy files."""
+"""Rows of an index: image ids and their embeddings, in memory or mapped from two sealed files."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from embedkit.artifacts import replaced
+from embedkit.sealed import Damaged, Sealed, sealed
 
 _BLOCK = 8192
 
 
-@dataclass(frozen=True)
 class Rows:
-    """Image ids, int64 (N,), and embeddings, float32 (N, dim), row by row."""
+    """Image ids, int64 (N,), and embeddings, float32 (N, dim), row by row.
 
-    ids: np.ndarray
-    vectors: np.ndarray
+    Embeddings of a ``file`` are checked when they are asked for: all of these methods may raise
+    :class:`Damaged`.
+    """
+
+    def __init__(self, ids: np.ndarray, vectors: np.ndarray, file: Sealed | None = None) -> None:
+        self.ids = ids
+        self._vectors = vectors
+        self._file = file
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def chunks(self, kept: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The rows that a mask, bool (N,), keeps, some thousands at a time."""
+    @property
+    def vectors(self) -> np.ndarray:
+        """All embeddings."""
+        if self._file is not None:
+            self._file.check()
+        return self._vectors
+
+    def only(self, rows: np.ndarray) -> np.ndarray:
+        """All embeddings, of which just some ``rows``, int64 (...), are known to be sound."""
+        if self._file is not None:
+            self._file.check_rows(rows, self._vectors.itemsize * self._vectors.shape[1])
+        return self._vectors
+
+    def chunks(self, kept: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The rows that a mask, bool (N,), keeps, or all of them; some thousands at a time."""
+        vectors = self.vectors
         for start in range(0, len(self), _BLOCK):
             block = slice(start, start + _BLOCK)
-            yield self.ids[block][kept[block]], self.vectors[block][kept[block]]
+            some = slice(None) if kept is None else kept[block]
+            yield self.ids[block][some], vectors[block][some]
 
 
 Chunks = Iterable[tuple[np.ndarray, np.ndarray]]
@@ -48,36 +67,34 @@ def gather(chunks: Chunks, count: int, dim: int) -> Rows:
     return Rows(ids, vectors)
 
 
-def write(ids_file: Path, vectors_file: Path, chunks: Chunks, count: int, dim: int) -> None:
-    """Write the ``count`` rows of chunks to two .npy files, never holding more than a chunk."""
+def write(ids_file: Path, vectors_file: Path, chunks: Chunks) -> None:
+    """Write the rows of chunks to two sealed files, never holding more than a chunk."""
     held = [np.empty(0, np.int64)]
-    with replaced(vectors_file) as temporary, open(temporary, "wb") as file:
-        header = {"descr": "<f4", "fortran_order": False, "shape": (count, dim)}
-        np.lib.format.write_array_header_1_0(file, header)
+    with sealed(vectors_file) as temporary, open(temporary, "wb") as file:
         for ids, vectors in chunks:
             file.write(np.ascontiguousarray(vectors, "<f4").data)
             held.append(ids.copy())
-    write_array(ids_file, np.concatenate(held))
+    write_numbers(ids_file, np.concatenate(held))
 
 
-def write_array(file: Path, ids: np.ndarray) -> None:
-    """Write int64 (n,) to a .npy file."""
-    with replaced(file) as temporary, open(temporary, "wb") as stream:
-        np.save(stream, ids, allow_pickle=False)
+def write_numbers(file: Path, numbers: np.ndarray) -> None:
+    """Write int64 (n,) to a sealed file."""
+    with sealed(file) as temporary:
+        temporary.write_bytes(np.ascontiguousarray(numbers, "<i8").data)
 
 
-def read(ids_file: Path, vectors_file: Path, dim: int) -> Rows:
-    """The rows in two .npy files, mapped; raises ValueError when they are not of that shape."""
-    ids = read_array(ids_file)
-    vectors = np.load(vectors_file, mmap_mode="r", allow_pickle=False)
-    if vectors.dtype != np.float32 or vectors.shape != (len(ids), dim):
-        raise ValueError(f"{vectors_file} does not hold {len(ids)} vectors of {dim} numbers")
-    return Rows(ids, vectors.view(np.ndarray))
+def read(ids: Sealed, vectors: Sealed, dim: int) -> Rows:
+    """The rows in two files, mapped, the ids checked.
+
+    Raises :class:`Damaged` when they are damaged or do not fit each other.
+    """
+    numbers = read_numbers(ids)
+    if len(vectors) != 4 * dim * len(numbers):
+        raise Damaged(f"{vectors.file} does not hold {len(numbers)} vectors of {dim} numbers")
+    return Rows(numbers, vectors.array("<f4", (len(numbers), dim)), vectors)
 
 
-def read_array(file: Path) -> np.ndarray:
-    """What :func:`write_array` wrote, mapped; raises ValueError when it is something else."""
-    ids = np.load(file, mmap_mode="r", allow_pickle=False)
-    if ids.dtype != np.int64 or ids.ndim != 1:
-        raise ValueError(f"{file} does not hold whole numbers")
-    return np.asarray(ids.view(np.ndarray))
+def read_numbers(file: Sealed) -> np.ndarray:
+    """What :func:`write_numbers` wrote, mapped; raises :class:`Damaged` unless it is sound."""
+    file.check()
+    return file.array("<i8", (len(file) // 8,))

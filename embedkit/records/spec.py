@@ -2,11 +2,15 @@
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 PIPELINE_VERSION = 2
 """Raised whenever decoding or preprocessing changes the pixels that a network sees."""
+LARGEST_DIM = 1 << 20
+LARGEST_SIZE = 4096
+"""Pixels, as of a backbone's name."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,17 @@ class EmbeddingSpec:
         spec = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
         for name, kind in cls.__annotations__.items():
             value = getattr(spec, name)
-            if kind in (str, int, float) and not isinstance(value, kind):
+            if kind in (str, int, float) and (
+                not isinstance(value, kind) or isinstance(value, bool)
+            ):
                 raise TypeError(f"{name} of a spec cannot be {value!r}")
         for three in (spec.mean, spec.std):
             if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
                 raise TypeError(f"mean and std of a spec are three numbers, not {three!r}")
+        if not (0 < spec.dim <= LARGEST_DIM and 0 < spec.size <= LARGEST_SIZE and spec.crop > 0):
+            raise ValueError("dim, size and crop of a spec are above 0, and not huge")
+        if not all(map(math.isfinite, (spec.crop, *spec.mean, *spec.std))):
+            raise ValueError("numbers of a spec are finite")
         if spec == spec.first:
             return replace(spec, alpha=cls.alpha, pipeline=PIPELINE_VERSION)
         return spec

@@ -45,5 +45,8 @@ class Split:
     """A sentence for each class that got less than was asked for."""
     gone: int = 0
     """Images of the parts that have no file any more."""
+    held_out_ungrouped: int | None = None
+    """Images for validation and test had they been drawn one by one, which may be more than there
+    are now; None for a split of an earlier version."""
     later: int = 0
     """Labelled images that are in no part, for they came or were labelled after the split."""

@@ -56,6 +56,7 @@ def split_images(catalog: Catalog, subject: Subject, pairs: tuple[np.ndarray, np
         grouped=int(sizes[sizes > 1].sum()),
         leaks=leaks(units, parts),
         leaks_ungrouped=leaks(units, careless),
+        held_out_ungrouped=int((careless > PARTS.index(TRAIN)).sum()),
         notes=notes_of(subject, parts, classes),
     )
     names = (*PARTS, _LEFT_OUT)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from safetensors.torch import save_file
 from embedkit.artifacts import replaced
 from embedkit.errors import BadArtefact
 
-_RECORD = "embedkit"
+_ENTRY, _RECORD, _DIGEST = "embedkit", "record", "sha256"
 
 
 def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, Any]) -> None:
@@ -21,24 +22,43 @@ def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, A
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
+    # One entry: safetensors writes several in any order, and the same training the same bytes.
+    text = json.dumps({_RECORD: record, _DIGEST: _digest(record, kept)})
     with replaced(target) as temporary:
-        save_file(kept, temporary, metadata={_RECORD: json.dumps(record)})
+        save_file(kept, temporary, metadata={_ENTRY: text})
 
 
 def read_record(source: Path) -> dict[str, Any]:
     """The record alone. Raises :class:`BadArtefact` when there is none to be read."""
     try:
         with safe_open(source, "pt") as file:
-            record: dict[str, Any] = json.loads(file.metadata()[_RECORD])
+            record: dict[str, Any] = json.loads(file.metadata()[_ENTRY])[_RECORD]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadArtefact(f"{source} is damaged; delete it to begin again") from error
     return record
 
 
 def read_tensors(source: Path) -> dict[str, torch.Tensor]:
-    """The tensors, on the CPU."""
-    with safe_open(source, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    """The tensors, on the CPU. Raises :class:`BadArtefact` unless they are as they were written."""
+    try:
+        with safe_open(source, "pt") as file:
+            told = json.loads(file.metadata()[_ENTRY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        is_sound = told[_DIGEST] == _digest(told[_RECORD], tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        is_sound = False
+    if not is_sound:
+        raise BadArtefact(f"{source} is damaged; delete it to begin again")
+    return tensors
+
+
+def _digest(record: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256, hex, of a record and the tensors that it is about."""
+    digest = sha256(json.dumps(record, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
