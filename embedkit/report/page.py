@@ -88,7 +88,6 @@ def small_webp(image: Image.Image, side: int) -> str:
 
 
 def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> str:
-    image.info = {}  # comments, EXIF, XMP and profiles of a photo, which Pillow would write again
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, encoding, **options)
