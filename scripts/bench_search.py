@@ -37,6 +37,10 @@ K = 10
 NONE = (0.0, 0.0, 0.0)
 
 
+def _refuse(_: Any) -> None:
+    raise SystemExit("the index that was just written is damaged")
+
+
 def draw(count: int, dim: int, clusters: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Vectors, float32 (count, dim), and the cluster of each."""
     centres = np.random.default_rng(0).standard_normal((clusters, dim), np.float32)
@@ -102,7 +106,7 @@ class Bench:
         catalog = Catalog(self.folder)
         with catalog.read() as reader:
             position = reader.position(self.spec.digest)
-        index = load_index(self.index_folder, self.spec.digest, self.dim)
+        index = load_index(self.index_folder, self.spec.digest, self.dim, _refuse)
         index.catch_up(catalog, position, "auto", save=save)
         return index
 

@@ -1,4 +1,5 @@
 import json
+import pickle
 import random
 import sys
 import zipfile
@@ -362,6 +363,7 @@ def zipped(file: Path, size: int) -> None:
 NO_WEIGHTS: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: file.touch(),
     "text": lambda file: file.write_text("hello, I am no weights file"),
+    "a pickle": lambda file: file.write_bytes(pickle.dumps({"weight": 1})),
     "a photo": lambda file: draw_photo(1).save(file, "jpeg"),
     "a header of 2**62 bytes": lambda file: file.write_bytes((2**62).to_bytes(8, "little") + b"{"),
     "a header past the end": lambda file: file.write_bytes((99).to_bytes(8, "little") + b"{}"),
@@ -388,7 +390,7 @@ def test_weights_far_too_large_for_their_network_are_not_read(
 
     monkeypatch.setattr(network, "MOST_BESIDES", 0)
     with open(tmp_path / "weights.pth", "wb") as file:
-        file.write(b"\x80\x02")
+        file.write(bytes.fromhex("80028a0a6cfc9c46f9206aa850192e"))
         file.truncate(11 * tiny_weights.stat().st_size)
     with pytest.raises(BadWeights, match="it is not for this network"):
         embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/weights.pth")

@@ -1,5 +1,6 @@
 """Plans, quarantine and undo, on real files that are killed, filled up, linked and edited."""
 
+import csv
 import errno
 import json
 import os
@@ -78,8 +79,13 @@ def test_a_plan_survives_being_written_and_read(
 ) -> None:
     _, rows = collection
     rows.append(row(10, "review", "/x/y", reason='why, "who"\nknows; not I', label="写真"))
+    for number, text in enumerate(("=1+1", "+1", "-1", "@a", "\ta", "\ra", "'=1", "＝1"), 11):
+        rows.append(row(number, "review", f"/{text}", label=text, reason=text, kind=text))
     write_plan(tmp_path / "plan.csv", rows)
     assert read_plan(tmp_path / "plan.csv") == rows
+    with open(tmp_path / "plan.csv", encoding="utf-8-sig", newline="") as file:
+        cells = [cell for cells in csv.reader(file) for cell in cells]
+    assert not [cell for cell in cells if cell[:1] in tuple("=+-@\t\r＝")]
     assert os.listdir(tmp_path) and not list(tmp_path.glob(".*"))
 
 
@@ -1081,6 +1087,17 @@ def test_the_files_of_the_workspace_itself_refuse_the_plan(
     going = row(7, "remove", str(own), sha256=sha256_of(own), rule="drop-all")
     refused(workspace, plan, [going], f"{name} {why}")
     assert own.exists()
+
+
+@pytest.mark.parametrize("name", ["workspace/catalog.duckdb", "workspace/index", "stray.jpg"])
+def test_calling_a_file_damaged_does_not_make_it_one_of_the_workspace(
+    name: str, filled: tuple[Workspace, Path], tmp_path: Path
+) -> None:
+    workspace, plan = filled
+    put(tmp_path / "stray.jpg", b"stray")
+    going = row(7, "remove", str(tmp_path / name), b"stray", rule="drop-all", kind="damaged")
+    refused(workspace, plan, [going], f"{name} is not a photo of this workspace")
+    assert (tmp_path / name).exists()
 
 
 def test_the_plan_of_another_workspace_is_refused(

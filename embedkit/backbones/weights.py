@@ -41,6 +41,8 @@ HUB_FILENAMES = (
 
 LARGEST_HEADER = 100_000_000
 """Bytes of the largest header of a safetensors file that safetensors itself reads."""
+_BEFORE_1_6 = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+"""How files begin that torch.save wrote before version 1.6."""
 LARGEST_RATIO = 4
 """Times the size of an archive that its content may have: torch does not compress."""
 
@@ -125,7 +127,7 @@ def given(name: BackboneName) -> Path | None:
 def _complaint(file: Path) -> str | None:
     size = file.stat().st_size
     with open(file, "rb") as stream:
-        start = stream.read(9)
+        start = stream.read(len(_BEFORE_1_6))
     if start.startswith(b"PK\x03\x04"):
         try:
             with zipfile.ZipFile(file) as archive:
@@ -135,10 +137,10 @@ def _complaint(file: Path) -> str | None:
         if unpacked > LARGEST_RATIO * size:
             return f"its archive of {size} bytes would unpack to {unpacked}"
         return None
-    if start.startswith(b"\x80"):
-        return None  # a pickle: what torch.save wrote before version 1.6
+    if start == _BEFORE_1_6:
+        return None
     length = int.from_bytes(start[:8], "little")
-    if start[8:] != b"{":
+    if start[8:9] != b"{":
         return "it begins as neither of their formats does"
     if 8 + length > size or length > LARGEST_HEADER:
         return f"its header would have {length} bytes"

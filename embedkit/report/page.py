@@ -91,7 +91,6 @@ def small_webp(image: Image.Image, side: int) -> str:
 
 
 def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> str:
-    image.info = {}  # comments, EXIF, XMP and profiles of a photo, which Pillow would write again
     scale = side / max(image.size)
     if scale < 1:
         width, height = (max(1, round(length * scale)) for length in image.size)
