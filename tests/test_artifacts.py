@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedkit.artifacts import read_json, replaced, sweep, write_json
+from embedkit.artifacts import read_json, replaced, sweep, temporary_beside, write_json
 from embedkit.errors import BadArtefact
 
 
@@ -28,35 +28,39 @@ def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> 
 
 
 def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path: Path) -> None:
-    dead = tmp_path / ".index.faiss.999999999.tmp"
-    alive = tmp_path / f".index.faiss.{os.getppid()}.tmp"
-    log = tmp_path / ".catalog.duckdb.00ff.999999999.tmp.wal"
-    spilled = tmp_path / ".catalog.duckdb.00fe.999999999.tmp"
+    dead = tmp_path / ".index.faiss.12345678.999999999.tmp"
+    parent = tmp_path / f".index.faiss.12345678.{os.getppid()}.tmp"
+    dead.touch()
+    parent.touch()
+    with temporary_beside(tmp_path / "index.faiss") as own:
+        own.touch()
+        sweep(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([parent.name, own.name])
+
+
+def test_sweep_removes_what_an_earlier_process_of_the_same_number_left(tmp_path: Path) -> None:
+    (tmp_path / f".catalog.duckdb.12345678.{os.getpid()}.tmp").touch()
+    sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_sweep_removes_the_log_and_the_spilled_folder_of_a_database(tmp_path: Path) -> None:
+    (tmp_path / ".catalog.duckdb.12345678.999999999.tmp.wal").touch()
+    spilled = tmp_path / ".catalog.duckdb.12345679.999999999.tmp"
     spilled.mkdir()
     (spilled / "block").touch()
-    for file in (dead, alive, log):
-        file.touch()
     sweep(tmp_path)
-    assert os.listdir(tmp_path) == [alive.name]
+    assert os.listdir(tmp_path) == []
 
 
-def test_sweep_spares_what_this_process_is_writing(tmp_path: Path) -> None:
-    earlier = tmp_path / f".index.faiss.{os.getpid()}.tmp"  # of one with the same number
-    earlier.touch()
-    with replaced(tmp_path / "one") as temporary:
-        temporary.touch()
-        sweep(tmp_path)
-        assert os.listdir(tmp_path) == [temporary.name]
-
-
-def test_sweep_looks_through_whole_trees(tmp_path: Path) -> None:
-    left = tmp_path / "index/a/.rows.npy.00ff.999999999.tmp"
-    left.parent.mkdir(parents=True)
-    left.touch()
-    sweep(tmp_path)
-    assert left.exists()
+def test_sweep_looks_through_the_trees_it_is_given_and_no_others(tmp_path: Path) -> None:
+    name = ".manifest.json.12345678.999999999.tmp"
+    for folder in ("index/0123", "photos"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).touch()
     sweep(tmp_path, ["index", "heads"])
-    assert not left.exists()
+    assert os.listdir(tmp_path / "index/0123") == []
+    assert os.listdir(tmp_path / "photos") == [name]
 
 
 def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:

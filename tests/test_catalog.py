@@ -14,6 +14,7 @@ import pytest
 from conftest import ToyBackbone
 
 from embedkit import Workspace
+from embedkit.artifacts import sweep
 from embedkit.catalog import Catalog, history, lease, listing, schema
 from embedkit.catalog import reader as reader_module
 from embedkit.catalog.images import ImageRow
@@ -267,38 +268,6 @@ def test_a_catalog_of_a_newer_embedkit_is_refused(catalog: Catalog) -> None:
             pass
 
 
-@pytest.mark.parametrize("size", [0, 4096, 8192])
-def test_a_catalog_that_was_never_finished_is_made_anew(
-    workspace: Workspace, photos: Path, size: int
-) -> None:
-    workspace.add([photos])
-    catalog = workspace.folder / "catalog.duckdb"
-    start = catalog.read_bytes()[:size]
-    shutil.rmtree(workspace.folder)
-    workspace.folder.mkdir()
-    catalog.write_bytes(start)
-    with pytest.raises(EmptyWorkspace):
-        workspace.search(photos / "red/0.jpg")
-    assert workspace.add([photos]).images == 12
-    assert len(workspace.search(photos / "red/0.jpg", 3)) == 3
-
-
-def test_a_catalog_appears_whole_or_not_at_all(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patched:
-        patched.setattr("os.replace", fails)
-        with pytest.raises(StorageError, match="free some space"), catalog.write():
-            pass
-    assert os.listdir(catalog.path.parent) == []
-    with catalog.write():
-        pass
-    assert catalog.exists
-
-
 def test_a_file_that_is_no_catalog_is_refused(catalog: Catalog) -> None:
     catalog.path.parent.mkdir()
     catalog.path.write_bytes(b"nonsense" * 999)
@@ -325,6 +294,85 @@ def test_a_workspace_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> N
     (tmp_path / "file").touch()
     with pytest.raises(StorageError), Catalog(tmp_path / "file/ws").write():
         pass
+
+
+@pytest.mark.parametrize("size", [0, 4096, 8192])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_catalog_that_was_never_finished_is_empty_and_is_made_anew(
+    catalog: Catalog, tmp_path: Path, size: int, zeros: bool
+) -> None:
+    duckdb.connect(str(tmp_path / "whole")).close()
+    content = bytes(size) if zeros else (tmp_path / "whole").read_bytes()[:size]
+    catalog.path.parent.mkdir()
+    catalog.path.write_bytes(content)
+    with pytest.raises(EmptyWorkspace), catalog.read():
+        pass
+    with catalog.write() as writer:
+        assert writer.counts()["files"] == 0
+    with catalog.read() as reader:
+        assert reader.counts()["files"] == 0
+    assert os.listdir(catalog.path.parent) == ["catalog.duckdb"]
+
+
+def test_a_short_file_that_is_not_of_duckdb_is_never_replaced(catalog: Catalog) -> None:
+    catalog.path.parent.mkdir()
+    catalog.path.write_bytes(b"nonsense" * 9)
+    with pytest.raises(BadCatalog, match="it is no DuckDB file"), catalog.write():
+        pass
+    assert catalog.path.read_bytes() == b"nonsense" * 9
+
+
+def test_a_disk_that_fills_up_while_a_catalog_is_made_leaves_none(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("embedkit.artifacts.os.fsync", full)
+        with pytest.raises(StorageError, match=r"No space left on device; free some space"):
+            catalog.write().__enter__()
+    assert os.listdir(catalog.path.parent) == []
+    with catalog.write() as writer:
+        assert writer.counts()["files"] == 0
+
+
+def test_a_lock_that_a_killed_process_left_while_it_made_the_catalog_goes_with_the_next_change(
+    catalog: Catalog,
+) -> None:
+    with catalog.write():
+        pass
+    (catalog.path.parent / "catalog.duckdb.lock").touch()
+    with catalog.write():
+        pass
+    assert os.listdir(catalog.path.parent) == ["catalog.duckdb"]
+
+
+def test_processes_that_make_one_catalog_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from embedkit.catalog import Catalog\n"
+        "with Catalog(Path(sys.argv[1])).write() as writer:\n"
+        "    writer.remember_sources({sys.argv[2]: False})"
+    )
+    makers = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "ws"), f"/photos/{number}"])
+        for number in range(4)
+    ]
+    assert [maker.wait() for maker in makers] == [0] * 4
+    with Catalog(tmp_path / "ws").read() as reader:
+        assert sorted(reader.sources()) == [f"/photos/{number}" for number in range(4)]
+
+
+def test_what_a_query_spills_to_disk_has_a_name_that_a_sweep_knows(catalog: Catalog) -> None:
+    with catalog.write() as writer:
+        (folder,) = writer._connection.execute(
+            "SELECT current_setting('temp_directory')"
+        ).fetchone() or ("",)
+    place = Path(folder)
+    place.mkdir()
+    (place / "duckdb_temp_storage_DEFAULT-0.tmp").touch()
+    sweep(catalog.path.parent)
+    assert os.listdir(catalog.path.parent) == ["catalog.duckdb"]
 
 
 def test_the_first_schema_step_opens_an_empty_database(catalog: Catalog) -> None:

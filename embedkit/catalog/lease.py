@@ -47,6 +47,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 _HEADERS = 3 * 4096
 """Bytes of the headers of a DuckDB file, which come before its data."""
+_MAGIC = slice(8, 12)
+"""Where a DuckDB file says what it is."""
 _REFUSALS = tuple(
     os.strerror(number)
     for number in (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
@@ -85,17 +87,15 @@ class Catalog:
     def exists(self) -> bool:
         """Whether anything was ever written.
 
-        A file of DuckDB that ends within the headers was never finished, and holds nothing.
+        A DuckDB file that ends within its headers, as a full disk leaves it, holds nothing.
         """
         try:
-            with open(self.path, "rb") as file:
-                start = file.read(_HEADERS)
+            if self.path.stat().st_size >= _HEADERS or self._wal.exists():
+                return True
+            start = self.path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError:  # whoever opens it says why
-            return True
-        is_unfinished = len(start) < _HEADERS and (start[8:12] == b"DUCK" or not any(start))
-        return not is_unfinished or self._wal.exists()
+        return any(start) and start[_MAGIC] != b"DUCK"
 
     @contextmanager
     def read(self) -> Iterator[Reader]:

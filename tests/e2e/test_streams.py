@@ -1,63 +1,117 @@
-"""What a command prints, where the stream does not take it."""
+"""What commands do when stdout is closed, full, or cannot show every character."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import draw_photo
+from conftest import draw_photo, take_toys
 
-EMBEDKIT = f"{sys.executable} -m embedkit"
+from embedkit import Workspace
+
+NAMES = ("写真.png", "with\nnewline.png", os.fsdecode(b"latin-\xe9.png"))
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the workspace ``ws`` of a few photos with names that not every stream takes."""
-    folder = tmp_path_factory.mktemp("home")
-    names = ["写真 a\nb.jpg", os.fsdecode(b"\xff\xfe.jpg"), "plain.jpg"]
+    """The folder of a workspace ``ws`` with hostile names, each photo beside a copy."""
+    folder = tmp_path_factory.mktemp("streams")
     (folder / "photos").mkdir()
-    for name in names:
-        draw_photo(1).save(folder / "photos/saved.jpg")
-        os.rename(folder / "photos/saved.jpg", folder / "photos" / name)
-    assert shell(folder, f"{EMBEDKIT} add photos --fingerprints-only -w ws").returncode == 0
+    with pytest.MonkeyPatch.context() as patch:
+        take_toys(patch)
+        for number, name in enumerate(NAMES):
+            draw_photo(number).save(folder / "photos" / name)
+            shutil.copy(folder / "photos" / name, folder / "photos" / f"copy of {name}")
+        Workspace(folder / "ws").add([folder / "photos"])
     return folder
 
 
-def shell(folder: Path, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def embedkit(
+    home: Path, command: list[str], redirection: str = "", **options: str
+) -> tuple[int, str, str]:
+    """Status, stdout and stderr of a command whose streams a shell redirects."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "embedkit", *command],
+        cwd=home, capture_output=True, env={**os.environ, **options}, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout.decode("utf-8"), done.stderr.decode("utf-8")
 
 
-@pytest.mark.parametrize("command", ["info", "duplicates", "info --json", "--help"])
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stdout", "reason"),
+    "command",
+    [
+        ["info", "-w", "ws"],
+        ["info", "-w", "ws", "--json"],
+        ["labels", "-w", "ws", "--json"],
+        ["--help"],
+        ["--version"],
+    ],
+)
+@pytest.mark.parametrize(
+    ("redirection", "reason"),
     [(">&-", "Bad file descriptor"), ("> /dev/full", "No space left on device")],
 )
-def test_a_stdout_that_takes_nothing_is_one_line_and_a_failure(
-    home: Path, command: str, stdout: str, reason: str
+def test_a_stdout_that_takes_nothing_is_an_error_of_one_line(
+    home: Path, command: list[str], redirection: str, reason: str
 ) -> None:
-    workspace = "" if command == "--help" else " -w ws"
-    done = shell(home, f"{EMBEDKIT} {command}{workspace} {stdout}")
+    status, out, err = embedkit(home, command, redirection)
+    assert (status, out, err) == (1, "", f"embedkit: cannot write to stdout: {reason}\n")
+
+
+def test_a_reader_that_goes_early_gets_its_lines_and_the_command_fails_in_one(home: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as stdout:
+        done = subprocess.run(
+            [sys.executable, "-m", "embedkit", "info", "-w", "ws"],
+            cwd=home, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"embedkit: cannot write to stdout: {reason}"
-    assert "Traceback" not in done.stderr
+    assert done.stderr == "embedkit: cannot write to stdout: Broken pipe\n"
 
 
-def test_a_stderr_that_takes_nothing_stops_nothing(home: Path) -> None:
-    done = shell(home, f"{EMBEDKIT} add photos --fingerprints-only -w ws 2>&-")
-    assert (done.returncode, done.stdout[:16]) == (0, "3 files, 1 image")
+@pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full"])
+def test_messages_that_stderr_does_not_take_stop_nothing(home: Path, redirection: str) -> None:
+    status, out, _ = embedkit(home, ["info", "-w", "ws"], redirection)
+    assert status == 0
+    assert "6 files, 3 images" in out
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_characters_that_a_stream_lacks_are_escaped(home: Path, encoding: str) -> None:
-    done = shell(home, f"{EMBEDKIT} duplicates -w ws", PYTHONIOENCODING=encoding)
-    assert done.returncode == 0
-    assert "\\u5199\\u771f a\\nb.jpg" in done.stdout
-    assert "\\xff\\xfe.jpg" in done.stdout
+def test_no_file_is_opened_in_the_place_of_a_closed_stream(home: Path) -> None:
+    code = (
+        "from embedkit.cli.streams import prepare; prepare()\n"
+        "with open('x', 'w') as file: print(file.fileno())"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$0" -c "$1" <&- 2>&-', sys.executable, code],
+        cwd=home, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["search photos/写真.png", "duplicates", "add photos", "clean"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_characters_that_the_encoding_of_stdout_lacks_are_escaped(
+    home: Path, command: str, options: dict[str, str]
+) -> None:
+    words = command.split()
+    words += ["--plan", "写真-plan.csv"] if words == ["clean"] else []
+    status, out, err = embedkit(home, [*words, "-w", "ws"], **options)
+    assert status == 0, err
+    is_reduced = "PYTHONIOENCODING" in options
+    if words[0] != "add":
+        assert (r"\u5199\u771f" if is_reduced else "写真") in out
+    if words[0] in ("search", "duplicates"):
+        assert r"latin-\xe9.png" in out
+        assert r"with\nnewline.png" in out
