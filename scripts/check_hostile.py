@@ -22,13 +22,12 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from hostile import folder as hostile_folder
 from hostile import fuzz
 from hostile.folder import Hostile
@@ -99,17 +98,16 @@ def run(*arguments: str, scratch: Path) -> Run:
 
 def check_folder(folder: Path) -> bool:
     """Write the hostile folder, run all commands, and print a table; whether all went well."""
-    random = np.random.default_rng(SEED)
-    source, scratch = folder / "photos", folder / "scratch"
-    for made in (source, scratch):
+    source, scratch, pages = folder / "photos", folder / "scratch", folder / "pages"
+    for made in (source, scratch, pages):
         made.mkdir(parents=True)
-    photos = hostile_folder.write_photos(source, random)
-    files = hostile_folder.hostile_files(random)
-    hostile_folder.write(source, files)
+    # In a process of its own: one that starts others passes the most memory it had on to them.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        photos, files = pool.submit(_written, source).result()
     kinds = len({file.kind for file in files})
     print(f"{len(files)} hostile files of {kinds} kinds, {len(photos)} photographs\n")
 
-    pages, workspace = folder / "pages", str(folder / "workspace")
+    workspace = str(folder / "workspace")
     commands = {
         "add": ["add", str(source), "--json"],
         "add again": ["add", "--json"],
@@ -121,7 +119,6 @@ def check_folder(folder: Path) -> bool:
         "info": ["info"],
         "info --json": ["info", "--json"],
     }
-    pages.mkdir()
     runs: dict[str, Run] = {}
     faults: list[str] = []
     print(f"{'command':20}{'status':>8}{'seconds':>10}{'GB':>8}")
@@ -139,6 +136,15 @@ def check_folder(folder: Path) -> bool:
             if first[count] != second[count]:
                 faults.append(f"add again: {count} {second[count]}, not {first[count]}")
     return _verdict(faults)
+
+
+def _written(source: Path) -> tuple[list[Path], list[Hostile]]:
+    """Write the photographs and the hostile files; the latter come without what is in them."""
+    random = np.random.default_rng(SEED)
+    photos = hostile_folder.write_photos(source, random)
+    files = hostile_folder.hostile_files(random)
+    hostile_folder.write(source, files)
+    return photos, [replace(file, content=b"") for file in files]
 
 
 def _counted(
@@ -173,6 +179,8 @@ def check_fuzz(count: int, only: list[str]) -> bool:
     good = fuzz.samples(np.random.default_rng(SEED))
     kinds = {kind: data for kind, data in good.items() if not only or kind in only}
     faults: list[str] = []
+    for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(threads, "1")  # images this small take longer with more
     print(f"{'kind':24}{'files':>7}{'used':>7}{'slowest':>10}")
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as pool:
         running = {kind: pool.submit(_fuzzed, data, count) for kind, data in kinds.items()}

@@ -286,7 +286,7 @@ def _mpos(random: np.random.Generator) -> Iterator[Hostile]:
 def _jpegs(random: np.random.Generator) -> Iterator[Hostile]:
     image = photo(random)
     jpeg = encoded(image, "JPEG")
-    progressive = encoded(photo(random, (1600, 1200)), "JPEG", progressive=True)
+    progressive = encoded(Image.new("RGB", (1600, 1200)), "JPEG", progressive=True)
     yield Hostile("JPEG of many scans", b"scans.jpg", jpeg_scans(progressive, 10_000), False)
     start = jpeg.index(b"\xff\xc4")
     size = int.from_bytes(jpeg[start + 2 : start + 4], "big") + 2
@@ -444,7 +444,8 @@ def _names(random: np.random.Generator) -> Iterator[Hostile]:
         "control characters": b"\x1b[31mred\x07\x01.jpg", "long": b"l" * 251 + b".jpg",
         "markup": b"<img src=x onerror=alert(1)>&quot;'\".jpg", "quotes": b"a'b\"c`$(id);--.jpg",
         "right to left": "\u202egpj.exe.jpg".encode(), "spaces": b"   .jpg",
-        "option": b"--help.jpg", "surrogates": b"\xed\xa0\x80.jpg", "backslash": b"a\\b%2e*?[x].jpg",
+        "option": b"--help.jpg", "surrogates": b"\xed\xa0\x80.jpg",
+        "backslash": b"a\\b%2e*?[x].jpg",
         "deep": b"/".join([b"deep"] * 150) + b"/photo.jpg",
         "long folders": b"/".join([b"f" * 200] * 17) + b"/photo.jpg",
     }  # fmt: skip
