@@ -85,8 +85,8 @@ def write(folder: Path, files: list[Hostile]) -> None:
 def hostile_files(random: np.random.Generator, *, large: bool = True) -> list[Hostile]:
     """All hostile files; without ``large`` none that takes seconds to make or to decode."""
     makers = [
-        _claims, _aspects, _metadata, _exif, _profiles, _frames, _tiffs, _mpos, _jpegs, _pngs,
-        _other_formats, _special, _foreign, _names,
+        claims, _aspects, _metadata, _exif, _profiles, _frames, tiffs, _mpos, _jpegs, _pngs,
+        _other_formats, special, _foreign, names,
     ]  # fmt: skip
     good = fuzz.samples(random)  # first: from then on Pillow writes HEIF, if it is installed
     made = [file for maker in makers for file in maker(random)]
@@ -97,7 +97,7 @@ def hostile_files(random: np.random.Generator, *, large: bool = True) -> list[Ho
 # -- size ------------------------------------------------------------------------------------------
 
 
-def _claims(random: np.random.Generator) -> Iterator[Hostile]:
+def claims(random: np.random.Generator) -> Iterator[Hostile]:
     """Headers that claim far more pixels than there are."""
     image = photo(random)
     jpeg = encoded(image, "JPEG")
@@ -234,7 +234,8 @@ def _frames(random: np.random.Generator) -> Iterator[Hostile]:
 # -- formats ---------------------------------------------------------------------------------------
 
 
-def _tiffs(random: np.random.Generator) -> Iterator[Hostile]:
+def tiffs(random: np.random.Generator) -> Iterator[Hostile]:
+    """Directories that run in a circle, counts and layouts that make no sense."""
     del random
     good = {"width": 40, "height": 30, "data": bytes(1200), "packed": 1}
     yield Hostile("TIFF in a circle", b"self.tif", tiff(**good, following=8), True)
@@ -365,7 +366,8 @@ def _damaged(good: dict[str, bytes], random: np.random.Generator) -> Iterator[Ho
 # -- no images, and no files -----------------------------------------------------------------------
 
 
-def _special(random: np.random.Generator) -> Iterator[Hostile]:
+def special(random: np.random.Generator) -> Iterator[Hostile]:
+    """What is no regular file, has no data, or has no end."""
     del random
 
     def link(target: str) -> Make:
@@ -437,8 +439,9 @@ def _zip() -> bytes:
     return file.getvalue()
 
 
-def _names(random: np.random.Generator) -> Iterator[Hostile]:
-    names = {
+def names(random: np.random.Generator) -> Iterator[Hostile]:
+    """Good files with hostile names, and one that fails."""
+    paths = {
         "newline": b"a\nb\r\n.jpg", "Japanese": "ラーメン二郎 三田本店.jpg".encode(),
         "no UTF-8": b"caf\xe9\xff\xfe.jpg", "no UTF-8, Shift JIS": "写真.jpg".encode("shift_jis"),
         "control characters": b"\x1b[31mred\x07\x01.jpg", "long": b"l" * 251 + b".jpg",
@@ -449,7 +452,7 @@ def _names(random: np.random.Generator) -> Iterator[Hostile]:
         "deep": b"/".join([b"deep"] * 150) + b"/photo.jpg",
         "long folders": b"/".join([b"f" * 200] * 17) + b"/photo.jpg",
     }  # fmt: skip
-    for name, path in names.items():
+    for name, path in paths.items():
         data = encoded(photo(random, (64, 48)), "JPEG")
         yield Hostile(f"name: {name}", b"names/" + path, data, True)
         if name == "no UTF-8":

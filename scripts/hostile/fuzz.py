@@ -3,6 +3,7 @@
 import os
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from embedkit.duplicates.damaged import _seen
 from embedkit.errors import UnreadableImage
 from embedkit.examine import Opened, examine, examine_part, facts_of
 from embedkit.examine.quality import detail_of
+from embedkit.images import png
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import fingerprint
 from embedkit.images.partial import decode_partial
@@ -157,7 +159,18 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
         value = extreme[int(random.integers(len(extreme)))]
         order = "big" if random.integers(2) else "little"
         damaged[place : place + 4] = value.to_bytes(4, order)
+    if damaged.startswith(png.MAGIC) and random.integers(2):
+        return _checked(bytes(damaged))
     return bytes(damaged)
+
+
+def _checked(data: bytes) -> bytes:
+    """A PNG whose checksums fit what is in it, so that it is read further."""
+    checked = bytearray(data)
+    for part in png.chunks(data):
+        check = zlib.crc32(data[part.start + 4 : part.end - 4])
+        checked[part.end - 4 : part.end] = check.to_bytes(4, "big")
+    return bytes(checked)
 
 
 def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], object]]:
