@@ -1,16 +1,23 @@
 """Good files of each format, what damages them, and everything that embedkit does with one file."""
 
 import os
+import time
+import warnings
+import zlib
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from embedkit.backbones.preprocess import prepare
 from embedkit.duplicates.damaged import _seen
+from embedkit.errors import UnreadableImage
 from embedkit.examine import Opened, examine, examine_part, facts_of
 from embedkit.examine.quality import detail_of
+from embedkit.images import png
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import fingerprint
 from embedkit.images.partial import decode_partial
@@ -26,6 +33,45 @@ SIZE = (72, 56)
 _SPEC = EmbeddingSpec(
     "a", "0" * 64, 8, 32, "", 0.875, "bicubic", (0.5, 0.5, 0.5), (1.0, 1.0, 1.0), "native"
 )
+
+
+@dataclass
+class Outcome:
+    """What became of the mutated files of one kind."""
+
+    files: int = 0
+    read: int = 0
+    """Files that were added all the same."""
+    faults: Counter[str] = field(default_factory=Counter)
+    """Exceptions other than :class:`UnreadableImage`, and warnings, by what happened where."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    slowest: float = 0.0
+    """Seconds that the slowest file took."""
+    slowest_number: int = 0
+
+
+def fuzz(data: bytes, count: int, seed: int, folder: Path) -> Outcome:
+    """Mutate a good file ``count`` times, and do all that embedkit does with each."""
+    random = np.random.default_rng(seed)
+    outcome = Outcome()
+    for number in range(count):
+        started = time.perf_counter()
+        for use, run in uses(mutated(data, random), data, folder).items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                try:
+                    run()
+                    outcome.read += use == "add"
+                except UnreadableImage as error:
+                    outcome.reasons[error.reason] += use == "add"
+                except Exception as error:
+                    what = f"{type(error).__name__}: {error}"[:100]
+                    outcome.faults[f"{use}: {what} (first: file {number})"] += 1
+        outcome.files += 1
+        seconds = time.perf_counter() - started
+        if seconds > outcome.slowest:
+            outcome.slowest, outcome.slowest_number = seconds, number
+    return outcome
 
 
 def samples(random: np.random.Generator) -> dict[str, bytes]:
@@ -66,7 +112,6 @@ def samples(random: np.random.Generator) -> dict[str, bytes]:
     for packed in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         made[f"tiff, {packed}"] = encoded(image, "TIFF", compression=packed)
     made["tiff, group4"] = encoded(image.convert("1"), "TIFF", compression="group4")
-    TiffImagePlugin.WRITE_LIBTIFF = False
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
@@ -114,7 +159,18 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
         value = extreme[int(random.integers(len(extreme)))]
         order = "big" if random.integers(2) else "little"
         damaged[place : place + 4] = value.to_bytes(4, order)
+    if damaged.startswith(png.MAGIC) and random.integers(2):
+        return _checked(bytes(damaged))
     return bytes(damaged)
+
+
+def _checked(data: bytes) -> bytes:
+    """A PNG whose checksums fit what is in it, so that it is read further."""
+    checked = bytearray(data)
+    for part in png.chunks(data):
+        check = zlib.crc32(data[part.start + 4 : part.end - 4])
+        checked[part.end - 4 : part.end] = check.to_bytes(4, "big")
+    return bytes(checked)
 
 
 def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], object]]:
