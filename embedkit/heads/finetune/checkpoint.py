@@ -1,6 +1,7 @@
 """Where training stands, in one file: tensors, and a record that says what they belong to."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,27 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from embedkit.artifacts import replaced
+from embedkit.artifacts import replaced, storage_error, temporary_beside
 from embedkit.errors import BadArtefact
+from embedkit.paths import shown
 
 _RECORD = "embedkit"
 
 
 def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and what they belong to, whole or not at all."""
+    """Write tensors and what they belong to, whole or not at all; raises :class:`StorageError`."""
     kept = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    with replaced(target) as temporary:
-        save_file(kept, temporary, metadata={_RECORD: json.dumps(record)})
+    # safetensors writes to a temporary file of its own beside its target: in a folder it is ours.
+    with replaced(target) as temporary, temporary_beside(target) as folder:
+        folder.mkdir()
+        try:
+            save_file(kept, folder / target.name, metadata={_RECORD: json.dumps(record)})
+        except SafetensorError as error:
+            raise storage_error(shown(str(target)), error, "no epoch is lost") from error
+        os.replace(folder / target.name, temporary)
 
 
 def read_record(source: Path) -> dict[str, Any]:
