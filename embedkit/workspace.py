@@ -313,6 +313,7 @@ class Workspace:
         from embedkit.duplicates.find import asked_for, duplicate_pairs
         from embedkit.split import Asked, split_images, subject_of
 
+        self._sweep()
         parts = {}
         if given is not None:
             parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
@@ -362,6 +363,7 @@ class Workspace:
         from embedkit.classify.training import Order, train
         from embedkit.heads.claim import claimed
 
+        self._sweep()
         taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
         self._catalog.require()
         with claimed(self._heads, name, kind) as kept:
@@ -389,6 +391,7 @@ class Workspace:
         from embedkit.heads.claim import claimed
         from embedkit.heads.head import ENSEMBLE
 
+        self._sweep()
         self._catalog.require()
         with claimed(self._heads, name, ENSEMBLE) as kept:
             return combine(self._catalog, self._heads, kept, self._trained(heads), method)
@@ -514,6 +517,7 @@ class Workspace:
         """
         if sum((path is not None, missing, backbone is not None)) != 1:
             raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
+        self._sweep()
         if backbone is not None:
             return self._embeddings.forget(backbone)
         self._catalog.require()
@@ -587,6 +591,7 @@ class Workspace:
         if trash and link is not None:
             raise BadInput("a link is for a file in quarantine; give either link or trash")
         check_kind(link)
+        self._sweep()
         rows = read_plan(Path(absolute(plan)))
         self._catalog.require()
         check_rows(shown(str(plan)), rows, self._catalog, self._quarantine_folder)
@@ -610,6 +615,7 @@ class Workspace:
         """
         from embedkit.clean.undo import undo
 
+        self._sweep()
         return undo(self._quarantine_folder, quarantine, self._progress, catalog=self._catalog)
 
     def quarantines(self) -> list[Quarantine]:
@@ -636,6 +642,7 @@ class Workspace:
         """
         from embedkit.clean.empty import empty
 
+        self._sweep()
         return empty(
             self._quarantine_folder,
             quarantine,
@@ -692,6 +699,7 @@ class Workspace:
         """
         from embedkit.exchange import import_
 
+        self._sweep()
         return import_(self._catalog, Path(absolute(folder)))
 
     def info(self) -> Info:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from faults.commands import COMMANDS, Command, backbone
-from faults.processes import Ended, Point, Running, in_child, preload, struck, traced
+from faults.processes import MESSAGES, Ended, Point, Running, in_child, preload, struck, traced
 from faults.state import differences, state_of, temporaries
 
 FAULTS = ("KILL", "EIO", "ENOSPC")
@@ -119,7 +119,7 @@ class _Bench:
         return True, troubles
 
     def _running(self) -> Running:
-        return Running(self._line, self._arena, self._scratch / "messages")
+        return Running(self._line, self._arena, self._scratch / MESSAGES)
 
     def _restore(self) -> None:
         shutil.rmtree(self._arena, ignore_errors=True)
@@ -128,7 +128,7 @@ class _Bench:
 
 def _complaints(ended: Ended, fault: str) -> list[str]:
     """What is wrong with how a command ended."""
-    if fault == "KILL" or not ended.status:
+    if fault == "KILL" or not ended.status or ended.is_mute:
         return []
     lines = ended.messages.splitlines()
     if not lines or any(not line.startswith("embedkit: ") for line in lines):

@@ -239,7 +239,7 @@ def search(
         return
     show.matches_table(matches)
     if html is not None:
-        show.say(f"page: {html}")
+        show.say(f"page: {shown(str(html))}")
 
 
 @embedkit.command()
@@ -336,7 +336,7 @@ def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) 
         )
     else:
         first = pages[0] if len(pages) == 1 else folder / "index.html"
-        show.say(f"{len(pages)} contact sheets; look at {os.path.relpath(first)}")
+        show.say(f"{len(pages)} contact sheets; look at {shown(os.path.relpath(first))}")
 
 
 _kinds = click.option(
@@ -405,7 +405,7 @@ def duplicates(
         return
     show.duplicates_summary(found)
     if html is not None:
-        show.say(f"page: {html}")
+        show.say(f"page: {shown(str(html))}")
 
 
 @embedkit.command()
@@ -486,7 +486,7 @@ def clean(
 
     page = plan.absolute().with_suffix(".html")
     if plan.is_dir():
-        raise BadInput(f"{plan} is a folder; name a CSV file")
+        raise BadInput(f"{shown(str(plan))} is a folder; name a CSV file")
     with show.progress_bar() as progress:
         rows = Workspace(workspace, progress).plan(
             items_of(kinds),
@@ -540,7 +540,7 @@ def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -
     if as_json:
         show.document({"folder": str(folder), "embeddings": count})
     else:
-        show.say(f"{count} embeddings in {folder}")
+        show.say(f"{count} embeddings in {shown(str(folder))}")
 
 
 @embedkit.command("import")
@@ -554,7 +554,7 @@ def import_(folder: Path, workspace: Path, as_json: bool) -> None:
     if as_json:
         show.document({"folder": str(folder), "embeddings": count})
     else:
-        show.say(f"{count} new embeddings from {folder}")
+        show.say(f"{count} new embeddings from {shown(str(folder))}")
 
 
 @embedkit.command()
@@ -578,6 +578,6 @@ def demo(workspace: Path, as_json: bool) -> None:
     for matches in result.searches:
         show.say(f"\nWhat looks like {os.path.basename(matches.query)}?")
         show.matches_table(matches)
-    show.say(f"\nThe same with pictures: {os.path.relpath(result.page)}")
+    show.say(f"\nThe same with pictures: {shown(os.path.relpath(result.page))}")
     for line in result.next_steps:
         show.say(line)

@@ -7,6 +7,7 @@ import click
 
 from embedkit.cli import show
 from embedkit.cli.options import PAGE, PATH, items_of, options
+from embedkit.paths import shown
 
 
 @click.command()
@@ -64,7 +65,7 @@ def compare(
     else:
         show.comparison_summary(comparison, rankings=bool(queries))
         if html is not None:
-            show.say(f"page: {html}")
+            show.say(f"page: {shown(str(html))}")
     show.failed(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:

@@ -452,7 +452,7 @@ def plan_summary(rows: list[PlanRow], plan: Path, page: Path, where: str) -> Non
         f"{counted(counts['remove'], 'file')} to remove, {counts['review']} to review, "
         f"{counts['keep']} to keep, in {counted(len({row.group for row in rows}), 'group')}"
     )
-    say(f"plan: {plan}\npage: {os.path.relpath(page)}")
+    say(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
     say("decide and save the plan on the page, or edit the column 'action' of the CSV")
     say(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
 

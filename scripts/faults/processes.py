@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +19,8 @@ CALLS = (
     "write,pwrite64,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,"
     "ftruncate,fallocate,mkdir,openat"
 )
+MESSAGES = "messages"
+"""The file below the scratch folder that takes what a command says."""
 _CALL = re.compile(r"^(\d+) +(\w+)\((.*)")
 
 
@@ -36,6 +38,8 @@ class Ended:
 
     status: int
     messages: str
+    is_mute: bool = False
+    """Whether the fault met what it said too: strace counts the calls of each thread."""
 
 
 class Running:
@@ -100,7 +104,7 @@ def traced(running: Running, scratch: Path, place: Path) -> list[Point]:
         thread, call, rest = parts.groups()
         counts[thread, call] += 1
         reads = call == "openat" and not re.search("O_CREAT|O_WRONLY|O_RDWR", rest)
-        if str(place) in rest and not reads:
+        if _meets(place, rest) and not reads:
             points[Point(call, counts[thread, call])] = None
     return list(points)
 
@@ -115,10 +119,17 @@ def struck(
     _attached(running, log, only)
     ended = running.go()
     _wait_for(log)
-    lines = log.read_text("utf-8", "replace").splitlines()
     if fault == "KILL":
         return ended, ended.status == -9
-    return ended, any("(INJECTED)" in line and str(place) in line for line in lines)
+    lines = log.read_text("utf-8", "replace").splitlines()
+    met = [line for line in lines if "(INJECTED)" in line]
+    is_mute = any(_meets(scratch / MESSAGES, line) for line in met)
+    return replace(ended, is_mute=is_mute), any(_meets(place, line) for line in met)
+
+
+def _meets(place: Path, call: str) -> bool:
+    """Whether a call, as strace writes it, is about files at or below a place."""
+    return str(place) in re.sub(r"AT_FDCWD<[^>]*>", "", call)
 
 
 def preload(names: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Where training stands, in one file: tensors, and a record that says what they belong to."""
 
 import json
+import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
@@ -10,22 +11,29 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from embedkit.artifacts import replaced
+from embedkit.artifacts import replaced, storage_error, temporary_beside
 from embedkit.errors import BadArtefact
+from embedkit.paths import shown
 
 _ENTRY, _RECORD, _DIGEST = "embedkit", "record", "sha256"
 
 
 def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and what they belong to, whole or not at all."""
+    """Write tensors and what they belong to, whole or not at all; raises :class:`StorageError`."""
     kept = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
     # One entry: safetensors writes several in any order, and the same training the same bytes.
     text = json.dumps({_RECORD: record, _DIGEST: _digest(record, kept)})
-    with replaced(target) as temporary:
-        save_file(kept, temporary, metadata={_ENTRY: text})
+    # safetensors writes to a temporary file of its own beside its target: in a folder it is ours.
+    with replaced(target) as temporary, temporary_beside(target) as folder:
+        folder.mkdir()
+        try:
+            save_file(kept, folder / target.name, metadata={_ENTRY: text})
+        except SafetensorError as error:
+            raise storage_error(shown(str(target)), error, "no epoch is lost") from error
+        os.replace(folder / target.name, temporary)
 
 
 def read_record(source: Path) -> dict[str, Any]:
