@@ -90,15 +90,18 @@ class Sealed:
             first = start // BLOCK
             self._check(first + np.flatnonzero(self._unchecked[first : -(-stop // BLOCK)]))
 
-    def check_rows(self, rows: np.ndarray, width: int) -> None:
-        """The same for some rows, int64, of ``width`` bytes each, of what begins the content."""
-        rows = rows.ravel()
-        first, last = rows * width // BLOCK, ((rows + 1) * width - 1) // BLOCK
-        longest = int((last - first).max(initial=0))
+    def check_spans(self, starts: np.ndarray, stops: np.ndarray) -> None:
+        """The same for many stretches of bytes at once, int64 (n,) each, none of them empty."""
+        first, last = starts // BLOCK, (stops - 1) // BLOCK
         wanted = np.zeros(len(self._sums), bool)
-        for step in range(longest + 1):
+        for step in range(int((last - first).max(initial=0)) + 1):
             wanted[np.minimum(first + step, last)] = True
         self._check(np.flatnonzero(wanted & self._unchecked))
+
+    def check_rows(self, rows: np.ndarray, width: int) -> None:
+        """The same for some rows, int64, of ``width`` bytes each, of what begins the content."""
+        starts = rows.ravel() * width
+        self.check_spans(starts, starts + width)
 
     def _check(self, blocks: np.ndarray) -> None:
         if not len(blocks):

@@ -18,7 +18,7 @@ from conftest import ToyBackbone, draw_photo, take_toys, write_photos
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
-from embedkit.artifacts import write_json
+from embedkit.artifacts import with_digest, write_json
 from embedkit.backbones import choice
 from embedkit.catalog.reader import LiveFile
 from embedkit.cli.app import embedkit
@@ -347,7 +347,7 @@ def test_a_reduced_precision_that_moves_distances_is_told() -> None:
         "largest_change_wanted": 0.005,
         "embedkit": __version__,
     }
-    write_json(choice._folder(spec) / choice.FILE_NAME, noted)
+    write_json(choice._folder(spec) / choice.FILE_NAME, with_digest(noted))
     reduced = replace(exact, resolved=replace(exact.resolved, name="two", spec=spec))
     found = {
         item.backbone: item for item in compare(photos_of(classes), [exact, reduced]).backbones

@@ -52,11 +52,13 @@ class Listing:
         self._sha256s = start + 16 * count
         self._text = self._sha256s + _DIGEST * count
         self._file.check(0, self._sha256s)
+        self._bytes = self._file.array("u1", (len(self._file),)).data
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
         """The files of each of some images, as :meth:`Reader.live_files` tells them."""
         wanted = np.asarray(image_ids, np.int64)
         starts, ends = (np.searchsorted(self._ids, wanted, side) for side in ("left", "right"))
+        self._check(np.concatenate([np.arange(*span) for span in zip(starts, ends, strict=True)]))
         found = {}
         for image_id, start, end in zip(
             wanted.tolist(), starts.tolist(), ends.tolist(), strict=True
@@ -66,16 +68,23 @@ class Listing:
                 found[image_id] = sorted(files, key=lambda file: file.path) if files[1:] else files
         return found
 
+    def _check(self, rows: np.ndarray) -> None:
+        """Raise :class:`Damaged` unless what is said of some files is as it was written."""
+        rows = rows.astype(np.int64)
+        sha256s = self._sha256s + _DIGEST * rows
+        ends = self._text + self._ends[rows]
+        starts = self._text + np.where(rows > 0, self._ends[rows - 1], 0)
+        said = ends > starts
+        self._file.check_spans(sha256s, sha256s + _DIGEST)
+        self._file.check_spans(starts[said], ends[said])
+
     def _at(self, row: int) -> LiveFile:
         start, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
-        text = self._bytes(self._text + start, end - start)
-        path, labelled, label = text.decode().partition(_SEPARATOR)
-        sha256 = self._bytes(self._sha256s + _DIGEST * row, _DIGEST).hex()
-        return LiveFile(paths.place(path), label if labelled else None, sha256)
-
-    def _bytes(self, start: int, count: int) -> bytes:
-        self._file.check(start, start + count)
-        return self._file.array("u1", (count,), start).tobytes()
+        text = str(self._bytes[self._text + start : self._text + end], "utf-8")
+        path, labelled, label = text.partition(_SEPARATOR)
+        sha256 = self._sha256s + _DIGEST * row
+        digest = self._bytes[sha256 : sha256 + _DIGEST].hex()
+        return LiveFile(paths.place(path), label if labelled else None, digest)
 
 
 def is_of_before(file: Path) -> bool:
