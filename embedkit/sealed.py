@@ -92,6 +92,8 @@ class Sealed:
 
     def check_spans(self, starts: np.ndarray, stops: np.ndarray) -> None:
         """The same for many stretches of bytes at once, int64 (n,) each, none of them empty."""
+        if not self._unchecked.any():
+            return
         first, last = starts // BLOCK, (stops - 1) // BLOCK
         wanted = np.zeros(len(self._sums), bool)
         for step in range(int((last - first).max(initial=0)) + 1):

@@ -78,7 +78,7 @@ class Codes:
         if self._gpu is not None and (found := self._gpu(queries, count, effort)) is not None:
             return found
         if self._lists is not None:
-            self._lists.check(queries, effort)
+            return self._lists.search(queries, count, effort)
         return np.asarray(self.index.search(queries, count)[1])
 
     def efforts(self, share: float) -> list[int]:
@@ -106,12 +106,17 @@ class _Lists:
         self._file = file
         self._unchecked = np.ones(int(self._ivf.nlist), bool)
 
-    def check(self, queries: np.ndarray, nprobe: int) -> None:
-        """Check the ``nprobe`` lists of each of ``queries`` (Q, dim)."""
-        if not self._unchecked.any():
-            return
-        probed = np.unique(self._ivf.quantizer.search(queries, nprobe)[1])
-        for number in probed[self._unchecked[probed]].tolist():
+    def search(self, queries: np.ndarray, count: int, nprobe: int) -> np.ndarray:
+        """What FAISS finds in the ``nprobe`` lists of each of ``queries`` (Q, dim): (Q, count)."""
+        products, lists = self._ivf.quantizer.search(queries, nprobe)
+        if self._unchecked.any():
+            self._check(np.unique(lists))
+        found = self._ivf.search_preassigned(queries, count, lists, products)
+        return np.asarray(found[1])
+
+    def _check(self, lists: np.ndarray) -> None:
+        lists = lists[lists >= 0]
+        for number in lists[self._unchecked[lists]].tolist():
             place = self._places.at(number)
             self._file.check(place.offset, place.offset + place.capacity * _entry(self._ivf))
             self._unchecked[number] = False
