@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from embedkit import Workspace
 from embedkit.cli.app import embedkit
 from embedkit.errors import UnreadableImage
+from embedkit.images.opening import opened
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SEED = 7
@@ -82,6 +83,19 @@ def test_an_intact_file_passes_every_use(kind: str, fuzz: ModuleType, tmp_path: 
             refused.add(use)
     # Only of a JPEG or PNG is a part compared.
     assert refused == (set() if data.startswith((b"\xff\xd8", b"\x89PNG")) else {"part of a pair"})
+
+
+def test_a_webp_whose_decode_would_take_too_much_memory_is_refused_unread(
+    hostile: ModuleType,
+) -> None:
+    def claiming(width: int, height: int) -> bytes:
+        # A lossless WebP: 14 bits each of the width and height less one, behind a signature.
+        bits = (width - 1) | (height - 1) << 14
+        return hostile.riff([(b"VP8L", b"\x2f" + bits.to_bytes(4, "little") + bytes(20))])
+
+    assert opened(claiming(10_000, 10_000)).size == (10_000, 10_000)
+    with pytest.raises(UnreadableImage, match="a WebP of more than 100,000,000 pixels, the cap"):
+        opened(claiming(10_001, 10_000))
 
 
 # -- a folder --------------------------------------------------------------------------------------

@@ -20,6 +20,10 @@ MEMORY_CAP = 200_000_000
 """Nor may the pixels and four times the longer side be more than this together: each row of an
 image takes the memory of two pixels besides its own, and there are two images on the way."""
 
+WEBP_CAP = 100_000_000
+"""WebP images of more pixels than this are refused: decoding takes 16 bytes for each, twice as much
+as other formats with transparency, as Pillow reads even a still one as an animation."""
+
 SCAN_CAP = 5_000_000_000
 """Pixels times scans above which a progressive JPEG is refused: each scan goes over all pixels,
 however few bytes it has. Photographs have some ten scans."""
@@ -71,6 +75,8 @@ def opened(data: bytes) -> Image.Image:
     if found and found.significant_bits is not None:
         image.info[SIGNIFICANT_BITS] = found.significant_bits
     check_size(*image.size)
+    if image.format == "WEBP" and image.width * image.height > WEBP_CAP:
+        raise UnreadableImage("decode", f"a WebP of more than {WEBP_CAP:,} pixels, the cap")
     if image.format == "JPEG2000":
         if jpeg2000.tile_samples(data) > jpeg2000.SAMPLE_CAP:
             reason = f"a tile of more than {jpeg2000.SAMPLE_CAP:,} samples, the cap"
