@@ -10,7 +10,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from embedkit.errors import BadArtefact, StorageError
 from embedkit.paths import shown
@@ -130,6 +132,17 @@ def write_file(target: Path, content: bytes) -> None:
             temporary.write_bytes(content)
     except OSError as error:
         raise storage_error(f"cannot write {shown(str(target))}", error) from error
+
+
+def append_array(stream: BinaryIO, array: np.ndarray) -> None:
+    """Write an array in NumPy's format, version 1.0; raises OSError when the disk does not take it.
+
+    ``np.save`` passes the data of a real file to C, which drops the error of its last write.
+    """
+    array = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(array)
+    np.lib.format.write_array_header_1_0(stream, header)
+    stream.write(array.data)
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:

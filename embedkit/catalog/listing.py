@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from embedkit import paths
-from embedkit.artifacts import replaced
+from embedkit.artifacts import append_array, replaced
 from embedkit.catalog.reader import LiveFile
 
 FILE_NAME = "files.listing"
@@ -81,7 +81,7 @@ def write_listing(file: Path, state: State, files: Any) -> None:
             np.frombuffer(sha256s.buffers()[-1], np.uint8, 32 * len(ids)),
             np.frombuffer(texts.buffers()[-1], np.uint8, int(ends[-1]) if len(ends) else 0),
         ):
-            np.save(stream, array, allow_pickle=False)
+            append_array(stream, array)
 
 
 def _read(stream: BinaryIO, file: Path) -> np.ndarray:

@@ -167,8 +167,21 @@ def _add(index: Any, vectors: np.ndarray) -> None:
 
 def write(file: Path, codes: Codes) -> None:
     """Write the FAISS index to a file, whole or not at all; raises OSError when that fails."""
-    with _file_errors(file), replaced(file) as temporary:
-        faiss.write_index(codes.index, str(temporary))
+    # FAISS drops the error of the last write to a file that it opened, and what a callback raises.
+    with _file_errors(file), replaced(file) as temporary, open(temporary, "wb") as stream:
+        refusals: list[OSError] = []
+
+        def take(content: bytes) -> None:
+            try:
+                if not refusals:
+                    stream.write(content)
+            except OSError as error:
+                refusals.append(error)
+
+        writer = faiss.PyCallbackIOWriter(take)  # type: ignore[attr-defined]
+        faiss.write_index(codes.index, writer)
+        for refusal in refusals:
+            raise refusal
 
 
 def read(file: Path, factory: str, rows: int, dim: int) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit.artifacts import replaced
+from embedkit.artifacts import append_array, replaced
 
 _BLOCK = 8192
 
@@ -63,7 +63,7 @@ def write(ids_file: Path, vectors_file: Path, chunks: Chunks, count: int, dim: i
 def write_array(file: Path, ids: np.ndarray) -> None:
     """Write int64 (n,) to a .npy file."""
     with replaced(file) as temporary, open(temporary, "wb") as stream:
-        np.save(stream, ids, allow_pickle=False)
+        append_array(stream, ids)
 
 
 def read(ids_file: Path, vectors_file: Path, dim: int) -> Rows:
