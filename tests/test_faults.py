@@ -1,11 +1,15 @@
 """What interrupted commands leave on the disk, and what the next command makes of it."""
 
 import errno
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import faiss
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -16,6 +20,7 @@ from embedkit.catalog import lease
 from embedkit.clean.plan import write_plan
 from embedkit.errors import StorageError
 from embedkit.heads.finetune import checkpoint
+from embedkit.index import codes
 
 DEAD = "12345678.999999999.tmp"
 LEFT = (
@@ -182,4 +187,24 @@ def test_a_sweep_removes_what_is_left_of_a_network_that_was_being_saved(
         checkpoint.write(tmp_path / "checkpoint.safetensors", {"a": torch.zeros(2)}, {})
     assert len(os.listdir(tmp_path)) == 1
     sweep(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("rows", [3, 20_000])
+def test_codes_that_a_full_disk_does_not_take_are_an_error_and_leave_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    index = faiss.IndexFlat(8)
+    index.add(np.zeros((rows, 8), np.float32))
+
+    class Full(io.FileIO):
+        def write(self, _: Any, /) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def opened(file: Path, mode: str) -> Any:
+        return io.BufferedWriter(Full(file, "w")) if mode == "wb" else open(file, mode)
+
+    monkeypatch.setattr(codes, "open", opened, raising=False)
+    with pytest.raises(OSError, match="No space left"):
+        codes.write(tmp_path / "codes.faiss", codes.Codes(index, "Flat"))
     assert os.listdir(tmp_path) == []

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import faiss
 import numpy as np
@@ -242,12 +242,29 @@ def _add(index: Any, vectors: np.ndarray) -> None:
 
 def write(file: Path, codes: Codes) -> Codes:
     """Write codes to a sealed file; the same, mapped from it. Raises OSError when that fails."""
-    with _file_errors(file), sealed(file) as temporary:
-        faiss.write_index(codes.index, str(temporary))
+    with _file_errors(file), sealed(file) as temporary, open(temporary, "wb") as stream:
+        _write_index(stream, codes.index)
     rows, dim = codes.index.ntotal, codes.index.d
     written = Sealed(file)
     mapped = read(written, codes, rows, dim, len(written))
     return replace(mapped, head=_head(mapped.index, len(written)))
+
+
+def _write_index(stream: BinaryIO, index: Any) -> None:
+    """Write a FAISS index. FAISS drops the error of the last write to a file that it opened, and
+    what a callback raises."""
+    refusals: list[OSError] = []
+
+    def take(content: bytes) -> None:
+        try:
+            if not refusals:
+                stream.write(content)
+        except OSError as error:
+            refusals.append(error)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(take))  # type: ignore[attr-defined]
+    for refusal in refusals:
+        raise refusal
 
 
 def read(file: Sealed, codes: Codes, rows: int, dim: int, head: int) -> Codes:

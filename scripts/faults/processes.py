@@ -21,7 +21,7 @@ CALLS = (
 )
 MESSAGES = "messages"
 """The file below the scratch folder that takes what a command says."""
-_CALL = re.compile(r"^(\d+) +(\w+)\((.*)")
+_CALL = re.compile(r"^(\d+) +(\w+)\(")
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,9 @@ def traced(running: Running, scratch: Path, place: Path) -> list[Point]:
         parts = _CALL.match(line)
         if parts is None:
             continue
-        thread, call, rest = parts.groups()
+        thread, call = parts.groups()
         counts[thread, call] += 1
-        reads = call == "openat" and not re.search("O_CREAT|O_WRONLY|O_RDWR", rest)
-        if _meets(place, rest) and not reads:
+        if _changes(place, line):
             points[Point(call, counts[thread, call])] = None
     return list(points)
 
@@ -124,12 +123,18 @@ def struck(
     lines = log.read_text("utf-8", "replace").splitlines()
     met = [line for line in lines if "(INJECTED)" in line]
     is_mute = any(_meets(scratch / MESSAGES, line) for line in met)
-    return replace(ended, is_mute=is_mute), any(_meets(place, line) for line in met)
+    return replace(ended, is_mute=is_mute), any(_changes(place, line) for line in met)
 
 
 def _meets(place: Path, call: str) -> bool:
     """Whether a call, as strace writes it, is about files at or below a place."""
     return str(place) in re.sub(r"AT_FDCWD<[^>]*>", "", call)
+
+
+def _changes(place: Path, call: str) -> bool:
+    """Whether a call is about files below a place, and not for reading one."""
+    reads = " openat(" in call and not re.search("O_CREAT|O_WRONLY|O_RDWR", call)
+    return _meets(place, call) and not reads
 
 
 def preload(names: list[str]) -> None:
