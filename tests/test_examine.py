@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import again, camera_exif, invoice, scene, timetable, with_bird
 
-from embedkit.examine import Opened, examine
+from embedkit.examine import Opened, examine, facts_of
 from embedkit.examine.placement import Placement, refined
 from embedkit.images.decode import Decoder
 from embedkit.records import COPY, DIFFERENT, OPEN, Examination
@@ -431,3 +431,13 @@ def test_a_frame_of_few_pixels_is_one_after_scaling(seed: int) -> None:
     small = opened(framed, quality=80)
     assert changes(examine(opened(photo), small)) == [("framed", 2)]
     assert changes(examine(small, opened(photo))) == [("framed", 1)]
+
+
+def test_quantisation_steps_of_zero_tell_nothing() -> None:
+    whole, copy = opened(PHOTO), opened(PHOTO, quality=60)
+    content = whole.read()
+    at = content.index(b"\xff\xdb") + 5
+    broken = content[:at] + b"\0" + content[at + 1 :]
+    assert facts_of(broken).tables == facts_of(content).tables[1:]
+    found = examine(Opened(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
+    assert found.derived == 0

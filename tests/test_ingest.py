@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
 from embedkit.ingest import network, one_pass
+from embedkit.ingest.one_pass import OnePass
 from embedkit.records import AddReport, EmbeddingSpec, Progress
 
 
@@ -471,6 +473,49 @@ def test_a_large_image_is_worked_with_alone(
     assert passes == [6, 6]
 
 
+def test_large_files_are_in_memory_one_at_a_time(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_pass, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(one_pass, "PACK_FILES", 1)
+    held: list[int] = []
+    lock, inside = Lock(), 0
+    read, prepare = one_pass.read_bytes, OnePass._prepare
+
+    def reading(path: str) -> bytes:
+        nonlocal inside
+        with lock:
+            inside += 1
+            held.append(inside)
+        return read(path)
+
+    def preparing(one: OnePass, item: object) -> None:
+        nonlocal inside
+        prepare(one, item)
+        with lock:
+            inside -= 1
+
+    monkeypatch.setattr(one_pass, "read_bytes", reading)
+    monkeypatch.setattr(OnePass, "_prepare", preparing)
+    assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
+    assert held == [1] * 12
+
+
+def test_an_add_of_large_files_can_be_interrupted(
+    workspace: Workspace, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_pass, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(one_pass, "PACK_FILES", 1)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.stage == "embedding":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Workspace(tmp_path / "workspace", interrupt).add(photos)
+    assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
+
+
 def test_what_is_doubtful_in_pixels_is_said_once_with_the_first_file(
     workspace: Workspace, photos: Path
 ) -> None:
@@ -492,6 +537,7 @@ import os, signal, sys
 from embedkit import Workspace, ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
 from embedkit.ingest import network, one_pass
+from embedkit.ingest.one_pass import OnePass
 one_pass.COMMIT_FILES, one_pass.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
 TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
 def commit(catalog, batch):

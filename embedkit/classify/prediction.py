@@ -14,7 +14,7 @@ from embedkit.classify.reasons import nearest_photos
 from embedkit.errors import UnreadableImage
 from embedkit.heads.head import Embedded, Head, Model
 from embedkit.heads.linear import Features
-from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.decode import decoding
 from embedkit.images.faults import one_file
 from embedkit.images.scan import FoundFile, scan
 from embedkit.records import (
@@ -99,10 +99,8 @@ def _batches(
 
     def read(path: str) -> _Photo | Failure:
         try:
-            with one_file():
-                decoder = Decoder(read_bytes(path))
-                with decoder.alone(reduced=True):
-                    return path, [prepare(decoder, item.spec) for item in backbones]
+            with one_file(), decoding(path, reduced=True) as decoder:
+                return path, [prepare(decoder, item.spec) for item in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
 

@@ -8,7 +8,7 @@ import numpy as np
 from embedkit.duplicates.evidence import Prints
 from embedkit.duplicates.hamming import near_pairs
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.decode import decoding
 from embedkit.images.faults import one_file
 
 SAME_BITS = 4
@@ -75,9 +75,7 @@ def pixel_digests(ids: np.ndarray, paths: Mapping[int, str]) -> list[bytes | Non
 
 def _digest(path: str) -> bytes | None:
     try:
-        with one_file():
-            decoder = Decoder(read_bytes(path))
-            with decoder.alone():
-                return decoder.pixel_digest()
+        with one_file(), decoding(path) as decoder:
+            return decoder.pixel_digest()
     except UnreadableImage:
         return None

@@ -77,4 +77,5 @@ def _time(text: str) -> str | None:
 
 def _tables(image: Image.Image) -> tuple[tuple[int, ...], ...]:
     tables = getattr(image, "quantization", None) or {}
-    return tuple(tuple(tables[number]) for number in sorted(tables) if len(tables[number]) == 64)
+    found = (tuple(tables[number]) for number in sorted(tables))
+    return tuple(table for table in found if len(table) == 64 and min(table) > 0)

@@ -5,6 +5,7 @@ What is there of the damaged file is cut out of both, and the two parts are exam
 
 import io
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 
 import numpy as np
@@ -98,13 +99,24 @@ def _cut_out(damaged: bytes, intact: bytes) -> tuple[float, Opened, Opened] | No
     None where something shows through one of the two.
     """
     remains = remains_of(damaged)
-    all_of_it, alpha = _turned(Decoder(intact), remains.turn)
-    rows, others = _cuts(remains, len(all_of_it))
-    if not (_is_opaque(remains.alpha, rows) and _is_opaque(alpha, others)):
+    whole, turn, share = Decoder(intact), remains.turn, remains.share
+    width, height = whole.size
+    rows, others = _cuts(remains, width if turn & 4 else height)
+    if not _is_opaque(remains.alpha, rows):
         return None
-    here, there = remains.pixels[:rows], all_of_it[:others]
-    one = _opened(here)
-    return remains.share, one, one if np.array_equal(here, there) else _opened(there)
+    one, mine = _opened(remains.pixels[:rows]), _digest(remains.pixels[:rows])
+    del remains  # of two large images one is in memory at a time
+    pixels, alpha = _turned(whole, turn)
+    if not _is_opaque(alpha, others):
+        return None
+    there = pixels[:others]
+    return share, one, one if mine == _digest(there) else _opened(there)
+
+
+def _digest(pixels: Pixels) -> bytes:
+    digest = sha256(f"{pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
 
 
 def _run(line: np.ndarray) -> int:

@@ -34,6 +34,9 @@ BYTE_CAP = 1_200_000_000
 LARGE_PIXELS = 32_000_000
 """Images of more pixels than this are decoded one at a time."""
 
+LARGE_BYTES = 200_000_000
+"""Files of more bytes than this are in memory one at a time."""
+
 GUESSED_DEPTH = (
     "16-bit grey values whose range is a guess: they were scaled as 8, 10, 12 or 14 bits, and may "
     "come out too bright"
@@ -324,6 +327,26 @@ def decoder_of(image: ImageInput) -> Decoder:
         raise UnreadableImage(error.stage, error.reason, shown(path)) from error
     decoder.name = shown(path)
     return decoder
+
+
+@contextmanager
+def decoding(image: ImageInput, *, reduced: bool = False) -> Iterator[Decoder]:
+    """The decoder of an image, with nothing else in memory that is large if it is large itself.
+
+    ``reduced`` is what it is for :meth:`Decoder.alone`. Raises as :func:`decoder_of` does.
+    """
+    with _large_lock if _file_bytes(image) > LARGE_BYTES else nullcontext():
+        decoder = decoder_of(image)
+        with decoder.alone(reduced=reduced):
+            yield decoder
+
+
+def _file_bytes(image: ImageInput) -> int:
+    """Bytes of the file that is still to be read; 0 where there is none."""
+    try:
+        return os.stat(image).st_size if isinstance(image, (str, os.PathLike)) else 0
+    except OSError:  # reading it will say why
+        return 0
 
 
 def _orientation(image: Image.Image) -> int:

@@ -22,6 +22,7 @@ from embedkit.images.opening import (
     is_progressive,
     opened,
 )
+from embedkit.images.strips import strips
 
 _MENDABLE = (JPEG_START, png.MAGIC)
 _FILLER = b"\0\xff"  # what broken copies fill a file up with
@@ -121,10 +122,12 @@ def _rows(image: Image.Image) -> int:
     image.draft("L", None)  # where it can: in colours, rows of blocks run into each other
     try:
         with quiet():
-            pixels = np.asarray(image).reshape(image.height, -1)
+            image.load()
     except Exception as error:  # as in Decoder: parsers raise anything
         raise UnreadableImage("decode", _TOO_LITTLE) from error
-    empty = (pixels == pixels[-1, -1]).all(axis=1) & np.isin(pixels[:, -1], _GREY)
+    last = np.asarray(image.crop((0, image.height - 1, image.width, image.height))).ravel()[-1]
+    parts = (np.asarray(strip).reshape(strip.height, -1) for _, strip in strips(image))
+    empty = np.concatenate([(part == last).all(axis=1) for part in parts]) & (last in _GREY)
     rows = len(empty) - int(np.argmin(empty[::-1])) if not empty.all() else 0
     if rows == len(empty) and is_progressive(image):
         return rows

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
+from threading import Semaphore
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,7 @@ from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
 from embedkit.catalog.writer import Batch
 from embedkit.errors import UnreadableImage
 from embedkit.images.changes import changed
-from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.decode import LARGE_BYTES, Decoder, read_bytes
 from embedkit.images.faults import one_file
 from embedkit.images.opening import opened
 from embedkit.images.partial import mended
@@ -144,6 +145,8 @@ class OnePass:
         self.fingerprinted = 0
         """Images whose fingerprint was made."""
         self._doubts: dict[str, tuple[int, TodoFile]] = {}
+        self._gate = Semaphore()
+        """Let through by a pack with a large file, from before it is read until it is prepared."""
 
     def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
         """Take all of ``todo`` through the pass; returns where the time went."""
@@ -154,7 +157,7 @@ class OnePass:
         started = committed = time.monotonic()
         reading = InOrder(
             self._read_pack,
-            _packs(todo),
+            self._admitted(_packs(todo)),
             threads=READERS,
             weight=lambda files: sum(_ITEM_BYTES + file.bytes for file in files),
             limit=READ_AHEAD,
@@ -184,6 +187,7 @@ class OnePass:
         finally:
             reading.stop()
             preparing.stop()
+            self._gate.release()  # whoever waits for it ends
             reading.join()
             preparing.join()
             self._writer.shutdown()
@@ -200,6 +204,13 @@ class OnePass:
             yield f"{which} {text}"
 
     # -- in threads ----------------------------------------------------------------------------
+
+    def _admitted(self, packs: Iterable[list[TodoFile]]) -> Iterator[list[TodoFile]]:
+        """The packs, those with a large file one at a time."""
+        for pack in packs:
+            if _is_large(pack):
+                self._gate.acquire()
+            yield pack
 
     def _read_pack(self, files: list[TodoFile]) -> _Pack:
         with self._clock.counting("read"):
@@ -250,6 +261,8 @@ class OnePass:
                 image.fingerprint = made
             for item in pack:
                 item.sketch = None
+        if _is_large([item.todo for item in pack]):
+            self._gate.release()
         return pack
 
     def _prepare(self, item: _Item) -> None:
@@ -397,6 +410,11 @@ class OnePass:
         }
         slowest = max(waited, key=lambda stage: waited[stage])
         return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
+
+
+def _is_large(files: Iterable[TodoFile]) -> bool:
+    """Whether a pack has a file that is to be in memory alone."""
+    return any(file.bytes > LARGE_BYTES for file in files)
 
 
 def _packs(files: Iterable[TodoFile]) -> Iterator[list[TodoFile]]:

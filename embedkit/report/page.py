@@ -15,7 +15,7 @@ from PIL import Image
 
 from embedkit.artifacts import write_file
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, decoder_of
+from embedkit.images.decode import Decoder, decoding
 from embedkit.images.faults import one_file
 from embedkit.images.strips import shortened
 from embedkit.paths import shown
@@ -51,11 +51,9 @@ class Thumbnail(NamedTuple):
 def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
     """A JPEG of at most ``side`` pixels a side; None if the photo is unreadable."""
     try:
-        with one_file():
-            decoder = decoder_of(photo)
-            with decoder.alone(reduced=True):
-                address = small_jpeg(decoder.at_least(long=side), side)
-                return Thumbnail(address, *decoder.size)
+        with one_file(), decoding(photo, reduced=True) as decoder:
+            address = small_jpeg(decoder.at_least(long=side), side)
+            return Thumbnail(address, *decoder.size)
     except UnreadableImage:
         return None
 

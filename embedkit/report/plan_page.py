@@ -29,7 +29,7 @@ from embedkit.clean.plan import (
     plan_id,
 )
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, decoder_of, read_bytes
+from embedkit.images.decode import Decoder, decoding, read_bytes
 from embedkit.images.faults import one_file
 from embedkit.images.partial import decode_partial
 from embedkit.paths import shown
@@ -194,8 +194,7 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
     note = ""
     for path in paths:
         try:
-            with one_file():
-                decoder = decoder_of(path)
+            with one_file(), decoding(path, reduced=True) as decoder:
                 if decoder.sha256 == digest:
                     address, (width, height) = _drawn(decoder, path, side)
                     return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
@@ -209,8 +208,7 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
 def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]]:
     """The address of a thumbnail, and the image's size; of a damaged one, of what is there."""
     try:
-        with decoder.alone(reduced=True):
-            return small_webp(decoder.at_least(long=side), side), decoder.size
+        return small_webp(decoder.at_least(long=side), side), decoder.size
     except UnreadableImage as error:
         try:
             with decoder.alone():

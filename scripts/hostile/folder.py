@@ -144,6 +144,10 @@ def _large() -> Iterator[Hostile]:
     yield Hostile(kind, b"plain.avif", encoded(smaller, "AVIF", speed=10), True)
     if "HEIF" in Image.SAVE:
         yield Hostile(kind, b"plain.heic", encoded(smaller, "HEIF"), True)
+    for number in range(4):
+        start = png(40 + number, 40)
+        giant = partial(_sparse, start, 10**9)
+        yield Hostile("small image, large file", b"giant%d.png" % number, giant, True)
     kind = "odd aspect, large"
     yield Hostile(kind, b"high.png", png(1, 178_000_000), False)
     yield Hostile(kind, b"wide.png", png(178_000_000, 1), False)
@@ -386,7 +390,7 @@ def special(random: np.random.Generator) -> Iterator[Hostile]:
     yield Hostile("socket", b"socket.jpg", _socket, False)
     yield Hostile("empty file", b"empty.jpg", b"", False)
     yield Hostile("empty file", b"empty.png", b"", False)
-    yield Hostile("sparse file", b"sparse.jpg", _sparse, False)
+    yield Hostile("sparse file", b"sparse.jpg", partial(_sparse, b"\xff\xd8\xff", 5 * 10**9), False)
     yield Hostile("folder named like an image", b"folder.jpg", os.mkdir, is_listed=False)
     yield Hostile("dangling link", b"dangling.jpg", link("nowhere.jpg"), False)
     yield Hostile("circular link", b"circle.jpg", link("circle.jpg"), False)
@@ -406,10 +410,10 @@ def _socket(path: bytes) -> None:
         os.chdir(before)
 
 
-def _sparse(path: bytes) -> None:
+def _sparse(start: bytes, size: int, path: bytes) -> None:
     with open(path, "wb") as file:
-        file.write(b"\xff\xd8\xff")
-        file.truncate(5_000_000_000)
+        file.write(start)
+        file.truncate(size)
 
 
 def _foreign(random: np.random.Generator) -> Iterator[Hostile]:

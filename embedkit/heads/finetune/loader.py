@@ -8,7 +8,7 @@ import numpy as np
 
 from embedkit.errors import UnreadableImage
 from embedkit.heads.finetune.task import Photo
-from embedkit.images.decode import Decoder, decoder_of
+from embedkit.images.decode import Decoder, decoding
 from embedkit.images.faults import one_file
 from embedkit.ingest.flow import InOrder
 from embedkit.paths import shown
@@ -31,10 +31,8 @@ def batches(
 
     def load(number: int) -> np.ndarray:
         path = photos[number][0]
-        with one_file(shown(path)):
-            decoder = decoder_of(path)
-            with decoder.alone(reduced=True):
-                return make(decoder, number)
+        with one_file(shown(path)), decoding(path, reduced=True) as decoder:
+            return make(decoder, number)
 
     most = max((len(part) for part in parts), default=0)
     order = (int(number) for part in parts for number in part)
@@ -55,8 +53,8 @@ def unreadable(paths: Sequence[str], threads: int, progress: ProgressCallback) -
 
     def check(path: str) -> Failure | None:
         try:
-            with one_file():
-                decoder_of(path).at_least()
+            with one_file(), decoding(path, reduced=True) as decoder:
+                decoder.at_least()
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
         return None
