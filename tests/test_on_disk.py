@@ -64,7 +64,7 @@ def member(path: Path, sha256: str, score: float, label: str | None = None) -> M
 def found(*members: Member) -> Duplicates:
     score = min(item.score for item in members)
     group = DuplicateGroup("combined", score, members[0].path, members, True)
-    return Duplicates((group,), 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 0)
+    return Duplicates((group,), 9, 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 0)
 
 
 def test_a_group_says_of_itself_what_its_present_files_say(tmp_path: Path) -> None:

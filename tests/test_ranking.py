@@ -149,7 +149,7 @@ def rows_of(
     ]
     conflict = len({*(labels or {}).values()}) > 1
     group = DuplicateGroup("combined", 0.999, members[0].path, tuple(members), conflict)
-    search = Duplicates((group,), 3, ("combined",), 4, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 2)
+    search = Duplicates((group,), 3, 3, ("combined",), 4, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 2)
     return plan_rows(search, judge, wishes)
 
 

@@ -304,10 +304,11 @@ def test_what_cannot_be_opened_stays_for_review(workspace: Workspace, tmp_path: 
     Image.open(folder / "1.png").save(folder / "again.webp", quality=95)
     workspace.add([folder])
     (folder / "again.webp").rename(tmp_path / "away.webp")
+    (folder / "again.webp").write_bytes(b"something else by now")
     (group,) = workspace.duplicates().groups
     (again,) = (one for one in group.members if one.path.endswith(".webp"))
     assert not again.sure
-    (tmp_path / "away.webp").rename(folder / "again.webp")
+    (tmp_path / "away.webp").replace(folder / "again.webp")
     (group,) = workspace.duplicates().groups
     (again,) = (one for one in group.members if one.path.endswith(".webp"))
     assert again.sure
