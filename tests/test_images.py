@@ -2,6 +2,7 @@ import contextlib
 import io
 import os
 import struct
+import weakref
 import zlib
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from conftest import draw_photo
 from PIL import Image
 
 from embedkit.errors import BadInput, UnreadableImage
+from embedkit.images import decode
 from embedkit.images.decode import Decoder, decoder_of, read_bytes
 from embedkit.images.fingerprint import (
     digests,
@@ -246,6 +248,25 @@ def test_a_grey_value_of_16_bits_can_stand_for_transparency() -> None:
     image = Decoder(data).at_least()
     assert image.getpixel((1, 3)) == (255, 255, 255)
     assert image.getpixel((1, 0)) == (4, 4, 4)
+
+
+def test_a_palette_image_without_a_palette_is_a_damaged_file() -> None:
+    data = encoded(Image.new("P", (8, 8)), "PNG")
+    start = data.index(b"PLTE") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    with pytest.raises(UnreadableImage, match="a damaged PNG file"):
+        Decoder(data[:start] + data[start + 12 + length :])
+
+
+def test_a_large_image_is_given_up_before_the_next_one_is_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decode, "LARGE_PIXELS", 100)
+    decoder = Decoder(encoded(draw_photo(1, (40, 30)), "PNG"))
+    with decoder.alone():
+        image = weakref.ref(decoder.at_least())
+    assert image() is None
+    assert decoder.at_least().size == (40, 30)
 
 
 # -- fingerprints ------------------------------------------------------------------------------

@@ -92,7 +92,11 @@ class Decoder:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._read(data, opened(data))
+        image = opened(data)
+        try:
+            self._read(data, image)
+        except Exception as error:  # of a header that Pillow has read and finds wanting only now
+            raise damaged(data, error) from error
 
     @classmethod
     def of(cls, image: Image.Image) -> "Decoder":
@@ -234,15 +238,24 @@ class Decoder:
                     digest.update(np.asarray(strip).astype(kind).tobytes())
         return digest.digest()
 
-    def alone(self, *, reduced: bool = False) -> AbstractContextManager[object]:
+    @contextmanager
+    def alone(self, *, reduced: bool = False) -> Iterator[None]:
         """Held by a thread that works with a large image, so that one is in memory at a time.
 
-        With ``reduced`` the work is with a reduced scale where there is one, so that nothing is
-        held for a JPEG, but for a progressive one, which is in memory as a whole all the same.
+        What was decoded of a large image is given up at the end. With ``reduced`` the work is with
+        a reduced scale where there is one, so that nothing is held for a JPEG, but for a
+        progressive one, which is in memory as a whole all the same.
         """
         is_small = reduced and self._scales and not self._is_progressive
         width, height = self.stored_size
-        return alone(0 if is_small else width * height)
+        pixels = 0 if is_small else width * height
+        with alone(pixels):
+            try:
+                yield
+            finally:
+                if pixels > LARGE_PIXELS:
+                    self._decoded.clear()
+                    self._opened = None
 
     @contextmanager
     def _loaded(self, scale: int) -> Iterator[Image.Image]:

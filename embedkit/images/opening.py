@@ -20,7 +20,7 @@ MEMORY_CAP = 200_000_000
 """Nor may the pixels and four times the longer side be more than this together: each row of an
 image takes the memory of two pixels besides its own, and there are two images on the way."""
 
-WEBP_CAP = 100_000_000
+WEBP_CAP = 90_000_000
 """WebP images of more pixels than this are refused: decoding takes 16 bytes for each, twice as much
 as other formats with transparency, as Pillow reads even a still one as an animation."""
 
