@@ -589,8 +589,8 @@ def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
             assert np.abs(np.array(vector) - np.array(other_vector)).max() < 1e-6
     names = sorted(path.name for path in killed.rglob("*") if path.is_file())
     assert names == [
-        "12.ids.npy",
-        "12.vectors.npy",
+        "12.ids.sealed",
+        "12.vectors.sealed",
         "catalog.duckdb",
         "files.listing",
         "manifest.json",

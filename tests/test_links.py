@@ -13,7 +13,7 @@ import pytest
 from cleaning import contents, killed_at, put, row, run, sha256
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
+from embedkit.artifacts import sha256_of, sweep
 from embedkit.clean import moving
 from embedkit.clean.apply import apply
 from embedkit.clean.empty import empty
@@ -291,6 +291,7 @@ def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
         assert count == 3 and not report.left, step
         assert all(is_link(item.path, rows[0].path, kind) for item in rows[1:3]), step
         assert [item.state for item in quarantines(root)] == ["applied"]
+        sweep(root.parent, [root.name])  # as every command that changes a workspace does
         assert not list(root.rglob(".*")) and not list(folder.rglob(".embedkit*"))
         undo(root)
         assert contents(folder) == before, step

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from PIL import Image
 
 from embedkit.images.decode import Decoder
@@ -55,6 +54,8 @@ def phashes(lumas: np.ndarray) -> np.ndarray:
     ``lumas`` is uint8 (N, 32, 32); the hashes are uint8 (N, 8), the first bit the highest of the
     first byte. Bit for bit the same as imagehash's: both take the transform from SciPy.
     """
+    import scipy.fft  # a run in which no image is new does without it
+
     rows = scipy.fft.dct(lumas.astype(np.float64), axis=1)[:, :_HASH_SIDE]
     lowest = scipy.fft.dct(rows, axis=2)[:, :, :_HASH_SIDE].reshape(len(lumas), -1)
     return np.packbits(lowest > np.median(lowest, axis=1, keepdims=True), axis=1)
