@@ -92,9 +92,7 @@ def test_an_image_is_decoded_once_and_its_picture_embedded_once_in_a_group(
 ) -> None:
     decoded: list[str] = []
     real = decode.decoder_of
-    monkeypatch.setattr(
-        "embedkit.report.plan_page.decoder_of", lambda path: decoded.append(path) or real(path)
-    )
+    monkeypatch.setattr(decode, "decoder_of", lambda path: decoded.append(path) or real(path))
     same, other = jpeg(1), jpeg(1, 50)
     rows = [file_row(1, "remove", tmp_path / f"{n}.jpg", same) for n in range(5)]
     rows.append(file_row(1, "keep", tmp_path / "keep.jpg", other))
