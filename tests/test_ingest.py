@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import platform
 import shutil
 import signal
 import struct
@@ -441,6 +442,34 @@ def test_a_picture_of_any_shape_takes_no_more_memory_than_its_pixels(
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
     assert run.stdout.strip() == said
+
+
+IN_TURN = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from embedkit.report.page import thumbnail
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+assert thumbnail(sys.argv[1], 64)
+one = peak()
+for _ in range(6):  # each in a thread of its own, and threads have memory of their own
+    with ThreadPoolExecutor(2) as threads:
+        assert all(threads.map(thumbnail, [sys.argv[1]] * 4, [64] * 4))
+print(peak() / one)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the memory that glibc keeps")
+def test_threads_keep_no_memory_of_large_images(tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(long_png(6000, 6000))
+    run = subprocess.run(
+        [sys.executable, "-c", IN_TURN, str(tmp_path / "large.png")],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert float(run.stdout) < 1.3
 
 
 def test_a_large_image_is_worked_with_alone(

@@ -16,6 +16,7 @@ from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import raw, transparency
 from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
 from embedkit.images.faults import damaged, quiet
+from embedkit.images.memory import give_back
 from embedkit.images.opening import check_size, frames_of, is_progressive, opened
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.images.strips import strips
@@ -77,7 +78,14 @@ def read_bytes(path: str) -> bytes:
 
 def alone(pixels: int) -> AbstractContextManager[object]:
     """Held by a thread that works with images of so many pixels, if that is a large one."""
-    return _large_lock if pixels > LARGE_PIXELS else nullcontext()
+    return _alone() if pixels > LARGE_PIXELS else nullcontext()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    with _large_lock:
+        give_back()  # what the one before has held
+        yield
 
 
 class Decoder:
@@ -348,7 +356,7 @@ def decoding(image: ImageInput, *, reduced: bool = False) -> Iterator[Decoder]:
 
     ``reduced`` is what it is for :meth:`Decoder.alone`. Raises as :func:`decoder_of` does.
     """
-    with _large_lock if _file_bytes(image) > LARGE_BYTES else nullcontext():
+    with _alone() if _file_bytes(image) > LARGE_BYTES else nullcontext():
         decoder = decoder_of(image)
         with decoder.alone(reduced=reduced):
             yield decoder
