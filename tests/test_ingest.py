@@ -444,6 +444,46 @@ def test_a_picture_of_any_shape_takes_no_more_memory_than_its_pixels(
     assert run.stdout.strip() == said
 
 
+def test_whatever_happens_to_a_file_between_the_scan_and_its_reading_is_its_failure(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replaced(make: Callable[[Path], object]) -> Callable[[Path], None]:
+        def change(path: Path) -> None:
+            path.unlink()
+            make(path)
+
+        return change
+
+    changes: dict[str, Callable[[Path], object]] = {
+        "red/0.jpg": Path.unlink,
+        "red/1.jpg": replaced(os.mkfifo),
+        "red/2.jpg": replaced(Path.mkdir),
+        "red/3.jpg": replaced(lambda path: path.symlink_to("/dev/zero")),
+        "red/4.jpg": lambda path: os.truncate(path, 500),
+        "blue/10.jpg": lambda path: shutil.rmtree(path.parent),
+    }
+    read = one_pass.read_bytes
+
+    def reading(path: str) -> bytes:
+        change = changes.get(Path(path).relative_to(photos).as_posix())
+        if change is not None:
+            change(Path(path))
+        return read(path)
+
+    monkeypatch.setattr(one_pass, "READERS", 1)
+    monkeypatch.setattr(one_pass, "read_bytes", reading)
+    report = workspace.add(photos)
+    reasons = {Path(item.path).name: item.reason for item in report.failures}
+    assert reasons == {
+        "0.jpg": "No such file or directory",
+        "1.jpg": "not a regular file",
+        "2.jpg": "Is a directory",
+        "3.jpg": "not a regular file",
+        "4.jpg": "a truncated JPEG file: it ends early",
+    } | dict.fromkeys([f"{number}.jpg" for number in range(6, 12)], "No such file or directory")
+    assert counts(report) == (12, 1, 1, 0, 11, 0)
+
+
 IN_TURN = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
