@@ -121,9 +121,18 @@ def storage_error(what: str, error: Exception, safe: str = "") -> StorageError:
     cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
     cause = shown(cause or type(error).__name__)
     full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
-    remedy = "free some space" if full else "mend that"
+    remedy = "free some space" if full else "fix this"
     parts = (f"{what}: {cause}", safe, f"{remedy}, then run the same command again")
     return StorageError("; ".join(filter(None, parts)))
+
+
+@contextmanager
+def storage_errors(what: str, safe: str = "") -> Iterator[None]:
+    """An OSError inside is raised as what :func:`storage_error` makes of it."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(what, error, safe) from error
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -131,11 +140,8 @@ def write_file(target: Path, content: bytes) -> None:
 
     Raises :class:`StorageError` when it cannot be written.
     """
-    try:
-        with replaced(target) as temporary:
-            temporary.write_bytes(content)
-    except OSError as error:
-        raise storage_error(f"cannot write {shown(str(target))}", error) from error
+    with storage_errors(f"cannot write {shown(str(target))}"), replaced(target) as temporary:
+        temporary.write_bytes(content)
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:

@@ -81,11 +81,10 @@ def read_recipe(workspace: Path) -> Recipe:
             f"{path}: index must be auto, exact or a FAISS factory string such as "
             f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {repr(index)[:LONGEST_FACTORY]}"
         )
+    named = content.get("sources", [])
     try:
-        sources = [absolute(workspace / Path(item).expanduser()) for item in content["sources"]]
-    except KeyError:
-        sources = []
-    except RuntimeError as error:
+        sources = [absolute(workspace / Path(item).expanduser()) for item in named]
+    except RuntimeError as error:  # the home folder of a user that there is not
         raise BadRecipe(f"{path}: sources: {error}") from error
     return Recipe(
         sources=tuple(sources),

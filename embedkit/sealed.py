@@ -2,9 +2,10 @@
 
 Behind the content of a sealed file is a checksum for each block of it, and behind these the length
 of the content and a digest. So a search that reads a few rows of a file of gigabytes checks a few
-blocks, once in a process, whatever the file's times say. Two-dimensional parity makes that cost
-little more than reading: it notices any change of three bits, or of anything within 1 KB, in a
-block, and of the rest all but one in four thousand million.
+blocks, once in a process, whatever the file's times say. The checksum is the CRC-32 of the parities
+of a block's rows and columns, which is faster than the CRC-32 of the block itself. It notices every
+change of a single bit, and misses about one in four thousand million of random changes. It is no
+defence against changes that are made on purpose.
 """
 
 import hashlib

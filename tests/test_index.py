@@ -385,6 +385,18 @@ def full(collection: Collection) -> Index:
 
 
 @pytest.mark.usefixtures("small")
+def test_the_ids_that_an_index_holds_are_known_without_reading_its_embeddings(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = full(collection)
+    expected = index.stored().ids.tolist()
+    assert len(expected) == 2048 and not {7, 8} & set(expected)
+    again = collection.load()
+    monkeypatch.setattr(Sealed, "_check", None)  # whoever reads more fails
+    assert again.stored_ids().tolist() == expected
+
+
+@pytest.mark.usefixtures("small")
 def test_an_index_comes_back_from_disk_as_it_was(collection: Collection) -> None:
     index = full(collection)
     again = collection.load()

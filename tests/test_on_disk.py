@@ -196,3 +196,17 @@ def test_a_folder_whose_photos_are_all_gone_protects_nothing(
         path.unlink()
     with pytest.raises(BadInput, match="so it protects nothing"):
         copied.plan(protected=[photos / "blue"])
+
+
+def test_info_counts_the_disk_some_images_at_a_time(
+    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "blue/twin.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
+    workspace.add([photos], labels_from_folders=True)
+    (photos / "red/5.jpg").unlink()
+    (photos / "blue/twin.jpg").unlink()
+    for some in (1, 5, 100):
+        monkeypatch.setattr("embedkit.catalog.inventory.IMAGES_AT_A_TIME", some)
+        info = workspace.info()
+        assert (info.files, info.images, info.missing) == (11, 11, 2)
+        assert info.labels == {"blue": 6, "red": 5}

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from embedkit import paths
 from embedkit.catalog import Catalog
-from embedkit.catalog.reader import ROWS_AT_A_TIME
+
+IMAGES_AT_A_TIME = 100_000
+"""Images whose files are looked at between two leases of the catalog."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,20 @@ class Inventory:
 def inventory(catalog: Catalog) -> Inventory:
     """Look at the path of every file that the catalog takes to be there."""
     with catalog.read() as reader:
-        table, missing = reader.live_table(), reader.counts()["missing"]
-    images: set[int] = set()
+        last, missing = reader.last_image_id(), reader.counts()["missing"]
     labels: Counter[str] = Counter()
-    files = 0
-    for batch in table.to_batches(ROWS_AT_A_TIME):
-        rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-        for image_id, place, label in rows:
-            if paths.is_gone(paths.place(place)):
+    files = images = 0
+    for first in range(0, last + 1, IMAGES_AT_A_TIME):
+        with catalog.read() as reader:
+            rows = reader.files_of_images(first, first + IMAGES_AT_A_TIME)
+        there: set[int] = set()
+        for image_id, path, label in rows:
+            if paths.is_gone(path):
                 missing += 1
                 continue
             files += 1
-            images.add(image_id)
+            there.add(image_id)
             if label is not None:
                 labels[label] += 1
-    return Inventory(files, len(images), missing, dict(sorted(labels.items())))
+        images += len(there)
+    return Inventory(files, images, missing, dict(sorted(labels.items())))

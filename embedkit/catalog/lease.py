@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from embedkit.artifacts import replaced, storage_error, temporary_beside
+from embedkit.artifacts import replaced, storage_error, storage_errors, temporary_beside
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
@@ -154,7 +154,7 @@ class Catalog:
         before = self.path.stat().st_size
         with (
             self._connection(read_only=False) as connection,
-            _disk_errors(self.path),
+            storage_errors(f"cannot write {self.path}"),
             replaced(self.path) as temporary,
         ):
             target = str(temporary).replace("'", "''")
@@ -241,7 +241,7 @@ class Catalog:
         if self.exists and not lock.exists():
             return
         busy = CatalogBusy(f"another process has been making {self.path} for {PATIENCE:.0f} s")
-        with _disk_errors(self.path), _storage_errors(self.path):
+        with storage_errors(f"cannot write {self.path}"), _duckdb_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with alone(lock, busy, PATIENCE):
                 if not self.exists:
@@ -287,7 +287,7 @@ class Catalog:
             with temporary_beside(self.path) as spilled:
                 connection = self._open(read_only, spilled)
                 try:
-                    with _storage_errors(self.path):
+                    with _duckdb_errors(self.path):
                         yield connection
                 finally:
                     connection.close()
@@ -324,15 +324,7 @@ class Catalog:
 
 
 @contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(f"cannot write {path}", error) from error
-
-
-@contextmanager
-def _storage_errors(path: Path) -> Iterator[None]:
+def _duckdb_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:

@@ -295,12 +295,20 @@ class Reader(Whereabouts):
                 FROM ({_live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
         ).to_arrow_table()
 
-    def live_table(self) -> Any:
-        """Arrow table of the files that are not missing: image_id, place and label.
+    def last_image_id(self) -> int:
+        """The largest id of an image; 0 when there is none."""
+        return int(self._rows("SELECT coalesce(max(image_id), 0) FROM images")[0][0])
 
-        A place is a stored absolute path.
+    def files_of_images(self, first: int, after: int) -> list[tuple[int, str, str | None]]:
+        """Image id, absolute path and label of the files that are not missing.
+
+        Those of the images with ids from ``first`` up to, but without, ``after``.
         """
-        return self._connection.sql(_live_files()).to_arrow_table()
+        inside_ids = f"image_id >= {int(first)} AND image_id < {int(after)}"
+        return [
+            (image_id, paths.place(place), label)
+            for image_id, place, label in self._rows(_live_files(inside_ids))
+        ]
 
     def live_paths(self, folder: str) -> list[str]:
         """Absolute paths of the files, not missing, at or below an absolute folder; sorted."""

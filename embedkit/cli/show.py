@@ -218,7 +218,7 @@ def _left_out(report: AddReport) -> Iterator[str]:
             f"{report.options.min_size} pixels: {_first(images)}"
         )
     if report.truncated:
-        yield f"read {_read_partly(report.truncated)}"
+        yield _truncated(report.truncated)
 
 
 def _left_out_by(options: AddOptions) -> str:
@@ -229,10 +229,10 @@ def _left_out_by(options: AddOptions) -> str:
     return ", ".join(parts)
 
 
-def _read_partly(truncated: Sequence[TruncatedFile]) -> str:
+def _truncated(truncated: Sequence[TruncatedFile]) -> str:
+    """The files of which only a part could be read, with the share of their pixels."""
     files = [f"{shown(one.path)} ({one.share:.0%})" for one in truncated]
-    end = "file that ends" if len(files) == 1 else "files that end"
-    return f"{len(files)} {end} early as far as possible: {_first(files)}"
+    return f"{counted(len(files), 'truncated file')}, read as far as possible: {_first(files)}"
 
 
 def _first(items: Sequence[str]) -> str:
@@ -282,7 +282,7 @@ def info_summary(info: Info) -> None:
     if left_out := _left_out_by(info.options):
         say(f"left out   {left_out}")
     if info.truncated:
-        say(f"read       {_read_partly(info.truncated)}")
+        say(f"damaged    {_truncated(info.truncated)}")
     for failure in info.failures[:FAILURES_SHOWN]:
         say(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(info.failures) > FAILURES_SHOWN:

@@ -35,7 +35,6 @@ from embedkit.duplicates.search import (
     Limits,
     Search,
     find_pairs,
-    places_in,
 )
 from embedkit.duplicates.stars import stars
 from embedkit.errors import BadInput, EmptyWorkspace
@@ -114,7 +113,8 @@ def find_duplicates(
         verdicts = reader.verdicts()
         links = linked(found.pairs, asked.kinds, found.limits, verdicts)
         repeated = reader.repeated_image_ids() if EXACT in asked.kinds else []
-        files = on_disk(reader.live_files([*links, *repeated]))
+        known = reader.live_files([*links, *repeated])
+    files = on_disk(known)
     links = {
         one: {other: link for other, link in near.items() if other in files}
         for one, near in links.items()
@@ -128,8 +128,7 @@ def find_duplicates(
     starred = {image_id for centre, members in centred for image_id in (centre, *members)}
     centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
     groups = grouped(centred, images, twins_in(links))
-    places, _ = places_in(index, table.column("image_id").to_numpy())
-    embedded = np.count_nonzero(places >= 0)
+    embedded = np.isin(table.column("image_id").to_numpy(), index.stored_ids()).sum()
     return told(groups, table.num_rows, int(embedded), asked, found, examiner.examined)
 
 

@@ -54,7 +54,7 @@ DOUBTFUL_PRINT, NOISY_PRINT = (0.75, 0.003), 0.1
 NOISE = 0.35
 """Residual beside texture from which on a small difference may go unnoticed."""
 NOISY, UNCERTAIN = 0.25, 0.4
-"""The same together with so much deviation: one of the two alone would be none."""
+"""The residual and the deviation of photographs above which, both at once, it may too."""
 NOISE_PRINT = 0.2
 """The same for documents and drawings, and for images of other tones."""
 DITHERED = (2.5, 0.1)
@@ -68,7 +68,8 @@ differs at most, in an image whose brightness or colours were changed."""
 OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT = 8.0, 18.0, 16.0
 """The same for plain drawings, which are other ones then."""
 RESIZED_SHIFT = 48.0
-"""The same shift for drawings of different sizes: resizing makes thin strokes lighter."""
+"""Levels of luma by which the strokes of plain drawings of different sizes may differ: resizing
+makes thin strokes lighter."""
 HUES = 0.3
 """Share of the coloured pixels of another hue from which on a drawing is another one."""
 INSIDE = 0.99
@@ -82,7 +83,7 @@ TEXT_SCALE = 0.45
 LEAST_SIDE = 48
 """Pixels of the shorter side below which an image shows too little to be sure of."""
 LEAST_PRINT = 128
-"""The same for documents and drawings of different sizes."""
+"""Pixels of the shorter side below which nothing is sure of drawings of different sizes."""
 ALIKE = 0.85
 """Correlation below which two such images are no copies."""
 LEAST_TEXTURE = 0.002

@@ -14,15 +14,15 @@ believed: what is read of it is checked, once in a process, and damage has the i
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from embedkit.artifacts import storage_error
+from embedkit.artifacts import storage_errors
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
@@ -121,6 +121,11 @@ class Index:
     def recall_at_10(self) -> float:
         """Measured against exact search when the codes were made; 1 when the search is exact."""
         return 1.0 if self._codes is None else self._codes.recall_at_10
+
+    def stored_ids(self) -> np.ndarray:
+        """Image ids of all that it holds, int64 (N,), in order of storing."""
+        base = self._base.ids if self._live is None else self._base.ids[self._live]
+        return np.concatenate([base, self._delta.ids])
 
     def stored(self) -> rows.Rows:
         """All that it holds, in order of storing; in memory only if it is more than one file."""
@@ -313,7 +318,7 @@ class Index:
             merge = save and self._is_merge_due(gained, kind)
             if merge:
                 progress(Progress("building the index"))
-                with _storage_errors(self.folder):
+                with self._writing():
                     kept = self._merge(fresh, gained, position)
             elif gained:
                 size = len(self._delta) + gained
@@ -321,7 +326,7 @@ class Index:
             self.position = position
         if merge:
             try:
-                with _storage_errors(self.folder):
+                with self._writing():
                     self._encode(kind, kept)
             except BadRecipe:  # whoever adds is told; who searches finds all the same
                 if told_to_save:
@@ -329,7 +334,7 @@ class Index:
                 save = False
         if save:
             self.kind = kind
-            with _storage_errors(self.folder):
+            with self._writing():
                 self._save()
 
     def _may_save(self, catalog: Catalog) -> bool:
@@ -408,6 +413,9 @@ class Index:
         self._codes = made
 
     # -- on disk -------------------------------------------------------------------------------
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return storage_errors(f"cannot write the index in {shown(str(self.folder))}")
 
     @staticmethod
     def _name(position: Position, what: str) -> str:
@@ -489,14 +497,6 @@ class Index:
 
 def _record(file: Sealed) -> FileRecord:
     return FileRecord(file.file.name, file.digest)
-
-
-@contextmanager
-def _storage_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(f"cannot write the index in {shown(str(folder))}", error) from error
 
 
 def load_index(folder: Path, spec: str, dim: int, refill: Callable[[Index], None]) -> Index:

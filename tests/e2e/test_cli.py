@@ -238,7 +238,7 @@ def test_add_takes_and_remembers_what_to_leave_out(run: Run, home: Path, tiny: s
     told = run("add", folder, "-b", tiny, *options, "-w", "left").stdout
     assert "skipped 1 file that is no image by its name: 1 .txt" in told
     assert "excluded 1 file or folder: 1 by thumbs/" in told
-    assert "read 1 file that ends early as far as possible" in told
+    assert "1 truncated file, read as far as possible" in told
     again = json.loads(run("add", "--json", "-w", "left").stdout)
     assert (again["images"], again["failed"], again["missing"]) == (4, 0, 0)
     assert "left out   thumbs/" in run("info", "-w", "left").stdout
