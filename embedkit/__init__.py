@@ -18,15 +18,15 @@ from embedkit.version import __version__ as __version__
 if TYPE_CHECKING:
     from embedkit.backbones import load_backbone as load_backbone
     from embedkit.errors import EmbedkitError as EmbedkitError
-    from embedkit.records import AddReport as AddReport
-    from embedkit.records import Match as Match
+    from embedkit.results import AddReport as AddReport
+    from embedkit.results import Match as Match
     from embedkit.workspace import Workspace as Workspace
 
 _HOMES = {
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
-    "Match": "embedkit.records",
-    "AddReport": "embedkit.records",
+    "Match": "embedkit.results",
+    "AddReport": "embedkit.results",
     "EmbedkitError": "embedkit.errors",
 }
 __all__ = ["AddReport", "EmbedkitError", "Match", "Workspace", "load_backbone"]

@@ -15,9 +15,9 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedkit.artifacts import regular_size
+from embedkit._internal.artifacts import regular_size
+from embedkit._internal.paths import absolute
 from embedkit.errors import BadRecipe
-from embedkit.paths import absolute
 
 FILE_NAME = "recipe.toml"
 LARGEST = 1 << 20

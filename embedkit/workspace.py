@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedkit import labels
-from embedkit.artifacts import sweep
+from embedkit._internal.artifacts import sweep
+from embedkit._internal.paths import absolute, shown
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
-from embedkit.embeddings import Embeddings, named
 from embedkit.errors import BadInput
-from embedkit.paths import absolute, shown
-from embedkit.queries import Queries, digest_of, name_of, opened
+from embedkit.ingest import labels
 from embedkit.recipe import FILE_NAME, Recipe, read_recipe
-from embedkit.records import (
+from embedkit.results import (
     AddReport,
     ApplyReport,
     Comparison,
@@ -39,13 +37,15 @@ from embedkit.records import (
     UndoReport,
     silent,
 )
-from embedkit.search import Narrowing, check_count, search
+from embedkit.search.embeddings import Embeddings, named
+from embedkit.search.queries import Queries, digest_of, name_of, opened
+from embedkit.search.search import Narrowing, check_count, search
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from embedkit.evaluate.figures import Evaluation
-    from embedkit.heads.head import Head
+    from embedkit.classify.evaluation.figures import Evaluation
+    from embedkit.classify.heads.head import Head
 
 _TREES = ("index", "features", "heads", "outliers", "quarantine", "sheets")
 """The folders of a workspace that embedkit makes."""
@@ -175,7 +175,7 @@ class Workspace:
         assert image is not None
         if not verify:
             return self._matches(self._embeddings.of_images(backbone, [image]), k, narrowing)[0]
-        from embedkit.verify.photos import verify_first
+        from embedkit.search.verification.photos import verify_first
 
         photo = opened(image)
         queries = self._embeddings.of_images(backbone, [photo])
@@ -251,9 +251,9 @@ class Workspace:
         the whole collection. Raises :class:`EmptyWorkspace`, and :class:`BadInput` for what there
         is not.
         """
-        from embedkit.duplicates.copies import find_copies
         from embedkit.duplicates.examiner import Examiner
         from embedkit.duplicates.find import asked_for, find_duplicates
+        from embedkit.duplicates.of_photo import find_copies
 
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
@@ -284,7 +284,7 @@ class Workspace:
         CSV is of other photos, and the errors of :func:`embedkit.load_backbone`, before anything is
         embedded. Files that cannot be embedded are in the comparison.
         """
-        from embedkit.compare.contest import Order, compare_backbones
+        from embedkit.compare.run import Order, compare_backbones
 
         order = Order(backbones, queries, by, framing)
         return compare_backbones(self._catalog, self._embeddings, order, self._progress)
@@ -310,8 +310,8 @@ class Workspace:
         numbers below 1, a column that is not known and a CSV that is wrong, and
         :class:`NotInWorkspace` when it has a path that is not of a photo with one label.
         """
+        from embedkit.classify.split import Asked, split_images, subject_of
         from embedkit.duplicates.find import asked_for, duplicate_pairs
-        from embedkit.split import Asked, split_images, subject_of
 
         self._sweep()
         parts = {}
@@ -330,7 +330,7 @@ class Workspace:
 
         Raises :class:`BadInput` when there is none.
         """
-        from embedkit.split import read_split
+        from embedkit.classify.split import read_split
 
         return read_split(self._catalog)[0]
 
@@ -351,17 +351,18 @@ class Workspace:
         (None: the workspace's first); what lacks its embedding is embedded. ``preset`` is a
         protocol of the kind; ``epochs`` and ``processes``, GPUs that work together, are for
         ``finetune``. ``settings`` are values by name in place of the preset's own, those of
-        :class:`embedkit.heads.finetune.Configuration` or :class:`embedkit.heads.probe.Protocol`. A
-        head of the same name and kind is replaced.
+        :class:`embedkit.classify.heads.finetune.Configuration` or
+        :class:`embedkit.classify.heads.probe.Protocol`. A head of the same name and kind is
+        replaced.
 
         Raises :class:`BadInput` for what cannot be taught or a name of another kind of head,
         :class:`HeadBusy` while another process makes one so called, :class:`MissingExtra` without
         accelerate for several processes, :class:`StorageError`, and the errors of loading a
         backbone.
         """
+        from embedkit.classify.heads.locking import claimed
         from embedkit.classify.outliers import embedded_outliers
         from embedkit.classify.training import Order, train
-        from embedkit.heads.claim import claimed
 
         self._sweep()
         taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
@@ -387,9 +388,9 @@ class Workspace:
         be one: taught different classes, or by validation photos; :class:`HeadBusy` and
         :class:`StorageError` as :meth:`train` does.
         """
-        from embedkit.classify.combining import combine
-        from embedkit.heads.claim import claimed
-        from embedkit.heads.head import ENSEMBLE
+        from embedkit.classify.ensembling import combine
+        from embedkit.classify.heads.head import ENSEMBLE
+        from embedkit.classify.heads.locking import claimed
 
         self._sweep()
         self._catalog.require()
@@ -398,7 +399,7 @@ class Workspace:
 
     def heads(self) -> list[str]:
         """The names of the heads that were trained or made, sorted."""
-        from embedkit.heads.store import names
+        from embedkit.classify.heads.store import names
 
         return names(self._heads)
 
@@ -410,7 +411,7 @@ class Workspace:
         Raises :class:`BadInput` when they were taught different classes, when test photos taught
         one of them, or when there is no test part.
         """
-        from embedkit.classify.judging import judge
+        from embedkit.classify.evaluating import judge
 
         folder = None if tables is None else Path(absolute(tables))
         return judge(self._catalog, self._trained(heads), folder)
@@ -428,8 +429,8 @@ class Workspace:
         read are told. Raises :class:`BadInput`.
         """
         from embedkit.classify.current import backbone_of
+        from embedkit.classify.heads.store import load_head
         from embedkit.classify.prediction import classify
-        from embedkit.heads.store import load_head
 
         check_count(k)
         sources = [photos] if isinstance(photos, (str, os.PathLike)) else photos
@@ -495,7 +496,7 @@ class Workspace:
         have to be at the new place with their sizes; the others count as missing. Raises
         :class:`BadInput`, and :class:`NotInWorkspace` when there are no files below ``old``.
         """
-        from embedkit.relocation import relocate
+        from embedkit.ingest.relocation import relocate
 
         report = relocate(self._catalog, absolute(old), absolute(new))
         if any(Path(source).is_relative_to(absolute(old)) for source in self.recipe.sources):
@@ -549,9 +550,9 @@ class Workspace:
         ``damaged`` among the ``allowed`` goes, and never stays for another. Raises as
         :meth:`duplicates` does, and :class:`BadInput` for a protected path without photos.
         """
-        from embedkit.clean.choose import Wishes, plan_rows
-        from embedkit.clean.damaged import with_damaged
-        from embedkit.clean.on_disk import check_protected, present, spare_hard_links
+        from embedkit.cleaning.damaged import with_damaged
+        from embedkit.cleaning.existing_files import check_protected, present, spare_hard_links
+        from embedkit.cleaning.planning import Wishes, plan_rows
         from embedkit.duplicates.examiner import Examiner
 
         wishes = Wishes(
@@ -583,10 +584,10 @@ class Workspace:
         Raises :class:`BadInput` for a plan that cannot be understood or names files that are not
         of this workspace, :class:`QuarantineBusy` and :class:`StorageError`.
         """
-        from embedkit.clean.apply import apply
-        from embedkit.clean.check import check_rows
-        from embedkit.clean.links import check_kind
-        from embedkit.clean.plan import read_plan
+        from embedkit.cleaning.apply import apply
+        from embedkit.cleaning.links import check_kind
+        from embedkit.cleaning.plan import read_plan
+        from embedkit.cleaning.plan_check import check_rows
 
         if trash and link is not None:
             raise BadInput("a link is for a file in quarantine; give either link or trash")
@@ -613,14 +614,14 @@ class Workspace:
         was carried over from files that are back is taken back. Raises :class:`NotInWorkspace` for
         an unknown name, :class:`QuarantineBusy` and :class:`StorageError`.
         """
-        from embedkit.clean.undo import undo
+        from embedkit.cleaning.undo import undo
 
         self._sweep()
         return undo(self._quarantine_folder, quarantine, self._progress, catalog=self._catalog)
 
     def quarantines(self) -> list[Quarantine]:
         """The plans that were applied and the files in quarantine for each, the last one first."""
-        from embedkit.clean.quarantine import quarantines
+        from embedkit.cleaning.quarantine import quarantines
 
         return quarantines(self._quarantine_folder)
 
@@ -640,7 +641,7 @@ class Workspace:
         :class:`NotInWorkspace` for an unknown name, :class:`QuarantineBusy` and
         :class:`StorageError`.
         """
-        from embedkit.clean.empty import empty
+        from embedkit.cleaning.empty import empty
 
         self._sweep()
         return empty(
@@ -658,7 +659,7 @@ class Workspace:
         The workspace's first backbone is used, if there is one; photos without a label come last.
         With ``label``, that one alone; raises :class:`NotInWorkspace` for an unknown one.
         """
-        from embedkit.clean.sheets import sheets
+        from embedkit.cleaning.sheets import sheets
 
         with self._catalog.read() as reader:
             return sheets(reader, labels.as_label(label) if label is not None else None)
@@ -686,7 +687,7 @@ class Workspace:
         (image_id, sha256, md5, bytes, norm, files, label, outdated); ``spec.json`` says what made
         them. Outdated are those that an earlier version made and the next :meth:`add` looks at.
         """
-        from embedkit.exchange import export
+        from embedkit.ingest.exchange import export
 
         return export(self._catalog, self._embeddings.pick(backbone), Path(absolute(folder)))
 
@@ -697,7 +698,7 @@ class Workspace:
         :class:`BadArtefact` when the three files do not fit together, and :class:`BadInput` when
         the backbone of that name is another one here.
         """
-        from embedkit.exchange import import_
+        from embedkit.ingest.exchange import import_
 
         self._sweep()
         return import_(self._catalog, Path(absolute(folder)))
@@ -750,7 +751,7 @@ class Workspace:
     def _trained(self, names: Sequence[str]) -> "list[Head]":
         """The heads of these names, once all images have the embeddings that they look at."""
         from embedkit.classify.current import backbone_of
-        from embedkit.heads.store import load_head
+        from embedkit.classify.heads.store import load_head
 
         found = [load_head(self._heads, name) for name in dict.fromkeys(names)]
         models = {model.spec: model for head in found for model in head.models}

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.images import ImageRow
-from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 BATCH = 8192
 NONE = (0.0, 0.0, 0.0)

@@ -27,7 +27,7 @@ WAYS = ("exact", "exact, checked", "candidates", "candidates, checked")
 
 def write(file: Path, vectors: int, dim: int) -> float:
     """Write the file; seconds that sealing it took."""
-    from embedkit.sealed import sealed
+    from embedkit._internal.sealed import sealed
 
     with sealed(file) as temporary:
         with open(temporary, "wb") as stream:
@@ -41,7 +41,7 @@ def write(file: Path, vectors: int, dim: int) -> float:
 
 def read(file: Path, dim: int, way: str) -> float:
     """Seconds that a process which has just opened the file takes to read it in a way."""
-    from embedkit.sealed import Sealed
+    from embedkit._internal.sealed import Sealed
 
     query = np.ones(dim, np.float32)
     started = time.perf_counter()

@@ -3,13 +3,13 @@
     python scripts/bench_finetune.py [FOLDER] [--backbone efficientnet_lite0] [--batch 32]
         [--rounds 3] [--photos 256]
 
-Prints one table of images a second. Ours is embedkit.heads.finetune with the preset `modern`: every
-photo decoded and augmented anew, the moving average of the weights and a checkpoint included. The
-bare loop is the one that anybody would write: torch's DataLoader with a worker a core, timm's
-create_transform with the same augmentation, timm's model, the same batch, optimiser and loss; once
-as torch comes, and once in its channels-last layout. Each trains two epochs on the same photos in a
-process of its own, and the second is timed, validation aside. They take turns; figures are medians
-over the rounds, ratios medians of each round's ratio.
+Prints one table of images a second. Ours is embedkit.classify.heads.finetune with the preset
+`modern`: every photo decoded and augmented anew, the moving average of the weights and a checkpoint
+included. The bare loop is the one that anybody would write: torch's DataLoader with a worker a
+core, timm's create_transform with the same augmentation, timm's model, the same batch, optimiser
+and loss; once as torch comes, and once in its channels-last layout. Each trains two epochs on the
+same photos in a process of its own, and the second is timed, validation aside. They take turns;
+figures are medians over the rounds, ratios medians of each round's ratio.
 
 FOLDER holds the photos (JPEG); without one, photos of 1280 x 960 pixels are cut out of Debian's
 wallpapers by scripts/make_crops.py. Their classes are made up: speed is all that is measured.
@@ -37,7 +37,7 @@ def ours(photos: list[tuple[str, int]], backbone: str, batch: int) -> float:
     """Images a second of the second epoch."""
     from dataclasses import replace
 
-    from embedkit.heads.finetune import PRESETS, Task, fit
+    from embedkit.classify.heads.finetune import PRESETS, Task, fit
 
     configuration = replace(PRESETS["modern"].configuration, epochs=2, batch=batch)
     classes = [str(number) for number in range(CLASSES)]
@@ -57,7 +57,7 @@ def bare(photos: list[tuple[str, int]], backbone: str, batch: int, layout: str) 
     from torchvision.transforms import Compose, RandomRotation
 
     from embedkit.backbones import registry
-    from embedkit.heads.finetune import PRESETS
+    from embedkit.classify.heads.finetune import PRESETS
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     form = torch.channels_last if layout == "channels_last" else torch.contiguous_format

@@ -26,7 +26,7 @@ from sklearn.metrics import average_precision_score
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import score, weigh
-from embedkit.duplicates.search import hashes_of
+from embedkit.duplicates.pair_search import hashes_of
 
 CANDIDATES = 20
 NEIGHBOURS = slice(1, 13)

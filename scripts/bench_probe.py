@@ -97,9 +97,9 @@ def peak() -> float:
 
 
 def ours(scratch: Path, grid: list[float]) -> dict[str, Any]:
-    from embedkit.heads.examples import Examples
-    from embedkit.heads.probe import Protocol
-    from embedkit.heads.probe.sweep import sweep
+    from embedkit.classify.heads.probe import Protocol
+    from embedkit.classify.heads.probe.sweep import sweep
+    from embedkit.classify.heads.training_set import Examples
 
     train = Examples(**load(scratch, "train"))
     before = peak()
@@ -150,11 +150,11 @@ def theirs(scratch: Path, grid: list[float]) -> dict[str, Any]:
 
 
 def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
-    from embedkit.heads.examples import Examples
-    from embedkit.heads.gallery import Gallery
-    from embedkit.heads.knn import fit_neighbours
-    from embedkit.heads.linear import Features
-    from embedkit.heads.probe import Probe
+    from embedkit.classify.heads.gallery import Gallery
+    from embedkit.classify.heads.knn import fit_neighbours
+    from embedkit.classify.heads.linear import Features
+    from embedkit.classify.heads.probe import Probe
+    from embedkit.classify.heads.training_set import Examples
 
     known, test = load(scratch, "train"), Examples(**load(scratch, "test"))
     order = np.random.default_rng(0).permutation(len(known["labels"]))

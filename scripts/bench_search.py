@@ -63,7 +63,7 @@ class Bench:
     """One collection in a scratch folder; each method is a step, and returns what it measured."""
 
     def __init__(self, folder: Path, vectors: int, dim: int, repeat: int) -> None:
-        from embedkit.records import EmbeddingSpec
+        from embedkit.results import EmbeddingSpec
 
         self.folder = folder
         self.vectors = vectors
@@ -112,7 +112,7 @@ class Bench:
 
     def fill(self) -> dict[str, float]:
         from embedkit.catalog import Catalog
-        from embedkit.records import ResolvedName
+        from embedkit.results import ResolvedName
 
         with Catalog(self.folder).write() as writer:
             writer.remember(ResolvedName("bench", self.spec, "", 0, 0))

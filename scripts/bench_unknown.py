@@ -37,18 +37,18 @@ from embedkit import Workspace, load_backbone
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import prepare
 from embedkit.catalog import Catalog
-from embedkit.classify.finish import ValidationScores, head_of
-from embedkit.classify.lesson import Lesson, School, embedded_part, exam, lesson
+from embedkit.classify.datasets import Lesson, School, embedded_part, exam, lesson
+from embedkit.classify.head_building import ValidationScores, head_of
+from embedkit.classify.heads.ensemble import CALIBRATED, mean_scores
+from embedkit.classify.heads.format2 import EarlierRejection, Scale
+from embedkit.classify.heads.head import ENSEMBLE, KNN, PROBE, Embedded, Head
+from embedkit.classify.heads.linear import Features
+from embedkit.classify.heads.rejection import log_odds_against
+from embedkit.classify.heads.rejection_calibration import Outliers
 from embedkit.classify.outliers import embedded_outliers
 from embedkit.classify.training import Order, finished, fitted
-from embedkit.heads.earlier import EarlierRejection, Scale
-from embedkit.heads.ensemble import CALIBRATED, mean_scores
-from embedkit.heads.head import ENSEMBLE, KNN, PROBE, Embedded, Head
-from embedkit.heads.known import Outliers
-from embedkit.heads.linear import Features
-from embedkit.heads.unknown import log_odds_against
 from embedkit.images.decode import decoder_of
-from embedkit.records import ResolvedName, silent
+from embedkit.results import ResolvedName, silent
 
 BACKBONE = "efficientnet_lite0"
 TRAINING = (5, 20, 100)

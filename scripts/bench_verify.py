@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image
 
 from embedkit import Workspace, load_backbone
-from embedkit.calendar_photos import Shooting, calendar_photos, write_calendar_photos
 from embedkit.compare import measures
+from embedkit.demo.calendar import Shooting, calendar_photos, write_calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.verify import order, verify_matches
-from embedkit.verify.features import AREA, View, view
-from embedkit.verify.geometry import aligned
+from embedkit.search.verification import order, verify_matches
+from embedkit.search.verification.features import AREA, View, view
+from embedkit.search.verification.geometry import aligned
 
 HAND = {"turn": 30.0, "scale": (0.4, 1.5), "light": (0.5, 1.3)}
 EASY, HARD = Shooting(**HAND), Shooting(same_picture=True, **HAND)

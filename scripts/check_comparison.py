@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from embedkit import Workspace
-from embedkit.records import BackboneFigures
+from embedkit.results import BackboneFigures
 
 TOLERANCE = 1e-6
 

@@ -8,7 +8,7 @@ import numpy as np
 from embedkit import Workspace
 from embedkit.duplicates.evidence import Prints
 from embedkit.duplicates.find import prints_of
-from embedkit.duplicates.search import places_in
+from embedkit.duplicates.pair_search import places_in
 from embedkit.duplicates.semantic import Space, survey
 from embedkit.index.index import Index
 

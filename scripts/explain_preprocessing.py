@@ -28,12 +28,12 @@ from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.registry import RESIZES
 from embedkit.backbones.torch_runtime import TorchRuntime
-from embedkit.calendar_photos import calendar_photos
+from embedkit.demo.calendar import calendar_photos
 from embedkit.errors import EmbedkitError, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.scan import scan
 from embedkit.index.metric import collapse, cross_distances
-from embedkit.records import EmbeddingSpec, Failure
+from embedkit.results import EmbeddingSpec, Failure
 
 PACKAGES = {
     "sklearn": "datasets/images",

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import features
-from embedkit.duplicates.search import COMBINED, Asked, reach_for, weigh_candidates
+from embedkit.duplicates.pair_search import COMBINED, Asked, reach_for, weigh_candidates
 
 ALL_BUT_EQUAL = 0.95
 

@@ -6,7 +6,7 @@ Beside them comes framing.csv, which tells ``embedkit compare --framing`` how ea
 import sys
 from pathlib import Path
 
-from embedkit.calendar_photos import FRAMINGS, MONTHS, SHOTS, Shooting, write_calendar_photos
+from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, Shooting, write_calendar_photos
 
 FRAMING = "framing.csv"
 

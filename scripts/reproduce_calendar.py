@@ -29,10 +29,10 @@ from PIL import Image
 from embedkit import Workspace, load_backbone
 from embedkit.backbones.registry import KNOWN
 from embedkit.backbones.weights import whereabouts
-from embedkit.calendar_photos import FRAMINGS, MONTHS, SHOTS, Shooting
-from embedkit.records import Comparison, Matches
-from embedkit.report.comparison_page import write_comparison_page
-from embedkit.report.search_page import write_search_page
+from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, Shooting
+from embedkit.reports.comparison_page import write_comparison_page
+from embedkit.reports.search_page import write_search_page
+from embedkit.results import Comparison, Matches
 
 SETS = {
     "easy": Shooting(),

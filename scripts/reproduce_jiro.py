@@ -28,11 +28,11 @@ from make_bowls import make
 from sklearn.metrics import roc_auc_score
 
 from embedkit import Workspace
-from embedkit.clean.plan import write_plan
-from embedkit.evaluate.figures import MAIN_FIGURES, Evaluation
-from embedkit.report import plots
-from embedkit.report.evaluation_page import write_evaluation_page
-from embedkit.tables import write_table
+from embedkit._internal.tables import write_table
+from embedkit.classify.evaluation.figures import MAIN_FIGURES, Evaluation
+from embedkit.cleaning.plan import write_plan
+from embedkit.reports import plots
+from embedkit.reports.evaluation_page import write_evaluation_page
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 VAL, TEST = 8, 12

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
-from embedkit.clean.plan import PlanRow, write_plan
+from embedkit._internal.artifacts import sha256_of
+from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cli.app import embedkit
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from embedkit import Workspace
 from embedkit.backbones import evidence
-from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers that each take all cores only wait
@@ -103,10 +103,10 @@ def take_toys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def load(name: str) -> ToyBackbone:
         return ToyBackbone(name, made)
 
-    for room in ("ingest.network", "embeddings"):
-        monkeypatch.setattr(f"embedkit.{room}.load_backbone", load)
-    for room in ("ingest.network", "embeddings", "compare.contest"):
-        monkeypatch.setattr(f"embedkit.{room}.open_backbone", lambda known: load(known.name))
+    for module in ("ingest.network", "search.embeddings"):
+        monkeypatch.setattr(f"embedkit.{module}.load_backbone", load)
+    for module in ("ingest.network", "search.embeddings", "compare.run"):
+        monkeypatch.setattr(f"embedkit.{module}.open_backbone", lambda known: load(known.name))
     return made
 
 

@@ -14,7 +14,7 @@ from embedkit.catalog import schema
 from embedkit.images.depth import Depth
 from embedkit.images.transparency import WHITE
 from embedkit.index.manifest import read_manifest, write_manifest
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 
 
 @contextmanager

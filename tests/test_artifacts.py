@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedkit.artifacts import read_json, replaced, sweep, temporary_beside, write_json
+from embedkit._internal.artifacts import read_json, replaced, sweep, temporary_beside, write_json
 from embedkit.errors import BadArtefact
 
 

@@ -22,7 +22,7 @@ from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.registry import KNOWN, MANIFEST, parse
 from embedkit.errors import BadArtefact, BadInput, BadWeights, UnknownBackbone, WeightsMissing
 from embedkit.images.decode import Decoder
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 
 # The backbones of the comparison that embedkit comes from, and the sizes of their vectors there.
 PUBLISHED_DIMS = {

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from embedkit.calendar_photos import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
-from embedkit.records import Match, Matches, Verification
+from embedkit.demo.calendar import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
+from embedkit.results import Match, Matches, Verification
 
 
 @pytest.mark.slow

@@ -13,12 +13,12 @@ from cleaning import row, run
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
+from embedkit._internal.artifacts import sha256_of
 from embedkit.catalog.file_facts import file_facts
-from embedkit.clean import carrying
-from embedkit.clean.journal import Journal
-from embedkit.clean.plan import PlanRow, read_plan, write_plan
-from embedkit.records import ApplyReport, Carried
+from embedkit.cleaning import carry_over
+from embedkit.cleaning.journal import Journal
+from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
+from embedkit.results import ApplyReport, Carried
 
 Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
 
@@ -325,7 +325,7 @@ def test_a_file_that_went_with_nobody_to_stay_carries_nothing(collection: Collec
 def test_a_file_in_the_trash_carries_its_label_too(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedkit.clean.trash.send", lambda path, *_: os.unlink(path))
+    monkeypatch.setattr("embedkit.cleaning.trash.send", lambda path, *_: os.unlink(path))
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
     assert len(collection.workspace.apply(collection.plan, trash=True).carried) == 1
@@ -373,7 +373,7 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     killed_before("carried", act)
     check(None)
     with monkeypatch.context() as patch:  # once it is in the journal, and not in the catalog
-        patch.setattr(carrying, "_put", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(carry_over, "_put", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             act()
     check(None)

@@ -14,7 +14,7 @@ import pytest
 from conftest import ToyBackbone
 
 from embedkit import Workspace
-from embedkit.artifacts import sweep
+from embedkit._internal.artifacts import sweep
 from embedkit.catalog import Catalog, history, lease, listing, schema
 from embedkit.catalog import reader as reader_module
 from embedkit.catalog.images import ImageRow
@@ -28,7 +28,7 @@ from embedkit.errors import (
     NotInWorkspace,
     StorageError,
 )
-from embedkit.records import Fingerprint
+from embedkit.results import Fingerprint
 
 
 def image(number: int, spec: str | None = None) -> ImageRow:
@@ -329,7 +329,7 @@ def test_a_disk_that_fills_up_while_a_catalog_is_made_leaves_none(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr("embedkit.artifacts.os.fsync", full)
+        disk.setattr("embedkit._internal.artifacts.os.fsync", full)
         with pytest.raises(StorageError, match=r"No space left on device; free some space"):
             catalog.write().__enter__()
     assert os.listdir(catalog.path.parent) == []

@@ -13,10 +13,10 @@ from conftest import draw_photo, take_toys
 from PIL import Image
 
 from embedkit import Workspace
+from embedkit.classify.heads.locking import claimed
+from embedkit.classify.heads.store import load_head, save_head
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
-from embedkit.heads.claim import claimed
-from embedkit.heads.store import load_head, save_head
 
 EACH = 12
 NEW = 51

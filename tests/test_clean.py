@@ -18,15 +18,15 @@ from cleaning import check_nothing_is_lost, contents, killed_at, put, row, run
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
-from embedkit.clean import apply as applying
-from embedkit.clean import moving
-from embedkit.clean import undo as undoing
-from embedkit.clean.apply import apply
-from embedkit.clean.empty import empty
-from embedkit.clean.plan import ONLY_A_LINK, PlanRow, plan_id, read_plan, write_plan
-from embedkit.clean.quarantine import quarantines
-from embedkit.clean.undo import undo
+from embedkit._internal.artifacts import sha256_of
+from embedkit.cleaning import apply as applying
+from embedkit.cleaning import file_moves
+from embedkit.cleaning import undo as undoing
+from embedkit.cleaning.apply import apply
+from embedkit.cleaning.empty import empty
+from embedkit.cleaning.plan import ONLY_A_LINK, PlanRow, plan_id, read_plan, write_plan
+from embedkit.cleaning.quarantine import quarantines
+from embedkit.cleaning.undo import undo
 from embedkit.errors import (
     BadInput,
     EmptyWorkspace,
@@ -34,7 +34,7 @@ from embedkit.errors import (
     QuarantineBusy,
     StorageError,
 )
-from embedkit.report.sheet_pages import write_sheet_pages
+from embedkit.reports.sheet_pages import write_sheet_pages
 
 HOSTILE = [
     b"plain.jpg",
@@ -558,14 +558,14 @@ def test_a_file_that_is_replaced_while_it_is_moved_is_left(
     root: Path, pair: tuple[str, str, list[PlanRow]], device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, copy, rows = pair
-    place = moving._place
+    place = file_moves._place
 
     def replaced_meanwhile(source: str, target: str) -> None:
         place(source, target)
         put(copy + ".new", b"another")
         os.replace(copy + ".new", copy)
 
-    monkeypatch.setattr(moving, "_place", replaced_meanwhile)
+    monkeypatch.setattr(file_moves, "_place", replaced_meanwhile)
     (left,) = apply(root, rows).left
     assert left.reason == "it changed while it was being moved", device
     assert Path(copy).read_bytes() == b"another"
@@ -580,13 +580,13 @@ def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
     keep, copy, rows = pair
     other = put(tmp_path / "photos/other.jpg", b"picture")
     rows.append(row(1, "remove", other, b"picture"))
-    place = moving._place
+    place = file_moves._place
 
     def keeper_goes(source: str, target: str) -> None:
         place(source, target)
         os.unlink(keep)
 
-    monkeypatch.setattr(moving, "_place", keeper_goes)
+    monkeypatch.setattr(file_moves, "_place", keeper_goes)
     report = apply(root, rows)
     assert report.moved == (copy,)
     assert [item.path for item in report.left] == [other]
@@ -612,7 +612,7 @@ def test_a_file_written_in_the_place_of_one_that_was_renamed_costs_neither(
 
     monkeypatch.setattr(os, "link", refused)
     monkeypatch.setattr(os, "rename", renamed)
-    moving.move(str(source), str(target), os.lstat(source))
+    file_moves.move(str(source), str(target), os.lstat(source))
     assert (source.read_bytes(), target.read_bytes()) == (b"new", b"old")
 
 
@@ -883,8 +883,8 @@ def test_a_copy_that_reads_back_wrong_is_no_copy(
     def elsewhere(_source: str, _target: str) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(moving, "_place", elsewhere)
-    monkeypatch.setattr(moving, "sha256_of", lambda _: "0" * 64)
+    monkeypatch.setattr(file_moves, "_place", elsewhere)
+    monkeypatch.setattr(file_moves, "sha256_of", lambda _: "0" * 64)
     (left,) = apply(root, rows).left
     assert "the disk may be failing" in left.reason
     assert Path(copy).read_bytes() == b"picture"
@@ -988,7 +988,7 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
     write_plan(plan, [*read_plan(plan), more])
     if act == "undo":
         workspace.apply(plan)
-    move, calls = moving.move, iter(range(9))
+    move, calls = file_moves.move, iter(range(9))
 
     def full(source: str, target: str, seen: os.stat_result) -> None:
         if next(calls):

@@ -18,15 +18,16 @@ from conftest import ToyBackbone, draw_photo, take_toys, write_photos
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
-from embedkit.artifacts import with_digest, write_json
+from embedkit._internal.artifacts import with_digest, write_json
+from embedkit._internal.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.backbones import choice
 from embedkit.catalog.reader import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
 from embedkit.compare.comparison import Asked, Contender, compare
+from embedkit.compare.description import described, overrides
 from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
-from embedkit.compare.summary import described, overrides
 from embedkit.errors import (
     BadInput,
     EmptyWorkspace,
@@ -36,8 +37,7 @@ from embedkit.errors import (
 )
 from embedkit.index.rows import Rows
 from embedkit.ingest import network
-from embedkit.records import EmbeddingSpec, ResolvedName
-from embedkit.statistics import corrected, estimate, p_values, places, units_of
+from embedkit.results import EmbeddingSpec, ResolvedName
 from embedkit.version import __version__
 
 

@@ -22,7 +22,7 @@ from scenery import (
 )
 
 from embedkit import Workspace
-from embedkit.clean.plan import write_plan
+from embedkit.cleaning.plan import write_plan
 
 BOTH = pytest.mark.parametrize("verify", [False, True], ids=["plain", "verify"])
 

@@ -24,13 +24,13 @@ from scenery import (
 )
 
 from embedkit import Workspace
-from embedkit.clean.plan import read_plan, write_plan
+from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.duplicates.damaged import Damaged, proposed
-from embedkit.duplicates.turns import turned
+from embedkit.duplicates.orientations import turned
 from embedkit.errors import BadInput
-from embedkit.records import PlanRow, silent
-from embedkit.report.plan_page import write_plan_page
+from embedkit.reports.plan_page import write_plan_page
+from embedkit.results import PlanRow, silent
 
 FORMATS = {
     "baseline": ("JPEG", {"quality": 90}),

@@ -6,7 +6,7 @@ import pytest
 
 from embedkit import Workspace
 from embedkit.demo import SAMPLES, VARIANTS, build
-from embedkit.records import silent
+from embedkit.results import silent
 
 RECIPE = Path(__file__).parents[1] / "indexes/demo/recipe.toml"
 

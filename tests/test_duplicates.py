@@ -17,18 +17,18 @@ from PIL import Image, ImageOps
 
 from embedkit import Workspace
 from embedkit.catalog.reader import LiveFile
-from embedkit.clean.choose import Wishes, plan_rows
-from embedkit.clean.plan import write_plan
+from embedkit.cleaning.plan import write_plan
+from embedkit.cleaning.planning import Wishes, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, search, semantic
 from embedkit.duplicates.candidates import bits_for, by_hash
 from embedkit.duplicates.groups import Link, grouped
-from embedkit.duplicates.likeness import likeness
+from embedkit.duplicates.orientations import TURNS, turned, turned_hashes
+from embedkit.duplicates.similarity import likeness
 from embedkit.duplicates.stars import stars
-from embedkit.duplicates.turns import TURNS, turned, turned_hashes
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import hashed_luma
-from embedkit.records import (
+from embedkit.results import (
     COPY,
     DIFFERENT,
     OPEN,

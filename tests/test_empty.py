@@ -12,12 +12,12 @@ import pytest
 from cleaning import contents, killed_at, put, row, run, sha256
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
-from embedkit.clean.apply import apply
-from embedkit.clean.empty import empty
-from embedkit.clean.plan import PlanRow, read_plan, write_plan
-from embedkit.clean.quarantine import quarantines
-from embedkit.clean.undo import undo
+from embedkit._internal.artifacts import sha256_of
+from embedkit.cleaning.apply import apply
+from embedkit.cleaning.empty import empty
+from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
+from embedkit.cleaning.quarantine import quarantines
+from embedkit.cleaning.undo import undo
 from embedkit.errors import BadInput, NotInWorkspace, QuarantineBusy, StorageError
 
 HOUR = timedelta(hours=1)

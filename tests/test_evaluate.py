@@ -9,15 +9,19 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from embedkit import statistics
+from embedkit._internal import statistics
+from embedkit._internal.statistics import estimate
+from embedkit.classify.evaluation.evaluation import described, evaluate, worst_first
+from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+from embedkit.classify.evaluation.pairs import compare_heads, mcnemar
+from embedkit.classify.evaluation.reliability import (
+    expected_calibration_error,
+    reliability_bins,
+    wilson,
+)
+from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.errors import BadInput, StorageError
-from embedkit.evaluate.evaluation import described, evaluate, worst_first
-from embedkit.evaluate.inputs import GroundTruth, Predictions
-from embedkit.evaluate.pairs import compare_heads, mcnemar
-from embedkit.evaluate.reliability import expected_calibration_error, reliability_bins, wilson
-from embedkit.evaluate.tables import write_classes, write_heads, write_predictions
-from embedkit.records import Neighbour
-from embedkit.statistics import estimate
+from embedkit.results import Neighbour
 
 CLASSES = ("ant", "bee", "cow", "dog", "eel", "fox", "gnu")
 

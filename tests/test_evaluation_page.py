@@ -10,13 +10,13 @@ import pytest
 from conftest import draw_photo
 from PIL import Image
 
-from embedkit import statistics
-from embedkit.evaluate.evaluation import evaluate
-from embedkit.evaluate.figures import Evaluation
-from embedkit.evaluate.inputs import GroundTruth, Predictions
-from embedkit.records import Neighbour
-from embedkit.report import plots
-from embedkit.report.evaluation_page import write_evaluation_page
+from embedkit._internal import statistics
+from embedkit.classify.evaluation.evaluation import evaluate
+from embedkit.classify.evaluation.figures import Evaluation
+from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+from embedkit.reports import plots
+from embedkit.reports.evaluation_page import write_evaluation_page
+from embedkit.results import Neighbour
 
 STORES = tuple(f"ラーメン二郎 髙﨑{number}丁目店" for number in range(40))
 STRANGE = (

@@ -8,12 +8,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import again, camera_exif, invoice, scene, timetable, with_bird
 
-from embedkit.examine import Opened, examine, facts_of
-from embedkit.examine.placement import Placement, refined
+from embedkit.duplicates.examination import Opened, examine, facts_of
+from embedkit.duplicates.examination.placement import Placement, refined
 from embedkit.images.decode import Decoder
-from embedkit.records import COPY, DIFFERENT, OPEN, Examination
-from embedkit.verify.features import view
-from embedkit.verify.photos import pixels_of
+from embedkit.results import COPY, DIFFERENT, OPEN, Examination
+from embedkit.search.verification.features import view
+from embedkit.search.verification.photos import pixels_of
 
 
 def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> Opened:

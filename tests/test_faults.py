@@ -15,12 +15,12 @@ import torch
 from safetensors import SafetensorError
 
 from embedkit import Workspace
-from embedkit.artifacts import sweep
+from embedkit._internal.artifacts import sweep
 from embedkit.catalog import lease
-from embedkit.clean.plan import write_plan
+from embedkit.classify.heads.finetune import checkpoint
+from embedkit.cleaning.plan import write_plan
 from embedkit.errors import StorageError
-from embedkit.heads.finetune import checkpoint
-from embedkit.index import codes
+from embedkit.index import approximate
 
 DEAD = "12345678.999999999.tmp"
 LEFT = (
@@ -136,7 +136,7 @@ def test_a_full_disk_while_a_catalog_is_compacted_leaves_the_old_one_and_says_wh
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as disk:
-        disk.setattr("embedkit.artifacts.os.fsync", full)
+        disk.setattr("embedkit._internal.artifacts.os.fsync", full)
         with pytest.raises(StorageError, match="No space left on device; free some space"):
             workspace.compact()
     assert sorted(os.listdir(workspace.folder)) == before
@@ -204,7 +204,7 @@ def test_codes_that_a_full_disk_does_not_take_are_an_error_and_leave_no_file(
     def opened(file: Path, mode: str) -> Any:
         return io.BufferedWriter(Full(file, "w")) if mode == "wb" else open(file, mode)
 
-    monkeypatch.setattr(codes, "open", opened, raising=False)
+    monkeypatch.setattr(approximate, "open", opened, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        codes.write(tmp_path / "codes.faiss", codes.Codes(index, "Flat"))
+        approximate.write(tmp_path / "codes.faiss", approximate.Codes(index, "Flat"))
     assert os.listdir(tmp_path) == []

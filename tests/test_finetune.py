@@ -24,8 +24,7 @@ import embedkit
 from embedkit.backbones import registry
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
-from embedkit.errors import BadArtefact, BadInput, MissingExtra, OutOfMemory
-from embedkit.heads.finetune import (
+from embedkit.classify.heads.finetune import (
     PRESETS,
     Augmentation,
     Configuration,
@@ -35,20 +34,21 @@ from embedkit.heads.finetune import (
     fit,
     training,
 )
-from embedkit.heads.finetune.augment import augmented
-from embedkit.heads.finetune.job import check
-from embedkit.heads.finetune.loader import shares
-from embedkit.heads.finetune.mixing import mixed
-from embedkit.heads.finetune.model import (
+from embedkit.classify.heads.finetune.augment import augmented
+from embedkit.classify.heads.finetune.job import check
+from embedkit.classify.heads.finetune.loader import shares
+from embedkit.classify.heads.finetune.mixing import mixed
+from embedkit.classify.heads.finetune.model import (
     Classifier,
     class_weights,
     optimizer_of,
     rate_at,
 )
-from embedkit.heads.finetune.task import best_of
-from embedkit.heads.linear import RAW, Linear
+from embedkit.classify.heads.finetune.task import best_of
+from embedkit.classify.heads.linear import RAW, Linear
+from embedkit.errors import BadArtefact, BadInput, MissingExtra, OutOfMemory
 from embedkit.images.decode import Decoder, decoder_of
-from embedkit.records import EmbeddingSpec, Progress
+from embedkit.results import EmbeddingSpec, Progress
 
 CLASSES = ("blue", "green", "red")
 EVERYTHING = Configuration(
@@ -208,8 +208,8 @@ def test_a_finished_training_is_returned_and_not_repeated(task: Task, tuned: Fin
 KILLED = """
 import os, pickle, signal, sys
 import torch
-from embedkit import artifacts
-from embedkit.heads.finetune import fit
+from embedkit._internal import artifacts
+from embedkit.classify.heads.finetune import fit
 
 torch.set_num_threads(1)
 task, configuration, folder, fatal = pickle.load(sys.stdin.buffer)
@@ -262,7 +262,7 @@ def test_interrupted_at_any_write_the_same_call_goes_on_to_the_same_bytes(
         replace_file(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("embedkit.artifacts.os.replace", interrupt)
+        patch.setattr("embedkit._internal.artifacts.os.replace", interrupt)
         with pytest.raises(Interrupted):
             fit(task, EVERYTHING, tmp_path / "out")
     assert_same(fit(task, EVERYTHING, tmp_path / "out"), tuned)

@@ -6,7 +6,7 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit.errors import BadInput, EmptyWorkspace
-from embedkit.records import Duplicates
+from embedkit.results import Duplicates
 
 
 def groups_of(found: Duplicates) -> list[set[str]]:

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedkit.ingest.flow import Clock, InOrder
+from embedkit.ingest.stages import Clock, InOrder
 
 
 def stage(function, items, *, threads=2, weight=lambda _: 1, limit=10):  # type: ignore[no-untyped-def]

@@ -20,7 +20,7 @@ from embedkit.images.decode import Decoder, decoder_of
 from embedkit.images.opening import PIXEL_CAP
 from embedkit.images.partial import decode_partial
 from embedkit.images.scan import FoundFile, scan
-from embedkit.report.page import thumbnail
+from embedkit.reports.page import thumbnail
 
 # -- text in PNGs --------------------------------------------------------------------------------
 

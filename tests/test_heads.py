@@ -13,17 +13,26 @@ from safetensors.numpy import load, save
 from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
-from embedkit.artifacts import with_digest
+from embedkit._internal.artifacts import with_digest
+from embedkit.classify.heads.calibration import fit_temperature, nll
+from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select
+from embedkit.classify.heads.gallery import Gallery
+from embedkit.classify.heads.head import (
+    CALIBRATED,
+    ENSEMBLE,
+    FINETUNE,
+    KNN,
+    MEAN,
+    PROBE,
+    Head,
+    Model,
+)
+from embedkit.classify.heads.linear import L2, RAW, Features, Linear
+from embedkit.classify.heads.locking import claimed
+from embedkit.classify.heads.rejection import Rejection, Threshold
+from embedkit.classify.heads.rejection_calibration import Calibration
+from embedkit.classify.heads.store import check_name, digest_of, load_head, names, save_head
 from embedkit.errors import BadArtefact, BadInput, HeadBusy, NotInWorkspace, StorageError
-from embedkit.heads.calibration import fit_temperature, nll
-from embedkit.heads.claim import claimed
-from embedkit.heads.ensemble import error_overlap, mean_scores, select
-from embedkit.heads.gallery import Gallery
-from embedkit.heads.head import CALIBRATED, ENSEMBLE, FINETUNE, KNN, MEAN, PROBE, Head, Model
-from embedkit.heads.known import Calibration
-from embedkit.heads.linear import L2, RAW, Features, Linear
-from embedkit.heads.store import check_name, digest_of, load_head, names, save_head
-from embedkit.heads.unknown import Rejection, Threshold
 
 CLASSES = ("blue", "green", "red")
 DIM = 48

@@ -25,7 +25,7 @@ from embedkit.images.fingerprint import (
 )
 from embedkit.images.opening import PIXEL_CAP
 from embedkit.images.scan import FoundFile, scan
-from embedkit.records import Failure
+from embedkit.results import Failure
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:

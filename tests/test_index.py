@@ -11,17 +11,17 @@ import pytest
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.artifacts import with_digest
+from embedkit._internal.artifacts import with_digest
+from embedkit._internal.sealed import Sealed, sealed
 from embedkit.catalog import Catalog
 from embedkit.catalog.images import ImageRow
 from embedkit.errors import BadRecipe, DamagedCache
-from embedkit.index import codes, exact
+from embedkit.index import approximate, exact
 from embedkit.index import index as index_module
 from embedkit.index.index import Index, load_index
 from embedkit.index.manifest import read_manifest
 from embedkit.index.metric import distances, median_pairwise
-from embedkit.records import EmbeddingSpec, ResolvedName
-from embedkit.sealed import Sealed, sealed
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 DIM = 32
 SPEC = EmbeddingSpec(
@@ -106,7 +106,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "EXACT_UP_TO", 1000)
     monkeypatch.setattr(index_module, "MERGE_ROWS", 100)
     monkeypatch.setattr(index_module, "GATHER_ROWS", 50)
-    monkeypatch.setattr(codes, "SAMPLE", 100)
+    monkeypatch.setattr(approximate, "SAMPLE", 100)
 
 
 def test_distance_is_one_minus_the_cosine() -> None:
@@ -214,15 +214,15 @@ def test_the_recorded_recall_is_that_of_the_codes(collection: Collection) -> Non
     manifest = read_manifest(collection.folder)
     index = faiss.read_index(str(collection.folder / manifest.files["codes"].name))
     faiss.extract_index_ivf(index).nprobe = manifest.effort
-    chosen = np.random.default_rng(codes._SEED).permutation(2000)[: codes.SAMPLE]
-    count = codes.REFINE * (11 + exact.EXTRA)
+    chosen = np.random.default_rng(approximate._SEED).permutation(2000)[: approximate.SAMPLE]
+    count = approximate.REFINE * (11 + exact.EXTRA)
     _, proposals = index.search(collection.vectors[chosen], count)
     hits = 0
     for row, proposed in zip(chosen, proposals, strict=True):
         truth = collection.truth(collection.vectors[row], 11)
         hits += len({number + 1 for number in proposed.tolist()} & set(truth[1:]))
-    assert manifest.recall_at_10 == pytest.approx(hits / 10 / codes.SAMPLE, abs=1e-9)
-    assert 0.1 < manifest.recall_at_10 < codes.RECALL
+    assert manifest.recall_at_10 == pytest.approx(hits / 10 / approximate.SAMPLE, abs=1e-9)
+    assert 0.1 < manifest.recall_at_10 < approximate.RECALL
 
 
 @pytest.mark.usefixtures("small")
@@ -234,12 +234,12 @@ def test_vectors_without_clusters_are_searched_exactly_and_not_trained_on_again(
     manifest = read_manifest(collection.folder)
     assert manifest is not None
     assert (manifest.trained, manifest.recall_at_10, len(manifest.files)) == (2000, 1.0, 2)
-    build = codes.build
-    monkeypatch.setattr(codes, "build", None)
+    build = approximate.build
+    monkeypatch.setattr(approximate, "build", None)
     for seed, count in ((1, 20), (2, 300)):
         collection.store(unit(count, seed=seed))
         assert collection.saved().factory == "Flat"
-    monkeypatch.setattr(codes, "build", build)
+    monkeypatch.setattr(approximate, "build", build)
     collection.store(clustered(7000))
     collection.saved()
     assert read_manifest(collection.folder).trained == 9320

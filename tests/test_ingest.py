@@ -26,8 +26,8 @@ from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
 from embedkit.ingest import network, one_pass
-from embedkit.ingest.one_pass import OnePass
-from embedkit.records import AddReport, EmbeddingSpec, Progress
+from embedkit.ingest.pipeline import OnePass
+from embedkit.results import AddReport, EmbeddingSpec, Progress
 
 
 def counts(report: AddReport) -> tuple[int, ...]:
@@ -406,7 +406,7 @@ from embedkit.backbones.preprocess import prepare
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import fingerprint
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 limit = 1_200_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 spec = EmbeddingSpec("a", "0" * 64, 8, 448, "", 0.875, "bicubic", (0.5,) * 3, (1.0,) * 3, "native")
@@ -487,7 +487,7 @@ def test_whatever_happens_to_a_file_between_the_scan_and_its_reading_is_its_fail
 IN_TURN = """
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
-from embedkit.report.page import thumbnail
+from embedkit.reports.page import thumbnail
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -606,7 +606,7 @@ import os, signal, sys
 from embedkit import Workspace, ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
 from embedkit.ingest import network, one_pass
-from embedkit.ingest.one_pass import OnePass
+from embedkit.ingest.pipeline import OnePass
 one_pass.COMMIT_FILES, one_pass.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
 TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
 def commit(catalog, batch):

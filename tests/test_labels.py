@@ -10,11 +10,11 @@ from click.testing import CliRunner, Result
 from conftest import draw_photo
 
 from embedkit import Workspace
+from embedkit._internal.tables import write_table
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
-from embedkit.labels import FolderLabels, as_label
-from embedkit.records import LabelReport, SkippedLine
-from embedkit.tables import write_table
+from embedkit.ingest.labels import FolderLabels, as_label
+from embedkit.results import LabelReport, SkippedLine
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_names_that_are_not_utf_8_are_labelled_in_the_form_that_tables_are_writt
     name = os.fsdecode(b"caf\xe9.jpg")
     (photos / "red/0.jpg").rename(photos / name)
     workspace.add(photos)
-    from embedkit.paths import to_stored
+    from embedkit._internal.paths import to_stored
 
     write_table(photos / "labels.csv", ("path", "label"), [(to_stored(name), "cat")])
     assert workspace.label_from_csv(photos / "labels.csv") == LabelReport(1)

@@ -17,7 +17,8 @@ from embedkit import Workspace
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
-from embedkit.records import AddOptions, SkippedFiles
+from embedkit.ingest import pipeline
+from embedkit.results import AddOptions, SkippedFiles
 
 
 def names(workspace: Workspace, query: Path) -> set[str]:
@@ -188,14 +189,13 @@ def test_small_images_are_listed_and_neither_failed_nor_embedded(
 def test_small_images_are_not_read_again_and_come_in_when_they_may(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from embedkit.ingest import one_pass
 
     draw_photo(50, (90, 80)).save(photos / "small.png")
     shutil.copy(photos / "small.png", photos / "copy.png")
     first = workspace.add(photos, min_size=100)
     read: list[str] = []
-    real = one_pass.read_bytes
-    monkeypatch.setattr(one_pass, "read_bytes", lambda path: read.append(path) or real(path))
+    real = pipeline.read_bytes
+    monkeypatch.setattr(pipeline, "read_bytes", lambda path: read.append(path) or real(path))
     again = workspace.add()
     assert read == [] and again.skipped == first.skipped and len(first.skipped.small) == 2
     assert counts(workspace.add(min_size=81)) == (14, 12, 0, 12, 0, 0)
@@ -288,13 +288,12 @@ def test_when_it_is_tolerated_no_more_it_is_a_failure_again(
 def test_what_cannot_be_decoded_at_all_fails_all_the_same_and_is_read_once(
     workspace: Workspace, early: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from embedkit.ingest import one_pass
 
     put(early / "header.jpg", encoded(scene(1))[:300])
     report = workspace.add(early, tolerate_truncated=True)
     assert [Path(item.path).name for item in report.failures] == ["header.jpg"]
     read: list[str] = []
-    monkeypatch.setattr(one_pass, "read_bytes", read.append)
+    monkeypatch.setattr(pipeline, "read_bytes", read.append)
     workspace.add()
     assert read == []
 

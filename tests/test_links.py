@@ -13,13 +13,13 @@ import pytest
 from cleaning import contents, killed_at, put, row, run, sha256
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of, sweep
-from embedkit.clean import moving
-from embedkit.clean.apply import apply
-from embedkit.clean.empty import empty
-from embedkit.clean.plan import PlanRow, write_plan
-from embedkit.clean.quarantine import quarantines
-from embedkit.clean.undo import undo
+from embedkit._internal.artifacts import sha256_of, sweep
+from embedkit.cleaning import file_moves
+from embedkit.cleaning.apply import apply
+from embedkit.cleaning.empty import empty
+from embedkit.cleaning.plan import PlanRow, write_plan
+from embedkit.cleaning.quarantine import quarantines
+from embedkit.cleaning.undo import undo
 from embedkit.errors import BadInput, StorageError
 
 
@@ -361,7 +361,7 @@ def test_a_folder_that_takes_no_link_keeps_its_file(
 def test_a_copy_that_changes_before_it_is_replaced_stays(
     kind: str, root: Path, group: list[PlanRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check = moving.check_unchanged
+    check = file_moves.check_unchanged
     calls = iter(range(99))
 
     def edited(path: str, seen: os.stat_result) -> None:
@@ -370,7 +370,7 @@ def test_a_copy_that_changes_before_it_is_replaced_stays(
             os.replace(path + ".new", path)
         check(path, seen)
 
-    monkeypatch.setattr(moving, "check_unchanged", edited)
+    monkeypatch.setattr(file_moves, "check_unchanged", edited)
     (left,) = apply(root, group[:2], link=kind).left
     assert left.reason == "it changed while it was being moved"
     assert Path(group[1].path).read_bytes() == b"edited"

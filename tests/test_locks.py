@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from embedkit._internal.locks import alone
 from embedkit.errors import EmbedkitError
-from embedkit.locks import alone
 
 HOLD = """
 import sys
 from pathlib import Path
 from embedkit.errors import EmbedkitError
-from embedkit.locks import alone
+from embedkit._internal.locks import alone
 with alone(Path(sys.argv[1]), EmbedkitError("busy")):
     print("held", flush=True)
     sys.stdin.read()
@@ -49,7 +49,7 @@ def test_a_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
 def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from embedkit import locks
+    from embedkit._internal import locks
 
     file, lock = tmp_path / "lock", locks._lock
     taken: list[int] = []

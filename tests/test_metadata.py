@@ -12,11 +12,11 @@ from PIL.PngImagePlugin import PngInfo
 from test_classify import draw
 
 from embedkit import Workspace
-from embedkit.report.comparison_page import write_comparison_page
-from embedkit.report.evaluation_page import write_evaluation_page
-from embedkit.report.plan_page import write_plan_page
-from embedkit.report.search_page import write_search_page
-from embedkit.report.sheet_pages import write_sheet_pages
+from embedkit.reports.comparison_page import write_comparison_page
+from embedkit.reports.evaluation_page import write_evaluation_page
+from embedkit.reports.plan_page import write_plan_page
+from embedkit.reports.search_page import write_search_page
+from embedkit.reports.sheet_pages import write_sheet_pages
 
 MARK = b"meet me at 52.5163 N"
 _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x010E, 0x013B, 0x8298

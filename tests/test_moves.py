@@ -14,13 +14,13 @@ from conftest import draw_photo
 from earlier import undo_schema_steps
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
+from embedkit._internal.artifacts import sha256_of
 from embedkit.catalog import writer as catalog_writer
-from embedkit.clean.plan import PlanRow, write_plan
+from embedkit.classify.split import read_split
+from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput
-from embedkit.records import Removal
-from embedkit.split import read_split
+from embedkit.results import Removal
 
 
 @pytest.fixture
@@ -427,7 +427,7 @@ def test_relocating_a_root_reads_nothing_and_keeps_everything(
         raise AssertionError("read a photo")
 
     monkeypatch.setattr("embedkit.images.decode.read_bytes", opened)
-    monkeypatch.setattr("embedkit.ingest.one_pass.read_bytes", opened)
+    monkeypatch.setattr("embedkit.ingest.pipeline.read_bytes", opened)
     report = filled.relocate(photos, new)
     assert (report.files, report.absent, report.changed) == (12, 0, 0)
     assert (report.sources, report.warnings) == ((str(new),), ())

@@ -9,9 +9,9 @@ from cleaning import actions, run
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.clean.on_disk import present
+from embedkit.cleaning.existing_files import present
 from embedkit.errors import BadInput
-from embedkit.records import DuplicateGroup, Duplicates, Member
+from embedkit.results import DuplicateGroup, Duplicates, Member
 
 
 @pytest.fixture

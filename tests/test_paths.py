@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from embedkit import paths
+from embedkit._internal import paths
 
 NAMES = [
     b"plain.jpg",

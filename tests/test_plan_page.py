@@ -23,11 +23,11 @@ from PIL import Image
 from test_clean import HOSTILE, contents, put, row
 
 from embedkit import Workspace
-from embedkit.clean.plan import read_plan, write_plan
+from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.images import decode
-from embedkit.records import PlanRow, Progress
-from embedkit.report.plan_page import write_plan_page
+from embedkit.reports.plan_page import write_plan_page
+from embedkit.results import PlanRow, Progress
 
 Action = tuple[str, str]
 
@@ -404,7 +404,7 @@ def test_columns_that_the_page_does_not_know_are_shown_and_saved(
     tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = tuple(item.name for item in fields(WiderRow))
-    monkeypatch.setattr("embedkit.clean.plan.COLUMNS", columns)
+    monkeypatch.setattr("embedkit.cleaning.plan.COLUMNS", columns)
     rows = [WiderRow(**asdict(item)) for item in grouped(tmp_path / "photos", "kv")]
     page = opened(rows)
     press(page, "r")

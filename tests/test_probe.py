@@ -7,11 +7,11 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from embedkit.classify.heads.linear import L2, RAW
+from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
+from embedkit.classify.heads.probe.treatments import STANDARDISED
+from embedkit.classify.heads.training_set import Examples
 from embedkit.errors import BadInput
-from embedkit.heads.examples import Examples
-from embedkit.heads.linear import L2, RAW
-from embedkit.heads.probe import PROTOCOLS, Probe, Protocol
-from embedkit.heads.probe.treatments import STANDARDISED
 
 CLASSES = ("a", "b", "c")
 

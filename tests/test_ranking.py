@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from embedkit.clean.choose import Wishes, plan_rows
-from embedkit.clean.ranking import Candidate, preference
-from embedkit.clean.reasons import why_for_review
-from embedkit.records import (
+from embedkit.cleaning.planning import Wishes, plan_rows
+from embedkit.cleaning.ranking import Candidate, preference
+from embedkit.cleaning.reasons import why_for_review
+from embedkit.results import (
     COPY,
     DIFFERENT,
     OPEN,

@@ -6,8 +6,8 @@ import pytest
 from conftest import draw_photo
 
 from embedkit.errors import StorageError
-from embedkit.records import Match, Matches
-from embedkit.report.search_page import write_search_page
+from embedkit.reports.search_page import write_search_page
+from embedkit.results import Match, Matches
 
 
 def matches(query: str, paths: list[str], label: str | None = "red") -> Matches:

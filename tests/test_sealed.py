@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedkit.sealed import BLOCK, Damaged, Sealed, sealed
+from embedkit._internal.sealed import BLOCK, Damaged, Sealed, sealed
 
 
 def written(file: Path, content: bytes) -> Path:

@@ -14,10 +14,10 @@ from earlier import undo_schema_steps
 
 from embedkit import Workspace
 from embedkit.catalog import Catalog
+from embedkit.classify.split import read_split
+from embedkit.classify.split.drawing import draw, leaks, units_of
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
-from embedkit.split import read_split
-from embedkit.split.drawing import draw, leaks, units_of
 
 FREE = -1
 

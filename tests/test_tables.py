@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from embedkit import tables
+from embedkit._internal import tables
+from embedkit._internal.tables import csv_text, open_table, text_cell, write_table
 from embedkit.errors import BadInput
-from embedkit.tables import csv_text, open_table, text_cell, write_table
 
 COLUMNS = ("path", "label")
 

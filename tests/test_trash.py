@@ -13,13 +13,13 @@ import pytest
 from cleaning import killed_at, put, row, run, sha256
 
 from embedkit import Workspace
-from embedkit.clean import trash as trashing
-from embedkit.clean.apply import apply
-from embedkit.clean.plan import PlanRow, read_plan, write_plan
-from embedkit.clean.quarantine import quarantines
-from embedkit.clean.undo import undo
+from embedkit.cleaning import trash as trashing
+from embedkit.cleaning.apply import apply
+from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
+from embedkit.cleaning.quarantine import quarantines
+from embedkit.cleaning.undo import undo
 from embedkit.errors import BadInput, StorageError
-from embedkit.records import ApplyReport
+from embedkit.results import ApplyReport
 
 HOSTILE = [
     "two words.jpg",

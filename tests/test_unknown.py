@@ -15,22 +15,11 @@ from safetensors.numpy import load, save
 from scipy.stats import binom
 
 from embedkit import Workspace
-from embedkit.classify.outliers import embedded_outliers, forget_all_but
-from embedkit.cli.app import embedkit
-from embedkit.errors import BadArtefact
-from embedkit.heads.earlier import EarlierRejection, Scale
-from embedkit.heads.head import Judgement
-from embedkit.heads.known import (
-    Calibration,
-    Outliers,
-    alike,
-    in_all,
-    leave_one_out,
-    unlike_classes,
-)
-from embedkit.heads.outliers import OUTLIERS, VERSION, draw_outliers
-from embedkit.heads.store import load_head
-from embedkit.heads.unknown import (
+from embedkit._internal.sealed import sealed
+from embedkit.classify.heads.format2 import EarlierRejection, Scale
+from embedkit.classify.heads.head import Judgement
+from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
+from embedkit.classify.heads.rejection import (
     CERTAINTY,
     FEW,
     KNOWN_SHARE,
@@ -44,7 +33,18 @@ from embedkit.heads.unknown import (
     log_distance_to_outliers,
     log_odds_against,
 )
-from embedkit.sealed import sealed
+from embedkit.classify.heads.rejection_calibration import (
+    Calibration,
+    Outliers,
+    alike,
+    in_all,
+    leave_one_out,
+    unlike_classes,
+)
+from embedkit.classify.heads.store import load_head
+from embedkit.classify.outliers import embedded_outliers, forget_all_but
+from embedkit.cli.app import embedkit
+from embedkit.errors import BadArtefact
 
 
 def unit(*rows: object) -> np.ndarray:

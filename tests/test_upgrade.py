@@ -17,21 +17,21 @@ from PIL import Image, ImageDraw
 from test_ingest import counts
 
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of, with_digest, write_json
+from embedkit._internal.artifacts import sha256_of, with_digest, write_json
 from embedkit.backbones import evidence, is_current
 from embedkit.backbones.choice import _folder
 from embedkit.catalog import schema
 from embedkit.catalog.images import ImageRow
 from embedkit.catalog.writer import Batch
-from embedkit.heads.finetune.configuration import Configuration
-from embedkit.heads.finetune.job import digest_of
-from embedkit.heads.finetune.task import Task
-from embedkit.heads.store import load_head, save_head
+from embedkit.classify.heads.finetune.configuration import Configuration
+from embedkit.classify.heads.finetune.job import digest_of
+from embedkit.classify.heads.finetune.task import Task
+from embedkit.classify.heads.store import load_head, save_head
 from embedkit.images.changes import changed
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import digests
-from embedkit.ingest import one_pass
-from embedkit.records import PIPELINE_VERSION, EmbeddingSpec
+from embedkit.ingest import pipeline
+from embedkit.results import PIPELINE_VERSION, EmbeddingSpec
 
 P3 = icc.rgb(icc.DISPLAY_P3, icc.SRGB_CURVE)
 
@@ -85,8 +85,8 @@ def before(workspace: Workspace, photos: Path) -> Workspace:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Grows by the path of each file that an add reads."""
     read: list[str] = []
-    real = one_pass.read_bytes
-    monkeypatch.setattr(one_pass, "read_bytes", lambda path: read.append(path) or real(path))
+    real = pipeline.read_bytes
+    monkeypatch.setattr(pipeline, "read_bytes", lambda path: read.append(path) or real(path))
     return read
 
 
@@ -238,27 +238,27 @@ def test_an_add_with_one_backbone_leaves_the_other_to_the_next(
 def test_interrupted_it_goes_on(
     before: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
-    monkeypatch.setattr(one_pass, "COMMIT_FILES", 3)
-    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 3)
+    monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 0)
     monkeypatch.setattr(ToyBackbone, "batch", 1)
-    monkeypatch.setattr(one_pass, "GROUP_FILES", 1)
+    monkeypatch.setattr(pipeline, "GROUP_FILES", 1)
     passes.clear()
-    real = one_pass.OnePass._settle
+    real = pipeline.OnePass._settle
     settled: list[object] = []
 
-    def stop(self: one_pass.OnePass, item: one_pass._Item) -> None:
+    def stop(self: pipeline.OnePass, item: pipeline._Item) -> None:
         settled.append(item)
         if len(settled) == 15:
             raise KeyboardInterrupt
         real(self, item)
 
-    monkeypatch.setattr(one_pass.OnePass, "_settle", stop)
+    monkeypatch.setattr(pipeline.OnePass, "_settle", stop)
     with pytest.raises(KeyboardInterrupt):
         before.add()
     left = outdated(before)
     assert 0 < left < 24
     opened.clear()
-    monkeypatch.setattr(one_pass.OnePass, "_settle", real)
+    monkeypatch.setattr(pipeline.OnePass, "_settle", real)
     report = before.add()
     assert left <= len(opened) <= left + 1
     assert report.failed == 0 and outdated(before) == 0

@@ -19,9 +19,9 @@ from embedkit import Workspace
 from embedkit.cli.show import matches_document
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
-from embedkit.records import Change, Matches
-from embedkit.report.search_page import write_search_page
-from embedkit.verify import cache
+from embedkit.reports.search_page import write_search_page
+from embedkit.results import Change, Matches
+from embedkit.search.verification import cache
 
 ASIDE = np.array([[0.7, 0.2, 60.0], [-0.1, 0.65, 90.0], [0.0002, -0.0001, 1.0]])
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from embedkit.calendar_photos import Shooting, calendar_photos
+from embedkit.demo.calendar import Shooting, calendar_photos
 from embedkit.errors import UnreadableImage
-from embedkit.records import Verification
-from embedkit.verify import CHANCE, order, verify_matches
-from embedkit.verify.cache import FeatureCache
-from embedkit.verify.features import (
+from embedkit.results import Verification
+from embedkit.search.verification import CHANCE, order, verify_matches
+from embedkit.search.verification.cache import FeatureCache
+from embedkit.search.verification.features import (
     AREA,
     FEATURES,
     Grey,
@@ -26,8 +26,8 @@ from embedkit.verify.features import (
     reduced,
     view,
 )
-from embedkit.verify.geometry import INLIERS, aligned
-from embedkit.verify.overlay import difference_map, overlay
+from embedkit.search.verification.geometry import INLIERS, aligned
+from embedkit.search.verification.overlay import difference_map, overlay
 
 Pixels = np.ndarray
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -197,7 +197,7 @@ HAND = {"turn": 30.0, "scale": (0.4, 1.5), "light": (0.5, 1.3)}
 def test_january_in_every_framing_comes_first_though_both_months_have_one_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("embedkit.calendar_photos.SHOTS", 1)
+    monkeypatch.setattr("embedkit.demo.calendar.SHOTS", 1)
     photos = list(calendar_photos(3, Shooting(same_picture=True, **HAND)))
     assert [photo.month for photo in photos] == ["January"] * 3 + ["February"] * 3
     views = [view(np.asarray(photo.image)) for photo in photos]

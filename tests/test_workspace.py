@@ -13,7 +13,7 @@ from conftest import ToyBackbone, draw_photo
 
 import embedkit
 from embedkit import Workspace
-from embedkit.artifacts import sha256_of
+from embedkit._internal.artifacts import sha256_of
 from embedkit.errors import (
     BadArtefact,
     BadInput,

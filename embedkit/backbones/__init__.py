@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedkit._internal.paths import absolute
 from embedkit.backbones import registry
-from embedkit.paths import absolute
-from embedkit.records import PIPELINE_VERSION, ResolvedName
+from embedkit.results import PIPELINE_VERSION, ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone

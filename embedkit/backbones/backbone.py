@@ -12,7 +12,7 @@ from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
 from embedkit.errors import BadInput, OutOfMemory
 from embedkit.images.decode import ImageInput, decoder_of
-from embedkit.records import ResolvedName
+from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network

@@ -20,10 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from platformdirs import user_cache_path
 
-from embedkit.artifacts import read_json, sha256_of, with_digest, without_digest, write_json
+from embedkit._internal.artifacts import (
+    read_json,
+    sha256_of,
+    with_digest,
+    without_digest,
+    write_json,
+)
 from embedkit.backbones.runtime import Runtime, overlapped
 from embedkit.errors import BadArtefact
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 from embedkit.version import __version__
 
 if TYPE_CHECKING:

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from embedkit.artifacts import read_json, sha256_of
+from embedkit._internal.artifacts import read_json, sha256_of
+from embedkit._internal.paths import absolute, shown
 from embedkit.backbones import evidence, registry, weights
 from embedkit.backbones.network import Network, Preprocessing
 from embedkit.backbones.preprocess import INTERPOLATIONS
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
-from embedkit.paths import absolute, shown
-from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 
 def load_network(text: str) -> tuple[Network, ResolvedName]:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from embedkit._internal.paths import shown
 from embedkit.errors import BadWeights
-from embedkit.paths import shown
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 
 MOST_TIMES = 10
 """Times the size of a network that its weights file may have."""

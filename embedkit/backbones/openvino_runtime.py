@@ -12,7 +12,7 @@ from embedkit.backbones.runtime import PassTooLarge
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network
-    from embedkit.records import EmbeddingSpec
+    from embedkit.results import EmbeddingSpec
 
 NAME = "openvino"
 FILES = ("model.xml", "model.bin")

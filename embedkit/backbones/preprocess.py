@@ -11,7 +11,7 @@ from PIL import Image
 
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import shortened
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from embedkit._internal.paths import absolute
 from embedkit.errors import UnknownBackbone
-from embedkit.paths import absolute
 
 DEFAULT = "efficientnet_lite0"
 MANIFEST = "backbone.json"

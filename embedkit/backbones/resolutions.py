@@ -11,10 +11,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from embedkit.artifacts import read_json, with_digest, without_digest, write_json
+from embedkit._internal.artifacts import read_json, with_digest, without_digest, write_json
+from embedkit._internal.paths import to_stored
 from embedkit.errors import BadArtefact
-from embedkit.paths import to_stored
-from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 
 def note(resolved: ResolvedName) -> None:

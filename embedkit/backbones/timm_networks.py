@@ -108,7 +108,7 @@ def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
 
 def _load_packaged(body: torch.nn.Module, weights: Path, package: str) -> None:
     """The packages use other names for the same tensors in the same order."""
-    from embedkit.artifacts import sha256_of
+    from embedkit._internal.artifacts import sha256_of
 
     if sha256_of(weights) != PINNED[package]:
         raise BadWeights(f"{weights} is not the file that {package} published; reinstall it")

@@ -8,7 +8,7 @@ import torch
 
 from embedkit.backbones.network import Network, Normalised
 from embedkit.backbones.runtime import PassTooLarge
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 
 CHANNELS_LAST = "torch channels-last"
 EAGER = "torch"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from embedkit._internal.paths import absolute, shown
 from embedkit.backbones.registry import BackboneName, Known
 from embedkit.errors import BadWeights, WeightsMissing
-from embedkit.paths import absolute, shown
 
 HUB_TIMEOUT = 10.0
 """Seconds that the hub may take to answer before it counts as out of reach."""

@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from embedkit import paths
+from embedkit._internal import paths
+from embedkit._internal.text import counted
 from embedkit.catalog.places import Places
 from embedkit.catalog.reader import _live_files
-from embedkit.wording import counted
 
 LABEL = "label"
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog.reader import Reader
 
 

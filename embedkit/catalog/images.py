@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog import history
 from embedkit.catalog.places import Places
 from embedkit.catalog.schema import embeddings_table
 from embedkit.errors import NotInWorkspace
-from embedkit.records import Fingerprint, Removal, ResolvedName
+from embedkit.results import Fingerprint, Removal, ResolvedName
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog import Catalog
 
 IMAGES_AT_A_TIME = 100_000

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog.facts import Facts
 from embedkit.errors import NotInWorkspace
 

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from embedkit.artifacts import replaced, storage_error, storage_errors, temporary_beside
+from embedkit._internal.artifacts import replaced, storage_error, storage_errors, temporary_beside
+from embedkit._internal.locks import alone
+from embedkit._internal.paths import shown
+from embedkit._internal.sealed import Damaged
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
 from embedkit.catalog.reader import Holdings, LiveFile, Reader
 from embedkit.errors import BadCatalog, BadInput, CatalogBusy, DamagedCache, EmptyWorkspace
-from embedkit.locks import alone
-from embedkit.paths import shown
-from embedkit.sealed import Damaged
 
 if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer

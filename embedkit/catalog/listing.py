@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from embedkit import paths
+from embedkit._internal import paths
+from embedkit._internal.sealed import Damaged, Sealed, sealed
 from embedkit.catalog.reader import LiveFile
-from embedkit.sealed import Damaged, Sealed, sealed
 
 FILE_NAME = "files.listing"
 

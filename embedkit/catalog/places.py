@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog.placing import below
 from embedkit.catalog.reader import Reader, Scope
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from embedkit import paths
+from embedkit._internal import paths
 
 
 def below(root: PurePath, path: PurePath) -> str:

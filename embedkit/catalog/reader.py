@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog.schema import embeddings_table
 from embedkit.catalog.whereabouts import Scope as Scope
 from embedkit.catalog.whereabouts import Whereabouts, inside
 from embedkit.images.decode import DECODER, TOLERANT_DECODER
 from embedkit.images.scan import FoundFile
-from embedkit.records import (
+from embedkit.results import (
     ADD_ALL,
     LUMA_SIDE,
     AddOptions,

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from embedkit import paths
+from embedkit._internal import paths
+from embedkit._internal.text import counted
 from embedkit.catalog.facts import Facts
 from embedkit.catalog.places import PATH_TABLES
 from embedkit.catalog.placing import below
 from embedkit.catalog.reader import Scope
 from embedkit.catalog.whereabouts import inside
 from embedkit.errors import BadInput
-from embedkit.wording import counted
 
 
 class Relocation(Facts):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import duckdb
 
 from embedkit.errors import BadCatalog
-from embedkit.records import EmbeddingSpec
+from embedkit.results import EmbeddingSpec
 
 
 def embeddings_table(digest: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import duckdb
 
-from embedkit import paths
+from embedkit._internal import paths
 from embedkit.catalog.placing import below, placed
 
 

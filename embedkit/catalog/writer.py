@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from embedkit import paths
+from embedkit._internal import paths
+from embedkit.catalog.exclusions import LeavingOut
 from embedkit.catalog.facts import IS_NEW
 from embedkit.catalog.images import ImageRow, Images
 from embedkit.catalog.labels import Labels
-from embedkit.catalog.leaving_out import LeavingOut
 from embedkit.catalog.placing import placed
 from embedkit.catalog.reader import Scope, TodoFile
 from embedkit.catalog.relocation import Relocation
 from embedkit.catalog.whereabouts import inside
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import DECODER, TOLERANT_DECODER
-from embedkit.records import Failure, Removal
+from embedkit.results import Failure, Removal
 
 
 @dataclass

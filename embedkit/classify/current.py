@@ -1,10 +1,10 @@
 """The backbone of a head's model, as long as it is the one that the head was trained on."""
 
-from embedkit.embeddings import Embeddings
+from embedkit._internal.paths import shown
+from embedkit.classify.heads.head import Model
 from embedkit.errors import BadInput
-from embedkit.heads.head import Model
-from embedkit.paths import shown
-from embedkit.records import ResolvedName
+from embedkit.results import ResolvedName
+from embedkit.search.embeddings import Embeddings
 
 
 def backbone_of(model: Model, embeddings: Embeddings) -> ResolvedName:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit.heads.known import Outliers
-from embedkit.heads.outliers import OUTLIERS, VERSION, draw_outliers
-from embedkit.records import ResolvedName
-from embedkit.sealed import Damaged, Sealed, sealed
+from embedkit._internal.sealed import Damaged, Sealed, sealed
+from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
+from embedkit.classify.heads.rejection_calibration import Outliers
+from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone

@@ -10,14 +10,14 @@ import numpy as np
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import prepare
 from embedkit.catalog import Catalog
-from embedkit.classify.reasons import nearest_photos
+from embedkit.classify.heads.head import Embedded, Head, Model
+from embedkit.classify.heads.linear import Features
+from embedkit.classify.neighbours import nearest_photos
 from embedkit.errors import UnreadableImage
-from embedkit.heads.head import Embedded, Head, Model
-from embedkit.heads.linear import Features
 from embedkit.images.decode import decoding
 from embedkit.images.faults import one_file
 from embedkit.images.scan import FoundFile, scan
-from embedkit.records import (
+from embedkit.results import (
     Failure,
     LabelProbability,
     Prediction,

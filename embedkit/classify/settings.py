@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+from embedkit._internal.paths import shown
 from embedkit.errors import BadInput
-from embedkit.paths import shown
 
 T = TypeVar("T")
 

@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
-from embedkit.classify.finish import ValidationScores, head_of, model_of
-from embedkit.classify.lesson import Lesson, School, embedded_part, lesson
+from embedkit.classify.datasets import Lesson, School, embedded_part, lesson
+from embedkit.classify.head_building import ValidationScores, head_of, model_of
+from embedkit.classify.heads import finetune
+from embedkit.classify.heads.gallery import MOST, Gallery
+from embedkit.classify.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
+from embedkit.classify.heads.knn import fit_neighbours
+from embedkit.classify.heads.linear import RAW
+from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
+from embedkit.classify.heads.rejection_calibration import Outliers
+from embedkit.classify.heads.store import check_name, save_head
 from embedkit.classify.settings import changed
 from embedkit.errors import BadInput
-from embedkit.heads import finetune
-from embedkit.heads.gallery import MOST, Gallery
-from embedkit.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
-from embedkit.heads.knn import fit_neighbours
-from embedkit.heads.known import Outliers
-from embedkit.heads.linear import RAW
-from embedkit.heads.probe import PROTOCOLS, Probe, Protocol
-from embedkit.heads.store import check_name, save_head
-from embedkit.paths import shown
-from embedkit.records import Progress, ProgressCallback, ResolvedName
+from embedkit.results import Progress, ProgressCallback, ResolvedName
 
 PRESETS: dict[str, tuple[str, ...]] = {
     PROBE: tuple(PROTOCOLS),
@@ -45,8 +45,9 @@ class Order:
     processes: int = 1
     """GPUs that fine-tune together."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the preset, in place of its own: see :class:`embedkit.heads.finetune.Configuration` and
-    :class:`embedkit.heads.probe.Protocol`."""
+    """Of the preset, in place of its own: see
+    :class:`embedkit.classify.heads.finetune.Configuration` and
+    :class:`embedkit.classify.heads.probe.Protocol`."""
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from embedkit.artifacts import storage_error
+from embedkit._internal.artifacts import storage_error
+from embedkit._internal.paths import shown
 from embedkit.cli import show, streams
 from embedkit.cli.classify import classify, ensemble, evaluate, split, train
 from embedkit.cli.compare import compare
@@ -17,7 +18,6 @@ from embedkit.cli.labels import labels, relocate, remove
 from embedkit.cli.options import PAGE, PATH, TABLE, common, items_of, naming, options
 from embedkit.cli.quarantine import apply, quarantine, undo
 from embedkit.errors import BadInput, DamagedCache, EmbedkitError
-from embedkit.paths import shown
 from embedkit.version import __version__
 
 
@@ -231,7 +231,7 @@ def search(
             verify=verify,
         )
     if html is not None:
-        from embedkit.report.search_page import write_search_page
+        from embedkit.reports.search_page import write_search_page
 
         write_search_page(html.absolute(), [matches])
     if as_json:
@@ -317,7 +317,7 @@ def info(workspace: Path, as_json: bool) -> None:
 @options
 def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) -> None:
     """Write contact sheets to look over: a page for each label, its odd ones first."""
-    from embedkit.report.sheet_pages import write_sheet_pages
+    from embedkit.reports.sheet_pages import write_sheet_pages
     from embedkit.workspace import Workspace
 
     folder = (out or workspace / "sheets").absolute()
@@ -393,7 +393,7 @@ def duplicates(
             backbone=backbone,
         )
     if html is not None:
-        from embedkit.report.plan_page import write_plan_page
+        from embedkit.reports.plan_page import write_plan_page
 
         with show.progress_bar() as progress:
             rows = here.plan(found=found)
@@ -480,8 +480,8 @@ def clean(
 
     Nothing is moved before 'embedkit apply FILE'.
     """
-    from embedkit.clean.plan import set_aside, write_plan
-    from embedkit.report.plan_page import plan_of_page, write_plan_page
+    from embedkit.cleaning.plan import set_aside, write_plan
+    from embedkit.reports.plan_page import plan_of_page, write_plan_page
     from embedkit.workspace import Workspace
 
     page = plan.absolute().with_suffix(".html")

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from embedkit._internal.paths import shown
 from embedkit.cli import show
 from embedkit.cli.options import PAGE, PATH, options
 from embedkit.errors import BadInput
-from embedkit.paths import shown
 
 
 @click.command()
@@ -167,7 +167,7 @@ def evaluate(
     with show.progress_bar() as progress:
         evaluation = Workspace(workspace, progress).evaluate(heads, tables=csv)
     if html is not None:
-        from embedkit.report.evaluation_page import write_evaluation_page
+        from embedkit.reports.evaluation_page import write_evaluation_page
 
         write_evaluation_page(html.absolute(), evaluation)
     if as_json:

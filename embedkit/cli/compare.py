@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from embedkit._internal.paths import shown
 from embedkit.cli import show
 from embedkit.cli.options import PAGE, PATH, items_of, options
-from embedkit.paths import shown
 
 
 @click.command()
@@ -57,7 +57,7 @@ def compare(
             items_of(backbones), queries=queries, by=by, framing=framing
         )
     if html is not None:
-        from embedkit.report.comparison_page import write_comparison_page
+        from embedkit.reports.comparison_page import write_comparison_page
 
         write_comparison_page(html.absolute(), comparison)
     if as_json:

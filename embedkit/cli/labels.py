@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
 from embedkit.cli import show
 from embedkit.cli.options import PATH, options
 from embedkit.errors import BadInput
-from embedkit.paths import shown
-from embedkit.records import LabelReport
-from embedkit.wording import counted
+from embedkit.results import LabelReport
 
 LINES_SHOWN = 10
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from embedkit.paths import shown
+from embedkit._internal.paths import shown
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 

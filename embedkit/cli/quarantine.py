@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from embedkit.clean.links import KINDS
+from embedkit.cleaning.links import KINDS
 from embedkit.cli import show, show_quarantine
 from embedkit.cli.options import PATH, options
 

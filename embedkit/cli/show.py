@@ -18,8 +18,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from embedkit.paths import shown
-from embedkit.records import (
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
+from embedkit.results import (
     AddOptions,
     AddReport,
     BackboneFigures,
@@ -36,7 +37,6 @@ from embedkit.records import (
     TruncatedFile,
     Verification,
 )
-from embedkit.wording import counted
 
 FAILURES_SHOWN = 20
 LISTED = 10
@@ -361,7 +361,7 @@ def duplicates_summary(found: Duplicates) -> None:
 
 def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     """Backbones compared: the figures, the ties, overrides of one backbone, rankings."""
-    from embedkit.compare.summary import described, overrides
+    from embedkit.compare.description import described, overrides
 
     figures = _figures_of(comparison.backbones[0])
     table = new_table(["place", "backbone", *figures, "dim", "MB", "images/s"], left=["backbone"])

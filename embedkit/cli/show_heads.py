@@ -7,14 +7,14 @@ from typing import Any
 
 from rich.text import Text
 
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
+from embedkit.classify.evaluation.evaluation import described
+from embedkit.classify.evaluation.figures import Evaluation
+from embedkit.classify.heads.head import ENSEMBLE, Head
+from embedkit.classify.heads.rejection import FEW, expected_share
 from embedkit.cli.show import new_table, out, say, warn
-from embedkit.evaluate.evaluation import described
-from embedkit.evaluate.figures import Evaluation
-from embedkit.heads.head import ENSEMBLE, Head
-from embedkit.heads.unknown import FEW, expected_share
-from embedkit.paths import shown
-from embedkit.records import Neighbour, Predictions, Split, Thresholds
-from embedkit.wording import counted
+from embedkit.results import Neighbour, Predictions, Split, Thresholds
 
 CLASSES_SHOWN = 50
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
 from embedkit.cli.show import FAILURES_SHOWN, new_table, out, say, size, warn
-from embedkit.paths import shown
-from embedkit.records import ApplyReport, Carried, EmptyReport, Left, Quarantine, UndoReport
-from embedkit.wording import counted
+from embedkit.results import ApplyReport, Carried, EmptyReport, Left, Quarantine, UndoReport
 
 NAMES_SHOWN = 3
 """Files named in a line that is about several."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
 from embedkit.errors import BadInput
-from embedkit.paths import shown
-from embedkit.records import Failure
+from embedkit.results import Failure
 
 LABEL, FOLDER = BY = ("label", "folder")
 

@@ -6,13 +6,21 @@ from itertools import combinations
 
 import numpy as np
 
+from embedkit._internal.statistics import (
+    SIGNIFICANCE,
+    corrected,
+    estimate,
+    p_values,
+    places,
+    units_of,
+)
 from embedkit.backbones.choice import doubt
 from embedkit.compare.collection import Collection
-from embedkit.compare.framing import framings_of
+from embedkit.compare.groups import framings_of
 from embedkit.compare.measures import Measures, average_precision, measure, share_nearer
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
-from embedkit.records import (
+from embedkit.results import (
     BackboneFigures,
     ComparedQuery,
     Comparison,
@@ -26,15 +34,7 @@ from embedkit.records import (
     Separation,
     silent,
 )
-from embedkit.search import match_of
-from embedkit.statistics import (
-    SIGNIFICANCE,
-    corrected,
-    estimate,
-    p_values,
-    places,
-    units_of,
-)
+from embedkit.search.search import match_of
 
 MOST_QUERIES = 5_000
 RANKED = 50

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from embedkit.heads.knn import NEIGHBOURS, votes
+from embedkit.classify.heads.knn import NEIGHBOURS, votes
 from embedkit.index.metric import cross_distances
-from embedkit.records import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, silent
 
 RECALL_AT = (5, 10, 50)
 
@@ -53,8 +53,8 @@ def measure(
     being unknown; ``queries``, int64 (Q,), are rows that have another image of their class. Takes
     time Q N (dim + log N), and memory N dim and a block of distances.
 
-    kNN accuracy follows DINOv2 (:mod:`embedkit.heads.knn`). There, neighbours come from a training
-    set; here, they are all images but the query.
+    kNN accuracy follows DINOv2 (:mod:`embedkit.classify.heads.knn`). There, neighbours come from a
+    training set; here, they are all images but the query.
     """
     count, asked = len(vectors), len(queries)
     precisions, firsts, content = (np.full(asked, np.nan) for _ in range(3))

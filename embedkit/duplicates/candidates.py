@@ -3,8 +3,8 @@
 import numpy as np
 
 from embedkit.duplicates.hamming import chance_pairs, near_clumps, near_pairs_between
-from embedkit.duplicates.turns import TURNS
-from embedkit.records import Progress, ProgressCallback
+from embedkit.duplicates.orientations import TURNS
+from embedkit.results import Progress, ProgressCallback
 
 LOOSE_BITS = 14
 """Bits up to which a pair is worth a second look."""

@@ -18,17 +18,17 @@ from PIL import Image
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Reader
 from embedkit.duplicates.evidence import FLAT
-from embedkit.duplicates.likeness import described, halved
-from embedkit.duplicates.turns import turned
+from embedkit.duplicates.examination import remains_of
+from embedkit.duplicates.examination.partial import LEAST_SHARE
+from embedkit.duplicates.examination.placement import are_of_one_shape
+from embedkit.duplicates.orientations import turned
+from embedkit.duplicates.similarity import described, halved
 from embedkit.errors import UnreadableImage
-from embedkit.examine import remains_of
-from embedkit.examine.part import LEAST_SHARE
-from embedkit.examine.placement import are_of_one_shape
 from embedkit.images.decode import Decoder, alone, read_bytes
 from embedkit.images.faults import one_file
 from embedkit.images.opening import PIXEL_CAP, opened
 from embedkit.images.scan import FoundFile
-from embedkit.records import LUMA_SIDE, Progress, ProgressCallback
+from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
 ALIKE = 0.9
 """Likeness of what is there, at 32 x 32, from which on an image is opened."""
@@ -52,7 +52,8 @@ class Damaged:
     """Of the whole upright image; likewise ``height``."""
     height: int
     turn: int
-    """One of the turns of :mod:`embedkit.duplicates.turns`: it brings what is there to the top."""
+    """One of the turns of :mod:`embedkit.duplicates.orientations`: it brings what is there to the
+    top."""
     share: float
     """Of the image, that is there."""
     luma: np.ndarray

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from embedkit.duplicates.likeness import likeness
+from embedkit.duplicates.similarity import likeness
 from embedkit.index.metric import distances
 
 WEIGHTS = {"bias": -3.75, "likeness": 1.79, "nearness": 1.96, "hamming": -2.08}

@@ -14,11 +14,11 @@ from threadpoolctl import threadpool_limits
 
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile, Reader
+from embedkit.duplicates.examination import VERSION, Opened, examine, examine_part, facts_of
 from embedkit.errors import UnreadableImage
-from embedkit.examine import VERSION, Opened, examine, examine_part, facts_of
 from embedkit.images.decode import DECODER
 from embedkit.images.faults import one_file
-from embedkit.records import (
+from embedkit.results import (
     OPEN,
     Change,
     Examination,
@@ -28,9 +28,9 @@ from embedkit.records import (
     ProgressCallback,
     silent,
 )
-from embedkit.verify.cache import FeatureCache
-from embedkit.verify.features import EXTRACTION
-from embedkit.verify.photos import content_of, view_of
+from embedkit.search.verification.cache import FeatureCache
+from embedkit.search.verification.features import EXTRACTION
+from embedkit.search.verification.photos import content_of, view_of
 
 Pair = tuple[int, int]
 """Ids of two images, the smaller first."""

@@ -23,8 +23,7 @@ from embedkit.duplicates.groups import (
     linked,
     twins_in,
 )
-from embedkit.duplicates.pixels import RULE, PixelDigests, pixel_digests
-from embedkit.duplicates.search import (
+from embedkit.duplicates.pair_search import (
     BY_DEFAULT,
     COMBINED,
     EXACT,
@@ -36,11 +35,12 @@ from embedkit.duplicates.search import (
     Search,
     find_pairs,
 )
+from embedkit.duplicates.pixels import RULE, PixelDigests, pixel_digests
 from embedkit.duplicates.stars import stars
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
-from embedkit.records import DuplicateGroup, Duplicates, ProgressCallback
+from embedkit.results import DuplicateGroup, Duplicates, ProgressCallback
 
 HASH_BITS = (64, 256)
 """Of perceptual hashes; fingerprints keep those of 64."""

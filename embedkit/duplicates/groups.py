@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from embedkit.catalog.reader import LiveFile
 from embedkit.duplicates.evidence import Evidence
-from embedkit.duplicates.search import (
+from embedkit.duplicates.pair_search import (
     COMBINED,
     EXACT,
     LIKELY,
@@ -17,8 +17,8 @@ from embedkit.duplicates.search import (
     is_of,
 )
 from embedkit.errors import BadInput
-from embedkit.records import COPY, OPEN, DuplicateGroup, Examination, Member
-from embedkit.records import DIFFERENT as DIFFERENT_PICTURES
+from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, Member
+from embedkit.results import DIFFERENT as DIFFERENT_PICTURES
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
 """What a person may decide: of two images that they are duplicates, or not; of one, to keep it."""

@@ -6,7 +6,7 @@ from math import comb, erfc, sqrt
 import numpy as np
 
 from embedkit.index.index import Index
-from embedkit.records import Progress, ProgressCallback
+from embedkit.results import Progress, ProgressCallback
 
 EXACT_UP_TO = 200_000
 """Embeddings up to which every one is compared with every other."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from embedkit.duplicates.groups import Examine, Link, Links
-from embedkit.records import COPY, Examination
+from embedkit.results import COPY, Examination
 
 _AS_MUCH = 0.9  # least detail of what a centre was enlarged from, as a share of the centre's
 

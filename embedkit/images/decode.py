@@ -12,6 +12,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
+from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import raw, transparency
 from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
@@ -20,8 +21,7 @@ from embedkit.images.memory import give_back
 from embedkit.images.opening import check_size, frames_of, is_progressive, opened
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.images.strips import strips
-from embedkit.paths import absolute, shown
-from embedkit.records import PIPELINE_VERSION
+from embedkit.results import PIPELINE_VERSION
 
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """What a failure to decode depends on, besides the file."""

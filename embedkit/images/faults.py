@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from embedkit._internal.text import one_line
 from embedkit.errors import EmbedkitError, UnreadableImage
-from embedkit.wording import one_line
 
 NO_MEMORY = "too large for the memory that is free"
 NOT_AN_IMAGE = "not an image of a known format"

@@ -14,7 +14,7 @@ from PIL import Image
 
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import shortened
-from embedkit.records import LUMA_SIDE, Fingerprint
+from embedkit.results import LUMA_SIDE, Fingerprint
 
 FINGERPRINT_SIDE = 256
 """Fingerprints are taken from the reduced-scale decode whose short side is at least this."""

@@ -10,8 +10,8 @@ that is left out is not looked into.
 import re
 from collections.abc import Iterator, Sequence
 
+from embedkit._internal.paths import shown
 from embedkit.errors import BadInput
-from embedkit.paths import shown
 
 
 class Patterns:

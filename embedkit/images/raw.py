@@ -20,8 +20,8 @@ from typing import Any
 
 from PIL import Image
 
+from embedkit._internal.text import one_line
 from embedkit.errors import UnreadableImage
-from embedkit.wording import one_line
 
 PREVIEW, DEVELOPED = FORMATS = "RAW preview", "RAW developed"
 """What the ``format`` of an opened RAW file is."""

@@ -5,10 +5,10 @@ import stat
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
+from embedkit._internal.paths import shown
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
-from embedkit.paths import shown
-from embedkit.records import Failure
+from embedkit.results import Failure
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif",

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from embedkit.artifacts import storage_errors
+from embedkit._internal.artifacts import storage_errors
+from embedkit._internal.paths import shown
+from embedkit._internal.sealed import Damaged, Sealed
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
-from embedkit.index import rows
+from embedkit.index import approximate, rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import (
     FileRecord,
@@ -36,12 +38,10 @@ from embedkit.index.manifest import (
     write_manifest,
 )
 from embedkit.index.metric import distances
-from embedkit.paths import shown
-from embedkit.records import Progress, ProgressCallback, silent
-from embedkit.sealed import Damaged, Sealed
+from embedkit.results import Progress, ProgressCallback, silent
 
 if TYPE_CHECKING:
-    from embedkit.index.codes import Codes
+    from embedkit.index.approximate import Codes
     from embedkit.index.gpu import Propose
 
 EXACT = "exact"
@@ -250,7 +250,7 @@ class Index:
     def _proposed(self, k: int) -> int:
         if self._codes is None:
             return k
-        from embedkit.index.codes import REFINE
+        from embedkit.index.approximate import REFINE
 
         return REFINE * k
 
@@ -391,23 +391,22 @@ class Index:
         stale = kind != self.kind or total > STALE * self._trained
         if kind == AUTO and self._codes is None and not stale:
             return  # codes were tried and not worth it
-        from embedkit.index import codes
 
         # Until they fit the new base there are none, whatever goes wrong on the way.
         made, self._codes = self._codes, None
         self._files.pop("codes", None)
         if stale or made is None or made.file is None or not made.file.file.exists():
-            factory = codes.default_factory(total) if kind == AUTO else kind
-            made, self._trained = codes.build(factory, self._base.vectors), total
+            factory = approximate.default_factory(total) if kind == AUTO else kind
+            made, self._trained = approximate.build(factory, self._base.vectors), total
         else:
-            made = codes.extended(made, self._base.vectors, kept)
+            made = approximate.extended(made, self._base.vectors, kept)
         if made is None:
             self._trained = 0
             return  # too few to train on so far: exact search
-        codes.tune(made, self._base.vectors, codes.WORTHWHILE if kind == AUTO else 1.0)
-        if kind == AUTO and made.recall_at_10 < codes.RECALL:
+        approximate.tune(made, self._base.vectors, approximate.WORTHWHILE if kind == AUTO else 1.0)
+        if kind == AUTO and made.recall_at_10 < approximate.RECALL:
             return  # vectors without clusters: comparing with all of them is faster
-        made = codes.write(self.folder / self._name(self.position, "codes"), made)
+        made = approximate.write(self.folder / self._name(self.position, "codes"), made)
         assert made.file is not None
         self._files["codes"] = _record(made.file)
         self._codes = made
@@ -485,7 +484,7 @@ class Index:
             self._live = np.ones(len(self._base), bool)
             self._live[rows.read_numbers(files["removed"])] = False
         if manifest.factory != FLAT:
-            from embedkit.index.codes import Codes, read
+            from embedkit.index.approximate import Codes, read
 
             told = Codes(None, manifest.factory, manifest.effort, manifest.recall_at_10)
             self._codes = read(files["codes"], told, len(self._base), self.dim, manifest.head)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
 from embedkit.index.manifest import sound_manifest
-from embedkit.records import EmbeddingSpec, ProgressCallback
+from embedkit.results import EmbeddingSpec, ProgressCallback
 
 if TYPE_CHECKING:
     from embedkit.index.index import Index

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedkit.artifacts import DIGEST, read_json, with_digest, without_digest, write_json
+from embedkit._internal.artifacts import DIGEST, read_json, with_digest, without_digest, write_json
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadArtefact
-from embedkit.records import EmbeddingSpec, SpecInfo
+from embedkit.results import EmbeddingSpec, SpecInfo
 
 FILE_NAME = "manifest.json"
 
@@ -18,7 +18,7 @@ class FileRecord:
 
     name: str
     digest: str
-    """Of its checksums: see :class:`embedkit.sealed.Sealed`."""
+    """Of its checksums: see :class:`embedkit._internal.sealed.Sealed`."""
 
 
 @dataclass(frozen=True)

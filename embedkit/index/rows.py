@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit.sealed import Damaged, Sealed, sealed
+from embedkit._internal.sealed import Damaged, Sealed, sealed
 
 _BLOCK = 8192
 

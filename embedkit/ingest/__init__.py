@@ -16,14 +16,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from embedkit import paths
+from embedkit._internal import paths
+from embedkit._internal.text import counted
 from embedkit.backbones import registry
 from embedkit.catalog import Catalog
 from embedkit.catalog.writer import Batch
 from embedkit.images.patterns import Patterns
+from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, recalled
 from embedkit.ingest.network import resolve as resolve
-from embedkit.ingest.one_pass import OnePass
+from embedkit.ingest.pipeline import OnePass
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
@@ -35,8 +37,7 @@ from embedkit.ingest.scanning import (
 from embedkit.ingest.scanning import Source as Source
 from embedkit.ingest.scanning import options_of as options_of
 from embedkit.ingest.scanning import sources_of as sources_of
-from embedkit.labels import FolderLabels
-from embedkit.records import (
+from embedkit.results import (
     AddOptions,
     AddReport,
     Failure,
@@ -46,7 +47,6 @@ from embedkit.records import (
     SmallImage,
 )
 from embedkit.version import __version__
-from embedkit.wording import counted
 
 
 def add(

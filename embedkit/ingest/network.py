@@ -10,7 +10,7 @@ from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.choice import doubt
 from embedkit.errors import BadInput
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse
-from embedkit.records import EmbeddingSpec, ResolvedName
+from embedkit.results import EmbeddingSpec, ResolvedName
 
 CHOICE_FILES = 256
 """With this many files to read, it pays to find out which runtime is the fastest."""

@@ -9,17 +9,17 @@ from pathlib import PurePath
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from embedkit import paths
+from embedkit._internal import paths
+from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Reader, Scope, TodoFile
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
 from embedkit.images.scan import FoundFile, Skipped, ending, scan
-from embedkit.labels import FolderLabels
-from embedkit.paths import shown
+from embedkit.ingest.labels import FolderLabels
+from embedkit.ingest.relocation import presence
 from embedkit.recipe import FILE_NAME, Recipe
-from embedkit.records import ADD_ALL, AddOptions, Failure, Progress, ProgressCallback
-from embedkit.relocation import presence
+from embedkit.results import ADD_ALL, AddOptions, Failure, Progress, ProgressCallback
 
 _ROWS = 10_000
 """Files kept as Python objects before they become a piece of the table."""

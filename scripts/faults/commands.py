@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from embedkit import Workspace
-from embedkit.clean.plan import write_plan
+from embedkit.cleaning.plan import write_plan
 
 
 @dataclass(frozen=True)

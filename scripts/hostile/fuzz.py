@@ -14,19 +14,19 @@ from PIL import Image
 
 from embedkit.backbones.preprocess import prepare
 from embedkit.duplicates.damaged import _seen
+from embedkit.duplicates.examination import Opened, examine, examine_part, facts_of
+from embedkit.duplicates.examination.quality import detail_of
 from embedkit.errors import UnreadableImage
-from embedkit.examine import Opened, examine, examine_part, facts_of
-from embedkit.examine.quality import detail_of
 from embedkit.images import png
 from embedkit.images.decode import Decoder
 from embedkit.images.fingerprint import fingerprint
 from embedkit.images.partial import decode_partial
 from embedkit.images.scan import FoundFile
-from embedkit.records import EmbeddingSpec
-from embedkit.report import photo_facts
-from embedkit.report.page import thumbnail
-from embedkit.verify.features import view
-from embedkit.verify.photos import pixels_of
+from embedkit.reports import photo_facts
+from embedkit.reports.page import thumbnail
+from embedkit.results import EmbeddingSpec
+from embedkit.search.verification.features import view
+from embedkit.search.verification.photos import pixels_of
 from hostile.encoded import encoded, photo
 
 SIZE = (72, 56)

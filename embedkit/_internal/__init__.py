@@ -1,0 +1,1 @@
+"""Helpers without a public face: files, locks, paths, tables, statistics."""

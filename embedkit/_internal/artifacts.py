@@ -1,0 +1,225 @@
+"""Files that embedkit makes: written whole or not at all, and checked before they are read."""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from embedkit._internal.paths import shown
+from embedkit.errors import BadArtefact, StorageError
+
+DIGEST = "digest"
+"""Key of the digest in objects that have one."""
+LARGEST_JSON = 64 << 20
+"""Bytes of the largest JSON file that is read: ours have some kilobytes."""
+
+_CHUNK = 1 << 20
+_ENDINGS = ("", ".wal")
+_TEMPORARY = re.compile(r"(\..+\.(\d+)\.tmp)(?:\.wal)?")
+_in_use: set[str] = set()
+"""The temporary names of this process."""
+
+
+@contextmanager
+def temporary_beside(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target``, for a file or a folder that is gone when the block ends.
+
+    Its name ends with the process's number and ``.tmp``. A file that DuckDB adds to it, the name
+    with ``.wal`` behind, goes too. What a killed process leaves, :func:`sweep` removes.
+    """
+    name = f".{target.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp"
+    _in_use.add(name)
+    try:
+        yield target.with_name(name)
+    finally:
+        for ending in _ENDINGS:
+            _remove(target.with_name(name + ending))
+        _in_use.discard(name)
+
+
+@contextmanager
+def replaced(target: Path, durable: bool = True) -> Iterator[Path]:
+    """A temporary path beside ``target`` that takes its place when the block ends well.
+
+    The file is flushed to disk before the rename and the folder after it, so that after a crash
+    ``target`` holds either its old or its new content; on an error the temporary file is removed.
+    What is not ``durable`` is not flushed: it may be lost or torn when the power fails.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_beside(target) as temporary:
+        yield temporary
+        if durable:
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, target)
+    if durable:
+        sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk, where the system can."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sweep(folder: Path, trees: Sequence[str] = ()) -> None:
+    """Remove what killed processes left under temporary names in ``folder``.
+
+    ``trees`` are folders in it that are looked through to the bottom. What cannot be removed stays.
+    """
+    _sweep(folder, os.listdir(folder) if folder.is_dir() else ())
+    for tree in trees:
+        for place, folders, files in os.walk(folder / tree):
+            _sweep(Path(place), [*folders, *files])
+
+
+def _sweep(folder: Path, names: Iterable[str]) -> None:
+    for name in names:
+        owner = _TEMPORARY.fullmatch(name)
+        if owner is None or owner[1] in _in_use:
+            continue
+        process = int(owner[2])
+        # A number of this process that this process does not use is of an earlier one.
+        if process == os.getpid() or not _is_running(process):
+            _remove(folder / name)
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OverflowError, PermissionError):
+        return True
+    return True
+
+
+def storage_error(what: str, error: Exception, safe: str = "") -> StorageError:
+    """What to raise when the disk refuses: what failed, why, what is ``safe``, and what to do."""
+    cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
+    cause = shown(cause or type(error).__name__)
+    full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
+    remedy = "free some space" if full else "fix this"
+    parts = (f"{what}: {cause}", safe, f"{remedy}, then run the same command again")
+    return StorageError("; ".join(filter(None, parts)))
+
+
+@contextmanager
+def storage_errors(what: str, safe: str = "") -> Iterator[None]:
+    """An OSError inside is raised as what :func:`storage_error` makes of it."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(what, error, safe) from error
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write a file that a person asked for, whole or not at all.
+
+    Raises :class:`StorageError` when it cannot be written.
+    """
+    with storage_errors(f"cannot write {shown(str(target))}"), replaced(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(target: Path, content: dict[str, Any]) -> None:
+    """Write ``content`` to ``target``, whole or not at all.
+
+    Raises ValueError for NaN and infinities, which JSON does not have.
+    """
+    text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with replaced(target) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def read_json(source: Path) -> dict[str, Any]:
+    """The JSON object in ``source``.
+
+    Raises OSError for a file that cannot be read, and :class:`BadArtefact` when it holds anything
+    else, is nested too deeply to be read or too large to be one of ours.
+    """
+    if regular_size(source) > LARGEST_JSON:
+        raise BadArtefact(f"{source} is damaged (more than {LARGEST_JSON >> 20} MB)")
+    try:
+        content = json.loads(source.read_text("utf-8"), parse_constant=_no_number)
+    except RecursionError as error:
+        raise BadArtefact(f"{source} is damaged (nested too deeply)") from error
+    except ValueError as error:
+        raise BadArtefact(f"{source} is damaged ({error})") from error
+    if not isinstance(content, dict):
+        raise BadArtefact(f"{source} is damaged (not an object)")
+    return content
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a digest of all that is in it."""
+    return {**content, DIGEST: _digest(content)}
+
+
+def without_digest(source: Path, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The object that :func:`with_digest` was given, from one that was read.
+
+    Raises :class:`BadArtefact` when the digest is not the one of the rest.
+    """
+    rest = {name: value for name, value in content.items() if name != DIGEST}
+    try:
+        is_sound = content.get(DIGEST) == _digest(rest)
+    except RecursionError:
+        is_sound = False
+    if not is_sound:
+        raise BadArtefact(f"{source} is damaged or was edited")
+    return rest
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """SHA-256, hex, of an object as JSON; numbers that JSON does not have are in none."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def regular_size(source: str | os.PathLike[str]) -> int:
+    """Bytes of a regular file, or of the one that a link leads to.
+
+    Raises OSError when there is none, and for anything else, such as a device, which has no end.
+    """
+    status = os.stat(source)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(source))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "Not a regular file", os.fspath(source))
+    return status.st_size
+
+
+def sha256_of(source: Path) -> str:
+    """SHA-256 of a file's content, hex."""
+    digest = hashlib.sha256()
+    with open(source, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

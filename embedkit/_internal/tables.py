@@ -1,0 +1,217 @@
+"""Tables as CSV: one way to write them and one to read them, whichever program had them last.
+
+What is written is safe to open in a spreadsheet: text that a spreadsheet would take for a formula
+gets an apostrophe before it, and reading takes that apostrophe away again. So every text comes
+back as it was, those that begin with apostrophes included.
+"""
+
+import csv
+import io
+import os
+import re
+import stat
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import TextIO
+
+from embedkit._internal.artifacts import write_file
+from embedkit._internal.paths import shown
+from embedkit.errors import BadInput
+
+LIMIT = 500_000_000
+"""Bytes of the largest table that is read: some four million photos."""
+
+_DELIMITERS = ",;\t"
+_NAMED_DELIMITERS = ",;\t|:"
+"""What the line ``sep=;``, with which spreadsheets name the delimiter, may name."""
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
+"""How text begins that spreadsheets take for a formula, or that would be mistaken for it escaped.
+
+The full-width signs count: East Asian input methods write them, and spreadsheets accept them.
+"""
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def text_cell(cell: object) -> str:
+    """A cell as the text that is written for it: None is empty, numbers are never formulas."""
+    if isinstance(cell, str):
+        return f"'{cell}" if _FORMULA.match(cell) else cell
+    return "" if cell is None else str(cell)
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV; the first one has the names of the columns."""
+    text = io.StringIO(newline="")
+    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
+    table.writerows([text_cell(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    It begins with the byte order mark by which spreadsheets know UTF-8. Raises
+    :class:`StorageError` when it cannot be written.
+    """
+    write_file(target, csv_text(chain([columns], rows)).encode("utf-8-sig"))
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+class Table:
+    """The rows of a CSV file below the line that names the columns.
+
+    Iterating gives, for each row that is not empty, the number of the line on which it begins and
+    its cells by column. Cells that are missing at the end of a row are empty.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lines: Iterator[str],
+        columns: Sequence[str],
+        kind: str,
+        optional: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        """Of the file, as messages show it."""
+        self._before, delimiter, header = _first_lines(name, lines, columns)
+        self._rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
+        self._line = 0
+        known = {column.casefold(): column for column in (*columns, *optional)}
+        cells = (self._next() if header else None) or []
+        names = [_name(cell) for cell in cells]
+        self.columns = tuple(known.get(name.casefold(), name) for name in names)
+        """Names of all columns, in order; empty for one without a name."""
+        if missing := [column for column in columns if column not in self.columns]:
+            raise BadInput(
+                f"{name} is not {kind}: no column called {missing[0]}; the first line must name "
+                f"the columns {_listed(columns)}"
+            )
+        counts = Counter(name.casefold() for name in self.columns if name)
+        if twice := [name for name in self.columns if counts[name.casefold()] > 1]:
+            raise BadInput(
+                f"{name}: two columns are called {shown(twice[0])}; rename or delete one"
+            )
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, str]]]:
+        while (cells := self._next()) is not None:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if any(cells[len(self.columns) :]):
+                raise self.wrong(
+                    self._line,
+                    f"{len(cells)} cells, but the first line names {len(self.columns)} columns; "
+                    "put quotation marks around text that holds the delimiter",
+                )
+            cells += [""] * (len(self.columns) - len(cells))
+            yield self._line, dict(zip(self.columns, cells, strict=False))
+
+    def wrong(self, line: int, complaint: str) -> BadInput:
+        """The error for something wrong on a line."""
+        return BadInput(f"{self.name}, line {line}: {complaint}")
+
+    def _next(self) -> list[str] | None:
+        """The cells of the next row, whatever it holds; None at the end."""
+        self._line = self._before + self._rows.line_num + 1
+        try:
+            cells = next(self._rows, None)
+        except csv.Error as error:
+            raise self.wrong(
+                self._line, f"not CSV ({error}); a quotation mark may be missing or too many"
+            ) from error
+        if cells is not None and any("\0" in cell for cell in cells):
+            raise self.wrong(self._line, "a NUL character; save the table as 'CSV UTF-8'")
+        return None if cells is None else [_unescaped(cell) for cell in cells]
+
+
+@contextmanager
+def open_table(
+    source: Path, columns: Sequence[str], kind: str, optional: Sequence[str] = ()
+) -> Iterator[Table]:
+    """Open a CSV file that has to have ``columns``, and may have ``optional`` ones.
+
+    The case of their names does not matter.
+
+    Commas, semicolons, tabs and the line ``sep=;`` are understood; so are UTF-8 and, with a byte
+    order mark, UTF-16, and any line ends. ``kind`` says in messages what the table should be.
+    Raises :class:`BadInput` for anything else, with one line that says where and what to do; so
+    does iterating.
+    """
+    name = shown(str(source))
+    try:
+        status = os.stat(source)
+        if not stat.S_ISREG(status.st_mode):
+            raise BadInput(f"{name} is not a regular file; save the table as a CSV file")
+        if status.st_size > LIMIT:
+            raise BadInput(
+                f"{name} has {status.st_size / 1e6:.0f} MB, too much for a table; at most "
+                f"{LIMIT / 1e6:.0f} MB are read: split it into several"
+            )
+        with open(source, "rb") as raw:
+            is_utf_16 = raw.read(2) in _BYTE_ORDER_MARKS
+        encoding = "utf-16" if is_utf_16 else "utf-8-sig"
+        file: TextIO = open(source, encoding=encoding, newline="")  # noqa: SIM115
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror}") from error
+    with file:
+        yield Table(name, _lines(name, file), columns, kind, optional)
+
+
+def _lines(name: str, file: TextIO) -> Iterator[str]:
+    try:
+        yield from file
+    except OSError as error:
+        raise BadInput(f"{name}: {error.strerror}") from error
+    except UnicodeError as error:
+        raise BadInput(
+            f"{name} is not UTF-8, nor UTF-16 with a byte order mark; save it as 'CSV UTF-8'"
+        ) from error
+
+
+def _first_lines(name: str, lines: Iterator[str], columns: Sequence[str]) -> tuple[int, str, str]:
+    """How many lines come before the one that names the columns, the delimiter, and that line."""
+    before, delimiter = 0, ""
+    for line in lines:
+        text = line.strip("\r\n")
+        if named := re.fullmatch(r'"?sep=(.)"?', text, re.IGNORECASE):
+            delimiter = named[1]
+            if delimiter not in _NAMED_DELIMITERS:
+                raise BadInput(f"{name}: the delimiter {shown(delimiter)!r} is not understood")
+        elif text.strip():
+            return before, delimiter or _delimiter(line, columns), line
+        before += 1
+    return before, ",", ""
+
+
+def _delimiter(header: str, columns: Sequence[str]) -> str:
+    """The delimiter by which a header names most of the columns, then by which it has most."""
+    wanted = {column.casefold() for column in columns}
+
+    def score(delimiter: str) -> tuple[int, int]:
+        cells = next(csv.reader([header[: csv.field_size_limit()]], delimiter=delimiter))
+        return len(wanted.intersection(_name(cell).casefold() for cell in cells)), len(cells)
+
+    return max(_DELIMITERS, key=score)
+
+
+def _name(cell: str) -> str:
+    """The name of a column."""
+    return unicodedata.normalize("NFC", cell.strip())
+
+
+def _unescaped(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _listed(columns: Sequence[str]) -> str:
+    *first, last = columns
+    return f"{', '.join(first)} and {last}" if first else last

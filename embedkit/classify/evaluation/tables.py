@@ -1,0 +1,75 @@
+"""Evaluations as CSV: heads, classes, predictions."""
+
+from pathlib import Path
+
+from embedkit._internal.paths import to_stored
+from embedkit._internal.tables import write_table
+from embedkit.classify.evaluation.figures import MAIN_FIGURES, Evaluation, HeadFigures
+from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+
+CLASS_COLUMNS = (
+    "support",
+    "predicted",
+    "precision",
+    "recall",
+    "f1",
+    "confused_with",
+    "confused",
+    "unknown",
+)
+LAST_FIGURES = ("nll", "ece", "unknown")
+
+
+def write_heads(target: Path, evaluation: Evaluation) -> None:
+    """Write a row for each head, best first: its figures and their intervals.
+
+    Tables are written whole or not at all, with the byte order mark by which spreadsheets know
+    UTF-8. They raise :class:`StorageError` when they cannot be written.
+    """
+    ks = list(evaluation.heads[0].top_k)
+    bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
+    write_table(
+        target,
+        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), *LAST_FIGURES],
+        (_head(head) for head in evaluation.heads),
+    )
+
+
+def write_classes(target: Path, evaluation: Evaluation) -> None:
+    """Write a row for each class of each head."""
+    write_table(
+        target,
+        ["head", "class", *CLASS_COLUMNS],
+        (
+            [head.name, item.name, *(getattr(item, column) for column in CLASS_COLUMNS)]
+            for head in evaluation.heads
+            for item in head.classes
+        ),
+    )
+
+
+def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Predictions) -> None:
+    """Write a row for each test photo: what it is, what the head takes it for, how surely.
+
+    Paths, empty where they are not known, are in the stored form of
+    :mod:`embedkit._internal.paths`.
+    """
+    classes, probabilities = ground_truth.classes, predictions.probabilities
+    paths = ground_truth.paths or ("",) * len(probabilities)
+    write_table(
+        target,
+        ["path", "truth", "predicted", "probability"],
+        (
+            [to_stored(path), classes[truth], classes[taken_for], f"{row[taken_for]:.6g}"]
+            for path, truth, taken_for, row in zip(
+                paths, ground_truth.truth, probabilities.argmax(1), probabilities, strict=True
+            )
+        ),
+    )
+
+
+def _head(head: HeadFigures) -> list[object]:
+    bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
+    values = [getattr(head, name) for name in MAIN_FIGURES]
+    last = [getattr(head, name) for name in LAST_FIGURES]
+    return [head.name, head.place, *values, *bounds, *head.top_k.values(), *last]

@@ -1,0 +1,84 @@
+"""One training photo as the network sees it in one epoch: cropped, mirrored, coloured, turned."""
+
+import math
+
+import cv2
+import numpy as np
+
+from embedkit.backbones.preprocess import INTERPOLATIONS
+from embedkit.classify.heads.finetune.configuration import Augmentation
+from embedkit.images.decode import Decoder
+from embedkit.images.strips import shortened
+from embedkit.results import EmbeddingSpec
+
+# RGB to YIQ, as in the FCC's NTSC standard of 1953: luma, and two axes of colour.
+_YIQ = np.array([[0.30, 0.59, 0.11], [0.599, -0.2773, -0.3217], [0.213, -0.5251, 0.3121]])
+_RGB = np.linalg.inv(_YIQ)
+
+
+def augmented(
+    decoder: Decoder, spec: EmbeddingSpec, how: Augmentation, random: np.random.Generator
+) -> np.ndarray:
+    """The network input of one photo, altered at random: uint8, shape (size, size, 3), RGB.
+
+    The photo is decoded at the smallest scale at which the drawn crop need not be enlarged. Raises
+    :class:`UnreadableImage` when it does not decode.
+    """
+    width, height = decoder.size
+    left, top, right, bottom = _crop(width, height, how, random)
+    crop_side = min(right - left, bottom - top)
+    short = math.ceil(spec.size * min(width, height) / crop_side)
+    image = shortened(decoder.at_least(short=short))
+    x, y = image.width / width, image.height / height
+    side = (spec.size, spec.size)
+    box = (left * x, top * y, right * x, bottom * y)
+    pixels = np.asarray(image.resize(side, INTERPOLATIONS[spec.interpolation], box=box))
+    mirrored = random.random() < how.flip
+    angle = random.uniform(-how.rotation, how.rotation)
+    colours = _colours(how, random)
+    if mirrored:
+        pixels = pixels[:, ::-1]
+    if how.rotation:
+        centre = (spec.size - 1) / 2
+        turn = cv2.getRotationMatrix2D((centre, centre), angle, 1.0)
+        pixels = cv2.warpAffine(
+            np.ascontiguousarray(pixels),
+            turn,
+            side,
+            flags=cv2.INTER_CUBIC,
+            borderMode=cv2.BORDER_REFLECT_101,
+        )
+    if how.hue or how.saturation or how.brightness:
+        pixels = cv2.transform(np.ascontiguousarray(pixels), colours)
+    return np.ascontiguousarray(pixels)
+
+
+def _crop(
+    width: int, height: int, how: Augmentation, random: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a random crop, in pixels.
+
+    As torchvision's RandomResizedCrop, but for the area, which is a share of the largest crop of
+    the drawn shape and not of the photo: every draw fits.
+    """
+    least, most = how.crop_ratio
+    ratio = math.exp(random.uniform(math.log(least), math.log(most)))
+    largest = min(width, height * ratio)
+    wide = largest * math.sqrt(random.uniform(*how.crop_area))
+    high = min(wide / ratio, height)
+    left, top = random.uniform(0, width - wide), random.uniform(0, height - high)
+    return left, top, min(left + wide, width), min(top + high, height)
+
+
+def _colours(how: Augmentation, random: np.random.Generator) -> np.ndarray:
+    """A random change of colours as one matrix (3, 3), from RGB to RGB.
+
+    Brightness scales all of YIQ, saturation the plane of its colour axes, and hue turns that plane.
+    """
+    hue = math.radians(random.uniform(-how.hue, how.hue))
+    saturation = 1 + random.uniform(-how.saturation, how.saturation)
+    brightness = 1 + random.uniform(-how.brightness, how.brightness)
+    cosine, sine = saturation * math.cos(hue), saturation * math.sin(hue)
+    turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    matrix: np.ndarray = brightness * (_RGB @ turn @ _YIQ)
+    return matrix

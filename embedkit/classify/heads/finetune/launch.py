@@ -1,0 +1,137 @@
+"""Begin a fine-tuning, or go on with it, in this process or in several."""
+
+import socket
+from pathlib import Path
+
+from torch import multiprocessing
+from torch.multiprocessing.spawn import ProcessException, spawn
+
+from embedkit.backbones.loading import load_network
+from embedkit.backbones.network import Network
+from embedkit.backbones.runtime import PassTooLarge
+from embedkit.backbones.torch_runtime import memory_errors
+from embedkit.classify.heads.finetune import checkpoint
+from embedkit.classify.heads.finetune.configuration import Configuration
+from embedkit.classify.heads.finetune.folder import Folder
+from embedkit.classify.heads.finetune.job import Job, check, digest_of, without
+from embedkit.classify.heads.finetune.loader import threads_for, unreadable
+from embedkit.classify.heads.finetune.processes import Processes, become, check_count
+from embedkit.classify.heads.finetune.task import FineTuned, Task
+from embedkit.classify.heads.finetune.training import Training
+from embedkit.errors import BadInput, EmbedkitError, OutOfMemory
+from embedkit.results import Failure, Progress, ProgressCallback
+
+_POLL = 0.2
+"""Seconds between two looks at what other processes report."""
+
+
+def run(
+    task: Task,
+    configuration: Configuration,
+    path: Path,
+    progress: ProgressCallback,
+    processes: int,
+) -> FineTuned:
+    """Do what :func:`embedkit.classify.heads.finetune.fit` says."""
+    check_count(processes)
+    if configuration.batch < 2 * processes:
+        raise BadInput(f"a batch of {configuration.batch} is too small for {processes} processes")
+    network, resolved = load_network(task.backbone)
+    check(task, resolved.spec)
+    folder = Folder(path)
+    digest = digest_of(task, configuration, resolved.spec)
+    folder.open_for(digest)
+    if not folder.is_finished:
+        failures = _failures(task, folder, progress)
+        readable = without(task, {failure.path for failure in failures})
+        if len(readable.training) < 2 * processes:
+            raise BadInput(f"{len(readable.training)} photos are too few for {processes} processes")
+        job = Job(readable, configuration, resolved.spec, digest, failures)
+        if processes == 1:
+            _train(job, network, folder, Processes(), progress)
+        else:
+            _train_together(job, folder, processes, progress)
+    folder.tidy()
+    return folder.read()
+
+
+def _failures(task: Task, folder: Folder, progress: ProgressCallback) -> tuple[Failure, ...]:
+    """The photos that cannot be read, as they were found when training began."""
+    if folder.checkpoint.is_file():
+        record = checkpoint.read_record(folder.checkpoint)
+        return tuple(Failure(**failure) for failure in record["failures"])
+    paths = sorted({path for path, _ in (*task.training, *task.validation)})
+    return tuple(unreadable(paths, threads_for(1), progress))
+
+
+def _train(
+    job: Job,
+    network: Network,
+    folder: Folder,
+    processes: Processes,
+    progress: ProgressCallback,
+) -> None:
+    try:
+        with memory_errors():
+            Training(job, network, folder, processes, progress).run()
+    except PassTooLarge as error:
+        raise OutOfMemory(
+            f"a batch of {job.configuration.batch} photos of {job.spec.size} pixels does not fit "
+            f"the memory of the {processes.device.type} device; take a smaller batch, or a smaller "
+            "backbone or size="
+        ) from error
+
+
+# -- several processes -----------------------------------------------------------------------------
+
+
+def _train_together(job: Job, folder: Folder, count: int, progress: ProgressCallback) -> None:
+    """Train in ``count`` new processes; what the first reports, and what any raises, is ours."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    reports = multiprocessing.get_context("spawn").SimpleQueue()
+    context = spawn(  # type: ignore[no-untyped-call]
+        _one_of_several, (count, port, job, folder, reports), nprocs=count, join=False
+    )
+    raised: list[EmbedkitError] = []
+
+    def hear() -> None:
+        while not reports.empty():
+            report = reports.get()
+            if isinstance(report, Progress):
+                progress(report)
+            else:
+                raised.append(report)
+
+    try:
+        while not context.join(_POLL):
+            hear()
+    except ProcessException:
+        hear()
+        if not raised:
+            raise
+    finally:
+        for process in context.processes:
+            process.terminate()
+    hear()
+    if raised:
+        raise raised[0]
+
+
+def _one_of_several(
+    rank: int,
+    count: int,
+    port: int,
+    job: Job,
+    folder: Folder,
+    reports: "multiprocessing.SimpleQueue[Progress | EmbedkitError]",
+) -> None:
+    try:
+        processes = become(rank, count, port)
+        network, resolved = load_network(job.task.backbone)
+        if resolved.spec != job.spec:
+            raise BadInput(f"{job.task.backbone} has changed just now; begin again")
+        _train(job, network, folder, processes, reports.put)
+    except EmbedkitError as error:
+        reports.put(error)
+        raise

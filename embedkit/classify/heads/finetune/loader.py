@@ -1,0 +1,86 @@
+"""Photos to batches of pixels, decoded by threads while the network is at work."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+
+from embedkit._internal.paths import shown
+from embedkit.classify.heads.finetune.task import Photo
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder, decoding
+from embedkit.images.faults import one_file
+from embedkit.ingest.stages import InOrder
+from embedkit.results import Failure, Progress, ProgressCallback
+
+_BATCHES_AHEAD = 3
+
+
+def batches(
+    photos: Sequence[Photo],
+    parts: Sequence[np.ndarray],
+    make: Callable[[Decoder, int], np.ndarray],
+    threads: int,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For each of ``parts``, the numbers of its photos, their pixels and their classes.
+
+    uint8 (N, size, size, 3) and int64 (N,); ``make`` turns a photo and its number into pixels
+    (size, size, 3). Raises :class:`UnreadableImage`, naming the path.
+    """
+
+    def load(number: int) -> np.ndarray:
+        path = photos[number][0]
+        with one_file(shown(path)), decoding(path, reduced=True) as decoder:
+            return make(decoder, number)
+
+    most = max((len(part) for part in parts), default=0)
+    order = (int(number) for part in parts for number in part)
+    for_most = most * _BATCHES_AHEAD
+    loading = InOrder(load, order, threads=threads, weight=lambda _: 1, limit=for_most)
+    try:
+        loaded = iter(loading)
+        for part in parts:
+            targets = np.array([photos[number][1] for number in part], np.int64)
+            yield np.stack(list(islice(loaded, len(part)))), targets
+    finally:
+        loading.stop()
+        loading.join()
+
+
+def unreadable(paths: Sequence[str], threads: int, progress: ProgressCallback) -> Iterator[Failure]:
+    """The photos that cannot be read; each is decoded once, as small as it can be."""
+
+    def check(path: str) -> Failure | None:
+        try:
+            with one_file(), decoding(path, reduced=True) as decoder:
+                decoder.at_least()
+        except UnreadableImage as error:
+            return Failure(path, error.stage, error.reason)
+        return None
+
+    checking = InOrder(check, paths, threads=threads, weight=lambda _: 1, limit=64 * threads)
+    try:
+        for done, failure in enumerate(checking, 1):
+            if failure is not None:
+                yield failure
+            progress(Progress("checking photos", done, len(paths)))
+    finally:
+        checking.stop()
+        checking.join()
+
+
+def shares(count: int, batch: int, rank: int, processes: int) -> list[np.ndarray]:
+    """Which of ``count`` places each step of one process takes.
+
+    Every place is taken once; the steps are nearly equal, and of at most ``batch`` places together
+    with those of the other processes.
+    """
+    steps = -(-count // batch)
+    mine = np.array_split(np.arange(count), steps * processes)[rank::processes]
+    return [part for part in mine if len(part)]
+
+
+def threads_for(processes: int) -> int:
+    """Threads that decode for one of so many processes."""
+    return max(1, (os.cpu_count() or 1) // processes)

@@ -1,0 +1,42 @@
+"""Mixup and CutMix: two photos in one, and how much of each class that is."""
+
+import math
+
+import numpy as np
+import torch
+
+from embedkit.classify.heads.finetune.configuration import Configuration
+
+
+def mixed(
+    pixels: torch.Tensor, configuration: Configuration, random: np.random.Generator
+) -> tuple[torch.Tensor, float]:
+    """A batch (N, H, W, 3), each photo mixed with another of it, and the share that it keeps.
+
+    The other is the one as far from the batch's end. Mixup (Zhang et al. 2018) adds the two, CutMix
+    (Yun et al. 2019) pastes a box of the other; with both asked for, one is drawn. The share is 1
+    when neither is.
+    """
+    kinds = [kind for kind in ("mixup", "cutmix") if getattr(configuration, kind)]
+    if not kinds:
+        return pixels, 1.0
+    kind = kinds[int(random.integers(len(kinds)))]
+    alpha = getattr(configuration, kind)
+    share = float(random.beta(alpha, alpha))
+    if kind == "mixup":
+        return torch.lerp(pixels.flip(0).float(), pixels.float(), share), share
+    _, height, width, _ = pixels.shape
+    part = math.sqrt(1 - share)
+    high, wide = round(height * part), round(width * part)
+    # As published, the box is centred anywhere, and what lies outside the photo is cut off.
+    y, x = (
+        int(random.integers(side)) - size // 2 for side, size in ((height, high), (width, wide))
+    )
+    rows, columns = (
+        slice(max(y, 0), min(y + high, height)),
+        slice(max(x, 0), min(x + wide, width)),
+    )
+    pasted = pixels.clone()
+    pasted[:, rows, columns] = pixels.flip(0)[:, rows, columns]
+    area = (rows.stop - rows.start) * (columns.stop - columns.start)
+    return pasted, 1 - area / (height * width)

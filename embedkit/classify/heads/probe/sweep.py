@@ -1,0 +1,70 @@
+"""One layer for each C, on one treatment of the embeddings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from embedkit.backbones.torch_runtime import best_device, exact_float32
+from embedkit.classify.heads.linear import Linear
+from embedkit.classify.heads.probe.logistic import Logistic
+from embedkit.classify.heads.probe.protocol import Protocol
+from embedkit.classify.heads.probe.treatments import treat
+from embedkit.classify.heads.probe.workers import spread_over_cores
+from embedkit.classify.heads.training_set import Examples
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted layer, and how far the fit went."""
+
+    C: float
+    """In scikit-learn's meaning, whatever the protocol's grid is relative to."""
+    linear: Linear
+    objective: float
+    """``C * sum(weight * cross-entropy) + |W|^2 / 2`` on the examples, W being on treated ones."""
+    iterations: int
+    gradient: float
+    """Largest component of the gradient of objective / (C * sum of weights): what scikit-learn's
+    ``tol`` bounds."""
+    converged: bool
+
+
+def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -> list[Fit]:
+    """Fit a layer of so many classes for each C of the protocol's grid, on CUDA or the CPU.
+
+    Takes a copy of the vectors on that device, and beside it memory that does not grow with N.
+    """
+    found = best_device()
+    # Sums are float64, which MPS does not have.
+    device = torch.device("cpu") if found.type == "mps" else found
+    with exact_float32(), spread_over_cores(device) as spread:
+        treated = treat(examples, features, device)
+        unit = treated.power if protocol.relative else 1.0
+        grid = [c / unit for c in protocol.grid]
+        logistic = Logistic(
+            treated.rows,
+            torch.from_numpy(examples.labels).to(device),
+            torch.from_numpy(_weights(examples.labels, classes, protocol.balanced)).to(device),
+            classes,
+            spread,
+        )
+        solutions = logistic.minimise(grid, protocol.tolerance, protocol.max_iterations)
+    return [
+        Fit(
+            c,
+            treated.fold(solution.parameters),
+            solution.objective,
+            solution.iterations,
+            solution.gradient,
+            solution.converged,
+        )
+        for c, solution in zip(grid, solutions, strict=True)
+    ]
+
+
+def _weights(labels: np.ndarray, classes: int, balanced: bool) -> np.ndarray:
+    if not balanced:
+        return np.ones(len(labels), np.float32)
+    of_classes = len(labels) / (classes * np.bincount(labels, minlength=classes))
+    return np.asarray(of_classes[labels], np.float32)

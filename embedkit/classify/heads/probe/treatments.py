@@ -1,0 +1,72 @@
+"""Ways to treat embeddings before a linear layer, each folded back into a plain one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from embedkit.classify.heads.linear import L2, RAW, Linear
+from embedkit.classify.heads.training_set import Examples
+
+STANDARDISED = "standardised"
+TREATMENTS = (RAW, L2, STANDARDISED)
+"""As before normalising; as stored; as stored, each number with mean 0 and deviation 1."""
+
+_BLOCK = 1 << 13
+_CONSTANT = 1e-6
+"""A deviation below this share of the mean is what float32 makes of a constant."""
+
+
+@dataclass(frozen=True)
+class Treated:
+    """Treated features, and the way back: ``rows = (features - shift) / scale``."""
+
+    rows: torch.Tensor
+    """float32 (N, dim + 1): columns of mean 0, and ones for the intercept."""
+    shift: np.ndarray
+    """float64 (dim,)."""
+    scale: np.ndarray
+    """float64 (dim,): 1 unless the features are standardised."""
+    power: float
+    """Mean squared length of the rows, their ones left out."""
+    features: str
+    """What ``shift`` and ``scale`` apply to: :data:`RAW` or :data:`L2`."""
+
+    def fold(self, parameters: torch.Tensor) -> Linear:
+        """The layer on features that is ``parameters``, float64 (classes, dim + 1), on rows."""
+        exact = parameters.numpy()
+        weights = exact[:, :-1] / self.scale
+        bias = exact[:, -1] - weights @ self.shift
+        return Linear(weights.astype(np.float32), bias.astype(np.float32), self.features)
+
+
+def treat(examples: Examples, treatment: str, device: torch.device) -> Treated:
+    """The examples' features for ``treatment``, one of :data:`TREATMENTS`, on a device.
+
+    Centring changes nothing but the intercept. A number that is the same in all examples has no
+    deviation to be divided by; it stays 0, as in scikit-learn's ``StandardScaler``.
+    """
+    features = RAW if treatment == RAW else L2
+    count, dim = examples.vectors.shape
+    parts = [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
+
+    def block(part: slice) -> np.ndarray:
+        vectors = examples.vectors[part]
+        return vectors * examples.norms[part, None] if features == RAW else vectors
+
+    total = sum((block(part).sum(0, dtype=np.float64) for part in parts), np.zeros(dim))
+    shift = (total / count).astype(np.float32)
+    rows = torch.ones(count, dim + 1, device=device)
+    squares = np.zeros(dim)
+    for part in parts:
+        centred = block(part) - shift
+        squares += np.square(centred, dtype=np.float64).sum(0)
+        rows[part, :-1] = torch.from_numpy(centred).to(device)
+    scale = np.ones(dim, np.float32)
+    if treatment == STANDARDISED:
+        deviation = np.sqrt(squares / count)
+        varies = deviation > _CONSTANT * np.abs(shift)
+        scale[varies] = deviation[varies]
+        rows[:, :-1] /= torch.from_numpy(scale).to(device)
+    power = float(np.sum(squares / count / np.square(scale, dtype=np.float64)))
+    return Treated(rows, shift.astype(np.float64), scale.astype(np.float64), power, features)

@@ -1,0 +1,81 @@
+"""What an image's file says of where it comes from: camera, editing software, compression."""
+
+from datetime import datetime
+from typing import Any
+
+from PIL import Image
+
+from embedkit.images.depth import has_deep_colours, is_deep
+from embedkit.images.faults import quiet
+from embedkit.images.opening import frames_of, opened
+from embedkit.results import Facts
+
+_MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
+_TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
+_WIDTH, _HEIGHT = 0xA002, 0xA003
+
+
+def facts_of(data: bytes) -> Facts:
+    """The facts of an image's bytes; what its metadata lack or garble is left out.
+
+    Raises :class:`UnreadableImage` when they are no image.
+    """
+    image = opened(data)
+    deep = is_deep(image) or has_deep_colours(image)  # before metadata are read: PNGs are loaded
+    exif = _exif(image)
+    detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
+    camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
+    noted = (_integer(detail.get(_WIDTH)), _integer(detail.get(_HEIGHT)))
+    return Facts(
+        format=image.format or "",
+        camera=camera or None,
+        taken=_time(_text(detail.get(_TAKEN))),
+        software=_text(exif.get(_SOFTWARE)) or None,
+        exposure=any(detail.get(tag) is not None for tag in (_EXPOSURE, _F_NUMBER, _ISO)),
+        place=bool(place),
+        resized=0 not in noted and sorted(noted) != sorted(image.size),
+        tables=_tables(image),
+        frames=frames_of(image, data),
+        deep=deep,
+        colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,
+    )
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    try:
+        with quiet():
+            return image.getexif()
+    except Exception:  # broken EXIF is common: a parser may raise anything, and it says nothing
+        return Image.Exif()
+
+
+def _ifd(exif: Image.Exif, tag: int) -> dict[int, Any]:
+    try:
+        with quiet():
+            return exif.get_ifd(tag)
+    except Exception:  # as above
+        return {}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    text = str(value).strip(" \0") if isinstance(value, str) else ""
+    return "".join(letter for letter in text if letter.isprintable())[:80]
+
+
+def _integer(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _time(text: str) -> str | None:
+    try:
+        return datetime.strptime(text, "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:
+        return None
+
+
+def _tables(image: Image.Image) -> tuple[tuple[int, ...], ...]:
+    tables = getattr(image, "quantization", None) or {}
+    found = (tuple(tables[number]) for number in sorted(tables))
+    return tuple(table for table in found if len(table) == 64 and min(table) > 0)

@@ -1,0 +1,185 @@
+"""Embeddings out of a workspace and into one, as a folder of files that other tools read."""
+
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from embedkit._internal.artifacts import (
+    read_json,
+    regular_size,
+    replaced,
+    sha256_of,
+    storage_error,
+    write_json,
+)
+from embedkit._internal.paths import shown
+from embedkit.backbones.registry import rooted
+from embedkit.catalog import Catalog
+from embedkit.errors import BadArtefact, BadInput
+from embedkit.results import EmbeddingSpec, ResolvedName
+
+VECTORS, IMAGES = FILES = ("vectors.npy", "images.parquet")
+SPEC = "spec.json"
+"""Written last: it vouches for the other two."""
+
+_ROWS = 8192
+_DIGITS = {"sha256": 64, "md5": 32}
+"""Hexadecimal digits of the digests in the images' table."""
+_OUTDATED = "outdated"
+"""Column of the images that an earlier version decoded; those of older exports have none."""
+
+
+def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
+    """Write the embeddings of one backbone to a folder; how many.
+
+    Raises :class:`BadInput` when a file is in the folder's place and :class:`StorageError` when it
+    cannot be written.
+    """
+    try:
+        return _write(catalog, resolved, folder)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput(f"{shown(str(folder))}: a file is in the way; name a folder") from error
+    except OSError as error:
+        raise storage_error(f"cannot write to {shown(str(folder))}", error) from error
+
+
+def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
+    import pyarrow.parquet as parquet
+
+    with catalog.read() as reader:
+        rows = reader.export_rows(resolved.spec.digest)
+        shape = (rows.num_rows, resolved.spec.dim)
+        with replaced(folder / VECTORS) as temporary, open(temporary, "wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for _, vectors in reader.embeddings(resolved.spec.digest):
+                file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
+    with replaced(folder / IMAGES) as temporary:
+        parquet.write_table(rows, temporary)
+    content = {
+        "backbone": resolved.name,
+        "spec": asdict(resolved.spec),
+        "sha256": {name: sha256_of(folder / name) for name in FILES},
+    }
+    write_json(folder / SPEC, content)
+    return int(rows.num_rows)
+
+
+def import_(catalog: Catalog, folder: Path) -> int:
+    """Take in embeddings that :func:`export` wrote; how many were new.
+
+    Raises :class:`BadArtefact` when the files do not fit together, and :class:`BadInput` when the
+    catalog's backbone of that name is another one.
+    """
+    from embedkit.catalog.images import ImageRow
+
+    try:
+        name, spec, rows, vectors = _read(folder)
+    except BadArtefact as error:
+        raise BadArtefact(f"{error}; export the embeddings again") from error
+    stored = 0
+    with catalog.write() as writer:
+        known = writer.backbones()
+        if name not in {item.name for item in known}:
+            writer.remember(ResolvedName(name, spec, "", 0, 0))
+        elif spec.digest not in {item.spec.digest for item in known}:
+            raise BadInput(
+                f"{shown(str(folder))}: its {name} is not this workspace's {name} "
+                "(other weights or preprocessing); import it into a workspace of its own"
+            )
+        for start in range(0, rows.num_rows, _ROWS):
+            part = rows.slice(start, _ROWS).to_pydict()
+            shas = [bytes.fromhex(value) for value in part["sha256"]]
+            md5s = [bytes.fromhex(value) for value in part["md5"]]
+            images = [ImageRow(*row) for row in zip(shas, md5s, part["bytes"], strict=True)]
+            writer.know_images(images)
+            old = [sha for sha, outdated in zip(shas, part["outdated"], strict=True) if outdated]
+            writer.mark_outdated(spec.digest, old)
+            some = np.asarray(vectors[start : start + _ROWS])
+            stored += writer.store_vectors(spec.digest, shas, some, part["norm"])
+    return stored
+
+
+def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
+    """Name, spec, Arrow table and vectors of an exported folder, checked against each other."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+    import pyarrow.parquet as parquet
+
+    place = shown(str(folder))
+    columns = pa.schema(
+        [
+            ("sha256", pa.string()),
+            ("md5", pa.string()),
+            ("bytes", pa.int64()),
+            ("norm", pa.float32()),
+        ]
+    )
+    try:
+        content = read_json(folder / SPEC)
+        spec = EmbeddingSpec.from_json(json.dumps(content["spec"]))
+        name = _name(content["backbone"])
+        for file in FILES:
+            regular_size(folder / file)
+            if sha256_of(folder / file) != content["sha256"][file]:
+                raise BadArtefact(f"{place}: {file} is not the one that {SPEC} describes")
+        if _OUTDATED in parquet.read_schema(folder / IMAGES).names:
+            columns = columns.append(pa.field(_OUTDATED, pa.bool_()))
+        table = parquet.read_table(folder / IMAGES, columns=columns.names).cast(columns)
+        if _OUTDATED not in columns.names:
+            old = content["spec"]["pipeline"] != spec.pipeline
+            table = table.append_column(_OUTDATED, pa.array([old] * table.num_rows, pa.bool_()))
+        vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        culprit, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)
+        raise BadInput(
+            f"{culprit}: {reason}; give a folder that 'embedkit export' wrote"
+        ) from error
+    except BadArtefact:
+        raise
+    except Exception as error:  # parsers meet hostile bytes here and raise anything
+        reason = _first_line(error)
+        raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
+    shape = (table.num_rows, spec.dim)
+    if vectors.dtype != np.float32 or vectors.shape != shape:
+        raise BadArtefact(
+            f"{place}: {VECTORS} is {vectors.dtype} {vectors.shape}, not float32 {shape}"
+        )
+    if any(column.null_count for column in table.columns):
+        raise BadArtefact(f"{place}: {IMAGES} has empty cells")
+    if (least := compute.min(table["bytes"]).as_py()) is not None and least < 0:
+        raise BadArtefact(f"{place}: {IMAGES} has an image of {least} bytes")
+    norms = table["norm"].to_numpy()
+    if not np.all(np.isfinite(norms) & (norms > 0)):
+        raise BadArtefact(f"{place}: {IMAGES} has a norm that is not a number above 0")
+    for column, digits in _DIGITS.items():
+        fits = compute.match_substring_regex(table[column], f"^[0-9a-f]{{{digits}}}$")
+        if compute.all(fits).as_py() is False:
+            raise BadArtefact(f"{place}: {IMAGES} has a {column} that is not one")
+    if compute.count_distinct(table["sha256"]).as_py() != table.num_rows:
+        raise BadArtefact(f"{place}: {IMAGES} has an image twice")
+    for start in range(0, len(vectors), _ROWS):
+        norms = np.linalg.norm(vectors[start : start + _ROWS], axis=1)
+        if not np.all(np.abs(norms - 1) < 1e-3):
+            raise BadArtefact(f"{place}: {VECTORS} has rows that are not of norm 1")
+    return name, spec, table, vectors
+
+
+def _name(text: object) -> str:
+    """The name of the backbone in an export; raises ValueError for one that no export has."""
+    if (
+        not isinstance(text, str)
+        or not text.isprintable()
+        or os.pardir in re.split(r"[/\\=]", text)
+    ):
+        raise ValueError(f"its backbone cannot be called {shown(str(text))!r}")
+    return rooted(text, os.sep)
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

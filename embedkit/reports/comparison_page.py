@@ -1,0 +1,185 @@
+"""A comparison of backbones as one HTML file: figures, distances, rankings side by side."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedkit._internal.paths import shown
+from embedkit.compare.description import described, overrides
+from embedkit.reports.page import p_value, photos_once, write_page
+from embedkit.results import (
+    BackboneFigures,
+    ComparedQuery,
+    Comparison,
+    Estimate,
+    Match,
+    PairedTest,
+    Ranking,
+    Separation,
+)
+
+RANKS = 20
+"""Images of a ranking on the page."""
+THUMBNAIL = 180
+"""Longest side of a thumbnail, pixels."""
+HISTOGRAM = (100, 40)
+"""Width and height of a histogram, in units of its own."""
+
+
+def write_comparison_page(target: Path, comparison: Comparison) -> None:
+    """Write a page of a comparison, each photo embedded once.
+
+    A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
+    when the file cannot be written.
+    """
+    photos = photos_once(
+        (
+            path
+            for query in comparison.rankings
+            for path in (
+                query.path,
+                *(match.path for item in query.rankings for match in item.matches[:RANKS]),
+            )
+        ),
+        THUMBNAIL,
+    )
+    best = comparison.backbones[0]
+    low = min(item.mean_ap.low for item in comparison.backbones)
+    high = max(item.mean_ap.high for item in comparison.backbones)
+    count = len(comparison.backbones)
+    write_page(
+        target,
+        "comparison.html",
+        title=f"{count} backbone{'s' if count > 1 else ''} on {comparison.images} photos",
+        described=described(comparison),
+        recall_at=list(best.recall_at),
+        neighbours=list(best.knn_accuracy),
+        framed=best.content_score is not None,
+        scale=(f"{low:.2f}", f"{high:.2f}"),
+        backbones=[_backbone(item, low, high) for item in comparison.backbones],
+        preprocessing=[
+            {
+                "base": shown(variants[0][0].backbone.partition("?")[0]),
+                "variants": [_variant(item, test) for item, test in variants],
+            }
+            for variants in overrides(comparison)
+        ],
+        tests=[_test(test) for test in comparison.tests],
+        histogram=HISTOGRAM,
+        photos=list(photos.values()),
+        queries=[_query(query, photos) for query in comparison.rankings],
+    )
+
+
+def _backbone(item: BackboneFigures, low: float, high: float) -> dict[str, object]:
+    def percent(value: float) -> float:
+        return round(100 * (value - low) / ((high - low) or 1.0), 2)
+
+    return {
+        "place": item.place,
+        "name": shown(item.backbone),
+        "mean_ap": _three(item.mean_ap),
+        "interval": f"{item.mean_ap.low:.3f} to {item.mean_ap.high:.3f}",
+        "from": percent(item.mean_ap.low),
+        "at": percent(item.mean_ap.value),
+        "to": percent(item.mean_ap.high),
+        "precision_at_1": _three(item.precision_at_1),
+        "recall_at": [_three(value) for value in item.recall_at.values()],
+        "knn_accuracy": [_three(value) for value in item.knn_accuracy.values()],
+        "auc": f"{item.separation.auc:.3f}",
+        "content_score": item.content_score and _three(item.content_score),
+        "content_interval": item.content_score
+        and f"{item.content_score.low:.3f} to {item.content_score.high:.3f}",
+        "dim": item.dim,
+        "megabytes": f"{item.megabytes:.2f}",
+        "rate": "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
+        "warning": item.warning,
+        "separation": _histogram(item.separation),
+    }
+
+
+def _three(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f}"
+
+
+def _histogram(separation: Separation) -> dict[str, str]:
+    peak = max(*separation.same, *separation.different)
+    return {
+        "same": _steps(separation.same, peak),
+        "different": _steps(separation.different, peak),
+        "middle": f"{separation.edges[-1] / 2:.2g}",
+        "end": f"{separation.edges[-1]:.2g}",
+    }
+
+
+def _steps(shares: Sequence[float], peak: float) -> str:
+    """The outline of a histogram, as an SVG path."""
+    width, height = HISTOGRAM
+    step = width / len(shares)
+    tops = [
+        f"V{height * (1 - share / peak):.2f}H{step * number:.2f}"
+        for number, share in enumerate(shares, 1)
+    ]
+    return f"M0,{height}{''.join(tops)}V{height}Z"
+
+
+def _variant(item: BackboneFigures, test: PairedTest | None) -> dict[str, object]:
+    return {
+        "override": shown(item.backbone.partition("?")[2] or "none"),
+        "size": item.size,
+        "resize": item.resize,
+        "crop": f"{item.crop:.3f}" if item.resize == "crop" else "",
+        "interpolation": item.interpolation,
+        "pool": item.pool,
+        "mean_ap": _three(item.mean_ap),
+        "precision_at_1": _three(item.precision_at_1),
+        "auc": f"{item.separation.auc:.3f}",
+        "content_score": item.content_score and _three(item.content_score),
+        "less": "" if test is None else f"{test.difference:.3f}",
+        "verdict": "best"
+        if test is None
+        else f"p {p_value(test.p_value)}{', a tie' if test.tie else ''}",
+    }
+
+
+def _test(test: PairedTest) -> dict[str, object]:
+    return {
+        "backbone": shown(test.backbone),
+        "other": shown(test.other),
+        "difference": f"{test.difference:.3f}",
+        "p": p_value(test.p_value),
+        "tie": test.tie,
+    }
+
+
+def _query(query: ComparedQuery, photos: dict[str, dict[str, object]]) -> dict[str, object]:
+    def card(match: Match) -> dict[str, object]:
+        return {
+            **photos[match.path],
+            "distance": f"{match.distance:.4f}",
+            "label": shown(match.label or ""),
+            "right": match.label == query.label,
+        }
+
+    def column(ranking: Ranking) -> dict[str, object]:
+        farthest = ranking.matches[-1].distance or 1.0
+        precision = ranking.average_precision
+        return {
+            "backbone": shown(ranking.backbone),
+            "average_precision": None if precision is None else f"{precision:.3f}",
+            "marks": [
+                {
+                    "at": round(100 * match.distance / farthest, 2),
+                    "right": match.label == query.label,
+                }
+                for match in ranking.matches
+            ],
+            "cards": [card(match) for match in ranking.matches[:RANKS]],
+        }
+
+    columns = [column(ranking) for ranking in query.rankings]
+    return {
+        **photos[query.path],
+        "label": None if query.label is None else shown(query.label),
+        "columns": columns,
+        "ranks": max(len(ranking.matches[:RANKS]) for ranking in query.rankings),
+    }

@@ -1,0 +1,109 @@
+"""What all pages share: one HTML file each, with everything it shows inside."""
+
+import base64
+import hashlib
+import io
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from embedkit._internal.artifacts import write_file
+from embedkit._internal.paths import shown
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder, decoding
+from embedkit.images.faults import one_file
+from embedkit.images.strips import shortened
+from embedkit.version import __version__
+
+
+def write_page(target: Path, template: str, **values: object) -> None:
+    """Fill a template, with every value escaped, and write it whole or not at all.
+
+    Raises :class:`StorageError` when the file cannot be written.
+    """
+    environment = Environment(
+        loader=PackageLoader("embedkit.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template(template).render(version=__version__, **values)
+    write_file(target, page.encode())
+
+
+class Thumbnail(NamedTuple):
+    """A small picture of a photo, and the photo's own size."""
+
+    address: str
+    """A JPEG as a data address."""
+    width: int
+    """Of the upright photo, pixels; likewise ``height``."""
+    height: int
+
+
+def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
+    """A JPEG of at most ``side`` pixels a side; None if the photo is unreadable."""
+    try:
+        with one_file(), decoding(photo, reduced=True) as decoder:
+            address = small_jpeg(decoder.at_least(long=side), side)
+            return Thumbnail(address, *decoder.size)
+    except UnreadableImage:
+        return None
+
+
+def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
+    """Photos for a page that shows some of them often, by path, thumbnails of ``side`` pixels.
+
+    Each is what ``photo.html`` draws; ``figures.html`` embeds the thumbnails, each once. The number
+    and the address of an unreadable photo are None.
+    """
+    distinct = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        small = pool.map(thumbnail, distinct, repeat(side))
+        return {
+            path: {
+                "name": shown(os.path.basename(path)),
+                "path": shown(path),
+                "number": None if picture is None else number,
+                "address": None if picture is None else picture.address,
+            }
+            for number, (path, picture) in enumerate(zip(distinct, small, strict=True))
+        }
+
+
+def small_jpeg(image: Image.Image, side: int) -> str:
+    """An image reduced to at most ``side`` pixels a side, as a data address."""
+    return _reduced(image, side, "jpeg", quality=82, optimize=True)
+
+
+def small_webp(image: Image.Image, side: int) -> str:
+    """The same in two thirds of the bytes, for pages of thousands of pictures."""
+    return _reduced(image, side, "webp", quality=75, method=2)
+
+
+def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> str:
+    scale = side / max(image.size)
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        image = shortened(image).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    buffer = io.BytesIO()
+    image.save(buffer, encoding, **options)
+    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f"data:image/{encoding};base64,{encoded}"
+
+
+def p_value(p: float) -> str:
+    """A p-value as what follows the letter p."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def hue(label: str | None) -> int:
+    """A colour that a label keeps from page to page: degrees on the colour circle."""
+    return hashlib.sha256((label or "").encode("utf-8", "replace")).digest()[0] * 360 // 256

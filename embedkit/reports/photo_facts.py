@@ -1,0 +1,87 @@
+"""Facts about a photo file, as the words that a page shows."""
+
+import os
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
+
+from PIL import Image
+
+from embedkit._internal.paths import shown
+from embedkit.images.decode import Decoder
+from embedkit.images.faults import quiet
+
+_MAKE, _MODEL, _SOFTWARE = 0x010F, 0x0110, 0x0131
+_EXIF, _TAKEN = 0x8769, 0x9003
+_GPS = 0x8825
+
+
+class Fact(NamedTuple):
+    """One thing that is known about a file."""
+
+    name: str
+    text: str
+    """What the page shows; two files differ in the fact if their texts differ."""
+    meaning: str
+    """One sentence that explains the fact."""
+
+
+def facts_of(decoder: Decoder) -> list[Fact]:
+    """What the bytes of a photo say besides its pixels; always the same facts in the same order."""
+    exif = decoder.exif()
+    return [
+        Fact("format", decoder.format, "File format"),
+        Fact("taken", _parsed(_taken, exif), "When the photo was taken, by its EXIF metadata"),
+        Fact("camera", _parsed(_camera, exif), "Camera, by the EXIF metadata"),
+        Fact("software", _parsed(_software, exif), "Program that wrote it, by the EXIF metadata"),
+        Fact("position", _parsed(_position, exif), "Whether the EXIF metadata has a GPS position"),
+    ]
+
+
+def modified(status: os.stat_result) -> Fact:
+    """When a file was last changed, in local time to the minute."""
+    at = datetime.fromtimestamp(status.st_mtime)
+    return Fact("modified", f"{at:%Y-%m-%d %H:%M}", "When the file was last changed")
+
+
+def size_text(count: int) -> str:
+    """A number of bytes with a unit: ``320 kB``, ``1.2 MB``."""
+    if count < 1e6:
+        return f"{count / 1e3:,.0f} kB"
+    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
+
+
+def _parsed(read: Callable[[Image.Exif], str], exif: Image.Exif) -> str:
+    try:
+        with quiet():
+            return read(exif) or "none"
+    except Exception:  # parsers meet hostile bytes here and raise anything
+        return "unreadable"
+
+
+def _taken(exif: Image.Exif) -> str:
+    text = _text(exif.get_ifd(_EXIF).get(_TAKEN))
+    written = re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d).*", text)
+    return "{}-{}-{} {}".format(*written.groups()) if written else text
+
+
+def _camera(exif: Image.Exif) -> str:
+    make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
+    return model if model.startswith(make) else f"{make} {model}".strip()
+
+
+def _software(exif: Image.Exif) -> str:
+    return _text(exif.get(_SOFTWARE))
+
+
+def _position(exif: Image.Exif) -> str:
+    return "yes" if exif.get_ifd(_GPS) else ""
+
+
+def _text(value: object) -> str:
+    """An EXIF text on one line, without its padding and no longer than a line."""
+    if value is None:
+        return ""
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return shown(text.strip(" \0\t\r\n"))[:80]

@@ -1,0 +1,209 @@
+"""Plots of an evaluation, drawn by matplotlib: each a PNG, as bytes."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+
+from embedkit._internal.paths import shown
+from embedkit.classify.evaluation.figures import HeadFigures
+
+DPI = 150
+LONGEST_NAME = 28
+NUMBERED = 60
+"""Classes up to which the cells of a confusion matrix hold their counts."""
+NAMED = 120
+"""Names for which a side of a confusion matrix has room."""
+ACROSS = 4
+"""Reliability diagrams in a row."""
+
+_INK, _FAINT, _LINE = "#1d1f23", "#74726b", "#e3e0d8"
+_BLUE, _ORANGE = "#1f6fb2", "#d9772b"
+_COLOURS = (_BLUE, _ORANGE, "#3a8f5c", "#9a4fb0", "#2aa3a3", "#c2403d", "#8a7a1f", "#5c6670")
+_FAMILIES = ("DejaVu Sans", "IPAexGothic")
+_STYLE = {
+    "font.family": list(_FAMILIES),
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _FAINT,
+    "axes.labelcolor": _FAINT,
+    "axes.titlesize": 10,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "grid.color": _LINE,
+}
+
+
+def accuracy_curves(heads: Sequence[HeadFigures]) -> bytes:
+    """Accuracy on the validation photos by epoch: a line a head, its best epoch marked.
+
+    Heads without a history are left out.
+    """
+    curves = [head for head in heads if head.history]
+    with _styled():
+        figure = Figure((8, 4.4), layout="constrained")
+        axes = figure.add_subplot()
+        lines = []
+        for number, head in enumerate(curves):
+            colour = _COLOURS[number % len(_COLOURS)]
+            epochs = np.arange(1, len(head.history) + 1)
+            best = int(np.argmax(head.history))
+            style = "-" if number < len(_COLOURS) else "--"
+            lines += axes.plot(epochs, head.history, style, color=colour, lw=1.6)
+            axes.plot(epochs[best], head.history[best], "o", color=colour, ms=7, mec="white")
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("accuracy on the validation photos")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_xlim(0.5, max(len(head.history) for head in curves) + 0.5)
+        axes.grid(axis="y")
+        legend = figure.legend(
+            lines, [""] * len(lines), loc="outside lower center", ncols=2, frameon=False
+        )
+        for text, head in zip(legend.get_texts(), curves, strict=True):
+            best = int(np.argmax(head.history))
+            text.set_parse_math(False)
+            text.set_text(f"{drawable(head.name)}: best {head.history[best]:.4f}, epoch {best + 1}")
+        return _png(figure)
+
+
+def confusion_matrix(head: HeadFigures) -> bytes:
+    """How many photos of each class (row) a head takes for each class (column).
+
+    Right predictions are blue by their share of the class, mistakes orange by theirs, on a scale
+    of their own, so that a few of them show beside many that are right. Up to :data:`NUMBERED`
+    classes the counts are in the cells; above :data:`NAMED` not every class is named.
+    """
+    counts = np.array(head.confusion)
+    classes = len(counts)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    most = float((shares * (1 - np.eye(classes))).max()) or 1.0
+    numbered = classes <= NUMBERED
+    side = min(max(3.2, classes * (0.28 if numbered else 0.17)), NAMED * 0.17)
+    points = 72 * side / classes
+    with _styled():
+        figure = Figure((side, side))
+        axes = figure.add_axes((0, 0, 1, 1))  # the names lie outside, the picture grows by them
+        axes.imshow(_shaded(shares, most), interpolation="nearest")
+        named = np.arange(0, classes, math.ceil(classes / NAMED))
+        names = [drawable(head.classes[number].name) for number in named]
+        size = min(max(0.44 * points, 5.5), 10)
+        axes.set_xticks(named, names, rotation=90, fontsize=size, parse_math=False)
+        axes.set_yticks(named, names, fontsize=size, parse_math=False)
+        axes.tick_params(length=2, width=0.5)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        axes.set_title(
+            f"{drawable(head.name)}: {np.trace(counts):,} of {counts.sum():,} test photos right",
+            parse_math=False,
+        )
+        if numbered:
+            between, ends = np.arange(1, classes) - 0.5, (-0.5, classes - 0.5)
+            axes.hlines(between, *ends, color=_LINE, lw=0.4)
+            axes.vlines(between, *ends, color=_LINE, lw=0.4)
+            for row, column in np.argwhere(counts).tolist():
+                deep = shares[row, column] / (1 if row == column else most) > 0.6
+                colour = "white" if deep else _INK
+                middle: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": size}
+                axes.text(column, row, f"{counts[row, column]}", color=colour, **middle)
+        return _png(figure, bbox_inches="tight", pad_inches=0.15)
+
+
+def _shaded(shares: np.ndarray, most: float) -> np.ndarray:
+    """The colours of a confusion matrix's cells, RGBA (C, C, 4); ``most`` is the most mistakes."""
+    pale = 0.2  # so that a single mistake of many photos still shows
+    colours = np.ones((*shares.shape, 4))
+    wrong = shares > 0
+    colours[wrong] = matplotlib.colormaps["Oranges"](pale + (1 - pale) * shares[wrong] / most)
+    own = np.arange(len(shares))
+    colours[own, own] = matplotlib.colormaps["Blues"](shares[own, own])
+    return colours
+
+
+def reliability_diagrams(heads: Sequence[HeadFigures]) -> bytes:
+    """Accuracy of predictions by their probability, one diagram a head (Guo et al. 2017).
+
+    A dot for each bin that holds photos, and its accuracy's 95 % interval: on the dashed line
+    probabilities are what they say, below it the head is too sure, above it not sure enough. Below
+    it, how many photos each bin holds.
+    """
+    across = min(ACROSS, len(heads))
+    down = math.ceil(len(heads) / across)
+    with _styled():
+        figure = Figure((2.9 * across + 0.3, 3.9 * down), layout="constrained")
+        grid = figure.add_gridspec(2 * down, across, height_ratios=(3, 1) * down)
+        for number, head in enumerate(heads):
+            row, column = divmod(number, across)
+            _reliability(figure, grid[2 * row, column], grid[2 * row + 1, column], head)
+        return _png(figure)
+
+
+def _reliability(figure: Figure, above: Any, below: Any, head: HeadFigures) -> None:
+    fifths = np.arange(6) / 5
+    upper = figure.add_subplot(above)
+    lower = figure.add_subplot(below, sharex=upper)
+    bins = [item for item in head.reliability if item.photos]
+    said = np.array([item.confidence for item in bins])
+    accuracy = np.array([item.accuracy for item in bins])
+    whiskers = np.abs(np.array([item.interval for item in bins]).T - accuracy)
+    upper.plot((0, 1), (0, 1), "--", color=_FAINT, lw=0.9)
+    upper.errorbar(
+        said, accuracy, whiskers, fmt="o", ms=5, color=_BLUE, elinewidth=1, clip_on=False
+    )
+    lower.bar(
+        [item.low for item in bins],
+        [item.photos for item in bins],
+        [item.high - item.low for item in bins],
+        align="edge",
+        color=_FAINT,
+        edgecolor="white",
+        log=True,
+    )
+    upper.set(xlim=(0, 1), ylim=(0, 1), xticks=fifths, yticks=fifths, ylabel="accuracy")
+    upper.grid()
+    lower.set(xlabel="probability", ylabel="photos", ylim=(0.7, None))
+    lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    upper.tick_params(labelbottom=False)
+    upper.set_title(f"{drawable(head.name)}\nECE {head.ece:.3f}", parse_math=False, pad=10)
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    _covered()  # knows the fonts from here on
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def _png(figure: Figure, **how: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, **how)
+    return buffer.getvalue()
+
+
+def drawable(name: str) -> str:
+    """A name that can be drawn: not too long, and a box for what no font at hand can show."""
+    text = shown(name)
+    if len(text) > LONGEST_NAME:
+        text = f"{text[: LONGEST_NAME - 1]}…"
+    return "".join(char if ord(char) in _covered() else "□" for char in text)
+
+
+@cache
+def _covered() -> frozenset[int]:
+    """The characters that the fonts of the plots have."""
+    with matplotlib.rc_context():  # importing it makes its font that of all plots
+        import matplotlib_fontja  # noqa: F401
+    fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _FAMILIES)
+    return frozenset(code for font in fonts for code in font.get_charmap())

@@ -1,0 +1,137 @@
+"""One search as one HTML file: thumbnails inside, nothing fetched from anywhere."""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from PIL import Image
+
+from embedkit._internal.paths import shown
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder, decoder_of
+from embedkit.images.faults import one_file
+from embedkit.reports.page import hue, small_jpeg, thumbnail, write_page
+from embedkit.results import Match, Matches
+
+THUMBNAIL = 360
+"""Longest side of a thumbnail, pixels."""
+ENLARGED = 720
+"""Longest side of the pictures of what verification found, which can be enlarged."""
+
+
+def write_search_page(target: Path, results: Sequence[Matches], title: str | None = None) -> None:
+    """Write a page of one or several searches, with the thumbnails embedded.
+
+    A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
+    when the file cannot be written.
+    """
+    write_page(
+        target,
+        "search.html",
+        title=title or f"What looks like {_headline(results[0])}?",
+        sections=[_section(matches) for matches in results],
+    )
+
+
+def _section(matches: Matches) -> dict[str, object]:
+    query = None if matches.is_text else _opened([matches.query])
+    farthest = max((match.distance for match in matches), default=0.0) or 1.0
+    folder = os.path.commonpath([os.path.dirname(match.path) for match in matches] or ["."])
+    return {
+        "headline": _headline(matches),
+        "query_thumbnail": thumbnail(query, THUMBNAIL) if query else None,
+        "backbone": matches.backbone,
+        "spec": matches.spec,
+        "searched": matches.searched,
+        "verified": matches.verified,
+        "folder": shown(folder) if matches else None,
+        "cards": [
+            {
+                "rank": match.rank,
+                **(_by_agreement(match) if matches.verified else _by_distance(match, farthest)),
+                **_pictures(match, query),
+                **_caption(match, folder),
+            }
+            for match in matches
+        ],
+    }
+
+
+def _headline(matches: Matches) -> str:
+    if matches.is_text:
+        return f"“{shown(matches.query)}”"
+    return shown(os.path.basename(matches.query))
+
+
+def _opened(paths: Sequence[str]) -> Decoder | None:
+    """The first of the files that is there and an image."""
+    for path in paths:
+        with suppress(UnreadableImage), one_file():
+            return decoder_of(path)
+    return None
+
+
+def _by_distance(match: Match, farthest: float) -> dict[str, object]:
+    share = round(100 * match.distance / farthest, 1)
+    return {"head": f"{match.distance:.4f}", "share": share, "detail": None}
+
+
+def _by_agreement(match: Match) -> dict[str, object]:
+    """What a verified search ranks a match by comes first, and its distance last."""
+    found, distance = match.verification, f"distance {match.distance:.4f}"
+    if found is None:
+        return {"head": "not compared", "share": None, "detail": distance}
+    detail = f"{found.inliers} inliers, {distance}"
+    if not found.verified:
+        return {"head": "not verified", "share": None, "detail": detail}
+    share = round(100 * found.agreement, 1)
+    return {"head": f"agreement {found.agreement:.3f}", "share": share, "detail": detail}
+
+
+def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
+    """A match as a thumbnail and, if verified, over the query and where it differs, as addresses.
+
+    All from one decode. The query itself is not held against itself.
+    """
+    none: dict[str, str | None] = {"thumbnail": None, "overlay": None, "difference_map": None}
+    photo = _opened(match.files)
+    if photo is None:
+        return none
+    found = match.verification
+    pair = query is not None and query.sha256 != match.sha256 == photo.sha256
+    if query is None or not pair or found is None or not found.verified:
+        small = thumbnail(photo, THUMBNAIL)
+        return none | {"thumbnail": small and small.address}
+    from embedkit.search.verification.overlay import difference_map, overlay
+    from embedkit.search.verification.photos import pixels_of
+
+    with suppress(UnreadableImage), one_file():
+        here, there = pixels_of(query), pixels_of(photo)
+        return {
+            name: small_jpeg(Image.fromarray(pixels), side)
+            for name, pixels, side in (
+                ("thumbnail", there, THUMBNAIL),
+                ("overlay", overlay(here, there, found), ENLARGED),
+                ("difference_map", difference_map(here, there, found), ENLARGED),
+            )
+        }
+    return none
+
+
+def _caption(match: Match, folder: str) -> dict[str, object]:
+    return {
+        "label": match.label,
+        "hue": hue(match.label),
+        "name": shown(os.path.basename(match.path)),
+        "path": shown(match.path),
+        "folder": shown(_within(folder, os.path.dirname(match.path))),
+        "copies": [shown(_within(folder, path)) for path in match.files[1:]],
+    }
+
+
+def _within(folder: str, path: str) -> str:
+    """``path`` without the folder that the page names once."""
+    if path == folder:
+        return ""
+    return path.removeprefix(os.path.join(folder, ""))

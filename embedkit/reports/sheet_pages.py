@@ -1,0 +1,82 @@
+"""Contact sheets: a page for each class to be looked over at a glance, and an index of them."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+from embedkit._internal.paths import shown
+from embedkit.reports.page import hue, thumbnail, write_page
+from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, silent
+
+PHOTOS = 3000
+"""Photos on a page: the first of its sheet."""
+FOREMOST = 8
+"""Photos of each class in the index."""
+THUMBNAIL = 120
+"""Longest side of a thumbnail, pixels."""
+
+
+def write_sheet_pages(
+    folder: Path, sheets: Sequence[Sheet], progress: ProgressCallback = silent
+) -> list[Path]:
+    """Write a page for each sheet, with the thumbnails embedded, and ``index.html``; the pages.
+
+    A single sheet has no index. A page's name follows from its label alone. Raises
+    :class:`StorageError` when a file cannot be written.
+    """
+    pages: list[Path] = []
+    entries: list[dict[str, object]] = []
+    total = sum(min(len(sheet.photos), PHOTOS) for sheet in sheets)
+    done = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+        for sheet in sheets:
+            tiles = []
+            for tile in pool.map(_tile, sheet.photos[:PHOTOS]):
+                tiles.append(tile)
+                done += 1
+                progress(Progress("drawing contact sheets", done, total))
+            pages.append(folder / _page_name(sheet.label))
+            common = {
+                "title": _title(sheet),
+                "photos": len(sheet.photos),
+                "ordered": sheet.photos[0].distance is not None,
+            }
+            write_page(pages[-1], "sheet.html", **common, tiles=tiles)
+            entries.append(
+                {
+                    **common,
+                    "hue": hue(sheet.label),
+                    "address": quote(pages[-1].name),
+                    "tiles": tiles[:FOREMOST],
+                }
+            )
+    if len(sheets) != 1:
+        write_page(folder / "index.html", "sheets.html", title="Every class once", sheets=entries)
+    return pages
+
+
+def _title(sheet: Sheet) -> str:
+    return "Without a label" if sheet.label is None else shown(sheet.label)
+
+
+def _page_name(label: str | None) -> str:
+    """A file name for any label: its words, and a digest that tells it from all others."""
+    if label is None:
+        return "without-label.html"
+    digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    words = re.sub(r"[^\w-]+", "-", label)[:40]
+    return f"{words}-{digest}.html"
+
+
+def _tile(photo: SheetPhoto) -> dict[str, object]:
+    small = thumbnail(photo.path, THUMBNAIL)
+    return {
+        "path": shown(photo.path),
+        "name": shown(os.path.basename(photo.path)),
+        "address": small.address if small else None,
+        "distance": "" if photo.distance is None else f"{photo.distance:.3f}",
+    }

@@ -1,0 +1,1 @@
+"""Search: queries to embeddings, embeddings to matches, matches verified."""

@@ -1,0 +1,163 @@
+"""From queries to their matches: the index, and the files behind what it finds."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from embedkit._internal.paths import absolute, shown
+from embedkit.catalog import Catalog
+from embedkit.catalog.reader import LiveFile
+from embedkit.errors import BadInput, NotInWorkspace
+from embedkit.ingest.labels import as_label
+from embedkit.results import Match, Matches
+from embedkit.search.queries import Queries
+
+if TYPE_CHECKING:
+    from embedkit.index.index import Index
+
+MARGIN = 6
+"""Images asked of the index beyond k, for those without a file and for ties at the end."""
+
+
+@dataclass(frozen=True)
+class Narrowing:
+    """Which images may be matches."""
+
+    max_distance: float | None
+    label: str | None
+    folder: str | None
+    """Absolute."""
+
+    @classmethod
+    def asked(
+        cls,
+        max_distance: float | None,
+        label: str | None,
+        folder: str | os.PathLike[str] | None,
+    ) -> "Narrowing":
+        """What a person asked for: any text as a label, a folder relative to the current one."""
+        return cls(
+            max_distance,
+            None if label is None else as_label(label),
+            None if folder is None else absolute(folder),
+        )
+
+
+def search(
+    catalog: Catalog, index: "Index", queries: Queries, k: int, narrowing: Narrowing
+) -> list[Matches]:
+    """The ``k`` images nearest to each query that have a file, nearest first.
+
+    A query's own image comes first, at distance 0; other ties are in order of path. Raises
+    :class:`NotInWorkspace` when the narrowing leaves no file.
+    """
+    check_count(k)
+    label, folder = narrowing.label, narrowing.folder
+    among = _among(catalog, label, folder)
+
+    def files_of(ids: np.ndarray) -> dict[int, list[LiveFile]]:
+        if among is None:
+            return catalog.live_files(ids.tolist())
+        with catalog.read() as reader:
+            return reader.live_files(ids.tolist(), label, folder)
+
+    limit = len(index) if among is None else len(among)
+    asked = k + MARGIN
+    files: dict[int, list[LiveFile]] = {}
+    found: list[list[tuple[float, int]]] = [[] for _ in queries.image_ids]
+    pending = list(range(len(found)))
+    while pending:
+        ids, distances = index.search(queries.vectors[pending], asked, among)
+        for row, number in enumerate(pending):
+            distances[row, ids[row] == queries.image_ids[number]] = 0.0
+        # Most often all of the first k have files, and those behind them need not be looked up.
+        last = distances[:, min(k, ids.shape[1]) - 1 :][:, :1]
+        files.update(files_of(np.unique(ids[distances <= last])))
+        short = [row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k]
+        if short:
+            files.update(files_of(np.unique(ids[short])))
+        again = []
+        for row, number in enumerate(pending):
+            found[number] = [
+                (distance, image_id)
+                for distance, image_id in zip(
+                    distances[row].tolist(), ids[row].tolist(), strict=True
+                )
+                if image_id in files
+            ]
+            enough = len(found[number]) >= k and found[number][k - 1][0] < distances[row, -1]
+            if asked < limit and not enough:
+                again.append(number)
+        pending = again
+        asked *= 4
+
+    for matches, own in zip(found, queries.image_ids, strict=True):
+        matches.sort(key=lambda item: (item[1] != own, item[0], files[item[1]][0].path))
+        del matches[k:]
+    held = files
+    if among is not None:  # the narrowing picks images, not which of their files are told
+        held = catalog.live_files([image_id for matches in found for _, image_id in matches])
+    return [
+        Matches(
+            (
+                match_of(rank, distance, files[image_id], held.get(image_id, files[image_id]))
+                for rank, (distance, image_id) in enumerate(matches, 1)
+                if narrowing.max_distance is None or distance <= narrowing.max_distance
+            ),
+            query=name,
+            is_text=queries.is_text,
+            backbone=queries.resolved.name,
+            spec=queries.resolved.spec.digest,
+            searched=limit,
+        )
+        for name, matches in zip(queries.names, found, strict=True)
+    ]
+
+
+def _among(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarray | None:
+    """Ids of the images that a label and a folder leave, int64 (N,); None when neither is given."""
+    if label is None and folder is None:
+        return None
+    with catalog.read() as reader:
+        among = reader.live_image_ids(label, folder)
+        labels = reader.labels() if label is not None and not len(among) else {}
+    if not len(among):
+        raise NotInWorkspace(_nothing_left(label, folder, labels))
+    return among
+
+
+def match_of(
+    rank: int, distance: float, chosen: Sequence[LiveFile], held: Sequence[LiveFile]
+) -> Match:
+    """The match of an image with the files ``held``, named by the first of ``chosen`` ones.
+
+    Files that are on disk come before those that are gone.
+    """
+    first = _there_first(chosen)[0]
+    paths = tuple([file.path for file in _there_first(held)])
+    return Match(rank, distance, first.path, paths, first.sha256, first.label)
+
+
+def _there_first(files: Sequence[LiveFile]) -> Sequence[LiveFile]:
+    if len(files) < 2:
+        return files
+    return sorted(files, key=lambda file: not os.path.exists(file.path))
+
+
+def check_count(k: object, least: int = 1, name: str = "k") -> None:
+    """Raise :class:`BadInput` for a number of images that is none."""
+    if not isinstance(k, Integral) or int(k) < least:
+        raise BadInput(f"{name} must be a whole number of at least {least}, not {k!r}")
+
+
+def _nothing_left(label: str | None, folder: str | None, labels: dict[str, int]) -> str:
+    if label is not None and label not in labels:
+        known = ", ".join(list(labels)[:20]) or "none; see 'embedkit labels --help'"
+        return f"no file is labelled {label!r}; labels: {known}"
+    where = f" below {shown(folder)}" if folder is not None else ""
+    what = f" labelled {label!r}" if label is not None else ""
+    return f"the workspace has no photos{what}{where}"

@@ -1,0 +1,134 @@
+"""Local features kept on disk, so that an image's are extracted once."""
+
+import hashlib
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from embedkit._internal.artifacts import replaced
+from embedkit.search.verification.features import (
+    DESCRIPTOR,
+    EXTRACTION,
+    Grey,
+    LocalFeatures,
+    local_features,
+)
+
+CAP = 1 << 30
+"""Bytes that the files may take together, unless another cap is given."""
+
+_TRIMMED = 0.9  # of the cap: so that a full cache is not trimmed for every image
+_SUFFIX = ".features"
+_CHECK = 4  # bytes of the checksum at the end
+_KIND = hashlib.sha256(EXTRACTION.encode()).hexdigest()[:8]
+
+
+class FeatureCache:
+    """A folder with a file for each image, the least recently used of which go first.
+
+    Files are named by the image's SHA-256 and a digest of the extraction's parameters. They hold
+    safetensors and a checksum: NumPy's own format is read with Python's parser, which threads
+    cannot share under 3.11. They are written whole or not at all, but for a power failure; what
+    cannot be read is extracted anew.
+    Threads and processes may share a folder. The cap is kept by each process as far as it sees.
+    """
+
+    def __init__(self, folder: Path, cap: int = CAP) -> None:
+        self._folder = folder
+        self._cap = cap
+        self._bytes: int | None = None
+        self._writing = Lock()
+
+    def features(self, sha256: str, grey: Callable[[], Grey]) -> LocalFeatures:
+        """The local features of the image with this SHA-256 (hex).
+
+        ``grey`` gives its reduced pixels (H, W) and is called only if they are not here yet.
+        """
+        path = self._folder / f"{sha256}-{_KIND}{_SUFFIX}"
+        known = _read(path)
+        if known is not None:
+            _touch(path)
+            return known
+        features = local_features(grey())
+        with self._writing:
+            self._write(path, features)
+        return features
+
+    def _write(self, path: Path, features: LocalFeatures) -> None:
+        try:
+            if self._bytes is None:
+                self._bytes = sum(size for _, size, _ in self._files())
+            size = np.array(features.size, np.int32)
+            arrays: dict[str, np.ndarray] = {
+                "points": features.points,
+                "descriptors": features.descriptors,
+                "size": size,
+            }
+            data = save(arrays)
+            with replaced(path, durable=False) as temporary:
+                temporary.write_bytes(data + _check(data))
+            self._bytes += path.stat().st_size
+            if self._bytes > self._cap:
+                self._trim()
+        except OSError:  # a full disk, a folder to read only: extracting again is all that it costs
+            self._bytes = None
+
+    def _trim(self) -> None:
+        files = sorted(self._files())
+        total = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if total <= self._cap * _TRIMMED:
+                break
+            path.unlink(missing_ok=True)
+            total -= size
+        self._bytes = total
+
+    def _files(self) -> list[tuple[int, int, Path]]:
+        """When each file was last used (ns), its bytes, its path."""
+        found = []
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # another process trimmed it
+                continue
+            found.append((status.st_mtime_ns, status.st_size, path))
+        return found
+
+
+def _read(path: Path) -> LocalFeatures | None:
+    try:
+        content = path.read_bytes()
+        data, check = content[:-_CHECK], content[-_CHECK:]
+        if check != _check(data):
+            return None
+        stored = load(data)
+        points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
+    except (OSError, KeyError, SafetensorError):
+        return None
+    sound = (
+        points.dtype == np.float32
+        and descriptors.dtype == np.uint8
+        and points.shape == (len(descriptors), 2)
+        and descriptors.shape == (len(points), DESCRIPTOR)
+        and size.shape == (2,)
+        and size.dtype == np.int32
+        and bool(np.isfinite(points).all())
+    )
+    return LocalFeatures(points, descriptors, (int(size[0]), int(size[1]))) if sound else None
+
+
+def _check(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECK, "little")
+
+
+def _touch(path: Path) -> None:
+    try:
+        os.utime(path)
+    except OSError:  # trimmed meanwhile, or not ours to write: then its last use stays unknown
+        return

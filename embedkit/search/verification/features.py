@@ -1,0 +1,107 @@
+"""Local features of an image: where its corners and blobs are, and what surrounds each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from embedkit.results import PIPELINE_VERSION
+
+Grey = NDArray[np.uint8]
+
+AREA = 768 * 960
+"""Pixels that a larger image is reduced to, whatever its shape. With 1280 x 960 the sets of
+scripts/bench_verify.py were ranked no better, in more time."""
+SOUGHT = 512 * 768
+"""Pixels that features are sought in: half of those. In all of them that takes two to three
+times as long, and the same sets are ranked hardly better."""
+FEATURES = 3000
+"""Features kept of an image: the strongest."""
+CONTRAST = 0.02
+"""SIFT's contrast threshold: half of the usual, for the sake of dim pages."""
+DESCRIPTOR = 128
+_UNIT = 512.0  # what 1 becomes in a stored descriptor; hardly any number of one is above 0.5
+EXTRACTION = (
+    f"sift {cv2.__version__} area={AREA} sought={SOUGHT} features={FEATURES} contrast={CONTRAST} "
+    f"root={_UNIT:.0f} pipeline={PIPELINE_VERSION}"
+)
+"""All that decides an image's local features, besides its bytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalFeatures:
+    """What SIFT finds in an image, in the pixels of its reduced grey version (:func:`reduced`)."""
+
+    points: NDArray[np.float32]
+    """Places (K, 2) as x and y, pixels."""
+    descriptors: NDArray[np.uint8]
+    """RootSIFT descriptors (K, 128): unit vectors times 512, cut off at 255."""
+    size: tuple[int, int]
+    """Width and height of the reduced image, pixels."""
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An image as verification sees it; its pixels are asked for only if they are needed."""
+
+    features: LocalFeatures
+    grey: Callable[[], Grey]
+    """Gives the reduced grey pixels (H, W) that the features were found in."""
+
+
+def view(pixels: NDArray[np.uint8]) -> View:
+    """The view of an upright RGB image (H, W, 3)."""
+    grey = reduced(pixels)
+    return View(local_features(grey), lambda: grey)
+
+
+def reduced(pixels: NDArray[np.uint8]) -> Grey:
+    """The luma (h, w) of an RGB image (H, W, 3), of at most :data:`AREA` pixels."""
+    return cv2.cvtColor(fitted(pixels), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
+
+
+def fitted(pixels: NDArray[np.uint8], area: int = AREA) -> NDArray[np.uint8]:
+    """An image (H, W) or (H, W, 3) reduced to at most so many pixels, its shape kept."""
+    height, width = pixels.shape[:2]
+    share = (area / (height * width)) ** 0.5
+    if share >= 1:
+        return pixels
+    size = (max(1, round(width * share)), max(1, round(height * share)))
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def local_features(grey: Grey) -> LocalFeatures:
+    """The strongest SIFT features of grey pixels (H, W) as RootSIFT.
+
+    SIFT: Lowe, IJCV 2004. RootSIFT, the square root of the L1-normalised descriptor: Arandjelovic
+    and Zisserman, CVPR 2012.
+    """
+    size = (grey.shape[1], grey.shape[0])
+    small = fitted(grey, SOUGHT)
+    if min(small.shape) < 2:  # SIFT's pyramid needs more
+        return LocalFeatures(
+            np.empty((0, 2), np.float32), np.empty((0, DESCRIPTOR), np.uint8), size
+        )
+    sift: Any = cv2.SIFT.create(nfeatures=FEATURES, contrastThreshold=CONTRAST)
+    keypoints, descriptors = sift.detectAndCompute(small, None)
+    if descriptors is None:
+        descriptors = np.empty((0, DESCRIPTOR), np.float32)
+    # SIFT may keep more than it was asked for, where several are equally strong.
+    strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")[:FEATURES]
+    points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2)
+    scale = np.array(size, np.float32) / small.shape[::-1]
+    places = ((points[strongest] + 0.5) * scale - 0.5).astype(np.float32)  # centres of pixels
+    return LocalFeatures(places, _root(descriptors[strongest]), size)
+
+
+def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:
+    sums = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
+    root = np.rint(np.sqrt(descriptors / sums) * _UNIT)
+    stored: NDArray[np.uint8] = np.minimum(root, 255).astype(np.uint8)
+    return stored

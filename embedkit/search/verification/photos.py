@@ -1,0 +1,97 @@
+"""Photos as verification sees them, and the matches of a search in its order."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
+from math import isqrt
+from pathlib import Path
+
+import numpy as np
+
+from embedkit._internal.paths import shown
+from embedkit.errors import UnreadableImage
+from embedkit.images.decode import Decoder, read_bytes
+from embedkit.images.faults import one_file
+from embedkit.images.strips import shortened
+from embedkit.results import Match, Matches
+from embedkit.search.verification import order, verify_matches
+from embedkit.search.verification.cache import FeatureCache
+from embedkit.search.verification.features import AREA, Grey, View, fitted, reduced, view
+from embedkit.search.verification.overlay import Pixels
+
+
+def verify_first(matches: Matches, photo: Decoder, count: int, features: Path) -> None:
+    """Verify the first ``count`` matches of a photo, and put them in that order.
+
+    ``features`` is the folder of local features. Raises :class:`UnreadableImage` when the photo
+    cannot be decoded.
+    """
+    ranked = _verified(photo, matches[:count], FeatureCache(features)) + matches[count:]
+    matches[:] = [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]
+    matches.verified = min(count, len(matches))
+
+
+def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> list[Match]:
+    """The matches of a photo with their verifications, best first; its own image stays first.
+
+    A match none of whose files holds its image any more has no verification.
+    """
+
+    def view_of_match(match: Match) -> View | None:
+        with suppress(UnreadableImage), one_file():
+            return view_of(match.files, match.sha256, cache)
+        return None
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        views = list(threads.map(view_of_match, matches))
+    found = verify_matches(_query(photo, cache), views)
+    ranked = [replace(matches[place], verification=found[place]) for place in order(found)]
+    ranked.sort(key=lambda match: match.sha256 != photo.sha256)
+    return ranked
+
+
+def pixels_of(photo: Decoder) -> Pixels:
+    """The upright RGB pixels (H, W, 3) that verification looks at: at most :data:`AREA` many."""
+    side = isqrt(AREA)
+    with photo.alone(reduced=True):
+        return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
+
+
+def _query(photo: Decoder, cache: FeatureCache) -> View:
+    pixels = pixels_of(photo)
+    if photo.sha256 is None:
+        return view(pixels)
+    grey = reduced(pixels)
+    return View(cache.features(photo.sha256, lambda: grey), lambda: grey)
+
+
+def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View:
+    """The view of an image whose content has this SHA-256 (hex).
+
+    Raises :class:`UnreadableImage` where no file holds it, whether its features are at hand or not.
+    Its pixels are decoded when they are asked for.
+    """
+
+    def grey(data: bytes) -> Grey:
+        return reduced(pixels_of(Decoder(data)))
+
+    data = content_of(paths, digest)
+    features = cache.features(digest, lambda: grey(data))
+    return View(features, lambda: grey(content_of(paths, digest)))
+
+
+def content_of(paths: Sequence[str], digest: str) -> bytes:
+    """The bytes with this SHA-256 (hex), from the first of the files that still holds them.
+
+    Raises :class:`UnreadableImage` when none does.
+    """
+    for path in paths:
+        with suppress(UnreadableImage):
+            data = read_bytes(path)
+            if sha256(data).hexdigest() == digest:
+                return data
+    name = shown(paths[0]) if paths else ""
+    raise UnreadableImage("read", "gone, or changed since it was added", name)
