@@ -17,6 +17,7 @@ from embedkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from embedkit.backbones import load_backbone as load_backbone
+    from embedkit.backbones.own import register_backbone as register_backbone
     from embedkit.errors import EmbedkitError as EmbedkitError
     from embedkit.results import AddReport as AddReport
     from embedkit.results import Match as Match
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 _HOMES = {
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
+    "register_backbone": "embedkit.backbones.own",
     "Match": "embedkit.results",
     "AddReport": "embedkit.results",
     "EmbedkitError": "embedkit.errors",
 }
-__all__ = ["AddReport", "EmbedkitError", "Match", "Workspace", "load_backbone"]
+__all__ = ["AddReport", "EmbedkitError", "Match", "Workspace", "load_backbone", "register_backbone"]
 
 
 def __getattr__(name: str) -> object:

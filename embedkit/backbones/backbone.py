@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit.backbones import resolutions
-from embedkit.backbones.preprocess import prepare
+from embedkit.backbones.preprocess import Prepare, prepare
 from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
 from embedkit.errors import BadInput, OutOfMemory
-from embedkit.images.decode import ImageInput, decoder_of
+from embedkit.images.decode import Decoder, ImageInput, decoder_of
 from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
@@ -26,12 +26,17 @@ class Backbone:
     """
 
     def __init__(
-        self, resolved: ResolvedName, runtime: Runtime, network: "Network | None" = None
+        self,
+        resolved: ResolvedName,
+        runtime: Runtime,
+        network: "Network | None" = None,
+        transform: Prepare | None = None,
     ) -> None:
         self.resolved = resolved
         self.spec = resolved.spec
         self._runtime = runtime
         self._network = network  # None when the runtime needs no torch
+        self._transform = transform
         self._fitting: int | None = None
 
     @property
@@ -83,8 +88,15 @@ class Backbone:
 
     def _prepared(self, images: Iterable[ImageInput]) -> Iterator[np.ndarray]:
         rest = iter(images)
-        while batch := [prepare(decoder_of(item), self.spec) for item in islice(rest, self.batch)]:
+        while batch := [self.prepare(decoder_of(item)) for item in islice(rest, self.batch)]:
             yield np.stack(batch)
+
+    def prepare(self, decoder: Decoder) -> np.ndarray:
+        """Return the network input of one image: uint8 (size, size, 3), RGB, or a transform's.
+
+        Raises :class:`UnreadableImage` when the image does not decode.
+        """
+        return self._transform(decoder) if self._transform else prepare(decoder, self.spec)
 
     def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """Start a forward pass over prepared pixels, uint8 (N, size, size, 3).
@@ -137,11 +149,15 @@ class Backbone:
                 raise BadInput(f"{self.resolved.name} has changed; add the photos again")
             self._network = network
         if self._network.embed_text is None:
-            raise BadInput(
-                f"{self.resolved.name} embeds images only; use one that embeds text too, "
-                "like --backbone clip-vit-b-32"
-            )
+            raise self.images_only()
         return _normalised(self._network.embed_text(list(texts)))[0]
+
+    def images_only(self) -> BadInput:
+        """Return the error for a text when the backbone embeds images only."""
+        return BadInput(
+            f"{self.resolved.name} embeds images only; use one that embeds text too, "
+            "like --backbone clip-vit-b-32"
+        )
 
 
 def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,6 +38,10 @@ class Network:
     """(N, 3, size, size) float32, normalised, to (N, dim)."""
     embed_text: Callable[[list[str]], np.ndarray] | None = None
     """N texts to float32 (N, dim) in the space of the images, for networks that have one."""
+    is_own: bool = False
+    """Whether the module is the user's, whose code may change without its name."""
+    is_normalised: bool = True
+    """Whether the module takes normalised pixels; else what a transform returns."""
 
 
 def check_size(network: Network, file: Path) -> None:
@@ -53,6 +57,25 @@ def check_size(network: Network, file: Path) -> None:
             f"{shown(str(file))} has {size / 1e6:.0f} MB, and the weights of "
             f"{network.architecture} have {own / 1e6:.0f}: it is not for this network"
         )
+
+
+class Transformed(torch.nn.Module):
+    """A network whose input a transform has prepared."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(
+        self, batch: torch.Tensor, layout: torch.memory_format = torch.contiguous_format
+    ) -> torch.Tensor:
+        """Return raw vectors (N, dim); floating-point input is computed in float32."""
+        if batch.is_floating_point():
+            batch = batch.to(torch.float32)
+        if batch.ndim == 4:
+            batch = batch.contiguous(memory_format=layout)
+        raw: torch.Tensor = self.module(batch)
+        return raw
 
 
 class Normalised(torch.nn.Module):

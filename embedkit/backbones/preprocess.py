@@ -5,13 +5,20 @@ transforms on the same decode. Normalisation happens later, beside the network.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from embedkit._internal.text import one_line
+from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import shortened
 from embedkit.results import EmbeddingSpec
+
+Prepare = Callable[[Decoder], np.ndarray]
+"""Makes the network input of one image."""
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -66,3 +73,61 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
         min(height, (top + size) * to_y),
     )
     return image.resize((size, size), resample, box=box)
+
+
+class Transform:
+    """A function of the user that makes the network input of an image.
+
+    Raises :class:`UnreadableImage` (stage ``embed``) for an image on which the function fails or
+    returns something of another shape or dtype than for the first one.
+    """
+
+    def __init__(self, name: str, function: Callable[[Image.Image], Any]) -> None:
+        self._name, self._function = name, function
+        self.returns_tensors = False
+        self._kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+
+    def measure(self, decoder: Decoder) -> np.ndarray:
+        """Return the input of an image; its shape and dtype are those of all images from now on.
+
+        Raises :class:`BadInput` when the function fails or returns neither an array nor a tensor.
+        """
+        try:
+            value = self._function(decoder.at_least().copy())
+            self.returns_tensors = hasattr(value, "detach")
+            sample = self._array(value)
+        except Exception as error:  # code of the user may raise anything
+            raise BadInput(
+                f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}"
+            ) from error
+        if sample.dtype.kind not in "fiub":
+            raise BadInput(
+                f"the transform of {self._name} returns {type(value).__name__}; return an array or "
+                "tensor of numbers"
+            )
+        self._kind = sample.shape, sample.dtype
+        return sample
+
+    def __call__(self, decoder: Decoder) -> np.ndarray:
+        """Return the network input of an image, decoded at full scale."""
+        image = decoder.at_least().copy()  # decodes are shared, and the function may change it
+        try:
+            sample = self._array(self._function(image))
+        except Exception as error:
+            raise UnreadableImage(
+                "embed",
+                f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}",
+            ) from error
+        if (found := (sample.shape, sample.dtype)) != self._kind:
+            raise UnreadableImage(
+                "embed",
+                f"the transform of {self._name} returns {found[1]} {found[0]}, and for other "
+                "images another shape or dtype",
+            )
+        return sample
+
+    @staticmethod
+    def _array(value: Any) -> np.ndarray:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu().numpy()
+        return np.ascontiguousarray(value)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from embedkit.backbones.network import Network, Normalised
+from embedkit.backbones.network import Network, Normalised, Transformed
 from embedkit.backbones.runtime import PassTooLarge
 from embedkit.results import EmbeddingSpec
 
@@ -23,8 +23,8 @@ _PASSES = {"cuda": 3}
 class TorchRuntime:
     """A network as torch runs it; ``name`` is :data:`CHANNELS_LAST` or :data:`EAGER`.
 
-    ``precision`` (``float32``, ``bf16``, ``fp16``) is the spec's unless one is given; the reduced
-    ones are torch's autocast.
+    ``device`` is the best one by default. ``precision`` (``float32``, ``bf16``, ``fp16``) is the
+    spec's by default; the reduced ones are torch's autocast.
     """
 
     def __init__(
@@ -32,17 +32,21 @@ class TorchRuntime:
         network: Network,
         spec: EmbeddingSpec,
         name: str = CHANNELS_LAST,
+        device: torch.device | None = None,
         precision: str | None = None,
     ) -> None:
         self.name = name
-        self.device = best_device()
+        self.device = device or best_device()
         self.batch = _BATCH[self.device.type]
         self.passes = _PASSES.get(self.device.type, 1)
         layout = torch.channels_last if name == CHANNELS_LAST else torch.contiguous_format
         network.module.to(self.device).to(memory_format=layout)
         self._layout = layout
         self._dtype = _DTYPES[precision or spec.precision]
-        self._module = Normalised(network.module, spec).to(self.device).eval()
+        self._module: Normalised | Transformed = Normalised(network.module, spec)
+        if not network.is_normalised:
+            self._module = Transformed(network.module)
+        self._module.to(self.device).eval()
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""

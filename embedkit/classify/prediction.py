@@ -8,7 +8,6 @@ from itertools import islice
 import numpy as np
 
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.preprocess import prepare
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.head import Embedded, Head, Model
 from embedkit.classify.heads.linear import Features
@@ -100,7 +99,7 @@ def _batches(
     def read(path: str) -> _Photo | Failure:
         try:
             with one_file(), decoding(path, reduced=True) as decoder:
-                return path, [prepare(decoder, item.spec) for item in backbones]
+                return path, [item.prepare(decoder) for item in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
 

@@ -5,10 +5,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from embedkit.backbones import is_current, last_resolved, load_backbone, open_backbone
+from embedkit.backbones import (
+    is_current,
+    last_resolved,
+    load_backbone,
+    open_backbone,
+    preparation,
+)
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.choice import doubt
 from embedkit.errors import BadInput
+from embedkit.images.decode import Decoder
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse
 from embedkit.results import EmbeddingSpec, ResolvedName
 
@@ -54,11 +61,16 @@ class IngestNetwork:
         else:
             self._backbone = load_backbone(name)
             self.resolved = self._backbone.resolved
+        self._prepare = preparation(self.resolved)
 
     @property
     def spec(self) -> EmbeddingSpec:
         """What decides its embeddings."""
         return self.resolved.spec
+
+    def prepare(self, decoder: Decoder) -> np.ndarray:
+        """Return the network input of one image: see :meth:`Backbone.prepare`."""
+        return self._prepare(decoder)
 
     @property
     def batch(self) -> int:

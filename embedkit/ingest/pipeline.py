@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit._internal import paths
-from embedkit.backbones.preprocess import prepare
 from embedkit.catalog.images import ImageRow
 from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
 from embedkit.catalog.writer import Batch
@@ -311,7 +310,7 @@ class OnePass:
             item.sketch = self._fingerprint.sketch(decoder)
         for number, network in enumerate(self._networks):
             if item.lacks & (4 << number):
-                item.pixels[number] = prepare(decoder, network.spec)
+                item.pixels[number] = network.prepare(decoder)
 
     # -- in order ------------------------------------------------------------------------------
 

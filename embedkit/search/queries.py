@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from embedkit._internal.paths import absolute, shown
+from embedkit.backbones.registry import parse
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
@@ -43,7 +44,7 @@ def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> Re
     """The backbone of that name among those of a workspace; with None the first one.
 
     Raises :class:`EmptyWorkspace` when there is none and :class:`NotInWorkspace`, listing them,
-    when none has that name.
+    when none has that name; :class:`UnknownBackbone` for a name that no backbone has.
     """
     if not there:
         raise EmptyWorkspace(
@@ -55,6 +56,7 @@ def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> Re
     for resolved in there:
         if resolved.name == name:
             return resolved
+    parse(name)
     raise NotInWorkspace(
         f"{name} is not in the workspace, which has {', '.join(item.name for item in there)}; "
         f"add its embeddings with 'embedkit add --backbone {name}'"
