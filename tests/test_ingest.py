@@ -15,7 +15,7 @@ from threading import Lock
 
 import numpy as np
 import pytest
-from conftest import ToyBackbone, draw_photo
+from conftest import ToyBackbone, Toys, draw_photo, take_toys
 from PIL import Image
 from test_images import encoded, png_claiming
 
@@ -25,7 +25,7 @@ from embedkit.catalog.writer import Batch
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
-from embedkit.ingest import network, one_pass
+from embedkit.ingest import one_pass
 from embedkit.ingest.pipeline import OnePass
 from embedkit.results import AddReport, EmbeddingSpec, Progress
 
@@ -168,15 +168,12 @@ def test_labels_come_from_the_first_folder_below_the_source(
 
 
 def test_the_weights_changing_makes_a_new_spec(
-    workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, photos: Path, toys: Toys
 ) -> None:
     workspace.add([photos])
-    monkeypatch.setattr(network, "is_current", lambda _: False)
-    monkeypatch.setattr(
-        network, "load_backbone", lambda name: ToyBackbone(name, passes, weights="1" * 64)
-    )
+    toys.weights = "1" * 64
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
-    assert passes == [12, 12]
+    assert toys.passes == [12, 12]
     assert len({item.spec.digest for item in workspace._embeddings.held().backbones}) == 1
 
 
@@ -207,7 +204,7 @@ def test_nearly_equal_embeddings_raise_the_collapse_warning(
 
 
 def test_a_vector_that_cannot_be_used_is_a_failure(
-    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, photos: Path, toys: Toys
 ) -> None:
     class Broken(ToyBackbone):
         def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -215,7 +212,7 @@ def test_a_vector_that_cannot_be_used_is_a_failure(
             vectors[3], norms[3] = 0, 0
             return vectors, norms
 
-    monkeypatch.setattr(network, "load_backbone", lambda name: Broken(name, []))
+    toys.kind = Broken
     report = workspace.add([photos])
     assert counts(report) == (12, 12, 12, 0, 1, 0)
     assert report.failures[0].stage == "embed"
@@ -807,8 +804,7 @@ def test_running_out_of_memory_is_not_remembered(
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
     assert workspace.add(photos / "red").failed == 6
     monkeypatch.undo()
-    monkeypatch.setattr(network, "load_backbone", lambda name: ToyBackbone(name, []))
-    monkeypatch.setattr(network, "open_backbone", lambda known: ToyBackbone(known.name, []))
+    take_toys(monkeypatch)
     assert workspace.add(photos / "red").images == 6
 
 

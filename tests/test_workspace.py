@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from conftest import ToyBackbone, draw_photo
+from conftest import Toys, draw_photo
 
 import embedkit
 from embedkit import Workspace
@@ -121,13 +121,9 @@ def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
 
 
 def test_compact_drops_vectors_of_superseded_weights(
-    filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, photos: Path, toys: Toys
 ) -> None:
-    monkeypatch.setattr("embedkit.ingest.network.is_current", lambda _: False)
-    monkeypatch.setattr(
-        "embedkit.ingest.network.load_backbone",
-        lambda name: ToyBackbone(name, [], weights="1" * 64),
-    )
+    toys.weights = "1" * 64
     filled.add(photos)
     assert len(list(filled.folder.glob("index/*"))) == 2
     filled.compact()
