@@ -28,7 +28,7 @@ from embedkit.images.decode import Decoder
 from embedkit.ingest import pipeline
 from embedkit.ingest.network import IngestNetwork
 from embedkit.ingest.pipeline import OnePass
-from embedkit.results import AddReport, EmbeddingSpec, Progress
+from embedkit.results import AddReport, Progress
 
 
 def counts(report: AddReport) -> tuple[int, ...]:
@@ -518,7 +518,7 @@ def test_a_large_image_is_worked_with_alone(
     for number in range(6):
         draw_photo(number).save(folder / f"{number}.png")
     free: list[bool] = []
-    real = pipeline.prepare
+    real = IngestNetwork.prepare
 
     def is_free() -> bool:
         taken = decode._large_lock.acquire(blocking=False)
@@ -526,12 +526,12 @@ def test_a_large_image_is_worked_with_alone(
             decode._large_lock.release()
         return taken
 
-    def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
+    def prepare(self: IngestNetwork, decoder: Decoder) -> np.ndarray:
         with ThreadPoolExecutor(1) as other:
             free.append(other.submit(is_free).result())
-        return real(decoder, spec)
+        return real(self, decoder)
 
-    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(IngestNetwork, "prepare", prepare)
     for limit in (320 * 240 - 1, 320 * 240):
         free.clear()
         monkeypatch.setattr(decode, "LARGE_PIXELS", limit)

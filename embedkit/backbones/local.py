@@ -22,6 +22,7 @@ from embedkit.backbones.own import CROP, IMAGENET_MEAN, IMAGENET_STD, OwnModel, 
 from embedkit.backbones.preprocess import INTERPOLATIONS
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
+from embedkit.results import EmbeddingSpec
 
 
 def network_of(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
@@ -31,7 +32,9 @@ def network_of(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
         raise BadArtefact(f"{manifest} has no 'architecture'")
     base = registry.parse(wanted["architecture"])
     if base.provider == "local":
-        raise BadArtefact(f"{manifest}: its architecture must be a timm/ or open_clip/ name")
+        raise BadArtefact(
+            f"{manifest}: its architecture must be a timm/, open_clip/ or registered name"
+        )
     chosen = BackboneName(
         text=name.text,
         provider=base.provider,
@@ -69,6 +72,14 @@ def model_file(name: BackboneName) -> OwnModel | None:
         mean=wanted.get("mean", IMAGENET_MEAN),
         std=wanted.get("std", IMAGENET_STD),
     )
+
+
+def architecture_of(backbone: str, spec: EmbeddingSpec) -> str:
+    """Return the ``architecture`` that a manifest has for a network trained from ``backbone``."""
+    name = registry.parse(backbone)
+    if name.provider == "local":
+        return str(network_of(name)[1]["architecture"])
+    return name.id if name.provider == registry.OWN else spec.architecture
 
 
 def own_architecture(name: BackboneName) -> str | None:

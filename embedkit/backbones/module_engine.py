@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from embedkit._internal.text import one_line
 from embedkit.backbones.engines import Engine, check_output
@@ -95,13 +96,15 @@ class ModuleProvider:
 
     def load(self, network: Network, weights: Weights) -> None:
         """Load a weights file. Raises :class:`BadWeights` unless it fills every parameter."""
-        from timm.models import load_checkpoint
-
         module = network.module
         assert isinstance(module, CheckedModule)
         check_size(network, weights.path)
         try:
-            load_checkpoint(module.body, str(weights.path), strict=True, weights_only=True)
+            if weights.path.suffix == ".safetensors":
+                tensors = load_file(weights.path)
+            else:
+                tensors = torch.load(weights.path, map_location="cpu", weights_only=True)
+            module.body.load_state_dict(tensors, strict=True)
         except Exception as error:  # torch and safetensors each raise their own
             raise BadWeights(
                 f"{weights.path} does not fit {network.architecture}: {one_line(error)}"

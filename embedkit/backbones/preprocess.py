@@ -5,7 +5,7 @@ transforms on the same decode. Normalisation happens later, beside the network.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ class Transform:
         Raises :class:`BadInput` when the function fails or returns neither an array nor a tensor.
         """
         try:
-            value = self._function(decoder.at_least().copy())
+            value = self._function(_full(decoder))
             self.returns_tensors = hasattr(value, "detach")
             sample = self._array(value)
         except Exception as error:  # code of the user may raise anything
@@ -110,7 +110,7 @@ class Transform:
 
     def __call__(self, decoder: Decoder) -> np.ndarray:
         """Return the network input of an image, decoded at full scale."""
-        image = decoder.at_least().copy()  # decodes are shared, and the function may change it
+        image = _full(decoder)
         try:
             sample = self._array(self._function(image))
         except Exception as error:
@@ -131,3 +131,13 @@ class Transform:
         if hasattr(value, "detach"):
             value = value.detach().cpu().numpy()
         return np.ascontiguousarray(value)
+
+
+def _full(decoder: Decoder) -> Image.Image:
+    """Return the image at full scale, as a copy that the caller may change."""
+    return decoder.at_least(short=min(decoder.stored_size)).copy()
+
+
+def is_reduced(specs: Iterable[EmbeddingSpec]) -> bool:
+    """Return whether images are decoded at a reduced scale, where there is one, for all specs."""
+    return all(spec.reduced_decode != "none" for spec in specs)

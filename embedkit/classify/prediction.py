@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from embedkit.backbones.backbone import Backbone
+from embedkit.backbones.preprocess import is_reduced
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.head import Embedded, Head, Model
 from embedkit.classify.heads.linear import Features
@@ -96,9 +97,11 @@ def _batches(
 ) -> Iterator[list[_Photo]]:
     """Photos as the networks want them, :data:`BATCH` at a time; others go to ``failures``."""
 
+    reduced = is_reduced(item.spec for item in backbones)
+
     def read(path: str) -> _Photo | Failure:
         try:
-            with one_file(), decoding(path, reduced=True) as decoder:
+            with one_file(), decoding(path, reduced=reduced) as decoder:
                 return path, [item.prepare(decoder) for item in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)

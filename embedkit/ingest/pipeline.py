@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit._internal import paths
+from embedkit.backbones.preprocess import is_reduced
 from embedkit.catalog.images import ImageRow
 from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
 from embedkit.catalog.writer import Batch
@@ -131,6 +132,7 @@ class OnePass:
         self._options = options
         self._all = (4 << len(networks)) - 1
         self._pixel_bytes = sum(3 * network.spec.size**2 for network in networks)
+        self._is_reduced = is_reduced(network.spec for network in networks)
         self._claimed: set[bytes] = set()
         self._failed: dict[bytes, tuple[str, str]] = {}
         self._group = _Group()
@@ -296,7 +298,7 @@ class OnePass:
 
         Its fingerprint is made with those of the other files of the pack, from the sketch.
         """
-        with decoder.alone(reduced=True):
+        with decoder.alone(reduced=self._is_reduced):
             self._fill_from(item, decoder)
         item.warnings = decoder.warnings
 

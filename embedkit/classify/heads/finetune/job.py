@@ -60,9 +60,10 @@ def _bytes(path: str) -> int:
 
 def check(task: Task, spec: EmbeddingSpec) -> None:
     """Raise :class:`BadInput` unless this network can be trained on this task."""
-    if not spec.architecture.startswith("timm/"):
+    if not spec.architecture.startswith(("timm/", "module/")):
         raise BadInput(
-            f"{task.backbone}: only networks of timm are fine-tuned; it has the image towers of "
+            f"{task.backbone}: only networks of timm and torch modules that you registered "
+            "(embedkit.register_backbone) are fine-tuned; timm has the image towers of "
             "CLIP and SigLIP too, like timm/vit_base_patch32_clip_224.openai"
         )
     if spec.precision != "float32":
