@@ -274,7 +274,7 @@ def test_an_edited_manifest_is_noticed_whatever_the_edit(
         load_head(tmp_path, "probe")
 
 
-@pytest.mark.parametrize("edit", [{"backbone": "resnet18"}, {"classes": None}, {"rejection": []}])
+@pytest.mark.parametrize("edit", [{"backbone": "timm/"}, {"classes": None}, {"rejection": []}])
 def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
     tmp_path: Path, edit: dict[str, object]
 ) -> None:
