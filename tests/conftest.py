@@ -89,7 +89,7 @@ class ToyBackbone(Backbone):
         embeddings = self.embed_pixels(pixels)
         return lambda: embeddings
 
-    def settle_runtime(self, pixels: np.ndarray) -> None:
+    def choose_runtime(self, pixels: np.ndarray) -> None:
         """A toy has one runtime."""
 
 

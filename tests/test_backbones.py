@@ -378,7 +378,9 @@ def test_what_is_no_weights_file_is_refused_before_a_network_is_built(
 ) -> None:
     write(tmp_path / "weights.bin")
     monkeypatch.setitem(sys.modules, "embedkit.backbones.loading", None)  # cannot be imported
-    with pytest.raises(BadWeights, match=r"weights\.bin is no weights file: .*Give one") as caught:
+    with pytest.raises(
+        BadWeights, match=r"weights\.bin is not a weights file: .*Use a file"
+    ) as caught:
         embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/weights.bin")
     assert "\n" not in str(caught.value)
 
@@ -388,7 +390,7 @@ def test_weights_far_too_large_for_their_network_are_not_read(
 ) -> None:
     from embedkit.backbones import network
 
-    monkeypatch.setattr(network, "MOST_BESIDES", 0)
+    monkeypatch.setattr(network, "MAX_EXTRA", 0)
     with open(tmp_path / "weights.pth", "wb") as file:
         file.write(bytes.fromhex("80028a0a6cfc9c46f9206aa850192e"))
         file.truncate(11 * tiny_weights.stat().st_size)

@@ -353,7 +353,7 @@ def test_a_reduced_precision_that_moves_distances_is_told() -> None:
     }
     assert found["one"].warning is None
     warning = found["two"].warning
-    assert warning is not None and warning.startswith("bf16 moves distances by up to 0.020")
+    assert warning is not None and warning.startswith("bf16 changes distances by up to 0.020")
 
 
 def test_one_backbone_is_not_said_to_be_tested() -> None:

@@ -3,11 +3,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedkit.ingest.stages import Clock, InOrder
+from embedkit.ingest.stages import Clock, OrderedMap
 
 
 def stage(function, items, *, threads=2, weight=lambda _: 1, limit=10):  # type: ignore[no-untyped-def]
-    return InOrder(function, items, threads=threads, weight=weight, limit=limit)
+    return OrderedMap(function, items, threads=threads, weight=weight, limit=limit)
 
 
 def test_results_come_in_order_whatever_finishes_first() -> None:

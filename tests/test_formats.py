@@ -78,7 +78,7 @@ def test_text_is_unpacked_no_further_than_it_counts(monkeypatch: pytest.MonkeyPa
     data = with_chunk(data, b"zTXt", b"a\0\0" + bomb)
     data = with_chunk(data, b"iCCP", b"a\0\0" + bomb)
     monkeypatch.setattr(png.zlib, "decompressobj", Counted)
-    png.cleaned(data)
+    png.without_text(data)
     assert sorted(unpacked) == [png.TEXT_BYTES + 1, png.PROFILE_BYTES + 1]
 
 
@@ -117,8 +117,8 @@ def test_damaged_pngs_fail_or_show_what_they_show() -> None:
         except UnreadableImage as error:
             assert error.stage in ("format", "decode")
     assert 5 < read < 380
-    assert png.cleaned(png.MAGIC).data == png.MAGIC
-    assert png.cleaned(whole[:50]).data == whole[:50]
+    assert png.without_text(png.MAGIC).data == png.MAGIC
+    assert png.without_text(whole[:50]).data == whole[:50]
 
 
 # -- JPEG 2000 -----------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ def test_a_webp_whose_decode_would_take_too_much_memory_is_refused_unread(
         return hostile.riff([(b"VP8L", b"\x2f" + bits.to_bytes(4, "little") + bytes(20))])
 
     assert opened(claiming(10_000, 9_000)).size == (10_000, 9_000)
-    with pytest.raises(UnreadableImage, match="a WebP of more than 90,000,000 pixels, the cap"):
+    with pytest.raises(UnreadableImage, match="a WebP of more than 90,000,000 pixels, the limit"):
         opened(claiming(10_001, 9_000))
 
 

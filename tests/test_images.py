@@ -294,7 +294,7 @@ def test_phash_is_imagehashs_on_the_same_pixels() -> None:
 
 def test_a_fingerprint_is_the_same_alone_and_among_others() -> None:
     sizes = [(32, 32), (500, 400), (32, 32), (2, 700), (32, 48), (500, 400)]
-    decoders = [Decoder.of(draw_photo(seed, size)) for seed, size in enumerate(sizes)]
+    decoders = [Decoder.from_image(draw_photo(seed, size)) for seed, size in enumerate(sizes)]
     together = fingerprints([sketch(decoder) for decoder in decoders])
     assert together == [fingerprint(decoder) for decoder in decoders]
     assert fingerprints([]) == []
@@ -304,7 +304,7 @@ def test_quality_is_that_of_the_luma() -> None:
     image = draw_photo(3, (300, 256))
     luma = np.asarray(image.convert("L")) / 255
     around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    found = fingerprint(Decoder.of(image))
+    found = fingerprint(Decoder.from_image(image))
     assert found.brightness == pytest.approx(luma.mean(), rel=1e-5)
     assert found.contrast == pytest.approx(luma.std(), rel=1e-5)
     assert found.sharpness == pytest.approx((around - 4 * luma[1:-1, 1:-1]).var(), rel=1e-3)

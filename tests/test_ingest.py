@@ -27,7 +27,7 @@ from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
 from embedkit.ingest import pipeline
 from embedkit.ingest.network import IngestNetwork
-from embedkit.ingest.pipeline import OnePass
+from embedkit.ingest.pipeline import IngestPipeline
 from embedkit.results import AddReport, Progress
 
 
@@ -378,7 +378,7 @@ def test_whatever_goes_wrong_with_a_file_is_the_failure_of_that_file(
     assert counts(report) == (12, 9, 9, 0, 3, 0)
     assert passes == [9]
     assert [(item.stage, item.reason) for item in report.failures] == [
-        ("read", "too large for the memory that is free"),
+        ("read", "too large for the free memory"),
         ("decode", "unexpected ZeroDivisionError: by zero"),
         ("decode", "unexpected OSError: OSError"),
     ]
@@ -547,7 +547,7 @@ def test_large_files_are_in_memory_one_at_a_time(
     monkeypatch.setattr(pipeline, "PACK_FILES", 1)
     held: list[int] = []
     lock, inside = Lock(), 0
-    read, prepare = pipeline.read_bytes, OnePass._prepare
+    read, prepare = pipeline.read_bytes, IngestPipeline._prepare
 
     def reading(path: str) -> bytes:
         nonlocal inside
@@ -556,14 +556,14 @@ def test_large_files_are_in_memory_one_at_a_time(
             held.append(inside)
         return read(path)
 
-    def preparing(one: OnePass, item: object) -> None:
+    def preparing(one: IngestPipeline, item: object) -> None:
         nonlocal inside
         prepare(one, item)
         with lock:
             inside -= 1
 
     monkeypatch.setattr(pipeline, "read_bytes", reading)
-    monkeypatch.setattr(OnePass, "_prepare", preparing)
+    monkeypatch.setattr(IngestPipeline, "_prepare", preparing)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
     assert held == [1] * 12
 
@@ -604,7 +604,7 @@ import os, signal, sys
 from embedkit import Workspace, ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
 from embedkit.ingest import network, pipeline
-from embedkit.ingest.pipeline import OnePass
+from embedkit.ingest.pipeline import IngestPipeline
 pipeline.COMMIT_FILES, pipeline.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
 TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
 def commit(catalog, batch):

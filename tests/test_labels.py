@@ -292,7 +292,8 @@ def test_the_innermost_folder_that_labels_decides_in_any_order(
     report = workspace.add()
     assert workspace.info().labels == {"animals": 1, "birds": 1, "fish": 3}
     assert report.warnings == (
-        f"two folders label 4 photos, {overlap}/animals inside {overlap}: the innermost decides",
+        f"two folders label 4 photos, {overlap}/animals inside {overlap}; "
+        "the labels of the innermost are used",
     )
 
 

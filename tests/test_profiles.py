@@ -109,7 +109,7 @@ def test_images_that_are_open_already_are_converted_and_stay_as_they_are() -> No
     stored = icc.in_space(draw_photo(4), P3)
     stored.info["icc_profile"] = P3
     before = stored.tobytes()
-    decoder = Decoder.of(stored)
+    decoder = Decoder.from_image(stored)
     assert apart(decoder.at_least(), draw_photo(4)) < 1.5
     assert decoder.rgba().convert("RGB").tobytes() == decoder.at_least().tobytes()
     assert stored.tobytes() == before

@@ -105,7 +105,7 @@ def test_an_ordinary_tiff_is_no_raw_file() -> None:
     file = io.BytesIO()
     draw_photo(1).save(file, "TIFF")
     assert Decoder(file.getvalue()).format == "TIFF"
-    assert raw.found(jpeg()) is None and raw.found(b"II*\0") is None
+    assert raw.find_raw(jpeg()) is None and raw.find_raw(b"II*\0") is None
 
 
 # -- without a preview -----------------------------------------------------------------------------
@@ -113,7 +113,7 @@ def test_an_ordinary_tiff_is_no_raw_file() -> None:
 
 @pytest.mark.usefixtures("without_rawpy")
 @pytest.mark.parametrize(("preview", "says"), [
-    (jpeg(1, (680, 511)), "the largest is 680 x 511"), (b"", "it has none"),
+    (jpeg(1, (680, 511)), "the largest has 680 x 511"), (b"", "it has none"),
 ])  # fmt: skip
 def test_without_a_large_preview_and_the_extra_it_is_a_failure_that_says_what_to_install(
     preview: bytes, says: str
@@ -210,7 +210,7 @@ def test_directories_that_name_themselves_or_thousands_end() -> None:
     for data in (loop, many):
         with pytest.raises(UnreadableImage, match="it has none"):
             Decoder(data)
-    assert raw.found(endless) is None
+    assert raw.find_raw(endless) is None
 
 
 @pytest.mark.usefixtures("without_rawpy")

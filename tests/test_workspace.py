@@ -234,14 +234,14 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
             lambda out: rewrite(out, images=NO_PARQUET),
             "out: .*; give a folder that 'embedkit export",
         ),
-        (lambda out: rewrite(out, sha256=["ab"] * 12), "a sha256 that is not one"),
+        (lambda out: rewrite(out, sha256=["ab"] * 12), "an invalid sha256"),
         (lambda out: rewrite(out, sha256=["ab" * 32] * 12), "an image twice"),
         (lambda out: rewrite(out, norm=[None] * 12), "empty cells"),
         (lambda out: rewrite(out, bytes=["many"] * 12), "is not an export"),
         (lambda out: rewrite(out, bytes=[-1] * 12), "an image of -1 bytes"),
-        (lambda out: rewrite(out, norm=[np.nan] * 12), "a norm that is not a number above 0"),
-        (lambda out: rewrite(out, norm=[-1.0] * 12), "a norm that is not a number above 0"),
-        (lambda out: rewrite(out, norm=[np.inf] * 12), "a norm that is not a number above 0"),
+        (lambda out: rewrite(out, norm=[np.nan] * 12), "a norm that is not a positive number"),
+        (lambda out: rewrite(out, norm=[-1.0] * 12), "a norm that is not a positive number"),
+        (lambda out: rewrite(out, norm=[np.inf] * 12), "a norm that is not a positive number"),
         (lambda out: rewrite(out, raw=npy("(12, 48")), "is not an export"),
         (lambda out: rewrite(out, raw=npy("(-12, 48)")), "is not an export"),
         (lambda out: rewrite(out, raw=npy("(" * 4000)), "is not an export"),
@@ -251,10 +251,10 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
         (lambda out: rewrite(out, spec={"dim": -48}), "above 0, and not huge"),
         (lambda out: rewrite(out, spec={"crop": 0.0}), "above 0, and not huge"),
         (lambda out: rewrite(out, spec={"size": True}), "size of a spec cannot be True"),
-        (lambda out: renamed(out, "local/../../etc"), "its backbone cannot be called"),
-        (lambda out: renamed(out, "resnet50?weights=../x"), "its backbone cannot be called"),
-        (lambda out: renamed(out, "resnet50?weights=a\nb"), "its backbone cannot be called"),
-        (lambda out: renamed(out, ["resnet50"]), "its backbone cannot be called"),
+        (lambda out: renamed(out, "local/../../etc"), "invalid name of its backbone"),
+        (lambda out: renamed(out, "resnet50?weights=../x"), "invalid name of its backbone"),
+        (lambda out: renamed(out, "resnet50?weights=a\nb"), "invalid name of its backbone"),
+        (lambda out: renamed(out, ["resnet50"]), "invalid name of its backbone"),
         (
             lambda out: (
                 (out / "vectors.npy").unlink(),
@@ -301,7 +301,7 @@ def test_embeddings_are_exported_to_a_folder_or_the_error_says_why_not(
 ) -> None:
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
-        with pytest.raises(BadInput, match=f"{place}: a file is in the way; name a folder"):
+        with pytest.raises(BadInput, match=f"{place}: this is a file; name a folder"):
             filled.export(tmp_path / place)
 
     def full(_: int) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 from embedkit._internal.artifacts import sha256_of
 from embedkit._internal.paths import absolute, shown
 from embedkit._internal.text import one_line
+from embedkit.backbones.backbone import PassTooLarge, Runtime
 from embedkit.backbones.preprocess import Transform
-from embedkit.backbones.runtime import PassTooLarge, Runtime
 from embedkit.errors import BadInput, BadWeights, WeightsMissing
 from embedkit.results import EmbeddingSpec
 
@@ -115,7 +115,7 @@ class _FunctionRuntime:
         self._backbone, self._function, self._is_tensor = name, function, is_tensor
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
-        """Call the function: see :class:`embedkit.backbones.runtime.Runtime`."""
+        """Call the function: see :class:`embedkit.backbones.backbone.Runtime`."""
         batch: Any = pixels
         if self._is_tensor:
             import torch

@@ -1,4 +1,4 @@
-"""Build the network that a name stands for, with its weights. Imports torch."""
+"""Build the network of a backbone name with its weights. Imports torch."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 
 from embedkit._internal.text import one_line
+from embedkit.backbones.backbone import Runtime
 from embedkit.backbones.engines import Engine, check_output
 from embedkit.backbones.network import Network, Preprocessing, check_size
-from embedkit.backbones.runtime import Runtime
 from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
 from embedkit.backbones.weights import Weights
 from embedkit.errors import BadInput, BadWeights, UnknownBackbone

@@ -1,4 +1,7 @@
-"""Networks compiled by OpenVINO for the CPU; torch is needed to convert one, not to run it."""
+"""The OpenVINO runtime: converted networks and model files, compiled for the CPU.
+
+Converting a network needs torch; running one does not.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -10,7 +13,7 @@ import openvino
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import one_line
-from embedkit.backbones.runtime import PassTooLarge, Runtime
+from embedkit.backbones.backbone import PassTooLarge, Runtime
 from embedkit.errors import BadInput, BadWeights
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "openvino"
 FILES = ("model.xml", "model.bin")
-"""What :func:`convert` writes; the first one names the model."""
+"""Files that :func:`convert` writes: the graph and its weights."""
 
 _COMPILED = "compiled"
 _PRECISIONS = {
@@ -32,8 +35,8 @@ _PRECISIONS = {
 class OpenVinoRuntime:
     """A model, or a folder with a converted network, compiled for the CPU in a spec's precision.
 
-    Several small passes run beside each other, each on its own cores, so that none waits for a
-    core that is busy decoding. Raises RuntimeError when the processor lacks the precision.
+    Several small passes run concurrently, each on its own cores, so that none waits for a core that
+    is busy decoding. Raises RuntimeError when the processor does not support the precision.
     """
 
     name = NAME
@@ -55,7 +58,7 @@ class OpenVinoRuntime:
         self._idle: list[openvino.InferRequest] = []
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
-        """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""
+        """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
         request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
         if pixels.dtype.kind == "f":  # what a transform returned
             pixels = pixels.astype(np.float32, copy=False)
@@ -76,15 +79,15 @@ class OpenVinoRuntime:
 
 
 def compiled_files(folder: Path) -> list[Path]:
-    """What OpenVINO keeps beside a converted network so that it need not compile it again.
+    """Return the files of OpenVINO's cache of a compiled network.
 
-    It takes these files as they are, whatever has happened to them.
+    OpenVINO does not check these files when it loads them.
     """
     return sorted(file for file in (folder / _COMPILED).glob("**/*") if file.is_file())
 
 
 def convert(network: "Network", spec: "EmbeddingSpec", folder: Path) -> None:
-    """Write a network as OpenVINO's own files into ``folder``; the batch size stays free."""
+    """Convert a network to OpenVINO's format, with a dynamic batch size, and save it."""
     import torch
 
     from embedkit.backbones.network import Normalised
@@ -95,7 +98,7 @@ def convert(network: "Network", spec: "EmbeddingSpec", folder: Path) -> None:
     torch.backends.mha.set_fastpath_enabled(False)  # the fused attention cannot be traced
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's own deprecations
+            warnings.simplefilter("ignore")  # deprecations in the tracer
             model = openvino.convert_model(
                 Normalised(network.module, spec).eval(),
                 example_input=example,
@@ -192,7 +195,7 @@ class FixedBatch:
         self.passes = runtime.passes
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
-        """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""
+        """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
         missing = -len(pixels) % self._size
         padded = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
         parts = np.split(padded, len(padded) // self._size)

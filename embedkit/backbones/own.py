@@ -258,7 +258,7 @@ class OwnModel:
             pool="native",
             precision=name.precision,
         )
-        image = Decoder.of(_test_image())
+        image = Decoder.from_image(_test_image())
         if self.transform is not None:
             sample = self.transform.measure(image)
             spec = replace(
@@ -324,7 +324,7 @@ class OwnModel:
 class OwnBackbone(Backbone):
     """A backbone whose model belongs to the user: it has one runtime, and embeds images only."""
 
-    def settle_runtime(self, pixels: np.ndarray) -> None:
+    def choose_runtime(self, pixels: np.ndarray) -> None:
         """Keep the runtime: a converted model could outlive a change of the user's code."""
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:  # noqa: ARG002

@@ -1,7 +1,7 @@
-"""From an image to the uint8 pixels that a network is fed, as its embedding spec says.
+"""The network input of an image: resized uint8 pixels, or the result of the user's transform.
 
-Resampling is Pillow's, so that the pixels equal those of timm's and open_clip's own evaluation
-transforms on the same decode. Normalisation happens later, beside the network.
+Resampling is Pillow's, so the pixels equal those of the evaluation transforms of timm and open_clip
+for the same decode. The runtime normalises them.
 """
 
 import math
@@ -29,7 +29,7 @@ INTERPOLATIONS = {
 
 
 def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
-    """The network input of one image: uint8, shape (size, size, 3), RGB.
+    """Return the network input of an image: uint8 (size, size, 3), RGB.
 
     Raises :class:`UnreadableImage` when the image does not decode.
     """
@@ -58,8 +58,8 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
         offset = ((size - inner[0]) // 2, (size - inner[1]) // 2)
         canvas.paste(image.resize(inner, resample), offset)
         return canvas
-    # Resize the short side, then crop the centre: done as one resize of the crop's source box, so
-    # that a panorama of extreme shape costs no more than any other image.
+    # Only the source box of the centre crop is resized, so that a panorama costs no more than any
+    # other image.
     if width <= height:
         resized = (short, max(size, int(short * height / width)))
     else:

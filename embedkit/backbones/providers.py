@@ -46,8 +46,8 @@ class Published:
         parsed = registry.parse(name)
         if (own := model_file(parsed)) is not None:
             return own.open(parsed, self._noted(own, parsed))
-        weights.given(parsed)  # before torch is imported
-        from embedkit.backbones.choice import open_converted, remembered
+        weights.explicit_file(parsed)  # before torch is imported
+        from embedkit.backbones.choice import chosen_runtime, open_converted
         from embedkit.backbones.loading import load_network
         from embedkit.backbones.own import OwnBackbone
         from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
@@ -59,7 +59,7 @@ class Published:
         converted = open_converted(resolved.spec)
         if converted is not None:
             return Backbone(resolved, converted, network)
-        eager = remembered(resolved.spec) == EAGER
+        eager = chosen_runtime(resolved.spec) == EAGER
         runtime = TorchRuntime(network, resolved.spec, EAGER if eager else CHANNELS_LAST)
         return Backbone(resolved, runtime, network)
 
@@ -72,9 +72,9 @@ class Published:
 
     def last_resolved(self, name: str) -> ResolvedName | None:
         """See :class:`Provider`; known for networks that were converted on this machine."""
-        from embedkit.backbones import resolutions
+        from embedkit.backbones.choice import load_resolved
 
-        resolved = resolutions.noted(name)
+        resolved = load_resolved(name)
         return resolved if resolved is not None and self.is_current(resolved) else None
 
     def is_current(self, resolved: ResolvedName) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "efficientnet_lite0"
 MANIFEST = "backbone.json"
-"""File of a ``local/<folder>`` backbone that says what its weights are for."""
+"""File in the folder of a ``local/<folder>`` backbone that describes its network."""
 
 PROVIDERS = ("timm", "open_clip", "local")
 OWN = "own"
@@ -42,24 +42,24 @@ class Known:
 
     provider: str
     id: str
-    """The provider's own name, with the tag of the published weights."""
+    """The provider's name, with the tag of the published weights."""
     size: int
     """Side of the network's input, pixels."""
     dim: int
     parameters: int
-    """Of the network as embedkit builds it, without a classifier."""
+    """Number of parameters without the classifier."""
     licence: str
-    """Of the weights, as their publisher states it."""
+    """Licence of the weights, as their publisher states it."""
     layer: str
-    """Which layer's output is the embedding."""
+    """The layer whose output is the embedding."""
     package: str | None = None
-    """The installable package that ships the weights, when one does."""
+    """The Python package that contains the weights, if any."""
     hub_name: str | None = None
-    """Name under which the hub keeps the weights, where it is not ``id``."""
+    """Name of the weights on the hub, where it is not ``id``."""
 
     @property
     def repository(self) -> str:
-        """The hub's repository of the weights."""
+        """Repository of the weights on the hub."""
         return f"timm/{self.hub_name or self.id}"
 
 
@@ -210,7 +210,7 @@ def parse_syntax(text: str) -> BackboneName:
     return name
 
 
-def rooted(text: str, folder: str) -> str:
+def absolute_name(text: str, folder: str) -> str:
     """Return a backbone name with absolute paths, which means the same in every folder.
 
     Relative paths are taken from ``folder``. Raises as :func:`parse_syntax` does.
@@ -218,18 +218,18 @@ def rooted(text: str, folder: str) -> str:
     return _with_paths(text, lambda path: absolute(os.path.join(folder, os.path.expanduser(path))))
 
 
-def unrooted(text: str, folder: str, within: str) -> str:
+def relative_name(text: str, folder: str, within: str) -> str:
     """Return a backbone name with the paths inside ``within`` relative to ``folder``.
 
-    :func:`rooted` is the inverse. The name stays valid when ``within``, which contains ``folder``,
-    is moved.
+    :func:`absolute_name` is the inverse. The name stays valid when ``within``, which contains
+    ``folder``, is moved.
     """
 
     def relative(path: str) -> str:
         inside = Path(path).is_relative_to(within)
         return Path(os.path.relpath(path, folder)).as_posix() if inside else path
 
-    return _with_paths(rooted(text, folder), relative)
+    return _with_paths(absolute_name(text, folder), relative)
 
 
 def _with_paths(text: str, change: Callable[[str], str]) -> str:

@@ -15,7 +15,7 @@ from embedkit.classify.heads.linear import Features
 from embedkit.classify.neighbours import nearest_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoding
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import (
     Failure,
@@ -101,7 +101,7 @@ def _batches(
 
     def read(path: str) -> _Photo | Failure:
         try:
-            with one_file(), decoding(path, reduced=reduced) as decoder:
+            with file_errors(), decoding(path, reduced=reduced) as decoder:
                 return path, [item.prepare(decoder) for item in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)

@@ -24,9 +24,9 @@ from embedkit.duplicates.examination.placement import are_of_one_shape
 from embedkit.duplicates.orientations import turned
 from embedkit.duplicates.similarity import described, halved
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, alone, read_bytes
-from embedkit.images.faults import one_file
-from embedkit.images.opening import PIXEL_CAP, opened
+from embedkit.images.decode import Decoder, exclusive, read_bytes
+from embedkit.images.faults import file_errors
+from embedkit.images.opening import PIXEL_CAP, open_image
 from embedkit.images.scan import FoundFile
 from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
@@ -194,11 +194,11 @@ def _seen(file: FoundFile) -> Damaged | None:
     try:
         if _state(file.path) != (file.bytes, file.mtime_ns):
             return None
-        with one_file():
+        with file_errors():
             data = read_bytes(file.path)
             if _state(file.path) != (file.bytes, file.mtime_ns):
                 return None
-            with alone(_pixels(data)):
+            with exclusive(_pixels(data)):
                 return None if _is_intact(data) else _remaining(file.path, data)
     except (OSError, UnreadableImage):
         return None
@@ -231,7 +231,7 @@ def _state(path: str) -> tuple[int, int]:
 def _pixels(data: bytes) -> int:
     """How many pixels a file has; as many as there can be where its header does not tell."""
     try:
-        width, height = opened(data).size
+        width, height = open_image(data).size
     except UnreadableImage:
         return PIXEL_CAP
     return width * height

@@ -17,7 +17,7 @@ from embedkit.catalog.reader import LiveFile, Reader
 from embedkit.duplicates.examination import VERSION, Opened, examine, examine_part, facts_of
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import DECODER
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.results import (
     OPEN,
     Change,
@@ -201,7 +201,7 @@ class Examiner:
 
     def _examined(self, pair: Pair) -> Examination:
         try:
-            with one_file():
+            with file_errors():
                 return self._compared(pair)
         except UnreadableImage:
             unread = [not self._opens(image_id) for image_id in pair]
@@ -220,7 +220,7 @@ class Examiner:
 
     def _opens(self, image_id: int) -> bool:
         try:
-            with one_file():
+            with file_errors():
                 return self._opened(image_id).picture.size[0] > 0
         except UnreadableImage:
             return False
@@ -235,7 +235,7 @@ class Examiner:
 
     def _read_facts(self, image_id: int) -> Facts | None:
         try:
-            with one_file():
+            with file_errors():
                 return facts_of(self._opened(image_id).read())
         except UnreadableImage:
             return None

@@ -41,7 +41,7 @@ from embedkit.duplicates.pixels import SAME_BITS, same_pixels
 from embedkit.duplicates.semantic import PROPOSED, Space, survey
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.fingerprint import fingerprint
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates
@@ -115,7 +115,7 @@ def find_copies(
 
 def _photo(path: str) -> Photo:
     try:
-        with one_file():
+        with file_errors():
             data = read_bytes(path)
             seen = fingerprint(Decoder(data))
     except UnreadableImage as error:

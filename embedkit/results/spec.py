@@ -1,4 +1,4 @@
-"""What decides an embedding, and what a backbone's name stands for."""
+"""Embedding specs and resolved backbone names."""
 
 import hashlib
 import json
@@ -15,21 +15,24 @@ LARGEST_SIZE = 4096
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """All that decides an embedding, and nothing else.
+    """Everything that determines an embedding, and nothing else.
 
-    Two specs with the same :attr:`digest` give the same vectors; the name under which a person
-    asked for a backbone is not part of it.
+    Two specs with the same :attr:`digest` give the same vectors. The name of the backbone is not
+    part of it.
     """
 
     architecture: str
-    """Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``."""
+    """Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``. Of a registered
+    model its kind, class or name, and version: ``module/Net@2``, ``function/histogram@1``,
+    ``onnx``, ``openvino``."""
     weights: str
-    """SHA-256 of the weights file, hex."""
+    """SHA-256 of the weights, hex: of the weights file, the state dict or the model file."""
     dim: int
     size: int
     """Side of the square network input, pixels."""
     resize: str
-    """``crop`` (short side, then centre crop), ``pad`` (long side, then bars) or ``squash``."""
+    """``crop`` (short side, then centre crop), ``pad`` (long side, then bars), ``squash`` or
+    ``transform`` (a function of the user)."""
     crop: float
     """Share of the resized short side that the crop keeps (``resize = crop`` only)."""
     interpolation: str
@@ -38,10 +41,11 @@ class EmbeddingSpec:
     pool: str
     """``native`` (the network's own), ``avg``, ``max`` or ``gem``."""
     precision: str = "float32"
-    """What the network computes in: ``float32``, ``bf16`` or ``fp16``."""
+    """Precision of the network: ``float32``, ``bf16`` or ``fp16``."""
     reduced_decode: str = "jpeg-dct"
-    """Rule of the reduced-scale decode: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of
-    its size whose relevant side is not below the side that it is resized to."""
+    """Rule of the reduced-scale decode. ``jpeg-dct``: a JPEG is decoded at the smallest of 1, 1/2,
+    1/4, 1/8 of its size whose relevant side is not below the side that it is resized to. ``none``:
+    at full scale."""
     orientation: str = "exif"
     alpha: str = "contrast"
     """Background of transparent images: ``contrast`` is white, or grey where what is visible has no

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit.backbones import load_backbone, open_backbone
-from embedkit.backbones.registry import DEFAULT, rooted
+from embedkit.backbones.registry import DEFAULT, absolute_name
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Holdings, Reader
 from embedkit.images.decode import ImageInput
@@ -45,14 +45,16 @@ class Embeddings:
 
     def in_recipe(self) -> list[str]:
         """The names in the recipe, files in them found from its folder."""
-        return [rooted(name, str(self._folder)) for name in read_recipe(self._folder).backbones]
+        return [
+            absolute_name(name, str(self._folder)) for name in read_recipe(self._folder).backbones
+        ]
 
     def pick(self, backbone: str | None) -> ResolvedName:
         """The backbone of the workspace with that name, or its first one.
 
         Raises as :func:`embedkit.search.queries.pick` does.
         """
-        return pick(self._catalog.holdings().backbones, _rooted(backbone), self._folder)
+        return pick(self._catalog.holdings().backbones, _absolute_name(backbone), self._folder)
 
     def resolve(self, backbone: str) -> ResolvedName:
         """What the full name of a backbone stands for, known here or not."""
@@ -71,11 +73,11 @@ class Embeddings:
 
     def of_images(self, backbone: str | None, images: Sequence[ImageInput]) -> Queries:
         """The queries for images: see :func:`embedkit.search.queries.by_images`."""
-        return by_images(self._catalog, _rooted(backbone), images, self.network)
+        return by_images(self._catalog, _absolute_name(backbone), images, self.network)
 
     def of_text(self, backbone: str | None, text: str) -> Queries:
         """The query for words: see :func:`embedkit.search.queries.by_text`."""
-        return by_text(self._catalog, _rooted(backbone), text, self.network)
+        return by_text(self._catalog, _absolute_name(backbone), text, self.network)
 
     def vectors(self, backbone: str | None, images: Sequence[ImageInput]) -> np.ndarray:
         """Embeddings of images, float32 (N, dim), by a backbone that need not be known here.
@@ -83,7 +85,7 @@ class Embeddings:
         None is the workspace's first one, and in an empty workspace the default.
         """
         known = self.held().backbones
-        backbone = _rooted(backbone)
+        backbone = _absolute_name(backbone)
         if known and (backbone is None or backbone in {item.name for item in known}):
             return self.of_images(backbone, images).vectors
         return load_backbone(backbone or DEFAULT).embed(images)
@@ -176,8 +178,8 @@ class Embeddings:
 def named(backbones: str | Sequence[str]) -> list[str]:
     """The full names of backbones that a person named, one or several, each once."""
     names = [backbones] if isinstance(backbones, str) else backbones
-    return list(dict.fromkeys(rooted(name, os.getcwd()) for name in names))
+    return list(dict.fromkeys(absolute_name(name, os.getcwd()) for name in names))
 
 
-def _rooted(backbone: str | None) -> str | None:
-    return None if backbone is None else rooted(backbone, os.getcwd())
+def _absolute_name(backbone: str | None) -> str | None:
+    return None if backbone is None else absolute_name(backbone, os.getcwd())

@@ -16,7 +16,7 @@ from embedkit.catalog import Catalog
 from embedkit.catalog.reader import Position
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import Decoder, ImageInput, decoder_of, read_bytes
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
     path = absolute(image)
     _check_no_folder(path)
     try:
-        with one_file():
+        with file_errors():
             content = read_bytes(path)
             if photo:
                 Decoder(content).at_least()

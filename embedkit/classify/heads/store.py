@@ -29,7 +29,7 @@ from embedkit._internal.artifacts import (
     write_json,
 )
 from embedkit._internal.paths import shown
-from embedkit.backbones.registry import rooted, unrooted
+from embedkit.backbones.registry import absolute_name, relative_name
 from embedkit.classify.heads.format2 import EarlierRejection, Scale
 from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.head import ENSEMBLE, Head, Model
@@ -219,7 +219,7 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "chosen_on": model.chosen_on,
     }
     told: dict[str, Any] = {
-        "backbone": unrooted(model.backbone, str(own), str(own.parent.parent)),
+        "backbone": relative_name(model.backbone, str(own), str(own.parent.parent)),
         "spec": model.spec.canonical_json,
         "temperature": model.temperature,
     }
@@ -258,7 +258,7 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         outliers = tensors["outliers"]
     model = Model(
         classes_=classes,
-        backbone=rooted(told["backbone"], str(own)),
+        backbone=absolute_name(told["backbone"], str(own)),
         spec=EmbeddingSpec.from_json(told["spec"]),
         scorer=scorer,
         gallery=gallery,

@@ -7,7 +7,7 @@ from PIL import Image
 
 from embedkit.images.depth import has_deep_colours, is_deep
 from embedkit.images.faults import quiet
-from embedkit.images.opening import frames_of, opened
+from embedkit.images.opening import count_frames, open_image
 from embedkit.results import Facts
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
@@ -20,7 +20,7 @@ def facts_of(data: bytes) -> Facts:
 
     Raises :class:`UnreadableImage` when they are no image.
     """
-    image = opened(data)
+    image = open_image(data)
     deep = is_deep(image) or has_deep_colours(image)  # before metadata are read: PNGs are loaded
     exif = _exif(image)
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
@@ -35,7 +35,7 @@ def facts_of(data: bytes) -> Facts:
         place=bool(place),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),
-        frames=frames_of(image, data),
+        frames=count_frames(image, data),
         deep=deep,
         colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,
     )

@@ -31,7 +31,7 @@ from embedkit.duplicates.examination.placement import (
 )
 from embedkit.duplicates.examination.quality import Quality, detail_of, quality
 from embedkit.images import raw
-from embedkit.images.decode import Decoder, alone
+from embedkit.images.decode import Decoder, exclusive
 from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, Facts
 from embedkit.search.verification.features import View
 from embedkit.search.verification.geometry import aligned
@@ -176,7 +176,7 @@ def _have_same_pixels(one: Opened, other: Opened) -> bool:
         return False
     if float(np.abs(first.grey - second.grey).mean()) > _SAME_LUMA:
         return False
-    with alone(prod(first.size)):
+    with exclusive(prod(first.size)):
         return Decoder(one.read()).pixel_digest() == Decoder(other.read()).pixel_digest()
 
 
@@ -488,7 +488,7 @@ class _Pair:
         if not self.framing.is_whole:
             return None
         facts = self.one.picture.facts, self.other.picture.facts
-        with alone(max(prod(item.picture.size) for item in (self.one, self.other))):
+        with exclusive(max(prod(item.picture.size) for item in (self.one, self.other))):
             one = detail_of(self.one.read(), facts[0], self.turn)
             return quality(one, detail_of(self.other.read(), facts[1]))
 

@@ -14,9 +14,9 @@ from PIL import Image
 from embedkit.duplicates.examination.pair import Opened, examine, is_flat
 from embedkit.duplicates.examination.picture import DETAIL_AREA, Pixels, resized, turned
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, alone
-from embedkit.images.opening import opened
-from embedkit.images.partial import mended
+from embedkit.images.decode import Decoder, exclusive
+from embedkit.images.opening import open_image
+from embedkit.images.partial import repaired
 from embedkit.results import OPEN, Examination
 from embedkit.search.verification.features import View, view
 from embedkit.search.verification.photos import pixels_of
@@ -63,7 +63,7 @@ def remains_of(data: bytes) -> Remains:
     Raises :class:`UnreadableImage` when no row or column is there, and for other formats than JPEG
     and PNG.
     """
-    decoder, there = mended(data)
+    decoder, there = repaired(data)
     height, width = there.shape
     rows, columns = (np.asarray(there.all(axis=axis)) for axis in (1, 0))
     lines = {0: rows, 2: rows[::-1], 4: columns, 6: columns[::-1]}
@@ -82,7 +82,7 @@ def examine_part(damaged: bytes, intact: bytes) -> Examination:
 
     Both are to have one aspect ratio. Raises :class:`UnreadableImage` when one cannot be read.
     """
-    with alone(prod(opened(intact).size)):
+    with exclusive(prod(open_image(intact).size)):
         cut = _cut_out(damaged, intact)
     if cut is None:
         return Examination(OPEN, note="parts of transparent images are not compared")

@@ -143,7 +143,7 @@ def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) 
     :class:`UnreadableImage` when the bytes do not decode.
     """
     decoder = Decoder(data)
-    with decoder.alone(reduced=True):
+    with decoder.exclusive(reduced=True):
         width, height = decoder.size
         scale = min(1.0, (area / (width * height)) ** 0.5)
         target = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -34,9 +34,9 @@ class Detail:
 def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
     """The detail of an image's bytes, turned. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
-    with decoder.alone():
+    with decoder.exclusive():
         image = decoder.at_least(short=1 << 30)
-        upright = 0 if decoder.turn is None else TURN_OF[decoder.turn]
+        upright = 0 if decoder.transpose is None else TURN_OF[decoder.transpose]
         luma = turned(np.asarray(image.convert("L")), turn)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
         is_clipped = turned(np.concatenate(parts), turn)
