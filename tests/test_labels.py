@@ -43,7 +43,9 @@ def run(workspace: Workspace, *arguments: object, status: int = 0) -> Result:
 # -- from tables -------------------------------------------------------------------------------
 
 
-def test_labels_from_a_csv_come_before_folder_names(filled: Workspace, photos: Path) -> None:
+def test_labels_from_a_csv_take_precedence_over_folder_names(
+    filled: Workspace, photos: Path
+) -> None:
     report = labelled(
         filled, photos, "red/0.jpg,赤,x", f'{photos}/red/1.jpg,"a, b",', columns="path,label,note"
     )
@@ -81,9 +83,7 @@ def test_a_bad_csv_labels_nothing(
     assert filled.info().labels == {"blue": 6, "red": 6}
 
 
-def test_a_line_without_a_label_is_reported_and_the_rest_is_taken(
-    filled: Workspace, photos: Path
-) -> None:
+def test_a_line_without_a_label_is_reported_and_skipped(filled: Workspace, photos: Path) -> None:
     report = labelled(filled, photos, "red/0.jpg,cat", "red/1.jpg,  ", ",cat", "red/2.jpg")
     assert report == LabelReport(
         1, (SkippedLine(3, "no label"), SkippedLine(4, "no path"), SkippedLine(5, "no label"))
@@ -92,9 +92,7 @@ def test_a_line_without_a_label_is_reported_and_the_rest_is_taken(
     assert labelled(filled, photos) == LabelReport(0)
 
 
-def test_a_few_photos_that_are_gone_do_not_keep_the_others_from_their_labels(
-    filled: Workspace, photos: Path
-) -> None:
+def test_missing_photos_do_not_prevent_labels_of_others(filled: Workspace, photos: Path) -> None:
     (photos / "red/5.jpg").unlink()
     filled.add()
     names = [*(f"red/{n}.jpg" for n in range(6)), "red/99.jpg"]
@@ -104,9 +102,7 @@ def test_a_few_photos_that_are_gone_do_not_keep_the_others_from_their_labels(
     assert filled.info().labels == {"blue": 6, "cat": 5}
 
 
-def test_labels_are_trimmed_and_one_class_however_they_are_composed(
-    filled: Workspace, photos: Path
-) -> None:
+def test_labels_are_trimmed_and_composed(filled: Workspace, photos: Path) -> None:
     cafes = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
     assert cafes[0] != cafes[1]
     rows = ["red/0.jpg,cat", "red/1.jpg, cat", "red/2.jpg,\u3000cat\t"]
@@ -119,9 +115,7 @@ def test_labels_are_trimmed_and_one_class_however_they_are_composed(
         assert (sheet.label, len(sheet.photos)) == ("Café", 2)
 
 
-def test_folder_names_are_one_class_however_they_are_composed(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_folder_names_are_composed(workspace: Workspace, photos: Path) -> None:
     for number, form in enumerate(("NFC", "NFD")):
         folder = photos / unicodedata.normalize(form, "プール")
         folder.mkdir()
@@ -134,7 +128,7 @@ def test_folder_names_are_one_class_however_they_are_composed(
     assert workspace.info().labels == {"blue": 6, "red": 7, "プール": 2}
 
 
-def test_spaces_of_any_kind_stay_and_line_ends_are_escaped() -> None:
+def test_inner_spaces_are_kept_and_line_ends_escaped() -> None:
     assert as_label(" ラーメン\u3000二郎 ") == "ラーメン\u3000二郎"
     assert as_label("a\nb\tc\u2028d") == "a\\nb\\tc\\u2028d"
     for text in ("a\nb", "\\n", "=SUM(A1)", "e\u0301\u3000\x00"):
@@ -158,7 +152,7 @@ def test_spaces_of_any_kind_stay_and_line_ends_are_escaped() -> None:
         ("{photos}/red/0.jpg", "blue"),
     ],
 )
-def test_paths_are_found_as_people_write_them(
+def test_paths_are_found_in_many_notations(
     filled: Workspace, photos: Path, tmp_path: Path, cell: str, root: str | None
 ) -> None:
     source = photos / "labels.csv" if root is None else tmp_path / "labels.csv"
@@ -168,7 +162,7 @@ def test_paths_are_found_as_people_write_them(
     assert label_of(filled, photos / "red/0.jpg") == "cat"
 
 
-def test_a_backslash_in_a_name_is_part_of_it_where_there_is_such_a_file(
+def test_a_backslash_belongs_to_a_name_if_there_is_such_a_file(
     workspace: Workspace, photos: Path
 ) -> None:
     draw_photo(50).save(photos / "red\\0.jpg")
@@ -178,7 +172,9 @@ def test_a_backslash_in_a_name_is_part_of_it_where_there_is_such_a_file(
     assert label_of(workspace, photos / "red/0.jpg") == "folder"
 
 
-def test_file_names_are_found_however_they_are_composed(workspace: Workspace, photos: Path) -> None:
+def test_file_names_are_found_in_composed_and_decomposed_form(
+    workspace: Workspace, photos: Path
+) -> None:
     names = {form: unicodedata.normalize(form, "がぎ.jpg") for form in ("NFC", "NFD")}
     draw_photo(50).save(photos / names["NFD"])
     workspace.add(photos)
@@ -202,7 +198,7 @@ def test_a_formula_is_a_label_like_any_other(filled: Workspace, photos: Path) ->
     assert filled.info().labels == {"blue": 5} | dict.fromkeys([*texts, "=b"], 1)
 
 
-def test_names_that_are_not_utf_8_are_labelled_in_the_form_that_tables_are_written_in(
+def test_names_that_are_not_utf_8_are_labelled_in_escaped_form(
     workspace: Workspace, photos: Path
 ) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
@@ -242,9 +238,7 @@ def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: P
         workspace.label_from_folders(photos / "red")
 
 
-def test_a_folder_that_labelled_once_labels_what_comes_and_moves(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_a_label_folder_labels_new_and_moved_files(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos / "red", photos / "blue"])
     workspace.label_from_folders(photos)
     (photos / "red/0.jpg").rename(photos / "blue/0.jpg")
@@ -279,7 +273,7 @@ INNERMOST = {"animals": 1, "birds": 2, "fish": 2}
         ["", "animals", "", "animals/birds", "animals/birds/0.jpg"],
     ],
 )
-def test_the_innermost_folder_that_labels_decides_in_any_order(
+def test_the_innermost_label_folder_is_used_in_any_order(
     workspace: Workspace, overlap: Path, order: list[str]
 ) -> None:
     for place in order:
@@ -307,7 +301,7 @@ def test_folders_named_afterwards_follow_the_same_rule(workspace: Workspace, ove
     assert workspace.info().labels == INNERMOST
 
 
-def test_forgetting_the_inner_source_gives_the_outer_one_its_say(
+def test_forgetting_the_inner_source_applies_the_labels_of_the_outer_one(
     workspace: Workspace, overlap: Path
 ) -> None:
     workspace.add(overlap, labels_from_folders=True)
@@ -317,14 +311,16 @@ def test_forgetting_the_inner_source_gives_the_outer_one_its_say(
     assert workspace.info().labels == {"animals": 5}
 
 
-def test_sources_that_agree_or_do_not_label_are_no_news(workspace: Workspace, photos: Path) -> None:
+def test_sources_that_agree_or_do_not_label_give_no_warning(
+    workspace: Workspace, photos: Path
+) -> None:
     workspace.add(photos, labels_from_folders=True)
     assert workspace.add(photos / "red", labels_from_folders=True).warnings == ()
     assert workspace.add(photos / "blue").warnings == ()
     assert workspace.info().labels == {"blue": 6, "red": 6}
 
 
-def test_the_top_of_the_file_system_may_label() -> None:
+def test_the_root_of_the_file_system_may_be_a_label_folder() -> None:
     assert FolderLabels(["/"]).of("/a/b/c.jpg") == "a"
     assert FolderLabels(["/"]).of("/c.jpg") is None
     assert FolderLabels(["/a"]).of("/ab/x/c.jpg") is None

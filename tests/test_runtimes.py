@@ -88,7 +88,7 @@ def test_clip_can_be_converted(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("winner", [EAGER, CHANNELS_LAST, openvino_runtime.NAME])
-def test_the_fastest_runtime_is_chosen_and_remembered(
+def test_the_fastest_runtime_is_chosen_and_stored(
     tiny: str, cache: Path, monkeypatch: pytest.MonkeyPatch, winner: str
 ) -> None:
     prefer(monkeypatch, winner)
@@ -109,7 +109,7 @@ def test_the_fastest_runtime_is_chosen_and_remembered(
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_runtime_that_moves_distances_or_fails_is_refused(
+def test_a_runtime_that_changes_distances_or_fails_is_refused(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefer(monkeypatch, openvino_runtime.NAME)
@@ -159,7 +159,7 @@ def test_a_damaged_converted_network_is_not_used(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
-def test_images_without_a_usable_vector_are_no_probe(
+def test_images_without_a_usable_vector_are_not_timed(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = embedkit.load_backbone(tiny)
@@ -241,7 +241,7 @@ def test_a_pass_that_does_not_fit_the_memory_is_halved_until_it_does(tiny: str, 
         backbone.submit(np.zeros((1, 4, 4, 3), np.uint8))()
 
 
-def test_torchs_word_for_a_full_memory_is_understood() -> None:
+def test_torch_errors_for_full_memory_are_recognised() -> None:
     for error in (
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9999999 bytes"),
@@ -268,7 +268,7 @@ def test_a_reduced_precision_is_another_spec_with_nearly_the_same_vectors(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
-def test_a_reduced_precision_that_moves_distances_far_is_told(
+def test_a_reduced_precision_that_changes_distances_gives_a_warning(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "LARGEST_CHANGE", 1e-9)
@@ -287,7 +287,7 @@ def test_a_reduced_precision_that_moves_distances_far_is_told(
     )
 
 
-def test_a_precision_that_the_processor_lacks_is_refused(tiny: str, tmp_path: Path) -> None:
+def test_an_unsupported_precision_is_refused(tiny: str, tmp_path: Path) -> None:
     network, resolved = load_network(tiny)
     openvino_runtime.convert(network, resolved.spec, tmp_path)
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -299,7 +299,7 @@ def test_a_precision_that_the_processor_lacks_is_refused(tiny: str, tmp_path: Pa
                 openvino_runtime.OpenVinoRuntime(tmp_path, precision)
 
 
-def test_passes_are_started_ahead_and_come_back_in_order() -> None:
+def test_passes_run_ahead_and_results_are_in_order() -> None:
     under_way: list[int] = []
     most = 0
 

@@ -18,8 +18,9 @@ from test_ingest import counts
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of, with_digest, write_json
-from embedkit.backbones import evidence, is_current
+from embedkit.backbones import is_current
 from embedkit.backbones.choice import _folder
+from embedkit.backbones.providers import evidence
 from embedkit.catalog import schema
 from embedkit.catalog.images import ImageRow
 from embedkit.catalog.writer import Batch

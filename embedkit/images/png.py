@@ -34,7 +34,7 @@ class PngContent(NamedTuple):
 
     data: bytes
     profile: bytes | None
-    """The ICC profile, at most one byte longer than :data:`PROFILE_BYTES`; an invalid profile when it
+    """The ICC profile, at most one byte longer than :data:`PROFILE_BYTES`; invalid bytes when it
     cannot be decompressed."""
     significant_bits: int | None
     """The first value of the sBIT chunk, for the first channel."""

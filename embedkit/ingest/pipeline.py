@@ -197,7 +197,7 @@ class IngestPipeline:
         return self._stages(seconds, cores)
 
     def warnings(self) -> Iterator[str]:
-        """Yield the warnings about pixels, each once, with the number of files and the first one."""
+        """Yield each warning about pixels with the number of files and the first file."""
         for text, (count, first) in self._warnings.items():
             path = paths.shown(paths.join(self._roots[first.root_id], first.path))
             which = f"{path} has" if count == 1 else f"{count} files, the first {path}, have"
