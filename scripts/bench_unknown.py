@@ -96,7 +96,7 @@ def labelled(base: Workspace, folder: Path, names: tuple[str, ...], target: Path
     table = target / "labels.csv"
     table.write_text("\n".join(["path,label", *lines]), "utf-8")
     workspace = Workspace(target)
-    workspace.label_from_csv(table)
+    workspace.labels.from_csv(table)
     return workspace
 
 

@@ -67,7 +67,7 @@ def figures(
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The mean figures, and the average precision of each query by its path."""
     with tempfile.TemporaryDirectory() as scratch:
-        workspace.export(scratch, backbone=item.backbone)
+        workspace.embeddings.export(scratch, backbone=item.backbone)
         vectors = np.load(Path(scratch) / "vectors.npy").astype(np.float64)
         rows = parquet.read_table(Path(scratch) / "images.parquet").to_pydict()
     order = sorted(range(len(vectors)), key=lambda row: rows["files"][row])

@@ -37,7 +37,7 @@ class Collection:
     def label(self, text: str) -> None:
         """Label files by a CSV whose paths are below the folder."""
         (self.folder / "labels.csv").write_text(text, "utf-8")
-        self.workspace.label_from_csv(self.folder / "labels.csv")
+        self.workspace.labels.from_csv(self.folder / "labels.csv")
 
     def remove(
         self,
@@ -60,7 +60,7 @@ class Collection:
             for name, action in actions.items()
         ]
         write_plan(self.plan, rows)
-        return self.workspace.apply(self.plan)
+        return self.workspace.load_plan(self.plan).apply()
 
     def row(self, group: int, action: str, name: str) -> PlanRow:
         path = self.path(name)
@@ -99,7 +99,7 @@ def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
     assert report.carried == (carried,) and report.not_carried == ()
     assert collection.facts("a.jpg") == ("dog", "csv", {})
     assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
-    assert collection.workspace.apply(collection.plan).carried == ()
+    assert collection.workspace.load_plan(collection.plan).apply().carried == ()
 
     back = collection.workspace.undo()
     assert back.taken_back == (carried,)
@@ -195,7 +195,7 @@ def test_the_keeper_with_the_same_bytes_gets_the_label(collection: Collection) -
         for name, action in (("x.jpg", "keep"), ("a.jpg", "keep"), ("b.jpg", "remove"))
     ]
     write_plan(collection.plan, rows)
-    (carried,) = collection.workspace.apply(collection.plan).carried
+    (carried,) = collection.workspace.load_plan(collection.plan).apply().carried
     assert carried.path == collection.path("a.jpg")
 
 
@@ -226,9 +226,9 @@ def test_verdicts_on_an_image_that_goes_are_carried_to_the_one_that_stays(
     collection: Collection, catalog_rows: Rows
 ) -> None:
     here, path = collection.workspace, collection.path
-    here.decide("keep", path("x.jpg"))
-    here.decide("different", path("x.jpg"), path("z.jpg"))
-    here.decide("duplicate", path("x.jpg"), path("a.jpg"))
+    here.verdicts.set("keep", path("x.jpg"))
+    here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
+    here.verdicts.set("duplicate", path("x.jpg"), path("a.jpg"))
     before = catalog_rows(here.folder)
     report = collection.remove("a.jpg", "x.jpg", "y.jpg")
     assert {(item.verdict, item.other, item.label) for item in report.carried} == {
@@ -244,15 +244,15 @@ def test_verdicts_on_an_image_that_goes_are_carried_to_the_one_that_stays(
 
 
 def test_a_verdict_stays_with_an_image_that_another_file_still_has(collection: Collection) -> None:
-    collection.workspace.decide("keep", collection.path("x.jpg"))
+    collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     assert collection.remove("a.jpg", "x.jpg", review=["y.jpg"]).carried == ()
     assert collection.remove("a.jpg", "b.jpg").carried == (), "nor is it one of the keeper's own"
 
 
 def test_a_verdict_that_contradicts_the_keepers_is_not_carried(collection: Collection) -> None:
     here, path = collection.workspace, collection.path
-    here.decide("different", path("x.jpg"), path("z.jpg"))
-    here.decide("duplicate", path("a.jpg"), path("z.jpg"))
+    here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
+    here.verdicts.set("duplicate", path("a.jpg"), path("z.jpg"))
     before = verdicts(here)
     report = collection.remove("a.jpg", "x.jpg", "y.jpg")
     assert report.carried == () and verdicts(here) == before
@@ -265,7 +265,7 @@ def test_a_verdict_on_an_image_without_a_file_names_it_by_its_digest(
     collection: Collection, tmp_path: Path
 ) -> None:
     draw_photo(9).save(tmp_path / "new.png")
-    collection.workspace.decide("different", collection.path("x.jpg"), tmp_path / "new.png")
+    collection.workspace.verdicts.set("different", collection.path("x.jpg"), tmp_path / "new.png")
     (carried, *_) = collection.remove("a.jpg", "x.jpg", "y.jpg").carried
     assert carried.other == sha256_of(tmp_path / "new.png")
 
@@ -273,7 +273,7 @@ def test_a_verdict_on_an_image_without_a_file_names_it_by_its_digest(
 def test_a_copy_that_becomes_a_link_keeps_what_is_said_of_it(collection: Collection) -> None:
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
-    assert collection.workspace.apply(collection.plan, link="hard").carried == ()
+    assert collection.workspace.load_plan(collection.plan).apply(link="hard").carried == ()
     assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
 
 
@@ -297,7 +297,7 @@ def test_undo_leaves_a_label_that_was_changed_or_given_since(collection: Collect
     collection.label("path,label\na.jpg,cow\n")
     assert collection.workspace.undo().taken_back == ()
     assert collection.facts("a.jpg")[0] == "cow"
-    collection.workspace.apply(collection.plan)
+    collection.workspace.load_plan(collection.plan).apply()
     assert collection.workspace.undo().taken_back == ()
     assert collection.facts("a.jpg")[0] == "cow"
 
@@ -309,7 +309,7 @@ def test_undo_of_a_second_run_does_not_take_what_a_person_gave_between(
     collection.remove("a.jpg", "b.jpg")
     collection.workspace.undo()
     collection.label("path,label\na.jpg,dog\n")
-    assert collection.workspace.apply(collection.plan).carried == ()
+    assert collection.workspace.load_plan(collection.plan).apply().carried == ()
     assert collection.workspace.undo().taken_back == ()
     assert collection.facts("a.jpg")[0] == "dog"
 
@@ -318,7 +318,7 @@ def test_a_file_that_went_with_nobody_to_stay_carries_nothing(collection: Collec
     collection.label("path,label\nb.jpg,dog\n")
     rows = [replace(collection.row(1, "remove", "b.jpg"), rule="drop-all")]
     write_plan(collection.plan, rows)
-    report = collection.workspace.apply(collection.plan)
+    report = collection.workspace.load_plan(collection.plan).apply()
     assert report.moved and (report.carried, report.not_carried) == ((), ())
 
 
@@ -328,7 +328,7 @@ def test_a_file_in_the_trash_carries_its_label_too(
     monkeypatch.setattr("embedkit.cleaning.trash.send", lambda path, *_: os.unlink(path))
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
-    assert len(collection.workspace.apply(collection.plan, trash=True).carried) == 1
+    assert len(collection.workspace.load_plan(collection.plan).apply(trash=True).carried) == 1
     assert collection.workspace.undo().taken_back == (), "it is not back"
     assert tmp_path.exists() and collection.facts("a.jpg")[0] == "dog"
     shutil.copy2(collection.folder / "a.jpg", collection.folder / "b.jpg")
@@ -364,11 +364,11 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
 
     def act() -> ApplyReport:
-        return collection.workspace.apply(collection.plan)
+        return collection.workspace.load_plan(collection.plan).apply()
 
     def check(label: str | None) -> None:
         assert collection.facts("a.jpg")[0] == label
-        assert collection.workspace.quarantines()[0].state == "interrupted"
+        assert collection.workspace.quarantine.list()[0].state == "interrupted"
 
     killed_before("carried", act)
     check(None)
@@ -379,7 +379,7 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     check(None)
     killed_before("applied", act)
     check("dog")
-    assert act().carried == () and collection.workspace.quarantines()[0].state == "applied"
+    assert act().carried == () and collection.workspace.quarantine.list()[0].state == "applied"
     assert len(collection.workspace.undo().taken_back) == 1
     assert collection.facts("a.jpg")[0] is None
 
@@ -391,23 +391,23 @@ def test_an_undo_that_was_killed_is_finished_by_the_same_command(
     collection.remove("a.jpg", "b.jpg")
     for event in ("taken back", "undone"):
         killed_before(event, collection.workspace.undo)
-        assert collection.workspace.quarantines()[0].state == "interrupted"
+        assert collection.workspace.quarantine.list()[0].state == "interrupted"
         assert collection.facts("a.jpg")[0] is None
     assert collection.workspace.undo().left == ()
-    assert collection.workspace.quarantines()[0].state == "undone"
+    assert collection.workspace.quarantine.list()[0].state == "undone"
 
 
 def test_who_decided_a_conflict_is_not_told_of_the_label_that_went(collection: Collection) -> None:
     collection.label("path,label,post\na.jpg,cow,1\nb.jpg,dog,7\n")
     rows = [replace(collection.row(1, *item), kind="conflict") for item in PAIR]
     write_plan(collection.plan, rows)
-    told = collection.workspace.apply(collection.plan).not_carried
+    told = collection.workspace.load_plan(collection.plan).apply().not_carried
     assert [item.reason.split(" is ")[0] for item in told] == ["its post '7'"]
 
 
 def test_the_commands_say_what_is_carried(collection: Collection) -> None:
     collection.label("path,label,post\nb.jpg,dog,7\n")
-    collection.workspace.decide("keep", collection.path("x.jpg"))
+    collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
     write_plan(collection.plan, rows)
     told = run(collection.workspace, "apply", collection.plan).stdout

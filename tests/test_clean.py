@@ -927,7 +927,7 @@ def test_the_catalog_knows_what_went_and_what_came_back(
     assert workspace.info().labels == {"blue": 7, "red": 6}
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
 
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     info = workspace.info()
     assert (info.files, info.missing, info.labels) == (12, 1, {"blue": 6, "red": 6})
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 1
@@ -955,7 +955,7 @@ def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
     before = catalog_rows(workspace.folder)
     apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it told the catalog
     assert noted_missing(workspace) == 0
-    assert workspace.apply(plan).moved == ()
+    assert workspace.load_plan(plan).apply().moved == ()
     assert noted_missing(workspace) == 1
     workspace.undo()
     assert catalog_rows(workspace.folder) == before
@@ -966,7 +966,7 @@ def test_a_catalog_that_missed_an_undo_learns_of_it_when_it_is_made_again(
 ) -> None:
     workspace, plan = filled
     before = catalog_rows(workspace.folder)
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     undo(workspace.folder / "quarantine")  # killed before it told the catalog
     assert workspace.info().missing == 1
     assert workspace.undo().restored == ()
@@ -987,7 +987,7 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
     more = row(2, "remove", str(other), sha256=sha256_of(other), rule="drop-all")
     write_plan(plan, [*read_plan(plan), more])
     if act == "undo":
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     move, calls = file_moves.move, iter(range(9))
 
     def full(source: str, target: str, seen: os.stat_result) -> None:
@@ -998,7 +998,7 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
     monkeypatch.setattr(applying, "move", full)
     monkeypatch.setattr(undoing, "move", full)
     with pytest.raises(StorageError, match="No space left"):
-        workspace.apply(plan) if act == "apply" else workspace.undo()
+        workspace.load_plan(plan).apply() if act == "apply" else workspace.undo()
     assert (workspace.info().files, workspace.info().missing) == (12, 1)
     assert os.path.exists(other) is (act == "apply")
     monkeypatch.undo()
@@ -1010,9 +1010,9 @@ def test_another_photo_in_the_place_of_one_in_quarantine_is_not_taken_for_it(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     draw_photo(77).save(photos / "blue/copy of 0.jpg")
-    for act in (lambda: workspace.apply(plan), workspace.undo):
+    for act in (lambda: workspace.load_plan(plan).apply(), workspace.undo):
         assert len(act().left) == 1
         assert workspace.search(photos / "red/0.jpg", 1)[0].files == (str(photos / "red/0.jpg"),)
 
@@ -1023,11 +1023,11 @@ def test_undo_does_without_a_catalog_and_apply_does_not(
     workspace, plan = filled
     elsewhere = Workspace(tmp_path / "elsewhere")
     with pytest.raises(EmptyWorkspace):
-        elsewhere.apply(plan)
+        elsewhere.load_plan(plan).apply()
     with pytest.raises(NotInWorkspace):
         elsewhere.undo()
-    assert elsewhere.quarantines() == [] and not elsewhere.folder.exists()
-    workspace.apply(plan)
+    assert elsewhere.quarantine.list() == () and not elsewhere.folder.exists()
+    workspace.load_plan(plan).apply()
     (workspace.folder / "catalog.duckdb").unlink()
     assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
 
@@ -1040,10 +1040,10 @@ def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> 
     write_plan(plan, [*read_plan(plan), *rows])
     before = contents(plan.parent / "photos")
     with pytest.raises(BadInput, match=why) as caught:
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     assert "nothing was moved" in str(caught.value) and "\n" not in str(caught.value)
     assert contents(plan.parent / "photos") == before
-    assert workspace.quarantines() == [] and workspace.info().missing == 0
+    assert workspace.quarantine.list() == () and workspace.info().missing == 0
 
 
 def test_a_file_that_the_workspace_does_not_know_refuses_the_plan(
@@ -1117,7 +1117,7 @@ def test_a_path_through_the_folder_above_is_refused(
     text = plan.read_text("utf-8")
     plan.write_text(text.replace("photos/blue", "photos/red/../blue"), "utf-8")
     with pytest.raises(BadInput, match=r"line 3: .* goes through '\.\.'"):
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     assert (photos / "blue/copy of 0.jpg").exists()
 
 
@@ -1125,10 +1125,10 @@ def test_a_plan_is_applied_again_when_the_workspace_has_forgotten_what_went(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     workspace.remove(missing=True)
     workspace.compact()
-    report = workspace.apply(plan)
+    report = workspace.load_plan(plan).apply()
     assert (report.already, report.moved) == ((str(photos / "blue/copy of 0.jpg"),), ())
     assert workspace.undo().restored == report.already
 
@@ -1140,15 +1140,15 @@ def test_a_plan_holds_when_its_files_are_added_under_another_root(
     workspace.remove(photos)
     workspace.add([photos / "red", photos / "blue"])
     workspace.add([photos.parent])
-    assert workspace.apply(plan).moved == (str(photos / "blue/copy of 0.jpg"),)
+    assert workspace.load_plan(plan).apply().moved == (str(photos / "blue/copy of 0.jpg"),)
 
 
 def test_a_plan_without_rows_does_nothing(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     write_plan(plan, [])
-    report = workspace.apply(plan)
+    report = workspace.load_plan(plan).apply()
     assert (report.moved, report.left, report.gone) == ((), (), ())
-    assert workspace.quarantines() == []
+    assert workspace.quarantine.list() == ()
 
 
 @pytest.mark.parametrize("forget", [False, True])
@@ -1163,7 +1163,7 @@ def test_a_renamed_file_is_reported_and_refuses_nothing(
     workspace.add()
     if forget:
         workspace.remove(missing=True)
-    report = workspace.apply(plan)
+    report = workspace.load_plan(plan).apply()
     assert report.gone == (str(copy),) and report.moved == (more.path,)
 
 
@@ -1174,13 +1174,13 @@ def test_a_file_that_changed_and_was_added_again_is_left_alone(
     copy = photos / "blue/copy of 0.jpg"
     draw_photo(70).save(copy)
     workspace.add()
-    (left,) = workspace.apply(plan).left
+    (left,) = workspace.load_plan(plan).apply().left
     assert (left.path, left.reason) == (str(copy), "it changed since the plan was made")
 
 
 def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     other = Workspace(photos.parent / "other")
     assert other.add(photos.parent).files == 12
 
@@ -1209,7 +1209,7 @@ def test_a_sheet_begins_with_what_is_least_like_its_class(
 
 def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos], labels_from_folders=True)
-    workspace.export(photos.parent / "out")
+    workspace.embeddings.export(photos.parent / "out")
     vectors = np.load(photos.parent / "out/vectors.npy")
     with workspace._catalog.read() as reader:
         table = reader.export_rows(reader.backbones()[0].spec.digest).to_pydict()
@@ -1242,7 +1242,7 @@ def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> 
     lines += [f'"{photos}/blue/{n}.jpg","{name}"' for n, name in enumerate(names[6:], 6)]
     table.write_text("path,label\n" + "\n".join(lines), "utf-8")
     workspace.add([photos])
-    workspace.label_from_csv(table)
+    workspace.labels.from_csv(table)
     folder = photos.parent / "sheets"
     pages = write_sheet_pages(folder, workspace.sheets())
     assert len(set(pages)) == len(names) + 1 and {page.parent for page in pages} == {folder}

@@ -376,12 +376,12 @@ def test_the_workspace_knows_a_keeper_under_its_new_name(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    name = workspace.apply(plan).quarantine
+    name = workspace.load_plan(plan).apply().quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
-    (left,) = workspace.empty_quarantine(name).left
+    (left,) = workspace.quarantine.empty(name).left
     assert "no file of which it is a copy is sure to stay" in left.reason
     workspace.add()
-    assert workspace.empty_quarantine(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
+    assert workspace.quarantine.empty(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 
 
 def test_the_command_frees_space_and_says_how_much(

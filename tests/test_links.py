@@ -395,7 +395,7 @@ def test_the_command_counts_links_and_undoes_them(
     assert "put back" in run(workspace, "undo").stdout
     assert not os.path.samefile(copy, photos / "red/0.jpg")
     with pytest.raises(BadInput, match="links can be hard or sym, not 'soft'"):
-        workspace.apply(plan, link="soft")
+        workspace.load_plan(plan).apply(link="soft")
     run(workspace, "apply", plan, "--link", "soft", status=2)
 
 
@@ -406,31 +406,31 @@ def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
     shutil.copy2(photos / "red/0.jpg", photos / "blue/copy.jpg")
     workspace.add([photos])
     before, plan = sum(passes), photos.parent / "plan.csv"
-    write_plan(plan, workspace.plan(["exact"], protected=[photos / "red"]))
-    assert workspace.apply(plan, link=kind).linked == (str(photos / "blue/copy.jpg"),)
+    write_plan(plan, workspace.clean(["exact"], protect=[photos / "red"]))
+    assert workspace.load_plan(plan).apply(link=kind).linked == (str(photos / "blue/copy.jpg"),)
     report = workspace.add()
     assert (report.files, report.images, report.failed, report.missing) == (13, 12, 0, 0)
     assert sum(passes) == before
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
-    keep, link = workspace.plan(["exact"], protected=[photos / "red"])
+    keep, link = workspace.clean(["exact"], protect=[photos / "red"])
     keep, link = sorted((keep, link), key=lambda item: item.action)
     assert (keep.action, keep.path) == ("keep", str(photos / "red/0.jpg"))
     assert (link.action, link.path) == ("review", str(photos / "blue/copy.jpg"))
     assert ("by a hard link" if kind == "hard" else "a symbolic link") in link.reason
     write_plan(plan, [keep, link])
-    assert workspace.apply(plan).moved == ()
+    assert workspace.load_plan(plan).apply().moved == ()
 
 
 def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, photos: Path) -> None:
     os.link(photos / "red/0.jpg", photos / "red/0 linked.jpg")
     shutil.copy2(photos / "red/0.jpg", photos / "red/0 copied.jpg")
     workspace.add([photos])
-    rows = {os.path.basename(item.path): item for item in workspace.plan(["exact"])}
+    rows = {os.path.basename(item.path): item for item in workspace.clean(["exact"])}
     assert rows["0 copied.jpg"].action == "keep", "the first by name"
     assert {rows["0.jpg"].action, rows["0 linked.jpg"].action} == {"remove"}, "two names, one copy"
     (photos / "red/0 copied.jpg").unlink()
     workspace.add()
-    rows = {os.path.basename(item.path): item for item in workspace.plan(["exact"])}
+    rows = {os.path.basename(item.path): item for item in workspace.clean(["exact"])}
     assert rows["0 linked.jpg"].action == "keep" and rows["0.jpg"].action == "review"
     assert rows["0.jpg"].reason == (
         f"the very file that stays as {photos}/red/0 linked.jpg, by a hard link"

@@ -39,7 +39,7 @@ def label(workspace: Workspace, base: Path, labels: dict[str, str], **others: st
     rows = [[path, value, *others.values()] for path, value in labels.items()]
     lines = "\n".join(",".join(row) for row in [["path", "label", *others], *rows])
     (base.parent / "labels.csv").write_text(lines, "utf-8")
-    report = workspace.label_from_csv(base.parent / "labels.csv", root=base)
+    report = workspace.labels.from_csv(base.parent / "labels.csv", root=base)
     assert report.labelled == len(labels)
 
 
@@ -286,7 +286,7 @@ def take(workspace: Workspace, keep: Path, remove: Path) -> None:
         for action, path in (("keep", keep), ("remove", remove))
     ]
     write_plan(workspace.folder.parent / "plan.csv", rows)
-    assert workspace.apply(workspace.folder.parent / "plan.csv").moved == (str(remove),)
+    assert workspace.load_plan(workspace.folder.parent / "plan.csv").apply().moved == (str(remove),)
 
 
 def test_a_copy_that_is_kept_does_not_change_its_label_for_that_of_the_one_that_went(
@@ -335,8 +335,8 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
 @pytest.fixture
 def decided(filled: Workspace, photos: Path) -> dict[str, str]:
     """Verdicts and a split besides the labels; the split."""
-    filled.decide("duplicate", photos / "red/2.jpg", photos / "red/3.jpg")
-    filled.decide("keep", photos / "red/4.jpg")
+    filled.verdicts.set("duplicate", photos / "red/2.jpg", photos / "red/3.jpg")
+    filled.verdicts.set("keep", photos / "red/4.jpg")
     filled.split(1, 1, group="post")
     return parts_of(filled)
 
@@ -400,7 +400,7 @@ def test_labels_of_folders_that_are_left_behind_are_reported(
     removal = filled.remove(photos)
     assert (removal.kept, removal.unlabelled) == (0, 9), "four before, and five now"
     assert filled.info().labels == {"cat": 2, "猫": 1}
-    assert filled.label_from_folders(new).labelled == 6
+    assert filled.labels.from_folders(new).labelled == 6
     assert filled.info().labels == {"cat": 2, "sky": 5, "猫": 1}
 
 
@@ -524,12 +524,12 @@ def test_what_cannot_be_relocated_is_refused_and_nothing_changes(
 
 def test_a_folder_that_labels_moves_with_its_root(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos.parent / "photos")
-    workspace.label_from_folders(photos)
+    workspace.labels.from_folders(photos)
     (photos / "red/sub").mkdir()
     for number in range(6):
         (photos / f"red/{number}.jpg").rename(photos / f"red/sub/{number}.jpg")
     workspace.add()
-    workspace.label_from_folders(photos / "red")
+    workspace.labels.from_folders(photos / "red")
     assert workspace.info().labels == {"blue": 6, "sub": 6}
     new = photos.rename(photos.with_name("new"))
     workspace.relocate(photos, new)

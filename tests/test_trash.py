@@ -408,7 +408,7 @@ def test_one_cause_is_one_line_however_many_files_it_keeps(
     for number in range(5):
         shutil.copy2(photos / "red/0.jpg", photos / f"red/copy {number}.jpg")
     workspace.add([photos])
-    write_plan(tmp_path / "plan.csv", workspace.plan(["exact"]))
+    write_plan(tmp_path / "plan.csv", workspace.clean(["exact"]))
     assert sum(item.action == "remove" for item in read_plan(tmp_path / "plan.csv")) == 5
     told = run(workspace, "apply", tmp_path / "plan.csv", "--trash", status=1)
     (line,) = told.stderr.strip().splitlines()
@@ -419,5 +419,5 @@ def test_one_cause_is_one_line_however_many_files_it_keeps(
 def test_a_link_is_not_for_a_file_in_the_trash(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     with pytest.raises(BadInput, match="either link or trash"):
-        workspace.apply(plan, trash=True, link="hard")
+        workspace.load_plan(plan).apply(trash=True, link="hard")
     run(workspace, "apply", plan, "--trash", "--link", "sym", status=2)

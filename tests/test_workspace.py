@@ -113,9 +113,9 @@ def test_compact_gives_room_back_and_forgets_what_no_file_holds(
 def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     other = Workspace(tmp_path / "other")
-    other.import_(tmp_path / "out")
+    other.embeddings.import_(tmp_path / "out")
     other.compact()
     assert other.add(photos).embedded == 0
 
@@ -160,7 +160,7 @@ def test_a_failure_can_be_removed_and_nothing_else_by_its_path(
 def test_exported_vectors_are_found_by_photos_added_after_the_import(
     filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
 ) -> None:
-    assert filled.export(tmp_path / "out") == 12
+    assert filled.embeddings.export(tmp_path / "out") == 12
     vectors = np.load(tmp_path / "out/vectors.npy")
     table = parquet.read_table(tmp_path / "out/images.parquet").to_pydict()
     assert vectors.shape == (12, 48) and vectors.dtype == np.float32
@@ -169,8 +169,8 @@ def test_exported_vectors_are_found_by_photos_added_after_the_import(
     before = sum(passes)
 
     other = Workspace(tmp_path / "other")
-    assert other.import_(tmp_path / "out") == 12
-    assert other.import_(tmp_path / "out") == 0
+    assert other.embeddings.import_(tmp_path / "out") == 12
+    assert other.embeddings.import_(tmp_path / "out") == 0
     report = other.add([photos])
     assert (report.embedded, report.reused) == (0, 12)
     assert sum(passes) == before
@@ -291,11 +291,11 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
 def test_an_export_that_does_not_fit_together_is_refused_whole(
     filled: Workspace, tmp_path: Path, harm: Callable[[Path], object], complaint: str
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     harm(tmp_path / "out")
     other = Workspace(tmp_path / "other")
     with pytest.raises((BadArtefact, BadInput), match=complaint) as caught:
-        other.import_(tmp_path / "out")
+        other.embeddings.import_(tmp_path / "out")
     assert "\n" not in str(caught.value) and "rebuilt" not in str(caught.value)
     assert not other.folder.exists()
 
@@ -306,26 +306,26 @@ def test_embeddings_are_exported_to_a_folder_or_the_error_says_why_not(
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
         with pytest.raises(BadInput, match=f"{place}: a file is in the way; name a folder"):
-            filled.export(tmp_path / place)
+            filled.embeddings.export(tmp_path / place)
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"cannot write to .*/out: No space left on device"):
-        filled.export(tmp_path / "out")
+        filled.embeddings.export(tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
 
 
 def test_vectors_of_another_network_under_the_same_name_are_refused(
     filled: Workspace, tmp_path: Path
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     content = json.loads((tmp_path / "out/spec.json").read_text())
     content["spec"]["weights"] = "f" * 64
     (tmp_path / "out/spec.json").write_text(json.dumps(content))
     with pytest.raises(BadInput, match="is not this workspace's efficientnet_lite0"):
-        filled.import_(tmp_path / "out")
+        filled.embeddings.import_(tmp_path / "out")
 
 
 # -- info and storage --------------------------------------------------------------------------

@@ -396,7 +396,7 @@ def duplicates(
         from embedkit.reports.plan_page import write_plan_page
 
         with show.progress_bar() as progress:
-            rows = here.plan(found=found)
+            rows = here.clean(duplicates=found)
             write_plan_page(
                 html.absolute(), rows, "What looks the same", workspace, progress=progress
             )
@@ -425,7 +425,11 @@ def verdict(
     if verdict is None:
         raise BadInput("say what: --duplicate, --different, --keep or --forget")
     decided = None if verdict == "forget" else verdict
-    Workspace(workspace).decide(decided, first, second)
+    verdicts = Workspace(workspace).verdicts
+    if decided is None:
+        verdicts.clear(first, second)
+    else:
+        verdicts.set(decided, first, second)
     if as_json:
         show.document({"a": str(first), "b": second and str(second), "verdict": decided})
     else:
@@ -488,12 +492,12 @@ def clean(
     if plan.is_dir():
         raise BadInput(f"{shown(str(plan))} is a folder; name a CSV file")
     with show.progress_bar() as progress:
-        rows = Workspace(workspace, progress).plan(
+        rows = Workspace(workspace, progress).clean(
             items_of(kinds),
             conflicts=conflicts,
-            protected=protect,
+            protect=protect,
             prefer=prefer,
-            allowed=items_of(allow),
+            allow=items_of(allow),
             verify=verify,
             backbone=backbone,
         )
@@ -512,7 +516,7 @@ def clean(
     else:
         if aside:
             show.say(f"{shown(str(plan))} was not as clean wrote it; it is now {shown(str(aside))}")
-        show.plan_summary(rows, plan, page, naming(workspace))
+        show.plan_summary(rows.rows, plan, page, naming(workspace))
 
 
 @embedkit.command()
@@ -536,7 +540,7 @@ def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -
     """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json."""
     from embedkit.workspace import Workspace
 
-    count = Workspace(workspace).export(folder, backbone=backbone)
+    count = Workspace(workspace).embeddings.export(folder, backbone=backbone)
     if as_json:
         show.document({"folder": str(folder), "embeddings": count})
     else:
@@ -550,7 +554,7 @@ def import_(folder: Path, workspace: Path, as_json: bool) -> None:
     """Take in embeddings that export wrote; photos added afterwards find theirs there."""
     from embedkit.workspace import Workspace
 
-    count = Workspace(workspace).import_(folder)
+    count = Workspace(workspace).embeddings.import_(folder)
     if as_json:
         show.document({"folder": str(folder), "embeddings": count})
     else:

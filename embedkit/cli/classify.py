@@ -100,7 +100,7 @@ def train(
 
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
-        head = here.train(
+        head = here.heads.train(
             kind,
             name,
             backbone=backbone,
@@ -145,7 +145,7 @@ def ensemble(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        head = Workspace(workspace, progress).ensemble(name, heads, method=method)
+        head = Workspace(workspace, progress).heads.ensemble(name, heads, method=method)
     if as_json:
         show.document(show_heads.head_document(head))
     else:
@@ -165,7 +165,7 @@ def evaluate(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        evaluation = Workspace(workspace, progress).evaluate(heads, tables=csv)
+        evaluation = Workspace(workspace, progress).heads.evaluate(heads, csv=csv)
     if html is not None:
         from embedkit.reports.evaluation_page import write_evaluation_page
 

@@ -45,9 +45,9 @@ def labels(
         raise BadInput("--root is for the paths in --from-csv FILE")
     report = None
     if from_folders is not None:
-        report = here.label_from_folders(from_folders)
+        report = here.labels.from_folders(from_folders)
     if from_csv is not None:
-        report = here.label_from_csv(from_csv, root=root)
+        report = here.labels.from_csv(from_csv, root=root)
     counts = here.info().labels
     if report is not None:
         _skipped(report)

@@ -59,7 +59,7 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).apply(plan, trash=trash, link=link)
+        report = Workspace(workspace, progress).load_plan(plan).apply(trash=trash, link=link)
     _tell(report, show_quarantine.apply_summary, as_json)
 
 
@@ -91,7 +91,7 @@ def list_quarantines(workspace: Path, as_json: bool) -> None:
     """List the plans that were applied, the last one first, and where their files are."""
     from embedkit.workspace import Workspace
 
-    found = Workspace(workspace).quarantines()
+    found = Workspace(workspace).quarantine.list()
     if as_json:
         show.document({"quarantines": [asdict(item) for item in found]})
     else:
@@ -125,7 +125,7 @@ def empty(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        report = Workspace(workspace, progress).empty_quarantine(
+        report = Workspace(workspace, progress).quarantine.empty(
             quarantine_id, older_than=older_than, dry_run=dry_run
         )
     _tell(report, show_quarantine.empty_summary, as_json)

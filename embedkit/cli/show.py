@@ -445,7 +445,7 @@ def new_table(columns: Sequence[str], left: Sequence[str]) -> Table:
     return table
 
 
-def plan_summary(rows: list[PlanRow], plan: Path, page: Path, where: str) -> None:
+def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, where: str) -> None:
     """What a plan would do, and what to do with it; ``where`` is the option of the workspace."""
     counts = Counter(row.action for row in rows)
     say(
