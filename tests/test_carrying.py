@@ -18,7 +18,7 @@ from embedkit.catalog.file_facts import file_facts
 from embedkit.cleaning import carry_over
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
-from embedkit.results import ApplyReport, Carried
+from embedkit.results import ApplyReport, CarriedOver
 
 Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
 
@@ -95,7 +95,7 @@ def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
     collection.label("path,label\nb.jpg,dog\n")
     before = catalog_rows(collection.workspace.folder)
     report = collection.remove("a.jpg", "b.jpg", "c.jpg")
-    carried = Carried(collection.path("a.jpg"), "dog", collection.path("b.jpg"))
+    carried = CarriedOver(collection.path("a.jpg"), "dog", collection.path("b.jpg"))
     assert report.carried == (carried,) and report.not_carried == ()
     assert collection.facts("a.jpg") == ("dog", "csv", {})
     assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
@@ -112,7 +112,9 @@ def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
 ) -> None:
     collection.label("path,label\ny.jpg,dog\n")
     report = collection.remove("a.jpg", "b.jpg", "y.jpg", review=["x.jpg"])
-    assert report.carried == (Carried(collection.path("x.jpg"), "dog", collection.path("y.jpg")),)
+    assert report.carried == (
+        CarriedOver(collection.path("x.jpg"), "dog", collection.path("y.jpg")),
+    )
     assert sorted(report.moved) == [collection.path("b.jpg"), collection.path("y.jpg")]
     assert collection.facts("a.jpg")[0] is None
 
@@ -122,7 +124,9 @@ def test_a_label_goes_over_to_the_file_for_review_that_it_is_a_copy_of(
 ) -> None:
     collection.label("path,label\nx.jpg,dog\na.jpg,cat\n")
     report = collection.remove("a.jpg", "x.jpg", review=["z.jpg"], copy_of={"x.jpg": "z.jpg"})
-    assert report.carried == (Carried(collection.path("z.jpg"), "dog", collection.path("x.jpg")),)
+    assert report.carried == (
+        CarriedOver(collection.path("z.jpg"), "dog", collection.path("x.jpg")),
+    )
     assert report.not_carried == ()
 
 

@@ -30,7 +30,7 @@ from embedkit.duplicates.damaged import Damaged, proposed
 from embedkit.duplicates.orientations import turned
 from embedkit.errors import BadInput
 from embedkit.reports.plan_page import write_plan_page
-from embedkit.results import PlanRow, silent
+from embedkit.results import PlanRow, no_progress
 
 FORMATS = {
     "baseline": ("JPEG", {"quality": 90}),
@@ -188,7 +188,7 @@ def test_images_are_proposed_whatever_their_number_and_side(
         size = catalog.sizes[number % 2]
         damaged.append(Damaged((str(place),), str(place), *size, turn, rows / 32, luma))
         damaged.append(replace(damaged[-1], width=500))  # of another shape
-    found = proposed(catalog, damaged, silent)  # type: ignore[arg-type]
+    found = proposed(catalog, damaged, no_progress)  # type: ignore[arg-type]
     assert found[::2] == [[number + 1] for number in wanted]
     assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
 

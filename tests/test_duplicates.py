@@ -36,7 +36,7 @@ from embedkit.results import (
     DuplicateGroup,
     Duplicates,
     Examination,
-    Facts,
+    FileMetadata,
 )
 
 Alter = Callable[[Image.Image], Image.Image]
@@ -755,7 +755,7 @@ class Compared:
         for other in others:
             self.between(one, other)
 
-    def headers(self, _: Sequence[str]) -> dict[str, Facts]:
+    def headers(self, _: Sequence[str]) -> dict[str, FileMetadata]:
         return {}
 
 

@@ -20,7 +20,7 @@ from embedkit.classify.split import read_split
 from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput
-from embedkit.results import Removal
+from embedkit.results import RemovalReport
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_label_follows_a_photo_that_was_renamed_or_moved(filled: Workspace, ph
     assert labels_of(filled)["photos/blue/1.jpg"] == "cat", "a CSV comes before a folder"
     assert labels_of(filled)["photos/blue/2.jpg"] == "blue", "the folder where it is now"
     assert posts(filled) == 3
-    assert filled.remove(missing=True) == Removal(3, 0, 0)
+    assert filled.remove(missing=True) == RemovalReport(3, 0, 0)
     assert filled.info().labels == {"blue": 6, "cat": 2, "red": 3, "猫": 1}
 
 
@@ -134,8 +134,8 @@ def test_a_photo_that_comes_back_has_its_label(filled: Workspace, photos: Path) 
 def test_what_is_forgotten_is_kept_for_the_bytes(filled: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").rename(photos.parent / "away.jpg")
     filled.add()
-    assert filled.remove(missing=True) == Removal(1, 1, 1, kept=1)
-    assert filled.remove(photos / "blue/6.jpg") == Removal(1, 1, 1, kept=1)
+    assert filled.remove(missing=True) == RemovalReport(1, 1, 1, kept=1)
+    assert filled.remove(photos / "blue/6.jpg") == RemovalReport(1, 1, 1, kept=1)
     assert filled.info().labels == {"blue": 5, "cat": 1, "red": 4} and posts(filled) == 1
     filled.compact()
     (photos.parent / "away.jpg").rename(photos / "blue/another name.jpg")
@@ -151,10 +151,10 @@ def test_a_label_goes_to_the_copy_that_is_left(filled: Workspace, photos: Path) 
     assert labels_of(filled)["photos/red/copy.jpg"] == "red", "a copy has a label of its own"
     shutil.copy(photos / "red/1.jpg", photos / "loose.jpg")
     filled.add()
-    assert filled.remove(photos / "red/1.jpg") == Removal(1, 0, 0)
+    assert filled.remove(photos / "red/1.jpg") == RemovalReport(1, 0, 0)
     assert labels_of(filled)["photos/loose.jpg"] == "cat"
     label(filled, photos, {"red/copy.jpg": "cat"})
-    assert filled.remove(photos / "red/0.jpg") == Removal(1, 0, 0)
+    assert filled.remove(photos / "red/0.jpg") == RemovalReport(1, 0, 0)
     assert filled.info().labels == LABELS and posts(filled) == 3
 
 
@@ -248,7 +248,7 @@ def test_equal_bytes_are_told_apart_by_where_they_were(workspace: Workspace, dou
     assert labels_of(workspace) == {
         "new/a/1.jpg": "cat", "new/b/1.jpg": "dog", "new/a/2.jpg": "cow",
     }  # fmt: skip
-    assert workspace.remove(doubled) == Removal(3, 0, 0)
+    assert workspace.remove(doubled) == RemovalReport(3, 0, 0)
     assert workspace.info().labels == {"cat": 1, "cow": 1, "dog": 1}
 
 
@@ -378,7 +378,7 @@ def test_everything_follows_a_root_that_moved(
     if how is move:
         assert filled.info().labels == LABELS and posts(filled) == 3
     shutil.rmtree(photos, ignore_errors=True)
-    assert filled.remove(photos) == Removal(12, 0, 0)
+    assert filled.remove(photos) == RemovalReport(12, 0, 0)
     for _ in range(2):
         assert filled.info().labels == LABELS and posts(filled) == 3
         assert parts_of(filled) == decided

@@ -11,7 +11,7 @@ from conftest import draw_photo
 from embedkit import Workspace
 from embedkit.cleaning.existing_files import present
 from embedkit.errors import BadInput
-from embedkit.results import DuplicateGroup, Duplicates, Member
+from embedkit.results import DuplicateGroup, Duplicates, GroupMember
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def test_a_link_to_nothing_is_gone_too(copied: Workspace, photos: Path) -> None:
     assert "a copy.jpg" not in actions(copied.clean(["exact"]))
 
 
-def member(path: Path, sha256: str, score: float, label: str | None = None) -> Member:
+def member(path: Path, sha256: str, score: float, label: str | None = None) -> GroupMember:
     path.write_bytes(b"")
-    return Member(
+    return GroupMember(
         path=str(path),
         sha256=sha256,
         label=label,
@@ -61,7 +61,7 @@ def member(path: Path, sha256: str, score: float, label: str | None = None) -> M
     )
 
 
-def found(*members: Member) -> Duplicates:
+def found(*members: GroupMember) -> Duplicates:
     score = min(item.score for item in members)
     group = DuplicateGroup("combined", score, members[0].path, members, True)
     return Duplicates((group,), 9, 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 0)

@@ -29,13 +29,6 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
     return workspace
 
 
-def test_the_package_offers_what_it_says_and_nothing_else() -> None:
-    for name in embedkit.__all__:
-        assert getattr(embedkit, name)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = embedkit.nonsense
-
-
 # -- forgetting --------------------------------------------------------------------------------
 
 
@@ -358,3 +351,62 @@ def test_the_distance_of_two_photos_needs_no_workspace(workspace: Workspace, pho
     assert workspace.distance(one, other) == pytest.approx(without, abs=1e-6)
     assert workspace.distance(one, one) == 0.0
     assert workspace.distance(one, other, backbone="vgg16") == pytest.approx(without, abs=1e-6)
+
+
+# -- plans -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(filled: Workspace, photos: Path) -> Workspace:
+    shutil.copy(photos / "red/0.jpg", photos / "red/copy of 0.jpg")
+    filled.add()
+    return filled
+
+
+def test_a_plan_is_a_sequence_of_its_rows_and_says_what_it_would_do(copied: Workspace) -> None:
+    plan = copied.clean()
+    assert len(plan) == 2 and list(plan) == list(plan.rows) and plan[:1] == plan.rows[:1]
+    assert repr(plan) == "<Plan: 1 file to remove, 0 to review, 1 to keep, in 1 group>"
+
+
+def test_a_plan_and_what_is_loaded_of_it_are_the_same_plan(
+    copied: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    plan = copied.clean()
+    plan.save(tmp_path / "plan.csv")
+    loaded = copied.load_plan(tmp_path / "plan.csv")
+    assert loaded.rows == plan.rows
+    report = plan.apply()
+    assert report.moved == (str(photos / "red/copy of 0.jpg"),)
+    again = loaded.apply()
+    assert (again.quarantine, again.moved, again.already) == (report.quarantine, (), report.moved)
+    assert copied.undo().restored == report.moved
+
+
+def test_a_plan_of_another_workspace_moves_nothing(
+    copied: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    other = Workspace(tmp_path / "other")
+    other.add(photos / "blue")
+    copied.clean().save(tmp_path / "plan.csv")
+    with pytest.raises(BadInput, match=r"plan\.csv: .* nothing was moved"):
+        other.load_plan(tmp_path / "plan.csv").apply()
+    assert (photos / "red/copy of 0.jpg").exists()
+
+
+# -- heads -------------------------------------------------------------------------------------
+
+
+def test_a_head_is_loaded_by_name_or_by_folder(filled: Workspace, tmp_path: Path) -> None:
+    filled.split(1, 1)
+    filled.heads.train("knn", "one")
+    filled.heads.train("knn", "two")
+    filled.heads.ensemble("both", ["one", "two"])
+    for name in filled.heads.names():
+        folder = tmp_path / "heads"
+        shutil.copytree(filled.folder / "heads", folder, dirs_exist_ok=True)
+        head = embedkit.load_head(folder / name)
+        assert head.classes_ == filled.heads.load(name).classes_ == ("blue", "red")
+        assert len(head.models) == (2 if name == "both" else 1)
+    with pytest.raises(BadInput, match=r"not the folder of a head: it has no head\.json; name a"):
+        embedkit.load_head(filled.folder)

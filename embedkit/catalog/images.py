@@ -11,7 +11,7 @@ from embedkit.catalog import history
 from embedkit.catalog.places import Places
 from embedkit.catalog.schema import embeddings_table
 from embedkit.errors import NotInWorkspace
-from embedkit.results import Fingerprint, Removal, ResolvedName
+from embedkit.results import Fingerprint, RemovalReport, ResolvedName
 
 
 @dataclass
@@ -77,13 +77,13 @@ class Images(Places):
             "UPDATE specs SET images_per_second = ? WHERE spec = ?", [images_per_second, spec]
         )
 
-    def forget_backbone(self, name: str) -> Removal:
+    def forget_backbone(self, name: str) -> RemovalReport:
         """Forget a backbone name, and its spec's embeddings unless another name shares them."""
         stored = paths.to_stored(name)
         spec = self._rows("SELECT spec FROM backbones WHERE name = ?", [stored])[0][0]
         self._run("DELETE FROM backbones WHERE name = ?", [stored])
         shared = self._rows("SELECT 1 FROM backbones WHERE spec = ?", [spec])
-        return Removal(0, 0, 0 if shared else self._forget_spec(spec))
+        return RemovalReport(0, 0, 0 if shared else self._forget_spec(spec))
 
     def _forget_spec(self, spec: str) -> int:
         count = self._rows(f"SELECT count(*) FROM {embeddings_table(spec)}")[0][0]
@@ -235,7 +235,7 @@ class Images(Places):
         self._run("DROP TABLE forgotten")
         return embeddings
 
-    def tidy(self) -> Removal:
+    def tidy(self) -> RemovalReport:
         """Forget what nothing refers to any more, and its embeddings.
 
         That is images that were read once but that no file holds now, missing files included, and
@@ -246,7 +246,7 @@ class Images(Places):
         )
         for (spec,) in self._rows("SELECT spec FROM specs ANTI JOIN backbones USING (spec)"):
             embeddings += self._forget_spec(spec)
-        return Removal(0, images, embeddings)
+        return RemovalReport(0, images, embeddings)
 
     # -- embeddings ----------------------------------------------------------------------------
 

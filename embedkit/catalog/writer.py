@@ -21,7 +21,7 @@ from embedkit.catalog.relocation import Relocation
 from embedkit.catalog.whereabouts import inside
 from embedkit.errors import NotInWorkspace
 from embedkit.images.decode import DECODER, TOLERANT_DECODER
-from embedkit.results import Failure, Removal
+from embedkit.results import Failure, RemovalReport
 
 
 @dataclass
@@ -219,7 +219,7 @@ class Writer(Images, Labels, LeavingOut, Relocation):
         self._detach("SELECT file_id FROM files WHERE missing", reserved=True)
         self._attach()
 
-    def forget_files(self, path: str | None) -> Removal:
+    def forget_files(self, path: str | None) -> RemovalReport:
         """Forget the files at or below an absolute path, or with None the missing ones.
 
         Images that no file holds any more go with them, and their embeddings; so do failures and
@@ -255,7 +255,7 @@ class Writer(Images, Labels, LeavingOut, Relocation):
         images, embeddings = self._forget_images("(FROM orphans)")
         self._run("DROP TABLE doomed")
         self._run("DROP TABLE orphans")
-        return Removal(files, images, embeddings, kept, len(unlabelled))
+        return RemovalReport(files, images, embeddings, kept, len(unlabelled))
 
     # -- duplicates ----------------------------------------------------------------------------
 

@@ -23,12 +23,11 @@ from embedkit._internal.text import counted
 from embedkit.results import (
     AddOptions,
     AddReport,
-    BackboneFigures,
+    BackboneMetrics,
     ComparedQuery,
     Comparison,
     Duplicates,
     Failure,
-    Info,
     Match,
     Matches,
     PlanRow,
@@ -36,6 +35,7 @@ from embedkit.results import (
     ProgressCallback,
     TruncatedFile,
     Verification,
+    WorkspaceInfo,
 )
 
 FAILURES_SHOWN = 20
@@ -250,7 +250,7 @@ def failed(failures: Sequence[Failure], rest: str) -> None:
         warn(f"... and {len(failures) - FAILURES_SHOWN} more; {rest}")
 
 
-def info_summary(info: Info) -> None:
+def info_summary(info: WorkspaceInfo) -> None:
     """What a workspace holds."""
     say(f"workspace  {shown(info.workspace)}, {size(info.disk_bytes)}")
     for source in info.sources:
@@ -399,7 +399,7 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
         _rankings_table(query)
 
 
-def _figures_of(item: BackboneFigures) -> dict[str, str]:
+def _figures_of(item: BackboneMetrics) -> dict[str, str]:
     figures = {
         "mAP": f"{item.mean_ap.value:.3f}",
         "95 %": f"{item.mean_ap.low:.3f}-{item.mean_ap.high:.3f}",

@@ -6,7 +6,7 @@ from datetime import datetime
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.cli.show import FAILURES_SHOWN, new_table, out, say, size, warn
-from embedkit.results import ApplyReport, Carried, EmptyReport, Left, Quarantine, UndoReport
+from embedkit.results import ApplyReport, CarriedOver, EmptyReport, NotMoved, Quarantine, UndoReport
 
 NAMES_SHOWN = 3
 """Files named in a line that is about several."""
@@ -35,7 +35,9 @@ def apply_summary(report: ApplyReport) -> None:
         say(f"{gone} not found at the place that the plan names; other plans may have moved some")
     for item in report.carried:
         say(f"{_said(item)} carried over to {shown(item.path)} (from {shown(item.from_path)})")
-    _by_reason("not carried over", [Left(item.path, item.reason) for item in report.not_carried])
+    _by_reason(
+        "not carried over", [NotMoved(item.path, item.reason) for item in report.not_carried]
+    )
     _by_reason("left", report.left)
 
 
@@ -80,7 +82,7 @@ def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
     out.print(table)
 
 
-def _said(item: Carried) -> str:
+def _said(item: CarriedOver) -> str:
     if item.label is not None:
         return f"label '{shown(item.label)}'"
     if item.attribute is not None:
@@ -89,7 +91,7 @@ def _said(item: Carried) -> str:
     return f"verdict '{item.verdict}'{other}"
 
 
-def _by_reason(what: str, left: Sequence[Left]) -> None:
+def _by_reason(what: str, left: Sequence[NotMoved]) -> None:
     """A line on stderr for each reason, with the first of its files."""
     reasons: dict[str, list[str]] = {}
     for item in left:

@@ -29,7 +29,7 @@ class PlanRow:
 
 
 @dataclass(frozen=True)
-class Left:
+class NotMoved:
     """A file that was left where it is, and why."""
 
     path: str
@@ -37,7 +37,7 @@ class Left:
 
 
 @dataclass(frozen=True)
-class Trashed:
+class TrashedFile:
     """A file that was moved to the system's trash."""
 
     path: str
@@ -47,7 +47,7 @@ class Trashed:
 
 
 @dataclass(frozen=True)
-class Carried:
+class CarriedOver:
     """What was said of a file that went, and is said now of the file that stays for it.
 
     It is a label, or what another column of a CSV of labels has, or a verdict.
@@ -69,7 +69,7 @@ class Carried:
 
 
 @dataclass(frozen=True)
-class NotCarried:
+class NotCarriedOver:
     """Something that was said of a file that went, and contradicts what is said of others."""
 
     path: str
@@ -85,7 +85,7 @@ class ApplyReport:
     """Id of the plan's quarantine."""
     moved: tuple[str, ...]
     """Files moved to quarantine by this run."""
-    trashed: tuple[Trashed, ...]
+    trashed: tuple[TrashedFile, ...]
     """Files moved to the system's trash by this run."""
     linked: tuple[str, ...]
     """Files moved to quarantine by this run whose place a link to the same bytes took."""
@@ -93,13 +93,13 @@ class ApplyReport:
     """Files that an earlier run had moved."""
     gone: tuple[str, ...]
     """Files that are not at their place, and that this plan has not moved."""
-    left: tuple[Left, ...]
+    left: tuple[NotMoved, ...]
     """Files that were to go, but changed, or could not or must not be moved."""
     bytes: int
     """Of the files in ``moved``, ``trashed`` and ``linked``."""
-    carried: tuple[Carried, ...]
+    carried: tuple[CarriedOver, ...]
     """What was said of files that went, and is said of files that stay from now on."""
-    not_carried: tuple[NotCarried, ...]
+    not_carried: tuple[NotCarriedOver, ...]
     """What was said of files that went, and of no file that stays, being contradictory."""
 
 
@@ -112,11 +112,11 @@ class UndoReport:
     """Files that are back at their place; none when it was undone before."""
     there: tuple[str, ...]
     """Files that were in the trash, or deleted, and are back at their place without this undo."""
-    left: tuple[Left, ...]
+    left: tuple[NotMoved, ...]
     """Files that could not be put back, by their place, and where they are."""
     bytes: int
     """Of the files in ``restored``."""
-    taken_back: tuple[Carried, ...]
+    taken_back: tuple[CarriedOver, ...]
     """What had been carried over to files that stayed, and is not said of them any more."""
 
 
@@ -128,7 +128,7 @@ class EmptyReport:
     """Ids of those that were looked at, the one applied last first."""
     deleted: tuple[str, ...]
     """Files, by their place before they were moved."""
-    left: tuple[Left, ...]
+    left: tuple[NotMoved, ...]
     """Files that stay in quarantine, by their place before, and why."""
     bytes: int
     """That were freed; a file with other hard links frees none."""

@@ -33,7 +33,7 @@ class Separation:
 
 
 @dataclass(frozen=True)
-class BackboneFigures:
+class BackboneMetrics:
     """What one backbone makes of a collection; all but the last lines over all queries."""
 
     backbone: str
@@ -82,7 +82,7 @@ class PairedTest:
 
 
 @dataclass(frozen=True)
-class QueryFigures:
+class QueryMetrics:
     """How well each backbone ranks the images of one query's class."""
 
     path: str
@@ -137,11 +137,11 @@ class Comparison:
     resampled: str
     """What intervals and tests draw: ``classes``, when the queries are of 16 or more, counted as
     if all were of one size; else ``queries``, so that they speak of these classes only."""
-    backbones: tuple[BackboneFigures, ...]
+    backbones: tuple[BackboneMetrics, ...]
     """The highest mean average precision first."""
     tests: tuple[PairedTest, ...]
     """Every pair of backbones, the better one first."""
-    average_precision: tuple[QueryFigures, ...]
+    average_precision: tuple[QueryMetrics, ...]
     """Every query, by path."""
     rankings: tuple[ComparedQuery, ...]
     """Those that were asked for; else those on which the backbones differ most."""

@@ -6,7 +6,7 @@ from embedkit.results.examination import Examination
 
 
 @dataclass(frozen=True)
-class Member:
+class GroupMember:
     """One file of a group of duplicates, and how it compares with the group's representative."""
 
     path: str
@@ -49,7 +49,7 @@ class DuplicateGroup:
     """Path of the file that the others are compared with: most pixels, then most bytes, then first
     by path, unless it proves to be enlarged from another one. Which file should stay, a plan
     says."""
-    members: tuple[Member, ...]
+    members: tuple[GroupMember, ...]
     """The representative first, then the best score first."""
     conflict: bool
     """Whether its files are under different labels."""

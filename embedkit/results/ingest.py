@@ -62,7 +62,7 @@ class TruncatedFile:
 
 
 @dataclass(frozen=True)
-class Stages:
+class StageTimes:
     """Where the time of a pass went: seconds spent waiting for each stage.
 
     The stages work at the same time, so the one that was waited for is the bottleneck.
@@ -108,7 +108,7 @@ class AddReport:
     seconds: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
     """Images a second of this run, by backbone name; empty when nothing was embedded."""
-    stages: Stages | None = None
+    stages: StageTimes | None = None
     """Where the time went; None when no file had to be read."""
     options: AddOptions = ADD_ALL
     """Those that were in effect, given now or before."""

@@ -11,7 +11,7 @@ LOW_FREQUENCIES = tuple(
 
 
 @dataclass(frozen=True)
-class Facts:
+class FileMetadata:
     """What the header of a file says of its image."""
 
     format: str

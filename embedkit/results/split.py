@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class ClassParts:
+class ClassSplit:
     """How many images of a class are in each part of a split."""
 
     label: str
@@ -23,7 +23,7 @@ class Split:
     seed: int
     group: str | None
     """The attribute whose values were kept together, besides copies."""
-    classes: tuple[ClassParts, ...]
+    classes: tuple[ClassSplit, ...]
     """By label."""
     images: int
     unlabelled: int

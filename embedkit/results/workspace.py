@@ -29,7 +29,7 @@ class SpecInfo:
 
 
 @dataclass(frozen=True)
-class Info:
+class WorkspaceInfo:
     """What a workspace holds."""
 
     workspace: str
@@ -54,7 +54,7 @@ class Info:
 
 
 @dataclass(frozen=True)
-class Removal:
+class RemovalReport:
     """How much :meth:`Workspace.remove` forgot; photos themselves are never touched."""
 
     files: int
@@ -89,7 +89,7 @@ class LabelReport:
 
 
 @dataclass(frozen=True)
-class Relocated:
+class RelocationReport:
     """What relocating a folder did."""
 
     files: int

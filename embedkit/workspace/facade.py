@@ -12,12 +12,12 @@ from embedkit.errors import BadInput
 from embedkit.recipe import FILE_NAME, Recipe, read_recipe
 from embedkit.results import (
     AddReport,
-    Info,
     Progress,
     ProgressCallback,
-    Relocated,
-    Removal,
-    silent,
+    RelocationReport,
+    RemovalReport,
+    WorkspaceInfo,
+    no_progress,
 )
 from embedkit.search.embeddings import Embeddings, named
 from embedkit.workspace.classes import ClassMethods
@@ -68,7 +68,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
     """
 
     def __init__(
-        self, folder: StrPath = "indexes/default", progress: ProgressCallback = silent
+        self, folder: StrPath = "indexes/default", progress: ProgressCallback = no_progress
     ) -> None:
         self.folder = Path(absolute(folder))
         catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
@@ -172,7 +172,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         self._embeddings.save_caches()
         return report
 
-    def relocate(self, old: StrPath, new: StrPath) -> Relocated:
+    def relocate(self, old: StrPath, new: StrPath) -> RelocationReport:
         """Record that a folder was moved as a whole. No photo is read.
 
         Parameters
@@ -202,7 +202,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         *,
         missing: bool = False,
         backbone: str | None = None,
-    ) -> Removal:
+    ) -> RemovalReport:
         """Forget a file or folder, all missing files, or the embeddings of a backbone.
 
         Photos are not touched. Labels from tables are stored until the photos are added again.
@@ -253,7 +253,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         forget_outliers(self._state.outliers, held)
         return sizes
 
-    def info(self) -> Info:
+    def info(self) -> WorkspaceInfo:
         """Return the photos, labels, specs, indexes, failures and disk use of the workspace.
 
         Files are counted as they are on disk now; those that are gone count as missing.
@@ -266,7 +266,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
             options, truncated = reader.add_options(), reader.truncated_files()
         there = inventory(self._catalog)
         files = (file for file in self.folder.rglob("*") if file.is_file())
-        return Info(
+        return WorkspaceInfo(
             workspace=str(self.folder),
             sources=tuple(sources),
             files=there.files,
