@@ -342,7 +342,7 @@ def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
     write_plan(tmp_path / "plan.csv", rows)
     kept.unlink()
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
-    assert not report.moved and "no file of which it is a copy" in report.left[0].reason
+    assert not report.moved and "no file of which it is a copy" in report.skipped[0].reason
     write_plan(
         tmp_path / "all.csv",
         [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
@@ -399,14 +399,14 @@ def test_apply_and_undo_treat_damaged_files_like_others(
     before = contents(tmp_path / "p")
     write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
     report = workspace.load_plan(tmp_path / "plan.csv").apply(trash=command == "trash")
-    assert whole.exists() and not damaged.exists() and not report.left
+    assert whole.exists() and not damaged.exists() and not report.skipped
     if command == "trash":
         assert [item.path for item in report.trashed] == [str(damaged)]
         return
     assert report.moved == (str(damaged),)
     workspace.add([tmp_path / "p"])
     assert workspace.clean().rows == ()
-    assert workspace.load_plan(tmp_path / "plan.csv").apply().already == (str(damaged),)
+    assert workspace.load_plan(tmp_path / "plan.csv").apply().already_moved == (str(damaged),)
     assert workspace.undo().restored == (str(damaged),)
     assert contents(tmp_path / "p") == before
     workspace.add([tmp_path / "p"])
@@ -421,7 +421,7 @@ def test_a_damaged_file_that_changes_after_the_plan_is_left(
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
     for _ in range(2):
         report = workspace.load_plan(tmp_path / "plan.csv").apply()
-        assert not report.moved and "changed since the plan" in report.left[0].reason
+        assert not report.moved and "changed since the plan" in report.skipped[0].reason
         damaged.write_bytes(encoded(scene(9)))
         workspace.add([tmp_path / "p"])
 
@@ -434,7 +434,7 @@ def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
     whole.write_bytes(encoded(scene(9)))
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
     assert not report.moved and damaged.exists()
-    assert "no file of which it is a copy" in report.left[0].reason
+    assert "no file of which it is a copy" in report.skipped[0].reason
 
 
 @pytest.mark.usefixtures("beside")
@@ -470,8 +470,8 @@ def test_a_label_of_bytes_that_are_gone_goes_over_to_the_intact_copy_of_these_by
     }
     write_plan(tmp_path / "plan.csv", rows)
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
-    assert [(item.from_path, item.label) for item in report.carried] == [(str(first), "cat")]
-    assert not report.not_carried
+    assert [(item.from_path, item.label) for item in report.carried_over] == [(str(first), "cat")]
+    assert not report.not_carried_over
 
 
 def test_a_symbolic_link_to_a_damaged_file_is_not_touched(

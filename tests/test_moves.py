@@ -429,7 +429,7 @@ def test_relocating_a_root_reads_nothing_and_keeps_everything(
     monkeypatch.setattr("embedkit.images.decode.read_bytes", opened)
     monkeypatch.setattr("embedkit.ingest.pipeline.read_bytes", opened)
     report = filled.relocate(photos, new)
-    assert (report.files, report.absent, report.changed) == (12, 0, 0)
+    assert (report.files, report.missing, report.changed) == (12, 0, 0)
     assert (report.sources, report.warnings) == ((str(new),), ())
     assert filled.info().labels == LABELS and posts(filled) == 3
     assert parts_of(filled) == decided and verdicts(filled) == ["duplicate", "keep"]
@@ -446,7 +446,7 @@ def test_files_that_are_not_there_are_missing_and_changed_ones_are_read(
     (new / "red/0.jpg").unlink()
     (new / "blue/6.jpg").write_bytes(b"another size")
     report = filled.relocate(photos, new)
-    assert (report.files, report.absent, report.changed) == (10, 1, 1)
+    assert (report.files, report.missing, report.changed) == (10, 1, 1)
     assert filled.info().missing == 1
     again = filled.add()
     assert (again.failed, again.missing) == (1, 1)
@@ -591,7 +591,7 @@ def test_the_commands_say_what_became_of_labels(
     out, err = run("remove", "--missing")
     assert out == (
         "forgot 1 file, 1 image, 1 embedding; no photo was touched\n"
-        "what CSVs say of 1 photo is kept for its return\n"
+        "labels and columns of 1 photo from CSVs are stored until they are added again\n"
     )
     Path("新 photos/blue").rename("elsewhere")
     _, err = run("add", "elsewhere")

@@ -221,7 +221,7 @@ def test_what_would_leak_is_counted_among_what_would_be_held_out(
     held_out = sum(item.val + item.test for item in told.classes)
     assert (held_out, told.leaks_ungrouped, told.held_out_ungrouped) == (0, 10, 10)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
-    assert "Drawn one by one, 10 of 10 held out would have had another" in shown.stdout
+    assert "Drawn one by one, 10 of 10 held-out images would have had one" in shown.stdout
 
 
 def test_a_split_is_stored_and_says_the_same_again(filled: Workspace) -> None:
@@ -403,8 +403,8 @@ def test_the_last_split_tells_what_went_and_came_since(filled: Workspace, tmp_pa
     filled.remove(photos / "blue/12.jpg")
     assert filled.last_split() == replace(told, gone=2, later=3)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(filled.folder)])
-    assert "gone since: 2 images of the parts without a file\n" in shown.stdout
-    assert "labelled since: 3 images in no part" in shown.stdout
+    assert "missing: 2 images of the split without a file\n" in shown.stdout
+    assert "new: 3 images labelled after the split" in shown.stdout
 
 
 def notes_of(workspace: Workspace, given: list[str], val: int, test: int) -> tuple[str, ...]:

@@ -379,7 +379,11 @@ def test_a_plan_and_what_is_loaded_of_it_are_the_same_plan(
     report = plan.apply()
     assert report.moved == (str(photos / "red/copy of 0.jpg"),)
     again = loaded.apply()
-    assert (again.quarantine, again.moved, again.already) == (report.quarantine, (), report.moved)
+    assert (again.quarantine, again.moved, again.already_moved) == (
+        report.quarantine,
+        (),
+        report.moved,
+    )
     assert copied.undo().restored == report.moved
 
 

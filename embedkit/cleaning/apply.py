@@ -124,12 +124,12 @@ class _Run:
             moved=tuple(self._moved),
             trashed=tuple(self._trashed),
             linked=tuple(self._linked),
-            already=tuple(self._already),
-            gone=tuple(self._gone),
-            left=tuple(self._left),
+            already_moved=tuple(self._already),
+            missing=tuple(self._gone),
+            skipped=tuple(self._left),
             bytes=self._bytes,
-            carried=carried,
-            not_carried=not_carried,
+            carried_over=carried,
+            not_carried_over=not_carried,
         )
 
     def _apply_group(self, members: Numbered) -> None:

@@ -78,7 +78,7 @@ def empty(
     return EmptyReport(
         quarantines=tuple(item.id for item in chosen),
         deleted=tuple(run.deleted),
-        left=tuple(run.left),
+        skipped=tuple(run.left),
         bytes=run.bytes,
         dry_run=dry_run,
     )

@@ -66,10 +66,10 @@ def undo(
     return UndoReport(
         quarantine=store.id,
         restored=tuple(run.restored.values()),
-        there=tuple(run.there),
-        left=tuple(run.left),
+        already_back=tuple(run.there),
+        skipped=tuple(run.left),
         bytes=run.bytes,
-        taken_back=taken_back,
+        reverted=taken_back,
     )
 
 

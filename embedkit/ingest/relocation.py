@@ -69,7 +69,7 @@ def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
         labelled = relabel_from_folders(writer, new)
     return RelocationReport(
         files=len(found.there),
-        absent=len(found.absent),
+        missing=len(found.absent),
         changed=len(found.changed),
         sources=tuple(sources),
         warnings=(*warnings, *labelled.warnings),

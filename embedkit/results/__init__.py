@@ -1,4 +1,4 @@
-"""The things that rooms hand to each other: plain, immutable data."""
+"""Result types: plain, immutable data that layers pass to each other and to the user."""
 
 from embedkit.results.classification import (
     LabelProbability,
