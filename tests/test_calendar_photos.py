@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from embedkit.demo.calendar import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
+from embedkit.demo.calendar import FRAMINGS, calendar_photos, write_calendar_photos
 from embedkit.results import Match, Matches, Verification
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+Shooting = runpy.run_path(str(SCRIPTS / "calendar_shooting.py"))["Shooting"]
 
 
 @pytest.mark.slow
@@ -79,9 +82,8 @@ def test_glare_whitens_part_of_the_page_and_leaves_the_rest_of_the_photo_as_it_w
 
 @pytest.fixture
 def reproduce(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    scripts = Path(__file__).parents[1] / "scripts"
-    monkeypatch.syspath_prepend(str(scripts))
-    return runpy.run_path(str(scripts / "reproduce_calendar.py"))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return runpy.run_path(str(SCRIPTS / "reproduce_calendar.py"))
 
 
 def test_published_rankings_hold_all_photos_and_none_puts_january_first(
