@@ -20,7 +20,7 @@ from embedkit.catalog import LiveFile
 from embedkit.cleaning.plan import write_plan
 from embedkit.cleaning.planning import Wishes, plan_rows
 from embedkit.cli.app import embedkit
-from embedkit.duplicates import candidates, find, groups, search, semantic
+from embedkit.duplicates import candidates, find, groups, pair_search, semantic
 from embedkit.duplicates.candidates import bits_for, by_hash
 from embedkit.duplicates.groups import Link, grouped
 from embedkit.duplicates.orientations import TURNS, turned, turned_hashes
@@ -150,10 +150,10 @@ def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace
 def test_in_a_large_collection_hashes_are_not_believed_alone(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "SURE_UP_TO", 5)
+    monkeypatch.setattr(pair_search, "SURE_UP_TO", 5)
     (group,) = filled.duplicates(["perceptual"], max_hamming=10).groups
     assert "grey.jpg" in names(group)
-    monkeypatch.setattr(search, "ALIKE", 1.1)
+    monkeypatch.setattr(pair_search, "ALIKE", 1.1)
     assert filled.duplicates(["perceptual"], max_hamming=9).groups == ()
 
 
@@ -278,7 +278,7 @@ def test_the_same_question_is_answered_from_the_catalog(
 ) -> None:
     first = replace(filled.duplicates(), examined=0)
     asked = []
-    real = search.find_pairs
+    real = pair_search.find_pairs
 
     def counted(*args: object, **options: object) -> object:
         asked.append(1)
@@ -847,4 +847,4 @@ def test_a_group_is_never_planned_away(filled: Workspace) -> None:
     rows = filled.plan(found=peaceful, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
-    assert candidates.LOOSE_BITS > search.MOST_BITS
+    assert candidates.LOOSE_BITS > pair_search.MOST_BITS

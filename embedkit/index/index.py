@@ -27,7 +27,7 @@ from embedkit._internal.paths import shown
 from embedkit._internal.sealed import Damaged, Sealed
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
-from embedkit.index import approximate, rows
+from embedkit.index import rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import (
     FileRecord,
@@ -382,6 +382,8 @@ class Index:
 
     def _encode(self, kind: str, kept: int) -> None:
         """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
+        from embedkit.index import approximate
+
         total = len(self._base)
         if kind in (EXACT, FLAT) or total < 2 or (kind == AUTO and total <= EXACT_UP_TO):
             self._codes, self._trained = None, 0
