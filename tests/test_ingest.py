@@ -20,8 +20,7 @@ from PIL import Image
 from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
-from embedkit.catalog import Catalog
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, Catalog
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder

@@ -230,7 +230,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
             return self._embeddings.forget(backbone)
         self._catalog.require()
         with self._catalog.write() as writer:
-            return writer.forget_files(None if path is None else absolute(path))
+            return writer.files.remove(None if path is None else absolute(path))
 
     def compact(self) -> tuple[int, int]:
         """Rewrite the catalog without gaps.
@@ -262,8 +262,8 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
 
         with self._catalog.read() as reader:
             specs = self._embeddings.told(reader)
-            sources, failures = reader.sources(), reader.failures()
-            options, truncated = reader.add_options(), reader.truncated_files()
+            sources, failures = reader.folders.sources(), reader.failures.all()
+            options, truncated = reader.runs.last_options(), reader.failures.truncated_files()
         there = inventory(self._catalog)
         files = (file for file in self.folder.rglob("*") if file.is_file())
         return WorkspaceInfo(

@@ -74,8 +74,8 @@ def _known_paths(catalog: Catalog, sha256s: Sequence[str]) -> dict[str, list[str
     if not catalog.exists:
         return {}
     with catalog.read() as reader:
-        ids = reader.image_ids([bytes.fromhex(sha256) for sha256 in sha256s])
-        files = reader.live_files(list(ids.values()))
+        ids = reader.images.ids([bytes.fromhex(sha256) for sha256 in sha256s])
+        files = reader.files.of_images(list(ids.values()))
     return {
         sha256.hex(): [file.path for file in files.get(image_id, ())]
         for sha256, image_id in ids.items()

@@ -60,4 +60,7 @@ class Verdicts(Base):
         if first == second:
             raise BadInput("these two files have the same bytes; a verdict needs different photos")
         with self._catalog.write() as writer:
-            writer.decide(first, second, verdict)
+            if verdict is None:
+                writer.verdicts.clear(first, second)
+            else:
+                writer.verdicts.set(first, second, verdict)

@@ -67,7 +67,7 @@ def test_what_needs_a_network_says_which_package_is_missing(tmp_path: Path) -> N
     for command in ("add photos -b resnet50", "distance photos/red/0.jpg photos/red/1.jpg"):
         done = embedkit(tmp_path, command, sys.executable, "-c", WITHOUT_HEAVY)
         assert done.returncode == 1
-        assert re.fullmatch(r"embedkit: \w+ is not installed, and this command needs it; .*\n", done.stderr)
+        assert re.fullmatch(r"embedkit: \w+ is not installed, and this command .*\n", done.stderr)
 
 
 @pytest.mark.slow
