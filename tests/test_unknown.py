@@ -361,7 +361,7 @@ def test_what_unknown_rests_on_is_said_everywhere(
         out, notes = run(*command)
         assert "from 48 known photos" in " ".join(out.split())
         assert "with so few known photos" in notes
-        assert "6 validation photos: with fewer than 50 a low probability" in notes
+        assert "only 6 validation photos: below 50, a low probability" in notes
     assert "unknown by outlier" in " ".join(run("classify", *photos, "--head", "knn")[0].split())
 
 
