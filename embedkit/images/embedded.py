@@ -69,7 +69,7 @@ def _embedded_in_png(data: bytes) -> int:
         end = chunk.end
         content = data[chunk.start + 8 : chunk.end - 4]
         if chunk.kind not in _USUAL_CHUNKS and not content.startswith(_USUAL_KEYWORDS):
-            count += len(content)
+            count += len(png.text(chunk.kind, content, LEAST_BYTES) or content)
         if chunk.kind == b"IEND":
             break
     return count + len(data[end:].strip(b"\0"))
