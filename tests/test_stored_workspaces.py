@@ -65,9 +65,7 @@ def test_an_earlier_head_gives_the_same_answers(stored: tuple[Workspace, Path, A
     assert found == pytest.approx(expected["accuracy"])
     paths = [photos / path for path, *_ in expected["classify"]]
     predictions = workspace.classify(paths, head="both").predictions
-    for prediction, (_, top, unknown, score) in zip(
-        predictions, expected["classify"], strict=True
-    ):
+    for prediction, (_, top, unknown, score) in zip(predictions, expected["classify"], strict=True):
         assert [item.label for item in prediction.top] == [label for label, _ in top]
         assert [item.probability for item in prediction.top] == pytest.approx(
             [probability for _, probability in top], abs=1e-3
