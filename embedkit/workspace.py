@@ -37,9 +37,9 @@ from embedkit.results import (
     UndoReport,
     silent,
 )
-from embedkit.search.embeddings import Embeddings, named
-from embedkit.search.queries import Queries, digest_of, name_of, opened
-from embedkit.search.search import Narrowing, check_count, search
+from embedkit.search.embedding_store import EmbeddingStore, full_names
+from embedkit.search.queries import Queries, digest_of, name_of, open_query
+from embedkit.search.search import SearchFilter, check_count, search
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -67,7 +67,7 @@ class Workspace:
         self.folder = Path(absolute(folder))
         self._progress = progress
         self._catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
-        self._embeddings = Embeddings(self._catalog, progress)
+        self._embeddings = EmbeddingStore(self._catalog, progress)
         self._quarantine_folder = self.folder / "quarantine"
         self._features = self.folder / "features"
         self._heads = self.folder / "heads"
@@ -117,13 +117,18 @@ class Workspace:
                 "fingerprints need no backbone; give either backbones or fingerprints_only"
             )
         recipe = self.recipe
-        held = self._embeddings.held()
+        held = self._embeddings.backbone_snapshot()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         places = [absolute(source) for source in sources]
         chosen: Sequence[str] = ()
         if not fingerprints_only:
-            chosen = named(backbones) or self._embeddings.in_recipe() or held.added or [DEFAULT]
+            chosen = (
+                full_names(backbones)
+                or self._embeddings.recipe_backbones()
+                or held.added
+                or [DEFAULT]
+            )
         if isinstance(exclude, str):
             exclude = [exclude]
         self._sweep()
@@ -169,16 +174,16 @@ class Workspace:
         check_count(verify, least=0, name="verify")
         if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
             raise BadInput("only matches of a photo can be verified, not of words or embeddings")
-        narrowing = Narrowing.asked(max_distance, label, folder)
+        narrowing = SearchFilter.from_arguments(max_distance, label, folder)
         if text is not None:
-            return self._matches(self._embeddings.of_text(backbone, text), k, narrowing)[0]
+            return self._matches(self._embeddings.query_text(backbone, text), k, narrowing)[0]
         assert image is not None
         if not verify:
-            return self._matches(self._embeddings.of_images(backbone, [image]), k, narrowing)[0]
+            return self._matches(self._embeddings.query_images(backbone, [image]), k, narrowing)[0]
         from embedkit.search.verification.photos import verify_first
 
-        photo = opened(image)
-        queries = self._embeddings.of_images(backbone, [photo])
+        photo = open_query(image)
+        queries = self._embeddings.query_images(backbone, [photo])
         queries = replace(queries, names=(name_of(image),))
         matches = self._matches(queries, max(k, verify), narrowing)[0]
         verify_first(matches, photo, verify, self._features)
@@ -202,8 +207,8 @@ class Workspace:
         """
         if isinstance(images, (str, os.PathLike)):
             images = [images]
-        queries = self._embeddings.of_images(backbone, list(images))
-        return self._matches(queries, k, Narrowing.asked(max_distance, label, folder))
+        queries = self._embeddings.query_images(backbone, list(images))
+        return self._matches(queries, k, SearchFilter.from_arguments(max_distance, label, folder))
 
     def distance(
         self,
@@ -218,7 +223,7 @@ class Workspace:
         """
         from embedkit.index.metric import distances
 
-        one, other = self._embeddings.vectors(backbone, [first, second])
+        one, other = self._embeddings.embed(backbone, [first, second])
         return float(distances(one, other[None])[0])
 
     def duplicates(
@@ -257,9 +262,9 @@ class Workspace:
 
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
-            index, vector = self._embeddings.to_compare_with(backbone, of)
+            index, vector = self._embeddings.index_and_query(backbone, of)
             return find_copies(self._catalog, index, asked, absolute(of), vector, self._features)
-        index = self._embeddings.to_compare(backbone)
+        index = self._embeddings.index_or_empty(backbone)
         examiner = Examiner(self._catalog, self._features, self._progress)
         return find_duplicates(self._catalog, index, asked, examiner, self._progress)
 
@@ -320,7 +325,9 @@ class Workspace:
         group = None if group is None else labels.as_label(group)
         # What cannot be split is told before minutes of searching.
         subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
-        self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
+        self._embeddings.embed_missing(
+            [self._embeddings.pick(None)]
+        )  # copies are found by them too
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
         return split_images(self._catalog, subject, pairs)
@@ -365,7 +372,9 @@ class Workspace:
         from embedkit.classify.training import Order, train
 
         self._sweep()
-        taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
+        taught = (
+            full_names(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
+        )
         self._catalog.require()
         with claimed(self._heads, name, kind) as kept:
             order = Order(kind, kept, taught, preset, epochs, processes, settings or {})
@@ -373,7 +382,7 @@ class Workspace:
                 self._catalog,
                 self._heads,
                 order,
-                self._embeddings.completed,
+                self._embeddings.resolve_and_embed,
                 lambda resolved: embedded_outliers(
                     self._outliers, resolved, self._embeddings.network
                 ),
@@ -523,7 +532,7 @@ class Workspace:
             raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
         self._sweep()
         if backbone is not None:
-            return self._embeddings.forget(backbone)
+            return self._embeddings.remove(backbone)
         self._catalog.require()
         with self._catalog.write() as writer:
             return writer.files.remove(None if path is None else absolute(path))
@@ -678,8 +687,8 @@ class Workspace:
         self._catalog.require()
         self._sweep()
         sizes = self._catalog.compact()
-        self._embeddings.tidy()
-        held = {item.spec.digest for item in self._embeddings.held().backbones}
+        self._embeddings.remove_unused_indexes()
+        held = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
         forget_outliers(self._outliers, held)
         return sizes
 
@@ -714,7 +723,7 @@ class Workspace:
         from embedkit.catalog.inventory import inventory
 
         with self._catalog.read() as reader:
-            specs = self._embeddings.told(reader)
+            specs = self._embeddings.spec_infos(reader)
             sources, failures = reader.folders.sources(), reader.failures.all()
             options, truncated = reader.runs.last_options(), reader.failures.truncated_files()
         there = inventory(self._catalog)
@@ -758,11 +767,11 @@ class Workspace:
 
         found = [load_head(self._heads, name) for name in dict.fromkeys(names)]
         models = {model.spec: model for head in found for model in head.models}
-        self._embeddings.complete(
+        self._embeddings.embed_missing(
             [backbone_of(model, self._embeddings) for model in models.values()]
         )
         return found
 
-    def _matches(self, queries: Queries, k: int, narrowing: Narrowing) -> list[Matches]:
+    def _matches(self, queries: Queries, k: int, narrowing: SearchFilter) -> list[Matches]:
         """The matches of queries, from the index as it was when they were made."""
         return search(self._catalog, self._embeddings.index_for(queries), queries, k, narrowing)

@@ -4,14 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from embedkit._internal.artifacts import read_json, replaced, sweep, temporary_beside, write_json
+from embedkit._internal.artifacts import (
+    atomic_write,
+    read_json,
+    sweep,
+    temporary_beside,
+    write_json,
+)
 from embedkit.errors import BadArtefact
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "manifest.json"
     write_json(target, {"a": 1})
-    with pytest.raises(RuntimeError), replaced(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(target.read_text()) == {"a": 1}
@@ -20,7 +26,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
 
 def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
     target = tmp_path / "listing"
-    with replaced(target) as one, replaced(target) as other:
+    with atomic_write(target) as one, atomic_write(target) as other:
         one.write_text("one")
         other.write_text("other")
     assert target.read_text() == "one"

@@ -12,7 +12,7 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest
-from embedkit._internal.sealed import Sealed, sealed
+from embedkit._internal.sealed import SealedFile, sealed
 from embedkit.catalog import Catalog, ImageRow
 from embedkit.errors import BadRecipe, DamagedCache
 from embedkit.index import approximate, exact
@@ -270,7 +270,9 @@ def test_an_index_with_too_few_vectors_to_train_on_is_exact_until_there_are_enou
 def test_a_kind_that_does_not_suit_the_vectors_is_a_bad_recipe(collection: Collection) -> None:
     collection.store(unit(300))
     for kind in ("PQ7", "IDMap,Flat"):
-        with pytest.raises(BadRecipe, match=f"the recipe's index = '{kind}' is not for embeddings"):
+        with pytest.raises(
+            BadRecipe, match=f"the recipe's index = '{kind}' does not suit embeddings"
+        ):
             collection.saved(kind)
     assert collection.saved("exact").search(unit(1), 1)[0].tolist() == [[1]]
 
@@ -391,7 +393,7 @@ def test_the_ids_that_an_index_holds_are_known_without_reading_its_embeddings(
     expected = index.stored().ids.tolist()
     assert len(expected) == 2048 and not {7, 8} & set(expected)
     again = collection.load()
-    monkeypatch.setattr(Sealed, "_check", None)  # whoever reads more fails
+    monkeypatch.setattr(SealedFile, "_check", None)  # whoever reads more fails
     assert again.stored_ids().tolist() == expected
 
 
@@ -454,7 +456,7 @@ def test_an_index_with_a_damaged_file_is_not_used_but_built_anew(
     collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
     file = collection.folder / read_manifest(collection.folder).files[role].name
     HARMS[harm](file)
-    with pytest.warns(DamagedCache, match="is built anew from the catalog"):
+    with pytest.warns(DamagedCache, match="is rebuilt from the catalog"):
         again = collection.load()
         again.search(clustered(2000, seed=4), 1)  # looks through every list
         if len(again) == 0:
@@ -522,7 +524,7 @@ def test_a_file_that_is_whole_but_of_another_shape_is_not_used(collection: Colle
         name = files["vectors"].name
         with sealed(collection.folder / name) as temporary:
             temporary.write_bytes(wrong.tobytes())
-        digest = Sealed(collection.folder / name).digest
+        digest = SealedFile(collection.folder / name).digest
         changed = {role: asdict(item) for role, item in files.items()}
         changed["vectors"]["digest"] = digest
         rewrite(collection.folder, files=changed)
@@ -619,7 +621,7 @@ def test_a_lost_or_damaged_index_is_made_anew(workspace: Workspace, photos: Path
     workspace.add([photos])
     (file,) = workspace.folder.glob("index/*/*.vectors.sealed")
     file.write_bytes(b"damaged")
-    with pytest.warns(DamagedCache, match="is built anew"):
+    with pytest.warns(DamagedCache, match="is rebuilt"):
         assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 12
     assert file.stat().st_size > 100, "and saved, being all behind"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedkit._internal.sealed import BLOCK, Damaged, Sealed, sealed
+from embedkit._internal.sealed import BLOCK, DamagedFile, SealedFile, sealed
 
 
 def written(file: Path, content: bytes) -> Path:
@@ -20,7 +20,7 @@ def random_bytes(count: int) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 40 * BLOCK + 7])
 def test_content_of_any_size_comes_back(tmp_path: Path, size: int) -> None:
     content = random_bytes(size)
-    file = Sealed(written(tmp_path / "file", content))
+    file = SealedFile(written(tmp_path / "file", content))
     file.check()
     assert len(file) == size
     assert file.array("u1", (size,)).tobytes() == content
@@ -37,8 +37,8 @@ def test_any_flipped_bit_is_noticed_whatever_the_times_say(tmp_path: Path) -> No
         damaged[place] ^= 1 << int(random.integers(8))
         file.write_bytes(damaged)
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(Damaged):
-            Sealed(file).check()
+        with pytest.raises(DamagedFile):
+            SealedFile(file).check()
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -59,8 +59,8 @@ def test_larger_damage_is_noticed(tmp_path: Path, seed: int) -> None:
     else:  # a sector of something else
         whole[sector : sector + 512] = random.bytes(512)
     file.write_bytes(whole)
-    with pytest.raises(Damaged):
-        Sealed(file).check()
+    with pytest.raises(DamagedFile):
+        SealedFile(file).check()
 
 
 @pytest.mark.parametrize("size", [0, 10, 100, BLOCK, BLOCK + 90])
@@ -69,8 +69,8 @@ def test_a_file_that_was_cut_or_extended_is_damaged(tmp_path: Path, size: int) -
     whole = file.read_bytes()
     for damaged in (whole[:size], whole + b"x" * (size + 1)):
         file.write_bytes(damaged)
-        with pytest.raises(Damaged):
-            Sealed(file)
+        with pytest.raises(DamagedFile):
+            SealedFile(file)
 
 
 def test_only_what_is_read_is_checked(tmp_path: Path) -> None:
@@ -80,27 +80,27 @@ def test_only_what_is_read_is_checked(tmp_path: Path) -> None:
     with open(file, "r+b") as stream:
         stream.seek(5 * BLOCK + 7)
         stream.write(b"?!")
-    opened = Sealed(file)
+    opened = SealedFile(file)
     opened.check(0, 5 * BLOCK)
     opened.check_rows(np.array([[0, 3], [1500, 1000]]), width)
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedFile):
         opened.check(5 * BLOCK - 1, 5 * BLOCK + 1)
-    with pytest.raises(Damaged):  # a row that begins in the block before
+    with pytest.raises(DamagedFile):  # a row that begins in the block before
         opened.check_rows(np.array([5 * BLOCK // width]), width)
     opened.check(6 * BLOCK)
 
 
 def test_a_sound_file_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
-    digest = Sealed(written(tmp_path / "file", b"one")).digest
-    assert Sealed(tmp_path / "file", digest).array("u1", (3,)).tobytes() == b"one"
+    digest = SealedFile(written(tmp_path / "file", b"one")).digest
+    assert SealedFile(tmp_path / "file", digest).array("u1", (3,)).tobytes() == b"one"
     written(tmp_path / "file", b"two")
-    with pytest.raises(Damaged, match="not the one"):
-        Sealed(tmp_path / "file", digest)
+    with pytest.raises(DamagedFile, match="not the one"):
+        SealedFile(tmp_path / "file", digest)
 
 
 def test_more_than_there_is_cannot_be_had(tmp_path: Path) -> None:
-    file = Sealed(written(tmp_path / "file", bytes(80)))
+    file = SealedFile(written(tmp_path / "file", bytes(80)))
     assert file.array("<i8", (9,), 8).tolist() == [0] * 9
     for shape in ((11,), (-1,), (2**40, 2**40)):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedFile):
             file.array("<i8", shape)

@@ -108,7 +108,7 @@ def test_the_delimiter_is_that_which_names_the_columns(tmp_path: Path) -> None:
         (b"path,label\ncaf\xe9.jpg,cat\n", "is not UTF-8, nor UTF-16 .*save it as 'CSV UTF-8'"),
         ("\ufeffpath\na.jpg".encode("utf-16-le"), "no column called label"),
         (b"\xff\xfep\0a\0t", "is not UTF-8, nor UTF-16"),
-        (b"sep=x\npathxlabel\n", "the delimiter 'x' is not understood"),
+        (b"sep=x\npathxlabel\n", "the delimiter 'x' is not supported"),
         (b"path,label\n" + b'"' + b"a" * 200_000, "line 2: not CSV"),
         (b"\x89PNG\r\n\x1a\n\0\0" * 9, "is not UTF-8|no column|NUL"),
     ],

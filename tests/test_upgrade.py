@@ -136,7 +136,7 @@ def test_it_opens_and_gives_the_answers_that_it_gave(
     info = again.info()
     assert {spec.spec for spec in info.specs} == digests
     assert [(spec.images, spec.indexed) for spec in info.specs] == [(11, 11), (11, 11)]
-    assert again._embeddings.held().added == ("resnet50", "vgg16")
+    assert again._embeddings.backbone_snapshot().added == ("resnet50", "vgg16")
     assert len(passes) == before
 
 

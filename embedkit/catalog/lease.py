@@ -17,10 +17,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from embedkit._internal.artifacts import replaced, storage_error, storage_errors, temporary_beside
-from embedkit._internal.locks import alone
+from embedkit._internal.artifacts import (
+    atomic_write,
+    storage_error,
+    storage_errors,
+    temporary_beside,
+)
+from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
-from embedkit._internal.sealed import Damaged
+from embedkit._internal.sealed import DamagedFile
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
@@ -157,7 +162,7 @@ class Catalog:
         with (
             self._connection(read_only=False) as connection,
             storage_errors(f"cannot write {self.path}"),
-            replaced(self.path) as temporary,
+            atomic_write(self.path) as temporary,
         ):
             target = str(temporary).replace("'", "''")
             for statement in (
@@ -172,7 +177,7 @@ class Catalog:
 
     # -- without opening it --------------------------------------------------------------------
 
-    def backbones(self) -> BackboneSnapshot:
+    def backbone_snapshot(self) -> BackboneSnapshot:
         """The backbones and their positions; the file is opened only if it has changed since."""
         state = self._state()
         if self._seen is None or self._seen[0] != state:
@@ -196,7 +201,7 @@ class Catalog:
         if listing is not None:
             try:
                 return listing.live_files(image_ids)
-            except Damaged as error:
+            except DamagedFile as error:
                 self._give_up_listing(error)
                 self._listing = state, None
         with self.read() as reader:
@@ -226,7 +231,7 @@ class Catalog:
             listing = Listing(self._listing_file)
         except OSError:
             return None
-        except Damaged as error:
+        except DamagedFile as error:
             if not is_of_before(self._listing_file):
                 self._give_up_listing(error)
             return None
@@ -247,10 +252,10 @@ class Catalog:
         busy = CatalogBusy(f"another process has been making {self.path} for {PATIENCE:.0f} s")
         with storage_errors(f"cannot write {self.path}"), _duckdb_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with alone(lock, busy, PATIENCE):
+            with exclusive_lock(lock, busy, PATIENCE):
                 if not self.exists:
                     with (
-                        replaced(self.path) as temporary,
+                        atomic_write(self.path) as temporary,
                         duckdb.connect(str(temporary), config=_CONFIG) as connection,
                     ):
                         connection.execute("CHECKPOINT").fetchall()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal import paths
-from embedkit._internal.sealed import Damaged, Sealed, sealed
+from embedkit._internal.sealed import DamagedFile, SealedFile, sealed
 from embedkit.catalog.records import LiveFile
 
 FILE_NAME = "files.listing"
@@ -33,15 +33,15 @@ class Listing:
     The sealed file holds int64 numbers: a mark of the format, how many numbers the state of the
     catalog is and these, how many files F there are; ``ids`` (F,); ``ends`` (F,), where the text of
     each file ends; then the SHA-256s, 32 F bytes, and the texts. Numbers are checked when it is
-    opened, what is said of a file when it is asked for: both raise :class:`Damaged`.
+    opened, what is said of a file when it is asked for: both raise :class:`DamagedFile`.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = Sealed(file)
+        self._file = SealedFile(file)
         self._file.check(0, 16)
         mark, size = self._file.array("<i8", (2,)).tolist()
         if mark != _FORMAT:
-            raise Damaged(f"{file} is not a listing")
+            raise DamagedFile(f"{file} is not a listing")
         start = 8 * (size + 3)
         self._file.check(0, start)
         *state, count = self._file.array("<i8", (size + 1,), 16).tolist()
@@ -69,7 +69,7 @@ class Listing:
         return found
 
     def _check(self, rows: np.ndarray) -> None:
-        """Raise :class:`Damaged` unless what is said of some files is as it was written."""
+        """Raise :class:`DamagedFile` unless what is said of some files is as it was written."""
         rows = rows.astype(np.int64)
         sha256s = self._sha256s + _DIGEST * rows
         ends = self._text + self._ends[rows]

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write
 from embedkit.search.verification.features import (
     DESCRIPTOR,
     EXTRACTION,
@@ -71,7 +71,7 @@ class FeatureCache:
                 "size": size,
             }
             data = save(arrays)
-            with replaced(path, durable=False) as temporary:
+            with atomic_write(path, durable=False) as temporary:
                 temporary.write_bytes(data + _check(data))
             self._bytes += path.stat().st_size
             if self._bytes > self._cap:
