@@ -782,7 +782,7 @@ def test_a_file_that_is_there_is_not_missing_for_having_been_passed_over(
 def test_labels_survive_a_file_being_broken_for_a_while(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos)
     (photos / "labels.csv").write_text("path,label\nred/0.jpg,mine\n")
-    workspace.label_from_csv(photos / "labels.csv")
+    workspace.labels.from_csv(photos / "labels.csv")
     whole = (photos / "red/0.jpg").read_bytes()
     (photos / "red/0.jpg").write_bytes(whole[:500])
     assert workspace.add(photos).failed == 1

@@ -16,7 +16,7 @@ from embedkit.catalog.writer import Writer
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
-from embedkit.results import Carried, NotCarried, PlanRow
+from embedkit.results import CarriedOver, NotCarriedOver, PlanRow
 
 CARRIED = "carried"
 TAKEN_BACK = "taken back"
@@ -67,7 +67,7 @@ def note_places(catalog: Catalog | None, paths: Sequence[str]) -> None:
 
 def carry(
     catalog: Catalog | None, journal: Journal, departures: Sequence[Departure]
-) -> tuple[tuple[Carried, ...], tuple[NotCarried, ...]]:
+) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
     """Carry over what is said of files that went; what was carried, and what was not and why.
 
     Done again, it carries nothing twice.
@@ -75,7 +75,7 @@ def carry(
     if catalog is None or not departures:
         return (), ()
     entries: list[_Entry] = []
-    not_carried: list[NotCarried] = []
+    not_carried: list[NotCarriedOver] = []
     with catalog.write() as writer:
         writer.files.update_missing([departure.stays for departure in departures])
         facts = writer.reader.files.facts([path for item in departures for path in _paths(item)])
@@ -96,7 +96,7 @@ def carry(
 
 def take_back(
     catalog: Catalog | None, journal: Journal, away: Collection[int]
-) -> tuple[Carried, ...]:
+) -> tuple[CarriedOver, ...]:
     """Take back what was carried over from files that are all at their places again.
 
     ``away`` are the rows whose files are not. What a person has changed since stays as it is.
@@ -174,7 +174,7 @@ def _add_verdicts(said: _Said, departure: Departure, verdicts: _Verdicts) -> Non
 
 
 def _compare(
-    departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarried]
+    departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarriedOver]
 ) -> None:
     """Decide what is carried: what all agree on and the file that stays lacks.
 
@@ -209,7 +209,7 @@ def _compare(
                 )
                 stays = shown(departure.stays)
                 reason = f"its {what} is not carried over to {stays}: {why}"
-                not_carried.append(NotCarried(path, reason))
+                not_carried.append(NotCarriedOver(path, reason))
 
 
 def _put(writer: Writer, entries: Sequence[_Entry]) -> None:
@@ -275,14 +275,14 @@ def _pending(journal: Journal) -> list[_Entry]:
     return list(found.values())
 
 
-def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[Carried, ...]:
+def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
     """The entries as a report has them; other images of verdicts by a path, if one is known."""
     third = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
     ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in third])
     files = writer.reader.files.of_images(list(ids.values()))
     paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
     return tuple(
-        Carried(
+        CarriedOver(
             path=from_stored(entry["path"]),
             label=entry["value"] if entry["kind"] == LABEL else None,
             from_path=from_stored(entry["from"]),

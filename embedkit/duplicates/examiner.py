@@ -21,11 +21,11 @@ from embedkit.results import (
     OPEN,
     Change,
     Examination,
-    Facts,
-    Member,
+    FileMetadata,
+    GroupMember,
     Progress,
     ProgressCallback,
-    silent,
+    no_progress,
 )
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.features import EXTRACTION
@@ -56,7 +56,7 @@ class Examiner:
         self,
         catalog: Catalog,
         features: Path,
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
         new: Mapping[int, LiveFile] | None = None,
     ) -> None:
         self._catalog = catalog
@@ -67,7 +67,7 @@ class Examiner:
         }
         self._opened = lru_cache(_OPENED)(self._open)
         self._known: dict[Pair, Examination] = {}
-        self._facts: dict[int, Facts] = {}
+        self._facts: dict[int, FileMetadata] = {}
         self._by_digest: dict[str, int] = {}
         self._damaged: set[int] = set()
         self._is_recalled = False
@@ -100,13 +100,13 @@ class Examiner:
         ids = (self._by_digest[other] for other in others)
         self.examinations((min(number, other), max(number, other)) for other in ids)
 
-    def headers(self, digests: Sequence[str]) -> dict[str, Facts]:
+    def headers(self, digests: Sequence[str]) -> dict[str, FileMetadata]:
         """What the headers of images' files say, by SHA-256 (hex)."""
         found = self.facts([self._by_digest[digest] for digest in digests])
         ids = ((digest, self._by_digest[digest]) for digest in digests)
         return {digest: found[one] for digest, one in ids if one in found}
 
-    def facts(self, image_ids: Sequence[int]) -> dict[int, Facts]:
+    def facts(self, image_ids: Sequence[int]) -> dict[int, FileMetadata]:
         """What the headers of images' files say; images that cannot be read are left out."""
         self._locate(set(image_ids))
         lacking = [image_id for image_id in image_ids if image_id not in self._facts]
@@ -120,9 +120,9 @@ class Examiner:
                 self._store({}, new)
         return {one: self._facts[one] for one in image_ids if one in self._facts}
 
-    def learn(self, members: Iterable[Member]) -> None:
+    def learn(self, members: Iterable[GroupMember]) -> None:
         """Learn where files of groups lie whose images the catalog need not have."""
-        paths: dict[str, Member] = {}
+        paths: dict[str, GroupMember] = {}
         for member in members:
             paths.setdefault(member.sha256, member)
         with self._catalog.read() as reader:
@@ -234,14 +234,14 @@ class Examiner:
             lambda: content_of(paths, digest), lambda: view_of(paths, digest, self._cache)
         )
 
-    def _read_facts(self, image_id: int) -> Facts | None:
+    def _read_facts(self, image_id: int) -> FileMetadata | None:
         try:
             with one_file():
                 return facts_of(self._opened(image_id).read())
         except UnreadableImage:
             return None
 
-    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, Facts]) -> None:
+    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, FileMetadata]) -> None:
         """Keep what was found in the catalog, where it can be written."""
         stored = {image_id: files[0].sha256 for image_id, files in self._files.items() if files}
         rows = [
@@ -266,6 +266,6 @@ def _examination(report: str) -> Examination:
     return Examination(**values)
 
 
-def _facts(report: str) -> Facts:
+def _facts(report: str) -> FileMetadata:
     values = json.loads(report)
-    return Facts(**{**values, "tables": tuple(map(tuple, values["tables"]))})
+    return FileMetadata(**{**values, "tables": tuple(map(tuple, values["tables"]))})

@@ -85,7 +85,7 @@ class Codes:
         return np.asarray(self.index.search(queries, count)[1])
 
     def efforts(self, share: float) -> list[int]:
-        """Return values of ``effort`` up to a share of the largest, ascending; [0] without a choice."""
+        """Return possible efforts up to a share of the largest, ascending; [0] without a choice."""
         knob = _knob(self.index)
         if knob is None:
             return [0]

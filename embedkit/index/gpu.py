@@ -29,7 +29,7 @@ def codes_on_gpu(index: Any) -> Propose | None:
 
 
 def vectors_on_gpu(vectors: np.ndarray) -> Propose | None:
-    """Copy ``vectors``, float32 (N, dim), to the first GPU and return their exact search, or None."""
+    """Copy ``vectors``, float32 (N, dim), to the first GPU and return their exact search."""
     if not faiss.get_num_gpus():
         return None
     try:

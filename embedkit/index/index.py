@@ -30,7 +30,7 @@ from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import Manifest, read_manifest, usable_manifest
 from embedkit.index.metric import distances
 from embedkit.index.storage import IndexFiles
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from embedkit.index.approximate import Codes
@@ -271,7 +271,7 @@ class Index:
         kind: str,
         *,
         save: bool = False,
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         """Bring the index up to date with the catalog.
 

@@ -13,7 +13,7 @@ from embedkit.images.decode import ImageInput
 from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
 from embedkit.recipe import read_recipe
-from embedkit.results import Failure, ProgressCallback, Removal, ResolvedName, SpecInfo
+from embedkit.results import Failure, ProgressCallback, RemovalReport, ResolvedName, SpecInfo
 from embedkit.search.queries import Queries, embed_images, embed_text, select_backbone
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class EmbeddingStore:
             self._networks[spec] = open_backbone(resolved)
         return self._networks[spec]
 
-    def remove(self, backbone: str) -> Removal:
+    def remove(self, backbone: str) -> RemovalReport:
         """Remove a backbone, and its embeddings and index unless another one shares them."""
         resolved = self.pick(backbone)
         with self._catalog.write() as writer:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from embedkit.index.index import Index
 
 MARGIN = 6
-"""Images that the index is asked for beyond k, for images without a file and for ties at the end."""
+"""Images to find beyond k, for images without a file and for ties at the end."""
 
 
 @dataclass(frozen=True)
