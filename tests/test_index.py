@@ -435,9 +435,9 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose index has every kind of file."""
-    folder = tmp_path_factory.mktemp("sound") / "workspace"
+    folder = tmp_path_factory.mktemp("intact") / "workspace"
     with pytest.MonkeyPatch.context() as patch:
         make_small(patch)
         full(Collection(folder))
@@ -449,11 +449,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.usefixtures("small")
 def test_an_index_with_a_damaged_file_is_not_used_but_built_anew(
-    sound: Path, tmp_path: Path, role: str, harm: str
+    intact: Path, tmp_path: Path, role: str, harm: str
 ) -> None:
     query = clustered(1, seed=4)
-    found = Collection(sound).load().search(query, 5)[0].tolist()
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    found = Collection(intact).load().search(query, 5)[0].tolist()
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     file = collection.folder / read_manifest(collection.folder).files[role].name
     HARMS[harm](file)
     with pytest.warns(DamagedCache, match="is rebuilt from the catalog"):
@@ -494,9 +494,9 @@ def rewrite(folder: Path, **values: object) -> None:
 )
 @pytest.mark.usefixtures("small")
 def test_a_manifest_that_does_not_fit_is_not_believed(
-    sound: Path, tmp_path: Path, harm: Callable[[Path], object]
+    intact: Path, tmp_path: Path, harm: Callable[[Path], object]
 ) -> None:
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     assert len(collection.load()) == 2048
     harm(collection.folder)
     with pytest.warns(DamagedCache):
@@ -528,7 +528,7 @@ def test_a_file_that_is_whole_but_of_another_shape_is_not_used(collection: Colle
         changed = {role: asdict(item) for role, item in files.items()}
         changed["vectors"]["digest"] = digest
         rewrite(collection.folder, files=changed)
-        with pytest.warns(DamagedCache, match="does not hold 50 vectors"):
+        with pytest.warns(DamagedCache, match="does not contain 50 vectors"):
             assert len(collection.load()) == 0
 
 
@@ -542,9 +542,9 @@ def test_times_say_nothing_about_an_index(collection: Collection) -> None:
 
 @pytest.mark.usefixtures("small")
 def test_a_search_checks_the_rows_and_lists_that_it_reads_and_no_others(
-    sound: Path, tmp_path: Path
+    intact: Path, tmp_path: Path
 ) -> None:
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     index = collection.load()
     vectors, lists = index._base._file, index._codes.file
     assert index._codes.head < len(lists), "the lists are the file's end"
@@ -560,9 +560,9 @@ def test_a_search_checks_the_rows_and_lists_that_it_reads_and_no_others(
 @pytest.mark.parametrize("after", range(1, 8))
 @pytest.mark.usefixtures("small")
 def test_an_index_whose_saving_was_cut_short_is_still_right(
-    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+    intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     collection.vectors = np.concatenate([clustered(2000), clustered(50, seed=1)])
     collection.store(clustered(400, seed=5))
     written = 0

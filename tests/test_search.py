@@ -100,7 +100,7 @@ def test_words_are_searched_for_where_the_backbone_embeds_text(
             return np.concatenate([self.embed([photos / text]) for text in texts])
 
     monkeypatch.setattr(
-        "embedkit.search.embeddings.open_backbone", lambda known: Talking(known.name, [])
+        "embedkit.search.embedding_store.open_backbone", lambda known: Talking(known.name, [])
     )
     matches = filled.search(text="blue/7.jpg", k=3)
     assert matches.query == "blue/7.jpg"
@@ -217,7 +217,7 @@ def test_a_query_is_not_compared_under_other_weights_than_the_photos(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "embedkit.search.embeddings.open_backbone",
+        "embedkit.search.embedding_store.open_backbone",
         lambda known: ToyBackbone(known.name, [], weights="1" * 64),
     )
     draw_photo(77).save(tmp_path / "new.png")
