@@ -18,7 +18,7 @@ with exclusive_lock(Path(sys.argv[1]), EmbedkitError("busy")):
 """
 
 
-def test_one_holds_a_lock_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_and_leaves_no_file(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with exclusive_lock(file, EmbedkitError("busy")):
         for _ in range(2):
@@ -32,7 +32,7 @@ def test_one_holds_a_lock_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -52,7 +52,7 @@ def test_a_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_acquired_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from embedkit._internal import locks

@@ -18,7 +18,7 @@ def random_bytes(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 40 * BLOCK + 7])
-def test_content_of_any_size_comes_back(tmp_path: Path, size: int) -> None:
+def test_content_of_any_size_is_read_back(tmp_path: Path, size: int) -> None:
     content = random_bytes(size)
     file = SealedFile(written(tmp_path / "file", content))
     file.check()
@@ -27,7 +27,7 @@ def test_content_of_any_size_comes_back(tmp_path: Path, size: int) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_any_flipped_bit_is_noticed_whatever_the_times_say(tmp_path: Path) -> None:
+def test_any_flipped_bit_is_detected_whatever_the_file_times(tmp_path: Path) -> None:
     file = written(tmp_path / "file", random_bytes(2 * BLOCK + 100))
     whole, status = file.read_bytes(), file.stat()
     random = np.random.default_rng(1)
@@ -42,7 +42,7 @@ def test_any_flipped_bit_is_noticed_whatever_the_times_say(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_larger_damage_is_noticed(tmp_path: Path, seed: int) -> None:
+def test_larger_damage_is_detected(tmp_path: Path, seed: int) -> None:
     file = written(tmp_path / "file", random_bytes(3 * BLOCK))
     random = np.random.default_rng(seed)
     whole = bytearray(file.read_bytes())
@@ -73,7 +73,7 @@ def test_a_file_that_was_cut_or_extended_is_damaged(tmp_path: Path, size: int) -
             SealedFile(file)
 
 
-def test_only_what_is_read_is_checked(tmp_path: Path) -> None:
+def test_only_the_parts_that_are_read_are_checked(tmp_path: Path) -> None:
     width = 400
     rows = np.arange(10 * BLOCK, dtype=np.uint8)[: 10 * BLOCK // width * width]
     file = written(tmp_path / "file", rows.tobytes())
@@ -90,7 +90,7 @@ def test_only_what_is_read_is_checked(tmp_path: Path) -> None:
     opened.check(6 * BLOCK)
 
 
-def test_a_sound_file_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+def test_an_intact_file_in_place_of_another_is_detected(tmp_path: Path) -> None:
     digest = SealedFile(written(tmp_path / "file", b"one")).digest
     assert SealedFile(tmp_path / "file", digest).array("u1", (3,)).tobytes() == b"one"
     written(tmp_path / "file", b"two")
@@ -98,7 +98,7 @@ def test_a_sound_file_in_the_place_of_another_is_noticed(tmp_path: Path) -> None
         SealedFile(tmp_path / "file", digest)
 
 
-def test_more_than_there_is_cannot_be_had(tmp_path: Path) -> None:
+def test_reading_past_the_end_raises_an_error(tmp_path: Path) -> None:
     file = SealedFile(written(tmp_path / "file", bytes(80)))
     assert file.array("<i8", (9,), 8).tolist() == [0] * 9
     for shape in ((11,), (-1,), (2**40, 2**40)):
