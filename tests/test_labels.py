@@ -357,3 +357,26 @@ def test_the_command_takes_a_root(filled: Workspace, photos: Path, tmp_path: Pat
     assert "--root DIR says" in run(filled, "labels", "--from-csv", table, status=2).stderr
     wrong = run(filled, "labels", "--from-folders", photos, "--root", photos, status=2)
     assert "--root is for the paths in --from-csv" in wrong.stderr
+
+
+def test_a_label_is_not_given_to_what_was_at_the_path_before(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    first, second = photos / "red/0.jpg", photos / "red/1.jpg"
+    for source, target in ((first, tmp_path / "x"), (second, first), (tmp_path / "x", second)):
+        source.rename(target)
+    os.utime(first, ns=(0, 10**18))
+    os.utime(second, ns=(0, 10**18 + 1))
+    table = photos.parent / "labels.csv"
+    table.write_text("path,label\nphotos/red/0.jpg,cat\nphotos/blue/6.jpg,dog\n")
+    report = filled.labels.from_csv(table)
+    assert report.labelled == 1
+    ((line, reason),) = [(item.line, item.reason) for item in report.skipped]
+    assert line == 2 and "changed since it was added" in reason
+    table.write_text("path,part\nphotos/red/0.jpg,test\n")
+    with pytest.raises(BadInput, match=r"line 2: the file has changed since it was added"):
+        filled.split(1, 1, given=table)
+    filled.add(photos)
+    table.write_text("path,label\nphotos/red/0.jpg,cat\n")
+    assert filled.labels.from_csv(table).labelled == 1
+    assert label_of(filled, first) == "cat"

@@ -620,3 +620,15 @@ def test_labels_follow_photos_after_the_seventh_schema_step(
     photos.with_name("away.jpg").rename(photos / "blue/back.jpg")
     filled.add()
     assert filled.info().labels == {**LABELS, "Café": 1, "cat": 1} and posts(filled) == 3
+
+
+def test_a_moved_photo_does_not_take_the_label_of_an_excluded_one(
+    filled: Workspace, photos: Path
+) -> None:
+    (photos / "red/1.jpg").rename(photos / "red/moved.jpg")
+    (photos / "red/2.jpg").rename(photos / "red/1.jpg")  # labelled by its folder, not by the CSV
+    filled.add(photos, exclude=["moved.jpg"])
+    assert labels_of(filled)["photos/red/1.jpg"] == "red"
+    filled.add(photos, exclude=[])
+    found = labels_of(filled)
+    assert (found["photos/red/1.jpg"], found["photos/red/moved.jpg"]) == ("red", "cat")

@@ -104,3 +104,9 @@ def test_reading_past_the_end_raises_an_error(tmp_path: Path) -> None:
     for shape in ((11,), (-1,), (2**40, 2**40)):
         with pytest.raises(DamagedFile):
             file.array("<i8", shape)
+
+
+def test_a_named_pipe_in_place_of_a_file_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file")
+    with pytest.raises(OSError, match="Not a regular file"):
+        SealedFile(tmp_path / "file")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit._internal.artifacts import atomic_write
+from embedkit._internal.artifacts import atomic_write, regular_size
 
 BLOCK = 1 << 16
 """Bytes of a block: 64 rows of 128 words of 8 bytes."""
@@ -59,8 +59,8 @@ class SealedFile:
         self._unchecked = np.ones(len(self._sums), bool)
 
     def _opened(self) -> tuple[np.ndarray, np.ndarray, str]:
+        size = regular_size(self.file)  # opening a named pipe would block
         with open(self.file, "rb") as stream:
-            size = stream.seek(0, 2)
             if size < _FOOTER.size:
                 raise DamagedFile(f"{self.file} is truncated")
             whole = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
