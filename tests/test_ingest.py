@@ -176,7 +176,9 @@ def test_the_weights_changing_makes_a_new_spec(
     )
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
     assert passes == [12, 12]
-    assert len({item.spec.digest for item in workspace._embeddings.held().backbones}) == 1
+    assert (
+        len({item.spec.digest for item in workspace._embeddings.backbone_snapshot().backbones}) == 1
+    )
 
 
 def test_progress_counts_up_to_the_files_to_read(photos: Path, passes: list[int]) -> None:

@@ -34,7 +34,7 @@ from embedkit.results import (
     Separation,
     no_progress,
 )
-from embedkit.search.search import match_of
+from embedkit.search.search import make_match
 
 MOST_QUERIES = 5_000
 RANKED = 50
@@ -280,6 +280,6 @@ def _ranking(
     matches = []
     for rank, place in enumerate(order[:RANKED].tolist(), 1):
         files, name = collection.files[place], collection.names[collection.classes[place]]
-        match = match_of(rank, float(away[place]), files, files)
+        match = make_match(rank, float(away[place]), files, files)
         matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

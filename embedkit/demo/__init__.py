@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageOps
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write
 from embedkit.demo.calendar import MONTHS, write_calendar_photos
 from embedkit.errors import MissingExtra
 from embedkit.reports.search_page import write_search_page
@@ -107,7 +107,7 @@ def _write_samples(folder: Path) -> list[Path]:
             (folder / name / "recompressed.jpg", image, 30),
         ):
             if not path.exists():
-                with replaced(path) as temporary:
+                with atomic_write(path) as temporary:
                     variant.save(temporary, "JPEG", quality=quality)
     return originals
 

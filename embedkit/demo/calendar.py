@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write
 
 MONTHS = ("January", "February")
 YEAR = 2026
@@ -89,7 +89,7 @@ def write_calendar_photos(
     ]
     if not all(path.exists() for path in paths):
         for path, photo in zip(paths, calendar_photos(seed, shooting), strict=True):
-            with replaced(path) as temporary:
+            with atomic_write(path) as temporary:
                 photo.image.save(temporary, "JPEG", quality=88)
     return paths
 

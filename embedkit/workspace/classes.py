@@ -107,7 +107,8 @@ class ClassMethods(Base):
         group = None if group is None else labels.as_label(group)
         # Errors are raised before minutes of searching.
         subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
-        self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
+        # The embeddings are needed to find copies.
+        self._embeddings.embed_missing([self._embeddings.pick(None)])
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
         return split_images(self._catalog, subject, pairs)
