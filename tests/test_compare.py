@@ -21,7 +21,7 @@ from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
 from embedkit._internal.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.backbones import choice
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
@@ -484,7 +484,7 @@ def test_where_files_are_away_that_is_why_nothing_can_be_compared(
             filled.compare("vgg16")
         assert filled.compare() == first, "vgg16 is not kept for nothing"
         with filled._catalog.read() as reader:
-            assert passes == [] and reader.counts()["missing"] == 0
+            assert passes == [] and reader.files.counts()["missing"] == 0
     finally:
         away.rename(kept)
 
@@ -646,7 +646,7 @@ def test_the_command_prints_the_document_and_writes_the_page(
 
     table = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
     assert table.exit_code == 0, table.output
-    assert "What looks like" in table.stdout and "size=64" in table.stdout
+    assert "Photos similar to" in table.stdout and "size=64" in table.stdout
     assert f"page: {page}" in table.stdout
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once

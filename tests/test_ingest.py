@@ -20,8 +20,7 @@ from PIL import Image
 from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
-from embedkit.catalog import Catalog
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, Catalog
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
@@ -173,7 +172,9 @@ def test_changed_weights_are_a_new_spec(workspace: Workspace, photos: Path, toys
     toys.weights = "1" * 64
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
     assert toys.passes == [12, 12]
-    assert len({item.spec.digest for item in workspace._embeddings.held().backbones}) == 1
+    assert (
+        len({item.spec.digest for item in workspace._embeddings.backbone_snapshot().backbones}) == 1
+    )
 
 
 def test_progress_counts_up_to_the_files_to_read(photos: Path, passes: list[int]) -> None:
@@ -777,7 +778,7 @@ def test_a_skipped_file_on_disk_is_not_missing(workspace: Workspace, photos: Pat
 def test_labels_are_kept_while_a_file_is_broken(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos)
     (photos / "labels.csv").write_text("path,label\nred/0.jpg,mine\n")
-    workspace.label_from_csv(photos / "labels.csv")
+    workspace.labels.from_csv(photos / "labels.csv")
     whole = (photos / "red/0.jpg").read_bytes()
     (photos / "red/0.jpg").write_bytes(whole[:500])
     assert workspace.add(photos).failed == 1
@@ -921,3 +922,23 @@ def test_reading_ahead_is_limited_by_bytes(
     monkeypatch.setattr(pipeline, "READ_AHEAD", 1)
     monkeypatch.setattr(pipeline, "PREPARE_AHEAD", 1)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0), "one at a time is enough"
+
+
+@pytest.mark.parametrize("year", [-3000, 2300, 12000])
+def test_a_time_that_64_bits_do_not_hold_is_cut_off(year: int) -> None:
+    from embedkit._internal.paths import stamp
+
+    seconds = (year - 1970) * 31_556_952
+    status = os.stat_result((0o100644, 1, 1, 1, 0, 0, 7, 0, 0, 0), {"st_mtime_ns": seconds * 10**9})
+    assert stamp(status) == (7, (1 if year > 1970 else -1) * 2**63 - (year > 1970))
+
+
+def test_a_photo_from_a_far_year_is_added_and_not_read_again(
+    workspace: Workspace, photos: Path
+) -> None:
+    photo = photos / "red/0.jpg"
+    os.utime(photo, (0, 10_413_792_000))  # 2300-01-01
+    if os.stat(photo).st_mtime != 10_413_792_000:
+        pytest.skip("this file system has no such times")
+    assert workspace.add(photos).failed == 0
+    assert workspace.add(photos).embedded == 0

@@ -26,7 +26,7 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
 def labelled(workspace: Workspace, photos: Path, *rows: str, columns: str = "path,label") -> object:
     """Label from a CSV beside the photos."""
     (photos / "labels.csv").write_text("\n".join([columns, *rows]), "utf-8")
-    return workspace.label_from_csv(photos / "labels.csv")
+    return workspace.labels.from_csv(photos / "labels.csv")
 
 
 def label_of(workspace: Workspace, photo: Path) -> str | None:
@@ -78,7 +78,7 @@ def test_a_bad_csv_labels_nothing(
 ) -> None:
     (photos / "labels.csv").write_bytes(os.fsencode(text))
     with pytest.raises(BadInput, match=complaint) as caught:
-        filled.label_from_csv(photos / "labels.csv")
+        filled.labels.from_csv(photos / "labels.csv")
     assert "\n" not in str(caught.value)
     assert filled.info().labels == {"blue": 6, "red": 6}
 
@@ -92,7 +92,9 @@ def test_a_line_without_a_label_is_reported_and_skipped(filled: Workspace, photo
     assert labelled(filled, photos) == LabelReport(0)
 
 
-def test_missing_photos_do_not_prevent_labels_of_others(filled: Workspace, photos: Path) -> None:
+def test_missing_photos_in_a_csv_do_not_prevent_the_other_labels(
+    filled: Workspace, photos: Path
+) -> None:
     (photos / "red/5.jpg").unlink()
     filled.add()
     names = [*(f"red/{n}.jpg" for n in range(6)), "red/99.jpg"]
@@ -102,7 +104,7 @@ def test_missing_photos_do_not_prevent_labels_of_others(filled: Workspace, photo
     assert filled.info().labels == {"blue": 6, "cat": 5}
 
 
-def test_labels_are_trimmed_and_composed(filled: Workspace, photos: Path) -> None:
+def test_labels_are_trimmed_and_unicode_normalised(filled: Workspace, photos: Path) -> None:
     cafes = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
     assert cafes[0] != cafes[1]
     rows = ["red/0.jpg,cat", "red/1.jpg, cat", "red/2.jpg,\u3000cat\t"]
@@ -115,7 +117,7 @@ def test_labels_are_trimmed_and_composed(filled: Workspace, photos: Path) -> Non
         assert (sheet.label, len(sheet.photos)) == ("Café", 2)
 
 
-def test_folder_names_are_composed(workspace: Workspace, photos: Path) -> None:
+def test_folder_names_are_unicode_normalised(workspace: Workspace, photos: Path) -> None:
     for number, form in enumerate(("NFC", "NFD")):
         folder = photos / unicodedata.normalize(form, "プール")
         folder.mkdir()
@@ -128,7 +130,7 @@ def test_folder_names_are_composed(workspace: Workspace, photos: Path) -> None:
     assert workspace.info().labels == {"blue": 6, "red": 7, "プール": 2}
 
 
-def test_inner_spaces_are_kept_and_line_ends_escaped() -> None:
+def test_spaces_are_kept_and_line_ends_are_escaped() -> None:
     assert as_label(" ラーメン\u3000二郎 ") == "ラーメン\u3000二郎"
     assert as_label("a\nb\tc\u2028d") == "a\\nb\\tc\\u2028d"
     for text in ("a\nb", "\\n", "=SUM(A1)", "e\u0301\u3000\x00"):
@@ -158,7 +160,7 @@ def test_paths_are_found_in_many_notations(
     source = photos / "labels.csv" if root is None else tmp_path / "labels.csv"
     source.write_text("path,label\n" + cell.format(photos=photos) + ",cat\n", "utf-8")
     folder = None if root is None else photos / root
-    assert filled.label_from_csv(source, root=folder) == LabelReport(1)
+    assert filled.labels.from_csv(source, root=folder) == LabelReport(1)
     assert label_of(filled, photos / "red/0.jpg") == "cat"
 
 
@@ -172,9 +174,7 @@ def test_a_backslash_belongs_to_a_name_if_there_is_such_a_file(
     assert label_of(workspace, photos / "red/0.jpg") == "folder"
 
 
-def test_file_names_are_found_in_composed_and_decomposed_form(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_file_names_are_found_in_any_unicode_form(workspace: Workspace, photos: Path) -> None:
     names = {form: unicodedata.normalize(form, "がぎ.jpg") for form in ("NFC", "NFD")}
     draw_photo(50).save(photos / names["NFD"])
     workspace.add(photos)
@@ -186,7 +186,7 @@ def test_file_names_are_found_in_composed_and_decomposed_form(
     assert label_of(workspace, photos / names["NFC"]) == "composed"
 
 
-def test_a_formula_is_a_label_like_any_other(filled: Workspace, photos: Path) -> None:
+def test_a_formula_is_an_ordinary_label(filled: Workspace, photos: Path) -> None:
     texts = ["=SUM(A1)", "+1", "-", "@x", "'=x", "''-", "'quoted"]
     (photos / "=a").mkdir()
     draw_photo(50).save(photos / "=a/-1.jpg")
@@ -194,11 +194,11 @@ def test_a_formula_is_a_label_like_any_other(filled: Workspace, photos: Path) ->
     rows = [(f"red/{number}.jpg", text) for number, text in enumerate(texts[:6])]
     rows += [("blue/6.jpg", texts[6]), ("=a/-1.jpg", "=b")]
     write_table(photos / "labels.csv", ("path", "label"), rows)
-    assert filled.label_from_csv(photos / "labels.csv") == LabelReport(8)
+    assert filled.labels.from_csv(photos / "labels.csv") == LabelReport(8)
     assert filled.info().labels == {"blue": 5} | dict.fromkeys([*texts, "=b"], 1)
 
 
-def test_names_that_are_not_utf_8_are_labelled_in_escaped_form(
+def test_names_that_are_not_utf_8_are_read_in_the_form_in_which_tables_are_written(
     workspace: Workspace, photos: Path
 ) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
@@ -207,13 +207,11 @@ def test_names_that_are_not_utf_8_are_labelled_in_escaped_form(
     from embedkit._internal.paths import to_stored
 
     write_table(photos / "labels.csv", ("path", "label"), [(to_stored(name), "cat")])
-    assert workspace.label_from_csv(photos / "labels.csv") == LabelReport(1)
+    assert workspace.labels.from_csv(photos / "labels.csv") == LabelReport(1)
     assert label_of(workspace, photos / name) == "cat"
 
 
-def test_a_given_part_or_a_framing_is_read_from_any_table_too(
-    filled: Workspace, photos: Path
-) -> None:
+def test_a_given_part_or_framing_is_read_from_any_table(filled: Workspace, photos: Path) -> None:
     given = photos / "given.csv"
     given.write_text("sep=;\r\nPath;PART\r\nred\\0.jpg; test\r\n", "utf-16")
     assert {item.label: item.test for item in filled.split(1, 1, given=given).classes}["red"] == 1
@@ -229,18 +227,20 @@ def test_a_given_part_or_a_framing_is_read_from_any_table_too(
 # -- from folders ------------------------------------------------------------------------------
 
 
-def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: Path) -> None:
+def test_folders_can_label_photos_that_were_added_before(
+    workspace: Workspace, photos: Path
+) -> None:
     workspace.add([photos])
     assert workspace.info().labels == {}
-    assert workspace.label_from_folders(photos) == LabelReport(12)
+    assert workspace.labels.from_folders(photos) == LabelReport(12)
     assert workspace.info().labels == {"blue": 6, "red": 6}
     with pytest.raises(NotInWorkspace, match="no photos in folders of"):
-        workspace.label_from_folders(photos / "red")
+        workspace.labels.from_folders(photos / "red")
 
 
-def test_a_label_folder_labels_new_and_moved_files(workspace: Workspace, photos: Path) -> None:
+def test_a_label_folder_labels_new_and_moved_photos(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos / "red", photos / "blue"])
-    workspace.label_from_folders(photos)
+    workspace.labels.from_folders(photos)
     (photos / "red/0.jpg").rename(photos / "blue/0.jpg")
     draw_photo(50).save(photos / "blue/new.jpg")
     workspace.add()
@@ -273,7 +273,7 @@ INNERMOST = {"animals": 1, "birds": 2, "fish": 2}
         ["", "animals", "", "animals/birds", "animals/birds/0.jpg"],
     ],
 )
-def test_the_innermost_label_folder_is_used_in_any_order(
+def test_the_innermost_label_folder_wins_in_any_order(
     workspace: Workspace, overlap: Path, order: list[str]
 ) -> None:
     for place in order:
@@ -293,15 +293,15 @@ def test_the_innermost_label_folder_is_used_in_any_order(
 
 def test_folders_named_afterwards_follow_the_same_rule(workspace: Workspace, overlap: Path) -> None:
     workspace.add(overlap)
-    workspace.label_from_folders(overlap / "animals")
-    report = workspace.label_from_folders(overlap)
+    workspace.labels.from_folders(overlap / "animals")
+    report = workspace.labels.from_folders(overlap)
     assert (report.labelled, len(report.warnings)) == (5, 1)
     assert workspace.info().labels == INNERMOST
     workspace.add()
     assert workspace.info().labels == INNERMOST
 
 
-def test_forgetting_the_inner_source_applies_the_labels_of_the_outer_one(
+def test_after_removing_the_inner_source_the_outer_one_labels(
     workspace: Workspace, overlap: Path
 ) -> None:
     workspace.add(overlap, labels_from_folders=True)
@@ -311,7 +311,7 @@ def test_forgetting_the_inner_source_applies_the_labels_of_the_outer_one(
     assert workspace.info().labels == {"animals": 5}
 
 
-def test_sources_that_agree_or_do_not_label_give_no_warning(
+def test_sources_that_agree_or_do_not_label_cause_no_warning(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add(photos, labels_from_folders=True)
@@ -358,3 +358,26 @@ def test_the_command_takes_a_root(filled: Workspace, photos: Path, tmp_path: Pat
     assert "--root DIR says" in run(filled, "labels", "--from-csv", table, status=2).stderr
     wrong = run(filled, "labels", "--from-folders", photos, "--root", photos, status=2)
     assert "--root is for the paths in --from-csv" in wrong.stderr
+
+
+def test_a_label_is_not_given_to_what_was_at_the_path_before(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    first, second = photos / "red/0.jpg", photos / "red/1.jpg"
+    for source, target in ((first, tmp_path / "x"), (second, first), (tmp_path / "x", second)):
+        source.rename(target)
+    os.utime(first, ns=(0, 10**18))
+    os.utime(second, ns=(0, 10**18 + 1))
+    table = photos.parent / "labels.csv"
+    table.write_text("path,label\nphotos/red/0.jpg,cat\nphotos/blue/6.jpg,dog\n")
+    report = filled.labels.from_csv(table)
+    assert report.labelled == 1
+    ((line, reason),) = [(item.line, item.reason) for item in report.skipped]
+    assert line == 2 and "changed since it was added" in reason
+    table.write_text("path,part\nphotos/red/0.jpg,test\n")
+    with pytest.raises(BadInput, match=r"line 2: the file has changed since it was added"):
+        filled.split(1, 1, given=table)
+    filled.add(photos)
+    table.write_text("path,label\nphotos/red/0.jpg,cat\n")
+    assert filled.labels.from_csv(table).labelled == 1
+    assert label_of(filled, first) == "cat"

@@ -41,7 +41,7 @@ def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
     def race(entrants: dict[str, Runtime], _: np.ndarray) -> dict[str, float]:
         return {name: 1.0 if name == winner else 2.0 for name in entrants}
 
-    monkeypatch.setattr(choice, "_race", race)
+    monkeypatch.setattr(choice, "_time", race)
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
 def test_matches_equal_a_brute_force_over_the_stored_vectors(filled: Workspace) -> None:
     spec = filled.info().specs[0].spec
     with filled._catalog.read() as reader:
-        chunks = list(reader.embeddings(spec))
+        chunks = list(reader.embeddings.chunks(spec))
         vectors = np.concatenate([vectors for _, vectors in chunks]).astype(float)
-        files = reader.live_files([int(image) for ids, _ in chunks for image in ids])
+        files = reader.files.of_images([int(image) for ids, _ in chunks for image in ids])
     paths = [files[image][0].path for ids, _ in chunks for image in ids]
     for row, path in enumerate(paths):
         expected = 1 - vectors @ vectors[row]
@@ -92,7 +92,7 @@ def test_an_image_that_is_not_stored_is_embedded(
     assert passes[1:] == [1, 1]
 
 
-def test_words_are_searched_for_where_the_backbone_embeds_text(
+def test_text_queries_work_if_the_backbone_embeds_text(
     filled: Workspace, photos: Path, toys: Toys
 ) -> None:
     class Talking(ToyBackbone):
@@ -122,7 +122,7 @@ def test_filters_narrow_the_matches(filled: Workspace, photos: Path) -> None:
         filled.search(query, folder=photos.parent / "photo")
 
 
-def test_many_removed_neighbours_do_not_crowd_out_those_that_are_left(
+def test_many_removed_neighbours_do_not_displace_the_remaining_ones(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     folder = tmp_path / "near"
@@ -140,7 +140,9 @@ def test_many_removed_neighbours_do_not_crowd_out_those_that_are_left(
     assert names == ["0.bmp", "far.bmp"]
 
 
-def test_k_is_at_least_one_and_at_most_what_there_is(filled: Workspace, photos: Path) -> None:
+def test_k_is_at_least_one_and_at_most_the_number_of_images(
+    filled: Workspace, photos: Path
+) -> None:
     assert len(filled.search(photos / "red/0.jpg", 500)) == 12
     with pytest.raises(BadInput, match="at least 1"):
         filled.search(photos / "red/0.jpg", 0)
@@ -150,7 +152,7 @@ def test_k_is_at_least_one_and_at_most_what_there_is(filled: Workspace, photos: 
     ("name", "complaint"),
     [("nowhere.jpg", "No such file"), (".", "is a folder"), ("text.txt", "not an image")],
 )
-def test_a_query_that_is_no_photo_is_bad_input(
+def test_a_query_that_is_not_a_photo_is_bad_input(
     filled: Workspace, tmp_path: Path, name: str, complaint: str
 ) -> None:
     (tmp_path / "text.txt").write_text("words")
@@ -158,7 +160,7 @@ def test_a_query_that_is_no_photo_is_bad_input(
         filled.search(tmp_path / name)
 
 
-def test_many_queries_find_what_each_finds_alone(
+def test_many_queries_have_the_same_matches_as_single_queries(
     filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
 ) -> None:
     draw_photo(77).save(tmp_path / "new.png")
@@ -178,7 +180,7 @@ def test_many_queries_find_what_each_finds_alone(
 def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) -> None:
     spec = filled.info().specs[0].spec
     with filled._catalog.read() as reader:
-        vectors = np.concatenate([vectors for _, vectors in reader.embeddings(spec)])
+        vectors = np.concatenate([vectors for _, vectors in reader.embeddings.chunks(spec)])
     by_vector = filled.search_many(vectors * 3.0, 12)
     for matches in by_vector:
         same = filled.search(matches[0].path, 12)
@@ -198,7 +200,7 @@ def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) ->
             filled.search_many([photos / "red/0.jpg", wrong])
 
 
-def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) -> None:
+def test_errors_name_what_is_missing_in_the_workspace(workspace: Workspace, photos: Path) -> None:
     with pytest.raises(EmptyWorkspace, match="is empty"):
         workspace.search(photos / "red/0.jpg")
     workspace.add([photos], backbones=["vgg16"])
@@ -211,7 +213,7 @@ def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) ->
             workspace.search(photos / "red/0.jpg", k)
 
 
-def test_a_query_is_not_compared_under_other_weights_than_the_photos(
+def test_a_query_is_not_embedded_with_weights_other_than_those_of_the_photos(
     filled: Workspace, tmp_path: Path, toys: Toys
 ) -> None:
     toys.weights = "1" * 64
@@ -221,7 +223,7 @@ def test_a_query_is_not_compared_under_other_weights_than_the_photos(
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
-def test_an_embedding_of_any_norm_may_be_searched_for(
+def test_an_embedding_query_may_have_any_float_type(
     workspace: Workspace, photos: Path, kind: str
 ) -> None:
     workspace.add(photos)

@@ -21,9 +21,7 @@ from embedkit._internal.artifacts import sha256_of, with_digest, write_json
 from embedkit.backbones import is_current
 from embedkit.backbones.choice import _folder
 from embedkit.backbones.providers import evidence
-from embedkit.catalog import schema
-from embedkit.catalog.images import ImageRow
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, ImageRow, schema
 from embedkit.classify.heads.finetune.configuration import Configuration
 from embedkit.classify.heads.finetune.job import digest_of
 from embedkit.classify.heads.finetune.task import Task
@@ -92,10 +90,10 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def outdated(workspace: Workspace) -> int:
     with workspace._catalog.read() as reader:
-        return int(reader._rows("SELECT count(*) FROM outdated")[0][0])
+        return int(reader.session.rows("SELECT count(*) FROM outdated")[0][0])
 
 
-def test_what_changed_is_known_of_each_kind(tmp_path: Path) -> None:
+def test_every_changed_kind_of_photo_has_other_pixels(tmp_path: Path) -> None:
     for draw, expected in ((draw_affected, True), (draw_unaffected, False)):
         folder = tmp_path / draw.__name__
         for name in draw(folder):
@@ -118,7 +116,7 @@ def test_what_is_said_to_be_the_same_decodes_the_same(tmp_path: Path) -> None:
             assert now.at_least().tobytes() != then, path.name
 
 
-def test_it_opens_and_gives_the_answers_that_it_gave(
+def test_an_earlier_workspace_opens_and_gives_the_same_answers(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     workspace.add(photos, backbones=["resnet50", "vgg16"], labels_from_folders=True)
@@ -138,11 +136,11 @@ def test_it_opens_and_gives_the_answers_that_it_gave(
     info = again.info()
     assert {spec.spec for spec in info.specs} == digests
     assert [(spec.images, spec.indexed) for spec in info.specs] == [(11, 11), (11, 11)]
-    assert again._embeddings.held().added == ("resnet50", "vgg16")
+    assert again._embeddings.backbone_snapshot().added == ("resnet50", "vgg16")
     assert len(passes) == before
 
 
-def test_an_index_of_an_earlier_version_gives_way_to_one_of_this(before: Workspace) -> None:
+def test_an_index_of_an_earlier_version_is_replaced(before: Workspace) -> None:
     specs = {spec.spec for spec in before.info().specs}
     folder = before.folder / "index"
     assert not specs & {path.name for path in folder.iterdir()}
@@ -152,12 +150,12 @@ def test_an_index_of_an_earlier_version_gives_way_to_one_of_this(before: Workspa
 
 
 @pytest.mark.slow
-def test_the_next_add_embeds_what_changed_and_nothing_else(
+def test_the_next_add_embeds_only_changed_photos(
     before: Workspace, photos: Path, passes: list[int], opened: list[str]
 ) -> None:
     affected = {path.name for path in (photos / "affected").iterdir()}
     with before._catalog.read() as reader:
-        prints = reader.fingerprints().to_pydict()
+        prints = reader.images.fingerprints().to_pydict()
     assert outdated(before) == 24
     passes.clear()
     report = before.add()
@@ -181,11 +179,11 @@ def test_the_next_add_embeds_what_changed_and_nothing_else(
                 {match.path: match.distance for match in other}, abs=1e-6
             )
     with before._catalog.read() as reader, fresh._catalog.read() as other:
-        now, new = reader.fingerprints().to_pydict(), other.fingerprints().to_pydict()
+        now, new = reader.images.fingerprints().to_pydict(), other.images.fingerprints().to_pydict()
     assert sorted(now["phash"]) == sorted(new["phash"]) != sorted(prints["phash"])
 
 
-def test_an_index_in_use_notices_what_was_replaced(before: Workspace, photos: Path) -> None:
+def test_an_open_index_sees_replaced_embeddings(before: Workspace, photos: Path) -> None:
     watching = Workspace(before.folder)
     logo, other = photos / "affected/logo0.png", photos / "affected/logo1.png"
     match = next(item for item in watching.search(logo, 30) if item.path == str(other))
@@ -197,7 +195,7 @@ def test_an_index_in_use_notices_what_was_replaced(before: Workspace, photos: Pa
 
 
 @pytest.mark.slow
-def test_a_photo_is_looked_at_once_its_file_is_back(
+def test_a_photo_is_checked_when_its_file_is_back(
     before: Workspace, photos: Path, passes: list[int], opened: list[str]
 ) -> None:
     aside = photos.parent / "aside"
@@ -235,7 +233,7 @@ def test_an_add_with_one_backbone_leaves_the_other_to_the_next(
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on(
+def test_an_interrupted_upgrade_continues(
     before: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 3)
@@ -267,24 +265,24 @@ def test_interrupted_it_goes_on(
 
 def test_two_adds_at_once_replace_a_photo_once(before: Workspace, photos: Path) -> None:
     with before._catalog.read() as reader:
-        known = reader.known_images([])
-        (spec, *_) = [item.spec.digest for item in reader.backbones()]
+        known = reader.images.known([])
+        (spec, *_) = [item.spec.digest for item in reader.backbones.all()]
     data = (photos / "affected/p3.png").read_bytes()
     sha, md5 = digests(data)
-    assert known.of(sha) == 0b01
+    assert known.mask(sha) == 0b01
     vector = np.eye(48, dtype=np.float32)
     for number in (3, 5):
         row = ImageRow(sha, md5, len(data), None, {spec: (vector[number], 1.0)}, renewed=True)
         with before._catalog.write() as writer:
             writer.commit(Batch([row], []))
-            ids = writer.image_ids([sha])
-            kept = writer.embeddings_of(spec, list(ids.values()))[ids[sha]]
+            ids = writer.reader.images.ids([sha])
+            kept = writer.reader.embeddings.of_images(spec, list(ids.values()))[ids[sha]]
             assert kept.argmax() == 3
-            assert writer.known_images([]).of(sha) == 0b10
-            assert len(writer._rows("FROM removals WHERE image_id = ?", [ids[sha]])) == 2
+            assert writer.reader.images.known([]).mask(sha) == 0b10
+            assert len(writer.session.rows("FROM removals WHERE image_id = ?", [ids[sha]])) == 2
 
 
-def test_images_that_are_forgotten_are_not_outdated_either(before: Workspace, photos: Path) -> None:
+def test_removed_images_are_not_outdated(before: Workspace, photos: Path) -> None:
     before.remove(photos / "affected")
     assert outdated(before) == 18
     (photos / "affected").rename(photos.parent / "elsewhere")
@@ -296,7 +294,7 @@ def test_images_that_are_forgotten_are_not_outdated_either(before: Workspace, ph
 # -- specs wherever they are kept --------------------------------------------------------------
 
 
-def test_a_spec_of_version_1_is_read_as_the_one_of_today() -> None:
+def test_a_spec_of_version_1_is_read_as_the_present_one() -> None:
     spec = ToyBackbone("resnet50", []).spec
     old = json.loads(spec.first.canonical_json)
     assert (old["alpha"], old["pipeline"]) == ("white", 1)
@@ -308,7 +306,7 @@ def test_a_spec_of_version_1_is_read_as_the_one_of_today() -> None:
     assert EmbeddingSpec.from_json(strange).alpha == "black", "only what there was is upgraded"
 
 
-def test_what_an_earlier_version_noted_of_a_name_is_good() -> None:
+def test_backbones_recorded_by_an_earlier_version_are_valid() -> None:
     toy = ToyBackbone("resnet50", []).resolved
     assert is_current(toy)
     assert is_current(replace(toy, evidence=evidence("resnet50", 1)))
@@ -317,7 +315,7 @@ def test_what_an_earlier_version_noted_of_a_name_is_good() -> None:
     assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
 
 
-def test_a_training_that_was_interrupted_before_is_the_same_one(tmp_path: Path) -> None:
+def test_a_training_that_an_earlier_version_began_continues(tmp_path: Path) -> None:
     draw_photo(1).save(tmp_path / "a.jpg")
     photos = [(str(tmp_path / "a.jpg"), number) for number in (0, 1)]
     task = Task("resnet50", ("a", "b"), photos, photos)
@@ -336,12 +334,12 @@ def test_a_head_trained_before_loads_and_classifies(
         draw_photo(number).save(photos / ("red" if number % 2 else "blue") / f"{number}.jpg")
     workspace.add(photos, labels_from_folders=True)
     workspace.split(4, 4)
-    workspace.train("probe", "probe")
-    workspace.train("knn", "votes")
-    workspace.ensemble("both", ["probe", "votes"])
+    workspace.heads.train("probe", "probe")
+    workspace.heads.train("knn", "votes")
+    workspace.heads.ensemble("both", ["probe", "votes"])
     queries = [str(photos / "red/1.jpg"), str(photos / "blue/8.jpg")]
     expected = [workspace.classify(queries, head=name) for name in ("probe", "votes", "both")]
-    judged = workspace.evaluate(["probe", "both"])
+    judged = workspace.heads.evaluate(["probe", "both"])
     heads = workspace.folder / "heads"
     for name in ("probe", "votes"):
         head = load_head(heads, name)
@@ -358,7 +356,7 @@ def test_a_head_trained_before_loads_and_classifies(
     again = Workspace(workspace.folder)
     found = [again.classify(queries, head=name) for name in ("probe", "votes", "both")]
     assert found == expected
-    now = again.evaluate(["probe", "both"])
+    now = again.heads.evaluate(["probe", "both"])
     assert [head.accuracy for head in now.heads] == [head.accuracy for head in judged.heads]
     assert again.add().embedded == 0
     assert [again.classify(queries, head=name) for name in ("probe", "votes", "both")] == expected
@@ -374,14 +372,14 @@ def rewrite_manifest(folder: Path, content: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-def test_vectors_exported_before_are_looked_at_after_the_import(
+def test_vectors_exported_by_an_earlier_version_are_checked_after_the_import(
     workspace: Workspace, photos: Path, passes: list[int], tmp_path: Path
 ) -> None:
     draw_affected(photos / "affected")
     with first_pipeline():
         workspace.add(photos)
     out = tmp_path / "out"
-    workspace.export(out)
+    workspace.embeddings.export(out)
     table = parquet.read_table(out / "images.parquet")
     assert table["outdated"].to_pylist() == [False] * 18
     parquet.write_table(table.drop_columns("outdated"), out / "images.parquet")
@@ -393,11 +391,11 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
     other = Workspace(tmp_path / "other")
     draw_photo(0).save(photos / "new.png")
     other.add(photos / "red/0.jpg")
-    assert other.import_(out) == 17
+    assert other.embeddings.import_(out) == 17
     assert outdated(other) == 17, "all but the one that is here already"
     half = Workspace(tmp_path / "half")
-    assert other.export(tmp_path / "again") == 18
-    assert half.import_(tmp_path / "again") == 18
+    assert other.embeddings.export(tmp_path / "again") == 18
+    assert half.embeddings.import_(tmp_path / "again") == 18
     for some in (other, half):
         passes.clear()
         report = some.add(photos)
@@ -405,7 +403,7 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
         assert sum(passes) == 7 and outdated(some) == 0
 
 
-def test_the_fifth_schema_step_takes_a_catalog_without_embeddings(tmp_path: Path) -> None:
+def test_the_fifth_schema_step_accepts_a_catalog_without_embeddings(tmp_path: Path) -> None:
     folder = tmp_path / "ws"
     folder.mkdir()
     with duckdb.connect(str(folder / "catalog.duckdb")) as connection:

@@ -29,13 +29,6 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
     return workspace
 
 
-def test_the_package_offers_what_it_says_and_nothing_else() -> None:
-    for name in embedkit.__all__:
-        assert getattr(embedkit, name)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = embedkit.nonsense
-
-
 # -- forgetting --------------------------------------------------------------------------------
 
 
@@ -57,7 +50,7 @@ def test_an_image_with_another_file_left_is_kept(filled: Workspace, photos: Path
     assert filled.search(photos / "red/0.jpg", 1)[0].path.endswith("blue/copy.jpg")
 
 
-def test_remove_takes_a_folder_that_is_no_more(filled: Workspace, photos: Path) -> None:
+def test_remove_accepts_a_folder_that_no_longer_exists(filled: Workspace, photos: Path) -> None:
     photos.rename(photos.parent / "moved")
     assert filled.remove(photos).files == 12
     assert filled.info().sources == ()
@@ -81,7 +74,7 @@ def test_a_backbone_can_be_forgotten(filled: Workspace, photos: Path) -> None:
         filled.remove(backbone="vgg16")
 
 
-def test_what_to_remove_has_to_be_said_and_an_empty_workspace_stays_unmade(
+def test_remove_needs_an_argument_and_an_empty_workspace_is_not_created(
     workspace: Workspace, photos: Path
 ) -> None:
     with pytest.raises(BadInput, match="say what to forget"):
@@ -93,7 +86,7 @@ def test_what_to_remove_has_to_be_said_and_an_empty_workspace_stays_unmade(
 
 
 @pytest.mark.slow
-def test_compact_gives_room_back_and_forgets_what_no_file_holds(
+def test_compact_frees_space_and_forgets_images_without_a_file(
     filled: Workspace, photos: Path, passes: list[int]
 ) -> None:
     for number in range(8):
@@ -110,12 +103,12 @@ def test_compact_gives_room_back_and_forgets_what_no_file_holds(
     assert sum(passes) == 12 + 8
 
 
-def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
+def test_compact_keeps_imported_vectors_of_photos_that_are_added_later(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     other = Workspace(tmp_path / "other")
-    other.import_(tmp_path / "out")
+    other.embeddings.import_(tmp_path / "out")
     other.compact()
     assert other.add(photos).embedded == 0
 
@@ -129,7 +122,7 @@ def test_compact_drops_vectors_of_superseded_weights(
     filled.compact()
     assert len(list(filled.folder.glob("index/*"))) == 1
     with filled._catalog.read() as reader:
-        tables = [row[0] for row in reader._rows("SELECT table_name FROM duckdb_tables()")]
+        tables = [row[0] for row in reader.session.rows("SELECT table_name FROM duckdb_tables()")]
     assert sum(name.startswith("embeddings_") for name in tables) == 1
 
 
@@ -156,7 +149,7 @@ def test_a_failure_can_be_removed_and_nothing_else_by_its_path(
 def test_exported_vectors_are_found_by_photos_added_after_the_import(
     filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
 ) -> None:
-    assert filled.export(tmp_path / "out") == 12
+    assert filled.embeddings.export(tmp_path / "out") == 12
     vectors = np.load(tmp_path / "out/vectors.npy")
     table = parquet.read_table(tmp_path / "out/images.parquet").to_pydict()
     assert vectors.shape == (12, 48) and vectors.dtype == np.float32
@@ -165,8 +158,8 @@ def test_exported_vectors_are_found_by_photos_added_after_the_import(
     before = sum(passes)
 
     other = Workspace(tmp_path / "other")
-    assert other.import_(tmp_path / "out") == 12
-    assert other.import_(tmp_path / "out") == 0
+    assert other.embeddings.import_(tmp_path / "out") == 12
+    assert other.embeddings.import_(tmp_path / "out") == 0
     report = other.add([photos])
     assert (report.embedded, report.reused) == (0, 12)
     assert sum(passes) == before
@@ -183,7 +176,7 @@ def rewrite(
     images: bytes | None = None,
     **columns: list[object],
 ) -> None:
-    """Change an export and make its digests fit again."""
+    """Change an export and update its digests."""
     if vectors is not None:
         np.save(out / "vectors.npy", vectors)
     if raw is not None:
@@ -199,13 +192,13 @@ def rewrite(
 
 
 def npy(shape: str) -> bytes:
-    """An .npy file of float32 whose header gives its shape so."""
+    """Return a float32 .npy file whose header has the given shape."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4 * 12 * 48)
 
 
 def endless(file: Path) -> None:
-    """Put a link to a device without an end in the place of a file."""
+    """Replace a file by a link to an endless device."""
     file.unlink()
     file.symlink_to("/dev/zero")
 
@@ -217,7 +210,7 @@ def renamed(out: Path, name: object) -> None:
 
 
 NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
-"""It has a footer, of which Parquet makes nothing in two lines."""
+"""A file with a Parquet footer that cannot be parsed; the parser's message has two lines."""
 
 
 @pytest.mark.slow
@@ -284,50 +277,50 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
         (lambda out: shutil.rmtree(out) or out.touch(), "Not a directory; give a folder that"),
     ],
 )
-def test_an_export_that_does_not_fit_together_is_refused_whole(
+def test_an_inconsistent_export_is_refused_completely(
     filled: Workspace, tmp_path: Path, harm: Callable[[Path], object], complaint: str
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     harm(tmp_path / "out")
     other = Workspace(tmp_path / "other")
     with pytest.raises((BadArtefact, BadInput), match=complaint) as caught:
-        other.import_(tmp_path / "out")
+        other.embeddings.import_(tmp_path / "out")
     assert "\n" not in str(caught.value) and "rebuilt" not in str(caught.value)
     assert not other.folder.exists()
 
 
-def test_embeddings_are_exported_to_a_folder_or_the_error_says_why_not(
+def test_an_export_that_fails_says_why_and_leaves_no_file(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
         with pytest.raises(BadInput, match=f"{place}: this is a file; name a folder"):
-            filled.export(tmp_path / place)
+            filled.embeddings.export(tmp_path / place)
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"cannot write to .*/out: No space left on device"):
-        filled.export(tmp_path / "out")
+        filled.embeddings.export(tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
 
 
 def test_vectors_of_another_network_under_the_same_name_are_refused(
     filled: Workspace, tmp_path: Path
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     content = json.loads((tmp_path / "out/spec.json").read_text())
     content["spec"]["weights"] = "f" * 64
     (tmp_path / "out/spec.json").write_text(json.dumps(content))
     with pytest.raises(BadInput, match="is not this workspace's efficientnet_lite0"):
-        filled.import_(tmp_path / "out")
+        filled.embeddings.import_(tmp_path / "out")
 
 
 # -- info and storage --------------------------------------------------------------------------
 
 
-def test_info_says_what_is_there(filled: Workspace, photos: Path) -> None:
+def test_info_describes_the_content(filled: Workspace, photos: Path) -> None:
     info = filled.info()
     assert info.sources == (str(photos),)
     (spec,) = info.specs
@@ -354,3 +347,66 @@ def test_the_distance_of_two_photos_needs_no_workspace(workspace: Workspace, pho
     assert workspace.distance(one, other) == pytest.approx(without, abs=1e-6)
     assert workspace.distance(one, one) == 0.0
     assert workspace.distance(one, other, backbone="vgg16") == pytest.approx(without, abs=1e-6)
+
+
+# -- plans -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(filled: Workspace, photos: Path) -> Workspace:
+    shutil.copy(photos / "red/0.jpg", photos / "red/copy of 0.jpg")
+    filled.add()
+    return filled
+
+
+def test_a_plan_is_a_sequence_of_rows_and_its_repr_counts_the_actions(copied: Workspace) -> None:
+    plan = copied.clean()
+    assert len(plan) == 2 and list(plan) == list(plan.rows) and plan[:1] == plan.rows[:1]
+    assert repr(plan) == "<Plan: 1 file to remove, 0 to review, 1 to keep, in 1 group>"
+
+
+def test_a_saved_and_loaded_plan_is_the_same_plan(
+    copied: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    plan = copied.clean()
+    plan.save(tmp_path / "plan.csv")
+    loaded = copied.load_plan(tmp_path / "plan.csv")
+    assert loaded.rows == plan.rows
+    report = plan.apply()
+    assert report.moved == (str(photos / "red/copy of 0.jpg"),)
+    again = loaded.apply()
+    assert (again.quarantine, again.moved, again.already_moved) == (
+        report.quarantine,
+        (),
+        report.moved,
+    )
+    assert copied.undo().restored == report.moved
+
+
+def test_a_plan_of_another_workspace_moves_nothing(
+    copied: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    other = Workspace(tmp_path / "other")
+    other.add(photos / "blue")
+    copied.clean().save(tmp_path / "plan.csv")
+    with pytest.raises(BadInput, match=r"plan\.csv: .* nothing was moved"):
+        other.load_plan(tmp_path / "plan.csv").apply()
+    assert (photos / "red/copy of 0.jpg").exists()
+
+
+# -- heads -------------------------------------------------------------------------------------
+
+
+def test_a_head_is_loaded_by_name_or_by_folder(filled: Workspace, tmp_path: Path) -> None:
+    filled.split(1, 1)
+    filled.heads.train("knn", "one")
+    filled.heads.train("knn", "two")
+    filled.heads.ensemble("both", ["one", "two"])
+    for name in filled.heads.names():
+        folder = tmp_path / "heads"
+        shutil.copytree(filled.folder / "heads", folder, dirs_exist_ok=True)
+        head = embedkit.load_head(folder / name)
+        assert head.classes_ == filled.heads.load(name).classes_ == ("blue", "red")
+        assert len(head.models) == (2 if name == "both" else 1)
+    with pytest.raises(BadInput, match=r"not the folder of a head: it has no head\.json; name a"):
+        embedkit.load_head(filled.folder)

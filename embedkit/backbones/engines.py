@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedkit._internal.artifacts import sha256_of
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, shown, stamp
 from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import PassTooLarge, Runtime
 from embedkit.backbones.preprocess import Transform
@@ -181,8 +181,7 @@ class FileEngine(Engine):
 
 
 def _stamp(path: Path) -> Stamp:
-    status = os.stat(path)
-    return str(path), status.st_size, status.st_mtime_ns
+    return str(path), *stamp(os.stat(path))
 
 
 def _digest(path: Path, is_onnx: bool) -> str:

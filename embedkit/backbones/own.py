@@ -114,7 +114,7 @@ def register_backbone(
             if taken
             else f"a backbone cannot be called {name!r}; use letters, digits, _, - and ."
         )
-    if version is not None and (not isinstance(version, str) or not version.isprintable()):
+    if version is not None and not (isinstance(version, str) and version and version.isprintable()):
         raise BadInput(f"{name}: version must be a printable string, not {version!r}")
     prepared = None if transform is None else Transform(name, transform)
     engine = _engine(name, model, prepared)
@@ -124,12 +124,16 @@ def register_backbone(
             f"{name}: the code of a {what} cannot be hashed; pass version='1', and another version "
             "whenever the code changes"
         )
-    if isinstance(engine, FunctionEngine) and transform is None and (mean or std):
+    if (
+        isinstance(engine, FunctionEngine)
+        and transform is None
+        and (mean is not None or std is not None)
+    ):
         raise BadInput(
             f"{name}: a function gets uint8 pixels, to which mean and std do not apply; "
             "normalise them in the function"
         )
-    if transform is not None and (size, mean, std) != (None, None, None):
+    if transform is not None and (size is not None or is_normalised):
         raise BadInput(
             f"{name}: a transform replaces resizing and normalisation; leave size, mean and std out"
         )
@@ -141,8 +145,8 @@ def register_backbone(
         resize=resize,
         crop=crop,
         interpolation=interpolation,
-        mean=mean or ((0.0, 0.0, 0.0) if plain else IMAGENET_MEAN),
-        std=std or ((1.0, 1.0, 1.0) if plain else IMAGENET_STD),
+        mean=mean if mean is not None else (0.0, 0.0, 0.0) if plain else IMAGENET_MEAN,
+        std=std if std is not None else (1.0, 1.0, 1.0) if plain else IMAGENET_STD,
         version=version or "",
         transform=prepared,
     )

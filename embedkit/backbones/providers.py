@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from embedkit._internal.paths import absolute
+from embedkit._internal.paths import absolute, stamp
 from embedkit.backbones import registry
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import Prepare, prepare
@@ -87,10 +87,7 @@ class Published:
             status = os.stat(resolved.weights_path)
         except OSError:
             return False
-        return (status.st_size, status.st_mtime_ns) == (
-            resolved.weights_bytes,
-            resolved.weights_mtime_ns,
-        )
+        return stamp(status) == (resolved.weights_bytes, resolved.weights_mtime_ns)
 
     def preparation(self, resolved: ResolvedName) -> Prepare:
         """See :class:`Provider`."""

@@ -4,10 +4,10 @@ from embedkit._internal.paths import shown
 from embedkit.classify.heads.head import Model
 from embedkit.errors import BadInput
 from embedkit.results import ResolvedName
-from embedkit.search.embeddings import Embeddings
+from embedkit.search.embedding_store import EmbeddingStore
 
 
-def backbone_of(model: Model, embeddings: Embeddings) -> ResolvedName:
+def backbone_of(model: Model, embeddings: EmbeddingStore) -> ResolvedName:
     """What embeds photos for a head's model; raises :class:`BadInput` when that has changed."""
     resolved = embeddings.resolve(model.backbone)
     if resolved.spec != model.spec:

@@ -13,8 +13,8 @@ from embedkit.compare.collection import collection
 from embedkit.compare.comparison import Asked, Contender, compare
 from embedkit.compare.groups import read_framings
 from embedkit.results import Comparison, ProgressCallback, ResolvedName
-from embedkit.search.embeddings import Embeddings, named
-from embedkit.search.queries import by_images, digest_of
+from embedkit.search.embedding_store import EmbeddingStore, full_names
+from embedkit.search.queries import digest_of, embed_images
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Order:
 
 
 def compare_backbones(
-    catalog: Catalog, embeddings: Embeddings, order: Order, progress: ProgressCallback
+    catalog: Catalog, embeddings: EmbeddingStore, order: Order, progress: ProgressCallback
 ) -> Comparison:
     """Compare backbones on the images that are there, after embedding what those lack.
 
@@ -45,17 +45,17 @@ def compare_backbones(
     if order.framing is not None:
         framing_of = read_framings(catalog, Path(absolute(order.framing)), images)
     resolved = _resolved(embeddings, order.backbones)
-    failures = embeddings.complete(resolved)
+    failures = embeddings.embed_missing(resolved)
     with catalog.read() as reader:
-        positions = [reader.position(item.spec.digest) for item in resolved]
-        rates = reader.rates()
+        revisions = [reader.embeddings.revision(item.spec.digest) for item in resolved]
+        rates = reader.backbones.rates()
     stored = [
-        embeddings.indexes.at(item.spec, position).stored()
-        for item, position in zip(resolved, positions, strict=True)
+        embeddings.indexes.at(item.spec, revision).stored()
+        for item, revision in zip(resolved, revisions, strict=True)
     ]
     images = collection(catalog, [rows.ids for rows in stored], order.by, failures)
     # One network is in memory at a time, and none of them afterwards.
-    found = [by_images(catalog, item.name, asked, open_backbone) for item in resolved]
+    found = [embed_images(catalog, item.name, asked, open_backbone) for item in resolved]
     contenders = [
         Contender(item, rows, rates.get(item.spec.digest), queries.vectors)
         for item, rows, queries in zip(resolved, stored, found, strict=True)
@@ -65,8 +65,8 @@ def compare_backbones(
     return replace(comparison, failures=failures)
 
 
-def _resolved(embeddings: Embeddings, backbones: str | Sequence[str]) -> list[ResolvedName]:
+def _resolved(embeddings: EmbeddingStore, backbones: str | Sequence[str]) -> list[ResolvedName]:
     """What the backbones to compare stand for, each once."""
-    known = [item.name for item in embeddings.held().backbones]
-    names = named(backbones) or [*embeddings.in_recipe(), *known] or [DEFAULT]
+    known = [item.name for item in embeddings.backbone_snapshot().backbones]
+    names = full_names(backbones) or [*embeddings.recipe_backbones(), *known] or [DEFAULT]
     return [embeddings.resolve(name) for name in dict.fromkeys(names)]

@@ -17,6 +17,7 @@ from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import raw, transparency
 from embedkit.images.depth import Depth, has_deep_colours, is_deep, to_eight_bits
+from embedkit.images.embedded import has_embedded_data
 from embedkit.images.faults import decode_error, quiet
 from embedkit.images.opening import check_size, count_frames, is_progressive, open_image
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
@@ -239,11 +240,15 @@ class Decoder:
 
         It depends on the size, the colours and the alpha, and on the stored values of grey pixels
         with more than 8 bits. For a file with more than these pixels (other frames, colours of more
-        bits, a camera's RAW data) it is the SHA-256 of the bytes.
+        bits, a video, a camera's RAW data) it is the SHA-256 of the bytes.
         """
         if self._data:
             stored = open_image(self._data)
-            has_more = has_deep_colours(stored) or count_frames(stored, self._data) > 1
+            has_more = (
+                has_deep_colours(stored, self._data)
+                or has_embedded_data(stored, self._data)
+                or count_frames(stored, self._data) > 1
+            )
             if has_more or self.format in raw.FORMATS:
                 return sha256(self._data).digest()
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))

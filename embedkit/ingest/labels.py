@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute, from_stored, shown
+from embedkit._internal.paths import absolute, from_stored, shown, stamp
 from embedkit._internal.tables import open_table
 from embedkit._internal.text import counted
 from embedkit.catalog import Catalog
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer
 
 PATH, LABEL = "path", "label"
+_CHANGED = "the file has changed since it was added; run 'embedkit add' and read the table again"
 
 
 def as_label(text: str) -> str:
@@ -88,19 +89,21 @@ def label_from_folders(catalog: Catalog, source: str) -> LabelReport:
     catalog.require()
     with catalog.write() as writer:
         folder = FolderLabels([source])
-        if not any(folder.of(path) for path in writer.live_paths(source)):
+        if not any(folder.of(path) for path in writer.reader.files.paths_below(source)):
             raise NotInWorkspace(f"the workspace has no photos in folders of {shown(source)}")
-        writer.remember_label_folder(source)
+        writer.folders.add_label_folder(source)
         return relabel_from_folders(writer, source)
 
 
 def relabel_from_folders(writer: "Writer", source: str) -> LabelReport:
     """Label the known files below an absolute folder again by the label folders."""
-    folders = FolderLabels(writer.label_folders())
+    folders = FolderLabels(writer.reader.folders.label_folders())
     found = {
-        path: label for path in writer.live_paths(source) if (label := folders.of(path)) is not None
+        path: label
+        for path in writer.reader.files.paths_below(source)
+        if (label := folders.of(path)) is not None
     }
-    writer.label_paths(found, source="folder")
+    writer.labels.set(found, source="folder")
     return LabelReport(len(found), warnings=tuple(folders.warnings()))
 
 
@@ -136,9 +139,9 @@ def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> L
         raise NotInWorkspace(_none_known(source, table, root))
     labels = known.pop(LABEL)
     with catalog.write() as writer:
-        writer.label_paths(labels, source="csv")
+        writer.labels.set(labels, source="csv")
         for name, values in known.items():
-            writer.describe_paths(name, values)
+            writer.labels.set_column(name, values)
     return LabelReport(len(labels), table.skipped, tuple(table.unknown))
 
 
@@ -175,17 +178,36 @@ def read_table(catalog: Catalog, source: Path, column: str, root: str | None = N
                 rows.append((line, cells[PATH], values_of_line))
     base = absolute(source.parent) if root is None else root
     places = _places(catalog, [cell for _, cell, _ in rows], base, root is not None)
+    changed = _changed(catalog, [path for path, is_known in places if is_known])
 
     values: dict[str, dict[str, str]] = {name: {} for name in names}
     unknown: dict[str, str] = {}
     for (line, cell, values_of_line), (path, is_known) in zip(rows, places, strict=True):
+        if path in changed:
+            skipped.append(SkippedLine(line, _CHANGED))
+            continue
         if not is_known:
             unknown.setdefault(path, cell)
         for name, value in values_of_line.items():
             if values[name].setdefault(path, value) != value:
                 two = f"two {name}s" if name == column else f"two values of {shown(name)}"
                 raise BadInput(f"{shown(str(source))}, line {line}: {shown(path)} has {two}")
+    skipped.sort(key=lambda item: item.line)
     return FileTable(values, unknown, tuple(skipped), base)
+
+
+def _changed(catalog: Catalog, known: list[str]) -> set[str]:
+    """Return the known files whose content on disk is not the one that was added."""
+    with catalog.read() as reader:
+        stamps = reader.files.stamps(known)
+    changed = set()
+    for path, added in stamps.items():
+        try:
+            if stamp(os.stat(path)) != added:
+                changed.add(path)
+        except OSError:  # a missing file is labelled by what was added
+            continue
+    return changed
 
 
 def _places(
@@ -194,13 +216,13 @@ def _places(
     """Return the absolute path of each cell, and whether it is in the workspace."""
     found = [absolute(os.path.join(base, from_stored(cell))) for cell in cells]
     with catalog.read() as reader:
-        known = reader.known_paths(found)
+        known = reader.files.known(found)
         others = {
             number: list(_candidates(cells[number], base, has_root))
             for number, path in enumerate(found)
             if path not in known
         }
-        known |= reader.known_paths(list({path for paths in others.values() for path in paths}))
+        known |= reader.files.known(list({path for paths in others.values() for path in paths}))
     for number, candidates in others.items():
         found[number] = next((path for path in candidates if path in known), found[number])
     return [(path, path in known) for path in found]

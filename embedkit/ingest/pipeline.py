@@ -23,9 +23,7 @@ import numpy as np
 
 from embedkit._internal import paths
 from embedkit.backbones.preprocess import is_reduced
-from embedkit.catalog.images import ImageRow
-from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, ImageRow, KnownImages, PendingFile, PendingFiles
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import LARGE_BYTES, Decoder, differs_from_version_1, read_bytes
 from embedkit.images.faults import file_errors
@@ -33,7 +31,7 @@ from embedkit.images.opening import open_image
 from embedkit.images.partial import repaired
 from embedkit.ingest.network import IngestNetwork
 from embedkit.ingest.stages import Clock, OrderedMap
-from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, Stages
+from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, StageTimes
 
 if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
@@ -72,7 +70,7 @@ _ITEM_BYTES = 2048
 class _Item:
     """A file in the pipeline."""
 
-    todo: TodoFile
+    todo: PendingFile
     data: bytes = b""
     sha256: bytes = b""
     md5: bytes = b""
@@ -144,11 +142,11 @@ class IngestPipeline:
         """Number of images that were embedded."""
         self.fingerprinted = 0
         """Number of images that were fingerprinted."""
-        self._warnings: dict[str, tuple[int, TodoFile]] = {}
+        self._warnings: dict[str, tuple[int, PendingFile]] = {}
         self._large_file = Semaphore()
         """Held by a pack with a large file, from before it is read until it is prepared."""
 
-    def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
+    def run(self, todo: PendingFiles, progress: ProgressCallback) -> StageTimes:
         """Process all files of ``todo``; return the time spent in each stage."""
         for network in self._networks:
             network.expect(len(todo))
@@ -205,18 +203,18 @@ class IngestPipeline:
 
     # -- in threads ----------------------------------------------------------------------------
 
-    def _admitted(self, packs: Iterable[list[TodoFile]]) -> Iterator[list[TodoFile]]:
+    def _admitted(self, packs: Iterable[list[PendingFile]]) -> Iterator[list[PendingFile]]:
         """Yield the packs, and packs with a large file one at a time."""
         for pack in packs:
             if _is_large(pack):
                 self._large_file.acquire()
             yield pack
 
-    def _read_pack(self, files: list[TodoFile]) -> _Pack:
+    def _read_pack(self, files: list[PendingFile]) -> _Pack:
         with self._clock.measure("read"):
             return [self._read(todo) for todo in files]
 
-    def _read(self, todo: TodoFile) -> _Item:
+    def _read(self, todo: PendingFile) -> _Item:
         try:
             with file_errors(stage="read"):
                 data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
@@ -242,7 +240,7 @@ class IngestPipeline:
         for item in pack:
             if item.sha256 and item.sha256 not in self._assigned:
                 self._assigned.add(item.sha256)
-                item.missing = self._all & ~(self._known.of(item.sha256) or 0)
+                item.missing = self._all & ~(self._known.mask(item.sha256) or 0)
             if not item.missing:
                 item.data = b""
         return pack
@@ -303,7 +301,7 @@ class IngestPipeline:
 
     def _compute(self, item: _Item, decoder: Decoder) -> None:
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
-        known = self._known.of(item.sha256)
+        known = self._known.mask(item.sha256)
         if known is not None and not known & _UP_TO_DATE and differs_from_version_1(decoder):
             item.image.renewed = True
             item.missing = self._all
@@ -396,7 +394,7 @@ class IngestPipeline:
             with self._clock.measure("catalog"):
                 self._writing.result()
 
-    def _stages(self, seconds: float, cores: int) -> Stages:
+    def _stages(self, seconds: float, cores: int) -> StageTimes:
         """Return the time that the pipeline waited for each stage.
 
         Waiting for files is divided between reading and decoding in proportion to their work.
@@ -412,17 +410,17 @@ class IngestPipeline:
             "catalog": spent.get("catalog", 0.0),
         }
         slowest = max(waited, key=lambda stage: waited[stage])
-        return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
+        return StageTimes(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
 
 
-def _is_large(files: Iterable[TodoFile]) -> bool:
+def _is_large(files: Iterable[PendingFile]) -> bool:
     """Return whether a pack contains a large file."""
     return any(file.bytes > LARGE_BYTES for file in files)
 
 
-def _packs(files: Iterable[TodoFile]) -> Iterator[list[TodoFile]]:
+def _packs(files: Iterable[PendingFile]) -> Iterator[list[PendingFile]]:
     """Yield the files in order, in packs: see :data:`PACK_FILES`."""
-    pack: list[TodoFile] = []
+    pack: list[PendingFile] = []
     size = 0
     for file in files:
         pack.append(file)

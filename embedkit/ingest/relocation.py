@@ -9,7 +9,7 @@ from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.ingest.labels import relabel_from_folders
-from embedkit.results import Relocated
+from embedkit.results import RelocationReport
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
     return found
 
 
-def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
+def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
     """Relocate the files of an absolute folder that was moved to another one.
 
     Raises :class:`BadInput` unless at least half of the files are in the new folder with their
@@ -56,7 +56,7 @@ def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
     if old == new:
         raise BadInput("both folders are the same; name the old and the new folder of the photos")
     with catalog.read() as reader:
-        files = reader.files_below(old)
+        files = reader.files.below(old)
     if not files:
         raise NotInWorkspace(f"the workspace has no photos below {shown(old)}")
     found = presence(files, new)
@@ -69,9 +69,9 @@ def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
     with catalog.write() as writer:
         sources, warnings = writer.relocate(old, new, found.absent)
         labelled = relabel_from_folders(writer, new)
-    return Relocated(
+    return RelocationReport(
         files=len(found.there),
-        absent=len(found.absent),
+        missing=len(found.absent),
         changed=len(found.changed),
         sources=tuple(sources),
         warnings=(*warnings, *labelled.warnings),

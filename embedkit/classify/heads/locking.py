@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedkit._internal.artifacts import read_json, storage_error
-from embedkit._internal.locks import alone
+from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
 from embedkit.classify.heads.head import KINDS
 from embedkit.classify.heads.store import MANIFEST, check_name
@@ -24,7 +24,7 @@ def claimed(folder: Path, name: str, kind: str) -> Iterator[str]:
     busy = HeadBusy(f"another training of {shown(name)} is at work in this workspace; wait for it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with alone(folder / f".{name}.lock", busy):
+        with exclusive_lock(folder / f".{name}.lock", busy):
             _check_kind(folder / name, kind)
             yield name
     except ConnectionError:

@@ -1,0 +1,201 @@
+"""Output of the commands that split, train, evaluate and classify."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.text import Text
+
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
+from embedkit.classify.evaluation.evaluation import described
+from embedkit.classify.evaluation.figures import Evaluation
+from embedkit.classify.heads.head import ENSEMBLE, Head
+from embedkit.classify.heads.rejection import FEW, expected_share
+from embedkit.cli.show import new_table, out, say, warn
+from embedkit.results import Neighbour, Predictions, Split, Thresholds
+
+CLASSES_SHOWN = 50
+
+
+def split_summary(split: Split) -> None:
+    """Print the sets of each class, the groups, and the leaks that were avoided."""
+    table = new_table(["label", "train", "val", "test"], left=["label"])
+    for item in split.classes[:CLASSES_SHOWN]:
+        table.add_row(Text(shown(item.label)), *map(str, (item.train, item.val, item.test)))
+    out.print(table)
+    if len(split.classes) > CLASSES_SHOWN:
+        say(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json lists all")
+    train, val, test = (
+        sum(getattr(item, part) for item in split.classes) for part in ("train", "val", "test")
+    )
+    say(
+        f"{counted(split.images, 'image')} of {len(split.classes)} classes: {train} for training, "
+        f"{val} for validation, {test} for test"
+    )
+    for what, count, which in (
+        ("left out", split.unlabelled, "without a label"),
+        ("left out", split.conflicting, "with several labels; see 'embedkit duplicates'"),
+        ("left out", split.left_out, "tied to a photo that is fixed to validation or test"),
+        ("missing", split.gone, "of the split without a file"),
+        ("new", split.later, "labelled after the split; split again to include them"),
+    ):
+        if count:
+            say(f"{what}: {counted(count, 'image')} {which}")
+    together = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
+    of = "" if split.held_out_ungrouped is None else f"of {split.held_out_ungrouped} "
+    say(
+        f"{split.grouped} images are in {counted(split.groups, 'group')} of {together}, each "
+        f"completely in one set. Drawn one by one, {split.leaks_ungrouped} {of}held-out images "
+        f"would have had one of their group in the training set; now {split.leaks} do"
+    )
+    for note in split.notes:
+        warn(f"note: {note}")
+
+
+def head_document(head: Head) -> dict[str, Any]:
+    """Return the JSON document of a head."""
+    return {
+        "name": head.name,
+        "kind": head.kind,
+        "classes": list(head.classes_),
+        "backbones": [model.backbone for model in head.models],
+        "validation": dict(head.validation),
+        "temperature": head.temperature if head.kind == ENSEMBLE else head.models[0].temperature,
+        "thresholds": asdict(head.thresholds),
+        "settings": dict(head.settings),
+    }
+
+
+def head_summary(head: Head) -> None:
+    """Print the settings of a head and its validation scores."""
+    for key, value in head.settings.items():
+        if key == "selection":
+            table = new_table(["member", "accuracy", "nll", "gain"], left=["member"])
+            for step in value:
+                table.add_row(
+                    Text(step["member"]),
+                    *(f"{step[name]:.4f}" for name in ("accuracy", "nll")),
+                    f"{step['gain']:+.4f}",
+                )
+            out.print(table)
+        elif key == "error_overlap":
+            _overlap_table(head.settings["candidates"], value)
+        elif key == "left_out":
+            if value:
+                warn(
+                    f"note: {value} photos of the split are missing, unreadable or no longer "
+                    "labelled, and were left out"
+                )
+        elif key == "outliers_left_out":
+            if value:
+                warn(
+                    f"note: a class resembles drawn outliers ({', '.join(value)}); these make no "
+                    "photo unknown"
+                )
+        elif isinstance(value, (str, int, float)) or value is None:
+            say(f"{key}: {value}")
+    scores = head.validation
+    say(
+        f"{head.name}: accuracy {scores['accuracy']:.4f} and NLL {scores['nll']:.4f} on "
+        f"{scores['images']} validation photos of {len(head.classes_)} classes"
+    )
+    _thresholds_summary(head.thresholds)
+
+
+def _thresholds_summary(thresholds: Thresholds) -> None:
+    """Print the thresholds for unknown photos, and the photos that they rest on."""
+    if thresholds.distance is None:
+        say(
+            f"unknown: by the rule of an earlier version, from "
+            f"{counted(thresholds.validation_photos, 'validation photo')}"
+        )
+        warn("note: an earlier version saved this head; train it again to use the current rule")
+        return
+    text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
+    if thresholds.outlier_ratio is not None:
+        text += f" or {thresholds.outlier_ratio:.2f} of the distance of a drawn outlier"
+    text += f", from {counted(thresholds.photos, 'known photo')}"
+    if thresholds.probability is not None:
+        text += (
+            f"; probability below {thresholds.probability:.4f}, from "
+            f"{counted(thresholds.validation_photos, 'validation photo')}"
+        )
+    say(text)
+    if thresholds.photos < FEW:
+        warn(
+            f"note: with so few known photos the threshold of the distance is strict: about "
+            f"{100 * expected_share(thresholds.photos):.0f} % of known photos are above it"
+        )
+    if thresholds.probability is None:
+        warn(
+            f"note: only {counted(thresholds.validation_photos, 'validation photo')}: below {FEW}, "
+            "a low probability makes no photo unknown"
+        )
+
+
+def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
+    """Print the share of each member's errors (row) that another member (column) shares."""
+    own = "errors, shared by"
+    table = new_table([own, *members], left=[own])
+    for member, row in zip(members, overlap, strict=True):
+        table.add_row(Text(member), *("-" if share is None else f"{share:.2f}" for share in row))
+    out.print(table)
+
+
+def evaluation_summary(evaluation: Evaluation) -> None:
+    """Print the metrics of heads, the paired tests and the worst classes."""
+    names = ("accuracy", "precision", "recall", "f1")
+    table = new_table(["place", "head", *names, "95 % of accuracy", "NLL", "ECE"], left=["head"])
+    for head in evaluation.heads:
+        low, high = head.intervals["accuracy"]
+        table.add_row(
+            str(head.place),
+            Text(shown(head.name)),
+            *(f"{getattr(head, name):.4f}" for name in names),
+            f"{low:.4f}-{high:.4f}",
+            f"{head.nll:.4f}",
+            f"{head.ece:.4f}",
+        )
+    out.print(table)
+    say(described(evaluation))
+    for pair in evaluation.pairs:
+        result = "a tie" if pair.tie else "significant"
+        say(
+            f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; only the "
+            f"first is right on {pair.only_head} photos, only the second on {pair.only_other}; "
+            f"p = {pair.p_value:.4f}, {result}"
+        )
+    for head in evaluation.heads:
+        worst = ", ".join(
+            f"{shown(item.name)} (F {item.f1:.2f}, confused with {shown(item.confused_with)})"
+            for item in head.worst
+            if item.f1 is not None and item.confused_with is not None
+        )
+        if worst:
+            say(f"worst classes of {shown(head.name)}: {worst}")
+        if head.unknown is not None:
+            say(f"{shown(head.name)} calls {100 * head.unknown:.1f} % of the test photos unknown")
+        if head.thresholds is not None:
+            _thresholds_summary(head.thresholds)
+
+
+def _nearest(neighbour: Neighbour) -> str:
+    """Return the path of a training photo, relative to the current folder."""
+    return "(gone)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
+
+
+def predictions_table(found: Predictions) -> None:
+    """Print the classes and the nearest training photo of each photo."""
+    table = new_table(["photo", "classes", "nearest training photo"], left=["photo", "classes"])
+    for item in found.predictions:
+        classes = ", ".join(f"{shown(one.label)} {one.probability:.3f}" for one in item.top)
+        near = item.neighbours[0]
+        table.add_row(
+            Text(shown(os.path.relpath(item.path))),
+            Text(f"unknown by {item.unknown_by} ({classes})" if item.unknown else classes),
+            Text(f"{_nearest(near)}, {shown(near.label)}, distance {near.distance:.4f}"),
+        )
+    out.print(table)
+    _thresholds_summary(found.thresholds)
