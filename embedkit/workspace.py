@@ -252,13 +252,13 @@ class Workspace:
         is not.
         """
         from embedkit.duplicates.examiner import Examiner
-        from embedkit.duplicates.find import asked_for, find_duplicates
-        from embedkit.duplicates.of_photo import find_copies
+        from embedkit.duplicates.find import duplicate_options, find_duplicates
+        from embedkit.duplicates.of_photo import find_duplicates_of
 
-        asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
+        asked = duplicate_options(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
             index, vector = self._embeddings.to_compare_with(backbone, of)
-            return find_copies(self._catalog, index, asked, absolute(of), vector, self._features)
+            return find_duplicates_of(self._catalog, index, asked, absolute(of), vector, self._features)
         index = self._embeddings.to_compare(backbone)
         examiner = Examiner(self._catalog, self._features, self._progress)
         return find_duplicates(self._catalog, index, asked, examiner, self._progress)
@@ -311,7 +311,7 @@ class Workspace:
         :class:`NotInWorkspace` when it has a path that is not of a photo with one label.
         """
         from embedkit.classify.split import Asked, split_images, subject_of
-        from embedkit.duplicates.find import asked_for, duplicate_pairs
+        from embedkit.duplicates.find import duplicate_options, duplicate_pairs
 
         self._sweep()
         parts = {}
@@ -322,7 +322,7 @@ class Workspace:
         subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
         self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
         index = self._embeddings.index(None)
-        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
+        pairs = duplicate_pairs(self._catalog, index, duplicate_options(()), self._progress)
         return split_images(self._catalog, subject, pairs)
 
     def last_split(self) -> Split:
@@ -550,8 +550,8 @@ class Workspace:
         ``damaged`` among the ``allowed`` goes, and never stays for another. Raises as
         :meth:`duplicates` does, and :class:`BadInput` for a protected path without photos.
         """
-        from embedkit.cleaning.damaged import with_damaged
-        from embedkit.cleaning.existing_files import check_protected, present, spare_hard_links
+        from embedkit.cleaning.damaged import add_damaged_rows
+        from embedkit.cleaning.existing_files import check_protected, present, review_hard_links
         from embedkit.cleaning.planning import Wishes, plan_rows
         from embedkit.duplicates.examiner import Examiner
 
@@ -566,7 +566,7 @@ class Workspace:
         examiner = Examiner(self._catalog, self._features, self._progress)
         examiner.learn(member for group in found.groups for member in group.members)
         rows = plan_rows(found, examiner, wishes)
-        return spare_hard_links(with_damaged(rows, self._catalog, examiner, wishes, self._progress))
+        return review_hard_links(add_damaged_rows(rows, self._catalog, examiner, wishes, self._progress))
 
     def apply(
         self, plan: str | os.PathLike[str], *, trash: bool = False, link: str | None = None

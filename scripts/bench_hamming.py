@@ -202,12 +202,12 @@ def binary_index(hashes: np.ndarray) -> Any:
 def load(limit: int) -> float:
     """Seconds in which the code is compiled, or loaded where it has been."""
     started = time.perf_counter()
-    from embedkit.duplicates.bucket_join import joined
+    from embedkit.duplicates.bucket_join import join
 
     for words in (1, 4):
         hashes = uniform(100, words)
         rows = np.arange(100, dtype=np.int32)
-        joined(hashes, hashes, rows, rows, limit, True)
+        join(hashes, hashes, rows, rows, limit, True)
     return time.perf_counter() - started
 
 

@@ -26,7 +26,7 @@ from sklearn.metrics import average_precision_score
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import score, weigh
-from embedkit.duplicates.pair_search import hashes_of
+from embedkit.duplicates.pair_search import fingerprint_hashes
 
 CANDIDATES = 20
 NEIGHBOURS = slice(1, 13)
@@ -60,7 +60,7 @@ def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, n
     typical = np.sqrt(density * densities)
 
     pairs = np.repeat(test, CANDIDATES), train[rows.ravel()]
-    hashes = hashes_of(here.prints)
+    hashes = fingerprint_hashes(here.prints)
     found = weigh(here.prints, hashes, pairs, (places, vectors), here.space.typical, 0)
     relative = found.distance / typical.ravel() * np.median(typical)
     normalised = score(found.hamming / 64, relative, found.likeness, np.median(typical))

@@ -7,8 +7,8 @@ import numpy as np
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import Prints
-from embedkit.duplicates.find import prints_of
-from embedkit.duplicates.pair_search import places_in
+from embedkit.duplicates.find import load_fingerprints
+from embedkit.duplicates.pair_search import embedding_rows
 from embedkit.duplicates.semantic import Space, survey
 from embedkit.index.index import Index
 
@@ -35,7 +35,7 @@ def collection_of(workspace: Workspace) -> Collection:
         table, position = reader.fingerprints(), reader.position(resolved.spec.digest)
         files = reader.live_files(table.column("image_id").to_pylist())
     index = workspace._embeddings.indexes.at(resolved.spec, position)
-    prints = prints_of(workspace._catalog, table)
-    places, vectors = places_in(index, prints.ids)
+    prints = load_fingerprints(workspace._catalog, table)
+    places, vectors = embedding_rows(index, prints.ids)
     paths = [Path(files[image_id][0].path) for image_id in prints.ids.tolist()]
     return Collection(paths, prints, index, places, vectors, survey(vectors, places[places >= 0]))

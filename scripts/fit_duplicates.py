@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import features
-from embedkit.duplicates.pair_search import COMBINED, Asked, reach_for, weigh_candidates
+from embedkit.duplicates.pair_search import COMBINED, Asked, candidate_limits, score_candidates
 
 ALL_BUT_EQUAL = 0.95
 
@@ -31,10 +31,10 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         workspace = Workspace(scratch)
         workspace.add(folder)
         here = collection_of(workspace)
-        reach = reach_for(Asked((COMBINED,)), len(here.prints), here.space)
+        reach = candidate_limits(Asked((COMBINED,)), len(here.prints), here.space)
         none = np.empty(0, np.int64)
         vectors = here.places, here.vectors
-        found, _ = weigh_candidates(
+        found, _ = score_candidates(
             here.prints, here.index, vectors, here.space, reach, twins=(none, none)
         )
     names = [path.name.split(".") for path in here.paths]

@@ -24,7 +24,7 @@ from embedkit.cleaning import file_moves
 from embedkit.cleaning import undo as undoing
 from embedkit.cleaning.apply import apply
 from embedkit.cleaning.empty import empty
-from embedkit.cleaning.plan import ONLY_A_LINK, PlanRow, plan_id, read_plan, write_plan
+from embedkit.cleaning.plan import SYMLINK_REASON, PlanRow, plan_id, read_plan, write_plan
 from embedkit.cleaning.quarantine import quarantines
 from embedkit.cleaning.undo import undo
 from embedkit.errors import (
@@ -459,7 +459,7 @@ def test_a_link_that_the_plan_knew_keeps_no_file(root: Path, tmp_path: Path) -> 
     link.symlink_to("copy")
     rows = [
         row(1, "keep", kept, b"picture"),
-        row(1, "review", str(link), b"alike", reason=ONLY_A_LINK),
+        row(1, "review", str(link), b"alike", reason=SYMLINK_REASON),
         row(1, "remove", copy, b"alike"),
     ]
     assert apply(root, rows).moved == (copy,)

@@ -502,7 +502,7 @@ def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.Monke
     def opened(*_: object) -> None:
         raise AssertionError("examined again")
 
-    monkeypatch.setattr("embedkit.duplicates.examiner.examine_part", opened)
+    monkeypatch.setattr("embedkit.duplicates.examiner.examine_partial", opened)
     monkeypatch.setattr("embedkit.duplicates.examiner.examine", opened)
     assert workspace.plan() == first
 

@@ -21,9 +21,9 @@ from embedkit.cleaning.plan import write_plan
 from embedkit.cleaning.planning import Wishes, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, search, semantic
-from embedkit.duplicates.candidates import bits_for, by_hash
+from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
 from embedkit.duplicates.groups import Link, grouped
-from embedkit.duplicates.orientations import TURNS, turned, turned_hashes
+from embedkit.duplicates.orientations import TURNS, turned, oriented_hashes
 from embedkit.duplicates.similarity import likeness
 from embedkit.duplicates.stars import stars
 from embedkit.errors import BadInput, EmptyWorkspace
@@ -133,7 +133,7 @@ def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> No
 def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace) -> None:
     with filled._catalog.read() as reader:
         ids = reader.fingerprints().column("image_id").to_numpy()
-        hashes = turned_hashes(reader.lumas(ids), side=16)[:, 0]
+        hashes = oriented_hashes(reader.lumas(ids), side=16)[:, 0]
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
     first, second = np.nonzero(np.triu(apart <= 40, 1))
     expected = {
@@ -237,7 +237,7 @@ def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
     assert found.max_hamming == 10 and found.chance_hamming < 1e-4
     assert 0 < found.max_distance < 0.3
     assert (found.recall, found.chance_distance < 1) == (1.0, True)
-    assert [bits_for(count, 10, 1, 1.0) for count in (1000, 100_000, 1_000_000)] == [10, 6, 4]
+    assert [max_bits_within(count, 10, 1, 1.0) for count in (1000, 100_000, 1_000_000)] == [10, 6, 4]
 
 
 @pytest.mark.slow
@@ -573,7 +573,7 @@ def test_groups_come_best_first_with_their_conflicts() -> None:
 
 def test_turned_hashes_are_those_of_turned_images() -> None:
     pictures = [draw_photo(seed, (256, 256)) for seed in range(12)]
-    hashes = turned_hashes(np.stack([luma(picture) for picture in pictures]))[:, :, 0]
+    hashes = oriented_hashes(np.stack([luma(picture) for picture in pictures]))[:, :, 0]
     for picture, found in zip(pictures, hashes, strict=True):
         for turn in range(TURNS):
             changed = Image.fromarray(turned(np.asarray(picture.convert("L"))[None], turn)[0])
@@ -584,7 +584,7 @@ def test_turned_hashes_are_those_of_turned_images() -> None:
 
 def test_wide_hashes_are_imagehashs_of_the_same_pixels() -> None:
     small = hashed_luma(draw_photo(5))
-    wide = turned_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
+    wide = oriented_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
     assert wide.shape == (1, TURNS, 4)
     expected = np.packbits(imagehash.phash(small, hash_size=16, highfreq_factor=2).hash)
     assert wide[0, 0].astype(">u8").tobytes() == expected.tobytes()
@@ -605,14 +605,14 @@ def test_likeness_sees_through_turns_and_crops() -> None:
     assert found[3] < 0.6
 
 
-def hashes_of(*bits: int) -> np.ndarray:
+def fingerprint_hashes(*bits: int) -> np.ndarray:
     hashes = np.full((len(bits), TURNS, 1), np.uint64(0xFFFF_FFFF_0000_0000))
     hashes[:, 0, 0] = bits
     return hashes
 
 
 def test_rows_of_one_hash_are_paired_each_with_each_and_with_what_is_near() -> None:
-    first, second = by_hash(hashes_of(0, 0, 0, 0b11, 0b11, 0xFFFF_0000), 4, -1, lambda _: None)
+    first, second = pairs_by_hash(fingerprint_hashes(0, 0, 0, 0b11, 0b11, 0xFFFF_0000), 4, -1, lambda _: None)
     found = set(zip(first.tolist(), second.tolist(), strict=True))
     assert found == set(combinations(range(5), 2))
 
@@ -621,7 +621,7 @@ def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(candidates, "MOST_IN_A_CLUMP", 1000)
-    first, second = by_hash(hashes_of(*[0] * 500, 1), 4, -1, lambda _: None)
+    first, second = pairs_by_hash(fingerprint_hashes(*[0] * 500, 1), 4, -1, lambda _: None)
     found = set(zip(first.tolist(), second.tolist(), strict=True))
     expected = {(a, b) for a in (0, 1) for b in range(a + 1, 501)} | {(n, 500) for n in range(500)}
     assert found == expected, "not each with each: that would be 125,250 pairs"

@@ -5,9 +5,14 @@ from math import comb
 import numpy as np
 import pytest
 
-from embedkit.duplicates import bucket_join, hamming
-from embedkit.duplicates.hamming import chance_pairs, near_clumps, near_pairs, near_pairs_between
-from embedkit.duplicates.pairs import Pairs
+from embedkit.duplicates import bucket_join, bucket_plan, hamming
+from embedkit.duplicates.hamming import (
+    Pairs,
+    chance_pairs,
+    distinct_near_pairs,
+    near_pairs,
+    near_pairs_between,
+)
 
 WAYS = pytest.mark.parametrize("words_in_numpy", [0, 1 << 40], ids=["compiled", "numpy"])
 
@@ -55,7 +60,7 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> np.ndarray:
 def test_pairs_are_those_of_brute_force_each_once_and_in_order(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, count: int, limit: int, words: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     for hashes in (uniform(count, words), clumped(count, words)):
         pairs = near_pairs(hashes[:, 0] if words == 1 else hashes, limit)
         assert np.array_equal(table(pairs), brute_force_among(hashes, limit))
@@ -66,7 +71,7 @@ def test_pairs_are_those_of_brute_force_each_once_and_in_order(
 def test_pairs_between_two_sets_are_those_of_brute_force(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, limit: int, words: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     hashes = clumped(400, words)
     for queries in (hashes[:0], hashes[:1], hashes[100:300], clumped(900, words, seed=1)):
         pairs = near_pairs_between(queries, hashes, limit)
@@ -92,10 +97,10 @@ def test_any_chunks_find_the_same_pairs(
     bits = np.random.default_rng(0).permutation(64)
     chunks = []
     for width, within in shapes:
-        chunks.append(bucket_join.Chunk(np.sort(bits[:width]), within))
+        chunks.append(bucket_plan.Chunk(np.sort(bits[:width]), within))
         bits = bits[width:]
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
-    monkeypatch.setattr(bucket_join, "planned", lambda *_: chunks)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(bucket_join, "plan_chunks", lambda *_: chunks)
     hashes = clumped(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
     between = table(near_pairs_between(hashes[:200], hashes, 10))
@@ -110,18 +115,18 @@ def test_chunks_leave_no_way_to_be_within_the_limit_unseen(
 ) -> None:
     hashes = np.broadcast_to(clumped(1000, words)[:, None], (1000, max(1, count // 1000), words))
     hashes = hashes.reshape(-1, words)[:count]
-    chunks = bucket_join.planned(hashes, hashes, limit, True)
+    chunks = bucket_plan.plan_chunks(hashes, hashes, limit, True)
     bits = np.concatenate([chunk.bits for chunk in chunks])
     assert len(set(bits.tolist())) == len(bits)
     assert all(0 <= bit < 64 * words for bit in bits.tolist())
-    whole = any(chunk.within >= len(chunk.bits) for chunk in chunks)
-    assert whole or sum(chunk.within + 1 for chunk in chunks) >= limit + 1
+    whole = any(chunk.max_differing >= len(chunk.bits) for chunk in chunks)
+    assert whole or sum(chunk.max_differing + 1 for chunk in chunks) >= limit + 1
 
 
 def test_the_order_does_not_depend_on_the_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
     hashes = clumped(5000)
     found = []
     for threads in (1, 2, 7):
@@ -137,9 +142,9 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
 def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
     monkeypatch: pytest.MonkeyPatch, most_ranges: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
     monkeypatch.setattr(bucket_join, "_RANGE", 1)
-    monkeypatch.setattr(bucket_join, "_MOST_RANGES", most_ranges)
+    monkeypatch.setattr(bucket_join, "_MAX_RANGES", most_ranges)
     hashes = clumped(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
     between = table(near_pairs_between(hashes[:1], hashes, 64))
@@ -150,10 +155,10 @@ def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
 def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     flat, near = 0x8000000000000000, 0x8000000000000003
     hashes = np.array([near, flat, *[flat] * 100_000, 0x00FF, near, flat], np.uint64)
-    clumps = near_clumps(hashes, 10)
+    clumps = distinct_near_pairs(hashes, 10)
     assert clumps.representative.dtype == np.int32
     assert clumps.representative.tolist() == [0, *[1] * 100_001, 100_002, 0, 1]
     expected = [[0, 1, 2], [0, 100_002, 7], [1, 100_002, 9]]

@@ -8,7 +8,7 @@ import pytest
 
 from embedkit.cleaning.planning import Wishes, plan_rows
 from embedkit.cleaning.ranking import Candidate, preference
-from embedkit.cleaning.reasons import why_for_review
+from embedkit.cleaning.reasons import review_reason
 from embedkit.results import (
     COPY,
     DIFFERENT,
@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_opened_is_not_preferred() -> None:
     for one, other, said in (("a", "b", found), ("b", "a", found.reversed())):
         chosen = preference(jpeg(one, 8), jpeg(other, 8), said)
         assert (chosen.first, chosen.why) == (said.unread == 2, "can be opened")
-    assert "this one could not be opened" in why_for_review(found.reversed(), ())
+    assert "this one could not be opened" in review_reason(found.reversed(), ())
 
 
 def test_a_changed_file_with_the_cameras_metadata_goes_only_after_a_question() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from embedkit._internal.paths import to_stored
 from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
-from embedkit.cleaning.carry_over import Departure, carry, note_places
+from embedkit.cleaning.carry_over import Departure, carry, refresh_presence
 from embedkit.cleaning.file_moves import discard_part, move, replace_by_link
 from embedkit.cleaning.kept_files import Keeper, Keepers, entry_of, holding
 from embedkit.cleaning.links import Link
-from embedkit.cleaning.plan import KEEP_ONE, ONLY_A_LINK, REMOVE, plan_id
+from embedkit.cleaning.plan import KEEP_ONE, SYMLINK_REASON, REMOVE, plan_id
 from embedkit.cleaning.quarantine import (
     APPLIED,
     EMPTIED,
@@ -70,7 +70,7 @@ def apply(
             return run.run()
         finally:
             going = (row.path for row in rows if row.action == REMOVE)
-            note_places(catalog, [path for path in going if not os.path.lexists(path)])
+            refresh_presence(catalog, [path for path in going if not os.path.lexists(path)])
 
 
 class _Run:
@@ -302,7 +302,7 @@ class _Going:
 def _examined(row: PlanRow) -> os.stat_result:
     """The status of a file that is to go; raises OSError when it cannot or must not."""
     if stat.S_ISLNK(os.lstat(row.path).st_mode):
-        raise OSError(errno.ELOOP, ONLY_A_LINK)
+        raise OSError(errno.ELOOP, SYMLINK_REASON)
     if not os.access(os.path.dirname(row.path), os.W_OK):
         raise OSError(errno.EACCES, "its folder cannot be written")
     return holding(row.path, row.sha256)

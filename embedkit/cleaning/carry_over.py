@@ -59,7 +59,7 @@ class _Said:
         self.went.setdefault(key, []).append((value, source, number, path))
 
 
-def note_places(catalog: Catalog | None, paths: Sequence[str]) -> None:
+def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
     """Have the catalog note whether files, by absolute path, are missing now or there again."""
     if paths and catalog is not None and catalog.exists:
         with catalog.write() as writer:

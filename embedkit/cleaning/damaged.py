@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.catalog.reader import LiveFile
-from embedkit.cleaning.plan import INTACT, KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW
+from embedkit.cleaning.plan import INTACT, KEEP, KEEP_ONE, SYMLINK_REASON, REMOVE, REVIEW
 from embedkit.cleaning.planning import Wishes
-from embedkit.cleaning.ranking import rank_by_wish
-from embedkit.cleaning.reasons import PROTECTED, what_is_missing
-from embedkit.duplicates.damaged import Damaged, damaged_files, proposed
+from embedkit.cleaning.ranking import preference_rank
+from embedkit.cleaning.reasons import PROTECTED, damage_reason
+from embedkit.duplicates.damaged import Damaged, find_damaged_images, proposed
 from embedkit.duplicates.examiner import Examiner
 from embedkit.results import COPY, DAMAGED, Examination, PlanRow, ProgressCallback
 
 _BLURRED = "blurred"
 
 
-def with_damaged(
+def add_damaged_rows(
     rows: Sequence[PlanRow],
     catalog: Catalog,
     examiner: Examiner,
@@ -34,7 +34,7 @@ def with_damaged(
     damaged copies are ``allowed`` and the intact one stays, it goes, unless it is blurred and such
     copies are not allowed. One that could as well be a copy of another picture has no row.
     """
-    damaged = damaged_files(catalog, progress)
+    damaged = find_damaged_images(catalog, progress)
     if not damaged:
         return list(rows)
     with catalog.read() as reader:
@@ -72,7 +72,7 @@ class _Candidates:
 
 def _examine(candidates: Sequence[_Candidates], examiner: Examiner) -> None:
     """Examine damaged files against their candidates, and note those from which nothing differs."""
-    numbers = examiner.learn_damaged({one.damaged.sha256: one.damaged.paths for one in candidates})
+    numbers = examiner.add_damaged({one.damaged.sha256: one.damaged.paths for one in candidates})
     pairs = [(numbers[one.damaged.sha256], image_id) for one in candidates for image_id in one.ids]
     found = examiner.examinations(pairs)
     for item in candidates:
@@ -164,13 +164,13 @@ class _Plan:
             and DAMAGED in self._wishes.allowed
             and all(change.name in self._wishes.allowed for change in found.changes)
         )
-        missing = what_is_missing(item.damaged.turn, item.damaged.share, found)
+        missing = damage_reason(item.damaged.turn, item.damaged.share, found)
         reason = missing.format(shown(os.path.basename(intact.path)))
         for path in item.damaged.paths:
             if self._wishes.protects(path):
                 action, why = KEEP, PROTECTED
             elif os.path.islink(path):
-                action, why = REVIEW, ONLY_A_LINK
+                action, why = REVIEW, SYMLINK_REASON
             else:
                 action, why = REMOVE if goes else REVIEW, reason
             digest, rule = item.damaged.sha256, intact.rule
@@ -210,7 +210,7 @@ class _Plan:
             key=lambda file: (
                 not self._wishes.protects(file.path),
                 os.path.islink(file.path),
-                rank_by_wish(file.path, self._wishes.prefer),
+                preference_rank(file.path, self._wishes.prefer),
                 file.path,
             ),
             default=None,

@@ -40,7 +40,7 @@ def present(found: Duplicates) -> Duplicates:
     return replace(found, groups=tuple(groups))
 
 
-def spare_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
+def review_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
     """A plan's rows, with a person to decide on each hard link of a file that stays.
 
     Removing such a name frees no space.

@@ -21,7 +21,7 @@ CONFLICT = "conflict"
 """The kind of a group under several labels."""
 INTACT = "intact"
 """Kind of an intact file that is in a group for its damaged copies alone."""
-ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
+SYMLINK_REASON = "a symbolic link, which holds no photo; remove it by hand"
 """The reason of a row whose path is only a name of a file."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
 _PATHS = [COLUMNS.index(name) for name in ("path", "copy_of")]
@@ -41,7 +41,7 @@ def plan_id(rows: Sequence[PlanRow]) -> str:
     return hashlib.sha256(csv_text([COLUMNS, *_values(rows)]).encode()).hexdigest()[:12]
 
 
-def stays_for_others(row: PlanRow) -> bool:
+def can_replace_others(row: PlanRow) -> bool:
     """Whether a file of a plan is one for which others may go: a damaged file is none."""
     return row.action == KEEP and row.kind != DAMAGED
 
@@ -82,7 +82,7 @@ def read_plan(source: Path, *, stored: bool = False) -> list[PlanRow]:
     return [row for _, row in numbered]
 
 
-def set_aside(target: Path, written: str | None) -> Path | None:
+def rename_edited_plan(target: Path, written: str | None) -> Path | None:
     """Give what lies at a plan's path another name, unless it is the plan ``written`` there.
 
     ``written`` is the :func:`plan_id` of that plan, None if it is not known. So no decision that a
@@ -167,7 +167,7 @@ def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
     lines: dict[str, int] = {}
     of = {row.path: row for _, row in numbered}
     rules: dict[int, str] = {}
-    kept = {row.group for _, row in numbered if stays_for_others(row)}
+    kept = {row.group for _, row in numbered if can_replace_others(row)}
     damaged = {row.group for _, row in numbered if row.action == KEEP and row.kind == DAMAGED}
     for line, row in numbered:
         if lines.setdefault(row.path, line) != line:

@@ -6,16 +6,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from embedkit._internal.paths import shown
-from embedkit.cleaning.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW
+from embedkit.cleaning.plan import (
+    CONFLICT,
+    DROP_ALL,
+    KEEP,
+    KEEP_ONE,
+    SYMLINK_REASON,
+    REMOVE,
+    REVIEW,
+)
 from embedkit.cleaning.ranking import (
     Candidate,
     Preference,
     original_name,
     preference,
-    rank_by_name,
-    rank_by_wish,
+    name_rank,
+    preference_rank,
 )
-from embedkit.cleaning.reasons import PROTECTED, what_it_lacks, why_for_review
+from embedkit.cleaning.reasons import PROTECTED, drawbacks, review_reason
 from embedkit.errors import BadInput
 from embedkit.results import (
     ALLOWABLE,
@@ -177,7 +185,7 @@ class _Planner:
             for one in members
             if one.decided
             or one.sha256 == largest.sha256
-            or not why_for_review(
+            or not review_reason(
                 self._judge.between(largest.sha256, one.sha256), self._wishes.allowed
             )
         }
@@ -254,7 +262,7 @@ class _Planner:
                     reason = f"the same bytes as {name}, which is for review"
                 else:
                     found = self._judge.between(best.sha256, member.sha256)
-                    lacks = what_it_lacks(files[best.path], files[member.path], found)
+                    lacks = drawbacks(files[best.path], files[member.path], found)
                     reason = f"a copy of {name}, which is for review; this one {lacks}"
                 decided[member.path] = _Decision(REMOVE, reason, best.path)
         return decided
@@ -279,7 +287,7 @@ class _Planner:
         if one.sha256 == other.sha256:
             return True
         found = self._judge.between(one.sha256, other.sha256)
-        return found.same_pixels and not why_for_review(found, self._wishes.allowed)
+        return found.same_pixels and not review_reason(found, self._wishes.allowed)
 
     def _best_of_twins(self, twins: Sequence[Member], files: Mapping[str, Candidate]) -> Member:
         """The best of files that have the same pixels: that to which none is preferred."""
@@ -292,8 +300,8 @@ class _Planner:
         """The key that orders files of the same bytes, the one that stays first."""
         return (
             os.path.islink(member.path),
-            rank_by_wish(member.path, self._wishes.prefer),
-            rank_by_name(member.path),
+            preference_rank(member.path, self._wishes.prefer),
+            name_rank(member.path),
         )
 
     def _beside(self, member: Member, keeper: Member, files: Mapping[str, Candidate]) -> _Decision:
@@ -302,7 +310,7 @@ class _Planner:
         if member.decided or (keeper.decided and member.score == 1.0):
             return _Decision(REMOVE, f"you decided that it is a copy of {name}", keeper.path)
         preferred = preference(files[keeper.path], files[member.path], found, self._wishes.prefer)
-        doubt = why_for_review(found, self._wishes.allowed)
+        doubt = review_reason(found, self._wishes.allowed)
         if not doubt and not preferred.first:
             doubt = f"a copy of {{}}, which stays; in favour of this one: {preferred.why}"
         elif not doubt and preferred.disputed:
@@ -312,7 +320,7 @@ class _Planner:
         if doubt:
             counts = preferred if found.outcome == COPY else None
             return _Decision(REVIEW, doubt.format(name), keeper.path, counts)
-        lacks = what_it_lacks(files[keeper.path], files[member.path], found)
+        lacks = drawbacks(files[keeper.path], files[member.path], found)
         reason = f"a copy of {name}; this one {lacks}" if lacks else f"a copy of {name}"
         if keeper.label is None and member.label is not None:
             reason += f"; its label {shown(member.label)} goes to the one that stays"
@@ -383,10 +391,10 @@ class _Planner:
         """
         first = group.members[0]
         may_stay = [one for one in group.members if one == first or self._may_stay(one)]
-        wish = min(rank_by_wish(one.path, self._wishes.prefer) for one in may_stay)
+        wish = min(preference_rank(one.path, self._wishes.prefer) for one in may_stay)
         ways: dict[frozenset[str], list[Member]] = {}
         for member in may_stay:
-            if rank_by_wish(member.path, self._wishes.prefer) == wish:
+            if preference_rank(member.path, self._wishes.prefer) == wish:
                 ways.setdefault(self._way(first, member), []).append(member)
         votes = {
             way: (sum(files[one.path].is_from_camera for one in some), len(some))
@@ -444,7 +452,7 @@ def _why_best(keeper: Candidate, better: Sequence[Preference]) -> str:
 def _why_only_a_name(member: Member, staying: Mapping[str, Member]) -> str:
     """Why a file is no copy but a name of one, if it is; ``staying`` are those that stay."""
     if os.path.islink(member.path):
-        return ONLY_A_LINK
+        return SYMLINK_REASON
     stays = staying.get(os.path.realpath(member.path))
     if stays is not None:
         return f"the very file that is kept as {shown(stays.path)}"

@@ -71,7 +71,7 @@ class Preference:
     """What speaks against it so much that a person should decide; empty if nothing does."""
 
 
-def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
+def preference_rank(path: str, prefer: Sequence[str]) -> int:
     """The place in ``prefer`` of the first wish that a path fits; the number of wishes if none.
 
     A wish with ``*``, ``?`` or ``[`` is a pattern of :mod:`fnmatch`, for the name of the file, or
@@ -87,7 +87,7 @@ def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
     return len(prefer)
 
 
-def rank_by_name(path: str) -> tuple[bool, bool, str]:
+def name_rank(path: str) -> tuple[bool, bool, str]:
     """The key that orders paths of the same bytes, the one that stays first.
 
     Files in a trash, among thumbnails or in a hidden folder come last, and before them those whose
@@ -108,7 +108,7 @@ def preference(
     least; a camera's metadata, or more of them; less often and less strongly compressed; pixels,
     bytes, path. Of files with equal pixels and metadata the smaller one is preferred.
     """
-    wishes = rank_by_wish(one.path, prefer), rank_by_wish(other.path, prefer)
+    wishes = preference_rank(one.path, prefer), preference_rank(other.path, prefer)
     if wishes[0] != wishes[1]:
         first = wishes[0] < wishes[1]
         return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")

@@ -9,7 +9,7 @@ from embedkit.results import CHANGES, COPY, DIFFERENT, Examination
 PROTECTED = "protected"
 
 
-def why_for_review(found: Examination, allowed: Collection[str]) -> str:
+def review_reason(found: Examination, allowed: Collection[str]) -> str:
     """Why a person has to decide about two files; empty if nobody need look.
 
     The name of the one that stays belongs where the sentence has ``{}``.
@@ -34,7 +34,7 @@ def why_for_review(found: Examination, allowed: Collection[str]) -> str:
     return ""
 
 
-def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str:
+def drawbacks(keeper: Candidate, goes: Candidate, found: Examination) -> str:
     """What a copy that goes lacks beside the one that stays: verbs, of which it is the subject."""
     lacks = []
     if found.same_pixels:
@@ -60,7 +60,7 @@ def what_it_lacks(keeper: Candidate, goes: Candidate, found: Examination) -> str
     return " and ".join([", ".join(lacks[:-1]), lacks[-1]] if len(lacks) > 1 else lacks)
 
 
-def what_is_missing(turn: int, share: float, found: Examination) -> str:
+def damage_reason(turn: int, share: float, found: Examination) -> str:
     """Why a damaged file is in the group of its intact copy; ``found`` is of it against that.
 
     ``turn`` brings what is there to the top, and ``share`` of the image is there. The name of the

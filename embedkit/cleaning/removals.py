@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedkit.cleaning.plan import KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW, stays_for_others
+from embedkit.cleaning.plan import (
+    KEEP,
+    KEEP_ONE,
+    SYMLINK_REASON,
+    REMOVE,
+    REVIEW,
+    can_replace_others,
+)
 from embedkit.cleaning.quarantine import Numbered
 from embedkit.results import DAMAGED, PlanRow
 
@@ -50,12 +57,16 @@ class _Family:
     """The rows of a group, by what they are copies of."""
 
     def __init__(self, rows: Sequence[PlanRow]) -> None:
-        self._kept = [row for row in rows if stays_for_others(row)]
+        self._kept = [row for row in rows if can_replace_others(row)]
         self._at = {row.path: row for row in rows}
         self._same: dict[str, list[PlanRow]] = {}
         self._copies: dict[str, list[PlanRow]] = {}
         for row in rows:
-            if row.action in (KEEP, REVIEW) and row.rule == KEEP_ONE and row.reason != ONLY_A_LINK:
+            if (
+                row.action in (KEEP, REVIEW)
+                and row.rule == KEEP_ONE
+                and row.reason != SYMLINK_REASON
+            ):
                 self._same.setdefault(row.sha256, []).append(row)
                 self._copies.setdefault(row.copy_of or "", []).append(row)
 

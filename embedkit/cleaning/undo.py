@@ -9,7 +9,7 @@ from pathlib import Path
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
-from embedkit.cleaning.carry_over import TAKEN_BACK, note_places, take_back
+from embedkit.cleaning.carry_over import TAKEN_BACK, refresh_presence, take_back
 from embedkit.cleaning.file_moves import PART, move, restore_over
 from embedkit.cleaning.kept_files import holding
 from embedkit.cleaning.links import Link
@@ -59,7 +59,7 @@ def undo(
         try:
             run.put_back()
         finally:
-            note_places(catalog, run.back())
+            refresh_presence(catalog, run.back())
         run.account()
         taken_back = take_back(catalog, store.journal, run.away)
         run.finish()

@@ -6,9 +6,9 @@ that shows a differing glyph or subject (:mod:`~embedkit.duplicates.examination.
 they are copies, judged as files (:mod:`~embedkit.duplicates.examination.quality`).
 """
 
-from embedkit.duplicates.examination.metadata import facts_of as facts_of
+from embedkit.duplicates.examination.metadata import read_facts as read_facts
 from embedkit.duplicates.examination.pair import VERSION as VERSION
 from embedkit.duplicates.examination.pair import Opened as Opened
 from embedkit.duplicates.examination.pair import examine as examine
-from embedkit.duplicates.examination.partial import examine_part as examine_part
-from embedkit.duplicates.examination.partial import remains_of as remains_of
+from embedkit.duplicates.examination.partial import decode_partial as decode_partial
+from embedkit.duplicates.examination.partial import examine_partial as examine_partial

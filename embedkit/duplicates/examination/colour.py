@@ -30,7 +30,7 @@ class ColourAgreement:
     """Share of the coloured pixels whose hue is another."""
 
 
-def colour_agreement(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgreement:
+def compare_colours(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgreement:
     """Compare the chroma of two images (H, W, 3) that lie on each other where ``valid``."""
     first, second = (
         cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb).astype(np.float32) for image in (one, other)

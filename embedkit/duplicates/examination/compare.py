@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from embedkit.duplicates.examination.picture import Floats, box, deviation_in
+from embedkit.duplicates.examination.picture import Floats, box, local_std
 
 WINDOWS = (7, 15)
 """Sides of the windows, pixels: a glyph's, and a word's or a small subject's."""
@@ -88,7 +88,7 @@ def agreement(one: Floats, other: Floats, valid: np.ndarray | None = None) -> Ag
     unlike = noise = 0.0
     for side in WINDOWS:
         left = np.sqrt(np.maximum(box(residual * residual, side), 0))
-        texture = np.maximum(deviation_in(target, side), deviation_in(predicted, side))
+        texture = np.maximum(local_std(target, side), local_std(predicted, side))
         excess = left / (_usual(left, texture, valid) + 2)
         share = left / (texture + 4)
         degree = np.minimum(np.minimum(excess / _EXCESS, share / _SHARE), left / _LEVELS)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from embedkit.duplicates.examination.picture import turned_back
+from embedkit.duplicates.examination.picture import undo_orientation
 from embedkit.results import LOW_FREQUENCIES
 
 SIDE = 8
@@ -54,7 +54,7 @@ class Compressed:
     def blocks_of(self, image: NDArray[Any]) -> NDArray[Any]:
         """Blocks (n, 8, 8) of an image that is turned like ``luma``, where the file has them."""
         for turn in reversed(self.turns):
-            image = turned_back(image, turn)
+            image = undo_orientation(image, turn)
         down, across = image.shape[0] // SIDE, image.shape[1] // SIDE
         whole = image[: down * SIDE, : across * SIDE]
         return whole.reshape(down, SIDE, across, SIDE).swapaxes(1, 2).reshape(-1, SIDE, SIDE)

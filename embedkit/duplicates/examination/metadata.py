@@ -15,7 +15,7 @@ _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
-def facts_of(data: bytes) -> Facts:
+def read_facts(data: bytes) -> Facts:
     """The facts of an image's bytes; what its metadata lack or garble is left out.
 
     Raises :class:`UnreadableImage` when they are no image.

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from embedkit.duplicates.examination.colour import colour_agreement, stroke_shift
+from embedkit.duplicates.examination.colour import compare_colours, stroke_shift
 from embedkit.duplicates.examination.compare import Agreement, agreement, sharpness
 from embedkit.duplicates.examination.extent import Framing
 from embedkit.duplicates.examination.picture import (
@@ -17,19 +17,19 @@ from embedkit.duplicates.examination.picture import (
     Floats,
     Picture,
     Pixels,
-    deviation_in,
-    picture_of,
+    load_picture,
+    local_std,
     resized,
 )
 from embedkit.duplicates.examination.placement import (
     Placement,
-    best_turn,
-    have_one_shape,
-    placement_of,
+    best_orientation,
+    have_same_aspect,
+    placement_from_homography,
     placements,
     refined,
 )
-from embedkit.duplicates.examination.quality import Quality, detail_of, quality
+from embedkit.duplicates.examination.quality import Quality, load_detail, quality
 from embedkit.images import raw
 from embedkit.images.decode import Decoder, alone
 from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, Facts
@@ -121,7 +121,7 @@ class Opened:
     @cached_property
     def picture(self) -> Picture:
         """The image at the working resolution."""
-        return picture_of(self.read())
+        return load_picture(self.read())
 
     @property
     def is_open(self) -> bool:
@@ -136,10 +136,10 @@ def examine(one: Opened, other: Opened) -> Examination:
     """
     first, second = one.picture, other.picture
     if first.background and second.background and first.background != second.background:
-        second = picture_of(other.read(), background=first.background)
+        second = load_picture(other.read(), background=first.background)
     if _have_same_pixels(one, other):
         return Examination(COPY, same_pixels=True)
-    turn = best_turn(first, second)
+    turn = best_orientation(first, second)
     found = _Pair(one, other, turn, first.turned(turn), second).examined()
     return _with_the_rest(found, first.facts, second.facts)
 
@@ -294,7 +294,9 @@ class _Pair:
     def _in_detail(self) -> Agreement:
         """The agreement of documents and drawings at a resolution that shows their print."""
         colour = self.first.background
-        pictures = [picture_of(item.read(), DETAIL_AREA, colour) for item in (self.one, self.other)]
+        pictures = [
+            load_picture(item.read(), DETAIL_AREA, colour) for item in (self.one, self.other)
+        ]
         one, other = pictures[0].turned(self.turn), pictures[1]
         area = min(one.grey.size, other.grey.size)
         return _agreement(one.grey, other.grey, self.placement, area)
@@ -346,7 +348,7 @@ class _Pair:
         _, alignment = aligned(other, one)
         if alignment is None:
             return Examination(DIFFERENT, note="they show different things")
-        start = placement_of(alignment.homography, one.size, other.size)
+        start = placement_from_homography(alignment.homography, one.size, other.size)
         self.placement = refined(self.first, self.second, start, cv2.MOTION_HOMOGRAPHY) or start
         found = self._agreement(self.placement, _LOOK_AREA)
         if self._shows_something_else(found):
@@ -373,7 +375,7 @@ class _Pair:
         apart = self._largest_difference()
         if self.turn == 0 and self.first.size == self.second.size and apart <= _TINY[0]:
             return Examination(COPY)
-        if apart > _TINY[1] and (self.graphic or not have_one_shape(self.first, self.second)):
+        if apart > _TINY[1] and (self.graphic or not have_same_aspect(self.first, self.second)):
             return Examination(DIFFERENT, note="they differ")
         if self._likeness() < ALIKE:
             return Examination(DIFFERENT, note="they show different things")
@@ -384,7 +386,7 @@ class _Pair:
         changes = []
         if self.turn:
             changes.append(Change("mirrored" if self.turn in _MIRRORS else "rotated", 0))
-        if not have_one_shape(self.first, self.second):
+        if not have_same_aspect(self.first, self.second):
             changes.append(Change("stretched", self._misshapen(None)))
         return tuple(changes)
 
@@ -413,7 +415,7 @@ class _Pair:
 
     def _copies(self, fine: Agreement, softer: int, doubt: str = "") -> Examination:
         """What was done to which of two that agree; ``doubt`` is why they may be no copies."""
-        colour = colour_agreement(
+        colour = compare_colours(
             *_laid(self.first.rgb, self.second.rgb, self.placement, _COLOUR_AREA)
         )
         faded = _without_colour(self.first, self.second)
@@ -434,7 +436,7 @@ class _Pair:
         if (
             self.framing.is_whole
             and not self.framing.wider
-            and not have_one_shape(self.first, self.second)
+            and not have_same_aspect(self.first, self.second)
         ):
             changes.append(Change("stretched", changed or self._misshapen(judged)))
         if faded:
@@ -489,8 +491,8 @@ class _Pair:
             return None
         facts = self.one.picture.facts, self.other.picture.facts
         with alone(max(prod(item.picture.size) for item in (self.one, self.other))):
-            one = detail_of(self.one.read(), facts[0], self.turn)
-            return quality(one, detail_of(self.other.read(), facts[1]))
+            one = load_detail(self.one.read(), facts[0], self.turn)
+            return quality(one, load_detail(self.other.read(), facts[1]))
 
     def _changed(self, judged: Quality | None) -> int:
         """Which of the two was made from the other, as far as metadata and compression tell."""
@@ -574,7 +576,7 @@ def _exceeds(values: tuple[float, ...], limits: tuple[float, ...]) -> bool:
 
 def is_flat(picture: Picture) -> bool:
     """Whether an image has hardly any texture: nothing that it would be known by."""
-    return bool((deviation_in(picture.grey, 7) > _TEXTURED).mean() < LEAST_TEXTURE)
+    return bool((local_std(picture.grey, 7) > _TEXTURED).mean() < LEAST_TEXTURE)
 
 
 def _without_colour(one: Picture, other: Picture) -> int:

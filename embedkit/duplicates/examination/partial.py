@@ -57,7 +57,7 @@ class Remains:
         return self.rows / self.height
 
 
-def remains_of(data: bytes) -> Remains:
+def decode_partial(data: bytes) -> Remains:
     """What there is of bytes that end early: the largest strip at one side.
 
     Raises :class:`UnreadableImage` when no row or column is there, and for other formats than JPEG
@@ -77,7 +77,7 @@ def remains_of(data: bytes) -> Remains:
     return Remains(pixels[:count], covering, turn, len(pixels))
 
 
-def examine_part(damaged: bytes, intact: bytes) -> Examination:
+def examine_partial(damaged: bytes, intact: bytes) -> Examination:
     """Whether what is there of a damaged file (1) is the same in an intact one (2).
 
     Both are to have one aspect ratio. Raises :class:`UnreadableImage` when one cannot be read.
@@ -99,7 +99,7 @@ def _cut_out(damaged: bytes, intact: bytes) -> tuple[float, Opened, Opened] | No
 
     None where something shows through one of the two.
     """
-    remains = remains_of(damaged)
+    remains = decode_partial(damaged)
     whole, turn, share = Decoder(intact), remains.turn, remains.share
     width, height = whole.size
     rows, others = _cuts(remains, width if turn & 4 else height)

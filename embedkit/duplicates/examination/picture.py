@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedkit.duplicates.examination.metadata import facts_of
+from embedkit.duplicates.examination.metadata import read_facts
 from embedkit.images.decode import Decoder
 from embedkit.images.transparency import WHITE, Colour, composite, is_opaque
 from embedkit.results import Facts
@@ -34,7 +34,7 @@ _COLOURED = 20.0  # levels of chroma
 _TINGE, _TINGED = 12, 0.005  # levels between the colours of a pixel; share of such pixels
 _ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
 
-TURN_OF = {
+ORIENTATION_OF = {
     Image.Transpose.FLIP_LEFT_RIGHT: 1,
     Image.Transpose.FLIP_TOP_BOTTOM: 2,
     Image.Transpose.ROTATE_180: 3,
@@ -136,7 +136,7 @@ class Picture:
         return Picture(turned(self.rgb, turn), alpha, self.background, size, self.facts)
 
 
-def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) -> Picture:
+def load_picture(data: bytes, area: int = AREA, background: Colour | None = None) -> Picture:
     """The picture of an image's bytes, reduced to at most ``area`` pixels.
 
     A transparent image is composited on ``background``, on its own if that is None. Raises
@@ -150,12 +150,12 @@ def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) 
         alpha = _alpha(decoder) if decoder.is_transparent else None
         if alpha is None:
             image = decoder.at_least(short=min(target), long=max(target))
-            return Picture(_reduced(image, target), None, None, (width, height), facts_of(data))
+            return Picture(_reduced(image, target), None, None, (width, height), read_facts(data))
         colour = background or decoder.background or WHITE
         own = colour == decoder.background
         image = decoder.at_least() if own else composite(decoder.rgba(), colour)
         rgb = _reduced(image, target)
-        return Picture(rgb, _reduced(alpha, target), colour, (width, height), facts_of(data))
+        return Picture(rgb, _reduced(alpha, target), colour, (width, height), read_facts(data))
 
 
 def _alpha(decoder: Decoder) -> Image.Image | None:
@@ -190,7 +190,7 @@ def turned(image: np.ndarray, turn: int) -> np.ndarray:
     return np.ascontiguousarray(image)
 
 
-def turned_back(image: np.ndarray, turn: int) -> np.ndarray:
+def undo_orientation(image: np.ndarray, turn: int) -> np.ndarray:
     """The image (H, W, ...) that :func:`turned` made this one of."""
     image = image[::-1] if turn & 2 else image
     image = image[:, ::-1] if turn & 1 else image
@@ -205,7 +205,7 @@ def box(values: Floats, side: int) -> Floats:
     )
 
 
-def deviation_in(values: Floats, side: int) -> Floats:
+def local_std(values: Floats, side: int) -> Floats:
     """Standard deviations over squares around each pixel."""
     mean = box(values, side)
     return np.sqrt(np.maximum(box(values * values, side) - mean * mean, 0))

@@ -101,8 +101,8 @@ class Placement:
 
     def inverse(self) -> "Placement":
         """The map the other way round."""
-        turned_back = np.linalg.inv(self.matrix)
-        return Placement(turned_back / turned_back[2, 2])
+        undo_orientation = np.linalg.inv(self.matrix)
+        return Placement(undo_orientation / undo_orientation[2, 2])
 
 
 def _in_pixels(matrix: np.ndarray, one: tuple[int, int], other: tuple[int, int]) -> np.ndarray:
@@ -133,7 +133,7 @@ _IDENTITY = np.eye(3)
 _CORNERS = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]], np.float64)
 
 
-def best_turn(one: Picture, other: Picture) -> int:
+def best_orientation(one: Picture, other: Picture) -> int:
     """The turn of the first image that correlates best with the second; 0 if none does."""
     size = (_THUMB, _THUMB)
     wanted = _described(resized(other.small, size))
@@ -143,12 +143,12 @@ def best_turn(one: Picture, other: Picture) -> int:
     return best if found[best] > found[0] + _LEVEL_TURN else 0
 
 
-def have_one_shape(one: Picture, other: Picture) -> bool:
+def have_same_aspect(one: Picture, other: Picture) -> bool:
     """Whether the images have one aspect ratio, but for sizes being whole pixels."""
-    return bool(are_of_one_shape(*one.size, *other.size))
+    return bool(same_aspect(*one.size, *other.size))
 
 
-def are_of_one_shape(
+def same_aspect(
     width: Sides, height: Sides, other_width: Sides, other_height: Sides
 ) -> NDArray[np.bool_]:
     """Whether images of these sides, pixels, have one aspect ratio, but for whole pixels.
@@ -187,7 +187,9 @@ def _described(image: Floats) -> np.ndarray:
     return np.asarray(np.concatenate(parts) / np.sqrt(2))
 
 
-def placement_of(homography: np.ndarray, one: tuple[int, int], other: tuple[int, int]) -> Placement:
+def placement_from_homography(
+    homography: np.ndarray, one: tuple[int, int], other: tuple[int, int]
+) -> Placement:
     """The placement that a homography makes, from pixels of the second image to the first's.
 
     ``one`` and ``other`` are the widths and heights that it is for.
@@ -218,8 +220,8 @@ def _is_part(placement: Placement) -> bool:
 
 def _refined_part(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:
     """The same where the second image is the narrower one: beyond that nothing counts."""
-    turned_back = _refined(other, one, start.inverse(), motion)
-    return None if turned_back is None else turned_back.inverse()
+    undo_orientation = _refined(other, one, start.inverse(), motion)
+    return None if undo_orientation is None else undo_orientation.inverse()
 
 
 def _refined(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:
@@ -240,7 +242,7 @@ def _refined(one: Picture, other: Picture, start: Placement, motion: int) -> Pla
         if correlation < least:
             return None
         whole = np.vstack([found, [0, 0, 1]]) if motion == cv2.MOTION_AFFINE else found
-        matrix = placement_of(whole, (side, side), (side, side)).matrix
+        matrix = placement_from_homography(whole, (side, side), (side, side)).matrix
         moved = np.abs(_moved(_CORNERS, matrix) - _moved(_CORNERS, start.matrix)).max()
         if moved < _SAME_PLACE:
             return start

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit.duplicates.examination.compression import Compressed, History, clipped, history
-from embedkit.duplicates.examination.picture import TURN_OF, turned
+from embedkit.duplicates.examination.picture import ORIENTATION_OF, turned
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import strips
 from embedkit.results import Facts
@@ -31,12 +31,12 @@ class Detail:
     compressed: Compressed
 
 
-def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
+def load_detail(data: bytes, facts: Facts, turn: int = 0) -> Detail:
     """The detail of an image's bytes, turned. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.alone():
         image = decoder.at_least(short=1 << 30)
-        upright = 0 if decoder.turn is None else TURN_OF[decoder.turn]
+        upright = 0 if decoder.turn is None else ORIENTATION_OF[decoder.turn]
         luma = turned(np.asarray(image.convert("L")), turn)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
         is_clipped = turned(np.concatenate(parts), turn)
