@@ -252,16 +252,19 @@ class Workspace:
         is not.
         """
         from embedkit.duplicates.examiner import Examiner
-        from embedkit.duplicates.find import duplicate_options, find_duplicates
+        from embedkit.duplicates.find import find_duplicates
         from embedkit.duplicates.of_photo import find_duplicates_of
+        from embedkit.duplicates.pair_search import duplicate_options
 
-        asked = duplicate_options(kinds, max_hamming, max_distance, hash_bits, turns, verify)
+        options = duplicate_options(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
             index, vector = self._embeddings.to_compare_with(backbone, of)
-            return find_duplicates_of(self._catalog, index, asked, absolute(of), vector, self._features)
+            return find_duplicates_of(
+                self._catalog, index, options, absolute(of), vector, self._features
+            )
         index = self._embeddings.to_compare(backbone)
         examiner = Examiner(self._catalog, self._features, self._progress)
-        return find_duplicates(self._catalog, index, asked, examiner, self._progress)
+        return find_duplicates(self._catalog, index, options, examiner, self._progress)
 
     def compare(
         self,
@@ -311,7 +314,8 @@ class Workspace:
         :class:`NotInWorkspace` when it has a path that is not of a photo with one label.
         """
         from embedkit.classify.split import Asked, split_images, subject_of
-        from embedkit.duplicates.find import duplicate_options, duplicate_pairs
+        from embedkit.duplicates.find import duplicate_pairs
+        from embedkit.duplicates.pair_search import duplicate_options
 
         self._sweep()
         parts = {}
@@ -551,22 +555,29 @@ class Workspace:
         :meth:`duplicates` does, and :class:`BadInput` for a protected path without photos.
         """
         from embedkit.cleaning.damaged import add_damaged_rows
-        from embedkit.cleaning.existing_files import check_protected, present, review_hard_links
-        from embedkit.cleaning.planning import Wishes, plan_rows
+        from embedkit.cleaning.existing_files import (
+            check_protected,
+            drop_missing_files,
+            review_hard_links,
+        )
+        from embedkit.cleaning.planning import PlanOptions, plan_rows
         from embedkit.duplicates.examiner import Examiner
 
-        wishes = Wishes(
+        options = PlanOptions(
             conflicts,
             tuple(absolute(place) for place in protected),
             tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
             frozenset(allowed),
         )
-        check_protected(self._catalog, wishes.protected)
-        found = present(found or self.duplicates(kinds, verify=verify, backbone=backbone))
+        check_protected(self._catalog, options.protect)
+        found = drop_missing_files(
+            found or self.duplicates(kinds, verify=verify, backbone=backbone)
+        )
         examiner = Examiner(self._catalog, self._features, self._progress)
-        examiner.learn(member for group in found.groups for member in group.members)
-        rows = plan_rows(found, examiner, wishes)
-        return review_hard_links(add_damaged_rows(rows, self._catalog, examiner, wishes, self._progress))
+        examiner.add_members(member for group in found.groups for member in group.members)
+        rows = plan_rows(found, examiner, options)
+        rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
+        return review_hard_links(rows)
 
     def apply(
         self, plan: str | os.PathLike[str], *, trash: bool = False, link: str | None = None
@@ -649,7 +660,7 @@ class Workspace:
             quarantine,
             older_than,
             self._progress,
-            whereabouts=self._files_of,
+            locate=self._files_of,
             dry_run=dry_run,
         )
 

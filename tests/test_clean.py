@@ -303,7 +303,7 @@ def left_of(root: Path, rows: list[PlanRow]) -> str:
 def test_a_file_that_changed_is_left(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     _, copy, rows = pair
     put(copy, b"edited!")
-    assert left_of(root, rows) == "it changed since the plan was made"
+    assert left_of(root, rows) == "it has changed since the plan was made"
     assert Path(copy).read_bytes() == b"edited!"
 
 
@@ -334,7 +334,7 @@ def test_the_last_file_of_a_group_stays(
     keep, copy, rows = pair
     harm(keep, copy)
     reason = left_of(root, rows)
-    assert reason.startswith("no file of which it is a copy is sure to stay") and why in reason
+    assert reason.startswith("no kept file that it is a copy of is intact") and why in reason
     assert Path(copy).read_bytes() == b"picture"
 
 
@@ -356,7 +356,7 @@ def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
         row(1, "remove", copy, b"alike"),
     ]
     harm(other)
-    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
     Path(other).unlink(missing_ok=True)
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
@@ -379,7 +379,7 @@ def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
         row(1, "remove", copy, b"the same pixels", copy_of=other),
     ]
     put(other, b"edited")
-    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
@@ -436,7 +436,7 @@ def test_no_damaged_file_stays_for_one_that_is_a_copy_of_it(root: Path, tmp_path
         row(1, "remove", copy, b"alike", copy_of=damaged),
     ]
     os.unlink(kept)
-    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
 
 
 def test_a_quarantine_of_a_plan_without_copy_of_is_emptied_and_undone(
@@ -486,7 +486,7 @@ def test_the_same_file_through_another_mount_is_no_copy(
         pytest.skip("nothing can be mounted here")
     try:
         rows = [replace(rows[0], path=str(alias / "copy.jpg")), rows[1]]
-        assert "by another name" in left_of(root, rows)
+        assert "under another name" in left_of(root, rows)
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert os.path.exists(copy)
@@ -590,7 +590,7 @@ def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
     report = apply(root, rows)
     assert report.moved == (copy,)
     assert [item.path for item in report.left] == [other]
-    assert "which stays, changed meanwhile" in report.left[0].reason
+    assert "which is kept, has changed meanwhile" in report.left[0].reason
 
 
 # -- undo and what lies there by now ---------------------------------------------------------------
@@ -623,7 +623,7 @@ def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]
     report = undo(root)
     assert report.restored == ()
     assert [(item.path, item.reason) for item in report.left] == [
-        (copy, "other content lies where it should go")
+        (copy, "its place is taken by other content")
     ]
     assert Path(copy).read_bytes() == b"new here"
     (item,) = quarantines(root)
@@ -843,7 +843,7 @@ def test_a_read_only_folder_of_photos_is_left_as_it_is(
     rows = [row(1, "remove", path, b"x", rule="drop-all")]
     remount = ["mount", "-o", "remount,ro", str(tmp_path / "photos")]
     subprocess.run(remount, check=True, capture_output=True)
-    assert left_of(root, rows) == "its folder cannot be written"
+    assert left_of(root, rows) == "its folder is not writable"
     subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True, capture_output=True)
     assert apply(root, rows).moved == (path,)
     subprocess.run(remount, check=True, capture_output=True)
@@ -1175,7 +1175,7 @@ def test_a_file_that_changed_and_was_added_again_is_left_alone(
     draw_photo(70).save(copy)
     workspace.add()
     (left,) = workspace.apply(plan).left
-    assert (left.path, left.reason) == (str(copy), "it changed since the plan was made")
+    assert (left.path, left.reason) == (str(copy), "it has changed since the plan was made")
 
 
 def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
@@ -1293,7 +1293,7 @@ def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos
     assert "not a plan" in run(workspace, "apply", write_labels(photos), status=2).stderr
     draw_photo(77).save(copy)
     left = run(workspace, "apply", plan, status=1)
-    assert "copy of 0.jpg: it changed since the plan was made" in left.stderr.replace("\n", " ")
+    assert "copy of 0.jpg: it has changed since the plan was made" in left.stderr.replace("\n", " ")
     shutil.copy2(photos / "red/0.jpg", copy)
     run(workspace, "apply", plan)
     draw_photo(77).save(copy)

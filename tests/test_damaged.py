@@ -26,8 +26,8 @@ from scenery import (
 from embedkit import Workspace
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cli.app import embedkit
-from embedkit.duplicates.damaged import Damaged, proposed
-from embedkit.duplicates.orientations import turned
+from embedkit.duplicates.damaged import DamagedImage, intact_candidates
+from embedkit.duplicates.orientations import orient_all
 from embedkit.errors import BadInput
 from embedkit.reports.plan_page import write_plan_page
 from embedkit.results import PlanRow, silent
@@ -81,11 +81,9 @@ def test_a_truncated_file_is_for_review_beside_its_intact_copy(
     assert (damaged.kind, whole.kind) == ("damaged", "intact")
     assert damaged.group == whole.group and damaged.label is None and damaged.score is None
     assert damaged.sha256 == sha256(cut(data, share))
-    assert damaged.reason.endswith(
-        "what is there is the same as in whole.image.jpg, which is whole"
-    )
+    assert damaged.reason.endswith("the rest is the same as in whole.image.jpg, which is intact")
     if "progressive" in options:
-        assert damaged.reason.startswith("its end is missing; ")
+        assert damaged.reason.startswith("the end of its data is missing; ")
     else:
         percent = int(damaged.reason.removeprefix("the lower ").split(" %")[0])
         assert 100 * (1 - share) - 5 < percent < 100 * (1 - share) + 10
@@ -179,16 +177,16 @@ def test_images_are_proposed_whatever_their_number_and_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("embedkit.duplicates.damaged._BLOCK", 64)
-    monkeypatch.setattr("embedkit.duplicates.damaged._SOME", 7)
+    monkeypatch.setattr("embedkit.duplicates.damaged._DAMAGED_BLOCK", 7)
     catalog, chance, damaged = Lumas(300), np.random.default_rng(1), []
     wanted = chance.integers(0, 300, 60).tolist()
     for place, number in enumerate(wanted):
-        turn, rows = (0, 2, 4, 6)[place % 4], int(chance.integers(11, 33))
-        luma = turned(catalog.images[number][None], turn)[0, :rows]
+        orientation, rows = (0, 2, 4, 6)[place % 4], int(chance.integers(11, 33))
+        luma = orient_all(catalog.images[number][None], orientation)[0, :rows]
         size = catalog.sizes[number % 2]
-        damaged.append(Damaged((str(place),), str(place), *size, turn, rows / 32, luma))
+        damaged.append(DamagedImage((str(place),), str(place), *size, orientation, rows / 32, luma))
         damaged.append(replace(damaged[-1], width=500))  # of another shape
-    found = proposed(catalog, damaged, silent)  # type: ignore[arg-type]
+    found = intact_candidates(catalog, damaged, silent)  # type: ignore[arg-type]
     assert found[::2] == [[number + 1] for number in wanted]
     assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
 
@@ -246,7 +244,7 @@ def test_equal_pixels_tell_a_picture_from_one_that_only_looks_the_same(
     saved(edited, tmp_path / "p/edited.jpg", quality=75)
     rows = planned(workspace, tmp_path / "p")
     assert rows["damaged.jpg"].group == rows["whole.jpg"].group
-    assert rows["damaged.jpg"].reason.endswith("the same as in whole.jpg, which is whole")
+    assert rows["damaged.jpg"].reason.endswith("the same as in whole.jpg, which is intact")
 
 
 def test_without_an_intact_copy_there_is_no_row(workspace: Workspace, tmp_path: Path) -> None:
@@ -421,7 +419,7 @@ def test_a_damaged_file_that_changes_after_the_plan_is_left(
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
     for _ in range(2):
         report = workspace.apply(tmp_path / "plan.csv")
-        assert not report.moved and "changed since the plan" in report.left[0].reason
+        assert not report.moved and "has changed since the plan" in report.left[0].reason
         damaged.write_bytes(encoded(scene(9)))
         workspace.add([tmp_path / "p"])
 

@@ -112,7 +112,7 @@ def test_nothing_is_emptied_by_accident(root: Path, applied: tuple[str, list[Pla
     ("harm", "why"),
     [
         (os.unlink, "No such file"),
-        (lambda path: put(path, b"edited"), "changed since the plan was made"),
+        (lambda path: put(path, b"edited"), "has changed since the plan was made"),
         (lambda path: (os.unlink(path), os.symlink("gone", path)), "No such file"),
         (lambda path: (os.unlink(path), os.mkdir(path)), "not a regular file"),
     ],
@@ -127,7 +127,7 @@ def test_the_last_intact_copy_of_a_group_stays(
     harm(rows[0].path)
     report = empty(root, name)
     assert {item.path for item in report.left} == {rows[1].path, rows[2].path}
-    assert all("no file of which it is a copy is sure to stay" in i.reason for i in report.left)
+    assert all("no kept file that it is a copy of is intact" in i.reason for i in report.left)
     assert all(why in item.reason for item in report.left)
     assert report.deleted == (rows[3].path,)
     assert [item.state for item in quarantines(root)] == ["partly emptied"]
@@ -173,7 +173,7 @@ def test_a_keeper_that_vanishes_in_the_middle_saves_what_is_left(
     monkeypatch.setattr(os, "unlink", keeper_goes)
     report = empty(root, name)
     assert set(report.deleted) == {rows[1].path, rows[3].path}
-    assert ["which stays, changed meanwhile" in item.reason for item in report.left] == [True]
+    assert ["which is kept, has changed meanwhile" in item.reason for item in report.left] == [True]
     assert (root / name / "files/000003").read_bytes() == b"one"
 
 
@@ -201,11 +201,11 @@ def test_a_keeper_that_was_renamed_counts_where_the_workspace_knows_it(
     assert len(empty(root, name).left) == 2
     asked: list[str] = []
 
-    def whereabouts(sha256s: list[str]) -> dict[str, list[str]]:
+    def locate(sha256s: list[str]) -> dict[str, list[str]]:
         asked.extend(sha256s)
         return {rows[0].sha256: ["/gone.jpg", str(root / name / "files/000002"), renamed]}
 
-    assert len(empty(root, name, whereabouts=whereabouts).deleted) == 2
+    assert len(empty(root, name, locate=locate).deleted) == 2
     assert asked == [sha256(b"one")]
 
 
@@ -379,7 +379,7 @@ def test_the_workspace_knows_a_keeper_under_its_new_name(
     name = workspace.apply(plan).quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
     (left,) = workspace.empty_quarantine(name).left
-    assert "no file of which it is a copy is sure to stay" in left.reason
+    assert "no kept file that it is a copy of is intact" in left.reason
     workspace.add()
     assert workspace.empty_quarantine(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 

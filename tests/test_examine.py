@@ -8,20 +8,20 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import again, camera_exif, invoice, scene, timetable, with_bird
 
-from embedkit.duplicates.examination import Opened, examine, read_facts
-from embedkit.duplicates.examination.placement import Placement, refined
+from embedkit.duplicates.examination import LazyImage, examine, read_facts
+from embedkit.duplicates.examination.placement import Placement, refine
 from embedkit.images.decode import Decoder
 from embedkit.results import COPY, DIFFERENT, OPEN, Examination
 from embedkit.search.verification.features import view
 from embedkit.search.verification.photos import pixels_of
 
 
-def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> Opened:
+def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> LazyImage:
     """A file of an image, JPEG of quality 92 unless something else is said."""
     data = io.BytesIO()
     image.save(data, kind, **({"quality": 92} if kind == "JPEG" else {}) | options)
     content = data.getvalue()
-    return Opened(lambda: content, lambda: view(pixels_of(Decoder(content))))
+    return LazyImage(lambda: content, lambda: view(pixels_of(Decoder(content))))
 
 
 def changes(found: Examination) -> list[tuple[str, int]]:
@@ -72,7 +72,7 @@ def test_what_was_done_to_a_copy_is_named_whichever_comes_first(name: str) -> No
     ],
     ids=["strong", "small", "png", "webp", "twice the size"],
 )
-def test_nothing_is_said_of_a_plain_copy(copy: Opened) -> None:
+def test_nothing_is_said_of_a_plain_copy(copy: LazyImage) -> None:
     original = opened(PHOTO)
     for found in (examine(original, copy), examine(copy, original)):
         assert (found.outcome, found.changes, found.note) == (COPY, (), "")
@@ -138,7 +138,7 @@ def test_what_was_laid_over_a_photo_is_a_question() -> None:
 
 @pytest.mark.parametrize("colour", [(230, 60, 40), (60, 60, 60), (250, 220, 60)])
 def test_a_drawing_in_another_colour_is_another_one(colour: tuple[int, int, int]) -> None:
-    def drawing(ink: tuple[int, int, int]) -> Opened:
+    def drawing(ink: tuple[int, int, int]) -> LazyImage:
         image = Image.new("RGBA", (300, 300), (*ink, 0))
         ImageDraw.Draw(image).regular_polygon((150, 150, 110), 5, fill=(*ink, 255))
         return opened(image, "PNG")
@@ -270,7 +270,7 @@ def test_a_copy_that_is_strongly_compressed_too_is_for_review_at_least() -> None
 def test_a_mirroring_placement_is_refined_too() -> None:
     start = Placement(np.array([[-0.9, 0.0, 0.95], [0.0, 0.9, 0.05], [0.0, 0.0, 1.0]]))
     picture = opened(PHOTO).picture
-    assert refined(picture, picture, start, cv2.MOTION_HOMOGRAPHY) is None
+    assert refine(picture, picture, start, cv2.MOTION_HOMOGRAPHY) is None
 
 
 def test_thumbnails_that_look_unlike_are_no_copies() -> None:
@@ -439,5 +439,5 @@ def test_quantisation_steps_of_zero_tell_nothing() -> None:
     at = content.index(b"\xff\xdb") + 5
     broken = content[:at] + b"\0" + content[at + 1 :]
     assert read_facts(broken).tables == read_facts(content).tables[1:]
-    found = examine(Opened(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
+    found = examine(LazyImage(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
     assert found.derived == 0

@@ -148,7 +148,7 @@ def test_hard_links_reach_no_other_device_and_the_file_stays(
     report = apply(root, rows, link="hard")
     assert [item.path for item in report.left] == [group[1].path, group[2].path]
     (reason,) = {item.reason for item in report.left}
-    assert "on another device, where no hard link reaches; '--link sym'" in reason
+    assert "on another device, and hard links cannot cross devices; use '--link sym'" in reason
     assert Path(group[1].path).read_bytes() == b"picture" and report.moved == (group[3].path,)
     assert apply(root, rows, link="sym").linked == (group[1].path, group[2].path)
     assert os.readlink(group[1].path) == rows[0].path, "absolute"
@@ -160,7 +160,7 @@ def test_a_copy_that_is_a_hard_link_already_is_left(root: Path, group: list[Plan
     os.link(group[0].path, group[1].path)
     report = apply(root, group, link="hard")
     assert report.linked == (group[2].path,)
-    assert ["is a hard link to" in item.reason for item in report.left] == [True]
+    assert ["is already a hard link to" in item.reason for item in report.left] == [True]
 
 
 def test_a_copy_that_is_a_hard_link_can_become_a_symbolic_one_and_back(
@@ -207,7 +207,7 @@ def test_undo_overwrites_no_link_that_is_not_ours(
     put(group[2].path, b"edited")
     report = undo(root)
     assert {item.path for item in report.left} == {group[1].path, group[2].path}
-    assert {item.reason for item in report.left} == {"other content lies where it should go"}
+    assert {item.reason for item in report.left} == {"its place is taken by other content"}
     assert os.readlink(group[1].path) == str(tmp_path / "mine.jpg")
     assert Path(group[2].path).read_bytes() == b"edited"
     for item in group[1:3]:
@@ -433,6 +433,6 @@ def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, phot
     rows = {os.path.basename(item.path): item for item in workspace.plan(["exact"])}
     assert rows["0 linked.jpg"].action == "keep" and rows["0.jpg"].action == "review"
     assert rows["0.jpg"].reason == (
-        f"the very file that stays as {photos}/red/0 linked.jpg, by a hard link"
+        f"a hard link to {photos}/red/0 linked.jpg, which stays; removing it frees no space"
     )
     assert sha256_of(photos / "red/0.jpg") == rows["0.jpg"].sha256

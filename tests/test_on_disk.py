@@ -9,7 +9,7 @@ from cleaning import actions, run
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.cleaning.existing_files import present
+from embedkit.cleaning.existing_files import drop_missing_files
 from embedkit.errors import BadInput
 from embedkit.results import DuplicateGroup, Duplicates, Member
 
@@ -74,13 +74,13 @@ def test_a_group_says_of_itself_what_its_present_files_say(tmp_path: Path) -> No
         member(tmp_path / "3", "b", 0.8, "dog"),
     )
     whole = found(first, second, third)
-    assert present(whole) == whole
+    assert drop_missing_files(whole) == whole
     os.unlink(first.path)
-    (group,) = present(whole).groups
+    (group,) = drop_missing_files(whole).groups
     assert (group.representative, group.members) == (second.path, (second, third))
     assert (group.kind, group.score, group.conflict) == ("combined", 0.8, False)
     os.unlink(third.path)
-    assert present(whole).groups == ()
+    assert drop_missing_files(whole).groups == ()
 
 
 def test_crops_of_a_photo_that_is_gone_are_not_taken_for_copies_of_each_other(
@@ -94,7 +94,7 @@ def test_crops_of_a_photo_that_is_gone_are_not_taken_for_copies_of_each_other(
         member(tmp_path / "right again", "c", 0.95),
     )
     os.unlink(original.path)
-    (group,) = present(found(original, left, right, again)).groups
+    (group,) = drop_missing_files(found(original, left, right, again)).groups
     assert [item.path for item in group.members] == [right.path, again.path]
     assert (group.kind, group.score) == ("exact", 1.0)
 

@@ -95,12 +95,12 @@ def test_a_file_goes_to_the_trash_only_with_the_bytes_of_the_plan_and_beside_a_k
     put(rows[1].path, b"edited!")
     report = discard(root, rows)
     assert [item.path for item in report.trashed] == [rows[2].path]
-    assert [item.reason for item in report.left] == ["it changed since the plan was made"]
+    assert [item.reason for item in report.left] == ["it has changed since the plan was made"]
     shutil.rmtree(trash)
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
     (left,) = discard(root, alone).left
-    assert left.reason.startswith("no file of which it is a copy is sure to stay")
+    assert left.reason.startswith("no kept file that it is a copy of is intact")
     assert Path(alone[1].path).exists() and not trash.exists()
 
 
@@ -304,7 +304,7 @@ def test_a_disk_where_no_trash_can_be_made_keeps_its_files(
     mount(tmp_path / "disk", "1m")
     put(tmp_path / f"disk/.Trash-{os.getuid()}", b"not a folder")
     rows = copies(tmp_path / "disk/photos", ["copy.jpg", "other.jpg"])
-    assert "the trash does not take it (Not a directory)" in left_alone(root, rows)
+    assert "the trash does not accept it (Not a directory)" in left_alone(root, rows)
 
 
 def test_a_disk_where_no_trash_may_be_made_keeps_its_files(
@@ -325,7 +325,7 @@ def test_a_disk_where_no_trash_may_be_made_keeps_its_files(
 
 def test_a_name_that_is_too_long_for_the_trash_is_left(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["x" * 251 + ".jpg"])
-    assert "the trash does not take it (File name too long)" in left_alone(root, rows)
+    assert "the trash does not accept it (File name too long)" in left_alone(root, rows)
 
 
 def test_a_trash_on_another_disk_gets_a_copy_that_is_on_disk(
@@ -412,7 +412,7 @@ def test_one_cause_is_one_line_however_many_files_it_keeps(
     assert sum(item.action == "remove" for item in read_plan(tmp_path / "plan.csv")) == 5
     told = run(workspace, "apply", tmp_path / "plan.csv", "--trash", status=1)
     (line,) = told.stderr.strip().splitlines()
-    assert " and 2 more: there is no trash: the home folder" in line
+    assert " and 2 more: there is no trash, as the home folder" in line
     assert workspace.info().missing == 0
 
 

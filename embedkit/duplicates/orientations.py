@@ -21,8 +21,8 @@ def oriented_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
     """Return the perceptual hashes in every orientation: uint64 (N, 8, W), W = side * side / 64.
 
     ``lumas`` is uint8 (N, 1024), as stored in fingerprints. With ``side`` 8, the hash in
-    orientation 0 is ``imagehash.phash``; with 16 it is the 256-bit ``imagehash.phash(hash_size=16)``
-    of the same 32 x 32 pixels. The first bit is the highest bit of the first word.
+    orientation 0 is ``imagehash.phash``; with 16, the 256-bit ``imagehash.phash(hash_size=16)`` of
+    the same 32 x 32 pixels. The first bit is the highest bit of the first word.
     """
     words = side * side // 64
     hashes = np.empty((len(lumas), ORIENTATIONS, words), np.uint64)

@@ -277,7 +277,8 @@ def score_candidates(
 def mark_pixel_identical(
     evidence: Evidence, identical: tuple[np.ndarray, np.ndarray], count: int
 ) -> Evidence:
-    """Return the evidence with the highest score for pixel-identical pairs of rows below ``count``."""
+    """Return the evidence with the highest score for the pixel-identical pairs of ``count``
+    rows."""
     same = np.isin(
         evidence.first * count + evidence.second,
         np.minimum(*identical) * count + np.maximum(*identical),

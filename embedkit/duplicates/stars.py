@@ -208,7 +208,7 @@ def _examine_links(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int,
 
 
 def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
-    """Return the stars, each joined by the images that may be, or are changed, copies of its centre.
+    """Return the stars, each with the images that may be, or are changed, copies of its centre.
 
     An image that several centres could take joins the best-fitting one, or the first if that is no
     longer a centre. A centre that stays alone joins the first star that it could not take in whole.

@@ -1,4 +1,4 @@
-"""What an image's file says of where it comes from: camera, editing software, compression."""
+"""Facts in the header of an image's file: camera, editing software, compression."""
 
 from datetime import datetime
 from typing import Any
@@ -16,9 +16,9 @@ _WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
 def read_facts(data: bytes) -> Facts:
-    """The facts of an image's bytes; what its metadata lack or garble is left out.
+    """Return the facts in an image's bytes; facts with missing or broken metadata are left out.
 
-    Raises :class:`UnreadableImage` when they are no image.
+    Raises :class:`UnreadableImage` when the bytes are not an image.
     """
     image = opened(data)
     deep = is_deep(image) or has_deep_colours(image)  # before metadata are read: PNGs are loaded
