@@ -468,7 +468,10 @@ class Workspace:
         if first == second:
             raise BadInput("these two files have the same bytes: there is nothing to decide")
         with self._catalog.write() as writer:
-            writer.decide(first, second, verdict)
+            if verdict is None:
+                writer.verdicts.clear(first, second)
+            else:
+                writer.verdicts.set(first, second, verdict)
 
     def label_from_csv(
         self, source: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
@@ -527,7 +530,7 @@ class Workspace:
             return self._embeddings.forget(backbone)
         self._catalog.require()
         with self._catalog.write() as writer:
-            return writer.forget_files(None if path is None else absolute(path))
+            return writer.files.remove(None if path is None else absolute(path))
 
     def plan(
         self,
@@ -723,8 +726,8 @@ class Workspace:
 
         with self._catalog.read() as reader:
             specs = self._embeddings.told(reader)
-            sources, failures = reader.sources(), reader.failures()
-            options, truncated = reader.add_options(), reader.truncated_files()
+            sources, failures = reader.folders.sources(), reader.failures.all()
+            options, truncated = reader.runs.last_options(), reader.failures.truncated_files()
         there = inventory(self._catalog)
         files = (file for file in self.folder.rglob("*") if file.is_file())
         return Info(
@@ -752,8 +755,8 @@ class Workspace:
         if not self._catalog.exists:
             return {}
         with self._catalog.read() as reader:
-            ids = reader.image_ids([bytes.fromhex(sha256) for sha256 in sha256s])
-            files = reader.live_files(list(ids.values()))
+            ids = reader.images.ids([bytes.fromhex(sha256) for sha256 in sha256s])
+            files = reader.files.of_images(list(ids.values()))
         return {
             sha256.hex(): [file.path for file in files.get(image_id, ())]
             for sha256, image_id in ids.items()

@@ -104,10 +104,10 @@ def features_of_others(workspace: Workspace, backbone: Backbone) -> Features:
     """Embeddings of the images without a label."""
     catalog = Catalog(workspace.folder)
     with catalog.read() as reader:
-        table = reader.labelled_images()
+        table = reader.labels.by_image()
         ids = np.array(table.column("image_id").to_pylist(), np.int64)
         plain = ~table.column("label").is_valid().to_numpy()
-        _, vectors, norms, _ = reader.features(backbone.spec.digest, np.sort(ids[plain]))
+        _, vectors, norms, _ = reader.embeddings.features(backbone.spec.digest, np.sort(ids[plain]))
     return Features(vectors, norms)
 
 

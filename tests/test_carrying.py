@@ -14,7 +14,6 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.catalog.file_facts import file_facts
 from embedkit.cleaning import carry_over
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
@@ -69,7 +68,7 @@ class Collection:
     def facts(self, name: str) -> tuple[str | None, str | None, dict[str, str]]:
         """Label, its source, and other columns of a file."""
         with self.workspace._catalog.read() as reader:
-            found = file_facts(reader, [self.path(name)])[self.path(name)]
+            found = reader.files.facts([self.path(name)])[self.path(name)]
         return found.label, found.source, found.attributes
 
 
@@ -222,7 +221,7 @@ def test_other_columns_go_over_where_the_file_that_stays_has_none(
 def verdicts(workspace: Workspace) -> set[tuple[str, ...]]:
     """What was decided, by the digests of the images."""
     with workspace._catalog.read() as reader:
-        rows = reader._rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
+        rows = reader.session.rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
     return {tuple(v.hex() if isinstance(v, bytes) else v or "" for v in item) for item in rows}
 
 

@@ -945,7 +945,7 @@ def test_the_catalog_knows_what_went_and_what_came_back(
 def noted_missing(workspace: Workspace) -> int:
     """How many files the catalog takes for missing, whatever the disk says."""
     with workspace._catalog.read() as reader:
-        return reader.counts()["missing"]
+        return reader.files.counts()["missing"]
 
 
 def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
@@ -1212,7 +1212,7 @@ def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photo
     workspace.export(photos.parent / "out")
     vectors = np.load(photos.parent / "out/vectors.npy")
     with workspace._catalog.read() as reader:
-        table = reader.export_rows(reader.backbones()[0].spec.digest).to_pydict()
+        table = reader.embeddings.export_table(reader.backbones.all()[0].spec.digest).to_pydict()
     red = np.array([label == "red" for label in table["label"]])
     mean = vectors[red].mean(0, dtype=np.float64)
     expected = 1 - vectors[red] @ mean / np.linalg.norm(mean)

@@ -21,7 +21,7 @@ from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
 from embedkit._internal.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.backbones import choice
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
@@ -485,7 +485,7 @@ def test_where_files_are_away_that_is_why_nothing_can_be_compared(
             filled.compare("vgg16")
         assert filled.compare() == first, "vgg16 is not kept for nothing"
         with filled._catalog.read() as reader:
-            assert passes == [] and reader.counts()["missing"] == 0
+            assert passes == [] and reader.files.counts()["missing"] == 0
     finally:
         away.rename(kept)
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -186,7 +187,8 @@ def test_images_are_proposed_whatever_their_number_and_side(
         size = catalog.sizes[number % 2]
         damaged.append(DamagedImage((str(place),), str(place), *size, orientation, rows / 32, luma))
         damaged.append(replace(damaged[-1], width=500))  # of another shape
-    found = intact_candidates(catalog, damaged, silent)  # type: ignore[arg-type]
+    reader = SimpleNamespace(images=catalog)
+    found = intact_candidates(reader, damaged, silent)  # type: ignore[arg-type]
     assert found[::2] == [[number + 1] for number in wanted]
     assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
 

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import draw_photo
-from embedkit.duplicates.stars import build_stars
 from PIL import Image, ImageOps
 
 from embedkit import Workspace
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.cleaning.plan import write_plan
 from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
@@ -26,6 +25,7 @@ from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
 from embedkit.duplicates.groups import Link, build_groups
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
 from embedkit.duplicates.similarity import similarity
+from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import hashed_luma
 from embedkit.results import (
@@ -132,8 +132,8 @@ def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> No
 
 def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace) -> None:
     with filled._catalog.read() as reader:
-        ids = reader.fingerprints().column("image_id").to_numpy()
-        hashes = oriented_hashes(reader.lumas(ids), side=16)[:, 0]
+        ids = reader.images.fingerprints().column("image_id").to_numpy()
+        hashes = oriented_hashes(reader.images.lumas(ids), side=16)[:, 0]
     distance = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
     first, second = np.nonzero(np.triu(distance <= 40, 1))
     expected = {
@@ -143,7 +143,7 @@ def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace
     found = filled.duplicates(["perceptual"], hash_bits=256)
     assert (found.hash_bits, found.max_hamming) == (256, 40)
     with filled._catalog.read() as reader:
-        rows = reader._rows("SELECT first_id, second_id, hamming FROM pairs")
+        rows = reader.session.rows("SELECT first_id, second_id, hamming FROM pairs")
     assert set(rows) == expected and any(bits > 10 for _, _, bits in expected)
 
 
@@ -161,8 +161,8 @@ def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     from embedkit.index.metric import distances
 
     with filled._catalog.read() as reader:
-        (spec,) = reader.backbones()
-        chunks = list(reader.embeddings(spec.spec.digest))
+        (spec,) = reader.backbones.all()
+        chunks = list(reader.embeddings.chunks(spec.spec.digest))
     ids = np.concatenate([some for some, _ in chunks])
     vectors = np.concatenate([some for _, some in chunks])
     limit = 0.02
@@ -173,7 +173,7 @@ def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     }
     filled.duplicates(["semantic"], max_distance=limit)
     with filled._catalog.read() as reader:
-        rows = reader._rows("SELECT first_id, second_id FROM pairs")
+        rows = reader.session.rows("SELECT first_id, second_id FROM pairs")
     assert set(rows) == expected and expected
 
 
@@ -212,10 +212,10 @@ def test_an_image_without_an_embedding_is_compared_by_the_rest(
     filled: Workspace, messy: Path
 ) -> None:
     with filled._catalog.write() as writer:
-        (spec,) = writer.backbones()
-        lost = writer._rows("SELECT image_id FROM fingerprints WHERE width = 160")[0][0]
+        (spec,) = writer.reader.backbones.all()
+        lost = writer.session.rows("SELECT image_id FROM fingerprints WHERE width = 160")[0][0]
         table = f"embeddings_{spec.spec.digest}"
-        writer._run(f"DELETE FROM {table} WHERE image_id = {lost}")
+        writer.session.run(f"DELETE FROM {table} WHERE image_id = {lost}")
     shutil.rmtree(filled.folder / "index")
     found = Workspace(filled.folder).duplicates()
     (group,) = [group for group in found.groups if group.kind == "combined"]
@@ -385,7 +385,7 @@ def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: byte
         assert result.exit_code == 2, result.output
         assert "no.jpg: " in result.stderr.replace("\n", "") and not result.stdout
     with filled._catalog.read() as reader:
-        assert reader._rows("FROM verdicts") == []
+        assert reader.session.rows("FROM verdicts") == []
 
 
 def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(

@@ -15,7 +15,7 @@ from earlier import undo_schema_steps
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.catalog import writer as catalog_writer
+from embedkit.catalog.writers import files as file_writers
 from embedkit.classify.split import read_split
 from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cli.app import embedkit
@@ -46,7 +46,7 @@ def label(workspace: Workspace, base: Path, labels: dict[str, str], **others: st
 def labels_of(workspace: Workspace) -> dict[str, str | None]:
     """The label of every file, by path below the folder that the workspace is in."""
     with workspace._catalog.read() as reader:
-        files = reader.live_files(reader.live_image_ids().tolist())
+        files = reader.files.of_images(reader.files.image_ids().tolist())
     folder = str(workspace.folder.parent)
     return {
         os.path.relpath(file.path, folder): file.label for found in files.values() for file in found
@@ -56,7 +56,7 @@ def labels_of(workspace: Workspace) -> dict[str, str | None]:
 def posts(workspace: Workspace) -> int:
     """How many images have a post."""
     with workspace._catalog.read() as reader:
-        return len(reader.attribute("post"))
+        return len(reader.labels.column("post"))
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_what_a_finished_run_missed_is_made_up_for_by_the_next(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(catalog_writer.Writer, "settle", killed)
+    monkeypatch.setattr(file_writers.FileWriter, "apply_scan", killed)
     with pytest.raises(KeyboardInterrupt):
         filled.add()
     monkeypatch.undo()
@@ -221,8 +221,8 @@ def test_whatever_is_done_to_files_labels_stay_with_their_bytes(
             act()
         assert all("took the label" in warning for warning in workspace.add().warnings)
         with workspace._catalog.read() as reader:
-            found = reader.live_files(reader.live_image_ids().tolist())
-            assert len(reader.attribute("post")) == 12
+            found = reader.files.of_images(reader.files.image_ids().tolist())
+            assert len(reader.labels.column("post")) == 12
         held = {files[0].sha256: {file.label for file in files} for files in found.values()}
         assert held.keys() == wanted.keys()
         assert all(wanted[sha256] in labels for sha256, labels in held.items())
@@ -327,7 +327,7 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
     with workspace._catalog.read() as reader:
         names = {
             image_id: os.path.basename(files[0].path)
-            for image_id, files in reader.live_files(reader.live_image_ids().tolist()).items()
+            for image_id, files in reader.files.of_images(reader.files.image_ids().tolist()).items()
         }
     return {names[image]: part for part, found in parts.items() for image in found.ids.tolist()}
 
@@ -343,7 +343,7 @@ def decided(filled: Workspace, photos: Path) -> dict[str, str]:
 
 def verdicts(workspace: Workspace) -> list[str]:
     with workspace._catalog.read() as reader:
-        return [verdict for *_, verdict in reader.verdicts()]
+        return [verdict for *_, verdict in reader.verdicts.all()]
 
 
 def move(old: Path, new: Path) -> None:

@@ -133,7 +133,7 @@ def test_compact_drops_vectors_of_superseded_weights(
     filled.compact()
     assert len(list(filled.folder.glob("index/*"))) == 1
     with filled._catalog.read() as reader:
-        tables = [row[0] for row in reader._rows("SELECT table_name FROM duckdb_tables()")]
+        tables = [row[0] for row in reader.session.rows("SELECT table_name FROM duckdb_tables()")]
     assert sum(name.startswith("embeddings_") for name in tables) == 1
 
 

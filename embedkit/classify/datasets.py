@@ -161,7 +161,7 @@ def numbered(part: SplitPart, label_of: dict[int, str], classes: Sequence[str]) 
 def embedded_part(catalog: Catalog, spec: str, images: Labelled) -> Part:
     """The embeddings of ``images`` under a spec; those that have none are left out."""
     with catalog.read() as reader:
-        ids, vectors, norms, sha256 = reader.features(spec, images.ids)
+        ids, vectors, norms, sha256 = reader.embeddings.features(spec, images.ids)
     found = images[np.searchsorted(images.ids, ids)]
     return Part(found.ids, found.labels, found.units, Features(vectors, norms), sha256)
 
@@ -201,7 +201,7 @@ def embedded_by_all(catalog: Catalog, specs: Iterable[str], images: Labelled) ->
 def _labels(catalog: Catalog, ids: np.ndarray) -> dict[int, str]:
     """The label of each of some images that has files under one label, and no other."""
     with catalog.read() as reader:
-        table = reader.labelled_images()
+        table = reader.labels.by_image()
     wanted = set(ids.tolist())
     columns = (table.column(name).to_pylist() for name in ("image_id", "label", "other"))
     return {

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedkit._internal.paths import from_stored, shown, to_stored
-from embedkit.catalog import Catalog
-from embedkit.catalog.file_facts import FileFacts, file_facts, verdicts_of
+from embedkit.catalog import Catalog, FileFacts
 from embedkit.catalog.writer import Writer
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
@@ -65,7 +64,7 @@ def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
     """Update in the catalog whether files, by absolute path, are missing."""
     if paths and catalog is not None and catalog.exists:
         with catalog.write() as writer:
-            writer.look_again(paths)
+            writer.files.update_missing(paths)
 
 
 def carry_over(
@@ -80,9 +79,11 @@ def carry_over(
     entries: list[_Entry] = []
     not_carried: list[NotCarried] = []
     with catalog.write() as writer:
-        writer.look_again([group.keeper for group in groups])
-        facts = file_facts(writer, [path for group in groups for path in _paths(group)])
-        verdicts = verdicts_of(writer, [digest for group in groups for digest in _digests(group)])
+        writer.files.update_missing([group.keeper for group in groups])
+        facts = writer.reader.files.facts([path for group in groups for path in _paths(group)])
+        verdicts = writer.reader.verdicts.of_images(
+            [digest for group in groups for digest in _digests(group)]
+        )
         for group in groups:
             if group.keeper in facts:
                 values = _file_values(group, facts)
@@ -224,11 +225,11 @@ def _add_to_catalog(writer: Writer, entries: Sequence[_Entry]) -> None:
         elif entry["kind"] == ATTRIBUTE:
             attributes.setdefault(entry["name"], {})[path] = value
         else:
-            writer.decide(*_pair(entry), value)
+            writer.verdicts.set(*_pair(entry), value)
     for source, by_path in labels.items():
-        writer.label_paths(by_path, source)
+        writer.labels.set(by_path, source)
     for name, values in attributes.items():
-        writer.describe_paths(name, values)
+        writer.labels.set_column(name, values)
 
 
 def _remove_from_catalog(writer: Writer, entries: Sequence[_Entry]) -> list[_Entry]:
@@ -236,20 +237,22 @@ def _remove_from_catalog(writer: Writer, entries: Sequence[_Entry]) -> list[_Ent
     labels = [entry for entry in entries if entry["kind"] == LABEL]
     attributes = [entry for entry in entries if entry["kind"] == ATTRIBUTE]
     verdicts = [entry for entry in entries if entry["kind"] == VERDICT]
-    removed = writer.forget_labels(
+    removed = writer.labels.remove(
         [(from_stored(entry["path"]), entry["value"], entry["source"]) for entry in labels]
     )
     taken = [labels[number] for number in removed]
-    removed = writer.forget_attributes(
+    removed = writer.labels.remove_values(
         [(from_stored(entry["path"]), entry["name"], entry["value"]) for entry in attributes]
     )
     taken += [attributes[number] for number in removed]
-    current = set(verdicts_of(writer, [bytes.fromhex(entry["image"]) for entry in verdicts]))
+    current = set(
+        writer.reader.verdicts.of_images([bytes.fromhex(entry["image"]) for entry in verdicts])
+    )
     for entry in verdicts:
         first, second = _pair(entry)
         one, other = (first, second) if second is None else sorted((first, second))
         if (one, other, entry["value"]) in current:
-            writer.decide(first, second, None)
+            writer.verdicts.clear(first, second)
             taken.append(entry)
     return taken
 
@@ -277,8 +280,8 @@ def _pending(journal: Journal) -> list[_Entry]:
 def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[Carried, ...]:
     """Return entries for a report, with the other image of a verdict by path, if one is known."""
     others = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
-    ids = writer.image_ids([bytes.fromhex(digest) for digest in others])
-    files = writer.live_files(list(ids.values()))
+    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in others])
+    files = writer.reader.files.of_images(list(ids.values()))
     paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
     return tuple(
         Carried(

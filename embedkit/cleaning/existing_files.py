@@ -18,9 +18,11 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
         if not os.path.lexists(path):
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
         with catalog.read() as reader:
-            photos = any(os.path.exists(file) for file in reader.live_paths(path))
+            photos = any(os.path.exists(file) for file in reader.files.paths_below(path))
             damaged = [
-                item for item in reader.failures(reader.scopes_at(path)) if item.stage == "decode"
+                item
+                for item in reader.failures.all(reader.folders.scopes_at(path))
+                if item.stage == "decode"
             ]
         if not photos and not damaged:
             raise BadInput(

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.errors import BadInput
 from embedkit.results import Failure
 
@@ -47,7 +46,7 @@ def collection(
     if by not in BY:
         raise BadInput(f"photos are compared by {' or '.join(BY)}, not by {by!r}")
     with catalog.read() as reader:
-        live = reader.live_image_ids()
+        live = reader.files.image_ids()
     ids = live
     for some in embedded:
         ids = ids[np.isin(ids, some)]

@@ -47,11 +47,11 @@ def compare_backbones(
     resolved = _resolved(embeddings, order.backbones)
     failures = embeddings.complete(resolved)
     with catalog.read() as reader:
-        positions = [reader.position(item.spec.digest) for item in resolved]
-        rates = reader.rates()
+        revisions = [reader.embeddings.revision(item.spec.digest) for item in resolved]
+        rates = reader.backbones.rates()
     stored = [
-        embeddings.indexes.at(item.spec, position).stored()
-        for item, position in zip(resolved, positions, strict=True)
+        embeddings.indexes.at(item.spec, revision).stored()
+        for item, revision in zip(resolved, revisions, strict=True)
     ]
     images = collection(catalog, [rows.ids for rows in stored], order.by, failures)
     # One network is in memory at a time, and none of them afterwards.

@@ -14,8 +14,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Reader
+from embedkit.catalog import Catalog, Reader
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.examination import decode_partial
 from embedkit.duplicates.examination.partial import MIN_SHARE
@@ -67,7 +66,7 @@ def find_damaged_images(catalog: Catalog, progress: ProgressCallback) -> list[Da
     Skips files that are missing or changed since, and those of which too little decodes.
     """
     with catalog.read() as reader:
-        files = reader.undecodable()
+        files = reader.failures.undecodable()
     found: dict[str, DamagedImage] = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for done, image in enumerate(threads.map(_read_damaged, files), 1):
@@ -88,7 +87,7 @@ def intact_candidates(
     """
     if not damaged:
         return []
-    table = reader.fingerprints()
+    table = reader.images.fingerprints()
     ids, width, height = (table.column(name).to_numpy() for name in ("image_id", "width", "height"))
     shortlist = _Shortlist(
         np.full((len(damaged), _SHORTLIST), -1.0, np.float32),
@@ -98,7 +97,7 @@ def intact_candidates(
     for start in range(0, len(ids), _BLOCK):
         progress(Progress("looking for intact copies", start, len(ids)))
         part = slice(start, start + _BLOCK)
-        small = downsampled(reader.lumas(ids[part]))
+        small = downsampled(reader.images.lumas(ids[part]))
         for batch in batches:
             theirs = _normalised(orient_all(small, batch.orientation)[:, : batch.rows])
             for first in range(0, len(batch.numbers), _DAMAGED_BLOCK):
@@ -183,7 +182,7 @@ def _most_similar(
 ) -> list[list[int]]:
     """Return the ids of the images to open for each damaged image, by similarity at 32 x 32."""
     known = np.unique(np.concatenate(ids))
-    lumas = reader.lumas(known).reshape(-1, LUMA_SIDE, LUMA_SIDE)
+    lumas = reader.images.lumas(known).reshape(-1, LUMA_SIDE, LUMA_SIDE)
     found = []
     for one, candidates in zip(damaged, ids, strict=True):
         theirs = orient_all(lumas[np.searchsorted(known, candidates)], one.orientation)

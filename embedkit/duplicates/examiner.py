@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile, Reader
+from embedkit.catalog import Catalog, LiveFile, Reader
 from embedkit.duplicates.examination import (
     VERSION,
     LazyImage,
@@ -134,7 +133,7 @@ class Examiner:
         for member in members:
             paths.setdefault(member.sha256, member)
         with self._catalog.read() as reader:
-            known = reader.image_ids([bytes.fromhex(digest) for digest in paths])
+            known = reader.images.ids([bytes.fromhex(digest) for digest in paths])
         self._by_digest = {sha256.hex(): image_id for sha256, image_id in known.items()}
         for digest, member in paths.items():
             if digest not in self._by_digest:
@@ -152,8 +151,10 @@ class Examiner:
             self._files[number] = [LiveFile(path, None, digest) for path in paths]
         self._damaged |= set(ids.values())
         with self._catalog.read() as reader:
-            kept = reader.examinations_of(_VERSION, [bytes.fromhex(digest) for digest in ids])
-            known = reader.image_ids(list({second for _, second, _ in kept}))
+            kept = reader.examinations.of_images(
+                _VERSION, [bytes.fromhex(digest) for digest in ids]
+            )
+            known = reader.images.ids(list({second for _, second, _ in kept}))
         for first, second, report in kept:
             self._known[ids[first.hex()], known[second]] = _examination(report)
         return ids
@@ -166,7 +167,7 @@ class Examiner:
         if not unknown:
             return
         with self._catalog.read() as reader:
-            self._files |= reader.live_files(unknown)
+            self._files |= reader.files.of_images(unknown)
             if not self._has_cached:
                 self._load_cached(reader)
         for image_id in unknown:
@@ -174,9 +175,9 @@ class Examiner:
 
     def _load_cached(self, reader: Reader) -> None:
         """Load all cached examinations and facts of the current version."""
-        kept, facts = reader.examinations(_VERSION), reader.headers(_VERSION)
+        kept, facts = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
         digests = {sha256 for row in kept for sha256 in row[:2]}
-        ids = reader.image_ids([*digests, *(sha256 for sha256, _ in facts)])
+        ids = reader.images.ids([*digests, *(sha256 for sha256, _ in facts)])
         for first, second, report in kept:
             one, other, found = ids[first], ids[second], _examination(report)
             self._known[min(one, other), max(one, other)] = (
@@ -262,7 +263,7 @@ class Examiner:
         path = self._catalog.path
         if (rows or headers) and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             with self._catalog.write() as writer:
-                writer.store_examinations(_VERSION, rows, headers)
+                writer.examinations.store(_VERSION, rows, headers)
 
 
 def _examination(report: str) -> Examination:

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import (
@@ -70,10 +69,10 @@ def find_duplicates(
     require_embeddings(options, index)
     table, found = _cached_search(catalog, index, options, progress)
     with catalog.read() as reader:
-        verdicts = reader.verdicts()
+        verdicts = reader.verdicts.all()
         links = build_links(found.pairs, options.kinds, found.limits, verdicts)
-        repeated = reader.repeated_image_ids() if EXACT in options.kinds else []
-        known = reader.live_files([*links, *repeated])
+        repeated = reader.images.in_several_files() if EXACT in options.kinds else []
+        known = reader.files.of_images([*links, *repeated])
     files = files_on_disk(known)
     links = {
         one: {other: link for other, link in near.items() if other in files}
@@ -126,7 +125,7 @@ def duplicate_pairs(
     """
     _, found = _cached_search(catalog, index, options, progress)
     with catalog.read() as reader:
-        links = build_links(found.pairs, options.kinds, found.limits, reader.verdicts())
+        links = build_links(found.pairs, options.kinds, found.limits, reader.verdicts.all())
     pairs = [(one, other) for one, near in links.items() for other in near if one < other]
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     return first, second
@@ -184,7 +183,7 @@ def load_fingerprints(catalog: Catalog, table: Any) -> Fingerprints:
     }
     ids = columns.pop("image_id")
     with catalog.read() as reader:
-        return Fingerprints(ids=ids, luma=reader.lumas(ids), **columns)
+        return Fingerprints(ids=ids, luma=reader.images.lumas(ids), **columns)
 
 
 def pixel_digester(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
@@ -192,7 +191,7 @@ def pixel_digester(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({
 
     def digests(ids: np.ndarray) -> list[bytes | None]:
         with catalog.read() as reader:
-            found = reader.live_files(ids.tolist())
+            found = reader.files.of_images(ids.tolist())
         return pixel_digests(ids, {n: files[0].path for n, files in found.items()} | dict(new))
 
     return digests
@@ -206,9 +205,9 @@ def _cached_search(
 ) -> tuple[Any, PairSearchResult]:
     """Return the table of fingerprints and the result of the search, cached if it was the last."""
     with catalog.read() as reader:
-        table = reader.fingerprints()
+        table = reader.images.fingerprints()
         key = _search_key(table, index, options)
-        cached = reader.pairs(key)
+        cached = reader.pairs.of_search(key)
     if cached is not None:
         return table, _from_stored(*cached)
     unreadable = 0
@@ -223,7 +222,7 @@ def _cached_search(
     writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
     if writable and not unreadable:  # an unreadable image may prove to be a copy later
         with catalog.write() as writer:
-            writer.store_pairs(key, *_to_stored(found))
+            writer.pairs.store(key, *_to_stored(found))
     return table, found
 
 
@@ -233,7 +232,7 @@ def _search_key(table: Any, index: Index, options: DuplicateOptions) -> str:
     key = {
         "asked": asdict(options),
         "images": sha256(table.column("image_id").to_numpy().tobytes()).hexdigest(),
-        "embeddings": [index.spec, *asdict(index.position).values()],
+        "embeddings": [index.spec, *asdict(index.revision).values()],
         "by": [weights, DECODER, RULE_VERSION],
     }
     return sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()

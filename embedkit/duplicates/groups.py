@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.duplicates.evidence import Evidence
 from embedkit.duplicates.pair_search import (
     COMBINED,

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import Evidence, Fingerprints, score_pairs
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.find import (
@@ -84,8 +83,8 @@ def find_duplicates_of(
     require_embeddings(options, index)
     photo = _read_photo(path)
     with catalog.read() as reader:
-        own_id = reader.image_ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
-        table = reader.fingerprints()
+        own_id = reader.images.ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
+        table = reader.images.fingerprints()
     ids = table.column("image_id").to_numpy()
     places, vectors = embedding_rows(index, ids)
     distribution = sample_distances(vectors, places[places >= 0])
@@ -191,7 +190,7 @@ def _group(
     ``own_id`` is the id of the catalog's image with the same bytes, if there is one.
     """
     with catalog.read() as reader:
-        verdicts = reader.verdicts()
+        verdicts = reader.verdicts.all()
         own_verdicts = [
             (QUERY_ID, other if one == own_id else one, verdict)
             for one, other, verdict in verdicts
@@ -200,7 +199,7 @@ def _group(
         links = build_links(found.pairs, options.kinds, found.limits, own_verdicts)
         links_of_photo = links.get(QUERY_ID, {})
         ids = [*links_of_photo, *([] if own_id is None else [own_id])]
-        files = files_on_disk(reader.live_files(ids))
+        files = files_on_disk(reader.files.of_images(ids))
     same_bytes = files.pop(own_id or QUERY_ID, [])
     label = next((file.label for file in same_bytes if file.path == photo.path), None)
     own_files = [LiveFile(photo.path, label, photo.sha256)]

@@ -54,7 +54,7 @@ def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
     if old == new:
         raise BadInput("give two folders: where the photos were, and where they are now")
     with catalog.read() as reader:
-        files = reader.files_below(old)
+        files = reader.files.below(old)
     if not files:
         raise NotInWorkspace(f"the workspace has no photos below {shown(old)}")
     found = presence(files, new)

@@ -66,15 +66,15 @@ def split_images(catalog: Catalog, subject: Subject, pairs: tuple[np.ndarray, np
         "unit": units,
     }
     with catalog.write() as writer:
-        writer.store_split(json.dumps(asdict(told)), columns)
+        writer.splits.store(json.dumps(asdict(told)), columns)
     return told
 
 
 def read_split(catalog: Catalog) -> tuple[Split, dict[str, Part]]:
     """The split that is stored, and its parts by name. Raises :class:`BadInput` without one."""
     with catalog.read() as reader:
-        stored = reader.split()
-        now = reader.labelled_images()
+        stored = reader.splits.last()
+        now = reader.labels.by_image()
     if stored is None:
         raise BadInput(
             "the workspace has no split yet; draw one with 'embedkit split --val N --test N'"

@@ -74,7 +74,7 @@ def subject_of(catalog: Catalog, asked: Asked, given: Mapping[str, str]) -> Subj
 
 def _labelled(catalog: Catalog) -> Labelled:
     with catalog.read() as reader:
-        table = reader.labelled_images()
+        table = reader.labels.by_image()
     labels = table.column("label").to_pylist()
     others = table.column("other").to_pylist()
     rows = [
@@ -108,8 +108,8 @@ def _values(catalog: Catalog, group: str | None) -> tuple[np.ndarray, np.ndarray
     if group is None:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     with catalog.read() as reader:
-        found = reader.attribute(group)
-        known = reader.attributes()
+        found = reader.labels.column(group)
+        known = reader.labels.columns()
     if group not in known:
         there = f"there are {', '.join(map(shown, known))}" if known else "there is none"
         raise BadInput(
@@ -131,7 +131,7 @@ def _given(catalog: Catalog, images: Labelled, given: Mapping[str, str]) -> np.n
         if part not in PARTS:
             raise BadInput(f"photos are for {', '.join(PARTS)}, not for {shown(part)}")
     with catalog.read() as reader:
-        files = reader.live_files(images.ids.tolist())
+        files = reader.files.of_images(images.ids.tolist())
     used = set()
     for row, image_id in enumerate(images.ids.tolist()):
         paths = [file.path for file in files[image_id] if file.path in given]
