@@ -3,13 +3,13 @@
     python scripts/bench_hamming.py [--hashes 1000000] [--large 10000000] [--slice 200000]
                                     [--limit 10] [--photos FOLDER] [--crops 100]
 
-Prints the time, the number of pairs and the peak memory for random 64-bit hashes with planted pairs,
-in three sizes, and for random 256-bit hashes at four times the limit; how much longer FAISS's
-IndexBinaryFlat takes, estimated from some of the queries; whether both find the same pairs among
-some of the hashes; and how much more time clustered hashes take than random ones, per pair found:
-synthetic clusters and, if a folder of photos is given, hashes of random crops of these photos, each
-saved and cut in several ways. Each step runs in its own process, which loads the compiled code
-before the clock starts.
+Prints the time, the number of pairs and the peak memory for random 64-bit hashes with planted
+pairs, in three sizes, and for random 256-bit hashes at four times the limit; how much longer
+FAISS's IndexBinaryFlat takes, estimated from some of the queries; whether both find the same pairs
+among some of the hashes; and how much more time clustered hashes take than random ones, per pair
+found: synthetic clusters and, if a folder of photos is given, hashes of random crops of these
+photos, each saved and cut in several ways. Each step runs in its own process, which loads the
+compiled code before the clock starts.
 """
 
 import argparse
@@ -179,7 +179,8 @@ class Bench:
         return {"seconds": seconds * len(hashes) / len(queries)}
 
     def check(self) -> dict[str, Any]:
-        """Compare the pairs with those of FAISS, whose radius is exclusive, and which finds both orders."""
+        """Compare the pairs with those of FAISS, whose radius is exclusive and which finds both
+        orders."""
         hashes = planted(self.options.slice, 1, self.limit)[0]
         ours = timed(hashes, self.limit)
         found = binary_index(hashes).range_search(hashes.view(np.uint8), self.limit + 1)

@@ -3,15 +3,15 @@
     python scripts/bench_near_copies.py IMAGES LABELS DUPLICATES [--workspace FOLDER]
 
 IMAGES has a folder ``test`` and a folder ``train``, each with a folder of numbered images for every
-class; LABELS (.npy) has the class numbers of the test images in the order of CIFAR-10, (10000,);
-DUPLICATES is ciFAIR's list of test images that have a near-copy in the training set (Barz and
-Denzler 2020), a CSV with the column TestID. The images are added to the workspace, by default to
-a temporary one.
+class; LABELS (.npy) contains the class numbers of the test images in the order of CIFAR-10,
+(10000,); DUPLICATES is ciFAIR's list of test images that have a near-copy in the training set (Barz
+and Denzler 2020), a CSV with the column TestID. The images are added to the workspace, by default
+to a temporary one.
 
 The score of a test image is the best score of its 20 nearest training images. Prints the average
-precision of the distance; of the distance under three normalisations by the mean distance of the 2nd to the 13th
-neighbour, since the first may be the copy; and of the probability that ``duplicates``
-computes, before any file is opened, from the plain and from the normalised distance.
+precision of the distance; of the distance under three normalisations by the mean distance of the
+2nd to the 13th neighbour, since the first may be the copy; and of the probability that
+``duplicates`` computes, before any file is opened, from the plain and from the normalised distance.
 """
 
 import argparse

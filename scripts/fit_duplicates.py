@@ -31,7 +31,7 @@ NEARLY_EQUAL = 0.95
 
 
 def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features (P, 3) of the candidate pairs, which are copies, and which are hard copies."""
+    """Return features (P, 3) of candidate pairs, which are copies, and which are hard copies."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(scratch)
         workspace.add(folder)
@@ -66,10 +66,10 @@ def main(folders: list[str]) -> None:
     model = LogisticRegression(C=1e6, max_iter=10_000)
     model.fit(rows, copies, weights * len(weights) / weights.sum())
     print({"bias": round(float(model.intercept_[0]), 2)}, model.coef_[0].round(2))
-    for folder, (features_of, is_copy, hard) in zip(folders, found, strict=True):
-        predicted = model.decision_function(features_of) >= 0
+    for folder, (rows_of, is_copy, hard) in zip(folders, found, strict=True):
+        predicted = model.decision_function(rows_of) >= 0
         print(
-            f"{folder}: {len(is_copy)} candidates, {is_copy.sum()} of them copies; at 0.5 precision "
+            f"{folder}: {len(is_copy)} candidates, {is_copy.sum()} copies; at 0.5 precision "
             f"{is_copy[predicted].mean():.4f}, recall {predicted[is_copy & ~hard].mean():.4f}"
         )
 

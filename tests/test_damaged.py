@@ -68,7 +68,7 @@ def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("name", "share"), [("baseline", 0.9), ("baseline", 0.5), ("progressive", 0.9), ("png", 0.5)]
 )
-def test_a_truncated_file_is_for_review_beside_its_intact_copy(
+def test_a_truncated_file_is_for_review_with_its_intact_copy(
     workspace: Workspace, tmp_path: Path, name: str, share: float
 ) -> None:
     kind, options = FORMATS[name]
@@ -113,7 +113,7 @@ def exif_of(orientation: int) -> Image.Exif:
 @pytest.mark.parametrize(
     ("orientation", "side"), [(1, "lower"), (3, "upper"), (6, "left"), (8, "right")]
 )
-def test_what_is_missing_may_be_at_any_side(
+def test_the_missing_part_may_be_at_any_side(
     workspace: Workspace, tmp_path: Path, orientation: int, side: str
 ) -> None:
     data = encoded(scene(3), quality=90, exif=exif_of(orientation))
@@ -174,7 +174,7 @@ class Lumas:
         return self.images[image_ids - 1].reshape(len(image_ids), 1024)
 
 
-def test_images_are_proposed_whatever_their_number_and_side(
+def test_candidates_are_found_whatever_their_number_and_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("embedkit.duplicates.damaged._BLOCK", 64)
@@ -211,7 +211,7 @@ def burst(number: int) -> Image.Image:
         (timetable, "progressive"),
     ],
 )
-def test_another_photo_of_the_scene_or_page_of_the_template_is_no_copy(
+def test_another_photo_of_the_scene_or_page_of_the_template_is_not_a_copy(
     workspace: Workspace,
     tmp_path: Path,
     draw: Callable[[int], Image.Image],
@@ -225,7 +225,7 @@ def test_another_photo_of_the_scene_or_page_of_the_template_is_no_copy(
     assert "damaged.jpg" not in rows and "remove" not in actions(rows).values()
 
 
-def test_what_could_be_a_copy_of_several_pictures_has_no_row(
+def test_a_possible_copy_of_several_pictures_has_no_row(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     """Of these timetables a digit near the end differs, which is not there of the damaged one."""
@@ -235,9 +235,7 @@ def test_what_could_be_a_copy_of_several_pictures_has_no_row(
     assert planned(workspace, tmp_path / "p") == {}
 
 
-def test_equal_pixels_tell_a_picture_from_one_that_only_looks_the_same(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_equal_pixels_decide_between_similar_pictures(workspace: Workspace, tmp_path: Path) -> None:
     data = encoded(scene(6))
     put(tmp_path / "p/whole.jpg", data)
     put(tmp_path / "p/damaged.jpg", cut(data, 0.6))
@@ -262,7 +260,7 @@ def test_without_an_intact_copy_there_is_no_row(workspace: Workspace, tmp_path: 
     assert planned(workspace, folder) == {}
 
 
-def test_too_little_texture_or_too_few_rows_say_nothing(
+def test_files_with_too_little_texture_or_too_few_rows_have_no_row(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for slope in (0, 80):
@@ -279,7 +277,7 @@ def test_too_little_texture_or_too_few_rows_say_nothing(
     assert planned(workspace, tmp_path / "p") == {}
 
 
-def test_a_transparent_damaged_file_has_no_row_and_an_opaque_one_has(
+def test_a_damaged_file_has_a_row_only_if_it_is_opaque(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for name, image in (("clear", white_drawing(1)), ("opaque", scene(2).convert("RGBA"))):
@@ -304,7 +302,7 @@ def test_a_file_that_changed_since_it_was_added_has_no_row(
 
 
 @pytest.mark.usefixtures("beside")
-def test_damaged_copies_go_where_that_is_allowed(workspace: Workspace) -> None:
+def test_damaged_copies_are_removed_if_allowed(workspace: Workspace) -> None:
     assert actions(by_name(workspace.plan(allowed=["damaged"]))) == {
         "whole.jpg": "keep",
         "damaged.jpg": "remove",
@@ -312,7 +310,7 @@ def test_damaged_copies_go_where_that_is_allowed(workspace: Workspace) -> None:
     assert "damaged.jpg" in actions(by_name(workspace.plan(["exact"])))
 
 
-def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_damaged_file_is_never_the_kept_file(workspace: Workspace, tmp_path: Path) -> None:
     large = scene(4, (960, 720))
     data = encoded(large, quality=95, exif=camera_exif())
     put(tmp_path / "p/best/damaged.jpg", cut(data))
@@ -327,7 +325,7 @@ def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_pa
     assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
 
 
-def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
+def test_nothing_is_removed_for_a_protected_damaged_file(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
@@ -342,7 +340,7 @@ def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
     write_plan(tmp_path / "plan.csv", rows)
     kept.unlink()
     report = workspace.apply(tmp_path / "plan.csv")
-    assert not report.moved and "no file of which it is a copy" in report.left[0].reason
+    assert not report.moved and "no kept file that it is a copy of" in report.left[0].reason
     write_plan(
         tmp_path / "all.csv",
         [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
@@ -369,7 +367,7 @@ def test_quarantine_is_not_emptied_for_a_protected_damaged_file(
     assert workspace.empty_quarantine(report.quarantine).deleted == report.moved
 
 
-def test_a_damaged_file_is_for_review_where_nothing_of_its_group_is_sure_to_stay(
+def test_a_damaged_file_is_for_review_if_no_file_of_its_group_is_kept(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     data = encoded(scene(1))
@@ -426,7 +424,7 @@ def test_a_damaged_file_that_changes_after_the_plan_is_left(
         workspace.add([tmp_path / "p"])
 
 
-def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
+def test_a_damaged_file_is_removed_only_while_its_intact_copy_exists(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
@@ -434,11 +432,11 @@ def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
     whole.write_bytes(encoded(scene(9)))
     report = workspace.apply(tmp_path / "plan.csv")
     assert not report.moved and damaged.exists()
-    assert "no file of which it is a copy" in report.left[0].reason
+    assert "no kept file that it is a copy of" in report.left[0].reason
 
 
 @pytest.mark.usefixtures("beside")
-def test_a_plan_cannot_call_a_stranger_damaged(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_plan_cannot_call_an_unknown_file_damaged(workspace: Workspace, tmp_path: Path) -> None:
     stranger = put(tmp_path / "elsewhere/stranger.jpg", b"bytes")
     rows = by_name(workspace.plan(allowed=["damaged"]))
     damaged = rows["damaged.jpg"]
@@ -451,7 +449,7 @@ def test_a_plan_cannot_call_a_stranger_damaged(workspace: Workspace, tmp_path: P
     assert os.path.exists(damaged.path)
 
 
-def test_a_label_of_bytes_that_are_gone_goes_over_to_the_intact_copy_of_these_bytes_only(
+def test_a_label_of_lost_bytes_is_carried_over_to_the_intact_copy_of_these_bytes_only(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     photo = encoded(scene(1), exif=camera_exif(), quality=90)
@@ -508,7 +506,7 @@ def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("beside")
-def test_the_page_shows_what_is_there_and_the_command_allows_it(
+def test_the_page_shows_the_decoded_part_and_the_command_allows_removal(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"

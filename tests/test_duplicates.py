@@ -86,7 +86,7 @@ COPIES = frozenset(["0.jpg", "pixels.png", *(f"{name}.jpg" for name in ALTERED)]
 # -- what is found -----------------------------------------------------------------------------
 
 
-def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> None:
+def test_altered_copies_form_one_group_around_the_largest(filled: Workspace) -> None:
     found = filled.duplicates()
     assert sets(found) == {COPIES, frozenset(["7.jpg", "copy of 7.jpg"])}
     exact, combined = found.groups
@@ -113,7 +113,7 @@ def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> N
         ),
     ],
 )
-def test_each_kind_finds_what_it_is_about(
+def test_each_kind_finds_its_own_duplicates(
     filled: Workspace, kind: str, expected: set[frozenset[str]]
 ) -> None:
     found = filled.duplicates([kind], max_hamming=4 if kind == "perceptual" else None)
@@ -121,7 +121,7 @@ def test_each_kind_finds_what_it_is_about(
     assert {group.kind for group in found.groups} == {kind}
 
 
-def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> None:
+def test_perceptual_duplicates_may_be_rotated_on_request(filled: Workspace) -> None:
     straight = {"larger.jpg", "0.jpg", "pixels.png", "smaller.jpg", "grey.jpg"}
     found = filled.duplicates(["perceptual"], max_hamming=4, turns=True)
     assert sets(found) == {frozenset(straight | {"mirrored.jpg", "turned.jpg"})}
@@ -130,7 +130,7 @@ def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> No
     assert found.chance_hamming == pytest.approx(ORIENTATIONS * once.chance_hamming)
 
 
-def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace) -> None:
+def test_perceptual_pairs_of_256_bits_match_brute_force(filled: Workspace) -> None:
     with filled._catalog.read() as reader:
         ids = reader.images.fingerprints().column("image_id").to_numpy()
         hashes = oriented_hashes(reader.images.lumas(ids), side=16)[:, 0]
@@ -147,7 +147,7 @@ def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace
     assert set(rows) == expected and any(bits > 10 for _, _, bits in expected)
 
 
-def test_in_a_large_collection_hashes_are_not_believed_alone(
+def test_in_a_large_collection_hashes_alone_do_not_suffice(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pair_search, "RELIABLE_UP_TO", 5)
@@ -157,7 +157,7 @@ def test_in_a_large_collection_hashes_are_not_believed_alone(
     assert filled.duplicates(["perceptual"], max_hamming=9).groups == ()
 
 
-def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
+def test_semantic_pairs_match_brute_force(filled: Workspace) -> None:
     from embedkit.index.metric import distances
 
     with filled._catalog.read() as reader:
@@ -177,7 +177,7 @@ def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     assert set(rows) == expected and expected
 
 
-def test_above_the_exact_size_neighbours_are_looked_at(
+def test_above_the_exact_size_the_nearest_neighbours_are_searched(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = filled.duplicates(["semantic"])
@@ -186,7 +186,7 @@ def test_above_the_exact_size_neighbours_are_looked_at(
     assert filled.duplicates(["semantic"]).groups == exact.groups
 
 
-def test_flat_pictures_are_duplicates_only_by_their_pixels(
+def test_flat_pictures_are_duplicates_only_if_their_pixels_are_equal(
     workspace: Workspace, photos: Path
 ) -> None:
     for name, colour, quality in (("a", 200, 90), ("b", 199, 90), ("c", 90, 90)):
@@ -197,7 +197,9 @@ def test_flat_pictures_are_duplicates_only_by_their_pixels(
     assert sets(workspace.duplicates()) == {frozenset(["a.jpg", "d.png"])}
 
 
-def test_transparency_is_not_lost_to_a_copy_on_white(workspace: Workspace, photos: Path) -> None:
+def test_a_transparent_image_is_not_removed_for_its_copy_on_white(
+    workspace: Workspace, photos: Path
+) -> None:
     drawn = draw_photo(50).convert("RGBA")
     drawn.paste((0, 0, 0, 0), (0, 0, 60, 60))
     drawn.save(photos / "clear.png")
@@ -208,7 +210,7 @@ def test_transparency_is_not_lost_to_a_copy_on_white(workspace: Workspace, photo
     assert sets(workspace.duplicates()) == {frozenset(["clear.png", "white.png"])}
 
 
-def test_an_image_without_an_embedding_is_compared_by_the_rest(
+def test_an_image_without_an_embedding_is_compared_by_hash_and_pixels(
     filled: Workspace, messy: Path
 ) -> None:
     with filled._catalog.write() as writer:
@@ -225,14 +227,14 @@ def test_an_image_without_an_embedding_is_compared_by_the_rest(
     assert member.distance is None and member.hamming == 0
 
 
-def test_a_limit_brings_its_kind_with_it(filled: Workspace) -> None:
+def test_a_limit_implies_its_kind(filled: Workspace) -> None:
     assert filled.duplicates(max_hamming=4).kinds == ("exact", "pixels", "perceptual", "combined")
     found = filled.duplicates(max_distance=0.01)
     assert found.kinds == ("exact", "pixels", "semantic", "combined")
     assert found.max_distance == 0.01
 
 
-def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
+def test_limits_adapt_to_the_size_of_the_collection(filled: Workspace) -> None:
     found = filled.duplicates(["perceptual", "semantic"])
     assert found.max_hamming == 10 and found.chance_hamming < 1e-4
     assert 0 < found.max_distance < 0.3
@@ -261,14 +263,14 @@ def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
         ({"of": "nowhere.jpg"}, "No such file"),
     ],
 )
-def test_what_there_is_not_is_bad_input(
+def test_invalid_options_are_bad_input(
     filled: Workspace, options: dict[str, object], complaint: str
 ) -> None:
     with pytest.raises(BadInput, match=complaint):
         filled.duplicates(**options)
 
 
-def test_an_empty_workspace_has_no_duplicates_to_look_for(workspace: Workspace) -> None:
+def test_an_empty_workspace_raises_an_error(workspace: Workspace) -> None:
     with pytest.raises(EmptyWorkspace):
         workspace.duplicates()
 
@@ -277,7 +279,7 @@ def test_an_empty_workspace_has_no_duplicates_to_look_for(workspace: Workspace) 
 
 
 @pytest.mark.slow
-def test_the_same_question_is_answered_from_the_catalog(
+def test_a_repeated_search_is_answered_from_the_catalog(
     filled: Workspace, messy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = replace(filled.duplicates(), examined=0)
@@ -302,16 +304,14 @@ def test_the_same_question_is_answered_from_the_catalog(
     assert sets(filled.duplicates()) == sets(renamed) and asked
 
 
-def test_a_search_that_could_not_read_photos_is_not_remembered(
-    filled: Workspace, messy: Path
-) -> None:
+def test_a_search_that_could_not_read_photos_is_not_cached(filled: Workspace, messy: Path) -> None:
     shutil.move(messy, messy.with_name("unplugged"))
     assert filled.duplicates(["pixels"]).groups == ()
     shutil.move(messy.with_name("unplugged"), messy)
     assert sets(filled.duplicates(["pixels"])) == {frozenset(["0.jpg", "pixels.png"])}
 
 
-def test_a_photo_is_no_duplicate_of_itself_under_another_path(
+def test_a_photo_is_not_a_duplicate_of_itself_under_another_path(
     filled: Workspace, messy: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "link").symlink_to(messy)
@@ -341,9 +341,7 @@ def test_one_photo_is_checked_without_adding_it(
 # -- verdicts ----------------------------------------------------------------------------------
 
 
-def test_a_verdict_is_followed_whatever_the_files_are_called(
-    filled: Workspace, messy: Path
-) -> None:
+def test_verdicts_follow_images_when_files_are_renamed(filled: Workspace, messy: Path) -> None:
     filled.decide("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
     filled.decide("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
     shutil.move(messy / "red/turned.jpg", messy / "red/elsewhere.jpg")
@@ -356,7 +354,7 @@ def test_a_verdict_is_followed_whatever_the_files_are_called(
     assert COPIES - {"turned.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
 
 
-def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path) -> None:
+def test_an_image_to_keep_represents_its_group(filled: Workspace, messy: Path) -> None:
     filled.decide("keep", messy / "red/grey.jpg")
     (group,) = [group for group in filled.duplicates().groups if "0.jpg" in names(group)]
     assert names(group)[0] == "grey.jpg" and group.members[0].keep
@@ -366,7 +364,7 @@ def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path)
 @pytest.mark.parametrize(
     ("verdict", "others"), [("keep", ["blue/8.jpg"]), ("duplicate", []), ("same", ["blue/8.jpg"])]
 )
-def test_a_verdict_that_is_none_is_bad_input(
+def test_an_invalid_verdict_is_bad_input(
     filled: Workspace, messy: Path, verdict: str, others: list[str]
 ) -> None:
     with pytest.raises(BadInput, match="give 'duplicate' or 'different' for two images"):
@@ -388,7 +386,7 @@ def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: byte
         assert reader.session.rows("FROM verdicts") == []
 
 
-def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
+def test_a_verdict_on_a_new_photo_applies_when_the_photo_is_added(
     filled: Workspace, messy: Path
 ) -> None:
     new = messy / "new.jpg"
@@ -429,14 +427,14 @@ def stars_of(
     return {centre: sorted(members) for centre, members in found}
 
 
-def test_what_differs_when_it_is_opened_is_in_no_group_however_alike_it_looked() -> None:
+def test_images_that_differ_when_opened_are_not_grouped() -> None:
     everything = tuple(combinations(range(1, 30), 2))
     files = Files(copy=((3, 7), (3, 9)))
     assert stars_of(files, links_of(*everything)) == {3: [7, 9]}
     assert len(files.opened) == len(set(files.opened)), "each pair is opened once"
 
 
-def test_a_chain_does_not_swallow_the_collection() -> None:
+def test_a_chain_of_similar_images_does_not_merge_the_collection() -> None:
     chain = tuple((n, n + 1) for n in range(1, 100))
     found = stars_of(Files(open=chain), links_of(*chain))
     assert all(set(members) <= {centre - 1, centre + 1} for centre, members in found.items())
@@ -450,13 +448,13 @@ def test_copies_of_a_copy_are_compared_with_the_representative_too() -> None:
     assert stars_of(Files(copy=((1, 2), (2, 3))), links_of((1, 2), (2, 3))) == {1: [2]}
 
 
-def test_an_outlier_that_comes_first_keeps_no_copies_apart() -> None:
+def test_an_outlier_that_comes_first_does_not_separate_copies() -> None:
     everything = tuple(combinations(range(1, 6), 2))
     files = Files(copy=tuple(combinations(range(2, 6), 2)))
     assert stars_of(files, links_of(*everything)) == {2: [3, 4, 5]}
 
 
-def test_an_enlarged_file_gives_way_to_what_it_was_enlarged_from() -> None:
+def test_an_enlarged_file_is_replaced_by_its_source() -> None:
     everything = tuple(combinations(range(1, 6), 2))
     files = Files(copy=((2, 3), (2, 4)))  # 4 is like the original and not like the enlarged one
     files.found[1, 2] = files.found[1, 3] = Examination(COPY, enlarged=1)
@@ -465,7 +463,7 @@ def test_an_enlarged_file_gives_way_to_what_it_was_enlarged_from() -> None:
     assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
 
-def test_a_file_enlarged_twice_gives_way_twice_and_a_soft_original_never() -> None:
+def test_a_file_enlarged_twice_is_replaced_twice_and_a_soft_original_never() -> None:
     everything = tuple(combinations(range(1, 5), 2))
     files = Files(copy=((3, 4),))
     for pair in ((1, 2), (1, 3), (2, 3)):
@@ -476,7 +474,7 @@ def test_a_file_enlarged_twice_gives_way_twice_and_a_soft_original_never() -> No
     assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
 
-def test_a_blurred_file_gives_way_and_keeps_no_equal_pixels_apart() -> None:
+def test_a_blurred_file_is_replaced_and_does_not_separate_equal_pixels() -> None:
     links = links_of(*combinations(range(1, 5), 2))
     links[2][3] = links[3][2] = replace(links[2][3], kinds=("pixels", "combined"), score=1.0)
     files = Files(copy=((2, 4), (3, 4)))  # 4 is not like the blurred one
@@ -489,7 +487,7 @@ def test_a_blurred_file_gives_way_and_keeps_no_equal_pixels_apart() -> None:
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
-def test_a_decided_pair_keeps_no_equal_pixels_apart(order: tuple[int, int, int]) -> None:
+def test_a_decided_pair_does_not_separate_equal_pixels(order: tuple[int, int, int]) -> None:
     links = links_of((1, 2), (1, 3), (2, 3))
     links[1][2] = links[2][1] = replace(links[1][2], kinds=("pixels",), score=1.0)
     links[1][3] = links[3][1] = replace(links[1][3], score=1.0, decided=True)
@@ -497,20 +495,20 @@ def test_a_decided_pair_keeps_no_equal_pixels_apart(order: tuple[int, int, int])
     assert {centre, *members} == {1, 2, 3}
 
 
-def test_what_came_to_nothing_beside_an_enlarged_file_is_compared_again() -> None:
+def test_images_that_did_not_match_an_enlarged_file_are_compared_again() -> None:
     links = links_of((1, 3), (1, 4), (2, 4), (3, 4))  # at first 1 and 2 are centres
     files = Files(copy=((1, 2), (2, 3), (1, 4), (2, 4), (3, 4)))
     files.found[1, 3] = Examination(COPY, enlarged=1)
     assert stars_of(files, links) == {3: [1, 2, 4]}
 
 
-def test_files_that_leave_it_open_join_last_and_alone() -> None:
+def test_uncertain_files_join_last_and_without_their_copies() -> None:
     links = links_of((1, 2), (1, 3), (3, 4), (1, 6))
     files = Files(copy=((1, 2), (3, 4)), open=((1, 3), (1, 6)))
     assert stars_of(files, links) == {1: [2, 6], 3: [4]}, "two sets of copies stay two"
 
 
-def test_a_changed_copy_brings_its_own_copies_along() -> None:
+def test_a_changed_copy_joins_with_its_own_copies() -> None:
     links = links_of((1, 2), (1, 3), (3, 4))
     files = Files(copy=((1, 2), (3, 4)))
     for pair in ((1, 3), (1, 4)):
@@ -521,7 +519,7 @@ def test_a_changed_copy_brings_its_own_copies_along() -> None:
     assert stars_of(files, links, different=((2, 4),)) == {1: [2], 3: [4]}
 
 
-def test_what_may_join_several_joins_the_one_to_which_least_was_done() -> None:
+def test_an_image_joins_the_centre_with_the_fewest_changes() -> None:
     links = links_of((1, 3), (2, 3), (1, 4), (2, 4))
     mirrored, grey = Change("mirrored", 2), Change("grey", 2)
     files = Files(open=((1, 3),))
@@ -536,13 +534,13 @@ def test_what_may_join_several_joins_the_one_to_which_least_was_done() -> None:
     assert stars_of(files, links) == {1: [2, 3]}, "a centre that joined another leaves it to that"
 
 
-def test_no_two_that_are_called_different_share_a_group() -> None:
+def test_images_with_the_verdict_different_never_share_a_group() -> None:
     star = links_of((1, 2), (1, 3), (1, 4))
     files = Files(copy=((1, 2), (1, 3), (1, 4)))
     assert stars_of(files, star, different=((2, 3),)) == {1: [2, 4]}
 
 
-def test_what_a_person_called_a_duplicate_needs_no_opening() -> None:
+def test_a_pair_with_the_verdict_duplicate_is_not_opened() -> None:
     links = links_of((1, 2))
     for one, other in ((1, 2), (2, 1)):
         links[one][other] = replace(links[one][other], decided=True)
@@ -550,7 +548,7 @@ def test_what_a_person_called_a_duplicate_needs_no_opening() -> None:
     assert stars_of(files, links) == {1: [2]} and not files.opened
 
 
-def test_pairs_alike_by_hash_stay_related_though_they_are_no_copies() -> None:
+def test_pairs_with_similar_hashes_stay_linked_even_if_they_are_not_copies() -> None:
     links = links_of((1, 2))
     for one, other in ((1, 2), (2, 1)):
         links[one][other] = Link(("combined", "perceptual"), 2, 0.1, 0.8)
@@ -559,7 +557,7 @@ def test_pairs_alike_by_hash_stay_related_though_they_are_no_copies() -> None:
     assert members[2].score < 0.1
 
 
-def test_groups_come_best_first_with_their_conflicts() -> None:
+def test_groups_are_sorted_by_score_and_flag_conflicts() -> None:
     images = {
         number: groups.GroupImage(
             [LiveFile(f"/{number}", label, str(number) * 64)], 10, 10, 10, keep=False
@@ -577,7 +575,7 @@ def test_groups_come_best_first_with_their_conflicts() -> None:
 # -- the parts ---------------------------------------------------------------------------------
 
 
-def test_turned_hashes_are_those_of_turned_images() -> None:
+def test_oriented_hashes_are_those_of_oriented_images() -> None:
     pictures = [draw_photo(seed, (256, 256)) for seed in range(12)]
     hashes = oriented_hashes(np.stack([luma(picture) for picture in pictures]))[:, :, 0]
     for picture, found in zip(pictures, hashes, strict=True):
@@ -590,7 +588,7 @@ def test_turned_hashes_are_those_of_turned_images() -> None:
             assert distance <= (0 if orientation == 0 else 2)
 
 
-def test_wide_hashes_are_imagehashs_of_the_same_pixels() -> None:
+def test_wide_hashes_equal_those_of_imagehash() -> None:
     small = hashed_luma(draw_photo(5))
     wide = oriented_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
     assert wide.shape == (1, ORIENTATIONS, 4)
@@ -598,7 +596,7 @@ def test_wide_hashes_are_imagehashs_of_the_same_pixels() -> None:
     assert wide[0, 0].astype(">u8").tobytes() == expected.tobytes()
 
 
-def test_likeness_sees_through_turns_and_crops() -> None:
+def test_similarity_tolerates_orientations_and_crops() -> None:
     picture, other = draw_photo(1, (300, 300)), draw_photo(2, (300, 300))
     turned_by_5 = Image.fromarray(orient_all(np.asarray(picture.convert("L"))[None], 5)[0])
     variants = [picture, turned_by_5, picture.crop((20, 0, 290, 270)), other]
@@ -619,7 +617,7 @@ def hashes_of(*bits: int) -> np.ndarray:
     return hashes
 
 
-def test_rows_of_one_hash_are_paired_each_with_each_and_with_what_is_near() -> None:
+def test_rows_with_equal_hashes_are_paired_with_each_other_and_with_near_rows() -> None:
     first, second = pairs_by_hash(
         hashes_of(0, 0, 0, 0b11, 0b11, 0xFFFF_0000), 4, -1, lambda _: None
     )
@@ -627,7 +625,7 @@ def test_rows_of_one_hash_are_paired_each_with_each_and_with_what_is_near() -> N
     assert found == set(combinations(range(5), 2))
 
 
-def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
+def test_of_very_many_rows_with_one_hash_only_some_are_paired_with_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(candidates, "MAX_PAIRS_OF_HASHES", 1000)
@@ -640,7 +638,9 @@ def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
 # -- plans -------------------------------------------------------------------------------------
 
 
-def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path) -> None:
+def test_the_best_file_is_kept_and_unchanged_copies_are_removed(
+    filled: Workspace, messy: Path
+) -> None:
     rows = {Path(row.path).name: row for row in filled.plan()}
     assert (rows["7.jpg"].action, rows["copy of 7.jpg"].action) == ("keep", "remove")
     assert rows["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
@@ -663,7 +663,7 @@ def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path)
         filled.plan(allowed=["ugly"])
 
 
-def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -> None:
+def test_a_plan_with_links_is_applied_completely(filled: Workspace, messy: Path) -> None:
     """``6.jpg`` comes before the file that it links to, and the other link after its own."""
     (messy / "blue/6.jpg").rename(messy / "blue/really 6.jpg")
     (messy / "blue/6.jpg").symlink_to("really 6.jpg")
@@ -683,7 +683,7 @@ def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -
     assert (report.moved, report.left) == ((str(messy / "blue/copy of 7.jpg"),), ())
 
 
-def test_a_file_that_stays_by_another_path_does_not_go(
+def test_a_file_kept_under_another_path_is_not_removed(
     filled: Workspace, messy: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "safe").mkdir()
@@ -805,7 +805,7 @@ def actions_of(found: Duplicates, examiner: FakeExaminer, **options: object) -> 
     return [row.action for row in plan_rows(found, examiner, PlanOptions(**options))]  # type: ignore[arg-type]
 
 
-def test_what_is_only_doubtfully_a_copy_of_what_stays_does_not_go(filled: Workspace) -> None:
+def test_a_doubtful_copy_of_the_kept_file_is_not_removed(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
     assert actions_of(found, PLAIN) == ["keep", "remove", "review"]
     assert plan_rows(found, PLAIN)[2].reason == "may be a copy of True.jpg: why"
@@ -820,7 +820,7 @@ def test_a_better_file_than_the_protected_one_is_for_review(filled: Workspace) -
     assert row.reason == "a copy of True.jpg, which is kept, although this one is the larger file"
 
 
-def test_preferred_places_and_patterns_decide_what_stays(filled: Workspace) -> None:
+def test_preferred_folders_and_patterns_decide_what_is_kept(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
     assert actions_of(found, PLAIN, prefer=("/9", "/1")) == ["remove", "keep", "remove"]
     assert actions_of(found, PLAIN, prefer=("/1/*.jpg",)) == ["remove", "keep", "remove"]
@@ -837,13 +837,13 @@ def test_a_conflict_drops_sure_copies_only(filled: Workspace) -> None:
     assert set(actions_of(group_of(filled, "a", "a", "b"), PLAIN, **drop)) == {"review"}
 
 
-def test_the_label_of_what_goes_is_said_to_follow(filled: Workspace) -> None:
+def test_the_reason_says_that_a_label_is_carried_over(filled: Workspace) -> None:
     row = plan_rows(group_of(filled, None, "cat", None), PLAIN)[1]
     assert (row.action, row.label) == ("remove", "cat")
     assert row.reason.endswith("its label cat is carried over")
 
 
-def test_neither_a_plan_nor_a_page_is_written_over_a_photo(filled: Workspace, messy: Path) -> None:
+def test_neither_a_plan_nor_a_page_overwrites_a_photo(filled: Workspace, messy: Path) -> None:
     photo = messy / "blue/9.jpg"
     before = photo.read_bytes()
     for command in (("clean", "--plan"), ("duplicates", "--html")):
@@ -860,7 +860,7 @@ def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
     assert not (tmp_path / "plan.html").exists()
 
 
-def test_a_group_is_never_planned_away(filled: Workspace) -> None:
+def test_a_plan_never_removes_a_whole_group(filled: Workspace) -> None:
     found = filled.duplicates()
     peaceful = replace(
         found, groups=tuple(replace(group, conflict=False) for group in found.groups)

@@ -57,7 +57,7 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> np.ndarray:
         *((300, limit, 4) for limit in (0, 4, 40, 100, 256, 300)),
     ],
 )
-def test_pairs_are_those_of_brute_force_each_once_and_in_order(
+def test_pairs_match_brute_force_in_order(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, count: int, limit: int, words: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
@@ -68,7 +68,7 @@ def test_pairs_are_those_of_brute_force_each_once_and_in_order(
 
 @WAYS
 @pytest.mark.parametrize(("limit", "words"), [(0, 1), (10, 1), (64, 1), (40, 4)])
-def test_pairs_between_two_sets_are_those_of_brute_force(
+def test_pairs_between_two_sets_match_brute_force(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, limit: int, words: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
@@ -110,9 +110,7 @@ def test_any_chunks_find_the_same_pairs(
 @pytest.mark.parametrize("words", [1, 4])
 @pytest.mark.parametrize("limit", [0, 1, 7, 10, 31, 60, 64])
 @pytest.mark.parametrize("count", [2, 1000, 1_000_000])
-def test_chunks_leave_no_way_to_be_within_the_limit_unseen(
-    count: int, limit: int, words: int
-) -> None:
+def test_chunks_cover_every_pair_within_the_limit(count: int, limit: int, words: int) -> None:
     hashes = np.broadcast_to(clumped(1000, words)[:, None], (1000, max(1, count // 1000), words))
     hashes = hashes.reshape(-1, words)[:count]
     chunks = bucket_plan.plan_chunks(hashes, hashes, limit, True)
@@ -139,7 +137,7 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
 
 
 @pytest.mark.parametrize("most_ranges", [1, 3, 1 << 10])
-def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
+def test_pairs_are_in_order_whatever_the_ranges(
     monkeypatch: pytest.MonkeyPatch, most_ranges: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
@@ -152,7 +150,7 @@ def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
 
 
 @WAYS
-def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
+def test_rows_with_equal_hashes_have_one_representative_and_make_no_pairs(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
@@ -165,7 +163,7 @@ def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
     assert table(clumps.pairs).tolist() == expected
 
 
-def test_n_equal_hashes_make_every_pair_of_them() -> None:
+def test_equal_hashes_make_every_pair() -> None:
     hashes = np.repeat(np.array([7, 6, 0], np.uint64), [200, 10, 1])
     random = np.random.default_rng(0)
     pairs = near_pairs(random.permutation(hashes), 1)
@@ -180,7 +178,7 @@ def test_arrays_are_small_integers() -> None:
     assert pairs.distance.dtype == np.uint16
 
 
-def test_few_hashes_do_not_wait_for_the_compiler() -> None:
+def test_few_hashes_are_compared_without_the_compiler() -> None:
     code = """if True:
         import sys
         import numpy as np
@@ -193,13 +191,13 @@ def test_few_hashes_do_not_wait_for_the_compiler() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_where_nothing_can_be_written_it_compiles_all_the_same() -> None:
+def test_it_compiles_without_a_writable_cache() -> None:
     space: dict[str, object] = {}
     exec("def twice(number):\n    return 2 * number", space)  # noqa: S102
     assert bucket_join._compiled(space["twice"])(21) == 42  # type: ignore[arg-type]
 
 
-def test_other_hashes_and_limits_are_refused() -> None:
+def test_invalid_hashes_and_limits_raise_errors() -> None:
     hashes = uniform(3)
     with pytest.raises(ValueError, match="uint64"):
         near_pairs(hashes.astype(np.int64), 1)
@@ -214,7 +212,7 @@ def test_other_hashes_and_limits_are_refused() -> None:
 # -- chance ------------------------------------------------------------------------------------
 
 
-def test_chance_pairs_are_as_many_as_among_unrelated_hashes_with_half_their_bits_set() -> None:
+def test_chance_pairs_match_unrelated_hashes_with_half_their_bits_set() -> None:
     random = np.random.default_rng(0)
     ones = random.permuted(np.tile(np.arange(64) < 32, (4000, 1)), axis=1)
     hashes = np.packbits(ones, axis=1).view(np.uint64)

@@ -104,7 +104,7 @@ def test_a_relative_link_in_a_linked_folder_leads_to_the_file(
     assert Path(group[1].path).read_bytes() == b"picture"
 
 
-def test_links_lead_to_the_file_itself_where_the_kept_one_is_a_link(
+def test_links_point_to_the_real_file_if_the_kept_one_is_a_link(
     kind: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     os.rename(group[0].path, tmp_path / "real.jpg")
@@ -114,7 +114,7 @@ def test_links_lead_to_the_file_itself_where_the_kept_one_is_a_link(
     assert is_link(group[1].path, str(tmp_path / "real.jpg"), kind)
 
 
-def test_a_copy_of_another_file_that_stays_becomes_a_link_to_that_one(
+def test_a_copy_of_another_kept_file_becomes_a_link_to_that_one(
     kind: str, root: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -131,16 +131,14 @@ def test_a_copy_of_another_file_that_stays_becomes_a_link_to_that_one(
     assert is_link(copy, other, kind)
 
 
-def test_a_group_without_a_file_that_stays_is_moved_as_without_links(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_group_without_a_kept_file_is_moved_without_links(root: Path, tmp_path: Path) -> None:
     paths = [put(tmp_path / f"photos/{name}/x.jpg", b"x") for name in "ab"]
     rows = [row(1, "remove", path, b"x", rule="drop-all") for path in paths]
     report = apply(root, rows, link="hard")
     assert report.moved == tuple(paths) and report.linked == ()
 
 
-def test_hard_links_reach_no_other_device_and_the_file_stays(
+def test_a_file_stays_if_a_hard_link_would_cross_devices(
     root: Path, tmp_path: Path, group: list[PlanRow], mount: Callable[[Path, str], None]
 ) -> None:
     mount(tmp_path / "disk", "1m")
@@ -155,7 +153,7 @@ def test_hard_links_reach_no_other_device_and_the_file_stays(
     assert undo(root).left == ()
 
 
-def test_a_copy_that_is_a_hard_link_already_is_left(root: Path, group: list[PlanRow]) -> None:
+def test_a_copy_that_is_already_a_hard_link_is_left(root: Path, group: list[PlanRow]) -> None:
     os.unlink(group[1].path)
     os.link(group[0].path, group[1].path)
     report = apply(root, group, link="hard")
@@ -188,7 +186,7 @@ def test_a_file_is_not_replaced_by_a_link_to_itself(
             assert len(apply(root, rows, link=kind).left) == 1
         rows = [replace(group[0], path=put(alias / "other.jpg", b"picture")), group[2]]
         (left,) = apply(root, rows, link="hard").left
-        assert "no hard link reaches" in left.reason, "though the devices have the same number"
+        assert "hard links cannot cross devices" in left.reason, "though the devices have the same number"
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert Path(group[1].path).read_bytes() == b"picture"
@@ -197,7 +195,7 @@ def test_a_file_is_not_replaced_by_a_link_to_itself(
 # -- undo and what lies there by now ---------------------------------------------------------------
 
 
-def test_undo_overwrites_no_link_that_is_not_ours(
+def test_undo_overwrites_only_links_of_the_plan(
     kind: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     apply(root, group, link=kind)
@@ -228,7 +226,7 @@ def test_undo_restores_the_bytes_though_the_kept_file_was_edited_through_its_har
 
 
 @pytest.mark.parametrize("act", ["moved", "deleted"])
-def test_undo_restores_what_was_linked_to_a_file_that_is_gone(
+def test_undo_restores_a_file_whose_link_target_is_missing(
     act: str, kind: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     apply(root, group, link=kind)
@@ -245,9 +243,7 @@ def test_undo_restores_what_was_linked_to_a_file_that_is_gone(
         assert os.stat(elsewhere).st_mode == before.st_mode
 
 
-def test_a_link_stays_when_the_copy_is_deleted_for_ever(
-    kind: str, root: Path, group: list[PlanRow]
-) -> None:
+def test_a_link_stays_when_the_copy_is_deleted(kind: str, root: Path, group: list[PlanRow]) -> None:
     name = apply(root, group, link=kind).quarantine
     assert len(empty(root, name).deleted) == 3
     assert is_link(group[1].path, group[0].path, kind)
@@ -340,7 +336,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, mount: Callable[[Path, str], 
 
 
 @pytest.mark.parametrize("step", ["symlink", "replace"])
-def test_a_folder_that_takes_no_link_keeps_its_file(
+def test_a_folder_that_accepts_no_link_keeps_its_file(
     step: str, root: Path, tmp_path: Path, group: list[PlanRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(tmp_path / "photos")
@@ -400,7 +396,7 @@ def test_the_command_counts_links_and_undoes_them(
 
 
 @pytest.mark.slow
-def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
+def test_links_are_added_like_files_and_not_planned_for_removal(
     kind: str, workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     shutil.copy2(photos / "red/0.jpg", photos / "blue/copy.jpg")
@@ -421,7 +417,9 @@ def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
     assert workspace.apply(plan).moved == ()
 
 
-def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, photos: Path) -> None:
+def test_hard_links_of_one_file_are_not_planned_for_removal(
+    workspace: Workspace, photos: Path
+) -> None:
     os.link(photos / "red/0.jpg", photos / "red/0 linked.jpg")
     shutil.copy2(photos / "red/0.jpg", photos / "red/0 copied.jpg")
     workspace.add([photos])

@@ -29,14 +29,14 @@ def jpeg(path: str, step: int, side: int = 1000, **facts: object) -> Candidate:
     return Candidate(path, side, side, side * side // step, Facts(**facts))  # type: ignore[arg-type]
 
 
-def test_of_two_jpegs_of_unknown_order_a_person_decides() -> None:
+def test_two_jpegs_of_unknown_order_are_for_review() -> None:
     fine, coarse = jpeg("fine", 8), jpeg("coarse", 9)
     chosen = preference(coarse, fine, Examination(COPY, resolution=1.0))
     assert not chosen.first
     assert chosen.disputed == "may have been compressed first"
 
 
-def test_so_do_equal_tables_and_a_turned_copy() -> None:
+def test_so_are_equal_tables_and_a_rotated_copy() -> None:
     found = Examination(COPY, resolution=1.0)
     assert preference(jpeg("a", 8), jpeg("b", 8), found).disputed
     rotated = replace(jpeg("b", 9), width=800), replace(jpeg("a", 8), height=800)
@@ -59,7 +59,7 @@ def test_a_file_that_cannot_be_opened_is_not_preferred() -> None:
     assert "this one could not be opened" in review_reason(found.reversed(), ())
 
 
-def test_a_changed_file_with_the_cameras_metadata_goes_only_after_a_question() -> None:
+def test_a_changed_file_with_camera_metadata_is_for_review() -> None:
     camera = jpeg("camera", 8, camera="Sony A7", taken="2024-05-06T10:00:00")
     cropped = Examination(COPY, (Change("cropped", 2),))
     assert preference(jpeg("whole", 8), camera, cropped).disputed
@@ -67,20 +67,20 @@ def test_a_changed_file_with_the_cameras_metadata_goes_only_after_a_question() -
 
 
 @pytest.mark.parametrize("derived", [1, 2])
-def test_the_one_that_was_compressed_once_is_preferred(derived: int) -> None:
+def test_the_file_compressed_only_once_is_preferred(derived: int) -> None:
     found = Examination(COPY, resolution=1.0, derived=derived)
     chosen = preference(jpeg("fine", 8), jpeg("coarse", 9), found)
     assert (chosen.first, chosen.disputed) == (derived == 2, "")
 
 
-def test_what_was_compressed_again_is_not_sharper_than_its_original() -> None:
+def test_a_recompressed_file_is_not_sharper_than_its_original() -> None:
     found = Examination(COPY, resolution=1.4, derived=2)
     chosen = preference(jpeg("once", 8), jpeg("again", 20), found)
     assert (chosen.first, chosen.why) == (True, "was compressed only once")
     assert not preference(jpeg("once", 8), jpeg("again", 20), replace(found, derived=1)).first
 
 
-def test_a_finer_file_of_fewer_pixels_is_not_preferred_without_a_question() -> None:
+def test_a_less_compressed_file_with_fewer_pixels_is_for_review() -> None:
     found = Examination(COPY, resolution=1.05)
     chosen = preference(jpeg("fine", 6, side=950), jpeg("large", 12), found)
     assert (chosen.first, chosen.disputed) == (True, "has more pixels")
@@ -88,7 +88,7 @@ def test_a_finer_file_of_fewer_pixels_is_not_preferred_without_a_question() -> N
     assert (chosen.first, chosen.disputed) == (False, "")
 
 
-def test_only_a_file_of_its_own_size_is_called_the_camera_original() -> None:
+def test_only_a_file_of_the_original_size_is_called_the_camera_original() -> None:
     camera = {"camera": "Sony A7", "taken": "2024-05-06T10:00:00"}
     for resized, name in [
         (False, "is the camera original, 2024-05-06"),
@@ -158,13 +158,13 @@ def actions_of(*args: Any, **keywords: Any) -> dict[str, str]:
     return {row.path[1:]: row.action for row in rows_of(*args, **keywords)}
 
 
-def test_two_photos_that_show_all_of_a_third_are_no_copies() -> None:
+def test_two_photos_that_contain_a_third_are_not_copies() -> None:
     cropped = Examination(COPY, (Change("cropped", 1),))
     examiner = FakeExaminer({("p", "v"): cropped, ("p", "w"): cropped}, Examination(DIFFERENT))
     assert actions_of(examiner, "pvw") == {"p": "review", "v": "keep"}
 
 
-def test_where_preferences_form_a_circle_the_file_stays_that_the_fewest_beat() -> None:
+def test_with_circular_preferences_the_file_that_the_fewest_beat_is_kept() -> None:
     better = ["ca", "bc", "ab", "db", "ad", "cd"]  # "ca": a was compressed again from c
     examiner = FakeExaminer(
         {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
@@ -173,7 +173,7 @@ def test_where_preferences_form_a_circle_the_file_stays_that_the_fewest_beat() -
     assert found == {"a": "remove", "b": "review", "c": "keep", "d": "remove"}
 
 
-def test_in_a_circle_only_preferences_without_dispute_count_at_first() -> None:
+def test_in_a_circle_undisputed_preferences_count_first() -> None:
     better = ["ba", "cb"]  # either of a and c may have been compressed first
     examiner = FakeExaminer(
         {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
@@ -181,7 +181,7 @@ def test_in_a_circle_only_preferences_without_dispute_count_at_first() -> None:
     assert actions_of(examiner, "bca") == {"a": "review", "b": "remove", "c": "keep"}
 
 
-def test_of_files_of_the_same_bytes_one_is_for_review() -> None:
+def test_of_files_with_the_same_bytes_only_one_is_for_review() -> None:
     examiner = FakeExaminer(
         {("a", "b"): Examination(COPY, (Change("blurred", 2),))}, Examination(DIFFERENT)
     )
@@ -190,7 +190,7 @@ def test_of_files_of_the_same_bytes_one_is_for_review() -> None:
     assert actions_of(examiner, names, {"b (1)": "cat"}) == actions_of(examiner, names)
 
 
-def test_of_files_of_the_same_pixels_one_is_for_review() -> None:
+def test_of_files_with_the_same_pixels_only_one_is_for_review() -> None:
     blurred, same = Examination(COPY, (Change("blurred", 2),)), Examination(COPY, same_pixels=True)
     found = {("a", "b"): blurred, ("a", "c"): blurred, ("a", "d"): blurred, ("c", "b"): same}
     names = ["a", "b", "c", "d", "b (1)"]
@@ -209,7 +209,7 @@ def test_of_files_of_the_same_pixels_one_is_for_review() -> None:
     assert {row.path for row in rows if row.action == "remove"} == {"/b (1)"}
 
 
-def test_a_file_goes_for_the_one_that_it_is_surest_a_copy_of() -> None:
+def test_a_file_is_removed_for_the_file_that_it_most_surely_is_a_copy_of() -> None:
     blurred = Examination(COPY, (Change("blurred", 2),))
     examiner = FakeExaminer({("a", "c"): blurred}, Examination(COPY, derived=2))
     rows = rows_of(examiner, "abc", options=PlanOptions(protect=("/a", "/b")))
@@ -220,7 +220,7 @@ def test_a_file_goes_for_the_one_that_it_is_surest_a_copy_of() -> None:
     ]
 
 
-def test_wishes_decide_which_of_the_same_bytes_is_for_review() -> None:
+def test_preferences_decide_which_of_the_same_bytes_is_for_review() -> None:
     examiner = FakeExaminer(
         {("a", "b"): Examination(COPY, (Change("blurred", 2),))}, Examination(DIFFERENT)
     )
@@ -229,7 +229,7 @@ def test_wishes_decide_which_of_the_same_bytes_is_for_review() -> None:
     assert found == {"a (1)": "keep", "b": "remove", "b (1)": "review"}
 
 
-def test_drop_all_takes_no_two_photos_that_only_their_thumbnail_makes_alike() -> None:
+def test_drop_all_keeps_photos_that_only_agree_with_a_common_thumbnail() -> None:
     examiner = FakeExaminer({("A", "B"): Examination(DIFFERENT)}, Examination(COPY))
     drop_all = PlanOptions(conflicts="drop-all")
     labels = {"A": "cat", "B": "dog"}
