@@ -48,7 +48,7 @@ from embedkit.classify.heads.rejection_calibration import Outliers
 from embedkit.classify.outliers import embedded_outliers
 from embedkit.classify.training import Order, finished, fitted
 from embedkit.images.decode import decoder_of
-from embedkit.results import ResolvedName, silent
+from embedkit.results import ResolvedName, no_progress
 
 BACKBONE = "efficientnet_lite0"
 TRAINING = (5, 20, 100)
@@ -96,7 +96,7 @@ def labelled(base: Workspace, folder: Path, names: tuple[str, ...], target: Path
     table = target / "labels.csv"
     table.write_text("\n".join(["path,label", *lines]), "utf-8")
     workspace = Workspace(target)
-    workspace.label_from_csv(table)
+    workspace.labels.from_csv(table)
     return workspace
 
 
@@ -131,7 +131,7 @@ def heads_of(
     made, validation = [], []
     for kind in (KNN, PROBE):
         order = Order(kind, kind, BACKBONE)
-        head, scores = finished(order, fitted(school, order, silent), BACKBONE, outliers)
+        head, scores = finished(order, fitted(school, order, no_progress), BACKBONE, outliers)
         made.append(head)
         validation.append(scores)
     models = [head.models[0] for head in made]

@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from embedkit import Workspace
-from embedkit.results import BackboneFigures
+from embedkit.results import BackboneMetrics
 
 TOLERANCE = 1e-6
 
@@ -63,11 +63,11 @@ def main(folder: str, backbones: str = "", framing: str | None = None) -> None:
 
 
 def figures(
-    workspace: Workspace, item: BackboneFigures, framing: str | None
+    workspace: Workspace, item: BackboneMetrics, framing: str | None
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The mean figures, and the average precision of each query by its path."""
     with tempfile.TemporaryDirectory() as scratch:
-        workspace.export(scratch, backbone=item.backbone)
+        workspace.embeddings.export(scratch, backbone=item.backbone)
         vectors = np.load(Path(scratch) / "vectors.npy").astype(np.float64)
         rows = parquet.read_table(Path(scratch) / "images.parquet").to_pydict()
     order = sorted(range(len(vectors)), key=lambda row: rows["files"][row])

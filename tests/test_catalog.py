@@ -594,7 +594,7 @@ def test_searches_see_what_others_change(workspace: Workspace, photos: Path) -> 
     query = photos.parent / "query.jpg"
     shutil.copy(photos / "red/3.jpg", query)
     assert watching.search(query, 1)[0].label is None
-    workspace.label_from_folders(photos)
+    workspace.labels.from_folders(photos)
     assert watching.search(query, 1)[0].label == "red"
     shutil.copy(query, photos / "again.jpg")
     workspace.add([photos])

@@ -47,9 +47,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workspace = Workspace(folder / "workspace")
         workspace.add(folder / "photos", labels_from_folders=True)
         workspace.split(3, 3)
-        workspace.train("knn", "knn")
-        workspace.train("probe", "probe")
-        workspace.ensemble("both", ["knn", "probe"])
+        workspace.heads.train("knn", "knn")
+        workspace.heads.train("probe", "probe")
+        workspace.heads.ensemble("both", ["knn", "probe"])
     return folder
 
 
@@ -74,7 +74,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_heads_learn_the_classes(workspace: Workspace) -> None:
-    evaluation = workspace.evaluate(["knn", "probe", "both"])
+    evaluation = workspace.heads.evaluate(["knn", "probe", "both"])
     assert evaluation.photos == 9
     assert evaluation.classes == ("blue", "green", "赤")
     assert {head.name: head.accuracy for head in evaluation.heads} == {
@@ -87,32 +87,32 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
 def test_no_test_label_steers_anything(workspace: Workspace, tmp_path: Path) -> None:
     """Every choice and artefact stays the same, to the byte, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
-    truth = workspace.evaluate(["both"], tables=tmp_path / "tables").heads[0].accuracy
+    truth = workspace.heads.evaluate(["both"], csv=tmp_path / "tables").heads[0].accuracy
     with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     wrong = {"blue": "green", "green": "赤", "赤": "blue"}
     lines = [f"{row['path']},{wrong[row['truth']]}" for row in rows]
     (tmp_path / "wrong.csv").write_text("\n".join(["path,label", *lines]), "utf-8")
-    workspace.label_from_csv(tmp_path / "wrong.csv")
+    workspace.labels.from_csv(tmp_path / "wrong.csv")
     for name in ("knn", "probe"):
-        workspace.train(name, name)
-    workspace.ensemble("both", ["knn", "probe"])
+        workspace.heads.train(name, name)
+    workspace.heads.ensemble("both", ["knn", "probe"])
     assert bytes_of(workspace.folder / "heads") == before
     assert truth == 1.0
-    assert workspace.evaluate(["both"]).heads[0].accuracy == 0.0
+    assert workspace.heads.evaluate(["both"]).heads[0].accuracy == 0.0
 
 
 def test_a_backbone_that_the_workspace_lacks_is_embedded_for_it(workspace: Workspace) -> None:
-    head = workspace.train("knn", "other", backbone="efficientnet_lite2")
+    head = workspace.heads.train("knn", "other", backbone="efficientnet_lite2")
     assert head.models[0].backbone == "efficientnet_lite2"
     assert "efficientnet_lite2" in [name for s in workspace.info().specs for name in s.backbones]
-    assert workspace.evaluate(["other"]).photos == 9
+    assert workspace.heads.evaluate(["other"]).photos == 9
 
 
 def test_an_ensemble_tells_what_each_member_adds_and_where_they_err_alike(
     workspace: Workspace,
 ) -> None:
-    told = workspace.ensemble("greedy", ["knn", "probe"], method="greedy").settings
+    told = workspace.heads.ensemble("greedy", ["knn", "probe"], method="greedy").settings
     assert told["candidates"] == ["knn", "probe"]
     assert {item["name"] for item in told["members"]} == {
         step["member"] for step in told["selection"]
@@ -126,20 +126,20 @@ def test_an_ensemble_tells_what_each_member_adds_and_where_they_err_alike(
 def test_a_head_is_not_judged_on_photos_that_taught_it(workspace: Workspace) -> None:
     workspace.split(3, 3, seed=1)
     with pytest.raises(BadInput, match=r"\d of 9 test photos taught knn or chose for it"):
-        workspace.evaluate(["knn"])
+        workspace.heads.evaluate(["knn"])
     with pytest.raises(BadInput, match=r"\d of 9 validation photos taught knn, so that they can"):
-        workspace.ensemble("both", ["knn", "probe"])
-    workspace.train("knn", "knn")
-    assert workspace.evaluate(["knn"]).photos == 9
+        workspace.heads.ensemble("both", ["knn", "probe"])
+    workspace.heads.train("knn", "knn")
+    assert workspace.heads.evaluate(["knn"]).photos == 9
 
 
 def test_a_probe_fitted_on_validation_too_is_judged_on_test_and_in_no_ensemble(
     workspace: Workspace,
 ) -> None:
-    workspace.train("probe", "dino", preset="dinov2")
-    assert workspace.evaluate(["dino"]).photos == 9
+    workspace.heads.train("probe", "dino", preset="dinov2")
+    assert workspace.heads.evaluate(["dino"]).photos == 9
     with pytest.raises(BadInput, match="9 of 9 validation photos taught dino"):
-        workspace.ensemble("x", ["knn", "dino"])
+        workspace.heads.ensemble("x", ["knn", "dino"])
 
 
 @pytest.mark.slow
@@ -158,16 +158,19 @@ def test_photos_that_only_some_backbones_could_read_count_for_none_and_are_told(
     ]
     (tmp_path / "given.csv").write_text("\n".join(["path,part", *rows]), "utf-8")
     workspace.split(3, 3, given=tmp_path / "given.csv")
-    workspace.train("knn", "one")
+    workspace.heads.train("knn", "one")
     for unreadable in ("blue/0.png", "green/3.png"):
         (photos / unreadable).write_bytes(b"broken since")
-    assert workspace.train("knn", "other", backbone="efficientnet_lite2").settings["left_out"] == 1
-    assert workspace.ensemble("both", ["one", "other"]).validation["images"] == 8
+    assert (
+        workspace.heads.train("knn", "other", backbone="efficientnet_lite2").settings["left_out"]
+        == 1
+    )
+    assert workspace.heads.ensemble("both", ["one", "other"]).validation["images"] == 8
     for heads, count in ((["one"], 9), (["one", "both"], 8)):
-        judged = workspace.evaluate(heads)
+        judged = workspace.heads.evaluate(heads)
         assert (judged.photos, judged.left_out) == (count, 9 - count)
     workspace.remove(backbone="efficientnet_lite2")
-    assert workspace.ensemble("again", ["one", "other"]).validation["images"] == 8
+    assert workspace.heads.ensemble("again", ["one", "other"]).validation["images"] == 8
 
 
 def test_settings_take_the_place_of_a_presets_own(workspace: Workspace) -> None:
@@ -178,7 +181,7 @@ def test_settings_take_the_place_of_a_presets_own(workspace: Workspace) -> None:
     assert [(trial["features"]) for trial in told["tried"]] == ["raw", "raw"]
     assert told["changed"] == {"features": ["raw"], "grid": [1, 10.0], "refit": True}
     with pytest.raises(BadInput, match="validation photos taught own"):
-        workspace.ensemble("x", ["own", "knn"])
+        workspace.heads.ensemble("x", ["own", "knn"])
 
 
 # -- classifying -------------------------------------------------------------------------------
@@ -240,51 +243,51 @@ def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
         (("knn", "a/b"), "cannot be called"),
     ):
         with pytest.raises(BadInput, match=message):
-            workspace.train(*arguments)
+            workspace.heads.train(*arguments)
     with pytest.raises(BadInput, match="knn has no preset 'modern'; it has none"):
-        workspace.train("knn", "x", preset="modern")
+        workspace.heads.train("knn", "x", preset="modern")
     with pytest.raises(BadInput, match="epochs, 1 or more, are for finetune"):
-        workspace.train("knn", "x", epochs=3)
+        workspace.heads.train("knn", "x", epochs=3)
     for settings, message in (
         ({"refit": 1}, "refit is true or false, such as False, not 1"),
         ({"mixup": 0.2}, "no setting 'mixup'; there are features, grid, relative, refit, bal"),
         ({"features": ["raw", "cooked"]}, "no features called 'cooked'"),
     ):
         with pytest.raises(BadInput, match=message):
-            workspace.train("probe", "x", settings=settings)
+            workspace.heads.train("probe", "x", settings=settings)
     with pytest.raises(BadInput, match=r"there are epochs, batch, .* precision, seed, crop_area"):
-        workspace.train("finetune", "x", settings={"refit": True})
+        workspace.heads.train("finetune", "x", settings={"refit": True})
     with pytest.raises(BadInput, match="fine-tuning: hue cannot be 200"):
-        workspace.train("finetune", "x", settings={"hue": 200})
+        workspace.heads.train("finetune", "x", settings={"hue": 200})
     with pytest.raises(NotInWorkspace, match="no head is called x; there are: both, knn, probe"):
         workspace.classify(tmp_path, head="x")
     with pytest.raises(BadInput, match="needs two heads or more"):
-        workspace.ensemble("x", ["knn", "knn"])
+        workspace.heads.ensemble("x", ["knn", "knn"])
     with pytest.raises(BadInput, match="both is an ensemble itself"):
-        workspace.ensemble("x", ["knn", "both"])
+        workspace.heads.ensemble("x", ["knn", "both"])
     with pytest.raises(BadInput, match="knn is a head already, of the kind knn; take another name"):
-        workspace.ensemble("knn", ["knn", "probe"])
+        workspace.heads.ensemble("knn", ["knn", "probe"])
     with pytest.raises(BadInput, match="probe is a head already, of the kind probe"):
-        workspace.train("knn", "probe", backbone="efficientnet_lite2")
+        workspace.heads.train("knn", "probe", backbone="efficientnet_lite2")
     specs = [name for spec in workspace.info().specs for name in spec.backbones]
     assert "efficientnet_lite2" not in specs  # refused before anything was embedded
     empty = Workspace(tmp_path / "unsplit")
     empty.add(made / "photos", labels_from_folders=True)
     with pytest.raises(BadInput, match="no split yet"):
-        empty.train("knn", "knn")
+        empty.heads.train("knn", "knn")
     rows = [f"{path},train" for path in sorted(made.glob("photos/*/*.png"))]
     given = tmp_path / "given.csv"
     given.write_text("\n".join(["path,part", *rows]), "utf-8")
     empty.split(2, 2, given=given)
     with pytest.raises(BadInput, match="no validation part"):
-        empty.train("knn", "knn")
+        empty.heads.train("knn", "knn")
     given.write_text(
         "\n".join(["path,part", rows[0].replace(",train", ",val"), *rows[1:]]), "utf-8"
     )
     empty.split(2, 2, given=given)
-    empty.train("knn", "knn")
+    empty.heads.train("knn", "knn")
     with pytest.raises(BadInput, match="no test part"):
-        empty.evaluate(["knn"])
+        empty.heads.evaluate(["knn"])
     assert bytes_of(workspace.folder / "heads") == before
 
 
@@ -294,7 +297,7 @@ def test_a_class_without_training_photos_is_told(workspace: Workspace, made: Pat
     given.write_text("\n".join(["path,part", *rows]))
     workspace.split(2, 2, given=given)
     with pytest.raises(BadInput, match="green has photos for validation and none for training"):
-        workspace.train("knn", "knn")
+        workspace.heads.train("knn", "knn")
 
 
 def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_path: Path) -> None:
@@ -307,7 +310,7 @@ def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_pa
     with pytest.raises(BadInput, match=r"trained on embeddings of .* train the head again"):
         workspace.classify(tmp_path / "new.png", head="knn")
     with pytest.raises(BadInput, match="train the head again"):
-        workspace.evaluate(["knn"])
+        workspace.heads.evaluate(["knn"])
 
 
 def test_a_head_that_is_being_made_is_left_to_who_makes_it(workspace: Workspace) -> None:
@@ -315,9 +318,9 @@ def test_a_head_that_is_being_made_is_left_to_who_makes_it(workspace: Workspace)
     before = bytes_of(heads)
     with claimed(heads, "knn", "knn"), claimed(heads, "both", "ensemble"):
         with pytest.raises(HeadBusy, match="another training of knn is at work"):
-            workspace.train("knn", "knn")
+            workspace.heads.train("knn", "knn")
         with pytest.raises(HeadBusy, match="another training of both is at work"):
-            workspace.ensemble("both", ["knn", "probe"])
+            workspace.heads.ensemble("both", ["knn", "probe"])
     assert bytes_of(heads) == before
 
 
@@ -325,9 +328,9 @@ def test_a_workspace_that_cannot_be_written_is_told(workspace: Workspace) -> Non
     shutil.rmtree(workspace.folder / "heads")
     (workspace.folder / "heads").write_text("in the way")
     with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
-        workspace.train("knn", "knn")
+        workspace.heads.train("knn", "knn")
     with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
-        workspace.ensemble("both", ["knn", "probe"])
+        workspace.heads.ensemble("both", ["knn", "probe"])
 
 
 # -- commands ----------------------------------------------------------------------------------
@@ -391,11 +394,11 @@ def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: s
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(made / "photos", labels_from_folders=True, backbones=tiny)
     workspace.split(3, 3)
-    head = workspace.train("finetune", "tuned", epochs=2)
+    head = workspace.heads.train("finetune", "tuned", epochs=2)
     assert [epoch["number"] for epoch in head.settings["history"]] == [1, 2]
     best = max(epoch["validation_accuracy"] for epoch in head.settings["history"])
     assert head.validation["accuracy"] == best
-    judged = workspace.evaluate(["tuned"])
+    judged = workspace.heads.evaluate(["tuned"])
     assert judged.heads[0].history == tuple(
         epoch["validation_accuracy"] for epoch in head.settings["history"]
     )
@@ -405,7 +408,7 @@ def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: s
 
     network = f"local/{workspace.folder}/heads/tuned"
     assert len(workspace.search(tmp_path / "new.png", backbone=network, k=4)) == 4
-    probe = workspace.train("probe", "probe", backbone=network)
+    probe = workspace.heads.train("probe", "probe", backbone=network)
     assert probe.models[0].spec == head.models[0].spec
     workspace.add()  # photos are not added with what was only trained
     assert workspace.add().embedded == 0

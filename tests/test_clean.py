@@ -197,7 +197,7 @@ def test_undo_restores_removed_files_byte_for_byte(
     removed = {item.path for item in rows if item.action == "remove"}
 
     report = apply(root, rows)
-    assert set(report.moved) == removed and not report.left, device
+    assert set(report.moved) == removed and not report.skipped, device
     assert report.bytes == sum(len(b"group 0" * 1000) for _ in range(8)) + 2 * len(b"two labels")
     after = contents(folder)
     assert set(after) == {os.fsencode(item.path) for item in rows if item.action == "keep"}
@@ -205,7 +205,7 @@ def test_undo_restores_removed_files_byte_for_byte(
     assert sorted(held.values()) == sorted(v for k, v in before.items() if k not in after)
 
     back = undo(root)
-    assert set(back.restored) == removed and not back.left and back.bytes == report.bytes
+    assert set(back.restored) == removed and not back.skipped and back.bytes == report.bytes
     assert contents(folder) == before
     assert os.listdir(root / report.quarantine / "files") == []
 
@@ -218,8 +218,8 @@ def test_two_real_devices_are_crossed_both_ways(
     mount(tmp_path / "workspace", "4m")
     root = tmp_path / "workspace/quarantine"
     assert len(apply(root, rows).moved) == 10
-    assert len(apply(root, rows).already) == 10
-    assert not undo(root).left
+    assert len(apply(root, rows).already_moved) == 10
+    assert not undo(root).skipped
     assert contents(folder) == before
 
 
@@ -228,7 +228,7 @@ def test_undo_recreates_missing_folders(root: Path, collection: tuple[Path, list
     before = contents(folder)
     apply(root, rows)
     shutil.rmtree(folder / "cata")
-    assert not undo(root).left
+    assert not undo(root).skipped
     assert contents(folder) == before
 
 
@@ -240,14 +240,14 @@ def test_applying_again_and_undoing_again_do_nothing(
     journal = root / first.quarantine / "journal.jsonl"
     written, state = journal.read_bytes(), contents(folder)
     again = apply(root, rows)
-    assert (again.moved, again.left, again.gone) == ((), (), ())
-    assert set(again.already) == set(first.moved)
+    assert (again.moved, again.skipped, again.missing) == ((), (), ())
+    assert set(again.already_moved) == set(first.moved)
     assert journal.read_bytes() == written and contents(folder) == state
 
     undo(root)
     written, state = journal.read_bytes(), contents(folder)
     back = undo(root)
-    assert (back.quarantine, back.restored, back.left) == (first.quarantine, (), ())
+    assert (back.quarantine, back.restored, back.skipped) == (first.quarantine, (), ())
     assert journal.read_bytes() == written and contents(folder) == state
     assert set(apply(root, rows).moved) == set(first.moved)
 
@@ -278,7 +278,7 @@ def test_a_plan_without_removals_leaves_no_trace(
 ) -> None:
     _, rows = collection
     report = apply(root, [replace(item, action="review") for item in rows])
-    assert (report.moved, report.left) == ((), ())
+    assert (report.moved, report.skipped) == ((), ())
     assert quarantines(root) == []
     with pytest.raises(NotInWorkspace, match="nothing to undo"):
         undo(root)
@@ -290,9 +290,9 @@ def test_a_plan_without_removals_leaves_no_trace(
 def left_of(root: Path, rows: list[PlanRow]) -> str:
     """Why the one file was left; nothing was moved."""
     report = apply(root, rows)
-    assert (report.moved, report.already, report.gone) == ((), (), ())
+    assert (report.moved, report.already_moved, report.missing) == ((), (), ())
     assert quarantines(root) == []
-    (left,) = report.left
+    (left,) = report.skipped
     return left.reason
 
 
@@ -307,7 +307,7 @@ def test_a_missing_file_is_reported(root: Path, pair: tuple[str, str, list[PlanR
     _, copy, rows = pair
     os.unlink(copy)
     report = apply(root, rows)
-    assert (report.gone, report.left, report.moved) == ((copy,), (), ())
+    assert (report.missing, report.skipped, report.moved) == ((copy,), (), ())
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_a_file_is_removed_only_for_another_one_with_its_bytes_while_that_exists
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
-    assert [item.path for item in empty(root, older_than=timedelta()).left] == [copy]
+    assert [item.path for item in empty(root, older_than=timedelta()).skipped] == [copy]
     undo(root)
     put(other, b"alike")
     assert apply(root, rows, link="hard").linked == (copy,)
@@ -380,7 +380,7 @@ def test_a_file_is_removed_only_while_its_original_exists(root: Path, tmp_path: 
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
-    assert [item.path for item in empty(root, older_than=timedelta()).left] == [copy]
+    assert [item.path for item in empty(root, older_than=timedelta()).skipped] == [copy]
     undo(root)
     # A person who lets the other one go as well decides that both are copies of what is kept.
     put(other, b"alike")
@@ -403,7 +403,7 @@ def test_when_its_original_is_removed_another_copy_has_to_be_kept(
     os.rename(second, tmp_path / "away")
     report = apply(root, rows)
     assert report.moved == (first,), "a person decided that it is a copy of what is kept"
-    assert [item.path for item in report.left] == [third]
+    assert [item.path for item in report.skipped] == [third]
     os.rename(tmp_path / "away", second)
     assert apply(root, rows).moved == (third,)
 
@@ -419,7 +419,7 @@ def test_a_chain_of_removed_originals_leads_to_the_last_one(root: Path, tmp_path
     ]
     os.unlink(one)
     report = apply(root, rows)
-    assert report.moved == () and [item.path for item in report.left] == [grey, same]
+    assert report.moved == () and [item.path for item in report.skipped] == [grey, same]
 
 
 def test_nothing_is_removed_for_a_damaged_file(root: Path, tmp_path: Path) -> None:
@@ -497,7 +497,7 @@ def test_a_link_to_a_file_that_another_group_removes_is_not_a_copy(
     rows.append(row(2, "remove", target, b"picture", rule="drop-all"))
     report = apply(root, rows)
     assert report.moved == (target,)
-    assert [item.path for item in report.left] == [copy]
+    assert [item.path for item in report.skipped] == [copy]
 
 
 def test_a_link_to_a_kept_file_is_a_copy(
@@ -561,7 +561,7 @@ def test_a_file_that_is_replaced_while_it_is_moved_is_left(
         os.replace(copy + ".new", copy)
 
     monkeypatch.setattr(file_moves, "_place", replaced_meanwhile)
-    (left,) = apply(root, rows).left
+    (left,) = apply(root, rows).skipped
     assert left.reason == "it changed while it was being moved", device
     assert Path(copy).read_bytes() == b"another"
 
@@ -584,8 +584,8 @@ def test_a_kept_file_that_vanishes_stops_the_removal_of_its_group(
     monkeypatch.setattr(file_moves, "_place", keeper_goes)
     report = apply(root, rows)
     assert report.moved == (copy,)
-    assert [item.path for item in report.left] == [other]
-    assert "which is kept, has changed meanwhile" in report.left[0].reason
+    assert [item.path for item in report.skipped] == [other]
+    assert "which is kept, has changed meanwhile" in report.skipped[0].reason
 
 
 # -- undo and what lies there by now ---------------------------------------------------------------
@@ -617,7 +617,7 @@ def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]
     put(copy, b"new here")
     report = undo(root)
     assert report.restored == ()
-    assert [(item.path, item.reason) for item in report.left] == [
+    assert [(item.path, item.reason) for item in report.skipped] == [
         (copy, "its place is taken by other content")
     ]
     assert Path(copy).read_bytes() == b"new here"
@@ -646,10 +646,10 @@ def test_undo_does_not_take_a_link_or_a_folder_for_the_file(
     keep, copy, rows = pair
     apply(root, rows)
     os.symlink(keep, copy)
-    assert len(undo(root).left) == 1
+    assert len(undo(root).skipped) == 1
     os.unlink(copy)
     os.mkdir(copy)
-    assert len(undo(root).left) == 1
+    assert len(undo(root).skipped) == 1
     os.rmdir(copy)
     assert undo(root).restored == (copy,)
 
@@ -661,7 +661,7 @@ def test_undo_reports_a_folder_that_became_a_file(
     apply(root, rows)
     os.rmdir(folder / "cata")
     put(folder / "cata", b"")
-    (left,) = undo(root).left
+    (left,) = undo(root).skipped
     assert left.path == str(folder / "cata/x.jpg")
 
 
@@ -673,7 +673,7 @@ def test_a_removed_file_that_reappears_is_removed_again(
     put(copy, b"picture")
     assert apply(root, rows).moved == (copy,)
     put(copy, b"another")
-    assert [item.path for item in apply(root, rows).left] == [copy]
+    assert [item.path for item in apply(root, rows).skipped] == [copy]
 
 
 # -- killed at any moment ----------------------------------------------------------------------
@@ -695,7 +695,7 @@ def test_an_apply_killed_anywhere_is_finished_or_undone(
         shutil.rmtree(root, ignore_errors=True)
         assert killed_at(step, lambda: apply(root, rows))
         report = apply(root, rows)
-        assert len(report.moved) + len(report.already) == 3 and not report.left
+        assert len(report.moved) + len(report.already_moved) == 3 and not report.skipped
         assert [item.state for item in quarantines(root)] == ["applied"]
         assert not list(root.rglob(".*"))
         undo(root)
@@ -719,7 +719,7 @@ def test_an_undo_killed_anywhere_is_finished_or_applied_again(
         apply(root, rows)
         assert contents(folder) == after, step
         assert killed_at(step, lambda: undo(root))
-        assert not undo(root).left
+        assert not undo(root).skipped
         assert quarantines(root)[0].state == "undone"
         assert contents(folder) == before, step
         apply(root, rows)
@@ -752,13 +752,13 @@ def test_a_file_missing_from_the_journal_stays_in_quarantine(
     report = undo(root)
     assert len(report.restored) == 2
     reason = "the journal does not say where it was; plan.csv may"
-    assert [(os.path.basename(item.path), item.reason) for item in report.left] == [
+    assert [(os.path.basename(item.path), item.reason) for item in report.skipped] == [
         ("000002", reason)
     ]
     journal.unlink()
     assert [(item.at, item.files) for item in quarantines(root)] == [("", 1)]
-    assert [item.reason for item in undo(root).left] == [reason]
-    assert rows[1].path in apply(root, rows).already
+    assert [item.reason for item in undo(root).skipped] == [reason]
+    assert rows[1].path in apply(root, rows).already_moved
 
 
 # -- disks and permissions -----------------------------------------------------------------------
@@ -842,7 +842,7 @@ def test_files_in_a_read_only_folder_are_left(
     subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True, capture_output=True)
     assert apply(root, rows).moved == (path,)
     subprocess.run(remount, check=True, capture_output=True)
-    assert [item.reason for item in undo(root).left] == ["Read-only file system"]
+    assert [item.reason for item in undo(root).skipped] == ["Read-only file system"]
 
 
 def test_a_file_that_cannot_be_removed_is_left_and_not_duplicated(
@@ -865,7 +865,7 @@ def test_a_file_that_cannot_be_removed_is_left_and_not_duplicated(
     monkeypatch.setattr(os, "unlink", refuse(unlink))
     monkeypatch.setattr(os, "rename", refuse(rename))
     report = apply(root, rows)
-    assert [item.reason for item in report.left] == ["Permission denied"], device
+    assert [item.reason for item in report.skipped] == ["Permission denied"], device
     assert not list((root / report.quarantine / "files").iterdir())
     assert os.stat(copy).st_nlink == 1
 
@@ -880,7 +880,7 @@ def test_a_copy_that_does_not_verify_is_discarded(
 
     monkeypatch.setattr(file_moves, "_place", elsewhere)
     monkeypatch.setattr(file_moves, "sha256_of", lambda _: "0" * 64)
-    (left,) = apply(root, rows).left
+    (left,) = apply(root, rows).skipped
     assert "the disk may be failing" in left.reason
     assert Path(copy).read_bytes() == b"picture"
 
@@ -924,7 +924,7 @@ def test_the_catalog_records_removed_and_restored_files(
     assert workspace.info().labels == {"blue": 7, "red": 6}
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
 
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     info = workspace.info()
     assert (info.files, info.missing, info.labels) == (12, 1, {"blue": 6, "red": 6})
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 1
@@ -952,7 +952,7 @@ def test_repeating_an_apply_updates_a_catalog_that_missed_it(
     before = catalog_rows(workspace.folder)
     apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it told the catalog
     assert noted_missing(workspace) == 0
-    assert workspace.apply(plan).moved == ()
+    assert workspace.load_plan(plan).apply().moved == ()
     assert noted_missing(workspace) == 1
     workspace.undo()
     assert catalog_rows(workspace.folder) == before
@@ -963,7 +963,7 @@ def test_repeating_an_undo_updates_a_catalog_that_missed_it(
 ) -> None:
     workspace, plan = filled
     before = catalog_rows(workspace.folder)
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     undo(workspace.folder / "quarantine")  # killed before it told the catalog
     assert workspace.info().missing == 1
     assert workspace.undo().restored == ()
@@ -984,7 +984,7 @@ def test_after_a_full_disk_the_catalog_knows_which_files_were_moved(
     more = row(2, "remove", str(other), sha256=sha256_of(other), rule="drop-all")
     write_plan(plan, [*read_plan(plan), more])
     if act == "undo":
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     move, calls = file_moves.move, iter(range(9))
 
     def full(source: str, target: str, seen: os.stat_result) -> None:
@@ -995,7 +995,7 @@ def test_after_a_full_disk_the_catalog_knows_which_files_were_moved(
     monkeypatch.setattr(applying, "move", full)
     monkeypatch.setattr(undoing, "move", full)
     with pytest.raises(StorageError, match="No space left"):
-        workspace.apply(plan) if act == "apply" else workspace.undo()
+        workspace.load_plan(plan).apply() if act == "apply" else workspace.undo()
     assert (workspace.info().files, workspace.info().missing) == (12, 1)
     assert os.path.exists(other) is (act == "apply")
     monkeypatch.undo()
@@ -1007,10 +1007,10 @@ def test_another_photo_in_the_place_of_a_removed_one_is_not_confused_with_it(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     draw_photo(77).save(photos / "blue/copy of 0.jpg")
-    for act in (lambda: workspace.apply(plan), workspace.undo):
-        assert len(act().left) == 1
+    for act in (lambda: workspace.load_plan(plan).apply(), workspace.undo):
+        assert len(act().skipped) == 1
         assert workspace.search(photos / "red/0.jpg", 1)[0].files == (str(photos / "red/0.jpg"),)
 
 
@@ -1020,11 +1020,11 @@ def test_undo_needs_no_catalog_but_apply_does(
     workspace, plan = filled
     elsewhere = Workspace(tmp_path / "elsewhere")
     with pytest.raises(EmptyWorkspace):
-        elsewhere.apply(plan)
+        elsewhere.load_plan(plan).apply()
     with pytest.raises(NotInWorkspace):
         elsewhere.undo()
-    assert elsewhere.quarantines() == [] and not elsewhere.folder.exists()
-    workspace.apply(plan)
+    assert elsewhere.quarantine.list() == () and not elsewhere.folder.exists()
+    workspace.load_plan(plan).apply()
     (workspace.folder / "catalog.duckdb").unlink()
     assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
 
@@ -1037,10 +1037,10 @@ def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> 
     write_plan(plan, [*read_plan(plan), *rows])
     before = contents(plan.parent / "photos")
     with pytest.raises(BadInput, match=why) as caught:
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     assert "nothing was moved" in str(caught.value) and "\n" not in str(caught.value)
     assert contents(plan.parent / "photos") == before
-    assert workspace.quarantines() == [] and workspace.info().missing == 0
+    assert workspace.quarantine.list() == () and workspace.info().missing == 0
 
 
 def test_a_plan_with_an_unknown_file_is_rejected(
@@ -1114,7 +1114,7 @@ def test_a_path_with_parent_references_is_rejected(
     text = plan.read_text("utf-8")
     plan.write_text(text.replace("photos/blue", "photos/red/../blue"), "utf-8")
     with pytest.raises(BadInput, match=r"line 3: .* contains '\.\.'"):
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     assert (photos / "blue/copy of 0.jpg").exists()
 
 
@@ -1122,12 +1122,12 @@ def test_a_plan_can_be_applied_again_after_the_catalog_forgot_its_files(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     workspace.remove(missing=True)
     workspace.compact()
-    report = workspace.apply(plan)
-    assert (report.already, report.moved) == ((str(photos / "blue/copy of 0.jpg"),), ())
-    assert workspace.undo().restored == report.already
+    report = workspace.load_plan(plan).apply()
+    assert (report.already_moved, report.moved) == ((str(photos / "blue/copy of 0.jpg"),), ())
+    assert workspace.undo().restored == report.already_moved
 
 
 def test_a_plan_is_valid_after_its_files_were_added_under_another_root(
@@ -1137,15 +1137,15 @@ def test_a_plan_is_valid_after_its_files_were_added_under_another_root(
     workspace.remove(photos)
     workspace.add([photos / "red", photos / "blue"])
     workspace.add([photos.parent])
-    assert workspace.apply(plan).moved == (str(photos / "blue/copy of 0.jpg"),)
+    assert workspace.load_plan(plan).apply().moved == (str(photos / "blue/copy of 0.jpg"),)
 
 
 def test_a_plan_without_rows_does_nothing(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     write_plan(plan, [])
-    report = workspace.apply(plan)
-    assert (report.moved, report.left, report.gone) == ((), (), ())
-    assert workspace.quarantines() == []
+    report = workspace.load_plan(plan).apply()
+    assert (report.moved, report.skipped, report.missing) == ((), (), ())
+    assert workspace.quarantine.list() == ()
 
 
 @pytest.mark.parametrize("forget", [False, True])
@@ -1160,8 +1160,8 @@ def test_a_renamed_file_is_reported_and_does_not_invalidate_the_plan(
     workspace.add()
     if forget:
         workspace.remove(missing=True)
-    report = workspace.apply(plan)
-    assert report.gone == (str(copy),) and report.moved == (more.path,)
+    report = workspace.load_plan(plan).apply()
+    assert report.missing == (str(copy),) and report.moved == (more.path,)
 
 
 def test_a_file_that_changed_and_was_added_again_is_left_alone(
@@ -1171,13 +1171,13 @@ def test_a_file_that_changed_and_was_added_again_is_left_alone(
     copy = photos / "blue/copy of 0.jpg"
     draw_photo(70).save(copy)
     workspace.add()
-    (left,) = workspace.apply(plan).left
+    (left,) = workspace.load_plan(plan).apply().skipped
     assert (left.path, left.reason) == (str(copy), "it has changed since the plan was made")
 
 
 def test_files_in_quarantine_are_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     other = Workspace(photos.parent / "other")
     assert other.add(photos.parent).files == 12
 
@@ -1206,7 +1206,7 @@ def test_a_sheet_starts_with_the_photos_farthest_from_its_class(
 
 def test_the_distance_on_a_sheet_is_to_the_mean(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos], labels_from_folders=True)
-    workspace.export(photos.parent / "out")
+    workspace.embeddings.export(photos.parent / "out")
     vectors = np.load(photos.parent / "out/vectors.npy")
     with workspace._catalog.read() as reader:
         table = reader.embeddings.export_table(reader.backbones.all()[0].spec.digest).to_pydict()
@@ -1239,7 +1239,7 @@ def test_every_label_has_its_own_page(workspace: Workspace, photos: Path) -> Non
     lines += [f'"{photos}/blue/{n}.jpg","{name}"' for n, name in enumerate(names[6:], 6)]
     table.write_text("path,label\n" + "\n".join(lines), "utf-8")
     workspace.add([photos])
-    workspace.label_from_csv(table)
+    workspace.labels.from_csv(table)
     folder = photos.parent / "sheets"
     pages = write_sheet_pages(folder, workspace.sheets())
     assert len(set(pages)) == len(names) + 1 and {page.parent for page in pages} == {folder}
@@ -1260,8 +1260,8 @@ def test_the_commands_apply_and_undo_a_plan(filled: tuple[Workspace, Path], phot
     assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
     assert "1 file, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
-    assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
-    assert "1 file had gone with this plan before" in run(workspace, "apply", plan).stdout
+    assert report["already_moved"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
+    assert "1 file already moved by this plan before" in run(workspace, "apply", plan).stdout
     (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
     assert listed["id"] in run(workspace, "quarantine", "list").stdout
@@ -1297,7 +1297,7 @@ def test_the_exit_status_reports_files_that_were_left(
     run(workspace, "apply", plan)
     draw_photo(77).save(copy)
     assert "not put back" in run(workspace, "undo", status=1).stderr
-    assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["left"]
+    assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["skipped"]
     assert "no quarantine called x" in run(workspace, "undo", "x", status=2).stderr
     run(workspace, "undo", "--list", status=2)
 

@@ -656,7 +656,7 @@ def test_the_command_prints_the_document_and_writes_the_page(
 
     table = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
     assert table.exit_code == 0, table.output
-    assert "What looks like" in table.stdout and "size=64" in table.stdout
+    assert "Photos similar to" in table.stdout and "size=64" in table.stdout
     assert f"page: {page}" in table.stdout
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once

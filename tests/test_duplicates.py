@@ -36,7 +36,7 @@ from embedkit.results import (
     DuplicateGroup,
     Duplicates,
     Examination,
-    Facts,
+    FileMetadata,
 )
 
 Alter = Callable[[Image.Image], Image.Image]
@@ -342,20 +342,20 @@ def test_one_photo_is_checked_without_adding_it(
 
 
 def test_verdicts_follow_images_when_files_are_renamed(filled: Workspace, messy: Path) -> None:
-    filled.decide("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
-    filled.decide("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
+    filled.verdicts.set("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
+    filled.verdicts.set("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
     shutil.move(messy / "red/turned.jpg", messy / "red/elsewhere.jpg")
     shutil.copy(messy / "blue/8.jpg", messy / "blue/8 again.jpg")
     filled.add(messy)
     found = sets(filled.duplicates())
     assert COPIES - {"turned.jpg"} in found, "never in one group again"
     assert frozenset(["8.jpg", "8 again.jpg", "9.jpg"]) in found
-    filled.decide(None, messy / "red/elsewhere.jpg", messy / "red/larger.jpg")
+    filled.verdicts.clear(messy / "red/elsewhere.jpg", messy / "red/larger.jpg")
     assert COPIES - {"turned.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
 
 
 def test_an_image_to_keep_represents_its_group(filled: Workspace, messy: Path) -> None:
-    filled.decide("keep", messy / "red/grey.jpg")
+    filled.verdicts.set("keep", messy / "red/grey.jpg")
     (group,) = [group for group in filled.duplicates().groups if "0.jpg" in names(group)]
     assert names(group)[0] == "grey.jpg" and group.members[0].keep
     assert not any(member.keep for member in group.members[1:])
@@ -368,9 +368,9 @@ def test_an_invalid_verdict_is_bad_input(
     filled: Workspace, messy: Path, verdict: str, others: list[str]
 ) -> None:
     with pytest.raises(BadInput, match="give 'duplicate' or 'different' for two images"):
-        filled.decide(verdict, messy / "red/0.jpg", *(messy / other for other in others))
+        filled.verdicts.set(verdict, messy / "red/0.jpg", *(messy / other for other in others))
     with pytest.raises(BadInput, match="the same bytes"):
-        filled.decide("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
+        filled.verdicts.set("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
 
 
 @pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xd8\xff\xe0 cut short"])
@@ -392,7 +392,7 @@ def test_a_verdict_on_a_new_photo_applies_when_the_photo_is_added(
     new = messy / "new.jpg"
     ImageOps.mirror(Image.open(messy / "blue/9.jpg")).save(new)
     assert sets(filled.duplicates(of=new)) == {frozenset(["new.jpg", "9.jpg"])}
-    filled.decide("different", new, messy / "blue/9.jpg")
+    filled.verdicts.set("different", new, messy / "blue/9.jpg")
     filled.add(messy)
     assert not any("new.jpg" in names for names in sets(filled.duplicates()))
 
@@ -641,7 +641,7 @@ def test_of_very_many_rows_with_one_hash_only_some_are_paired_with_all(
 def test_the_best_file_is_kept_and_unchanged_copies_are_removed(
     filled: Workspace, messy: Path
 ) -> None:
-    rows = {Path(row.path).name: row for row in filled.plan()}
+    rows = {Path(row.path).name: row for row in filled.clean()}
     assert (rows["7.jpg"].action, rows["copy of 7.jpg"].action) == ("keep", "remove")
     assert rows["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
     kept = next(row for name, row in rows.items() if name in COPIES and row.action == "keep")
@@ -651,16 +651,16 @@ def test_the_best_file_is_kept_and_unchanged_copies_are_removed(
     for name, word in changed.items():
         row = rows[f"{name}.jpg"]
         assert row.action == "review" and word in row.reason
-    allowed = {Path(row.path).name: row for row in filled.plan(allowed=["mirrored", "rotated"])}
+    allowed = {Path(row.path).name: row for row in filled.clean(allow=["mirrored", "rotated"])}
     assert [allowed[f"{name}.jpg"].action for name in ("mirrored", "turned", "grey")] == [
         "remove",
         "remove",
         "review",
     ]
-    protected = filled.plan(protected=[messy / "blue"])
+    protected = filled.clean(protect=[messy / "blue"])
     assert {row.action for row in protected if "7.jpg" in row.path} == {"keep"}
     with pytest.raises(BadInput, match="unknown change 'ugly'; choose from mirrored, rot"):
-        filled.plan(allowed=["ugly"])
+        filled.clean(allow=["ugly"])
 
 
 def test_a_plan_with_links_is_applied_completely(filled: Workspace, messy: Path) -> None:
@@ -669,7 +669,7 @@ def test_a_plan_with_links_is_applied_completely(filled: Workspace, messy: Path)
     (messy / "blue/6.jpg").symlink_to("really 6.jpg")
     (messy / "blue/zz 7.jpg").symlink_to("7.jpg")
     filled.add(messy)
-    rows = [row for row in filled.plan() if row.kind == "exact"]
+    rows = [row for row in filled.clean() if row.kind == "exact"]
     actions_of = {Path(row.path).name: (row.action, row.reason.split(",")[0]) for row in rows}
     assert actions_of == {
         "6.jpg": ("review", "a symbolic link"),
@@ -679,8 +679,8 @@ def test_a_plan_with_links_is_applied_completely(filled: Workspace, messy: Path)
         "zz 7.jpg": ("review", "a symbolic link"),
     }
     write_plan(messy / "plan.csv", rows)
-    report = filled.apply(messy / "plan.csv")
-    assert (report.moved, report.left) == ((str(messy / "blue/copy of 7.jpg"),), ())
+    report = filled.load_plan(messy / "plan.csv").apply()
+    assert (report.moved, report.skipped) == ((str(messy / "blue/copy of 7.jpg"),), ())
 
 
 def test_a_file_kept_under_another_path_is_not_removed(
@@ -689,7 +689,7 @@ def test_a_file_kept_under_another_path_is_not_removed(
     (tmp_path / "safe").mkdir()
     (tmp_path / "safe/link.jpg").symlink_to(messy / "blue/8.jpg")
     filled.add(tmp_path / "safe")
-    rows = filled.plan(["exact"], protected=[tmp_path / "safe"])
+    rows = filled.clean(["exact"], protect=[tmp_path / "safe"])
     by_name = {Path(row.path).name: row for row in rows}
     assert (by_name["link.jpg"].action, by_name["8.jpg"].action) == ("keep", "review")
     assert by_name["8.jpg"].reason == (
@@ -708,17 +708,17 @@ def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
     def actions_of(rows: list) -> set[tuple[str, str, str]]:
         return {(row.action, row.kind, row.rule) for row in rows if "8" in Path(row.path).name}
 
-    assert actions_of(filled.plan(found=found)) == {("review", "conflict", "keep-one")}
-    dropped = filled.plan(found=found, conflicts="drop-all")
+    assert actions_of(filled.clean(duplicates=found)) == {("review", "conflict", "keep-one")}
+    dropped = filled.clean(duplicates=found, conflicts="drop-all")
     assert actions_of(dropped) == {("remove", "conflict", "drop-all")}
     assert "labelled blue and red" in next(row.reason for row in dropped if row.rule == "drop-all")
-    kept = filled.plan(found=found, conflicts="drop-all", protected=[messy / "red"])
+    kept = filled.clean(duplicates=found, conflicts="drop-all", protect=[messy / "red"])
     assert actions_of(kept) == {
         ("keep", "conflict", "drop-all"),
         ("remove", "conflict", "drop-all"),
     }
     with pytest.raises(BadInput, match="review or drop-all, not 'drop'"):
-        filled.plan(conflicts="drop")
+        filled.clean(conflicts="drop")
     assert group.members[0].label != group.members[1].label
 
 
@@ -770,7 +770,7 @@ class FakeExaminer:
         for other in others:
             self.compare(one, other)
 
-    def facts_by_digest(self, _: Sequence[str]) -> dict[str, Facts]:
+    def facts_by_digest(self, _: Sequence[str]) -> dict[str, FileMetadata]:
         return {}
 
 
@@ -865,7 +865,7 @@ def test_a_plan_never_removes_a_whole_group(filled: Workspace) -> None:
     peaceful = replace(
         found, groups=tuple(replace(group, conflict=False) for group in found.groups)
     )
-    rows = filled.plan(found=peaceful, conflicts="drop-all")
+    rows = filled.clean(duplicates=peaceful, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
     assert candidates.MAX_CANDIDATE_BITS > pair_search.MAX_BITS

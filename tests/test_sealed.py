@@ -104,3 +104,9 @@ def test_more_than_there_is_cannot_be_had(tmp_path: Path) -> None:
     for shape in ((11,), (-1,), (2**40, 2**40)):
         with pytest.raises(Damaged):
             file.array("<i8", shape)
+
+
+def test_a_named_pipe_in_place_of_a_file_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file")
+    with pytest.raises(OSError, match="Not a regular file"):
+        Sealed(tmp_path / "file")

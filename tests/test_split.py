@@ -221,7 +221,7 @@ def test_what_would_leak_is_counted_among_what_would_be_held_out(
     held_out = sum(item.val + item.test for item in told.classes)
     assert (held_out, told.leaks_ungrouped, told.held_out_ungrouped) == (0, 10, 10)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
-    assert "Drawn one by one, 10 of 10 held out would have had another" in shown.stdout
+    assert "Drawn one by one, 10 of 10 held-out images would have had one" in shown.stdout
 
 
 def test_a_split_is_stored_and_says_the_same_again(filled: Workspace) -> None:
@@ -254,7 +254,7 @@ def test_renaming_and_removing_photos_moves_no_other_between_parts(
 def test_a_group_column_keeps_posts_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{'a' if n < 14 else 'b'}" for n in range(10, 16)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    assert filled.label_from_csv(tmp_path / "labels.csv").labelled == 6
+    assert filled.labels.from_csv(tmp_path / "labels.csv").labelled == 6
     for seed in range(5):
         told = filled.split(2, 4, seed=seed, group="post")
         parts = parts_of(filled)
@@ -270,7 +270,7 @@ def test_copies_of_an_image_in_no_class_are_in_one_part(
 ) -> None:
     for number in range(1, 6):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos" / between
-        filled.decide("duplicate", *pair)
+        filled.verdicts.set("duplicate", *pair)
     for seed in range(5):
         told = filled.split(2, 3, seed=seed)
         parts = parts_of(filled)
@@ -281,7 +281,7 @@ def test_copies_of_an_image_in_no_class_are_in_one_part(
 def test_the_audit_sees_a_tie_over_an_unlabelled_photo(filled: Workspace, tmp_path: Path) -> None:
     for number in (1, 2):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos/unlabelled.jpg"
-        filled.decide("duplicate", *pair)
+        filled.verdicts.set("duplicate", *pair)
     (tmp_path / "given.csv").write_text(
         "path,part\nphotos/red/1.jpg,test\nphotos/red/2.jpg,train\n"
     )
@@ -291,10 +291,12 @@ def test_the_audit_sees_a_tie_over_an_unlabelled_photo(filled: Workspace, tmp_pa
 def test_a_group_value_of_a_conflicting_photo_ties_its_copies(
     filled: Workspace, tmp_path: Path
 ) -> None:
-    filled.decide("duplicate", tmp_path / "photos/red/1.jpg", tmp_path / "photos/red/both.jpg")
+    filled.verdicts.set(
+        "duplicate", tmp_path / "photos/red/1.jpg", tmp_path / "photos/red/both.jpg"
+    )
     rows = ["photos/red/both.jpg,red,a", "photos/red/2.jpg,red,a"]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    filled.label_from_csv(tmp_path / "labels.csv")
+    filled.labels.from_csv(tmp_path / "labels.csv")
     for seed in range(5):
         told = filled.split(2, 3, seed=seed, group="post")
         parts = parts_of(filled)
@@ -308,7 +310,7 @@ def test_one_path_with_two_values_of_a_column_labels_nothing(
     rows = ["path,label,post", "photos/red/1.jpg,scarlet,a", "photos/red/1.jpg,scarlet,b"]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     with pytest.raises(BadInput, match=r"line 3: .*1\.jpg has two values of post"):
-        filled.label_from_csv(tmp_path / "labels.csv")
+        filled.labels.from_csv(tmp_path / "labels.csv")
     assert "scarlet" not in filled.info().labels
     with pytest.raises(BadInput, match="no column called post"):
         filled.split(1, 1, group="post")
@@ -401,8 +403,8 @@ def test_the_last_split_tells_what_went_and_came_since(filled: Workspace, tmp_pa
     filled.remove(photos / "blue/12.jpg")
     assert filled.last_split() == replace(told, gone=2, later=3)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(filled.folder)])
-    assert "gone since: 2 images of the parts without a file\n" in shown.stdout
-    assert "labelled since: 3 images in no part" in shown.stdout
+    assert "missing: 2 images of the split without a file\n" in shown.stdout
+    assert "new: 3 images labelled after the split" in shown.stdout
 
 
 def notes_of(workspace: Workspace, given: list[str], val: int, test: int) -> tuple[str, ...]:
@@ -437,7 +439,7 @@ def test_a_note_says_that_sets_stay_whole_whatever_ties_them(
 ) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{n // 5}" for n in range(10, 20)]  # two posts of five
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    filled.label_from_csv(tmp_path / "labels.csv")
+    filled.labels.from_csv(tmp_path / "labels.csv")
     assert filled.split(2, 3, group="post").notes == (
         "blue has 10 photos, not 2 for validation and 3 for test, for the others that could be "
         "drawn are in sets that stay whole: 10 for training, 0 for validation, 0 for test",
@@ -446,7 +448,7 @@ def test_a_note_says_that_sets_stay_whole_whatever_ties_them(
 
 def test_a_note_says_that_a_class_is_too_small_to_split(filled: Workspace, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label\nphotos/red/1.jpg,lonely\n")
-    filled.label_from_csv(tmp_path / "labels.csv")
+    filled.labels.from_csv(tmp_path / "labels.csv")
     assert filled.split(1, 1).notes == (
         "lonely has 1 photo, too few to split: 1 for training, and nothing can be said of how "
         "well it is recognised",

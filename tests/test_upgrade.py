@@ -334,12 +334,12 @@ def test_a_head_trained_before_loads_and_classifies(
         draw_photo(number).save(photos / ("red" if number % 2 else "blue") / f"{number}.jpg")
     workspace.add(photos, labels_from_folders=True)
     workspace.split(4, 4)
-    workspace.train("probe", "probe")
-    workspace.train("knn", "votes")
-    workspace.ensemble("both", ["probe", "votes"])
+    workspace.heads.train("probe", "probe")
+    workspace.heads.train("knn", "votes")
+    workspace.heads.ensemble("both", ["probe", "votes"])
     queries = [str(photos / "red/1.jpg"), str(photos / "blue/8.jpg")]
     expected = [workspace.classify(queries, head=name) for name in ("probe", "votes", "both")]
-    judged = workspace.evaluate(["probe", "both"])
+    judged = workspace.heads.evaluate(["probe", "both"])
     heads = workspace.folder / "heads"
     for name in ("probe", "votes"):
         head = load_head(heads, name)
@@ -356,7 +356,7 @@ def test_a_head_trained_before_loads_and_classifies(
     again = Workspace(workspace.folder)
     found = [again.classify(queries, head=name) for name in ("probe", "votes", "both")]
     assert found == expected
-    now = again.evaluate(["probe", "both"])
+    now = again.heads.evaluate(["probe", "both"])
     assert [head.accuracy for head in now.heads] == [head.accuracy for head in judged.heads]
     assert again.add().embedded == 0
     assert [again.classify(queries, head=name) for name in ("probe", "votes", "both")] == expected
@@ -379,7 +379,7 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
     with first_pipeline():
         workspace.add(photos)
     out = tmp_path / "out"
-    workspace.export(out)
+    workspace.embeddings.export(out)
     table = parquet.read_table(out / "images.parquet")
     assert table["outdated"].to_pylist() == [False] * 18
     parquet.write_table(table.drop_columns("outdated"), out / "images.parquet")
@@ -391,11 +391,11 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
     other = Workspace(tmp_path / "other")
     draw_photo(0).save(photos / "new.png")
     other.add(photos / "red/0.jpg")
-    assert other.import_(out) == 17
+    assert other.embeddings.import_(out) == 17
     assert outdated(other) == 17, "all but the one that is here already"
     half = Workspace(tmp_path / "half")
-    assert other.export(tmp_path / "again") == 18
-    assert half.import_(tmp_path / "again") == 18
+    assert other.embeddings.export(tmp_path / "again") == 18
+    assert half.embeddings.import_(tmp_path / "again") == 18
     for some in (other, half):
         passes.clear()
         report = some.add(photos)

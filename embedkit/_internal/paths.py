@@ -84,6 +84,15 @@ def place(stored: str) -> str:
     return from_stored(stored).replace("/", os.sep)
 
 
+def stamp(status: os.stat_result) -> tuple[int, int]:
+    """Return the size of a file in bytes and its modification time in nanoseconds.
+
+    Some file systems store times beyond the 64 bits that the catalog has (years 1677 to 2262); such
+    a time is cut off.
+    """
+    return status.st_size, min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)
+
+
 def is_gone(path: str) -> bool:
     """Whether nothing is at a path; where that cannot be known, it is not gone."""
     try:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import regular_size, replaced
 
 BLOCK = 1 << 16
 """Bytes of a block: 64 rows of 128 words."""
@@ -56,8 +56,8 @@ class Sealed:
         self._unchecked = np.ones(len(self._sums), bool)
 
     def _opened(self) -> tuple[np.ndarray, np.ndarray, str]:
+        size = regular_size(self.file)  # opening a named pipe would wait for ever
         with open(self.file, "rb") as stream:
-            size = stream.seek(0, 2)
             if size < _FOOTER.size:
                 raise Damaged(f"{self.file} is cut short")
             whole = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)

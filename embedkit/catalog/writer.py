@@ -15,7 +15,7 @@ from embedkit.catalog.writers.images import ImageWriter
 from embedkit.catalog.writers.labels import LabelWriter, SplitWriter
 from embedkit.catalog.writers.relocation import Relocation
 from embedkit.images.decode import DECODER, TOLERANT_DECODER
-from embedkit.results import Removal
+from embedkit.results import RemovalReport
 
 
 class Writer:
@@ -75,7 +75,7 @@ class Writer:
         relocation = Relocation(self.session, self.reader.folders, self.folders, self._facts)
         return relocation.relocate(old, new, absent)
 
-    def remove_unreferenced(self) -> Removal:
+    def remove_unreferenced(self) -> RemovalReport:
         """Remove images and specs that nothing refers to any more, with their embeddings.
 
         These are images with a fingerprint that no file contains, missing files included, and specs
@@ -85,4 +85,4 @@ class Writer:
             "(SELECT image_id FROM fingerprints EXCEPT SELECT image_id FROM files)"
         )
         embeddings += self.backbones.remove_unused_specs()
-        return Removal(0, images, embeddings)
+        return RemovalReport(0, images, embeddings)

@@ -32,19 +32,19 @@ from embedkit.cleaning.quarantine import (
 from embedkit.cleaning.removals import Removal, removals
 from embedkit.results import (
     ApplyReport,
-    Left,
+    NotMoved,
     PlanRow,
     Progress,
     ProgressCallback,
-    Trashed,
-    silent,
+    TrashedFile,
+    no_progress,
 )
 
 
 def apply(
     root: Path,
     rows: Sequence[PlanRow],
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     *,
     catalog: Catalog | None = None,
     to_trash: bool = False,
@@ -98,11 +98,11 @@ class _Run:
         self._removed_files: list[RemovedFiles] = []
         self._removed_rows: set[int] = set()  # rows whose file was moved away by this plan
         self._moved: list[str] = []
-        self._trashed: list[Trashed] = []
+        self._trashed: list[TrashedFile] = []
         self._linked: list[str] = []
-        self._already: list[str] = []
-        self._gone: list[str] = []
-        self._left: list[Left] = []
+        self._already_moved: list[str] = []
+        self._missing: list[str] = []
+        self._skipped: list[NotMoved] = []
         self._bytes = 0
 
     def run(self) -> ApplyReport:
@@ -124,12 +124,12 @@ class _Run:
             moved=tuple(self._moved),
             trashed=tuple(self._trashed),
             linked=tuple(self._linked),
-            already=tuple(self._already),
-            gone=tuple(self._gone),
-            left=tuple(self._left),
+            already_moved=tuple(self._already_moved),
+            missing=tuple(self._missing),
+            skipped=tuple(self._skipped),
             bytes=self._bytes,
-            carried=carried,
-            not_carried=not_carried,
+            carried_over=carried,
+            not_carried_over=not_carried,
         )
 
     def _apply_group(self, members: Numbered) -> None:
@@ -149,16 +149,16 @@ class _Run:
             if not is_link and os.path.lexists(row.path):
                 present.append((number, row))
             elif is_link or os.path.lexists(self._store.slot(number)):
-                self._already.append(row.path)
+                self._already_moved.append(row.path)
                 if not is_link:
                     self._removed_rows.add(number)
                 with suppress(OSError):  # left by an undo that was killed
                     remove_partial_copy(row.path)
             elif self._was_removed(number, row):
-                self._already.append(row.path)
+                self._already_moved.append(row.path)
                 self._removed_rows.add(number)
             else:
-                self._gone.append(row.path)
+                self._missing.append(row.path)
         return present
 
     def _is_link(self, number: int, path: str) -> bool:
@@ -192,7 +192,7 @@ class _Run:
             try:
                 keeper = keepers.first_valid()
             except OSError as error:
-                self._left += [Left(row.path, failure_reason(error)) for _, row in present]
+                self._skipped += [NotMoved(row.path, failure_reason(error)) for _, row in present]
                 return
         files = self._check(present, keepers, keeper)
         self._announce(files)
@@ -202,7 +202,7 @@ class _Run:
                     file.keeper.check_unchanged()
                 self._move(file)
             except OSError as error:
-                self._left.append(Left(file.row.path, failure_reason(error)))
+                self._skipped.append(NotMoved(file.row.path, failure_reason(error)))
             else:
                 self._bytes += file.status.st_size
 
@@ -222,7 +222,7 @@ class _Run:
                 if self._link is not None and same is not None:
                     link = Link.to(self._link, same, row.path, status)
             except OSError as error:
-                self._left.append(Left(row.path, failure_reason(error)))
+                self._skipped.append(NotMoved(row.path, failure_reason(error)))
             else:
                 checked.append(_CheckedFile(number, row, status, kept, link))
         return checked
@@ -253,7 +253,7 @@ class _Run:
             self._linked.append(path)
             return
         if self._to_trash:
-            self._trashed.append(Trashed(path, self._send_to_trash(file)))
+            self._trashed.append(TrashedFile(path, self._send_to_trash(file)))
         else:
             move(path, slot, file.status)
             self._moved.append(path)

@@ -17,7 +17,7 @@ from embedkit.catalog.writer import Writer
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
-from embedkit.results import Carried, NotCarried, PlanRow
+from embedkit.results import CarriedOver, NotCarriedOver, PlanRow
 
 CARRIED = "carried"
 TAKEN_BACK = "taken back"
@@ -69,7 +69,7 @@ def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
 
 def carry_over(
     catalog: Catalog | None, journal: Journal, groups: Sequence[RemovedFiles]
-) -> tuple[tuple[Carried, ...], tuple[NotCarried, ...]]:
+) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
     """Carry over facts about removed files; return those carried over, and those not and why.
 
     Repeating it carries nothing over twice.
@@ -77,7 +77,7 @@ def carry_over(
     if catalog is None or not groups:
         return (), ()
     entries: list[_Entry] = []
-    not_carried: list[NotCarried] = []
+    not_carried: list[NotCarriedOver] = []
     with catalog.write() as writer:
         writer.files.update_missing([group.keeper for group in groups])
         facts = writer.reader.files.facts([path for group in groups for path in _paths(group)])
@@ -98,7 +98,7 @@ def carry_over(
 
 def take_back(
     catalog: Catalog | None, journal: Journal, missing: Collection[int]
-) -> tuple[Carried, ...]:
+) -> tuple[CarriedOver, ...]:
     """Take back facts that were carried over from files that are all in their places again.
 
     ``missing`` are the rows whose files are not. Facts that were changed since are left alone.
@@ -177,7 +177,7 @@ def _add_verdicts(values: _Values, group: RemovedFiles, verdicts: _Verdicts) -> 
 
 
 def _choose(
-    group: RemovedFiles, values: _Values, entries: list[_Entry], not_carried: list[NotCarried]
+    group: RemovedFiles, values: _Values, entries: list[_Entry], not_carried: list[NotCarriedOver]
 ) -> None:
     """Choose the values to carry over: those that all files agree on and the kept file misses.
 
@@ -211,7 +211,7 @@ def _choose(
                     else f"it already has {own!r}"
                 )
                 reason = f"its {fact} is not carried over to {shown(group.keeper)}: {cause}"
-                not_carried.append(NotCarried(path, reason))
+                not_carried.append(NotCarriedOver(path, reason))
 
 
 def _add_to_catalog(writer: Writer, entries: Sequence[_Entry]) -> None:
@@ -277,14 +277,14 @@ def _pending(journal: Journal) -> list[_Entry]:
     return list(found.values())
 
 
-def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[Carried, ...]:
+def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
     """Return entries for a report, with the other image of a verdict by path, if one is known."""
     others = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
     ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in others])
     files = writer.reader.files.of_images(list(ids.values()))
     paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
     return tuple(
-        Carried(
+        CarriedOver(
             path=from_stored(entry["path"]),
             label=entry["value"] if entry["kind"] == LABEL else None,
             from_path=from_stored(entry["from"]),

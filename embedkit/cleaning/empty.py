@@ -24,12 +24,12 @@ from embedkit.cleaning.removals import removals
 from embedkit.errors import BadInput
 from embedkit.results import (
     EmptyReport,
-    Left,
+    NotMoved,
     PlanRow,
     Progress,
     ProgressCallback,
     Quarantine,
-    silent,
+    no_progress,
 )
 
 LocateFiles = Callable[[Sequence[str]], dict[str, list[str]]]
@@ -45,7 +45,7 @@ def empty(
     root: Path,
     quarantine: str | None = None,
     older_than: timedelta | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     *,
     locate: LocateFiles = locate_nothing,
     dry_run: bool = False,
@@ -78,7 +78,7 @@ def empty(
     return EmptyReport(
         quarantines=tuple(item.id for item in chosen),
         deleted=tuple(run.deleted),
-        left=tuple(run.left),
+        skipped=tuple(run.skipped),
         bytes=run.bytes,
         dry_run=dry_run,
     )
@@ -104,7 +104,7 @@ class _Run:
         self._total = total
         self._dry_run = dry_run
         self.deleted: list[str] = []
-        self.left: list[Left] = []
+        self.skipped: list[NotMoved] = []
         self.bytes = 0
 
     def empty(self, store: Store, *, is_named: bool) -> None:
@@ -117,10 +117,10 @@ class _Run:
             try:
                 self._delete(store.slot(number), keeper)
             except OSError as error:
-                self.left.append(Left(row.path, failure_reason(error)))
+                self.skipped.append(NotMoved(row.path, failure_reason(error)))
             else:
                 self.deleted.append(row.path)
-            done = len(self.deleted) + len(self.left)
+            done = len(self.deleted) + len(self.skipped)
             self._progress(Progress("emptying", done, self._total))
         if files and not self._dry_run:
             sync_folder(store.files)
@@ -134,10 +134,10 @@ class _Run:
             known = history.get(number)
             if known is None:
                 reason = "the journal does not say where it was"
-                self.left.append(Left(store.slot(number), reason))
+                self.skipped.append(NotMoved(store.slot(number), reason))
             elif row is None or (row.path, row.sha256) != (known.path, known.sha256):
                 reason = f"{shown(str(store.plan))} is not the plan that was applied"
-                self.left.append(Left(known.path, reason))
+                self.skipped.append(NotMoved(known.path, reason))
             else:
                 confirmed.append((number, row))
         return confirmed
@@ -165,7 +165,7 @@ class _Run:
             try:
                 keeper = _keeper(Keepers(kept, ()), files[0][1], store.id, is_named)
             except OSError as error:
-                self.left += [Left(row.path, failure_reason(error)) for _, row in files]
+                self.skipped += [NotMoved(row.path, failure_reason(error)) for _, row in files]
             else:
                 deletable += [(number, row, keeper) for number, row in files]
         return deletable

@@ -9,7 +9,7 @@ from embedkit.catalog import Catalog
 from embedkit.cleaning.plan import REMOVE, REVIEW
 from embedkit.duplicates.pair_search import EXACT
 from embedkit.errors import BadInput
-from embedkit.results import DuplicateGroup, Duplicates, Member, PlanRow
+from embedkit.results import DuplicateGroup, Duplicates, GroupMember, PlanRow
 
 
 def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
@@ -71,13 +71,13 @@ def _existing_parts(group: DuplicateGroup) -> list[DuplicateGroup]:
         return [group]
     if any(member.sha256 == group.members[0].sha256 for member in existing):
         return _rest_of_group(group, existing)
-    by_digest: dict[str, list[Member]] = {}
+    by_digest: dict[str, list[GroupMember]] = {}
     for member in existing:
         by_digest.setdefault(member.sha256, []).append(replace(member, score=1.0))
     return [part for members in by_digest.values() for part in _rest_of_group(group, members)]
 
 
-def _rest_of_group(group: DuplicateGroup, members: list[Member]) -> list[DuplicateGroup]:
+def _rest_of_group(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGroup]:
     """Return a group reduced to some members, or nothing for fewer than two."""
     if len(members) < 2:
         return []

@@ -33,8 +33,8 @@ from embedkit.results import (
     DuplicateGroup,
     Duplicates,
     Examination,
-    Facts,
-    Member,
+    FileMetadata,
+    GroupMember,
     PlanRow,
 )
 
@@ -54,7 +54,7 @@ class PairExaminer(Protocol):
     def prefetch(self, one: str, others: Iterable[str]) -> None:
         """Examine one file against others in parallel, before the results are needed."""
 
-    def facts_by_digest(self, digests: Sequence[str]) -> Mapping[str, Facts]:
+    def facts_by_digest(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
         """Return the facts in the headers of files; omit files that cannot be read."""
 
 
@@ -208,7 +208,7 @@ class _Planner:
         kept = _by_real_path(keepers)
         kept_paths = {member.path for member in keepers}
         decided: dict[str, _Decision] = {}
-        for_review: list[Member] = []
+        for_review: list[GroupMember] = []
         for member in group.members:
             if member.path in kept_paths:
                 continue
@@ -225,7 +225,7 @@ class _Planner:
             decided[member.path] = _Decision(KEEP, reason)
         return decided
 
-    def _is_unrelated(self, member: Member, keepers: Sequence[Member]) -> bool:
+    def _is_unrelated(self, member: GroupMember, keepers: Sequence[GroupMember]) -> bool:
         """Return whether a file shows more than the representative and differs from all kept
         files."""
         found = member.examination
@@ -238,7 +238,7 @@ class _Planner:
         )
 
     def _decide(
-        self, member: Member, keepers: Sequence[Member], files: Mapping[str, Candidate]
+        self, member: GroupMember, keepers: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> _Decision:
         """Return the decision for a file, given the kept file that it most surely is a copy of."""
         same = next((one for one in keepers if one.sha256 == member.sha256), None)
@@ -249,7 +249,7 @@ class _Planner:
         return next((one for one in decisions if one.action == REMOVE), decisions[0])
 
     def _decide_against(
-        self, member: Member, keeper: Member, files: Mapping[str, Candidate]
+        self, member: GroupMember, keeper: GroupMember, files: Mapping[str, Candidate]
     ) -> _Decision:
         """Return the decision for a file that is compared with one kept file."""
         name = shown(os.path.basename(keeper.path))
@@ -272,7 +272,7 @@ class _Planner:
         return _Decision(REMOVE, reason, keeper.path, preferred)
 
     def _decide_repeated(
-        self, for_review: Sequence[Member], files: Mapping[str, Candidate]
+        self, for_review: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> dict[str, _Decision]:
         """Return the decisions for files for review that have the bytes or pixels of another one.
 
@@ -298,9 +298,9 @@ class _Planner:
 
     # -- pixel-identical files ---------------------------------------------------------------------
 
-    def _group_pixel_identical(self, members: Sequence[Member]) -> list[list[Member]]:
+    def _group_pixel_identical(self, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
         """Group files that have the same pixels and do not differ otherwise."""
-        same: dict[str, list[Member]] = {}
+        same: dict[str, list[GroupMember]] = {}
         for member in members:
             same.setdefault(member.same_pixels_as or member.sha256, []).append(member)
         groups = []
@@ -313,7 +313,7 @@ class _Planner:
                 rest = [one for one in rest if not identical[one.path]]
         return groups
 
-    def _are_pixel_identical(self, one: Member, other: Member) -> bool:
+    def _are_pixel_identical(self, one: GroupMember, other: GroupMember) -> bool:
         """Return whether two files have the same pixels and do not differ otherwise."""
         if one.sha256 == other.sha256:
             return True
@@ -321,15 +321,15 @@ class _Planner:
         return found.same_pixels and not review_reason(found, self._options.allow)
 
     def _best_pixel_identical(
-        self, members: Sequence[Member], files: Mapping[str, Candidate]
-    ) -> Member:
+        self, members: Sequence[GroupMember], files: Mapping[str, Candidate]
+    ) -> GroupMember:
         """Return the best of pixel-identical files: the one that no other is preferred to."""
         best = members[0]
         while better := self._preferred_to(best, members, files):
             best = better[0]
         return best
 
-    def _rank(self, member: Member) -> tuple[bool, int, tuple[bool, bool, str]]:
+    def _rank(self, member: GroupMember) -> tuple[bool, int, tuple[bool, bool, str]]:
         """Return the sort key of files with the same bytes, the one to keep first."""
         return (
             os.path.islink(member.path),
@@ -339,7 +339,7 @@ class _Planner:
 
     # -- the best file -----------------------------------------------------------------------------
 
-    def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> Member:
+    def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> GroupMember:
         """Return the best file among the representative and its copies."""
         best = group.members[0]
         self._prefetch(best, group.members)
@@ -361,7 +361,7 @@ class _Planner:
 
     def _majority_variant(
         self, group: DuplicateGroup, files: Mapping[str, Candidate]
-    ) -> list[Member]:
+    ) -> list[GroupMember]:
         """Return the files with the highest user preference, in the variant of their majority.
 
         Of two files of which one is mirrored, neither shows which one it is. Among many files, the
@@ -370,7 +370,7 @@ class _Planner:
         first = group.members[0]
         may_stay = [one for one in group.members if one == first or _may_stay(one)]
         rank = min(preference_rank(one.path, self._options.prefer) for one in may_stay)
-        variants: dict[frozenset[str], list[Member]] = {}
+        variants: dict[frozenset[str], list[GroupMember]] = {}
         for member in may_stay:
             if preference_rank(member.path, self._options.prefer) == rank:
                 variants.setdefault(self._variant(first, member), []).append(member)
@@ -386,7 +386,7 @@ class _Planner:
             for one in members
         ]
 
-    def _variant(self, first: Member, member: Member) -> frozenset[str]:
+    def _variant(self, first: GroupMember, member: GroupMember) -> frozenset[str]:
         """Return the undirected changes between a file and the first one of its group."""
         if member.sha256 == first.sha256:
             return frozenset()
@@ -395,11 +395,11 @@ class _Planner:
 
     def _preferred_to(
         self,
-        best: Member,
-        members: Sequence[Member],
+        best: GroupMember,
+        members: Sequence[GroupMember],
         files: Mapping[str, Candidate],
         without: Collection[str] = (),
-    ) -> list[Member]:
+    ) -> list[GroupMember]:
         """Return the members preferred to a file, except those with digests in ``without``."""
         preferred = []
         for member in members:
@@ -410,7 +410,7 @@ class _Planner:
         return preferred
 
     def _losses(
-        self, one: Member, members: Sequence[Member], files: Mapping[str, Candidate]
+        self, one: GroupMember, members: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> tuple[int, int]:
         """Return how many members are preferred to a file: undisputed, and in total."""
         preferred = [self._preference(one, member, files) for member in members]
@@ -418,7 +418,7 @@ class _Planner:
         return sum(not item.disputed for item in better), len(better)
 
     def _preference(
-        self, one: Member, other: Member, files: Mapping[str, Candidate]
+        self, one: GroupMember, other: GroupMember, files: Mapping[str, Candidate]
     ) -> Preference | None:
         """Return which of two files is better; None if their bytes are equal or they differ."""
         if other.sha256 == one.sha256:
@@ -428,29 +428,29 @@ class _Planner:
             return None
         return preference(files[one.path], files[other.path], found, self._options.prefer)
 
-    def _prefetch(self, one: Member, members: Sequence[Member]) -> None:
+    def _prefetch(self, one: GroupMember, members: Sequence[GroupMember]) -> None:
         """Compare a file with all members in parallel: one at a time would use one core only."""
         self._examiner.prefetch(one.sha256, {member.sha256 for member in members} - {one.sha256})
 
-    def _keep_reason(self, member: Member) -> str:
+    def _keep_reason(self, member: GroupMember) -> str:
         """Return why a file is kept whatever it is a copy of; empty if it need not be."""
         if self._options.protects(member.path):
             return PROTECTED
         return "you marked it to be kept" if member.keep else ""
 
 
-def _may_stay(member: Member) -> bool:
+def _may_stay(member: GroupMember) -> bool:
     """Return whether a file was not found to show something else than the representative."""
     return member.sure or (
         member.examination is not None and member.examination.outcome != DIFFERENT
     )
 
 
-def _by_real_path(keepers: Sequence[Member]) -> dict[str, Member]:
+def _by_real_path(keepers: Sequence[GroupMember]) -> dict[str, GroupMember]:
     return {os.path.realpath(member.path): member for member in reversed(keepers)}
 
 
-def _candidate(member: Member, facts: Mapping[str, Facts]) -> Candidate:
+def _candidate(member: GroupMember, facts: Mapping[str, FileMetadata]) -> Candidate:
     return Candidate(
         member.path, member.width, member.height, member.bytes, facts.get(member.sha256)
     )
@@ -464,7 +464,7 @@ def _best_reason(keeper: Candidate, preferred: Sequence[Preference]) -> str:
     return "the best of its group" + (f": it {' and '.join(reasons[:2])}" if reasons else "")
 
 
-def _alias_reason(member: Member, kept: Mapping[str, Member]) -> str:
+def _alias_reason(member: GroupMember, kept: Mapping[str, GroupMember]) -> str:
     """Return why a path is only another name of a file; empty if it is a file of its own.
 
     ``kept`` contains the kept files by real path.

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedkit.results import CHANGES, OPEN, Examination, Facts
+from embedkit.results import CHANGES, OPEN, Examination, FileMetadata
 
 MIN_DETAIL_RATIO = 1.2
 """Ratio of resolved pixels along a side from which on an image is preferred for its detail."""
@@ -22,6 +22,7 @@ _UNCHANGED = {
     "grey": "has its colours",
     "flattened": "has its transparency",
     "single": "has all frames, pages or pictures",
+    "stripped": "has the video, layers or other data that the other file has not",
     "shallow": "has more than 8 bits a colour",
 }
 """Verb phrases for a file without a change, where "is not" and the change would be clumsy."""
@@ -52,7 +53,7 @@ class Candidate:
     height: int
     """Height of the upright image, pixels."""
     bytes: int
-    facts: Facts | None
+    facts: FileMetadata | None
     """The facts in its header; None if it could not be read."""
 
     @property

@@ -28,13 +28,13 @@ from embedkit.cleaning.quarantine import (
     quarantines,
 )
 from embedkit.errors import NotInWorkspace
-from embedkit.results import Left, Progress, ProgressCallback, UndoReport, silent
+from embedkit.results import NotMoved, Progress, ProgressCallback, UndoReport, no_progress
 
 
 def undo(
     root: Path,
     quarantine: str | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     *,
     catalog: Catalog | None = None,
 ) -> UndoReport:
@@ -66,10 +66,10 @@ def undo(
     return UndoReport(
         quarantine=store.id,
         restored=tuple(run.restored.values()),
-        there=tuple(run.already_in_place),
-        left=tuple(run.left),
+        already_back=tuple(run.already_back),
+        skipped=tuple(run.skipped),
         bytes=run.bytes,
-        taken_back=taken_back,
+        reverted=taken_back,
     )
 
 
@@ -83,8 +83,8 @@ class _Run:
         self._in_place: dict[int, bool] = {}
         self.restored: dict[int, str] = {}
         """Paths of the files that were moved back, by row."""
-        self.already_in_place: list[str] = []
-        self.left: list[Left] = []
+        self.already_back: list[str] = []
+        self.skipped: list[NotMoved] = []
         self.missing: set[int] = set()
         """Rows whose files are not in their place."""
         self.bytes = 0
@@ -104,7 +104,7 @@ class _Run:
                     raise OSError(errno.ENOENT, reason)
                 _restore_file(slot, status, history)
             except OSError as error:
-                self.left.append(Left(path, failure_reason(error)))
+                self.skipped.append(NotMoved(path, failure_reason(error)))
                 self.missing.add(number)
             else:
                 self.restored[number] = path
@@ -129,10 +129,10 @@ class _Run:
             if history.event not in (TRASH, TRASHED, EMPTIED):
                 continue
             if not self._is_in_place(number):
-                self.left.append(Left(history.path, _whereabouts(history)))
+                self.skipped.append(NotMoved(history.path, _whereabouts(history)))
                 self.missing.add(number)
             elif history.event != TRASH:  # with TRASH, it was never moved
-                self.already_in_place.append(history.path)
+                self.already_back.append(history.path)
 
     def finish(self) -> None:
         """Record the end of the undo, unless there was nothing that it could do."""

@@ -21,18 +21,18 @@ from embedkit.compare.measures import Measures, average_precision, measure, shar
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
 from embedkit.results import (
-    BackboneFigures,
+    BackboneMetrics,
     ComparedQuery,
     Comparison,
     Estimate,
     PairedTest,
     Progress,
     ProgressCallback,
-    QueryFigures,
+    QueryMetrics,
     Ranking,
     ResolvedName,
     Separation,
-    silent,
+    no_progress,
 )
 from embedkit.search.search import match_of
 
@@ -71,7 +71,7 @@ def compare(
     contenders: Sequence[Contender],
     asked: Sequence[Asked] = (),
     framing_of: dict[str, str] | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> Comparison:
     """Measure every contender on the collection, test their differences, rank side by side.
 
@@ -136,7 +136,7 @@ def _vectors(contender: Contender, collection: Collection) -> np.ndarray:
 
 def _figures(
     contender: Contender, vectors: np.ndarray, measures: Measures, units: np.ndarray
-) -> BackboneFigures:
+) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
         found = estimate(values, units)
         assert found is not None  # of these there is one for every query
@@ -148,7 +148,7 @@ def _figures(
     warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
     if (text := doubt(spec)) is not None:
         warnings.append(text)
-    return BackboneFigures(
+    return BackboneMetrics(
         backbone=contender.resolved.name,
         place=0,  # until the others are known
         mean_ap=mean(measures.average_precision),
@@ -200,8 +200,8 @@ def _tests(
 
 
 def _placed(
-    figures: Sequence[BackboneFigures], tests: Sequence[PairedTest]
-) -> tuple[BackboneFigures, ...]:
+    figures: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
+) -> tuple[BackboneMetrics, ...]:
     """The backbones with their places, the best first."""
     ranked = sorted(figures, key=lambda item: -item.mean_ap.value)
     ties = {(test.backbone, test.other) for test in tests if test.tie}
@@ -214,10 +214,10 @@ def _by_query(
     queries: np.ndarray,
     contenders: Sequence[Contender],
     precisions: Sequence[np.ndarray],
-) -> tuple[QueryFigures, ...]:
+) -> tuple[QueryMetrics, ...]:
     names = [contender.resolved.name for contender in contenders]
     return tuple(
-        QueryFigures(
+        QueryMetrics(
             collection.files[row][0].path,
             collection.names[collection.classes[row]],
             dict(zip(names, values, strict=True)),

@@ -1,15 +1,15 @@
 """A comparison in words: what its figures are of, and which backbones are variants of one."""
 
-from embedkit.results import BackboneFigures, Comparison, PairedTest
+from embedkit.results import BackboneMetrics, Comparison, PairedTest
 
 
-def overrides(comparison: Comparison) -> list[list[tuple[BackboneFigures, PairedTest | None]]]:
+def overrides(comparison: Comparison) -> list[list[tuple[BackboneMetrics, PairedTest | None]]]:
     """The backbones of which several variants were compared, each as its variants, best first.
 
     With each comes its test against the best variant, None for that one itself.
     """
     tests = {(test.backbone, test.other): test for test in comparison.tests}
-    variants: dict[str, list[BackboneFigures]] = {}
+    variants: dict[str, list[BackboneMetrics]] = {}
     for item in comparison.backbones:
         variants.setdefault(item.backbone.partition("?")[0], []).append(item)
     return [

@@ -14,6 +14,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
+from embedkit._internal.paths import stamp
 from embedkit.catalog import Catalog, Reader
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.examination import decode_partial
@@ -233,7 +234,7 @@ def _decode_damaged(path: str, data: bytes) -> DamagedImage | None:
 def _state(path: str) -> tuple[int, int]:
     """Return the size and the modification time of a file."""
     status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    return stamp(status)
 
 
 def _pixel_count(data: bytes) -> int:

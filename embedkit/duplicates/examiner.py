@@ -27,11 +27,11 @@ from embedkit.results import (
     OPEN,
     Change,
     Examination,
-    Facts,
-    Member,
+    FileMetadata,
+    GroupMember,
     Progress,
     ProgressCallback,
-    silent,
+    no_progress,
 )
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.features import EXTRACTION
@@ -62,7 +62,7 @@ class Examiner:
         self,
         catalog: Catalog,
         features: Path,
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
         new: Mapping[int, LiveFile] | None = None,
     ) -> None:
         self._catalog = catalog
@@ -73,7 +73,7 @@ class Examiner:
         }
         self._images = lru_cache(_CACHED_IMAGES)(self._lazy_image)
         self._known: dict[Pair, Examination] = {}
-        self._facts: dict[int, Facts] = {}
+        self._facts: dict[int, FileMetadata] = {}
         self._by_digest: dict[str, int] = {}
         self._damaged: set[int] = set()
         self._has_cached = False
@@ -107,13 +107,13 @@ class Examiner:
         ids = (self._by_digest[other] for other in others)
         self.examinations((min(number, other), max(number, other)) for other in ids)
 
-    def facts_by_digest(self, digests: Sequence[str]) -> dict[str, Facts]:
+    def facts_by_digest(self, digests: Sequence[str]) -> dict[str, FileMetadata]:
         """Return the facts in the headers of images' files, by SHA-256 (hex)."""
         found = self.facts([self._by_digest[digest] for digest in digests])
         ids = ((digest, self._by_digest[digest]) for digest in digests)
         return {digest: found[one] for digest, one in ids if one in found}
 
-    def facts(self, image_ids: Sequence[int]) -> dict[int, Facts]:
+    def facts(self, image_ids: Sequence[int]) -> dict[int, FileMetadata]:
         """Return the facts in the headers of images' files; omit images that cannot be read."""
         self._locate(set(image_ids))
         missing = [image_id for image_id in image_ids if image_id not in self._facts]
@@ -127,9 +127,9 @@ class Examiner:
                 self._store({}, new)
         return {one: self._facts[one] for one in image_ids if one in self._facts}
 
-    def add_members(self, members: Iterable[Member]) -> None:
+    def add_members(self, members: Iterable[GroupMember]) -> None:
         """Register the files of groups, whose images need not be in the catalog."""
-        paths: dict[str, Member] = {}
+        paths: dict[str, GroupMember] = {}
         for member in members:
             paths.setdefault(member.sha256, member)
         with self._catalog.read() as reader:
@@ -240,14 +240,14 @@ class Examiner:
             lambda: content_of(paths, digest), lambda: view_of(paths, digest, self._cache)
         )
 
-    def _read_facts(self, image_id: int) -> Facts | None:
+    def _read_facts(self, image_id: int) -> FileMetadata | None:
         try:
             with one_file():
                 return read_facts(self._images(image_id).read())
         except UnreadableImage:
             return None
 
-    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, Facts]) -> None:
+    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, FileMetadata]) -> None:
         """Store results in the catalog, if it is writable."""
         stored = {image_id: files[0].sha256 for image_id, files in self._files.items() if files}
         rows = [
@@ -272,6 +272,6 @@ def _examination(report: str) -> Examination:
     return Examination(**values)
 
 
-def _facts(report: str) -> Facts:
+def _facts(report: str) -> FileMetadata:
     values = json.loads(report)
-    return Facts(**{**values, "tables": tuple(map(tuple, values["tables"]))})
+    return FileMetadata(**{**values, "tables": tuple(map(tuple, values["tables"]))})

@@ -17,7 +17,7 @@ from embedkit.duplicates.pair_search import (
     matches_kinds,
 )
 from embedkit.errors import BadInput
-from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, Member
+from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, GroupMember
 from embedkit.results import DIFFERENT as DIFFERENT_PICTURES
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
@@ -216,9 +216,9 @@ def _group(
     )
 
 
-def _members(image: GroupImage, link: Link, pixels: str | None) -> list[Member]:
+def _members(image: GroupImage, link: Link, pixels: str | None) -> list[GroupMember]:
     return [
-        Member(
+        GroupMember(
             path=file.path,
             sha256=file.sha256,
             label=file.label,

@@ -18,7 +18,7 @@ from embedkit.duplicates.semantic import (
 )
 from embedkit.errors import BadInput
 from embedkit.index.index import Index
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "exact",
@@ -201,7 +201,7 @@ def find_pairs(
     index: Index,
     options: DuplicateOptions,
     digests: PixelDigests,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> PairSearchResult:
     """Return the pairs of images that are duplicates of one of the kinds, with their evidence.
 
@@ -241,7 +241,7 @@ def score_candidates(
     limits: CandidateLimits,
     *,
     identical: tuple[np.ndarray, np.ndarray],
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[Evidence, float]:
     """Return the evidence for all candidate pairs of rows, and the recall of those by embedding.
 

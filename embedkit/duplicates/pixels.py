@@ -16,7 +16,7 @@ MAX_BITS = 4
 MAX_LUMA_DIFFERENCE = 4
 """Largest difference of their lumas, 0 to 255: JPEGs are decoded at a reduced scale."""
 
-RULE_VERSION = 3
+RULE_VERSION = 4
 """Raise this whenever the rule finds other pixel-identical images."""
 
 _THREADS = 4

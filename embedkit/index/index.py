@@ -37,7 +37,7 @@ from embedkit.index.manifest import (
     write_manifest,
 )
 from embedkit.index.metric import distances
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from embedkit.index.approximate import Codes
@@ -274,7 +274,7 @@ class Index:
         kind: str,
         *,
         save: bool = False,
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         """Take over what the catalog gained and lost since.
 

@@ -33,7 +33,7 @@ from embedkit.images.opening import opened
 from embedkit.images.partial import mended
 from embedkit.ingest.network import IngestNetwork
 from embedkit.ingest.stages import Clock, InOrder
-from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, Stages
+from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, StageTimes
 
 if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
@@ -146,7 +146,7 @@ class OnePass:
         self._gate = Semaphore()
         """Let through by a pack with a large file, from before it is read until it is prepared."""
 
-    def run(self, todo: PendingFiles, progress: ProgressCallback) -> Stages:
+    def run(self, todo: PendingFiles, progress: ProgressCallback) -> StageTimes:
         """Take all of ``todo`` through the pass; returns where the time went."""
         for network in self._networks:
             network.expect(len(todo))
@@ -394,7 +394,7 @@ class OnePass:
             with self._clock.counting("catalog"):
                 self._writing.result()
 
-    def _stages(self, seconds: float, cores: int) -> Stages:
+    def _stages(self, seconds: float, cores: int) -> StageTimes:
         """What the pass waited for; waiting for files is reading or decoding by their work."""
         spent = self._clock.seconds
         read, decode = spent.get("read", 0.0) / READERS, spent.get("decode", 0.0) / cores
@@ -407,7 +407,7 @@ class OnePass:
             "catalog": spent.get("catalog", 0.0),
         }
         slowest = max(waited, key=lambda stage: waited[stage])
-        return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
+        return StageTimes(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
 
 
 def _is_large(files: Iterable[PendingFile]) -> bool:

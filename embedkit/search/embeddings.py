@@ -13,7 +13,7 @@ from embedkit.images.decode import ImageInput
 from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
 from embedkit.recipe import read_recipe
-from embedkit.results import Failure, ProgressCallback, Removal, ResolvedName, SpecInfo
+from embedkit.results import Failure, ProgressCallback, RemovalReport, ResolvedName, SpecInfo
 from embedkit.search.queries import Queries, by_images, by_text, pick
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Embeddings:
             self.indexes.save_at(spec, revision)
         self._catalog.list_files()
 
-    def forget(self, backbone: str) -> Removal:
+    def forget(self, backbone: str) -> RemovalReport:
         """Forget a backbone, and its embeddings and index unless another name shares them."""
         resolved = self.pick(backbone)
         with self._catalog.write() as writer:

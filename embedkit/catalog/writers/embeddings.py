@@ -17,7 +17,7 @@ from embedkit.catalog.records import ImageRow
 from embedkit.catalog.schema import embeddings_table
 from embedkit.catalog.session import Session
 from embedkit.errors import NotInWorkspace
-from embedkit.results import Removal, ResolvedName
+from embedkit.results import RemovalReport, ResolvedName
 
 _M = 0x9E3779B97F4A7C15
 _INVERSE = pow(_M, -1, 1 << 64)
@@ -76,13 +76,13 @@ class BackboneWriter:
             "UPDATE specs SET images_per_second = ? WHERE spec = ?", [images_per_second, spec]
         )
 
-    def remove(self, name: str) -> Removal:
+    def remove(self, name: str) -> RemovalReport:
         """Remove a backbone, and its spec's embeddings unless another backbone shares them."""
         stored = paths.to_stored(name)
         spec = self._session.rows("SELECT spec FROM backbones WHERE name = ?", [stored])[0][0]
         self._session.run("DELETE FROM backbones WHERE name = ?", [stored])
         shared = self._session.rows("SELECT 1 FROM backbones WHERE spec = ?", [spec])
-        return Removal(0, 0, 0 if shared else self._embeddings.remove_spec(spec))
+        return RemovalReport(0, 0, 0 if shared else self._embeddings.remove_spec(spec))
 
     def remove_unused_specs(self) -> int:
         """Remove the specs without a backbone; return the number of removed embeddings."""

@@ -176,8 +176,8 @@ class FactWriter:
     def _restore_edited(self) -> list[str]:
         """Give files that were edited in place their facts back; return their stored paths.
 
-        A file with other bytes is taken for an edited photo unless its old or its new bytes are
-        at another path too.
+        A file with other bytes is taken for an edited photo, unless its old bytes are at another
+        path too, or its new bytes are or were.
         """
         rows = self._session.rows(
             f"""SELECT f.file_id, name, value, k.place
@@ -186,8 +186,8 @@ class FactWriter:
                 LEFT JOIN images i ON i.sha256 = c.sha256
                 ANTI JOIN {_FACTS} USING (file_id, name)
                 WHERE NOT f.missing AND NOT f.broken AND NOT EXISTS (
-                    SELECT 1 FROM files o WHERE NOT o.missing AND o.file_id <> f.file_id
-                    AND (o.image_id = f.image_id OR o.image_id = i.image_id))
+                    SELECT 1 FROM files o WHERE o.file_id <> f.file_id
+                    AND (o.image_id = f.image_id OR NOT o.missing AND o.image_id = i.image_id))
                 ORDER BY ALL"""
         )
         self._store([row[:3] for row in rows])

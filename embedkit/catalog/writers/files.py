@@ -18,7 +18,7 @@ from embedkit.catalog.writers.folders import FolderWriter
 from embedkit.catalog.writers.images import ImageWriter
 from embedkit.catalog.writers.labels import LabelWriter
 from embedkit.errors import NotInWorkspace
-from embedkit.results import Failure, Removal
+from embedkit.results import Failure, RemovalReport
 
 
 class FileWriter:
@@ -166,7 +166,7 @@ class FileWriter:
         self._facts.detach("SELECT file_id FROM files WHERE missing", reserved=True)
         self._facts.attach()
 
-    def remove(self, path: str | None) -> Removal:
+    def remove(self, path: str | None) -> RemovalReport:
         """Remove the files at or below an absolute path, or the missing files with None.
 
         Images without another file are removed too, with their embeddings; so are failures and
@@ -200,7 +200,7 @@ class FileWriter:
         images, embeddings = self._images.remove("(FROM orphans)")
         self._session.run("DROP TABLE doomed")
         self._session.run("DROP TABLE orphans")
-        return Removal(files, images, embeddings, kept, len(unlabelled))
+        return RemovalReport(files, images, embeddings, kept, len(unlabelled))
 
 
 def _below(places: Sequence[str] | dict[str, bool], folder: PurePath) -> list[str]:

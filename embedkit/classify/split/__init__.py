@@ -15,7 +15,7 @@ from embedkit.classify.split.subject import Asked as Asked
 from embedkit.classify.split.subject import Labelled, Subject
 from embedkit.classify.split.subject import subject_of as subject_of
 from embedkit.errors import BadInput
-from embedkit.results import ClassParts, Split
+from embedkit.results import ClassSplit, Split
 
 _LEFT_OUT = "left out"  # so that images in no part can be told from those labelled later
 
@@ -80,7 +80,7 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, Part]]:
             "the workspace has no split yet; draw one with 'embedkit split --val N --test N'"
         )
     report, columns = json.loads(stored[0]), stored[1]
-    report["classes"] = tuple(ClassParts(**item) for item in report["classes"])
+    report["classes"] = tuple(ClassSplit(**item) for item in report["classes"])
     report["notes"] = tuple(report["notes"])
     ids, units = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
     chosen = {name: columns["part"] == name for name in PARTS}
@@ -94,9 +94,9 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, Part]]:
     return replace(Split(**report), gone=drawn - kept, later=later), parts
 
 
-def _classes(images: Labelled, parts: np.ndarray) -> tuple[ClassParts, ...]:
+def _classes(images: Labelled, parts: np.ndarray) -> tuple[ClassSplit, ...]:
     counts = np.zeros((len(images.names), len(PARTS)), np.int64)
     np.add.at(counts, (images.classes[parts != NOWHERE], parts[parts != NOWHERE]), 1)
     return tuple(
-        ClassParts(name, *row) for name, row in zip(images.names, counts.tolist(), strict=True)
+        ClassSplit(name, *row) for name, row in zip(images.names, counts.tolist(), strict=True)
     )

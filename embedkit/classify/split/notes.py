@@ -8,10 +8,10 @@ from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.split.drawing import NOWHERE, PARTS, TRAIN, most_held_out
 from embedkit.classify.split.subject import Subject
-from embedkit.results import ClassParts
+from embedkit.results import ClassSplit
 
 
-def notes_of(subject: Subject, parts: np.ndarray, classes: Sequence[ClassParts]) -> tuple[str, ...]:
+def notes_of(subject: Subject, parts: np.ndarray, classes: Sequence[ClassSplit]) -> tuple[str, ...]:
     """A sentence for each of the classes that got less than was asked for.
 
     ``parts`` are those of the images, int64 (N,), and ``classes`` what they come to.
@@ -29,7 +29,7 @@ def notes_of(subject: Subject, parts: np.ndarray, classes: Sequence[ClassParts])
     )
 
 
-def _note(item: ClassParts, wanted: tuple[int, int], left_out: int, drawable: int) -> str:
+def _note(item: ClassSplit, wanted: tuple[int, int], left_out: int, drawable: int) -> str:
     """The sentence for a class; ``drawable`` are its images for training that were not given."""
     val, test = wanted
     size = item.train + item.val + item.test

@@ -6,27 +6,29 @@ from typing import Any
 from PIL import Image
 
 from embedkit.images.depth import has_deep_colours, is_deep
+from embedkit.images.embedded import has_embedded_data
 from embedkit.images.faults import quiet
 from embedkit.images.opening import frames_of, opened
-from embedkit.results import Facts
+from embedkit.results import FileMetadata
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
 _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
-def read_facts(data: bytes) -> Facts:
+def read_facts(data: bytes) -> FileMetadata:
     """Return the facts in an image's bytes; facts with missing or broken metadata are left out.
 
     Raises :class:`UnreadableImage` when the bytes are not an image.
     """
     image = opened(data)
-    deep = is_deep(image) or has_deep_colours(image)  # before metadata are read: PNGs are loaded
+    # Before metadata are read, which loads PNGs.
+    deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
     noted = (_integer(detail.get(_WIDTH)), _integer(detail.get(_HEIGHT)))
-    return Facts(
+    return FileMetadata(
         format=image.format or "",
         camera=camera or None,
         taken=_time(_text(detail.get(_TAKEN))),
@@ -37,6 +39,7 @@ def read_facts(data: bytes) -> Facts:
         tables=_tables(image),
         frames=frames_of(image, data),
         deep=deep,
+        embedded=has_embedded_data(image, data),
         colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,
     )
 

@@ -29,10 +29,10 @@ from embedkit.duplicates.examination.placement import (
 )
 from embedkit.images import raw
 from embedkit.images.decode import Decoder, alone
-from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, Facts
+from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, FileMetadata
 from embedkit.search.verification.geometry import aligned
 
-VERSION = 9
+VERSION = 10
 """Raise this whenever an examination may have another result."""
 
 CONSISTENT = (0.6, 0.06)
@@ -94,10 +94,10 @@ def examine(one: LazyImage, other: LazyImage) -> Examination:
     return _with_uncompared(_Comparison(pair).examine(), first.facts, second.facts)
 
 
-def _with_uncompared(found: Examination, first: Facts, second: Facts) -> Examination:
+def _with_uncompared(found: Examination, first: FileMetadata, second: FileMetadata) -> Examination:
     """Return an examination that takes into account data that are not compared.
 
-    These are a camera's RAW data, further frames, and bits beyond the 8th.
+    These are a camera's RAW data, further frames, bits beyond the 8th, and embedded data.
     """
     if found.outcome == DIFFERENT:
         return found
@@ -114,6 +114,11 @@ def _with_uncompared(found: Examination, first: Facts, second: Facts) -> Examina
         changes.append(Change("shallow", 2 if first.deep else 1))
     elif first.deep:
         note = found.note or "only the upper 8 bits of each colour were compared"
+        found = replace(found, outcome=OPEN, note=note)
+    if first.embedded != second.embedded:
+        changes.append(Change("stripped", 2 if first.embedded else 1))
+    elif first.embedded:
+        note = found.note or "the other data that both files contain were not compared"
         found = replace(found, outcome=OPEN, note=note)
     return replace(found, changes=tuple(changes))
 

@@ -12,7 +12,7 @@ from embedkit.duplicates.examination.metadata import read_facts
 from embedkit.duplicates.orientations import orient
 from embedkit.images.decode import Decoder
 from embedkit.images.transparency import WHITE, Colour, composite, is_opaque
-from embedkit.results import Facts
+from embedkit.results import FileMetadata
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -64,7 +64,7 @@ class Picture:
     """The colour that a transparent image is composited on; None for an opaque image."""
     size: tuple[int, int]
     """Width and height of the upright image in the file, pixels."""
-    facts: Facts
+    facts: FileMetadata
 
     @cached_property
     def grey(self) -> Floats:

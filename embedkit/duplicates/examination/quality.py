@@ -14,7 +14,7 @@ from embedkit.duplicates.examination.picture import ORIENTATION_OF
 from embedkit.duplicates.orientations import orient
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import strips
-from embedkit.results import Facts
+from embedkit.results import FileMetadata
 
 _ENLARGED = 1.3  # ratio of oversampling from which on an image is enlarged
 _LINES = 192  # number of rows, and of columns, whose spectra are averaged
@@ -37,7 +37,7 @@ class Detail:
     compressed: CompressedImage
 
 
-def load_detail(data: bytes, facts: Facts, orientation: int = 0) -> Detail:
+def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detail:
     """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.alone():

@@ -9,7 +9,7 @@ from embedkit.classify.heads.linear import Linear
 from embedkit.classify.heads.probe.protocol import Protocol
 from embedkit.classify.heads.probe.sweep import Fit, sweep
 from embedkit.classify.heads.training_set import Examples, check
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Probe:
         train: Examples,
         validation: Examples,
         classes: Sequence[str],
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
     ) -> "Probe":
         """Fit on ``train``, choose on ``validation``; ``classes`` are the names of the labels.
 
