@@ -1,4 +1,4 @@
-"""Planting and counting of scripts/bench_trust.py; not what embedkit makes of a planted set."""
+"""Planting and counting in scripts/bench_trust.py, independent of embedkit's results."""
 
 import argparse
 import hashlib
@@ -201,7 +201,7 @@ def test_each_planted_frame_of_a_scene_shows_something_unique(way: int, tmp_path
 
 
 def textured(seed: int) -> Image.Image:
-    """A picture full of corners."""
+    """Draw a picture full of corners."""
     coarse = np.random.default_rng(seed).integers(0, 256, (40, 54, 3), np.uint8)
     return Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
 
@@ -368,7 +368,7 @@ def copy_set(number: int, *names: str, png: str = "original") -> list[Any]:
 
 
 def plan(*groups: dict[str, str]) -> list[dict[str, Any]]:
-    """Rows of groups, each from a path to its action."""
+    """Return rows of groups, each given as a map from paths to actions."""
     return [
         {
             "group": number,
@@ -529,7 +529,7 @@ def options(folder: Path, **more: Any) -> argparse.Namespace:
 
 
 def small_set(folder: Path) -> list[Any]:
-    """A set without pictures: its truth, and files to link to."""
+    """Plant a set without pictures: its truth, and files to link to."""
     truth = [non_copy(0, member) for member in range(3)] + copy_set(0, "jpeg50", "exact")
     for file in truth:
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -542,7 +542,7 @@ def small_set(folder: Path) -> list[Any]:
 def stand_in(
     rows_of: Callable[[Path], list[dict[str, str]]], ran: list[tuple[str, ...]]
 ) -> Callable[..., tuple[str, float]]:
-    """embedkit with given plans for the folders that are added."""
+    """Replace embedkit by given plans for the folders that are added."""
     added: list[Path] = []
 
     def embedkit(*arguments: str) -> tuple[str, float]:
@@ -687,7 +687,7 @@ def test_a_folder_without_a_set_says_what_to_do(
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """What looks like a virtual environment."""
+    """Return a folder that looks like a virtual environment."""
     (tmp_path / "environment" / "bin").mkdir(parents=True)
     os.symlink(sys.executable, tmp_path / "environment" / "bin" / "python")
     return tmp_path / "environment"

@@ -1,4 +1,4 @@
-"""Labels, columns and verdicts that go over from a removed copy to the file that stays."""
+"""Labels, columns and verdicts that are carried over from a removed copy to the kept file."""
 
 import os
 import shutil
@@ -225,7 +225,7 @@ def test_other_columns_are_carried_over_if_the_kept_file_has_no_value(
 
 
 def verdicts(workspace: Workspace) -> set[tuple[str, ...]]:
-    """What was decided, by the digests of the images."""
+    """Return the verdicts, by the digests of the images."""
     with workspace._catalog.read() as reader:
         rows = reader.session.rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
     return {tuple(v.hex() if isinstance(v, bytes) else v or "" for v in item) for item in rows}
@@ -351,7 +351,8 @@ def test_a_file_in_the_trash_carries_its_label_too(
 
 @pytest.fixture
 def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
-    """Runs an action that is killed before it writes an event to the journal."""
+    """Return a function that runs an action and kills it before it writes an event to the
+    journal."""
 
     def run_killed(event: str, act: Callable[[], object]) -> None:
         write = Journal.write

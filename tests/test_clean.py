@@ -1,4 +1,4 @@
-"""Plans, quarantine and undo, on real files that are killed, filled up, linked and edited."""
+"""Plans, quarantine and undo on real files, with killed processes, full disks, links and edits."""
 
 import csv
 import errno
@@ -53,7 +53,8 @@ HOSTILE = [
 
 @pytest.fixture
 def collection(tmp_path: Path) -> tuple[Path, list[PlanRow]]:
-    """Hostile names in three groups of copies and one that may go whole, and their plan."""
+    """Return files with hostile names in three groups of copies and one ``drop-all`` group, and the
+    plan."""
     folder = tmp_path / "photos"
     rows = []
     for number, raw in enumerate(HOSTILE):
@@ -288,7 +289,7 @@ def test_a_plan_without_removals_leaves_no_trace(
 
 
 def left_of(root: Path, rows: list[PlanRow]) -> str:
-    """Why the one file was left; nothing was moved."""
+    """Return why the one file was left, and check that nothing was moved."""
     report = apply(root, rows)
     assert (report.moved, report.already_moved, report.missing) == ((), (), ())
     assert quarantines(root) == []
@@ -940,7 +941,7 @@ def test_the_catalog_records_removed_and_restored_files(
 
 
 def noted_missing(workspace: Workspace) -> int:
-    """How many files the catalog takes for missing, whatever the disk says."""
+    """Return how many files the catalog records as missing, whatever is on disk."""
     with workspace._catalog.read() as reader:
         return reader.files.counts()["missing"]
 
@@ -1033,7 +1034,7 @@ def test_undo_needs_no_catalog_but_apply_does(
 
 
 def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> None:
-    """The plan with these further rows is refused, and moves nothing at all."""
+    """Check that the plan with further rows is rejected and moves nothing."""
     write_plan(plan, [*read_plan(plan), *rows])
     before = contents(plan.parent / "photos")
     with pytest.raises(BadInput, match=why) as caught:

@@ -1,4 +1,4 @@
-"""What counts as a copy, and which copy stays: kinds of pairs that once got a wrong answer."""
+"""Which files are copies, and which copy is kept: cases that once had a wrong result."""
 
 import itertools
 import struct

@@ -1,4 +1,4 @@
-"""Damaged files beside intact copies: which are found, and what becomes of them."""
+"""Damaged files and their intact copies: which are found, and what is planned for them."""
 
 import io
 import os
@@ -52,7 +52,7 @@ def cut(data: bytes, share: float = 0.7) -> bytes:
 
 @pytest.fixture
 def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
-    """A whole photo in a workspace with others, and a damaged copy of it."""
+    """Return an intact photo in a workspace with others, and a damaged copy of it."""
     data = encoded(scene(1))
     whole = Path(put(tmp_path / "p/whole.jpg", data))
     damaged = Path(put(tmp_path / "p/damaged.jpg", cut(data)))
@@ -157,7 +157,7 @@ def test_a_damaged_document_is_found_when_most_of_it_is_there(
 
 
 class Lumas:
-    """What proposals ask of a catalog, of images of noise."""
+    """The parts of a catalog that the search for candidates needs, with images of noise."""
 
     def __init__(self, count: int) -> None:
         chance = np.random.default_rng(0)
@@ -228,7 +228,7 @@ def test_another_photo_of_the_scene_or_page_of_the_template_is_not_a_copy(
 def test_a_possible_copy_of_several_pictures_has_no_row(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    """Of these timetables a digit near the end differs, which is not there of the damaged one."""
+    """These timetables differ in a digit near the end, which is missing in the damaged file."""
     for number in (21, 22):
         saved(timetable(number), tmp_path / f"p/whole{number}.png")
     put(tmp_path / "p/damaged.png", cut(encoded(timetable(21), "PNG"), 0.8))

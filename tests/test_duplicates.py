@@ -1,4 +1,4 @@
-"""Pairs, evidence, groups and verdicts, on photos that are drawn and altered here."""
+"""Pairs, evidence, groups and verdicts, on drawn photos and altered copies of them."""
 
 import csv
 import json
@@ -65,7 +65,7 @@ def sets(found: Duplicates) -> set[frozenset[str]]:
 
 @pytest.fixture
 def messy(photos: Path) -> Path:
-    """The twelve photos, with altered copies of one under ``red`` and an exact one of another."""
+    """Twelve photos, with altered copies of one under ``red`` and an exact copy of another."""
     original = Image.open(photos / "red/0.jpg")
     for name, alter in ALTERED.items():
         alter(original).save(photos / f"red/{name}.jpg", quality=90)
@@ -401,7 +401,7 @@ def test_a_verdict_on_a_new_photo_applies_when_the_photo_is_added(
 
 
 class Files:
-    """What opening the files of pairs comes to; pairs that are not named show different things."""
+    """The results of opening the files of pairs; pairs that are not named show different things."""
 
     def __init__(self, **outcomes: tuple[tuple[int, int], ...]) -> None:
         self.found = {pair: Examination(name) for name, pairs in outcomes.items() for pair in pairs}
@@ -664,7 +664,7 @@ def test_the_best_file_is_kept_and_unchanged_copies_are_removed(
 
 
 def test_a_plan_with_links_is_applied_completely(filled: Workspace, messy: Path) -> None:
-    """``6.jpg`` comes before the file that it links to, and the other link after its own."""
+    """``6.jpg`` comes before the file that it links to, and the other link after its file."""
     (messy / "blue/6.jpg").rename(messy / "blue/really 6.jpg")
     (messy / "blue/6.jpg").symlink_to("really 6.jpg")
     (messy / "blue/zz 7.jpg").symlink_to("7.jpg")
@@ -755,7 +755,7 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
 
 
 class FakeExaminer:
-    """What opening files comes to, by the first digits of their SHA-256."""
+    """A pair examiner with given examinations by the first digits of two SHA-256."""
 
     def __init__(self, **outcomes: Examination) -> None:
         self._outcomes = outcomes
@@ -775,7 +775,7 @@ class FakeExaminer:
 
 
 def group_of(filled: Workspace, *labels: str | None) -> Duplicates:
-    """A group of a photo, a sure copy of it and a doubtful one, under some labels."""
+    """Return a group of a photo, a sure copy and a doubtful one, under the given labels."""
     found = filled.duplicates()
     (group,) = [group for group in found.groups if "0.jpg" in names(group)]
     first = group.members[0]

@@ -22,7 +22,7 @@ def uniform(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
-    """Hashes of few pictures with up to six bits flipped, of which many are set alike."""
+    """Return hashes of few pictures with up to six bits flipped, with correlated bits."""
     random = np.random.default_rng(seed)
     skewed = random.random((max(1, count // 20), 64 * words)) < random.uniform(0, 1, 64 * words)
     ones = skewed[random.integers(0, len(skewed), count)]
@@ -32,7 +32,7 @@ def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def table(pairs: Pairs) -> np.ndarray:
-    """First row, second row, distance: (P, 3)."""
+    """Return first row, second row and distance: (P, 3)."""
     return np.stack([pairs.first, pairs.second, pairs.distance], axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Files in quarantine that are deleted for ever, and those that must not be."""
+"""Files in quarantine that are deleted permanently, and those that must not be."""
 
 import errno
 import json
@@ -26,13 +26,14 @@ NOW = timedelta()
 
 @pytest.fixture
 def applied(root: Path, small: tuple[Path, list[PlanRow]]) -> tuple[str, list[PlanRow]]:
-    """The id of a plan that was applied and its rows: a keeper, two copies, and one dropped."""
+    """Return the id and the rows of an applied plan: a kept file, two copies, and a dropped
+    file."""
     _, rows = small
     return apply(root, rows).quarantine, rows
 
 
 def aged(root: Path, quarantine: str, days: int) -> None:
-    """Make a plan one that was applied some days earlier."""
+    """Make a plan look as if it was applied some days earlier."""
     journal = root / quarantine / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text("ascii").splitlines()]
     for line in lines:

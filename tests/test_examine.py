@@ -1,4 +1,4 @@
-"""Pairs of files under examination: what differs, what was done, and which is better."""
+"""The examination of pairs of files: what differs, what was changed, and which file is better."""
 
 import io
 
@@ -17,7 +17,7 @@ from embedkit.search.verification.photos import pixels_of
 
 
 def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> LazyImage:
-    """A file of an image, JPEG of quality 92 unless something else is said."""
+    """Return an encoded image, by default a JPEG of quality 92."""
     data = io.BytesIO()
     image.save(data, kind, **({"quality": 92} if kind == "JPEG" else {}) | options)
     content = data.getvalue()
@@ -197,7 +197,7 @@ def test_files_of_one_quality_have_no_order() -> None:
 
 
 def sky(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Soft tones and a few specks: hardly any texture."""
+    """Draw soft tones and a few specks, with hardly any texture."""
     chance = np.random.default_rng(seed)
     tones = Image.fromarray(chance.integers(20, 180, (3, 4, 3), np.uint8))
     soft = np.asarray(tones.resize(size, Image.Resampling.BICUBIC)).copy()
@@ -293,7 +293,8 @@ def test_a_thing_in_another_colour_is_different(colours: tuple[str, str]) -> Non
 
 
 def drawing(side: int, *strokes: tuple[str, tuple[float, ...], str, float]) -> Image.Image:
-    """Strokes on transparency: kind, box as shares of the side, colour, width as such a share."""
+    """Draw strokes on transparency: kind, box, colour and width, all sizes as shares of the
+    side."""
     image = Image.new("RGBA", (4 * side, 4 * side))
     draw = ImageDraw.Draw(image)
     for kind, box, colour, width in strokes:
@@ -393,7 +394,7 @@ def lines_of(draw: ImageDraw.ImageDraw, rows: range, start: int, colour: str) ->
 
 
 def priced(price: int, is_page: bool) -> Image.Image:
-    """A page or a coloured flyer with a large photo, on which a price is written."""
+    """Draw a page or a coloured flyer with a large photo and a price on it."""
     image = Image.new("RGB", (2000, 2600 if is_page else 2200), "white" if is_page else "#f0e9d8")
     draw = ImageDraw.Draw(image)
     for top, colour in ((0, "#a33b2c"), (1510, "#274060")):

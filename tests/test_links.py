@@ -1,4 +1,4 @@
-"""Removed copies that become links to the file that stays."""
+"""Removed copies that are replaced by links to the kept file."""
 
 import errno
 import json
@@ -30,7 +30,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def group(tmp_path: Path) -> list[PlanRow]:
-    """A file to keep, two copies of it with times and modes of their own, and a smaller one."""
+    """Return the rows of a file to keep, two copies with their own times and modes, and a smaller
+    one."""
     folder = tmp_path / "photos"
     keep = put(folder / "a/keep\n.jpg", b"picture")
     rows = [row(1, "keep", keep, b"picture")]
@@ -43,7 +44,7 @@ def group(tmp_path: Path) -> list[PlanRow]:
 
 
 def is_link(path: str, keep: str, kind: str) -> bool:
-    """Whether a path is a link of the kind to the file that is kept."""
+    """Return whether a path is a link of the given kind to the kept file."""
     if kind == "sym":
         return os.path.islink(path) and os.path.realpath(path) == os.path.realpath(keep)
     return not os.path.islink(path) and os.path.samefile(path, keep)
@@ -260,7 +261,7 @@ def test_a_link_stays_when_the_copy_is_deleted(kind: str, root: Path, group: lis
 
 
 def check_every_path_exists(rows: list[PlanRow], root: Path) -> None:
-    """Every path of the plan exists, with its content, as a file or as a link."""
+    """Check that every path of the plan exists, with its content, as a file or as a link."""
     held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
     for item in rows:
         if item.rule == "drop-all" and not os.path.lexists(item.path):

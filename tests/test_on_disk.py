@@ -1,4 +1,4 @@
-"""Plans and searches where the disk has changed since the last add."""
+"""Plans and searches when the disk has changed since the last add."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from embedkit.results import DuplicateGroup, Duplicates, GroupMember
 
 @pytest.fixture
 def copied(workspace: Workspace, photos: Path) -> Workspace:
-    """The twelve photos, and two copies of the first."""
+    """Return a workspace of twelve photos and two copies of the first."""
     for name in ("a copy.jpg", "日本\n.jpg"):
         shutil.copy2(photos / "red/0.jpg", photos / name)
     workspace.add([photos])
@@ -86,7 +86,7 @@ def test_a_group_is_described_by_its_existing_files(tmp_path: Path) -> None:
 def test_crops_of_a_missing_photo_are_not_copies_of_each_other(
     tmp_path: Path,
 ) -> None:
-    """The left half and the right half of a photo are each a copy of it, and of nothing else."""
+    """The left half and the right half of a photo are each a copy of it, but not of each other."""
     original, left, right, again = (
         member(tmp_path / "original", "a", 1.0),
         member(tmp_path / "left", "b", 0.95),

@@ -1,4 +1,4 @@
-"""Removed files in the system's trash: a FreeDesktop trash in a home folder made here."""
+"""Removed files in the system's trash: a FreeDesktop trash in a temporary home folder."""
 
 import errno
 import json
@@ -33,7 +33,8 @@ HOSTILE = [
 
 @pytest.fixture(autouse=True)
 def trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The trash of a home folder of its own; send2trash learns of it when it is imported."""
+    """Return the trash of a temporary home folder; send2trash reads its location when it is
+    imported."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
@@ -51,7 +52,7 @@ def discard(root: Path, rows: list[PlanRow]) -> ApplyReport:
 
 
 def copies(folder: Path, names: list[str]) -> list[PlanRow]:
-    """A file to keep, and copies of it to remove in folders of their own."""
+    """Return the rows of a file to keep, and of copies to remove in their own folders."""
     rows = [row(1, "keep", put(folder / "keep.jpg", b"picture"), b"picture")]
     for number, name in enumerate(names):
         path = put(os.path.join(folder, str(number), name), b"picture")
@@ -60,7 +61,7 @@ def copies(folder: Path, names: list[str]) -> list[PlanRow]:
 
 
 def put_back(report: ApplyReport) -> None:
-    """What a file manager does when a person restores files from the trash."""
+    """Restore files from the trash as a file manager does."""
     for item in report.trashed:
         assert item.where is not None
         note = Path(os.path.dirname(os.path.dirname(item.where)), "info")
@@ -256,7 +257,7 @@ def test_a_run_killed_anywhere_is_finished_by_the_same_command(
 
 
 def left_alone(root: Path, rows: list[PlanRow]) -> str:
-    """The one reason for which every removed file was left where it is."""
+    """Return the one reason why all removed files were left in place."""
     report = discard(root, rows)
     assert not report.trashed and not report.moved
     assert [item.path for item in report.skipped] == [i.path for i in rows if i.action == "remove"]
