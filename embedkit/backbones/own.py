@@ -124,11 +124,8 @@ def register_backbone(
             f"{name}: the code of a {what} cannot be hashed; pass version='1', and another version "
             "whenever the code changes"
         )
-    if (
-        isinstance(engine, FunctionEngine)
-        and transform is None
-        and (mean is not None or std is not None)
-    ):
+    is_normalised = mean is not None or std is not None
+    if isinstance(engine, FunctionEngine) and transform is None and is_normalised:
         raise BadInput(
             f"{name}: a function gets uint8 pixels, to which mean and std do not apply; "
             "normalise them in the function"

@@ -345,7 +345,7 @@ def differs_from_version_1(decoder: Decoder) -> bool:
     """Return whether an image has other pixels than under version 1 of the pipeline.
 
     Version 1 composited all transparent images on white, took all colours for sRGB, took integers
-    above 255 for 16 bits, and resized images of any length in one step. The header alone shows that
+    above 255 for 16 bits, and resized images of any length in one step. The header shows that
     most images are the same.
     """
     if decoder.is_converted or max(decoder.stored_size) > LONGEST:
