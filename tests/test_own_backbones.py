@@ -403,12 +403,12 @@ def test_a_registered_backbone_works_in_a_workspace(photos: Path, tmp_path: Path
     assert {item.backbone for item in comparison.backbones} == {"grid", "net"}
     workspace.split(1, 1)
     for kind in ("knn", "probe"):
-        workspace.train(kind, kind, backbone="grid")
+        workspace.heads.train(kind, kind, backbone="grid")
         (prediction,) = workspace.classify(photos / "red/0.jpg", head=kind).predictions
         assert {label.label for label in prediction.top} <= {"red", "blue"}
-    assert workspace.export(tmp_path / "out", backbone="grid") == 12
+    assert workspace.embeddings.export(tmp_path / "out", backbone="grid") == 12
     other = Workspace(tmp_path / "other")
-    assert other.import_(tmp_path / "out") == 12
+    assert other.embeddings.import_(tmp_path / "out") == 12
     assert other.add(photos, backbones="grid").embedded == 0
 
 
@@ -422,7 +422,7 @@ def test_an_unregistered_backbone_is_used_by_its_stored_vectors(
     workspace: Workspace, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.split(1, 1)
-    workspace.train("knn", "knn")
+    workspace.heads.train("knn", "knn")
     monkeypatch.setattr(registry, "_registered", {})
     workspace = Workspace(workspace.folder)
     for backbone in (None, "grid"):
@@ -431,7 +431,7 @@ def test_an_unregistered_backbone_is_used_by_its_stored_vectors(
     assert workspace.duplicates(["semantic"], max_distance=2.0).groups
     assert workspace.compare("grid").images == 12
     workspace.split(1, 1, seed=1)
-    assert workspace.export(tmp_path / "out", backbone="grid") == 12
+    assert workspace.embeddings.export(tmp_path / "out", backbone="grid") == 12
 
     draw_photo(50).save(photos / "red/new.jpg")
     for needs_the_network in (
@@ -481,19 +481,19 @@ def test_a_registered_module_is_fine_tuned(photos: Path, tmp_path: Path) -> None
     workspace = Workspace(tmp_path / "ws")
     workspace.add(photos, backbones="net", labels_from_folders=True)
     workspace.split(1, 1)
-    head = workspace.train("finetune", "tuned", backbone="net", epochs=2)
+    head = workspace.heads.train("finetune", "tuned", backbone="net", epochs=2)
     name = head.models[0].backbone
     assert name.startswith("local/")
     assert head.models[0].spec.architecture == "module/Net"
     assert workspace.classify(photos / "red/0.jpg", head="tuned").predictions
-    again = workspace.train("finetune", "again", backbone=name, epochs=1)
+    again = workspace.heads.train("finetune", "again", backbone=name, epochs=1)
     assert again.models[0].spec.architecture == "module/Net"
     register_backbone("net", Net(), size=32, version="2")
     with pytest.raises(BadInput, match="train the head again"):
         workspace.classify(photos / "red/0.jpg", head="tuned")
     register_backbone("grid", grid, size=32, version="1")
     with pytest.raises(BadInput, match=r"a function cannot be fine-tuned; register a torch"):
-        workspace.train("finetune", "no", backbone="grid", epochs=1)
+        workspace.heads.train("finetune", "no", backbone="grid", epochs=1)
 
 
 # -- from a package ----------------------------------------------------------------------------
