@@ -1,12 +1,14 @@
 """Write the 18 generated calendar photos to a folder: python scripts/make_calendar_photos.py DIR
 
-Beside them comes framing.csv, which tells ``embedkit compare --framing`` how each was taken.
+Beside them comes framing.csv, which gives ``embedkit compare --framing`` the framing of each.
 """
 
 import sys
 from pathlib import Path
 
-from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, Shooting, write_calendar_photos
+from calendar_shooting import Shooting
+
+from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, write_calendar_photos
 
 FRAMING = "framing.csv"
 

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from embedkit.demo.calendar import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
+from embedkit.demo.calendar import FRAMINGS, calendar_photos, write_calendar_photos
 from embedkit.results import Match, Matches, Verification
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+Shooting = runpy.run_path(str(SCRIPTS / "calendar_shooting.py"))["Shooting"]
 
 
 @pytest.mark.slow
@@ -28,7 +31,7 @@ def test_a_seed_draws_the_same_photos_and_another_one_others() -> None:
 
 
 @pytest.mark.slow
-def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_path: Path) -> None:
+def test_photos_are_written_to_a_folder_per_month_and_only_once(tmp_path: Path) -> None:
     paths = write_calendar_photos(tmp_path)
     assert paths[0] == tmp_path / "January/1.jpg"
     assert paths[17] == tmp_path / "February/18.jpg"
@@ -39,16 +42,16 @@ def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_pa
 
 @pytest.mark.slow
 def test_months_of_one_picture_differ_in_title_and_days_only() -> None:
-    def alike(shooting: Shooting) -> float:
+    def similarity(shooting: Shooting) -> float:
         photos = [photo.image for photo in islice(calendar_photos(0, shooting), 0, 10, 9)]
         pictures = [np.asarray(photo.crop((490, 200, 790, 400)), float) for photo in photos]
         return float(np.corrcoef(pictures[0].ravel(), pictures[1].ravel())[0, 1])
 
-    assert alike(Shooting(same_picture=True)) > 0.8
-    assert alike(Shooting()) < 0.5
+    assert similarity(Shooting(same_picture=True)) > 0.8
+    assert similarity(Shooting()) < 0.5
 
 
-def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
+def test_the_brightness_of_shots_varies() -> None:
     shooting = Shooting(turn=30.0, scale=(0.4, 1.5), light=(0.5, 1.3))
     plain, hand = islice(calendar_photos(), 6), islice(calendar_photos(0, shooting), 6)
     light = [
@@ -59,7 +62,7 @@ def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
     assert max(light) > 1.05
 
 
-def test_glare_whitens_part_of_the_page_and_leaves_the_rest_of_the_photo_as_it_was() -> None:
+def test_glare_whitens_part_of_the_page_and_nothing_else() -> None:
     plain, glared = (
         [np.asarray(photo.image).astype(int) for photo in islice(calendar_photos(0, shooting), 2)]
         for shooting in (Shooting(), Shooting(glare=1.0))
@@ -79,12 +82,11 @@ def test_glare_whitens_part_of_the_page_and_leaves_the_rest_of_the_photo_as_it_w
 
 @pytest.fixture
 def reproduce(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    scripts = Path(__file__).parents[1] / "scripts"
-    monkeypatch.syspath_prepend(str(scripts))
-    return runpy.run_path(str(scripts / "reproduce_calendar.py"))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return runpy.run_path(str(SCRIPTS / "reproduce_calendar.py"))
 
 
-def test_published_rankings_hold_all_photos_and_none_puts_january_first(
+def test_published_rankings_contain_all_photos_and_none_ranks_january_first(
     reproduce: dict[str, Any],
 ) -> None:
     published = reproduce["published"]()
@@ -99,7 +101,7 @@ def test_published_rankings_hold_all_photos_and_none_puts_january_first(
     assert line.split()[:6] == ["InceptionV3", "299", "2048", "0.460", "0/8", "0.00608"]
 
 
-def test_tables_tell_each_backbone_by_set_and_each_verified_photo(
+def test_tables_list_each_backbone_by_set_and_each_verified_photo(
     reproduce: dict[str, Any],
 ) -> None:
     figures = {"tiny": [(0.5, 0.25), (0.1, 0.2)], "verification": [(1.0, 0.75), (0.9, 0.8)]}

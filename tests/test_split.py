@@ -473,9 +473,9 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
         "red has 15 photos, too few for 2 + 9 out of half of them: 9 for training, 1 for "
         "validation, 5 for test"
     ) in asked.stderr
-    assert "6 images are in 1 set of copies" in asked.stdout
+    assert "6 images are in 1 group of copies" in asked.stdout
     assert "left out: 1 image without a label\n" in asked.stdout
-    assert "left out: 1 image under several labels; see 'embedkit duplicates'\n" in asked.stdout
+    assert "left out: 1 image with several labels; see 'embedkit duplicates'\n" in asked.stdout
     assert "since" not in asked.stdout
     shown = CliRunner().invoke(embedkit, ["split", "--json", *where])
     assert json.loads(shown.stdout)["classes"][1] == {

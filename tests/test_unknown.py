@@ -359,9 +359,9 @@ def test_what_unknown_rests_on_is_said_everywhere(
     assert json.loads(run("train", "knn", "--name", "knn", "--json")[0])["thresholds"] == thresholds
     for command in (("train", "knn", "--name", "knn"), ("classify", *photos, "--head", "knn")):
         out, notes = run(*command)
-        assert "resting on 48 known photos" in " ".join(out.split())
+        assert "from 48 known photos" in " ".join(out.split())
         assert "with so few known photos" in notes
-        assert "6 validation photos: with fewer than 50 a low probability" in notes
+        assert "only 6 validation photos: below 50, a low probability" in notes
     assert "unknown by outlier" in " ".join(run("classify", *photos, "--head", "knn")[0].split())
 
 
@@ -520,7 +520,7 @@ def test_a_head_saved_before_is_said_to_be_one(earlier: Workspace, tmp_path: Pat
     done = CliRunner().invoke(
         embedkit, ["classify", str(tmp_path / "new.png"), "--head", "knn", *where]
     )
-    assert "resting on 6 validation photos" in " ".join(done.stdout.split())
+    assert "from 6 validation photos" in " ".join(done.stdout.split())
     assert "train it again" in " ".join(done.stderr.split())
 
 

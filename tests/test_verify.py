@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from embedkit.demo.calendar import Shooting, calendar_photos
+from embedkit.demo.calendar import calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.results import Verification
 from embedkit.search.verification import CHANCE, order, verify_matches
@@ -198,6 +198,9 @@ def test_all_framings_of_january_come_first_although_both_months_have_the_same_p
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("embedkit.demo.calendar.SHOTS", 1)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+    from calendar_shooting import Shooting
+
     photos = list(calendar_photos(3, Shooting(same_picture=True, **HAND)))
     assert [photo.month for photo in photos] == ["January"] * 3 + ["February"] * 3
     views = [view(np.asarray(photo.image)) for photo in photos]

@@ -98,7 +98,8 @@ class ClassMethods(Base):
             The CSV has a path that is not of a photo with one label.
         """
         from embedkit.classify.split import Asked, split_images, subject_of
-        from embedkit.duplicates.find import asked_for, duplicate_pairs
+        from embedkit.duplicates.find import duplicate_pairs
+        from embedkit.duplicates.pair_search import duplicate_options
 
         self._state.sweep()
         parts = {}
@@ -110,7 +111,7 @@ class ClassMethods(Base):
         # The embeddings are needed to find copies.
         self._embeddings.embed_missing([self._embeddings.pick(None)])
         index = self._embeddings.index(None)
-        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
+        pairs = duplicate_pairs(self._catalog, index, duplicate_options(()), self._progress)
         return split_images(self._catalog, subject, pairs)
 
     def last_split(self) -> Split:
