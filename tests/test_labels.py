@@ -1,4 +1,4 @@
-"""Labels as people have them: in tables of any spelling, and in the names of folders."""
+"""Labels from tables in any CSV dialect and from the names of folders."""
 
 import json
 import os
