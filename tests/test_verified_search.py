@@ -314,5 +314,5 @@ def test_files_that_cannot_be_opened_stay_for_review(workspace: Workspace, tmp_p
 
 
 def test_only_combined_pairs_are_verified(doubtful: tuple[Workspace, Path]) -> None:
-    with pytest.raises(BadInput, match="of the kind combined"):
+    with pytest.raises(BadInput, match="needs the kind combined"):
         doubtful[0].duplicates(["exact"], verify=True)
