@@ -269,7 +269,7 @@ class Workspace:
         *,
         queries: Sequence[str | os.PathLike[str]] = (),
         by: str = "label",
-        framing: str | os.PathLike[str] | None = None,
+        group: str | None = None,
     ) -> Comparison:
         """How well each of ``backbones`` tells the classes apart, and which differences are real.
 
@@ -277,17 +277,20 @@ class Workspace:
         each has its own images/s; it does not look for new photos, as :meth:`add` does, which will
         not embed with a backbone for having been compared. Without ``backbones``, those of the
         recipe and those known here. Classes are labels, or ``by="folder"`` the folders of files.
-        ``queries`` are photos, in the workspace or not, whose rankings are wanted. ``framing`` is a
-        CSV with the columns ``path`` and ``framing``.
+        ``queries`` are photos, in the workspace or not, whose rankings are wanted. ``group`` is a
+        column of the label tables, such as the camera or the photographer, for the content score:
+        of a photo with the same label in another group and one with another label in the same
+        group, how often the first is nearer.
 
         Raises :class:`EmptyWorkspace`, :class:`BadInput` when there is nothing to tell apart or the
-        CSV is of other photos, and the errors of :func:`embedkit.load_backbone`, before anything is
+        column is unknown, and the errors of :func:`embedkit.load_backbone`, before anything is
         embedded. Files that cannot be embedded are in the comparison.
         """
-        from embedkit.compare.run import Order, compare_backbones
+        from embedkit.compare.run import CompareOptions, compare_backbones
 
-        order = Order(backbones, queries, by, framing)
-        return compare_backbones(self._catalog, self._embeddings, order, self._progress)
+        group = None if group is None else labels.as_label(group)
+        options = CompareOptions(backbones, queries, by, group)
+        return compare_backbones(self._catalog, self._embeddings, options, self._progress)
 
     def split(
         self,
@@ -310,7 +313,7 @@ class Workspace:
         numbers below 1, a column that is not known and a CSV that is wrong, and
         :class:`NotInWorkspace` when it has a path that is not of a photo with one label.
         """
-        from embedkit.classify.split import Asked, split_images, subject_of
+        from embedkit.classify.split import SplitOptions, draw_split, prepare_split
         from embedkit.duplicates.find import asked_for, duplicate_pairs
 
         self._sweep()
@@ -319,11 +322,11 @@ class Workspace:
             parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
         group = None if group is None else labels.as_label(group)
         # What cannot be split is told before minutes of searching.
-        subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
+        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
         self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
-        return split_images(self._catalog, subject, pairs)
+        return draw_split(self._catalog, inputs, pairs)
 
     def last_split(self) -> Split:
         """The split that is stored, and how many images have gone or come since.
@@ -360,19 +363,19 @@ class Workspace:
         accelerate for several processes, :class:`StorageError`, and the errors of loading a
         backbone.
         """
-        from embedkit.classify.heads.locking import claimed
-        from embedkit.classify.outliers import embedded_outliers
-        from embedkit.classify.training import Order, train
+        from embedkit.classify.heads.locking import locked_name
+        from embedkit.classify.heads.outliers.cache import embedded_outliers
+        from embedkit.classify.training import TrainOptions, train
 
         self._sweep()
         taught = named(backbone)[0] if backbone is not None else self._embeddings.pick(None).name
         self._catalog.require()
-        with claimed(self._heads, name, kind) as kept:
-            order = Order(kind, kept, taught, preset, epochs, processes, settings or {})
+        with locked_name(self._heads, name, kind) as kept:
+            options = TrainOptions(kind, kept, taught, preset, epochs, processes, settings or {})
             return train(
                 self._catalog,
                 self._heads,
-                order,
+                options,
                 self._embeddings.completed,
                 lambda resolved: embedded_outliers(
                     self._outliers, resolved, self._embeddings.network
@@ -388,14 +391,14 @@ class Workspace:
         be one: taught different classes, or by validation photos; :class:`HeadBusy` and
         :class:`StorageError` as :meth:`train` does.
         """
-        from embedkit.classify.ensembling import combine
+        from embedkit.classify.ensemble import build_ensemble
         from embedkit.classify.heads.head import ENSEMBLE
-        from embedkit.classify.heads.locking import claimed
+        from embedkit.classify.heads.locking import locked_name
 
         self._sweep()
         self._catalog.require()
-        with claimed(self._heads, name, ENSEMBLE) as kept:
-            return combine(self._catalog, self._heads, kept, self._trained(heads), method)
+        with locked_name(self._heads, name, ENSEMBLE) as kept:
+            return build_ensemble(self._catalog, self._heads, kept, self._trained(heads), method)
 
     def heads(self) -> list[str]:
         """The names of the heads that were trained or made, sorted."""
@@ -411,10 +414,10 @@ class Workspace:
         Raises :class:`BadInput` when they were taught different classes, when test photos taught
         one of them, or when there is no test part.
         """
-        from embedkit.classify.evaluating import judge
+        from embedkit.classify.evaluate import evaluate_heads
 
         folder = None if tables is None else Path(absolute(tables))
-        return judge(self._catalog, self._trained(heads), folder)
+        return evaluate_heads(self._catalog, self._trained(heads), folder)
 
     def classify(
         self,
@@ -428,7 +431,7 @@ class Workspace:
         ``photos`` are photos and folders of them, in the workspace or not. Those that cannot be
         read are told. Raises :class:`BadInput`.
         """
-        from embedkit.classify.current import backbone_of
+        from embedkit.classify.head_checks import backbone_of
         from embedkit.classify.heads.store import load_head
         from embedkit.classify.prediction import classify
 
@@ -670,14 +673,14 @@ class Workspace:
         Images that no file holds any more are forgotten, and embeddings of superseded weights;
         imported ones whose photos are yet to be added are kept.
         """
-        from embedkit.classify.outliers import forget_all_but as forget_outliers
+        from embedkit.classify.heads.outliers.cache import remove_all_but as remove_outliers
 
         self._catalog.require()
         self._sweep()
         sizes = self._catalog.compact()
         self._embeddings.tidy()
         held = {item.spec.digest for item in self._embeddings.held().backbones}
-        forget_outliers(self._outliers, held)
+        remove_outliers(self._outliers, held)
         return sizes
 
     def export(self, folder: str | os.PathLike[str], *, backbone: str | None = None) -> int:
@@ -750,7 +753,7 @@ class Workspace:
 
     def _trained(self, names: Sequence[str]) -> "list[Head]":
         """The heads of these names, once all images have the embeddings that they look at."""
-        from embedkit.classify.current import backbone_of
+        from embedkit.classify.head_checks import backbone_of
         from embedkit.classify.heads.store import load_head
 
         found = [load_head(self._heads, name) for name in dict.fromkeys(names)]

@@ -97,9 +97,9 @@ def peak() -> float:
 
 
 def ours(scratch: Path, grid: list[float]) -> dict[str, Any]:
+    from embedkit.classify.heads.examples import Examples
     from embedkit.classify.heads.probe import Protocol
     from embedkit.classify.heads.probe.sweep import sweep
-    from embedkit.classify.heads.training_set import Examples
 
     train = Examples(**load(scratch, "train"))
     before = peak()
@@ -150,11 +150,11 @@ def theirs(scratch: Path, grid: list[float]) -> dict[str, Any]:
 
 
 def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
+    from embedkit.classify.heads.examples import Examples
     from embedkit.classify.heads.gallery import Gallery
     from embedkit.classify.heads.knn import fit_neighbours
     from embedkit.classify.heads.linear import Features
     from embedkit.classify.heads.probe import Probe
-    from embedkit.classify.heads.training_set import Examples
 
     known, test = load(scratch, "train"), Examples(**load(scratch, "test"))
     order = np.random.default_rng(0).permutation(len(known["labels"]))
@@ -172,13 +172,13 @@ def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
     right = probe.predict_proba(test.vectors, test.norms).argmax(1) == test.labels
     memory = peak() - before
     again = time.perf_counter()
-    asked = Features(validation.vectors, validation.norms)
+    val_features = Features(validation.vectors, validation.norms)
     unnamed = np.zeros((len(train), 32), np.uint8)
-    gallery = Gallery.of(train.vectors, unnamed, train.labels, len(train))
-    knn, _ = fit_neighbours(gallery, len(classes), asked, validation.labels)
+    gallery = Gallery.sample(train.vectors, unnamed, train.labels, len(train))
+    knn, _ = fit_neighbours(gallery, len(classes), val_features, validation.labels)
     near = knn.scores(Features(test.vectors, test.norms)).argmax(1) == test.labels
     done = time.perf_counter()
-    chosen = probe.chosen
+    chosen = probe.best
     return {
         "probe": f"{chosen.features}, C {chosen.C:.3g} of {len(probe.history)} fits in "
         f"{fitted - started:.1f} s, {memory:.1f} GB; test accuracy {right.mean():.4f}",

@@ -13,7 +13,7 @@ from conftest import draw_photo, take_toys
 from PIL import Image
 
 from embedkit import Workspace
-from embedkit.classify.heads.locking import claimed
+from embedkit.classify.heads.locking import locked_name
 from embedkit.classify.heads.store import load_head, save_head
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
@@ -313,7 +313,7 @@ def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_pa
 def test_a_head_that_is_being_made_is_left_to_who_makes_it(workspace: Workspace) -> None:
     heads = workspace.folder / "heads"
     before = bytes_of(heads)
-    with claimed(heads, "knn", "knn"), claimed(heads, "both", "ensemble"):
+    with locked_name(heads, "knn", "knn"), locked_name(heads, "both", "ensemble"):
         with pytest.raises(HeadBusy, match="another training of knn is at work"):
             workspace.train("knn", "knn")
         with pytest.raises(HeadBusy, match="another training of both is at work"):

@@ -25,8 +25,8 @@ from embedkit.catalog.reader import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import Asked, Contender, compare
-from embedkit.compare.description import described, overrides
+from embedkit.compare.comparison import ComparedBackbone, Query, compare
+from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
 from embedkit.errors import (
     BadInput,
@@ -167,13 +167,13 @@ def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
 
 def test_content_wins_the_triplets_in_which_it_is_nearer_than_composition() -> None:
     assert content_score(np.array([0.1, 0.5]), np.array([0.3, 0.5])) == (1 + 1 + 0 + 0.5) / 4
-    # Classes 0 and 1 in framings 0 and 1; the first axis is content, the second framing.
+    # Classes 0 and 1 in groups 0 and 1; the first axis is the class, the second the group.
     points = np.array([[1, 0], [1, 1], [-1, 0], [-1, 1]])
-    classes, framings = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    classes, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     for weights, expected in (((3, 1), 1.0), ((1, 9), 0.0)):
         vectors = np.concatenate([points * weights, np.full((4, 1), 0.1)], axis=1)
         vectors = (vectors - [0, weights[1] / 2, 0]).astype(np.float32)
-        found = measure(vectors, classes, np.arange(4), framings)
+        found = measure(vectors, classes, np.arange(4), groups)
         assert found.content_score.tolist() == [expected] * 4
     unknown = measure(vectors, classes, np.arange(4), np.array([0, -1, -1, 1]))
     assert np.isnan(unknown.content_score).all()
@@ -233,7 +233,7 @@ def test_what_ties_with_the_first_of_a_place_shares_it() -> None:
 # -- backbones -----------------------------------------------------------------------------------
 
 
-def contender(name: str, vectors: np.ndarray, asked: np.ndarray | None = None) -> Contender:
+def compared(name: str, vectors: np.ndarray, queries: np.ndarray | None = None) -> ComparedBackbone:
     spec = EmbeddingSpec(
         architecture=f"toy/{name}", weights="0" * 64, dim=vectors.shape[1], size=32,
         resize="squash", crop=1.0, interpolation="bilinear", mean=(0.0, 0.0, 0.0),
@@ -241,7 +241,7 @@ def contender(name: str, vectors: np.ndarray, asked: np.ndarray | None = None) -
     )  # fmt: skip
     rows = Rows(np.arange(len(vectors))[::-1].copy(), vectors[::-1].astype(np.float32))
     asked = np.empty((0, spec.dim)) if asked is None else asked
-    return Contender(ResolvedName(name, spec, "", 0, 0), rows, None, asked)
+    return ComparedBackbone(ResolvedName(name, spec, "", 0, 0), rows, None, queries)
 
 
 def photos_of(classes: np.ndarray) -> Collection:
@@ -268,7 +268,7 @@ def test_a_better_backbone_comes_first_and_twins_tie() -> None:
     twin = good + random.normal(0, 1e-3, good.shape)
     found = compare(
         photos_of(classes),
-        [contender("bad", bad), contender("good", good), contender("twin", twin)],
+        [compared("bad", bad), compared("good", good), compared("twin", twin)],
     )
     placed = {item.backbone: item.place for item in found.backbones}
     assert placed == {"good": 1, "twin": 1, "bad": 3}
@@ -287,9 +287,9 @@ def test_a_better_backbone_comes_first_and_twins_tie() -> None:
 def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> None:
     classes = np.array([0, 0, 1, 1, 2])
     vectors = on_circle(0, 10, 30, 40, 35)
-    asked = [Asked("/p/001.jpg", 1), Asked("/q/new.jpg", None)]
+    queries = [Query("/p/001.jpg", 1), Query("/q/new.jpg", None)]
     found = compare(
-        photos_of(classes), [contender("one", vectors, asked=on_circle(99, 32))], asked
+        photos_of(classes), [compared("one", vectors, queries=on_circle(99, 32))], queries
     )  # fmt: skip
     own, strange = found.rankings
     assert (own.label, strange.label) == ("0", None)
@@ -305,13 +305,13 @@ def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> N
 
 
 def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedkit.compare.comparison.MOST_QUERIES", 30)
+    monkeypatch.setattr("embedkit.compare.comparison.MAX_QUERIES", 30)
     classes = np.repeat(np.arange(40), 3)
     vectors = np.random.default_rng(6).normal(size=(120, 4))
-    one, again = (compare(photos_of(classes), [contender("one", vectors)]) for _ in range(2))
+    one, again = (compare(photos_of(classes), [compared("one", vectors)]) for _ in range(2))
     assert one == again
     assert one.sampled and one.queries == 30
-    assert one.resampled == "classes" and "a sample of 30 queries" in described(one)
+    assert one.resampled == "classes" and "a sample of 30 queries" in describe(one)
 
 
 def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
@@ -321,9 +321,9 @@ def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
     small, large = centres[classes] + 2 * noise, 3 * centres[classes] + noise
     found = compare(
         photos_of(classes),
-        [contender("a?size=32", small), contender("b", small), contender("a?size=64", large)],
+        [compared("a?size=32", small), compared("b", small), compared("a?size=64", large)],
     )
-    (variants,) = overrides(found)
+    (variants,) = variants_by_backbone(found)
     assert [(item.backbone, test and test.tie) for item, test in variants] == [
         ("a?size=64", None),
         ("a?size=32", False),
@@ -333,13 +333,13 @@ def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
 def test_collapsed_embeddings_are_told() -> None:
     classes = np.repeat(np.arange(2), 5)
     vectors = np.ones((10, 4)) + np.random.default_rng(8).normal(0, 1e-3, (10, 4))
-    (found,) = compare(photos_of(classes), [contender("one", vectors)]).backbones
+    (found,) = compare(photos_of(classes), [compared("one", vectors)]).backbones
     assert found.warning is not None and "have collapsed" in found.warning
 
 
 def test_a_reduced_precision_that_moves_distances_is_told() -> None:
     classes = np.repeat(np.arange(2), 5)
-    exact = contender("one", np.random.default_rng(9).normal(size=(10, 4)))
+    exact = compared("one", np.random.default_rng(9).normal(size=(10, 4)))
     spec = replace(exact.resolved.spec, precision="bf16")
     noted = {
         "runtime": "openvino",
@@ -359,23 +359,37 @@ def test_a_reduced_precision_that_moves_distances_is_told() -> None:
 
 def test_one_backbone_is_not_said_to_be_tested() -> None:
     classes = np.array([0, 0, 1, 1, 2, 3])
-    one, other = (contender(name, on_circle(0, 10, 20, 30, 40, 50)) for name in ("one", "other"))
+    one, other = (compared(name, on_circle(0, 10, 20, 30, 40, 50)) for name in ("one", "other"))
     alone, both = compare(photos_of(classes), [one]), compare(photos_of(classes), [one, other])
-    assert described(alone) == (
-        "Means over 4 queries, each asked for the others of its label among 6 images of 4 classes; "
-        "95 % intervals resample the queries; 2 images are alone in their class, and no queries."
+    assert describe(alone) == (
+        "Means over 4 queries, each for the other images of its label among 6 images of 4 classes; "
+        "95 % intervals resample the queries; 2 images are the only ones of their class, and not "
+        "queries."
     )
-    assert "; 95 % intervals and tests resample the queries; a place is shared" in described(both)
+    assert "; 95 % intervals and tests resample the queries; backbones that tie" in describe(both)
 
 
-def test_framings_that_make_no_triplet_are_an_error() -> None:
+def test_groups_without_triplets_are_an_error() -> None:
     vectors = on_circle(0, 10, 20, 30)
-    with pytest.raises(BadInput, match="make no triplet"):
+    with pytest.raises(BadInput, match="a class with photos in two groups of camera, "):
         compare(
             photos_of(np.array([0, 0, 1, 1])),
-            [contender("one", vectors)],
-            framing_of={"/p/000.jpg": "front"},
+            [compared("one", vectors)],
+            group="camera",
+            groups=np.array([0, -1, -1, -1]),
         )
+
+
+def test_the_group_and_the_number_of_grouped_images_are_reported() -> None:
+    found = compare(
+        photos_of(np.array([0, 0, 1, 1])),
+        [compared("one", on_circle(0, 10, 20, 30))],
+        group="camera",
+        groups=np.array([0, 1, 0, -1]),
+    )
+    assert (found.group, found.grouped) == ("camera", 3)
+    assert "; 3 images have a value of camera." in describe(found)
+    assert found.backbones[0].content_score is not None
 
 
 # -- workspaces ----------------------------------------------------------------------------------
@@ -567,7 +581,7 @@ def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
     for seed, path in ((70, "70.png"), (71, "71.png"), (72, "photos/72.png")):
         draw_photo(seed).save(photos / path)
     workspace.add(photos)
-    with pytest.raises(BadInput, match="none of the 15 photos has a label; give labels with"):
+    with pytest.raises(BadInput, match="none of the 15 photos has a label; add labels with"):
         workspace.compare("vgg16")
     other = photos.parent / "elsewhere.png"
     draw_photo(3).save(other)
@@ -580,7 +594,7 @@ def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
     assert {match.label for match in known.rankings[0].matches} == {
         "red", "blue", "photos", "photos/",
     }  # fmt: skip
-    assert "; 1 image is alone in its class, and no query." in described(found)
+    assert "; 1 image is the only one of its class, and not a query." in describe(found)
     (spec,) = workspace.info().specs
     assert spec.backbones == ("efficientnet_lite0",), "vgg16 was not even looked at"
 
@@ -591,7 +605,7 @@ def test_what_cannot_be_compared_is_said(filled: Workspace, kept: Path, tmp_path
     assert not (tmp_path / "nothing").exists()
     with pytest.raises(UnknownBackbone, match="no backbone is called"):
         filled.compare(["efficientnet_lite0", "resnet5O"])
-    with pytest.raises(BadInput, match="by label or folder, not by 'colour'"):
+    with pytest.raises(BadInput, match="by must be label or folder, not 'colour'"):
         filled.compare(by="colour")
     with pytest.raises(BadInput, match=r"nope\.jpg"):
         filled.compare(queries=[kept / "nope.jpg"])
@@ -600,23 +614,20 @@ def test_what_cannot_be_compared_is_said(filled: Workspace, kept: Path, tmp_path
         filled.compare()
 
 
-def test_framings_of_other_photos_are_refused_before_anything_is_embedded(
+def test_an_unusable_group_is_refused_before_anything_is_embedded(
     filled: Workspace, kept: Path, tmp_path: Path, passes: list[int]
 ) -> None:
-    framing = tmp_path / "framing.csv"
-    for rows, by, complaint in (
-        (
-            ["red/0.jpg,front", "red/1.jpg,side"],
-            "label",
-            r"framing.csv: none of its 2 paths is in the workspace under a label; the first is /",
-        ),
-        (["red/0.jpg,front"], "folder", r"its only path, /.*/red/0\.jpg, is not in the workspace$"),
-        ([], "folder", "the framings make no triplet"),
-        ([f"{kept}/red/0.jpg,front", f"{kept}/blue/6.jpg,front"], "label", "make no triplet"),
-    ):
-        framing.write_text("\n".join(["path,framing", *rows]))
-        with pytest.raises(BadInput, match=complaint):
-            filled.compare("vgg16", by=by, framing=framing)
+    with pytest.raises(BadInput, match=r"no label table has a column camera \(there are none\)"):
+        filled.compare("vgg16", group="camera")
+    table = tmp_path / "labels.csv"
+    rows = [f"{kept}/red/0.jpg,red,front", f"{kept}/blue/6.jpg,blue,front"]
+    table.write_text("\n".join(["path,label,framing", *rows]))
+    filled.label_from_csv(table)
+    with pytest.raises(BadInput, match=r"a column camera \(the columns are framing\)"):
+        filled.compare("vgg16", group="camera")
+    for by in ("label", "folder"):
+        with pytest.raises(BadInput, match="two groups of framing"):
+            filled.compare("vgg16", by=by, group="framing")
     assert passes == []
 
 
@@ -632,13 +643,15 @@ def test_a_query_given_twice_is_ranked_once(filled: Workspace, kept: Path) -> No
 def test_the_command_prints_the_document_and_writes_the_page(
     filled: Workspace, kept: Path, tmp_path: Path
 ) -> None:
-    framing = tmp_path / "framing.csv"
-    rows = [f"{path},{n % 2}" for n, path in enumerate(sorted(kept.rglob("*.jpg")))]
-    framing.write_text("\n".join(["path,framing", *rows]))
+    table = tmp_path / "labels.csv"
+    paths = sorted(kept.rglob("*.jpg"))
+    rows = [f"{path},{path.parent.name},{n % 2}" for n, path in enumerate(paths)]
+    table.write_text("\n".join(["path,label,framing", *rows]))
+    filled.label_from_csv(table)
     page, query = tmp_path / "page.html", kept / "red/0.jpg"
     arguments = [
         "compare", "-w", str(filled.folder), "--backbones", "resnet50,resnet50?size=64",
-        "--query", str(query), "--framing", str(framing),
+        "--query", str(query), "--group", "framing",
     ]  # fmt: skip
     done = CliRunner().invoke(embedkit, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
@@ -648,20 +661,22 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert set(figures["mean_ap"]) == {"value", "low", "high"}
     assert list(figures["knn_accuracy"]) == ["10"]
     assert 0 <= figures["content_score"]["value"] <= 1
+    assert (document["group"], document["grouped"]) == ("framing", 12)
     assert document["rankings"][0]["path"] == str(query)
     assert len(document["rankings"][0]["rankings"][0]["matches"]) == 11
     assert len(document["average_precision"]) == 12
     assert document["failures"] == []
     assert set(done.stderr.splitlines()) == {"embedkit: building the index"}
 
-    table = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
-    assert table.exit_code == 0, table.output
-    assert "What looks like" in table.stdout and "size=64" in table.stdout
-    assert f"page: {page}" in table.stdout
+    done = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "What looks like" in done.stdout and "size=64" in done.stdout
+    assert f"page: {page}" in done.stdout
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once
     assert not re.search(r"(?:src|href)=[\"'](?!data:)|url\((?!data:)", html)
-    assert "What preprocessing does to resnet50" in html
+    assert "Effect of preprocessing on resnet50" in html
+    assert "a photo with the same class and another framing" in html
     assert html.count('class="photo right') == 2 * 5 and html.count('class="photo wrong') == 2 * 6
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from embedkit._internal import statistics
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.figures import Evaluation
-from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 from embedkit.results import Neighbour
@@ -46,7 +46,7 @@ def evaluation_of(names: tuple[str, ...], heads: tuple[str, ...] = ("a",)) -> Ev
     probabilities = scores / scores.sum(1, keepdims=True)
     return evaluate(
         GroundTruth(names, truth),
-        [Predictions(head, probabilities, history=(0.5, 0.75, 0.7)) for head in heads],
+        [HeadPredictions(head, probabilities, history=(0.5, 0.75, 0.7)) for head in heads],
     )
 
 
@@ -136,7 +136,10 @@ def test_the_page_holds_everything_it_shows(tmp_path: Path) -> None:
         GroundTruth(
             ("<b>猫</b>", "dog"), truth, (paths[0], *[str(tmp_path / "other.jpg")] * 4, paths[1])
         ),
-        [Predictions("bad", bad, (), nearest), Predictions("good", good, (0.5, 0.8), nearest)],
+        [
+            HeadPredictions("bad", bad, (), nearest),
+            HeadPredictions("good", good, (0.5, 0.8), nearest),
+        ],
     )
     page = tmp_path / "out/page.html"
     write_evaluation_page(page, evaluation)

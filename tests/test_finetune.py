@@ -36,13 +36,13 @@ from embedkit.classify.heads.finetune import (
 )
 from embedkit.classify.heads.finetune.augment import augmented
 from embedkit.classify.heads.finetune.job import check
-from embedkit.classify.heads.finetune.loader import shares
+from embedkit.classify.heads.finetune.loader import step_indices
 from embedkit.classify.heads.finetune.mixing import mixed
 from embedkit.classify.heads.finetune.model import (
     Classifier,
     class_weights,
-    optimizer_of,
-    rate_at,
+    create_optimizer,
+    learning_rate_at,
 )
 from embedkit.classify.heads.finetune.task import best_of
 from embedkit.classify.heads.linear import RAW, Linear
@@ -511,17 +511,17 @@ def test_mixup_adds_and_cutmix_pastes_the_share_that_they_say() -> None:
 
 def test_the_learning_rate_rises_falls_along_a_cosine_or_in_steps() -> None:
     cosine = Configuration(epochs=9, batch=2, learning_rate=2.0, warmup_epochs=1)
-    rates = [rate_at(epochs, cosine) for epochs in (0, 0.5, 1, 5, 9)]
+    rates = [learning_rate_at(epochs, cosine) for epochs in (0, 0.5, 1, 5, 9)]
     assert rates == pytest.approx([0, 1, 2, 1, 0])
     steps = Configuration(epochs=30, batch=2, learning_rate=1.0, schedule="step")
-    rates = [rate_at(epochs, steps) for epochs in (0, 9.9, 10.1, 19.9, 20.1, 30)]
+    rates = [learning_rate_at(epochs, steps) for epochs in (0, 9.9, 10.1, 19.9, 20.1, 30)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_lower_layers_learn_more_slowly_and_only_weights_decay(task: Task) -> None:
     network, resolved = load_network(task.backbone)
     classifier = Classifier(network, resolved.spec, 3, 0.0)
-    optimizer = optimizer_of(classifier, replace(EVERYTHING, layer_decay=0.5))
+    optimizer = create_optimizer(classifier, replace(EVERYTHING, layer_decay=0.5))
     scale = {
         parameter: (group.get("lr_scale", 1.0), group["weight_decay"])
         for group in optimizer.param_groups
@@ -547,7 +547,7 @@ def test_balanced_classes_weigh_what_scikit_learn_gives_them() -> None:
 def test_every_photo_is_used_once_an_epoch_in_steps_of_one_size(
     count: int, batch: int, processes: int
 ) -> None:
-    steps = [shares(count, batch, rank, processes) for rank in range(processes)]
+    steps = [step_indices(count, batch, rank, processes) for rank in range(processes)]
     assert len({len(mine) for mine in steps}) == 1
     parts = [part for mine in steps for part in mine]
     assert sorted(np.concatenate(parts).tolist()) == list(range(count))
@@ -559,7 +559,7 @@ def test_doi2018_takes_as_many_steps_as_the_article_says() -> None:
     preset = PRESETS["doi2018"]
     configuration = preset.configuration
     photos = 59_100 - 2 * 40 * 80  # about 60,000, less 80 + 80 of each of 40 shops
-    steps = len(shares(photos, configuration.batch, 0, 1))
+    steps = len(step_indices(photos, configuration.batch, 0, 1))
     assert steps * configuration.epochs == 79_050
     assert set(preset.backbones) <= set(registry.KNOWN)
 

@@ -14,8 +14,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from embedkit._internal.artifacts import with_digest
-from embedkit.classify.heads.calibration import fit_temperature, nll
-from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select
+from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select_members
 from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.head import (
     CALIBRATED,
@@ -28,7 +27,8 @@ from embedkit.classify.heads.head import (
     Model,
 )
 from embedkit.classify.heads.linear import L2, RAW, Features, Linear
-from embedkit.classify.heads.locking import claimed
+from embedkit.classify.heads.locking import locked_name
+from embedkit.classify.heads.probabilities import fit_temperature, negative_log_likelihood
 from embedkit.classify.heads.rejection import Rejection, Threshold
 from embedkit.classify.heads.rejection_calibration import Calibration
 from embedkit.classify.heads.store import check_name, digest_of, load_head, names, save_head
@@ -49,10 +49,11 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
     random = np.random.default_rng(seed)
     known = features(20, seed)
     scorer = Linear(random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on)
-    gallery = Gallery.of(
+    gallery = Gallery.sample(
         known.vectors,
         random.integers(0, 256, (20, 32), dtype=np.uint8),
         random.integers(0, 3, 20),
+        max_photos=20,
     )
     spec = ToyBackbone("efficientnet_lite0", []).spec
     model = Model(
@@ -65,7 +66,7 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
         temperature=1.5,
         calibration=Calibration(gallery.sha256[:6], np.linspace(-1, 0, 6), np.linspace(-2, -1, 6)),
         fitted_on=gallery.sha256,
-        chosen_on=np.full((4, 32), seed, np.uint8),
+        selected_on=np.full((4, 32), seed, np.uint8),
     )
     rejection = Rejection(
         Threshold(-0.4, 0.5, 10), Threshold(0.0, 0.3, 10), Threshold(-1.0, 1.5, 60), 60
@@ -103,7 +104,8 @@ def test_the_temperature_undoes_an_overconfidence() -> None:
 def test_nll_is_that_of_scikit_learn() -> None:
     scores = np.random.default_rng(0).normal(size=(50, 3))
     labels = np.arange(50) % 3
-    assert nll(scores, labels) == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
+    found = negative_log_likelihood(log_softmax(scores, axis=1), labels)
+    assert found == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
 
 
 def test_perfect_validation_leaves_as_much_to_doubt_as_so_few_photos_do() -> None:
@@ -113,16 +115,15 @@ def test_perfect_validation_leaves_as_much_to_doubt_as_so_few_photos_do() -> Non
 
 
 def test_the_gallery_gives_the_nearest_by_cosine_distance() -> None:
-    some, asked = features(300, 1), features(5, 2)
-    gallery = Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300))
-    rows, distances = gallery.nearest(asked.vectors, 4)
-    brute = 1 - asked.vectors @ some.vectors.T
+    some, queries = features(300, 1), features(5, 2)
+    photos = some.vectors, np.zeros((300, 32), np.uint8), np.arange(300)
+    gallery = Gallery.sample(*photos, max_photos=300)
+    rows, distances = gallery.nearest(queries.vectors, 4)
+    brute = 1 - queries.vectors @ some.vectors.T
     assert (rows == np.argsort(brute, axis=1)[:, :4]).all()
     assert np.allclose(distances, np.sort(brute, axis=1)[:, :4], atol=1e-3)  # float16
-    assert gallery.nearest(asked.vectors, 999)[0].shape == (5, 300)
-    assert (
-        len(Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300), 7).labels) == 7
-    )
+    assert gallery.nearest(queries.vectors, 999)[0].shape == (5, 300)
+    assert len(Gallery.sample(*photos, max_photos=7).labels) == 7
 
 
 # -- ensembles ---------------------------------------------------------------------------------
@@ -138,12 +139,14 @@ def test_the_mean_is_of_probabilities() -> None:
 
 
 def test_selection_starts_with_the_best_and_stops_when_nothing_helps() -> None:
-    steps = select(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS)
+    steps = select_members(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS)
     assert [(step.member, step.accuracy, step.gain) for step in steps] == [
         ("first", 0.75, 0.75),
         ("second", 1.0, 0.25),
     ]
-    everyone = select(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS, False)
+    everyone = select_members(
+        ["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS, False
+    )
     assert [step.member for step in everyone] == ["first", "second", "useless"]
     assert everyone[2].gain <= 0
     mean = (FIRST + SECOND) / 2
@@ -189,7 +192,8 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
     some = embedded(head)
     assert (back.predict_proba(some) == head.predict_proba(some)).all()
     excess, before = (
-        one.judge(some, one.nearest(some), one.predict_proba(some)).excess for one in (back, head)
+        one.rejection_scores(some, one.nearest(some), one.predict_proba(some)).excess
+        for one in (back, head)
     )
     assert (excess == before).all()
     assert excess.shape == (7, 3)
@@ -228,7 +232,7 @@ def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path)
         softmax(mean_scores(back.member_probabilities(some)) / 1.2, axis=1),
     )
     save_head(tmp_path, made_head("other", 3))
-    with pytest.raises(BadArtefact, match="other was trained anew"):
+    with pytest.raises(BadArtefact, match="other was trained again after"):
         load_head(tmp_path, "both")
 
 
@@ -245,7 +249,7 @@ def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage:
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     else:
         manifest.write_text("{}")
-    with pytest.raises(BadArtefact, match=r"train .*probe again"):
+    with pytest.raises(BadArtefact, match=r"(train|create) .*probe again"):
         load_head(tmp_path, "probe")
 
 
@@ -270,7 +274,7 @@ def test_an_edited_manifest_is_noticed_whatever_the_edit(
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **edit}))
-    with pytest.raises(BadArtefact, match=r"was edited; train or make probe again$"):
+    with pytest.raises(BadArtefact, match=r"was edited; create probe again$"):
         load_head(tmp_path, "probe")
 
 
@@ -285,7 +289,7 @@ def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
     canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
     digest = sha256(canonical.encode()).hexdigest()
     manifest.write_text(json.dumps({**told, "digest": digest}))
-    with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again"):
+    with pytest.raises(BadArtefact, match=r"is damaged .*; create probe again"):
         load_head(tmp_path, "probe")
 
 
@@ -375,7 +379,7 @@ def test_a_head_that_makes_no_sense_is_refused_in_one_line(
 ) -> None:
     save_head(tmp_path, made_head())
     crafted(tmp_path, **changes)
-    with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again$") as caught:
+    with pytest.raises(BadArtefact, match=r"is damaged .*; create probe again$") as caught:
         load_head(tmp_path, "probe")
     assert "\n" not in str(caught.value)
 
@@ -385,7 +389,7 @@ def test_a_manifest_that_is_nested_deeply_is_refused(tmp_path: Path, depth: int)
     save_head(tmp_path, made_head())
     text = '{"settings": ' + "[" * depth + "]" * depth + "}"
     (tmp_path / "probe/head.json").write_text(text)
-    with pytest.raises(BadArtefact, match="train or make probe again"):
+    with pytest.raises(BadArtefact, match="create probe again"):
         load_head(tmp_path, "probe")
 
 
@@ -402,7 +406,7 @@ def test_an_ensemble_in_itself_or_in_another_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match="no members"):
         load_head(tmp_path, "both")
     crafted(tmp_path, "both", settings={"members": [{"name": "../probe", "digest": "0"}]})
-    with pytest.raises((BadArtefact, BadInput), match="cannot be called"):
+    with pytest.raises((BadArtefact, BadInput), match="is not a valid name"):
         load_head(tmp_path, "both")
 
 
@@ -445,7 +449,7 @@ def test_a_name_is_kept_composed_and_has_room_for_more_in_a_file_name(tmp_path: 
     assert load_head(tmp_path, "か\u3099").name == "が"
     assert check_name("あ" * 66) == "あ" * 66
     for name, size in (("a" * 201, 201), ("あ" * 67, 201), ("a" * 5000, 5000)):
-        with pytest.raises(BadInput, match=f"200 bytes in UTF-8 at the most, and this one {size};"):
+        with pytest.raises(BadInput, match=f"at most 200 bytes in UTF-8, and this one has {size};"):
             load_head(tmp_path, name)
 
 
@@ -469,29 +473,29 @@ def test_a_name_of_another_kind_of_head_is_refused_and_one_of_the_same_kind_is_n
     tmp_path: Path,
 ) -> None:
     save_head(tmp_path, made_head("mine"))
-    with claimed(tmp_path, "mine", PROBE) as name:
+    with locked_name(tmp_path, "mine", PROBE) as name:
         assert name == "mine"
     for kind in (KNN, FINETUNE, ENSEMBLE):
         with (
-            pytest.raises(BadInput, match=f"kind probe; .* delete {tmp_path}/mine$"),
-            claimed(tmp_path, "mine", kind),
+            pytest.raises(BadInput, match=f"the name of a probe head; .* delete {tmp_path}/mine$"),
+            locked_name(tmp_path, "mine", kind),
         ):
-            pytest.fail("it was claimed")
+            pytest.fail("the name was locked")
     (tmp_path / "mine/head.json").write_text("{")
-    with claimed(tmp_path, "mine", KNN):
+    with locked_name(tmp_path, "mine", KNN):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_name_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     with (
-        claimed(tmp_path, "が", KNN),
-        claimed(tmp_path, "other", KNN),
-        pytest.raises(HeadBusy, match=r"another training of が is at work .*; wait for it"),
-        claimed(tmp_path, "か\u3099", KNN),
+        locked_name(tmp_path, "が", KNN),
+        locked_name(tmp_path, "other", KNN),
+        pytest.raises(HeadBusy, match=r"another process is training が .*; wait"),
+        locked_name(tmp_path, "か\u3099", KNN),
     ):
-        pytest.fail("it was claimed twice")
-    with claimed(tmp_path, "が", KNN):
+        pytest.fail("the name was locked twice")
+    with locked_name(tmp_path, "が", KNN):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -500,34 +504,34 @@ def test_what_the_disk_refuses_while_a_head_is_made_is_a_storage_error(tmp_path:
     (tmp_path / "mine").write_text("in the way")
     with (
         pytest.raises(StorageError, match="mine: File exists; no head is lost"),
-        claimed(tmp_path, "mine", PROBE),
+        locked_name(tmp_path, "mine", PROBE),
     ):
         save_head(tmp_path, made_head("mine"))
     (tmp_path / "yours/head.json").mkdir(parents=True)
     with (
         pytest.raises(StorageError, match=r"yours/head\.json: Is a directory"),
-        claimed(tmp_path, "yours", PROBE),
+        locked_name(tmp_path, "yours", PROBE),
     ):
         save_head(tmp_path, made_head("yours"))
     assert names(tmp_path) == []
     with (
         pytest.raises(StorageError, match=r"mine: (Not a directory|File exists)"),
-        claimed(tmp_path / "mine", "deep", PROBE),
+        locked_name(tmp_path / "mine", "deep", PROBE),
     ):
         pytest.fail("there is no such folder")
 
 
 def test_whoever_no_longer_reads_the_progress_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
-    with pytest.raises(BrokenPipeError), claimed(tmp_path, "mine", PROBE):
+    with pytest.raises(BrokenPipeError), locked_name(tmp_path, "mine", PROBE):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def test_an_unknown_head_is_an_error_that_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(NotInWorkspace, match="there are: none"):
+    with pytest.raises(NotInWorkspace, match="the heads are: none"):
         load_head(tmp_path, "probe")
     save_head(tmp_path, made_head())
-    with pytest.raises(NotInWorkspace, match="no head is called knn; there are: probe"):
+    with pytest.raises(NotInWorkspace, match="there is no head knn; the heads are: probe"):
         load_head(tmp_path, "knn")
     for name in ("../probe", "", ".hidden", "a/b", "a\nb"):
-        with pytest.raises(BadInput, match="cannot be called"):
+        with pytest.raises(BadInput, match="is not a valid name"):
             load_head(tmp_path, name)

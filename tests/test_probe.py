@@ -7,10 +7,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import L2, RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.classify.heads.probe.treatments import STANDARDISED
-from embedkit.classify.heads.training_set import Examples
 from embedkit.errors import BadInput
 
 CLASSES = ("a", "b", "c")
@@ -58,7 +58,7 @@ def test_the_optimum_is_that_of_scikit_learn(treatment: str, c: float) -> None:
     told = scaler.transform(x) if scaler else x
     exact = LogisticRegression(C=c, tol=1e-8, max_iter=10_000).fit(told, TRAIN.labels)
     least = objective(exact.coef_, exact.intercept_, told, TRAIN.labels, c)
-    assert probe.chosen.objective == pytest.approx(least, rel=1e-5)
+    assert probe.best.objective == pytest.approx(least, rel=1e-5)
     asked = features_of(VAL, treatment)
     expected = exact.predict_proba(scaler.transform(asked) if scaler else asked)
     assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
@@ -77,7 +77,7 @@ def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None
     probe = Probe().fit(TRAIN, VAL, CLASSES)
     assert len(probe.history) == 3 * len(Protocol().grid)
     best = min(probe.history, key=lambda trial: (-trial.accuracy, trial.nll))
-    assert probe.chosen == best
+    assert probe.best == best
     predicted = probe.predict_proba(VAL.vectors, VAL.norms).argmax(axis=1)
     assert (predicted == VAL.labels).mean() == best.accuracy
 
@@ -96,7 +96,7 @@ def test_a_refit_learns_from_validation_too_and_keeps_what_was_chosen() -> None:
     protocol = replace(PROTOCOLS["embedkit"], refit=True)
     probe = Probe(protocol).fit(TRAIN, VAL, CLASSES)
     plain = Probe().fit(TRAIN, VAL, CLASSES)
-    assert probe.chosen == plain.chosen
+    assert probe.best == plain.best
     assert (probe.selected.weights == plain.linear.weights).all()
     assert not np.allclose(probe.linear.weights, plain.linear.weights)
 

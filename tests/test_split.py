@@ -15,7 +15,7 @@ from earlier import undo_schema_steps
 from embedkit import Workspace
 from embedkit.catalog import Catalog
 from embedkit.classify.split import read_split
-from embedkit.classify.split.drawing import draw, leaks, units_of
+from embedkit.classify.split.drawing import count_leaks, draw_parts, tied_groups
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
 
@@ -31,7 +31,7 @@ def drawn(
 ) -> np.ndarray:
     keys = np.random.default_rng(seed).permutation(len(classes)).astype(np.uint64)
     settled = np.array(fixed if fixed is not None else [FREE] * len(classes))
-    return draw(np.array(classes), np.array(units), keys, wanted, settled)
+    return draw_parts(np.array(classes), np.array(units), keys, wanted, settled)
 
 
 def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:
@@ -141,7 +141,7 @@ def test_units_are_what_can_be_reached_over_ties(seed: int) -> None:
         joined = reached[one] | reached[other]
         for member in joined:
             reached[member] = joined
-    units = units_of(ids, (pairs[0], pairs[1]), (holders, numbers))
+    units = tied_groups(ids, (pairs[0], pairs[1]), (holders, numbers))
     assert sorted(set(units.tolist())) == list(range(len(set(units.tolist()))))
     for one, unit in zip(ids.tolist(), units.tolist(), strict=True):
         assert set(ids[units == unit].tolist()) == reached[one] & set(ids.tolist())
@@ -149,7 +149,7 @@ def test_units_are_what_can_be_reached_over_ties(seed: int) -> None:
 
 def test_what_is_held_out_leaks_when_its_unit_is_in_training() -> None:
     units = np.array([0, 0, 0, 1, 1, 2, 3, 3])
-    assert leaks(units, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
+    assert count_leaks(units, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
 
 
 # -- of a workspace ----------------------------------------------------------------------------

@@ -16,33 +16,33 @@ from scipy.stats import binom
 
 from embedkit import Workspace
 from embedkit._internal.sealed import sealed
-from embedkit.classify.heads.format2 import EarlierRejection, Scale
-from embedkit.classify.heads.head import Judgement
+from embedkit.classify.heads.format2 import Format2Rejection, Scale
+from embedkit.classify.heads.head import RejectionScores
 from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
+from embedkit.classify.heads.outliers.cache import embedded_outliers, remove_all_but
 from embedkit.classify.heads.rejection import (
-    CERTAINTY,
-    FEW,
-    KNOWN_SHARE,
-    OUTLIER_SHARE,
+    CONFIDENCE_LEVEL,
+    KNOWN_QUANTILE,
+    MIN_VALIDATION_PHOTOS,
+    OUTLIER_QUANTILE,
     Measures,
     Rejection,
     Threshold,
-    bound_rank,
-    expected_share,
-    log_distance,
+    expected_rejection_rate,
     log_distance_to_outliers,
     log_odds_against,
+    mean_log_distance,
+    quantile_bound_rank,
 )
 from embedkit.classify.heads.rejection_calibration import (
     Calibration,
     Outliers,
-    alike,
-    in_all,
-    leave_one_out,
-    unlike_classes,
+    leave_one_out_distances,
+    measured_by_all,
+    same_distribution,
+    without_kinds_like_classes,
 )
 from embedkit.classify.heads.store import load_head
-from embedkit.classify.outliers import embedded_outliers, forget_all_but
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadArtefact
 
@@ -62,7 +62,7 @@ def measures(distance: list[float], ratio: list[float], odds: list[float]) -> Me
 
 
 def test_measures_are_logarithms_that_stay_finite() -> None:
-    assert log_distance(np.array([[0.1, 0.4], [0.0, 0.0]])) == pytest.approx(
+    assert mean_log_distance(np.array([[0.1, 0.4], [0.0, 0.0]])) == pytest.approx(
         [np.log(0.2), np.log(1e-6)]
     )
     found = log_odds_against(np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]]))
@@ -90,55 +90,60 @@ def test_measures_are_means_over_models_and_the_ratio_over_those_with_outliers()
 # -- thresholds --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [KNOWN_SHARE, OUTLIER_SHARE])
+@pytest.mark.parametrize("share", [KNOWN_QUANTILE, OUTLIER_QUANTILE])
 @pytest.mark.parametrize("count", [3, 4, 10, 34, 50, 99, 200, 1000])
 def test_the_rank_is_the_largest_that_bounds_the_quantile_with_certainty(
     count: int, share: float
 ) -> None:
     """The k-th value is above the quantile when fewer than k values are at most it."""
-    rank = bound_rank(count, share)
+    rank = quantile_bound_rank(count, share)
     assert 1 <= rank < count
-    assert binom.sf(rank - 1, count, share) >= CERTAINTY
+    assert binom.sf(rank - 1, count, share) >= CONFIDENCE_LEVEL
     if rank < count - 1:
-        assert binom.sf(rank, count, share) < CERTAINTY
+        assert binom.sf(rank, count, share) < CONFIDENCE_LEVEL
 
 
 def test_thresholds_lie_below_the_quantile_as_often_as_promised() -> None:
     values = np.random.default_rng(0).random((4_000, 60))
-    thresholds = np.sort(values, axis=1)[:, bound_rank(60, OUTLIER_SHARE) - 1]
-    next_ones = np.sort(values, axis=1)[:, bound_rank(60, OUTLIER_SHARE)]
-    assert (thresholds <= OUTLIER_SHARE).mean() >= CERTAINTY
-    assert (next_ones <= OUTLIER_SHARE).mean() < CERTAINTY
-    assert Threshold.of(values[0], OUTLIER_SHARE).value == thresholds[0]
+    thresholds = np.sort(values, axis=1)[:, quantile_bound_rank(60, OUTLIER_QUANTILE) - 1]
+    next_ones = np.sort(values, axis=1)[:, quantile_bound_rank(60, OUTLIER_QUANTILE)]
+    assert (thresholds <= OUTLIER_QUANTILE).mean() >= CONFIDENCE_LEVEL
+    assert (next_ones <= OUTLIER_QUANTILE).mean() < CONFIDENCE_LEVEL
+    assert Threshold.fit(values[0], OUTLIER_QUANTILE).value == thresholds[0]
     new = np.random.default_rng(1).random((4_000, 1))
-    known = np.sort(values, axis=1)[:, bound_rank(60, KNOWN_SHARE) - 1]
-    assert (new[:, 0] > known).mean() == pytest.approx(expected_share(60), abs=0.01)
+    known = np.sort(values, axis=1)[:, quantile_bound_rank(60, KNOWN_QUANTILE) - 1]
+    assert (new[:, 0] > known).mean() == pytest.approx(expected_rejection_rate(60), abs=0.01)
 
 
 @pytest.mark.parametrize("count", [2, 4, 9, 30])
 def test_one_odd_photo_among_few_does_not_set_a_threshold(count: int) -> None:
     plain = np.linspace(-1.0, 0.0, count - 1)
-    found = Threshold.of(np.append(plain, 1e6), KNOWN_SHARE)
+    found = Threshold.fit(np.append(plain, 1e6), KNOWN_QUANTILE)
     assert found.value <= 0.0
     assert found.photos == count
 
 
 def test_a_threshold_on_one_photo_is_that_photo() -> None:
-    assert Threshold.of(np.array([-1.5]), KNOWN_SHARE) == Threshold(-1.5, 0.1, 1)
+    assert Threshold.fit(np.array([-1.5]), KNOWN_QUANTILE) == Threshold(-1.5, 0.1, 1)
 
 
 def test_few_validation_photos_set_no_threshold_of_confidence() -> None:
     distance = ratio = np.linspace(-2, -1, 300)
-    odds = np.linspace(-5, -1, FEW)
+    odds = np.linspace(-5, -1, MIN_VALIDATION_PHOTOS)
     assert Rejection.fit(distance, ratio, odds[1:]).confidence is None
     found = Rejection.fit(distance, ratio, odds)
     assert found.confidence is not None
-    assert (found.confidence.photos, found.distance.photos) == (FEW, 300)
+    assert (found.confidence.photos, found.distance.photos) == (MIN_VALIDATION_PHOTOS, 300)
     assert found.thresholds.probability == pytest.approx(1 / (1 + np.exp(found.confidence.value)))
-    assert 0.03 < expected_share(FEW) < 0.06 < expected_share(FEW // 2)
+    assert (
+        0.03
+        < expected_rejection_rate(MIN_VALIDATION_PHOTOS)
+        < 0.06
+        < expected_rejection_rate(MIN_VALIDATION_PHOTOS // 2)
+    )
 
 
-def test_a_drawn_outlier_that_is_nearer_makes_a_photo_unknown_unless_known_photos_are_alike() -> (
+def test_a_drawn_outlier_that_is_nearer_makes_a_photo_unknown_unless_known_photos_are_same_distribution() -> (
     None
 ):
     distance = np.zeros(100)
@@ -153,18 +158,18 @@ def test_a_drawn_outlier_that_is_nearer_makes_a_photo_unknown_unless_known_photo
 
 def test_any_measure_alone_makes_a_photo_unknown_and_is_the_reason() -> None:
     rejection = Rejection(Threshold(-1, 0.5, 200), Threshold(0, 0.2, 200), Threshold(1, 2, 60), 60)
-    judged = Judgement(
+    judged = RejectionScores(
         rejection.excess(
             measures([-2, 0, -2, -2, -0.5], [-1, -1, 0.1, -1, 0.3], [-9, -9, -9, 2, 3])
         )
     )
     assert judged.unknown.tolist() == [False, True, True, True, True]
-    assert judged.scores == pytest.approx([-2, 2, 0.5, 0.5, 1.5])
-    reasons = [judged.reason(row) for row in range(5)]
+    assert judged.ood_scores == pytest.approx([-2, 2, 0.5, 0.5, 1.5])
+    reasons = [judged.deciding_measure(row) for row in range(5)]
     assert reasons == [None, "distance", "outlier", "confidence", "outlier"]
     alone = replace(rejection, outlier=None, confidence=None)
     assert (alone.excess(measures([-2], [9], [9])) > 0).tolist() == [[False] * 3]
-    assert np.isfinite(Judgement(alone.excess(measures([-2], [9], [9]))).scores).all()
+    assert np.isfinite(RejectionScores(alone.excess(measures([-2], [9], [9]))).ood_scores).all()
 
 
 # -- known photos ------------------------------------------------------------------------------
@@ -176,7 +181,7 @@ def test_training_photos_are_measured_without_themselves_and_their_copies() -> N
     vectors[1] = vectors[0]  # a copy
     labels = np.append(np.arange(39) % 3, 3)  # the last is alone in its class
     units = np.append(0, np.arange(39))
-    rows, found = leave_one_out(vectors, labels, units)
+    rows, found = leave_one_out_distances(vectors, labels, units)
     assert rows.tolist() == list(range(39))
     for row, value in zip(rows, found, strict=True):
         distances = np.sort((1 - vectors @ vectors[row])[units != units[row]])
@@ -185,7 +190,7 @@ def test_training_photos_are_measured_without_themselves_and_their_copies() -> N
 
 def test_a_photo_with_few_others_is_measured_by_those() -> None:
     vectors = unit([1, 0], [1, 1], [0, 1])
-    rows, found = leave_one_out(vectors, np.zeros(3, np.int64), np.array([0, 1, 1]))
+    rows, found = leave_one_out_distances(vectors, np.zeros(3, np.int64), np.array([0, 1, 1]))
     assert rows.tolist() == [0, 1, 2]
     half = 1 - np.sqrt(0.5)
     assert found == pytest.approx([np.log(half) / 2, np.log(half), 0.0], abs=1e-6)
@@ -193,16 +198,16 @@ def test_a_photo_with_few_others_is_measured_by_those() -> None:
 
 def test_at_most_a_thousand_training_photos_are_measured() -> None:
     vectors = unit(*np.random.default_rng(0).normal(size=(1_200, 4)))
-    rows, found = leave_one_out(vectors, np.arange(1_200) % 2, np.arange(1_200))
+    rows, found = leave_one_out_distances(vectors, np.arange(1_200) % 2, np.arange(1_200))
     assert len(rows) == len(found) == len(np.unique(rows)) == 1_000
 
 
 def test_training_photos_that_a_network_was_trained_on_do_not_count() -> None:
     random = np.random.default_rng(0)
     training, validation = random.normal(size=300), random.normal(size=30)
-    assert alike(training, validation)
-    assert not alike(training - 2, validation)
-    assert not alike(training[:0], validation)
+    assert same_distribution(training, validation)
+    assert not same_distribution(training - 2, validation)
+    assert not same_distribution(training[:0], validation)
 
 
 def test_photos_that_all_models_have_measured_are_those_of_an_ensemble() -> None:
@@ -211,10 +216,10 @@ def test_photos_that_all_models_have_measured_are_those_of_an_ensemble() -> None
         values = np.array(digests, float) + shift
         return Calibration(rows, values, -values)
 
-    found = in_all([made([1, 2, 3], 0.0), made([3, 9, 1], 10.0)])
+    found = measured_by_all([made([1, 2, 3], 0.0), made([3, 9, 1], 10.0)])
     assert [one.distance.tolist() for one in found] == [[1, 3], [11, 13]]
     assert [one.ratio.tolist() for one in found] == [[-1, -3], [-11, -13]]
-    assert in_all([made([1], 0.0), Calibration.none()])[0].distance.shape == (0,)
+    assert measured_by_all([made([1], 0.0), Calibration.none()])[0].distance.shape == (0,)
 
 
 def test_a_kind_of_outlier_that_a_class_shows_is_left_out() -> None:
@@ -223,18 +228,18 @@ def test_a_kind_of_outlier_that_a_class_shows_is_left_out() -> None:
     elsewhere = np.tile(unit([0, 0, 1]), (400, 1))
     vectors, labels = np.concatenate([near_screen, elsewhere]), np.repeat([0, 1], [40, 400])
     distance = np.full(440, np.log(0.2))
-    assert unlike_classes(outliers, vectors, distance, labels).kinds == ("code",)
+    assert without_kinds_like_classes(outliers, vectors, distance, labels).kinds == ("code",)
     few = np.concatenate([near_screen[:3], elsewhere[:37], elsewhere])
-    assert unlike_classes(outliers, few, distance, labels).kinds == ("screen", "code")
+    assert without_kinds_like_classes(outliers, few, distance, labels).kinds == ("screen", "code")
     both = Outliers(unit([1, 0, 0], [20, 1, 0]), ("screen", "code"))
-    assert unlike_classes(both, vectors, distance, labels).kinds == ()
+    assert without_kinds_like_classes(both, vectors, distance, labels).kinds == ()
 
 
 # -- drawn outliers ----------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_drawn_outliers_are_the_same_every_time_and_no_two_alike() -> None:
+def test_drawn_outliers_are_the_same_every_time_and_no_two_same_distribution() -> None:
     first, again = draw_outliers(), draw_outliers()
     assert tuple(kind for kind, _ in first) == OUTLIERS
     pixels = [image.tobytes() for _, image in first]
@@ -271,9 +276,9 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     assert len(opened) == 4
     older = tmp_path / f"{toy.spec.digest}.{VERSION - 1}.safetensors"
     older.write_bytes(b"")
-    forget_all_but(tmp_path, [toy.spec.digest])
+    remove_all_but(tmp_path, [toy.spec.digest])
     assert list(tmp_path.iterdir()) == [file]
-    forget_all_but(tmp_path, [])
+    remove_all_but(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -496,7 +501,7 @@ def test_a_head_saved_before_loads_and_judges_as_before(
     earlier: Workspace, tmp_path: Path, name: str
 ) -> None:
     head = load_head(earlier.folder / "heads", name)
-    assert isinstance(head.rejection, EarlierRejection)
+    assert isinstance(head.rejection, Format2Rejection)
     assert head.thresholds.validation_photos == 6
     photos = [draw(0, 50), draw(1, 51), draw_photo(700, (96, 72)), Image.new("RGB", (9, 9), "red")]
     for number, image in enumerate(photos):

@@ -361,7 +361,7 @@ def duplicates_summary(found: Duplicates) -> None:
 
 def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     """Backbones compared: the figures, the ties, overrides of one backbone, rankings."""
-    from embedkit.compare.description import described, overrides
+    from embedkit.compare.description import describe, variants_by_backbone
 
     figures = _figures_of(comparison.backbones[0])
     table = new_table(["place", "backbone", *figures, "dim", "MB", "images/s"], left=["backbone"])
@@ -375,8 +375,8 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
             "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
         )
     out.print(table)
-    say(described(comparison))
-    for variants in overrides(comparison):
+    say(describe(comparison))
+    for variants in variants_by_backbone(comparison):
         base = variants[0][0].backbone.partition("?")[0]
         say(f"\nWhat preprocessing does to {shown(base)}:")
         table = new_table(

@@ -46,8 +46,9 @@ class BackboneFigures:
     knn_accuracy: dict[int, Estimate]
     """By k: the share of queries whose class their k nearest vote for (DINOv2's protocol)."""
     content_score: Estimate | None
-    """The share of triplets (query, same class in another framing, other class in its framing)
-    whose content is nearer than whose composition: 0.5 is no preference. None without framings."""
+    """Of a photo of the query's class in another group and one of another class in its group, how
+    often the first is nearer: 0.5 is no preference, and less follows the group. None without
+    ``group``."""
     separation: Separation
     spec: str
     """Digest of the embedding spec; the next six are of it too."""
@@ -129,8 +130,10 @@ class Comparison:
     """Images without a class, or that some backbone has no embedding of."""
     alone: int
     """Images that are the only one of their class, and so no queries."""
-    framed: int
-    """Images whose framing is known."""
+    group: str | None
+    """The column of the label tables whose values are the groups of the content score."""
+    grouped: int
+    """Images with a value in that column."""
     queries: int
     sampled: bool
     """Whether the queries are a sample."""

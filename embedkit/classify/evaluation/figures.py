@@ -1,134 +1,141 @@
-"""What an evaluation finds: plain, immutable data, whose ``asdict`` is its JSON."""
+"""The results of an evaluation: immutable data whose ``asdict`` is the JSON document."""
 
 from dataclasses import dataclass
 
 from embedkit.results import Neighbour, Thresholds
 
 MAIN_FIGURES = ("accuracy", "precision", "recall", "f1")
-"""Those of table 1 of Doi (2018)."""
+"""The figures of table 1 in Doi (2018)."""
 
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """How well a head tells one class from the others."""
+    """Figures of one head on one class."""
 
     name: str
     support: int
     """Test photos of the class."""
     predicted: int
-    """Test photos that the head takes for it."""
+    """Test photos that the head predicts to be of the class."""
     precision: float | None
-    """Share of those taken for it that are; 0 when none is taken for it."""
+    """Share of the photos predicted to be of the class that are; 0 if none is predicted."""
     recall: float | None
-    """Share of its photos that are taken for it. None, as are the other two, for a class without
-    test photos."""
+    """Share of the photos of the class that are predicted to be. Precision, recall and F are None
+    for a class without test photos."""
     f1: float | None
     """Harmonic mean of precision and recall."""
     confused_with: str | None
-    """The class that most of its other photos are taken for; None when there are none."""
+    """The most frequent wrong prediction for photos of the class; None without any."""
     confused: int
-    """How many are taken for that one."""
+    """Photos of the class with that prediction."""
     unknown: int | None
-    """How many of its photos the head calls unknown; None for a head that calls none so."""
+    """Photos of the class that the head rejects as unknown; None for a head without rejection."""
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The photos whose prediction has a probability in (low, high]."""
+    """The photos whose predicted class has a probability in (low, high]."""
 
     low: float
     high: float
     photos: int
     confidence: float | None
-    """Mean probability of the predictions; None, as are the next two, when there are no photos."""
+    """Mean probability of the predicted classes. This and the next two are None without photos."""
     accuracy: float | None
     interval: tuple[float, float] | None
-    """The 95 % interval of the accuracy (Wilson 1927)."""
+    """95 % interval of the accuracy (Wilson 1927)."""
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A test photo that a head takes for another class, and the training photos it is near to."""
+    """A test photo with a wrong prediction, and the training photos nearest to it."""
 
     row: int
+    """Index of the photo in the test set."""
     path: str | None
     truth: str
     predicted: str
     probability: float
-    """Of the predicted class."""
+    """Probability of the predicted class."""
     probability_of_truth: float
+    """Probability of the true class."""
     nearest: tuple[Neighbour, ...]
+    """The nearest training photos, nearest first."""
 
 
 @dataclass(frozen=True)
 class HeadFigures:
-    """One head on the test photos."""
+    """Figures of one head on the test set."""
 
     name: str
     place: int
-    """1 for the best; what ties with the best of a place shares it."""
+    """Place by accuracy, from 1; heads that tie with the best of a place share it."""
     accuracy: float
     precision: float
-    """Mean of the classes' precisions (macro average), as the next two are."""
+    """Mean precision over the classes (macro average)."""
     recall: float
+    """Mean recall over the classes."""
     f1: float
+    """Mean F over the classes."""
     intervals: dict[str, tuple[float, float]]
-    """The 95 % bootstrap intervals of the :data:`MAIN_FIGURES`, by name."""
+    """95 % bootstrap intervals of the :data:`MAIN_FIGURES`, by name."""
     top_k: dict[int, float]
-    """Share of photos whose class is among the k most probable."""
+    """By k: share of photos whose class is among the k most probable."""
     nll: float
-    """Mean negative log-likelihood of the classes, nats."""
+    """Mean negative log-likelihood of the true class, nats."""
     ece: float
-    """Expected calibration error: how far probabilities are from shares of right predictions."""
+    """Expected calibration error: mean distance between probability and accuracy."""
     unknown: float | None
-    """Share of the photos, all of known classes, that the head calls unknown; None for a head that
-    calls none so."""
+    """Share of the test photos, all of known classes, that the head rejects as unknown; None for a
+    head without rejection."""
     thresholds: Thresholds | None
-    """Beyond what it does."""
+    """Thresholds of the rejection."""
     worst: tuple[ClassFigures, ...]
-    """The lowest F first; classes of which all is right are not among them."""
+    """The classes with the lowest F, lowest first; classes with an F of 1 are left out."""
     classes: tuple[ClassFigures, ...]
-    """Every class, in the order of their names."""
+    """Every class, in the order of the names."""
     confusion: tuple[tuple[int, ...], ...]
-    """How many photos of a class (row) are taken for a class (column)."""
+    """Number of photos by true class (row) and predicted class (column)."""
     reliability: tuple[ReliabilityBin, ...]
+    """Accuracy by predicted probability."""
     mistakes: tuple[Mistake, ...]
-    """The most confident ones first."""
+    """The mistakes with the highest probability, highest first."""
     history: tuple[float, ...]
-    """Accuracy on the validation photos after each epoch."""
+    """Accuracy on the validation set after each epoch; empty for a head without epochs."""
 
 
 @dataclass(frozen=True)
 class HeadPair:
-    """Whether the accuracies of two heads differ by more than by chance."""
+    """A test of the difference between the accuracies of two heads."""
 
     head: str
     other: str
     difference: float
-    """Accuracy of the one less that of the other."""
+    """Accuracy of ``head`` minus accuracy of ``other``."""
     only_head: int
-    """Photos that only the one gets right."""
+    """Photos that only ``head`` gets right."""
     only_other: int
+    """Photos that only ``other`` gets right."""
     mcnemar: float
-    """McNemar's exact p of these two numbers: each photo by itself, this pair alone."""
+    """p-value of McNemar's exact test of these two numbers, for independent photos, uncorrected."""
     p_value: float
-    """Corrected for the number of pairs (Holm)."""
+    """p-value of the test that decides ties, corrected for the number of pairs (Holm)."""
     tie: bool
-    """Whether chance would do: ``p_value`` is 0.05 or more."""
+    """Whether the difference may be due to chance: ``p_value`` is 0.05 or more."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Heads judged on one set of test photos."""
+    """The results of several heads on one test set."""
 
     photos: int
     left_out: int
-    """Test photos besides, which are gone, cannot be read or have lost their label."""
+    """Other test photos, which are gone, cannot be read or have lost their label."""
     classes: tuple[str, ...]
     without_photos: tuple[str, ...]
-    """Classes of which there is no test photo: no mean over classes counts them."""
+    """Classes without test photos, which the means over classes leave out."""
     units: int
-    """What intervals and tests draw: the photos, or fewer when some belong together."""
+    """Number of units that intervals and tests resample: photos, or groups of related photos."""
     heads: tuple[HeadFigures, ...]
     """The highest accuracy first."""
     pairs: tuple[HeadPair, ...]
