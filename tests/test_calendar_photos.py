@@ -21,14 +21,14 @@ def test_there_are_two_months_of_three_framings_of_three_shots() -> None:
     assert {photo.image.size for photo in photos} == {(1280, 960)}
 
 
-def test_a_seed_draws_the_same_photos_and_another_one_others() -> None:
+def test_the_photos_are_deterministic_in_the_seed() -> None:
     one, again, other = (next(calendar_photos(seed)).image for seed in (0, 0, 1))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
 
 @pytest.mark.slow
-def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_path: Path) -> None:
+def test_photos_are_written_to_one_folder_per_month_once(tmp_path: Path) -> None:
     paths = write_calendar_photos(tmp_path)
     assert paths[0] == tmp_path / "January/1.jpg"
     assert paths[17] == tmp_path / "February/18.jpg"
@@ -38,7 +38,7 @@ def test_written_photos_lie_in_a_folder_a_month_and_are_not_written_twice(tmp_pa
 
 
 @pytest.mark.slow
-def test_months_of_one_picture_differ_in_title_and_days_only() -> None:
+def test_months_with_the_same_picture_differ_in_title_and_days() -> None:
     def alike(shooting: Shooting) -> float:
         photos = [photo.image for photo in islice(calendar_photos(0, shooting), 0, 10, 9)]
         pictures = [np.asarray(photo.crop((490, 200, 790, 400)), float) for photo in photos]
@@ -59,7 +59,7 @@ def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
     assert max(light) > 1.05
 
 
-def test_glare_whitens_part_of_the_page_and_leaves_the_rest_of_the_photo_as_it_was() -> None:
+def test_glare_whitens_only_part_of_the_page() -> None:
     plain, glared = (
         [np.asarray(photo.image).astype(int) for photo in islice(calendar_photos(0, shooting), 2)]
         for shooting in (Shooting(), Shooting(glare=1.0))
@@ -84,7 +84,7 @@ def reproduce(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return runpy.run_path(str(scripts / "reproduce_calendar.py"))
 
 
-def test_published_rankings_hold_all_photos_and_none_puts_january_first(
+def test_published_rankings_contain_all_photos_and_none_ranks_january_first(
     reproduce: dict[str, Any],
 ) -> None:
     published = reproduce["published"]()
@@ -99,7 +99,7 @@ def test_published_rankings_hold_all_photos_and_none_puts_january_first(
     assert line.split()[:6] == ["InceptionV3", "299", "2048", "0.460", "0/8", "0.00608"]
 
 
-def test_tables_tell_each_backbone_by_set_and_each_verified_photo(
+def test_tables_list_each_backbone_by_set_and_each_verified_photo(
     reproduce: dict[str, Any],
 ) -> None:
     figures = {"tiny": [(0.5, 0.25), (0.1, 0.2)], "verification": [(1.0, 0.75), (0.9, 0.8)]}

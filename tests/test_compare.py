@@ -59,14 +59,14 @@ def cloud() -> tuple[np.ndarray, np.ndarray]:
 # -- measures ----------------------------------------------------------------------------------
 
 
-def test_average_precision_is_that_of_the_textbook() -> None:
+def test_average_precision_of_small_examples() -> None:
     ranked = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     assert average_precision(ranked, ranked[[0, 2, 3]]) == (1 / 1 + 2 / 3 + 3 / 4) / 3
     assert average_precision(ranked, ranked[:2]) == 1.0
     assert average_precision(np.zeros(4), np.zeros(1)) == 0.25  # all at once: one in four
 
 
-def test_a_sample_of_pairs_tells_what_all_of_them_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_pairs_estimates_the_auc(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     centres = random.normal(size=(300, 1, 8)) + 0.6 * random.normal(size=(300, 4, 8))
     shots = np.array([0.0, 0.0, 1.0, 1.0])[:, None]  # two from the front, two from the back
@@ -85,7 +85,7 @@ def test_a_sample_of_pairs_tells_what_all_of_them_do(monkeypatch: pytest.MonkeyP
     assert abs(auc() - exact) < 0.03
 
 
-def test_measures_of_six_photos_are_those_worked_out_by_hand() -> None:
+def test_measures_of_six_photos() -> None:
     # Three photos a class; the third of each looks like the other class.
     vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
     found = measure(vectors, classes, np.arange(6))
@@ -98,7 +98,7 @@ def test_measures_of_six_photos_are_those_worked_out_by_hand() -> None:
     assert len(found.same) == 12 and len(found.different) == 18
 
 
-def test_average_precision_and_auc_are_those_of_scikit_learn(
+def test_average_precision_and_auc_equal_those_of_scikit_learn(
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     vectors, classes = cloud
@@ -119,7 +119,7 @@ def test_average_precision_and_auc_are_those_of_scikit_learn(
     )
 
 
-def test_neighbours_vote_as_in_a_literal_reading_of_the_protocol(
+def test_votes_equal_a_literal_implementation_of_the_protocol(
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     vectors, classes = cloud
@@ -138,7 +138,7 @@ def test_neighbours_vote_as_in_a_literal_reading_of_the_protocol(
         assert found.knn_accuracy[k][query] == right, (k, query)
 
 
-def test_images_at_equal_distances_share_the_last_place() -> None:
+def test_ties_at_the_last_place_count_in_part() -> None:
     # All others are equally far: one in three of them is of the class.
     vectors, classes = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
     found = measure(vectors, classes, np.arange(4))
@@ -146,7 +146,7 @@ def test_images_at_equal_distances_share_the_last_place() -> None:
     assert found.average_precision.tolist() == pytest.approx([1 / 3] * 4)
 
 
-def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
+def test_blocks_and_samples_of_pairs_do_not_change_figures(
     cloud: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, classes = cloud
@@ -165,7 +165,7 @@ def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
     )
 
 
-def test_content_wins_the_triplets_in_which_it_is_nearer_than_composition() -> None:
+def test_the_content_score_is_the_share_of_triplets_where_the_class_decides() -> None:
     assert content_score(np.array([0.1, 0.5]), np.array([0.3, 0.5])) == (1 + 1 + 0 + 0.5) / 4
     # Classes 0 and 1 in groups 0 and 1; the first axis is the class, the second the group.
     points = np.array([[1, 0], [1, 1], [-1, 0], [-1, 1]])
@@ -182,7 +182,7 @@ def test_content_wins_the_triplets_in_which_it_is_nearer_than_composition() -> N
 # -- statistics --------------------------------------------------------------------------------
 
 
-def test_an_interval_is_where_the_mean_of_other_queries_would_be() -> None:
+def test_an_interval_matches_the_normal_one() -> None:
     values = np.random.default_rng(1).normal(0.6, 0.1, 400)
     found = estimate(values, np.arange(400))
     assert found is not None
@@ -196,7 +196,7 @@ def test_an_interval_is_where_the_mean_of_other_queries_would_be() -> None:
     assert estimate(np.array([np.nan]), np.arange(1)) is None
 
 
-def test_queries_of_one_class_are_not_independent_where_there_are_many_classes() -> None:
+def test_with_many_classes_whole_classes_are_resampled() -> None:
     classes = np.repeat(np.arange(20), 30)
     values = np.random.default_rng(2).normal(0.6, 0.1, 20)[classes]
     assert len(np.unique(units_of(classes))) == 20
@@ -208,7 +208,7 @@ def test_queries_of_one_class_are_not_independent_where_there_are_many_classes()
     assert together.high - together.low > 4 * (apart.high - apart.low)
 
 
-def test_p_values_are_those_of_all_ways_to_toss_the_signs() -> None:
+def test_p_values_match_an_exhaustive_sign_test() -> None:
     random = np.random.default_rng(4)
     differences = random.normal(0.3, 0.5, (10, 3))
     differences[:, 2] = 0.0
@@ -220,12 +220,12 @@ def test_p_values_are_those_of_all_ways_to_toss_the_signs() -> None:
     assert found[2] == 1.0
 
 
-def test_many_pairs_are_corrected_for_as_holm_does() -> None:
+def test_p_values_are_corrected_by_holm() -> None:
     found = corrected(np.array([0.01, 0.04, 0.03, 0.005]))
     assert found.tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_what_ties_with_the_first_of_a_place_shares_it() -> None:
+def test_ties_with_the_best_of_a_place_share_it() -> None:
     ties = {("a", "b"), ("b", "c"), ("c", "d")}
     assert places(["a", "b", "c", "d", "e"], ties) == [1, 1, 3, 3, 5]
 
@@ -240,7 +240,7 @@ def compared(name: str, vectors: np.ndarray, queries: np.ndarray | None = None) 
         std=(1.0, 1.0, 1.0), pool="native",
     )  # fmt: skip
     rows = Rows(np.arange(len(vectors))[::-1].copy(), vectors[::-1].astype(np.float32))
-    asked = np.empty((0, spec.dim)) if asked is None else asked
+    queries = np.empty((0, spec.dim)) if queries is None else queries
     return ComparedBackbone(ResolvedName(name, spec, "", 0, 0), rows, None, queries)
 
 
@@ -260,7 +260,7 @@ def photos_of(classes: np.ndarray) -> Collection:
     )
 
 
-def test_a_better_backbone_comes_first_and_twins_tie() -> None:
+def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:
     random = np.random.default_rng(5)
     classes = np.repeat(np.arange(4), 12)
     centres, noise = random.normal(size=(4, 8)), random.normal(size=(48, 8))
@@ -284,7 +284,7 @@ def test_a_better_backbone_comes_first_and_twins_tie() -> None:
     assert found.resampled == "queries" and not found.sampled
 
 
-def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> None:
+def test_a_query_is_not_in_its_own_ranking() -> None:
     classes = np.array([0, 0, 1, 1, 2])
     vectors = on_circle(0, 10, 30, 40, 35)
     queries = [Query("/p/001.jpg", 1), Query("/q/new.jpg", None)]
@@ -304,7 +304,7 @@ def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> N
     assert (found.alone, found.queries) == (1, 4)
 
 
-def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_queries_are_sampled_and_the_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedkit.compare.comparison.MAX_QUERIES", 30)
     classes = np.repeat(np.arange(40), 3)
     vectors = np.random.default_rng(6).normal(size=(120, 4))
@@ -314,7 +314,7 @@ def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyP
     assert one.resampled == "classes" and "a sample of 30 queries" in describe(one)
 
 
-def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
+def test_variants_of_a_backbone_are_tested_against_the_best() -> None:
     random = np.random.default_rng(7)
     classes = np.repeat(np.arange(3), 10)
     centres, noise = random.normal(size=(3, 8)), random.normal(size=(30, 8))
@@ -330,14 +330,14 @@ def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
     ]
 
 
-def test_collapsed_embeddings_are_told() -> None:
+def test_collapsed_embeddings_give_a_warning() -> None:
     classes = np.repeat(np.arange(2), 5)
     vectors = np.ones((10, 4)) + np.random.default_rng(8).normal(0, 1e-3, (10, 4))
     (found,) = compare(photos_of(classes), [compared("one", vectors)]).backbones
     assert found.warning is not None and "have collapsed" in found.warning
 
 
-def test_a_reduced_precision_that_moves_distances_is_told() -> None:
+def test_a_reduced_precision_that_moves_distances_gives_a_warning() -> None:
     classes = np.repeat(np.arange(2), 5)
     exact = compared("one", np.random.default_rng(9).normal(size=(10, 4)))
     spec = replace(exact.resolved.spec, precision="bf16")
@@ -357,7 +357,7 @@ def test_a_reduced_precision_that_moves_distances_is_told() -> None:
     assert warning is not None and warning.startswith("bf16 moves distances by up to 0.020")
 
 
-def test_one_backbone_is_not_said_to_be_tested() -> None:
+def test_the_description_of_one_backbone_names_no_tests() -> None:
     classes = np.array([0, 0, 1, 1, 2, 3])
     one, other = (compared(name, on_circle(0, 10, 20, 30, 40, 50)) for name in ("one", "other"))
     alone, both = compare(photos_of(classes), [one]), compare(photos_of(classes), [one, other])
@@ -414,9 +414,7 @@ def filled(kept: Path, tmp_path: Path, passes: list[int]) -> Workspace:
     return Workspace(tmp_path / "filled")
 
 
-def test_comparing_embeds_only_what_is_lacking_and_again_nothing(
-    filled: Workspace, passes: list[int]
-) -> None:
+def test_comparing_embeds_only_missing_images(filled: Workspace, passes: list[int]) -> None:
     names = ["efficientnet_lite0", "resnet50"]
     first = filled.compare(names)
     assert passes == [12]  # the first was there already
@@ -446,7 +444,7 @@ def test_a_workspace_on_a_read_only_disk_can_be_compared(
     assert sum(passes) == before
 
 
-def test_comparing_looks_at_no_folder_and_changes_nothing_that_is_known_of_files(
+def test_comparing_does_not_scan_folders(
     workspace: Workspace,
     photos: Path,
     catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
@@ -478,7 +476,7 @@ def test_comparing_looks_at_no_folder_and_changes_nothing_that_is_known_of_files
     assert workspace.compare("vgg16").images == 10
 
 
-def test_an_image_is_embedded_from_whichever_of_its_files_is_there(
+def test_an_image_is_embedded_from_any_of_its_existing_files(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "blue/0-copy.jpg")
@@ -489,9 +487,7 @@ def test_an_image_is_embedded_from_whichever_of_its_files_is_there(
     assert [item.path for item in found.failures] == [str(photos / "blue/0-copy.jpg")]
 
 
-def test_where_files_are_away_that_is_why_nothing_can_be_compared(
-    filled: Workspace, kept: Path, passes: list[int]
-) -> None:
+def test_the_error_names_missing_files(filled: Workspace, kept: Path, passes: list[int]) -> None:
     first = filled.compare()
     away = kept.rename(kept.parent / "unplugged")
     try:
@@ -505,9 +501,7 @@ def test_where_files_are_away_that_is_why_nothing_can_be_compared(
 
 
 @pytest.mark.slow
-def test_what_was_only_compared_is_not_what_later_photos_are_added_with(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_a_compared_backbone_is_not_used_by_add(filled: Workspace, tmp_path: Path) -> None:
     filled.compare("vgg16")
     draw_photo(50).save(tmp_path / "new.png")
     filled.add(tmp_path / "new.png")
@@ -521,7 +515,7 @@ def test_what_was_only_compared_is_not_what_later_photos_are_added_with(
     assert [spec.images for spec in filled.info().specs] == [14, 15]
 
 
-def test_photos_are_searched_under_what_they_were_added_with(filled: Workspace, kept: Path) -> None:
+def test_search_uses_the_backbone_of_add(filled: Workspace, kept: Path) -> None:
     filled.compare("vgg16")
     filled.remove(backbone="efficientnet_lite0")
     assert filled.search(kept / "red/0.jpg").backbone == "vgg16"
@@ -529,7 +523,7 @@ def test_photos_are_searched_under_what_they_were_added_with(filled: Workspace, 
     assert filled.search(kept / "red/0.jpg").backbone == "efficientnet_lite0"
 
 
-def test_every_backbone_is_found_before_any_of_them_embeds(
+def test_every_backbone_is_resolved_before_embedding(
     filled: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load = network.load_backbone
@@ -574,9 +568,7 @@ def test_an_image_has_the_class_of_its_first_file(workspace: Workspace, photos: 
     assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
 
 
-def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_classes_by_folder(workspace: Workspace, photos: Path) -> None:
     (photos / "photos").mkdir()
     for seed, path in ((70, "70.png"), (71, "71.png"), (72, "photos/72.png")):
         draw_photo(seed).save(photos / path)
@@ -599,7 +591,7 @@ def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
     assert spec.backbones == ("efficientnet_lite0",), "vgg16 was not even looked at"
 
 
-def test_what_cannot_be_compared_is_said(filled: Workspace, kept: Path, tmp_path: Path) -> None:
+def test_invalid_comparisons_are_errors(filled: Workspace, kept: Path, tmp_path: Path) -> None:
     with pytest.raises(EmptyWorkspace):
         Workspace(tmp_path / "nothing").compare()
     assert not (tmp_path / "nothing").exists()
@@ -680,7 +672,7 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert html.count('class="photo right') == 2 * 5 and html.count('class="photo wrong') == 2 * 6
 
 
-def test_failures_and_suspicions_are_told_on_stderr(
+def test_failures_and_warnings_are_printed_to_stderr(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dull(_: ToyBackbone, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -701,7 +693,7 @@ def test_failures_and_suspicions_are_told_on_stderr(
     assert (document["images"], document["left_out"]) == (11, 1)
 
 
-def test_wrong_preprocessing_is_told_from_the_right_one(
+def test_the_script_finds_wrong_preprocessing(
     tiny: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = Path(__file__).parents[1] / "scripts/explain_preprocessing.py"

@@ -56,7 +56,7 @@ def certain(predicted: list[int], classes: int = 2) -> np.ndarray:
 # -- figures -------------------------------------------------------------------------------------
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_figures_equal_those_of_scikit_learn() -> None:
     truth, probabilities = photos_and_probabilities()
     (head,) = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads
     taken_for = probabilities.argmax(1)
@@ -97,7 +97,7 @@ def test_f_is_the_mean_of_the_classes_f_and_not_the_f_of_the_means() -> None:
     assert uneven.f1 != pytest.approx(2 * precision * recall / (precision + recall))
 
 
-def test_a_class_without_test_photos_is_named_and_in_no_mean() -> None:
+def test_a_class_without_test_photos_is_reported_and_in_no_mean() -> None:
     truth, probabilities = photos_and_probabilities()
     some = truth != 2
     truth, probabilities = truth[some], probabilities[some]
@@ -118,7 +118,7 @@ def test_a_class_without_test_photos_is_named_and_in_no_mean() -> None:
     assert describe(evaluation).endswith("in no mean over classes: cow.")
 
 
-def test_of_equal_probabilities_the_first_class_is_the_prediction() -> None:
+def test_the_first_of_equally_probable_classes_is_predicted() -> None:
     votes = np.array([[0.4, 0.4, 0.2, 0.0], [0.4, 0.4, 0.2, 0.0], [0.0, 0.2, 0.4, 0.4]])
     truth = np.array([0, 1, 0])
     head = evaluate(
@@ -130,7 +130,7 @@ def test_of_equal_probabilities_the_first_class_is_the_prediction() -> None:
     assert head.nll > 36 / 3  # a probability of 0 costs much, and not infinitely much
 
 
-def test_the_worst_classes_come_with_what_they_are_taken_for() -> None:
+def test_the_worst_classes_are_listed_with_their_confusions() -> None:
     truth = np.repeat([0, 1, 2], 4)
     taken_for = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 0]
     head = evaluate(
@@ -151,7 +151,7 @@ def test_the_worst_classes_come_with_what_they_are_taken_for() -> None:
 # -- calibration ---------------------------------------------------------------------------------
 
 
-def test_the_calibration_error_is_the_one_worked_out_by_hand() -> None:
+def test_the_calibration_error_of_a_small_example() -> None:
     confidence = np.array([0.95, 0.97, 0.99, 1.0, 0.8, 0.8, 0.62, 0.65])
     right = np.array([1, 1, 1, 0, 1, 0, 0, 0], dtype=bool)
     bins = reliability_bins(confidence, right)
@@ -162,14 +162,14 @@ def test_the_calibration_error_is_the_one_worked_out_by_hand() -> None:
     assert bins[0].accuracy is None and bins[0].interval is None
 
 
-def test_a_bin_holds_its_upper_end() -> None:
+def test_a_bin_contains_its_upper_end() -> None:
     bins = reliability_bins(np.array([0.2, 0.2000001, 1.0]), np.ones(3, bool))
     assert [number for number, item in enumerate(bins, 1) if item.photos] == [3, 4, 15]
     assert (bins[2].high, bins[3].low, bins[14].high) == (0.2, 0.2, 1.0)
 
 
 @pytest.mark.parametrize(("hits", "photos"), [(0, 3), (7, 10), (73, 80), (80, 80)])
-def test_intervals_of_shares_are_those_of_scipy(hits: int, photos: int) -> None:
+def test_wilson_intervals_equal_those_of_scipy(hits: int, photos: int) -> None:
     expected = binomtest(hits, photos).proportion_ci(0.95, method="wilson")
     assert wilson(hits, photos) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
@@ -177,7 +177,7 @@ def test_intervals_of_shares_are_those_of_scipy(hits: int, photos: int) -> None:
 # -- chance --------------------------------------------------------------------------------------
 
 
-def test_intervals_are_those_of_a_plain_loop_over_samples_of_units() -> None:
+def test_intervals_equal_those_of_a_plain_bootstrap_loop() -> None:
     truth, probabilities = photos_and_probabilities(120)
     units = np.arange(120) // 3 * 7 + 1_000_000
     ground_truth = GroundTruth(CLASSES, truth, units=units)
@@ -197,7 +197,7 @@ def test_intervals_are_those_of_a_plain_loop_over_samples_of_units() -> None:
     assert np.array(list(head.intervals.values())) == pytest.approx(np.stack([low, high], axis=1))
 
 
-def test_the_interval_of_the_accuracy_is_that_of_a_mean() -> None:
+def test_the_interval_of_the_accuracy_matches_the_normal_one() -> None:
     truth, probabilities = photos_and_probabilities()
     head = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads[0]
     expected = estimate((probabilities.argmax(1) == truth).astype(float), np.arange(300))
@@ -206,7 +206,7 @@ def test_the_interval_of_the_accuracy_is_that_of_a_mean() -> None:
     assert head.intervals["accuracy"][0] < head.accuracy < head.intervals["accuracy"][1]
 
 
-def test_copies_of_one_photo_add_no_certainty_where_they_are_one_unit() -> None:
+def test_copies_in_one_unit_do_not_narrow_the_interval() -> None:
     truth, probabilities = photos_and_probabilities()
     once = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
     units = np.repeat(np.arange(300), 4)
@@ -233,7 +233,7 @@ def test_mcnemar_is_the_exact_test() -> None:
     assert mcnemar(2, 10) == pytest.approx(np.mean(np.abs(tosses - 6) >= 4))
 
 
-def test_heads_are_ranked_and_what_chance_would_do_is_a_tie() -> None:
+def test_heads_are_ranked_and_insignificant_differences_are_ties() -> None:
     truth = np.tile([0, 1], 50)
     flipped = np.arange(100)
     wrong = {"good": flipped < 4, "twin": (flipped >= 2) & (flipped < 8), "bad": flipped >= 70}
@@ -259,7 +259,7 @@ def test_heads_are_ranked_and_what_chance_would_do_is_a_tie() -> None:
     assert "McNemar's exact test" in describe(evaluation)
 
 
-def test_photos_that_belong_together_are_tossed_together() -> None:
+def test_photos_of_one_unit_are_permuted_together() -> None:
     right = np.ones((2, 40), dtype=bool)
     right[1, :20] = False
     (apart,) = compare_heads(["a", "b"], right, np.arange(40))
@@ -273,13 +273,13 @@ def test_photos_that_belong_together_are_tossed_together() -> None:
 # -- mistakes ------------------------------------------------------------------------------------
 
 
-def test_the_surest_mistakes_come_first_with_their_nearest_training_photos() -> None:
+def test_the_most_confident_mistakes_come_first() -> None:
     truth = np.zeros(40, np.int64)
     probabilities = np.stack([np.linspace(0.01, 0.79, 40), np.linspace(0.99, 0.21, 40)], axis=1)
-    asked: list[list[int]] = []
+    requested: list[list[int]] = []
 
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
-        asked.append(rows.tolist())
+        requested.append(rows.tolist())
         return [[Neighbour(f"{row}-{n}.jpg", "b", n / 10) for n in range(9)] for row in rows]
 
     paths = tuple(f"{row}.jpg" for row in range(40))
@@ -287,7 +287,7 @@ def test_the_surest_mistakes_come_first_with_their_nearest_training_photos() -> 
         GroundTruth(("a", "b"), truth, paths),
         [HeadPredictions("x", probabilities, nearest=nearest)],
     ).heads[0]
-    assert asked == [list(range(24))]
+    assert requested == [list(range(24))]
     assert [item.row for item in head.mistakes] == list(range(24))
     first = head.mistakes[0]
     assert (first.path, first.truth, first.predicted) == ("0.jpg", "a", "b")
@@ -295,7 +295,7 @@ def test_the_surest_mistakes_come_first_with_their_nearest_training_photos() -> 
     assert [near.path for near in first.nearest] == ["0-0.jpg", "0-1.jpg", "0-2.jpg", "0-3.jpg"]
 
 
-def test_nobody_is_asked_for_the_neighbours_of_no_mistakes() -> None:
+def test_neighbours_are_not_computed_without_mistakes() -> None:
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
         raise AssertionError(rows)
 
@@ -328,14 +328,14 @@ EVEN = np.full((3, 2), 0.5)
         (replace(FINE, units=np.arange(4)), [EVEN], "4 units for 3 test photos"),
     ],
 )
-def test_what_cannot_be_evaluated_is_said(
+def test_invalid_inputs_are_errors(
     ground_truth: GroundTruth, heads: list[np.ndarray], complaint: str
 ) -> None:
     with pytest.raises(BadInput, match=complaint):
         evaluate(ground_truth, [HeadPredictions("x", probabilities) for probabilities in heads])
 
 
-def test_rounded_probabilities_are_taken() -> None:
+def test_rounded_probabilities_are_accepted() -> None:
     truth, probabilities = photos_and_probabilities()
     ground_truth = GroundTruth(CLASSES, truth.astype(np.uint8))
     full = evaluate(ground_truth, [HeadPredictions("a", probabilities)]).heads[0]
@@ -347,7 +347,7 @@ def test_rounded_probabilities_are_taken() -> None:
 # -- what it becomes -----------------------------------------------------------------------------
 
 
-def test_the_document_is_json_that_holds_the_figures() -> None:
+def test_the_evaluation_converts_to_json() -> None:
     truth, probabilities = photos_and_probabilities()
     some = truth != 2
     evaluation = evaluate(
@@ -373,7 +373,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
 
 
-def test_tables_hold_every_head_class_and_prediction(tmp_path: Path) -> None:
+def test_tables_contain_every_head_class_and_prediction(tmp_path: Path) -> None:
     truth, probabilities = photos_and_probabilities(50)
     classes = ("野猿街道店2", 'with "quotes", and commas', *CLASSES[2:])
     paths = (*(f"/p/{row}.jpg" for row in range(49)), "/p/\udce9.jpg")

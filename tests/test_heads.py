@@ -81,7 +81,7 @@ def embedded(head: Head, count: int = 7) -> dict[str, Features]:
 # -- numbers -----------------------------------------------------------------------------------
 
 
-def test_a_layer_on_raw_features_undoes_the_normalising() -> None:
+def test_a_layer_on_raw_features_multiplies_by_the_norms() -> None:
     some = features(5)
     layer = made_head(on=RAW).models[0].scorer
     raw = some.vectors * some.norms[:, None]
@@ -93,7 +93,7 @@ def test_a_layer_on_raw_features_undoes_the_normalising() -> None:
     )
 
 
-def test_the_temperature_undoes_an_overconfidence() -> None:
+def test_the_temperature_corrects_overconfidence() -> None:
     random = np.random.default_rng(0)
     scores = 2 * random.normal(size=(20_000, 4))
     labels = np.array([random.choice(4, p=row) for row in softmax(scores, axis=1)])
@@ -101,20 +101,20 @@ def test_the_temperature_undoes_an_overconfidence() -> None:
     assert fit_temperature(0.5 * scores, labels) == pytest.approx(0.5, rel=0.05)
 
 
-def test_nll_is_that_of_scikit_learn() -> None:
+def test_the_negative_log_likelihood_equals_that_of_scikit_learn() -> None:
     scores = np.random.default_rng(0).normal(size=(50, 3))
     labels = np.arange(50) % 3
     found = negative_log_likelihood(log_softmax(scores, axis=1), labels)
     assert found == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
 
 
-def test_perfect_validation_leaves_as_much_to_doubt_as_so_few_photos_do() -> None:
+def test_the_temperature_limits_confidence_by_the_number_of_validation_photos() -> None:
     scores = 10.0 * np.eye(3)[np.arange(9) % 3]
     temperature = fit_temperature(scores, np.arange(9) % 3)
     assert softmax(scores / temperature, axis=1).max(axis=1) == pytest.approx(1 - 1 / 11, abs=1e-4)
 
 
-def test_the_gallery_gives_the_nearest_by_cosine_distance() -> None:
+def test_the_gallery_returns_the_nearest_by_cosine_distance() -> None:
     some, queries = features(300, 1), features(5, 2)
     photos = some.vectors, np.zeros((300, 32), np.uint8), np.arange(300)
     gallery = Gallery.sample(*photos, max_photos=300)
@@ -134,7 +134,7 @@ USELESS = np.full((4, 2), 0.5)
 LABELS = np.array([0, 0, 0, 1])
 
 
-def test_the_mean_is_of_probabilities() -> None:
+def test_an_ensemble_averages_probabilities() -> None:
     assert np.allclose(np.exp(mean_scores([FIRST, SECOND])), (FIRST + SECOND) / 2)
 
 
@@ -163,18 +163,18 @@ def test_overlap_is_the_share_of_errors_that_both_make() -> None:
     assert error_overlap([np.eye(2)[LABELS], FIRST], LABELS)[0] == [None, None]
 
 
-def test_an_ensemble_of_uncalibrated_members_takes_their_plain_probabilities() -> None:
+def test_the_mean_method_averages_uncalibrated_probabilities() -> None:
     one, other = made_head("one", 1), made_head("other", 2)
     together = Head("both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection)
     some = embedded(one)
     plain = [softmax(head.models[0].scores(some), axis=1) for head in (one, other)]
     assert np.allclose(together.predict_proba(some), np.mean(plain, axis=0))
     calibrated = replace(together, method=CALIBRATED)
-    told = [head.predict_proba(some) for head in (one, other)]
-    assert np.allclose(calibrated.predict_proba(some), np.mean(told, axis=0))
+    probabilities = [head.predict_proba(some) for head in (one, other)]
+    assert np.allclose(calibrated.predict_proba(some), np.mean(probabilities, axis=0))
 
 
-def test_a_head_alone_is_calibrated_by_its_temperature() -> None:
+def test_a_single_head_is_calibrated_by_its_temperature() -> None:
     head = made_head()
     some = embedded(head)
     scores = head.models[0].scores(some)
@@ -185,7 +185,7 @@ def test_a_head_alone_is_calibrated_by_its_temperature() -> None:
 
 
 @pytest.mark.parametrize("on", [RAW, L2])
-def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
+def test_a_loaded_head_equals_the_saved_one(tmp_path: Path, on: str) -> None:
     head = made_head(on=on)
     save_head(tmp_path, head)
     back = load_head(tmp_path, "probe")
@@ -208,7 +208,7 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
     assert names(tmp_path) == ["probe"]
 
 
-def test_saving_twice_gives_the_same_bytes_and_leaves_no_old_tensors(tmp_path: Path) -> None:
+def test_saving_is_deterministic_and_removes_old_tensors(tmp_path: Path) -> None:
     save_head(tmp_path, made_head())
     before = {file.name: file.read_bytes() for file in (tmp_path / "probe").iterdir()}
     save_head(tmp_path, made_head())
@@ -217,7 +217,7 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_no_old_tensors(tmp_path: P
     assert len(list((tmp_path / "probe").iterdir())) == 2
 
 
-def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path) -> None:
+def test_an_ensemble_is_refused_after_a_member_was_trained_again(tmp_path: Path) -> None:
     one, other = made_head("one", 1), made_head("other", 2)
     for head in (one, other):
         save_head(tmp_path, head)
@@ -237,7 +237,7 @@ def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path)
 
 
 @pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "gone"])
-def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage: str) -> None:
+def test_the_error_for_a_damaged_head_says_what_to_do(tmp_path: Path, damage: str) -> None:
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     tensors = next((tmp_path / "probe").glob("*.safetensors"))
@@ -268,9 +268,7 @@ def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage:
     ],
     ids=str,
 )
-def test_an_edited_manifest_is_noticed_whatever_the_edit(
-    tmp_path: Path, edit: dict[str, object]
-) -> None:
+def test_any_edit_of_a_manifest_is_detected(tmp_path: Path, edit: dict[str, object]) -> None:
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **edit}))
@@ -279,16 +277,16 @@ def test_an_edited_manifest_is_noticed_whatever_the_edit(
 
 
 @pytest.mark.parametrize("edit", [{"backbone": "resnet18"}, {"classes": None}, {"rejection": []}])
-def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
+def test_an_invalid_manifest_is_refused_even_with_a_matching_digest(
     tmp_path: Path, edit: dict[str, object]
 ) -> None:
     save_head(tmp_path, made_head())
-    manifest = tmp_path / "probe/head.json"
-    told = {**json.loads(manifest.read_text()), **edit}
-    del told["digest"]
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    file = tmp_path / "probe/head.json"
+    manifest = {**json.loads(file.read_text()), **edit}
+    del manifest["digest"]
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     digest = sha256(canonical.encode()).hexdigest()
-    manifest.write_text(json.dumps({**told, "digest": digest}))
+    file.write_text(json.dumps({**manifest, "digest": digest}))
     with pytest.raises(BadArtefact, match=r"is damaged .*; create probe again"):
         load_head(tmp_path, "probe")
 
@@ -296,15 +294,17 @@ def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
 def crafted(folder: Path, name: str = "probe", **changes: object) -> None:
     """Change a saved head and make its digests fit again: values by key, tensors by name."""
     own = folder / name
-    told = json.loads((own / "head.json").read_text())
-    del told["digest"]
+    manifest = json.loads((own / "head.json").read_text())
+    del manifest["digest"]
     tensors = {key: value for key, value in changes.items() if isinstance(value, np.ndarray)}
     if tensors:
-        packed = save({**load((own / f"{told['tensors']}.safetensors").read_bytes()), **tensors})
-        told["tensors"] = sha256(packed).hexdigest()
-        (own / f"{told['tensors']}.safetensors").write_bytes(packed)
-    told |= {key: value for key, value in changes.items() if key not in tensors}
-    (own / "head.json").write_text(json.dumps(with_digest(told)))
+        packed = save(
+            {**load((own / f"{manifest['tensors']}.safetensors").read_bytes()), **tensors}
+        )
+        manifest["tensors"] = sha256(packed).hexdigest()
+        (own / f"{manifest['tensors']}.safetensors").write_bytes(packed)
+    manifest |= {key: value for key, value in changes.items() if key not in tensors}
+    (own / "head.json").write_text(json.dumps(with_digest(manifest)))
 
 
 def edited(array: np.ndarray, value: float) -> np.ndarray:
@@ -374,7 +374,7 @@ CRAFTED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("changes", CRAFTED.values(), ids=CRAFTED)
-def test_a_head_that_makes_no_sense_is_refused_in_one_line(
+def test_a_head_with_invalid_values_is_refused_with_a_one_line_error(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
     save_head(tmp_path, made_head())
@@ -385,7 +385,7 @@ def test_a_head_that_makes_no_sense_is_refused_in_one_line(
 
 
 @pytest.mark.parametrize("depth", [900, 100_000])
-def test_a_manifest_that_is_nested_deeply_is_refused(tmp_path: Path, depth: int) -> None:
+def test_a_deeply_nested_manifest_is_refused(tmp_path: Path, depth: int) -> None:
     save_head(tmp_path, made_head())
     text = '{"settings": ' + "[" * depth + "]" * depth + "}"
     (tmp_path / "probe/head.json").write_text(text)
@@ -393,7 +393,7 @@ def test_a_manifest_that_is_nested_deeply_is_refused(tmp_path: Path, depth: int)
         load_head(tmp_path, "probe")
 
 
-def test_an_ensemble_in_itself_or_in_another_is_refused(tmp_path: Path) -> None:
+def test_an_ensemble_as_a_member_is_refused(tmp_path: Path) -> None:
     head = made_head()
     save_head(tmp_path, head)
     for name, member in (("both", "probe"), ("outer", "both"), ("own", "own")):
@@ -410,19 +410,19 @@ def test_an_ensemble_in_itself_or_in_another_is_refused(tmp_path: Path) -> None:
         load_head(tmp_path, "both")
 
 
-def test_the_manifest_says_what_calibrates_the_head(tmp_path: Path) -> None:
+def test_the_manifest_contains_the_temperature_of_the_head(tmp_path: Path) -> None:
     one = made_head()
     save_head(tmp_path, one)
     models, members = one.models * 2, {"members": []}
     save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members))
     for name, temperature in (("probe", 1.5), ("both", 1.2)):
-        told = json.loads((tmp_path / name / "head.json").read_text())
-        assert {key: told[key] for key in told if "temperature" in key} == {
+        manifest = json.loads((tmp_path / name / "head.json").read_text())
+        assert {key: manifest[key] for key in manifest if "temperature" in key} == {
             "temperature": temperature
         }
 
 
-def test_a_backbone_inside_the_workspace_is_found_after_a_move_and_one_outside_stays(
+def test_paths_of_backbones_inside_the_workspace_move_with_it(
     tmp_path: Path,
 ) -> None:
     heads = tmp_path / "workspace/heads"
@@ -444,7 +444,7 @@ def test_a_backbone_inside_the_workspace_is_found_after_a_move_and_one_outside_s
     ]
 
 
-def test_a_name_is_kept_composed_and_has_room_for_more_in_a_file_name(tmp_path: Path) -> None:
+def test_a_name_is_normalised_and_limited_in_length(tmp_path: Path) -> None:
     save_head(tmp_path, made_head("が"))
     assert load_head(tmp_path, "か\u3099").name == "が"
     assert check_name("あ" * 66) == "あ" * 66
@@ -469,7 +469,7 @@ def test_a_head_that_cannot_be_read_is_a_storage_error(
 # -- names that are taken ----------------------------------------------------------------------
 
 
-def test_a_name_of_another_kind_of_head_is_refused_and_one_of_the_same_kind_is_not(
+def test_the_name_of_another_kind_of_head_is_refused(
     tmp_path: Path,
 ) -> None:
     save_head(tmp_path, made_head("mine"))
@@ -487,7 +487,7 @@ def test_a_name_of_another_kind_of_head_is_refused_and_one_of_the_same_kind_is_n
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_name_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_locks_a_name(tmp_path: Path) -> None:
     with (
         locked_name(tmp_path, "が", KNN),
         locked_name(tmp_path, "other", KNN),
@@ -500,7 +500,7 @@ def test_a_name_is_held_by_one_at_a_time(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_the_disk_refuses_while_a_head_is_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_errors_of_the_disk_during_training_are_storage_errors(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("in the way")
     with (
         pytest.raises(StorageError, match="mine: File exists; no head is lost"),
@@ -521,12 +521,12 @@ def test_what_the_disk_refuses_while_a_head_is_made_is_a_storage_error(tmp_path:
         pytest.fail("there is no such folder")
 
 
-def test_whoever_no_longer_reads_the_progress_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+def test_a_broken_pipe_of_the_progress_is_not_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(BrokenPipeError), locked_name(tmp_path, "mine", PROBE):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
-def test_an_unknown_head_is_an_error_that_lists_those_there_are(tmp_path: Path) -> None:
+def test_the_error_for_an_unknown_head_lists_the_heads(tmp_path: Path) -> None:
     with pytest.raises(NotInWorkspace, match="the heads are: none"):
         load_head(tmp_path, "probe")
     save_head(tmp_path, made_head())

@@ -50,21 +50,21 @@ def objective(
 
 @pytest.mark.parametrize("treatment", [RAW, L2, STANDARDISED])
 @pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
-def test_the_optimum_is_that_of_scikit_learn(treatment: str, c: float) -> None:
+def test_the_optimum_equals_that_of_scikit_learn(treatment: str, c: float) -> None:
     probe = Probe(exactly(treatment, c))
     probe.fit(TRAIN, VAL, CLASSES)
     x = features_of(TRAIN, treatment)
     scaler = StandardScaler().fit(x) if treatment == STANDARDISED else None
-    told = scaler.transform(x) if scaler else x
-    exact = LogisticRegression(C=c, tol=1e-8, max_iter=10_000).fit(told, TRAIN.labels)
-    least = objective(exact.coef_, exact.intercept_, told, TRAIN.labels, c)
+    treated = scaler.transform(x) if scaler else x
+    exact = LogisticRegression(C=c, tol=1e-8, max_iter=10_000).fit(treated, TRAIN.labels)
+    least = objective(exact.coef_, exact.intercept_, treated, TRAIN.labels, c)
     assert probe.best.objective == pytest.approx(least, rel=1e-5)
-    asked = features_of(VAL, treatment)
-    expected = exact.predict_proba(scaler.transform(asked) if scaler else asked)
+    val_features = features_of(VAL, treatment)
+    expected = exact.predict_proba(scaler.transform(val_features) if scaler else val_features)
     assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
 
 
-def test_every_strength_is_solved_as_if_it_were_alone() -> None:
+def test_each_c_has_the_same_solution_alone_and_in_a_grid() -> None:
     grid = (1e-3, 1e-1, 1e1, 1e3)
     together = Probe(exactly(L2, *grid)).fit(TRAIN, VAL, CLASSES).history
     for c, trial in zip(grid, together, strict=True):
@@ -73,7 +73,7 @@ def test_every_strength_is_solved_as_if_it_were_alone() -> None:
         assert trial.objective == pytest.approx(alone.objective, rel=1e-5)
 
 
-def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None:
+def test_the_probe_with_the_best_validation_accuracy_then_nll_is_selected() -> None:
     probe = Probe().fit(TRAIN, VAL, CLASSES)
     assert len(probe.history) == 3 * len(Protocol().grid)
     best = min(probe.history, key=lambda trial: (-trial.accuracy, trial.nll))
@@ -82,7 +82,7 @@ def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None
     assert (predicted == VAL.labels).mean() == best.accuracy
 
 
-def test_balanced_classes_weigh_as_in_scikit_learn() -> None:
+def test_balanced_class_weights_equal_those_of_scikit_learn() -> None:
     few = np.flatnonzero((TRAIN.labels > 0) | (np.arange(len(TRAIN)) % 5 == 0))
     some = Examples(TRAIN.vectors[few], TRAIN.norms[few], TRAIN.labels[few])
     probe = Probe(replace(exactly(RAW, 1.0), balanced=True)).fit(some, VAL, CLASSES)
@@ -92,7 +92,7 @@ def test_balanced_classes_weigh_as_in_scikit_learn() -> None:
     assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
 
 
-def test_a_refit_learns_from_validation_too_and_keeps_what_was_chosen() -> None:
+def test_a_refit_uses_the_validation_set_and_keeps_the_hyperparameters() -> None:
     protocol = replace(PROTOCOLS["embedkit"], refit=True)
     probe = Probe(protocol).fit(TRAIN, VAL, CLASSES)
     plain = Probe().fit(TRAIN, VAL, CLASSES)
@@ -101,13 +101,13 @@ def test_a_refit_learns_from_validation_too_and_keeps_what_was_chosen() -> None:
     assert not np.allclose(probe.linear.weights, plain.linear.weights)
 
 
-def test_the_same_photos_give_the_same_bytes() -> None:
+def test_fitting_is_deterministic() -> None:
     one, other = (Probe().fit(TRAIN, VAL, CLASSES).linear for _ in range(2))
     assert one.weights.tobytes() == other.weights.tobytes()
     assert one.bias.tobytes() == other.bias.tobytes()
 
 
-def test_what_cannot_be_learnt_is_refused() -> None:
+def test_invalid_training_data_is_refused() -> None:
     with pytest.raises(BadInput, match="no training photo of the class 'd'"):
         Probe().fit(TRAIN, VAL, (*CLASSES, "d"))
     with pytest.raises(BadInput, match="two or more"):
@@ -119,7 +119,7 @@ def test_what_cannot_be_learnt_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_fewer_photos_than_dimensions_are_enough() -> None:
+def test_a_probe_fits_fewer_photos_than_dimensions() -> None:
     few = examples(18, 3, dim=1280)
     probe = Probe().fit(few, examples(9, 4, dim=1280), CLASSES)
     assert all(trial.converged for trial in probe.history)
