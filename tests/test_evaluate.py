@@ -115,7 +115,7 @@ def test_a_class_without_test_photos_is_reported_and_in_no_mean() -> None:
     assert cow.predicted == np.count_nonzero(taken_for == 2)
     assert worst_first(head.classes)[-1] == cow and cow not in head.worst
     assert "of 6 classes" in describe(evaluation)
-    assert describe(evaluation).endswith("in no mean over classes: cow.")
+    assert describe(evaluation).endswith("which the means leave out: cow.")
 
 
 def test_the_first_of_equally_probable_classes_is_predicted() -> None:
@@ -219,7 +219,7 @@ def test_copies_in_one_unit_do_not_narrow_the_interval() -> None:
         narrow = apart.heads[0].intervals[name]
         assert narrow[1] - narrow[0] < 0.75 * (high - low)
     assert (once.units, together.units, apart.units) == (300, 300, 1200)
-    assert "300 groups of photos" in describe(together)
+    assert "300 groups of related photos" in describe(together)
 
 
 def test_mcnemar_is_the_exact_test() -> None:
@@ -315,15 +315,19 @@ EVEN = np.full((3, 2), 0.5)
         (FINE, [EVEN[:2]], r"shape \(2, 2\), not \(photos, classes\) = \(3, 2\)"),
         (FINE, [np.full((3, 3), 1 / 3)], r"trained on other classes\?"),
         (FINE, [EVEN * [1, np.nan]], "not finite"),
-        (FINE, [EVEN * 3], "a photo's sum is up to 2 off 1; give probabilities, not scores"),
-        (FINE, [EVEN + np.array([0.6, -0.6])], "the least is -0.1"),
+        (FINE, [EVEN * 3], "sums differ from 1 by up to 2; give probabilities, not scores"),
+        (FINE, [EVEN + np.array([0.6, -0.6])], "the smallest is -0.1"),
         (FINE, [], "no head to evaluate"),
-        (FINE, [EVEN, EVEN], "two heads are called x"),
-        (replace(FINE, classes=("a",)), [EVEN[:, :1]], "nothing to tell apart"),
+        (FINE, [EVEN, EVEN], "two heads have the name x"),
+        (replace(FINE, classes=("a",)), [EVEN[:, :1]], "two classes or more, not 1"),
         (replace(FINE, truth=np.array([], np.int64)), [EVEN[:0]], "no test photos"),
         (replace(FINE, truth=np.array([0, 1, 2])), [EVEN], "class numbers from 0 to 2"),
         (replace(FINE, truth=np.array([0, 1, -1])), [EVEN], "class numbers from -1 to 1"),
-        (replace(FINE, truth=np.array([0.0, 1, 1])), [EVEN], "not one class number a photo"),
+        (
+            replace(FINE, truth=np.array([0.0, 1, 1])),
+            [EVEN],
+            "give one class number for each photo",
+        ),
         (replace(FINE, paths=("a",)), [EVEN], "1 paths for 3 test photos"),
         (replace(FINE, units=np.arange(4)), [EVEN], "4 units for 3 test photos"),
     ],

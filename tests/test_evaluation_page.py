@@ -153,8 +153,9 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
     ) in html  # fmt: skip
     assert "= 1.000" in html and "a tie" in html
     assert html.count("Worst classes: ") == 2
-    assert "Worst classes: dog (F 0.800, recall 0.667, most often taken for <b>猫</b>)" in unescape(
-        html
+    assert (
+        "Worst classes: dog (F 0.800, recall 0.667, most often predicted as <b>猫</b>)"
+        in unescape(html)
     )
     assert "<b>猫" not in html  # but escaped
     assert html.count("data:image/png;base64,") == 2 + 2  # curves, reliability, a matrix a head
@@ -173,8 +174,8 @@ def test_a_page_without_paths_neighbours_and_epochs(tmp_path: Path) -> None:
     html = (tmp_path / "page.html").read_text("utf-8")
     assert "1 head on 30 test photos" in html
     assert "a gets 24 of 30 photos right." in html
-    assert "6 of 6 mistakes" in html
+    assert "The most confident mistakes: 6 of 6" in html
     assert f"row {head.mistakes[0].row} of the test photos" in html
     assert "no longer readable" not in html
     assert html.count("data:image/png;base64,") == 2
-    assert "Which differences are real" not in html
+    assert "Which differences are significant" not in html

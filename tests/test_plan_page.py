@@ -348,7 +348,7 @@ def test_a_plan_decided_by_keyboard_can_be_applied_and_undone(
     page.goto((tmp_path / "plan.html").as_uri())
     assert page.inner_text("#left") == "4 decisions left"
     press(page, "k r r k ArrowDown")  # of each conflict one label is right
-    assert page.inner_text("#left") == "No decision left"
+    assert page.inner_text("#left") == "No decisions left"
     assert focused(page).startswith("0")
     file = saved(page, tmp_path / "decided.csv")
     context.close()
@@ -422,13 +422,13 @@ def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, open
     page.on("download", lambda download: downloads.append(download))
     press(page, "r")  # one goes, the other is undecided: the plan would be refused
     page.click("#save")
-    assert "nothing of group 1 would be kept" in page.inner_text("#notice")
+    assert "no file of group 1 would be kept" in page.inner_text("#notice")
     assert focused(page) == "1a.jpg"
     press(page, "ArrowRight s ArrowDown r")
     assert page.locator(".alarm:not(:empty)").count() == 2
     page.click("#filters label:has-text('Needs')")  # where neither is in view
     page.click("#save")
-    assert "nothing of group 1 and 1 other would be kept" in page.inner_text("#notice")
+    assert "no file of group 1 and 1 other would be kept" in page.inner_text("#notice")
     press(page, "ArrowRight k ArrowDown ArrowRight k")
     assert page.locator(".alarm:not(:empty)").count() == 0
     assert downloads == []
@@ -458,7 +458,7 @@ def test_the_keys(tmp_path: Path, opened: Open) -> None:
     }  # fmt: skip
     assert focused(page) == "2b.jpg"
     press(page, "Space")
-    assert states(page)["2b.jpg"] == "left" and page.inner_text("#left") == "No decision left"
+    assert states(page)["2b.jpg"] == "left" and page.inner_text("#left") == "No decisions left"
     press(page, "u u u")
     assert states(page)["1c.jpg"] == "remove" and states(page)["2b.jpg"] == "review"
     press(page, "u")
@@ -487,7 +487,7 @@ def test_one_key_keeps_a_file_and_removes_the_undecided_others(
     assert [states(page)[f"2{letter}.jpg"] for letter in "abcd"] == [
         "keep", "remove", "keep", "remove",
     ]  # fmt: skip
-    assert "No decision is left: save the plan" in page.inner_text("#notice")
+    assert "All files are decided: save the plan" in page.inner_text("#notice")
 
 
 def test_a_group_can_be_reset_to_the_proposal(tmp_path: Path, opened: Open) -> None:
@@ -527,7 +527,7 @@ def test_all_undecided_files_on_a_page_can_be_decided_at_once(tmp_path: Path, op
     page.click("[data-rest=remove]")
     page.fill("[name=text]", "")
     page.click("[data-rest=left]")
-    assert page.inner_text("#left") == "No decision left"
+    assert page.inner_text("#left") == "No decisions left"
     assert page.inner_text("#total-left") == "3" and page.inner_text("#total-remove") == "3"
 
 
@@ -727,12 +727,12 @@ def test_decisions_survive_a_reload_and_unsaved_ones_warn_before_leaving(
         "1a.jpg": "keep",
         "1b.jpg": "remove",
     }
-    assert "here before are back" in page.inner_text("#notice")
+    assert "decisions on this page were restored" in page.inner_text("#notice")
     press(page, "k")
     saved(page, tmp_path / "saved.csv")
     page.reload()
     assert dialogs == ["beforeunload"]  # nothing is unsaved
-    assert page.inner_text("#left") == "No decision left" and page.inner_text("#unsaved") == ""
+    assert page.inner_text("#left") == "No decisions left" and page.inner_text("#unsaved") == ""
     press(page, "?")
     page.click("#restart")
     assert (
@@ -820,7 +820,7 @@ def test_an_error_is_visible_on_a_small_screen(tmp_path: Path, opened: Open) -> 
     page.click("#save")
     box = page.locator("#notice").bounding_box()
     assert box["y"] >= 0 and box["y"] + box["height"] <= 700
-    assert "nothing of group 3" in page.inner_text("#notice")
+    assert "no file of group 3" in page.inner_text("#notice")
 
 
 def test_the_policy_blocks_other_scripts_and_images(tmp_path: Path, browser: Any) -> None:

@@ -110,11 +110,11 @@ def test_fitting_is_deterministic() -> None:
 def test_invalid_training_data_is_refused() -> None:
     with pytest.raises(BadInput, match="no training photo of the class 'd'"):
         Probe().fit(TRAIN, VAL, (*CLASSES, "d"))
-    with pytest.raises(BadInput, match="two or more"):
+    with pytest.raises(BadInput, match="two classes or more"):
         Probe().fit(TRAIN, VAL, ("a",))
     with pytest.raises(BadInput, match="one norm and one label"):
         Examples(TRAIN.vectors, TRAIN.norms[:-1], TRAIN.labels)
-    with pytest.raises(BadInput, match="no features called 'cubed'"):
+    with pytest.raises(BadInput, match="unknown features 'cubed'"):
         Protocol(("cubed",))
 
 

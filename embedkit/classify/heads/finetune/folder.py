@@ -136,7 +136,10 @@ class Folder:
         record = read_json(self._record)
         linear = self.path / _LINEAR
         if not linear.is_file() or sha256_of(linear) != record.get("linear_sha256"):
-            raise BadArtefact(f"{linear} is not the file that {_RECORD} describes")
+            raise BadArtefact(
+                f"{linear} is not the file that {_RECORD} describes; delete its folder "
+                "and train again"
+            )
         arrays: dict[str, Any] = load_file(linear)
         try:
             return FineTuned(
