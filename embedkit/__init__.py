@@ -2,37 +2,220 @@
 
 >>> import embedkit
 >>> workspace = embedkit.Workspace("indexes/default")
->>> workspace.add(["photos"])                        # doctest: +SKIP
->>> for match in workspace.search("photos/1.jpg"):   # doctest: +SKIP
+>>> workspace.add("photos")                                      # doctest: +SKIP
+>>> for match in workspace.search("photos/1.jpg"):               # doctest: +SKIP
 ...     print(match.distance, match.path)
+>>> workspace.clean().save("plan.csv")                           # doctest: +SKIP
+>>> backbone = embedkit.load_backbone("efficientnet_lite0")      # doctest: +SKIP
+>>> head = embedkit.load_head("indexes/default/heads/probe")     # doctest: +SKIP
 
-:class:`Workspace` is one collection; :func:`load_backbone` gives a network by its name. Both are
-imported on first use, so that ``import embedkit`` costs next to nothing.
+:class:`Workspace` is one collection of photos. All names are imported on first use, so that
+``import embedkit`` takes no time.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from embedkit.errors import (
+    BadArtefact,
+    BadCatalog,
+    BadInput,
+    BadRecipe,
+    BadWeights,
+    CatalogBusy,
+    DamagedCache,
+    EmbedkitError,
+    EmptyWorkspace,
+    HeadBusy,
+    MissingExtra,
+    NotInWorkspace,
+    OutOfMemory,
+    QuarantineBusy,
+    StorageError,
+    UnknownBackbone,
+    UnreadableImage,
+    WeightsMissing,
+)
 from embedkit.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from embedkit.backbones import load_backbone as load_backbone
-    from embedkit.errors import EmbedkitError as EmbedkitError
-    from embedkit.results import AddReport as AddReport
-    from embedkit.results import Match as Match
-    from embedkit.workspace import Workspace as Workspace
+    from embedkit.backbones import load_backbone
+    from embedkit.backbones.backbone import Backbone
+    from embedkit.classify.evaluation.figures import (
+        ClassFigures,
+        Evaluation,
+        HeadFigures,
+        HeadPair,
+        Mistake,
+        ReliabilityBin,
+    )
+    from embedkit.classify.heads.head import Head
+    from embedkit.recipe import Recipe
+    from embedkit.results import (
+        AddOptions,
+        AddReport,
+        ApplyReport,
+        BackboneMetrics,
+        CarriedOver,
+        Change,
+        ClassSplit,
+        ComparedQuery,
+        Comparison,
+        DuplicateGroup,
+        Duplicates,
+        EmbeddingSpec,
+        EmptyReport,
+        Estimate,
+        Examination,
+        Failure,
+        GroupMember,
+        LabelProbability,
+        LabelReport,
+        Match,
+        Matches,
+        Neighbour,
+        NotCarriedOver,
+        NotMoved,
+        PairedTest,
+        PlanRow,
+        Prediction,
+        Predictions,
+        Progress,
+        ProgressCallback,
+        Quarantine,
+        QueryMetrics,
+        Ranking,
+        RelocationReport,
+        RemovalReport,
+        Separation,
+        Sheet,
+        SheetPhoto,
+        SkippedFiles,
+        SkippedLine,
+        SmallImage,
+        SpecInfo,
+        Split,
+        StageTimes,
+        Thresholds,
+        TrashedFile,
+        TruncatedFile,
+        UndoReport,
+        Verification,
+        WorkspaceInfo,
+        no_progress,
+    )
+    from embedkit.workspace import Plan, Workspace, load_head
 
-_HOMES = {
+__all__ = [
+    "AddOptions",
+    "AddReport",
+    "ApplyReport",
+    "Backbone",
+    "BackboneMetrics",
+    "BadArtefact",
+    "BadCatalog",
+    "BadInput",
+    "BadRecipe",
+    "BadWeights",
+    "CarriedOver",
+    "CatalogBusy",
+    "Change",
+    "ClassFigures",
+    "ClassSplit",
+    "ComparedQuery",
+    "Comparison",
+    "DamagedCache",
+    "DuplicateGroup",
+    "Duplicates",
+    "EmbeddingSpec",
+    "EmbedkitError",
+    "EmptyReport",
+    "EmptyWorkspace",
+    "Estimate",
+    "Evaluation",
+    "Examination",
+    "Failure",
+    "GroupMember",
+    "Head",
+    "HeadBusy",
+    "HeadFigures",
+    "HeadPair",
+    "LabelProbability",
+    "LabelReport",
+    "Match",
+    "Matches",
+    "MissingExtra",
+    "Mistake",
+    "Neighbour",
+    "NotCarriedOver",
+    "NotInWorkspace",
+    "NotMoved",
+    "OutOfMemory",
+    "PairedTest",
+    "Plan",
+    "PlanRow",
+    "Prediction",
+    "Predictions",
+    "Progress",
+    "ProgressCallback",
+    "Quarantine",
+    "QuarantineBusy",
+    "QueryMetrics",
+    "Ranking",
+    "Recipe",
+    "ReliabilityBin",
+    "RelocationReport",
+    "RemovalReport",
+    "Separation",
+    "Sheet",
+    "SheetPhoto",
+    "SkippedFiles",
+    "SkippedLine",
+    "SmallImage",
+    "SpecInfo",
+    "Split",
+    "StageTimes",
+    "StorageError",
+    "Thresholds",
+    "TrashedFile",
+    "TruncatedFile",
+    "UndoReport",
+    "UnknownBackbone",
+    "UnreadableImage",
+    "Verification",
+    "WeightsMissing",
+    "Workspace",
+    "WorkspaceInfo",
+    "load_backbone",
+    "load_head",
+    "no_progress",
+]
+
+_MODULES = {
+    "Backbone": "embedkit.backbones.backbone",
+    "ClassFigures": "embedkit.classify.evaluation.figures",
+    "Evaluation": "embedkit.classify.evaluation.figures",
+    "Head": "embedkit.classify.heads.head",
+    "HeadFigures": "embedkit.classify.evaluation.figures",
+    "HeadPair": "embedkit.classify.evaluation.figures",
+    "Mistake": "embedkit.classify.evaluation.figures",
+    "Plan": "embedkit.workspace",
+    "Recipe": "embedkit.recipe",
+    "ReliabilityBin": "embedkit.classify.evaluation.figures",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
-    "Match": "embedkit.results",
-    "AddReport": "embedkit.results",
-    "EmbedkitError": "embedkit.errors",
+    "load_head": "embedkit.workspace",
 }
-__all__ = ["AddReport", "EmbedkitError", "Match", "Workspace", "load_backbone"]
+"""The module of each public name; of those not listed, :mod:`embedkit.results`."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'embedkit' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_MODULES.get(name, "embedkit.results")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -24,8 +24,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.images import ImageRow
+from embedkit.catalog import Catalog, ImageRow
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 BATCH = 8192
@@ -56,8 +55,8 @@ def digests(count: int) -> list[bytes]:
 def prepare(folder: Path, vectors: np.ndarray) -> None:
     """A catalog that knows the images, and has no embeddings yet."""
     with Catalog(folder).write() as writer:
-        writer.remember(ResolvedName("bench", spec_of(vectors.shape[1]), "", 0, 0))
-        writer.know_images([ImageRow(item, item[:16], 1) for item in digests(len(vectors))])
+        writer.backbones.register(ResolvedName("bench", spec_of(vectors.shape[1]), "", 0, 0))
+        writer.images.store([ImageRow(item, item[:16], 1) for item in digests(len(vectors))])
 
 
 @contextmanager
@@ -72,7 +71,7 @@ def store(folder: Path, vectors: np.ndarray) -> float:
     sha256s, norms = digests(len(vectors)), np.ones(len(vectors), np.float32)
     started = time.perf_counter()
     with Catalog(folder).write() as writer:
-        writer.store_vectors(spec_of(vectors.shape[1]).digest, sha256s, vectors, norms)
+        writer.embeddings.store_vectors(spec_of(vectors.shape[1]).digest, sha256s, vectors, norms)
     return time.perf_counter() - started
 
 
@@ -101,7 +100,7 @@ def read(folder: Path, vectors: np.ndarray) -> float:
     target, done = np.zeros_like(vectors), 0
     started = time.perf_counter()
     with Catalog(folder).read() as reader:
-        for _, some in reader.embeddings(spec_of(vectors.shape[1]).digest):
+        for _, some in reader.embeddings.chunks(spec_of(vectors.shape[1]).digest):
             target[done : done + len(some)] = some
             done += len(some)
     seconds = time.perf_counter() - started

@@ -100,10 +100,7 @@ def stages(files: list[str]) -> dict[str, float]:
     from embedkit.backbones import last_resolved, open_backbone, registry
     from embedkit.backbones.preprocess import prepare
     from embedkit.backbones.runtime import overlapped
-    from embedkit.catalog import Catalog
-    from embedkit.catalog.images import ImageRow
-    from embedkit.catalog.reader import TodoFile
-    from embedkit.catalog.writer import Batch
+    from embedkit.catalog import Batch, Catalog, ImageRow, PendingFile
     from embedkit.images.decode import Decoder, read_bytes
     from embedkit.images.fingerprint import FINGERPRINT_SIDE, digests, fingerprint
 
@@ -139,7 +136,7 @@ def stages(files: list[str]) -> dict[str, float]:
         ImageRow(sha256, md5, 0, mark, {spec.digest: (vector, 1.0)})
         for (sha256, md5), mark, vector in zip(named, prints, vectors, strict=True)
     ]
-    todo = [TodoFile(1, f"{number}.jpg", 0, 0, None) for number in range(len(files))]
+    todo = [PendingFile(1, f"{number}.jpg", 0, 0, None) for number in range(len(files))]
 
     def commit() -> Iterable[None]:
         for start in range(0, len(rows), 256):
@@ -156,8 +153,8 @@ def stages(files: list[str]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as scratch:
         catalog = Catalog(Path(scratch))
         with catalog.write() as writer:
-            writer.scope("/photos")
-            writer.remember(resolved)
+            writer.folders.scope("/photos")
+            writer.backbones.register(resolved)
         timed("catalog", commit)
     return rates
 

@@ -83,21 +83,19 @@ class Bench:
         return draw(count, self.dim, self.clusters, seed=1 + start)
 
     def store(self, writer: Any, start: int, count: int) -> None:
-        from embedkit.catalog.images import ImageRow
-        from embedkit.catalog.reader import TodoFile
-        from embedkit.catalog.writer import Batch
+        from embedkit.catalog import Batch, ImageRow, PendingFile
 
         vectors, clusters = self.batch(start, count)
-        root = writer.scope("/photos").root_id
+        root = writer.folders.scope("/photos").root_id
         sha256s = [sha256(n.to_bytes(8, "big")).digest() for n in range(start, start + count)]
         paths = [f"{c}/{n}.jpg" for n, c in enumerate(clusters.tolist(), start)]
         batch = Batch([ImageRow(item, item[:16], 1) for item in sha256s])
         batch.files = [
-            (TodoFile(root, path, 1, 1, None), item)
+            (PendingFile(root, path, 1, 1, None), item)
             for path, item in zip(paths, sha256s, strict=True)
         ]
         writer.commit(batch)
-        writer.store_vectors(self.spec.digest, sha256s, vectors, [1.0] * count)
+        writer.embeddings.store_vectors(self.spec.digest, sha256s, vectors, [1.0] * count)
 
     def catch_up(self, save: bool) -> Any:
         from embedkit.catalog import Catalog
@@ -105,9 +103,9 @@ class Bench:
 
         catalog = Catalog(self.folder)
         with catalog.read() as reader:
-            position = reader.position(self.spec.digest)
+            revision = reader.embeddings.revision(self.spec.digest)
         index = load_index(self.index_folder, self.spec.digest, self.dim, _refuse)
-        index.catch_up(catalog, position, "auto", save=save)
+        index.catch_up(catalog, revision, "auto", save=save)
         return index
 
     def fill(self) -> dict[str, float]:
@@ -115,7 +113,7 @@ class Bench:
         from embedkit.results import ResolvedName
 
         with Catalog(self.folder).write() as writer:
-            writer.remember(ResolvedName("bench", self.spec, "", 0, 0))
+            writer.backbones.register(ResolvedName("bench", self.spec, "", 0, 0))
         for start, count in batches(self.vectors):
             with Catalog(self.folder).write() as writer:
                 self.store(writer, start, count)

@@ -55,7 +55,7 @@ from embedkit.classify.heads.rejection import log_odds_against
 from embedkit.classify.heads.rejection_calibration import Outliers
 from embedkit.classify.training import TrainOptions, fit_scorer, trained_head
 from embedkit.images.decode import decoder_of
-from embedkit.results import ResolvedName, silent
+from embedkit.results import ResolvedName, no_progress
 
 BACKBONE = "efficientnet_lite0"
 TRAINING = (5, 20, 100)
@@ -103,7 +103,7 @@ def labelled(base: Workspace, folder: Path, names: tuple[str, ...], target: Path
     table = target / "labels.csv"
     table.write_text("\n".join(["path,label", *lines]), "utf-8")
     workspace = Workspace(target)
-    workspace.label_from_csv(table)
+    workspace.labels.from_csv(table)
     return workspace
 
 
@@ -111,10 +111,10 @@ def features_of_others(workspace: Workspace, backbone: Backbone) -> Features:
     """Return the embeddings of the images without a label."""
     catalog = Catalog(workspace.folder)
     with catalog.read() as reader:
-        table = reader.labelled_images()
+        table = reader.labels.by_image()
         ids = np.array(table.column("image_id").to_pylist(), np.int64)
         plain = ~table.column("label").is_valid().to_numpy()
-        _, vectors, norms, _ = reader.features(backbone.spec.digest, np.sort(ids[plain]))
+        _, vectors, norms, _ = reader.embeddings.features(backbone.spec.digest, np.sort(ids[plain]))
     return Features(vectors, norms)
 
 
@@ -138,7 +138,7 @@ def heads_of(
     heads, validation = [], []
     for kind in (KNN, PROBE):
         options = TrainOptions(kind, kind, BACKBONE)
-        fitted = fit_scorer(data, options, silent)
+        fitted = fit_scorer(data, options, no_progress)
         head, scores = trained_head(options, fitted, BACKBONE, outliers)
         heads.append(head)
         validation.append(scores)

@@ -44,7 +44,7 @@ def table(path: Path, column: str) -> dict[str, str]:
 def embeddings(workspace: Workspace, folder: Path) -> dict[str, np.ndarray]:
     """The embedding of every file, at its length before normalising, by path below ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
-        workspace.export(scratch)
+        workspace.embeddings.export(scratch)
         vectors = np.load(Path(scratch) / "vectors.npy")
         images = parquet.read_table(Path(scratch) / "images.parquet").to_pylist()
     return {

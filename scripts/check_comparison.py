@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from embedkit import Workspace
 from embedkit.catalog import Catalog
-from embedkit.results import BackboneFigures
+from embedkit.results import BackboneMetrics
 
 TOLERANCE = 1e-6
 
@@ -63,11 +63,11 @@ def main(folder: str, backbones: str = "", group: str | None = None) -> None:
 
 
 def figures(
-    workspace: Workspace, item: BackboneFigures, group: str | None
+    workspace: Workspace, item: BackboneMetrics, group: str | None
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return the mean figures, and the average precision of each query by its path."""
     with tempfile.TemporaryDirectory() as scratch:
-        workspace.export(scratch, backbone=item.backbone)
+        workspace.embeddings.export(scratch, backbone=item.backbone)
         vectors = np.load(Path(scratch) / "vectors.npy").astype(np.float64)
         rows = parquet.read_table(Path(scratch) / "images.parquet").to_pydict()
     order = sorted(range(len(vectors)), key=lambda row: rows["files"][row])
@@ -134,7 +134,7 @@ def group_of(workspace: Workspace, column: str | None, ids: list[int]) -> list[s
     if column is None:
         return [""] * len(ids)
     with Catalog(workspace.folder).read() as reader:
-        known = dict(reader.attribute(column))
+        known = dict(reader.labels.column(column))
     return [known[image_id] for image_id in ids]
 
 

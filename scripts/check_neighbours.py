@@ -24,7 +24,7 @@ def main(folder: str, backbone: str = "efficientnet_lite0") -> None:
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(Path(scratch) / "workspace")
         report = workspace.add([folder], backbones=[backbone], labels_from_folders=True)
-        workspace.export(Path(scratch) / "vectors")
+        workspace.embeddings.export(Path(scratch) / "vectors")
         vectors = np.load(Path(scratch) / "vectors/vectors.npy").astype(np.float64)
         rows = parquet.read_table(Path(scratch) / "vectors/images.parquet").to_pydict()
         row_of = {sha256: row for row, sha256 in enumerate(rows["sha256"])}

@@ -32,9 +32,12 @@ def collection_of(workspace: Workspace) -> Collection:
     """The images of a workspace."""
     resolved = workspace._embeddings.pick(None)
     with workspace._catalog.read() as reader:
-        table, position = reader.fingerprints(), reader.position(resolved.spec.digest)
-        files = reader.live_files(table.column("image_id").to_pylist())
-    index = workspace._embeddings.indexes.at(resolved.spec, position)
+        table, revision = (
+            reader.images.fingerprints(),
+            reader.embeddings.revision(resolved.spec.digest),
+        )
+        files = reader.files.of_images(table.column("image_id").to_pylist())
+    index = workspace._embeddings.indexes.at(resolved.spec, revision)
     prints = prints_of(workspace._catalog, table)
     places, vectors = places_in(index, prints.ids)
     paths = [Path(files[image_id][0].path) for image_id in prints.ids.tolist()]

@@ -30,7 +30,6 @@ from sklearn.metrics import roc_auc_score
 from embedkit import Workspace
 from embedkit._internal.tables import write_table
 from embedkit.classify.evaluation.figures import MAIN_FIGURES, Evaluation
-from embedkit.cleaning.plan import write_plan
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 
@@ -65,8 +64,9 @@ def truth_of(folder: Path) -> dict[str, dict[str, str]]:
 
 def clean(workspace: Workspace, truth: dict[str, dict[str, str]], plan: Path) -> None:
     """Drop copies and conflicts, then what a person would see."""
-    write_plan(plan, workspace.plan(conflicts="drop-all"))
-    moved = workspace.apply(plan).moved
+    rows = workspace.clean(conflicts="drop-all")
+    rows.save(plan)
+    moved = rows.apply().moved
     kinds = Counter(truth[path]["kind"] for path in moved)
     print(f"   to quarantine: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}")
     planted = {path for path, row in truth.items() if row["kind"] == "copy"}
@@ -93,12 +93,12 @@ def label(workspace: Workspace, folder: Path, truth: dict[str, dict[str, str]]) 
         if "/photos/" in path and Path(path).exists() and truth[path]["kind"] not in REMOVED
     ]
     write_table(folder / "labels.csv", ("path", "label", "post"), rows)
-    workspace.label_from_csv(folder / "labels.csv")
+    workspace.labels.from_csv(folder / "labels.csv")
 
 
 def train(workspace: Workspace, size: int, epochs: int) -> list[str]:
     """The heads: nearest neighbours and a probe on frozen embeddings, three fine-tuned networks."""
-    made = set(workspace.heads())
+    made = set(workspace.heads.names())
     tuned = []
     for network in NETWORKS:
         name = network.replace("efficientnet_", "")
@@ -106,12 +106,12 @@ def train(workspace: Workspace, size: int, epochs: int) -> list[str]:
         if name not in made:
             with told(f"fine-tuning {network} at {size} pixels"):
                 backbone = f"{network}?size={size}"
-                workspace.train("finetune", name, backbone=backbone, epochs=epochs)
+                workspace.heads.train("finetune", name, backbone=backbone, epochs=epochs)
     for kind in ("knn", "probe"):
         with told(f"{kind} on frozen embeddings of {NETWORKS[0]}"):
-            workspace.train(kind, kind, backbone=f"{NETWORKS[0]}?size={size}")
+            workspace.heads.train(kind, kind, backbone=f"{NETWORKS[0]}?size={size}")
     with told("the mean of the three networks' probabilities"):
-        ensemble = workspace.ensemble("ensemble", tuned)
+        ensemble = workspace.heads.ensemble("ensemble", tuned)
         for step in ensemble.settings["selection"]:
             print(f"   {step['member']}: accuracy {step['accuracy']:.4f} ({step['gain']:+.4f})")
         print(f"   validation accuracy {ensemble.validation['accuracy']:.4f}")
@@ -198,7 +198,7 @@ def main() -> None:
         )
     heads = train(workspace, options.size, options.epochs)
     with told("evaluating on the test part"):
-        evaluation = workspace.evaluate(heads, tables=folder / "report")
+        evaluation = workspace.heads.evaluate(heads, csv=folder / "report")
         table_one(evaluation)
         figures(evaluation, folder / "report")
     with told("photos of no class"):

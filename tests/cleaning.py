@@ -41,7 +41,7 @@ def row(group: int, action: str, path: str, content: bytes = b"", **values: obje
 def planned(workspace: Workspace, folder: Path, **options: object) -> dict[str, PlanRow]:
     """The rows of a plan for a folder's files, by name."""
     workspace.add([folder])
-    return by_name(workspace.plan(**options))  # type: ignore[arg-type]
+    return by_name(workspace.clean(**options))  # type: ignore[arg-type]
 
 
 def by_name(rows: list[PlanRow]) -> dict[str, PlanRow]:

@@ -55,8 +55,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workspace._embeddings.save_caches()
         workspace.split(3, 3)
         for name in ("knn", "probe"):
-            workspace.train(name, name)
-        workspace.ensemble("both", ["knn", "probe"])
+            workspace.heads.train(name, name)
+        workspace.heads.ensemble("both", ["knn", "probe"])
         workspace._embeddings.save_caches()
         for answer in answers(workspace.folder, folder / "new.png").values():
             answer()

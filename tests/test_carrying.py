@@ -14,11 +14,10 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.catalog.file_facts import file_facts
 from embedkit.cleaning import carry_over
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import PlanRow, read_plan, write_plan
-from embedkit.results import ApplyReport, Carried
+from embedkit.results import ApplyReport, CarriedOver
 
 Rows = Callable[[Path], dict[str, list[tuple[object, ...]]]]
 
@@ -37,7 +36,7 @@ class Collection:
     def label(self, text: str) -> None:
         """Label files by a CSV whose paths are below the folder."""
         (self.folder / "labels.csv").write_text(text, "utf-8")
-        self.workspace.label_from_csv(self.folder / "labels.csv")
+        self.workspace.labels.from_csv(self.folder / "labels.csv")
 
     def remove(
         self,
@@ -60,7 +59,7 @@ class Collection:
             for name, action in actions.items()
         ]
         write_plan(self.plan, rows)
-        return self.workspace.apply(self.plan)
+        return self.workspace.load_plan(self.plan).apply()
 
     def row(self, group: int, action: str, name: str) -> PlanRow:
         path = self.path(name)
@@ -69,7 +68,7 @@ class Collection:
     def facts(self, name: str) -> tuple[str | None, str | None, dict[str, str]]:
         """Label, its source, and other columns of a file."""
         with self.workspace._catalog.read() as reader:
-            found = file_facts(reader, [self.path(name)])[self.path(name)]
+            found = reader.files.facts([self.path(name)])[self.path(name)]
         return found.label, found.source, found.attributes
 
 
@@ -95,16 +94,16 @@ def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
     collection.label("path,label\nb.jpg,dog\n")
     before = catalog_rows(collection.workspace.folder)
     report = collection.remove("a.jpg", "b.jpg", "c.jpg")
-    carried = Carried(collection.path("a.jpg"), "dog", collection.path("b.jpg"))
-    assert report.carried == (carried,) and report.not_carried == ()
+    carried = CarriedOver(collection.path("a.jpg"), "dog", collection.path("b.jpg"))
+    assert report.carried_over == (carried,) and report.not_carried_over == ()
     assert collection.facts("a.jpg") == ("dog", "csv", {})
     assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
-    assert collection.workspace.apply(collection.plan).carried == ()
+    assert collection.workspace.load_plan(collection.plan).apply().carried_over == ()
 
     back = collection.workspace.undo()
-    assert back.taken_back == (carried,)
+    assert back.reverted == (carried,)
     assert catalog_rows(collection.workspace.folder) == before
-    assert collection.workspace.undo().taken_back == ()
+    assert collection.workspace.undo().reverted == ()
 
 
 def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
@@ -112,7 +111,9 @@ def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
 ) -> None:
     collection.label("path,label\ny.jpg,dog\n")
     report = collection.remove("a.jpg", "b.jpg", "y.jpg", review=["x.jpg"])
-    assert report.carried == (Carried(collection.path("x.jpg"), "dog", collection.path("y.jpg")),)
+    assert report.carried_over == (
+        CarriedOver(collection.path("x.jpg"), "dog", collection.path("y.jpg")),
+    )
     assert sorted(report.moved) == [collection.path("b.jpg"), collection.path("y.jpg")]
     assert collection.facts("a.jpg")[0] is None
 
@@ -122,8 +123,10 @@ def test_a_label_goes_over_to_the_file_for_review_that_it_is_a_copy_of(
 ) -> None:
     collection.label("path,label\nx.jpg,dog\na.jpg,cat\n")
     report = collection.remove("a.jpg", "x.jpg", review=["z.jpg"], copy_of={"x.jpg": "z.jpg"})
-    assert report.carried == (Carried(collection.path("z.jpg"), "dog", collection.path("x.jpg")),)
-    assert report.not_carried == ()
+    assert report.carried_over == (
+        CarriedOver(collection.path("z.jpg"), "dog", collection.path("x.jpg")),
+    )
+    assert report.not_carried_over == ()
 
 
 def test_no_label_goes_over_to_what_may_show_something_else(collection: Collection) -> None:
@@ -131,18 +134,18 @@ def test_no_label_goes_over_to_what_may_show_something_else(collection: Collecti
     copies = {"b.jpg": "a.jpg", "z.jpg": "a.jpg"}
     report = collection.remove("z.jpg", "a.jpg", "b.jpg", copy_of=copies)
     assert sorted(report.moved) == [collection.path("a.jpg"), collection.path("b.jpg")]
-    assert report.carried == () and collection.facts("z.jpg")[0] is None
+    assert report.carried_over == () and collection.facts("z.jpg")[0] is None
 
 
 def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None:
     report = collection.remove("a.jpg", "cats/e.jpg")
-    assert [item.label for item in report.carried] == ["cats"]
+    assert [item.label for item in report.carried_over] == ["cats"]
     assert collection.facts("a.jpg") == ("cats", "folder", {})
     collection.workspace.add()
     assert collection.facts("a.jpg") == ("cats", "folder", {}), "a scan has nothing against it"
     collection.label("path,label\na.jpg,dog\n")
     assert collection.facts("a.jpg")[:2] == ("dog", "csv"), "and a person comes first"
-    assert len(collection.workspace.undo().taken_back) == 1
+    assert len(collection.workspace.undo().reverted) == 1
     assert collection.facts("a.jpg")[:2] == ("dog", "csv")
 
 
@@ -150,7 +153,7 @@ def test_a_label_that_a_person_wrote_comes_before_the_same_from_a_folder(
     collection: Collection,
 ) -> None:
     collection.label("path,label\nc.jpg,cats\n")
-    (carried,) = collection.remove("a.jpg", "cats/e.jpg", "c.jpg").carried
+    (carried,) = collection.remove("a.jpg", "cats/e.jpg", "c.jpg").carried_over
     assert carried.from_path == collection.path("c.jpg")
     assert collection.facts("a.jpg") == ("cats", "csv", {})
 
@@ -159,7 +162,7 @@ def test_the_same_label_is_not_carried(collection: Collection, catalog_rows: Row
     collection.label("path,label\na.jpg,dog\nb.jpg,dog\n")
     before = catalog_rows(collection.workspace.folder)
     report = collection.remove("a.jpg", "b.jpg")
-    assert (report.carried, report.not_carried) == ((), ())
+    assert (report.carried_over, report.not_carried_over) == ((), ())
     collection.workspace.undo()
     assert catalog_rows(collection.workspace.folder) == before, "nor taken back"
 
@@ -182,8 +185,8 @@ def test_contradictory_labels_are_not_carried_and_that_is_said(
     collection.label("path,label\n" + table)
     before = collection.facts("a.jpg")
     report = collection.remove("a.jpg", "b.jpg", "c.jpg", review=review)
-    assert report.carried == () and collection.facts("a.jpg") == before
-    reasons = {item.path: item.reason for item in report.not_carried}
+    assert report.carried_over == () and collection.facts("a.jpg") == before
+    reasons = {item.path: item.reason for item in report.not_carried_over}
     assert why.format(a=collection.path("a.jpg")) in reasons[collection.path("b.jpg")]
     assert len(report.moved) == 2
 
@@ -195,7 +198,7 @@ def test_the_keeper_with_the_same_bytes_gets_the_label(collection: Collection) -
         for name, action in (("x.jpg", "keep"), ("a.jpg", "keep"), ("b.jpg", "remove"))
     ]
     write_plan(collection.plan, rows)
-    (carried,) = collection.workspace.apply(collection.plan).carried
+    (carried,) = collection.workspace.load_plan(collection.plan).apply().carried_over
     assert carried.path == collection.path("a.jpg")
 
 
@@ -205,20 +208,20 @@ def test_other_columns_go_over_where_the_file_that_stays_has_none(
     collection.label("path,label,post,shop,user\na.jpg,dog,1,,\nb.jpg,dog,2,7,u\nc.jpg,dog,1,7,v\n")
     before = catalog_rows(collection.workspace.folder)
     report = collection.remove("a.jpg", "b.jpg", "c.jpg")
-    assert [(item.attribute, item.value, item.label) for item in report.carried] == [
+    assert [(item.attribute, item.value, item.label) for item in report.carried_over] == [
         ("shop", "7", None)
     ]
     assert collection.facts("a.jpg")[2] == {"post": "1", "shop": "7"}
-    reasons = [item.reason.partition(" is not")[0] for item in report.not_carried]
+    reasons = [item.reason.partition(" is not")[0] for item in report.not_carried_over]
     assert reasons == ["its post '2'", "its user 'u'", "its user 'v'"]
-    assert [item.attribute for item in collection.workspace.undo().taken_back] == ["shop"]
+    assert [item.attribute for item in collection.workspace.undo().reverted] == ["shop"]
     assert catalog_rows(collection.workspace.folder) == before
 
 
 def verdicts(workspace: Workspace) -> set[tuple[str, ...]]:
     """What was decided, by the digests of the images."""
     with workspace._catalog.read() as reader:
-        rows = reader._rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
+        rows = reader.session.rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
     return {tuple(v.hex() if isinstance(v, bytes) else v or "" for v in item) for item in rows}
 
 
@@ -226,37 +229,39 @@ def test_verdicts_on_an_image_that_goes_are_carried_to_the_one_that_stays(
     collection: Collection, catalog_rows: Rows
 ) -> None:
     here, path = collection.workspace, collection.path
-    here.decide("keep", path("x.jpg"))
-    here.decide("different", path("x.jpg"), path("z.jpg"))
-    here.decide("duplicate", path("x.jpg"), path("a.jpg"))
+    here.verdicts.set("keep", path("x.jpg"))
+    here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
+    here.verdicts.set("duplicate", path("x.jpg"), path("a.jpg"))
     before = catalog_rows(here.folder)
     report = collection.remove("a.jpg", "x.jpg", "y.jpg")
-    assert {(item.verdict, item.other, item.label) for item in report.carried} == {
+    assert {(item.verdict, item.other, item.label) for item in report.carried_over} == {
         ("keep", None, None),
         ("different", path("z.jpg"), None),
     }
-    assert {item.from_path for item in report.carried} == {path("x.jpg")}
+    assert {item.from_path for item in report.carried_over} == {path("x.jpg")}
     keep, third = (sha256_of(Path(path(name))) for name in ("a.jpg", "z.jpg"))
     assert {(keep, "", "keep"), (*sorted((keep, third)), "different")} <= verdicts(here)
     assert len(verdicts(here)) == 5
-    assert len(here.undo().taken_back) == 2
+    assert len(here.undo().reverted) == 2
     assert catalog_rows(here.folder) == before
 
 
 def test_a_verdict_stays_with_an_image_that_another_file_still_has(collection: Collection) -> None:
-    collection.workspace.decide("keep", collection.path("x.jpg"))
-    assert collection.remove("a.jpg", "x.jpg", review=["y.jpg"]).carried == ()
-    assert collection.remove("a.jpg", "b.jpg").carried == (), "nor is it one of the keeper's own"
+    collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
+    assert collection.remove("a.jpg", "x.jpg", review=["y.jpg"]).carried_over == ()
+    assert collection.remove("a.jpg", "b.jpg").carried_over == (), (
+        "nor is it one of the keeper's own"
+    )
 
 
 def test_a_verdict_that_contradicts_the_keepers_is_not_carried(collection: Collection) -> None:
     here, path = collection.workspace, collection.path
-    here.decide("different", path("x.jpg"), path("z.jpg"))
-    here.decide("duplicate", path("a.jpg"), path("z.jpg"))
+    here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
+    here.verdicts.set("duplicate", path("a.jpg"), path("z.jpg"))
     before = verdicts(here)
     report = collection.remove("a.jpg", "x.jpg", "y.jpg")
-    assert report.carried == () and verdicts(here) == before
-    assert {item.reason for item in report.not_carried} == {
+    assert report.carried_over == () and verdicts(here) == before
+    assert {item.reason for item in report.not_carried_over} == {
         f"its verdict 'different' is not carried over to {path('a.jpg')}: that has 'duplicate'"
     }
 
@@ -265,15 +270,15 @@ def test_a_verdict_on_an_image_without_a_file_names_it_by_its_digest(
     collection: Collection, tmp_path: Path
 ) -> None:
     draw_photo(9).save(tmp_path / "new.png")
-    collection.workspace.decide("different", collection.path("x.jpg"), tmp_path / "new.png")
-    (carried, *_) = collection.remove("a.jpg", "x.jpg", "y.jpg").carried
+    collection.workspace.verdicts.set("different", collection.path("x.jpg"), tmp_path / "new.png")
+    (carried, *_) = collection.remove("a.jpg", "x.jpg", "y.jpg").carried_over
     assert carried.other == sha256_of(tmp_path / "new.png")
 
 
 def test_a_copy_that_becomes_a_link_keeps_what_is_said_of_it(collection: Collection) -> None:
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
-    assert collection.workspace.apply(collection.plan, link="hard").carried == ()
+    assert collection.workspace.load_plan(collection.plan).apply(link="hard").carried_over == ()
     assert collection.workspace.info().labels == {"cats": 1, "dog": 1}
 
 
@@ -284,10 +289,10 @@ def test_undo_takes_back_only_when_all_that_said_so_are_back(collection: Collect
     collection.label("path,label\nb.jpg,dog\nc.jpg,dog\n")
     collection.remove("a.jpg", "b.jpg", "c.jpg")
     draw_photo(5).save(collection.folder / "c.jpg")
-    assert collection.workspace.undo().taken_back == ()
+    assert collection.workspace.undo().reverted == ()
     assert collection.facts("a.jpg")[0] == "dog"
     (collection.folder / "c.jpg").unlink()
-    assert len(collection.workspace.undo().taken_back) == 1
+    assert len(collection.workspace.undo().reverted) == 1
     assert collection.facts("a.jpg")[0] is None
 
 
@@ -295,10 +300,10 @@ def test_undo_leaves_a_label_that_was_changed_or_given_since(collection: Collect
     collection.label("path,label\nb.jpg,dog\n")
     collection.remove("a.jpg", "b.jpg")
     collection.label("path,label\na.jpg,cow\n")
-    assert collection.workspace.undo().taken_back == ()
+    assert collection.workspace.undo().reverted == ()
     assert collection.facts("a.jpg")[0] == "cow"
-    collection.workspace.apply(collection.plan)
-    assert collection.workspace.undo().taken_back == ()
+    collection.workspace.load_plan(collection.plan).apply()
+    assert collection.workspace.undo().reverted == ()
     assert collection.facts("a.jpg")[0] == "cow"
 
 
@@ -309,8 +314,8 @@ def test_undo_of_a_second_run_does_not_take_what_a_person_gave_between(
     collection.remove("a.jpg", "b.jpg")
     collection.workspace.undo()
     collection.label("path,label\na.jpg,dog\n")
-    assert collection.workspace.apply(collection.plan).carried == ()
-    assert collection.workspace.undo().taken_back == ()
+    assert collection.workspace.load_plan(collection.plan).apply().carried_over == ()
+    assert collection.workspace.undo().reverted == ()
     assert collection.facts("a.jpg")[0] == "dog"
 
 
@@ -318,8 +323,8 @@ def test_a_file_that_went_with_nobody_to_stay_carries_nothing(collection: Collec
     collection.label("path,label\nb.jpg,dog\n")
     rows = [replace(collection.row(1, "remove", "b.jpg"), rule="drop-all")]
     write_plan(collection.plan, rows)
-    report = collection.workspace.apply(collection.plan)
-    assert report.moved and (report.carried, report.not_carried) == ((), ())
+    report = collection.workspace.load_plan(collection.plan).apply()
+    assert report.moved and (report.carried_over, report.not_carried_over) == ((), ())
 
 
 def test_a_file_in_the_trash_carries_its_label_too(
@@ -328,11 +333,11 @@ def test_a_file_in_the_trash_carries_its_label_too(
     monkeypatch.setattr("embedkit.cleaning.trash.send", lambda path, *_: os.unlink(path))
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
-    assert len(collection.workspace.apply(collection.plan, trash=True).carried) == 1
-    assert collection.workspace.undo().taken_back == (), "it is not back"
+    assert len(collection.workspace.load_plan(collection.plan).apply(trash=True).carried_over) == 1
+    assert collection.workspace.undo().reverted == (), "it is not back"
     assert tmp_path.exists() and collection.facts("a.jpg")[0] == "dog"
     shutil.copy2(collection.folder / "a.jpg", collection.folder / "b.jpg")
-    assert len(collection.workspace.undo().taken_back) == 1
+    assert len(collection.workspace.undo().reverted) == 1
 
 
 @pytest.fixture
@@ -364,11 +369,11 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
 
     def act() -> ApplyReport:
-        return collection.workspace.apply(collection.plan)
+        return collection.workspace.load_plan(collection.plan).apply()
 
     def check(label: str | None) -> None:
         assert collection.facts("a.jpg")[0] == label
-        assert collection.workspace.quarantines()[0].state == "interrupted"
+        assert collection.workspace.quarantine.list()[0].state == "interrupted"
 
     killed_before("carried", act)
     check(None)
@@ -379,8 +384,8 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     check(None)
     killed_before("applied", act)
     check("dog")
-    assert act().carried == () and collection.workspace.quarantines()[0].state == "applied"
-    assert len(collection.workspace.undo().taken_back) == 1
+    assert act().carried_over == () and collection.workspace.quarantine.list()[0].state == "applied"
+    assert len(collection.workspace.undo().reverted) == 1
     assert collection.facts("a.jpg")[0] is None
 
 
@@ -391,23 +396,23 @@ def test_an_undo_that_was_killed_is_finished_by_the_same_command(
     collection.remove("a.jpg", "b.jpg")
     for event in ("taken back", "undone"):
         killed_before(event, collection.workspace.undo)
-        assert collection.workspace.quarantines()[0].state == "interrupted"
+        assert collection.workspace.quarantine.list()[0].state == "interrupted"
         assert collection.facts("a.jpg")[0] is None
-    assert collection.workspace.undo().left == ()
-    assert collection.workspace.quarantines()[0].state == "undone"
+    assert collection.workspace.undo().skipped == ()
+    assert collection.workspace.quarantine.list()[0].state == "undone"
 
 
 def test_who_decided_a_conflict_is_not_told_of_the_label_that_went(collection: Collection) -> None:
     collection.label("path,label,post\na.jpg,cow,1\nb.jpg,dog,7\n")
     rows = [replace(collection.row(1, *item), kind="conflict") for item in PAIR]
     write_plan(collection.plan, rows)
-    told = collection.workspace.apply(collection.plan).not_carried
+    told = collection.workspace.load_plan(collection.plan).apply().not_carried_over
     assert [item.reason.split(" is ")[0] for item in told] == ["its post '7'"]
 
 
 def test_the_commands_say_what_is_carried(collection: Collection) -> None:
     collection.label("path,label,post\nb.jpg,dog,7\n")
-    collection.workspace.decide("keep", collection.path("x.jpg"))
+    collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
     write_plan(collection.plan, rows)
     told = run(collection.workspace, "apply", collection.plan).stdout
@@ -416,7 +421,7 @@ def test_the_commands_say_what_is_carried(collection: Collection) -> None:
     assert f"post '7' carried over to {a} (from {b})" in told
     assert f"verdict 'keep' carried over to {a} (from {x})" in told
     told = run(collection.workspace, "undo").stdout
-    assert f"label 'dog' taken back from {a}" in told and "post '7' taken back" in told
+    assert f"label 'dog' removed again from {a}" in told and "post '7' removed again" in told
 
     collection.label("path,label\na.jpg,cow\n")
     done = run(collection.workspace, "apply", collection.plan)

@@ -15,11 +15,20 @@ from conftest import ToyBackbone
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sweep
-from embedkit.catalog import Catalog, history, lease, listing, schema
-from embedkit.catalog import reader as reader_module
-from embedkit.catalog.images import ImageRow
-from embedkit.catalog.reader import KnownImages, Position, Scope, TodoFile
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import (
+    Batch,
+    Catalog,
+    ImageRow,
+    KnownImages,
+    PendingFile,
+    Revision,
+    Scope,
+    lease,
+    listing,
+    schema,
+)
+from embedkit.catalog.readers import embeddings as embedding_readers
+from embedkit.catalog.writers.embeddings import _stamps
 from embedkit.errors import (
     BadCatalog,
     BadInput,
@@ -44,8 +53,8 @@ def image(number: int, spec: str | None = None) -> ImageRow:
     )
 
 
-def file(root_id: int, path: str, mtime: int = 1, label: str | None = None) -> TodoFile:
-    return TodoFile(root_id, path, 10, mtime, label)
+def file(root_id: int, path: str, mtime: int = 1, label: str | None = None) -> PendingFile:
+    return PendingFile(root_id, path, 10, mtime, label)
 
 
 @pytest.fixture
@@ -55,15 +64,15 @@ def catalog(tmp_path: Path) -> Catalog:
 
 def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        root = writer.scope("/photos").root_id
+        root = writer.folders.scope("/photos").root_id
         one, two = image(1), image(2)
         held = [("a", one), ("b", two), ("c", one)]
         writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in held]))
     with catalog.read() as reader:
-        assert reader.image_ids([one.sha256, b"?" * 32]) == {one.sha256: 1}
-        files = reader.live_files([1, 2])
+        assert reader.images.ids([one.sha256, b"?" * 32]) == {one.sha256: 1}
+        files = reader.files.of_images([1, 2])
         assert [item.path for item in files[1]] == ["/photos/a", "/photos/c"]
-        assert reader.counts() == {"files": 3, "images": 2, "missing": 0}
+        assert reader.files.counts() == {"files": 3, "images": 2, "missing": 0}
 
 
 def test_committing_twice_stores_once(catalog: Catalog) -> None:
@@ -71,67 +80,67 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
     batch = Batch([image(1, toy.spec.digest)], [])
     for _ in range(2):
         with catalog.write() as writer:
-            writer.remember(toy)
-            root = writer.scope("/photos").root_id
+            writer.backbones.register(toy)
+            root = writer.folders.scope("/photos").root_id
             batch.files = [(file(root, "a"), batch.images[0].sha256)]
             writer.commit(batch)
     with catalog.read() as reader:
-        assert reader.counts()["files"] == 1
-        assert [ids.tolist() for ids, _ in reader.embeddings(toy.spec.digest)] == [[1]]
-        assert reader.position(toy.spec.digest).generation == 1
+        assert reader.files.counts()["files"] == 1
+        assert [ids.tolist() for ids, _ in reader.embeddings.chunks(toy.spec.digest)] == [[1]]
+        assert reader.embeddings.revision(toy.spec.digest).generation == 1
 
 
 def test_ids_are_never_used_again(catalog: Catalog) -> None:
     for number in (1, 2, 3):
         with catalog.write() as writer:
-            root = writer.scope("/photos").root_id
+            root = writer.folders.scope("/photos").root_id
             row = image(number)
             writer.commit(Batch([row], [(file(root, "a"), row.sha256)]))
-            assert writer.image_ids([row.sha256]) == {row.sha256: number}
-            assert writer.forget_files("/photos/a").images == 1
+            assert writer.reader.images.ids([row.sha256]) == {row.sha256: number}
+            assert writer.files.remove("/photos/a").images == 1
 
 
 def test_a_failed_transaction_leaves_no_trace(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer.scope("/photos")
+        writer.folders.scope("/photos")
     with pytest.raises(RuntimeError), catalog.write() as writer:
-        writer.scope("/other")
+        writer.folders.scope("/other")
         raise RuntimeError
     with catalog.read() as reader:
-        assert list(reader.roots().values()) == ["/photos"]
+        assert list(reader.folders.roots().values()) == ["/photos"]
 
 
 def test_a_folder_above_known_roots_becomes_their_root(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        inner = writer.scope("/photos/2020")
+        inner = writer.folders.scope("/photos/2020")
         row = image(1)
         writer.commit(Batch([row], [(file(inner.root_id, "x/a"), row.sha256)]))
-        outer = writer.scope("/photos")
-        assert list(writer.roots().values()) == ["/photos"]
-        assert writer.scopes([("/photos/2020/x/a", True)]) == [
+        outer = writer.folders.scope("/photos")
+        assert list(writer.reader.folders.roots().values()) == ["/photos"]
+        assert writer.folders.scopes([("/photos/2020/x/a", True)]) == [
             Scope(outer.root_id, "2020/x/a", is_file=True)
         ]
-        assert writer.scope("/photos2").root_id != outer.root_id
-        assert [item.path for item in writer.live_files([1])[1]] == ["/photos/2020/x/a"]
+        assert writer.folders.scope("/photos2").root_id != outer.root_id
+        assert [item.path for item in writer.reader.files.of_images([1])[1]] == ["/photos/2020/x/a"]
 
 
 def test_known_images_are_found_by_all_of_their_digest() -> None:
     digests = [bytes([1] * 8 + [n] * 24) for n in range(5)]
     words = np.stack([np.frombuffer(item, ">u8").astype(np.uint64) for item in digests])
     known = KnownImages(words, np.arange(5, dtype=np.uint64))
-    assert [known.of(item) for item in digests] == [0, 1, 2, 3, 4]
-    assert known.of(bytes([1] * 8 + [9] * 24)) is None
-    assert known.of(bytes([2] * 32)) is None
+    assert [known.mask(item) for item in digests] == [0, 1, 2, 3, 4]
+    assert known.mask(bytes([1] * 8 + [9] * 24)) is None
+    assert known.mask(bytes([2] * 32)) is None
 
 
 def test_labels_of_unknown_paths_are_refused_whole(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        root = writer.scope("/photos").root_id
+        root = writer.folders.scope("/photos").root_id
         writer.commit(Batch([image(1)], [(file(root, "a"), image(1).sha256)]))
     with pytest.raises(NotInWorkspace, match="1 of 2 labelled paths"), catalog.write() as writer:
-        writer.label_paths({"/photos/a": "x", "/photos/b": "y"}, "csv")
+        writer.labels.set({"/photos/a": "x", "/photos/b": "y"}, "csv")
     with catalog.read() as reader:
-        assert reader.labels() == {}
+        assert reader.labels.counts() == {}
 
 
 def vectors_of(numbers: range) -> np.ndarray:
@@ -142,21 +151,21 @@ def stored(catalog: Catalog, batches: list[range]) -> list[tuple[object, ...]]:
     """Rows of the embeddings table after storing images in these batches."""
     toy = ToyBackbone("resnet50", []).resolved
     with catalog.write() as writer:
-        writer.remember(toy)
+        writer.backbones.register(toy)
         known = [replace(image(number), fingerprint=None) for number in range(60)]
-        writer.know_images(known)
+        writer.images.store(known)
     for numbers in batches:
         with catalog.write() as writer:
             shas = [image(number).sha256 for number in numbers]
-            count = writer.store_vectors(
+            count = writer.embeddings.store_vectors(
                 toy.spec.digest, shas, vectors_of(numbers), [1.0] * len(numbers)
             )
             assert count == len(numbers)
     with catalog.read() as reader:
-        rows = reader._rows(
+        rows = reader.session.rows(
             f"SELECT image_id, serial, stamp FROM {schema.embeddings_table(toy.spec.digest)}"
         )
-        last = reader.position(toy.spec.digest)
+        last = reader.embeddings.revision(toy.spec.digest)
     assert (last.generation, last.stamp) == rows[-1][1:]
     return rows
 
@@ -177,8 +186,8 @@ def test_stamps_are_a_chain() -> None:
     for event in events.tolist():
         stamp = (stamp * 0x9E3779B97F4A7C15 + event) % (1 << 64)
         expected.append(stamp)
-    assert history.stamps(12345, events).tolist() == expected
-    assert history.stamps(expected[499], events[500:]).tolist() == expected[500:]
+    assert _stamps(12345, events).tolist() == expected
+    assert _stamps(expected[499], events[500:]).tolist() == expected[500:]
 
 
 def test_vectors_are_stored_by_digest_in_the_order_in_which_they_come(
@@ -186,18 +195,18 @@ def test_vectors_are_stored_by_digest_in_the_order_in_which_they_come(
 ) -> None:
     toy = ToyBackbone("resnet50", []).resolved
     with catalog.write() as writer:
-        writer.remember(toy)
-        writer.know_images([image(number) for number in range(40)])
+        writer.backbones.register(toy)
+        writer.images.store([image(number) for number in range(40)])
         for numbers in ([3, 1, 2, 50], [30, 2, 0, 3, 20]):  # 50 is not known, some come twice
             vectors = np.stack([image(number, "x").embeddings["x"][0] for number in numbers])
             shas = [image(number).sha256 for number in numbers]
-            assert writer.store_vectors(toy.spec.digest, shas, vectors, numbers) == 3
+            assert writer.embeddings.store_vectors(toy.spec.digest, shas, vectors, numbers) == 3
     with catalog.read() as reader:
-        ((ids, held),) = reader.embeddings(toy.spec.digest)
-        norms = reader._rows(f"SELECT norm FROM {schema.embeddings_table(toy.spec.digest)}")
-        ((later, _),) = reader.embeddings(toy.spec.digest, 3)
-        assert reader.embedding_count(toy.spec.digest, 3) == 3
-        of = reader.embeddings_of(toy.spec.digest, [31, 7, 3])
+        ((ids, held),) = reader.embeddings.chunks(toy.spec.digest)
+        norms = reader.session.rows(f"SELECT norm FROM {schema.embeddings_table(toy.spec.digest)}")
+        ((later, _),) = reader.embeddings.chunks(toy.spec.digest, 3)
+        assert reader.embeddings.count(toy.spec.digest, 3) == 3
+        of = reader.embeddings.of_images(toy.spec.digest, [31, 7, 3])
     assert ids.tolist() == [4, 2, 3, 31, 1, 21]
     assert later.tolist() == [31, 1, 21]
     assert held.argmax(axis=1).tolist() == [number - 1 for number in ids.tolist()]
@@ -208,15 +217,15 @@ def test_vectors_are_stored_by_digest_in_the_order_in_which_they_come(
 def test_the_order_of_storing_survives_removal_and_compacting(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader_module, "ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr(embedding_readers, "ROWS_AT_A_TIME", 7)
     spec = ToyBackbone("resnet50", []).spec.digest
     stored(catalog, [range(30, 60), range(30)])
     with catalog.write() as writer:
-        writer._forget_images("(SELECT unnest([5, 35, 36]) AS image_id)")
+        writer.images.remove("(SELECT unnest([5, 35, 36]) AS image_id)")
     catalog.compact()
     with catalog.read() as reader:
-        ids = np.concatenate([ids for ids, _ in reader.embeddings(spec)])
-        assert reader.export_rows(spec).column("image_id").to_pylist() == ids.tolist()
+        ids = np.concatenate([ids for ids, _ in reader.embeddings.chunks(spec)])
+        assert reader.embeddings.export_table(spec).column("image_id").to_pylist() == ids.tolist()
     expected = [*range(31, 61), *range(1, 31)]
     assert ids.tolist() == [number for number in expected if number not in (5, 35, 36)]
 
@@ -224,31 +233,31 @@ def test_the_order_of_storing_survives_removal_and_compacting(
 def test_a_history_that_was_passed_is_known_after_removals(catalog: Catalog) -> None:
     spec = ToyBackbone("resnet50", []).spec.digest
     rows = stored(catalog, [range(60)])
-    positions = [Position(serial, stamp) for _, serial, stamp in rows]
+    revisions = [Revision(serial, stamp) for _, serial, stamp in rows]
     with catalog.write() as writer:
-        writer._forget_images("(SELECT unnest([60, 7]) AS image_id)")
-        positions.append(writer.position(spec))
+        writer.images.remove("(SELECT unnest([60, 7]) AS image_id)")
+        revisions.append(writer.reader.embeddings.revision(spec))
     with catalog.read() as reader:
-        assert positions[-1].generation == 62
-        assert all(reader.passed(spec, position) for position in positions)
-        assert not reader.passed(spec, Position(60, rows[0][2]))
-        assert not reader.passed(spec, Position(63, 1))
-        assert reader.removed_ids(spec, 60).tolist() == [7, 60]
-        assert reader.removed_ids(spec, 61).tolist() == [60]
+        assert revisions[-1].generation == 62
+        assert all(reader.embeddings.has_passed(spec, revision) for revision in revisions)
+        assert not reader.embeddings.has_passed(spec, Revision(60, rows[0][2]))
+        assert not reader.embeddings.has_passed(spec, Revision(63, 1))
+        assert reader.embeddings.removed_ids(spec, 60).tolist() == [7, 60]
+        assert reader.embeddings.removed_ids(spec, 61).tolist() == [60]
     with catalog.write() as writer:
-        writer.forget_backbone("resnet50")
-        writer.remember(ToyBackbone("resnet50", []).resolved)
-        assert not writer.passed(spec, positions[-1])
+        writer.backbones.remove("resnet50")
+        writer.backbones.register(ToyBackbone("resnet50", []).resolved)
+        assert not writer.reader.embeddings.has_passed(spec, revisions[-1])
 
 
 def test_known_images_say_what_each_has(catalog: Catalog) -> None:
     spec = ToyBackbone("resnet50", []).spec.digest
     stored(catalog, [range(10, 20)])
     with catalog.read() as reader:
-        known = reader.known_images([spec])
-    assert known.of(image(12).sha256) == 0b110
-    assert known.of(image(22).sha256) == 0b010
-    assert known.of(b"?" * 32) is None
+        known = reader.images.known([spec])
+    assert known.mask(image(12).sha256) == 0b110
+    assert known.mask(image(22).sha256) == 0b010
+    assert known.mask(b"?" * 32) is None
 
 
 # -- the file and its leases -------------------------------------------------------------------
@@ -262,7 +271,7 @@ def test_an_empty_workspace_is_said_to_be_empty(catalog: Catalog) -> None:
 
 def test_a_catalog_of_a_newer_embedkit_is_refused(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer._run(f"INSERT INTO schema_steps VALUES ({len(schema.STEPS) + 1}, NULL)")
+        writer.session.run(f"INSERT INTO schema_steps VALUES ({len(schema.STEPS) + 1}, NULL)")
     for lease_ in (catalog.read, catalog.write):
         with pytest.raises(BadCatalog, match="upgrade embedkit"), lease_():
             pass
@@ -308,9 +317,9 @@ def test_a_catalog_that_was_never_finished_is_empty_and_is_made_anew(
     with pytest.raises(EmptyWorkspace), catalog.read():
         pass
     with catalog.write() as writer:
-        assert writer.counts()["files"] == 0
+        assert writer.reader.files.counts()["files"] == 0
     with catalog.read() as reader:
-        assert reader.counts()["files"] == 0
+        assert reader.files.counts()["files"] == 0
     assert os.listdir(catalog.path.parent) == ["catalog.duckdb"]
 
 
@@ -334,7 +343,7 @@ def test_a_disk_that_fills_up_while_a_catalog_is_made_leaves_none(
             catalog.write().__enter__()
     assert os.listdir(catalog.path.parent) == []
     with catalog.write() as writer:
-        assert writer.counts()["files"] == 0
+        assert writer.reader.files.counts()["files"] == 0
 
 
 def test_a_lock_that_a_killed_process_left_while_it_made_the_catalog_goes_with_the_next_change(
@@ -352,7 +361,7 @@ def test_processes_that_make_one_catalog_at_the_same_time_lose_nothing(tmp_path:
     code = (
         "import sys; from pathlib import Path; from embedkit.catalog import Catalog\n"
         "with Catalog(Path(sys.argv[1])).write() as writer:\n"
-        "    writer.remember_sources({sys.argv[2]: False})"
+        "    writer.folders.add_sources({sys.argv[2]: False})"
     )
     makers = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "ws"), f"/photos/{number}"])
@@ -360,12 +369,12 @@ def test_processes_that_make_one_catalog_at_the_same_time_lose_nothing(tmp_path:
     ]
     assert [maker.wait() for maker in makers] == [0] * 4
     with Catalog(tmp_path / "ws").read() as reader:
-        assert sorted(reader.sources()) == [f"/photos/{number}" for number in range(4)]
+        assert sorted(reader.folders.sources()) == [f"/photos/{number}" for number in range(4)]
 
 
 def test_what_a_query_spills_to_disk_has_a_name_that_a_sweep_knows(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        (folder,) = writer._connection.execute(
+        (folder,) = writer.session.connection.execute(
             "SELECT current_setting('temp_directory')"
         ).fetchone() or ("",)
     place = Path(folder)
@@ -379,7 +388,7 @@ def test_the_first_schema_step_opens_an_empty_database(catalog: Catalog) -> None
     catalog.path.parent.mkdir()
     duckdb.connect(str(catalog.path)).close()
     with catalog.read() as reader:
-        assert reader.counts() == {"files": 0, "images": 0, "missing": 0}
+        assert reader.files.counts() == {"files": 0, "images": 0, "missing": 0}
 
 
 def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
@@ -388,10 +397,10 @@ def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
     monkeypatch.setattr(schema, "STEPS", schema.STEPS[:1])
     held = replace(image(1), fingerprint=None)
     with catalog.write() as writer:
-        root = writer.scope("/photos").root_id
-        writer.know_images([held])
-        writer._run(f"INSERT INTO files VALUES (1, {root}, 'a', 1, 10, 1, false, false)")
-        writer._run("INSERT INTO fingerprints VALUES (1, 7, 'PNG', 4, 3, 0.0, 0.5, 0.1)")
+        root = writer.folders.scope("/photos").root_id
+        writer.images.store([held])
+        writer.session.run(f"INSERT INTO files VALUES (1, {root}, 'a', 1, 10, 1, false, false)")
+        writer.session.run("INSERT INTO fingerprints VALUES (1, 7, 'PNG', 4, 3, 0.0, 0.5, 0.1)")
     found = pa.table(
         {
             "root_id": [root],
@@ -403,11 +412,11 @@ def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
     )
     monkeypatch.undo()
     with catalog.read() as reader:
-        assert len(reader.todo(found, [])) == 1
-        assert reader.counts()["files"] == 1
+        assert len(reader.files.pending(found, [])) == 1
+        assert reader.files.counts()["files"] == 1
     with catalog.write() as writer:
         writer.commit(Batch([image(1)], [(file(root, "a"), held.sha256)]))
-        assert len(writer.todo(found, [])) == 0
+        assert len(writer.reader.files.pending(found, [])) == 0
 
 
 def test_the_third_schema_step_takes_every_backbone_for_one_that_photos_are_added_with(
@@ -417,18 +426,25 @@ def test_the_third_schema_step_takes_every_backbone_for_one_that_photos_are_adde
     monkeypatch.setattr(schema, "STEPS", schema.STEPS[:2])
     with catalog.write() as writer:
         digest = old.spec.digest
-        writer._run(f"INSERT INTO specs VALUES ('{digest}', '{old.spec.canonical_json}', 0, 0, 1)")
+        writer.session.run(
+            f"INSERT INTO specs VALUES ('{digest}', '{old.spec.canonical_json}', 0, 0, 1)"
+        )
         values = [old.name, digest, old.weights_path, old.weights_bytes, old.weights_mtime_ns]
-        writer._run("INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?, 1)", [*values, old.evidence])
+        writer.session.run(
+            "INSERT INTO backbones VALUES (?, ?, ?, ?, ?, ?, 1)", [*values, old.evidence]
+        )
     monkeypatch.undo()
     with catalog.read() as reader:
-        assert (reader.backbones(), reader.added()) == ([old], ["resnet50"])
+        assert (reader.backbones.all(), reader.backbones.added()) == ([old], ["resnet50"])
     with catalog.write() as writer:
-        writer.remember(new, added=False)
-        writer.remember(old, added=False)
-        assert (writer.backbones(), writer.added()) == ([old, new], ["resnet50"])
-        writer.remember(new)
-        assert writer.added() == ["resnet50", "vgg16"]
+        writer.backbones.register(new, added=False)
+        writer.backbones.register(old, added=False)
+        assert (writer.reader.backbones.all(), writer.reader.backbones.added()) == (
+            [old, new],
+            ["resnet50"],
+        )
+        writer.backbones.register(new)
+        assert writer.reader.backbones.added() == ["resnet50", "vgg16"]
 
 
 HOLD = """
@@ -441,7 +457,7 @@ sys.stdin.readline()
 
 def test_a_lease_waits_for_another_process_and_says_so(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer.scope("/photos")
+        writer.folders.scope("/photos")
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(catalog.path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -456,7 +472,7 @@ def test_a_lease_waits_for_another_process_and_says_so(catalog: Catalog) -> None
 
     catalog.on_wait = release
     with catalog.read() as reader:
-        assert list(reader.roots().values()) == ["/photos"]
+        assert list(reader.folders.roots().values()) == ["/photos"]
     assert said == [f"waiting for the catalog: process {holder.pid} has it open"]
     assert holder.wait() == 0
 
@@ -480,13 +496,13 @@ def test_a_lease_that_is_never_given_back_ends_in_an_error(
 
 def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
     with catalog.write() as writer:
-        writer.scope("/0")
+        writer.folders.scope("/0")
 
     def work(number: int) -> None:
         with Catalog(catalog.path.parent).write() as writer:
-            writer.scope(f"/{number}")
+            writer.folders.scope(f"/{number}")
         with Catalog(catalog.path.parent).read() as reader:
-            reader.counts()
+            reader.files.counts()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(1, 9)]
     for thread in threads:
@@ -494,8 +510,10 @@ def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
     for thread in threads:
         thread.join()
     with catalog.read() as reader:
-        assert sorted(reader.roots().values()) == sorted(f"/{number}" for number in range(9))
-        assert sorted(reader.roots()) == list(range(1, 10))
+        assert sorted(reader.folders.roots().values()) == sorted(
+            f"/{number}" for number in range(9)
+        )
+        assert sorted(reader.folders.roots()) == list(range(1, 10))
 
 
 def test_another_file_in_the_place_of_the_catalog_is_named_and_nothing_is_loaded(
@@ -516,7 +534,7 @@ def test_no_extension_is_ever_installed_or_loaded_by_itself(catalog: Catalog) ->
     for leased in (catalog.write, catalog.read):
         with leased() as opened:
             for name in settings:
-                assert opened._rows(f"SELECT current_setting('{name}')") == [(False,)]
+                assert opened.session.rows(f"SELECT current_setting('{name}')") == [(False,)]
 
 
 def listed(folder: Path) -> Path:
@@ -546,7 +564,7 @@ def test_the_listing_says_what_the_catalog_says(
     workspace.add([photos], labels_from_folders=True)
     ids = list(range(20))
     with workspace._catalog.read() as reader:
-        expected = reader.live_files(ids)
+        expected = reader.files.of_images(ids)
     assert len(expected) == 12
     assert {len(files) for files in expected.values()} == {1, 1 + len(names)}
     fresh = Catalog(workspace.folder)
@@ -576,7 +594,7 @@ def test_searches_see_what_others_change(workspace: Workspace, photos: Path) -> 
     query = photos.parent / "query.jpg"
     shutil.copy(photos / "red/3.jpg", query)
     assert watching.search(query, 1)[0].label is None
-    workspace.label_from_folders(photos)
+    workspace.labels.from_folders(photos)
     assert watching.search(query, 1)[0].label == "red"
     shutil.copy(query, photos / "again.jpg")
     workspace.add([photos])
@@ -604,7 +622,7 @@ def test_two_changes_at_one_time_of_a_coarse_clock_are_both_seen(
     for _ in range(3):
         assert watching.search(photos / "red/3.jpg", 1)[0].label is None
     with Catalog(workspace.folder).write() as writer:
-        writer.label_paths({str(photos / "red/3.jpg"): "red"}, "folder")
+        writer.labels.set({str(photos / "red/3.jpg"): "red"}, "folder")
     assert at_one_time() == before
     assert watching.search(photos / "red/3.jpg", 1)[0].label == "red"
 

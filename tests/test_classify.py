@@ -47,9 +47,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workspace = Workspace(folder / "workspace")
         workspace.add(folder / "photos", labels_from_folders=True)
         workspace.split(3, 3)
-        workspace.train("knn", "knn")
-        workspace.train("probe", "probe")
-        workspace.ensemble("both", ["knn", "probe"])
+        workspace.heads.train("knn", "knn")
+        workspace.heads.train("probe", "probe")
+        workspace.heads.ensemble("both", ["knn", "probe"])
     return folder
 
 
@@ -74,7 +74,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.slow
 def test_heads_learn_the_classes(workspace: Workspace) -> None:
-    evaluation = workspace.evaluate(["knn", "probe", "both"])
+    evaluation = workspace.heads.evaluate(["knn", "probe", "both"])
     assert evaluation.photos == 9
     assert evaluation.classes == ("blue", "green", "赤")
     assert {head.name: head.accuracy for head in evaluation.heads} == {
@@ -87,32 +87,32 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
 def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path) -> None:
     """Every choice and artefact stays the same, to the byte, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
-    truth = workspace.evaluate(["both"], tables=tmp_path / "tables").heads[0].accuracy
+    truth = workspace.heads.evaluate(["both"], csv=tmp_path / "tables").heads[0].accuracy
     with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     wrong = {"blue": "green", "green": "赤", "赤": "blue"}
     lines = [f"{row['path']},{wrong[row['truth']]}" for row in rows]
     (tmp_path / "wrong.csv").write_text("\n".join(["path,label", *lines]), "utf-8")
-    workspace.label_from_csv(tmp_path / "wrong.csv")
+    workspace.labels.from_csv(tmp_path / "wrong.csv")
     for name in ("knn", "probe"):
-        workspace.train(name, name)
-    workspace.ensemble("both", ["knn", "probe"])
+        workspace.heads.train(name, name)
+    workspace.heads.ensemble("both", ["knn", "probe"])
     assert bytes_of(workspace.folder / "heads") == before
     assert truth == 1.0
-    assert workspace.evaluate(["both"]).heads[0].accuracy == 0.0
+    assert workspace.heads.evaluate(["both"]).heads[0].accuracy == 0.0
 
 
 def test_training_embeds_a_new_backbone(workspace: Workspace) -> None:
-    head = workspace.train("knn", "other", backbone="efficientnet_lite2")
+    head = workspace.heads.train("knn", "other", backbone="efficientnet_lite2")
     assert head.models[0].backbone == "efficientnet_lite2"
     assert "efficientnet_lite2" in [name for s in workspace.info().specs for name in s.backbones]
-    assert workspace.evaluate(["other"]).photos == 9
+    assert workspace.heads.evaluate(["other"]).photos == 9
 
 
 def test_an_ensemble_reports_the_gain_and_the_error_overlap_of_members(
     workspace: Workspace,
 ) -> None:
-    settings = workspace.ensemble("greedy", ["knn", "probe"], method="greedy").settings
+    settings = workspace.heads.ensemble("greedy", ["knn", "probe"], method="greedy").settings
     assert settings["candidates"] == ["knn", "probe"]
     assert {item["name"] for item in settings["members"]} == {
         step["member"] for step in settings["selection"]
@@ -126,22 +126,22 @@ def test_an_ensemble_reports_the_gain_and_the_error_overlap_of_members(
 def test_a_head_is_not_evaluated_on_photos_that_it_was_trained_on(workspace: Workspace) -> None:
     workspace.split(3, 3, seed=1)
     with pytest.raises(BadInput, match=r"knn was trained or validated on \d of 9 test photos"):
-        workspace.evaluate(["knn"])
+        workspace.heads.evaluate(["knn"])
     with pytest.raises(
         BadInput, match=r"knn was trained on \d of 9 validation photos, so it cannot"
     ):
-        workspace.ensemble("both", ["knn", "probe"])
-    workspace.train("knn", "knn")
-    assert workspace.evaluate(["knn"]).photos == 9
+        workspace.heads.ensemble("both", ["knn", "probe"])
+    workspace.heads.train("knn", "knn")
+    assert workspace.heads.evaluate(["knn"]).photos == 9
 
 
 def test_a_refitted_probe_can_be_evaluated_but_cannot_join_an_ensemble(
     workspace: Workspace,
 ) -> None:
-    workspace.train("probe", "dino", preset="dinov2")
-    assert workspace.evaluate(["dino"]).photos == 9
+    workspace.heads.train("probe", "dino", preset="dinov2")
+    assert workspace.heads.evaluate(["dino"]).photos == 9
     with pytest.raises(BadInput, match="dino was trained on 9 of 9 validation photos"):
-        workspace.ensemble("x", ["knn", "dino"])
+        workspace.heads.ensemble("x", ["knn", "dino"])
 
 
 @pytest.mark.slow
@@ -160,16 +160,19 @@ def test_photos_without_all_embeddings_are_left_out_and_counted(
     ]
     (tmp_path / "given.csv").write_text("\n".join(["path,part", *rows]), "utf-8")
     workspace.split(3, 3, given=tmp_path / "given.csv")
-    workspace.train("knn", "one")
+    workspace.heads.train("knn", "one")
     for unreadable in ("blue/0.png", "green/3.png"):
         (photos / unreadable).write_bytes(b"broken since")
-    assert workspace.train("knn", "other", backbone="efficientnet_lite2").settings["left_out"] == 1
-    assert workspace.ensemble("both", ["one", "other"]).validation["images"] == 8
+    assert (
+        workspace.heads.train("knn", "other", backbone="efficientnet_lite2").settings["left_out"]
+        == 1
+    )
+    assert workspace.heads.ensemble("both", ["one", "other"]).validation["images"] == 8
     for heads, count in ((["one"], 9), (["one", "both"], 8)):
-        evaluation = workspace.evaluate(heads)
+        evaluation = workspace.heads.evaluate(heads)
         assert (evaluation.photos, evaluation.left_out) == (count, 9 - count)
     workspace.remove(backbone="efficientnet_lite2")
-    assert workspace.ensemble("again", ["one", "other"]).validation["images"] == 8
+    assert workspace.heads.ensemble("again", ["one", "other"]).validation["images"] == 8
 
 
 def test_settings_override_those_of_the_preset(workspace: Workspace) -> None:
@@ -180,7 +183,7 @@ def test_settings_override_those_of_the_preset(workspace: Workspace) -> None:
     assert [(trial["features"]) for trial in settings["tried"]] == ["raw", "raw"]
     assert settings["changed"] == {"features": ["raw"], "grid": [1, 10.0], "refit": True}
     with pytest.raises(BadInput, match="own was trained on 9 of 9 validation photos"):
-        workspace.ensemble("x", ["own", "knn"])
+        workspace.heads.ensemble("x", ["own", "knn"])
 
 
 # -- classifying -------------------------------------------------------------------------------
@@ -242,53 +245,53 @@ def test_invalid_training_options_are_refused_and_no_head_is_lost(
         (("knn", "a/b"), "is not a valid name"),
     ):
         with pytest.raises(BadInput, match=message):
-            workspace.train(*arguments)
+            workspace.heads.train(*arguments)
     with pytest.raises(BadInput, match="knn has no preset 'modern'; it has none"):
-        workspace.train("knn", "x", preset="modern")
+        workspace.heads.train("knn", "x", preset="modern")
     with pytest.raises(BadInput, match="epochs must be 1 or more, and apply to finetune only"):
-        workspace.train("knn", "x", epochs=3)
+        workspace.heads.train("knn", "x", epochs=3)
     for settings, message in (
         ({"refit": 1}, "refit must be true or false, such as False, not 1"),
         ({"mixup": 0.2}, "no setting 'mixup'; the settings are features, grid, relative, refit"),
         ({"features": ["raw", "cooked"]}, "unknown features 'cooked'"),
     ):
         with pytest.raises(BadInput, match=message):
-            workspace.train("probe", "x", settings=settings)
+            workspace.heads.train("probe", "x", settings=settings)
     with pytest.raises(
         BadInput, match=r"the settings are epochs, batch, .* precision, seed, crop_area"
     ):
-        workspace.train("finetune", "x", settings={"refit": True})
+        workspace.heads.train("finetune", "x", settings={"refit": True})
     with pytest.raises(BadInput, match="fine-tuning: hue cannot be 200"):
-        workspace.train("finetune", "x", settings={"hue": 200})
+        workspace.heads.train("finetune", "x", settings={"hue": 200})
     with pytest.raises(NotInWorkspace, match="there is no head x; the heads are: both, knn, probe"):
         workspace.classify(tmp_path, head="x")
     with pytest.raises(BadInput, match="needs two heads or more"):
-        workspace.ensemble("x", ["knn", "knn"])
+        workspace.heads.ensemble("x", ["knn", "knn"])
     with pytest.raises(BadInput, match="both is an ensemble itself"):
-        workspace.ensemble("x", ["knn", "both"])
+        workspace.heads.ensemble("x", ["knn", "both"])
     with pytest.raises(BadInput, match="knn is already the name of a knn head; use another name"):
-        workspace.ensemble("knn", ["knn", "probe"])
+        workspace.heads.ensemble("knn", ["knn", "probe"])
     with pytest.raises(BadInput, match="probe is already the name of a probe head"):
-        workspace.train("knn", "probe", backbone="efficientnet_lite2")
+        workspace.heads.train("knn", "probe", backbone="efficientnet_lite2")
     specs = [name for spec in workspace.info().specs for name in spec.backbones]
     assert "efficientnet_lite2" not in specs  # refused before anything was embedded
     empty = Workspace(tmp_path / "unsplit")
     empty.add(made / "photos", labels_from_folders=True)
     with pytest.raises(BadInput, match="no split yet"):
-        empty.train("knn", "knn")
+        empty.heads.train("knn", "knn")
     rows = [f"{path},train" for path in sorted(made.glob("photos/*/*.png"))]
     given = tmp_path / "given.csv"
     given.write_text("\n".join(["path,part", *rows]), "utf-8")
     empty.split(2, 2, given=given)
     with pytest.raises(BadInput, match="no validation set"):
-        empty.train("knn", "knn")
+        empty.heads.train("knn", "knn")
     given.write_text(
         "\n".join(["path,part", rows[0].replace(",train", ",val"), *rows[1:]]), "utf-8"
     )
     empty.split(2, 2, given=given)
-    empty.train("knn", "knn")
+    empty.heads.train("knn", "knn")
     with pytest.raises(BadInput, match="no test set"):
-        empty.evaluate(["knn"])
+        empty.heads.evaluate(["knn"])
     assert bytes_of(workspace.folder / "heads") == before
 
 
@@ -298,7 +301,7 @@ def test_a_class_without_training_photos_is_an_error(workspace: Workspace, made:
     given.write_text("\n".join(["path,part", *rows]))
     workspace.split(2, 2, given=given)
     with pytest.raises(BadInput, match="green has validation photos and no training photos"):
-        workspace.train("knn", "knn")
+        workspace.heads.train("knn", "knn")
 
 
 def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_path: Path) -> None:
@@ -311,7 +314,7 @@ def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_pa
     with pytest.raises(BadInput, match=r"trained on embeddings of .* train the head again"):
         workspace.classify(tmp_path / "new.png", head="knn")
     with pytest.raises(BadInput, match="train the head again"):
-        workspace.evaluate(["knn"])
+        workspace.heads.evaluate(["knn"])
 
 
 def test_a_head_that_another_process_trains_is_locked(workspace: Workspace) -> None:
@@ -319,9 +322,9 @@ def test_a_head_that_another_process_trains_is_locked(workspace: Workspace) -> N
     before = bytes_of(heads)
     with locked_name(heads, "knn", "knn"), locked_name(heads, "both", "ensemble"):
         with pytest.raises(HeadBusy, match="another process is training knn"):
-            workspace.train("knn", "knn")
+            workspace.heads.train("knn", "knn")
         with pytest.raises(HeadBusy, match="another process is training both"):
-            workspace.ensemble("both", ["knn", "probe"])
+            workspace.heads.ensemble("both", ["knn", "probe"])
     assert bytes_of(heads) == before
 
 
@@ -329,9 +332,9 @@ def test_a_workspace_that_cannot_be_written_is_a_storage_error(workspace: Worksp
     shutil.rmtree(workspace.folder / "heads")
     (workspace.folder / "heads").write_text("in the way")
     with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
-        workspace.train("knn", "knn")
+        workspace.heads.train("knn", "knn")
     with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
-        workspace.ensemble("both", ["knn", "probe"])
+        workspace.heads.ensemble("both", ["knn", "probe"])
 
 
 # -- commands ----------------------------------------------------------------------------------
@@ -397,11 +400,11 @@ def test_a_fine_tuned_head_is_also_a_backbone(made: Path, tmp_path: Path, tiny: 
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(made / "photos", labels_from_folders=True, backbones=tiny)
     workspace.split(3, 3)
-    head = workspace.train("finetune", "tuned", epochs=2)
+    head = workspace.heads.train("finetune", "tuned", epochs=2)
     assert [epoch["number"] for epoch in head.settings["history"]] == [1, 2]
     best = max(epoch["validation_accuracy"] for epoch in head.settings["history"])
     assert head.validation["accuracy"] == best
-    evaluation = workspace.evaluate(["tuned"])
+    evaluation = workspace.heads.evaluate(["tuned"])
     assert evaluation.heads[0].history == tuple(
         epoch["validation_accuracy"] for epoch in head.settings["history"]
     )
@@ -411,7 +414,7 @@ def test_a_fine_tuned_head_is_also_a_backbone(made: Path, tmp_path: Path, tiny: 
 
     network = f"local/{workspace.folder}/heads/tuned"
     assert len(workspace.search(tmp_path / "new.png", backbone=network, k=4)) == 4
-    probe = workspace.train("probe", "probe", backbone=network)
+    probe = workspace.heads.train("probe", "probe", backbone=network)
     assert probe.models[0].spec == head.models[0].spec
     workspace.add()  # photos are not added with what was only trained
     assert workspace.add().embedded == 0

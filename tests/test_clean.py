@@ -199,7 +199,7 @@ def test_what_is_removed_comes_back_byte_for_byte(
     removed = {item.path for item in rows if item.action == "remove"}
 
     report = apply(root, rows)
-    assert set(report.moved) == removed and not report.left, device
+    assert set(report.moved) == removed and not report.skipped, device
     assert report.bytes == sum(len(b"group 0" * 1000) for _ in range(8)) + 2 * len(b"two labels")
     after = contents(folder)
     assert set(after) == {os.fsencode(item.path) for item in rows if item.action == "keep"}
@@ -207,7 +207,7 @@ def test_what_is_removed_comes_back_byte_for_byte(
     assert sorted(held.values()) == sorted(v for k, v in before.items() if k not in after)
 
     back = undo(root)
-    assert set(back.restored) == removed and not back.left and back.bytes == report.bytes
+    assert set(back.restored) == removed and not back.skipped and back.bytes == report.bytes
     assert contents(folder) == before
     assert os.listdir(root / report.quarantine / "files") == []
 
@@ -220,8 +220,8 @@ def test_two_real_devices_are_crossed_both_ways(
     mount(tmp_path / "workspace", "4m")
     root = tmp_path / "workspace/quarantine"
     assert len(apply(root, rows).moved) == 10
-    assert len(apply(root, rows).already) == 10
-    assert not undo(root).left
+    assert len(apply(root, rows).already_moved) == 10
+    assert not undo(root).skipped
     assert contents(folder) == before
 
 
@@ -232,7 +232,7 @@ def test_folders_that_went_meanwhile_are_made_again(
     before = contents(folder)
     apply(root, rows)
     shutil.rmtree(folder / "cata")
-    assert not undo(root).left
+    assert not undo(root).skipped
     assert contents(folder) == before
 
 
@@ -244,14 +244,14 @@ def test_applying_again_and_undoing_again_do_nothing(
     journal = root / first.quarantine / "journal.jsonl"
     written, state = journal.read_bytes(), contents(folder)
     again = apply(root, rows)
-    assert (again.moved, again.left, again.gone) == ((), (), ())
-    assert set(again.already) == set(first.moved)
+    assert (again.moved, again.skipped, again.missing) == ((), (), ())
+    assert set(again.already_moved) == set(first.moved)
     assert journal.read_bytes() == written and contents(folder) == state
 
     undo(root)
     written, state = journal.read_bytes(), contents(folder)
     back = undo(root)
-    assert (back.quarantine, back.restored, back.left) == (first.quarantine, (), ())
+    assert (back.quarantine, back.restored, back.skipped) == (first.quarantine, (), ())
     assert journal.read_bytes() == written and contents(folder) == state
     assert set(apply(root, rows).moved) == set(first.moved)
 
@@ -282,7 +282,7 @@ def test_a_plan_without_removals_leaves_no_trace(
 ) -> None:
     _, rows = collection
     report = apply(root, [replace(item, action="review") for item in rows])
-    assert (report.moved, report.left) == ((), ())
+    assert (report.moved, report.skipped) == ((), ())
     assert quarantines(root) == []
     with pytest.raises(NotInWorkspace, match="nothing to undo"):
         undo(root)
@@ -294,9 +294,9 @@ def test_a_plan_without_removals_leaves_no_trace(
 def left_of(root: Path, rows: list[PlanRow]) -> str:
     """Why the one file was left; nothing was moved."""
     report = apply(root, rows)
-    assert (report.moved, report.already, report.gone) == ((), (), ())
+    assert (report.moved, report.already_moved, report.missing) == ((), (), ())
     assert quarantines(root) == []
-    (left,) = report.left
+    (left,) = report.skipped
     return left.reason
 
 
@@ -311,7 +311,7 @@ def test_a_file_that_is_gone_is_reported(root: Path, pair: tuple[str, str, list[
     _, copy, rows = pair
     os.unlink(copy)
     report = apply(root, rows)
-    assert (report.gone, report.left, report.moved) == ((copy,), (), ())
+    assert (report.missing, report.skipped, report.moved) == ((copy,), (), ())
 
 
 @pytest.mark.parametrize(
@@ -361,7 +361,7 @@ def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
-    assert [item.path for item in empty(root, older_than=timedelta()).left] == [copy]
+    assert [item.path for item in empty(root, older_than=timedelta()).skipped] == [copy]
     undo(root)
     put(other, b"alike")
     assert apply(root, rows, link="hard").linked == (copy,)
@@ -383,7 +383,7 @@ def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
-    assert [item.path for item in empty(root, older_than=timedelta()).left] == [copy]
+    assert [item.path for item in empty(root, older_than=timedelta()).skipped] == [copy]
     undo(root)
     # A person who lets the other one go as well decides that both are copies of what is kept.
     put(other, b"alike")
@@ -406,7 +406,7 @@ def test_when_what_it_is_a_copy_of_goes_another_copy_of_that_has_to_stay(
     os.rename(second, tmp_path / "away")
     report = apply(root, rows)
     assert report.moved == (first,), "a person decided that it is a copy of what is kept"
-    assert [item.path for item in report.left] == [third]
+    assert [item.path for item in report.skipped] == [third]
     os.rename(tmp_path / "away", second)
     assert apply(root, rows).moved == (third,)
 
@@ -424,7 +424,7 @@ def test_what_goes_through_several_files_goes_for_the_last_of_them(
     ]
     os.unlink(one)
     report = apply(root, rows)
-    assert report.moved == () and [item.path for item in report.left] == [grey, same]
+    assert report.moved == () and [item.path for item in report.skipped] == [grey, same]
 
 
 def test_no_damaged_file_stays_for_one_that_is_a_copy_of_it(root: Path, tmp_path: Path) -> None:
@@ -502,7 +502,7 @@ def test_a_link_to_what_another_group_drops_is_no_copy(
     rows.append(row(2, "remove", target, b"picture", rule="drop-all"))
     report = apply(root, rows)
     assert report.moved == (target,)
-    assert [item.path for item in report.left] == [copy]
+    assert [item.path for item in report.skipped] == [copy]
 
 
 def test_a_link_to_a_file_that_stays_is_a_copy(
@@ -566,7 +566,7 @@ def test_a_file_that_is_replaced_while_it_is_moved_is_left(
         os.replace(copy + ".new", copy)
 
     monkeypatch.setattr(file_moves, "_place", replaced_meanwhile)
-    (left,) = apply(root, rows).left
+    (left,) = apply(root, rows).skipped
     assert left.reason == "it changed while it was being moved", device
     assert Path(copy).read_bytes() == b"another"
 
@@ -589,8 +589,8 @@ def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
     monkeypatch.setattr(file_moves, "_place", keeper_goes)
     report = apply(root, rows)
     assert report.moved == (copy,)
-    assert [item.path for item in report.left] == [other]
-    assert "which stays, changed meanwhile" in report.left[0].reason
+    assert [item.path for item in report.skipped] == [other]
+    assert "which stays, changed meanwhile" in report.skipped[0].reason
 
 
 # -- undo and what lies there by now ---------------------------------------------------------------
@@ -622,7 +622,7 @@ def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]
     put(copy, b"new here")
     report = undo(root)
     assert report.restored == ()
-    assert [(item.path, item.reason) for item in report.left] == [
+    assert [(item.path, item.reason) for item in report.skipped] == [
         (copy, "other content lies where it should go")
     ]
     assert Path(copy).read_bytes() == b"new here"
@@ -651,10 +651,10 @@ def test_undo_does_not_take_a_link_or_a_folder_for_the_file(
     keep, copy, rows = pair
     apply(root, rows)
     os.symlink(keep, copy)
-    assert len(undo(root).left) == 1
+    assert len(undo(root).skipped) == 1
     os.unlink(copy)
     os.mkdir(copy)
-    assert len(undo(root).left) == 1
+    assert len(undo(root).skipped) == 1
     os.rmdir(copy)
     assert undo(root).restored == (copy,)
 
@@ -666,7 +666,7 @@ def test_undo_says_so_where_a_folder_has_become_a_file(
     apply(root, rows)
     os.rmdir(folder / "cata")
     put(folder / "cata", b"")
-    (left,) = undo(root).left
+    (left,) = undo(root).skipped
     assert left.path == str(folder / "cata/x.jpg")
 
 
@@ -678,7 +678,7 @@ def test_a_removed_file_that_is_there_again_goes_again(
     put(copy, b"picture")
     assert apply(root, rows).moved == (copy,)
     put(copy, b"another")
-    assert [item.path for item in apply(root, rows).left] == [copy]
+    assert [item.path for item in apply(root, rows).skipped] == [copy]
 
 
 # -- killed at any moment ----------------------------------------------------------------------
@@ -700,7 +700,7 @@ def test_an_apply_killed_anywhere_is_finished_or_undone(
         shutil.rmtree(root, ignore_errors=True)
         assert killed_at(step, lambda: apply(root, rows))
         report = apply(root, rows)
-        assert len(report.moved) + len(report.already) == 3 and not report.left
+        assert len(report.moved) + len(report.already_moved) == 3 and not report.skipped
         assert [item.state for item in quarantines(root)] == ["applied"]
         assert not list(root.rglob(".*"))
         undo(root)
@@ -724,7 +724,7 @@ def test_an_undo_killed_anywhere_is_finished_or_applied_again(
         apply(root, rows)
         assert contents(folder) == after, step
         assert killed_at(step, lambda: undo(root))
-        assert not undo(root).left
+        assert not undo(root).skipped
         assert quarantines(root)[0].state == "undone"
         assert contents(folder) == before, step
         apply(root, rows)
@@ -757,13 +757,13 @@ def test_a_file_that_a_damaged_journal_forgot_stays_in_quarantine(
     report = undo(root)
     assert len(report.restored) == 2
     reason = "the journal does not say where it was; plan.csv may"
-    assert [(os.path.basename(item.path), item.reason) for item in report.left] == [
+    assert [(os.path.basename(item.path), item.reason) for item in report.skipped] == [
         ("000002", reason)
     ]
     journal.unlink()
     assert [(item.at, item.files) for item in quarantines(root)] == [("", 1)]
-    assert [item.reason for item in undo(root).left] == [reason]
-    assert rows[1].path in apply(root, rows).already
+    assert [item.reason for item in undo(root).skipped] == [reason]
+    assert rows[1].path in apply(root, rows).already_moved
 
 
 # -- disks and permissions -----------------------------------------------------------------------
@@ -847,7 +847,7 @@ def test_a_read_only_folder_of_photos_is_left_as_it_is(
     subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True, capture_output=True)
     assert apply(root, rows).moved == (path,)
     subprocess.run(remount, check=True, capture_output=True)
-    assert [item.reason for item in undo(root).left] == ["Read-only file system"]
+    assert [item.reason for item in undo(root).skipped] == ["Read-only file system"]
 
 
 def test_what_cannot_be_taken_away_is_left_and_not_doubled(
@@ -870,7 +870,7 @@ def test_what_cannot_be_taken_away_is_left_and_not_doubled(
     monkeypatch.setattr(os, "unlink", refuse(unlink))
     monkeypatch.setattr(os, "rename", refuse(rename))
     report = apply(root, rows)
-    assert [item.reason for item in report.left] == ["Permission denied"], device
+    assert [item.reason for item in report.skipped] == ["Permission denied"], device
     assert not list((root / report.quarantine / "files").iterdir())
     assert os.stat(copy).st_nlink == 1
 
@@ -885,7 +885,7 @@ def test_a_copy_that_reads_back_wrong_is_no_copy(
 
     monkeypatch.setattr(file_moves, "_place", elsewhere)
     monkeypatch.setattr(file_moves, "sha256_of", lambda _: "0" * 64)
-    (left,) = apply(root, rows).left
+    (left,) = apply(root, rows).skipped
     assert "the disk may be failing" in left.reason
     assert Path(copy).read_bytes() == b"picture"
 
@@ -927,7 +927,7 @@ def test_the_catalog_knows_what_went_and_what_came_back(
     assert workspace.info().labels == {"blue": 7, "red": 6}
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
 
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     info = workspace.info()
     assert (info.files, info.missing, info.labels) == (12, 1, {"blue": 6, "red": 6})
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 1
@@ -945,7 +945,7 @@ def test_the_catalog_knows_what_went_and_what_came_back(
 def noted_missing(workspace: Workspace) -> int:
     """How many files the catalog takes for missing, whatever the disk says."""
     with workspace._catalog.read() as reader:
-        return reader.counts()["missing"]
+        return reader.files.counts()["missing"]
 
 
 def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
@@ -955,7 +955,7 @@ def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
     before = catalog_rows(workspace.folder)
     apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it told the catalog
     assert noted_missing(workspace) == 0
-    assert workspace.apply(plan).moved == ()
+    assert workspace.load_plan(plan).apply().moved == ()
     assert noted_missing(workspace) == 1
     workspace.undo()
     assert catalog_rows(workspace.folder) == before
@@ -966,7 +966,7 @@ def test_a_catalog_that_missed_an_undo_learns_of_it_when_it_is_made_again(
 ) -> None:
     workspace, plan = filled
     before = catalog_rows(workspace.folder)
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     undo(workspace.folder / "quarantine")  # killed before it told the catalog
     assert workspace.info().missing == 1
     assert workspace.undo().restored == ()
@@ -987,7 +987,7 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
     more = row(2, "remove", str(other), sha256=sha256_of(other), rule="drop-all")
     write_plan(plan, [*read_plan(plan), more])
     if act == "undo":
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     move, calls = file_moves.move, iter(range(9))
 
     def full(source: str, target: str, seen: os.stat_result) -> None:
@@ -998,7 +998,7 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
     monkeypatch.setattr(applying, "move", full)
     monkeypatch.setattr(undoing, "move", full)
     with pytest.raises(StorageError, match="No space left"):
-        workspace.apply(plan) if act == "apply" else workspace.undo()
+        workspace.load_plan(plan).apply() if act == "apply" else workspace.undo()
     assert (workspace.info().files, workspace.info().missing) == (12, 1)
     assert os.path.exists(other) is (act == "apply")
     monkeypatch.undo()
@@ -1010,10 +1010,10 @@ def test_another_photo_in_the_place_of_one_in_quarantine_is_not_taken_for_it(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     draw_photo(77).save(photos / "blue/copy of 0.jpg")
-    for act in (lambda: workspace.apply(plan), workspace.undo):
-        assert len(act().left) == 1
+    for act in (lambda: workspace.load_plan(plan).apply(), workspace.undo):
+        assert len(act().skipped) == 1
         assert workspace.search(photos / "red/0.jpg", 1)[0].files == (str(photos / "red/0.jpg"),)
 
 
@@ -1023,11 +1023,11 @@ def test_undo_does_without_a_catalog_and_apply_does_not(
     workspace, plan = filled
     elsewhere = Workspace(tmp_path / "elsewhere")
     with pytest.raises(EmptyWorkspace):
-        elsewhere.apply(plan)
+        elsewhere.load_plan(plan).apply()
     with pytest.raises(NotInWorkspace):
         elsewhere.undo()
-    assert elsewhere.quarantines() == [] and not elsewhere.folder.exists()
-    workspace.apply(plan)
+    assert elsewhere.quarantine.list() == () and not elsewhere.folder.exists()
+    workspace.load_plan(plan).apply()
     (workspace.folder / "catalog.duckdb").unlink()
     assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
 
@@ -1040,10 +1040,10 @@ def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> 
     write_plan(plan, [*read_plan(plan), *rows])
     before = contents(plan.parent / "photos")
     with pytest.raises(BadInput, match=why) as caught:
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     assert "nothing was moved" in str(caught.value) and "\n" not in str(caught.value)
     assert contents(plan.parent / "photos") == before
-    assert workspace.quarantines() == [] and workspace.info().missing == 0
+    assert workspace.quarantine.list() == () and workspace.info().missing == 0
 
 
 def test_a_file_that_the_workspace_does_not_know_refuses_the_plan(
@@ -1117,7 +1117,7 @@ def test_a_path_through_the_folder_above_is_refused(
     text = plan.read_text("utf-8")
     plan.write_text(text.replace("photos/blue", "photos/red/../blue"), "utf-8")
     with pytest.raises(BadInput, match=r"line 3: .* goes through '\.\.'"):
-        workspace.apply(plan)
+        workspace.load_plan(plan).apply()
     assert (photos / "blue/copy of 0.jpg").exists()
 
 
@@ -1125,12 +1125,12 @@ def test_a_plan_is_applied_again_when_the_workspace_has_forgotten_what_went(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     workspace.remove(missing=True)
     workspace.compact()
-    report = workspace.apply(plan)
-    assert (report.already, report.moved) == ((str(photos / "blue/copy of 0.jpg"),), ())
-    assert workspace.undo().restored == report.already
+    report = workspace.load_plan(plan).apply()
+    assert (report.already_moved, report.moved) == ((str(photos / "blue/copy of 0.jpg"),), ())
+    assert workspace.undo().restored == report.already_moved
 
 
 def test_a_plan_holds_when_its_files_are_added_under_another_root(
@@ -1140,15 +1140,15 @@ def test_a_plan_holds_when_its_files_are_added_under_another_root(
     workspace.remove(photos)
     workspace.add([photos / "red", photos / "blue"])
     workspace.add([photos.parent])
-    assert workspace.apply(plan).moved == (str(photos / "blue/copy of 0.jpg"),)
+    assert workspace.load_plan(plan).apply().moved == (str(photos / "blue/copy of 0.jpg"),)
 
 
 def test_a_plan_without_rows_does_nothing(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     write_plan(plan, [])
-    report = workspace.apply(plan)
-    assert (report.moved, report.left, report.gone) == ((), (), ())
-    assert workspace.quarantines() == []
+    report = workspace.load_plan(plan).apply()
+    assert (report.moved, report.skipped, report.missing) == ((), (), ())
+    assert workspace.quarantine.list() == ()
 
 
 @pytest.mark.parametrize("forget", [False, True])
@@ -1163,8 +1163,8 @@ def test_a_renamed_file_is_reported_and_refuses_nothing(
     workspace.add()
     if forget:
         workspace.remove(missing=True)
-    report = workspace.apply(plan)
-    assert report.gone == (str(copy),) and report.moved == (more.path,)
+    report = workspace.load_plan(plan).apply()
+    assert report.missing == (str(copy),) and report.moved == (more.path,)
 
 
 def test_a_file_that_changed_and_was_added_again_is_left_alone(
@@ -1174,13 +1174,13 @@ def test_a_file_that_changed_and_was_added_again_is_left_alone(
     copy = photos / "blue/copy of 0.jpg"
     draw_photo(70).save(copy)
     workspace.add()
-    (left,) = workspace.apply(plan).left
+    (left,) = workspace.load_plan(plan).apply().skipped
     assert (left.path, left.reason) == (str(copy), "it changed since the plan was made")
 
 
 def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
-    workspace.apply(plan)
+    workspace.load_plan(plan).apply()
     other = Workspace(photos.parent / "other")
     assert other.add(photos.parent).files == 12
 
@@ -1209,10 +1209,10 @@ def test_a_sheet_begins_with_what_is_least_like_its_class(
 
 def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos], labels_from_folders=True)
-    workspace.export(photos.parent / "out")
+    workspace.embeddings.export(photos.parent / "out")
     vectors = np.load(photos.parent / "out/vectors.npy")
     with workspace._catalog.read() as reader:
-        table = reader.export_rows(reader.backbones()[0].spec.digest).to_pydict()
+        table = reader.embeddings.export_table(reader.backbones.all()[0].spec.digest).to_pydict()
     red = np.array([label == "red" for label in table["label"]])
     mean = vectors[red].mean(0, dtype=np.float64)
     expected = 1 - vectors[red] @ mean / np.linalg.norm(mean)
@@ -1242,7 +1242,7 @@ def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> 
     lines += [f'"{photos}/blue/{n}.jpg","{name}"' for n, name in enumerate(names[6:], 6)]
     table.write_text("path,label\n" + "\n".join(lines), "utf-8")
     workspace.add([photos])
-    workspace.label_from_csv(table)
+    workspace.labels.from_csv(table)
     folder = photos.parent / "sheets"
     pages = write_sheet_pages(folder, workspace.sheets())
     assert len(set(pages)) == len(names) + 1 and {page.parent for page in pages} == {folder}
@@ -1263,8 +1263,8 @@ def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: 
     assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
     assert "1 file, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
-    assert report["already"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
-    assert "1 file had gone with this plan before" in run(workspace, "apply", plan).stdout
+    assert report["already_moved"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
+    assert "1 file already moved by this plan before" in run(workspace, "apply", plan).stdout
     (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
     assert listed["id"] in run(workspace, "quarantine", "list").stdout
@@ -1298,7 +1298,7 @@ def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos
     run(workspace, "apply", plan)
     draw_photo(77).save(copy)
     assert "not put back" in run(workspace, "undo", status=1).stderr
-    assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["left"]
+    assert json.loads(run(workspace, "undo", "--json", status=1).stdout)["skipped"]
     assert "no quarantine called x" in run(workspace, "undo", "x", status=2).stderr
     run(workspace, "undo", "--list", status=2)
 

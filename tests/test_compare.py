@@ -21,7 +21,7 @@ from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
 from embedkit._internal.statistics import corrected, estimate, p_values, places, units_of
 from embedkit.backbones import choice
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
@@ -495,7 +495,7 @@ def test_the_error_names_missing_files(filled: Workspace, kept: Path, passes: li
             filled.compare("vgg16")
         assert filled.compare() == first, "vgg16 is not kept for nothing"
         with filled._catalog.read() as reader:
-            assert passes == [] and reader.counts()["missing"] == 0
+            assert passes == [] and reader.files.counts()["missing"] == 0
     finally:
         away.rename(kept)
 
@@ -614,7 +614,7 @@ def test_an_unusable_group_is_refused_before_anything_is_embedded(
     table = tmp_path / "labels.csv"
     rows = [f"{kept}/red/0.jpg,red,front", f"{kept}/blue/6.jpg,blue,front"]
     table.write_text("\n".join(["path,label,framing", *rows]))
-    filled.label_from_csv(table)
+    filled.labels.from_csv(table)
     with pytest.raises(BadInput, match=r"a column camera \(the columns are framing\)"):
         filled.compare("vgg16", group="camera")
     for by in ("label", "folder"):
@@ -639,7 +639,7 @@ def test_the_command_prints_the_document_and_writes_the_page(
     paths = sorted(kept.rglob("*.jpg"))
     rows = [f"{path},{path.parent.name},{n % 2}" for n, path in enumerate(paths)]
     table.write_text("\n".join(["path,label,framing", *rows]))
-    filled.label_from_csv(table)
+    filled.labels.from_csv(table)
     page, query = tmp_path / "page.html", kept / "red/0.jpg"
     arguments = [
         "compare", "-w", str(filled.folder), "--backbones", "resnet50,resnet50?size=64",

@@ -116,7 +116,7 @@ def test_a_mirrored_copy_is_named_and_for_review(
     rows = planned(workspace, tmp_path / "p")
     assert actions(rows) == {"camera.jpg": "keep", "mirrored.jpg": "review"}
     assert "mirrored" in rows["mirrored.jpg"].reason
-    allowed = by_name(workspace.plan(allowed=["mirrored"]))
+    allowed = by_name(workspace.clean(allow=["mirrored"]))
     assert actions(allowed) == {"camera.jpg": "keep", "mirrored.jpg": "remove"}
 
 
@@ -133,7 +133,7 @@ def test_the_way_round_that_most_files_are_stays(workspace: Workspace, tmp_path:
         "1.jpg": "remove",
         "mirrored.png": "review",
     }
-    preferred = by_name(workspace.plan(prefer=[str(mirrored)]))
+    preferred = by_name(workspace.clean(prefer=[str(mirrored)]))
     assert preferred["mirrored.png"].action == "keep" and preferred["2.jpg"].action == "review"
 
 
@@ -225,7 +225,7 @@ def test_what_a_person_prefers_comes_first(workspace: Workspace, tmp_path: Path)
     workspace.add([tmp_path / "p"])
 
     def kept(*prefer: str) -> str:
-        rows = workspace.plan(prefer=prefer)
+        rows = workspace.clean(prefer=prefer)
         return next(Path(row.path).name for row in rows if row.action == "keep")
 
     assert kept(str(tmp_path / "p/archive")) == kept("*.png", "*.jpg") == "a.png"
@@ -256,7 +256,7 @@ def test_of_the_same_bytes_the_plain_name_stays(
     target.parent.mkdir(exist_ok=True)
     target.write_bytes((tmp_path / "p/a.jpg").read_bytes())
     workspace.add([tmp_path / "p"])
-    kept = [row.path for row in workspace.plan() if row.action == "keep"]
+    kept = [row.path for row in workspace.clean() if row.action == "keep"]
     plain = copy if copy == "0/b.jpg" else "a.jpg"
     assert kept == [str(tmp_path / "p" / plain)]
 
@@ -275,10 +275,10 @@ def test_after_a_plan_was_applied_nothing_new_goes(workspace: Workspace, tmp_pat
     for number in range(3):
         saved(ImageOps.mirror(photo), tmp_path / f"p/mirrored{number}.jpg", quality=70 + number)
     workspace.add([tmp_path / "p"])
-    first = workspace.plan()
+    first = workspace.clean()
     write_plan(tmp_path / "plan.csv", first)
-    workspace.apply(tmp_path / "plan.csv")
-    left = actions(workspace.plan())
+    workspace.load_plan(tmp_path / "plan.csv").apply()
+    left = actions(workspace.clean())
     assert "remove" not in left.values()
     assert set(left) <= {Path(row.path).name for row in first if row.action != "remove"}
 

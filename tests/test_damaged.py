@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,7 @@ from embedkit.duplicates.damaged import Damaged, proposed
 from embedkit.duplicates.orientations import turned
 from embedkit.errors import BadInput
 from embedkit.reports.plan_page import write_plan_page
-from embedkit.results import PlanRow, silent
+from embedkit.results import PlanRow, no_progress
 
 FORMATS = {
     "baseline": ("JPEG", {"quality": 90}),
@@ -134,7 +135,7 @@ def test_a_damaged_file_joins_the_group_of_its_intact_copy(
     put(tmp_path / "p/small.jpg", data)
     put(tmp_path / "p/damaged.jpg", cut(data))
     put(tmp_path / "p/twin.jpg", cut(data))
-    rows = planned(workspace, tmp_path / "p", allowed=["damaged"])
+    rows = planned(workspace, tmp_path / "p", allow=["damaged"])
     assert {row.group for row in rows.values()} == {1}
     assert actions(rows) == {
         "large.jpg": "keep",
@@ -188,7 +189,8 @@ def test_images_are_proposed_whatever_their_number_and_side(
         size = catalog.sizes[number % 2]
         damaged.append(Damaged((str(place),), str(place), *size, turn, rows / 32, luma))
         damaged.append(replace(damaged[-1], width=500))  # of another shape
-    found = proposed(catalog, damaged, silent)  # type: ignore[arg-type]
+    reader = SimpleNamespace(images=catalog)
+    found = proposed(reader, damaged, no_progress)  # type: ignore[arg-type]
     assert found[::2] == [[number + 1] for number in wanted]
     assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
 
@@ -295,9 +297,9 @@ def test_a_file_that_changed_since_it_was_added_has_no_row(
 ) -> None:
     whole, damaged = beside
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
-    assert workspace.plan() == []
+    assert workspace.clean().rows == ()
     damaged.unlink()
-    assert workspace.plan() == []
+    assert workspace.clean().rows == ()
 
 
 # -- what becomes of it ----------------------------------------------------------------------------
@@ -305,11 +307,11 @@ def test_a_file_that_changed_since_it_was_added_has_no_row(
 
 @pytest.mark.usefixtures("beside")
 def test_damaged_copies_go_where_that_is_allowed(workspace: Workspace) -> None:
-    assert actions(by_name(workspace.plan(allowed=["damaged"]))) == {
+    assert actions(by_name(workspace.clean(allow=["damaged"]))) == {
         "whole.jpg": "keep",
         "damaged.jpg": "remove",
     }
-    assert "damaged.jpg" in actions(by_name(workspace.plan(["exact"])))
+    assert "damaged.jpg" in actions(by_name(workspace.clean(["exact"])))
 
 
 def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_path: Path) -> None:
@@ -321,9 +323,9 @@ def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_pa
     workspace.add([tmp_path / "p"])
     best = str(tmp_path / "p/best")
     for prefer in ([], [best], ["damaged*"]):
-        rows = by_name(workspace.plan(prefer=prefer, allowed=["damaged"]))
+        rows = by_name(workspace.clean(prefer=prefer, allow=["damaged"]))
         assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "remove"}
-    rows = by_name(workspace.plan(prefer=[best]))
+    rows = by_name(workspace.clean(prefer=[best]))
     assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
 
 
@@ -334,15 +336,15 @@ def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
     copy = whole.with_name("copy.jpg")
     copy.write_bytes(whole.read_bytes())
     workspace.add([tmp_path / "p"])
-    rows = workspace.plan(protected=[damaged], allowed=["damaged"])
+    rows = workspace.clean(protect=[damaged], allow=["damaged"])
     found = by_name(rows)
     assert found["damaged.jpg"].action == "keep" and found["damaged.jpg"].reason == "protected"
     assert sorted((found["whole.jpg"].action, found["copy.jpg"].action)) == ["keep", "remove"]
     kept = next(Path(row.path) for row in rows if row.action == "keep" and row.kind != "damaged")
     write_plan(tmp_path / "plan.csv", rows)
     kept.unlink()
-    report = workspace.apply(tmp_path / "plan.csv")
-    assert not report.moved and "no file of which it is a copy" in report.left[0].reason
+    report = workspace.load_plan(tmp_path / "plan.csv").apply()
+    assert not report.moved and "no file of which it is a copy" in report.skipped[0].reason
     write_plan(
         tmp_path / "all.csv",
         [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
@@ -357,16 +359,16 @@ def test_quarantine_is_not_emptied_for_a_protected_damaged_file(
     whole, damaged = beside
     put(tmp_path / "p/copy.jpg", whole.read_bytes())
     workspace.add([tmp_path / "p"])
-    rows = workspace.plan(protected=[damaged])
+    rows = workspace.clean(protect=[damaged])
     write_plan(tmp_path / "plan.csv", rows)
-    report = workspace.apply(tmp_path / "plan.csv")
+    report = workspace.load_plan(tmp_path / "plan.csv").apply()
     assert len(report.moved) == 1
     kept = next(Path(row.path) for row in rows if row.action == "keep" and row.kind != "damaged")
     aside = kept.rename(tmp_path / "aside.jpg")
-    emptied = workspace.empty_quarantine(report.quarantine)
+    emptied = workspace.quarantine.empty(report.quarantine)
     assert not emptied.deleted and damaged.exists()
     aside.rename(kept)
-    assert workspace.empty_quarantine(report.quarantine).deleted == report.moved
+    assert workspace.quarantine.empty(report.quarantine).deleted == report.moved
 
 
 def test_a_damaged_file_is_for_review_where_nothing_of_its_group_is_sure_to_stay(
@@ -377,9 +379,9 @@ def test_a_damaged_file_is_for_review_where_nothing_of_its_group_is_sure_to_stay
         put(tmp_path / f"p/{label}/{label}.jpg", data)
     put(tmp_path / "p/cat/damaged.jpg", cut(data))
     workspace.add([tmp_path / "p"], labels_from_folders=True)
-    rows = by_name(workspace.plan(allowed=["damaged"]))
+    rows = by_name(workspace.clean(allow=["damaged"]))
     assert set(actions(rows).values()) == {"review"} and len(rows) == 3
-    rows = by_name(workspace.plan(allowed=["damaged"], conflicts="drop-all"))
+    rows = by_name(workspace.clean(allow=["damaged"], conflicts="drop-all"))
     assert actions(rows) == {"cat.jpg": "remove", "dog.jpg": "remove", "damaged.jpg": "review"}
     write_plan(tmp_path / "plan.csv", list(rows.values()))
     assert read_plan(tmp_path / "plan.csv") == list(rows.values())
@@ -397,31 +399,31 @@ def test_apply_and_undo_treat_damaged_files_like_others(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     whole, damaged = beside
     before = contents(tmp_path / "p")
-    write_plan(tmp_path / "plan.csv", workspace.plan(allowed=["damaged"]))
-    report = workspace.apply(tmp_path / "plan.csv", trash=command == "trash")
-    assert whole.exists() and not damaged.exists() and not report.left
+    write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
+    report = workspace.load_plan(tmp_path / "plan.csv").apply(trash=command == "trash")
+    assert whole.exists() and not damaged.exists() and not report.skipped
     if command == "trash":
         assert [item.path for item in report.trashed] == [str(damaged)]
         return
     assert report.moved == (str(damaged),)
     workspace.add([tmp_path / "p"])
-    assert workspace.plan() == []
-    assert workspace.apply(tmp_path / "plan.csv").already == (str(damaged),)
+    assert workspace.clean().rows == ()
+    assert workspace.load_plan(tmp_path / "plan.csv").apply().already_moved == (str(damaged),)
     assert workspace.undo().restored == (str(damaged),)
     assert contents(tmp_path / "p") == before
     workspace.add([tmp_path / "p"])
-    assert workspace.apply(tmp_path / "plan.csv").moved == (str(damaged),)
+    assert workspace.load_plan(tmp_path / "plan.csv").apply().moved == (str(damaged),)
 
 
 def test_a_damaged_file_that_changes_after_the_plan_is_left(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
-    write_plan(tmp_path / "plan.csv", workspace.plan(allowed=["damaged"]))
+    write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
     for _ in range(2):
-        report = workspace.apply(tmp_path / "plan.csv")
-        assert not report.moved and "changed since the plan" in report.left[0].reason
+        report = workspace.load_plan(tmp_path / "plan.csv").apply()
+        assert not report.moved and "changed since the plan" in report.skipped[0].reason
         damaged.write_bytes(encoded(scene(9)))
         workspace.add([tmp_path / "p"])
 
@@ -430,24 +432,24 @@ def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
-    write_plan(tmp_path / "plan.csv", workspace.plan(allowed=["damaged"]))
+    write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
     whole.write_bytes(encoded(scene(9)))
-    report = workspace.apply(tmp_path / "plan.csv")
+    report = workspace.load_plan(tmp_path / "plan.csv").apply()
     assert not report.moved and damaged.exists()
-    assert "no file of which it is a copy" in report.left[0].reason
+    assert "no file of which it is a copy" in report.skipped[0].reason
 
 
 @pytest.mark.usefixtures("beside")
 def test_a_plan_cannot_call_a_stranger_damaged(workspace: Workspace, tmp_path: Path) -> None:
     stranger = put(tmp_path / "elsewhere/stranger.jpg", b"bytes")
-    rows = by_name(workspace.plan(allowed=["damaged"]))
+    rows = by_name(workspace.clean(allow=["damaged"]))
     damaged = rows["damaged.jpg"]
     other = PlanRow(
         damaged.group, "remove", stranger, sha256(b"bytes"), "damaged", None, None, "so it is"
     )
     write_plan(tmp_path / "plan.csv", [*rows.values(), other])
     with pytest.raises(BadInput, match="is not a photo of this workspace"):
-        workspace.apply(tmp_path / "plan.csv")
+        workspace.load_plan(tmp_path / "plan.csv").apply()
     assert os.path.exists(damaged.path)
 
 
@@ -462,16 +464,16 @@ def test_a_label_of_bytes_that_are_gone_goes_over_to_the_intact_copy_of_these_by
     for path in (first, second):
         put(path, cut(photo))
     workspace.add([tmp_path / "p", tmp_path / "q"])
-    rows = workspace.plan(allowed=["damaged"])
+    rows = workspace.clean(allow=["damaged"])
     assert actions(by_name(rows)) == {
         "whole.jpg": "keep",
         "first.jpg": "remove",
         "second.jpg": "remove",
     }
     write_plan(tmp_path / "plan.csv", rows)
-    report = workspace.apply(tmp_path / "plan.csv")
-    assert [(item.from_path, item.label) for item in report.carried] == [(str(first), "cat")]
-    assert not report.not_carried
+    report = workspace.load_plan(tmp_path / "plan.csv").apply()
+    assert [(item.from_path, item.label) for item in report.carried_over] == [(str(first), "cat")]
+    assert not report.not_carried_over
 
 
 def test_a_symbolic_link_to_a_damaged_file_is_not_touched(
@@ -479,7 +481,7 @@ def test_a_symbolic_link_to_a_damaged_file_is_not_touched(
 ) -> None:
     _, damaged = beside
     damaged.with_name("link.jpg").symlink_to(damaged)
-    rows = planned(workspace, tmp_path / "p", allowed=["damaged"])
+    rows = planned(workspace, tmp_path / "p", allow=["damaged"])
     assert actions(rows)["link.jpg"] == "review" and actions(rows)["damaged.jpg"] == "remove"
     assert "symbolic link" in rows["link.jpg"].reason
 
@@ -490,13 +492,13 @@ def test_a_folder_of_damaged_files_alone_can_be_protected(
     data = encoded(scene(1))
     put(tmp_path / "p/whole.jpg", data)
     put(tmp_path / "p/safe/damaged.jpg", cut(data))
-    rows = planned(workspace, tmp_path / "p", protected=[tmp_path / "p/safe"])
+    rows = planned(workspace, tmp_path / "p", protect=[tmp_path / "p/safe"])
     assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "keep"}
 
 
 @pytest.mark.usefixtures("beside")
 def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = workspace.plan()
+    first = workspace.clean()
     assert len(first) == 2
 
     def opened(*_: object) -> None:
@@ -504,7 +506,7 @@ def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("embedkit.duplicates.examiner.examine_part", opened)
     monkeypatch.setattr("embedkit.duplicates.examiner.examine", opened)
-    assert workspace.plan() == first
+    assert workspace.clean().rows == first.rows
 
 
 @pytest.mark.usefixtures("beside")
@@ -512,7 +514,7 @@ def test_the_page_shows_what_is_there_and_the_command_allows_it(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"
-    write_plan_page(page, workspace.plan())
+    write_plan_page(page, workspace.clean())
     text = page.read_text()
     assert text.count("data:image/webp") == 2 and "cannot be read" not in text
     assert "a file that ends early" in text and "640 × 480" in text

@@ -16,11 +16,11 @@ from conftest import draw_photo
 from PIL import Image, ImageOps
 
 from embedkit import Workspace
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.cleaning.plan import write_plan
 from embedkit.cleaning.planning import Wishes, plan_rows
 from embedkit.cli.app import embedkit
-from embedkit.duplicates import candidates, find, groups, search, semantic
+from embedkit.duplicates import candidates, find, groups, pair_search, semantic
 from embedkit.duplicates.candidates import bits_for, by_hash
 from embedkit.duplicates.groups import Link, grouped
 from embedkit.duplicates.orientations import TURNS, turned, turned_hashes
@@ -36,7 +36,7 @@ from embedkit.results import (
     DuplicateGroup,
     Duplicates,
     Examination,
-    Facts,
+    FileMetadata,
 )
 
 Alter = Callable[[Image.Image], Image.Image]
@@ -132,8 +132,8 @@ def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> No
 
 def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace) -> None:
     with filled._catalog.read() as reader:
-        ids = reader.fingerprints().column("image_id").to_numpy()
-        hashes = turned_hashes(reader.lumas(ids), side=16)[:, 0]
+        ids = reader.images.fingerprints().column("image_id").to_numpy()
+        hashes = turned_hashes(reader.images.lumas(ids), side=16)[:, 0]
     apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
     first, second = np.nonzero(np.triu(apart <= 40, 1))
     expected = {
@@ -143,17 +143,17 @@ def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace
     found = filled.duplicates(["perceptual"], hash_bits=256)
     assert (found.hash_bits, found.max_hamming) == (256, 40)
     with filled._catalog.read() as reader:
-        rows = reader._rows("SELECT first_id, second_id, hamming FROM pairs")
+        rows = reader.session.rows("SELECT first_id, second_id, hamming FROM pairs")
     assert set(rows) == expected and any(bits > 10 for _, _, bits in expected)
 
 
 def test_in_a_large_collection_hashes_are_not_believed_alone(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "SURE_UP_TO", 5)
+    monkeypatch.setattr(pair_search, "SURE_UP_TO", 5)
     (group,) = filled.duplicates(["perceptual"], max_hamming=10).groups
     assert "grey.jpg" in names(group)
-    monkeypatch.setattr(search, "ALIKE", 1.1)
+    monkeypatch.setattr(pair_search, "ALIKE", 1.1)
     assert filled.duplicates(["perceptual"], max_hamming=9).groups == ()
 
 
@@ -161,8 +161,8 @@ def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     from embedkit.index.metric import distances
 
     with filled._catalog.read() as reader:
-        (spec,) = reader.backbones()
-        chunks = list(reader.embeddings(spec.spec.digest))
+        (spec,) = reader.backbones.all()
+        chunks = list(reader.embeddings.chunks(spec.spec.digest))
     ids = np.concatenate([some for some, _ in chunks])
     vectors = np.concatenate([some for _, some in chunks])
     limit = 0.02
@@ -173,7 +173,7 @@ def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     }
     filled.duplicates(["semantic"], max_distance=limit)
     with filled._catalog.read() as reader:
-        rows = reader._rows("SELECT first_id, second_id FROM pairs")
+        rows = reader.session.rows("SELECT first_id, second_id FROM pairs")
     assert set(rows) == expected and expected
 
 
@@ -212,10 +212,10 @@ def test_an_image_without_an_embedding_is_compared_by_the_rest(
     filled: Workspace, messy: Path
 ) -> None:
     with filled._catalog.write() as writer:
-        (spec,) = writer.backbones()
-        lost = writer._rows("SELECT image_id FROM fingerprints WHERE width = 160")[0][0]
+        (spec,) = writer.reader.backbones.all()
+        lost = writer.session.rows("SELECT image_id FROM fingerprints WHERE width = 160")[0][0]
         table = f"embeddings_{spec.spec.digest}"
-        writer._run(f"DELETE FROM {table} WHERE image_id = {lost}")
+        writer.session.run(f"DELETE FROM {table} WHERE image_id = {lost}")
     shutil.rmtree(filled.folder / "index")
     found = Workspace(filled.folder).duplicates()
     (group,) = [group for group in found.groups if group.kind == "combined"]
@@ -278,7 +278,7 @@ def test_the_same_question_is_answered_from_the_catalog(
 ) -> None:
     first = replace(filled.duplicates(), examined=0)
     asked = []
-    real = search.find_pairs
+    real = pair_search.find_pairs
 
     def counted(*args: object, **options: object) -> object:
         asked.append(1)
@@ -340,20 +340,20 @@ def test_one_photo_is_checked_without_adding_it(
 def test_a_verdict_is_followed_whatever_the_files_are_called(
     filled: Workspace, messy: Path
 ) -> None:
-    filled.decide("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
-    filled.decide("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
+    filled.verdicts.set("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
+    filled.verdicts.set("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
     shutil.move(messy / "red/turned.jpg", messy / "red/elsewhere.jpg")
     shutil.copy(messy / "blue/8.jpg", messy / "blue/8 again.jpg")
     filled.add(messy)
     found = sets(filled.duplicates())
     assert COPIES - {"turned.jpg"} in found, "never in one group again"
     assert frozenset(["8.jpg", "8 again.jpg", "9.jpg"]) in found
-    filled.decide(None, messy / "red/elsewhere.jpg", messy / "red/larger.jpg")
+    filled.verdicts.clear(messy / "red/elsewhere.jpg", messy / "red/larger.jpg")
     assert COPIES - {"turned.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
 
 
 def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path) -> None:
-    filled.decide("keep", messy / "red/grey.jpg")
+    filled.verdicts.set("keep", messy / "red/grey.jpg")
     (group,) = [group for group in filled.duplicates().groups if "0.jpg" in names(group)]
     assert names(group)[0] == "grey.jpg" and group.members[0].keep
     assert not any(member.keep for member in group.members[1:])
@@ -366,9 +366,9 @@ def test_a_verdict_that_is_none_is_bad_input(
     filled: Workspace, messy: Path, verdict: str, others: list[str]
 ) -> None:
     with pytest.raises(BadInput, match="two images are 'duplicate' or 'different'; one is to"):
-        filled.decide(verdict, messy / "red/0.jpg", *(messy / other for other in others))
+        filled.verdicts.set(verdict, messy / "red/0.jpg", *(messy / other for other in others))
     with pytest.raises(BadInput, match="the same bytes"):
-        filled.decide("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
+        filled.verdicts.set("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
 
 
 @pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xd8\xff\xe0 cut short"])
@@ -381,7 +381,7 @@ def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: byte
         assert result.exit_code == 2, result.output
         assert "no.jpg: " in result.stderr.replace("\n", "") and not result.stdout
     with filled._catalog.read() as reader:
-        assert reader._rows("FROM verdicts") == []
+        assert reader.session.rows("FROM verdicts") == []
 
 
 def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
@@ -390,7 +390,7 @@ def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
     new = messy / "new.jpg"
     ImageOps.mirror(Image.open(messy / "blue/9.jpg")).save(new)
     assert sets(filled.duplicates(of=new)) == {frozenset(["new.jpg", "9.jpg"])}
-    filled.decide("different", new, messy / "blue/9.jpg")
+    filled.verdicts.set("different", new, messy / "blue/9.jpg")
     filled.add(messy)
     assert not any("new.jpg" in names for names in sets(filled.duplicates()))
 
@@ -631,7 +631,7 @@ def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
 
 
 def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path) -> None:
-    rows = {Path(row.path).name: row for row in filled.plan()}
+    rows = {Path(row.path).name: row for row in filled.clean()}
     assert (rows["7.jpg"].action, rows["copy of 7.jpg"].action) == ("keep", "remove")
     assert rows["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
     kept = next(row for name, row in rows.items() if name in COPIES and row.action == "keep")
@@ -641,16 +641,16 @@ def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path)
     for name, word in changed.items():
         row = rows[f"{name}.jpg"]
         assert row.action == "review" and word in row.reason
-    allowed = {Path(row.path).name: row for row in filled.plan(allowed=["mirrored", "rotated"])}
+    allowed = {Path(row.path).name: row for row in filled.clean(allow=["mirrored", "rotated"])}
     assert [allowed[f"{name}.jpg"].action for name in ("mirrored", "turned", "grey")] == [
         "remove",
         "remove",
         "review",
     ]
-    protected = filled.plan(protected=[messy / "blue"])
+    protected = filled.clean(protect=[messy / "blue"])
     assert {row.action for row in protected if "7.jpg" in row.path} == {"keep"}
     with pytest.raises(BadInput, match="cannot be allowed to be 'ugly'; they can be mirrored, rot"):
-        filled.plan(allowed=["ugly"])
+        filled.clean(allow=["ugly"])
 
 
 def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -> None:
@@ -659,7 +659,7 @@ def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -
     (messy / "blue/6.jpg").symlink_to("really 6.jpg")
     (messy / "blue/zz 7.jpg").symlink_to("7.jpg")
     filled.add(messy)
-    rows = [row for row in filled.plan() if row.kind == "exact"]
+    rows = [row for row in filled.clean() if row.kind == "exact"]
     fates = {Path(row.path).name: (row.action, row.reason.split(",")[0]) for row in rows}
     assert fates == {
         "6.jpg": ("review", "a symbolic link"),
@@ -669,8 +669,8 @@ def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -
         "zz 7.jpg": ("review", "a symbolic link"),
     }
     write_plan(messy / "plan.csv", rows)
-    report = filled.apply(messy / "plan.csv")
-    assert (report.moved, report.left) == ((str(messy / "blue/copy of 7.jpg"),), ())
+    report = filled.load_plan(messy / "plan.csv").apply()
+    assert (report.moved, report.skipped) == ((str(messy / "blue/copy of 7.jpg"),), ())
 
 
 def test_a_file_that_stays_by_another_path_does_not_go(
@@ -679,7 +679,7 @@ def test_a_file_that_stays_by_another_path_does_not_go(
     (tmp_path / "safe").mkdir()
     (tmp_path / "safe/link.jpg").symlink_to(messy / "blue/8.jpg")
     filled.add(tmp_path / "safe")
-    rows = filled.plan(["exact"], protected=[tmp_path / "safe"])
+    rows = filled.clean(["exact"], protect=[tmp_path / "safe"])
     by_name = {Path(row.path).name: row for row in rows}
     assert (by_name["link.jpg"].action, by_name["8.jpg"].action) == ("keep", "review")
     assert by_name["8.jpg"].reason == f"the very file that is kept as {tmp_path}/safe/link.jpg"
@@ -696,14 +696,14 @@ def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
     def fates(rows: list) -> set[tuple[str, str, str]]:
         return {(row.action, row.kind, row.rule) for row in rows if "8" in Path(row.path).name}
 
-    assert fates(filled.plan(found=found)) == {("review", "conflict", "keep-one")}
-    dropped = filled.plan(found=found, conflicts="drop-all")
+    assert fates(filled.clean(duplicates=found)) == {("review", "conflict", "keep-one")}
+    dropped = filled.clean(duplicates=found, conflicts="drop-all")
     assert fates(dropped) == {("remove", "conflict", "drop-all")}
     assert "labelled blue and red" in next(row.reason for row in dropped if row.rule == "drop-all")
-    kept = filled.plan(found=found, conflicts="drop-all", protected=[messy / "red"])
+    kept = filled.clean(duplicates=found, conflicts="drop-all", protect=[messy / "red"])
     assert fates(kept) == {("keep", "conflict", "drop-all"), ("remove", "conflict", "drop-all")}
     with pytest.raises(BadInput, match="review or drop-all, not 'drop'"):
-        filled.plan(conflicts="drop")
+        filled.clean(conflicts="drop")
     assert group.members[0].label != group.members[1].label
 
 
@@ -755,7 +755,7 @@ class Compared:
         for other in others:
             self.between(one, other)
 
-    def headers(self, _: Sequence[str]) -> dict[str, Facts]:
+    def headers(self, _: Sequence[str]) -> dict[str, FileMetadata]:
         return {}
 
 
@@ -844,7 +844,7 @@ def test_a_group_is_never_planned_away(filled: Workspace) -> None:
     peaceful = replace(
         found, groups=tuple(replace(group, conflict=False) for group in found.groups)
     )
-    rows = filled.plan(found=peaceful, conflicts="drop-all")
+    rows = filled.clean(duplicates=peaceful, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
-    assert candidates.LOOSE_BITS > search.MOST_BITS
+    assert candidates.LOOSE_BITS > pair_search.MOST_BITS

@@ -44,14 +44,14 @@ def aged(root: Path, quarantine: str, days: int) -> None:
 def test_a_named_quarantine_is_emptied(root: Path, applied: tuple[str, list[PlanRow]]) -> None:
     name, rows = applied
     report = empty(root, name)
-    assert report.quarantines == (name,) and not report.left and not report.dry_run
+    assert report.quarantines == (name,) and not report.skipped and not report.dry_run
     assert set(report.deleted) == {item.path for item in rows[1:]}
     assert report.bytes == 2 * len(b"one") + len(b"two")
     assert os.listdir(root / name / "files") == []
     (listed,) = quarantines(root)
     assert (listed.files, listed.deleted, listed.state) == (0, 3, "emptied")
     again = empty(root, name)
-    assert (again.quarantines, again.deleted, again.left) == ((), (), ())
+    assert (again.quarantines, again.deleted, again.skipped) == ((), (), ())
 
 
 def test_a_dry_run_tells_the_same_and_deletes_nothing(
@@ -61,10 +61,10 @@ def test_a_dry_run_tells_the_same_and_deletes_nothing(
     before = contents(root)
     os.unlink(rows[0].path)
     dry = empty(root, name, dry_run=True)
-    assert dry.dry_run and dry.deleted == (rows[3].path,) and len(dry.left) == 2
+    assert dry.dry_run and dry.deleted == (rows[3].path,) and len(dry.skipped) == 2
     assert contents(root) == before
     wet = empty(root, name)
-    assert (wet.deleted, wet.left, wet.bytes) == (dry.deleted, dry.left, dry.bytes)
+    assert (wet.deleted, wet.skipped, wet.bytes) == (dry.deleted, dry.skipped, dry.bytes)
 
 
 def test_only_plans_that_were_applied_longer_ago_are_emptied(root: Path, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_plan_of_unknown_age_is_emptied_by_its_id_alone(
     name, _ = applied
     (root / name / "journal.jsonl").unlink()
     assert empty(root, None, NOW).quarantines == ()
-    assert {item.reason for item in empty(root, name).left} == {
+    assert {item.reason for item in empty(root, name).skipped} == {
         "the journal does not say where it was"
     }
     assert len(os.listdir(root / name / "files")) == 3
@@ -126,9 +126,9 @@ def test_the_last_intact_copy_of_a_group_stays(
     name, rows = applied
     harm(rows[0].path)
     report = empty(root, name)
-    assert {item.path for item in report.left} == {rows[1].path, rows[2].path}
-    assert all("no file of which it is a copy is sure to stay" in i.reason for i in report.left)
-    assert all(why in item.reason for item in report.left)
+    assert {item.path for item in report.skipped} == {rows[1].path, rows[2].path}
+    assert all("no file of which it is a copy is sure to stay" in i.reason for i in report.skipped)
+    assert all(why in item.reason for item in report.skipped)
     assert report.deleted == (rows[3].path,)
     assert [item.state for item in quarantines(root)] == ["partly emptied"]
     back = undo(root)
@@ -142,7 +142,7 @@ def test_a_keeper_that_is_but_a_link_into_the_quarantine_is_none(
     name, rows = applied
     os.unlink(rows[0].path)
     os.symlink(root / name / "files/000002", rows[0].path)
-    assert len(empty(root, name).left) == 2
+    assert len(empty(root, name).skipped) == 2
     assert Path(rows[0].path).read_bytes() == b"one"
 
 
@@ -154,9 +154,9 @@ def test_a_keeper_that_went_with_another_plan_is_none(
     second = apply(
         root, [row(5, "keep", other, b"better"), row(5, "remove", rows[0].path, b"one")]
     ).quarantine
-    assert {item.path for item in empty(root, name).left} == {rows[1].path, rows[2].path}
+    assert {item.path for item in empty(root, name).skipped} == {rows[1].path, rows[2].path}
     assert empty(root, second).deleted == (rows[0].path,)
-    assert len(empty(root, name).left) == 2, "now they are the last"
+    assert len(empty(root, name).skipped) == 2, "now they are the last"
 
 
 def test_a_keeper_that_vanishes_in_the_middle_saves_what_is_left(
@@ -173,7 +173,7 @@ def test_a_keeper_that_vanishes_in_the_middle_saves_what_is_left(
     monkeypatch.setattr(os, "unlink", keeper_goes)
     report = empty(root, name)
     assert set(report.deleted) == {rows[1].path, rows[3].path}
-    assert ["which stays, changed meanwhile" in item.reason for item in report.left] == [True]
+    assert ["which stays, changed meanwhile" in item.reason for item in report.skipped] == [True]
     assert (root / name / "files/000003").read_bytes() == b"one"
 
 
@@ -183,7 +183,7 @@ def test_what_may_be_gone_as_a_whole_is_deleted_by_id_alone(
     name, rows = applied
     report = empty(root, None, NOW)
     assert set(report.deleted) == {rows[1].path, rows[2].path}
-    assert [(item.path, item.reason) for item in report.left] == [
+    assert [(item.path, item.reason) for item in report.skipped] == [
         (
             rows[3].path,
             f"its group may be gone as a whole; name the quarantine, {name}, to delete it",
@@ -198,7 +198,7 @@ def test_a_keeper_that_was_renamed_counts_where_the_workspace_knows_it(
     name, rows = applied
     renamed = str(tmp_path / "photos/renamed.jpg")
     os.rename(rows[0].path, renamed)
-    assert len(empty(root, name).left) == 2
+    assert len(empty(root, name).skipped) == 2
     asked: list[str] = []
 
     def whereabouts(sha256s: list[str]) -> dict[str, list[str]]:
@@ -219,9 +219,9 @@ def test_a_plan_that_was_edited_in_the_quarantine_deletes_nothing(
         write_plan(plan, edited)
         report = empty(root, name)
         assert report.deleted == ()
-        assert all("is not the plan that was applied" in item.reason for item in report.left)
+        assert all("is not the plan that was applied" in item.reason for item in report.skipped)
     plan.write_bytes(b"nonsense")
-    assert len(empty(root, name).left) == 3
+    assert len(empty(root, name).skipped) == 3
     assert len(os.listdir(root / name / "files")) == 3
 
 
@@ -245,16 +245,16 @@ def test_undo_says_when_files_were_deleted(root: Path, applied: tuple[str, list[
     written = journal.read_bytes()
     day = json.loads(written.splitlines()[-1])["at"][:10]
     report = undo(root)
-    assert report.restored == () and {item.path for item in report.left} == {
+    assert report.restored == () and {item.path for item in report.skipped} == {
         item.path for item in rows[1:]
     }
-    (reason,) = {item.reason for item in report.left}
+    (reason,) = {item.reason for item in report.skipped}
     assert reason.startswith("deleted on ") and reason.endswith(" by 'quarantine empty'")
     assert abs(int(reason[11:15]) - int(day[:4])) <= 1
     assert journal.read_bytes() == written
     put(rows[1].path, b"one")
     report = undo(root, name)
-    assert report.there == (rows[1].path,) and len(report.left) == 2
+    assert report.already_back == (rows[1].path,) and len(report.skipped) == 2
 
 
 def test_applying_a_plan_again_counts_what_was_deleted(
@@ -263,12 +263,12 @@ def test_applying_a_plan_again_counts_what_was_deleted(
     name, rows = applied
     empty(root, name)
     report = apply(root, rows)
-    assert set(report.already) == {item.path for item in rows[1:]}
+    assert set(report.already_moved) == {item.path for item in rows[1:]}
     put(rows[1].path, b"one")
     assert apply(root, rows).moved == (rows[1].path,)
     assert quarantines(root)[0].state == "applied"
     report = undo(root)
-    assert report.restored == (rows[1].path,) and len(report.left) == 2
+    assert report.restored == (rows[1].path,) and len(report.skipped) == 2
     assert quarantines(root)[0].state == "partly undone"
 
 
@@ -300,8 +300,8 @@ def test_an_emptying_killed_anywhere_is_finished_or_what_is_left_is_undone(
         held = len(os.listdir(root / name / "files"))
         report = undo(root, name)
         assert len(report.restored) == held, step
-        assert len(report.left) == 3 - held
-        assert all("deleted on" in item.reason for item in report.left)
+        assert len(report.skipped) == 3 - held
+        assert all("deleted on" in item.reason for item in report.skipped)
         for item in rows[1:]:
             put(item.path, b"two" if item.rule == "drop-all" else b"one")
             os.chmod(item.path, 0o644)
@@ -348,7 +348,7 @@ def test_what_cannot_be_deleted_is_left(
         unlink(path)
 
     monkeypatch.setattr(os, "unlink", refused)
-    (left,) = empty(root, name).left
+    (left,) = empty(root, name).skipped
     assert (left.path, left.reason) == (rows[1].path, "Read-only file system")
 
 
@@ -376,12 +376,12 @@ def test_the_workspace_knows_a_keeper_under_its_new_name(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
-    name = workspace.apply(plan).quarantine
+    name = workspace.load_plan(plan).apply().quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
-    (left,) = workspace.empty_quarantine(name).left
+    (left,) = workspace.quarantine.empty(name).skipped
     assert "no file of which it is a copy is sure to stay" in left.reason
     workspace.add()
-    assert workspace.empty_quarantine(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
+    assert workspace.quarantine.empty(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 
 
 def test_the_command_frees_space_and_says_how_much(
@@ -421,6 +421,6 @@ def test_the_exit_status_is_1_when_a_file_stays(
     name = json.loads(run(workspace, "apply", plan, "--json").stdout)["quarantine"]
     told = run(workspace, "quarantine", "empty", "--older-than", "0", status=1)
     assert f"stays in quarantine: {more}: its group may be gone as a whole" in told.stderr
-    assert "1 file deleted for ever" in told.stdout
-    assert "1 file deleted for ever" in run(workspace, "quarantine", "empty", name).stdout
+    assert "1 file deleted permanently" in told.stdout
+    assert "1 file deleted permanently" in run(workspace, "quarantine", "empty", name).stdout
     assert "no quarantine called" in run(workspace, "quarantine", "empty", "x", status=2).stderr

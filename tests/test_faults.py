@@ -42,7 +42,7 @@ def add(workspace: Workspace) -> None:
 
 
 def import_(workspace: Workspace) -> None:
-    workspace.import_(workspace.folder.parent / "vectors")
+    workspace.embeddings.import_(workspace.folder.parent / "vectors")
 
 
 def split(workspace: Workspace) -> None:
@@ -50,11 +50,11 @@ def split(workspace: Workspace) -> None:
 
 
 def train(workspace: Workspace) -> None:
-    workspace.train("knn", "first")
+    workspace.heads.train("knn", "first")
 
 
 def ensemble(workspace: Workspace) -> None:
-    workspace.ensemble("both", ["one", "other"])
+    workspace.heads.ensemble("both", ["one", "other"])
 
 
 def remove(workspace: Workspace) -> None:
@@ -66,7 +66,7 @@ def compact(workspace: Workspace) -> None:
 
 
 def apply(workspace: Workspace) -> None:
-    workspace.apply(workspace.folder.parent / "plan.csv")
+    workspace.load_plan(workspace.folder.parent / "plan.csv").apply()
 
 
 def undo(workspace: Workspace) -> None:
@@ -78,7 +78,7 @@ def undo(workspace: Workspace) -> None:
 def empty(workspace: Workspace) -> None:
     apply(workspace)
     leave(workspace)
-    workspace.empty_quarantine(workspace.quarantines()[0].id)
+    workspace.quarantine.empty(workspace.quarantine.list()[0].id)
 
 
 def leave(workspace: Workspace) -> None:
@@ -100,13 +100,13 @@ def test_every_command_that_changes_a_workspace_removes_what_killed_ones_left(
 ) -> None:
     (photos / "copy.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
     workspace.add([photos], labels_from_folders=True)
-    workspace.export(tmp_path / "vectors")
-    write_plan(tmp_path / "plan.csv", workspace.plan(["exact"]))
+    workspace.embeddings.export(tmp_path / "vectors")
+    write_plan(tmp_path / "plan.csv", workspace.clean(["exact"]))
     if command in (train, ensemble):
         workspace.split(1, 1)
     if command is ensemble:
         for name in ("one", "other"):
-            workspace.train("knn", name)
+            workspace.heads.train("knn", name)
     leave(workspace)
     command(workspace)
     assert [name for name in LEFT if (workspace.folder / name).exists()] == []

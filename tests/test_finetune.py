@@ -117,7 +117,7 @@ def test_catalog_embeddings_and_the_linear_layer_give_the_validated_logits(
 ) -> None:
     workspace = embedkit.Workspace(tmp_path / "ws")
     workspace.add([path for path, _ in task.validation], backbones=tuned.backbone)
-    workspace.export(tmp_path / "out", backbone=tuned.backbone)
+    workspace.embeddings.export(tmp_path / "out", backbone=tuned.backbone)
     table = pyarrow.parquet.read_table(tmp_path / "out/images.parquet").to_pydict()
     raw = np.load(tmp_path / "out/vectors.npy") * np.array(table["norm"])[:, None]
     numbers = dict(task.validation)

@@ -53,7 +53,7 @@ def test_copies_are_found_by_fingerprints_and_the_report_says_so(
     found = workspace.duplicates()
     assert (found.images, found.embedded) == (13, 0)
     assert sorted(groups_of(found), key=sorted) == [{"0.jpg", "twin.jpg"}, {"7.jpg", "again.jpg"}]
-    gone = [row for row in workspace.plan() if row.action == "remove"]
+    gone = [row for row in workspace.clean() if row.action == "remove"]
     assert [Path(row.path).name for row in gone if row.kind == "exact"] == ["twin.jpg"]
     workspace.add()
     assert workspace.duplicates().embedded == 13

@@ -13,8 +13,7 @@ from conftest import draw_photo
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest
 from embedkit._internal.sealed import Sealed, sealed
-from embedkit.catalog import Catalog
-from embedkit.catalog.images import ImageRow
+from embedkit.catalog import Catalog, ImageRow
 from embedkit.errors import BadRecipe, DamagedCache
 from embedkit.index import approximate, exact
 from embedkit.index import index as index_module
@@ -52,25 +51,25 @@ class Collection:
         self.gone: set[int] = set()
         if not self.catalog.exists:
             with self.catalog.write() as writer:
-                writer.remember(ResolvedName("toy", SPEC, "", 0, 0))
+                writer.backbones.register(ResolvedName("toy", SPEC, "", 0, 0))
 
     def store(self, vectors: np.ndarray) -> None:
         first = len(self.vectors)
         shas = [number.to_bytes(32, "big") for number in range(first, first + len(vectors))]
         with self.catalog.write() as writer:
-            writer.know_images([ImageRow(sha, sha[:16], 1) for sha in shas])
-            writer.store_vectors(SPEC.digest, shas, vectors, [1.0] * len(vectors))
+            writer.images.store([ImageRow(sha, sha[:16], 1) for sha in shas])
+            writer.embeddings.store_vectors(SPEC.digest, shas, vectors, [1.0] * len(vectors))
         self.vectors = np.concatenate([self.vectors, vectors])
 
     def remove(self, ids: list[int]) -> None:
         with self.catalog.write() as writer:
-            writer._forget_images(f"(SELECT unnest({ids}) AS image_id)")
+            writer.images.remove(f"(SELECT unnest({ids}) AS image_id)")
         self.gone |= set(ids)
 
     def catch_up(self, index: Index, kind: str = "auto", save: bool = True) -> Index:
         with self.catalog.read() as reader:
-            position = reader.position(SPEC.digest)
-        index.catch_up(self.catalog, position, kind, save=save)
+            revision = reader.embeddings.revision(SPEC.digest)
+        index.catch_up(self.catalog, revision, kind, save=save)
         return index
 
     def load(self) -> Index:
@@ -400,7 +399,7 @@ def test_the_ids_that_an_index_holds_are_known_without_reading_its_embeddings(
 def test_an_index_comes_back_from_disk_as_it_was(collection: Collection) -> None:
     index = full(collection)
     again = collection.load()
-    assert (again.position, len(again)) == (index.position, 2048)
+    assert (again.revision, len(again)) == (index.revision, 2048)
     queries = clustered(40, seed=3)
     for one, other in zip(index.search(queries, 7), again.search(queries, 7), strict=True):
         assert one.tolist() == other.tolist()

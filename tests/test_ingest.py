@@ -20,12 +20,11 @@ from PIL import Image
 from test_images import encoded, png_claiming
 
 from embedkit import Workspace, ingest
-from embedkit.catalog import Catalog
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, Catalog
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
-from embedkit.ingest import network, one_pass
+from embedkit.ingest import network, pipeline
 from embedkit.ingest.pipeline import OnePass
 from embedkit.results import AddReport, EmbeddingSpec, Progress
 
@@ -298,8 +297,8 @@ def test_a_broken_file_is_not_decoded_again_until_it_changes(
     broken.write_bytes(broken.read_bytes()[:500])
     workspace.add([photos])
     opened: list[str] = []
-    read = one_pass.read_bytes
-    monkeypatch.setattr(one_pass, "read_bytes", lambda path: opened.append(path) or read(path))
+    read = pipeline.read_bytes
+    monkeypatch.setattr(pipeline, "read_bytes", lambda path: opened.append(path) or read(path))
     assert workspace.add([photos]).failed == 1
     assert opened == []
     os.utime(broken)
@@ -368,14 +367,14 @@ def test_whatever_goes_wrong_with_a_file_is_the_failure_of_that_file(
         (photos / f"red/{number}.jpg").read_bytes(): error
         for number, error in enumerate((MemoryError(), ZeroDivisionError("by zero"), OSError()))
     }
-    real = one_pass.prepare
+    real = pipeline.prepare
 
     def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
         if decoder._data in wrong:
             raise wrong[decoder._data]
         return real(decoder, spec)
 
-    monkeypatch.setattr(one_pass, "prepare", prepare)
+    monkeypatch.setattr(pipeline, "prepare", prepare)
     report = workspace.add(photos)
     assert counts(report) == (12, 9, 9, 0, 3, 0)
     assert passes == [9]
@@ -462,7 +461,7 @@ def test_whatever_happens_to_a_file_between_the_scan_and_its_reading_is_its_fail
         "red/4.jpg": lambda path: os.truncate(path, 500),
         "blue/10.jpg": lambda path: shutil.rmtree(path.parent),
     }
-    read = one_pass.read_bytes
+    read = pipeline.read_bytes
 
     def reading(path: str) -> bytes:
         change = changes.get(Path(path).relative_to(photos).as_posix())
@@ -470,8 +469,8 @@ def test_whatever_happens_to_a_file_between_the_scan_and_its_reading_is_its_fail
             change(Path(path))
         return read(path)
 
-    monkeypatch.setattr(one_pass, "READERS", 1)
-    monkeypatch.setattr(one_pass, "read_bytes", reading)
+    monkeypatch.setattr(pipeline, "READERS", 1)
+    monkeypatch.setattr(pipeline, "read_bytes", reading)
     report = workspace.add(photos)
     reasons = {Path(item.path).name: item.reason for item in report.failures}
     assert reasons == {
@@ -520,7 +519,7 @@ def test_a_large_image_is_worked_with_alone(
     for number in range(6):
         draw_photo(number).save(folder / f"{number}.png")
     free: list[bool] = []
-    real = one_pass.prepare
+    real = pipeline.prepare
 
     def is_free() -> bool:
         taken = decode._large_lock.acquire(blocking=False)
@@ -533,7 +532,7 @@ def test_a_large_image_is_worked_with_alone(
             free.append(other.submit(is_free).result())
         return real(decoder, spec)
 
-    monkeypatch.setattr(one_pass, "prepare", prepare)
+    monkeypatch.setattr(pipeline, "prepare", prepare)
     for limit in (320 * 240 - 1, 320 * 240):
         free.clear()
         monkeypatch.setattr(decode, "LARGE_PIXELS", limit)
@@ -545,11 +544,11 @@ def test_a_large_image_is_worked_with_alone(
 def test_large_files_are_in_memory_one_at_a_time(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_pass, "LARGE_BYTES", 1000)
-    monkeypatch.setattr(one_pass, "PACK_FILES", 1)
+    monkeypatch.setattr(pipeline, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(pipeline, "PACK_FILES", 1)
     held: list[int] = []
     lock, inside = Lock(), 0
-    read, prepare = one_pass.read_bytes, OnePass._prepare
+    read, prepare = pipeline.read_bytes, OnePass._prepare
 
     def reading(path: str) -> bytes:
         nonlocal inside
@@ -564,7 +563,7 @@ def test_large_files_are_in_memory_one_at_a_time(
         with lock:
             inside -= 1
 
-    monkeypatch.setattr(one_pass, "read_bytes", reading)
+    monkeypatch.setattr(pipeline, "read_bytes", reading)
     monkeypatch.setattr(OnePass, "_prepare", preparing)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
     assert held == [1] * 12
@@ -573,8 +572,8 @@ def test_large_files_are_in_memory_one_at_a_time(
 def test_an_add_of_large_files_can_be_interrupted(
     workspace: Workspace, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_pass, "LARGE_BYTES", 1000)
-    monkeypatch.setattr(one_pass, "PACK_FILES", 1)
+    monkeypatch.setattr(pipeline, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(pipeline, "PACK_FILES", 1)
 
     def interrupt(progress: Progress) -> None:
         if progress.stage == "embedding":
@@ -605,9 +604,9 @@ KILLED = """
 import os, signal, sys
 from embedkit import Workspace, ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
-from embedkit.ingest import network, one_pass
+from embedkit.ingest import network, pipeline
 from embedkit.ingest.pipeline import OnePass
-one_pass.COMMIT_FILES, one_pass.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
+pipeline.COMMIT_FILES, pipeline.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
 TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
 def commit(catalog, batch):
     with catalog.write() as writer:
@@ -686,8 +685,8 @@ def meanwhile(
     photos: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Workspace], object]
 ) -> tuple[Workspace, AddReport]:
     """Adds ``photos`` while, after its first commit, another process does something."""
-    monkeypatch.setattr(one_pass, "COMMIT_FILES", 4)
-    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 4)
+    monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 0)
     monkeypatch.setattr(ToyBackbone, "batch", 1)
     folder = photos.parent / "workspace"
     done: list[bool] = []
@@ -781,7 +780,7 @@ def test_a_file_that_is_there_is_not_missing_for_having_been_passed_over(
 def test_labels_survive_a_file_being_broken_for_a_while(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos)
     (photos / "labels.csv").write_text("path,label\nred/0.jpg,mine\n")
-    workspace.label_from_csv(photos / "labels.csv")
+    workspace.labels.from_csv(photos / "labels.csv")
     whole = (photos / "red/0.jpg").read_bytes()
     (photos / "red/0.jpg").write_bytes(whole[:500])
     assert workspace.add(photos).failed == 1
@@ -849,8 +848,8 @@ def test_a_backbone_name_means_the_same_from_every_folder(
 def test_full_batches_go_through_the_network_whatever_is_committed(
     workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_pass, "COMMIT_FILES", 2)
-    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 2)
+    monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 0)
     monkeypatch.setattr(ToyBackbone, "batch", 5)
     assert workspace.add(photos).embedded == 12
     assert passes == [5, 5, 2]
@@ -866,8 +865,8 @@ def test_what_the_catalog_holds_does_not_depend_on_where_batches_are_cut(
 ) -> None:
     tables = []
     for files in (100, 2):
-        monkeypatch.setattr(one_pass, "COMMIT_FILES", files)
-        monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+        monkeypatch.setattr(pipeline, "COMMIT_FILES", files)
+        monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 0)
         monkeypatch.setattr(ToyBackbone, "batch", files)
         workspace = Workspace(tmp_path / f"by-{files}")
         workspace.add(photos / "red")  # before blue, so that ids are not in order of path
@@ -903,8 +902,8 @@ def test_an_error_in_the_catalogs_thread_ends_the_add(
 def test_an_error_in_the_network_keeps_what_was_committed(
     photos: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
-    monkeypatch.setattr(one_pass, "COMMIT_FILES", 2)
-    monkeypatch.setattr(one_pass, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(pipeline, "COMMIT_FILES", 2)
+    monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 0)
     monkeypatch.setattr(ToyBackbone, "batch", 2)
     embed = ToyBackbone.embed_pixels
 
@@ -923,6 +922,6 @@ def test_an_error_in_the_network_keeps_what_was_committed(
 def test_files_are_read_no_further_ahead_than_their_bytes_allow(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(one_pass, "READ_AHEAD", 1)
-    monkeypatch.setattr(one_pass, "PREPARE_AHEAD", 1)
+    monkeypatch.setattr(pipeline, "READ_AHEAD", 1)
+    monkeypatch.setattr(pipeline, "PREPARE_AHEAD", 1)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0), "one at a time is enough"

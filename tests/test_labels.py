@@ -26,7 +26,7 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
 def labelled(workspace: Workspace, photos: Path, *rows: str, columns: str = "path,label") -> object:
     """Label from a CSV beside the photos."""
     (photos / "labels.csv").write_text("\n".join([columns, *rows]), "utf-8")
-    return workspace.label_from_csv(photos / "labels.csv")
+    return workspace.labels.from_csv(photos / "labels.csv")
 
 
 def label_of(workspace: Workspace, photo: Path) -> str | None:
@@ -76,7 +76,7 @@ def test_a_bad_csv_labels_nothing(
 ) -> None:
     (photos / "labels.csv").write_bytes(os.fsencode(text))
     with pytest.raises(BadInput, match=complaint) as caught:
-        filled.label_from_csv(photos / "labels.csv")
+        filled.labels.from_csv(photos / "labels.csv")
     assert "\n" not in str(caught.value)
     assert filled.info().labels == {"blue": 6, "red": 6}
 
@@ -164,7 +164,7 @@ def test_paths_are_found_as_people_write_them(
     source = photos / "labels.csv" if root is None else tmp_path / "labels.csv"
     source.write_text("path,label\n" + cell.format(photos=photos) + ",cat\n", "utf-8")
     folder = None if root is None else photos / root
-    assert filled.label_from_csv(source, root=folder) == LabelReport(1)
+    assert filled.labels.from_csv(source, root=folder) == LabelReport(1)
     assert label_of(filled, photos / "red/0.jpg") == "cat"
 
 
@@ -198,7 +198,7 @@ def test_a_formula_is_a_label_like_any_other(filled: Workspace, photos: Path) ->
     rows = [(f"red/{number}.jpg", text) for number, text in enumerate(texts[:6])]
     rows += [("blue/6.jpg", texts[6]), ("=a/-1.jpg", "=b")]
     write_table(photos / "labels.csv", ("path", "label"), rows)
-    assert filled.label_from_csv(photos / "labels.csv") == LabelReport(8)
+    assert filled.labels.from_csv(photos / "labels.csv") == LabelReport(8)
     assert filled.info().labels == {"blue": 5} | dict.fromkeys([*texts, "=b"], 1)
 
 
@@ -211,7 +211,7 @@ def test_names_that_are_not_utf_8_are_labelled_in_the_form_that_tables_are_writt
     from embedkit._internal.paths import to_stored
 
     write_table(photos / "labels.csv", ("path", "label"), [(to_stored(name), "cat")])
-    assert workspace.label_from_csv(photos / "labels.csv") == LabelReport(1)
+    assert workspace.labels.from_csv(photos / "labels.csv") == LabelReport(1)
     assert label_of(workspace, photos / name) == "cat"
 
 
@@ -229,7 +229,7 @@ def test_given_parts_and_groups_are_read_from_any_dialect_of_csv(
         f"{name}\\{n}.jpg\t{name}\t{n % 2}" for n, name in enumerate(6 * ["red"] + 6 * ["blue"])
     ]
     table.write_text("\n".join(["PATH\tLabel\tframing", *rows]), "utf-8-sig")
-    filled.label_from_csv(table)
+    filled.labels.from_csv(table)
     assert filled.compare(group="framing").backbones[0].content_score is not None
 
 
@@ -239,17 +239,17 @@ def test_given_parts_and_groups_are_read_from_any_dialect_of_csv(
 def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos])
     assert workspace.info().labels == {}
-    assert workspace.label_from_folders(photos) == LabelReport(12)
+    assert workspace.labels.from_folders(photos) == LabelReport(12)
     assert workspace.info().labels == {"blue": 6, "red": 6}
     with pytest.raises(NotInWorkspace, match="no photos in folders of"):
-        workspace.label_from_folders(photos / "red")
+        workspace.labels.from_folders(photos / "red")
 
 
 def test_a_folder_that_labelled_once_labels_what_comes_and_moves(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add([photos / "red", photos / "blue"])
-    workspace.label_from_folders(photos)
+    workspace.labels.from_folders(photos)
     (photos / "red/0.jpg").rename(photos / "blue/0.jpg")
     draw_photo(50).save(photos / "blue/new.jpg")
     workspace.add()
@@ -301,8 +301,8 @@ def test_the_innermost_folder_that_labels_decides_in_any_order(
 
 def test_folders_named_afterwards_follow_the_same_rule(workspace: Workspace, overlap: Path) -> None:
     workspace.add(overlap)
-    workspace.label_from_folders(overlap / "animals")
-    report = workspace.label_from_folders(overlap)
+    workspace.labels.from_folders(overlap / "animals")
+    report = workspace.labels.from_folders(overlap)
     assert (report.labelled, len(report.warnings)) == (5, 1)
     assert workspace.info().labels == INNERMOST
     workspace.add()

@@ -88,10 +88,7 @@ def test_the_command_says_what_was_left_out(
     options = ["--exclude", "blue/", "--min-size", "100"]
     done = CliRunner().invoke(embedkit, ["add", str(photos), *options, *where])
     assert done.exit_code == 0
-    assert (
-        "skipped 2 files that are no images by their name: 1 without extension, 1 .txt"
-        in done.output
-    )
+    assert "skipped 2 files without an image extension: 1 without any, 1 .txt" in done.output
     assert "excluded 1 file or folder: 1 by blue/" in done.output
     assert (
         f"skipped 1 image with a short side of less than 100 pixels: {photos}/small.png (40 x 30)"
@@ -129,7 +126,7 @@ def test_what_was_added_before_it_was_excluded_is_found_no_more_and_comes_back_a
 ) -> None:
     workspace.add(photos)
     (photos / "labels.csv").write_text("path,label\nblue/6.jpg,mine\n")
-    workspace.label_from_csv(photos / "labels.csv")
+    workspace.labels.from_csv(photos / "labels.csv")
     assert counts(workspace.add(exclude=["blue"])) == (6, 6, 0, 6, 0, 0)
     assert names(workspace, photos / "red/0.jpg") == {f"{number}.jpg" for number in range(6)}
     assert (workspace.info().images, workspace.info().labels) == (6, {})
@@ -304,7 +301,7 @@ def test_another_backbone_embeds_what_is_tolerated_too(workspace: Workspace, ear
     labels = early.parent / "labels.csv"
     rows = [f"{path},{'one' if path.stem in '23' else 'two'}" for path in early.iterdir()]
     labels.write_text("\n".join(["path,label", *rows]))
-    workspace.label_from_csv(labels)
+    workspace.labels.from_csv(labels)
     workspace.compare(["resnet50"])
     spec = next(item for item in workspace.info().specs if "resnet50" in item.backbones)
     assert spec.images == 6
@@ -321,7 +318,7 @@ def test_a_tolerated_file_is_never_the_one_kept(
     saved(scene(2), tmp_path / "p/other.jpg", quality=90)
     workspace.add(tmp_path / "p", tolerate_truncated=True)
     assert workspace.duplicates().groups == ()
-    rows = planned(workspace, tmp_path / "p", allowed=allowed)
+    rows = planned(workspace, tmp_path / "p", allow=allowed)
     goes = "remove" if allowed else "review"
     assert actions(rows)["whole.jpg"] == "keep"
     assert actions(rows)["cut.jpg"] == goes
@@ -335,7 +332,7 @@ def test_a_tolerated_file_without_an_intact_copy_is_in_no_plan(
     put(tmp_path / "p/twin.jpg", cut(encoded(scene(1))))
     saved(scene(2), tmp_path / "p/other.jpg", quality=90)
     workspace.add(tmp_path / "p", tolerate_truncated=True)
-    assert workspace.plan() == []
+    assert workspace.clean().rows == ()
 
 
 def test_a_tolerated_photo_is_in_no_part_of_a_split(workspace: Workspace, photos: Path) -> None:

@@ -55,7 +55,7 @@ def test_exact_copies_become_links_and_others_are_moved(
     before = contents(tmp_path / "photos")
     report = apply(root, group, link=kind)
     assert report.linked == (group[1].path, group[2].path)
-    assert report.moved == (group[3].path,) and not report.left
+    assert report.moved == (group[3].path,) and not report.skipped
     assert report.bytes == 2 * len(b"picture") + len(b"small")
     for item in group[1:3]:
         assert is_link(item.path, group[0].path, kind)
@@ -64,12 +64,14 @@ def test_exact_copies_become_links_and_others_are_moved(
     assert quarantines(root)[0].files == 3
 
     again = apply(root, group, link=kind)
-    assert set(again.already) == {item.path for item in group[1:]} and not again.left
-    assert set(apply(root, group).already) == set(again.already), "nor are they moved without it"
+    assert set(again.already_moved) == {item.path for item in group[1:]} and not again.skipped
+    assert set(apply(root, group).already_moved) == set(again.already_moved), (
+        "nor are they moved without it"
+    )
     assert is_link(group[1].path, group[0].path, kind)
 
     back = undo(root)
-    assert set(back.restored) == set(again.already) and not back.left
+    assert set(back.restored) == set(again.already_moved) and not back.skipped
     assert contents(tmp_path / "photos") == before
     assert quarantines(root)[0].state == "undone"
     assert len(apply(root, group, link=kind).linked) == 2, "and again"
@@ -146,13 +148,13 @@ def test_hard_links_reach_no_other_device_and_the_file_stays(
     mount(tmp_path / "disk", "1m")
     rows = [replace(group[0], path=put(tmp_path / "disk/keep.jpg", b"picture")), *group[1:]]
     report = apply(root, rows, link="hard")
-    assert [item.path for item in report.left] == [group[1].path, group[2].path]
-    (reason,) = {item.reason for item in report.left}
+    assert [item.path for item in report.skipped] == [group[1].path, group[2].path]
+    (reason,) = {item.reason for item in report.skipped}
     assert "on another device, where no hard link reaches; '--link sym'" in reason
     assert Path(group[1].path).read_bytes() == b"picture" and report.moved == (group[3].path,)
     assert apply(root, rows, link="sym").linked == (group[1].path, group[2].path)
     assert os.readlink(group[1].path) == rows[0].path, "absolute"
-    assert undo(root).left == ()
+    assert undo(root).skipped == ()
 
 
 def test_a_copy_that_is_a_hard_link_already_is_left(root: Path, group: list[PlanRow]) -> None:
@@ -160,7 +162,7 @@ def test_a_copy_that_is_a_hard_link_already_is_left(root: Path, group: list[Plan
     os.link(group[0].path, group[1].path)
     report = apply(root, group, link="hard")
     assert report.linked == (group[2].path,)
-    assert ["is a hard link to" in item.reason for item in report.left] == [True]
+    assert ["is a hard link to" in item.reason for item in report.skipped] == [True]
 
 
 def test_a_copy_that_is_a_hard_link_can_become_a_symbolic_one_and_back(
@@ -185,9 +187,9 @@ def test_a_file_is_not_replaced_by_a_link_to_itself(
     try:
         rows = [replace(group[0], path=str(alias / "two words.jpg")), group[1]]
         for kind in ("sym", "hard"):
-            assert len(apply(root, rows, link=kind).left) == 1
+            assert len(apply(root, rows, link=kind).skipped) == 1
         rows = [replace(group[0], path=put(alias / "other.jpg", b"picture")), group[2]]
-        (left,) = apply(root, rows, link="hard").left
+        (left,) = apply(root, rows, link="hard").skipped
         assert "no hard link reaches" in left.reason, "though the devices have the same number"
     finally:
         subprocess.run(["umount", str(alias)], check=True)
@@ -206,8 +208,8 @@ def test_undo_overwrites_no_link_that_is_not_ours(
     os.unlink(group[2].path)
     put(group[2].path, b"edited")
     report = undo(root)
-    assert {item.path for item in report.left} == {group[1].path, group[2].path}
-    assert {item.reason for item in report.left} == {"other content lies where it should go"}
+    assert {item.path for item in report.skipped} == {group[1].path, group[2].path}
+    assert {item.reason for item in report.skipped} == {"other content lies where it should go"}
     assert os.readlink(group[1].path) == str(tmp_path / "mine.jpg")
     assert Path(group[2].path).read_bytes() == b"edited"
     for item in group[1:3]:
@@ -252,7 +254,7 @@ def test_a_link_stays_when_the_copy_is_deleted_for_ever(
     assert len(empty(root, name).deleted) == 3
     assert is_link(group[1].path, group[0].path, kind)
     again = apply(root, group, link=kind)
-    assert set(again.already) == {item.path for item in group[1:]}
+    assert set(again.already_moved) == {item.path for item in group[1:]}
     assert is_link(group[1].path, group[0].path, kind)
 
 
@@ -287,8 +289,8 @@ def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
         shutil.rmtree(root, ignore_errors=True)
         assert killed_at(step, lambda: apply(root, rows, link=kind))
         report = apply(root, rows, link=kind)
-        count = len(report.moved) + len(report.linked) + len(report.already)
-        assert count == 3 and not report.left, step
+        count = len(report.moved) + len(report.linked) + len(report.already_moved)
+        assert count == 3 and not report.skipped, step
         assert all(is_link(item.path, rows[0].path, kind) for item in rows[1:3]), step
         assert [item.state for item in quarantines(root)] == ["applied"]
         sweep(root.parent, [root.name])  # as every command that changes a workspace does
@@ -312,9 +314,9 @@ def test_an_undo_killed_anywhere_leaves_no_hole_and_is_finished_or_applied_again
     while killed_at(step, lambda: undo(root)):
         check_every_path_exists(rows, root)
         report = apply(root, rows, link=kind)
-        assert contents(folder) == after and not report.left, step
+        assert contents(folder) == after and not report.skipped, step
         assert killed_at(step, lambda: undo(root))
-        assert not undo(root).left
+        assert not undo(root).skipped
         assert quarantines(root)[0].state == "undone"
         assert contents(folder) == before, step
         apply(root, rows, link=kind)
@@ -353,7 +355,7 @@ def test_a_folder_that_takes_no_link_keeps_its_file(
 
     monkeypatch.setattr(os, step, refused)
     report = apply(root, group[:3], link="sym")
-    assert [item.reason for item in report.left] == ["Read-only file system"] * 2
+    assert [item.reason for item in report.skipped] == ["Read-only file system"] * 2
     assert contents(tmp_path / "photos") == before
     assert not list((root / report.quarantine / "files").iterdir())
 
@@ -371,7 +373,7 @@ def test_a_copy_that_changes_before_it_is_replaced_stays(
         check(path, seen)
 
     monkeypatch.setattr(file_moves, "check_unchanged", edited)
-    (left,) = apply(root, group[:2], link=kind).left
+    (left,) = apply(root, group[:2], link=kind).skipped
     assert left.reason == "it changed while it was being moved"
     assert Path(group[1].path).read_bytes() == b"edited"
     assert quarantines(root)[0].files == 0
@@ -387,15 +389,15 @@ def test_the_command_counts_links_and_undoes_them(
     copy = photos / "blue/copy of 0.jpg"
     told = run(workspace, "apply", plan, "--link", kind).stdout
     assert "1 file, 0.0 MB, moved to quarantine" in told
-    assert "links to the files that stay are in place of 1 of them" in told
+    assert "1 of them replaced by links to the kept files" in told
     assert is_link(str(copy), str(photos / "red/0.jpg"), kind)
     assert workspace.info().missing == 0
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
-    assert (report["linked"], report["already"]) == ([], [str(copy)])
+    assert (report["linked"], report["already_moved"]) == ([], [str(copy)])
     assert "put back" in run(workspace, "undo").stdout
     assert not os.path.samefile(copy, photos / "red/0.jpg")
     with pytest.raises(BadInput, match="links can be hard or sym, not 'soft'"):
-        workspace.apply(plan, link="soft")
+        workspace.load_plan(plan).apply(link="soft")
     run(workspace, "apply", plan, "--link", "soft", status=2)
 
 
@@ -406,31 +408,31 @@ def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
     shutil.copy2(photos / "red/0.jpg", photos / "blue/copy.jpg")
     workspace.add([photos])
     before, plan = sum(passes), photos.parent / "plan.csv"
-    write_plan(plan, workspace.plan(["exact"], protected=[photos / "red"]))
-    assert workspace.apply(plan, link=kind).linked == (str(photos / "blue/copy.jpg"),)
+    write_plan(plan, workspace.clean(["exact"], protect=[photos / "red"]))
+    assert workspace.load_plan(plan).apply(link=kind).linked == (str(photos / "blue/copy.jpg"),)
     report = workspace.add()
     assert (report.files, report.images, report.failed, report.missing) == (13, 12, 0, 0)
     assert sum(passes) == before
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 2
-    keep, link = workspace.plan(["exact"], protected=[photos / "red"])
+    keep, link = workspace.clean(["exact"], protect=[photos / "red"])
     keep, link = sorted((keep, link), key=lambda item: item.action)
     assert (keep.action, keep.path) == ("keep", str(photos / "red/0.jpg"))
     assert (link.action, link.path) == ("review", str(photos / "blue/copy.jpg"))
     assert ("by a hard link" if kind == "hard" else "a symbolic link") in link.reason
     write_plan(plan, [keep, link])
-    assert workspace.apply(plan).moved == ()
+    assert workspace.load_plan(plan).apply().moved == ()
 
 
 def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, photos: Path) -> None:
     os.link(photos / "red/0.jpg", photos / "red/0 linked.jpg")
     shutil.copy2(photos / "red/0.jpg", photos / "red/0 copied.jpg")
     workspace.add([photos])
-    rows = {os.path.basename(item.path): item for item in workspace.plan(["exact"])}
+    rows = {os.path.basename(item.path): item for item in workspace.clean(["exact"])}
     assert rows["0 copied.jpg"].action == "keep", "the first by name"
     assert {rows["0.jpg"].action, rows["0 linked.jpg"].action} == {"remove"}, "two names, one copy"
     (photos / "red/0 copied.jpg").unlink()
     workspace.add()
-    rows = {os.path.basename(item.path): item for item in workspace.plan(["exact"])}
+    rows = {os.path.basename(item.path): item for item in workspace.clean(["exact"])}
     assert rows["0 linked.jpg"].action == "keep" and rows["0.jpg"].action == "review"
     assert rows["0.jpg"].reason == (
         f"the very file that stays as {photos}/red/0 linked.jpg, by a hard link"

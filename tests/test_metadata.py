@@ -71,7 +71,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         here = Workspace(folder / "workspace")
         here.add(folder / "photos", labels_from_folders=True)
         here.split(2, 2)
-        here.train("knn", "knn")
+        here.heads.train("knn", "knn")
     return here
 
 
@@ -80,9 +80,9 @@ def pages(workspace: Workspace, folder: Path) -> list[Path]:
     for ending in ENDINGS:
         matches = workspace.search(photos / f"0/copy{ending}", 40, verify=2)
         write_search_page(folder / f"search{ending}.html", [matches])
-    write_plan_page(folder / "plan.html", workspace.plan())
+    write_plan_page(folder / "plan.html", workspace.clean())
     write_sheet_pages(folder / "sheets", workspace.sheets())
-    write_evaluation_page(folder / "evaluation.html", workspace.evaluate(["knn"]))
+    write_evaluation_page(folder / "evaluation.html", workspace.heads.evaluate(["knn"]))
     names = ["efficientnet_lite0", "resnet50"]
     write_comparison_page(folder / "comparison.html", workspace.compare(names))
     return sorted(folder.rglob("*.html"))

@@ -15,12 +15,12 @@ from earlier import undo_schema_steps
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of
-from embedkit.catalog import writer as catalog_writer
+from embedkit.catalog.writers import files as file_writers
 from embedkit.classify.split import read_split
 from embedkit.cleaning.plan import PlanRow, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput
-from embedkit.results import Removal
+from embedkit.results import RemovalReport
 
 
 @pytest.fixture
@@ -39,14 +39,14 @@ def label(workspace: Workspace, base: Path, labels: dict[str, str], **others: st
     rows = [[path, value, *others.values()] for path, value in labels.items()]
     lines = "\n".join(",".join(row) for row in [["path", "label", *others], *rows])
     (base.parent / "labels.csv").write_text(lines, "utf-8")
-    report = workspace.label_from_csv(base.parent / "labels.csv", root=base)
+    report = workspace.labels.from_csv(base.parent / "labels.csv", root=base)
     assert report.labelled == len(labels)
 
 
 def labels_of(workspace: Workspace) -> dict[str, str | None]:
     """The label of every file, by path below the folder that the workspace is in."""
     with workspace._catalog.read() as reader:
-        files = reader.live_files(reader.live_image_ids().tolist())
+        files = reader.files.of_images(reader.files.image_ids().tolist())
     folder = str(workspace.folder.parent)
     return {
         os.path.relpath(file.path, folder): file.label for found in files.values() for file in found
@@ -56,7 +56,7 @@ def labels_of(workspace: Workspace) -> dict[str, str | None]:
 def posts(workspace: Workspace) -> int:
     """How many images have a post."""
     with workspace._catalog.read() as reader:
-        return len(reader.attribute("post"))
+        return len(reader.labels.column("post"))
 
 
 # -- files -------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_a_label_follows_a_photo_that_was_renamed_or_moved(filled: Workspace, ph
     assert labels_of(filled)["photos/blue/1.jpg"] == "cat", "a CSV comes before a folder"
     assert labels_of(filled)["photos/blue/2.jpg"] == "blue", "the folder where it is now"
     assert posts(filled) == 3
-    assert filled.remove(missing=True) == Removal(3, 0, 0)
+    assert filled.remove(missing=True) == RemovalReport(3, 0, 0)
     assert filled.info().labels == {"blue": 6, "cat": 2, "red": 3, "猫": 1}
 
 
@@ -134,8 +134,8 @@ def test_a_photo_that_comes_back_has_its_label(filled: Workspace, photos: Path) 
 def test_what_is_forgotten_is_kept_for_the_bytes(filled: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").rename(photos.parent / "away.jpg")
     filled.add()
-    assert filled.remove(missing=True) == Removal(1, 1, 1, kept=1)
-    assert filled.remove(photos / "blue/6.jpg") == Removal(1, 1, 1, kept=1)
+    assert filled.remove(missing=True) == RemovalReport(1, 1, 1, kept=1)
+    assert filled.remove(photos / "blue/6.jpg") == RemovalReport(1, 1, 1, kept=1)
     assert filled.info().labels == {"blue": 5, "cat": 1, "red": 4} and posts(filled) == 1
     filled.compact()
     (photos.parent / "away.jpg").rename(photos / "blue/another name.jpg")
@@ -151,10 +151,10 @@ def test_a_label_goes_to_the_copy_that_is_left(filled: Workspace, photos: Path) 
     assert labels_of(filled)["photos/red/copy.jpg"] == "red", "a copy has a label of its own"
     shutil.copy(photos / "red/1.jpg", photos / "loose.jpg")
     filled.add()
-    assert filled.remove(photos / "red/1.jpg") == Removal(1, 0, 0)
+    assert filled.remove(photos / "red/1.jpg") == RemovalReport(1, 0, 0)
     assert labels_of(filled)["photos/loose.jpg"] == "cat"
     label(filled, photos, {"red/copy.jpg": "cat"})
-    assert filled.remove(photos / "red/0.jpg") == Removal(1, 0, 0)
+    assert filled.remove(photos / "red/0.jpg") == RemovalReport(1, 0, 0)
     assert filled.info().labels == LABELS and posts(filled) == 3
 
 
@@ -167,7 +167,7 @@ def test_what_a_finished_run_missed_is_made_up_for_by_the_next(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(catalog_writer.Writer, "settle", killed)
+    monkeypatch.setattr(file_writers.FileWriter, "apply_scan", killed)
     with pytest.raises(KeyboardInterrupt):
         filled.add()
     monkeypatch.undo()
@@ -221,8 +221,8 @@ def test_whatever_is_done_to_files_labels_stay_with_their_bytes(
             act()
         assert all("took the label" in warning for warning in workspace.add().warnings)
         with workspace._catalog.read() as reader:
-            found = reader.live_files(reader.live_image_ids().tolist())
-            assert len(reader.attribute("post")) == 12
+            found = reader.files.of_images(reader.files.image_ids().tolist())
+            assert len(reader.labels.column("post")) == 12
         held = {files[0].sha256: {file.label for file in files} for files in found.values()}
         assert held.keys() == wanted.keys()
         assert all(wanted[sha256] in labels for sha256, labels in held.items())
@@ -248,7 +248,7 @@ def test_equal_bytes_are_told_apart_by_where_they_were(workspace: Workspace, dou
     assert labels_of(workspace) == {
         "new/a/1.jpg": "cat", "new/b/1.jpg": "dog", "new/a/2.jpg": "cow",
     }  # fmt: skip
-    assert workspace.remove(doubled) == Removal(3, 0, 0)
+    assert workspace.remove(doubled) == RemovalReport(3, 0, 0)
     assert workspace.info().labels == {"cat": 1, "cow": 1, "dog": 1}
 
 
@@ -286,7 +286,7 @@ def take(workspace: Workspace, keep: Path, remove: Path) -> None:
         for action, path in (("keep", keep), ("remove", remove))
     ]
     write_plan(workspace.folder.parent / "plan.csv", rows)
-    assert workspace.apply(workspace.folder.parent / "plan.csv").moved == (str(remove),)
+    assert workspace.load_plan(workspace.folder.parent / "plan.csv").apply().moved == (str(remove),)
 
 
 def test_a_copy_that_is_kept_does_not_change_its_label_for_that_of_the_one_that_went(
@@ -327,7 +327,7 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
     with workspace._catalog.read() as reader:
         names = {
             image_id: os.path.basename(files[0].path)
-            for image_id, files in reader.live_files(reader.live_image_ids().tolist()).items()
+            for image_id, files in reader.files.of_images(reader.files.image_ids().tolist()).items()
         }
     return {names[image]: part for part, found in parts.items() for image in found.ids.tolist()}
 
@@ -335,15 +335,15 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
 @pytest.fixture
 def decided(filled: Workspace, photos: Path) -> dict[str, str]:
     """Verdicts and a split besides the labels; the split."""
-    filled.decide("duplicate", photos / "red/2.jpg", photos / "red/3.jpg")
-    filled.decide("keep", photos / "red/4.jpg")
+    filled.verdicts.set("duplicate", photos / "red/2.jpg", photos / "red/3.jpg")
+    filled.verdicts.set("keep", photos / "red/4.jpg")
     filled.split(1, 1, group="post")
     return parts_of(filled)
 
 
 def verdicts(workspace: Workspace) -> list[str]:
     with workspace._catalog.read() as reader:
-        return [verdict for *_, verdict in reader.verdicts()]
+        return [verdict for *_, verdict in reader.verdicts.all()]
 
 
 def move(old: Path, new: Path) -> None:
@@ -378,7 +378,7 @@ def test_everything_follows_a_root_that_moved(
     if how is move:
         assert filled.info().labels == LABELS and posts(filled) == 3
     shutil.rmtree(photos, ignore_errors=True)
-    assert filled.remove(photos) == Removal(12, 0, 0)
+    assert filled.remove(photos) == RemovalReport(12, 0, 0)
     for _ in range(2):
         assert filled.info().labels == LABELS and posts(filled) == 3
         assert parts_of(filled) == decided
@@ -400,7 +400,7 @@ def test_labels_of_folders_that_are_left_behind_are_reported(
     removal = filled.remove(photos)
     assert (removal.kept, removal.unlabelled) == (0, 9), "four before, and five now"
     assert filled.info().labels == {"cat": 2, "猫": 1}
-    assert filled.label_from_folders(new).labelled == 6
+    assert filled.labels.from_folders(new).labelled == 6
     assert filled.info().labels == {"cat": 2, "sky": 5, "猫": 1}
 
 
@@ -429,7 +429,7 @@ def test_relocating_a_root_reads_nothing_and_keeps_everything(
     monkeypatch.setattr("embedkit.images.decode.read_bytes", opened)
     monkeypatch.setattr("embedkit.ingest.pipeline.read_bytes", opened)
     report = filled.relocate(photos, new)
-    assert (report.files, report.absent, report.changed) == (12, 0, 0)
+    assert (report.files, report.missing, report.changed) == (12, 0, 0)
     assert (report.sources, report.warnings) == ((str(new),), ())
     assert filled.info().labels == LABELS and posts(filled) == 3
     assert parts_of(filled) == decided and verdicts(filled) == ["duplicate", "keep"]
@@ -446,7 +446,7 @@ def test_files_that_are_not_there_are_missing_and_changed_ones_are_read(
     (new / "red/0.jpg").unlink()
     (new / "blue/6.jpg").write_bytes(b"another size")
     report = filled.relocate(photos, new)
-    assert (report.files, report.absent, report.changed) == (10, 1, 1)
+    assert (report.files, report.missing, report.changed) == (10, 1, 1)
     assert filled.info().missing == 1
     again = filled.add()
     assert (again.failed, again.missing) == (1, 1)
@@ -524,12 +524,12 @@ def test_what_cannot_be_relocated_is_refused_and_nothing_changes(
 
 def test_a_folder_that_labels_moves_with_its_root(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos.parent / "photos")
-    workspace.label_from_folders(photos)
+    workspace.labels.from_folders(photos)
     (photos / "red/sub").mkdir()
     for number in range(6):
         (photos / f"red/{number}.jpg").rename(photos / f"red/sub/{number}.jpg")
     workspace.add()
-    workspace.label_from_folders(photos / "red")
+    workspace.labels.from_folders(photos / "red")
     assert workspace.info().labels == {"blue": 6, "sub": 6}
     new = photos.rename(photos.with_name("new"))
     workspace.relocate(photos, new)
@@ -591,7 +591,7 @@ def test_the_commands_say_what_became_of_labels(
     out, err = run("remove", "--missing")
     assert out == (
         "forgot 1 file, 1 image, 1 embedding; no photo was touched\n"
-        "what CSVs say of 1 photo is kept for its return\n"
+        "labels and columns of 1 photo from CSVs are stored until they are added again\n"
     )
     Path("新 photos/blue").rename("elsewhere")
     _, err = run("add", "elsewhere")

@@ -11,7 +11,7 @@ from conftest import draw_photo
 from embedkit import Workspace
 from embedkit.cleaning.existing_files import present
 from embedkit.errors import BadInput
-from embedkit.results import DuplicateGroup, Duplicates, Member
+from embedkit.results import DuplicateGroup, Duplicates, GroupMember
 
 
 @pytest.fixture
@@ -27,24 +27,24 @@ def copied(workspace: Workspace, photos: Path) -> Workspace:
 
 
 def test_a_file_that_is_gone_is_neither_kept_nor_removed(copied: Workspace, photos: Path) -> None:
-    assert actions(copied.plan(["exact"])) == {
+    assert actions(copied.clean(["exact"])) == {
         "0.jpg": "keep", "a copy.jpg": "remove", "日本\n.jpg": "remove",
     }  # fmt: skip
     (photos / "red/0.jpg").unlink()
-    assert actions(copied.plan(["exact"])) == {"日本\n.jpg": "keep", "a copy.jpg": "remove"}
+    assert actions(copied.clean(["exact"])) == {"日本\n.jpg": "keep", "a copy.jpg": "remove"}
     (photos / "a copy.jpg").unlink()
-    assert copied.plan(["exact"]) == []
+    assert copied.clean(["exact"]).rows == ()
 
 
 def test_a_link_to_nothing_is_gone_too(copied: Workspace, photos: Path) -> None:
     (photos / "a copy.jpg").unlink()
     (photos / "a copy.jpg").symlink_to(photos / "nowhere.jpg")
-    assert "a copy.jpg" not in actions(copied.plan(["exact"]))
+    assert "a copy.jpg" not in actions(copied.clean(["exact"]))
 
 
-def member(path: Path, sha256: str, score: float, label: str | None = None) -> Member:
+def member(path: Path, sha256: str, score: float, label: str | None = None) -> GroupMember:
     path.write_bytes(b"")
-    return Member(
+    return GroupMember(
         path=str(path),
         sha256=sha256,
         label=label,
@@ -61,7 +61,7 @@ def member(path: Path, sha256: str, score: float, label: str | None = None) -> M
     )
 
 
-def found(*members: Member) -> Duplicates:
+def found(*members: GroupMember) -> Duplicates:
     score = min(item.score for item in members)
     group = DuplicateGroup("combined", score, members[0].path, members, True)
     return Duplicates((group,), 9, 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 0)
@@ -103,7 +103,7 @@ def test_crops_of_a_photo_that_is_gone_are_not_taken_for_copies_of_each_other(
 def test_what_protects_nothing_is_an_error(name: str, copied: Workspace, photos: Path) -> None:
     (photos / "empty").mkdir()
     with pytest.raises(BadInput, match="so it protects nothing"):
-        copied.plan(["exact"], protected=[photos / "red", photos / name])
+        copied.clean(["exact"], protect=[photos / "red", photos / name])
     plan = photos.parent / "plan.csv"
     told = run(copied, "clean", "--plan", plan, "--protect", photos / name, status=2)
     assert "protects nothing" in told.stderr and not plan.exists()
@@ -114,12 +114,12 @@ def test_a_folder_under_a_name_that_the_workspace_does_not_know_protects_nothing
 ) -> None:
     (photos.parent / "alias").symlink_to(photos)
     with pytest.raises(BadInput, match="name a folder as the workspace does"):
-        copied.plan(["exact"], protected=[photos.parent / "alias"])
+        copied.clean(["exact"], protect=[photos.parent / "alias"])
 
 
 def test_a_file_can_be_protected_and_so_can_a_folder(copied: Workspace, photos: Path) -> None:
     for path in (photos / "red", photos / "red/0.jpg"):
-        assert actions(copied.plan(["exact"], protected=[path]))["0.jpg"] == "keep"
+        assert actions(copied.clean(["exact"], protect=[path]))["0.jpg"] == "keep"
 
 
 # -- searches --------------------------------------------------------------------------------------
@@ -154,7 +154,7 @@ def test_the_label_of_a_match_is_that_of_the_file_it_is_named_by(
 ) -> None:
     table = photos / "labels.csv"
     table.write_text("path,label\na copy.jpg,one\nred/0.jpg,two\n", "utf-8")
-    copied.label_from_csv(table)
+    copied.labels.from_csv(table)
     os.unlink(photos / "a copy.jpg")
     assert copied.search(draw_photo(0), 1)[0].label == "two"
 
@@ -177,7 +177,7 @@ def test_duplicates_are_the_files_that_are_there(copied: Workspace, photos: Path
 
 
 def test_info_counts_what_is_there_and_says_what_is_gone(copied: Workspace, photos: Path) -> None:
-    copied.label_from_folders(photos)
+    copied.labels.from_folders(photos)
     before = copied.info()
     assert (before.files, before.images, before.missing) == (14, 12, 0)
     (photos / "red/0.jpg").unlink()
@@ -195,7 +195,7 @@ def test_a_folder_whose_photos_are_all_gone_protects_nothing(
     for path in (photos / "blue").iterdir():
         path.unlink()
     with pytest.raises(BadInput, match="so it protects nothing"):
-        copied.plan(protected=[photos / "blue"])
+        copied.clean(protect=[photos / "blue"])
 
 
 def test_info_counts_the_disk_some_images_at_a_time(

@@ -357,7 +357,7 @@ def test_a_plan_decided_by_keyboard_can_be_applied_and_undone(
     decided = {str(photos / "blue/2 as well.jpg"), str(photos / "red/2.jpg")}
     assert len(going) == 4 and len(going & decided) == 1
     report = json.loads(run(workspace, "apply", tmp_path / "decided.csv", "--json"))
-    assert set(report["moved"]) == going and report["left"] == []
+    assert set(report["moved"]) == going and report["skipped"] == []
     after = contents(photos)
     assert {os.fsdecode(path) for path in before.keys() - after.keys()} == going
     assert after.items() <= before.items()

@@ -17,8 +17,8 @@ from embedkit.results import (
     DuplicateGroup,
     Duplicates,
     Examination,
-    Facts,
-    Member,
+    FileMetadata,
+    GroupMember,
     PlanRow,
 )
 
@@ -26,7 +26,7 @@ from embedkit.results import (
 def jpeg(path: str, step: int, side: int = 1000, **facts: object) -> Candidate:
     """A JPEG whose tables have one step."""
     facts = {"format": "JPEG", "tables": ((step,) * 64,)} | facts
-    return Candidate(path, side, side, side * side // step, Facts(**facts))  # type: ignore[arg-type]
+    return Candidate(path, side, side, side * side // step, FileMetadata(**facts))  # type: ignore[arg-type]
 
 
 def test_of_two_jpegs_of_unknown_order_a_person_decides() -> None:
@@ -47,7 +47,7 @@ def test_of_equal_pixels_the_smaller_file_is_preferred() -> None:
     found = Examination(COPY, same_pixels=True)
     padded = replace(jpeg("a", 8), bytes=10**9)
     assert not preference(padded, jpeg("b", 8), found).first
-    png = replace(padded, facts=Facts("PNG"))
+    png = replace(padded, facts=FileMetadata("PNG"))
     assert preference(jpeg("b", 8), png, found).first
 
 
@@ -112,8 +112,8 @@ class Judge:
     def compare(self, one: str, others: Iterable[str]) -> None:
         pass
 
-    def headers(self, digests: Sequence[str]) -> Mapping[str, Facts]:
-        return dict.fromkeys(digests, Facts("JPEG", tables=((8,) * 64,)))
+    def headers(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
+        return dict.fromkeys(digests, FileMetadata("JPEG", tables=((8,) * 64,)))
 
 
 def rows_of(
@@ -129,7 +129,7 @@ def rows_of(
     """
     found = {name: judge.between(names[0][0], name[0]) for name in names}
     members = [
-        Member(
+        GroupMember(
             path=f"/{name}",
             sha256=name[0],
             label=(labels or {}).get(name),

@@ -19,9 +19,9 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
 def test_matches_equal_a_brute_force_over_the_stored_vectors(filled: Workspace) -> None:
     spec = filled.info().specs[0].spec
     with filled._catalog.read() as reader:
-        chunks = list(reader.embeddings(spec))
+        chunks = list(reader.embeddings.chunks(spec))
         vectors = np.concatenate([vectors for _, vectors in chunks]).astype(float)
-        files = reader.live_files([int(image) for ids, _ in chunks for image in ids])
+        files = reader.files.of_images([int(image) for ids, _ in chunks for image in ids])
     paths = [files[image][0].path for ids, _ in chunks for image in ids]
     for row, path in enumerate(paths):
         expected = 1 - vectors @ vectors[row]
@@ -180,7 +180,7 @@ def test_many_queries_find_what_each_finds_alone(
 def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) -> None:
     spec = filled.info().specs[0].spec
     with filled._catalog.read() as reader:
-        vectors = np.concatenate([vectors for _, vectors in reader.embeddings(spec)])
+        vectors = np.concatenate([vectors for _, vectors in reader.embeddings.chunks(spec)])
     by_vector = filled.search_many(vectors * 3.0, 12)
     for matches in by_vector:
         same = filled.search(matches[0].path, 12)

@@ -221,7 +221,7 @@ def test_the_report_counts_held_out_images_of_an_ungrouped_split(
     held_out = sum(item.val + item.test for item in report.classes)
     assert (held_out, report.leaks_ungrouped, report.held_out_ungrouped) == (0, 10, 10)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
-    assert "Drawn one by one, 10 of 10 held out would have had another" in shown.stdout
+    assert "Drawn one by one, 10 of 10 held-out images would have had one" in shown.stdout
 
 
 def test_a_stored_split_has_the_same_report(filled: Workspace) -> None:
@@ -254,7 +254,7 @@ def test_renaming_and_removing_photos_keeps_the_parts_of_others(
 def test_images_with_one_group_value_stay_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{'a' if n < 14 else 'b'}" for n in range(10, 16)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    assert filled.label_from_csv(tmp_path / "labels.csv").labelled == 6
+    assert filled.labels.from_csv(tmp_path / "labels.csv").labelled == 6
     for seed in range(5):
         report = filled.split(2, 4, seed=seed, group="post")
         parts = parts_of(filled)
@@ -270,7 +270,7 @@ def test_copies_of_an_unlabelled_image_are_in_one_part(
 ) -> None:
     for number in range(1, 6):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos" / between
-        filled.decide("duplicate", *pair)
+        filled.verdicts.set("duplicate", *pair)
     for seed in range(5):
         report = filled.split(2, 3, seed=seed)
         parts = parts_of(filled)
@@ -281,7 +281,7 @@ def test_copies_of_an_unlabelled_image_are_in_one_part(
 def test_leaks_over_an_unlabelled_photo_are_counted(filled: Workspace, tmp_path: Path) -> None:
     for number in (1, 2):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos/unlabelled.jpg"
-        filled.decide("duplicate", *pair)
+        filled.verdicts.set("duplicate", *pair)
     (tmp_path / "given.csv").write_text(
         "path,part\nphotos/red/1.jpg,test\nphotos/red/2.jpg,train\n"
     )
@@ -291,10 +291,12 @@ def test_leaks_over_an_unlabelled_photo_are_counted(filled: Workspace, tmp_path:
 def test_the_group_of_a_conflicting_photo_ties_its_copies(
     filled: Workspace, tmp_path: Path
 ) -> None:
-    filled.decide("duplicate", tmp_path / "photos/red/1.jpg", tmp_path / "photos/red/both.jpg")
+    filled.verdicts.set(
+        "duplicate", tmp_path / "photos/red/1.jpg", tmp_path / "photos/red/both.jpg"
+    )
     rows = ["photos/red/both.jpg,red,a", "photos/red/2.jpg,red,a"]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    filled.label_from_csv(tmp_path / "labels.csv")
+    filled.labels.from_csv(tmp_path / "labels.csv")
     for seed in range(5):
         report = filled.split(2, 3, seed=seed, group="post")
         parts = parts_of(filled)
@@ -306,7 +308,7 @@ def test_a_path_with_two_values_of_a_column_is_an_error(filled: Workspace, tmp_p
     rows = ["path,label,post", "photos/red/1.jpg,scarlet,a", "photos/red/1.jpg,scarlet,b"]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     with pytest.raises(BadInput, match=r"line 3: .*1\.jpg has two values of post"):
-        filled.label_from_csv(tmp_path / "labels.csv")
+        filled.labels.from_csv(tmp_path / "labels.csv")
     assert "scarlet" not in filled.info().labels
     with pytest.raises(BadInput, match="no label table has a column post"):
         filled.split(1, 1, group="post")
@@ -399,8 +401,8 @@ def test_the_last_split_counts_gone_and_new_images(filled: Workspace, tmp_path: 
     filled.remove(photos / "blue/12.jpg")
     assert filled.last_split() == replace(report, gone=2, later=3)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(filled.folder)])
-    assert "gone since: 2 images of the parts without a file\n" in shown.stdout
-    assert "labelled since: 3 images in no part" in shown.stdout
+    assert "missing: 2 images of the split without a file\n" in shown.stdout
+    assert "new: 3 images labelled after the split" in shown.stdout
 
 
 def notes_of(workspace: Workspace, given: list[str], val: int, test: int) -> tuple[str, ...]:
@@ -433,7 +435,7 @@ def test_a_note_names_the_limit_of_half_the_class(filled: Workspace) -> None:
 def test_a_note_names_groups_that_stay_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{n // 5}" for n in range(10, 20)]  # two posts of five
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
-    filled.label_from_csv(tmp_path / "labels.csv")
+    filled.labels.from_csv(tmp_path / "labels.csv")
     assert filled.split(2, 3, group="post").notes == (
         "blue has 10 photos, and fewer than 2 + 3 are held out because the other photos are in "
         "groups that must stay together: 10 for training, 0 for validation, 0 for test",
@@ -442,7 +444,7 @@ def test_a_note_names_groups_that_stay_together(filled: Workspace, tmp_path: Pat
 
 def test_a_note_names_a_class_that_is_too_small(filled: Workspace, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label\nphotos/red/1.jpg,lonely\n")
-    filled.label_from_csv(tmp_path / "labels.csv")
+    filled.labels.from_csv(tmp_path / "labels.csv")
     assert filled.split(1, 1).notes == (
         "lonely has 1 photo, too few to split: 1 for training, so its accuracy cannot be measured",
     )

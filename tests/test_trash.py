@@ -74,7 +74,7 @@ def test_removed_files_go_to_the_trash_under_any_name(
     rows = copies(tmp_path / "photos", [*HOSTILE, "twin.jpg", "twin.jpg", "a.b.jpg", "a.b.jpg"])
     times = {item.path: os.stat(item.path).st_mtime_ns for item in rows}
     report = discard(root, rows)
-    assert not report.left and not report.moved
+    assert not report.skipped and not report.moved
     assert [item.path for item in report.trashed] == [item.path for item in rows[1:]]
     assert report.bytes == 10 * len(b"picture")
     places = [item.where or "" for item in report.trashed]
@@ -95,11 +95,11 @@ def test_a_file_goes_to_the_trash_only_with_the_bytes_of_the_plan_and_beside_a_k
     put(rows[1].path, b"edited!")
     report = discard(root, rows)
     assert [item.path for item in report.trashed] == [rows[2].path]
-    assert [item.reason for item in report.left] == ["it changed since the plan was made"]
+    assert [item.reason for item in report.skipped] == ["it changed since the plan was made"]
     shutil.rmtree(trash)
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
-    (left,) = discard(root, alone).left
+    (left,) = discard(root, alone).skipped
     assert left.reason.startswith("no file of which it is a copy is sure to stay")
     assert Path(alone[1].path).exists() and not trash.exists()
 
@@ -115,7 +115,7 @@ def test_a_file_that_changes_before_it_goes_is_left(
         check(path, seen)
 
     monkeypatch.setattr(trashing, "check_unchanged", edited)
-    (left,) = discard(root, rows).left
+    (left,) = discard(root, rows).skipped
     assert left.reason == "it changed while it was being moved"
     assert Path(rows[1].path).read_bytes() == b"edited just now" and not trash.exists()
     (listed,) = quarantines(root)
@@ -130,12 +130,12 @@ def test_what_is_in_the_trash_already_is_counted_so(
     journal = next(root.glob("*/journal.jsonl"))
     written = journal.read_bytes()
     again = discard(root, rows)
-    assert again.already == tuple(item.path for item in rows[1:])
-    assert (again.trashed, again.gone, again.left) == ((), (), ())
+    assert again.already_moved == tuple(item.path for item in rows[1:])
+    assert (again.trashed, again.missing, again.skipped) == ((), (), ())
     assert journal.read_bytes() == written
-    assert set(apply(root, rows).already) == set(again.already), "without --trash too"
+    assert set(apply(root, rows).already_moved) == set(again.already_moved), "without --trash too"
     shutil.rmtree(trash)
-    assert discard(root, rows).already == again.already
+    assert discard(root, rows).already_moved == again.already_moved
 
 
 def test_what_somebody_else_trashed_has_gone_already_and_what_is_lost_is_gone(
@@ -149,8 +149,8 @@ def test_what_somebody_else_trashed_has_gone_already_and_what_is_lost_is_gone(
         send2trash(item.path)
     os.unlink(rows[2].path)
     report = discard(root, rows)
-    assert report.already == (rows[1].path,)
-    assert report.gone == (rows[2].path, rows[3].path)
+    assert report.already_moved == (rows[1].path,)
+    assert report.missing == (rows[2].path, rows[3].path)
 
 
 def test_undo_says_where_in_the_trash_files_are(root: Path, tmp_path: Path) -> None:
@@ -159,15 +159,15 @@ def test_undo_says_where_in_the_trash_files_are(root: Path, tmp_path: Path) -> N
     journal = next(root.glob("*/journal.jsonl"))
     written = journal.read_bytes()
     back = undo(root)
-    assert (back.restored, back.there) == ((), ())
-    reasons = {item.path: item.reason for item in back.left}
+    assert (back.restored, back.already_back) == ((), ())
+    reasons = {item.path: item.reason for item in back.skipped}
     for item in report.trashed:
         assert reasons[item.path] == f"in the trash, as {item.where}; restore it from there"
     assert journal.read_bytes() == written, "nothing was done"
 
     put(rows[1].path, b"another")
     os.unlink(report.trashed[1].where or "")
-    reasons = {item.path: item.reason for item in undo(root).left}
+    reasons = {item.path: item.reason for item in undo(root).skipped}
     assert reasons[rows[1].path].endswith("restore it from there; another file is in its place")
     assert reasons[rows[2].path] == "it went to the trash, and is not there any more"
 
@@ -177,11 +177,13 @@ def test_undo_sees_what_a_person_restored(root: Path, tmp_path: Path) -> None:
     report = discard(root, rows)
     put_back(replace(report, trashed=report.trashed[:1]))
     back = undo(root)
-    assert back.there == (rows[1].path,) and [item.path for item in back.left] == [rows[2].path]
+    assert back.already_back == (rows[1].path,) and [item.path for item in back.skipped] == [
+        rows[2].path
+    ]
     assert quarantines(root)[0].trashed == 1
     put_back(replace(report, trashed=report.trashed[1:]))
     back = undo(root)
-    assert back.there == (rows[1].path, rows[2].path) and not back.left
+    assert back.already_back == (rows[1].path, rows[2].path) and not back.skipped
     assert [(item.trashed, item.state) for item in quarantines(root)] == [(0, "undone")]
     assert len(discard(root, rows).trashed) == 2, "and it can go again"
 
@@ -193,7 +195,7 @@ def test_undo_finds_a_file_that_a_person_moved_within_the_trash(
     where = Path(discard(root, rows).trashed[0].where or "")
     os.rename(where, trash / "files/copy 7.jpg")
     os.rename(trash / "info/copy.jpg.trashinfo", trash / "info/copy 7.jpg.trashinfo")
-    assert "Trash/files/copy 7.jpg;" in undo(root).left[0].reason
+    assert "Trash/files/copy 7.jpg;" in undo(root).skipped[0].reason
 
 
 def test_a_plan_half_in_quarantine_goes_on_to_the_trash(root: Path, tmp_path: Path) -> None:
@@ -202,12 +204,14 @@ def test_a_plan_half_in_quarantine_goes_on_to_the_trash(root: Path, tmp_path: Pa
     assert apply(root, rows).moved == (rows[1].path,)
     put(rows[2].path, b"picture")
     report = discard(root, rows)
-    assert report.already == (rows[1].path,)
+    assert report.already_moved == (rows[1].path,)
     assert [item.path for item in report.trashed] == [rows[2].path]
     (listed,) = quarantines(root)
     assert (listed.files, listed.trashed) == (1, 1)
     back = undo(root)
-    assert back.restored == (rows[1].path,) and [item.path for item in back.left] == [rows[2].path]
+    assert back.restored == (rows[1].path,) and [item.path for item in back.skipped] == [
+        rows[2].path
+    ]
     assert quarantines(root)[0].state == "partly undone"
 
 
@@ -229,19 +233,19 @@ def test_a_run_killed_anywhere_is_finished_by_the_same_command(
             else:
                 assert item in going and item.sha256 in in_trash, step
         if root.exists() and quarantines(root):
-            away = {item.path for item in undo(root).left}
+            away = {item.path for item in undo(root).skipped}
             assert away == {item.path for item in going if not os.path.exists(item.path)}, step
         report = discard(root, rows)
-        assert not report.left and not report.gone, step
-        assert len(report.trashed) + len(report.already) == 3
+        assert not report.skipped and not report.missing, step
+        assert len(report.trashed) + len(report.already_moved) == 3
         (listed,) = quarantines(root)
         assert (listed.state, listed.trashed) == ("applied", 3)
-        for left in undo(root).left:
+        for left in undo(root).skipped:
             where = left.reason.removeprefix("in the trash, as ").partition(";")[0]
             found = [f for f in trash.glob("files/*") if repr(f.name)[1:-1] in where]
             assert found, left.reason
             os.rename(found[0], left.path)
-        assert len(undo(root).there) == 3
+        assert len(undo(root).already_back) == 3
         shutil.rmtree(root)
         shutil.rmtree(trash)
         step += 1
@@ -255,12 +259,12 @@ def left_alone(root: Path, rows: list[PlanRow]) -> str:
     """The one reason for which every removed file was left where it is."""
     report = discard(root, rows)
     assert not report.trashed and not report.moved
-    assert [item.path for item in report.left] == [i.path for i in rows if i.action == "remove"]
+    assert [item.path for item in report.skipped] == [i.path for i in rows if i.action == "remove"]
     for item in rows:
         assert sha256(Path(item.path).read_bytes()) == item.sha256
-    (reason,) = {item.reason for item in report.left}
+    (reason,) = {item.reason for item in report.skipped}
     assert "without --trash it goes to quarantine" in reason
-    assert quarantines(root)[0].trashed == 0 and not undo(root).left
+    assert quarantines(root)[0].trashed == 0 and not undo(root).skipped
     return reason
 
 
@@ -294,8 +298,8 @@ def test_a_disk_of_its_own_has_its_own_trash(
         str(tmp_path / f"disk/.Trash-{os.getuid()}/files")
     ] * 2
     assert not trash.exists()
-    assert discard(root, rows).already == (rows[1].path, rows[2].path)
-    assert len(undo(root).left) == 2
+    assert discard(root, rows).already_moved == (rows[1].path, rows[2].path)
+    assert len(undo(root).skipped) == 2
 
 
 def test_a_disk_where_no_trash_can_be_made_keeps_its_files(
@@ -375,8 +379,8 @@ def test_where_a_system_does_not_say_where_its_trash_is_undo_says_that_it_is_the
     monkeypatch.setattr(trashing, "IS_FREEDESKTOP", False)
     report = discard(root, rows)
     assert [(item.path, item.where) for item in report.trashed] == [(rows[1].path, None)]
-    assert discard(root, rows).already == (rows[1].path,)
-    assert undo(root).left[0].reason == "in the trash of this system; restore it from there"
+    assert discard(root, rows).already_moved == (rows[1].path,)
+    assert undo(root).skipped[0].reason == "in the trash of this system; restore it from there"
 
 
 # -- the command -----------------------------------------------------------------------------------
@@ -390,7 +394,7 @@ def test_the_commands_say_what_is_in_the_trash(
     assert "1 file, 0.0 MB, moved to the trash" in run(workspace, "apply", plan, "--trash").stdout
     assert workspace.info().missing == 1
     report = json.loads(run(workspace, "apply", plan, "--trash", "--json").stdout)
-    assert (report["already"], report["trashed"]) == ([str(copy)], [])
+    assert (report["already_moved"], report["trashed"]) == ([str(copy)], [])
     (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["files"], listed["trashed"]) == (0, 1)
     told = run(workspace, "undo", status=1)
@@ -408,7 +412,7 @@ def test_one_cause_is_one_line_however_many_files_it_keeps(
     for number in range(5):
         shutil.copy2(photos / "red/0.jpg", photos / f"red/copy {number}.jpg")
     workspace.add([photos])
-    write_plan(tmp_path / "plan.csv", workspace.plan(["exact"]))
+    write_plan(tmp_path / "plan.csv", workspace.clean(["exact"]))
     assert sum(item.action == "remove" for item in read_plan(tmp_path / "plan.csv")) == 5
     told = run(workspace, "apply", tmp_path / "plan.csv", "--trash", status=1)
     (line,) = told.stderr.strip().splitlines()
@@ -419,5 +423,5 @@ def test_one_cause_is_one_line_however_many_files_it_keeps(
 def test_a_link_is_not_for_a_file_in_the_trash(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     with pytest.raises(BadInput, match="either link or trash"):
-        workspace.apply(plan, trash=True, link="hard")
+        workspace.load_plan(plan).apply(trash=True, link="hard")
     run(workspace, "apply", plan, "--trash", "--link", "sym", status=2)

@@ -306,9 +306,9 @@ def trained(folder: Path, val: int, each: int, plant: Callable[[int], Image.Imag
     (folder / "labels.csv").write_text(
         "\n".join(["path,label", *(f"{path},{Path(path).parent.name}" for path in table)])
     )
-    workspace.label_from_csv(folder / "labels.csv")
+    workspace.labels.from_csv(folder / "labels.csv")
     workspace.split(val, 1, given=folder / "given.csv")
-    workspace.train("knn", "knn")
+    workspace.heads.train("knn", "knn")
     return workspace
 
 
@@ -379,8 +379,8 @@ def test_evaluation_reports_the_unknown_test_photos(
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(photos, labels_from_folders=True)
     workspace.split(4, 4)
-    workspace.train("knn", "knn")
-    figures = workspace.evaluate(["knn"], tables=tmp_path / "tables").heads[0]
+    workspace.heads.train("knn", "knn")
+    figures = workspace.heads.evaluate(["knn"], csv=tmp_path / "tables").heads[0]
     assert figures.unknown is not None
     assert figures.thresholds is not None
     unknown = [item.unknown for item in figures.classes]
@@ -419,10 +419,10 @@ def test_a_class_of_plain_colours_is_known_and_codes_are_not(
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(photos, labels_from_folders=True)
     workspace.split(5, 5, given=tmp_path / "given.csv")
-    head = workspace.train("knn", "knn")
+    head = workspace.heads.train("knn", "knn")
     assert "solid colour" in head.settings["outliers_left_out"]
     assert "code" not in head.settings["outliers_left_out"]
-    assert (workspace.evaluate(["knn"]).heads[0].unknown or 0.0) < 0.25
+    assert (workspace.heads.evaluate(["knn"]).heads[0].unknown or 0.0) < 0.25
     assert all(photo.unknown for photo in workspace.classify(codes, head="knn").predictions)
 
 
@@ -432,7 +432,7 @@ def test_compacting_removes_the_outliers_of_removed_backbones(
 ) -> None:
     take_toys(monkeypatch)
     workspace = trained(tmp_path / "photos", 3, 12, lambda number: draw(0, number))
-    workspace.train("knn", "other", backbone="efficientnet_lite2")
+    workspace.heads.train("knn", "other", backbone="efficientnet_lite2")
     assert len(list((workspace.folder / "outliers").iterdir())) == 2
     workspace.remove(backbone="efficientnet_lite2")
     workspace.compact()
@@ -477,8 +477,8 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A workspace with heads in format 2: ``knn``, ``probe`` and their ensemble ``both``."""
     take_toys(monkeypatch)
     workspace = trained(tmp_path / "photos", 3, 12, lambda number: draw(0, number))
-    workspace.train("probe", "probe")
-    workspace.ensemble("both", ["knn", "probe"])
+    workspace.heads.train("probe", "probe")
+    workspace.heads.ensemble("both", ["knn", "probe"])
     heads = workspace.folder / "heads"
     for name in ("knn", "probe"):
         write_format_2(heads / name, REMOTE, SAVED)
@@ -527,15 +527,15 @@ def test_a_format_2_head_is_reported_as_such(earlier: Workspace, tmp_path: Path)
 
 @pytest.mark.slow
 def test_format_2_heads_can_be_combined_now(earlier: Workspace) -> None:
-    head = earlier.ensemble("new", ["knn", "probe"])
+    head = earlier.heads.ensemble("new", ["knn", "probe"])
     assert head.thresholds.photos == 6
     assert head.thresholds.outlier_ratio is None
     again = load_head(earlier.folder / "heads", "new")
     assert again.rejection == head.rejection
-    earlier.train("knn", "knn")
+    earlier.heads.train("knn", "knn")
     with pytest.raises(BadArtefact, match="knn was trained again after"):
         load_head(earlier.folder / "heads", "both")
-    mixed = earlier.ensemble("new", ["knn", "probe"])
+    mixed = earlier.heads.ensemble("new", ["knn", "probe"])
     assert mixed.thresholds.outlier_ratio is not None
     assert mixed.thresholds.photos == 6
 
@@ -642,7 +642,7 @@ def test_clip_art_is_known_and_colours_codes_and_screens_are_not(tmp_path: Path,
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(photos, labels_from_folders=True)
     workspace.split(val, 1, given=tmp_path / "given.csv")
-    workspace.train("probe", "probe")
+    workspace.heads.train("probe", "probe")
     found = workspace.classify(unknown, head="probe").predictions
     assert [photo.path for photo in found if not photo.unknown] == []
     known = workspace.classify(test, head="probe").predictions

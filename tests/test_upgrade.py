@@ -20,9 +20,7 @@ from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of, with_digest, write_json
 from embedkit.backbones import evidence, is_current
 from embedkit.backbones.choice import _folder
-from embedkit.catalog import schema
-from embedkit.catalog.images import ImageRow
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, ImageRow, schema
 from embedkit.classify.heads.finetune.configuration import Configuration
 from embedkit.classify.heads.finetune.job import digest_of
 from embedkit.classify.heads.finetune.task import Task
@@ -92,7 +90,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def outdated(workspace: Workspace) -> int:
     with workspace._catalog.read() as reader:
-        return int(reader._rows("SELECT count(*) FROM outdated")[0][0])
+        return int(reader.session.rows("SELECT count(*) FROM outdated")[0][0])
 
 
 def test_what_changed_is_known_of_each_kind(tmp_path: Path) -> None:
@@ -157,7 +155,7 @@ def test_the_next_add_embeds_what_changed_and_nothing_else(
 ) -> None:
     affected = {path.name for path in (photos / "affected").iterdir()}
     with before._catalog.read() as reader:
-        prints = reader.fingerprints().to_pydict()
+        prints = reader.images.fingerprints().to_pydict()
     assert outdated(before) == 24
     passes.clear()
     report = before.add()
@@ -181,7 +179,7 @@ def test_the_next_add_embeds_what_changed_and_nothing_else(
                 {match.path: match.distance for match in other}, abs=1e-6
             )
     with before._catalog.read() as reader, fresh._catalog.read() as other:
-        now, new = reader.fingerprints().to_pydict(), other.fingerprints().to_pydict()
+        now, new = reader.images.fingerprints().to_pydict(), other.images.fingerprints().to_pydict()
     assert sorted(now["phash"]) == sorted(new["phash"]) != sorted(prints["phash"])
 
 
@@ -267,21 +265,21 @@ def test_interrupted_it_goes_on(
 
 def test_two_adds_at_once_replace_a_photo_once(before: Workspace, photos: Path) -> None:
     with before._catalog.read() as reader:
-        known = reader.known_images([])
-        (spec, *_) = [item.spec.digest for item in reader.backbones()]
+        known = reader.images.known([])
+        (spec, *_) = [item.spec.digest for item in reader.backbones.all()]
     data = (photos / "affected/p3.png").read_bytes()
     sha, md5 = digests(data)
-    assert known.of(sha) == 0b01
+    assert known.mask(sha) == 0b01
     vector = np.eye(48, dtype=np.float32)
     for number in (3, 5):
         row = ImageRow(sha, md5, len(data), None, {spec: (vector[number], 1.0)}, renewed=True)
         with before._catalog.write() as writer:
             writer.commit(Batch([row], []))
-            ids = writer.image_ids([sha])
-            kept = writer.embeddings_of(spec, list(ids.values()))[ids[sha]]
+            ids = writer.reader.images.ids([sha])
+            kept = writer.reader.embeddings.of_images(spec, list(ids.values()))[ids[sha]]
             assert kept.argmax() == 3
-            assert writer.known_images([]).of(sha) == 0b10
-            assert len(writer._rows("FROM removals WHERE image_id = ?", [ids[sha]])) == 2
+            assert writer.reader.images.known([]).mask(sha) == 0b10
+            assert len(writer.session.rows("FROM removals WHERE image_id = ?", [ids[sha]])) == 2
 
 
 def test_images_that_are_forgotten_are_not_outdated_either(before: Workspace, photos: Path) -> None:
@@ -336,12 +334,12 @@ def test_a_head_trained_before_loads_and_classifies(
         draw_photo(number).save(photos / ("red" if number % 2 else "blue") / f"{number}.jpg")
     workspace.add(photos, labels_from_folders=True)
     workspace.split(4, 4)
-    workspace.train("probe", "probe")
-    workspace.train("knn", "votes")
-    workspace.ensemble("both", ["probe", "votes"])
+    workspace.heads.train("probe", "probe")
+    workspace.heads.train("knn", "votes")
+    workspace.heads.ensemble("both", ["probe", "votes"])
     queries = [str(photos / "red/1.jpg"), str(photos / "blue/8.jpg")]
     expected = [workspace.classify(queries, head=name) for name in ("probe", "votes", "both")]
-    judged = workspace.evaluate(["probe", "both"])
+    judged = workspace.heads.evaluate(["probe", "both"])
     heads = workspace.folder / "heads"
     for name in ("probe", "votes"):
         head = load_head(heads, name)
@@ -358,7 +356,7 @@ def test_a_head_trained_before_loads_and_classifies(
     again = Workspace(workspace.folder)
     found = [again.classify(queries, head=name) for name in ("probe", "votes", "both")]
     assert found == expected
-    now = again.evaluate(["probe", "both"])
+    now = again.heads.evaluate(["probe", "both"])
     assert [head.accuracy for head in now.heads] == [head.accuracy for head in judged.heads]
     assert again.add().embedded == 0
     assert [again.classify(queries, head=name) for name in ("probe", "votes", "both")] == expected
@@ -381,7 +379,7 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
     with first_pipeline():
         workspace.add(photos)
     out = tmp_path / "out"
-    workspace.export(out)
+    workspace.embeddings.export(out)
     table = parquet.read_table(out / "images.parquet")
     assert table["outdated"].to_pylist() == [False] * 18
     parquet.write_table(table.drop_columns("outdated"), out / "images.parquet")
@@ -393,11 +391,11 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
     other = Workspace(tmp_path / "other")
     draw_photo(0).save(photos / "new.png")
     other.add(photos / "red/0.jpg")
-    assert other.import_(out) == 17
+    assert other.embeddings.import_(out) == 17
     assert outdated(other) == 17, "all but the one that is here already"
     half = Workspace(tmp_path / "half")
-    assert other.export(tmp_path / "again") == 18
-    assert half.import_(tmp_path / "again") == 18
+    assert other.embeddings.export(tmp_path / "again") == 18
+    assert half.embeddings.import_(tmp_path / "again") == 18
     for some in (other, half):
         passes.clear()
         report = some.add(photos)

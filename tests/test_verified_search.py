@@ -256,7 +256,7 @@ def test_a_crop_is_named_and_for_review(
         assert part.examination is not None
         assert part.examination.changes == (Change("cropped", 2),)
         assert not part.sure and whole.sure
-        rows = {Path(row.path).name: row for row in workspace.plan(verify=verify)}
+        rows = {Path(row.path).name: row for row in workspace.clean(verify=verify)}
         assert (rows["1.png"].action, rows["part.png"].action) == ("keep", "review")
         assert "cropped" in rows["part.png"].reason
 
@@ -296,7 +296,7 @@ def test_pages_of_one_design_are_no_group_once_they_are_compared(
     for verify in (False, True):
         assert workspace.duplicates(verify=verify).groups == ()
     assert workspace.duplicates(of=pages[0], verify=True).groups == ()
-    assert workspace.plan(verify=True) == []
+    assert workspace.clean(verify=True).rows == ()
 
 
 def test_what_cannot_be_opened_stays_for_review(workspace: Workspace, tmp_path: Path) -> None:
@@ -312,7 +312,7 @@ def test_what_cannot_be_opened_stays_for_review(workspace: Workspace, tmp_path: 
     (group,) = workspace.duplicates().groups
     (again,) = (one for one in group.members if one.path.endswith(".webp"))
     assert again.sure
-    assert actions(workspace.plan())["again.webp"] == "remove"
+    assert actions(workspace.clean())["again.webp"] == "remove"
 
 
 def test_only_combined_pairs_are_verified(doubtful: tuple[Workspace, Path]) -> None:

@@ -29,13 +29,6 @@ def filled(workspace: Workspace, photos: Path) -> Workspace:
     return workspace
 
 
-def test_the_package_offers_what_it_says_and_nothing_else() -> None:
-    for name in embedkit.__all__:
-        assert getattr(embedkit, name)
-    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = embedkit.nonsense
-
-
 # -- forgetting --------------------------------------------------------------------------------
 
 
@@ -113,9 +106,9 @@ def test_compact_gives_room_back_and_forgets_what_no_file_holds(
 def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     other = Workspace(tmp_path / "other")
-    other.import_(tmp_path / "out")
+    other.embeddings.import_(tmp_path / "out")
     other.compact()
     assert other.add(photos).embedded == 0
 
@@ -133,7 +126,7 @@ def test_compact_drops_vectors_of_superseded_weights(
     filled.compact()
     assert len(list(filled.folder.glob("index/*"))) == 1
     with filled._catalog.read() as reader:
-        tables = [row[0] for row in reader._rows("SELECT table_name FROM duckdb_tables()")]
+        tables = [row[0] for row in reader.session.rows("SELECT table_name FROM duckdb_tables()")]
     assert sum(name.startswith("embeddings_") for name in tables) == 1
 
 
@@ -160,7 +153,7 @@ def test_a_failure_can_be_removed_and_nothing_else_by_its_path(
 def test_exported_vectors_are_found_by_photos_added_after_the_import(
     filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
 ) -> None:
-    assert filled.export(tmp_path / "out") == 12
+    assert filled.embeddings.export(tmp_path / "out") == 12
     vectors = np.load(tmp_path / "out/vectors.npy")
     table = parquet.read_table(tmp_path / "out/images.parquet").to_pydict()
     assert vectors.shape == (12, 48) and vectors.dtype == np.float32
@@ -169,8 +162,8 @@ def test_exported_vectors_are_found_by_photos_added_after_the_import(
     before = sum(passes)
 
     other = Workspace(tmp_path / "other")
-    assert other.import_(tmp_path / "out") == 12
-    assert other.import_(tmp_path / "out") == 0
+    assert other.embeddings.import_(tmp_path / "out") == 12
+    assert other.embeddings.import_(tmp_path / "out") == 0
     report = other.add([photos])
     assert (report.embedded, report.reused) == (0, 12)
     assert sum(passes) == before
@@ -291,11 +284,11 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
 def test_an_export_that_does_not_fit_together_is_refused_whole(
     filled: Workspace, tmp_path: Path, harm: Callable[[Path], object], complaint: str
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     harm(tmp_path / "out")
     other = Workspace(tmp_path / "other")
     with pytest.raises((BadArtefact, BadInput), match=complaint) as caught:
-        other.import_(tmp_path / "out")
+        other.embeddings.import_(tmp_path / "out")
     assert "\n" not in str(caught.value) and "rebuilt" not in str(caught.value)
     assert not other.folder.exists()
 
@@ -306,26 +299,26 @@ def test_embeddings_are_exported_to_a_folder_or_the_error_says_why_not(
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
         with pytest.raises(BadInput, match=f"{place}: a file is in the way; name a folder"):
-            filled.export(tmp_path / place)
+            filled.embeddings.export(tmp_path / place)
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"cannot write to .*/out: No space left on device"):
-        filled.export(tmp_path / "out")
+        filled.embeddings.export(tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
 
 
 def test_vectors_of_another_network_under_the_same_name_are_refused(
     filled: Workspace, tmp_path: Path
 ) -> None:
-    filled.export(tmp_path / "out")
+    filled.embeddings.export(tmp_path / "out")
     content = json.loads((tmp_path / "out/spec.json").read_text())
     content["spec"]["weights"] = "f" * 64
     (tmp_path / "out/spec.json").write_text(json.dumps(content))
     with pytest.raises(BadInput, match="is not this workspace's efficientnet_lite0"):
-        filled.import_(tmp_path / "out")
+        filled.embeddings.import_(tmp_path / "out")
 
 
 # -- info and storage --------------------------------------------------------------------------
@@ -358,3 +351,66 @@ def test_the_distance_of_two_photos_needs_no_workspace(workspace: Workspace, pho
     assert workspace.distance(one, other) == pytest.approx(without, abs=1e-6)
     assert workspace.distance(one, one) == 0.0
     assert workspace.distance(one, other, backbone="vgg16") == pytest.approx(without, abs=1e-6)
+
+
+# -- plans -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(filled: Workspace, photos: Path) -> Workspace:
+    shutil.copy(photos / "red/0.jpg", photos / "red/copy of 0.jpg")
+    filled.add()
+    return filled
+
+
+def test_a_plan_is_a_sequence_of_its_rows_and_says_what_it_would_do(copied: Workspace) -> None:
+    plan = copied.clean()
+    assert len(plan) == 2 and list(plan) == list(plan.rows) and plan[:1] == plan.rows[:1]
+    assert repr(plan) == "<Plan: 1 file to remove, 0 to review, 1 to keep, in 1 group>"
+
+
+def test_a_plan_and_what_is_loaded_of_it_are_the_same_plan(
+    copied: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    plan = copied.clean()
+    plan.save(tmp_path / "plan.csv")
+    loaded = copied.load_plan(tmp_path / "plan.csv")
+    assert loaded.rows == plan.rows
+    report = plan.apply()
+    assert report.moved == (str(photos / "red/copy of 0.jpg"),)
+    again = loaded.apply()
+    assert (again.quarantine, again.moved, again.already_moved) == (
+        report.quarantine,
+        (),
+        report.moved,
+    )
+    assert copied.undo().restored == report.moved
+
+
+def test_a_plan_of_another_workspace_moves_nothing(
+    copied: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    other = Workspace(tmp_path / "other")
+    other.add(photos / "blue")
+    copied.clean().save(tmp_path / "plan.csv")
+    with pytest.raises(BadInput, match=r"plan\.csv: .* nothing was moved"):
+        other.load_plan(tmp_path / "plan.csv").apply()
+    assert (photos / "red/copy of 0.jpg").exists()
+
+
+# -- heads -------------------------------------------------------------------------------------
+
+
+def test_a_head_is_loaded_by_name_or_by_folder(filled: Workspace, tmp_path: Path) -> None:
+    filled.split(1, 1)
+    filled.heads.train("knn", "one")
+    filled.heads.train("knn", "two")
+    filled.heads.ensemble("both", ["one", "two"])
+    for name in filled.heads.names():
+        folder = tmp_path / "heads"
+        shutil.copytree(filled.folder / "heads", folder, dirs_exist_ok=True)
+        head = embedkit.load_head(folder / name)
+        assert head.classes_ == filled.heads.load(name).classes_ == ("blue", "red")
+        assert len(head.models) == (2 if name == "both" else 1)
+    with pytest.raises(BadInput, match=r"not the folder of a head: it has no head\.json; name a"):
+        embedkit.load_head(filled.folder)

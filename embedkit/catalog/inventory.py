@@ -27,12 +27,12 @@ class Inventory:
 def inventory(catalog: Catalog) -> Inventory:
     """Look at the path of every file that the catalog takes to be there."""
     with catalog.read() as reader:
-        last, missing = reader.last_image_id(), reader.counts()["missing"]
+        last, missing = reader.images.last_id(), reader.files.counts()["missing"]
     labels: Counter[str] = Counter()
     files = images = 0
     for first in range(0, last + 1, IMAGES_AT_A_TIME):
         with catalog.read() as reader:
-            rows = reader.files_of_images(first, first + IMAGES_AT_A_TIME)
+            rows = reader.files.in_image_range(first, first + IMAGES_AT_A_TIME)
         there: set[int] = set()
         for image_id, path, label in rows:
             if paths.is_gone(path):

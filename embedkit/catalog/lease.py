@@ -24,7 +24,9 @@ from embedkit._internal.sealed import Damaged
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
-from embedkit.catalog.reader import Holdings, LiveFile, Reader
+from embedkit.catalog.reader import Reader
+from embedkit.catalog.records import BackboneSnapshot, LiveFile
+from embedkit.catalog.session import Session
 from embedkit.errors import BadCatalog, BadInput, CatalogBusy, DamagedCache, EmptyWorkspace
 
 if TYPE_CHECKING:
@@ -77,7 +79,7 @@ class Catalog:
             )
         self.path = folder / FILE_NAME
         self.on_wait = on_wait
-        self._seen: tuple[State, Holdings] | None = None
+        self._seen: tuple[State, BackboneSnapshot] | None = None
         self._listing: tuple[State, Listing | None] | None = None
         self._unlistable: State | None = None
         with _locks_guard:
@@ -112,10 +114,10 @@ class Catalog:
         with self._connection(read_only=True) as connection:
             outdated = schema.version(connection) < len(schema.STEPS)
             if not outdated:
-                yield Reader(connection)
+                yield Reader(Session(connection))
         if outdated:
             with self.write() as writer:
-                yield writer
+                yield writer.reader
 
     def require(self) -> None:
         """Raise as :meth:`read` does, where a change must not make a catalog."""
@@ -137,7 +139,7 @@ class Catalog:
             connection.execute("BEGIN").fetchall()
             try:
                 schema.upgrade(connection, done)
-                yield Writer(connection)
+                yield Writer(Session(connection))
                 connection.execute("COMMIT").fetchall()
             except BaseException:
                 _roll_back(connection)
@@ -150,7 +152,7 @@ class Catalog:
         the new one has taken its place.
         """
         with self.write() as writer:
-            writer.tidy()
+            writer.remove_unreferenced()
         before = self.path.stat().st_size
         with (
             self._connection(read_only=False) as connection,
@@ -170,12 +172,12 @@ class Catalog:
 
     # -- without opening it --------------------------------------------------------------------
 
-    def holdings(self) -> Holdings:
+    def backbones(self) -> BackboneSnapshot:
         """The backbones and their positions; the file is opened only if it has changed since."""
         state = self._state()
         if self._seen is None or self._seen[0] != state:
             with self.read() as reader:
-                self._seen = self._state(), reader.holdings()
+                self._seen = self._state(), reader.backbones.snapshot()
         return self._seen[1]
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
@@ -198,7 +200,7 @@ class Catalog:
                 self._give_up_listing(error)
                 self._listing = state, None
         with self.read() as reader:
-            return reader.live_files(image_ids)
+            return reader.files.of_images(image_ids)
 
     def list_files(self) -> None:
         """Make the listing of the catalog as it is now, or none where there is no room for it."""
@@ -206,7 +208,9 @@ class Catalog:
             return
         with self.read() as reader:
             state = self._state()
-            files = reader.listed() if reader.counts()["files"] <= LISTED else None
+            files = (
+                reader.files.listing_table() if reader.files.counts()["files"] <= LISTED else None
+            )
         if files is None:
             self._unlistable = state
             return

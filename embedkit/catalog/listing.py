@@ -14,7 +14,7 @@ import numpy as np
 
 from embedkit._internal import paths
 from embedkit._internal.sealed import Damaged, Sealed, sealed
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog.records import LiveFile
 
 FILE_NAME = "files.listing"
 

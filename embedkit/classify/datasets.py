@@ -149,7 +149,7 @@ def load_test_data(catalog: Catalog, classes: Sequence[str]) -> TestData:
 def load_embeddings(catalog: Catalog, spec: str, images: LabelledSet) -> EmbeddedSet:
     """Return the images that have an embedding under the spec of this digest, with it."""
     with catalog.read() as reader:
-        ids, vectors, norms, sha256 = reader.features(spec, images.ids)
+        ids, vectors, norms, sha256 = reader.embeddings.features(spec, images.ids)
     found = images[np.searchsorted(images.ids, ids)]
     return EmbeddedSet(found.ids, found.labels, found.groups, Features(vectors, norms), sha256)
 

@@ -92,8 +92,8 @@ def _current_paths(catalog: Catalog, digests: np.ndarray) -> dict[bytes, str]:
     if not catalog.exists:
         return {}
     with catalog.read() as reader:
-        ids = reader.image_ids([row.tobytes() for row in digests])
-        files = reader.live_files(list(ids.values()))
+        ids = reader.images.ids([row.tobytes() for row in digests])
+        files = reader.files.of_images(list(ids.values()))
     return {digest: files[one][0].path for digest, one in ids.items() if one in files}
 
 

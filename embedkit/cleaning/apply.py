@@ -32,19 +32,19 @@ from embedkit.cleaning.quarantine import (
 from embedkit.cleaning.removals import Removal, removals
 from embedkit.results import (
     ApplyReport,
-    Left,
+    NotMoved,
     PlanRow,
     Progress,
     ProgressCallback,
-    Trashed,
-    silent,
+    TrashedFile,
+    no_progress,
 )
 
 
 def apply(
     root: Path,
     rows: Sequence[PlanRow],
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     *,
     catalog: Catalog | None = None,
     to_trash: bool = False,
@@ -98,11 +98,11 @@ class _Run:
         self._departures: list[Departure] = []
         self._went: set[int] = set()  # rows whose file is gone from its place by this plan
         self._moved: list[str] = []
-        self._trashed: list[Trashed] = []
+        self._trashed: list[TrashedFile] = []
         self._linked: list[str] = []
         self._already: list[str] = []
         self._gone: list[str] = []
-        self._left: list[Left] = []
+        self._left: list[NotMoved] = []
         self._bytes = 0
 
     def run(self) -> ApplyReport:
@@ -124,12 +124,12 @@ class _Run:
             moved=tuple(self._moved),
             trashed=tuple(self._trashed),
             linked=tuple(self._linked),
-            already=tuple(self._already),
-            gone=tuple(self._gone),
-            left=tuple(self._left),
+            already_moved=tuple(self._already),
+            missing=tuple(self._gone),
+            skipped=tuple(self._left),
             bytes=self._bytes,
-            carried=carried,
-            not_carried=not_carried,
+            carried_over=carried,
+            not_carried_over=not_carried,
         )
 
     def _apply_group(self, members: Numbered) -> None:
@@ -148,7 +148,7 @@ class _Run:
             try:
                 keeper = keepers.first()
             except OSError as error:
-                self._left += [Left(row.path, reason_of(error)) for _, row in here]
+                self._left += [NotMoved(row.path, reason_of(error)) for _, row in here]
                 return
         goings = self._ready(here, keepers, keeper)
         self._announce(goings)
@@ -158,7 +158,7 @@ class _Run:
                     going.keeper.stay()
                 self._move(going)
             except OSError as error:
-                self._left.append(Left(going.row.path, reason_of(error)))
+                self._left.append(NotMoved(going.row.path, reason_of(error)))
             else:
                 self._bytes += going.seen.st_size
 
@@ -218,7 +218,7 @@ class _Run:
                 if self._link is not None and same is not None:
                     link = Link.to(self._link, same, row.path, seen)
             except OSError as error:
-                self._left.append(Left(row.path, reason_of(error)))
+                self._left.append(NotMoved(row.path, reason_of(error)))
             else:
                 ready.append(_Going(number, row, seen, stays, link))
         return ready
@@ -248,7 +248,7 @@ class _Run:
             self._linked.append(path)
             return
         if self._to_trash:
-            self._trashed.append(Trashed(path, self._send(going)))
+            self._trashed.append(TrashedFile(path, self._send(going)))
         else:
             move(path, slot, going.seen)
             self._moved.append(path)

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedkit._internal.paths import from_stored, shown, to_stored
-from embedkit.catalog import Catalog
-from embedkit.catalog.file_facts import FileFacts, file_facts, verdicts_of
+from embedkit.catalog import Catalog, FileFacts
 from embedkit.catalog.writer import Writer
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import CONFLICT
 from embedkit.cleaning.quarantine import Numbered
-from embedkit.results import Carried, NotCarried, PlanRow
+from embedkit.results import CarriedOver, NotCarriedOver, PlanRow
 
 CARRIED = "carried"
 TAKEN_BACK = "taken back"
@@ -63,12 +62,12 @@ def note_places(catalog: Catalog | None, paths: Sequence[str]) -> None:
     """Have the catalog note whether files, by absolute path, are missing now or there again."""
     if paths and catalog is not None and catalog.exists:
         with catalog.write() as writer:
-            writer.look_again(paths)
+            writer.files.update_missing(paths)
 
 
 def carry(
     catalog: Catalog | None, journal: Journal, departures: Sequence[Departure]
-) -> tuple[tuple[Carried, ...], tuple[NotCarried, ...]]:
+) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
     """Carry over what is said of files that went; what was carried, and what was not and why.
 
     Done again, it carries nothing twice.
@@ -76,11 +75,13 @@ def carry(
     if catalog is None or not departures:
         return (), ()
     entries: list[_Entry] = []
-    not_carried: list[NotCarried] = []
+    not_carried: list[NotCarriedOver] = []
     with catalog.write() as writer:
-        writer.look_again([departure.stays for departure in departures])
-        facts = file_facts(writer, [path for item in departures for path in _paths(item)])
-        verdicts = verdicts_of(writer, [digest for item in departures for digest in _images(item)])
+        writer.files.update_missing([departure.stays for departure in departures])
+        facts = writer.reader.files.facts([path for item in departures for path in _paths(item)])
+        verdicts = writer.reader.verdicts.of_images(
+            [digest for item in departures for digest in _images(item)]
+        )
         for departure in departures:
             if departure.stays in facts:
                 said = _said(departure, facts)
@@ -95,7 +96,7 @@ def carry(
 
 def take_back(
     catalog: Catalog | None, journal: Journal, away: Collection[int]
-) -> tuple[Carried, ...]:
+) -> tuple[CarriedOver, ...]:
     """Take back what was carried over from files that are all at their places again.
 
     ``away`` are the rows whose files are not. What a person has changed since stays as it is.
@@ -173,7 +174,7 @@ def _add_verdicts(said: _Said, departure: Departure, verdicts: _Verdicts) -> Non
 
 
 def _compare(
-    departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarried]
+    departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarriedOver]
 ) -> None:
     """Decide what is carried: what all agree on and the file that stays lacks.
 
@@ -208,7 +209,7 @@ def _compare(
                 )
                 stays = shown(departure.stays)
                 reason = f"its {what} is not carried over to {stays}: {why}"
-                not_carried.append(NotCarried(path, reason))
+                not_carried.append(NotCarriedOver(path, reason))
 
 
 def _put(writer: Writer, entries: Sequence[_Entry]) -> None:
@@ -222,11 +223,11 @@ def _put(writer: Writer, entries: Sequence[_Entry]) -> None:
         elif entry["kind"] == ATTRIBUTE:
             attributes.setdefault(entry["name"], {})[path] = value
         else:
-            writer.decide(*_pair(entry), value)
+            writer.verdicts.set(*_pair(entry), value)
     for source, said in labels.items():
-        writer.label_paths(said, source)
+        writer.labels.set(said, source)
     for name, values in attributes.items():
-        writer.describe_paths(name, values)
+        writer.labels.set_column(name, values)
 
 
 def _take(writer: Writer, entries: Sequence[_Entry]) -> list[_Entry]:
@@ -234,20 +235,22 @@ def _take(writer: Writer, entries: Sequence[_Entry]) -> list[_Entry]:
     labels = [entry for entry in entries if entry["kind"] == LABEL]
     attributes = [entry for entry in entries if entry["kind"] == ATTRIBUTE]
     verdicts = [entry for entry in entries if entry["kind"] == VERDICT]
-    had = writer.forget_labels(
+    had = writer.labels.remove(
         [(from_stored(entry["path"]), entry["value"], entry["source"]) for entry in labels]
     )
     taken = [labels[number] for number in had]
-    had = writer.forget_attributes(
+    had = writer.labels.remove_values(
         [(from_stored(entry["path"]), entry["name"], entry["value"]) for entry in attributes]
     )
     taken += [attributes[number] for number in had]
-    stand = set(verdicts_of(writer, [bytes.fromhex(entry["image"]) for entry in verdicts]))
+    stand = set(
+        writer.reader.verdicts.of_images([bytes.fromhex(entry["image"]) for entry in verdicts])
+    )
     for entry in verdicts:
         first, second = _pair(entry)
         one, other = (first, second) if second is None else sorted((first, second))
         if (one, other, entry["value"]) in stand:
-            writer.decide(first, second, None)
+            writer.verdicts.clear(first, second)
             taken.append(entry)
     return taken
 
@@ -272,14 +275,14 @@ def _pending(journal: Journal) -> list[_Entry]:
     return list(found.values())
 
 
-def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[Carried, ...]:
+def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
     """The entries as a report has them; other images of verdicts by a path, if one is known."""
     third = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
-    ids = writer.image_ids([bytes.fromhex(digest) for digest in third])
-    files = writer.live_files(list(ids.values()))
+    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in third])
+    files = writer.reader.files.of_images(list(ids.values()))
     paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
     return tuple(
-        Carried(
+        CarriedOver(
             path=from_stored(entry["path"]),
             label=entry["value"] if entry["kind"] == LABEL else None,
             from_path=from_stored(entry["from"]),

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.cleaning.plan import INTACT, KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW
 from embedkit.cleaning.planning import Wishes
 from embedkit.cleaning.ranking import rank_by_wish
@@ -40,8 +39,8 @@ def with_damaged(
     with catalog.read() as reader:
         found = zip(damaged, proposed(reader, damaged, progress), strict=True)
         candidates = [_Candidates(one, ids) for one, ids in found if ids]
-        files = reader.live_files(sorted({one for item in candidates for one in item.ids}))
-        kept = reader.image_ids([bytes.fromhex(row.sha256) for row in rows if row.action == KEEP])
+        files = reader.files.of_images(sorted({one for item in candidates for one in item.ids}))
+        kept = reader.images.ids([bytes.fromhex(row.sha256) for row in rows if row.action == KEEP])
     if not candidates:
         return list(rows)
     plan = _Plan(rows, files, {sha256.hex(): image_id for sha256, image_id in kept.items()}, wishes)

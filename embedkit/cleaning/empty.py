@@ -24,12 +24,12 @@ from embedkit.cleaning.removals import removals
 from embedkit.errors import BadInput
 from embedkit.results import (
     EmptyReport,
-    Left,
+    NotMoved,
     PlanRow,
     Progress,
     ProgressCallback,
     Quarantine,
-    silent,
+    no_progress,
 )
 
 Whereabouts = Callable[[Sequence[str]], dict[str, list[str]]]
@@ -45,7 +45,7 @@ def empty(
     root: Path,
     quarantine: str | None = None,
     older_than: timedelta | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     *,
     whereabouts: Whereabouts = nowhere,
     dry_run: bool = False,
@@ -78,7 +78,7 @@ def empty(
     return EmptyReport(
         quarantines=tuple(item.id for item in chosen),
         deleted=tuple(run.deleted),
-        left=tuple(run.left),
+        skipped=tuple(run.left),
         bytes=run.bytes,
         dry_run=dry_run,
     )
@@ -104,7 +104,7 @@ class _Emptying:
         self._total = total
         self._dry_run = dry_run
         self.deleted: list[str] = []
-        self.left: list[Left] = []
+        self.left: list[NotMoved] = []
         self.bytes = 0
 
     def empty(self, store: Store, *, is_named: bool) -> None:
@@ -117,7 +117,7 @@ class _Emptying:
             try:
                 self._delete(store.slot(number), keeper)
             except OSError as error:
-                self.left.append(Left(row.path, reason_of(error)))
+                self.left.append(NotMoved(row.path, reason_of(error)))
             else:
                 self.deleted.append(row.path)
             done = len(self.deleted) + len(self.left)
@@ -133,10 +133,10 @@ class _Emptying:
             row = rows[number - 1] if 0 < number <= len(rows) else None
             if number not in past:
                 why = "the journal does not say where it was"
-                self.left.append(Left(store.slot(number), why))
+                self.left.append(NotMoved(store.slot(number), why))
             elif row is None or (row.path, row.sha256) != (past[number].path, past[number].sha256):
                 why = f"{shown(str(store.plan))} is not the plan that was applied"
-                self.left.append(Left(past[number].path, why))
+                self.left.append(NotMoved(past[number].path, why))
             else:
                 planned.append((number, row))
         return planned
@@ -164,7 +164,7 @@ class _Emptying:
             try:
                 keeper = _keeper(Keepers(files, ()), some[0][1], store.id, is_named)
             except OSError as error:
-                self.left += [Left(row.path, reason_of(error)) for _, row in some]
+                self.left += [NotMoved(row.path, reason_of(error)) for _, row in some]
             else:
                 going += [(number, row, keeper) for number, row in some]
         return going

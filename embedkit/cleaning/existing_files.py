@@ -9,7 +9,7 @@ from embedkit.catalog import Catalog
 from embedkit.cleaning.plan import REMOVE, REVIEW
 from embedkit.duplicates.pair_search import EXACT
 from embedkit.errors import BadInput
-from embedkit.results import DuplicateGroup, Duplicates, Member, PlanRow
+from embedkit.results import DuplicateGroup, Duplicates, GroupMember, PlanRow
 
 
 def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
@@ -18,9 +18,11 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
         if not os.path.lexists(path):
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
         with catalog.read() as reader:
-            photos = any(os.path.exists(file) for file in reader.live_paths(path))
+            photos = any(os.path.exists(file) for file in reader.files.paths_below(path))
             damaged = [
-                item for item in reader.failures(reader.scopes_at(path)) if item.stage == "decode"
+                item
+                for item in reader.failures.all(reader.folders.scopes_at(path))
+                if item.stage == "decode"
             ]
         if not photos and not damaged:
             raise BadInput(
@@ -66,13 +68,13 @@ def _present(group: DuplicateGroup) -> list[DuplicateGroup]:
         return [group]
     if any(member.sha256 == group.members[0].sha256 for member in there):
         return _of(group, there)
-    same: dict[str, list[Member]] = {}
+    same: dict[str, list[GroupMember]] = {}
     for member in there:
         same.setdefault(member.sha256, []).append(replace(member, score=1.0))
     return [part for members in same.values() for part in _of(group, members)]
 
 
-def _of(group: DuplicateGroup, members: list[Member]) -> list[DuplicateGroup]:
+def _of(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGroup]:
     """What is left of a group, if it is one."""
     if len(members) < 2:
         return []

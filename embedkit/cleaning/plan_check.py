@@ -6,7 +6,6 @@ from pathlib import Path
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
-from embedkit.catalog.file_facts import file_facts
 from embedkit.cleaning.plan import plan_id
 from embedkit.cleaning.quarantine import Store
 from embedkit.errors import BadInput
@@ -24,9 +23,9 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
     added.
     """
     with catalog.read() as reader:
-        known = set(file_facts(reader, [row.path for row in rows]))
-        known |= {item.path for item in reader.failures() if item.stage == "decode"}
-        images = reader.image_ids(list({bytes.fromhex(row.sha256) for row in rows}))
+        known = set(reader.files.facts([row.path for row in rows]))
+        known |= {item.path for item in reader.failures.all() if item.stage == "decode"}
+        images = reader.images.ids(list({bytes.fromhex(row.sha256) for row in rows}))
     past = Store(root / plan_id(rows)).past()
     quarantine = os.path.realpath(root)
     for number, row in enumerate(rows, 1):

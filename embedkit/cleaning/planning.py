@@ -25,8 +25,8 @@ from embedkit.results import (
     DuplicateGroup,
     Duplicates,
     Examination,
-    Facts,
-    Member,
+    FileMetadata,
+    GroupMember,
     PlanRow,
 )
 
@@ -46,7 +46,7 @@ class Judge(Protocol):
     def compare(self, one: str, others: Iterable[str]) -> None:
         """Examine one file against others, which have other bytes, before each is asked for."""
 
-    def headers(self, digests: Sequence[str]) -> Mapping[str, Facts]:
+    def headers(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
         """What the headers of files say; those that cannot be read are left out."""
 
 
@@ -196,7 +196,7 @@ class _Planner:
         staying = self._staying(keepers)
         kept = {member.path for member in keepers}
         decided: dict[str, _Decision] = {}
-        doubtful: list[Member] = []
+        doubtful: list[GroupMember] = []
         for member in group.members:
             if member.path in kept:
                 continue
@@ -213,7 +213,7 @@ class _Planner:
             decided[member.path] = _Decision(KEEP, why)
         return decided
 
-    def _is_apart(self, member: Member, keepers: Sequence[Member]) -> bool:
+    def _is_apart(self, member: GroupMember, keepers: Sequence[GroupMember]) -> bool:
         """Whether a file shows more than the representative, and is unlike all that stay."""
         found = member.examination
         if found is None or Change("cropped", 1) not in found.changes:
@@ -225,7 +225,7 @@ class _Planner:
         )
 
     def _against(
-        self, member: Member, keepers: Sequence[Member], files: Mapping[str, Candidate]
+        self, member: GroupMember, keepers: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> _Decision:
         """What becomes of a file beside those that stay: the one it is surest a copy of counts."""
         same = next((one for one in keepers if one.sha256 == member.sha256), None)
@@ -236,7 +236,7 @@ class _Planner:
         return next((one for one in judged if one.action == REMOVE), judged[0])
 
     def _repeated(
-        self, doubtful: Sequence[Member], files: Mapping[str, Candidate]
+        self, doubtful: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> dict[str, _Decision]:
         """What becomes of files for review that repeat another one, with its bytes or its pixels.
 
@@ -259,9 +259,9 @@ class _Planner:
                 decided[member.path] = _Decision(REMOVE, reason, best.path)
         return decided
 
-    def _by_pixels(self, members: Sequence[Member]) -> list[list[Member]]:
+    def _by_pixels(self, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
         """Files in groups that have the same pixels, and nothing else that tells them apart."""
-        same: dict[str, list[Member]] = {}
+        same: dict[str, list[GroupMember]] = {}
         for member in members:
             same.setdefault(member.same_pixels_as or member.sha256, []).append(member)
         groups = []
@@ -274,21 +274,23 @@ class _Planner:
                 some = [one for one in some if not alike[one.path]]
         return groups
 
-    def _has_its_pixels(self, one: Member, other: Member) -> bool:
+    def _has_its_pixels(self, one: GroupMember, other: GroupMember) -> bool:
         """Whether two files have the same pixels, and nothing else that tells them apart."""
         if one.sha256 == other.sha256:
             return True
         found = self._judge.between(one.sha256, other.sha256)
         return found.same_pixels and not why_for_review(found, self._wishes.allowed)
 
-    def _best_of_twins(self, twins: Sequence[Member], files: Mapping[str, Candidate]) -> Member:
+    def _best_of_twins(
+        self, twins: Sequence[GroupMember], files: Mapping[str, Candidate]
+    ) -> GroupMember:
         """The best of files that have the same pixels: that to which none is preferred."""
         best = twins[0]
         while better := self._preferred_to(best, twins, files):
             best = better[0]
         return best
 
-    def _rank(self, member: Member) -> tuple[bool, int, tuple[bool, bool, str]]:
+    def _rank(self, member: GroupMember) -> tuple[bool, int, tuple[bool, bool, str]]:
         """The key that orders files of the same bytes, the one that stays first."""
         return (
             os.path.islink(member.path),
@@ -296,7 +298,9 @@ class _Planner:
             rank_by_name(member.path),
         )
 
-    def _beside(self, member: Member, keeper: Member, files: Mapping[str, Candidate]) -> _Decision:
+    def _beside(
+        self, member: GroupMember, keeper: GroupMember, files: Mapping[str, Candidate]
+    ) -> _Decision:
         name = shown(os.path.basename(keeper.path))
         found = self._judge.between(keeper.sha256, member.sha256)
         if member.decided or (keeper.decided and member.score == 1.0):
@@ -318,7 +322,7 @@ class _Planner:
             reason += f"; its label {shown(member.label)} goes to the one that stays"
         return _Decision(REMOVE, reason, keeper.path, preferred)
 
-    def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> Member:
+    def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> GroupMember:
         """The best file among the representative and what shows the same."""
         champion = group.members[0]
         self._compare(champion, group)
@@ -341,7 +345,7 @@ class _Planner:
         return min(same, key=self._rank)
 
     def _losses(
-        self, champion: Member, members: Sequence[Member], files: Mapping[str, Candidate]
+        self, champion: GroupMember, members: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> tuple[int, int]:
         """How many members are preferred to one: undisputed, and in total."""
         preferred = [self._preference(champion, member, files) for member in members]
@@ -350,11 +354,11 @@ class _Planner:
 
     def _preferred_to(
         self,
-        champion: Member,
-        members: Sequence[Member],
+        champion: GroupMember,
+        members: Sequence[GroupMember],
         files: Mapping[str, Candidate],
         without: Collection[str] = (),
-    ) -> list[Member]:
+    ) -> list[GroupMember]:
         """The members that are preferred to one, but for those whose digests are in ``without``."""
         preferred = []
         for member in members:
@@ -365,7 +369,7 @@ class _Planner:
         return preferred
 
     def _preference(
-        self, champion: Member, member: Member, files: Mapping[str, Candidate]
+        self, champion: GroupMember, member: GroupMember, files: Mapping[str, Candidate]
     ) -> Preference | None:
         """Which of two files is better; None if they show different things or are the same."""
         if member.sha256 == champion.sha256:
@@ -375,7 +379,7 @@ class _Planner:
             return None
         return preference(files[champion.path], files[member.path], found, self._wishes.prefer)
 
-    def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[Member]:
+    def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[GroupMember]:
         """The files, of those that are preferred, that are the way most of them are.
 
         Of two files one of which is mirrored, say, neither tells which it is; of many, the most
@@ -384,7 +388,7 @@ class _Planner:
         first = group.members[0]
         may_stay = [one for one in group.members if one == first or self._may_stay(one)]
         wish = min(rank_by_wish(one.path, self._wishes.prefer) for one in may_stay)
-        ways: dict[frozenset[str], list[Member]] = {}
+        ways: dict[frozenset[str], list[GroupMember]] = {}
         for member in may_stay:
             if rank_by_wish(member.path, self._wishes.prefer) == wish:
                 ways.setdefault(self._way(first, member), []).append(member)
@@ -395,14 +399,14 @@ class _Planner:
         most = max(votes.values())
         return [one for way, some in ways.items() if votes[way] == most for one in some]
 
-    def _way(self, first: Member, member: Member) -> frozenset[str]:
+    def _way(self, first: GroupMember, member: GroupMember) -> frozenset[str]:
         """What was done to a file beside the first one, or to that, where two do not tell."""
         if member.sha256 == first.sha256:
             return frozenset()
         found = self._judge.between(first.sha256, member.sha256)
         return frozenset(item.name for item in found.changes) & _UNTOLD
 
-    def _compare(self, champion: Member, group: DuplicateGroup) -> None:
+    def _compare(self, champion: GroupMember, group: DuplicateGroup) -> None:
         """Compare the best file so far with all others of its group: if it stays, all of it counts.
 
         One after the other they would take as many times longer as there are processors.
@@ -411,24 +415,24 @@ class _Planner:
         self._judge.compare(champion.sha256, digests - {champion.sha256})
 
     @staticmethod
-    def _may_stay(member: Member) -> bool:
+    def _may_stay(member: GroupMember) -> bool:
         """Whether a file may be the best one: if it was not found to show something else."""
         return member.sure or (
             member.examination is not None and member.examination.outcome != DIFFERENT
         )
 
-    def _why_safe(self, member: Member) -> str:
+    def _why_safe(self, member: GroupMember) -> str:
         """Why a file stays whatever it is a copy of; empty if nothing says so."""
         if self._wishes.protects(member.path):
             return PROTECTED
         return "you decided to keep it" if member.keep else ""
 
     @staticmethod
-    def _staying(keepers: Sequence[Member]) -> dict[str, Member]:
+    def _staying(keepers: Sequence[GroupMember]) -> dict[str, GroupMember]:
         return {os.path.realpath(member.path): member for member in reversed(keepers)}
 
 
-def _candidate(member: Member, headers: Mapping[str, Facts]) -> Candidate:
+def _candidate(member: GroupMember, headers: Mapping[str, FileMetadata]) -> Candidate:
     facts = headers.get(member.sha256)
     return Candidate(member.path, member.width, member.height, member.bytes, facts)
 
@@ -441,7 +445,7 @@ def _why_best(keeper: Candidate, better: Sequence[Preference]) -> str:
     return "the best of its group" + (f": {', '.join(whys[:2])}" if whys else "")
 
 
-def _why_only_a_name(member: Member, staying: Mapping[str, Member]) -> str:
+def _why_only_a_name(member: GroupMember, staying: Mapping[str, GroupMember]) -> str:
     """Why a file is no copy but a name of one, if it is; ``staying`` are those that stay."""
     if os.path.islink(member.path):
         return ONLY_A_LINK

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedkit.results import CHANGES, OPEN, Examination, Facts
+from embedkit.results import CHANGES, OPEN, Examination, FileMetadata
 
 CLEARLY = 1.2
 """Times as many pixels along a side an image has to resolve to be preferred for that."""
@@ -43,7 +43,7 @@ class Candidate:
     """Pixels of the upright image; likewise ``height``."""
     height: int
     bytes: int
-    facts: Facts | None
+    facts: FileMetadata | None
     """None when its header could not be read."""
 
     @property

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit.catalog.reader import Reader
+from embedkit.catalog import Reader
 from embedkit.errors import NotInWorkspace
 from embedkit.index.metric import distances
 from embedkit.results import Sheet, SheetPhoto
@@ -17,14 +17,14 @@ def sheets(reader: Reader, label: str | None = None) -> list[Sheet]:
     In a class the photos farthest from its mean embedding, under the first backbone, come first.
     Raises :class:`NotInWorkspace` when no photo has the label.
     """
-    ids = reader.live_image_ids(label)
+    ids = reader.files.image_ids(label)
     classes: dict[str | None, list[tuple[str, int]]] = {}
-    for image_id, files in reader.live_files(ids.tolist(), label).items():
+    for image_id, files in reader.files.of_images(ids.tolist(), label).items():
         for file in files:
             classes.setdefault(file.label, []).append((file.path, image_id))
     if label is not None and not classes:
         raise NotInWorkspace(f"no photo has the label {shown(label)}; 'embedkit labels' lists them")
-    backbones = reader.backbones()
+    backbones = reader.backbones.all()
     far: dict[str | None, dict[int, float]] = {name: {} for name in classes}
     if backbones:
         members = {name: np.array([item[1] for item in found]) for name, found in classes.items()}
@@ -40,12 +40,12 @@ def _distances_to_means(
 ) -> dict[str | None, dict[int, float]]:
     """Of each class's image ids, int64 (n,), those embedded and how far they are from its mean."""
     sums: dict[str | None, np.ndarray] = {}
-    for ids, vectors in reader.embeddings(spec):
+    for ids, vectors in reader.embeddings.chunks(spec):
         for name, chosen in members.items():
             total = vectors[np.isin(ids, chosen)].sum(0, dtype=np.float64)
             sums[name] = sums.get(name, 0) + total
     found: dict[str | None, dict[int, float]] = {name: {} for name in members}
-    for ids, vectors in reader.embeddings(spec):
+    for ids, vectors in reader.embeddings.chunks(spec):
         for name, chosen in members.items():
             inside = np.isin(ids, chosen)
             if inside.any():

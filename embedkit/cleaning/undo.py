@@ -28,13 +28,13 @@ from embedkit.cleaning.quarantine import (
     reason_of,
 )
 from embedkit.errors import NotInWorkspace
-from embedkit.results import Left, Progress, ProgressCallback, UndoReport, silent
+from embedkit.results import NotMoved, Progress, ProgressCallback, UndoReport, no_progress
 
 
 def undo(
     root: Path,
     quarantine: str | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     *,
     catalog: Catalog | None = None,
 ) -> UndoReport:
@@ -66,10 +66,10 @@ def undo(
     return UndoReport(
         quarantine=store.id,
         restored=tuple(run.restored.values()),
-        there=tuple(run.there),
-        left=tuple(run.left),
+        already_back=tuple(run.there),
+        skipped=tuple(run.left),
         bytes=run.bytes,
-        taken_back=taken_back,
+        reverted=taken_back,
     )
 
 
@@ -84,7 +84,7 @@ class _Undo:
         self.restored: dict[int, str] = {}
         """By row, like :attr:`away`."""
         self.there: list[str] = []
-        self.left: list[Left] = []
+        self.left: list[NotMoved] = []
         self.away: set[int] = set()
         """Rows whose files are not at their place."""
         self.bytes = 0
@@ -104,7 +104,7 @@ class _Undo:
                     raise OSError(errno.ENOENT, why)
                 _put_back(slot, seen, past)
             except OSError as error:
-                self.left.append(Left(path, reason_of(error)))
+                self.left.append(NotMoved(path, reason_of(error)))
                 self.away.add(number)
             else:
                 self.restored[number] = path
@@ -129,7 +129,7 @@ class _Undo:
             if past.event not in (TRASH, TRASHED, EMPTIED):
                 continue
             if not self._found_back(number):
-                self.left.append(Left(past.path, _whereabouts(past)))
+                self.left.append(NotMoved(past.path, _whereabouts(past)))
                 self.away.add(number)
             elif past.event != TRASH:  # else it never went
                 self.there.append(past.path)

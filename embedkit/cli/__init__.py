@@ -1,3 +1,3 @@
-"""The command line: parse, call, show. No work is done here."""
+"""The command line: parse arguments, call the API, print the result."""
 
 from embedkit.cli.app import main as main

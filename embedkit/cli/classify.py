@@ -1,6 +1,7 @@
-"""The commands from labels to a classifier: split, train, ensemble, evaluate, classify."""
+"""The commands that split, train, ensemble, evaluate and classify."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,19 @@ from embedkit.errors import BadInput
 
 
 @click.command()
-@click.option("--val", type=int, metavar="N", help="Photos of each class for validation.")
-@click.option("--test", type=int, metavar="N", help="Photos of each class for the test.")
-@click.option(
-    "--seed", type=int, metavar="S", help="Another one draws another split.  [default: 0]"
-)
+@click.option("--val", type=int, metavar="N", help="Photos of each class for the validation set.")
+@click.option("--test", type=int, metavar="N", help="Photos of each class for the test set.")
+@click.option("--seed", type=int, metavar="S", help="Seed of the draw.  [default: 0]")
 @click.option(
     "--group",
     metavar="COLUMN",
-    help="Keep together what has the same value in this column of the CSV of labels.",
+    help="Keep photos with the same value in this column of a label table together.",
 )
 @click.option(
-    "--given", type=PATH, metavar="FILE", help="A CSV with columns path and part: settled already."
+    "--given",
+    type=PATH,
+    metavar="FILE",
+    help="A CSV with columns path and part: photos with a fixed set.",
 )
 @options
 def split(
@@ -37,13 +39,13 @@ def split(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Split the labelled photos into training, validation and test; without options, show it.
+    """Split the labelled photos into training, validation and test set; without options, show it.
 
-    Copies and near-copies never sit in two parts, nor does what --group keeps together. At most
-    half of a class is drawn for validation and test: one too small for N + N gives them their
-    shares of that half. The audit says what drawing photos one by one would have leaked.
+    Copies, near-copies and photos of one --group are never in two sets. At most half of a class is
+    drawn for validation and test; a class too small for N + N splits that half in proportion. The
+    audit shows how many leaks drawing photos one by one would have caused.
     """
-    from embedkit.cli import show_heads
+    from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -51,28 +53,34 @@ def split(
         if val is not None and test is not None:
             found = here.split(val, test, seed=seed or 0, group=group, given=given)
         elif any(option is not None for option in (val, test, seed, group, given)):
-            raise BadInput("give both --val N and --test N: photos of each class for the two parts")
+            raise BadInput(
+                "give both --val N and --test N, the photos of each class in the two sets"
+            )
         else:
             found = here.last_split()
     if as_json:
         show.document(asdict(found))
     else:
-        show_heads.split_summary(found)
+        show_classify.split_summary(found)
 
 
 @click.command()
 @click.argument("kind", type=click.Choice(["probe", "knn", "finetune"]))
-@click.option("--name", required=True, metavar="NAME", help="What to call the head.")
-@click.option("-b", "--backbone", metavar="NAME", help="Any backbone; else the workspace's first.")
-@click.option("--preset", metavar="PRESET", help="A protocol of the kind, see below.")
-@click.option("--epochs", type=int, metavar="E", help="Of finetune, in place of the preset's.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the head.")
+@click.option(
+    "-b", "--backbone", metavar="NAME", help="Any backbone.  [default: the workspace's first one]"
+)
+@click.option("--preset", metavar="PRESET", help="A preset of the kind, see above.")
+@click.option(
+    "--epochs", type=int, metavar="E", help="Epochs of finetune.  [default: the preset's]"
+)
 @click.option("--processes", type=int, default=1, metavar="N", help="GPUs that fine-tune together.")
 @click.option(
     "--set",
     "settings",
     multiple=True,
     metavar="SETTING=VALUE",
-    help="Another value for a setting of the preset; may be repeated.",
+    help="Replace a setting of the preset; repeatable.",
 )
 @options
 def train(
@@ -86,21 +94,22 @@ def train(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Train a head on the split: what is chosen is chosen on validation.
+    """Train a head on the training set; hyperparameters are selected on the validation set.
 
-    probe is a linear classifier on embeddings (presets embedkit, dinov2, clip), knn the votes of
-    the nearest training photos, finetune trains the network itself (presets modern, doi2018);
-    interrupted, the same command goes on after the last whole epoch. --set changes what a preset
-    says: refit=true, balanced=true and the like for probe; learning_rate=0.0005, mixup=0.2,
-    cutmix=1.0, layer_decay=0.8, rotation=30, precision=bf16 and the like for finetune; a name that
-    is none lists them all.
+    probe is a linear classifier of embeddings (presets embedkit, dinov2, clip). knn counts the
+    votes of the nearest training photos. finetune trains the network itself (presets modern,
+    doi2018); after an interruption, the same command continues with the last complete epoch.
+
+    --set replaces settings of the preset: refit=true, balanced=true and others for probe;
+    learning_rate=0.0005, mixup=0.2, cutmix=1.0, layer_decay=0.8, rotation=30, precision=bf16 and
+    others for finetune. An unknown name lists all.
     """
-    from embedkit.cli import show_heads
+    from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
-        head = here.train(
+        head = here.heads.train(
             kind,
             name,
             backbone=backbone,
@@ -110,15 +119,15 @@ def train(
             settings=dict(map(_setting, settings)),
         )
     if as_json:
-        show.document(show_heads.head_document(head))
+        show.document(show_classify.head_document(head))
     else:
-        show_heads.head_summary(head)
+        show_classify.head_summary(head)
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """A name, and a value as TOML writes it; quotes around words may be left out."""
-    name, there, value = text.partition("=")
-    if not there:
+    """Parse a name and a TOML value; quotes around words can be omitted."""
+    name, separator, value = text.partition("=")
+    if not separator:
         raise BadInput(f"--set {shown(text)}: write it as SETTING=VALUE")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
@@ -128,44 +137,44 @@ def _setting(text: str) -> tuple[str, Any]:
 
 @click.command()
 @click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
-@click.option("--name", required=True, metavar="NAME", help="What to call the ensemble.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the ensemble.")
 @click.option(
     "--method",
     type=click.Choice(["mean", "calibrated", "greedy"]),
     default="mean",
     show_default=True,
-    help="The mean of probabilities as they are; calibrated; of those worth having.",
+    help="Average uncalibrated probabilities, calibrated ones, or those of selected heads.",
 )
 @options
 def ensemble(
     heads: tuple[str, ...], name: str, method: str, workspace: Path, as_json: bool
 ) -> None:
-    """Make one head of several: the mean of their probabilities."""
-    from embedkit.cli import show_heads
+    """Combine heads into one that averages their probabilities."""
+    from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        head = Workspace(workspace, progress).ensemble(name, heads, method=method)
+        head = Workspace(workspace, progress).heads.ensemble(name, heads, method=method)
     if as_json:
-        show.document(show_heads.head_document(head))
+        show.document(show_classify.head_document(head))
     else:
-        show_heads.head_summary(head)
+        show_classify.head_summary(head)
 
 
 @click.command()
 @click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
-@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of figures and mistakes.")
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of metrics and mistakes.")
 @click.option("--csv", type=PATH, metavar="DIR", help="Write tables and predictions as CSV.")
 @options
 def evaluate(
     heads: tuple[str, ...], html: Path | None, csv: Path | None, workspace: Path, as_json: bool
 ) -> None:
-    """Judge heads on the test part of the split, which nothing else looks at."""
-    from embedkit.cli import show_heads
+    """Evaluate heads on the test set, which nothing else uses."""
+    from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        evaluation = Workspace(workspace, progress).evaluate(heads, tables=csv)
+        evaluation = Workspace(workspace, progress).heads.evaluate(heads, csv=csv)
     if html is not None:
         from embedkit.reports.evaluation_page import write_evaluation_page
 
@@ -173,7 +182,7 @@ def evaluate(
     if as_json:
         show.document(asdict(evaluation))
     else:
-        show_heads.evaluation_summary(evaluation)
+        show_classify.evaluation_summary(evaluation)
         for target in (html, csv):
             if target is not None:
                 show.say(f"written: {target}")
@@ -182,15 +191,15 @@ def evaluate(
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
 @click.option("--head", required=True, metavar="NAME", help="A head of the workspace.")
-@click.option("-k", type=int, default=3, show_default=True, help="Classes to tell of each photo.")
+@click.option("-k", type=int, default=3, show_default=True, help="Classes to print for each photo.")
 @options
 def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_json: bool) -> None:
-    """Say what photos show: the most probable classes, and the training photos nearest to them.
+    """Classify photos: the most probable classes, and the nearest training photos.
 
-    A photo that is likely of no class is 'unknown': by its distance to the training photos, because
-    a drawn outlier such as a code or a screen is nearer, or for want of confidence.
+    A photo that probably belongs to no class is 'unknown': it is far from the training photos, near
+    a drawn outlier such as a code or a screen, or its best class has a low probability.
     """
-    from embedkit.cli import show_heads
+    from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
@@ -198,8 +207,11 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
     if as_json:
         show.document(asdict(found))
     elif found.predictions:
-        show_heads.predictions_table(found)
+        show_classify.predictions_table(found)
     for failure in found.failures:
         show.warn(f"{failure.path}: {failure.reason}")
     if not found.predictions:
         raise BadInput("none of the photos could be classified")
+
+
+COMMANDS: Sequence[click.Command] = (split, train, ensemble, evaluate, classify)

@@ -1,12 +1,13 @@
 """The command that compares backbones."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from embedkit._internal.paths import shown
-from embedkit.cli import show
+from embedkit.cli import show, show_compare
 from embedkit.cli.options import PAGE, PATH, items_of, options
 
 
@@ -16,17 +17,22 @@ from embedkit.cli.options import PAGE, PATH, items_of, options
     "--backbones",
     multiple=True,
     metavar="NAMES",
-    help="With commas, or repeated; else those of the recipe and those known here.",
+    help="With commas, or repeated.  [default: the recipe's and those known to the workspace]",
 )
 @click.option(
-    "--query", "queries", type=PATH, multiple=True, metavar="FILE", help="Rank for it; repeatable."
+    "--query",
+    "queries",
+    type=PATH,
+    multiple=True,
+    metavar="FILE",
+    help="Show the rankings of this photo; repeatable.",
 )
 @click.option(
     "--by",
     type=click.Choice(["label", "folder"]),
     default="label",
     show_default=True,
-    help="What photos of one class have in common.",
+    help="What defines the classes.",
 )
 @click.option(
     "--group",
@@ -44,10 +50,10 @@ def compare(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Compare backbones on the workspace's photos: how well each tells their classes apart.
+    """Compare how well backbones separate the classes of the workspace's photos.
 
-    What a backbone has not embedded yet is embedded first; new photos are for 'embedkit add'.
-    NAMES may have overrides, as in 'resnet50,resnet50?size=448&pool=gem'.
+    Photos without an embedding of a backbone are embedded first; add new photos with 'embedkit
+    add'. NAMES can have overrides, as in 'resnet50,resnet50?size=448&pool=gem'.
     """
     from embedkit.workspace import Workspace
 
@@ -62,10 +68,13 @@ def compare(
     if as_json:
         show.document(asdict(comparison))
     else:
-        show.comparison_summary(comparison, rankings=bool(queries))
+        show_compare.comparison_summary(comparison, rankings=bool(queries))
         if html is not None:
             show.say(f"page: {shown(str(html))}")
     show.failed(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:
             show.warn(f"warning: {backbone.backbone}: {backbone.warning}")
+
+
+COMMANDS: Sequence[click.Command] = (compare,)

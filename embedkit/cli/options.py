@@ -1,4 +1,4 @@
-"""What the options of commands have in common."""
+"""Options and parameter types that commands share."""
 
 import shlex
 from collections.abc import Callable
@@ -13,7 +13,7 @@ _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 class _Path(click.Path):
-    """A path; an empty one, which an unset shell variable leaves, is an error."""
+    """A path. An empty one, as of an unset shell variable, is an error."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if value == "":
@@ -22,7 +22,7 @@ class _Path(click.Path):
 
 
 class _Target(_Path):
-    """A file to write, of one kind; a name of another kind may be that of a photo."""
+    """A file to write, with a fixed suffix, so that no photo is overwritten by mistake."""
 
     def __init__(self, *endings: str) -> None:
         super().__init__(path_type=Path)
@@ -41,7 +41,7 @@ TABLE = _Target(".csv")
 
 
 def common(default: str) -> Callable[[_Command], _Command]:
-    """The options that every command has: --workspace and --json."""
+    """Return a decorator that adds --workspace and --json."""
 
     def add_options(command: _Command) -> _Command:
         for option in (
@@ -68,11 +68,19 @@ _DEFAULT = "indexes/default"
 options = common(_DEFAULT)
 
 
+backbone_option = click.option(
+    "-b",
+    "--backbone",
+    metavar="NAME",
+    help="A backbone that photos were added with.  [default: the first one]",
+)
+
+
 def naming(workspace: Path) -> str:
-    """What a command has to be given to use a workspace, a space first; empty for the default."""
+    """Return the option that selects a workspace, after a space; empty for the default one."""
     return "" if workspace == Path(_DEFAULT) else f" -w {shlex.quote(shown(str(workspace)))}"
 
 
 def items_of(values: tuple[str, ...]) -> list[str]:
-    """The items of an option that may be repeated, and takes lists with commas too."""
+    """Return the items of a repeatable option whose values can be lists with commas."""
     return [item.strip() for some in values for item in some.split(",")]

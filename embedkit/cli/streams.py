@@ -1,7 +1,7 @@
 """Standard streams that may be closed, full, or unable to show every character.
 
-What a command prints is its result: when stdout does not take it, the command fails with one line
-on stderr. Messages on stderr that nobody can read stop nothing.
+The output of a command is its result: if it cannot be written to stdout, the command fails with one
+line on stderr. Failures to write messages to stderr are ignored.
 """
 
 import io
@@ -11,7 +11,7 @@ from typing import IO, Any
 
 
 class OutputLost(Exception):
-    """Stdout did not take what was printed. No command handles it: :func:`main` does."""
+    """Output could not be written to stdout. :func:`embedkit.cli.app.main` handles this."""
 
 
 class _Output(io.FileIO):
@@ -31,9 +31,9 @@ class _Messages(io.FileIO):
 
 
 def prepare() -> None:
-    """Replace ``sys.stdout`` and ``sys.stderr`` by streams that fail as this module says.
+    """Replace ``sys.stdout`` and ``sys.stderr`` by streams that fail as described above.
 
-    A character that the stream's encoding does not have is written as its escape, ``\\u5199``.
+    A character that the stream's encoding does not have is written as an escape, ``\\u5199``.
     """
     _occupy()
     sys.stdout = _stream(_Output(1, "w", closefd=False), sys.stdout)
@@ -41,7 +41,7 @@ def prepare() -> None:
 
 
 def discard_output() -> None:
-    """Send what stdout still has to print nowhere, so that the interpreter can end."""
+    """Discard the buffer of stdout, so that the interpreter can exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
@@ -49,10 +49,10 @@ def discard_output() -> None:
 
 
 def _occupy() -> None:
-    """Take the numbers of closed standard streams, else the next file to be opened gets them.
+    """Reserve the descriptors of closed standard streams.
 
-    A library that prints would write into that file. They are opened to read only, so that
-    printing fails.
+    Otherwise the next opened file would get them, and a library that prints would write into it.
+    They are opened read-only, so that printing fails.
     """
     while (number := os.open(os.devnull, os.O_RDONLY)) <= 2:
         os.set_inheritable(number, True)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.errors import BadInput
 from embedkit.results import Failure
 
@@ -63,7 +62,7 @@ def load_collection(
     if by not in BY:
         raise BadInput(f"by must be {' or '.join(BY)}, not {by!r}")
     with catalog.read() as reader:
-        live = reader.live_image_ids()
+        live = reader.files.image_ids()
     ids = live
     for some in embedded:
         ids = ids[np.isin(ids, some)]

@@ -28,18 +28,18 @@ from embedkit.errors import BadInput
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
 from embedkit.results import (
-    BackboneFigures,
+    BackboneMetrics,
     ComparedQuery,
     Comparison,
     Estimate,
     PairedTest,
     Progress,
     ProgressCallback,
-    QueryFigures,
+    QueryMetrics,
     Ranking,
     ResolvedName,
     Separation,
-    silent,
+    no_progress,
 )
 from embedkit.search.search import match_of
 
@@ -82,7 +82,7 @@ def compare(
     ranked: Sequence[Query] = (),
     group: str | None = None,
     groups: np.ndarray | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> Comparison:
     """Compare backbones on a collection, with the embeddings of one at a time in memory.
 
@@ -180,7 +180,7 @@ def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
 
 def _figures(
     backbone: ComparedBackbone, vectors: np.ndarray, measures: Measures, units: np.ndarray
-) -> BackboneFigures:
+) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
         found = estimate(values, units)
         assert found is not None  # these figures have a value for every query
@@ -192,7 +192,7 @@ def _figures(
     warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
     if (text := doubt(spec)) is not None:
         warnings.append(text)
-    return BackboneFigures(
+    return BackboneMetrics(
         backbone=backbone.resolved.name,
         place=0,  # set by _ranked
         mean_ap=mean(measures.average_precision),
@@ -244,8 +244,8 @@ def _tests(
 
 
 def _ranked(
-    figures: Sequence[BackboneFigures], tests: Sequence[PairedTest]
-) -> tuple[BackboneFigures, ...]:
+    figures: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
+) -> tuple[BackboneMetrics, ...]:
     """Return the backbones with their places, the best first."""
     ranked = sorted(figures, key=lambda item: -item.mean_ap.value)
     ties = {(test.backbone, test.other) for test in tests if test.tie}
@@ -258,10 +258,10 @@ def _by_query(
     queries: np.ndarray,
     backbones: Sequence[ComparedBackbone],
     precisions: Sequence[np.ndarray],
-) -> tuple[QueryFigures, ...]:
+) -> tuple[QueryMetrics, ...]:
     names = [backbone.resolved.name for backbone in backbones]
     return tuple(
-        QueryFigures(
+        QueryMetrics(
             collection.files[row][0].path,
             collection.names[collection.classes[row]],
             dict(zip(names, values, strict=True)),

@@ -1,17 +1,17 @@
 """Describe a comparison in words, and list the variants of each backbone."""
 
-from embedkit.results import BackboneFigures, Comparison, PairedTest
+from embedkit.results import BackboneMetrics, Comparison, PairedTest
 
 
 def variants_by_backbone(
     comparison: Comparison,
-) -> list[list[tuple[BackboneFigures, PairedTest | None]]]:
+) -> list[list[tuple[BackboneMetrics, PairedTest | None]]]:
     """Return the variants of each backbone that was compared with several overrides, best first.
 
     Each variant comes with its test against the best one; the test of the best one is None.
     """
     tests = {(test.backbone, test.other): test for test in comparison.tests}
-    variants: dict[str, list[BackboneFigures]] = {}
+    variants: dict[str, list[BackboneMetrics]] = {}
     for item in comparison.backbones:
         variants.setdefault(item.backbone.partition("?")[0], []).append(item)
     return [

@@ -11,7 +11,7 @@ import numpy as np
 
 from embedkit.classify.heads.knn import NEIGHBOURS, votes
 from embedkit.index.metric import cross_distances
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 RECALL_AT = (5, 10, 50)
 
@@ -46,7 +46,7 @@ def measure(
     classes: np.ndarray,
     queries: np.ndarray,
     groups: np.ndarray | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> Measures:
     """Return the figures of each query, ranking all images except the query itself.
 

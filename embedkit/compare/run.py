@@ -50,11 +50,11 @@ def compare_backbones(
     resolved = _resolved(embeddings, options.backbones)
     failures = embeddings.complete(resolved)
     with catalog.read() as reader:
-        positions = [reader.position(item.spec.digest) for item in resolved]
-        rates = reader.rates()
+        revisions = [reader.embeddings.revision(item.spec.digest) for item in resolved]
+        rates = reader.backbones.rates()
     stored = [
-        embeddings.indexes.at(item.spec, position).stored()
-        for item, position in zip(resolved, positions, strict=True)
+        embeddings.indexes.at(item.spec, revision).stored()
+        for item, revision in zip(resolved, revisions, strict=True)
     ]
     collection = load_collection(catalog, [rows.ids for rows in stored], options.by, failures)
     groups = None if values is None else _groups(collection, values)

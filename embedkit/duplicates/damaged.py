@@ -15,8 +15,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Reader
+from embedkit.catalog import Catalog, Reader
 from embedkit.duplicates.evidence import FLAT
 from embedkit.duplicates.examination import remains_of
 from embedkit.duplicates.examination.partial import LEAST_SHARE
@@ -66,7 +65,7 @@ def damaged_files(catalog: Catalog, progress: ProgressCallback) -> list[Damaged]
     Those that are gone, or of which too little is there, are left out.
     """
     with catalog.read() as reader:
-        files = reader.undecodable()
+        files = reader.failures.undecodable()
     found: dict[str, Damaged] = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for done, seen in enumerate(threads.map(_seen, files), 1):
@@ -87,7 +86,7 @@ def proposed(
     """
     if not damaged:
         return []
-    table = reader.fingerprints()
+    table = reader.images.fingerprints()
     ids, width, height = (table.column(name).to_numpy() for name in ("image_id", "width", "height"))
     best = _Best(
         np.full((len(damaged), _MANY), -1.0, np.float32),
@@ -97,7 +96,7 @@ def proposed(
     for start in range(0, len(ids), _BLOCK):
         progress(Progress("looking for intact copies", start, len(ids)))
         part = slice(start, start + _BLOCK)
-        small = halved(reader.lumas(ids[part]))
+        small = halved(reader.images.lumas(ids[part]))
         for look in looks:
             theirs = _centred(turned(small, look.turn)[:, : look.rows])
             for first in range(0, len(look.numbers), _SOME):
@@ -178,7 +177,7 @@ def _likeliest(
 ) -> list[list[int]]:
     """Of each damaged file the images to open, by the likeness of what is there at 32 x 32."""
     known = np.unique(np.concatenate(ids))
-    lumas = reader.lumas(known).reshape(-1, LUMA_SIDE, LUMA_SIDE)
+    lumas = reader.images.lumas(known).reshape(-1, LUMA_SIDE, LUMA_SIDE)
     found = []
     for one, some in zip(damaged, ids, strict=True):
         theirs = turned(lumas[np.searchsorted(known, some)], one.turn)[:, : len(one.luma)]

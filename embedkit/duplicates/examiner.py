@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile, Reader
+from embedkit.catalog import Catalog, LiveFile, Reader
 from embedkit.duplicates.examination import VERSION, Opened, examine, examine_part, facts_of
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import DECODER
@@ -22,11 +21,11 @@ from embedkit.results import (
     OPEN,
     Change,
     Examination,
-    Facts,
-    Member,
+    FileMetadata,
+    GroupMember,
     Progress,
     ProgressCallback,
-    silent,
+    no_progress,
 )
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.features import EXTRACTION
@@ -57,7 +56,7 @@ class Examiner:
         self,
         catalog: Catalog,
         features: Path,
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
         new: Mapping[int, LiveFile] | None = None,
     ) -> None:
         self._catalog = catalog
@@ -68,7 +67,7 @@ class Examiner:
         }
         self._opened = lru_cache(_OPENED)(self._open)
         self._known: dict[Pair, Examination] = {}
-        self._facts: dict[int, Facts] = {}
+        self._facts: dict[int, FileMetadata] = {}
         self._by_digest: dict[str, int] = {}
         self._damaged: set[int] = set()
         self._is_recalled = False
@@ -101,13 +100,13 @@ class Examiner:
         ids = (self._by_digest[other] for other in others)
         self.examinations((min(number, other), max(number, other)) for other in ids)
 
-    def headers(self, digests: Sequence[str]) -> dict[str, Facts]:
+    def headers(self, digests: Sequence[str]) -> dict[str, FileMetadata]:
         """What the headers of images' files say, by SHA-256 (hex)."""
         found = self.facts([self._by_digest[digest] for digest in digests])
         ids = ((digest, self._by_digest[digest]) for digest in digests)
         return {digest: found[one] for digest, one in ids if one in found}
 
-    def facts(self, image_ids: Sequence[int]) -> dict[int, Facts]:
+    def facts(self, image_ids: Sequence[int]) -> dict[int, FileMetadata]:
         """What the headers of images' files say; images that cannot be read are left out."""
         self._locate(set(image_ids))
         lacking = [image_id for image_id in image_ids if image_id not in self._facts]
@@ -121,13 +120,13 @@ class Examiner:
                 self._store({}, new)
         return {one: self._facts[one] for one in image_ids if one in self._facts}
 
-    def learn(self, members: Iterable[Member]) -> None:
+    def learn(self, members: Iterable[GroupMember]) -> None:
         """Learn where files of groups lie whose images the catalog need not have."""
-        paths: dict[str, Member] = {}
+        paths: dict[str, GroupMember] = {}
         for member in members:
             paths.setdefault(member.sha256, member)
         with self._catalog.read() as reader:
-            known = reader.image_ids([bytes.fromhex(digest) for digest in paths])
+            known = reader.images.ids([bytes.fromhex(digest) for digest in paths])
         self._by_digest = {sha256.hex(): image_id for sha256, image_id in known.items()}
         for digest, member in paths.items():
             if digest not in self._by_digest:
@@ -146,8 +145,10 @@ class Examiner:
             self._files[number] = [LiveFile(path, None, digest) for path in paths]
         self._damaged |= set(ids.values())
         with self._catalog.read() as reader:
-            kept = reader.examinations_of(_VERSION, [bytes.fromhex(digest) for digest in ids])
-            known = reader.image_ids(list({second for _, second, _ in kept}))
+            kept = reader.examinations.of_images(
+                _VERSION, [bytes.fromhex(digest) for digest in ids]
+            )
+            known = reader.images.ids(list({second for _, second, _ in kept}))
         for first, second, report in kept:
             self._known[ids[first.hex()], known[second]] = _examination(report)
         return ids
@@ -160,7 +161,7 @@ class Examiner:
         if not unknown:
             return
         with self._catalog.read() as reader:
-            self._files |= reader.live_files(unknown)
+            self._files |= reader.files.of_images(unknown)
             if not self._is_recalled:
                 self._recall(reader)
         for image_id in unknown:
@@ -168,9 +169,9 @@ class Examiner:
 
     def _recall(self, reader: Reader) -> None:
         """Take over what the catalog has of earlier examinations."""
-        kept, facts = reader.examinations(_VERSION), reader.headers(_VERSION)
+        kept, facts = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
         digests = {sha256 for row in kept for sha256 in row[:2]}
-        ids = reader.image_ids([*digests, *(sha256 for sha256, _ in facts)])
+        ids = reader.images.ids([*digests, *(sha256 for sha256, _ in facts)])
         for first, second, report in kept:
             one, other, found = ids[first], ids[second], _examination(report)
             self._known[min(one, other), max(one, other)] = (
@@ -233,14 +234,14 @@ class Examiner:
             lambda: content_of(paths, digest), lambda: view_of(paths, digest, self._cache)
         )
 
-    def _read_facts(self, image_id: int) -> Facts | None:
+    def _read_facts(self, image_id: int) -> FileMetadata | None:
         try:
             with one_file():
                 return facts_of(self._opened(image_id).read())
         except UnreadableImage:
             return None
 
-    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, Facts]) -> None:
+    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, FileMetadata]) -> None:
         """Keep what was found in the catalog, where it can be written."""
         stored = {image_id: files[0].sha256 for image_id, files in self._files.items() if files}
         rows = [
@@ -256,7 +257,7 @@ class Examiner:
         path = self._catalog.path
         if (rows or headers) and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             with self._catalog.write() as writer:
-                writer.store_examinations(_VERSION, rows, headers)
+                writer.examinations.store(_VERSION, rows, headers)
 
 
 def _examination(report: str) -> Examination:
@@ -265,6 +266,6 @@ def _examination(report: str) -> Examination:
     return Examination(**values)
 
 
-def _facts(report: str) -> Facts:
+def _facts(report: str) -> FileMetadata:
     values = json.loads(report)
-    return Facts(**{**values, "tables": tuple(map(tuple, values["tables"]))})
+    return FileMetadata(**{**values, "tables": tuple(map(tuple, values["tables"]))})

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import (
@@ -110,10 +109,10 @@ def find_duplicates(
     check_embedded(asked, index)
     table, found = _searched(catalog, index, asked, progress)
     with catalog.read() as reader:
-        verdicts = reader.verdicts()
+        verdicts = reader.verdicts.all()
         links = linked(found.pairs, asked.kinds, found.limits, verdicts)
-        repeated = reader.repeated_image_ids() if EXACT in asked.kinds else []
-        known = reader.live_files([*links, *repeated])
+        repeated = reader.images.in_several_files() if EXACT in asked.kinds else []
+        known = reader.files.of_images([*links, *repeated])
     files = on_disk(known)
     links = {
         one: {other: link for other, link in near.items() if other in files}
@@ -166,7 +165,7 @@ def duplicate_pairs(
     """
     _, found = _searched(catalog, index, asked, progress)
     with catalog.read() as reader:
-        links = linked(found.pairs, asked.kinds, found.limits, reader.verdicts())
+        links = linked(found.pairs, asked.kinds, found.limits, reader.verdicts.all())
     pairs = [(one, other) for one, near in links.items() for other in near if one < other]
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     return first, second
@@ -177,9 +176,9 @@ def _searched(
 ) -> tuple[Any, Search]:
     """The table of fingerprints, and what a search among them finds, or found the last time."""
     with catalog.read() as reader:
-        table = reader.fingerprints()
+        table = reader.images.fingerprints()
         of = _digest(table, index, asked)
-        known = reader.pairs(of)
+        known = reader.pairs.of_search(of)
     if known is not None:
         return table, _recalled(*known)
     unread = 0
@@ -194,7 +193,7 @@ def _searched(
     writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
     if writable and not unread:  # what cannot be read now may be a copy when it can
         with catalog.write() as writer:
-            writer.store_pairs(of, *_remembered(found))
+            writer.pairs.store(of, *_remembered(found))
     return table, found
 
 
@@ -250,7 +249,7 @@ def prints_of(catalog: Catalog, table: Any) -> Prints:
     }
     ids = columns.pop("image_id")
     with catalog.read() as reader:
-        return Prints(ids=ids, luma=reader.lumas(ids), **columns)
+        return Prints(ids=ids, luma=reader.images.lumas(ids), **columns)
 
 
 def digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
@@ -258,7 +257,7 @@ def digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) 
 
     def digests(ids: np.ndarray) -> list[bytes | None]:
         with catalog.read() as reader:
-            found = reader.live_files(ids.tolist())
+            found = reader.files.of_images(ids.tolist())
         return pixel_digests(ids, {n: files[0].path for n, files in found.items()} | dict(new))
 
     return digests
@@ -272,7 +271,7 @@ def _digest(table: Any, index: Index, asked: Asked) -> str:
     told = {
         "asked": asdict(asked),
         "images": sha256(table.column("image_id").to_numpy().tobytes()).hexdigest(),
-        "embeddings": [index.spec, *asdict(index.position).values()],
+        "embeddings": [index.spec, *asdict(index.revision).values()],
         "by": [WEIGHTS, DECODER, RULE],
     }
     return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

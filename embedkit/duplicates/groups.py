@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import LiveFile
 from embedkit.duplicates.evidence import Evidence
 from embedkit.duplicates.pair_search import (
     COMBINED,
@@ -17,7 +17,7 @@ from embedkit.duplicates.pair_search import (
     is_of,
 )
 from embedkit.errors import BadInput
-from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, Member
+from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, GroupMember
 from embedkit.results import DIFFERENT as DIFFERENT_PICTURES
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
@@ -202,9 +202,9 @@ def _group(
     )
 
 
-def _members(image: Image, link: Link, pixels: str | None) -> list[Member]:
+def _members(image: Image, link: Link, pixels: str | None) -> list[GroupMember]:
     return [
-        Member(
+        GroupMember(
             path=file.path,
             sha256=file.sha256,
             label=file.label,

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.duplicates.evidence import Evidence, Prints, weigh
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.find import (
@@ -80,8 +79,8 @@ def find_copies(
     check_embedded(asked, index)
     photo = _photo(path)
     with catalog.read() as reader:
-        own = reader.image_ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
-        table = reader.fingerprints()
+        own = reader.images.ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
+        table = reader.images.fingerprints()
     ids = table.column("image_id").to_numpy()
     places, vectors = places_in(index, ids)
     space = survey(vectors, places[places >= 0])
@@ -181,14 +180,14 @@ def _group(
 ) -> tuple[DuplicateGroup, ...]:
     """The group around the photo, if there is anything else in it."""
     with catalog.read() as reader:
-        decided = reader.verdicts()
+        decided = reader.verdicts.all()
         about_it = [
             (NEW, other if one == own else one, verdict)
             for one, other, verdict in decided
             if own is not None and other is not None and own in (one, other)
         ]
         links = linked(found.pairs, asked.kinds, found.limits, about_it).get(NEW, {})
-        files = on_disk(reader.live_files([*links, *([] if own is None else [own])]))
+        files = on_disk(reader.files.of_images([*links, *([] if own is None else [own])]))
     same = files.pop(own or NEW, [])
     label = next((file.label for file in same if file.path == photo.path), None)
     held = [LiveFile(photo.path, label, photo.sha256)]

@@ -13,7 +13,7 @@ from embedkit.duplicates.orientations import TURNS, turned_hashes
 from embedkit.duplicates.pixels import PixelDigests, same_pixels
 from embedkit.duplicates.semantic import Space, near_images, survey
 from embedkit.index.index import Index
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "exact",
@@ -136,7 +136,7 @@ def find_pairs(
     index: Index,
     asked: Asked,
     digests: PixelDigests,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> Search:
     """The pairs of images that are duplicates of one of the kinds asked, with all their evidence.
 
@@ -172,7 +172,7 @@ def weigh_candidates(
     reach: Reach,
     *,
     twins: tuple[np.ndarray, np.ndarray],
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[Evidence, float]:
     """The evidence for all pairs of rows within reach, and the recall of those by embedding.
 

@@ -25,10 +25,9 @@ import numpy as np
 from embedkit._internal.artifacts import storage_errors
 from embedkit._internal.paths import shown
 from embedkit._internal.sealed import Damaged, Sealed
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Position
+from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
-from embedkit.index import approximate, rows
+from embedkit.index import rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import (
     FileRecord,
@@ -38,7 +37,7 @@ from embedkit.index.manifest import (
     write_manifest,
 )
 from embedkit.index.metric import distances
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
     from embedkit.index.approximate import Codes
@@ -87,12 +86,12 @@ class Index:
         self.spec = spec
         self.dim = dim
         self._refill = refill
-        self.saved: Position | None = None
-        """Position of the index that was on disk when this one was loaded or saved."""
+        self.saved: Revision | None = None
+        """Revision of the index that was on disk when this one was loaded or saved."""
         self._forget()
 
     def _forget(self) -> None:
-        self.position = Position()
+        self.revision = Revision()
         self.kind = ""
         self._files: dict[str, FileRecord] = {}
         self._set_base(rows.none(self.dim))
@@ -271,15 +270,15 @@ class Index:
     def catch_up(
         self,
         catalog: Catalog,
-        position: Position,
+        revision: Revision,
         kind: str,
         *,
         save: bool = False,
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         """Take over what the catalog gained and lost since.
 
-        Nothing is done when the index has reached ``position``, the catalog's own of late, unless
+        Nothing is done when the index has reached ``revision``, the catalog's own of late, unless
         it is to be saved. With ``save`` it is also made of ``kind``, merged when that is due, and
         written; one that was well behind is in any case, where the workspace can be written. An
         index whose past is not the catalog's is emptied and built anew.
@@ -289,41 +288,41 @@ class Index:
         this has raised anything the index is of no use any more: load it again.
         """
         try:
-            self._catch_up(catalog, position, kind, save, progress)
+            self._catch_up(catalog, revision, kind, save, progress)
         except Damaged as error:
             self._give_up(error)
-            self._catch_up(catalog, position, kind, save, progress)
+            self._catch_up(catalog, revision, kind, save, progress)
 
     def _catch_up(
         self,
         catalog: Catalog,
-        position: Position,
+        revision: Revision,
         kind: str,
         save: bool,
         progress: ProgressCallback,
     ) -> None:
         told_to_save = save
-        if position == self.position and not save:
+        if revision == self.revision and not save:
             return
         with catalog.read() as reader:
-            position = reader.position(self.spec)
-            if not reader.passed(self.spec, self.position):
+            revision = reader.embeddings.revision(self.spec)
+            if not reader.embeddings.has_passed(self.spec, self.revision):
                 self._forget()
-            since = self.position.generation
-            behind = position.generation - since > SAVE_SHARE * len(self)
+            since = self.revision.generation
+            behind = revision.generation - since > SAVE_SHARE * len(self)
             save = save or (behind and self._may_save(catalog))
-            gained = reader.embedding_count(self.spec, since)
-            fresh = reader.embeddings(self.spec, since)
-            self._drop(reader.removed_ids(self.spec, since))
+            gained = reader.embeddings.count(self.spec, since)
+            fresh = reader.embeddings.chunks(self.spec, since)
+            self._drop(reader.embeddings.removed_ids(self.spec, since))
             merge = save and self._is_merge_due(gained, kind)
             if merge:
                 progress(Progress("building the index"))
                 with self._writing():
-                    kept = self._merge(fresh, gained, position)
+                    kept = self._merge(fresh, gained, revision)
             elif gained:
                 size = len(self._delta) + gained
                 self._delta = rows.gather(chain(self._delta.chunks(), fresh), size, self.dim)
-            self.position = position
+            self.revision = revision
         if merge:
             try:
                 with self._writing():
@@ -340,7 +339,7 @@ class Index:
     def _may_save(self, catalog: Catalog) -> bool:
         """Whether the files are this index's to replace: no other process has saved meanwhile."""
         there = sound_manifest(self.folder)
-        ours = there is None or there.position == self.saved
+        ours = there is None or there.revision == self.saved
         return ours and os.access(catalog.path.parent, os.W_OK)
 
     def _drop(self, lost: np.ndarray) -> None:
@@ -361,21 +360,21 @@ class Index:
             return True
         return changed > MERGE_SHARE * len(self._base)
 
-    def _merge(self, fresh: rows.Chunks, gained: int, position: Position) -> int:
+    def _merge(self, fresh: rows.Chunks, gained: int, revision: Revision) -> int:
         """Write a new base of all there is; how many of its rows are those of the old one."""
         old = len(self._base)
         whole = self._live is None
         if whole and not len(self._delta) and not gained and "vectors" in self._files:
             return old
         chunks = chain(self._base.chunks(self._live), self._delta.chunks(), fresh)
-        self._set_base(self._written(position, "", chunks))
+        self._set_base(self._written(revision, "", chunks))
         self._delta = rows.none(self.dim)
         return old if whole else 0
 
-    def _written(self, position: Position, kind: str, chunks: rows.Chunks) -> rows.Rows:
+    def _written(self, revision: Revision, kind: str, chunks: rows.Chunks) -> rows.Rows:
         """Rows in files of their own, which are noted; ``kind`` is ``delta_`` or nothing."""
         names = [f"{kind}{role}" for role in ("ids", "vectors")]
-        ids_file, vectors_file = (self.folder / self._name(position, name) for name in names)
+        ids_file, vectors_file = (self.folder / self._name(revision, name) for name in names)
         rows.write(ids_file, vectors_file, chunks)
         ids, vectors = Sealed(ids_file), Sealed(vectors_file)
         self._files.update(zip(names, (_record(ids), _record(vectors)), strict=True))
@@ -383,6 +382,8 @@ class Index:
 
     def _encode(self, kind: str, kept: int) -> None:
         """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
+        from embedkit.index import approximate
+
         total = len(self._base)
         if kind in (EXACT, FLAT) or total < 2 or (kind == AUTO and total <= EXACT_UP_TO):
             self._codes, self._trained = None, 0
@@ -406,7 +407,7 @@ class Index:
         approximate.tune(made, self._base.vectors, approximate.WORTHWHILE if kind == AUTO else 1.0)
         if kind == AUTO and made.recall_at_10 < approximate.RECALL:
             return  # vectors without clusters: comparing with all of them is faster
-        made = approximate.write(self.folder / self._name(self.position, "codes"), made)
+        made = approximate.write(self.folder / self._name(self.revision, "codes"), made)
         assert made.file is not None
         self._files["codes"] = _record(made.file)
         self._codes = made
@@ -417,8 +418,8 @@ class Index:
         return storage_errors(f"cannot write the index in {shown(str(self.folder))}")
 
     @staticmethod
-    def _name(position: Position, what: str) -> str:
-        return f"{position.generation}.{what}.sealed"
+    def _name(revision: Revision, what: str) -> str:
+        return f"{revision.generation}.{what}.sealed"
 
     def _save(self) -> None:
         """Write the delta, what was removed and, last, the manifest; then remove older files."""
@@ -426,9 +427,9 @@ class Index:
         for role in ("delta_ids", "delta_vectors", "removed"):
             self._files.pop(role, None)
         if len(self._delta):
-            self._written(self.position, "delta_", self._delta.chunks())
+            self._written(self.revision, "delta_", self._delta.chunks())
         if self._live is not None:
-            file = self.folder / self._name(self.position, "removed")
+            file = self.folder / self._name(self.revision, "removed")
             rows.write_numbers(file, np.flatnonzero(~self._live))
             self._files["removed"] = _record(Sealed(file))
         made = self._codes
@@ -445,8 +446,8 @@ class Index:
                 spec=self.spec,
                 dim=self.dim,
                 count=len(self),
-                generation=self.position.generation,
-                stamp=self.position.stamp,
+                generation=self.revision.generation,
+                stamp=self.revision.stamp,
                 trained=self._trained,
                 head=made.head if made else 0,
                 effort=made.effort if made else 0,
@@ -455,11 +456,11 @@ class Index:
                 faiss=version,
             ),
         )
-        self.saved = self.position
+        self.saved = self.revision
         kept = {item.name for item in self._files.values()}
         for old in self.folder.glob("[0-9]*.*"):
             generation = old.name.partition(".")[0]
-            newer = generation.isdigit() and int(generation) > self.position.generation
+            newer = generation.isdigit() and int(generation) > self.revision.generation
             if old.name not in kept and not newer:  # newer ones another process is about to name
                 with suppress(PermissionError):  # Windows, while a process has it mapped
                     old.unlink(missing_ok=True)
@@ -490,7 +491,7 @@ class Index:
             self._codes = read(files["codes"], told, len(self._base), self.dim, manifest.head)
         if len(self) != manifest.count:
             raise Damaged(f"{self.folder} does not hold {manifest.count} images")
-        self.kind, self.position = manifest.kind, manifest.position
+        self.kind, self.revision = manifest.kind, manifest.revision
         self._trained = manifest.trained
 
 
@@ -509,7 +510,7 @@ def load_index(folder: Path, spec: str, dim: int, refill: Callable[[Index], None
         try:
             manifest = read_manifest(folder)
             if manifest is not None:
-                index.saved = manifest.position
+                index.saved = manifest.revision
                 index._open(manifest)
         except (BadArtefact, EOFError, LookupError, MemoryError, OSError, ValueError) as error:
             if sound_manifest(folder) != manifest:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Position
+from embedkit.catalog import Catalog, Revision
 from embedkit.index.manifest import sound_manifest
 from embedkit.results import EmbeddingSpec, ProgressCallback
 
@@ -33,12 +32,12 @@ class Indexes:
         """Where the index of a spec is, or would be."""
         return self._folder / spec.digest
 
-    def at(self, spec: EmbeddingSpec, position: Position) -> "Index":
-        """The index of a spec, caught up in memory with a position of the catalog's embeddings."""
+    def at(self, spec: EmbeddingSpec, revision: Revision) -> "Index":
+        """The index of a spec, caught up in memory with a revision of the catalog's embeddings."""
         if spec.digest not in self._open:
             self._load(spec)
-        if self._open[spec.digest].position != position:
-            self._catch_up(spec, position, save=False)
+        if self._open[spec.digest].revision != revision:
+            self._catch_up(spec, revision, save=False)
         return self._open[spec.digest]
 
     def none(self) -> "Index":
@@ -47,15 +46,15 @@ class Indexes:
 
         return Index(self._folder, "", 0, self._refill)
 
-    def save_at(self, spec: EmbeddingSpec, position: Position) -> None:
-        """Bring what is on disk up to a position, unless it is there and of the kind asked for.
+    def save_at(self, spec: EmbeddingSpec, revision: Revision) -> None:
+        """Bring what is on disk up to a revision, unless it is there and of the kind asked for.
 
         It goes on from what other processes may have saved meanwhile.
         """
         saved = sound_manifest(self.folder_of(spec))
-        if saved is None or (saved.position, saved.kind) != (position, self._kind()):
+        if saved is None or (saved.revision, saved.kind) != (revision, self._kind()):
             self._load(spec)
-            self._catch_up(spec, position, save=True)
+            self._catch_up(spec, revision, save=True)
         if spec.first != spec:  # what an earlier version made is of no use any more
             shutil.rmtree(self._folder / spec.first.digest, ignore_errors=True)
 
@@ -80,13 +79,13 @@ class Indexes:
     def _refill(self, index: "Index") -> None:
         """Fill an index that was found damaged, and emptied, from the catalog."""
         with self._catalog.read() as reader:
-            position = reader.position(index.spec)
-        index.catch_up(self._catalog, position, self._kind(), progress=self._progress)
+            revision = reader.embeddings.revision(index.spec)
+        index.catch_up(self._catalog, revision, self._kind(), progress=self._progress)
 
-    def _catch_up(self, spec: EmbeddingSpec, position: Position, save: bool) -> None:
+    def _catch_up(self, spec: EmbeddingSpec, revision: Revision, save: bool) -> None:
         try:
             self._open[spec.digest].catch_up(
-                self._catalog, position, self._kind(), save=save, progress=self._progress
+                self._catalog, revision, self._kind(), save=save, progress=self._progress
             )
         except BaseException:  # half done; what is on disk is whole
             del self._open[spec.digest]

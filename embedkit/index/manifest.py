@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from embedkit._internal.artifacts import DIGEST, read_json, with_digest, without_digest, write_json
-from embedkit.catalog.reader import Position
+from embedkit.catalog import Revision
 from embedkit.errors import BadArtefact
 from embedkit.results import EmbeddingSpec, SpecInfo
 
@@ -35,7 +35,7 @@ class Manifest:
     count: int
     """Images in the index."""
     generation: int
-    """With ``stamp``, the position of the spec's embeddings that the index has caught up with."""
+    """With ``stamp``, the revision of the spec's embeddings that the index has caught up with."""
     stamp: int
     trained: int
     """Vectors there were when FAISS's index was trained, if one was; exact search may win."""
@@ -52,9 +52,9 @@ class Manifest:
     """Version of FAISS that wrote the codes; empty for exact search."""
 
     @property
-    def position(self) -> Position:
-        """The position that the index has caught up with."""
-        return Position(self.generation, self.stamp)
+    def revision(self) -> Revision:
+        """The revision that the index has caught up with."""
+        return Revision(self.generation, self.stamp)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -19,8 +19,7 @@ from functools import partial
 from embedkit._internal import paths
 from embedkit._internal.text import counted
 from embedkit.backbones import registry
-from embedkit.catalog import Catalog
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, Catalog
 from embedkit.images.patterns import Patterns
 from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.network import IngestNetwork, recalled
@@ -80,18 +79,18 @@ def add(
 
     places = [(source.path, source.is_file) for source in sources.items]
     with catalog.write() as writer:
-        scopes = writer.scopes(places)
-        roots = writer.roots()
-        writer.remember_sources(
+        scopes = writer.folders.scopes(places)
+        roots = writer.reader.folders.roots()
+        writer.folders.add_sources(
             {source.path: source.labels_from_folders for source in sources.items}
         )
-        writer.remember_options(options)
+        writer.runs.set_options(options)
         for network in networks:
-            writer.remember(network.resolved)
+            writer.backbones.register(network.resolved)
         table = found_table(scanned.found, scopes, roots)
         specs = [network.spec.digest for network in networks]
-        todo = writer.todo(table, specs, options)
-        known = writer.known_images(specs, options) if todo else None
+        todo = writer.reader.files.pending(table, specs, options)
+        known = writer.reader.images.known(specs, options) if todo else None
     problems = [
         (placed(scopes[number], roots, item.path), item) for number, item in scanned.problems
     ]
@@ -110,16 +109,16 @@ def add(
     warnings += [warning for network in networks for warning in network.warnings()]
     warnings += [*sources.warnings, *labels.warnings()]
     with catalog.write() as writer:
-        scopes = writer.scopes(places)
-        left = [scope for path in named for scope in writer.scopes_at(path)]
-        warnings += writer.settle(scopes, table, problems, excluded, left)
+        scopes = writer.folders.scopes(places)
+        left = [scope for path in named for scope in writer.reader.folders.scopes_at(path)]
+        warnings += writer.files.apply_scan(scopes, table, problems, excluded, left)
         for network in networks:
             if network.rate:
-                writer.set_rate(network.spec.digest, network.rate)
-        unknown = [scope for path in unlisted for scope in writer.scopes_at(path)]
-        counts = writer.counts(scopes, unknown)
-        failures = writer.failures(scopes)
-        if kept := writer.counts(unknown)["files"]:
+                writer.backbones.set_rate(network.spec.digest, network.rate)
+        unknown = [scope for path in unlisted for scope in writer.reader.folders.scopes_at(path)]
+        counts = writer.reader.files.counts(scopes, unknown)
+        failures = writer.reader.failures.all(scopes)
+        if kept := writer.reader.files.counts(unknown)["files"]:
             warnings.append(
                 f"{counted(kept, 'known photo')} below folders that cannot be listed stay in the "
                 "workspace as they were, and are not among the counts of this add"
@@ -143,10 +142,10 @@ def add(
             rates={network.name: network.rate for network in networks if network.rate},
             stages=stages,
             options=options,
-            skipped=_skipped(scanned, writer.small_images(scopes)),
-            truncated=tuple(writer.truncated_files(scopes)),
+            skipped=_skipped(scanned, writer.reader.failures.small_images(scopes)),
+            truncated=tuple(writer.reader.failures.truncated_files(scopes)),
         )
-        writer.log_run(
+        writer.runs.log(
             report.seconds,
             __version__,
             {key: getattr(report, key) for key in ("files", "images", "embedded", "failed")},
@@ -175,15 +174,15 @@ def embed(
     """
     spec = backbone.spec.digest
     with catalog.read() as reader:
-        there = {(item.name, item.spec.digest) for item in reader.backbones()}
-        roots, todo = reader.roots(), reader.lacking(spec)
+        there = {(item.name, item.spec.digest) for item in reader.backbones.all()}
+        roots, todo = reader.folders.roots(), reader.files.without_embedding(spec)
         # What an add has let in is embedded, whatever it would let in now.
         options = AddOptions(tolerate_truncated=True)
-        known = reader.known_images([spec], options) if todo else None
+        known = reader.images.known([spec], options) if todo else None
     if (backbone.name, spec) not in there:
         with catalog.write() as writer:  # where it cannot be written, that is told at once
             if known is None:
-                writer.remember(backbone, added=False)
+                writer.backbones.register(backbone, added=False)
     if known is None:
         return 0, []
 
@@ -193,13 +192,15 @@ def embed(
     def store(batch: Batch) -> None:
         nonlocal embedded
         changed = "it has changed since it was added; add it again"
-        strangers = [(file, "read", changed) for file, sha in batch.files if known.of(sha) is None]
+        strangers = [
+            (file, "read", changed) for file, sha in batch.files if known.mask(sha) is None
+        ]
         for file, stage, reason in batch.failures + strangers:
             failures.append(Failure(paths.join(roots[file.root_id], file.path), stage, reason))
         if any(image.embeddings for image in batch.images):
             with catalog.write() as writer:
-                writer.remember(backbone, added=False)
-                embedded += writer.store_embeddings(spec, batch.images)
+                writer.backbones.register(backbone, added=False)
+                embedded += writer.embeddings.store(spec, batch.images)
 
     network = IngestNetwork(backbone.name, backbone)
     stage = f"embedding with {backbone.name}"
@@ -207,7 +208,7 @@ def embed(
     one_pass.run(todo, lambda step: progress(replace(step, stage=stage)))
     if embedded:
         with catalog.write() as writer:
-            writer.set_rate(spec, network.rate)
+            writer.backbones.set_rate(spec, network.rate)
     return embedded, failures
 
 

@@ -52,12 +52,12 @@ def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
     import pyarrow.parquet as parquet
 
     with catalog.read() as reader:
-        rows = reader.export_rows(resolved.spec.digest)
+        rows = reader.embeddings.export_table(resolved.spec.digest)
         shape = (rows.num_rows, resolved.spec.dim)
         with replaced(folder / VECTORS) as temporary, open(temporary, "wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
-            for _, vectors in reader.embeddings(resolved.spec.digest):
+            for _, vectors in reader.embeddings.chunks(resolved.spec.digest):
                 file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
     with replaced(folder / IMAGES) as temporary:
         parquet.write_table(rows, temporary)
@@ -76,7 +76,7 @@ def import_(catalog: Catalog, folder: Path) -> int:
     Raises :class:`BadArtefact` when the files do not fit together, and :class:`BadInput` when the
     catalog's backbone of that name is another one.
     """
-    from embedkit.catalog.images import ImageRow
+    from embedkit.catalog import ImageRow
 
     try:
         name, spec, rows, vectors = _read(folder)
@@ -84,9 +84,9 @@ def import_(catalog: Catalog, folder: Path) -> int:
         raise BadArtefact(f"{error}; export the embeddings again") from error
     stored = 0
     with catalog.write() as writer:
-        known = writer.backbones()
+        known = writer.reader.backbones.all()
         if name not in {item.name for item in known}:
-            writer.remember(ResolvedName(name, spec, "", 0, 0))
+            writer.backbones.register(ResolvedName(name, spec, "", 0, 0))
         elif spec.digest not in {item.spec.digest for item in known}:
             raise BadInput(
                 f"{shown(str(folder))}: its {name} is not this workspace's {name} "
@@ -97,11 +97,11 @@ def import_(catalog: Catalog, folder: Path) -> int:
             shas = [bytes.fromhex(value) for value in part["sha256"]]
             md5s = [bytes.fromhex(value) for value in part["md5"]]
             images = [ImageRow(*row) for row in zip(shas, md5s, part["bytes"], strict=True)]
-            writer.know_images(images)
+            writer.images.store(images)
             old = [sha for sha, outdated in zip(shas, part["outdated"], strict=True) if outdated]
-            writer.mark_outdated(spec.digest, old)
+            writer.images.mark_outdated(spec.digest, old)
             some = np.asarray(vectors[start : start + _ROWS])
-            stored += writer.store_vectors(spec.digest, shas, some, part["norm"])
+            stored += writer.embeddings.store_vectors(spec.digest, shas, some, part["norm"])
     return stored
 
 

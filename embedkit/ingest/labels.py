@@ -88,19 +88,21 @@ def label_from_folders(catalog: Catalog, source: str) -> LabelReport:
     catalog.require()
     with catalog.write() as writer:
         alone = FolderLabels([source])
-        if not any(alone.of(path) for path in writer.live_paths(source)):
+        if not any(alone.of(path) for path in writer.reader.files.paths_below(source)):
             raise NotInWorkspace(f"the workspace has no photos in folders of {shown(source)}")
-        writer.remember_label_folder(source)
+        writer.folders.add_label_folder(source)
         return relabel_from_folders(writer, source)
 
 
 def relabel_from_folders(writer: "Writer", source: str) -> LabelReport:
     """Label the known files below an absolute folder anew by the folders that label."""
-    folders = FolderLabels(writer.label_folders())
+    folders = FolderLabels(writer.reader.folders.label_folders())
     found = {
-        path: label for path in writer.live_paths(source) if (label := folders.of(path)) is not None
+        path: label
+        for path in writer.reader.files.paths_below(source)
+        if (label := folders.of(path)) is not None
     }
-    writer.label_paths(found, source="folder")
+    writer.labels.set(found, source="folder")
     return LabelReport(len(found), warnings=tuple(folders.warnings()))
 
 
@@ -136,9 +138,9 @@ def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> L
         raise NotInWorkspace(_none_known(source, table, root))
     labels = known.pop(LABEL)
     with catalog.write() as writer:
-        writer.label_paths(labels, source="csv")
+        writer.labels.set(labels, source="csv")
         for name, values in known.items():
-            writer.describe_paths(name, values)
+            writer.labels.set_column(name, values)
     return LabelReport(len(labels), table.skipped, tuple(table.unknown))
 
 
@@ -194,13 +196,13 @@ def _places(
     """The absolute path that each cell stands for, and whether it is in the workspace."""
     found = [absolute(os.path.join(base, from_stored(cell))) for cell in cells]
     with catalog.read() as reader:
-        known = reader.known_paths(found)
+        known = reader.files.known(found)
         others = {
             number: list(_candidates(cells[number], base, has_root))
             for number, path in enumerate(found)
             if path not in known
         }
-        known |= reader.known_paths(list({path for paths in others.values() for path in paths}))
+        known |= reader.files.known(list({path for paths in others.values() for path in paths}))
     for number, candidates in others.items():
         found[number] = next((path for path in candidates if path in known), found[number])
     return [(path, path in known) for path in found]

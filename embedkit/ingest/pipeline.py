@@ -24,9 +24,7 @@ import numpy as np
 
 from embedkit._internal import paths
 from embedkit.backbones.preprocess import prepare
-from embedkit.catalog.images import ImageRow
-from embedkit.catalog.reader import KnownImages, TodoFile, TodoFiles
-from embedkit.catalog.writer import Batch
+from embedkit.catalog import Batch, ImageRow, KnownImages, PendingFile, PendingFiles
 from embedkit.errors import UnreadableImage
 from embedkit.images.changes import changed
 from embedkit.images.decode import LARGE_BYTES, Decoder, read_bytes
@@ -35,7 +33,7 @@ from embedkit.images.opening import opened
 from embedkit.images.partial import mended
 from embedkit.ingest.network import IngestNetwork
 from embedkit.ingest.stages import Clock, InOrder
-from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, Stages
+from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, StageTimes
 
 if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
@@ -74,7 +72,7 @@ _ITEM_BYTES = 2048
 class _Item:
     """A file on its way through the pass."""
 
-    todo: TodoFile
+    todo: PendingFile
     data: bytes = b""
     sha256: bytes = b""
     md5: bytes = b""
@@ -144,11 +142,11 @@ class OnePass:
         """Images that went through a network."""
         self.fingerprinted = 0
         """Images whose fingerprint was made."""
-        self._doubts: dict[str, tuple[int, TodoFile]] = {}
+        self._doubts: dict[str, tuple[int, PendingFile]] = {}
         self._gate = Semaphore()
         """Let through by a pack with a large file, from before it is read until it is prepared."""
 
-    def run(self, todo: TodoFiles, progress: ProgressCallback) -> Stages:
+    def run(self, todo: PendingFiles, progress: ProgressCallback) -> StageTimes:
         """Take all of ``todo`` through the pass; returns where the time went."""
         for network in self._networks:
             network.expect(len(todo))
@@ -205,18 +203,18 @@ class OnePass:
 
     # -- in threads ----------------------------------------------------------------------------
 
-    def _admitted(self, packs: Iterable[list[TodoFile]]) -> Iterator[list[TodoFile]]:
+    def _admitted(self, packs: Iterable[list[PendingFile]]) -> Iterator[list[PendingFile]]:
         """The packs, those with a large file one at a time."""
         for pack in packs:
             if _is_large(pack):
                 self._gate.acquire()
             yield pack
 
-    def _read_pack(self, files: list[TodoFile]) -> _Pack:
+    def _read_pack(self, files: list[PendingFile]) -> _Pack:
         with self._clock.counting("read"):
             return [self._read(todo) for todo in files]
 
-    def _read(self, todo: TodoFile) -> _Item:
+    def _read(self, todo: PendingFile) -> _Item:
         try:
             with one_file(stage="read"):
                 data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
@@ -242,7 +240,7 @@ class OnePass:
         for item in pack:
             if item.sha256 and item.sha256 not in self._claimed:
                 self._claimed.add(item.sha256)
-                item.lacks = self._all & ~(self._known.of(item.sha256) or 0)
+                item.lacks = self._all & ~(self._known.mask(item.sha256) or 0)
             if not item.lacks:
                 item.data = b""
         return pack
@@ -303,7 +301,7 @@ class OnePass:
 
     def _fill_from(self, item: _Item, decoder: Decoder) -> None:
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
-        known = self._known.of(item.sha256)
+        known = self._known.mask(item.sha256)
         if known is not None and not known & _UP_TO_DATE and changed(decoder):
             item.image.renewed = True
             item.lacks = self._all
@@ -396,7 +394,7 @@ class OnePass:
             with self._clock.counting("catalog"):
                 self._writing.result()
 
-    def _stages(self, seconds: float, cores: int) -> Stages:
+    def _stages(self, seconds: float, cores: int) -> StageTimes:
         """What the pass waited for; waiting for files is reading or decoding by their work."""
         spent = self._clock.seconds
         read, decode = spent.get("read", 0.0) / READERS, spent.get("decode", 0.0) / cores
@@ -409,17 +407,17 @@ class OnePass:
             "catalog": spent.get("catalog", 0.0),
         }
         slowest = max(waited, key=lambda stage: waited[stage])
-        return Stages(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
+        return StageTimes(seconds=seconds, opening=opening, **waited, bottleneck=slowest)
 
 
-def _is_large(files: Iterable[TodoFile]) -> bool:
+def _is_large(files: Iterable[PendingFile]) -> bool:
     """Whether a pack has a file that is to be in memory alone."""
     return any(file.bytes > LARGE_BYTES for file in files)
 
 
-def _packs(files: Iterable[TodoFile]) -> Iterator[list[TodoFile]]:
+def _packs(files: Iterable[PendingFile]) -> Iterator[list[PendingFile]]:
     """The files in order, in packs: see :data:`PACK_FILES`."""
-    pack: list[TodoFile] = []
+    pack: list[PendingFile] = []
     size = 0
     for file in files:
         pack.append(file)

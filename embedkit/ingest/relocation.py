@@ -9,7 +9,7 @@ from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.ingest.labels import relabel_from_folders
-from embedkit.results import Relocated
+from embedkit.results import RelocationReport
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
     return found
 
 
-def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
+def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
     """Take the files of one absolute folder for those of another, to which they were moved.
 
     At least half of the files have to be at the new place with their sizes. Raises
@@ -54,7 +54,7 @@ def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
     if old == new:
         raise BadInput("give two folders: where the photos were, and where they are now")
     with catalog.read() as reader:
-        files = reader.files_below(old)
+        files = reader.files.below(old)
     if not files:
         raise NotInWorkspace(f"the workspace has no photos below {shown(old)}")
     found = presence(files, new)
@@ -67,9 +67,9 @@ def relocate(catalog: Catalog, old: str, new: str) -> Relocated:
     with catalog.write() as writer:
         sources, warnings = writer.relocate(old, new, found.absent)
         labelled = relabel_from_folders(writer, new)
-    return Relocated(
+    return RelocationReport(
         files=len(found.there),
-        absent=len(found.absent),
+        missing=len(found.absent),
         changed=len(found.changed),
         sources=tuple(sources),
         warnings=(*warnings, *labelled.warnings),

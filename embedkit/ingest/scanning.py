@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from embedkit._internal import paths
 from embedkit._internal.paths import shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Reader, Scope, TodoFile
+from embedkit.catalog import Catalog, PendingFile, Reader, Scope
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
 from embedkit.images.scan import FoundFile, Skipped, ending, scan
@@ -98,7 +97,7 @@ def sources_of(
     moved: dict[str, str] = {}
     if catalog.exists:
         with catalog.read() as reader:
-            remembered, label_folders = reader.sources(), reader.label_folders()
+            remembered, label_folders = reader.folders.sources(), reader.folders.label_folders()
             if labels_from_folders is None and not recipe.labels_from_folders:
                 new = [path for path in named if path not in remembered]
                 moved = _moved_to(reader, label_folders, new)
@@ -152,7 +151,7 @@ def options_of(
     last = ADD_ALL
     if catalog.exists:
         with catalog.read() as reader:
-            last = reader.add_options()
+            last = reader.runs.last_options()
     return AddOptions(
         last.exclude if exclude is None else tuple(dict.fromkeys(exclude)),
         last.min_size if min_size is None else min_size,
@@ -166,7 +165,7 @@ def _moved_to(reader: Reader, label_folders: Sequence[str], new: Sequence[str]) 
     for old in label_folders:
         if os.path.lexists(old):
             continue
-        files = reader.files_below(old)
+        files = reader.files.below(old)
         for folder in new:
             if os.path.isdir(folder) and presence(files, folder).is_same:
                 moved[folder] = old
@@ -254,10 +253,10 @@ def found_table(found: pa.Table, scopes: Sequence[Scope], roots: dict[int, str])
     return pa.concat_tables(pieces)
 
 
-def placed(scope: Scope, roots: dict[int, str], path: str) -> TodoFile:
+def placed(scope: Scope, roots: dict[int, str], path: str) -> PendingFile:
     """A path at which something cannot be used, or is excluded, as the catalog takes it."""
     stored = paths.to_stored(path)[_length(roots[scope.root_id]) :]
-    return TodoFile(scope.root_id, stored, 0, 0, None)
+    return PendingFile(scope.root_id, stored, 0, 0, None)
 
 
 def named_inside(excluded: Iterable[str], known: Iterable[str]) -> list[str]:

@@ -7,7 +7,7 @@ from embedkit._internal.paths import shown
 from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.reports.page import p_value, photos_once, write_page
 from embedkit.results import (
-    BackboneFigures,
+    BackboneMetrics,
     ComparedQuery,
     Comparison,
     Estimate,
@@ -81,7 +81,7 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
     )
 
 
-def _backbone(item: BackboneFigures, low: float, high: float) -> dict[str, object]:
+def _backbone(item: BackboneMetrics, low: float, high: float) -> dict[str, object]:
     def percent(value: float) -> float:
         return round(100 * (value - low) / ((high - low) or 1.0), 2)
 
@@ -133,7 +133,7 @@ def _steps(shares: Sequence[float], peak: float) -> str:
     return f"M0,{height}{''.join(tops)}V{height}Z"
 
 
-def _variant(item: BackboneFigures, test: PairedTest | None) -> dict[str, object]:
+def _variant(item: BackboneMetrics, test: PairedTest | None) -> dict[str, object]:
     return {
         "override": shown(item.backbone.partition("?")[2] or "none"),
         "size": item.size,

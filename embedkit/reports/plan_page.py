@@ -35,7 +35,7 @@ from embedkit.images.faults import one_file
 from embedkit.images.partial import decode_partial
 from embedkit.reports.page import small_webp, write_page
 from embedkit.reports.photo_facts import Fact, facts_of, modified, size_text
-from embedkit.results import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, silent
+from embedkit.results import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, no_progress
 
 SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
 """Pairs (images, side): the longest side of thumbnails, pixels, on a page of up to that many."""
@@ -98,7 +98,7 @@ def write_plan_page(
     rows: Sequence[PlanRow],
     title: str = "What stays and what goes",
     workspace: Path | None = None,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
 ) -> None:
     """Write a plan as one HTML page, on which a person decides and saves the plan.
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from embedkit._internal.paths import shown
 from embedkit.reports.page import hue, thumbnail, write_page
-from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, silent
+from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, no_progress
 
 PHOTOS = 3000
 """Photos on a page at most, the first ones of the sheet."""
@@ -21,7 +21,7 @@ THUMBNAIL = 120
 
 
 def write_sheet_pages(
-    folder: Path, sheets: Sequence[Sheet], progress: ProgressCallback = silent
+    folder: Path, sheets: Sequence[Sheet], progress: ProgressCallback = no_progress
 ) -> list[Path]:
     """Write an HTML page for each sheet, and ``index.html`` for several.
 

@@ -1,4 +1,4 @@
-"""The things that rooms hand to each other: plain, immutable data."""
+"""Result types: plain, immutable data that layers pass to each other and to the user."""
 
 from embedkit.results.classification import (
     LabelProbability,
@@ -9,28 +9,28 @@ from embedkit.results.classification import (
 )
 from embedkit.results.cleaning import (
     ApplyReport,
-    Carried,
+    CarriedOver,
     EmptyReport,
-    Left,
-    NotCarried,
+    NotCarriedOver,
+    NotMoved,
     PlanRow,
     Quarantine,
     Sheet,
     SheetPhoto,
-    Trashed,
+    TrashedFile,
     UndoReport,
 )
 from embedkit.results.comparison import (
-    BackboneFigures,
+    BackboneMetrics,
     ComparedQuery,
     Comparison,
     Estimate,
     PairedTest,
-    QueryFigures,
+    QueryMetrics,
     Ranking,
     Separation,
 )
-from embedkit.results.duplicates import DuplicateGroup, Duplicates, Member
+from embedkit.results.duplicates import DuplicateGroup, Duplicates, GroupMember
 from embedkit.results.examination import (
     ALLOWABLE,
     CHANGES,
@@ -49,21 +49,21 @@ from embedkit.results.ingest import (
     Failure,
     SkippedFiles,
     SmallImage,
-    Stages,
+    StageTimes,
     TruncatedFile,
 )
 from embedkit.results.matches import Match, Matches, Row, Verification
-from embedkit.results.metadata import LOW_FREQUENCIES, Facts
-from embedkit.results.progress import Progress, ProgressCallback, silent
+from embedkit.results.metadata import LOW_FREQUENCIES, FileMetadata
+from embedkit.results.progress import Progress, ProgressCallback, no_progress
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
-from embedkit.results.split import ClassParts, Split
+from embedkit.results.split import ClassSplit, Split
 from embedkit.results.workspace import (
-    Info,
     LabelReport,
-    Relocated,
-    Removal,
+    RelocationReport,
+    RemovalReport,
     SkippedLine,
     SpecInfo,
+    WorkspaceInfo,
 )
 
 __all__ = [
@@ -80,10 +80,10 @@ __all__ = [
     "AddOptions",
     "AddReport",
     "ApplyReport",
-    "BackboneFigures",
-    "Carried",
+    "BackboneMetrics",
+    "CarriedOver",
     "Change",
-    "ClassParts",
+    "ClassSplit",
     "ComparedQuery",
     "Comparison",
     "DuplicateGroup",
@@ -92,18 +92,17 @@ __all__ = [
     "EmptyReport",
     "Estimate",
     "Examination",
-    "Facts",
     "Failure",
+    "FileMetadata",
     "Fingerprint",
-    "Info",
+    "GroupMember",
     "LabelProbability",
     "LabelReport",
-    "Left",
     "Match",
     "Matches",
-    "Member",
     "Neighbour",
-    "NotCarried",
+    "NotCarriedOver",
+    "NotMoved",
     "PairedTest",
     "PlanRow",
     "Prediction",
@@ -111,10 +110,10 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Quarantine",
-    "QueryFigures",
+    "QueryMetrics",
     "Ranking",
-    "Relocated",
-    "Removal",
+    "RelocationReport",
+    "RemovalReport",
     "ResolvedName",
     "Row",
     "Separation",
@@ -125,11 +124,12 @@ __all__ = [
     "SmallImage",
     "SpecInfo",
     "Split",
-    "Stages",
+    "StageTimes",
     "Thresholds",
-    "Trashed",
+    "TrashedFile",
     "TruncatedFile",
     "UndoReport",
     "Verification",
-    "silent",
+    "WorkspaceInfo",
+    "no_progress",
 ]

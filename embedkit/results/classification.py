@@ -1,4 +1,4 @@
-"""What a head takes photos for, and why."""
+"""Results of classifying photos."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,15 @@ from embedkit.results.ingest import Failure
 
 @dataclass(frozen=True)
 class LabelProbability:
-    """A class, and how probable it is."""
+    """A class and its probability.
+
+    Attributes
+    ----------
+    label : str
+        The class.
+    probability : float
+        Calibrated probability, 0 to 1.
+    """
 
     label: str
     probability: float
@@ -15,59 +23,98 @@ class LabelProbability:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training photo, and its distance to the photo that it is near to."""
+    """A training photo near a classified photo.
+
+    Attributes
+    ----------
+    path : str or None
+        Absolute path; None if the workspace no longer has the photo.
+    label : str
+        Class of the training photo.
+    distance : float
+        Cosine distance, 0 to 2.
+    """
 
     path: str | None
-    """None where the workspace has it no more."""
     label: str
     distance: float
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a head takes a photo for."""
+    """The prediction of a head for one photo.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    top : tuple of LabelProbability
+        The most probable classes, the most probable first.
+    unknown : bool
+        Whether the photo probably belongs to no class: ``ood_score`` is above 0.
+    ood_score : float
+        Out-of-distribution (OOD) score: the largest excess of a measure over its threshold, in
+        standard deviations of known photos.
+    unknown_by : str or None
+        The measure with that excess: ``distance``, ``outlier`` or ``confidence`` (``sum`` for a
+        head that an earlier version saved). None for a known photo.
+    neighbours : tuple of Neighbour
+        The nearest training photos, the nearest first.
+    """
 
     path: str
     top: tuple[LabelProbability, ...]
-    """The most probable first."""
     unknown: bool
-    """Whether it is likely of no class: its OOD score is above 0."""
     ood_score: float
-    """Out-of-distribution score: how far the measure that is farthest above its threshold is above
-    it, in standard deviations of known photos."""
     unknown_by: str | None
-    """That measure: ``distance``, ``outlier`` or ``confidence``, or for a head that an earlier
-    version saved ``sum``. None for a known photo."""
     neighbours: tuple[Neighbour, ...]
-    """The nearest training photos: the reason."""
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Beyond what a head calls a photo unknown, and how many known photos that rests on.
+    """Thresholds beyond which a head calls a photo unknown, and the photos that they rest on.
 
-    All but the numbers of photos are None for a head that an earlier version saved.
+    Everything except the numbers of photos is None for a head that an earlier version saved.
+
+    Attributes
+    ----------
+    distance : float or None
+        Largest geometric mean of the cosine distances to the nearest training photos.
+    outlier_ratio : float or None
+        Largest ratio of that mean to the distance to the nearest drawn outlier. None if the head
+        has no drawn outliers.
+    photos : int
+        Known photos (training and validation set) that these two rest on.
+    probability : float or None
+        Smallest probability of the best class. None if there were too few validation photos.
+    validation_photos : int
+        Validation photos that ``probability`` rests on.
     """
 
     distance: float | None
-    """The geometric mean of the cosine distances of the nearest training photos is larger."""
     outlier_ratio: float | None
-    """That mean is larger than so many times the distance of the nearest drawn outlier. None when
-    the head has no drawn outliers."""
     photos: int
-    """Known photos that these two rest on, training and validation photos."""
     probability: float | None
-    """The best class is less probable. None when there were too few validation photos."""
     validation_photos: int
-    """Validation photos; the probability rests on them."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a head takes photos for."""
+    """The predictions of a head for several photos.
+
+    Attributes
+    ----------
+    head : str
+        Name of the head.
+    thresholds : Thresholds
+        Its thresholds for unknown photos.
+    predictions : tuple of Prediction
+        One for each photo, in the order of the files.
+    failures : tuple of Failure
+        Files that could not be read.
+    """
 
     head: str
     thresholds: Thresholds
     predictions: tuple[Prediction, ...]
-    """In the order of the files."""
     failures: tuple[Failure, ...]

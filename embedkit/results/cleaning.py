@@ -1,175 +1,281 @@
-"""Plans, what became of their files, and contact sheets."""
+"""Rows of plans, the reports of applying and undoing them, and contact sheets."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One file of a plan: what should become of it, and why."""
+    """One file of a plan: what to do with it, and why.
+
+    Attributes
+    ----------
+    group : int
+        Number of the group. Files of one group show the same or nearly the same picture.
+    action : {'keep', 'remove', 'review'}
+        ``review``: a person has to decide; until then the file is kept.
+    path : str
+        Absolute path.
+    sha256 : str
+        Hex digest of the file's content when the plan was made.
+    kind : str
+        How the file belongs to its group: ``exact``, ``near``, ``conflict`` and so on.
+    score : float or None
+        Strength of the evidence, on the scale of the kind.
+    label : str or None
+        Label of the file.
+    reason : str
+        A sentence that explains the action.
+    rule : {'keep-one', 'drop-all'}
+        Whether one file of the group must be kept, or all may be removed.
+    copy_of : str or None
+        Absolute path of the file that this one was compared with, and is removed in favour of.
+    """
 
     group: int
-    """Files of one group hold the same or nearly the same picture."""
     action: str
-    """``keep``, ``remove``, or ``review``: a person has to decide, and until then it stays."""
     path: str
-    """Absolute."""
     sha256: str
-    """Hex digest of what the file held when the plan was made."""
     kind: str
-    """What ties it to its group: ``exact``, ``near``, ``conflict`` and so on."""
     score: float | None
-    """How strongly, on the scale of its kind."""
     label: str | None
     reason: str
-    """One sentence: why this action."""
     rule: str = "keep-one"
-    """Of the whole group. ``keep-one``: a file of it has to stay; ``drop-all``: all may go."""
     copy_of: str | None = None
-    """Absolute path of the file of its group that it was compared with, and goes for if it goes."""
 
 
 @dataclass(frozen=True)
-class Left:
-    """A file that was left where it is, and why."""
+class NotMoved:
+    """A file that was to be moved, put back or deleted, and was skipped.
 
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Trashed:
-    """A file that was moved to the system's trash."""
-
-    path: str
-    """Its place before."""
-    where: str | None
-    """Where it is in the trash; None where the system does not say."""
-
-
-@dataclass(frozen=True)
-class Carried:
-    """What was said of a file that went, and is said now of the file that stays for it.
-
-    It is a label, or what another column of a CSV of labels has, or a verdict.
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    reason : str
+        Why it was skipped, as a clause.
     """
 
     path: str
-    """The file that stays."""
-    label: str | None
-    """None for what is no label; likewise the others."""
-    from_path: str
-    """The file that went."""
-    attribute: str | None = None
-    """Name of a column, whose value is ``value``."""
-    value: str | None = None
-    verdict: str | None = None
-    """``keep``; or ``duplicate`` or ``different``, of the image of ``path`` and of ``other``."""
-    other: str | None = None
-    """Path of the other image of a verdict, or its SHA-256 where no file of it is known."""
+    reason: str
 
 
 @dataclass(frozen=True)
-class NotCarried:
-    """Something that was said of a file that went, and contradicts what is said of others."""
+class TrashedFile:
+    """A file that was moved to the system's trash.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path before.
+    where : str or None
+        Path in the trash; None if the system does not report it.
+    """
 
     path: str
-    """The file that went."""
+    where: str | None
+
+
+@dataclass(frozen=True)
+class CarriedOver:
+    """A label, another column or a verdict that was copied from a removed file to a kept one.
+
+    The fields that do not apply are None.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the kept file.
+    label : str or None
+        The label.
+    from_path : str
+        Absolute path of the removed file.
+    attribute, value : str or None
+        Name and value of another column of a label table.
+    verdict : {'keep', 'duplicate', 'different'} or None
+        The verdict about ``path``, or about ``path`` and ``other``.
+    other : str or None
+        Path of the other image of a verdict, or its SHA-256 if no file of it is known.
+    """
+
+    path: str
+    label: str | None
+    from_path: str
+    attribute: str | None = None
+    value: str | None = None
+    verdict: str | None = None
+    other: str | None = None
+
+
+@dataclass(frozen=True)
+class NotCarriedOver:
+    """A label, another column or a verdict of a removed file that contradicts those of others.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the removed file.
+    reason : str
+        The contradiction, as a clause.
+    """
+
+    path: str
     reason: str
 
 
 @dataclass(frozen=True)
 class ApplyReport:
-    """What applying a plan did; every file that it removes is in one of the first six tuples."""
+    """The result of applying a plan.
+
+    Every file that the plan removes is in one of the first six tuples.
+
+    Attributes
+    ----------
+    quarantine : str
+        Id of the plan's quarantine.
+    moved : tuple of str
+        Files that this run moved to quarantine.
+    trashed : tuple of TrashedFile
+        Files that this run moved to the system's trash.
+    linked : tuple of str
+        Files that this run moved to quarantine and replaced by a link to the same bytes.
+    already_moved : tuple of str
+        Files that an earlier run of the plan had moved.
+    missing : tuple of str
+        Files that are not at their place, and that this plan has not moved.
+    skipped : tuple of NotMoved
+        Files that changed since, or could not or must not be moved.
+    bytes : int
+        Total size of ``moved``, ``trashed`` and ``linked``.
+    carried_over : tuple of CarriedOver
+        Labels, columns and verdicts that were copied to kept files.
+    not_carried_over : tuple of NotCarriedOver
+        Labels, columns and verdicts that were not copied, because they contradict each other.
+    """
 
     quarantine: str
-    """Id of the plan's quarantine."""
     moved: tuple[str, ...]
-    """Files moved to quarantine by this run."""
-    trashed: tuple[Trashed, ...]
-    """Files moved to the system's trash by this run."""
+    trashed: tuple[TrashedFile, ...]
     linked: tuple[str, ...]
-    """Files moved to quarantine by this run whose place a link to the same bytes took."""
-    already: tuple[str, ...]
-    """Files that an earlier run had moved."""
-    gone: tuple[str, ...]
-    """Files that are not at their place, and that this plan has not moved."""
-    left: tuple[Left, ...]
-    """Files that were to go, but changed, or could not or must not be moved."""
+    already_moved: tuple[str, ...]
+    missing: tuple[str, ...]
+    skipped: tuple[NotMoved, ...]
     bytes: int
-    """Of the files in ``moved``, ``trashed`` and ``linked``."""
-    carried: tuple[Carried, ...]
-    """What was said of files that went, and is said of files that stay from now on."""
-    not_carried: tuple[NotCarried, ...]
-    """What was said of files that went, and of no file that stays, being contradictory."""
+    carried_over: tuple[CarriedOver, ...]
+    not_carried_over: tuple[NotCarriedOver, ...]
 
 
 @dataclass(frozen=True)
 class UndoReport:
-    """What undoing a plan did."""
+    """The result of undoing a plan.
+
+    Attributes
+    ----------
+    quarantine : str
+        Id of the plan's quarantine.
+    restored : tuple of str
+        Files that were put back; empty if the plan had been undone before.
+    already_back : tuple of str
+        Files that had been trashed or deleted, and are back at their place without this undo.
+    skipped : tuple of NotMoved
+        Files that could not be put back, by the path they had, and where they are.
+    bytes : int
+        Total size of ``restored``.
+    reverted : tuple of CarriedOver
+        Labels, columns and verdicts that were removed from kept files again.
+    """
 
     quarantine: str
     restored: tuple[str, ...]
-    """Files that are back at their place; none when it was undone before."""
-    there: tuple[str, ...]
-    """Files that were in the trash, or deleted, and are back at their place without this undo."""
-    left: tuple[Left, ...]
-    """Files that could not be put back, by their place, and where they are."""
+    already_back: tuple[str, ...]
+    skipped: tuple[NotMoved, ...]
     bytes: int
-    """Of the files in ``restored``."""
-    taken_back: tuple[Carried, ...]
-    """What had been carried over to files that stayed, and is not said of them any more."""
+    reverted: tuple[CarriedOver, ...]
 
 
 @dataclass(frozen=True)
 class EmptyReport:
-    """What emptying quarantines deleted for ever, or with ``dry_run`` would delete."""
+    """The result of emptying quarantines.
+
+    Attributes
+    ----------
+    quarantines : tuple of str
+        Ids of the examined quarantines, the one applied last first.
+    deleted : tuple of str
+        Files that were deleted, or with ``dry_run`` would be, by the path that they had.
+    skipped : tuple of NotMoved
+        Files that stay in quarantine, by the path that they had, and why.
+    bytes : int
+        Freed bytes; a file with other hard links frees none.
+    dry_run : bool
+        Whether nothing was deleted.
+    """
 
     quarantines: tuple[str, ...]
-    """Ids of those that were looked at, the one applied last first."""
     deleted: tuple[str, ...]
-    """Files, by their place before they were moved."""
-    left: tuple[Left, ...]
-    """Files that stay in quarantine, by their place before, and why."""
+    skipped: tuple[NotMoved, ...]
     bytes: int
-    """That were freed; a file with other hard links frees none."""
     dry_run: bool
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """A plan that was applied, and the files that are in quarantine for it."""
+    """A plan that was applied, and the files that it moved.
+
+    Attributes
+    ----------
+    id : str
+        Digest of the plan's content, 12 hex digits.
+    at : str
+        Time when a file was last moved: UTC, ISO 8601; empty if the journal was lost.
+    files : int
+        Files in quarantine.
+    bytes : int
+        Total size of the files in quarantine.
+    trashed : int
+        Files that were moved to the system's trash and are not back.
+    deleted : int
+        Files that were deleted from quarantine.
+    state : str
+        ``applied``, ``undone``, ``partly undone``, ``emptied``, ``partly emptied``, or
+        ``interrupted``: the last apply or undo did not finish, or is running.
+    """
 
     id: str
-    """A digest of what the plan says: 12 hex digits."""
     at: str
-    """When a file was last moved: UTC, ISO 8601; empty if its journal was lost."""
     files: int
-    """In quarantine."""
     bytes: int
-    """Of the files in quarantine."""
     trashed: int
-    """Files that the plan moved to the system's trash, and that are not back at their place."""
     deleted: int
-    """Files that were deleted from quarantine."""
     state: str
-    """``applied``, ``undone``, ``partly undone``, ``emptied``, ``partly emptied``, or
-    ``interrupted``: the last apply or undo did not come to its end, or runs now."""
 
 
 @dataclass(frozen=True)
 class SheetPhoto:
-    """A photo on a contact sheet."""
+    """A photo of a contact sheet.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    distance : float or None
+        Cosine distance to the mean embedding of its class; None without an embedding.
+    """
 
     path: str
     distance: float | None
-    """Cosine distance to the mean embedding of its class; None without an embedding."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """The photos of one class, the odd ones first."""
+    """A contact sheet: the photos of one class, the most unusual ones first.
+
+    Attributes
+    ----------
+    label : str or None
+        The class; None for photos without a label.
+    photos : tuple of SheetPhoto
+        Those farthest from the mean embedding first, those without an embedding last.
+    """
 
     label: str | None
-    """None for the photos without a label."""
     photos: tuple[SheetPhoto, ...]
-    """Farthest from the class's mean first; those without an embedding last, by path."""

@@ -1,4 +1,4 @@
-"""Backbones compared on one collection."""
+"""Results of comparing backbones on one collection."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,15 @@ from embedkit.results.matches import Match
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries, and the 95 % bootstrap interval around it."""
+    """A mean over queries with its 95 % bootstrap interval.
+
+    Attributes
+    ----------
+    value : float
+        The mean.
+    low, high : float
+        Bounds of the interval.
+    """
 
     value: float
     low: float
@@ -17,41 +25,78 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Separation:
-    """How well the distances of a backbone tell pairs of one class from pairs of two."""
+    """How well distances separate pairs of one class from pairs of two classes.
+
+    Attributes
+    ----------
+    auc : float
+        Area under the ROC curve: the probability that a pair of one class is nearer than a pair
+        of two.
+    same_pairs, different_pairs : int
+        Pairs of a query and another image of the same class, and of another class.
+    edges : tuple of float, length B + 1
+        Edges of the histogram's bins, in cosine distance.
+    same, different : tuple of float, length B
+        Share of the pairs of each sort in each bin.
+    """
 
     auc: float
-    """The probability that a pair of one class is nearer than a pair of two: the area under the
-    ROC curve."""
     same_pairs: int
-    """Pairs (a query, another image) of one class; likewise ``different_pairs``."""
     different_pairs: int
     edges: tuple[float, ...]
-    """Of the histogram's bins, in distance."""
     same: tuple[float, ...]
-    """Share of the pairs of one class in each bin; likewise ``different``."""
     different: tuple[float, ...]
 
 
 @dataclass(frozen=True)
-class BackboneFigures:
-    """What one backbone makes of a collection; all but the last lines over all queries."""
+class BackboneMetrics:
+    """Metrics of one backbone over all queries.
+
+    Attributes
+    ----------
+    backbone : str
+        Name of the backbone.
+    place : int
+        Rank by mean average precision, from 1; backbones that tie with the first of a rank share
+        it.
+    mean_ap, precision_at_1 : Estimate
+        Mean average precision, and precision of the nearest image.
+    recall_at : dict of int to Estimate
+        By k: share of the images of a query's class that are among its k nearest.
+    knn_accuracy : dict of int to Estimate
+        By k: share of queries whose class the k nearest vote for (DINOv2's protocol).
+    content_score : Estimate or None
+        Of an image of the query's class in another group and one of another class in its group,
+        how often the first is nearer: 0.5 is no preference, less follows the group. None without
+        ``group``.
+    separation : Separation
+        Distances within and between classes.
+    spec : str
+        Digest of the embedding spec.
+    architecture, resize, interpolation, pool : str
+        Of the spec.
+    size, dim : int
+        Input size in pixels, and embedding dimension.
+    crop : float
+        Of the spec.
+    megabytes : float
+        Size of the images' float32 embeddings.
+    images_per_second : float or None
+        Rate of the whole ingest, the last time that images were embedded.
+    warning : str or None
+        Suspicious property of the embeddings: they have collapsed, or a reduced precision moves
+        distances.
+    """
 
     backbone: str
     place: int
-    """By mean average precision; backbones that tie with the first of a place share it."""
     mean_ap: Estimate
     precision_at_1: Estimate
     recall_at: dict[int, Estimate]
-    """By k: the share of the images of a query's class that are among its k nearest."""
     knn_accuracy: dict[int, Estimate]
-    """By k: the share of queries whose class their k nearest vote for (DINOv2's protocol)."""
     content_score: Estimate | None
-    """Of a photo of the query's class in another group and one of another class in its group, how
-    often the first is nearer: 0.5 is no preference, and less follows the group. None without
-    ``group``."""
     separation: Separation
     spec: str
-    """Digest of the embedding spec; the next six are of it too."""
     architecture: str
     size: int
     resize: str
@@ -60,93 +105,144 @@ class BackboneFigures:
     pool: str
     dim: int
     megabytes: float
-    """Of the images' embeddings, float32."""
     images_per_second: float | None
-    """Through the whole ingest, the last time that something was embedded."""
     warning: str | None
-    """What is suspicious about the embeddings: that they have collapsed, that a reduced precision
-    moves distances."""
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Whether the average precision of two backbones differs by more than by chance."""
+    """A test of whether the average precision of two backbones differs by more than chance.
+
+    Attributes
+    ----------
+    backbone, other : str
+        The compared backbones.
+    difference : float
+        Mean average precision of ``backbone`` minus that of ``other``.
+    p_value : float
+        Of a randomisation test over the queries, corrected for the number of pairs (Holm).
+    tie : bool
+        Whether ``p_value`` is 0.05 or more.
+    """
 
     backbone: str
     other: str
     difference: float
-    """Mean average precision of the one less that of the other."""
     p_value: float
-    """Of a randomisation test over the queries, corrected for the number of pairs (Holm)."""
     tie: bool
-    """Whether chance would do: ``p_value`` is 0.05 or more."""
 
 
 @dataclass(frozen=True)
-class QueryFigures:
-    """How well each backbone ranks the images of one query's class."""
+class QueryMetrics:
+    """The average precision of each backbone for one query.
+
+    Attributes
+    ----------
+    path, label : str
+        File and class of the query.
+    average_precision : dict of str to float
+        By backbone.
+    """
 
     path: str
     label: str
     average_precision: dict[str, float]
-    """By backbone."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """The images nearest to a query under one backbone."""
+    """The images nearest to a query under one backbone.
+
+    Attributes
+    ----------
+    backbone : str
+        Name of the backbone.
+    average_precision : float or None
+        None if the query's class is unknown or has no other image.
+    matches : tuple of Match
+        The nearest first, without the query's own image; ``label`` is the class.
+    """
 
     backbone: str
     average_precision: float | None
-    """None when the query's class is unknown, or has no other image."""
     matches: tuple[Match, ...]
-    """Nearest first, the query's own image left out; ``label`` is the class."""
 
 
 @dataclass(frozen=True)
 class ComparedQuery:
-    """One query's rankings, backbone by backbone."""
+    """The rankings of one query.
+
+    Attributes
+    ----------
+    path : str
+        File of the query.
+    label : str or None
+        Class of the query; None if it is unknown.
+    rankings : tuple of Ranking
+        In the order of the comparison's backbones.
+    """
 
     path: str
     label: str | None
     rankings: tuple[Ranking, ...]
-    """In the order of the comparison's backbones."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Backbones compared on one collection.
 
-    Every image of a class with two or more is a query for the others of its class (leave one out),
-    or 5,000 of them drawn evenly when there are more. Images without a class are left out.
+    Every image of a class with two or more images is a query for the others of its class (leave
+    one out), or an evenly drawn sample of 5,000 if there are more. Images without a class are left
+    out.
+
+    Attributes
+    ----------
+    by : {'label', 'folder'}
+        What defines the classes.
+    images : int
+        Images with a class and an embedding of every backbone.
+    classes : int
+        Classes of these images.
+    left_out : int
+        Images without a class, or without an embedding of some backbone.
+    alone : int
+        Images that are the only one of their class, and therefore no queries.
+    group : str or None
+        The column of the label tables whose values are the groups of the content score.
+    grouped : int
+        Images with a value in that column.
+    queries : int
+        Queries that were ranked.
+    sampled : bool
+        Whether the queries are a sample.
+    resampled : {'classes', 'queries'}
+        What intervals and tests resample. ``classes`` if the queries are of 16 or more classes,
+        counted as if all had one size; otherwise ``queries``, and the results apply to these
+        classes only.
+    backbones : tuple of BackboneMetrics
+        The highest mean average precision first.
+    tests : tuple of PairedTest
+        Every pair of backbones, the better one first.
+    average_precision : tuple of QueryMetrics
+        Every query, by path.
+    rankings : tuple of ComparedQuery
+        Rankings of the given queries; without any, of those on which the backbones differ most.
+    failures : tuple of Failure
+        Files that could not be embedded.
     """
 
     by: str
-    """What the classes are: ``label`` or ``folder``."""
     images: int
-    """Images with a class and an embedding under every backbone."""
     classes: int
     left_out: int
-    """Images without a class, or that some backbone has no embedding of."""
     alone: int
-    """Images that are the only one of their class, and so no queries."""
     group: str | None
-    """The column of the label tables whose values are the groups of the content score."""
     grouped: int
-    """Images with a value in that column."""
     queries: int
     sampled: bool
-    """Whether the queries are a sample."""
     resampled: str
-    """What intervals and tests draw: ``classes``, when the queries are of 16 or more, counted as
-    if all were of one size; else ``queries``, so that they speak of these classes only."""
-    backbones: tuple[BackboneFigures, ...]
-    """The highest mean average precision first."""
+    backbones: tuple[BackboneMetrics, ...]
     tests: tuple[PairedTest, ...]
-    """Every pair of backbones, the better one first."""
-    average_precision: tuple[QueryFigures, ...]
-    """Every query, by path."""
+    average_precision: tuple[QueryMetrics, ...]
     rankings: tuple[ComparedQuery, ...]
-    """Those that were asked for; else those on which the backbones differ most."""
     failures: tuple[Failure, ...] = ()
-    """Files that were to be embedded for it and could not be."""

@@ -1,4 +1,4 @@
-"""Groups of files that show the same."""
+"""Groups of duplicates."""
 
 from dataclasses import dataclass
 
@@ -6,80 +6,127 @@ from embedkit.results.examination import Examination
 
 
 @dataclass(frozen=True)
-class Member:
-    """One file of a group of duplicates, and how it compares with the group's representative."""
+class GroupMember:
+    """A file of a group of duplicates, and how it compares with the group's representative.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    sha256 : str
+        Hex digest of the file.
+    label : str or None
+        Label of the file.
+    hamming : int or None
+        Bits by which the perceptual hashes differ in the best orientation; None if not compared.
+    distance : float or None
+        Cosine distance of the embeddings, 0 to 2; None if one of them has none.
+    score : float
+        Strength of the evidence for a copy, 0 to 1; 1 for the representative.
+    sure : bool
+        Whether no review is needed: the bytes or pixels are equal, nothing differs when both files
+        are opened, or a person called them duplicates.
+    decided : bool
+        Whether a person called it a duplicate of the representative.
+    examination : Examination or None
+        Comparison of the representative (image 1) with this file (image 2); None if the files
+        were not opened.
+    keep : bool
+        Whether a person decided to keep this image.
+    width, height : int
+        Size of the upright image in pixels.
+    bytes : int
+        Size of the file.
+    same_pixels_as : str or None
+        Hex SHA-256 of one image with the same pixels, the same for all files with these pixels;
+        None if there is no other.
+    """
 
     path: str
     sha256: str
     label: str | None
     hamming: int | None
-    """Bits by which the perceptual hashes differ, in the best turn; None where not compared."""
     distance: float | None
-    """Cosine distance of the embeddings; None where one of them has none."""
     score: float
-    """How strongly the evidence speaks for copies, 0 to 1; 1 for the representative."""
     sure: bool
-    """Whether nobody need look: the same bytes or pixels as the representative, or nothing differs
-    from it when both files are opened, or a person called them duplicates."""
     decided: bool
-    """Whether a person called it a duplicate of the representative."""
     examination: Examination | None
-    """Of the representative (1) against this one (2); None where the files were not compared."""
     keep: bool
-    """Whether a person decided to keep this image."""
     width: int
-    """Pixels of the upright image; likewise ``height``."""
     height: int
     bytes: int
     same_pixels_as: str | None = None
-    """Hex SHA-256 of an image of the collection with the same pixels, which is the same for all
-    files with these pixels; None where none is known."""
 
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Files that show the same: a representative, and copies that are each near it."""
+    """A representative and its copies.
+
+    Attributes
+    ----------
+    kind : str
+        The weakest kind of the members: ``exact``, ``pixels``, ``combined``, ``perceptual`` or
+        ``semantic``.
+    score : float
+        The lowest score of the members, 0 to 1.
+    representative : str
+        Path of the file that the others are compared with: the one with most pixels, then most
+        bytes, then first by path, unless it is an enlarged copy. Plans choose which file to keep.
+    members : tuple of GroupMember
+        The representative, then its copies, the highest score first.
+    conflict : bool
+        Whether the files have different labels.
+    """
 
     kind: str
-    """``exact``, ``pixels``, ``combined``, ``perceptual`` or ``semantic``: the weakest of its
-    members'."""
     score: float
-    """The lowest of its members'."""
     representative: str
-    """Path of the file that the others are compared with: most pixels, then most bytes, then first
-    by path, unless it proves to be enlarged from another one. Which file should stay, a plan
-    says."""
-    members: tuple[Member, ...]
-    """The representative first, then the best score first."""
+    members: tuple[GroupMember, ...]
     conflict: bool
-    """Whether its files are under different labels."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What a search for duplicates found, and how far it looked."""
+    """The result of a search for duplicates.
+
+    Attributes
+    ----------
+    groups : tuple of DuplicateGroup
+        The highest score first, then by path.
+    images : int
+        Distinct images that were compared.
+    embedded : int
+        Images that were compared by their embeddings as well as by their fingerprints.
+    kinds : tuple of str
+        Kinds of duplicates that were searched for.
+    max_hamming : int
+        Largest number of different bits, of ``hash_bits``, of ``perceptual`` duplicates.
+    hash_bits : int
+        Size of the perceptual hashes, 64 or 256.
+    turns : bool
+        Whether rotated and mirrored images counted as ``perceptual`` duplicates.
+    max_distance : float
+        Largest cosine distance of ``semantic`` duplicates.
+    min_score : float
+        Smallest score of ``combined`` duplicates.
+    chance_hamming, chance_distance : float
+        Expected number of unrelated pairs within ``max_hamming`` and within ``max_distance``.
+    recall : float
+        Share of all pairs within ``max_distance`` that the search finds, 0 to 1.
+    examined : int
+        Pairs whose files this search opened and compared; stored results are not counted.
+    """
 
     groups: tuple[DuplicateGroup, ...]
-    """The best score first, then by path."""
     images: int
-    """Distinct images that were compared."""
     embedded: int
-    """Of these, the images whose embeddings were compared too, not their fingerprints alone."""
     kinds: tuple[str, ...]
     max_hamming: int
-    """Bits, of ``hash_bits``, up to which two images were ``perceptual`` duplicates."""
     hash_bits: int
     turns: bool
-    """Whether turned and mirrored images were ``perceptual`` duplicates too."""
     max_distance: float
-    """Distance up to which they were ``semantic`` ones."""
     min_score: float
-    """Score from which on they were ``combined`` ones."""
     chance_hamming: float
-    """Pairs within ``max_hamming`` to be expected by chance among so many unrelated images."""
     chance_distance: float
-    """Pairs within ``max_distance`` to be expected by chance."""
     recall: float
-    """Share of all pairs within ``max_distance`` that a search of this kind finds."""
     examined: int
-    """Pairs whose files were opened and compared by this search; those known before are not."""

@@ -1,8 +1,9 @@
-"""What comparing two opened files says of them."""
+"""Results of comparing two opened files."""
 
 from dataclasses import dataclass
 
 COPY, DIFFERENT, OPEN = OUTCOMES = ("copy", "different", "open")
+"""``open``: a person has to decide."""
 
 CHANGES = {
     "mirrored": "mirrored",
@@ -21,49 +22,67 @@ CHANGES = {
     "single": "only the first frame, page or picture",
     "shallow": "reduced to 8 bits a colour",
 }
-"""What may have been done to a copy, and how a sentence says so."""
+"""Changes that a copy may have, each with its phrase for a sentence."""
 
 DAMAGED = "damaged"
-"""What a file is that ends early; no change to an image, but a copy of one may be damaged."""
+"""A file that ends early. This is no change to an image, but a copy may be damaged."""
 
 ALLOWABLE = (*(name for name in CHANGES if name != "overlaid"), DAMAGED)
-"""What a person may declare harmless; what was laid over an image may be what matters."""
+"""Changes that a person may allow without review; an overlay may be what matters."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that was done to one of two copies and not to the other."""
+    """A change of one of two copies.
+
+    Attributes
+    ----------
+    name : str
+        A key of :data:`CHANGES`.
+    image : {0, 1, 2}
+        The changed image; 0 if the files do not show which.
+    """
 
     name: str
-    """One of :data:`CHANGES`."""
     image: int
-    """Which of the two it was done to: 1 or 2, or 0 where the files do not tell."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What comparing two files point by point came to."""
+    """The result of opening two files and comparing them point by point.
+
+    Attributes
+    ----------
+    outcome : {'copy', 'different', 'open'}
+        ``copy``: nothing differs except by ``changes``. ``different``: a part as large as a glyph
+        or a subject differs. ``open``: a person has to decide.
+    changes : tuple of Change
+        Changes of one image beyond compression and resizing.
+    note : str
+        Why the outcome is open, or where the images differ, as a clause.
+    resolution : float or None
+        Pixels that image 2 resolves for each pixel that image 1 resolves; None if not measured.
+    derived : {0, 1, 2}
+        The image that was decoded from the other one and compressed again; 0 for neither.
+    same_pixels : bool
+        Whether the decoded pixels are equal.
+    enlarged : {0, 1, 2}
+        The image that has more pixels than it resolves, compared with the other; 0 for neither.
+    unread : {0, 1, 2}
+        The image that could not be opened; 0 for neither or both.
+    """
 
     outcome: str
-    """``copy``: nothing differs but by ``changes``; ``different``: a part as large as a glyph or a
-    subject differs; ``open``: a person has to look."""
     changes: tuple[Change, ...] = ()
-    """What was done to one of them beyond compressing and resizing it."""
     note: str = ""
-    """Why it stays open, or where the two differ: a clause."""
     resolution: float | None = None
-    """Pixels that the second resolves for each that the first does; None where not measured."""
     derived: int = 0
-    """Which of the two was decoded from the other one and compressed again: 1, 2, or 0."""
     same_pixels: bool = False
-    """Whether their decoded pixels are equal."""
     enlarged: int = 0
-    """Which of the two has more pixels than it resolves, beside the other: 1, 2, or 0."""
     unread: int = 0
-    """Which of the two could not be opened: 1, 2, or 0 for neither or both."""
 
     def reversed(self) -> "Examination":
-        """The same of the two in the other order."""
+        """Return the result for the two images in the other order."""
         other = {0: 0, 1: 2, 2: 1}
         return Examination(
             self.outcome,

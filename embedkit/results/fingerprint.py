@@ -1,27 +1,39 @@
-"""What is computed of every image besides its embeddings."""
+"""Properties that are computed for every image besides its embeddings."""
 
 from dataclasses import dataclass
 
 LUMA_SIDE = 32
-"""Side, in pixels, of what a perceptual hash is made from."""
+"""Side, in pixels, of the luma image that a perceptual hash is computed from."""
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What can be said of an image without a network."""
+    """Properties of an image that need no network.
+
+    Attributes
+    ----------
+    phash : int
+        The 64 bits of ``imagehash.phash``, the first bit highest.
+    luma : bytes
+        The whole image as luma values, uint8, :data:`LUMA_SIDE` x :data:`LUMA_SIDE`, by row: the
+        input of the hash.
+    format : str
+        Pillow's name of the file format, or ``RAW preview`` or ``RAW developed``.
+    width, height : int
+        Size of the upright image in pixels.
+    sharpness : float
+        Variance of the 4-neighbour Laplacian of the luma (0 to 1) at a short side of 256 pixels.
+    brightness : float
+        Mean luma, 0 (black) to 1 (white).
+    contrast : float
+        Standard deviation of the luma, 0 to 0.5.
+    """
 
     phash: int
-    """The 64 bits of ``imagehash.phash``, the first bit highest."""
     luma: bytes
-    """What the hash is made from: the whole image as :data:`LUMA_SIDE` rows of luma values."""
     format: str
-    """Pillow's name of the file format, or ``RAW preview`` or ``RAW developed``."""
     width: int
-    """Pixels of the upright image; likewise ``height``."""
     height: int
     sharpness: float
-    """Variance of the 4-neighbour Laplacian of the luma (0..1) at a short side of 256 pixels."""
     brightness: float
-    """Mean luma, 0 (black) to 1 (white)."""
     contrast: float
-    """Standard deviation of the luma, 0 to 0.5."""

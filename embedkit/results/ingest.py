@@ -1,117 +1,189 @@
-"""What bringing photos in found and did, and the files that could not be used."""
+"""Results of adding photos."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One file that could not be used."""
+    """A file that could not be used.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    stage : {'scan', 'read', 'format', 'decode', 'embed'}
+        The step that failed.
+    reason : str
+        What is wrong, as a clause.
+    """
 
     path: str
     stage: str
-    """``scan``, ``read``, ``format``, ``decode`` or ``embed``."""
     reason: str
 
 
 @dataclass(frozen=True)
 class AddOptions:
-    """What an ``add`` leaves out and puts up with. A workspace keeps the last ones."""
+    """Options of ``add`` that a workspace stores.
+
+    Attributes
+    ----------
+    exclude : tuple of str
+        Patterns (:mod:`embedkit.images.patterns`) of files and folders to leave out.
+    min_size : int
+        Smallest short side in pixels; smaller images are left out.
+    tolerate_truncated : bool
+        Whether JPEG and PNG files that end early are decoded as far as possible.
+    """
 
     exclude: tuple[str, ...] = ()
-    """Patterns (:mod:`embedkit.images.patterns`) of files and folders that are left out."""
     min_size: int = 0
-    """Pixels of the short side; smaller images are left out."""
     tolerate_truncated: bool = False
-    """Whether JPEG and PNG files that end early are decoded as far as they go."""
 
 
 ADD_ALL = AddOptions()
-"""The options of an add that leaves nothing out."""
+"""Options that leave nothing out."""
 
 
 @dataclass(frozen=True)
 class SmallImage:
-    """A file that was left out since its image is smaller than ``min_size``."""
+    """A file that was left out because its image is smaller than ``min_size``.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    width, height : int
+        Size in pixels.
+    """
 
     path: str
     width: int
-    """Pixels; likewise ``height``."""
     height: int
 
 
 @dataclass(frozen=True)
 class SkippedFiles:
-    """What a scan came across and left out."""
+    """Files that a scan found and left out.
+
+    Attributes
+    ----------
+    by_name : dict of str to int
+        Files whose name is not that of an image, counted by extension (lower case, with the dot;
+        ``""`` without one), the most frequent first.
+    excluded : dict of str to int
+        Files and folders, counted by the pattern that excludes them. The content of an excluded
+        folder is not counted.
+    small : tuple of SmallImage
+        Images smaller than ``min_size``, by path.
+    """
 
     by_name: dict[str, int] = field(default_factory=dict)
-    """Files that are no images by their name: their number by extension, in lower case with its
-    dot, the most frequent first; ``""`` for those without one."""
     excluded: dict[str, int] = field(default_factory=dict)
-    """Files and folders by the pattern that excludes them; what is in a folder is not counted."""
     small: tuple[SmallImage, ...] = ()
-    """Images smaller than ``min_size``, in order of path."""
 
 
 @dataclass(frozen=True)
 class TruncatedFile:
-    """A file that ends early, and was decoded as far as it goes."""
+    """A file that ends early and was decoded as far as possible.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    share : float
+        Share of the image's pixels that were decoded, 0 to 1.
+    """
 
     path: str
     share: float
-    """Of the image's pixels, that are there."""
 
 
 @dataclass(frozen=True)
-class Stages:
-    """Where the time of a pass went: seconds spent waiting for each stage.
+class StageTimes:
+    """Time that a run spent waiting for each stage, in seconds.
 
-    The stages work at the same time, so the one that was waited for is the bottleneck.
+    The stages work at the same time, so the one with the longest wait is the bottleneck.
+
+    Attributes
+    ----------
+    seconds : float
+        Duration of the whole run.
+    opening : float
+        Loading networks and choosing their runtimes.
+    read : float
+        Reading files and computing their digests.
+    decode : float
+        Decoding, fingerprints, and the pixels for the networks.
+    network : float
+        Forward passes.
+    catalog : float
+        Writing to the catalog.
+    bottleneck : {'read', 'decode', 'network', 'catalog'}
+        The stage with the longest wait.
     """
 
     seconds: float
-    """Of the whole pass."""
     opening: float
-    """Loading networks and choosing what runs them."""
     read: float
-    """Reading files and taking their digests."""
     decode: float
-    """Decoding, fingerprints, and the networks' pixels."""
     network: float
     catalog: float
     bottleneck: str
-    """The stage that was waited for most: ``read``, ``decode``, ``network`` or ``catalog``."""
 
 
 @dataclass(frozen=True)
 class AddReport:
-    """What one ``add`` found and did.
+    """The result of adding photos.
 
     ``embedded + reused == images``; without networks, ``fingerprinted + reused == images``.
+
+    Attributes
+    ----------
+    files : int
+        Candidate image files, readable or not.
+    images : int
+        Distinct images that these files contain.
+    embedded : int
+        Images that went through at least one network in this run.
+    reused : int
+        Images that already had every requested embedding, or the fingerprint.
+    failed : int
+        Files and folders that could not be used: the length of ``failures``.
+    missing : int
+        Files of earlier runs that are no longer at their place.
+    failures : tuple of Failure
+        The files and folders that could not be used.
+    warnings : tuple of str
+        Problems that stopped nothing.
+    fingerprinted : int
+        Images whose fingerprint was computed in this run.
+    seconds : float
+        Duration of the run.
+    rates : dict of str to float
+        Images per second of this run by backbone; empty if nothing was embedded.
+    stages : StageTimes or None
+        Where the time went; None if no file had to be read.
+    options : AddOptions
+        The options in effect, given now or stored by an earlier run.
+    skipped : SkippedFiles
+        Files that were left out.
+    truncated : tuple of TruncatedFile
+        Files of ``images`` that end early, by path.
     """
 
     files: int
-    """Candidate image files found, readable or not."""
     images: int
-    """Distinct images that the files found hold."""
     embedded: int
-    """Images that this run sent through at least one network."""
     reused: int
-    """Images that had all that was asked for: every embedding, or the fingerprint."""
     failed: int
-    """Files and folders that could not be used: the length of ``failures``."""
     missing: int
-    """Files known from earlier runs that are no longer where they were."""
     failures: tuple[Failure, ...]
     warnings: tuple[str, ...] = ()
     fingerprinted: int = 0
-    """Images whose fingerprint this run made."""
     seconds: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
-    """Images a second of this run, by backbone name; empty when nothing was embedded."""
-    stages: Stages | None = None
-    """Where the time went; None when no file had to be read."""
+    stages: StageTimes | None = None
     options: AddOptions = ADD_ALL
-    """Those that were in effect, given now or before."""
     skipped: SkippedFiles = SkippedFiles()
     truncated: tuple[TruncatedFile, ...] = ()
-    """Files of ``images`` that end early, in order of path."""

@@ -1,53 +1,84 @@
-"""What a search finds, and how two images compare point for point."""
+"""Results of a search."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 Row = tuple[float, float, float]
+"""A row of a 3 x 3 matrix."""
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Whether two images show the same thing, point for point."""
+    """Whether two images show the same object, by local features.
+
+    Attributes
+    ----------
+    verified : bool
+        Whether a plane of the first image was found in the second.
+    inliers : int
+        Local features of both images that agree with that plane.
+    agreement : float
+        Agreement of the two images where they agree least, 0 to 1; 0 if not verified.
+    homography : 3 x 3 tuple of float, or None
+        Maps pixels of the first image to pixels of the second, both at the reduced size of
+        verification; None unless verified.
+    """
 
     verified: bool
-    """Whether one plane of the first image was found in the second."""
     inliers: int
-    """Local features that both show, each where that plane puts it."""
     agreement: float
-    """How well the two agree where they agree least, in [0, 1]: 1 is the same, 0 also what is not
-    verified."""
     homography: tuple[Row, Row, Row] | None
-    """From pixels of the first image to those of the second, both reduced as for verification;
-    None unless verified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One search result: an image, its distance to the query, and where it lies."""
+    """An image that a search found.
+
+    Attributes
+    ----------
+    rank : int
+        1 for the nearest.
+    distance : float
+        Cosine distance to the query, 0 to 2.
+    path : str
+        First file of the image by path; files that are on disk come before those that are gone.
+    files : tuple of str
+        Every file of the image: those on disk, then those that are gone, each sorted.
+    sha256 : str
+        Hex digest of the image.
+    label : str or None
+        Label of ``path``.
+    verification : Verification or None
+        Comparison with the query by local features; None if it was not requested, or if the file
+        is gone or changed.
+    """
 
     rank: int
-    """1 for the nearest."""
     distance: float
-    """Cosine distance to the query, in [0, 2]."""
     path: str
-    """The image's first file, by path, of those that are on disk; if none is, of all."""
     files: tuple[str, ...]
-    """Every file that holds the image: those on disk, then those that are gone, each sorted."""
     sha256: str
     label: str | None
-    """Label of :attr:`path`; None when it has none."""
     verification: Verification | None = None
-    """How it compares with the query point for point; None where that was not looked at, or could
-    not be: the photo is gone, or another by now."""
 
 
 class Matches(list[Match]):
-    """The matches of one query, nearest first, with what was asked.
+    """The matches of one query, the nearest first: a list of :class:`Match`.
 
-    ``query`` is the path, or with ``is_text`` the words, asked for; ``backbone`` the name and
-    ``spec`` the digest of the embedding spec that was searched; ``searched`` how many images could
-    have been returned; ``verified`` how many of the nearest were compared point for point.
+    Attributes
+    ----------
+    query : str
+        Path of the query, or its words.
+    is_text : bool
+        Whether the query is words.
+    backbone : str
+        Name of the backbone.
+    spec : str
+        Digest of the embedding spec that was searched.
+    searched : int
+        Images that could have been returned.
+    verified : int
+        How many of the nearest images were compared by local features.
     """
 
     def __init__(

@@ -1,24 +1,37 @@
-"""How a long operation tells where it stands."""
+"""Progress of a long operation."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a long operation stands, for the callback that draws it."""
+    """The state of a long operation.
+
+    Attributes
+    ----------
+    stage : str
+        The current step in words, such as ``scanning`` or ``waiting for the catalog``.
+    done, total : int
+        Finished and expected items; ``total`` is 0 if it is unknown.
+    rate : float
+        Items per second so far; 0 if it is unknown.
+    seconds_left : float or None
+        Estimated remaining time in seconds; None if it is unknown.
+    """
 
     stage: str
-    """What is being done, in words: ``scanning``, ``embedding``, ``waiting for the catalog``."""
     done: int = 0
     total: int = 0
     rate: float = 0.0
-    """Files a second so far."""
     seconds_left: float | None = None
 
 
-ProgressCallback = Callable[[Progress], None]
+class ProgressCallback(Protocol):
+    """A function that takes a :class:`Progress` and returns nothing."""
+
+    def __call__(self, progress: Progress, /) -> None: ...
 
 
-def silent(_: Progress) -> None:
-    """The progress callback that shows nothing."""
+def no_progress(progress: Progress, /) -> None:
+    """Do nothing: the progress callback that shows nothing."""

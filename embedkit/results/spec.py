@@ -1,4 +1,4 @@
-"""What decides an embedding, and what a backbone's name stands for."""
+"""Embedding specs, and the spec that a backbone's name stands for."""
 
 import hashlib
 import json
@@ -10,47 +10,70 @@ PIPELINE_VERSION = 2
 """Raised whenever decoding or preprocessing changes the pixels that a network sees."""
 LARGEST_DIM = 1 << 20
 LARGEST_SIZE = 4096
-"""Pixels, as of a backbone's name."""
+"""Largest input size in pixels, as in a backbone's name."""
 
 
 @dataclass(frozen=True)
 class EmbeddingSpec:
-    """All that decides an embedding, and nothing else.
+    """Everything that determines an embedding, and nothing else.
 
-    Two specs with the same :attr:`digest` give the same vectors; the name under which a person
-    asked for a backbone is not part of it.
+    Two specs with the same :attr:`digest` give the same vectors. The name of the backbone is not
+    part of the spec.
+
+    Attributes
+    ----------
+    architecture : str
+        Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``.
+    weights : str
+        Hex SHA-256 of the weights file.
+    dim : int
+        Dimension of the embedding.
+    size : int
+        Side of the square network input, pixels.
+    resize : {'crop', 'pad', 'squash'}
+        ``crop``: resize the short side, then crop the centre. ``pad``: resize the long side, then
+        add bars. ``squash``: ignore the aspect ratio.
+    crop : float
+        Share of the resized short side that the crop keeps (``resize='crop'`` only).
+    interpolation : str
+        Interpolation of the resize: ``bilinear``, ``bicubic`` ...
+    mean, std : tuple of float, length 3
+        Normalisation of the RGB channels, for values 0 to 1.
+    pool : {'native', 'avg', 'max', 'gem'}
+        Pooling; ``native`` is the network's own.
+    precision : {'float32', 'bf16', 'fp16'}
+        Number format of the forward pass.
+    reduced_decode : str
+        Rule of the reduced-scale decode. ``jpeg-dct``: a JPEG is decoded at the smallest of 1, 1/2,
+        1/4, 1/8 of its size whose relevant side is not below the resized side.
+    orientation : str
+        ``exif``: the EXIF orientation is applied.
+    alpha : str
+        Background of transparent images. ``contrast``: white, or grey if the visible part has no
+        contrast with white (:mod:`embedkit.images.transparency`).
+    pipeline : int
+        Version of decoding and preprocessing.
     """
 
     architecture: str
-    """Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``."""
     weights: str
-    """SHA-256 of the weights file, hex."""
     dim: int
     size: int
-    """Side of the square network input, pixels."""
     resize: str
-    """``crop`` (short side, then centre crop), ``pad`` (long side, then bars) or ``squash``."""
     crop: float
-    """Share of the resized short side that the crop keeps (``resize = crop`` only)."""
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     pool: str
-    """``native`` (the network's own), ``avg``, ``max`` or ``gem``."""
     precision: str = "float32"
-    """What the network computes in: ``float32``, ``bf16`` or ``fp16``."""
     reduced_decode: str = "jpeg-dct"
-    """Rule of the reduced-scale decode: a JPEG is decoded at the smallest of 1, 1/2, 1/4, 1/8 of
-    its size whose relevant side is not below the side that it is resized to."""
     orientation: str = "exif"
     alpha: str = "contrast"
-    """Background of transparent images: ``contrast`` is white, or grey where what is visible has no
-    contrast with white (the rule is that of :mod:`embedkit.images.transparency`)."""
     pipeline: int = PIPELINE_VERSION
 
     @property
     def canonical_json(self) -> str:
-        """The spec as JSON with sorted keys and no spaces: what the digest is taken of."""
+        """The spec as JSON with sorted keys and no spaces, the input of the digest."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
     @property
@@ -60,17 +83,25 @@ class EmbeddingSpec:
 
     @property
     def first(self) -> "EmbeddingSpec":
-        """The spec as it was under pipeline version 1, by whose digest older files are named."""
+        """The same spec under pipeline version 1, whose digest is in the names of older files."""
         return replace(self, alpha="white", pipeline=1)
 
     @classmethod
     def from_json(cls, text: str) -> "EmbeddingSpec":
-        """The spec whose :attr:`canonical_json` is ``text``, or was under pipeline version 1.
+        """Return the spec with the given :attr:`canonical_json`.
 
-        A spec of that version becomes the one of today: most images have the same vectors under
-        both, and the catalog knows which have not been looked at since.
+        A spec of pipeline version 1 is converted to the current version: most images have the same
+        vectors under both, and the catalog knows which have not been checked since.
 
-        Raises KeyError, TypeError or ValueError for anything else.
+        Parameters
+        ----------
+        text : str
+            Canonical JSON of a spec.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            The text is not a valid spec.
         """
         values: dict[str, Any] = json.loads(text)
         spec = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
@@ -94,10 +125,24 @@ class EmbeddingSpec:
 
 @dataclass(frozen=True)
 class ResolvedName:
-    """What a backbone name stood for when it was last resolved.
+    """The spec that a backbone name stood for when it was last resolved.
 
-    ``weights_path``, ``weights_bytes`` and ``weights_mtime_ns`` tell cheaply whether the weights
-    file is still the one that was hashed, so that nothing heavy is imported to find a spec.
+    The size and time of the weights file show whether it is still the one that was hashed, so that
+    finding a spec imports nothing heavy.
+
+    Attributes
+    ----------
+    name : str
+        Full name of the backbone.
+    spec : EmbeddingSpec
+        Its spec.
+    weights_path : str
+        Absolute path of the weights file.
+    weights_bytes, weights_mtime_ns : int
+        Size and modification time (ns) of the weights file.
+    evidence : str
+        Digest of everything else that determined the spec: versions of the code, the manifest of a
+        local backbone.
     """
 
     name: str
@@ -106,4 +151,3 @@ class ResolvedName:
     weights_bytes: int
     weights_mtime_ns: int
     evidence: str = ""
-    """Digest of what else decided the spec: versions of the code, a local backbone's manifest."""

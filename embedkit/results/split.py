@@ -1,11 +1,19 @@
-"""The labelled images parted for training, validation and test."""
+"""The split of the labelled images into training, validation and test set."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class ClassParts:
-    """How many images of a class are in each part of a split."""
+class ClassSplit:
+    """The number of images of a class in each set.
+
+    Attributes
+    ----------
+    label : str
+        The class.
+    train, val, test : int
+        Images in the training, validation and test set.
+    """
 
     label: str
     train: int
@@ -15,38 +23,58 @@ class ClassParts:
 
 @dataclass(frozen=True)
 class Split:
-    """A split of the labelled images into training, validation and test."""
+    """A split of the labelled images.
+
+    Attributes
+    ----------
+    val, test : int
+        Requested images of each class in the validation and the test set.
+    seed : int
+        Seed of the draw.
+    group : str or None
+        Column whose values were kept together, besides copies.
+    classes : tuple of ClassSplit
+        Images of each class, by label.
+    images : int
+        Images in the three sets.
+    unlabelled, conflicting : int
+        Images that were left out because they have no label, or several.
+    left_out : int
+        Images in no set because they are tied to an image that was fixed to validation or test.
+    groups : int
+        Groups of tied images: copies, and images with the same value of ``group``.
+    grouped : int
+        Images in these groups.
+    leaks : int
+        Validation and test images that are in one group with a training image, because the sets
+        of both were given.
+    leaks_ungrouped : int
+        The number of leaks if the images had been drawn one by one.
+    notes : tuple of str
+        A sentence for each class with fewer images than requested.
+    gone : int
+        Images of the sets that no longer have a file.
+    held_out_ungrouped : int or None
+        Validation and test images if they had been drawn one by one; None for a split of an
+        earlier version.
+    later : int
+        Labelled images in no set, because they were added or labelled after the split.
+    """
 
     val: int
-    """Images of each class that were asked for; likewise ``test``."""
     test: int
     seed: int
     group: str | None
-    """The attribute whose values were kept together, besides copies."""
-    classes: tuple[ClassParts, ...]
-    """By label."""
+    classes: tuple[ClassSplit, ...]
     images: int
     unlabelled: int
-    """Images left out for having no label."""
     conflicting: int
-    """Images left out for having several."""
     left_out: int
-    """Images in no part, for being tied to one that was given to validation or test."""
     groups: int
-    """Sets of images that were kept in one part: copies, and what shares a value of the group."""
     grouped: int
-    """The images in them."""
     leaks: int
-    """Images for validation and test that are in one set with an image for training all the same,
-    for the parts of both were given."""
     leaks_ungrouped: int
-    """How many that would be had the images been drawn one by one."""
     notes: tuple[str, ...]
-    """A sentence for each class that got less than was asked for."""
     gone: int = 0
-    """Images of the parts that have no file any more."""
     held_out_ungrouped: int | None = None
-    """Images for validation and test had they been drawn one by one, which may be more than there
-    are now; None for a split of an earlier version."""
     later: int = 0
-    """Labelled images that are in no part, for they came or were labelled after the split."""

@@ -1,4 +1,4 @@
-"""What a workspace holds, and what it was made to forget."""
+"""The content of a workspace, and the reports of changing it."""
 
 from dataclasses import dataclass
 
@@ -7,69 +7,117 @@ from embedkit.results.ingest import ADD_ALL, AddOptions, Failure, TruncatedFile
 
 @dataclass(frozen=True)
 class SpecInfo:
-    """One embedding spec of a workspace, and what was built for it."""
+    """An embedding spec of a workspace, and its index.
+
+    Attributes
+    ----------
+    spec : str
+        Digest of the spec.
+    backbones : tuple of str
+        Names that stand for it.
+    architecture : str
+        Provider and network.
+    size, dim : int
+        Input size in pixels, and embedding dimension.
+    images : int
+        Images with an embedding.
+    images_per_second : float or None
+        Rate of the whole ingest, the last time that images were embedded.
+    index : str or None
+        FAISS factory string of the saved index; None if there is none.
+    indexed : int
+        Images in the saved index.
+    recall_at_10 : float or None
+        Share of the ten nearest images that the index finds, measured against exact search.
+    """
 
     spec: str
-    """Digest."""
     backbones: tuple[str, ...]
-    """The names it is used under."""
     architecture: str
     size: int
     dim: int
     images: int
-    """Images that have an embedding."""
     images_per_second: float | None
-    """Through the whole ingest, the last time that something was embedded."""
     index: str | None
-    """FAISS factory string of the saved index; None when there is none yet."""
     indexed: int
-    """Images in the saved index."""
     recall_at_10: float | None
-    """Measured against exact search; 1 for an exact index."""
 
 
 @dataclass(frozen=True)
-class Info:
-    """What a workspace holds."""
+class WorkspaceInfo:
+    """The content of a workspace.
+
+    Attributes
+    ----------
+    workspace : str
+        Absolute path of its folder.
+    sources : tuple of str
+        Photos and folders that were added.
+    files : int
+        Files that are on disk.
+    images : int
+        Distinct images that these files contain.
+    missing : int
+        Files that are gone.
+    labels : dict of str to int
+        Number of files by label.
+    specs : tuple of SpecInfo
+        Embedding specs and their indexes.
+    disk_bytes : int
+        Size of the workspace's folder.
+    failures : tuple of Failure
+        Files that could not be used.
+    options : AddOptions
+        Options of the next ``add``.
+    truncated : tuple of TruncatedFile
+        Files that end early and were decoded as far as possible.
+    """
 
     workspace: str
     sources: tuple[str, ...]
-    """The photos and folders that were added."""
     files: int
-    """Files that are there."""
     images: int
-    """Distinct images that they hold."""
     missing: int
-    """Files that are gone now, or were at the last add."""
     labels: dict[str, int]
-    """Files by label."""
     specs: tuple[SpecInfo, ...]
     disk_bytes: int
-    """Of everything in the workspace's folder."""
     failures: tuple[Failure, ...]
     options: AddOptions = ADD_ALL
-    """What the next add leaves out and puts up with."""
     truncated: tuple[TruncatedFile, ...] = ()
-    """Files that end early and were decoded as far as they go."""
 
 
 @dataclass(frozen=True)
-class Removal:
-    """How much :meth:`Workspace.remove` forgot; photos themselves are never touched."""
+class RemovalReport:
+    """The result of forgetting photos or embeddings. The photos themselves are not touched.
+
+    Attributes
+    ----------
+    files, images, embeddings : int
+        How many were forgotten.
+    kept : int
+        Forgotten photos whose labels and other columns are stored until they are added again.
+    unlabelled : int
+        Photos that are still in other files, and lost their label with the forgotten ones.
+    """
 
     files: int
     images: int
     embeddings: int
     kept: int = 0
-    """Forgotten photos whose labels and other columns of tables are kept for their bytes: they
-    come back when the photos are added again, under whatever name."""
     unlabelled: int = 0
-    """Photos that other files still contain, and that lost their label with the forgotten ones."""
 
 
 @dataclass(frozen=True)
 class SkippedLine:
-    """A line of a table of labels that gave no label."""
+    """A line of a label table that was skipped.
+
+    Attributes
+    ----------
+    line : int
+        Number of the line, from 1.
+    reason : str
+        What is wrong with it, as a clause.
+    """
 
     line: int
     reason: str
@@ -77,27 +125,46 @@ class SkippedLine:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What labelling photos did."""
+    """The result of labelling files.
+
+    Attributes
+    ----------
+    labelled : int
+        Files that got a label.
+    skipped : tuple of SkippedLine
+        Lines without a path or a label.
+    unknown : tuple of str
+        Paths that are not in the workspace.
+    warnings : tuple of str
+        Problems that stopped nothing.
+    """
 
     labelled: int
-    """Files that have a label from this."""
     skipped: tuple[SkippedLine, ...] = ()
-    """Lines without a path or a label; the rest was taken."""
     unknown: tuple[str, ...] = ()
-    """Paths that are not in the workspace; the rest was taken."""
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Relocated:
-    """What relocating a folder did."""
+class RelocationReport:
+    """The result of relocating a folder.
+
+    Attributes
+    ----------
+    files : int
+        Files that are at the new place with their size.
+    missing : int
+        Files that are not at the new place.
+    changed : int
+        Files that have another size there; the next ``add`` reads them.
+    sources : tuple of str
+        New paths of the sources that moved.
+    warnings : tuple of str
+        Problems that stopped nothing.
+    """
 
     files: int
-    """Files that are at the new place, with their sizes."""
-    absent: int
-    """Files that are not: they count as missing."""
+    missing: int
     changed: int
-    """Files that have another size there: the next add reads them."""
     sources: tuple[str, ...]
-    """New paths of the sources that moved."""
     warnings: tuple[str, ...] = ()

@@ -8,13 +8,12 @@ import numpy as np
 
 from embedkit.backbones import load_backbone, open_backbone
 from embedkit.backbones.registry import DEFAULT, rooted
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Holdings, Reader
+from embedkit.catalog import BackboneSnapshot, Catalog, Reader
 from embedkit.images.decode import ImageInput
 from embedkit.index.indexes import Indexes
 from embedkit.index.manifest import spec_info
 from embedkit.recipe import read_recipe
-from embedkit.results import Failure, ProgressCallback, Removal, ResolvedName, SpecInfo
+from embedkit.results import Failure, ProgressCallback, RemovalReport, ResolvedName, SpecInfo
 from embedkit.search.queries import Queries, by_images, by_text, pick
 
 if TYPE_CHECKING:
@@ -39,9 +38,9 @@ class Embeddings:
 
     # -- backbones -----------------------------------------------------------------------------
 
-    def held(self) -> Holdings:
+    def held(self) -> BackboneSnapshot:
         """The backbones that are known; none in an empty workspace."""
-        return self._catalog.holdings() if self._catalog.exists else Holdings((), (), {})
+        return self._catalog.backbones() if self._catalog.exists else BackboneSnapshot((), (), {})
 
     def in_recipe(self) -> list[str]:
         """The names in the recipe, files in them found from its folder."""
@@ -52,7 +51,7 @@ class Embeddings:
 
         Raises as :func:`embedkit.search.queries.pick` does.
         """
-        return pick(self._catalog.holdings().backbones, _rooted(backbone), self._folder)
+        return pick(self._catalog.backbones().backbones, _rooted(backbone), self._folder)
 
     def resolve(self, backbone: str) -> ResolvedName:
         """What the full name of a backbone stands for, known here or not."""
@@ -108,19 +107,19 @@ class Embeddings:
     def index(self, backbone: str | None) -> "Index":
         """The index of a backbone's embeddings, caught up with the catalog."""
         resolved = self.pick(backbone)
-        position = self._catalog.holdings().positions[resolved.spec.digest]
-        return self.indexes.at(resolved.spec, position)
+        revision = self._catalog.backbones().revisions[resolved.spec.digest]
+        return self.indexes.at(resolved.spec, revision)
 
     def index_for(self, queries: Queries) -> "Index":
         """The index to search for queries, as the catalog was when they were made."""
-        return self.indexes.at(queries.resolved.spec, queries.position)
+        return self.indexes.at(queries.resolved.spec, queries.revision)
 
     def to_compare(self, backbone: str | None) -> "Index":
         """The index of a backbone's embeddings; an empty one where images are fingerprinted only.
 
         Raises as :func:`embedkit.search.queries.pick` does for a backbone that is named.
         """
-        if backbone is None and not self._catalog.holdings().backbones:
+        if backbone is None and not self._catalog.backbones().backbones:
             return self.indexes.none()
         return self.index(backbone)
 
@@ -128,7 +127,7 @@ class Embeddings:
         self, backbone: str | None, image: ImageInput
     ) -> tuple["Index", np.ndarray]:
         """The index as :meth:`to_compare` gives it, and the image's embedding, float32 (1, dim)."""
-        if backbone is None and not self._catalog.holdings().backbones:
+        if backbone is None and not self._catalog.backbones().backbones:
             return self.indexes.none(), np.empty((1, 0), np.float32)
         query = self.of_images(backbone, [image])
         return self.index_for(query), query.vectors
@@ -136,17 +135,20 @@ class Embeddings:
     def save_caches(self) -> None:
         """Have the indexes and the listing of files on disk be those of the catalog as it is."""
         with self._catalog.read() as reader:
-            specs = [(item.spec, reader.position(item.spec.digest)) for item in reader.backbones()]
-        for spec, position in specs:
-            self.indexes.save_at(spec, position)
+            specs = [
+                (item.spec, reader.embeddings.revision(item.spec.digest))
+                for item in reader.backbones.all()
+            ]
+        for spec, revision in specs:
+            self.indexes.save_at(spec, revision)
         self._catalog.list_files()
 
-    def forget(self, backbone: str) -> Removal:
+    def forget(self, backbone: str) -> RemovalReport:
         """Forget a backbone, and its embeddings and index unless another name shares them."""
         resolved = self.pick(backbone)
         with self._catalog.write() as writer:
-            removal = writer.forget_backbone(resolved.name)
-            used = {item.spec.digest for item in writer.backbones()}
+            removal = writer.backbones.remove(resolved.name)
+            used = {item.spec.digest for item in writer.reader.backbones.all()}
         if resolved.spec.digest not in used:
             self.indexes.forget(resolved.spec)
         return removal
@@ -157,7 +159,7 @@ class Embeddings:
 
     def told(self, reader: Reader) -> tuple[SpecInfo, ...]:
         """What there is to tell of each spec."""
-        known, rates = reader.backbones(), reader.rates()
+        known, rates = reader.backbones.all(), reader.backbones.rates()
         names: dict[str, list[str]] = {}
         for item in known:
             names.setdefault(item.spec.digest, []).append(item.name)
@@ -166,7 +168,7 @@ class Embeddings:
                 self.indexes.folder_of(spec),
                 spec,
                 tuple(names[digest]),
-                reader.embedding_count(digest),
+                reader.embeddings.count(digest),
                 rates.get(digest),
             )
             for digest, spec in {item.spec.digest: item.spec for item in known}.items()

@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 
 from embedkit._internal.paths import absolute, shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import Position
+from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import Decoder, ImageInput, decoder_of, read_bytes
 from embedkit.images.faults import one_file
@@ -27,7 +26,7 @@ class Queries:
     """What is searched for, under which backbone."""
 
     resolved: ResolvedName
-    position: Position
+    revision: Revision
     """Where the backbone's embeddings stood when the queries were made."""
     vectors: np.ndarray
     """float32 (Q, dim)"""
@@ -78,13 +77,13 @@ def by_images(
     read = {digest for digest in digests if digest is not None}
     known: dict[bytes, int] = {}
     stored: dict[int, np.ndarray] = {}
-    holdings = catalog.holdings()
-    resolved = pick(holdings.backbones, name, catalog.path.parent)
+    snapshot = catalog.backbones()
+    resolved = pick(snapshot.backbones, name, catalog.path.parent)
     spec = resolved.spec
     if read:
         with catalog.read() as reader:
-            known = reader.image_ids(list(read))
-            stored = reader.embeddings_of(spec.digest, list(known.values()))
+            known = reader.images.ids(list(read))
+            stored = reader.embeddings.of_images(spec.digest, list(known.values()))
     image_ids = tuple(known.get(digest) if digest is not None else None for digest in digests)
     vectors = np.empty((len(images), spec.dim), np.float32)
     new = []
@@ -99,18 +98,18 @@ def by_images(
         backbone = _same_backbone(resolved, load)
         vectors[new] = backbone.embed([images[number] for number in new])
     names = tuple(name_of(item) for item in images)
-    return Queries(resolved, holdings.positions[spec.digest], vectors, image_ids, names)
+    return Queries(resolved, snapshot.revisions[spec.digest], vectors, image_ids, names)
 
 
 def by_text(
     catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
 ) -> Queries:
     """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
-    holdings = catalog.holdings()
-    resolved = pick(holdings.backbones, name, catalog.path.parent)
+    snapshot = catalog.backbones()
+    resolved = pick(snapshot.backbones, name, catalog.path.parent)
     vectors = _same_backbone(resolved, load).embed_text([text])
-    position = holdings.positions[resolved.spec.digest]
-    return Queries(resolved, position, vectors, (None,), (text,), is_text=True)
+    revision = snapshot.revisions[resolved.spec.digest]
+    return Queries(resolved, revision, vectors, (None,), (text,), is_text=True)
 
 
 def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:

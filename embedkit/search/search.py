@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit._internal.paths import absolute, shown
-from embedkit.catalog import Catalog
-from embedkit.catalog.reader import LiveFile
+from embedkit.catalog import Catalog, LiveFile
 from embedkit.errors import BadInput, NotInWorkspace
 from embedkit.ingest.labels import as_label
 from embedkit.results import Match, Matches
@@ -63,7 +62,7 @@ def search(
         if among is None:
             return catalog.live_files(ids.tolist())
         with catalog.read() as reader:
-            return reader.live_files(ids.tolist(), label, folder)
+            return reader.files.of_images(ids.tolist(), label, folder)
 
     limit = len(index) if among is None else len(among)
     asked = k + MARGIN
@@ -123,8 +122,8 @@ def _among(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarra
     if label is None and folder is None:
         return None
     with catalog.read() as reader:
-        among = reader.live_image_ids(label, folder)
-        labels = reader.labels() if label is not None and not len(among) else {}
+        among = reader.files.image_ids(label, folder)
+        labels = reader.labels.counts() if label is not None and not len(among) else {}
     if not len(among):
         raise NotInWorkspace(_nothing_left(label, folder, labels))
     return among

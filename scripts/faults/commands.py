@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from embedkit import Workspace
-from embedkit.cleaning.plan import write_plan
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def _changed(folder: Path) -> None:
 
 
 def _exported(folder: Path) -> None:
-    _added(folder).export(folder / "vectors")
+    _added(folder).embeddings.export(folder / "vectors")
     shutil.rmtree(folder / "ws")
 
 
@@ -81,8 +80,8 @@ def _split(folder: Path) -> Workspace:
 
 def _trained(folder: Path) -> None:
     workspace = _split(folder)
-    workspace.train("probe", "linear")
-    workspace.train("knn", "votes")
+    workspace.heads.train("probe", "linear")
+    workspace.heads.train("knn", "votes")
 
 
 def _gaps(folder: Path) -> None:
@@ -101,14 +100,13 @@ def _planned(folder: Path) -> Workspace:
     (folder / "labels.csv").write_text("\n".join(table))
     workspace = Workspace(folder / "ws")
     workspace.add([folder / "photos"], backbones=backbone())
-    workspace.label_from_csv(folder / "labels.csv")
-    rows = workspace.plan(["exact"], prefer=[str(folder / "photos/red")])
-    write_plan(folder / "plan.csv", rows)
+    workspace.labels.from_csv(folder / "labels.csv")
+    workspace.clean(["exact"], prefer=[str(folder / "photos/red")]).save(folder / "plan.csv")
     return workspace
 
 
 def _applied(folder: Path) -> None:
-    _planned(folder).apply(folder / "plan.csv")
+    _planned(folder).load_plan(folder / "plan.csv").apply()
 
 
 def _only(prepared: Callable[[Path], object]) -> Callable[[Path], None]:

@@ -72,7 +72,7 @@ def state_of(folder: Path) -> dict[str, Any]:
                     raise RuntimeError(f"{table} has other columns: {columns}") from None
     workspace = Workspace(folder / "ws")
     found["quarantines"] = [
-        (item.files, item.bytes, item.state) for item in workspace.quarantines()
+        (item.files, item.bytes, item.state) for item in workspace.quarantine.list()
     ]
     photos = sorted((folder / "photos").rglob("*.jpg"))
     if any(key.startswith("embeddings") for key in found):

@@ -236,7 +236,7 @@ def test_add_takes_and_remembers_what_to_leave_out(run: Run, home: Path, tiny: s
     assert "'nothing'" in wrong.stderr and not (home / "left/catalog.duckdb").exists()
     options = ["--exclude", "thumbs/", "--tolerate-truncated"]
     told = run("add", folder, "-b", tiny, *options, "-w", "left").stdout
-    assert "skipped 1 file that is no image by its name: 1 .txt" in told
+    assert "skipped 1 file without an image extension: 1 .txt" in told
     assert "excluded 1 file or folder: 1 by thumbs/" in told
     assert "1 truncated file, read as far as possible" in told
     again = json.loads(run("add", "--json", "-w", "left").stdout)

@@ -28,7 +28,7 @@ from embedkit.classify.split.inputs import labelled_images as labelled_images
 from embedkit.classify.split.inputs import prepare_split as prepare_split
 from embedkit.classify.split.notes import shortfall_notes
 from embedkit.errors import BadInput
-from embedkit.results import ClassParts, Split
+from embedkit.results import ClassSplit, Split
 
 _LEFT_OUT = "left out"
 """The stored part of an image in no set, which tells it from images that were labelled later."""
@@ -83,20 +83,20 @@ def draw_split(catalog: Catalog, inputs: SplitInput, pairs: tuple[np.ndarray, np
         "unit": groups,
     }
     with catalog.write() as writer:
-        writer.store_split(json.dumps(asdict(report)), columns)
+        writer.splits.store(json.dumps(asdict(report)), columns)
     return report
 
 
 def read_split(catalog: Catalog) -> tuple[Split, dict[str, Subset]]:
     """Return the stored split and its subsets by name. Raises :class:`BadInput` without one."""
     with catalog.read() as reader:
-        stored = reader.split()
+        stored = reader.splits.last()
     if stored is None:
         raise BadInput(
             "the workspace has no split yet; draw one with 'embedkit split --val N --test N'"
         )
     report, columns = json.loads(stored[0]), stored[1]
-    report["classes"] = tuple(ClassParts(**item) for item in report["classes"])
+    report["classes"] = tuple(ClassSplit(**item) for item in report["classes"])
     report["notes"] = tuple(report["notes"])
     ids, groups = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
     masks = {name: columns["part"] == name for name in PARTS}
@@ -109,10 +109,10 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, Subset]]:
     return replace(Split(**report), gone=drawn - kept, later=later), subsets
 
 
-def _count_classes(inputs: SplitInput, parts: np.ndarray) -> tuple[ClassParts, ...]:
+def _count_classes(inputs: SplitInput, parts: np.ndarray) -> tuple[ClassSplit, ...]:
     counts = np.zeros((len(inputs.class_names), len(PARTS)), np.int64)
     np.add.at(counts, (inputs.classes[parts != NO_PART], parts[parts != NO_PART]), 1)
     return tuple(
-        ClassParts(name, *row)
+        ClassSplit(name, *row)
         for name, row in zip(inputs.class_names, counts.tolist(), strict=True)
     )

@@ -72,7 +72,7 @@ class SplitInput:
 def labelled_images(catalog: Catalog) -> LabelledImages:
     """Return the images whose files all have the same label; others are counted."""
     with catalog.read() as reader:
-        table = reader.labelled_images()
+        table = reader.labels.by_image()
     labels = table.column("label").to_pylist()
     others = table.column("other").to_pylist()
     rows = [
@@ -125,8 +125,8 @@ def group_values(catalog: Catalog, column: str) -> tuple[np.ndarray, np.ndarray]
     each. Raises :class:`BadInput` for an unknown column.
     """
     with catalog.read() as reader:
-        found = reader.attribute(column)
-        known = reader.attributes()
+        found = reader.labels.column(column)
+        known = reader.labels.columns()
     if column not in known:
         there = f"the columns are {', '.join(map(shown, known))}" if known else "there are none"
         raise BadInput(
@@ -152,7 +152,7 @@ def _given_parts(catalog: Catalog, images: LabelledImages, given: Mapping[str, s
         if part not in PARTS:
             raise BadInput(f"unknown part {shown(part)}; use {', '.join(PARTS)}")
     with catalog.read() as reader:
-        files = reader.live_files(images.ids.tolist())
+        files = reader.files.of_images(images.ids.tolist())
     used = set()
     for row, image_id in enumerate(images.ids.tolist()):
         paths = [file.path for file in files[image_id] if file.path in given]

@@ -8,11 +8,11 @@ from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.split.drawing import NO_PART, PARTS, TRAIN, max_held_out
 from embedkit.classify.split.inputs import SplitInput
-from embedkit.results import ClassParts
+from embedkit.results import ClassSplit
 
 
 def shortfall_notes(
-    inputs: SplitInput, parts: np.ndarray, classes: Sequence[ClassParts]
+    inputs: SplitInput, parts: np.ndarray, classes: Sequence[ClassSplit]
 ) -> tuple[str, ...]:
     """Return one sentence for each class that got fewer images than requested.
 
@@ -31,7 +31,7 @@ def shortfall_notes(
     )
 
 
-def _note(item: ClassParts, requested: tuple[int, int], left_out: int, drawable: int) -> str:
+def _note(item: ClassSplit, requested: tuple[int, int], left_out: int, drawable: int) -> str:
     """Return the note on a class; ``drawable`` counts its training images without a given part."""
     val, test = requested
     size = item.train + item.val + item.test

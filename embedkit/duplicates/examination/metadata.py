@@ -8,14 +8,14 @@ from PIL import Image
 from embedkit.images.depth import has_deep_colours, is_deep
 from embedkit.images.faults import quiet
 from embedkit.images.opening import frames_of, opened
-from embedkit.results import Facts
+from embedkit.results import FileMetadata
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
 _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
-def facts_of(data: bytes) -> Facts:
+def facts_of(data: bytes) -> FileMetadata:
     """The facts of an image's bytes; what its metadata lack or garble is left out.
 
     Raises :class:`UnreadableImage` when they are no image.
@@ -26,7 +26,7 @@ def facts_of(data: bytes) -> Facts:
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
     noted = (_integer(detail.get(_WIDTH)), _integer(detail.get(_HEIGHT)))
-    return Facts(
+    return FileMetadata(
         format=image.format or "",
         camera=camera or None,
         taken=_time(_text(detail.get(_TAKEN))),

@@ -32,7 +32,7 @@ from embedkit.duplicates.examination.placement import (
 from embedkit.duplicates.examination.quality import Quality, detail_of, quality
 from embedkit.images import raw
 from embedkit.images.decode import Decoder, alone
-from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, Facts
+from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, FileMetadata
 from embedkit.search.verification.features import View
 from embedkit.search.verification.geometry import aligned
 
@@ -144,7 +144,7 @@ def examine(one: Opened, other: Opened) -> Examination:
     return _with_the_rest(found, first.facts, second.facts)
 
 
-def _with_the_rest(found: Examination, first: Facts, second: Facts) -> Examination:
+def _with_the_rest(found: Examination, first: FileMetadata, second: FileMetadata) -> Examination:
     """An examination that knows of what was not compared: a camera's RAW data, other frames, and
     bits beyond the 8th."""
     if found.outcome == DIFFERENT:

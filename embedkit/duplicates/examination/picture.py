@@ -11,7 +11,7 @@ from PIL import Image
 from embedkit.duplicates.examination.metadata import facts_of
 from embedkit.images.decode import Decoder
 from embedkit.images.transparency import WHITE, Colour, composite, is_opaque
-from embedkit.results import Facts
+from embedkit.results import FileMetadata
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -59,7 +59,7 @@ class Picture:
     alpha: Pixels | None
     background: Colour | None
     size: tuple[int, int]
-    facts: Facts
+    facts: FileMetadata
 
     @cached_property
     def grey(self) -> Floats:

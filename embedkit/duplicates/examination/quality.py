@@ -8,7 +8,7 @@ from embedkit.duplicates.examination.compression import Compressed, History, cli
 from embedkit.duplicates.examination.picture import TURN_OF, turned
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import strips
-from embedkit.results import Facts
+from embedkit.results import FileMetadata
 
 _ENLARGED = 1.3  # pixels for each resolved one, beside the other image's, of an enlarged image
 _LINES = 192  # rows, and columns, whose spectra are averaged
@@ -31,7 +31,7 @@ class Detail:
     compressed: Compressed
 
 
-def detail_of(data: bytes, facts: Facts, turn: int = 0) -> Detail:
+def detail_of(data: bytes, facts: FileMetadata, turn: int = 0) -> Detail:
     """The detail of an image's bytes, turned. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.alone():

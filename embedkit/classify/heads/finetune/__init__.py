@@ -13,7 +13,7 @@ from embedkit.classify.heads.finetune.configuration import (
     Preset,
 )
 from embedkit.classify.heads.finetune.task import Epoch, FineTuned, Photo, Task
-from embedkit.results import ProgressCallback, silent
+from embedkit.results import ProgressCallback, no_progress
 
 __all__ = [
     "PRESETS",
@@ -32,7 +32,7 @@ def fit(
     task: Task,
     configuration: Configuration,
     folder: str | Path,
-    progress: ProgressCallback = silent,
+    progress: ProgressCallback = no_progress,
     processes: int = 1,
 ) -> FineTuned:
     """Train a backbone on labelled photos.

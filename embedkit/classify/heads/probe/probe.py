@@ -10,7 +10,7 @@ from embedkit.classify.heads.linear import Linear
 from embedkit.classify.heads.probabilities import negative_log_likelihood
 from embedkit.classify.heads.probe.protocol import Protocol
 from embedkit.classify.heads.probe.sweep import Fit, sweep
-from embedkit.results import Progress, ProgressCallback, silent
+from embedkit.results import Progress, ProgressCallback, no_progress
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Probe:
         train: Examples,
         validation: Examples,
         classes: Sequence[str],
-        progress: ProgressCallback = silent,
+        progress: ProgressCallback = no_progress,
     ) -> "Probe":
         """Fit the probe and select its hyperparameters.
 

@@ -1,4 +1,4 @@
-"""What the commands from labels to a classifier print."""
+"""Output of the commands that split, train, evaluate and classify."""
 
 import os
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ CLASSES_SHOWN = 50
 
 
 def split_summary(split: Split) -> None:
-    """The parts of each class, what was kept together, and what would have leaked."""
+    """Print the sets of each class, the groups, and the leaks that were avoided."""
     table = new_table(["label", "train", "val", "test"], left=["label"])
     for item in split.classes[:CLASSES_SHOWN]:
         table.add_row(Text(shown(item.label)), *map(str, (item.train, item.val, item.test)))
     out.print(table)
     if len(split.classes) > CLASSES_SHOWN:
-        say(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json has them all")
+        say(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json lists all")
     train, val, test = (
         sum(getattr(item, part) for item in split.classes) for part in ("train", "val", "test")
     )
@@ -36,26 +36,26 @@ def split_summary(split: Split) -> None:
     )
     for what, count, which in (
         ("left out", split.unlabelled, "without a label"),
-        ("left out", split.conflicting, "under several labels; see 'embedkit duplicates'"),
-        ("left out", split.left_out, "tied to a photo that was given to validation or test"),
-        ("gone since", split.gone, "of the parts without a file"),
-        ("labelled since", split.later, "in no part; draw the split again to have them in it"),
+        ("left out", split.conflicting, "with several labels; see 'embedkit duplicates'"),
+        ("left out", split.left_out, "tied to a photo that is fixed to validation or test"),
+        ("missing", split.gone, "of the split without a file"),
+        ("new", split.later, "labelled after the split; split again to include them"),
     ):
         if count:
             say(f"{what}: {counted(count, 'image')} {which}")
     together = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
     of = "" if split.held_out_ungrouped is None else f"of {split.held_out_ungrouped} "
     say(
-        f"{split.grouped} images are in {counted(split.groups, 'set')} of {together}, each whole "
-        f"in one part. Drawn one by one, {split.leaks_ungrouped} {of}held out would have had "
-        f"another of their set in training; now it is {split.leaks}"
+        f"{split.grouped} images are in {counted(split.groups, 'group')} of {together}, each "
+        f"completely in one set. Drawn one by one, {split.leaks_ungrouped} {of}held-out images "
+        f"would have had one of their group in the training set; now {split.leaks} do"
     )
     for note in split.notes:
         warn(f"note: {note}")
 
 
 def head_document(head: Head) -> dict[str, Any]:
-    """The JSON document of a head that was trained or made."""
+    """Return the JSON document of a head."""
     return {
         "name": head.name,
         "kind": head.kind,
@@ -69,7 +69,7 @@ def head_document(head: Head) -> dict[str, Any]:
 
 
 def head_summary(head: Head) -> None:
-    """What a head is, and what validation says of it."""
+    """Print the settings of a head and its validation scores."""
     for key, value in head.settings.items():
         if key == "selection":
             table = new_table(["member", "accuracy", "nll", "gain"], left=["member"])
@@ -85,58 +85,58 @@ def head_summary(head: Head) -> None:
         elif key == "left_out":
             if value:
                 warn(
-                    f"note: {value} photos of the split are gone, cannot be read or have lost "
-                    "their label, and were left out"
+                    f"note: {value} photos of the split are missing, unreadable or no longer "
+                    "labelled, and were left out"
                 )
         elif key == "outliers_left_out":
             if value:
                 warn(
-                    f"note: a class shows what drawn outliers show ({', '.join(value)}); these "
-                    "make no photo unknown"
+                    f"note: a class resembles drawn outliers ({', '.join(value)}); these make no "
+                    "photo unknown"
                 )
         elif isinstance(value, (str, int, float)) or value is None:
             say(f"{key}: {value}")
-    told = head.validation
+    scores = head.validation
     say(
-        f"{head.name}: accuracy {told['accuracy']:.4f} and NLL {told['nll']:.4f} on "
-        f"{told['images']} validation photos of {len(head.classes_)} classes"
+        f"{head.name}: accuracy {scores['accuracy']:.4f} and NLL {scores['nll']:.4f} on "
+        f"{scores['images']} validation photos of {len(head.classes_)} classes"
     )
     _thresholds_summary(head.thresholds)
 
 
 def _thresholds_summary(thresholds: Thresholds) -> None:
-    """Beyond what a photo is unknown, and what that rests on."""
+    """Print the thresholds for unknown photos, and the photos that they rest on."""
     if thresholds.distance is None:
         say(
-            f"unknown: by the rule of an earlier version, resting on "
+            f"unknown: by the rule of an earlier version, from "
             f"{counted(thresholds.validation_photos, 'validation photo')}"
         )
-        warn("note: an earlier version saved this head; train it again for the rule of this one")
+        warn("note: an earlier version saved this head; train it again to use the current rule")
         return
     text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
     if thresholds.outlier_ratio is not None:
         text += f" or {thresholds.outlier_ratio:.2f} of the distance of a drawn outlier"
-    text += f", resting on {counted(thresholds.photos, 'known photo')}"
+    text += f", from {counted(thresholds.photos, 'known photo')}"
     if thresholds.probability is not None:
         text += (
-            f"; probability below {thresholds.probability:.4f}, resting on "
+            f"; probability below {thresholds.probability:.4f}, from "
             f"{counted(thresholds.validation_photos, 'validation photo')}"
         )
     say(text)
     if thresholds.photos < MIN_VALIDATION_PHOTOS:
         warn(
-            f"note: with so few known photos the distance's threshold is a strict one: about "
+            f"note: with so few known photos the threshold of the distance is strict: about "
             f"{100 * expected_rejection_rate(thresholds.photos):.0f} % of known photos are above it"
         )
     if thresholds.probability is None:
         warn(
-            f"note: {counted(thresholds.validation_photos, 'validation photo')}: with fewer than "
-            f"{MIN_VALIDATION_PHOTOS} a low probability makes no photo unknown"
+            f"note: only {counted(thresholds.validation_photos, 'validation photo')}: below "
+            f"{MIN_VALIDATION_PHOTOS}, a low probability makes no photo unknown"
         )
 
 
 def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
-    """Which share of a member's errors (row) another one (column) makes too."""
+    """Print the share of each member's errors (row) that another member (column) shares."""
     own = "errors, shared by"
     table = new_table([own, *members], left=[own])
     for member, row in zip(members, overlap, strict=True):
@@ -145,7 +145,7 @@ def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | No
 
 
 def evaluation_summary(evaluation: Evaluation) -> None:
-    """Table 1, which heads differ, the worst classes."""
+    """Print the metrics of heads, the paired tests and the worst classes."""
     names = ("accuracy", "precision", "recall", "f1")
     table = new_table(["place", "head", *names, "95 % of accuracy", "NLL", "ECE"], left=["head"])
     for head in evaluation.heads:
@@ -161,20 +161,20 @@ def evaluation_summary(evaluation: Evaluation) -> None:
     out.print(table)
     say(describe(evaluation))
     for pair in evaluation.pairs:
-        verdict = "a tie" if pair.tie else "not by chance"
+        result = "a tie" if pair.tie else "significant"
         say(
-            f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; it alone is "
-            f"right on {pair.only_head} photos, the other alone on {pair.only_other}; p = "
-            f"{pair.p_value:.4f}, {verdict}"
+            f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; only the "
+            f"first is right on {pair.only_head} photos, only the second on {pair.only_other}; "
+            f"p = {pair.p_value:.4f}, {result}"
         )
     for head in evaluation.heads:
         worst = ", ".join(
-            f"{shown(item.name)} (F {item.f1:.2f}, taken for {shown(item.confused_with)})"
+            f"{shown(item.name)} (F {item.f1:.2f}, confused with {shown(item.confused_with)})"
             for item in head.worst
             if item.f1 is not None and item.confused_with is not None
         )
         if worst:
-            say(f"worst of {shown(head.name)}: {worst}")
+            say(f"worst classes of {shown(head.name)}: {worst}")
         if head.unknown is not None:
             say(f"{shown(head.name)} calls {100 * head.unknown:.1f} % of the test photos unknown")
         if head.thresholds is not None:
@@ -182,12 +182,12 @@ def evaluation_summary(evaluation: Evaluation) -> None:
 
 
 def _nearest(neighbour: Neighbour) -> str:
-    """The file of a training photo, as it is found from here."""
+    """Return the path of a training photo, relative to the current folder."""
     return "(gone)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
 
 
 def predictions_table(found: Predictions) -> None:
-    """A photo a line: its classes, whether it is unknown, the nearest training photo."""
+    """Print the classes and the nearest training photo of each photo."""
     table = new_table(["photo", "classes", "nearest training photo"], left=["photo", "classes"])
     for item in found.predictions:
         classes = ", ".join(f"{shown(one.label)} {one.probability:.3f}" for one in item.top)

@@ -1,0 +1,1 @@
+"""Queries to the catalog: one class for each group of tables."""

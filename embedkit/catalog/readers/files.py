@@ -1,0 +1,226 @@
+"""Files: which are there, where, with which labels, and which have to be read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from embedkit._internal import paths
+from embedkit.catalog.readers.embeddings import images_with_embedding
+from embedkit.catalog.readers.folders import FolderReader
+from embedkit.catalog.records import FileFacts, LiveFile, PendingFiles, Scope
+from embedkit.catalog.session import Session
+from embedkit.catalog.sql import FILE_PATH, file_filter, inside, live_files
+from embedkit.images.decode import DECODER, TOLERANT_DECODER
+from embedkit.results import ADD_ALL, AddOptions
+
+_REQUESTED = f"""
+    WITH requested AS (
+        SELECT file_id, image_id, place FROM
+            (SELECT file_id, image_id, {FILE_PATH} AS place
+             FROM files f JOIN roots r USING (root_id))
+        WHERE place IN (SELECT unnest($places))),
+    kept AS (
+        SELECT file_id, name, value FROM requested JOIN images USING (image_id)
+        JOIN kept_facts USING (sha256, place))"""
+
+
+class FileReader:
+    """Queries about files. Paths in and out are absolute, except those of pending files."""
+
+    def __init__(self, session: Session, folders: FolderReader) -> None:
+        self._session = session
+        self._folders = folders
+
+    # -- live files ----------------------------------------------------------------------------
+
+    def of_images(
+        self, image_ids: Sequence[int], label: str | None = None, folder: str | None = None
+    ) -> dict[int, list[LiveFile]]:
+        """Return the live files of images, by image id, sorted by path.
+
+        Images without a live file are left out. With a ``label`` or a ``folder``, only files with
+        that label or below that folder count.
+        """
+        found: dict[int, list[LiveFile]] = {}
+        if not image_ids:
+            return found
+        condition, values = file_filter(label, folder)
+        for image_id, place, file_label, sha256 in self._session.rows(
+            f"""SELECT l.*, i.sha256
+                FROM ({live_files("image_id IN (SELECT unnest($ids))")} {condition}) l
+                JOIN images i USING (image_id)""",
+            {"ids": list(image_ids), **values},
+        ):
+            file = LiveFile(paths.place(place), file_label, sha256.hex())
+            found.setdefault(image_id, []).append(file)
+        for files in found.values():
+            files.sort(key=lambda file: file.path)
+        return found
+
+    def listing_table(self) -> Any:
+        """Return an Arrow table of all live files, in order of image id.
+
+        Columns: image_id, sha256, and the stored absolute path, followed by NUL and the label if
+        the file has one.
+        """
+        return self._session.table(
+            f"""SELECT image_id, sha256, place || coalesce(chr(0) || label, '')
+                FROM ({live_files()}) JOIN images USING (image_id) ORDER BY image_id"""
+        )
+
+    def in_image_range(self, first: int, stop: int) -> list[tuple[int, str, str | None]]:
+        """Return image id, path and label of the live files of images ``first`` to ``stop - 1``."""
+        condition = f"image_id >= {int(first)} AND image_id < {int(stop)}"
+        return [
+            (image_id, paths.place(place), label)
+            for image_id, place, label in self._session.rows(live_files(condition))
+        ]
+
+    def paths_below(self, folder: str) -> list[str]:
+        """Return the paths of the live files at or below a folder, sorted."""
+        condition, values = file_filter(None, folder)
+        rows = self._session.rows(f"SELECT place FROM ({live_files()} {condition})", values)
+        return sorted(paths.place(place) for (place,) in rows)
+
+    def image_ids(self, label: str | None = None, folder: str | None = None) -> np.ndarray:
+        """Return the ids of the images with a live file, int64 (N,), sorted.
+
+        With a ``label`` or a ``folder``, only files with that label or below that folder count.
+        """
+        condition, values = file_filter(label, folder)
+        columns = self._session.columns(
+            f"SELECT DISTINCT image_id FROM ({live_files()} {condition}) ORDER BY 1", values
+        )
+        return np.asarray(columns["image_id"], np.int64)
+
+    def counts(
+        self, scopes: Sequence[Scope] | None = None, excluding: Sequence[Scope] = ()
+    ) -> dict[str, int]:
+        """Return the numbers of live ``files``, of their ``images``, and of ``missing`` files.
+
+        ``scopes`` restricts the count to files inside them; files in ``excluding`` do not count.
+        """
+        where = f"WHERE {'true' if scopes is None else inside('f', scopes)} AND NOT "
+        where += inside("f", excluding)
+        row = self._session.rows(
+            f"""SELECT count(*) FILTER (NOT missing AND NOT broken),
+                       count(DISTINCT image_id) FILTER (NOT missing AND NOT broken),
+                       count(*) FILTER (missing) FROM files f {where}"""
+        )[0]
+        return dict(zip(("files", "images", "missing"), row, strict=True))
+
+    # -- known files, missing ones included ----------------------------------------------------
+
+    def below(self, folder: str) -> list[tuple[int, str, int]]:
+        """Return id, path relative to ``folder`` and bytes of all known files below a folder.
+
+        Missing files are included.
+        """
+        start = len(paths.to_stored(folder).rstrip("/")) + 1
+        return [
+            (file_id, paths.place(place[start:]), size)
+            for file_id, place, size in self._session.rows(
+                f"""SELECT file_id, {FILE_PATH} AS place, bytes
+                    FROM files f JOIN roots r USING (root_id)
+                    WHERE {inside("f", self._folders.scopes_at(folder))} ORDER BY place"""
+            )
+        ]
+
+    def known(self, absolute: Sequence[str]) -> set[str]:
+        """Return those of the paths that belong to a known file that is not missing."""
+        return {absolute[number] for number, *_ in self.find(absolute)}
+
+    def find(
+        self, absolute: Sequence[str], include_missing: bool = False
+    ) -> list[tuple[int, int, int, str]]:
+        """Return number, file_id, root_id and stored path of the known files among paths.
+
+        ``number`` is the position in ``absolute``.
+        """
+        with self._session.view("batch", self._folders.locate(absolute)):
+            return self._session.rows(
+                f"""SELECT number, file_id, root_id, path FROM batch
+                    JOIN (SELECT * FROM files WHERE NOT (missing AND {not include_missing}))
+                        USING (root_id, path)
+                    ORDER BY number"""
+            )
+
+    def facts(self, absolute: Sequence[str]) -> dict[str, FileFacts]:
+        """Return the facts about the known files among paths, by path.
+
+        For a missing file, they are the facts from before it went missing. When a file has several
+        labels, one from a CSV comes before one from a folder.
+        """
+        if not absolute:
+            return {}
+        values = {"places": [paths.to_stored(path) for path in absolute]}
+        found = {
+            paths.place(place): FileFacts(sha256.hex(), label, source)
+            for place, sha256, label, source in self._session.rows(
+                f"""{_REQUESTED}, labelled AS (
+                        SELECT file_id, arg_min(label, source) AS label, min(source) AS source
+                        FROM (SELECT file_id, label, source FROM labels
+                              SEMI JOIN requested USING (file_id)
+                              UNION ALL
+                              SELECT file_id, value, 'csv' FROM kept WHERE name = 'label')
+                        GROUP BY file_id)
+                    SELECT place, sha256, label, source
+                    FROM requested JOIN images USING (image_id)
+                    LEFT JOIN labelled USING (file_id)""",
+                values,
+            )
+        }
+        for place, name, value in self._session.rows(
+            f"""{_REQUESTED} SELECT place, name, value FROM requested JOIN
+                    (FROM attributes UNION ALL FROM kept WHERE name <> 'label') USING (file_id)
+                ORDER BY ALL""",
+            values,
+        ):
+            found[paths.place(place)].attributes[name] = value
+        return found
+
+    # -- files to read -------------------------------------------------------------------------
+
+    def pending(
+        self, found: Any, specs: Sequence[str], options: AddOptions = ADD_ALL
+    ) -> PendingFiles:
+        """Return those of the found files that have to be read, sorted by root and path.
+
+        ``found`` is an Arrow table (root_id, path, bytes, mtime_ns, label). A file with the size
+        and time of the last run is skipped when its image is up to date and has its fingerprint
+        and every spec's embedding, when this version of the decoder failed to decode it, or when
+        its image is below the minimum size.
+        """
+        large_enough = f"least(width, height) >= {int(options.min_size)}"
+        complete = [
+            f"SELECT image_id FROM fingerprints WHERE {large_enough}",
+            *(images_with_embedding(self._session, spec) for spec in specs),
+        ]
+        unusable = "" if options.tolerate_truncated else "UNION SELECT image_id FROM truncated"
+        with self._session.view("found", found):
+            table = self._session.table(
+                f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
+                    ANTI JOIN (SELECT * FROM files
+                               WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)})
+                               AND image_id NOT IN (FROM outdated {unusable}))
+                        USING (root_id, path, bytes, mtime_ns)
+                    ANTI JOIN (SELECT * FROM small_files WHERE NOT {large_enough})
+                        USING (root_id, path, bytes, mtime_ns)
+                    ANTI JOIN (SELECT * FROM failures
+                               WHERE stage = 'decode' AND decoder = $decoder)
+                        USING (root_id, path, bytes, mtime_ns)
+                    ORDER BY root_id, path""",
+                {"decoder": TOLERANT_DECODER if options.tolerate_truncated else DECODER},
+            )
+        return PendingFiles(table)
+
+    def without_embedding(self, spec: str) -> PendingFiles:
+        """Return the live files of the images without a spec's embedding, by root and path."""
+        return PendingFiles(
+            self._session.table(
+                f"""SELECT root_id, path, bytes, mtime_ns, NULL::VARCHAR AS label FROM files
+                    ANTI JOIN ({images_with_embedding(self._session, spec)}) USING (image_id)
+                    WHERE NOT missing AND NOT broken ORDER BY root_id, path"""
+            )
+        )

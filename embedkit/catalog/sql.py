@@ -1,0 +1,62 @@
+"""SQL fragments that several table classes share."""
+
+from collections.abc import Sequence
+
+from embedkit._internal import paths
+from embedkit.catalog.records import Scope
+
+PATH_TABLES = ("files", "failures", "small_files")
+"""Tables whose rows belong to a path: they have the columns root_id and path."""
+FILE_PATH = "rtrim(r.path, '/') || '/' || f.path"
+"""Stored absolute path of a file ``f`` below its root ``r``."""
+NOT_TRUNCATED = "image_id NOT IN (SELECT image_id FROM truncated)"
+"""Condition on rows of ``files``. Truncated images are neither duplicates nor training data."""
+
+
+def inside(alias: str, scopes: Sequence[Scope]) -> str:
+    """Return a condition that selects the rows of ``alias`` (root_id, path) inside any scope."""
+    tests = []
+    files: dict[int, list[str]] = {}
+    for scope in scopes:
+        test = f"{alias}.root_id = {int(scope.root_id)}"
+        quoted = "'" + scope.prefix.replace("'", "''") + "'"
+        if scope.is_file:
+            files.setdefault(scope.root_id, []).append(quoted)
+            continue
+        if scope.prefix:
+            test += f" AND ({alias}.path = {quoted} OR starts_with({alias}.path, {quoted} || '/'))"
+        tests.append(f"({test})")
+    for root_id, quotes in files.items():  # one condition, even for thousands of named files
+        tests.append(f"({alias}.root_id = {int(root_id)} AND {alias}.path IN ({','.join(quotes)}))")
+    return f"({' OR '.join(tests) or 'false'})"
+
+
+def live_files(condition: str = "true") -> str:
+    """Return a query of the usable, not missing files: image_id, place, label.
+
+    ``place`` is the stored absolute path; ``condition`` refers to columns of ``files``. When a file
+    has labels from several sources, one from a CSV comes before one from a folder.
+    """
+    return f"""
+        WITH f AS (SELECT file_id, root_id, image_id, path FROM files
+                   WHERE {condition} AND NOT missing AND NOT broken)
+        SELECT f.image_id, {FILE_PATH} AS place, l.label
+        FROM f JOIN roots r USING (root_id)
+        LEFT JOIN (SELECT file_id, arg_min(label, source) AS label
+                   FROM labels SEMI JOIN f USING (file_id) GROUP BY file_id) l USING (file_id)
+        WHERE true"""
+
+
+def file_filter(label: str | None, folder: str | None) -> tuple[str, dict[str, str]]:
+    """Return SQL to append to :func:`live_files`, and its values.
+
+    It selects the files with a label and at or below an absolute folder, where these are not None.
+    """
+    query, values = "", {}
+    if label is not None:
+        query += " AND l.label = $label"
+        values["label"] = label
+    if folder is not None:
+        query += " AND (place = $folder OR starts_with(place, rtrim($folder, '/') || '/'))"
+        values["folder"] = paths.to_stored(folder)
+    return query, values

@@ -1,0 +1,354 @@
+"""Facts about files, which follow the bytes of a file when it moves.
+
+A fact is one cell of a label table: a name (``label``, or that of another column) and a value. It
+belongs to a file while the file is at its path with the same bytes. When the file goes missing, is
+removed, or gets other bytes, :meth:`FactWriter.detach` keeps the fact for the bytes, together with
+the path. :meth:`FactWriter.attach` gives kept facts to files with these bytes that have no such
+fact: that is how a label follows a photo that was moved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby, takewhile
+from typing import Any
+
+import pyarrow as pa
+
+from embedkit._internal import paths
+from embedkit._internal.text import counted
+from embedkit.catalog.session import Session
+from embedkit.catalog.sql import FILE_PATH, live_files
+
+LABEL = "label"
+
+_FACTS = f"""(SELECT file_id, '{LABEL}' AS name, label AS value FROM labels WHERE source = 'csv'
+              UNION ALL SELECT file_id, name, value FROM attributes)"""
+IS_NEW = """(f.file_id >= (SELECT next FROM counters WHERE name = 'settled')
+             OR f.file_id IN (SELECT file_id FROM changed_files))"""
+"""Condition: a file ``f`` is new, or has other bytes, since the last finished run."""
+_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class _KeptFact:
+    """A fact that is kept for the bytes of a file."""
+
+    value: str
+    reserved: bool
+    """Whether it belongs to a file in quarantine."""
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    """A file that has no fact of a name that is kept for its bytes."""
+
+    file_id: int
+    place: str
+    """Stored absolute path."""
+    is_new: bool
+    folder_label: str | None
+
+    def accepts(self, name: str, fact: _KeptFact) -> bool:
+        """Return whether the file may take a fact that was kept at another path.
+
+        When a plan is applied, the file that stays takes over facts of the file in quarantine.
+        After that, these are reserved for photos that come back, at whatever path.
+        """
+        if not fact.reserved:
+            return True
+        return self.is_new and (name != LABEL or self.folder_label in (None, fact.value))
+
+
+@dataclass
+class _Attached:
+    """Stored paths of files that a person should check after facts were attached."""
+
+    ambiguous: list[str] = field(default_factory=list)
+    """Files for which several values are possible."""
+    relabelled: list[str] = field(default_factory=list)
+    """Known copies whose new label differs from that of their folder."""
+
+
+class FactWriter:
+    """Moves facts between files."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def detach(self, files: str, *, reserved: bool = False) -> None:
+        """Keep the facts of files for their bytes; ``files`` is a query with file_id."""
+        self._session.run(
+            f"""CREATE TEMP TABLE detached AS
+                SELECT sha256, {FILE_PATH} AS place, name, value, f.file_id
+                FROM {_FACTS} JOIN files f USING (file_id) JOIN roots r USING (root_id)
+                JOIN images USING (image_id) WHERE file_id IN (SELECT file_id FROM ({files}))"""
+        )
+        self._session.run("DELETE FROM kept_facts k USING detached d WHERE " + _same_key("k", "d"))
+        self._session.run(
+            "INSERT INTO kept_facts SELECT sha256, place, name, value, $reserved FROM detached",
+            {"reserved": reserved},
+        )
+        self._session.run(
+            """DELETE FROM labels WHERE source = 'csv'
+               AND file_id IN (SELECT file_id FROM detached)"""
+        )
+        self._session.run("DELETE FROM attributes WHERE file_id IN (SELECT file_id FROM detached)")
+        self._session.run("DROP TABLE detached")
+
+    def attach(self) -> _Attached:
+        """Give kept facts to the files with the same bytes.
+
+        A fact goes to the file at its old path. Else it goes to any file with the bytes if there is
+        only one value for them, and otherwise to the file whose path has the longest common end
+        with the old one.
+        """
+        facts: list[tuple[int, str, str]] = []
+        used: list[tuple[bytes, str, str]] = []
+        found = _Attached()
+        for (sha256, name), kept, receivers in self._candidates():
+            for receiver, place in _assign(name, kept, receivers):
+                if place is None:
+                    found.ambiguous.append(receiver.place)
+                    continue
+                fact = kept[place]
+                facts.append((receiver.file_id, name, fact.value))
+                if place == receiver.place or not fact.reserved:
+                    used.append((sha256, place, name))
+                differs = receiver.folder_label not in (None, fact.value)
+                if name == LABEL and differs and place != receiver.place and not receiver.is_new:
+                    found.relabelled.append(receiver.place)
+        self._store(facts)
+        with self._session.view("used", _table(("sha256", "place", "name"), used)):
+            self._session.run("DELETE FROM kept_facts k USING used u WHERE " + _same_key("k", "u"))
+        return found
+
+    def _candidates(
+        self,
+    ) -> Iterator[tuple[tuple[bytes, str], dict[str, _KeptFact], list[_Receiver]]]:
+        """Yield SHA-256 and name, the kept facts by path, and the files that may take them."""
+        reader = self._session.batches(
+            f"""SELECT sha256, name, k.place AS old, value, reserved, f.file_id,
+                       {FILE_PATH} AS here, {IS_NEW} AS is_new, (SELECT min(label) FROM labels l
+                        WHERE l.file_id = f.file_id AND source = 'folder') AS folder_label
+                FROM kept_facts k JOIN images USING (sha256) JOIN files f USING (image_id)
+                JOIN roots r USING (root_id) ANTI JOIN {_FACTS} USING (file_id, name)
+                WHERE NOT missing AND NOT broken
+                ORDER BY sha256, name, here, old""",
+            _ROWS,
+        )
+        rows = (
+            row
+            for batch in reader
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        )
+        for (sha256, name), group in groupby(rows, lambda row: row[:2]):
+            listed = list(group)
+            kept = {row[2]: _KeptFact(*row[3:5]) for row in listed}
+            receivers = list(dict.fromkeys(_Receiver(*row[5:]) for row in listed))
+            yield (sha256, name), kept, receivers
+
+    def note_changed(self, batch: str) -> None:
+        """Record known files that are about to get other bytes, and keep their facts.
+
+        ``batch`` is a relation (root_id, path, sha256) of their new content.
+        """
+        self._session.run(
+            f"""CREATE TEMP TABLE changing AS
+                SELECT f.file_id, CASE WHEN NOT f.missing THEN i.sha256 END AS sha256
+                FROM files f JOIN {batch} b USING (root_id, path)
+                JOIN images n ON n.sha256 = b.sha256 JOIN images i ON i.image_id = f.image_id
+                WHERE n.image_id <> i.image_id"""
+        )
+        self.detach("FROM changing")
+        self._session.run(
+            "INSERT INTO changed_files FROM changing ANTI JOIN changed_files USING (file_id)"
+        )
+        self._session.run("DROP TABLE changing")
+
+    def finish_run(self) -> None:
+        """Record that no file is new or changed any more."""
+        self._session.run("DELETE FROM changed_files")
+        self._session.run(
+            """UPDATE counters SET next = (SELECT next FROM counters WHERE name = 'file')
+               WHERE name = 'settled'"""
+        )
+
+    def _restore_edited(self) -> list[str]:
+        """Give files that were edited in place their facts back; return their stored paths.
+
+        A file with other bytes is taken for an edited photo unless its old or its new bytes are
+        at another path too.
+        """
+        rows = self._session.rows(
+            f"""SELECT f.file_id, name, value, k.place
+                FROM changed_files c JOIN files f USING (file_id) JOIN roots r USING (root_id)
+                JOIN kept_facts k ON k.sha256 = c.sha256 AND k.place = {FILE_PATH}
+                LEFT JOIN images i ON i.sha256 = c.sha256
+                ANTI JOIN {_FACTS} USING (file_id, name)
+                WHERE NOT f.missing AND NOT f.broken AND NOT EXISTS (
+                    SELECT 1 FROM files o WHERE NOT o.missing AND o.file_id <> f.file_id
+                    AND (o.image_id = f.image_id OR o.image_id = i.image_id))
+                ORDER BY ALL"""
+        )
+        self._store([row[:3] for row in rows])
+        return list(dict.fromkeys(place for *_, place in rows))
+
+    def follow(self) -> list[str]:
+        """Move all facts to the files that they belong to now; return warnings."""
+        self.detach("SELECT file_id FROM files WHERE missing")
+        found, edited = self.attach(), self._restore_edited()
+        ambiguous = list(dict.fromkeys(found.ambiguous))
+        warnings = []
+        if ambiguous:
+            warnings.append(
+                f"{counted(len(ambiguous), 'photo')} moved, and which of the labels that the same "
+                f"bytes had at several places belongs where cannot be told; label "
+                f"{_them(ambiguous)} again, the first is {_shown(ambiguous[0])}"
+            )
+        if found.relabelled:
+            warnings.append(
+                f"{counted(len(found.relabelled), 'photo')} took the label that a copy had from a "
+                f"CSV and that has gone, in place of the folder's; label {_them(found.relabelled)} "
+                f"again if that is wrong, the first is {_shown(found.relabelled[0])}"
+            )
+        if edited:
+            warnings.append(
+                f"{counted(len(edited), 'labelled photo')} changed in place and kept the label; "
+                f"label {_them(edited)} again if another photo is there now, the first is "
+                f"{_shown(edited[0])}"
+            )
+        return warnings
+
+    def begin_removal(self, files: str) -> None:
+        """Keep the facts of files that are about to be removed; ``files`` names a table.
+
+        Call :meth:`end_removal` when the files have been removed.
+        """
+        self._session.run(
+            f"""CREATE TEMP TABLE freed AS SELECT sha256, {FILE_PATH} AS place
+                FROM files f JOIN roots r USING (root_id) JOIN images USING (image_id)
+                WHERE file_id IN (FROM {files})"""
+        )
+        self.detach(f"FROM {files}")
+
+    def end_removal(self) -> int:
+        """Give the facts of removed files to other files with the same bytes.
+
+        Returns the number of images whose facts are kept. Facts that another file with the same
+        bytes has too are not kept.
+        """
+        self.attach()
+        self._session.run(
+            f"""DELETE FROM kept_facts k USING freed d
+                WHERE k.sha256 = d.sha256 AND k.place = d.place AND EXISTS (
+                    SELECT 1 FROM {_FACTS} a
+                    JOIN files USING (file_id) JOIN images i USING (image_id)
+                    WHERE i.sha256 = k.sha256 AND a.name = k.name AND a.value = k.value)"""
+        )
+        kept = self._session.count(
+            "SELECT count(DISTINCT sha256) FROM kept_facts SEMI JOIN freed USING (sha256, place)"
+        )
+        self._session.run("DROP TABLE freed")
+        return kept
+
+    def labelled_images(self, files: str, values: Any = None) -> list[int]:
+        """Return the ids of the images that files label; ``files`` is a query with file_id."""
+        rows = self._session.rows(
+            f"""SELECT DISTINCT image_id FROM files SEMI JOIN labels USING (file_id)
+                WHERE file_id IN (SELECT file_id FROM ({files}))""",
+            values,
+        )
+        return [image_id for (image_id,) in rows]
+
+    def unlabelled(self, image_ids: list[int]) -> list[str]:
+        """Return the stored path of one file of each of the images that has no label now.
+
+        Images without a live file are left out.
+        """
+        rows = self._session.rows(
+            f"""SELECT min(place) FROM ({live_files("image_id IN (SELECT unnest($ids))")})
+                GROUP BY image_id HAVING max(label) IS NULL ORDER BY 1""",
+            {"ids": image_ids},
+        )
+        return [place for (place,) in rows]
+
+    def lost_labels(self, missing: list[int]) -> list[str]:
+        """Return a warning if images lost their label when files went missing.
+
+        ``missing`` are the ids of the files.
+        """
+        before = self.labelled_images("SELECT unnest($missing) AS file_id", {"missing": missing})
+        lost = self.unlabelled(before)
+        if not lost:
+            return []
+        return [
+            f"{counted(len(lost), 'photo')} had a label from a folder and moved to where no "
+            f"folder gives one, the first is now {_shown(lost[0])}; 'embedkit labels "
+            f"--from-folders DIR' labels {_them(lost)} by the first folder below DIR"
+        ]
+
+    def _store(self, facts: list[tuple[int, str, str]]) -> None:
+        """Store facts (file_id, name, value) of files without a fact of that name."""
+        with self._session.view("facts", _table(("file_id", "name", "value"), facts)):
+            self._session.run(
+                f"INSERT INTO labels SELECT file_id, value, 'csv' FROM facts WHERE name = '{LABEL}'"
+            )
+            self._session.run(f"INSERT INTO attributes FROM facts WHERE name <> '{LABEL}'")
+
+
+def _table(names: tuple[str, ...], rows: list[Any]) -> pa.Table:
+    kinds = {"file_id": pa.int64(), "sha256": pa.binary()}
+    columns = zip(*rows, strict=True) if rows else [()] * len(names)
+    return pa.table(
+        {
+            name: pa.array(list(column), kinds.get(name, pa.string()))
+            for name, column in zip(names, columns, strict=True)
+        }
+    )
+
+
+def _assign(
+    name: str, kept: dict[str, _KeptFact], receivers: list[_Receiver]
+) -> Iterator[tuple[_Receiver, str | None]]:
+    """Yield each file with the path whose kept fact it takes; None when that is ambiguous.
+
+    Files that take no fact are left out.
+    """
+    free = dict(kept)
+    others = []
+    for receiver in receivers:
+        if free.pop(receiver.place, None) is not None:
+            yield receiver, receiver.place
+        else:
+            others.append(receiver)
+    taken: set[str] = set()
+    for receiver in others:
+        accepted = [place for place in free if receiver.accepts(name, free[place])]
+        if len({free[place].value for place in accepted}) > 1:
+            common = {place: _common_names(receiver.place, place) for place in accepted}
+            accepted = [place for place in accepted if common[place] == max(common.values())]
+            if len({free[place].value for place in accepted}) > 1:
+                yield receiver, None
+                continue
+        if accepted:
+            chosen = next((place for place in accepted if place not in taken), accepted[0])
+            taken.add(chosen)
+            yield receiver, chosen
+
+
+def _common_names(one: str, other: str) -> int:
+    """Return the number of equal names at the ends of two stored paths."""
+    names = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], names))
+
+
+def _same_key(one: str, other: str) -> str:
+    return " AND ".join(f"{one}.{key} = {other}.{key}" for key in ("sha256", "place", "name"))
+
+
+def _shown(place: str) -> str:
+    return paths.shown(paths.place(place))
+
+
+def _them(items: list[str]) -> str:
+    return "it" if len(items) == 1 else "them"

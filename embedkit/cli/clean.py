@@ -1,0 +1,362 @@
+"""The commands that find and clean up duplicates: from duplicates to quarantine and undo."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from embedkit._internal.paths import shown
+from embedkit.cleaning.links import KINDS
+from embedkit.cli import show, show_clean
+from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, items_of, naming, options
+from embedkit.errors import BadInput
+from embedkit.results import ApplyReport, EmptyReport, UndoReport
+
+_kinds = click.option(
+    "--kind",
+    "--kinds",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="exact, pixels, combined, perceptual or semantic; repeatable, or a list with commas."
+    "  [default: exact,pixels,combined]",
+)
+_verify = click.option(
+    "--verify", is_flag=True, help="Open pairs of doubtful evidence too: finds more, slower."
+)
+
+
+@click.command()
+@_kinds
+@click.option(
+    "--max-hamming", type=int, metavar="N", help="Largest number of different bits, perceptual."
+)
+@click.option(
+    "--hash-bits", type=int, default=64, metavar="N", help="Size of perceptual hashes: 64 or 256."
+)
+@click.option("--turns", is_flag=True, help="Find rotated and mirrored perceptual duplicates too.")
+@click.option("--max-distance", type=float, metavar="D", help="Largest distance, semantic.")
+@_verify
+@click.option("--of", type=PATH, metavar="FILE", help="Only the group of this photo, new or not.")
+@backbone_option
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
+@options
+def duplicates(
+    kinds: tuple[str, ...],
+    max_hamming: int | None,
+    hash_bits: int,
+    turns: bool,
+    max_distance: float | None,
+    verify: bool,
+    of: Path | None,
+    backbone: str | None,
+    html: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Find groups of photos that show the same, those with the strongest evidence first."""
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        here = Workspace(workspace, progress)
+        found = here.duplicates(
+            items_of(kinds),
+            max_hamming=max_hamming,
+            max_distance=max_distance,
+            hash_bits=hash_bits,
+            turns=turns,
+            verify=verify,
+            of=of,
+            backbone=backbone,
+        )
+    if html is not None:
+        from embedkit.reports.plan_page import write_plan_page
+
+        with show.progress_bar() as progress:
+            rows = here.clean(duplicates=found).rows
+            write_plan_page(
+                html.absolute(), rows, "What looks the same", workspace, progress=progress
+            )
+    if as_json:
+        show.document(asdict(found))
+        return
+    show_clean.duplicates_summary(found)
+    if html is not None:
+        show.say(f"page: {shown(str(html))}")
+
+
+@click.command()
+@click.argument("first", type=PATH, metavar="A")
+@click.argument("second", required=False, type=PATH, metavar="[B]")
+@click.option("--duplicate", "verdict", flag_value="duplicate", help="A and B show the same.")
+@click.option("--different", "verdict", flag_value="different", help="A and B do not.")
+@click.option("--keep", "verdict", flag_value="keep", help="Every plan keeps A.")
+@click.option("--forget", "verdict", flag_value="forget", help="Forget the verdict.")
+@options
+def verdict(
+    first: Path, second: Path | None, verdict: str | None, workspace: Path, as_json: bool
+) -> None:
+    """Store your decision about two photos or one. It applies to their content, under any name."""
+    from embedkit.workspace import Workspace
+
+    if verdict is None:
+        raise BadInput("no verdict; give --duplicate, --different, --keep or --forget")
+    verdicts = Workspace(workspace).verdicts
+    if verdict == "forget":
+        verdicts.clear(first, second)
+    else:
+        verdicts.set(verdict, first, second)
+    if as_json:
+        stored = None if verdict == "forget" else verdict
+        show.document({"a": str(first), "b": second and str(second), "verdict": stored})
+    else:
+        show.say("forgotten" if verdict == "forget" else "stored; you will not be asked again")
+
+
+@click.command()
+@click.option("--plan", type=TABLE, required=True, metavar="FILE", help="The CSV to write.")
+@click.option(
+    "--conflicts",
+    default="review",
+    show_default=True,
+    metavar="POLICY",
+    help="For one photo under two labels: review, or drop-all (remove every copy).",
+)
+@_kinds
+@click.option(
+    "--protect",
+    type=PATH,
+    multiple=True,
+    metavar="DIR",
+    help="Keep everything below this folder of photos; repeatable.",
+)
+@click.option(
+    "--prefer",
+    multiple=True,
+    metavar="DIR|PATTERN",
+    help="Prefer to keep files in this folder or of this name ('*.heic'); repeatable, the first "
+    "counts most.",
+)
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="CHANGE",
+    help="Remove copies with this change without review: mirrored, cropped, damaged, ...; "
+    "repeatable.",
+)
+@_verify
+@backbone_option
+@options
+def clean(
+    plan: Path,
+    conflicts: str,
+    kinds: tuple[str, ...],
+    protect: tuple[Path, ...],
+    prefer: tuple[str, ...],
+    allow: tuple[str, ...],
+    verify: bool,
+    backbone: str | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Plan what to remove: a CSV to read and edit, and a page of thumbnails beside it.
+
+    Nothing is moved before 'embedkit apply FILE'.
+    """
+    from embedkit.cleaning.plan import set_aside
+    from embedkit.reports.plan_page import plan_of_page, write_plan_page
+    from embedkit.workspace import Workspace
+
+    page = plan.absolute().with_suffix(".html")
+    if plan.is_dir():
+        raise BadInput(f"{shown(str(plan))} is a folder; name a CSV file")
+    with show.progress_bar() as progress:
+        planned = Workspace(workspace, progress).clean(
+            items_of(kinds),
+            conflicts=conflicts,
+            protect=protect,
+            prefer=prefer,
+            allow=items_of(allow),
+            verify=verify,
+            backbone=backbone,
+        )
+        aside = set_aside(plan, plan_of_page(page))
+        planned.save(plan)
+        write_plan_page(page, planned.rows, workspace=workspace, progress=progress)
+    if as_json:
+        show.document(
+            {
+                "plan": str(plan),
+                "page": str(page),
+                "set_aside": aside and str(aside),
+                "rows": [asdict(row) for row in planned],
+            }
+        )
+    else:
+        if aside:
+            show.say(f"{shown(str(plan))} had been edited; it was renamed to {shown(str(aside))}")
+        show_clean.plan_summary(planned.rows, plan, page, naming(workspace))
+
+
+def _report(
+    report: ApplyReport | UndoReport | EmptyReport, summary: Callable[[Any], None], as_json: bool
+) -> None:
+    """Print a report; exit with status 1 if any file was skipped."""
+    if as_json:
+        show.document(asdict(report))
+    else:
+        summary(report)
+    if report.skipped:
+        click.get_current_context().exit(1)
+
+
+@click.command()
+@click.argument("plan", type=PATH, metavar="FILE")
+@click.option("--trash", is_flag=True, help="Move to the system's trash instead of quarantine.")
+@click.option(
+    "--link",
+    type=click.Choice(KINDS),
+    help="Replace each exact copy by a hard or symbolic link to the kept file.",
+)
+@options
+def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: bool) -> None:
+    """Move the files that the plan FILE removes to quarantine; undo puts them back.
+
+    A file is moved only if it has the content that the plan says, and only while a file that its
+    group keeps exists. The exit status is 1 if any file was skipped. After an interruption, repeat
+    the command to continue.
+
+    With --trash, undo only says where the files are. With --link the copy itself goes to
+    quarantine, and files that are no exact copies are moved without a link; symbolic links are
+    relative, or absolute across devices. A label, another column or a verdict that the kept file
+    does not have is copied to it.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        report = Workspace(workspace, progress).load_plan(plan).apply(trash=trash, link=link)
+    _report(report, show_clean.apply_summary, as_json)
+
+
+@click.command()
+@click.argument("quarantine", required=False, metavar="[ID]")
+@options
+def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
+    """Put back the files that a plan moved: the plan ID, or the last one.
+
+    Nothing is overwritten except links that apply created. The exit status is 1 if a file cannot
+    be put back: its place has another file, it is in the system's trash, or it was deleted.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        report = Workspace(workspace, progress).undo(quarantine)
+    _report(report, show_clean.undo_summary, as_json)
+
+
+@click.group()
+def quarantine() -> None:
+    """List the applied plans, or delete the files that they moved."""
+
+
+@quarantine.command("list")
+@options
+def list_quarantines(workspace: Path, as_json: bool) -> None:
+    """List the applied plans, the last one first, and where their files are."""
+    from embedkit.workspace import Workspace
+
+    found = Workspace(workspace).quarantine.list()
+    if as_json:
+        show.document({"quarantines": [asdict(item) for item in found]})
+    else:
+        show_clean.quarantines_table(found)
+
+
+def _age(_context: click.Context, _option: click.Parameter, value: str | None) -> timedelta | None:
+    """Parse a length of time: days (``30`` or ``30d``) or hours (``12h``)."""
+    if value is None:
+        return None
+    parts = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([dh]?)", value.strip().lower(), re.ASCII)
+    if parts is None:
+        raise click.BadParameter(f"{value!r} is no age; give days (30 or 30d) or hours (12h)")
+    count = float(parts[1])
+    return timedelta(hours=count) if parts[2] == "h" else timedelta(days=count)
+
+
+@quarantine.command("empty")
+@click.argument("quarantine_id", required=False, metavar="[ID]")
+@click.option(
+    "--older-than",
+    callback=_age,
+    metavar="AGE",
+    help="Only plans applied longer ago: days (30 or 30d) or hours (12h).",
+)
+@click.option("--dry-run", is_flag=True, help="Report what would be deleted; delete nothing.")
+@options
+def empty(
+    quarantine_id: str | None,
+    older_than: timedelta | None,
+    dry_run: bool,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Delete files in quarantine permanently: those of the plan ID, or of all old enough plans.
+
+    Give an ID, --older-than, or both. A file is deleted only while a file that was kept for it
+    exists with its content. Where a plan removes every copy (rule drop-all), the quarantine may
+    contain the only ones: they are deleted only if the ID is given. The exit status is 1 if a file
+    was skipped. There is no confirmation prompt.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        report = Workspace(workspace, progress).quarantine.empty(
+            quarantine_id, older_than=older_than, dry_run=dry_run
+        )
+    _report(report, show_clean.empty_summary, as_json)
+
+
+@click.command()
+@click.option("--label", metavar="L", help="Only the photos with this label.")
+@click.option(
+    "--out", type=PATH, metavar="FOLDER", help="Folder to write to.  [default: DIR/sheets]"
+)
+@options
+def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) -> None:
+    """Write a contact sheet for each label, its most unusual photos first."""
+    from embedkit.reports.sheet_pages import write_sheet_pages
+    from embedkit.workspace import Workspace
+
+    folder = (out or workspace / "sheets").absolute()
+    with show.progress_bar() as progress:
+        found = Workspace(workspace, progress).sheets(label)
+        pages = write_sheet_pages(folder, found, progress)
+    if as_json:
+        show.document(
+            {
+                "folder": str(folder),
+                "pages": [
+                    {"label": sheet.label, "photos": len(sheet.photos), "page": str(page)}
+                    for sheet, page in zip(found, pages, strict=True)
+                ],
+            }
+        )
+    else:
+        first = pages[0] if len(pages) == 1 else folder / "index.html"
+        show.say(f"{len(pages)} contact sheets; open {shown(os.path.relpath(first))}")
+
+
+COMMANDS: Sequence[click.Command] = (
+    duplicates,
+    verdict,
+    clean,
+    apply,
+    undo,
+    quarantine,
+    sheets,
+)

@@ -1,0 +1,234 @@
+"""The commands that add photos and search them: add, search, distance, backbones, demo."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from embedkit._internal.paths import shown
+from embedkit.cli import show, show_find
+from embedkit.cli.options import PAGE, PATH, backbone_option, common, options
+from embedkit.errors import BadInput
+
+
+@click.command()
+@click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
+@click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; repeatable.")
+@click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
+@click.option(
+    "--fingerprints-only", is_flag=True, help="Run no network: enough for duplicates and clean."
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="PATTERN",
+    help="Leave out files and folders: '*.gif', 'thumbs/', '2019/raw/**'; repeatable.",
+)
+@click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
+@click.option(
+    "--min-size",
+    type=click.IntRange(min=0),
+    metavar="PX",
+    help="Leave out images whose short side has fewer pixels.",
+)
+@click.option(
+    "--tolerate-truncated/--no-tolerate-truncated",
+    default=None,
+    help="Decode JPEG and PNG files that end early as far as possible.",
+)
+@options
+def add(
+    paths: tuple[Path, ...],
+    backbone: tuple[str, ...],
+    labels_from_folders: bool,
+    fingerprints_only: bool,
+    exclude: tuple[str, ...],
+    no_exclude: bool,
+    min_size: int | None,
+    tolerate_truncated: bool | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Add photos, or bring the workspace up to date with them.
+
+    Without PATH, everything that was added before or that the recipe lists is scanned again. Files
+    that cannot be used are listed and stop nothing: the exit status is 0 if any photo could be
+    used, 1 if all failed. If a PATH does not exist, nothing is added and the status is 2. The
+    command can be interrupted at any time and repeated to continue.
+
+    --exclude, --min-size and --tolerate-truncated apply to the whole workspace, and to later runs
+    until they are given again. A pattern without / is compared with the name of every file and
+    folder, one with / with the path below PATH; a pattern that ends with / matches folders only.
+    """
+    from embedkit.workspace import Workspace
+
+    if exclude and no_exclude:
+        raise BadInput("--exclude sets patterns and --no-exclude forgets them; give one of them")
+    with show.progress_bar() as progress:
+        report = Workspace(workspace, progress).add(
+            paths,
+            backbones=backbone,
+            labels_from_folders=labels_from_folders or None,
+            fingerprints_only=fingerprints_only,
+            exclude=exclude if exclude or no_exclude else None,
+            min_size=min_size,
+            tolerate_truncated=tolerate_truncated,
+        )
+    if as_json:
+        show.document(asdict(report))
+    else:
+        show_find.add_summary(report, fingerprints_only=fingerprints_only)
+    for warning in report.warnings:
+        show.warn(f"warning: {warning}")
+    if report.failed and not report.images:
+        click.get_current_context().exit(1)
+
+
+@click.command()
+@click.argument("image", required=False, type=PATH)
+@click.option("--text", metavar="WORDS", help="Words instead of a photo, for CLIP-like backbones.")
+@click.option(
+    "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of matches."
+)
+@backbone_option
+@click.option("--max-distance", type=float, metavar="D", help="Largest distance of a match.")
+@click.option("--label", metavar="L", help="Only photos with this label.")
+@click.option("--folder", type=PATH, metavar="P", help="Only photos below this folder.")
+@click.option(
+    "--verify",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Compare the first N point by point, and rank them by agreement.",
+)
+@click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
+@options
+def search(
+    image: Path | None,
+    text: str | None,
+    k: int,
+    backbone: str | None,
+    max_distance: float | None,
+    label: str | None,
+    folder: Path | None,
+    verify: int,
+    html: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Find the photos most similar to IMAGE, which need not be in the workspace.
+
+    An embedding depends on a photo's composition as much as on its content. With --verify the
+    first N matches are compared with IMAGE point by point: photos that show the same object come
+    first, ranked by the agreement of the region where they agree least.
+    """
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        matches = Workspace(workspace, progress).search(
+            image,
+            k,
+            text=text,
+            backbone=backbone,
+            max_distance=max_distance,
+            label=label,
+            folder=folder,
+            verify=verify,
+        )
+    if html is not None:
+        from embedkit.reports.search_page import write_search_page
+
+        write_search_page(html.absolute(), [matches])
+    if as_json:
+        show.document(show_find.matches_document(matches))
+        return
+    show_find.matches_table(matches)
+    if html is not None:
+        show.say(f"page: {shown(str(html))}")
+
+
+@click.command()
+@click.argument("first", type=PATH, metavar="A")
+@click.argument("second", type=PATH, metavar="B")
+@backbone_option
+@options
+def distance(
+    first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
+) -> None:
+    """Print the cosine distance of two photos: 0 for the same, at most 2."""
+    from embedkit.workspace import Workspace
+
+    value = Workspace(workspace).distance(first, second, backbone=backbone)
+    if as_json:
+        show.document({"a": str(first), "b": str(second), "distance": value})
+    else:
+        show.say(f"{value:.6f}")
+
+
+@click.command()
+@click.argument("name", required=False)
+@options
+def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
+    """List the known backbones, or describe the one called NAME."""
+    from embedkit.backbones.registry import KNOWN, parse
+    from embedkit.backbones.weights import whereabouts
+
+    if name is not None and name not in KNOWN:
+        parse(name)  # raises for a malformed name
+        raise BadInput(
+            f"{name} is not in the table, which lists: {', '.join(KNOWN)}. It can be used all the "
+            "same: embedkit add PATH --backbone NAME"
+        )
+    rows = [
+        {
+            "name": key,
+            "provider": known.provider,
+            "id": known.id,
+            "px": known.size,
+            "dim": known.dim,
+            "parameters": known.parameters,
+            "licence": known.licence,
+            "weights": whereabouts(known),
+            "layer": known.layer,
+        }
+        for key, known in KNOWN.items()
+        if name in (None, key)
+    ]
+    if as_json:
+        show.document({"backbones": rows})
+    elif name is None:
+        show_find.backbones_table(rows)
+    else:
+        for key, value in rows[0].items():
+            show.say(f"{key:<11}{value}")
+
+
+@click.command()
+@common("indexes/demo")
+def demo(workspace: Path, as_json: bool) -> None:
+    """Build a small workspace of sample photos and search it: embedkit in a minute."""
+    from embedkit.demo import build
+
+    with show.progress_bar() as progress:
+        result = build(workspace, progress)
+    if as_json:
+        show.document(
+            {
+                "add": asdict(result.report),
+                "searches": [show_find.matches_document(matches) for matches in result.searches],
+                "page": str(result.page),
+            }
+        )
+        return
+    show_find.add_summary(result.report)
+    for matches in result.searches:
+        show.say(f"\nPhotos similar to {os.path.basename(matches.query)}:")
+        show_find.matches_table(matches)
+    show.say(f"\nThe same with pictures: {shown(os.path.relpath(result.page))}")
+    for line in result.next_steps:
+        show.say(line)
+
+
+COMMANDS: Sequence[click.Command] = (add, search, distance, backbones, demo)

@@ -1,0 +1,176 @@
+"""The commands that manage a workspace: its content, labels, places and embeddings."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
+from embedkit.cli import show, show_manage
+from embedkit.cli.options import PATH, backbone_option, options
+from embedkit.errors import BadInput
+
+
+@click.command()
+@options
+def info(workspace: Path, as_json: bool) -> None:
+    """Show the content of the workspace."""
+    from embedkit.workspace import Workspace
+
+    content = Workspace(workspace).info()
+    if as_json:
+        show.document(asdict(content))
+    else:
+        show_manage.info_summary(content)
+
+
+@click.command()
+@click.option("--from-folders", type=PATH, metavar="DIR", help="By the first folder below DIR.")
+@click.option("--from-csv", type=PATH, metavar="FILE", help="A CSV with columns path and label.")
+@click.option(
+    "--root",
+    type=PATH,
+    metavar="DIR",
+    help="Folder that the paths in FILE start at.  [default: FILE's folder]",
+)
+@options
+def labels(
+    from_folders: Path | None,
+    from_csv: Path | None,
+    root: Path | None,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Label photos that were added; without options, count the labels.
+
+    FILE can have commas, semicolons or tabs, and Windows paths: with --root, a drive letter stands
+    for DIR. Lines without a label, and paths that are not in the workspace, are listed and skipped.
+    Labels from FILE take precedence over those from folders, and follow photos that are moved.
+    """
+    from embedkit.workspace import Workspace
+
+    here = Workspace(workspace)
+    if from_folders is not None and from_csv is not None:
+        raise BadInput("give either --from-folders or --from-csv")
+    if root is not None and from_csv is None:
+        raise BadInput("--root is for the paths in --from-csv FILE; give both")
+    report = None
+    if from_folders is not None:
+        report = here.labels.from_folders(from_folders)
+    if from_csv is not None:
+        report = here.labels.from_csv(from_csv, root=root)
+    counts = here.info().labels
+    if report is not None:
+        show_manage.skipped_labels(report)
+    if as_json:
+        show.document({"labels": counts} | ({} if report is None else asdict(report)))
+    else:
+        for label, count in counts.items():
+            show.say(f"{count:>8}  {label}")
+
+
+@click.command()
+@click.argument("path", required=False, type=PATH)
+@click.option("--missing", is_flag=True, help="Forget the files that are gone.")
+@click.option("-b", "--backbone", metavar="NAME", help="Forget the embeddings of this backbone.")
+@options
+def remove(
+    path: Path | None, missing: bool, backbone: str | None, workspace: Path, as_json: bool
+) -> None:
+    """Forget photos or the embeddings of a backbone. Photos themselves are not touched.
+
+    Labels from a CSV go to other files with the same bytes, or are stored until the photos are
+    added again.
+    """
+    from embedkit.workspace import Workspace
+
+    removal = Workspace(workspace).remove(path, missing=missing, backbone=backbone)
+    if as_json:
+        show.document(asdict(removal))
+        return
+    show.say(
+        f"forgot {counted(removal.files, 'file')}, {counted(removal.images, 'image')}, "
+        f"{counted(removal.embeddings, 'embedding')}; no photo was touched"
+    )
+    if removal.kept:
+        show.say(
+            f"labels and columns of {counted(removal.kept, 'photo')} from CSVs are stored until "
+            "they are added again"
+        )
+    if removal.unlabelled:
+        show.warn(
+            f"warning: {counted(removal.unlabelled, 'photo')} had a label from a folder that was "
+            "forgotten, and no label where they are now; 'embedkit labels --from-folders DIR' "
+            "labels them"
+        )
+
+
+@click.command()
+@click.argument("old", type=PATH, metavar="OLD")
+@click.argument("new", type=PATH, metavar="NEW")
+@options
+def relocate(old: Path, new: Path, workspace: Path, as_json: bool) -> None:
+    """Record that the whole folder OLD was moved to NEW. No photo is read again.
+
+    For another mount point, disk or folder name. At least half of the files must be in NEW with
+    their size; the others count as missing.
+    """
+    from embedkit.workspace import Workspace
+
+    report = Workspace(workspace).relocate(old, new)
+    if as_json:
+        show.document(asdict(report))
+    else:
+        show.say(
+            f"{counted(report.files, 'file')} found in {shown(str(new))}; {report.missing} "
+            f"missing, {report.changed} changed since, which the next add reads"
+        )
+    for warning in report.warnings:
+        show.warn(f"warning: {warning}")
+
+
+@click.command()
+@options
+def compact(workspace: Path, as_json: bool) -> None:
+    """Rewrite the catalog without the gaps that removals left."""
+    from embedkit.workspace import Workspace
+
+    before, after = Workspace(workspace).compact()
+    if as_json:
+        show.document({"bytes_before": before, "bytes_after": after})
+    else:
+        show.say(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@backbone_option
+@options
+def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -> None:
+    """Write embeddings to FOLDER: vectors.npy, images.parquet, spec.json."""
+    from embedkit.workspace import Workspace
+
+    count = Workspace(workspace).embeddings.export(folder, backbone=backbone)
+    if as_json:
+        show.document({"folder": str(folder), "embeddings": count})
+    else:
+        show.say(f"{count} embeddings in {shown(str(folder))}")
+
+
+@click.command("import")
+@click.argument("folder", type=PATH)
+@options
+def import_(folder: Path, workspace: Path, as_json: bool) -> None:
+    """Read embeddings that export wrote. Photos that are added later need no forward pass."""
+    from embedkit.workspace import Workspace
+
+    count = Workspace(workspace).embeddings.import_(folder)
+    if as_json:
+        show.document({"folder": str(folder), "embeddings": count})
+    else:
+        show.say(f"{count} new embeddings from {shown(str(folder))}")
+
+
+COMMANDS: Sequence[click.Command] = (info, labels, remove, relocate, compact, export, import_)

@@ -1,0 +1,180 @@
+"""Output of the commands that find and clean up duplicates."""
+
+import os
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
+from embedkit.cli.show import FAILURES_SHOWN, new_table, out, say, size, warn
+from embedkit.results import (
+    ApplyReport,
+    CarriedOver,
+    Duplicates,
+    EmptyReport,
+    NotMoved,
+    PlanRow,
+    Quarantine,
+    UndoReport,
+)
+
+GROUPS_SHOWN = 50
+NAMES_SHOWN = 3
+"""Files that a line about several files names."""
+
+
+def duplicates_summary(found: Duplicates) -> None:
+    """Print groups of duplicates: each representative, then its copies with their evidence."""
+    here = os.path.join(os.getcwd(), "")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("group", "kind", "score", "bits", "distance", "label"):
+        table.add_column(column, justify="left" if column in ("kind", "label") else "right")
+    table.add_column("path", overflow="fold")
+    for number, group in enumerate(found.groups[:GROUPS_SHOWN], 1):
+        for place, member in enumerate(group.members):
+            first = place == 0
+            table.add_row(
+                str(number) if first else "",
+                (group.kind + (", CONFLICT" if group.conflict else "")) if first else "",
+                f"{member.score:.3f}",
+                "" if member.hamming is None else str(member.hamming),
+                "" if member.distance is None else f"{member.distance:.4f}",
+                Text(shown(member.label or ""), style="cyan"),
+                Text(shown(member.path.removeprefix(here))),
+            )
+    if found.groups:
+        out.print(table)
+    if len(found.groups) > GROUPS_SHOWN:
+        say(f"... and {len(found.groups) - GROUPS_SHOWN} more groups; --json lists all")
+    copies = sum(len(group.members) - 1 for group in found.groups)
+    conflicts = sum(group.conflict for group in found.groups)
+    say(
+        f"{len(found.groups)} groups with {copies} copies among {found.images} images"
+        + (f"; {conflicts} groups have several labels" if conflicts else "")
+    )
+    if found.embedded < found.images and "combined" in found.kinds:
+        count = f"only {found.embedded}" if found.embedded else "no"
+        say(
+            f"compared by fingerprints: {count} images are embedded; 'embedkit add' embeds the "
+            "rest, which finds more cropped and edited copies"
+        )
+    if "perceptual" in found.kinds:
+        say(
+            f"perceptual: up to {found.max_hamming} of {found.hash_bits} bits"
+            + (", also rotated and mirrored" if found.turns else "")
+            + f"; {found.chance_hamming:.2g} pairs expected by chance"
+        )
+    if "semantic" in found.kinds:
+        say(
+            f"semantic: up to a distance of {found.max_distance:.4f}; {found.chance_distance:.2g} "
+            f"pairs expected by chance; recall {found.recall:.3f}"
+        )
+
+
+def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, where: str) -> None:
+    """Print the actions of a plan, and the next step; ``where`` is the option --workspace."""
+    counts = Counter(row.action for row in rows)
+    say(
+        f"{counted(counts['remove'], 'file')} to remove, {counts['review']} to review, "
+        f"{counts['keep']} to keep, in {counted(len({row.group for row in rows}), 'group')}"
+    )
+    say(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
+    say("decide and save the plan on the page, or edit the column 'action' of the CSV")
+    say(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
+
+
+def apply_summary(report: ApplyReport) -> None:
+    """Print the result of applying a plan: counts on stdout, then skipped files on stderr."""
+    count = len(report.moved) + len(report.linked)
+    if count:
+        moved = f"{counted(count, 'file')}, {size(report.bytes)}"
+        back = "it" if count == 1 else "them"
+        say(f"{moved}, moved to quarantine {report.quarantine}; undo puts {back} back")
+    if report.linked:
+        say(f"{len(report.linked)} of them replaced by links to the kept files")
+    if report.trashed:
+        say(
+            f"{counted(len(report.trashed), 'file')}, {size(report.bytes)}, moved to the trash; "
+            "undo says where they are"
+        )
+    if not count and not report.trashed:
+        say("nothing was moved")
+    if report.already_moved:
+        say(f"{counted(len(report.already_moved), 'file')} already moved by this plan before")
+    if report.missing:
+        gone = counted(len(report.missing), "file")
+        say(f"{gone} not found; another plan may have moved them")
+    for item in report.carried_over:
+        say(f"{_fact(item)} carried over to {shown(item.path)} (from {shown(item.from_path)})")
+    _by_reason(
+        "not carried over", [NotMoved(item.path, item.reason) for item in report.not_carried_over]
+    )
+    _by_reason("skipped", report.skipped)
+
+
+def undo_summary(report: UndoReport) -> None:
+    """Print the result of undoing a plan: counts on stdout, then skipped files on stderr."""
+    if report.restored:
+        restored = f"{counted(len(report.restored), 'file')}, {size(report.bytes)}"
+        say(f"{restored}, put back from quarantine {report.quarantine}")
+    elif not report.skipped and not report.already_back:
+        say(f"quarantine {report.quarantine} has no files: the plan was undone before")
+    if report.already_back:
+        say(f"{counted(len(report.already_back), 'file')} back in place already")
+    for item in report.reverted:
+        say(f"{_fact(item)} removed again from {shown(item.path)}")
+    _by_reason("not put back", report.skipped)
+
+
+def empty_summary(report: EmptyReport) -> None:
+    """Print the result of emptying quarantines: counts on stdout, then skipped files on stderr."""
+    if report.deleted:
+        would = "would be deleted" if report.dry_run else "deleted permanently"
+        freed = "to be freed" if report.dry_run else "freed"
+        say(f"{counted(len(report.deleted), 'file')} {would}, {size(report.bytes)} {freed}")
+    elif not report.skipped:
+        say("no such plan has files in quarantine; nothing was deleted")
+    else:
+        say("nothing was deleted")
+    _by_reason("stays in quarantine", report.skipped)
+
+
+def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
+    """Print the applied plans, the last one first."""
+    if not quarantines:
+        say("no plan was applied in this workspace")
+        return
+    names = ["id", "applied", "files", "size", "in trash", "deleted", "state"]
+    table = new_table(names, left=["id", "applied", "state"])
+    for item in quarantines:
+        at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
+        counts = [str(item.files), size(item.bytes), str(item.trashed), str(item.deleted)]
+        table.add_row(item.id, at, *counts, item.state)
+    out.print(table)
+
+
+def _fact(item: CarriedOver) -> str:
+    if item.label is not None:
+        return f"label '{shown(item.label)}'"
+    if item.attribute is not None:
+        return f"{shown(item.attribute)} '{shown(item.value or '')}'"
+    other = f" ({shown(item.other)})" if item.other else ""
+    return f"verdict '{item.verdict}'{other}"
+
+
+def _by_reason(what: str, files: Sequence[NotMoved]) -> None:
+    """Print a line on stderr for each reason, with its first files."""
+    reasons: dict[str, list[str]] = {}
+    for item in files:
+        reasons.setdefault(item.reason, []).append(shown(item.path))
+    for reason, paths in list(reasons.items())[:FAILURES_SHOWN]:
+        more = f" and {len(paths) - NAMES_SHOWN} more" if len(paths) > NAMES_SHOWN else ""
+        warn(f"{what}: {', '.join(paths[:NAMES_SHOWN])}{more}: {reason}")
+    if len(reasons) > FAILURES_SHOWN:
+        warn(f"... and {len(reasons) - FAILURES_SHOWN} more; --json lists all")

@@ -1,0 +1,139 @@
+"""Output of the commands that add photos and search them."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
+from embedkit.cli.show import failed, first_of, out, say, truncated_line, warn
+from embedkit.results import AddReport, Match, Matches, Verification
+
+
+def matches_document(matches: Matches) -> dict[str, Any]:
+    """Return the JSON document of a search."""
+    return {
+        "query": matches.query,
+        "spec": matches.spec,
+        "backbone": matches.backbone,
+        "matches": [_match_document(match, matches.verified > 0) for match in matches],
+    }
+
+
+def _match_document(match: Match, verified: bool) -> dict[str, Any]:
+    content = asdict(match)
+    found = content.pop("verification") or {}
+    if verified:
+        content |= {name: found.get(name) for name in ("verified", "inliers", "agreement")}
+    return content
+
+
+def matches_table(matches: Matches) -> None:
+    """Print the matches of a search as a table."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("rank", justify="right")
+    table.add_column("distance", justify="right")
+    if matches.verified:
+        table.add_column("agreement", justify="right")
+        table.add_column("inliers", justify="right")
+    table.add_column("label", style="cyan")
+    table.add_column("path", overflow="fold")
+    here = os.path.join(os.getcwd(), "")
+    for match in matches:
+        more = f"  (+{len(match.files) - 1} copies)" if len(match.files) > 1 else ""
+        table.add_row(
+            str(match.rank),
+            f"{match.distance:.4f}",
+            *(_verification_cells(match.verification) if matches.verified else ()),
+            Text(shown(match.label or "")),
+            Text(shown(match.path.removeprefix(here)) + more),
+        )
+    out.print(table)
+    if not matches:
+        say("no match")
+
+
+def _verification_cells(found: Verification | None) -> tuple[str, str]:
+    if found is None:
+        return "", ""
+    return f"{found.agreement:.3f}" if found.verified else "-", str(found.inliers)
+
+
+def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
+    """Print the result of ``add``: counts on stdout, then the failures on stderr."""
+    pace = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
+    done = f"{report.embedded} embedded"
+    if fingerprints_only:
+        done = f"{report.fingerprinted} fingerprinted"
+        if report.fingerprinted and (passed := report.stages):
+            pace = f"{report.fingerprinted / max(passed.seconds, 1e-9):.0f} images/s"
+    say(
+        f"{counted(report.files, 'file')}, {counted(report.images, 'image')}: {done}, "
+        f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
+        f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
+    )
+    if (stages := report.stages) is not None and report.embedded:
+        say(
+            f"waited for reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "
+            f"the network {stages.network:.1f} s, the catalog {stages.catalog:.1f} s, "
+            f"opening the network {stages.opening:.1f} s; the bottleneck: {stages.bottleneck}"
+        )
+    for line in _left_out(report):
+        say(line)
+    if not report.files:
+        warn(
+            "no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, "
+            "AVIF, HEIC and camera RAW files"
+        )
+    failed(report.failures, "'embedkit info --json' lists all")
+
+
+def _left_out(report: AddReport) -> Iterator[str]:
+    """Return a line for each kind of files that ``add`` skipped or decoded in part."""
+    skipped = report.skipped
+    if skipped.by_name:
+        kinds = [
+            f"{count} {shown(name)}" if name else f"{count} without any"
+            for name, count in skipped.by_name.items()
+        ]
+        total = sum(skipped.by_name.values())
+        yield f"skipped {counted(total, 'file')} without an image extension: {first_of(kinds)}"
+    if skipped.excluded:
+        total = sum(skipped.excluded.values())
+        patterns = [f"{count} by {shown(name)}" for name, count in skipped.excluded.items()]
+        what = "file or folder" if total == 1 else "files and folders"
+        yield f"excluded {total} {what}: {first_of(patterns)}"
+    if skipped.small:
+        images = [f"{shown(one.path)} ({one.width} x {one.height})" for one in skipped.small]
+        yield (
+            f"skipped {counted(len(images), 'image')} with a short side of less than "
+            f"{report.options.min_size} pixels: {first_of(images)}"
+        )
+    if report.truncated:
+        yield truncated_line(report.truncated)
+
+
+def backbones_table(rows: list[dict[str, Any]]) -> None:
+    """Print the known backbones."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("name", no_wrap=True)
+    table.add_column("provider id", overflow="fold")
+    for column in ("px", "dim", "parameters"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
+    table.add_column("weights", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            f"{row['provider']}/{row['id']}",
+            str(row["px"]),
+            str(row["dim"]),
+            f"{row['parameters'] / 1e6:.1f} M",
+            row["licence"],
+            row["weights"],
+        )
+    out.print(table)

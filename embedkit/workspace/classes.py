@@ -1,0 +1,169 @@
+"""The methods of a workspace that compare backbones, split the labelled photos and classify."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from embedkit._internal.paths import absolute
+from embedkit.ingest import labels
+from embedkit.results import Comparison, Predictions, Split
+from embedkit.search.search import check_count
+from embedkit.workspace.heads import Heads
+from embedkit.workspace.state import Base, StrPath
+
+
+class ClassMethods(Base):
+    """Compare backbones, split, classify."""
+
+    def compare(
+        self,
+        backbones: str | Sequence[str] = (),
+        *,
+        queries: Sequence[StrPath] = (),
+        by: str = "label",
+        group: str | None = None,
+    ) -> Comparison:
+        """Compare how well backbones separate the classes of the workspace's photos.
+
+        Images without an embedding of a backbone are embedded first. New photos are not looked
+        for, and later calls of :meth:`add` do not embed with backbones that were only compared.
+
+        Parameters
+        ----------
+        backbones : str or sequence of str, optional
+            Default: the recipe's and those known to the workspace.
+        queries : sequence of paths, optional
+            Photos whose rankings to return, in the workspace or not.
+        by : {'label', 'folder'}, default 'label'
+            What defines the classes.
+        group : str, optional
+            A column of the label tables for the content score, such as the camera, the shop or the
+            photographer: of a photo of the same class in another group and one of another class in
+            the same group, how often the first is nearer.
+
+        Returns
+        -------
+        Comparison
+            Metrics with intervals, paired tests and rankings.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        BadInput
+            There are no two classes to compare, or the CSV is wrong. Nothing is embedded.
+        WeightsMissing, BadWeights, UnknownBackbone
+            A backbone cannot be loaded.
+        """
+        from embedkit.compare.run import CompareOptions, compare_backbones
+
+        group = None if group is None else labels.as_label(group)
+        options = CompareOptions(backbones, queries, by, group)
+        return compare_backbones(self._catalog, self._embeddings, options, self._progress)
+
+    def split(
+        self,
+        val: int,
+        test: int,
+        *,
+        seed: int = 0,
+        group: str | None = None,
+        given: StrPath | None = None,
+    ) -> Split:
+        """Split the labelled images into training, validation and test set, and store the split.
+
+        Copies are always in the same set, also if other images connect them. The split depends on
+        the content and labels of the images and on ``seed`` only. Images with several labels are
+        left out.
+
+        Parameters
+        ----------
+        val, test : int
+            Images of each class in the validation and in the test set.
+        seed : int, default 0
+            Another seed draws another split.
+        group : str, optional
+            Column of a label table; images with the same value stay together.
+        given : path, optional
+            A CSV with the columns ``path`` and ``part`` (train, val or test) that fixes the set of
+            some files.
+
+        Returns
+        -------
+        Split
+            Counts, and the leaks that drawing images one by one would have caused.
+
+        Raises
+        ------
+        BadInput
+            There are no two classes, a number is below 1, or the column or CSV is wrong.
+        NotInWorkspace
+            The CSV has a path that is not of a photo with one label.
+        """
+        from embedkit.classify.split import SplitOptions, draw_split, prepare_split
+        from embedkit.duplicates.find import asked_for, duplicate_pairs
+
+        self._state.sweep()
+        parts = {}
+        if given is not None:
+            parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
+        group = None if group is None else labels.as_label(group)
+        # Errors are raised before minutes of searching.
+        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
+        self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
+        index = self._embeddings.index(None)
+        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
+        return draw_split(self._catalog, inputs, pairs)
+
+    def last_split(self) -> Split:
+        """Return the stored split, and how many of its images are missing or new.
+
+        Raises
+        ------
+        BadInput
+            No split is stored.
+        """
+        from embedkit.classify.split import read_split
+
+        return read_split(self._catalog)[0]
+
+    def classify(
+        self, photos: StrPath | Sequence[StrPath], *, head: str, k: int = 3
+    ) -> Predictions:
+        """Classify photos with a head.
+
+        Parameters
+        ----------
+        photos : path or sequence of paths
+            Photos and folders, in the workspace or not.
+        head : str
+            Name of a head of the workspace.
+        k : int, default 3
+            The number of classes to return for each photo.
+
+        Returns
+        -------
+        Predictions
+            The most probable classes, OOD scores and nearest training photos of each photo, and
+            the files that could not be read.
+
+        Raises
+        ------
+        NotInWorkspace
+            No head has that name.
+        BadInput
+            A path does not exist, or the head's backbone has changed.
+        """
+        from embedkit.classify.head_checks import backbone_of
+        from embedkit.classify.prediction import classify
+
+        check_count(k)
+        sources = [photos] if isinstance(photos, (str, os.PathLike)) else photos
+        return classify(
+            self._catalog,
+            Heads(self._state).load(head),
+            [absolute(source) for source in sources],
+            k,
+            lambda model: self._embeddings.network(backbone_of(model, self._embeddings)),
+            self._progress,
+        )

@@ -1,0 +1,197 @@
+"""The methods of a workspace that find and clean up duplicates."""
+
+from collections.abc import Sequence
+
+from embedkit._internal.paths import absolute
+from embedkit.ingest import labels
+from embedkit.results import Duplicates, Sheet, UndoReport
+from embedkit.workspace.plan import Plan, load_plan
+from embedkit.workspace.state import Base, StrPath
+
+
+class CleaningMethods(Base):
+    """Find duplicates, plan what to remove, undo; contact sheets."""
+
+    def duplicates(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        max_hamming: int | None = None,
+        max_distance: float | None = None,
+        hash_bits: int = 64,
+        turns: bool = False,
+        verify: bool = False,
+        of: StrPath | None = None,
+        backbone: str | None = None,
+    ) -> Duplicates:
+        """Find groups of files that show the same.
+
+        The result is stored in the catalog, so that a repeated search is fast. Verdicts are
+        followed. Images without an embedding are compared by their hashes and pixels.
+
+        Parameters
+        ----------
+        kinds : sequence of str, optional
+            ``exact`` (equal bytes), ``pixels`` (equal decoded pixels), ``combined`` (a score from
+            all evidence, for rotated, mirrored, cropped and recoloured images too), ``perceptual``
+            (perceptual hashes) and ``semantic`` (embeddings). Default: the first three.
+        max_hamming : int, optional
+            Largest number of different bits of ``perceptual`` duplicates. Default: set from the
+            size of the collection.
+        max_distance : float, optional
+            Largest cosine distance of ``semantic`` duplicates. Default: set from the collection.
+        hash_bits : {64, 256}, default 64
+            Size of the perceptual hashes.
+        turns : bool, default False
+            Find rotated and mirrored ``perceptual`` duplicates too.
+        verify : bool, default False
+            Open more ``combined`` pairs, those of doubtful evidence too: slower, finds more.
+        of : path, optional
+            Return only the group of this photo, in the workspace or not.
+        backbone : str, optional
+            Default: the workspace's first one.
+
+        Returns
+        -------
+        Duplicates
+            The groups, the highest score first, and the limits of the search.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        BadInput
+            An argument is wrong, or ``of`` cannot be read.
+        """
+        from embedkit.duplicates.examiner import Examiner
+        from embedkit.duplicates.find import asked_for, find_duplicates
+        from embedkit.duplicates.of_photo import find_copies
+
+        features = self._state.features
+        asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
+        if of is not None:
+            index, vector = self._embeddings.to_compare_with(backbone, of)
+            return find_copies(self._catalog, index, asked, absolute(of), vector, features)
+        index = self._embeddings.to_compare(backbone)
+        examiner = Examiner(self._catalog, features, self._progress)
+        return find_duplicates(self._catalog, index, asked, examiner, self._progress)
+
+    def clean(
+        self,
+        kinds: Sequence[str] = (),
+        *,
+        conflicts: str = "review",
+        protect: Sequence[StrPath] = (),
+        prefer: Sequence[str] = (),
+        allow: Sequence[str] = (),
+        verify: bool = False,
+        backbone: str | None = None,
+        duplicates: Duplicates | None = None,
+    ) -> Plan:
+        """Plan which duplicates to keep and which to remove. Nothing is moved.
+
+        The best file of each group is kept, and verdicts are followed. A file is to be removed only
+        if both files were opened and nothing differs; other copies are for review. A damaged file
+        joins the group of its intact copy for review, and is never kept in place of others.
+
+        Parameters
+        ----------
+        kinds, verify, backbone
+            As for :meth:`duplicates`.
+        conflicts : {'review', 'drop-all'}, default 'review'
+            What to do with groups under several labels: review them, or remove every file.
+        protect : sequence of paths, optional
+            Folders and files that are never removed.
+        prefer : sequence of str, optional
+            Folders, files or patterns such as ``*.heic`` to keep, the most preferred first.
+        allow : sequence of str, optional
+            Changes that need no review: ``mirrored``, ``rotated``, ``cropped``, ``damaged`` ...
+        duplicates : Duplicates, optional
+            The result of an earlier search. Default: search now.
+
+        Returns
+        -------
+        Plan
+            What to do with each file, and why.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        BadInput
+            An argument is wrong, or nothing below a protected path is in the workspace.
+        """
+        from embedkit.cleaning.damaged import with_damaged
+        from embedkit.cleaning.existing_files import check_protected, present, spare_hard_links
+        from embedkit.cleaning.planning import Wishes, plan_rows
+        from embedkit.duplicates.examiner import Examiner
+
+        wishes = Wishes(
+            conflicts,
+            tuple(absolute(place) for place in protect),
+            tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
+            frozenset(allow),
+        )
+        check_protected(self._catalog, wishes.protected)
+        found = present(duplicates or self.duplicates(kinds, verify=verify, backbone=backbone))
+        examiner = Examiner(self._catalog, self._state.features, self._progress)
+        examiner.learn(member for group in found.groups for member in group.members)
+        rows = plan_rows(found, examiner, wishes)
+        rows = with_damaged(rows, self._catalog, examiner, wishes, self._progress)
+        return Plan(spare_hard_links(rows), self._state)
+
+    def load_plan(self, path: StrPath) -> Plan:
+        """Read a plan from a CSV that :meth:`Plan.save` or a spreadsheet wrote.
+
+        Raises
+        ------
+        BadInput
+            The CSV cannot be understood, or a group would lose every file.
+        """
+        return load_plan(path, self._state)
+
+    def undo(self, quarantine: str | None = None) -> UndoReport:
+        """Put back the files that a plan moved to quarantine.
+
+        Nothing is overwritten except links that the plan created. Files that cannot be put back
+        are reported with the reason.
+
+        Parameters
+        ----------
+        quarantine : str, optional
+            Id of the quarantine. Default: the last plan whose files are not all back.
+
+        Returns
+        -------
+        UndoReport
+            The files that are back, and those that are not.
+
+        Raises
+        ------
+        NotInWorkspace
+            No quarantine has that id, or no plan was applied.
+        QuarantineBusy
+            Another process changes the quarantine.
+        StorageError
+            The disk fails.
+        """
+        from embedkit.cleaning.undo import undo
+
+        self._state.sweep()
+        return undo(self._state.quarantine, quarantine, self._progress, catalog=self._catalog)
+
+    def sheets(self, label: str | None = None) -> list[Sheet]:
+        """Return the photos of each label, those farthest from the label's mean embedding first.
+
+        Photos without a label are the last sheet. Distances are those of the workspace's first
+        backbone, if it has one.
+
+        Parameters
+        ----------
+        label : str, optional
+            Return the sheet of this label only. :class:`NotInWorkspace` if it is unknown.
+        """
+        from embedkit.cleaning.sheets import sheets
+
+        with self._catalog.read() as reader:
+            return sheets(reader, labels.as_label(label) if label is not None else None)

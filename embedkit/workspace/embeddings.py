@@ -1,0 +1,73 @@
+"""The namespace ``workspace.embeddings``."""
+
+from pathlib import Path
+
+from embedkit._internal.paths import absolute
+from embedkit.workspace.state import Base, StrPath
+
+
+class EmbeddingExchange(Base):
+    """Write embeddings to files, and read them into another workspace."""
+
+    def export(self, folder: StrPath, *, backbone: str | None = None) -> int:
+        """Write the embeddings of one backbone to a folder.
+
+        Three files are written. ``vectors.npy`` contains a float32 array of shape (N, dim). Row n
+        of ``images.parquet`` describes its row n: image_id, sha256, md5, bytes, norm, files,
+        label, outdated (the next :meth:`Workspace.add` checks vectors of an earlier version).
+        ``spec.json`` contains the embedding spec.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to.
+        backbone : str, optional
+            Default: the workspace's first backbone.
+
+        Returns
+        -------
+        int
+            The number of embeddings, N.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        NotInWorkspace
+            Nothing was embedded with that backbone.
+        BadInput
+            A file is in the way of the folder.
+        StorageError
+            The disk is full, read-only or failing.
+        """
+        from embedkit.ingest.exchange import export
+
+        resolved = self._state.embeddings.pick(backbone)
+        return export(self._state.catalog, resolved, Path(absolute(folder)))
+
+    def import_(self, folder: StrPath) -> int:
+        """Read embeddings that :meth:`export` wrote.
+
+        Embeddings belong to images by SHA-256: photos that are added later need no forward pass.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder with ``vectors.npy``, ``images.parquet`` and ``spec.json``.
+
+        Returns
+        -------
+        int
+            The number of embeddings that were new.
+
+        Raises
+        ------
+        BadArtefact
+            The three files do not fit together.
+        BadInput
+            A file is missing, or this workspace uses the backbone's name for another network.
+        """
+        from embedkit.ingest.exchange import import_
+
+        self._state.sweep()
+        return import_(self._state.catalog, Path(absolute(folder)))

@@ -1,0 +1,281 @@
+"""The class :class:`Workspace`."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from embedkit._internal.paths import absolute, shown
+from embedkit.backbones.registry import DEFAULT
+from embedkit.catalog import Catalog
+from embedkit.errors import BadInput
+from embedkit.recipe import FILE_NAME, Recipe, read_recipe
+from embedkit.results import (
+    AddReport,
+    Progress,
+    ProgressCallback,
+    RelocationReport,
+    RemovalReport,
+    WorkspaceInfo,
+    no_progress,
+)
+from embedkit.search.embeddings import Embeddings, named
+from embedkit.workspace.classes import ClassMethods
+from embedkit.workspace.cleaning import CleaningMethods
+from embedkit.workspace.embeddings import EmbeddingExchange
+from embedkit.workspace.heads import Heads
+from embedkit.workspace.labels import Labels
+from embedkit.workspace.quarantine import Quarantines
+from embedkit.workspace.search import SearchMethods
+from embedkit.workspace.state import State, StrPath
+from embedkit.workspace.verdicts import Verdicts
+
+
+class Workspace(SearchMethods, CleaningMethods, ClassMethods):
+    """A folder with the catalog, the indexes and an optional recipe of one photo collection.
+
+    Nothing is read or created before it is needed. Photos are never changed: only
+    :meth:`Plan.apply` and :meth:`undo` move them, and only ``quarantine.empty`` deletes any.
+
+    Parameters
+    ----------
+    folder : str or path-like, default 'indexes/default'
+        The folder of the workspace. It need not exist.
+    progress : callable, optional
+        Called with a :class:`Progress` now and then during long operations.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute path of the workspace.
+    labels : Labels
+        Label files from a CSV or from folder names.
+    verdicts : Verdicts
+        Store and clear decisions of a person about duplicates.
+    quarantine : Quarantines
+        List applied plans, and delete the files that they moved.
+    heads : Heads
+        Train, combine, evaluate and load classifiers.
+    embeddings : EmbeddingExchange
+        Export and import embeddings.
+
+    Examples
+    --------
+    >>> workspace = Workspace("indexes/default")
+    >>> workspace.add("photos")                          # doctest: +SKIP
+    >>> for match in workspace.search("photos/1.jpg"):   # doctest: +SKIP
+    ...     print(match.distance, match.path)
+    """
+
+    def __init__(
+        self, folder: StrPath = "indexes/default", progress: ProgressCallback = no_progress
+    ) -> None:
+        self.folder = Path(absolute(folder))
+        catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
+        super().__init__(State(self.folder, catalog, Embeddings(catalog, progress), progress))
+        self.labels = Labels(self._state)
+        self.verdicts = Verdicts(self._state)
+        self.quarantine = Quarantines(self._state)
+        self.heads = Heads(self._state)
+        self.embeddings = EmbeddingExchange(self._state)
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.folder)!r})"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The content of the workspace's recipe.toml; an empty recipe if there is none."""
+        return read_recipe(self.folder)
+
+    def add(
+        self,
+        sources: StrPath | Sequence[StrPath] = (),
+        *,
+        backbones: str | Sequence[str] = (),
+        labels_from_folders: bool | None = None,
+        fingerprints_only: bool = False,
+        exclude: str | Sequence[str] | None = None,
+        min_size: int | None = None,
+        tolerate_truncated: bool | None = None,
+    ) -> AddReport:
+        """Add photos, or bring the workspace up to date with them.
+
+        Files that cannot be used are reported and stop nothing. An interrupted call can be
+        repeated: it continues after the last committed batch.
+
+        Parameters
+        ----------
+        sources : path or sequence of paths, optional
+            Photos and folders. Default: the recipe's and everything that was added before.
+        backbones : str or sequence of str, optional
+            Default: the recipe's, else those of earlier calls, else the default backbone.
+        labels_from_folders : bool, optional
+            Label each file with the first folder below its source; of nested sources the innermost
+            decides. Default: as the recipe says.
+        fingerprints_only : bool, default False
+            Run no network. This is enough for :meth:`duplicates` and :meth:`clean`; a later call
+            without it embeds the images.
+        exclude : str or sequence of str, optional
+            Patterns (:mod:`embedkit.images.patterns`) of files and folders to leave out.
+        min_size : int, optional
+            Leave out images whose short side has fewer pixels.
+        tolerate_truncated : bool, optional
+            Decode JPEG and PNG files that end early as far as possible. :meth:`search` finds them;
+            duplicates, splits and training skip them.
+
+        Returns
+        -------
+        AddReport
+            Counts, failures, rates and skipped files.
+
+        Raises
+        ------
+        BadInput
+            A source does not exist, a pattern matches nothing, or backbones are given together
+            with ``fingerprints_only``.
+        WeightsMissing, BadWeights, UnknownBackbone
+            A backbone cannot be loaded.
+
+        Notes
+        -----
+        ``exclude``, ``min_size`` and ``tolerate_truncated`` apply to the whole workspace and to
+        later calls until they are given again. Images that they leave out are no longer found;
+        their embeddings are stored, and come back without a forward pass.
+        """
+        from embedkit.ingest import add, options_of, sources_of
+
+        if fingerprints_only and backbones:
+            raise BadInput(
+                "fingerprints need no backbone; give either backbones or fingerprints_only"
+            )
+        recipe = self.recipe
+        held = self._embeddings.held()
+        if isinstance(sources, (str, os.PathLike)):
+            sources = [sources]
+        places = [absolute(source) for source in sources]
+        chosen: Sequence[str] = ()
+        if not fingerprints_only:
+            chosen = named(backbones) or self._embeddings.in_recipe() or held.added or [DEFAULT]
+        if isinstance(exclude, str):
+            exclude = [exclude]
+        self._state.sweep()
+        report = add(
+            self._catalog,
+            sources_of(self._catalog, recipe, places, labels_from_folders),
+            list(dict.fromkeys(chosen)),
+            resolved=held.backbones,
+            options=options_of(self._catalog, exclude, min_size, tolerate_truncated),
+            new_patterns=exclude or (),
+            skip=str(self.folder),
+            progress=self._progress,
+        )
+        self._embeddings.save_caches()
+        return report
+
+    def relocate(self, old: StrPath, new: StrPath) -> RelocationReport:
+        """Record that a folder was moved as a whole. No photo is read.
+
+        Parameters
+        ----------
+        old, new : path
+            The folder before and now. At least half of its files must be at the new place with
+            their size; the others count as missing.
+
+        Raises
+        ------
+        NotInWorkspace
+            No files are known below ``old``.
+        BadInput
+            Too few files are at the new place.
+        """
+        from embedkit.ingest.relocation import relocate
+
+        report = relocate(self._catalog, absolute(old), absolute(new))
+        if any(Path(source).is_relative_to(absolute(old)) for source in self.recipe.sources):
+            stale = f"{self.folder / FILE_NAME} still lists {shown(absolute(old))}; change it there"
+            report = replace(report, warnings=(*report.warnings, stale))
+        return report
+
+    def remove(
+        self,
+        path: StrPath | None = None,
+        *,
+        missing: bool = False,
+        backbone: str | None = None,
+    ) -> RemovalReport:
+        """Forget a file or folder, all missing files, or the embeddings of a backbone.
+
+        Photos are not touched. Labels from tables are stored until the photos are added again.
+
+        Parameters
+        ----------
+        path : path, optional
+            A file or folder.
+        missing : bool, default False
+            All files that are gone.
+        backbone : str, optional
+            A backbone.
+
+        Raises
+        ------
+        NotInWorkspace
+            The workspace has nothing of the kind.
+        BadInput
+            Not exactly one of the three is given.
+        """
+        if sum((path is not None, missing, backbone is not None)) != 1:
+            raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
+        self._state.sweep()
+        if backbone is not None:
+            return self._embeddings.forget(backbone)
+        self._catalog.require()
+        with self._catalog.write() as writer:
+            return writer.files.remove(None if path is None else absolute(path))
+
+    def compact(self) -> tuple[int, int]:
+        """Rewrite the catalog without gaps.
+
+        Images without a file and embeddings of superseded weights are forgotten. Imported
+        embeddings of photos that are not added yet are kept.
+
+        Returns
+        -------
+        before, after : int
+            Size of the catalog in bytes.
+        """
+        from embedkit.classify.heads.outliers.cache import remove_all_but as remove_outliers
+
+        self._catalog.require()
+        self._state.sweep()
+        sizes = self._catalog.compact()
+        self._embeddings.tidy()
+        held = {item.spec.digest for item in self._embeddings.held().backbones}
+        remove_outliers(self._state.outliers, held)
+        return sizes
+
+    def info(self) -> WorkspaceInfo:
+        """Return the photos, labels, specs, indexes, failures and disk use of the workspace.
+
+        Files are counted as they are on disk now; those that are gone count as missing.
+        """
+        from embedkit.catalog.inventory import inventory
+
+        with self._catalog.read() as reader:
+            specs = self._embeddings.told(reader)
+            sources, failures = reader.folders.sources(), reader.failures.all()
+            options, truncated = reader.runs.last_options(), reader.failures.truncated_files()
+        there = inventory(self._catalog)
+        files = (file for file in self.folder.rglob("*") if file.is_file())
+        return WorkspaceInfo(
+            workspace=str(self.folder),
+            sources=tuple(sources),
+            files=there.files,
+            images=there.images,
+            missing=there.missing,
+            labels=there.labels,
+            specs=specs,
+            disk_bytes=sum(file.stat().st_size for file in files),
+            failures=tuple(failures),
+            options=options,
+            truncated=tuple(truncated),
+        )

@@ -1,0 +1,59 @@
+"""The namespace ``workspace.labels``."""
+
+from pathlib import Path
+
+from embedkit._internal.paths import absolute
+from embedkit.ingest import labels
+from embedkit.results import LabelReport
+from embedkit.workspace.state import Base, StrPath
+
+
+class Labels(Base):
+    """Label files that were added. :meth:`Workspace.info` counts the labels."""
+
+    def from_csv(self, path: StrPath, *, root: StrPath | None = None) -> LabelReport:
+        """Label files from a CSV with the columns ``path`` and ``label``.
+
+        Other columns are stored too; :meth:`Workspace.split` can keep the photos of one value
+        together. Labels from a CSV take precedence over labels from folders, and follow the bytes
+        of a file that is moved or renamed.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The CSV. Commas, semicolons and tabs, UTF-8 and UTF-16 are understood.
+        root : str or path-like, optional
+            Folder that relative paths in the CSV start at, and that a drive letter stands for.
+            Default: the folder of the CSV.
+
+        Returns
+        -------
+        LabelReport
+            The number of labelled files; the lines and unknown paths that were skipped.
+
+        Raises
+        ------
+        BadInput
+            The table cannot be read, gives one path two labels, or names no file of the
+            workspace. Nothing is labelled.
+        """
+        folder = None if root is None else absolute(root)
+        return labels.label_from_csv(self._catalog, Path(absolute(path)), folder)
+
+    def from_folders(self, folder: StrPath) -> LabelReport:
+        """Label the files below a folder with the name of the first folder on the way to them.
+
+        Files that are added there later get their label in the same way. If such folders are
+        nested, the innermost one decides.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            A folder that was added, or that contains added files.
+
+        Returns
+        -------
+        LabelReport
+            The number of labelled files.
+        """
+        return labels.label_from_folders(self._catalog, absolute(folder))

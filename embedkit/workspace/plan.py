@@ -1,0 +1,135 @@
+"""Plans: which duplicates to keep, to remove and to review."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import overload
+
+from embedkit._internal.paths import absolute, shown
+from embedkit._internal.text import counted
+from embedkit.errors import BadInput
+from embedkit.results import ApplyReport, PlanRow
+from embedkit.workspace.state import State, StrPath
+
+
+class Plan(Sequence[PlanRow]):
+    """A plan of what to do with each file of the groups of duplicates.
+
+    :meth:`Workspace.clean` and :meth:`Workspace.load_plan` return plans. A plan is a sequence of
+    its rows. Nothing is moved before :meth:`apply`.
+
+    Attributes
+    ----------
+    rows : tuple of PlanRow
+        One row for each file.
+
+    Examples
+    --------
+    >>> plan = workspace.clean()      # doctest: +SKIP
+    >>> plan                          # doctest: +SKIP
+    <Plan: 31 files to remove, 2 to review, 30 to keep, in 30 groups>
+    >>> plan.save("plan.csv")         # doctest: +SKIP
+    >>> plan.apply()                  # doctest: +SKIP
+    """
+
+    def __init__(self, rows: Iterable[PlanRow], state: State, source: str = "the plan") -> None:
+        self.rows = tuple(rows)
+        self._state = state
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> PlanRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[PlanRow, ...]: ...
+    def __getitem__(self, index: int | slice) -> PlanRow | tuple[PlanRow, ...]:
+        return self.rows[index]
+
+    def __repr__(self) -> str:
+        actions = Counter(row.action for row in self.rows)
+        return (
+            f"<Plan: {counted(actions['remove'], 'file')} to remove, {actions['review']} to review,"
+            f" {actions['keep']} to keep, in "
+            f"{counted(len({row.group for row in self.rows}), 'group')}>"
+        )
+
+    def save(self, path: StrPath) -> None:
+        """Write the plan as CSV, in place of a file of that name.
+
+        A person can edit the column ``action``; :meth:`Workspace.load_plan` reads the result.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The CSV. It is written completely or not at all.
+
+        Raises
+        ------
+        StorageError
+            The file cannot be written.
+        """
+        from embedkit.cleaning.plan import write_plan
+
+        write_plan(Path(absolute(path)), self.rows)
+
+    def apply(self, *, trash: bool = False, link: str | None = None) -> ApplyReport:
+        """Move the files that the plan removes to quarantine.
+
+        A file is moved only if it has the content that the plan says, and only while a file that
+        is kept for it exists. Files that are not moved are reported with the reason.
+        :meth:`Workspace.undo` puts the moved files back. Applying the same plan again continues
+        an interrupted run. Labels, columns of label tables and verdicts of a moved file are
+        copied to the file that is kept for it, unless that has its own.
+
+        Parameters
+        ----------
+        trash : bool, default False
+            Move files to the system's trash instead, from where ``undo`` cannot put them back.
+        link : {'hard', 'sym'}, optional
+            Replace each removed file that has the same bytes as the kept one by a hard or a
+            symbolic link to it.
+
+        Returns
+        -------
+        ApplyReport
+            What happened to each file.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added to the workspace.
+        BadInput
+            The plan names files that are not in this workspace, or the options are wrong.
+        QuarantineBusy
+            Another process changes the quarantine.
+        StorageError
+            The disk is full, read-only or failing. Files that were moved stay moved.
+        """
+        from embedkit.cleaning.apply import apply
+        from embedkit.cleaning.links import check_kind
+        from embedkit.cleaning.plan_check import check_rows
+
+        if trash and link is not None:
+            raise BadInput("a link replaces a file in quarantine; give either link or trash")
+        check_kind(link)
+        state = self._state
+        state.sweep()
+        state.catalog.require()
+        check_rows(self._source, self.rows, state.catalog, state.quarantine)
+        return apply(
+            state.quarantine,
+            self.rows,
+            state.progress,
+            catalog=state.catalog,
+            to_trash=trash,
+            link=link,
+        )
+
+
+def load_plan(path: StrPath, state: State) -> Plan:
+    """Read a plan from a CSV."""
+    from embedkit.cleaning.plan import read_plan
+
+    return Plan(read_plan(Path(absolute(path))), state, shown(str(path)))

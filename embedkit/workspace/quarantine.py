@@ -1,0 +1,82 @@
+"""The namespace ``workspace.quarantine``."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+
+from embedkit.catalog import Catalog
+from embedkit.results import EmptyReport, Quarantine
+from embedkit.workspace.state import Base
+
+
+class Quarantines(Base):
+    """List the plans that were applied, and delete the files that they moved to quarantine."""
+
+    def list(self) -> tuple[Quarantine, ...]:
+        """Return the plans that were applied, the last one first, and where their files are."""
+        from embedkit.cleaning.quarantine import quarantines
+
+        return tuple(quarantines(self._state.quarantine))
+
+    def empty(
+        self,
+        name: str | None = None,
+        *,
+        older_than: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> EmptyReport:
+        """Delete files in quarantine permanently.
+
+        A file is deleted only while another file that was kept for it still has the content that
+        the plan says. Files of ``drop-all`` groups may be the last copies: they are deleted only
+        if their quarantine is named.
+
+        Parameters
+        ----------
+        name : str, optional
+            Id of one quarantine. Default: all that are old enough.
+        older_than : timedelta, optional
+            Only plans that were applied longer ago.
+        dry_run : bool, default False
+            Report what would be deleted, and delete nothing.
+
+        Returns
+        -------
+        EmptyReport
+            The files that were deleted, and those that were kept with the reason.
+
+        Raises
+        ------
+        BadInput
+            Neither ``name`` nor ``older_than`` is given.
+        NotInWorkspace
+            No quarantine has that id.
+        QuarantineBusy
+            Another process changes the quarantine.
+        StorageError
+            The disk fails.
+        """
+        from embedkit.cleaning.empty import empty
+
+        self._state.sweep()
+        return empty(
+            self._state.quarantine,
+            name,
+            older_than,
+            self._state.progress,
+            whereabouts=partial(_known_paths, self._catalog),
+            dry_run=dry_run,
+        )
+
+
+def _known_paths(catalog: Catalog, sha256s: Sequence[str]) -> dict[str, list[str]]:
+    """Return the known paths of images by the images' SHA-256 in hex."""
+    if not catalog.exists:
+        return {}
+    with catalog.read() as reader:
+        ids = reader.images.ids([bytes.fromhex(sha256) for sha256 in sha256s])
+        files = reader.files.of_images(list(ids.values()))
+    return {
+        sha256.hex(): [file.path for file in files.get(image_id, ())]
+        for sha256, image_id in ids.items()
+    }

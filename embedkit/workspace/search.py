@@ -1,0 +1,137 @@
+"""The methods of a workspace that search for photos."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from embedkit.errors import BadInput
+from embedkit.results import Matches
+from embedkit.search.queries import Queries, name_of, opened
+from embedkit.search.search import Narrowing, check_count, search
+from embedkit.workspace.state import Base, ImageLike, StrPath
+
+
+class SearchMethods(Base):
+    """Search by photo, embedding or text; distances."""
+
+    def search(
+        self,
+        image: ImageLike | None = None,
+        k: int = 10,
+        *,
+        text: str | None = None,
+        backbone: str | None = None,
+        max_distance: float | None = None,
+        label: str | None = None,
+        folder: StrPath | None = None,
+        verify: int = 0,
+    ) -> Matches:
+        """Return the images nearest to a photo, to an embedding or to words.
+
+        Parameters
+        ----------
+        image : path, Pillow image or array
+            A photo, in the workspace or not: a path, a Pillow image, or an RGB array, uint8 of
+            shape (H, W, 3). A 1-D float array of shape (dim,) is an embedding of any norm. A stored
+            image comes first, at distance 0.
+        k : int, default 10
+            The number of images.
+        text : str, optional
+            Words to search for in place of an image; needs a CLIP-like backbone.
+        backbone : str, optional
+            A backbone that photos were added with. Default: the first one.
+        max_distance : float, optional
+            Largest cosine distance of a match, in [0, 2].
+        label, folder : str or path-like, optional
+            Only files with this label, or below this folder.
+        verify : int, default 0
+            Compare so many of the nearest images with the photo point by point, and rank them by
+            the agreement.
+
+        Returns
+        -------
+        Matches
+            A list of :class:`Match`, the nearest first.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        NotInWorkspace
+            No file was embedded with the backbone, has the label or is below the folder.
+        BadInput
+            The image cannot be read, or arguments do not fit together.
+        """
+        if (image is None) == (text is None):
+            raise BadInput("give either an image or a text to search for")
+        check_count(k)
+        check_count(verify, least=0, name="verify")
+        if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
+            raise BadInput("only matches of a photo can be verified, not of words or embeddings")
+        narrowing = Narrowing.asked(max_distance, label, folder)
+        if text is not None:
+            return self._matches(self._embeddings.of_text(backbone, text), k, narrowing)[0]
+        assert image is not None
+        if not verify:
+            return self._matches(self._embeddings.of_images(backbone, [image]), k, narrowing)[0]
+        from embedkit.search.verification.photos import verify_first
+
+        photo = opened(image)
+        queries = self._embeddings.of_images(backbone, [photo])
+        queries = replace(queries, names=(name_of(image),))
+        matches = self._matches(queries, max(k, verify), narrowing)[0]
+        verify_first(matches, photo, verify, self._state.features)
+        del matches[k:]
+        return matches
+
+    def search_many(
+        self,
+        images: StrPath | Sequence[ImageLike] | np.ndarray,
+        k: int = 10,
+        *,
+        backbone: str | None = None,
+        max_distance: float | None = None,
+        label: str | None = None,
+        folder: StrPath | None = None,
+    ) -> list[Matches]:
+        """Return the images nearest to each of many queries.
+
+        This is much faster than calling :meth:`search` for each.
+
+        Parameters
+        ----------
+        images : path, sequence or array
+            Queries as :meth:`search` takes them, or embeddings, floats of shape (Q, dim).
+        k, backbone, max_distance, label, folder
+            As for :meth:`search`.
+
+        Returns
+        -------
+        list of Matches
+            The matches of each query, in the order of the queries.
+        """
+        if isinstance(images, (str, os.PathLike)):
+            images = [images]
+        queries = self._embeddings.of_images(backbone, list(images))
+        return self._matches(queries, k, Narrowing.asked(max_distance, label, folder))
+
+    def distance(self, first: StrPath, second: StrPath, *, backbone: str | None = None) -> float:
+        """Return the cosine distance of two photos, in [0, 2].
+
+        Parameters
+        ----------
+        first, second : str or path-like
+            Photos, in the workspace or not.
+        backbone : str, optional
+            Default: the workspace's first one; in an empty workspace, the default backbone.
+        """
+        from embedkit.index.metric import distances
+
+        one, other = self._embeddings.vectors(backbone, [first, second])
+        return float(distances(one, other[None])[0])
+
+    def _matches(self, queries: Queries, k: int, narrowing: Narrowing) -> list[Matches]:
+        """Search the index as it was when the queries were made."""
+        return search(self._catalog, self._embeddings.index_for(queries), queries, k, narrowing)

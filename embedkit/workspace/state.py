@@ -1,0 +1,64 @@
+"""The objects that a workspace shares with its namespaces."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from embedkit._internal.artifacts import sweep
+from embedkit.catalog import Catalog
+from embedkit.results import ProgressCallback
+from embedkit.search.embeddings import Embeddings
+
+StrPath: TypeAlias = str | os.PathLike[str]
+ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+
+_SWEPT = ("index", "features", "heads", "outliers", "quarantine", "sheets")
+"""The folders of a workspace that embedkit creates."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The folder of a workspace, its catalog, its embeddings and the progress callback."""
+
+    folder: Path
+    catalog: Catalog
+    embeddings: Embeddings
+    progress: ProgressCallback
+
+    @property
+    def quarantine(self) -> Path:
+        """Folder of the files that plans moved."""
+        return self.folder / "quarantine"
+
+    @property
+    def heads(self) -> Path:
+        """Folder of the trained heads."""
+        return self.folder / "heads"
+
+    @property
+    def features(self) -> Path:
+        """Folder of the cached local features."""
+        return self.folder / "features"
+
+    @property
+    def outliers(self) -> Path:
+        """Folder of the cached embeddings of drawn outliers."""
+        return self.folder / "outliers"
+
+    def sweep(self) -> None:
+        """Remove temporary files that killed commands left behind."""
+        sweep(self.folder, _SWEPT)
+
+
+class Base:
+    """Base of the workspace, of the groups of its methods, and of its namespaces."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._catalog = state.catalog
+        self._embeddings = state.embeddings
+        self._progress = state.progress

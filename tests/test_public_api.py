@@ -1,0 +1,218 @@
+"""The names that ``embedkit`` exports."""
+
+import dataclasses
+import inspect
+import os
+import subprocess
+import sys
+import types
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import embedkit
+from embedkit.workspace.state import Base
+
+PUBLIC = [
+    "AddOptions",
+    "AddReport",
+    "ApplyReport",
+    "Backbone",
+    "BackboneMetrics",
+    "BadArtefact",
+    "BadCatalog",
+    "BadInput",
+    "BadRecipe",
+    "BadWeights",
+    "CarriedOver",
+    "CatalogBusy",
+    "Change",
+    "ClassFigures",
+    "ClassSplit",
+    "ComparedQuery",
+    "Comparison",
+    "DamagedCache",
+    "DuplicateGroup",
+    "Duplicates",
+    "EmbeddingSpec",
+    "EmbedkitError",
+    "EmptyReport",
+    "EmptyWorkspace",
+    "Estimate",
+    "Evaluation",
+    "Examination",
+    "Failure",
+    "GroupMember",
+    "Head",
+    "HeadBusy",
+    "HeadFigures",
+    "HeadPair",
+    "LabelProbability",
+    "LabelReport",
+    "Match",
+    "Matches",
+    "MissingExtra",
+    "Mistake",
+    "Neighbour",
+    "NotCarriedOver",
+    "NotInWorkspace",
+    "NotMoved",
+    "OutOfMemory",
+    "PairedTest",
+    "Plan",
+    "PlanRow",
+    "Prediction",
+    "Predictions",
+    "Progress",
+    "ProgressCallback",
+    "Quarantine",
+    "QuarantineBusy",
+    "QueryMetrics",
+    "Ranking",
+    "Recipe",
+    "ReliabilityBin",
+    "RelocationReport",
+    "RemovalReport",
+    "Separation",
+    "Sheet",
+    "SheetPhoto",
+    "SkippedFiles",
+    "SkippedLine",
+    "SmallImage",
+    "SpecInfo",
+    "Split",
+    "StageTimes",
+    "StorageError",
+    "Thresholds",
+    "TrashedFile",
+    "TruncatedFile",
+    "UndoReport",
+    "UnknownBackbone",
+    "UnreadableImage",
+    "Verification",
+    "WeightsMissing",
+    "Workspace",
+    "WorkspaceInfo",
+    "load_backbone",
+    "load_head",
+    "no_progress",
+]
+
+WORKSPACE = [
+    "add",
+    "clean",
+    "classify",
+    "compact",
+    "compare",
+    "distance",
+    "duplicates",
+    "embeddings",
+    "folder",
+    "heads",
+    "info",
+    "labels",
+    "last_split",
+    "load_plan",
+    "quarantine",
+    "recipe",
+    "relocate",
+    "remove",
+    "search",
+    "search_many",
+    "sheets",
+    "split",
+    "undo",
+    "verdicts",
+]
+
+NAMESPACES = {
+    "labels": ["from_csv", "from_folders"],
+    "verdicts": ["clear", "set"],
+    "quarantine": ["empty", "list"],
+    "heads": ["ensemble", "evaluate", "load", "names", "train"],
+    "embeddings": ["export", "import_"],
+}
+
+
+def public(thing: object) -> list[str]:
+    return sorted(name for name in dir(thing) if not name.startswith("_"))
+
+
+def test_the_public_names_are_these() -> None:
+    assert embedkit.__all__ == PUBLIC == sorted(PUBLIC)
+    assert public(embedkit) == PUBLIC
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = embedkit.nonsense
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_has_a_docstring_of_its_own(name: str) -> None:
+    thing = getattr(embedkit, name)
+    assert thing.__name__ == name
+    text = thing.__doc__ or ""
+    assert text.strip() and not text.startswith(f"{name}(")  # a dataclass writes such a one itself
+
+
+def test_the_names_of_a_workspace_and_its_namespaces_are_these(tmp_path: Path) -> None:
+    workspace = embedkit.Workspace(tmp_path / "ws")
+    assert public(workspace) == sorted(WORKSPACE)
+    for namespace, names in NAMESPACES.items():
+        assert public(getattr(workspace, namespace)) == sorted(names)
+    assert not workspace.folder.exists()
+
+
+def methods() -> Iterator[types.FunctionType]:
+    """The public methods of the workspace, its namespaces and plans."""
+    for kind in {*Base.__subclasses__(), embedkit.Workspace, embedkit.Plan}:
+        for name, member in vars(kind).items():
+            if inspect.isfunction(member) and not name.startswith("_"):
+                yield member
+
+
+def test_every_public_method_has_a_docstring() -> None:
+    found = {method.__qualname__ for method in methods() if inspect.getdoc(method)}
+    assert found == {method.__qualname__ for method in methods()}
+    assert len(found) > 25
+
+
+def classes(annotation: object) -> Iterator[type]:
+    """The classes of embedkit in an annotation."""
+    if isinstance(annotation, type) and annotation.__module__.startswith("embedkit."):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from classes(argument)
+
+
+def test_every_class_that_a_public_call_returns_is_public() -> None:
+    names = {name: getattr(embedkit, name) for name in PUBLIC}
+    returned = [
+        kind
+        for method in methods()
+        for kind in classes(typing.get_type_hints(method, names)["return"])
+    ]
+    for kind in returned:
+        assert kind.__name__ in PUBLIC
+        if dataclasses.is_dataclass(kind) and kind is not embedkit.Head:
+            found = {
+                part for hint in typing.get_type_hints(kind).values() for part in classes(hint)
+            }
+            returned += found - set(returned)
+    assert embedkit.Change in returned and embedkit.ReliabilityBin in returned
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    code = "import sys, embedkit; dir(embedkit); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"numpy", "PIL", "duckdb", "torch", "faiss", "pyarrow", "sklearn", "scipy"}
+    assert {name for name in loaded if name.startswith("embedkit")} == {
+        "embedkit",
+        "embedkit.errors",
+        "embedkit.version",
+    }
+
+
+def test_the_package_is_typed() -> None:
+    assert os.path.exists(os.path.join(os.path.dirname(embedkit.__file__), "py.typed"))
