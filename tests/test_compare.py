@@ -662,7 +662,7 @@ def test_the_command_prints_the_document_and_writes_the_page(
 
     done = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
     assert done.exit_code == 0, done.output
-    assert "What looks like" in done.stdout and "size=64" in done.stdout
+    assert "Photos similar to" in done.stdout and "size=64" in done.stdout
     assert f"page: {page}" in done.stdout
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once

@@ -37,7 +37,7 @@ def test_the_page_is_self_contained(tmp_path: Path, photo: str) -> None:
     assert html.count("data:image/jpeg;base64,") == 3
     assert not re.search(r"(?:src|href)=[\"'](?!data:)", html)
     assert "http" not in html
-    assert "What looks like a.jpg?" in html
+    assert "Photos similar to a.jpg" in html
     assert "0.1000" in html and "0.2000" in html
     assert os.listdir(page.parent) == ["page.html"]
 

@@ -468,10 +468,10 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
         "red has 15 photos; half of them are fewer than 2 + 9: 9 for training, 1 for validation, "
         "5 for test"
     ) in drawn_split.stderr
-    assert "6 images are in 1 set of copies" in drawn_split.stdout
+    assert "6 images are in 1 group of copies" in drawn_split.stdout
     assert "left out: 1 image without a label\n" in drawn_split.stdout
     assert (
-        "left out: 1 image under several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
+        "left out: 1 image with several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
     )
     assert "since" not in drawn_split.stdout
     shown = CliRunner().invoke(embedkit, ["split", "--json", *where])

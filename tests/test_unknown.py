@@ -231,7 +231,7 @@ def test_a_kind_of_outlier_that_resembles_a_class_is_left_out() -> None:
     assert without_kinds_like_classes(both, vectors, distance, labels).kinds == ()
 
 
-# -- drawn outliers ----------------------------------------------------------------------------
+# -- synthetic outliers ------------------------------------------------------------------------
 
 
 @pytest.mark.slow

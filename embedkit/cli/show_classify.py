@@ -91,8 +91,8 @@ def head_summary(head: Head) -> None:
         elif key == "outliers_left_out":
             if value:
                 warn(
-                    f"note: a class resembles drawn outliers ({', '.join(value)}); these make no "
-                    "photo unknown"
+                    f"note: a class resembles synthetic outliers ({', '.join(value)}); these make "
+                    "no photo unknown"
                 )
         elif isinstance(value, (str, int, float)) or value is None:
             say(f"{key}: {value}")
@@ -115,7 +115,7 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
         return
     text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
     if thresholds.outlier_ratio is not None:
-        text += f" or {thresholds.outlier_ratio:.2f} of the distance of a drawn outlier"
+        text += f" or {thresholds.outlier_ratio:.2f} of the distance of a synthetic outlier"
     text += f", from {counted(thresholds.photos, 'known photo')}"
     if thresholds.probability is not None:
         text += (

@@ -42,7 +42,7 @@ def write_search_page(target: Path, results: Sequence[Matches], title: str | Non
     write_page(
         target,
         "search.html",
-        title=title or f"What looks like {_headline(results[0])}?",
+        title=title or _title(results[0]),
         sections=[_section(matches) for matches in results],
     )
 
@@ -69,6 +69,11 @@ def _section(matches: Matches) -> dict[str, object]:
             for match in matches
         ],
     }
+
+
+def _title(matches: Matches) -> str:
+    relation = "that match" if matches.is_text else "similar to"
+    return f"Photos {relation} {_headline(matches)}"
 
 
 def _headline(matches: Matches) -> str:
