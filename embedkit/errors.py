@@ -1,58 +1,68 @@
-"""What can go wrong, as one tree.
+"""The errors that embedkit raises, as one tree.
 
 ::
 
-    EmbedkitError                 everything this package raises on purpose; exit status 1
-    ├── BadInput                  what was asked for cannot be done as asked; exit status 2
+    EmbedkitError                 base of all; exit status 1
+    ├── BadInput                  wrong arguments, files or names; exit status 2
     │   ├── BadRecipe             a recipe.toml that cannot be read or understood
     │   ├── UnknownBackbone       a backbone name that no provider knows
-    │   ├── UnreadableImage       one file that cannot be read or decoded (has .stage and .reason)
-    │   └── NotInWorkspace        a path, backbone or label that the workspace does not hold
+    │   ├── UnreadableImage       a file that cannot be read or decoded (has .stage and .reason)
+    │   └── NotInWorkspace        a path, backbone, label or head that is not in the workspace
     ├── EmptyWorkspace            nothing has been added yet
-    ├── WeightsMissing            no weights found: names each place tried and what to do
+    ├── WeightsMissing            no weights were found; lists each place and what to do
     ├── BadWeights                a weights file that does not fit its network
-    ├── OutOfMemory               a network that does not fit the memory, one image at a time
-    ├── MissingExtra              an optional dependency is not installed: says which extra
+    ├── OutOfMemory               a network that does not fit the memory, even for one image
+    ├── MissingExtra              an optional dependency is not installed; names the extra
     ├── CatalogBusy               another process kept the catalog open for too long
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
-    ├── HeadBusy              another training of that head is at work in this workspace
+    ├── HeadBusy                  another training of that head runs in this workspace
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
-    ├── BadArtefact               a file beside the catalog is damaged or not what it says
+    ├── BadArtefact               a file beside the catalog is damaged or inconsistent
     └── StorageError              the disk is full, read-only or failing
 
-:class:`DamagedCache` is a warning: a damaged cache is made anew, and the answer is right.
+:class:`DamagedCache` is a warning: a damaged cache is rebuilt, and the result is right.
 
-The message of each is one line that says what to do next. The command line prints it on stderr
-and exits with the class's ``exit_status``.
+Each message is one line that says what is wrong and what to do next. The command line prints it on
+stderr and exits with the ``exit_status`` of the class.
 """
 
 
 class EmbedkitError(Exception):
-    """Base of every error that embedkit raises on purpose."""
+    """Base of every error that embedkit raises on purpose.
+
+    Attributes
+    ----------
+    exit_status : int
+        Exit status of the command line.
+    """
 
     exit_status = 1
 
 
 class BadInput(EmbedkitError):
-    """What was asked for cannot be done as asked."""
+    """Arguments, files or names are wrong, or do not fit together."""
 
     exit_status = 2
 
 
 class BadRecipe(BadInput):
-    """A recipe.toml that cannot be read or understood."""
+    """A recipe.toml cannot be read or understood."""
 
 
 class UnknownBackbone(BadInput):
-    """A backbone name that no provider knows."""
+    """No provider knows a backbone of that name."""
 
 
 class UnreadableImage(BadInput):
-    """One file that cannot be used as an image.
+    """A file cannot be used as an image.
 
-    ``stage`` is ``"read"`` (its bytes cannot be had), ``"format"`` (not an image that this
-    installation decodes) or ``"decode"`` (an image, but a broken or oversized one); ``reason``
-    says it in words.
+    Attributes
+    ----------
+    stage : {'read', 'format', 'decode'}
+        The step that failed: the file cannot be read; it is not an image that this installation
+        decodes; or it is a broken or oversized image.
+    reason : str
+        What is wrong, as a clause.
     """
 
     def __init__(self, stage: str, reason: str, path: str = "") -> None:
@@ -62,7 +72,7 @@ class UnreadableImage(BadInput):
 
 
 class NotInWorkspace(BadInput):
-    """A path, backbone or label that the workspace does not hold."""
+    """A path, backbone, label, head or quarantine is not in the workspace."""
 
 
 class EmptyWorkspace(EmbedkitError):
@@ -70,23 +80,23 @@ class EmptyWorkspace(EmbedkitError):
 
 
 class WeightsMissing(EmbedkitError):
-    """No weights were found for a backbone; the message names each place that was tried."""
+    """No weights were found for a backbone; the message lists each place that was tried."""
 
 
 class BadWeights(EmbedkitError):
-    """A weights file that does not fit the network it was given for."""
+    """A weights file does not fit its network."""
 
 
 class OutOfMemory(EmbedkitError):
-    """A network does not fit the device's memory even with one image at a time."""
+    """A network does not fit the device's memory, even for one image at a time."""
 
 
 class MissingExtra(EmbedkitError):
-    """An optional dependency is not installed; the message gives the pip command."""
+    """An optional dependency is not installed; the message contains the pip command."""
 
 
 class CatalogBusy(EmbedkitError):
-    """Another process kept the catalog open for longer than we wait."""
+    """Another process kept the catalog open for too long."""
 
 
 class QuarantineBusy(EmbedkitError):
@@ -94,15 +104,15 @@ class QuarantineBusy(EmbedkitError):
 
 
 class HeadBusy(EmbedkitError):
-    """Another process is training or making a head of the same name."""
+    """Another process trains or combines a head of the same name."""
 
 
 class BadCatalog(EmbedkitError):
-    """The catalog cannot be read, or was made by a newer embedkit."""
+    """The catalog cannot be read, or was written by a newer embedkit."""
 
 
 class BadArtefact(EmbedkitError):
-    """A file that embedkit made is damaged or does not match its manifest."""
+    """A file that embedkit wrote is damaged or does not match its manifest."""
 
 
 class StorageError(EmbedkitError):
@@ -110,4 +120,4 @@ class StorageError(EmbedkitError):
 
 
 class DamagedCache(UserWarning):
-    """A file that can be made anew from the catalog is damaged, and is made anew."""
+    """A damaged file was rebuilt from the catalog."""

@@ -1,4 +1,4 @@
-"""recipe.toml: what a workspace is made from, written by a person and read by embedkit.
+"""recipe.toml: the settings of a workspace, which embedkit reads and never writes.
 
 ::
 
@@ -6,8 +6,6 @@
     labels_from_folders = true           # optional; the folder below the source is the label
     backbones = ["efficientnet_lite0", "resnet50?size=448&pool=gem"]   # the first one searches
     index = "auto"                       # optional; or "exact", or a FAISS factory string
-
-Nothing in embedkit writes to a recipe.
 """
 
 import re
@@ -21,37 +19,39 @@ from embedkit.errors import BadRecipe
 
 FILE_NAME = "recipe.toml"
 LARGEST = 1 << 20
-"""Bytes of the largest recipe."""
+"""Maximum of bytes of a recipe."""
 MOST_LISTS = 1 << 20
-"""Inverted lists that an index may have: as many as FAISS advises for 300 million vectors."""
+"""Maximum of inverted lists of an index: as many as FAISS advises for 300 million vectors."""
 LARGEST_NUMBER = 4096
-"""The largest of the other numbers in a factory string: neighbours, dimensions, bytes."""
+"""Maximum of other numbers in a factory string: neighbours, dimensions, bytes."""
 LONGEST_FACTORY = 100
-"""Characters of the longest factory string."""
+"""Maximum of characters of a factory string."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The content of a recipe.toml; all of it may be left out."""
+    """The content of a recipe.toml; every setting is optional."""
 
     sources: tuple[str, ...] = ()
-    """Absolute paths."""
+    """Absolute paths of folders and files."""
     labels_from_folders: bool = False
+    """Whether the first folder below a source is the label of a photo."""
     backbones: tuple[str, ...] = ()
+    """Names of backbones; the first one is used for searches."""
     index: str = "auto"
     """``auto`` (by size), ``exact``, or a FAISS factory string."""
 
 
 def read_recipe(workspace: Path) -> Recipe:
-    """The recipe of a workspace folder; an empty one when there is no recipe.toml.
+    """Read the recipe of a workspace folder; the default one when there is no recipe.toml.
 
-    Raises :class:`BadRecipe` for text that is not TOML, unknown keys, values of another type and
-    an index that FAISS does not know.
+    Raises :class:`BadRecipe` for text that is not TOML, unknown keys, values of a wrong type and an
+    index that FAISS does not know.
     """
     path = workspace / FILE_NAME
     try:
         if regular_size(path) > LARGEST:
-            raise BadRecipe(f"{path}: more than {LARGEST >> 20} MB is no recipe")
+            raise BadRecipe(f"{path}: more than {LARGEST >> 20} MB, too much for a recipe")
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Recipe()
@@ -72,7 +72,7 @@ def read_recipe(workspace: Path) -> Recipe:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise BadRecipe(f"{path}: {key} must be a list of strings")
         if any("\0" in item or not item for item in value):
-            raise BadRecipe(f"{path}: {key} has a name that is empty or holds a NUL character")
+            raise BadRecipe(f"{path}: {key} has a name that is empty or contains a NUL character")
     if not isinstance(content.get("labels_from_folders", False), bool):
         raise BadRecipe(f"{path}: labels_from_folders must be true or false")
     index = content.get("index", "auto")
@@ -84,7 +84,7 @@ def read_recipe(workspace: Path) -> Recipe:
     named = content.get("sources", [])
     try:
         sources = [absolute(workspace / Path(item).expanduser()) for item in named]
-    except RuntimeError as error:  # the home folder of a user that there is not
+    except RuntimeError as error:  # the home folder of an unknown user
         raise BadRecipe(f"{path}: sources: {error}") from error
     return Recipe(
         sources=tuple(sources),
@@ -95,14 +95,14 @@ def read_recipe(workspace: Path) -> Recipe:
 
 
 def _is_factory(text: str) -> bool:
-    """Whether FAISS can parse a factory string; whether it suits the vectors shows when they do."""
+    """Return whether FAISS can parse a factory string, which may still not suit the vectors."""
     import faiss
 
     if re.search(r"(?<![0-9])0", text):  # as in IVF0; FAISS takes HNSW0 and then aborts
         return False
     if len(text) > LONGEST_FACTORY or not text.isascii():
         return False
-    # FAISS makes as many lists as it is told to before it sees a vector.
+    # FAISS allocates all lists before it sees a vector.
     for kind, number in re.findall(r"([A-Za-z]*)([0-9]+)", text):
         if int(number) > (MOST_LISTS if kind == "IVF" else LARGEST_NUMBER):
             return False

@@ -41,11 +41,11 @@ def write(file: Path, vectors: int, dim: int) -> float:
 
 def read(file: Path, dim: int, way: str) -> float:
     """Seconds that a process which has just opened the file takes to read it in a way."""
-    from embedkit._internal.sealed import Sealed
+    from embedkit._internal.sealed import SealedFile
 
     query = np.ones(dim, np.float32)
     started = time.perf_counter()
-    opened = Sealed(file)
+    opened = SealedFile(file)
     count = len(opened) // (4 * dim)
     vectors = opened.array("<f4", (count, dim))
     rows = np.random.default_rng(0).integers(0, count, CANDIDATES)

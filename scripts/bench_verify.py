@@ -21,11 +21,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from calendar_shooting import Shooting
 from PIL import Image
 
 from embedkit import Workspace, load_backbone
 from embedkit.compare import measures
-from embedkit.demo.calendar import Shooting, calendar_photos, write_calendar_photos
+from embedkit.demo.calendar import calendar_photos, write_calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.search.verification import order, verify_matches

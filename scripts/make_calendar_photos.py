@@ -7,7 +7,9 @@ It also writes framing.csv with the columns path, label and framing, for
 import sys
 from pathlib import Path
 
-from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, Shooting, write_calendar_photos
+from calendar_shooting import Shooting
+
+from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, write_calendar_photos
 
 FRAMING = "framing.csv"
 

@@ -23,13 +23,14 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from bench_verify import average_precision, by_embedding, by_verification, scores
+from calendar_shooting import Shooting
 from make_calendar_photos import FRAMING, make
 from PIL import Image
 
 from embedkit import Workspace, load_backbone
 from embedkit.backbones.registry import KNOWN
 from embedkit.backbones.weights import whereabouts
-from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS, Shooting
+from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS
 from embedkit.reports.comparison_page import write_comparison_page
 from embedkit.reports.search_page import write_search_page
 from embedkit.results import Comparison, Matches

@@ -103,9 +103,9 @@ def take_toys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def load(name: str) -> ToyBackbone:
         return ToyBackbone(name, made)
 
-    for module in ("ingest.network", "search.embeddings"):
+    for module in ("ingest.network", "search.embedding_store"):
         monkeypatch.setattr(f"embedkit.{module}.load_backbone", load)
-    for module in ("ingest.network", "search.embeddings", "compare.run"):
+    for module in ("ingest.network", "search.embedding_store", "compare.run"):
         monkeypatch.setattr(f"embedkit.{module}.open_backbone", lambda known: load(known.name))
     return made
 

@@ -4,30 +4,36 @@ from pathlib import Path
 
 import pytest
 
-from embedkit._internal.artifacts import read_json, replaced, sweep, temporary_beside, write_json
+from embedkit._internal.artifacts import (
+    atomic_write,
+    read_json,
+    sweep,
+    temporary_beside,
+    write_json,
+)
 from embedkit.errors import BadArtefact
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "manifest.json"
     write_json(target, {"a": 1})
-    with pytest.raises(RuntimeError), replaced(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert json.loads(target.read_text()) == {"a": 1}
     assert os.listdir(tmp_path) == ["manifest.json"]
 
 
-def test_two_threads_that_write_one_file_each_write_it_whole(tmp_path: Path) -> None:
+def test_concurrent_writes_of_one_file_are_atomic(tmp_path: Path) -> None:
     target = tmp_path / "listing"
-    with replaced(target) as one, replaced(target) as other:
+    with atomic_write(target) as one, atomic_write(target) as other:
         one.write_text("one")
         other.write_text("other")
     assert target.read_text() == "one"
     assert os.listdir(tmp_path) == ["listing"]
 
 
-def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path: Path) -> None:
+def test_sweep_removes_only_files_of_dead_processes(tmp_path: Path) -> None:
     dead = tmp_path / ".index.faiss.12345678.999999999.tmp"
     parent = tmp_path / f".index.faiss.12345678.{os.getppid()}.tmp"
     dead.touch()
@@ -38,7 +44,7 @@ def test_sweep_removes_what_a_dead_process_left_and_spares_a_living_one(tmp_path
         assert sorted(os.listdir(tmp_path)) == sorted([parent.name, own.name])
 
 
-def test_sweep_removes_what_an_earlier_process_of_the_same_number_left(tmp_path: Path) -> None:
+def test_sweep_removes_files_of_an_earlier_process_with_the_same_id(tmp_path: Path) -> None:
     (tmp_path / f".catalog.duckdb.12345678.{os.getpid()}.tmp").touch()
     sweep(tmp_path)
     assert os.listdir(tmp_path) == []
@@ -53,7 +59,7 @@ def test_sweep_removes_the_log_and_the_spilled_folder_of_a_database(tmp_path: Pa
     assert os.listdir(tmp_path) == []
 
 
-def test_sweep_looks_through_the_trees_it_is_given_and_no_others(tmp_path: Path) -> None:
+def test_sweep_searches_only_the_given_trees(tmp_path: Path) -> None:
     name = ".manifest.json.12345678.999999999.tmp"
     for folder in ("index/0123", "photos"):
         (tmp_path / folder).mkdir(parents=True)
@@ -63,7 +69,7 @@ def test_sweep_looks_through_the_trees_it_is_given_and_no_others(tmp_path: Path)
     assert os.listdir(tmp_path / "photos") == [name]
 
 
-def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:
+def test_sweep_keeps_other_files(tmp_path: Path) -> None:
     (tmp_path / ".folder.1.tmp").mkdir()
     (tmp_path / ".notes.tmp").touch()
     sweep(tmp_path)
@@ -71,14 +77,14 @@ def test_sweep_leaves_what_is_not_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_what_json_does_not_have_is_not_written(tmp_path: Path, number: float) -> None:
+def test_nan_and_infinity_are_not_written_as_json(tmp_path: Path, number: float) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "m.json", {"a": number})
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
-def test_a_damaged_manifest_is_said_to_be_damaged(tmp_path: Path, text: str) -> None:
+def test_a_damaged_manifest_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(BadArtefact, match="damaged"):
         read_json(tmp_path / "m.json")

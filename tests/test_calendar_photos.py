@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from embedkit.demo.calendar import FRAMINGS, Shooting, calendar_photos, write_calendar_photos
+from embedkit.demo.calendar import FRAMINGS, calendar_photos, write_calendar_photos
 from embedkit.results import Match, Matches, Verification
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
+Shooting = runpy.run_path(str(SCRIPTS / "calendar_shooting.py"))["Shooting"]
 
 
 @pytest.mark.slow
@@ -28,7 +31,7 @@ def test_the_photos_are_deterministic_in_the_seed() -> None:
 
 
 @pytest.mark.slow
-def test_photos_are_written_to_one_folder_per_month_once(tmp_path: Path) -> None:
+def test_photos_are_written_to_a_folder_per_month_and_only_once(tmp_path: Path) -> None:
     paths = write_calendar_photos(tmp_path)
     assert paths[0] == tmp_path / "January/1.jpg"
     assert paths[17] == tmp_path / "February/18.jpg"
@@ -38,17 +41,17 @@ def test_photos_are_written_to_one_folder_per_month_once(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_months_with_the_same_picture_differ_in_title_and_days() -> None:
-    def alike(shooting: Shooting) -> float:
+def test_months_of_one_picture_differ_in_title_and_days_only() -> None:
+    def similarity(shooting: Shooting) -> float:
         photos = [photo.image for photo in islice(calendar_photos(0, shooting), 0, 10, 9)]
         pictures = [np.asarray(photo.crop((490, 200, 790, 400)), float) for photo in photos]
         return float(np.corrcoef(pictures[0].ravel(), pictures[1].ravel())[0, 1])
 
-    assert alike(Shooting(same_picture=True)) > 0.8
-    assert alike(Shooting()) < 0.5
+    assert similarity(Shooting(same_picture=True)) > 0.8
+    assert similarity(Shooting()) < 0.5
 
 
-def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
+def test_the_brightness_of_shots_varies() -> None:
     shooting = Shooting(turn=30.0, scale=(0.4, 1.5), light=(0.5, 1.3))
     plain, hand = islice(calendar_photos(), 6), islice(calendar_photos(0, shooting), 6)
     light = [
@@ -59,7 +62,7 @@ def test_shots_taken_by_hand_are_dimmer_and_brighter() -> None:
     assert max(light) > 1.05
 
 
-def test_glare_whitens_only_part_of_the_page() -> None:
+def test_glare_whitens_part_of_the_page_and_nothing_else() -> None:
     plain, glared = (
         [np.asarray(photo.image).astype(int) for photo in islice(calendar_photos(0, shooting), 2)]
         for shooting in (Shooting(), Shooting(glare=1.0))
@@ -79,9 +82,8 @@ def test_glare_whitens_only_part_of_the_page() -> None:
 
 @pytest.fixture
 def reproduce(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    scripts = Path(__file__).parents[1] / "scripts"
-    monkeypatch.syspath_prepend(str(scripts))
-    return runpy.run_path(str(scripts / "reproduce_calendar.py"))
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    return runpy.run_path(str(SCRIPTS / "reproduce_calendar.py"))
 
 
 def test_published_rankings_contain_all_photos_and_none_ranks_january_first(

@@ -62,7 +62,7 @@ def catalog(tmp_path: Path) -> Catalog:
     return Catalog(tmp_path / "ws")
 
 
-def test_an_image_under_several_names_is_one_image_with_one_id(catalog: Catalog) -> None:
+def test_a_file_with_several_copies_is_one_image(catalog: Catalog) -> None:
     with catalog.write() as writer:
         root = writer.folders.scope("/photos").root_id
         one, two = image(1), image(2)
@@ -90,7 +90,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
         assert reader.embeddings.revision(toy.spec.digest).generation == 1
 
 
-def test_ids_are_never_used_again(catalog: Catalog) -> None:
+def test_ids_are_never_reused(catalog: Catalog) -> None:
     for number in (1, 2, 3):
         with catalog.write() as writer:
             root = writer.folders.scope("/photos").root_id
@@ -124,7 +124,7 @@ def test_a_folder_above_known_roots_becomes_their_root(catalog: Catalog) -> None
         assert [item.path for item in writer.reader.files.of_images([1])[1]] == ["/photos/2020/x/a"]
 
 
-def test_known_images_are_found_by_all_of_their_digest() -> None:
+def test_known_images_are_looked_up_by_their_whole_digest() -> None:
     digests = [bytes([1] * 8 + [n] * 24) for n in range(5)]
     words = np.stack([np.frombuffer(item, ">u8").astype(np.uint64) for item in digests])
     known = KnownImages(words, np.arange(5, dtype=np.uint64))
@@ -133,7 +133,7 @@ def test_known_images_are_found_by_all_of_their_digest() -> None:
     assert known.mask(bytes([2] * 32)) is None
 
 
-def test_labels_of_unknown_paths_are_refused_whole(catalog: Catalog) -> None:
+def test_a_label_of_an_unknown_path_rejects_all_labels(catalog: Catalog) -> None:
     with catalog.write() as writer:
         root = writer.folders.scope("/photos").root_id
         writer.commit(Batch([image(1)], [(file(root, "a"), image(1).sha256)]))
@@ -170,7 +170,7 @@ def stored(catalog: Catalog, batches: list[range]) -> list[tuple[object, ...]]:
     return rows
 
 
-def test_stamps_tell_the_history_and_not_how_it_was_batched(tmp_path: Path) -> None:
+def test_stamps_depend_on_the_history_and_not_on_its_batches(tmp_path: Path) -> None:
     whole = stored(Catalog(tmp_path / "whole"), [range(60)])
     parts = [range(7), range(7, 8), range(8, 60)]
     assert stored(Catalog(tmp_path / "parts"), parts) == whole
@@ -190,7 +190,7 @@ def test_stamps_are_a_chain() -> None:
     assert _stamps(expected[499], events[500:]).tolist() == expected[500:]
 
 
-def test_vectors_are_stored_by_digest_in_the_order_in_which_they_come(
+def test_vectors_are_stored_by_digest_in_their_order_of_arrival(
     catalog: Catalog,
 ) -> None:
     toy = ToyBackbone("resnet50", []).resolved
@@ -230,7 +230,7 @@ def test_the_order_of_storing_survives_removal_and_compacting(
     assert ids.tolist() == [number for number in expected if number not in (5, 35, 36)]
 
 
-def test_a_history_that_was_passed_is_known_after_removals(catalog: Catalog) -> None:
+def test_past_revisions_are_known_after_removals(catalog: Catalog) -> None:
     spec = ToyBackbone("resnet50", []).spec.digest
     rows = stored(catalog, [range(60)])
     revisions = [Revision(serial, stamp) for _, serial, stamp in rows]
@@ -250,7 +250,7 @@ def test_a_history_that_was_passed_is_known_after_removals(catalog: Catalog) -> 
         assert not writer.reader.embeddings.has_passed(spec, revisions[-1])
 
 
-def test_known_images_say_what_each_has(catalog: Catalog) -> None:
+def test_known_images_have_a_mask_of_their_results(catalog: Catalog) -> None:
     spec = ToyBackbone("resnet50", []).spec.digest
     stored(catalog, [range(10, 20)])
     with catalog.read() as reader:
@@ -263,13 +263,13 @@ def test_known_images_say_what_each_has(catalog: Catalog) -> None:
 # -- the file and its leases -------------------------------------------------------------------
 
 
-def test_an_empty_workspace_is_said_to_be_empty(catalog: Catalog) -> None:
+def test_reading_an_empty_workspace_raises_empty_workspace(catalog: Catalog) -> None:
     with pytest.raises(EmptyWorkspace, match="embedkit add PATH"), catalog.read():
         pass
     assert not catalog.path.parent.exists()
 
 
-def test_a_catalog_of_a_newer_embedkit_is_refused(catalog: Catalog) -> None:
+def test_a_catalog_of_a_newer_embedkit_is_rejected(catalog: Catalog) -> None:
     with catalog.write() as writer:
         writer.session.run(f"INSERT INTO schema_steps VALUES ({len(schema.STEPS) + 1}, NULL)")
     for lease_ in (catalog.read, catalog.write):
@@ -277,14 +277,14 @@ def test_a_catalog_of_a_newer_embedkit_is_refused(catalog: Catalog) -> None:
             pass
 
 
-def test_a_file_that_is_no_catalog_is_refused(catalog: Catalog) -> None:
+def test_a_file_that_is_not_a_catalog_is_rejected(catalog: Catalog) -> None:
     catalog.path.parent.mkdir()
     catalog.path.write_bytes(b"nonsense" * 999)
-    with pytest.raises(BadCatalog, match="it is no DuckDB file"), catalog.read():
+    with pytest.raises(BadCatalog, match="it is not a DuckDB file"), catalog.read():
         pass
 
 
-def test_a_broken_catalog_below_a_folder_called_lock_is_not_taken_for_a_locked_one(
+def test_a_broken_catalog_in_a_folder_called_lock_is_not_reported_as_locked(
     tmp_path: Path,
 ) -> None:
     catalog = Catalog(tmp_path / "clock work")
@@ -294,12 +294,12 @@ def test_a_broken_catalog_below_a_folder_called_lock_is_not_taken_for_a_locked_o
         pass
 
 
-def test_a_workspace_path_that_duckdb_does_not_take_is_refused(tmp_path: Path) -> None:
+def test_a_workspace_path_that_duckdb_does_not_accept_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="cannot be a workspace"):
         Catalog(tmp_path / "w\udce9")
 
 
-def test_a_workspace_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_workspace_that_cannot_be_created_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError), Catalog(tmp_path / "file/ws").write():
         pass
@@ -307,7 +307,7 @@ def test_a_workspace_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("size", [0, 4096, 8192])
 @pytest.mark.parametrize("zeros", [False, True])
-def test_a_catalog_that_was_never_finished_is_empty_and_is_made_anew(
+def test_an_unfinished_catalog_counts_as_empty_and_is_created_again(
     catalog: Catalog, tmp_path: Path, size: int, zeros: bool
 ) -> None:
     duckdb.connect(str(tmp_path / "whole")).close()
@@ -323,15 +323,15 @@ def test_a_catalog_that_was_never_finished_is_empty_and_is_made_anew(
     assert os.listdir(catalog.path.parent) == ["catalog.duckdb"]
 
 
-def test_a_short_file_that_is_not_of_duckdb_is_never_replaced(catalog: Catalog) -> None:
+def test_a_short_file_that_is_not_from_duckdb_is_never_replaced(catalog: Catalog) -> None:
     catalog.path.parent.mkdir()
     catalog.path.write_bytes(b"nonsense" * 9)
-    with pytest.raises(BadCatalog, match="it is no DuckDB file"), catalog.write():
+    with pytest.raises(BadCatalog, match="it is not a DuckDB file"), catalog.write():
         pass
     assert catalog.path.read_bytes() == b"nonsense" * 9
 
 
-def test_a_disk_that_fills_up_while_a_catalog_is_made_leaves_none(
+def test_a_full_disk_during_creation_leaves_no_catalog(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -346,7 +346,7 @@ def test_a_disk_that_fills_up_while_a_catalog_is_made_leaves_none(
         assert writer.reader.files.counts()["files"] == 0
 
 
-def test_a_lock_that_a_killed_process_left_while_it_made_the_catalog_goes_with_the_next_change(
+def test_the_next_change_removes_the_lock_of_a_process_killed_during_creation(
     catalog: Catalog,
 ) -> None:
     with catalog.write():
@@ -357,7 +357,7 @@ def test_a_lock_that_a_killed_process_left_while_it_made_the_catalog_goes_with_t
     assert os.listdir(catalog.path.parent) == ["catalog.duckdb"]
 
 
-def test_processes_that_make_one_catalog_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_processes_that_create_one_catalog_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from embedkit.catalog import Catalog\n"
         "with Catalog(Path(sys.argv[1])).write() as writer:\n"
@@ -372,7 +372,7 @@ def test_processes_that_make_one_catalog_at_the_same_time_lose_nothing(tmp_path:
         assert sorted(reader.folders.sources()) == [f"/photos/{number}" for number in range(4)]
 
 
-def test_what_a_query_spills_to_disk_has_a_name_that_a_sweep_knows(catalog: Catalog) -> None:
+def test_sweep_removes_files_that_a_query_spilled_to_disk(catalog: Catalog) -> None:
     with catalog.write() as writer:
         (folder,) = writer.session.connection.execute(
             "SELECT current_setting('temp_directory')"
@@ -391,7 +391,7 @@ def test_the_first_schema_step_opens_an_empty_database(catalog: Catalog) -> None
         assert reader.files.counts() == {"files": 0, "images": 0, "missing": 0}
 
 
-def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
+def test_the_second_schema_step_makes_the_next_add_compute_fingerprints_again(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "STEPS", schema.STEPS[:1])
@@ -419,7 +419,7 @@ def test_the_second_schema_step_lets_the_next_add_make_fingerprints_anew(
         assert len(writer.reader.files.pending(found, [])) == 0
 
 
-def test_the_third_schema_step_takes_every_backbone_for_one_that_photos_are_added_with(
+def test_the_third_schema_step_marks_every_backbone_as_added(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = (ToyBackbone(name, []).resolved for name in ("resnet50", "vgg16"))
@@ -455,7 +455,7 @@ sys.stdin.readline()
 """
 
 
-def test_a_lease_waits_for_another_process_and_says_so(catalog: Catalog) -> None:
+def test_a_lease_waits_for_another_process_and_reports_it(catalog: Catalog) -> None:
     with catalog.write() as writer:
         writer.folders.scope("/photos")
     holder = subprocess.Popen(
@@ -477,7 +477,7 @@ def test_a_lease_waits_for_another_process_and_says_so(catalog: Catalog) -> None
     assert holder.wait() == 0
 
 
-def test_a_lease_that_is_never_given_back_ends_in_an_error(
+def test_waiting_too_long_for_a_lease_raises_catalog_busy(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with catalog.write():
@@ -516,7 +516,7 @@ def test_threads_of_one_process_take_turns(catalog: Catalog) -> None:
         assert sorted(reader.folders.roots()) == list(range(1, 10))
 
 
-def test_another_file_in_the_place_of_the_catalog_is_named_and_nothing_is_loaded(
+def test_another_file_in_place_of_the_catalog_is_reported_without_loading_an_extension(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "catalog.duckdb"
@@ -524,12 +524,12 @@ def test_another_file_in_the_place_of_the_catalog_is_named_and_nothing_is_loaded
     for content in others:
         file.write_bytes(content)
         for leased in (Catalog(tmp_path).read, Catalog(tmp_path).write):
-            with pytest.raises(BadCatalog, match="it is no DuckDB file"), leased():
+            with pytest.raises(BadCatalog, match="it is not a DuckDB file"), leased():
                 pass
         assert file.read_bytes() == content
 
 
-def test_no_extension_is_ever_installed_or_loaded_by_itself(catalog: Catalog) -> None:
+def test_no_extension_is_installed_or_loaded_automatically(catalog: Catalog) -> None:
     settings = ["autoinstall_known_extensions", "autoload_known_extensions"]
     for leased in (catalog.write, catalog.read):
         with leased() as opened:
@@ -555,7 +555,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return openings
 
 
-def test_the_listing_says_what_the_catalog_says(
+def test_the_listing_equals_the_catalog(
     workspace: Workspace, photos: Path, opened: list[bool]
 ) -> None:
     names = ["a\nb.jpg", "写真 \ue000\uf780.jpg", os.fsdecode(b"\xff\xfe.jpg"), " .jpg"]
@@ -588,7 +588,7 @@ def test_searches_of_an_unchanged_collection_open_its_catalog_once(
     assert len(opened) == before + 1
 
 
-def test_searches_see_what_others_change(workspace: Workspace, photos: Path) -> None:
+def test_searches_see_changes_of_other_processes(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos])
     watching = Workspace(workspace.folder)
     query = photos.parent / "query.jpg"
@@ -608,7 +608,7 @@ def test_searches_see_what_others_change(workspace: Workspace, photos: Path) -> 
     assert "/blue/" in watching.search(query, 1)[0].path
 
 
-def test_two_changes_at_one_time_of_a_coarse_clock_are_both_seen(
+def test_two_changes_with_the_same_coarse_time_are_both_seen(
     workspace: Workspace, photos: Path
 ) -> None:
     def at_one_time() -> tuple[int, int]:
@@ -627,7 +627,7 @@ def test_two_changes_at_one_time_of_a_coarse_clock_are_both_seen(
     assert watching.search(photos / "red/3.jpg", 1)[0].label == "red"
 
 
-def test_a_coarse_time_that_has_passed_is_as_good_as_any(
+def test_a_coarse_time_in_the_past_is_trusted(
     workspace: Workspace, photos: Path, opened: list[bool]
 ) -> None:
     workspace.add([photos])
@@ -641,7 +641,7 @@ def test_a_coarse_time_that_has_passed_is_as_good_as_any(
     assert len(opened) == before
 
 
-def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
+def test_a_second_search_writes_a_missing_listing(
     workspace: Workspace, photos: Path, opened: list[bool]
 ) -> None:
     workspace.add([photos])
@@ -659,17 +659,17 @@ def test_a_process_that_searches_again_makes_the_listing_that_is_not_there(
         assert len(opened) == before
 
 
-def test_a_collection_too_large_for_a_listing_is_answered_by_the_catalog(
+def test_files_of_a_collection_too_large_for_a_listing_come_from_the_catalog(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "LISTED", 11)
+    monkeypatch.setattr(lease, "LISTING_LIMIT", 11)
     workspace.add([photos])
     for _ in range(3):
         assert workspace.search(photos / "red/3.jpg", 1)[0].path == str(photos / "red/3.jpg")
     assert not listed(workspace.folder).exists()
 
 
-def test_where_there_is_no_room_for_a_listing_the_catalog_answers(
+def test_files_come_from_the_catalog_when_the_disk_has_no_space_for_a_listing(
     workspace: Workspace, photos: Path
 ) -> None:
     listed(workspace.folder).mkdir(parents=True)

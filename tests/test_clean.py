@@ -1269,7 +1269,7 @@ def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: 
     assert (listed["id"], listed["files"], listed["state"]) == (report["quarantine"], 1, "applied")
     assert listed["id"] in run(workspace, "quarantine", "list").stdout
     assert "put back" in run(workspace, "undo").stdout
-    assert "it was undone before" in run(workspace, "undo", listed["id"]).stdout
+    assert "the plan was undone before" in run(workspace, "undo", listed["id"]).stdout
     assert json.loads(run(workspace, "undo", "--json").stdout)["restored"] == []
 
 

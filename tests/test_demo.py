@@ -13,7 +13,7 @@ RECIPE = Path(__file__).parents[1] / "indexes/demo/recipe.toml"
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("passes")
-def test_the_demos_recipe_finds_what_the_demo_made(tmp_path: Path) -> None:
+def test_the_recipe_of_the_demo_finds_the_photos_of_the_demo(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     folder.mkdir()
     shutil.copy(RECIPE, folder)

@@ -723,7 +723,7 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
     told = run("duplicates", "--kind", "exact,pixels", "--html", tmp_path / "page.html")
     assert "2 groups with 2 copies among 20 images" in told
     assert (tmp_path / "page.html").stat().st_size > 10_000
-    assert "noted" in run("verdict", messy / "blue/8.jpg", messy / "blue/9.jpg", "--different")
+    assert "stored" in run("verdict", messy / "blue/8.jpg", messy / "blue/9.jpg", "--different")
 
     before = {path: path.read_bytes() for path in messy.rglob("*.*")}
     plan = tmp_path / "plan.csv"

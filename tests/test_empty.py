@@ -389,7 +389,7 @@ def test_the_command_frees_space_and_says_how_much(
 ) -> None:
     workspace, plan = filled
     assert (
-        "no files in quarantine"
+        "no such plan has files in quarantine"
         in run(workspace, "quarantine", "empty", "--older-than", "30").stdout
     )
     assert not (workspace.folder / "quarantine").exists()

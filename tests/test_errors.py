@@ -3,7 +3,7 @@ import inspect
 from embedkit import errors
 
 
-def test_the_drawn_tree_names_every_error_under_its_base() -> None:
+def test_the_documented_tree_has_every_error_below_its_base() -> None:
     drawn = [line for line in (errors.__doc__ or "").splitlines() if "──" in line]
     depths = {
         line.split("── ")[1].split()[0]: line.index("├" if "├" in line else "└") for line in drawn

@@ -95,7 +95,7 @@ def leave(workspace: Workspace) -> None:
     [add, import_, split, train, ensemble, remove, compact, apply, undo, empty],
     ids=lambda command: command.__name__,
 )
-def test_every_command_that_changes_a_workspace_removes_what_killed_ones_left(
+def test_every_command_that_changes_a_workspace_removes_files_of_killed_processes(
     workspace: Workspace, photos: Path, tmp_path: Path, command: Callable[[Workspace], None]
 ) -> None:
     (photos / "copy.jpg").write_bytes((photos / "red/0.jpg").read_bytes())
@@ -112,7 +112,7 @@ def test_every_command_that_changes_a_workspace_removes_what_killed_ones_left(
     assert [name for name in LEFT if (workspace.folder / name).exists()] == []
 
 
-def test_a_compact_that_was_killed_near_its_end_leaves_nothing_after_the_next_one(
+def test_the_next_compact_removes_the_files_of_a_killed_one(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add([photos])
@@ -126,7 +126,7 @@ def test_a_compact_that_was_killed_near_its_end_leaves_nothing_after_the_next_on
     assert workspace.info().images == 12
 
 
-def test_a_full_disk_while_a_catalog_is_compacted_leaves_the_old_one_and_says_what_to_do(
+def test_a_full_disk_during_compact_keeps_the_old_catalog_and_suggests_a_remedy(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.add([photos])
@@ -144,7 +144,7 @@ def test_a_full_disk_while_a_catalog_is_compacted_leaves_the_old_one_and_says_wh
 
 
 @pytest.mark.parametrize("cause", [errno.EIO, errno.ENOSPC])
-def test_a_catalog_on_a_failing_disk_is_not_called_damaged(
+def test_a_catalog_on_a_failing_disk_is_not_reported_as_damaged(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch, cause: int
 ) -> None:
     workspace.add([photos])
@@ -157,7 +157,7 @@ def test_a_catalog_on_a_failing_disk_is_not_called_damaged(
         workspace.info()
 
 
-def test_a_full_disk_while_a_network_is_saved_leaves_nothing_and_is_one_line(
+def test_a_full_disk_while_a_network_is_saved_leaves_nothing_and_prints_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: object, file: Path, metadata: dict[str, str]) -> None:
@@ -171,7 +171,7 @@ def test_a_full_disk_while_a_network_is_saved_leaves_nothing_and_is_one_line(
     assert os.listdir(tmp_path) == []
 
 
-def test_a_sweep_removes_what_is_left_of_a_network_that_was_being_saved(
+def test_sweep_removes_the_remains_of_an_interrupted_save_of_a_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(_: object, file: Path, metadata: dict[str, str]) -> None:
@@ -191,7 +191,7 @@ def test_a_sweep_removes_what_is_left_of_a_network_that_was_being_saved(
 
 
 @pytest.mark.parametrize("rows", [3, 20_000])
-def test_codes_that_a_full_disk_does_not_take_are_an_error_and_leave_no_file(
+def test_a_full_disk_while_codes_are_written_is_an_error_and_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     index = faiss.IndexFlat(8)

@@ -12,7 +12,7 @@ from conftest import draw_photo
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest
-from embedkit._internal.sealed import Sealed, sealed
+from embedkit._internal.sealed import SealedFile, sealed
 from embedkit.catalog import Catalog, ImageRow
 from embedkit.errors import BadRecipe, DamagedCache
 from embedkit.index import approximate, exact
@@ -270,7 +270,9 @@ def test_an_index_with_too_few_vectors_to_train_on_is_exact_until_there_are_enou
 def test_a_kind_that_does_not_suit_the_vectors_is_a_bad_recipe(collection: Collection) -> None:
     collection.store(unit(300))
     for kind in ("PQ7", "IDMap,Flat"):
-        with pytest.raises(BadRecipe, match=f"the recipe's index = '{kind}' is not for embeddings"):
+        with pytest.raises(
+            BadRecipe, match=f"the recipe's index = '{kind}' does not suit embeddings"
+        ):
             collection.saved(kind)
     assert collection.saved("exact").search(unit(1), 1)[0].tolist() == [[1]]
 
@@ -279,7 +281,7 @@ def test_a_kind_that_does_not_suit_the_vectors_is_a_bad_recipe(collection: Colle
 
 
 @pytest.mark.usefixtures("small")
-def test_what_is_added_goes_beside_the_base_until_it_is_worth_merging(
+def test_added_embeddings_are_a_delta_until_a_merge_is_due(
     collection: Collection,
 ) -> None:
     collection.store(clustered(2000))
@@ -312,9 +314,7 @@ def test_what_is_added_goes_beside_the_base_until_it_is_worth_merging(
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["exact", "auto", "HNSW16,SQ8"])
 @pytest.mark.usefixtures("small")
-def test_removed_images_are_never_returned_whatever_came_between(
-    collection: Collection, kind: str
-) -> None:
+def test_removed_images_are_never_returned(collection: Collection, kind: str) -> None:
     collection.store(clustered(2000))
     index = collection.saved(kind)
     collection.store(clustered(40, seed=1))
@@ -356,7 +356,7 @@ def test_removed_images_are_never_returned_whatever_came_between(
 
 
 @pytest.mark.usefixtures("small")
-def test_removing_does_not_make_an_index_start_anew(collection: Collection) -> None:
+def test_removing_images_does_not_rebuild_an_index(collection: Collection) -> None:
     collection.store(clustered(2000))
     collection.saved()
     base = collection.files()
@@ -384,19 +384,19 @@ def full(collection: Collection) -> Index:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_ids_that_an_index_holds_are_known_without_reading_its_embeddings(
+def test_the_ids_in_an_index_are_known_without_reading_its_embeddings(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = full(collection)
     expected = index.stored().ids.tolist()
     assert len(expected) == 2048 and not {7, 8} & set(expected)
     again = collection.load()
-    monkeypatch.setattr(Sealed, "_check", None)  # whoever reads more fails
+    monkeypatch.setattr(SealedFile, "_check", None)  # whoever reads more fails
     assert again.stored_ids().tolist() == expected
 
 
 @pytest.mark.usefixtures("small")
-def test_an_index_comes_back_from_disk_as_it_was(collection: Collection) -> None:
+def test_a_loaded_index_equals_the_saved_one(collection: Collection) -> None:
     index = full(collection)
     again = collection.load()
     assert (again.revision, len(again)) == (index.revision, 2048)
@@ -433,9 +433,9 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace whose index has every kind of file."""
-    folder = tmp_path_factory.mktemp("sound") / "workspace"
+    folder = tmp_path_factory.mktemp("intact") / "workspace"
     with pytest.MonkeyPatch.context() as patch:
         make_small(patch)
         full(Collection(folder))
@@ -446,15 +446,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("harm", HARMS)
 @pytest.mark.usefixtures("small")
-def test_an_index_with_a_damaged_file_is_not_used_but_built_anew(
-    sound: Path, tmp_path: Path, role: str, harm: str
+def test_an_index_with_a_damaged_file_is_rebuilt(
+    intact: Path, tmp_path: Path, role: str, harm: str
 ) -> None:
     query = clustered(1, seed=4)
-    found = Collection(sound).load().search(query, 5)[0].tolist()
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    found = Collection(intact).load().search(query, 5)[0].tolist()
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     file = collection.folder / read_manifest(collection.folder).files[role].name
     HARMS[harm](file)
-    with pytest.warns(DamagedCache, match="is built anew from the catalog"):
+    with pytest.warns(DamagedCache, match="is rebuilt from the catalog"):
         again = collection.load()
         again.search(clustered(2000, seed=4), 1)  # looks through every list
         if len(again) == 0:
@@ -491,17 +491,17 @@ def rewrite(folder: Path, **values: object) -> None:
     ],
 )
 @pytest.mark.usefixtures("small")
-def test_a_manifest_that_does_not_fit_is_not_believed(
-    sound: Path, tmp_path: Path, harm: Callable[[Path], object]
+def test_a_manifest_that_does_not_match_its_files_is_rejected(
+    intact: Path, tmp_path: Path, harm: Callable[[Path], object]
 ) -> None:
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     assert len(collection.load()) == 2048
     harm(collection.folder)
     with pytest.warns(DamagedCache):
         assert len(collection.load()) == 0
 
 
-def test_an_index_of_an_earlier_version_is_built_anew_without_a_warning(
+def test_an_index_of_an_earlier_version_is_rebuilt_without_a_warning(
     collection: Collection,
 ) -> None:
     collection.store(unit(50))
@@ -514,7 +514,7 @@ def test_an_index_of_an_earlier_version_is_built_anew_without_a_warning(
     assert len(collection.saved()) == 50
 
 
-def test_a_file_that_is_whole_but_of_another_shape_is_not_used(collection: Collection) -> None:
+def test_an_intact_file_of_another_shape_is_not_used(collection: Collection) -> None:
     collection.store(unit(50))
     collection.saved()
     files = read_manifest(collection.folder).files
@@ -522,16 +522,16 @@ def test_a_file_that_is_whole_but_of_another_shape_is_not_used(collection: Colle
         name = files["vectors"].name
         with sealed(collection.folder / name) as temporary:
             temporary.write_bytes(wrong.tobytes())
-        digest = Sealed(collection.folder / name).digest
+        digest = SealedFile(collection.folder / name).digest
         changed = {role: asdict(item) for role, item in files.items()}
         changed["vectors"]["digest"] = digest
         rewrite(collection.folder, files=changed)
-        with pytest.warns(DamagedCache, match="does not hold 50 vectors"):
+        with pytest.warns(DamagedCache, match="does not contain 50 vectors"):
             assert len(collection.load()) == 0
 
 
 @pytest.mark.usefixtures("small")
-def test_times_say_nothing_about_an_index(collection: Collection) -> None:
+def test_file_times_do_not_matter_to_an_index(collection: Collection) -> None:
     index = full(collection)
     for file in collection.folder.glob("*.*"):
         os.utime(file, (0, 0))
@@ -539,10 +539,10 @@ def test_times_say_nothing_about_an_index(collection: Collection) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_search_checks_the_rows_and_lists_that_it_reads_and_no_others(
-    sound: Path, tmp_path: Path
+def test_a_search_checks_only_the_rows_and_lists_that_it_reads(
+    intact: Path, tmp_path: Path
 ) -> None:
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     index = collection.load()
     vectors, lists = index._base._file, index._codes.file
     assert index._codes.head < len(lists), "the lists are the file's end"
@@ -557,10 +557,10 @@ def test_a_search_checks_the_rows_and_lists_that_it_reads_and_no_others(
 @pytest.mark.slow
 @pytest.mark.parametrize("after", range(1, 8))
 @pytest.mark.usefixtures("small")
-def test_an_index_whose_saving_was_cut_short_is_still_right(
-    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+def test_an_index_is_correct_after_an_interrupted_save(
+    intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    collection = Collection(Path(shutil.copytree(sound, tmp_path / "copy")))
+    collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     collection.vectors = np.concatenate([clustered(2000), clustered(50, seed=1)])
     collection.store(clustered(400, seed=5))
     written = 0
@@ -587,7 +587,7 @@ def test_an_index_whose_saving_was_cut_short_is_still_right(
 
 
 @pytest.mark.usefixtures("small")
-def test_an_index_that_is_open_elsewhere_goes_on_while_it_is_replaced(
+def test_an_open_index_still_works_after_another_process_replaced_its_files(
     collection: Collection,
 ) -> None:
     index = full(collection)
@@ -615,11 +615,11 @@ def test_the_index_follows_the_catalog(workspace: Workspace, photos: Path) -> No
     assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 6
 
 
-def test_a_lost_or_damaged_index_is_made_anew(workspace: Workspace, photos: Path) -> None:
+def test_a_missing_or_damaged_index_is_rebuilt(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos])
     (file,) = workspace.folder.glob("index/*/*.vectors.sealed")
     file.write_bytes(b"damaged")
-    with pytest.warns(DamagedCache, match="is built anew"):
+    with pytest.warns(DamagedCache, match="is rebuilt"):
         assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 12
     assert file.stat().st_size > 100, "and saved, being all behind"
 
@@ -694,7 +694,7 @@ def test_an_open_workspace_notices_a_backbone_removed_and_added_again(
     assert one[0].distance == 0.0
 
 
-def test_an_index_whose_building_was_interrupted_is_not_gone_on_with(
+def test_an_index_is_loaded_again_after_an_interrupted_build(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.add(photos / "red")
@@ -713,7 +713,7 @@ def test_an_index_whose_building_was_interrupted_is_not_gone_on_with(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["HNSW32", "SQ8", "IVF4,SQ8"])
-def test_a_factory_string_may_stand_in_the_recipe_of_an_empty_workspace(
+def test_the_recipe_of_an_empty_workspace_may_name_a_factory_string(
     workspace: Workspace, photos: Path, kind: str
 ) -> None:
     workspace.folder.mkdir()

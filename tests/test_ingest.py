@@ -176,7 +176,9 @@ def test_the_weights_changing_makes_a_new_spec(
     )
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
     assert passes == [12, 12]
-    assert len({item.spec.digest for item in workspace._embeddings.held().backbones}) == 1
+    assert (
+        len({item.spec.digest for item in workspace._embeddings.backbone_snapshot().backbones}) == 1
+    )
 
 
 def test_progress_counts_up_to_the_files_to_read(photos: Path, passes: list[int]) -> None:
@@ -925,3 +927,23 @@ def test_files_are_read_no_further_ahead_than_their_bytes_allow(
     monkeypatch.setattr(pipeline, "READ_AHEAD", 1)
     monkeypatch.setattr(pipeline, "PREPARE_AHEAD", 1)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0), "one at a time is enough"
+
+
+@pytest.mark.parametrize("year", [-3000, 2300, 12000])
+def test_a_time_that_64_bits_do_not_hold_is_cut_off(year: int) -> None:
+    from embedkit._internal.paths import stamp
+
+    seconds = (year - 1970) * 31_556_952
+    status = os.stat_result((0o100644, 1, 1, 1, 0, 0, 7, 0, 0, 0), {"st_mtime_ns": seconds * 10**9})
+    assert stamp(status) == (7, (1 if year > 1970 else -1) * 2**63 - (year > 1970))
+
+
+def test_a_photo_from_a_far_year_is_added_and_not_read_again(
+    workspace: Workspace, photos: Path
+) -> None:
+    photo = photos / "red/0.jpg"
+    os.utime(photo, (0, 10_413_792_000))  # 2300-01-01
+    if os.stat(photo).st_mtime != 10_413_792_000:
+        pytest.skip("this file system has no such times")
+    assert workspace.add(photos).failed == 0
+    assert workspace.add(photos).embedded == 0

@@ -43,7 +43,9 @@ def run(workspace: Workspace, *arguments: object, status: int = 0) -> Result:
 # -- from tables -------------------------------------------------------------------------------
 
 
-def test_labels_from_a_csv_come_before_folder_names(filled: Workspace, photos: Path) -> None:
+def test_labels_from_a_csv_take_precedence_over_folder_names(
+    filled: Workspace, photos: Path
+) -> None:
     report = labelled(
         filled, photos, "red/0.jpg,赤,x", f'{photos}/red/1.jpg,"a, b",', columns="path,label,note"
     )
@@ -81,9 +83,7 @@ def test_a_bad_csv_labels_nothing(
     assert filled.info().labels == {"blue": 6, "red": 6}
 
 
-def test_a_line_without_a_label_is_reported_and_the_rest_is_taken(
-    filled: Workspace, photos: Path
-) -> None:
+def test_a_line_without_a_label_is_reported_and_skipped(filled: Workspace, photos: Path) -> None:
     report = labelled(filled, photos, "red/0.jpg,cat", "red/1.jpg,  ", ",cat", "red/2.jpg")
     assert report == LabelReport(
         1, (SkippedLine(3, "no label"), SkippedLine(4, "no path"), SkippedLine(5, "no label"))
@@ -92,7 +92,7 @@ def test_a_line_without_a_label_is_reported_and_the_rest_is_taken(
     assert labelled(filled, photos) == LabelReport(0)
 
 
-def test_a_few_photos_that_are_gone_do_not_keep_the_others_from_their_labels(
+def test_missing_photos_in_a_csv_do_not_prevent_the_other_labels(
     filled: Workspace, photos: Path
 ) -> None:
     (photos / "red/5.jpg").unlink()
@@ -104,9 +104,7 @@ def test_a_few_photos_that_are_gone_do_not_keep_the_others_from_their_labels(
     assert filled.info().labels == {"blue": 6, "cat": 5}
 
 
-def test_labels_are_trimmed_and_one_class_however_they_are_composed(
-    filled: Workspace, photos: Path
-) -> None:
+def test_labels_are_trimmed_and_unicode_normalised(filled: Workspace, photos: Path) -> None:
     cafes = [unicodedata.normalize(form, "Café") for form in ("NFC", "NFD")]
     assert cafes[0] != cafes[1]
     rows = ["red/0.jpg,cat", "red/1.jpg, cat", "red/2.jpg,\u3000cat\t"]
@@ -119,9 +117,7 @@ def test_labels_are_trimmed_and_one_class_however_they_are_composed(
         assert (sheet.label, len(sheet.photos)) == ("Café", 2)
 
 
-def test_folder_names_are_one_class_however_they_are_composed(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_folder_names_are_unicode_normalised(workspace: Workspace, photos: Path) -> None:
     for number, form in enumerate(("NFC", "NFD")):
         folder = photos / unicodedata.normalize(form, "プール")
         folder.mkdir()
@@ -134,7 +130,7 @@ def test_folder_names_are_one_class_however_they_are_composed(
     assert workspace.info().labels == {"blue": 6, "red": 7, "プール": 2}
 
 
-def test_spaces_of_any_kind_stay_and_line_ends_are_escaped() -> None:
+def test_spaces_are_kept_and_line_ends_are_escaped() -> None:
     assert as_label(" ラーメン\u3000二郎 ") == "ラーメン\u3000二郎"
     assert as_label("a\nb\tc\u2028d") == "a\\nb\\tc\\u2028d"
     for text in ("a\nb", "\\n", "=SUM(A1)", "e\u0301\u3000\x00"):
@@ -178,7 +174,7 @@ def test_a_backslash_in_a_name_is_part_of_it_where_there_is_such_a_file(
     assert label_of(workspace, photos / "red/0.jpg") == "folder"
 
 
-def test_file_names_are_found_however_they_are_composed(workspace: Workspace, photos: Path) -> None:
+def test_file_names_are_found_in_any_unicode_form(workspace: Workspace, photos: Path) -> None:
     names = {form: unicodedata.normalize(form, "がぎ.jpg") for form in ("NFC", "NFD")}
     draw_photo(50).save(photos / names["NFD"])
     workspace.add(photos)
@@ -190,7 +186,7 @@ def test_file_names_are_found_however_they_are_composed(workspace: Workspace, ph
     assert label_of(workspace, photos / names["NFC"]) == "composed"
 
 
-def test_a_formula_is_a_label_like_any_other(filled: Workspace, photos: Path) -> None:
+def test_a_formula_is_an_ordinary_label(filled: Workspace, photos: Path) -> None:
     texts = ["=SUM(A1)", "+1", "-", "@x", "'=x", "''-", "'quoted"]
     (photos / "=a").mkdir()
     draw_photo(50).save(photos / "=a/-1.jpg")
@@ -202,7 +198,7 @@ def test_a_formula_is_a_label_like_any_other(filled: Workspace, photos: Path) ->
     assert filled.info().labels == {"blue": 5} | dict.fromkeys([*texts, "=b"], 1)
 
 
-def test_names_that_are_not_utf_8_are_labelled_in_the_form_that_tables_are_written_in(
+def test_names_that_are_not_utf_8_are_read_in_the_form_in_which_tables_are_written(
     workspace: Workspace, photos: Path
 ) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
@@ -236,7 +232,9 @@ def test_given_parts_and_groups_are_read_from_any_dialect_of_csv(
 # -- from folders ------------------------------------------------------------------------------
 
 
-def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: Path) -> None:
+def test_folders_can_label_photos_that_were_added_before(
+    workspace: Workspace, photos: Path
+) -> None:
     workspace.add([photos])
     assert workspace.info().labels == {}
     assert workspace.labels.from_folders(photos) == LabelReport(12)
@@ -245,9 +243,7 @@ def test_folders_can_label_what_was_added_before(workspace: Workspace, photos: P
         workspace.labels.from_folders(photos / "red")
 
 
-def test_a_folder_that_labelled_once_labels_what_comes_and_moves(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_a_label_folder_labels_new_and_moved_photos(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos / "red", photos / "blue"])
     workspace.labels.from_folders(photos)
     (photos / "red/0.jpg").rename(photos / "blue/0.jpg")
@@ -282,7 +278,7 @@ INNERMOST = {"animals": 1, "birds": 2, "fish": 2}
         ["", "animals", "", "animals/birds", "animals/birds/0.jpg"],
     ],
 )
-def test_the_innermost_folder_that_labels_decides_in_any_order(
+def test_the_innermost_label_folder_wins_in_any_order(
     workspace: Workspace, overlap: Path, order: list[str]
 ) -> None:
     for place in order:
@@ -309,7 +305,7 @@ def test_folders_named_afterwards_follow_the_same_rule(workspace: Workspace, ove
     assert workspace.info().labels == INNERMOST
 
 
-def test_forgetting_the_inner_source_gives_the_outer_one_its_say(
+def test_after_removing_the_inner_source_the_outer_one_labels(
     workspace: Workspace, overlap: Path
 ) -> None:
     workspace.add(overlap, labels_from_folders=True)
@@ -319,14 +315,16 @@ def test_forgetting_the_inner_source_gives_the_outer_one_its_say(
     assert workspace.info().labels == {"animals": 5}
 
 
-def test_sources_that_agree_or_do_not_label_are_no_news(workspace: Workspace, photos: Path) -> None:
+def test_sources_that_agree_or_do_not_label_cause_no_warning(
+    workspace: Workspace, photos: Path
+) -> None:
     workspace.add(photos, labels_from_folders=True)
     assert workspace.add(photos / "red", labels_from_folders=True).warnings == ()
     assert workspace.add(photos / "blue").warnings == ()
     assert workspace.info().labels == {"blue": 6, "red": 6}
 
 
-def test_the_top_of_the_file_system_may_label() -> None:
+def test_the_root_of_the_file_system_may_be_a_label_folder() -> None:
     assert FolderLabels(["/"]).of("/a/b/c.jpg") == "a"
     assert FolderLabels(["/"]).of("/c.jpg") is None
     assert FolderLabels(["/a"]).of("/ab/x/c.jpg") is None
@@ -364,3 +362,26 @@ def test_the_command_takes_a_root(filled: Workspace, photos: Path, tmp_path: Pat
     assert "--root DIR says" in run(filled, "labels", "--from-csv", table, status=2).stderr
     wrong = run(filled, "labels", "--from-folders", photos, "--root", photos, status=2)
     assert "--root is for the paths in --from-csv" in wrong.stderr
+
+
+def test_a_label_is_not_given_to_what_was_at_the_path_before(
+    filled: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    first, second = photos / "red/0.jpg", photos / "red/1.jpg"
+    for source, target in ((first, tmp_path / "x"), (second, first), (tmp_path / "x", second)):
+        source.rename(target)
+    os.utime(first, ns=(0, 10**18))
+    os.utime(second, ns=(0, 10**18 + 1))
+    table = photos.parent / "labels.csv"
+    table.write_text("path,label\nphotos/red/0.jpg,cat\nphotos/blue/6.jpg,dog\n")
+    report = filled.labels.from_csv(table)
+    assert report.labelled == 1
+    ((line, reason),) = [(item.line, item.reason) for item in report.skipped]
+    assert line == 2 and "changed since it was added" in reason
+    table.write_text("path,part\nphotos/red/0.jpg,test\n")
+    with pytest.raises(BadInput, match=r"line 2: the file has changed since it was added"):
+        filled.split(1, 1, given=table)
+    filled.add(photos)
+    table.write_text("path,label\nphotos/red/0.jpg,cat\n")
+    assert filled.labels.from_csv(table).labelled == 1
+    assert label_of(filled, first) == "cat"

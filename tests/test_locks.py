@@ -4,49 +4,55 @@ from pathlib import Path
 
 import pytest
 
-from embedkit._internal.locks import alone
+from embedkit._internal.locks import exclusive_lock
 from embedkit.errors import EmbedkitError
 
 HOLD = """
 import sys
 from pathlib import Path
 from embedkit.errors import EmbedkitError
-from embedkit._internal.locks import alone
-with alone(Path(sys.argv[1]), EmbedkitError("busy")):
+from embedkit._internal.locks import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), EmbedkitError("busy")):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def test_one_holds_a_lock_at_a_time_and_leaves_no_file(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_and_leaves_no_file(tmp_path: Path) -> None:
     file = tmp_path / "lock"
-    with alone(file, EmbedkitError("busy")):
+    with exclusive_lock(file, EmbedkitError("busy")):
         for _ in range(2):
-            with pytest.raises(EmbedkitError, match="busy"), alone(file, EmbedkitError("busy")):
+            with (
+                pytest.raises(EmbedkitError, match="busy"),
+                exclusive_lock(file, EmbedkitError("busy")),
+            ):
                 pytest.fail("two hold it")
-    with pytest.raises(RuntimeError), alone(file, EmbedkitError("busy")):
+    with pytest.raises(RuntimeError), exclusive_lock(file, EmbedkitError("busy")):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_goes_with_the_process_that_held_it(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline().strip() == b"held"
-        with pytest.raises(EmbedkitError, match="busy"), alone(file, EmbedkitError("busy")):
+        with (
+            pytest.raises(EmbedkitError, match="busy"),
+            exclusive_lock(file, EmbedkitError("busy")),
+        ):
             pytest.fail("two hold it")
         other.kill()
         other.wait()
     assert file.exists()
-    with alone(file, EmbedkitError("busy")):
+    with exclusive_lock(file, EmbedkitError("busy")):
         pass
     assert not file.exists()
 
 
-def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(
+def test_a_lock_on_a_file_that_was_removed_meanwhile_is_acquired_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from embedkit._internal import locks
@@ -61,6 +67,6 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_taken_again(
         taken.append(descriptor)
 
     monkeypatch.setattr(locks, "_lock", late)
-    with alone(file, EmbedkitError("busy")):
+    with exclusive_lock(file, EmbedkitError("busy")):
         assert len(taken) == 2
         assert file.exists()

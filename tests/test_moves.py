@@ -76,7 +76,7 @@ def test_a_label_follows_a_photo_that_was_renamed_or_moved(filled: Workspace, ph
     assert filled.info().labels == {"blue": 6, "cat": 2, "red": 3, "猫": 1}
 
 
-def test_labels_follow_photos_that_change_places(filled: Workspace, photos: Path) -> None:
+def test_labels_follow_photos_that_swap_paths(filled: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").rename(photos / "x")
     (photos / "blue/6.jpg").rename(photos / "red/0.jpg")
     (photos / "x").rename(photos / "blue/6.jpg")
@@ -86,7 +86,7 @@ def test_labels_follow_photos_that_change_places(filled: Workspace, photos: Path
     assert labels_of(filled)["photos/blue/6.jpg"] == "cat"
 
 
-def test_a_photo_put_where_a_labelled_one_was_is_not_labelled(
+def test_a_new_photo_at_the_path_of_a_labelled_one_is_not_labelled(
     filled: Workspace, photos: Path
 ) -> None:
     (photos / "red/0.jpg").rename(photos / "red/old.jpg")
@@ -96,7 +96,7 @@ def test_a_photo_put_where_a_labelled_one_was_is_not_labelled(
     assert labels_of(filled)["photos/red/0.jpg"] == "red"
 
 
-def test_a_photo_that_is_edited_in_place_keeps_its_label_and_that_is_told_once(
+def test_a_photo_that_is_edited_in_place_keeps_its_label_and_is_reported_once(
     filled: Workspace, photos: Path
 ) -> None:
     original = (photos / "red/0.jpg").read_bytes()
@@ -131,7 +131,7 @@ def test_a_photo_that_comes_back_has_its_label(filled: Workspace, photos: Path) 
     assert filled.info().labels == LABELS and posts(filled) == 3
 
 
-def test_what_is_forgotten_is_kept_for_the_bytes(filled: Workspace, photos: Path) -> None:
+def test_labels_of_removed_files_are_kept_for_their_bytes(filled: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").rename(photos.parent / "away.jpg")
     filled.add()
     assert filled.remove(missing=True) == RemovalReport(1, 1, 1, kept=1)
@@ -145,7 +145,7 @@ def test_what_is_forgotten_is_kept_for_the_bytes(filled: Workspace, photos: Path
     assert labels_of(filled)["photos/blue/6.jpg"] == "猫"
 
 
-def test_a_label_goes_to_the_copy_that_is_left(filled: Workspace, photos: Path) -> None:
+def test_a_label_goes_to_the_remaining_copy(filled: Workspace, photos: Path) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "red/copy.jpg")
     filled.add()
     assert labels_of(filled)["photos/red/copy.jpg"] == "red", "a copy has a label of its own"
@@ -158,7 +158,7 @@ def test_a_label_goes_to_the_copy_that_is_left(filled: Workspace, photos: Path) 
     assert filled.info().labels == LABELS and posts(filled) == 3
 
 
-def test_what_a_finished_run_missed_is_made_up_for_by_the_next(
+def test_the_next_run_finishes_an_interrupted_one(
     filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (photos / "red/0.jpg").rename(photos / "blue/0.jpg")
@@ -181,7 +181,7 @@ def test_what_a_finished_run_missed_is_made_up_for_by_the_next(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_is_done_to_files_labels_stay_with_their_bytes(
+def test_labels_stay_with_their_bytes_after_random_changes(
     workspace: Workspace, photos: Path, seed: int
 ) -> None:
     draws = random.Random(seed)
@@ -242,7 +242,7 @@ def doubled(workspace: Workspace, tmp_path: Path) -> Path:
     return tmp_path / "old"
 
 
-def test_equal_bytes_are_told_apart_by_where_they_were(workspace: Workspace, doubled: Path) -> None:
+def test_equal_bytes_are_distinguished_by_their_paths(workspace: Workspace, doubled: Path) -> None:
     new = doubled.rename(doubled.with_name("new"))
     assert workspace.add(new).warnings == ()
     assert labels_of(workspace) == {
@@ -252,22 +252,20 @@ def test_equal_bytes_are_told_apart_by_where_they_were(workspace: Workspace, dou
     assert workspace.info().labels == {"cat": 1, "cow": 1, "dog": 1}
 
 
-def test_the_only_one_of_equal_bytes_that_moved_has_its_own_label(
-    workspace: Workspace, doubled: Path
-) -> None:
+def test_a_moved_copy_keeps_its_own_label(workspace: Workspace, doubled: Path) -> None:
     (doubled / "b/1.jpg").rename(doubled / "x.jpg")
     assert workspace.add().warnings == ()
     assert labels_of(workspace)["old/x.jpg"] == "dog"
 
 
-def test_equal_bytes_that_cannot_be_told_apart_are_reported_not_guessed(
+def test_ambiguous_labels_of_equal_bytes_are_reported_and_not_assigned(
     workspace: Workspace, doubled: Path
 ) -> None:
     (doubled / "a/1.jpg").rename(doubled / "x.jpg")
     (doubled / "b/1.jpg").rename(doubled / "y.jpg")
     for _ in range(2):
         (warning,) = workspace.add().warnings
-        assert warning.startswith("2 photos moved, and which of the labels")
+        assert warning.startswith("2 photos moved, and identical copies had different labels")
         assert warning.endswith(f"label them again, the first is {doubled}/x.jpg")
         assert workspace.info().labels == {"cow": 1}
     label(workspace, doubled, {"x.jpg": "cat", "y.jpg": "dog"})
@@ -289,9 +287,7 @@ def take(workspace: Workspace, keep: Path, remove: Path) -> None:
     assert workspace.load_plan(workspace.folder.parent / "plan.csv").apply().moved == (str(remove),)
 
 
-def test_a_copy_that_is_kept_does_not_change_its_label_for_that_of_the_one_that_went(
-    filled: Workspace, photos: Path
-) -> None:
+def test_a_kept_copy_keeps_its_own_label(filled: Workspace, photos: Path) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "blue/copy of 0.jpg")
     filled.add()
     before = filled.info().labels
@@ -304,7 +300,7 @@ def test_a_copy_that_is_kept_does_not_change_its_label_for_that_of_the_one_that_
     assert filled.info().labels == before and posts(filled) == 3
 
 
-def test_a_copy_without_a_label_takes_that_of_the_one_that_went(
+def test_a_kept_copy_without_a_label_takes_that_of_the_removed_one(
     filled: Workspace, photos: Path
 ) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "loose.jpg")
@@ -387,13 +383,11 @@ def test_everything_follows_a_root_that_moved(
         assert filled.add().warnings == ()
 
 
-def test_labels_of_folders_that_are_left_behind_are_reported(
-    filled: Workspace, photos: Path
-) -> None:
+def test_lost_folder_labels_are_reported(filled: Workspace, photos: Path) -> None:
     new = photos.with_name("new")
     (photos / "red").rename(new)
     (warning,) = filled.add(new).warnings
-    assert warning.startswith("4 photos had a label from a folder and moved to where no folder")
+    assert warning.startswith("4 photos had a label from a folder and moved out of all label")
     assert filled.info().labels == {"blue": 5, "cat": 2, "猫": 1}
     shutil.copytree(photos / "blue", new / "sky")
     filled.add(new)
@@ -404,7 +398,9 @@ def test_labels_of_folders_that_are_left_behind_are_reported(
     assert filled.info().labels == {"cat": 2, "sky": 5, "猫": 1}
 
 
-def test_a_disk_that_is_away_for_an_add_loses_nothing(filled: Workspace, photos: Path) -> None:
+def test_a_disk_that_is_missing_during_an_add_loses_nothing(
+    filled: Workspace, photos: Path
+) -> None:
     photos.rename(photos.with_name("away"))
     assert filled.add().missing == 12
     assert filled.info().labels == {}
@@ -439,9 +435,7 @@ def test_relocating_a_root_reads_nothing_and_keeps_everything(
     assert {path.split("/")[0] for path in labels_of(filled)} == {"disk 2"}
 
 
-def test_files_that_are_not_there_are_missing_and_changed_ones_are_read(
-    filled: Workspace, photos: Path
-) -> None:
+def test_relocated_files_may_be_missing_or_changed(filled: Workspace, photos: Path) -> None:
     new = photos.rename(photos.with_name("new"))
     (new / "red/0.jpg").unlink()
     (new / "blue/6.jpg").write_bytes(b"another size")
@@ -454,7 +448,7 @@ def test_files_that_are_not_there_are_missing_and_changed_ones_are_read(
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_disk_that_was_missed_by_an_add_can_be_relocated(
+def test_a_disk_that_was_missing_during_an_add_can_be_relocated(
     filled: Workspace, photos: Path, gone: bool
 ) -> None:
     new = photos.rename(photos.with_name("new"))
@@ -498,7 +492,7 @@ def test_any_folder_can_be_relocated(
     assert labels_of(filled) == before
 
 
-def test_what_cannot_be_relocated_is_refused_and_nothing_changes(
+def test_an_impossible_relocation_is_rejected_and_changes_nothing(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
     other = tmp_path / "other/red"
@@ -517,12 +511,12 @@ def test_what_cannot_be_relocated_is_refused_and_nothing_changes(
             filled.relocate(old, new)
     shutil.copytree(photos, tmp_path / "known", dirs_exist_ok=True)
     filled.add(tmp_path / "known", labels_from_folders=True)
-    with pytest.raises(BadInput, match=r"has 12 files of .*known already, .* 'embedkit remove"):
+    with pytest.raises(BadInput, match=r"already has 12 files of .*known, .* 'embedkit remove"):
         filled.relocate(photos, tmp_path / "known")
     assert {path: name for path, name in labels_of(filled).items() if "known" not in path} == before
 
 
-def test_a_folder_that_labels_moves_with_its_root(workspace: Workspace, photos: Path) -> None:
+def test_a_label_folder_moves_with_its_root(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos.parent / "photos")
     workspace.labels.from_folders(photos)
     (photos / "red/sub").mkdir()
@@ -569,7 +563,7 @@ def test_a_recipe_that_lists_the_old_folder_is_mentioned(
 # -- the commands, and older workspaces --------------------------------------------------------
 
 
-def test_the_commands_say_what_became_of_labels(
+def test_the_commands_report_changes_of_labels(
     filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(*arguments: str, status: int = 0) -> tuple[str, str]:
@@ -607,7 +601,7 @@ def test_the_commands_say_what_became_of_labels(
     assert (again["files"], again["sources"]) == (6, [str(photos.parent / "at last")])
 
 
-def test_the_seventh_schema_step_keeps_labels_and_makes_them_follow(
+def test_labels_follow_photos_after_the_seventh_schema_step(
     filled: Workspace, photos: Path
 ) -> None:
     (photos / "red/1.jpg").rename(photos.with_name("away.jpg"))
@@ -626,3 +620,15 @@ def test_the_seventh_schema_step_keeps_labels_and_makes_them_follow(
     photos.with_name("away.jpg").rename(photos / "blue/back.jpg")
     filled.add()
     assert filled.info().labels == {**LABELS, "Café": 1, "cat": 1} and posts(filled) == 3
+
+
+def test_a_moved_photo_does_not_take_the_label_of_an_excluded_one(
+    filled: Workspace, photos: Path
+) -> None:
+    (photos / "red/1.jpg").rename(photos / "red/moved.jpg")
+    (photos / "red/2.jpg").rename(photos / "red/1.jpg")  # labelled by its folder, not by the CSV
+    filled.add(photos, exclude=["moved.jpg"])
+    assert labels_of(filled)["photos/red/1.jpg"] == "red"
+    filled.add(photos, exclude=[])
+    found = labels_of(filled)
+    assert (found["photos/red/1.jpg"], found["photos/red/moved.jpg"]) == ("red", "cat")

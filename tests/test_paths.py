@@ -15,7 +15,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("raw", NAMES)
-def test_any_name_survives_being_stored(raw: bytes) -> None:
+def test_stored_names_are_reversible(raw: bytes) -> None:
     name = os.fsdecode(raw)
     stored = paths.to_stored(name)
     stored.encode("utf-8")

@@ -9,7 +9,7 @@ from embedkit.recipe import Recipe, read_recipe
 SHIPPED = Path(__file__).parents[1] / "indexes"
 
 
-def test_a_workspace_without_recipe_has_an_empty_one(tmp_path: Path) -> None:
+def test_a_workspace_without_a_recipe_has_the_default_one(tmp_path: Path) -> None:
     assert read_recipe(tmp_path) == Recipe()
 
 
@@ -32,40 +32,42 @@ def test_sources_are_relative_to_the_recipe(tmp_path: Path) -> None:
         ("sources = [", "recipe.toml"),
         ("sources = " + "[" * 100_000, "nested too deeply"),
         ("sources = " + "[" * 100_000 + "]" * 100_000, "nested too deeply"),
-        ('sources = ["a\\u0000b"]', "sources has a name that .* holds a NUL character"),
+        ('sources = ["a\\u0000b"]', "sources has a name that .* contains a NUL character"),
         ('sources = [""]', "sources has a name that is empty"),
         ('sources = ["~nobody-is-called-so/x"]', "home directory"),
-        ('backbones = ["a\\u0000b"]', "backbones has a name that .* holds a NUL character"),
+        ('backbones = ["a\\u0000b"]', "backbones has a name that .* contains a NUL character"),
         ("index = 'IVF999999999'", "FAISS factory string such as .* not 'IVF999999999'"),
         ("index = 'IVF9999999999999999999,SQ8'", "FAISS factory string such as"),
         ("index = 'HNSW100000'", "FAISS factory string such as"),
         ("index = 'IMI2x16,SQ8'", "FAISS factory string such as"),
         ("index = '" + "IVF1048576(" * 9 + "'", "FAISS factory string such as"),
         ("index = 'IVF４,SQ8'", "FAISS factory string such as"),
-        ("# " + "x" * (1 << 20), "more than 1 MB is no recipe"),
+        ("# " + "x" * (1 << 20), "more than 1 MB, too much for a recipe"),
     ],
 )
-def test_a_bad_recipe_says_what_is_wrong(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_bad_recipe_raises_an_error_that_says_why(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
     (tmp_path / "recipe.toml").write_text(text)
     with pytest.raises(BadRecipe, match=complaint.replace("[", r"\[")):
         read_recipe(tmp_path)
 
 
 @pytest.mark.parametrize("target", ["/dev/zero", "/dev/null", "."])
-def test_a_recipe_that_is_no_regular_file_is_not_read(tmp_path: Path, target: str) -> None:
+def test_a_recipe_that_is_not_a_regular_file_is_rejected(tmp_path: Path, target: str) -> None:
     (tmp_path / "recipe.toml").symlink_to(target)
     with pytest.raises(BadRecipe, match=r"recipe\.toml: (Not a regular file|Is a directory)"):
         read_recipe(tmp_path)
 
 
 @pytest.mark.parametrize("index", ["IVF1048576,SQ8", "IVF64,PQ16x8", "OPQ16,IVF64,PQ16", "HNSW32"])
-def test_factory_strings_that_people_use_are_taken(tmp_path: Path, index: str) -> None:
+def test_common_factory_strings_are_accepted(tmp_path: Path, index: str) -> None:
     (tmp_path / "recipe.toml").write_text(f"index = '{index}'")
     assert read_recipe(tmp_path).index == index
 
 
 @pytest.mark.parametrize("name", ["demo", "calendar"])
-def test_the_shipped_recipes_are_sound_and_need_no_download(name: str) -> None:
+def test_the_shipped_recipes_are_valid_and_need_no_download(name: str) -> None:
     recipe = read_recipe(SHIPPED / name)
     assert recipe.sources
     assert all(KNOWN[parse(backbone).text].package for backbone in recipe.backbones)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedkit._internal.sealed import BLOCK, Damaged, Sealed, sealed
+from embedkit._internal.sealed import BLOCK, DamagedFile, SealedFile, sealed
 
 
 def written(file: Path, content: bytes) -> Path:
@@ -18,16 +18,16 @@ def random_bytes(count: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 40 * BLOCK + 7])
-def test_content_of_any_size_comes_back(tmp_path: Path, size: int) -> None:
+def test_content_of_any_size_is_read_back(tmp_path: Path, size: int) -> None:
     content = random_bytes(size)
-    file = Sealed(written(tmp_path / "file", content))
+    file = SealedFile(written(tmp_path / "file", content))
     file.check()
     assert len(file) == size
     assert file.array("u1", (size,)).tobytes() == content
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_any_flipped_bit_is_noticed_whatever_the_times_say(tmp_path: Path) -> None:
+def test_any_flipped_bit_is_detected_whatever_the_file_times(tmp_path: Path) -> None:
     file = written(tmp_path / "file", random_bytes(2 * BLOCK + 100))
     whole, status = file.read_bytes(), file.stat()
     random = np.random.default_rng(1)
@@ -37,12 +37,12 @@ def test_any_flipped_bit_is_noticed_whatever_the_times_say(tmp_path: Path) -> No
         damaged[place] ^= 1 << int(random.integers(8))
         file.write_bytes(damaged)
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
-        with pytest.raises(Damaged):
-            Sealed(file).check()
+        with pytest.raises(DamagedFile):
+            SealedFile(file).check()
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_larger_damage_is_noticed(tmp_path: Path, seed: int) -> None:
+def test_larger_damage_is_detected(tmp_path: Path, seed: int) -> None:
     file = written(tmp_path / "file", random_bytes(3 * BLOCK))
     random = np.random.default_rng(seed)
     whole = bytearray(file.read_bytes())
@@ -59,8 +59,8 @@ def test_larger_damage_is_noticed(tmp_path: Path, seed: int) -> None:
     else:  # a sector of something else
         whole[sector : sector + 512] = random.bytes(512)
     file.write_bytes(whole)
-    with pytest.raises(Damaged):
-        Sealed(file).check()
+    with pytest.raises(DamagedFile):
+        SealedFile(file).check()
 
 
 @pytest.mark.parametrize("size", [0, 10, 100, BLOCK, BLOCK + 90])
@@ -69,38 +69,44 @@ def test_a_file_that_was_cut_or_extended_is_damaged(tmp_path: Path, size: int) -
     whole = file.read_bytes()
     for damaged in (whole[:size], whole + b"x" * (size + 1)):
         file.write_bytes(damaged)
-        with pytest.raises(Damaged):
-            Sealed(file)
+        with pytest.raises(DamagedFile):
+            SealedFile(file)
 
 
-def test_only_what_is_read_is_checked(tmp_path: Path) -> None:
+def test_only_the_parts_that_are_read_are_checked(tmp_path: Path) -> None:
     width = 400
     rows = np.arange(10 * BLOCK, dtype=np.uint8)[: 10 * BLOCK // width * width]
     file = written(tmp_path / "file", rows.tobytes())
     with open(file, "r+b") as stream:
         stream.seek(5 * BLOCK + 7)
         stream.write(b"?!")
-    opened = Sealed(file)
+    opened = SealedFile(file)
     opened.check(0, 5 * BLOCK)
     opened.check_rows(np.array([[0, 3], [1500, 1000]]), width)
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedFile):
         opened.check(5 * BLOCK - 1, 5 * BLOCK + 1)
-    with pytest.raises(Damaged):  # a row that begins in the block before
+    with pytest.raises(DamagedFile):  # a row that begins in the block before
         opened.check_rows(np.array([5 * BLOCK // width]), width)
     opened.check(6 * BLOCK)
 
 
-def test_a_sound_file_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
-    digest = Sealed(written(tmp_path / "file", b"one")).digest
-    assert Sealed(tmp_path / "file", digest).array("u1", (3,)).tobytes() == b"one"
+def test_an_intact_file_in_place_of_another_is_detected(tmp_path: Path) -> None:
+    digest = SealedFile(written(tmp_path / "file", b"one")).digest
+    assert SealedFile(tmp_path / "file", digest).array("u1", (3,)).tobytes() == b"one"
     written(tmp_path / "file", b"two")
-    with pytest.raises(Damaged, match="not the one"):
-        Sealed(tmp_path / "file", digest)
+    with pytest.raises(DamagedFile, match="not the file that"):
+        SealedFile(tmp_path / "file", digest)
 
 
-def test_more_than_there_is_cannot_be_had(tmp_path: Path) -> None:
-    file = Sealed(written(tmp_path / "file", bytes(80)))
+def test_reading_past_the_end_raises_an_error(tmp_path: Path) -> None:
+    file = SealedFile(written(tmp_path / "file", bytes(80)))
     assert file.array("<i8", (9,), 8).tolist() == [0] * 9
     for shape in ((11,), (-1,), (2**40, 2**40)):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedFile):
             file.array("<i8", shape)
+
+
+def test_a_named_pipe_in_place_of_a_file_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "file")
+    with pytest.raises(OSError, match="Not a regular file"):
+        SealedFile(tmp_path / "file")

@@ -92,7 +92,7 @@ def test_an_image_that_is_not_stored_is_embedded(
     assert passes[1:] == [1, 1]
 
 
-def test_words_are_searched_for_where_the_backbone_embeds_text(
+def test_text_queries_work_if_the_backbone_embeds_text(
     filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Talking(ToyBackbone):
@@ -100,7 +100,7 @@ def test_words_are_searched_for_where_the_backbone_embeds_text(
             return np.concatenate([self.embed([photos / text]) for text in texts])
 
     monkeypatch.setattr(
-        "embedkit.search.embeddings.open_backbone", lambda known: Talking(known.name, [])
+        "embedkit.search.embedding_store.open_backbone", lambda known: Talking(known.name, [])
     )
     matches = filled.search(text="blue/7.jpg", k=3)
     assert matches.query == "blue/7.jpg"
@@ -124,7 +124,7 @@ def test_filters_narrow_the_matches(filled: Workspace, photos: Path) -> None:
         filled.search(query, folder=photos.parent / "photo")
 
 
-def test_many_removed_neighbours_do_not_crowd_out_those_that_are_left(
+def test_many_removed_neighbours_do_not_displace_the_remaining_ones(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     folder = tmp_path / "near"
@@ -142,7 +142,9 @@ def test_many_removed_neighbours_do_not_crowd_out_those_that_are_left(
     assert names == ["0.bmp", "far.bmp"]
 
 
-def test_k_is_at_least_one_and_at_most_what_there_is(filled: Workspace, photos: Path) -> None:
+def test_k_is_at_least_one_and_at_most_the_number_of_images(
+    filled: Workspace, photos: Path
+) -> None:
     assert len(filled.search(photos / "red/0.jpg", 500)) == 12
     with pytest.raises(BadInput, match="at least 1"):
         filled.search(photos / "red/0.jpg", 0)
@@ -152,7 +154,7 @@ def test_k_is_at_least_one_and_at_most_what_there_is(filled: Workspace, photos: 
     ("name", "complaint"),
     [("nowhere.jpg", "No such file"), (".", "is a folder"), ("text.txt", "not an image")],
 )
-def test_a_query_that_is_no_photo_is_bad_input(
+def test_a_query_that_is_not_a_photo_is_bad_input(
     filled: Workspace, tmp_path: Path, name: str, complaint: str
 ) -> None:
     (tmp_path / "text.txt").write_text("words")
@@ -160,7 +162,7 @@ def test_a_query_that_is_no_photo_is_bad_input(
         filled.search(tmp_path / name)
 
 
-def test_many_queries_find_what_each_finds_alone(
+def test_many_queries_have_the_same_matches_as_single_queries(
     filled: Workspace, photos: Path, tmp_path: Path, passes: list[int]
 ) -> None:
     draw_photo(77).save(tmp_path / "new.png")
@@ -200,7 +202,7 @@ def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) ->
             filled.search_many([photos / "red/0.jpg", wrong])
 
 
-def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) -> None:
+def test_errors_name_what_is_missing_in_the_workspace(workspace: Workspace, photos: Path) -> None:
     with pytest.raises(EmptyWorkspace, match="is empty"):
         workspace.search(photos / "red/0.jpg")
     workspace.add([photos], backbones=["vgg16"])
@@ -213,11 +215,11 @@ def test_what_the_workspace_lacks_is_said(workspace: Workspace, photos: Path) ->
             workspace.search(photos / "red/0.jpg", k)
 
 
-def test_a_query_is_not_compared_under_other_weights_than_the_photos(
+def test_a_query_is_not_embedded_with_weights_other_than_those_of_the_photos(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "embedkit.search.embeddings.open_backbone",
+        "embedkit.search.embedding_store.open_backbone",
         lambda known: ToyBackbone(known.name, [], weights="1" * 64),
     )
     draw_photo(77).save(tmp_path / "new.png")
@@ -226,7 +228,7 @@ def test_a_query_is_not_compared_under_other_weights_than_the_photos(
 
 
 @pytest.mark.parametrize("kind", ["float16", "float32", "float64"])
-def test_an_embedding_of_any_norm_may_be_searched_for(
+def test_an_embedding_query_may_have_any_float_type(
     workspace: Workspace, photos: Path, kind: str
 ) -> None:
     workspace.add(photos)

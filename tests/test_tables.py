@@ -36,7 +36,7 @@ HOSTILE = [
 @pytest.mark.parametrize("header", ["path,label", "Path,Label", "PATH,LABEL", " path , Label "])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("names_delimiter", [False, True])
-def test_every_spelling_of_a_table_reads_the_same(
+def test_every_csv_dialect_is_read_the_same(
     tmp_path: Path, delimiter: str, encoding: str, header: str, end: str, names_delimiter: bool
 ) -> None:
     rows = [("写真 1.jpg", "Café, noir; ou\tthé"), ("b\n.jpg", '"x"'), ("c.jpg", "é")]
@@ -51,7 +51,7 @@ def test_every_spelling_of_a_table_reads_the_same(
     assert pairs(tmp_path / "t.csv") == rows
 
 
-def test_what_is_written_is_read_back_exactly(tmp_path: Path) -> None:
+def test_written_tables_are_read_back_exactly(tmp_path: Path) -> None:
     rows = [(f"{number}{end}", cell) for number, (cell, end) in enumerate(
         itertools.product(HOSTILE, [".jpg", "\u3000", "\n"])
     )]  # fmt: skip
@@ -59,7 +59,7 @@ def test_what_is_written_is_read_back_exactly(tmp_path: Path) -> None:
     assert pairs(tmp_path / "t.csv") == [*rows, *((cell, "x") for cell in HOSTILE)]
 
 
-def test_no_text_that_is_written_is_a_formula(tmp_path: Path) -> None:
+def test_written_text_is_never_a_formula(tmp_path: Path) -> None:
     write_table(tmp_path / "t.csv", COLUMNS, [(cell, "x") for cell in HOSTILE])
     with (tmp_path / "t.csv").open(encoding="utf-8-sig", newline="") as file:
         cells = [row[0] for row in csv.reader(file)][1:]
@@ -69,14 +69,14 @@ def test_no_text_that_is_written_is_a_formula(tmp_path: Path) -> None:
     ], "what is no formula is written as it is"
 
 
-def test_numbers_are_numbers() -> None:
+def test_numbers_are_written_as_numbers() -> None:
     assert [text_cell(cell) for cell in (-1.5, 0, None, True, "-1.5")] == [
         "-1.5", "0", "", "True", "'-1.5",
     ]  # fmt: skip
     assert csv_text([["a", "b"], [-1, None]]) == "a,b\r\n-1,\r\n"
 
 
-def test_lines_are_counted_where_rows_begin(tmp_path: Path) -> None:
+def test_a_row_has_the_number_of_its_first_line(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('\nsep=,\npath,label\n\n"a\nb",x\n,,\n\nc,y\nd\n')
     assert read(tmp_path / "t.csv") == [
         (5, {"path": "a\nb", "label": "x"}),
@@ -85,7 +85,7 @@ def test_lines_are_counted_where_rows_begin(tmp_path: Path) -> None:
     ]
 
 
-def test_the_delimiter_is_that_which_names_the_columns(tmp_path: Path) -> None:
+def test_the_delimiter_is_the_one_that_yields_the_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path;label;a, b, c, d\nx,y.jpg;cat;1\n")
     assert pairs(tmp_path / "t.csv") == [("x,y.jpg", "cat")]
     with open_table(tmp_path / "t.csv", COLUMNS, "a table of labels") as table:
@@ -108,12 +108,12 @@ def test_the_delimiter_is_that_which_names_the_columns(tmp_path: Path) -> None:
         (b"path,label\ncaf\xe9.jpg,cat\n", "is not UTF-8, nor UTF-16 .*save it as 'CSV UTF-8'"),
         ("\ufeffpath\na.jpg".encode("utf-16-le"), "no column called label"),
         (b"\xff\xfep\0a\0t", "is not UTF-8, nor UTF-16"),
-        (b"sep=x\npathxlabel\n", "the delimiter 'x' is not understood"),
+        (b"sep=x\npathxlabel\n", "the delimiter 'x' is not supported"),
         (b"path,label\n" + b'"' + b"a" * 200_000, "line 2: not CSV"),
         (b"\x89PNG\r\n\x1a\n\0\0" * 9, "is not UTF-8|no column|NUL"),
     ],
 )
-def test_what_is_no_table_is_told_in_one_line(
+def test_a_bad_table_raises_an_error_of_one_line(
     tmp_path: Path, content: bytes, complaint: str
 ) -> None:
     (tmp_path / "t.csv").write_bytes(content)
@@ -122,7 +122,7 @@ def test_what_is_no_table_is_told_in_one_line(
     assert str(caught.value).isprintable()
 
 
-def test_endless_and_huge_files_are_refused_unread(
+def test_endless_and_huge_files_are_rejected_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "endless.csv").symlink_to("/dev/zero")

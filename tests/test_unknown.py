@@ -360,9 +360,9 @@ def test_thresholds_and_their_photo_counts_are_reported(
     assert json.loads(run("train", "knn", "--name", "knn", "--json")[0])["thresholds"] == thresholds
     for command in (("train", "knn", "--name", "knn"), ("classify", *photos, "--head", "knn")):
         out, notes = run(*command)
-        assert "resting on 48 known photos" in " ".join(out.split())
+        assert "from 48 known photos" in " ".join(out.split())
         assert "with so few known photos" in notes
-        assert "6 validation photos: with fewer than 50 a low probability" in notes
+        assert "only 6 validation photos: below 50, a low probability" in notes
     assert "unknown by outlier" in " ".join(run("classify", *photos, "--head", "knn")[0].split())
 
 
@@ -521,7 +521,7 @@ def test_a_format_2_head_is_reported_as_such(earlier: Workspace, tmp_path: Path)
     done = CliRunner().invoke(
         embedkit, ["classify", str(tmp_path / "new.png"), "--head", "knn", *where]
     )
-    assert "resting on 6 validation photos" in " ".join(done.stdout.split())
+    assert "from 6 validation photos" in " ".join(done.stdout.split())
     assert "train it again" in " ".join(done.stderr.split())
 
 

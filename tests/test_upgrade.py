@@ -93,7 +93,7 @@ def outdated(workspace: Workspace) -> int:
         return int(reader.session.rows("SELECT count(*) FROM outdated")[0][0])
 
 
-def test_what_changed_is_known_of_each_kind(tmp_path: Path) -> None:
+def test_every_changed_kind_of_photo_has_other_pixels(tmp_path: Path) -> None:
     for draw, expected in ((draw_affected, True), (draw_unaffected, False)):
         folder = tmp_path / draw.__name__
         for name in draw(folder):
@@ -116,7 +116,7 @@ def test_what_is_said_to_be_the_same_decodes_the_same(tmp_path: Path) -> None:
             assert now.at_least().tobytes() != then, path.name
 
 
-def test_it_opens_and_gives_the_answers_that_it_gave(
+def test_an_earlier_workspace_opens_and_gives_the_same_answers(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     workspace.add(photos, backbones=["resnet50", "vgg16"], labels_from_folders=True)
@@ -136,11 +136,11 @@ def test_it_opens_and_gives_the_answers_that_it_gave(
     info = again.info()
     assert {spec.spec for spec in info.specs} == digests
     assert [(spec.images, spec.indexed) for spec in info.specs] == [(11, 11), (11, 11)]
-    assert again._embeddings.held().added == ("resnet50", "vgg16")
+    assert again._embeddings.backbone_snapshot().added == ("resnet50", "vgg16")
     assert len(passes) == before
 
 
-def test_an_index_of_an_earlier_version_gives_way_to_one_of_this(before: Workspace) -> None:
+def test_an_index_of_an_earlier_version_is_replaced(before: Workspace) -> None:
     specs = {spec.spec for spec in before.info().specs}
     folder = before.folder / "index"
     assert not specs & {path.name for path in folder.iterdir()}
@@ -150,7 +150,7 @@ def test_an_index_of_an_earlier_version_gives_way_to_one_of_this(before: Workspa
 
 
 @pytest.mark.slow
-def test_the_next_add_embeds_what_changed_and_nothing_else(
+def test_the_next_add_embeds_only_changed_photos(
     before: Workspace, photos: Path, passes: list[int], opened: list[str]
 ) -> None:
     affected = {path.name for path in (photos / "affected").iterdir()}
@@ -183,7 +183,7 @@ def test_the_next_add_embeds_what_changed_and_nothing_else(
     assert sorted(now["phash"]) == sorted(new["phash"]) != sorted(prints["phash"])
 
 
-def test_an_index_in_use_notices_what_was_replaced(before: Workspace, photos: Path) -> None:
+def test_an_open_index_sees_replaced_embeddings(before: Workspace, photos: Path) -> None:
     watching = Workspace(before.folder)
     logo, other = photos / "affected/logo0.png", photos / "affected/logo1.png"
     match = next(item for item in watching.search(logo, 30) if item.path == str(other))
@@ -195,7 +195,7 @@ def test_an_index_in_use_notices_what_was_replaced(before: Workspace, photos: Pa
 
 
 @pytest.mark.slow
-def test_a_photo_is_looked_at_once_its_file_is_back(
+def test_a_photo_is_checked_when_its_file_is_back(
     before: Workspace, photos: Path, passes: list[int], opened: list[str]
 ) -> None:
     aside = photos.parent / "aside"
@@ -233,7 +233,7 @@ def test_an_add_with_one_backbone_leaves_the_other_to_the_next(
 
 
 @pytest.mark.slow
-def test_interrupted_it_goes_on(
+def test_an_interrupted_upgrade_continues(
     before: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch, opened: list[str]
 ) -> None:
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 3)
@@ -282,7 +282,7 @@ def test_two_adds_at_once_replace_a_photo_once(before: Workspace, photos: Path) 
             assert len(writer.session.rows("FROM removals WHERE image_id = ?", [ids[sha]])) == 2
 
 
-def test_images_that_are_forgotten_are_not_outdated_either(before: Workspace, photos: Path) -> None:
+def test_removed_images_are_not_outdated(before: Workspace, photos: Path) -> None:
     before.remove(photos / "affected")
     assert outdated(before) == 18
     (photos / "affected").rename(photos.parent / "elsewhere")
@@ -294,7 +294,7 @@ def test_images_that_are_forgotten_are_not_outdated_either(before: Workspace, ph
 # -- specs wherever they are kept --------------------------------------------------------------
 
 
-def test_a_spec_of_version_1_is_read_as_the_one_of_today() -> None:
+def test_a_spec_of_version_1_is_read_as_the_present_one() -> None:
     spec = ToyBackbone("resnet50", []).spec
     old = json.loads(spec.first.canonical_json)
     assert (old["alpha"], old["pipeline"]) == ("white", 1)
@@ -306,7 +306,7 @@ def test_a_spec_of_version_1_is_read_as_the_one_of_today() -> None:
     assert EmbeddingSpec.from_json(strange).alpha == "black", "only what there was is upgraded"
 
 
-def test_what_an_earlier_version_noted_of_a_name_is_good() -> None:
+def test_backbones_recorded_by_an_earlier_version_are_valid() -> None:
     toy = ToyBackbone("resnet50", []).resolved
     assert is_current(toy)
     assert is_current(replace(toy, evidence=evidence("resnet50", 1)))
@@ -315,7 +315,7 @@ def test_what_an_earlier_version_noted_of_a_name_is_good() -> None:
     assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
 
 
-def test_a_training_that_was_interrupted_before_is_the_same_one(tmp_path: Path) -> None:
+def test_a_training_that_an_earlier_version_began_continues(tmp_path: Path) -> None:
     draw_photo(1).save(tmp_path / "a.jpg")
     photos = [(str(tmp_path / "a.jpg"), number) for number in (0, 1)]
     task = Task("resnet50", ("a", "b"), photos, photos)
@@ -372,7 +372,7 @@ def rewrite_manifest(folder: Path, content: dict[str, object]) -> None:
 
 
 @pytest.mark.slow
-def test_vectors_exported_before_are_looked_at_after_the_import(
+def test_vectors_exported_by_an_earlier_version_are_checked_after_the_import(
     workspace: Workspace, photos: Path, passes: list[int], tmp_path: Path
 ) -> None:
     draw_affected(photos / "affected")
@@ -403,7 +403,7 @@ def test_vectors_exported_before_are_looked_at_after_the_import(
         assert sum(passes) == 7 and outdated(some) == 0
 
 
-def test_the_fifth_schema_step_takes_a_catalog_without_embeddings(tmp_path: Path) -> None:
+def test_the_fifth_schema_step_accepts_a_catalog_without_embeddings(tmp_path: Path) -> None:
     folder = tmp_path / "ws"
     folder.mkdir()
     with duckdb.connect(str(folder / "catalog.duckdb")) as connection:

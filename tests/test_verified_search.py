@@ -58,7 +58,9 @@ def names(matches: Matches) -> list[str]:
     return [Path(match.path).stem for match in matches]
 
 
-def test_what_both_show_comes_before_what_only_looks_alike(added: Workspace, posters: Path) -> None:
+def test_photos_of_the_same_thing_come_before_photos_that_look_similar(
+    added: Workspace, posters: Path
+) -> None:
     by_embedding = added.search(posters / "query.png")
     assert names(by_embedding).index("same") > 2
     assert all(match.verification is None for match in by_embedding)
@@ -72,9 +74,7 @@ def test_what_both_show_comes_before_what_only_looks_alike(added: Workspace, pos
     assert {match.path: match.distance for match in matches} == distances
 
 
-def test_only_the_first_are_verified_and_those_alone_are_shown(
-    added: Workspace, posters: Path
-) -> None:
+def test_only_the_first_matches_are_verified_and_shown(added: Workspace, posters: Path) -> None:
     order = names(added.search(posters / "query.png"))
     matches = added.search(posters / "query.png", verify=2)
     assert names(matches)[2:] == order[2:]
@@ -120,7 +120,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return opened
 
 
-def test_a_new_query_is_read_once_to_be_known_embedded_and_verified(
+def test_a_new_query_is_read_only_once(
     added: Workspace, tmp_path: Path, reads: Counter[str]
 ) -> None:
     query = save(photographed(poster(1), light=0.6), tmp_path / "new.png")
@@ -128,7 +128,7 @@ def test_a_new_query_is_read_once_to_be_known_embedded_and_verified(
     assert reads["new.png"] == 1
 
 
-def test_what_cannot_be_verified_is_said(added: Workspace, posters: Path) -> None:
+def test_queries_that_cannot_be_verified_raise_an_error(added: Workspace, posters: Path) -> None:
     with pytest.raises(BadInput, match="not of words or embeddings"):
         added.search(text="a poster", verify=5)
     with pytest.raises(BadInput, match="not of words or embeddings"):
@@ -143,7 +143,7 @@ def test_what_cannot_be_verified_is_said(added: Workspace, posters: Path) -> Non
 
 
 @pytest.mark.parametrize("known", [False, True])
-def test_what_is_gone_or_another_by_now_is_last_and_not_verified_though_its_features_are_known(
+def test_missing_or_changed_files_come_last_even_if_their_features_are_cached(
     workspace: Workspace, posters: Path, tmp_path: Path, known: bool
 ) -> None:
     folder = shutil.copytree(posters, tmp_path / "posters")
@@ -175,7 +175,7 @@ def test_a_match_is_verified_by_any_of_its_files(
     assert matches[1].verification is not None and matches[1].verification.verified
 
 
-def test_documents_say_what_was_found(added: Workspace, posters: Path) -> None:
+def test_json_and_html_contain_the_verification(added: Workspace, posters: Path) -> None:
     plain = matches_document(added.search(posters / "query.png"))
     assert "verified" not in plain["matches"][0]
     document = matches_document(added.search(posters / "query.png", verify=3))["matches"]
@@ -185,7 +185,7 @@ def test_documents_say_what_was_found(added: Workspace, posters: Path) -> None:
     assert "verification" not in document[0]
 
 
-def test_a_page_is_headed_by_agreement_and_shows_each_verified_match_over_the_query(
+def test_a_page_shows_agreement_and_an_overlay_of_each_verified_match(
     added: Workspace, posters: Path, tmp_path: Path
 ) -> None:
     matches = added.search(posters / "query.png", verify=4)
@@ -261,7 +261,7 @@ def test_a_crop_is_named_and_for_review(
         assert "cropped" in rows["part.png"].reason
 
 
-def test_one_photo_is_compared_too_stored_or_not(
+def test_a_single_photo_is_compared_whether_stored_or_not(
     doubtful: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     workspace, folder = doubtful
@@ -285,9 +285,7 @@ def page(seed: int) -> Pixels:
 
 
 @pytest.mark.slow
-def test_pages_of_one_design_are_no_group_once_they_are_compared(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_verified_pages_of_one_design_are_not_a_group(workspace: Workspace, tmp_path: Path) -> None:
     pages = [save(page(seed), tmp_path / f"pages/{seed}.png") for seed in (1, 2)]
     for seed in range(3, 9):
         save(poster(seed), tmp_path / f"pages/{seed}.png")
@@ -299,7 +297,7 @@ def test_pages_of_one_design_are_no_group_once_they_are_compared(
     assert workspace.clean(verify=True).rows == ()
 
 
-def test_what_cannot_be_opened_stays_for_review(workspace: Workspace, tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened_stay_for_review(workspace: Workspace, tmp_path: Path) -> None:
     folder = cut(tmp_path / "cut")
     Image.open(folder / "1.png").save(folder / "again.webp", quality=95)
     workspace.add([folder])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from embedkit.demo.calendar import Shooting, calendar_photos
+from embedkit.demo.calendar import calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.results import Verification
 from embedkit.search.verification import CHANCE, order, verify_matches
@@ -66,7 +66,7 @@ def verified(one: Pixels, other: Pixels) -> Verification:
 # -- pairs -------------------------------------------------------------------------------------
 
 
-def test_a_copy_seen_aslant_is_verified_and_lies_where_it_does() -> None:
+def test_a_copy_in_perspective_is_verified_with_the_right_homography() -> None:
     found = verified(poster(1), photographed(poster(1)))
     assert found.verified
     assert found.inliers > 5 * INLIERS
@@ -76,7 +76,7 @@ def test_a_copy_seen_aslant_is_verified_and_lies_where_it_does() -> None:
     assert np.abs(places - cv2.perspectiveTransform(corners, TILT)).max() < 1
 
 
-def test_the_same_pixels_agree_by_one() -> None:
+def test_identical_pixels_have_agreement_one() -> None:
     again = poster(1).copy()
     assert verified(poster(1), again) == Verification(
         True, len(view(again).features), 1.0, IDENTITY
@@ -89,7 +89,7 @@ def test_a_mirrored_copy_is_not_verified(axes: int) -> None:
     assert not verified(poster(1), photographed(np.flip(poster(1), axes).copy())).verified
 
 
-def test_a_copy_upside_down_is_verified() -> None:
+def test_an_upside_down_copy_is_verified() -> None:
     assert verified(poster(1), np.rot90(poster(1), 2).copy()).agreement > 0.9
 
 
@@ -114,7 +114,7 @@ EMPTY: dict[str, Callable[[], Pixels]] = {
 
 
 @pytest.mark.parametrize("name", EMPTY)
-def test_where_there_is_nothing_to_see_nothing_is_verified(name: str) -> None:
+def test_images_without_texture_are_not_verified(name: str) -> None:
     pixels = EMPTY[name]()
     assert not verified(pixels, poster(1)).verified
     assert not verified(poster(1), pixels).verified
@@ -122,7 +122,7 @@ def test_where_there_is_nothing_to_see_nothing_is_verified(name: str) -> None:
     assert verified(pixels, pixels.copy()) == Verification(False, few, 0.0, None)
 
 
-def test_nothing_comes_of_no_candidates() -> None:
+def test_no_candidates_have_no_verifications() -> None:
     assert verify_matches(view(poster(1)), []) == []
 
 
@@ -136,7 +136,7 @@ def page(seed: int) -> Pixels:
     return pixels
 
 
-def test_what_pages_share_does_not_hide_what_they_do_not() -> None:
+def test_shared_parts_of_pages_do_not_hide_their_differences() -> None:
     query, same, other = view(page(1)), view(photographed(page(1))), view(photographed(page(2)))
     alone = verify_matches(query, [other])[0]
     found = verify_matches(query, [other, same])
@@ -147,7 +147,7 @@ def test_what_pages_share_does_not_hide_what_they_do_not() -> None:
     assert order(found) == [1, 0]
 
 
-def test_the_query_itself_does_not_decide_what_its_subject_is() -> None:
+def test_a_candidate_identical_to_the_query_does_not_determine_the_subject() -> None:
     scene, table = photographed(page(1)), photographed(page(1), TILT @ np.diag([0.8, 0.8, 1]), 1.1)
     without = verify_matches(view(scene), [view(table)])
     assert verify_matches(view(scene), [view(scene.copy()), view(table)])[1:] == without
@@ -162,7 +162,7 @@ def test_photos_from_the_same_place_do_not_make_the_surroundings_the_subject() -
     assert min(one.agreement for one in found) > 0.8
 
 
-def test_verified_ones_come_by_agreement_then_others_by_inliers_as_far_as_these_tell() -> None:
+def test_verified_candidates_are_sorted_by_agreement_and_then_the_others_by_inliers() -> None:
     def one(verified: bool, inliers: int, agreement: float) -> Verification:
         return Verification(verified, inliers, agreement, IDENTITY if verified else None)
 
@@ -181,7 +181,7 @@ def test_verified_ones_come_by_agreement_then_others_by_inliers_as_far_as_these_
     assert order(some) == [5, 2, 4, 7, 3, 1, 6, 9, 0, 8]
 
 
-def test_what_cannot_be_looked_at_has_no_verification() -> None:
+def test_unreadable_candidates_have_no_verification() -> None:
     def gone() -> Grey:
         raise UnreadableImage("read", "gone")
 
@@ -194,10 +194,13 @@ def test_what_cannot_be_looked_at_has_no_verification() -> None:
 HAND = {"turn": 30.0, "scale": (0.4, 1.5), "light": (0.5, 1.3)}
 
 
-def test_january_in_every_framing_comes_first_though_both_months_have_one_picture(
+def test_all_framings_of_january_come_first_although_both_months_have_the_same_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("embedkit.demo.calendar.SHOTS", 1)
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "scripts"))
+    from calendar_shooting import Shooting
+
     photos = list(calendar_photos(3, Shooting(same_picture=True, **HAND)))
     assert [photo.month for photo in photos] == ["January"] * 3 + ["February"] * 3
     views = [view(np.asarray(photo.image)) for photo in photos]
@@ -207,7 +210,7 @@ def test_january_in_every_framing_comes_first_though_both_months_have_one_pictur
 # -- features and alignments -------------------------------------------------------------------
 
 
-def test_features_are_few_enough_small_enough_and_the_same_again() -> None:
+def test_features_are_limited_compact_and_deterministic() -> None:
     grey = reduced(poster(5, (1600, 1200)))
     assert grey.shape == (744, 991)
     features, again = local_features(grey), local_features(grey.copy())
@@ -219,7 +222,7 @@ def test_features_are_few_enough_small_enough_and_the_same_again() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3000, 4000), (4000, 3000), (40_000, 50)])
-def test_large_images_are_reduced_and_keep_their_shape(shape: tuple[int, int]) -> None:
+def test_large_images_are_reduced_and_keep_their_aspect_ratio(shape: tuple[int, int]) -> None:
     height, width = fitted(np.zeros((*shape, 3), np.uint8)).shape[:2]
     assert height * width <= AREA * 1.01
     assert height / width == pytest.approx(shape[0] / shape[1], rel=0.03)
@@ -241,7 +244,7 @@ def planted(homography: np.ndarray, count: int = 60) -> tuple[LocalFeatures, Loc
     )
 
 
-def test_planted_features_are_found_where_they_were_moved_to() -> None:
+def test_alignment_recovers_a_known_homography() -> None:
     inliers, alignment = aligned(*planted(TILT))
     assert inliers == 60
     assert alignment is not None
@@ -262,11 +265,11 @@ IMPOSSIBLE = {
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
-def test_what_no_camera_could_see_is_refused(name: str) -> None:
+def test_homographies_that_no_camera_could_produce_are_rejected(name: str) -> None:
     assert aligned(*planted(IMPOSSIBLE[name]))[1] is None
 
 
-def test_too_few_inliers_are_refused() -> None:
+def test_too_few_inliers_are_rejected() -> None:
     inliers, alignment = aligned(*planted(TILT, INLIERS - 1))
     assert (inliers, alignment) == (INLIERS - 1, None)
     assert aligned(*planted(TILT, INLIERS))[1] is not None
@@ -302,7 +305,9 @@ def test_features_are_extracted_once(tmp_path: Path) -> None:
     ],
     ids=["empty", "cut off", "a byte changed", "something else"],
 )
-def test_a_damaged_file_is_extracted_anew(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_features_in_a_damaged_file_are_extracted_again(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
     first = FeatureCache(tmp_path).features("a" * 64, small(1))
     (file,) = tmp_path.iterdir()
     file.write_bytes(damage(file.read_bytes()))
@@ -311,7 +316,7 @@ def test_a_damaged_file_is_extracted_anew(tmp_path: Path, damage: Callable[[byte
     FeatureCache(tmp_path).features("a" * 64, never)
 
 
-def test_other_arrays_in_a_file_are_no_features(tmp_path: Path) -> None:
+def test_a_file_with_other_arrays_is_not_used(tmp_path: Path) -> None:
     FeatureCache(tmp_path).features("a" * 64, small(1))
     (file,) = tmp_path.iterdir()
     other = save(
@@ -321,7 +326,7 @@ def test_other_arrays_in_a_file_are_no_features(tmp_path: Path) -> None:
     assert len(FeatureCache(tmp_path).features("a" * 64, small(1))) > 2
 
 
-def test_what_was_not_used_for_longest_goes_first_and_the_cap_is_kept(tmp_path: Path) -> None:
+def test_the_least_recently_used_files_are_removed_and_the_cap_is_enforced(tmp_path: Path) -> None:
     names = [letter * 64 for letter in "abcd"]
     cache = FeatureCache(tmp_path)
     for number, name in enumerate(names):
@@ -336,7 +341,7 @@ def test_what_was_not_used_for_longest_goes_first_and_the_cap_is_kept(tmp_path: 
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= cap
 
 
-def test_features_come_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_features_are_extracted_when_the_cache_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     cache = FeatureCache(tmp_path / "file")
     assert len(cache.features("a" * 64, small(1))) > 0
@@ -346,7 +351,7 @@ def test_features_come_where_nothing_can_be_written(tmp_path: Path) -> None:
 # -- pictures ----------------------------------------------------------------------------------
 
 
-def test_what_differs_is_red_and_nothing_else_is() -> None:
+def test_only_differences_are_red() -> None:
     original = poster(1)
     altered = original.copy()
     altered[150:220, 200:290] = poster(7)[150:220, 200:290]
@@ -359,7 +364,7 @@ def test_what_differs_is_red_and_nothing_else_is() -> None:
     assert redness.mean() < 10
 
 
-def test_the_overlay_shows_the_candidate_where_it_lies_in_the_query() -> None:
+def test_the_overlay_shows_the_candidate_at_its_position_in_the_query() -> None:
     original, scene = poster(1), photographed(poster(1), light=1.0)
     both = overlay(original, scene, verified(original, scene))
     apart = np.abs(both.astype(int) - original)[40:320, 60:420]
@@ -368,6 +373,6 @@ def test_the_overlay_shows_the_candidate_where_it_lies_in_the_query() -> None:
 
 
 @pytest.mark.parametrize("picture", [overlay, difference_map])
-def test_there_is_no_picture_without_a_verified_pair(picture: Callable[..., Pixels]) -> None:
+def test_a_pair_that_is_not_verified_has_no_pictures(picture: Callable[..., Pixels]) -> None:
     with pytest.raises(ValueError, match="not verified"):
         picture(poster(1), poster(2), verified(poster(1), poster(2)))

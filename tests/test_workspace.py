@@ -50,7 +50,7 @@ def test_an_image_with_another_file_left_is_kept(filled: Workspace, photos: Path
     assert filled.search(photos / "red/0.jpg", 1)[0].path.endswith("blue/copy.jpg")
 
 
-def test_remove_takes_a_folder_that_is_no_more(filled: Workspace, photos: Path) -> None:
+def test_remove_accepts_a_folder_that_no_longer_exists(filled: Workspace, photos: Path) -> None:
     photos.rename(photos.parent / "moved")
     assert filled.remove(photos).files == 12
     assert filled.info().sources == ()
@@ -74,7 +74,7 @@ def test_a_backbone_can_be_forgotten(filled: Workspace, photos: Path) -> None:
         filled.remove(backbone="vgg16")
 
 
-def test_what_to_remove_has_to_be_said_and_an_empty_workspace_stays_unmade(
+def test_remove_needs_an_argument_and_an_empty_workspace_is_not_created(
     workspace: Workspace, photos: Path
 ) -> None:
     with pytest.raises(BadInput, match="say what to forget"):
@@ -86,7 +86,7 @@ def test_what_to_remove_has_to_be_said_and_an_empty_workspace_stays_unmade(
 
 
 @pytest.mark.slow
-def test_compact_gives_room_back_and_forgets_what_no_file_holds(
+def test_compact_frees_space_and_forgets_images_without_a_file(
     filled: Workspace, photos: Path, passes: list[int]
 ) -> None:
     for number in range(8):
@@ -103,7 +103,7 @@ def test_compact_gives_room_back_and_forgets_what_no_file_holds(
     assert sum(passes) == 12 + 8
 
 
-def test_compact_keeps_imported_vectors_whose_photos_are_yet_to_come(
+def test_compact_keeps_imported_vectors_of_photos_that_are_added_later(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
     filled.embeddings.export(tmp_path / "out")
@@ -180,7 +180,7 @@ def rewrite(
     images: bytes | None = None,
     **columns: list[object],
 ) -> None:
-    """Change an export and make its digests fit again."""
+    """Change an export and update its digests."""
     if vectors is not None:
         np.save(out / "vectors.npy", vectors)
     if raw is not None:
@@ -196,13 +196,13 @@ def rewrite(
 
 
 def npy(shape: str) -> bytes:
-    """An .npy file of float32 whose header gives its shape so."""
+    """Return a float32 .npy file whose header has the given shape."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(4 * 12 * 48)
 
 
 def endless(file: Path) -> None:
-    """Put a link to a device without an end in the place of a file."""
+    """Replace a file by a link to an endless device."""
     file.unlink()
     file.symlink_to("/dev/zero")
 
@@ -214,7 +214,7 @@ def renamed(out: Path, name: object) -> None:
 
 
 NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
-"""It has a footer, of which Parquet makes nothing in two lines."""
+"""A file with a Parquet footer that cannot be parsed; the parser's message has two lines."""
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
         (lambda out: shutil.rmtree(out) or out.touch(), "Not a directory; give a folder that"),
     ],
 )
-def test_an_export_that_does_not_fit_together_is_refused_whole(
+def test_an_inconsistent_export_is_refused_completely(
     filled: Workspace, tmp_path: Path, harm: Callable[[Path], object], complaint: str
 ) -> None:
     filled.embeddings.export(tmp_path / "out")
@@ -293,7 +293,7 @@ def test_an_export_that_does_not_fit_together_is_refused_whole(
     assert not other.folder.exists()
 
 
-def test_embeddings_are_exported_to_a_folder_or_the_error_says_why_not(
+def test_an_export_that_fails_says_why_and_leaves_no_file(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -324,7 +324,7 @@ def test_vectors_of_another_network_under_the_same_name_are_refused(
 # -- info and storage --------------------------------------------------------------------------
 
 
-def test_info_says_what_is_there(filled: Workspace, photos: Path) -> None:
+def test_info_describes_the_content(filled: Workspace, photos: Path) -> None:
     info = filled.info()
     assert info.sources == (str(photos),)
     (spec,) = info.specs
@@ -363,13 +363,13 @@ def copied(filled: Workspace, photos: Path) -> Workspace:
     return filled
 
 
-def test_a_plan_is_a_sequence_of_its_rows_and_says_what_it_would_do(copied: Workspace) -> None:
+def test_a_plan_is_a_sequence_of_rows_and_its_repr_counts_the_actions(copied: Workspace) -> None:
     plan = copied.clean()
     assert len(plan) == 2 and list(plan) == list(plan.rows) and plan[:1] == plan.rows[:1]
     assert repr(plan) == "<Plan: 1 file to remove, 0 to review, 1 to keep, in 1 group>"
 
 
-def test_a_plan_and_what_is_loaded_of_it_are_the_same_plan(
+def test_a_saved_and_loaded_plan_is_the_same_plan(
     copied: Workspace, photos: Path, tmp_path: Path
 ) -> None:
     plan = copied.clean()

@@ -1,4 +1,4 @@
-"""Files that embedkit makes: written whole or not at all, and checked before they are read."""
+"""Files that embedkit writes: written atomically, with digests that are checked when reading."""
 
 import errno
 import hashlib
@@ -17,9 +17,9 @@ from embedkit._internal.paths import shown
 from embedkit.errors import BadArtefact, StorageError
 
 DIGEST = "digest"
-"""Key of the digest in objects that have one."""
+"""Key of the digest in a JSON object."""
 LARGEST_JSON = 64 << 20
-"""Bytes of the largest JSON file that is read: ours have some kilobytes."""
+"""Maximum of bytes of a JSON file that is read; those of embedkit have some kilobytes."""
 
 _CHUNK = 1 << 20
 _ENDINGS = ("", ".wal")
@@ -30,10 +30,10 @@ _in_use: set[str] = set()
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target``, for a file or a folder that is gone when the block ends.
+    """Yield a temporary path beside ``target``, for a file or folder that is removed afterwards.
 
-    Its name ends with the process's number and ``.tmp``. A file that DuckDB adds to it, the name
-    with ``.wal`` behind, goes too. What a killed process leaves, :func:`sweep` removes.
+    Its name ends with the process id and ``.tmp``. A file of the same name with ``.wal``, which
+    DuckDB writes, is removed too. :func:`sweep` removes the files of killed processes.
     """
     name = f".{target.name}.{secrets.token_hex(4)}.{os.getpid()}.tmp"
     _in_use.add(name)
@@ -46,12 +46,12 @@ def temporary_beside(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replaced(target: Path, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside ``target`` that takes its place when the block ends well.
+def atomic_write(target: Path, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside ``target`` that replaces it when the block ends.
 
     The file is flushed to disk before the rename and the folder after it, so that after a crash
-    ``target`` holds either its old or its new content; on an error the temporary file is removed.
-    What is not ``durable`` is not flushed: it may be lost or torn when the power fails.
+    ``target`` has either its old or its new content. After an exception the temporary file is
+    removed. Without ``durable`` nothing is flushed: a power failure may lose or damage the file.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with temporary_beside(target) as temporary:
@@ -65,7 +65,7 @@ def replaced(target: Path, durable: bool = True) -> Iterator[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, where the system can."""
+    """Flush a folder's entries to disk, where the system supports it."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -75,9 +75,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path, trees: Sequence[str] = ()) -> None:
-    """Remove what killed processes left under temporary names in ``folder``.
+    """Remove the temporary files that killed processes have left in ``folder``.
 
-    ``trees`` are folders in it that are looked through to the bottom. What cannot be removed stays.
+    Its subfolders ``trees`` are searched recursively. Files that cannot be removed are skipped.
     """
     _sweep(folder, os.listdir(folder) if folder.is_dir() else ())
     for tree in trees:
@@ -91,7 +91,7 @@ def _sweep(folder: Path, names: Iterable[str]) -> None:
         if owner is None or owner[1] in _in_use:
             continue
         process = int(owner[2])
-        # A number of this process that this process does not use is of an earlier one.
+        # A name with this process id that is not in use is from an earlier process.
         if process == os.getpid() or not _is_running(process):
             _remove(folder / name)
 
@@ -117,7 +117,7 @@ def _is_running(process: int) -> bool:
 
 
 def storage_error(what: str, error: Exception, safe: str = "") -> StorageError:
-    """What to raise when the disk refuses: what failed, why, what is ``safe``, and what to do."""
+    """Return the error for a failure of the disk: what failed, why, what is safe, what to do."""
     cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
     cause = shown(cause or type(error).__name__)
     full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
@@ -128,7 +128,7 @@ def storage_error(what: str, error: Exception, safe: str = "") -> StorageError:
 
 @contextmanager
 def storage_errors(what: str, safe: str = "") -> Iterator[None]:
-    """An OSError inside is raised as what :func:`storage_error` makes of it."""
+    """Convert an OSError in the block with :func:`storage_error`."""
     try:
         yield
     except OSError as error:
@@ -136,29 +136,26 @@ def storage_errors(what: str, safe: str = "") -> Iterator[None]:
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write a file that a person asked for, whole or not at all.
-
-    Raises :class:`StorageError` when it cannot be written.
-    """
-    with storage_errors(f"cannot write {shown(str(target))}"), replaced(target) as temporary:
+    """Write a file atomically; raises :class:`StorageError` when that fails."""
+    with storage_errors(f"cannot write {shown(str(target))}"), atomic_write(target) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(target: Path, content: dict[str, Any]) -> None:
-    """Write ``content`` to ``target``, whole or not at all.
+    """Write a JSON object to ``target`` atomically.
 
     Raises ValueError for NaN and infinities, which JSON does not have.
     """
     text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n"
-    with replaced(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text(text, "utf-8")
 
 
 def read_json(source: Path) -> dict[str, Any]:
-    """The JSON object in ``source``.
+    """Read the JSON object in ``source``.
 
-    Raises OSError for a file that cannot be read, and :class:`BadArtefact` when it holds anything
-    else, is nested too deeply to be read or too large to be one of ours.
+    Raises OSError for a file that cannot be read, and :class:`BadArtefact` for anything other than
+    a JSON object, and for one that is nested too deeply or larger than :data:`LARGEST_JSON`.
     """
     if regular_size(source) > LARGEST_JSON:
         raise BadArtefact(f"{source} is damaged (more than {LARGEST_JSON >> 20} MB)")
@@ -178,35 +175,35 @@ def _no_number(text: str) -> None:
 
 
 def with_digest(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with a digest of all that is in it."""
+    """Return a JSON object with a digest of its content added."""
     return {**content, DIGEST: _digest(content)}
 
 
 def without_digest(source: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The object that :func:`with_digest` was given, from one that was read.
+    """Return a JSON object read from ``source`` without its digest.
 
-    Raises :class:`BadArtefact` when the digest is not the one of the rest.
+    Raises :class:`BadArtefact` when the digest is not that of the content.
     """
     rest = {name: value for name, value in content.items() if name != DIGEST}
     try:
-        is_sound = content.get(DIGEST) == _digest(rest)
+        is_valid = content.get(DIGEST) == _digest(rest)
     except RecursionError:
-        is_sound = False
-    if not is_sound:
+        is_valid = False
+    if not is_valid:
         raise BadArtefact(f"{source} is damaged or was edited")
     return rest
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    """SHA-256, hex, of an object as JSON; numbers that JSON does not have are in none."""
+    """Return the SHA-256, hex, of an object as JSON."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def regular_size(source: str | os.PathLike[str]) -> int:
-    """Bytes of a regular file, or of the one that a link leads to.
+    """Return the bytes of a regular file; links are followed.
 
-    Raises OSError when there is none, and for anything else, such as a device, which has no end.
+    Raises OSError for a missing file and for anything else, such as a device, which has no end.
     """
     status = os.stat(source)
     if stat.S_ISDIR(status.st_mode):
@@ -217,7 +214,7 @@ def regular_size(source: str | os.PathLike[str]) -> int:
 
 
 def sha256_of(source: Path) -> str:
-    """SHA-256 of a file's content, hex."""
+    """Return the SHA-256 of a file's content, hex."""
     digest = hashlib.sha256()
     with open(source, "rb") as file:
         while chunk := file.read(_CHUNK):

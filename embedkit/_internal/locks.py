@@ -1,4 +1,4 @@
-"""Locks between processes: held by one at a time, and gone with the process that held them."""
+"""Locks between processes, which end with the process that holds them."""
 
 import os
 import sys
@@ -11,15 +11,15 @@ from typing import IO
 from embedkit.errors import EmbedkitError
 
 _PAUSE = 0.02
-"""Seconds between two tries."""
+"""Seconds between two attempts."""
 
 
 @contextmanager
-def alone(file: Path, busy: EmbedkitError, patience: float = 0.0) -> Iterator[None]:
-    """Be the only holder of the lock on ``file``, which is there only as long as somebody is.
+def exclusive_lock(file: Path, busy: EmbedkitError, patience: float = 0.0) -> Iterator[None]:
+    """Hold an exclusive lock on ``file``, which exists only while it is locked.
 
-    A crash ends that, as any other end. Raises ``busy`` when somebody else still holds it after
-    ``patience`` seconds, and OSError when the file cannot be made.
+    Raises ``busy`` when another process or thread still holds the lock after ``patience`` seconds,
+    and OSError when the file cannot be created.
     """
     deadline = time.monotonic() + patience
     while True:
@@ -31,12 +31,12 @@ def alone(file: Path, busy: EmbedkitError, patience: float = 0.0) -> Iterator[No
                     raise
                 time.sleep(_PAUSE)
                 continue
-            if not _is_at(lock, file):  # its last holder removed it before we had it
+            if not _is_at(lock, file):  # the previous holder removed it before it was locked here
                 continue
             try:
                 yield
             finally:
-                with suppress(OSError):  # Windows removes nothing that is open
+                with suppress(OSError):  # Windows does not remove open files
                     file.unlink()
             return
 

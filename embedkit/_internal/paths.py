@@ -1,8 +1,7 @@
-"""Names of files: stored as text that DuckDB takes, shown as text that a terminal takes.
+"""File names as text: a reversible form for the catalog, and a readable form for messages.
 
-A POSIX file name is bytes and need not be UTF-8. Python carries the stray bytes as lone
-surrogates, which databases, terminals and HTML refuse. Both forms here are total functions of
-the name; the stored one is reversible.
+A POSIX file name is bytes and need not be UTF-8. Python represents the other bytes as lone
+surrogates, which databases, terminals and HTML reject. Both forms exist for every name.
 """
 
 import os
@@ -10,15 +9,15 @@ import unicodedata
 
 from embedkit.errors import BadInput
 
-_STRAY = 0xF700  # a stray byte 0x80..0xff is stored as U+F780..U+F7FF (private use)
+_STRAY = 0xF700  # a byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)
 
 
 def to_stored(name: str) -> str:
-    """The reversible UTF-8 form of a file name, with ``/`` between its parts.
+    """Return the reversible UTF-8 form of a file name, with ``/`` between its parts.
 
-    Ordinary names are stored as they are. A byte that is not UTF-8 becomes one private-use
-    character; a name that already holds such a character has it spelled byte by byte, so that
-    no two names share a stored form.
+    Ordinary names are unchanged. A byte that is not UTF-8 becomes one private-use character. If a
+    name already contains such a character, each of its bytes becomes one, so that no two names
+    share a stored form.
     """
     if os.sep != "/":
         name = name.replace(os.sep, "/")
@@ -35,7 +34,7 @@ def to_stored(name: str) -> str:
 
 
 def from_stored(text: str) -> str:
-    """The file name whose stored form is ``text``: the inverse of :func:`to_stored`."""
+    """Return the file name with a stored form: the inverse of :func:`to_stored`."""
     if text.isascii():
         return text
     raw = b"".join(
@@ -48,9 +47,10 @@ def from_stored(text: str) -> str:
 
 
 def shown(name: str) -> str:
-    """``name`` on one line of valid text: control characters and stray bytes are escaped.
+    """Return ``name`` on one line of valid text for a message.
 
-    Spaces of any kind stay, such as the ideographic one.
+    Control characters and bytes that are not UTF-8 are escaped; spaces of any kind, such as the
+    ideographic one, are kept.
     """
     if name.isprintable():
         return name
@@ -65,7 +65,7 @@ def shown(name: str) -> str:
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """``path`` made absolute and normalised, ``~`` expanded, symbolic links left alone.
+    """Return ``path`` absolute and normalised, with ``~`` expanded; symbolic links are kept.
 
     Raises :class:`BadInput` for an empty path, which would otherwise mean the current folder.
     """
@@ -75,17 +75,26 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 
 def join(root: str, relative: str) -> str:
-    """The absolute path of a file stored as (root, relative path)."""
+    """Return the absolute path of a file stored as (root, relative path)."""
     return os.path.join(root, place(relative)) if relative else root
 
 
 def place(stored: str) -> str:
-    """The path whose stored form, with ``/`` between its parts, is ``stored``."""
+    """Return the path with a stored form, with the separators of the system."""
     return from_stored(stored).replace("/", os.sep)
 
 
+def stamp(status: os.stat_result) -> tuple[int, int]:
+    """Return the size of a file in bytes and its modification time in nanoseconds.
+
+    Some file systems store times beyond the 64 bits that the catalog has (years 1677 to 2262); such
+    a time is cut off.
+    """
+    return status.st_size, min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)
+
+
 def is_gone(path: str) -> bool:
-    """Whether nothing is at a path; where that cannot be known, it is not gone."""
+    """Return whether nothing exists at a path; False when that is unknown."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

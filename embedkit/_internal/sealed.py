@@ -1,11 +1,11 @@
-"""Sealed files: caches of any size, of which a reader checks just what it reads.
+"""Sealed files: caches of any size, of which a reader checks only the parts that it reads.
 
-Behind the content of a sealed file is a checksum for each block of it, and behind these the length
-of the content and a digest. So a search that reads a few rows of a file of gigabytes checks a few
-blocks, once in a process, whatever the file's times say. The checksum is the CRC-32 of the parities
-of a block's rows and columns, which is faster than the CRC-32 of the block itself. It notices every
-change of a single bit, and misses about one in four thousand million of random changes. It is no
-defence against changes that are made on purpose.
+The content of a sealed file is followed by a checksum for each of its blocks, and these by the
+length of the content and a digest. A search that reads a few rows of a file of gigabytes checks a
+few blocks, once in a process, and does not rely on the file's times. The checksum is the CRC-32 of
+the parities of a block's rows and columns, which is faster than the CRC-32 of the block itself. It
+detects every change of a single bit, and misses about one in 4e9 random changes. It does not
+protect against deliberate changes.
 """
 
 import hashlib
@@ -18,81 +18,84 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write, regular_size
 
 BLOCK = 1 << 16
-"""Bytes of a block: 64 rows of 128 words."""
+"""Bytes of a block: 64 rows of 128 words of 8 bytes."""
 
 _SHAPE = (-1, 64, 128)
 _TOGETHER = 16
-"""Blocks that are summed at once: more would not stay in the processor's cache."""
+"""Blocks whose checksums are computed at once; more would not fit into the processor's cache."""
 _FOOTER = struct.Struct("<Q32s")
 
 
-class Damaged(ValueError):
-    """A sealed file is not as it was written."""
+class DamagedFile(ValueError):
+    """A sealed file has changed since it was written."""
 
 
 @contextmanager
 def sealed(target: Path) -> Iterator[Path]:
-    """As :func:`embedkit._internal.artifacts.replaced`; what the block writes there is sealed."""
-    with replaced(target) as temporary:
+    """Write a sealed file atomically: yield a temporary path at which the block writes the content.
+
+    See :func:`embedkit._internal.artifacts.atomic_write`.
+    """
+    with atomic_write(target) as temporary:
         yield temporary
         _seal(temporary)
 
 
-class Sealed:
-    """A sealed file, mapped.
+class SealedFile:
+    """A sealed file, mapped into memory.
 
-    Raises OSError, and :class:`Damaged` when its checksums are not sound or, with a ``digest``, are
-    not the ones of the file that was sealed with it.
+    Raises OSError, and :class:`DamagedFile` when its checksums are damaged or, with ``digest``, are
+    those of another file.
     """
 
     def __init__(self, file: Path, digest: str | None = None) -> None:
         self.file = file
         self._content, self._sums, self.digest = self._opened()
         if digest is not None and digest != self.digest:
-            raise Damaged(f"{file} is not the one that its manifest describes")
+            raise DamagedFile(f"{file} is not the file that its manifest describes")
         self._unchecked = np.ones(len(self._sums), bool)
 
     def _opened(self) -> tuple[np.ndarray, np.ndarray, str]:
+        size = regular_size(self.file)  # opening a named pipe would block
         with open(self.file, "rb") as stream:
-            size = stream.seek(0, 2)
             if size < _FOOTER.size:
-                raise Damaged(f"{self.file} is cut short")
+                raise DamagedFile(f"{self.file} is truncated")
             whole = np.frombuffer(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
         length, digest = _FOOTER.unpack(whole[-_FOOTER.size :].tobytes())
         blocks = -(-length // BLOCK)
         if size != length + 4 * blocks + _FOOTER.size:
-            raise Damaged(f"{self.file} is not of the length that it had")
+            raise DamagedFile(f"{self.file} does not have its original length")
         sums = np.frombuffer(whole[length : length + 4 * blocks].tobytes(), "<u4")
         if _digest(length, sums) != digest:
-            raise Damaged(f"{self.file} has checksums that are damaged")
+            raise DamagedFile(f"{self.file} has damaged checksums")
         return whole[:length], sums, digest.hex()
 
     def __len__(self) -> int:
         return len(self._content)
 
     def array(self, dtype: str, shape: tuple[int, ...], start: int = 0) -> np.ndarray:
-        """What the content holds from byte ``start`` on, mapped and not checked yet.
+        """Return an array that starts at byte ``start``, mapped and not checked.
 
-        Raises :class:`Damaged` when it holds less.
+        Raises :class:`DamagedFile` when the content is too short.
         """
         kind = np.dtype(dtype)
         stop = start + int(np.prod(shape, dtype=object)) * kind.itemsize
         if min(shape) < 0 or stop > len(self):
-            raise Damaged(f"{self.file} does not hold {shape} numbers")
+            raise DamagedFile(f"{self.file} is too short for {shape} numbers")
         return self._content[start:stop].view(kind).reshape(shape)
 
     def check(self, start: int = 0, stop: int | None = None) -> None:
-        """Raise :class:`Damaged` unless the bytes from ``start`` to ``stop`` are as written."""
+        """Raise :class:`DamagedFile` if the bytes from ``start`` to ``stop`` have changed."""
         stop = len(self) if stop is None else min(stop, len(self))
         if start < stop:
             first = start // BLOCK
             self._check(first + np.flatnonzero(self._unchecked[first : -(-stop // BLOCK)]))
 
     def check_spans(self, starts: np.ndarray, stops: np.ndarray) -> None:
-        """The same for many stretches of bytes at once, int64 (n,) each, none of them empty."""
+        """Check many ranges of bytes at once, int64 (n,) each, none of them empty."""
         if not self._unchecked.any():
             return
         first, last = starts // BLOCK, (stops - 1) // BLOCK
@@ -102,7 +105,7 @@ class Sealed:
         self._check(np.flatnonzero(wanted & self._unchecked))
 
     def check_rows(self, rows: np.ndarray, width: int) -> None:
-        """The same for some rows, int64, of ``width`` bytes each, of what begins the content."""
+        """Check rows, int64, of ``width`` bytes each, of an array that begins the content."""
         starts = rows.ravel() * width
         self.check_spans(starts, starts + width)
 
@@ -110,7 +113,7 @@ class Sealed:
         if not len(blocks):
             return
         if (_checksums(self._content, blocks) != self._sums[blocks]).any():
-            raise Damaged(f"{self.file} is damaged")
+            raise DamagedFile(f"{self.file} is damaged")
         self._unchecked[blocks] = False
 
 
@@ -128,7 +131,7 @@ def _digest(length: int, sums: np.ndarray) -> bytes:
 
 
 def _checksums(content: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """The checksums of some blocks, int64 and ascending, of bytes: little-endian uint32 (n,)."""
+    """Return the checksums, little-endian uint32 (n,), of blocks of bytes, int64 and ascending."""
     sums = np.empty(len(blocks), "<u4")
     whole = len(content) // BLOCK
     words = content[: whole * BLOCK].view(np.uint64).reshape(_SHAPE)
@@ -146,7 +149,7 @@ def _checksums(content: np.ndarray, blocks: np.ndarray) -> np.ndarray:
 
 
 def _parities(words: np.ndarray) -> list[int]:
-    """A checksum for each of some blocks of words, uint64 (n, 64, 128)."""
+    """Return a checksum for each block of words, uint64 (n, 64, 128)."""
     columns = np.bitwise_xor.reduce(words, axis=1)
     rows = np.bitwise_xor.reduce(words, axis=2)
     return [zlib.crc32(block) for block in np.concatenate([columns, rows], axis=1)]

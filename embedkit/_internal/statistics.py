@@ -1,4 +1,4 @@
-"""What chance alone could do: bootstrap intervals, paired tests, ties."""
+"""Bootstrap intervals, paired tests, and ranks with ties."""
 
 from collections.abc import Callable, Collection, Sequence
 
@@ -7,25 +7,28 @@ import numpy as np
 from embedkit.results import Estimate
 
 RESAMPLES = 2_000
+"""Bootstrap samples."""
 FLIPS = 10_000
+"""Random assignments of signs in a randomisation test."""
 SIGNIFICANCE = 0.05
 MANY_CLASSES = 16
-"""From so many classes on they are what is drawn. Fewer leave too little to draw from: flipping
-the signs of ten, no p-value is below 0.002, which no correction for many pairs survives."""
+"""Effective number of classes from which on classes, not queries, are resampled. With fewer, a test
+has no power: the p-values of ten signs are at least 0.002, too large after a correction for many
+pairs."""
 
 _SEED = 0
 _AT_A_TIME = 1_000
 _ROUNDING = 1e-9
-"""Of sums that are equal but for the order of their terms."""
+"""Rounding error of sums that differ only in the order of their terms."""
 
 
 def units_of(classes: np.ndarray) -> np.ndarray:
-    """What stands for itself when chance is judged, by number: int64 (Q,) of queries' classes.
+    """Return the resampling unit of each query by number, int64 (Q,), from its class, int64 (Q,).
 
-    Queries of one class are asked for the same images, so their figures go together: a class is
-    one unit, where there are enough. Classes count as if all were of one size: G / (1 + CV^2),
-    the effective number of clusters (Carter, Schnepel & Steigerwald 2017). With fewer than
-    :data:`MANY_CLASSES` each query is a unit: chance is that of the photos, for these classes only.
+    Queries of one class search for the same images, so their figures are correlated: each class is
+    one unit if there are enough classes. The number that counts is the effective number of clusters
+    G / (1 + CV^2) (Carter, Schnepel & Steigerwald 2017). With fewer than :data:`MANY_CLASSES` each
+    query is a unit, and the result holds for these classes only.
     """
     numbers, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
     enough = len(classes) ** 2 >= MANY_CLASSES * np.sum(sizes**2)
@@ -33,9 +36,9 @@ def units_of(classes: np.ndarray) -> np.ndarray:
 
 
 def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
-    """The mean of ``values``, float64 (Q,), and its interval; NaNs are left out.
+    """Return the mean of ``values``, float64 (Q,), without NaNs, and its interval.
 
-    ``units`` is int64 (Q,), as for :func:`intervals`; None when no value is left.
+    ``units`` is int64 (Q,), as for :func:`intervals`. Return None when all values are NaN.
     """
     known = ~np.isnan(values)
     if not known.any():
@@ -52,11 +55,11 @@ def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
 def intervals(
     figures: Callable[[np.ndarray], Sequence[float]], units: np.ndarray
 ) -> list[tuple[float, float]]:
-    """The 95 % bootstrap interval of each of ``figures`` of Q rows, in their order.
+    """Return the 95 % bootstrap intervals of figures computed from Q rows.
 
-    Percentiles over samples of whole ``units``, int64 (Q,), drawn with replacement (Efron &
-    Tibshirani 1993). ``figures`` is given how often each row counts in a sample, int64 (Q,), and
-    returns as many figures every time.
+    The intervals are percentiles over samples of whole ``units``, int64 (Q,), drawn with
+    replacement (Efron & Tibshirani 1993). ``figures`` computes the figures of a sample, given the
+    number of times that each row was drawn, int64 (Q,).
     """
     numbers = np.unique(units, return_inverse=True)[1]
     count = int(numbers.max()) + 1
@@ -70,10 +73,11 @@ def intervals(
 
 
 def p_values(differences: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """How likely so large a mean difference is by chance: float64 (P,) of ``differences`` (Q, P).
+    """Return p-values, float64 (P,), of the mean of paired ``differences``, float64 (Q, P).
 
-    A two-sided randomisation test of paired figures (Smucker, Allan & Carterette 2007): were two
-    backbones alike, the sign of each unit's difference would be a toss. Not corrected for P.
+    This is a two-sided randomisation test (Smucker, Allan & Carterette 2007): if two backbones are
+    equally good, the sign of the difference of each unit is random. The p-values are not corrected
+    for multiple comparisons.
     """
     sums = np.stack([np.bincount(units, column) for column in differences.T], axis=1)
     observed = np.abs(sums.sum(0))
@@ -86,7 +90,7 @@ def p_values(differences: np.ndarray, units: np.ndarray) -> np.ndarray:
 
 
 def corrected(p_values: np.ndarray) -> np.ndarray:
-    """P-values, float64 (P,), corrected for there being P of them (Holm 1979)."""
+    """Return p-values, float64 (P,), corrected for multiple comparisons (Holm 1979)."""
     order = np.argsort(p_values)
     steps = np.maximum.accumulate(p_values[order] * np.arange(len(p_values), 0, -1))
     result = np.empty_like(p_values)
@@ -95,9 +99,10 @@ def corrected(p_values: np.ndarray) -> np.ndarray:
 
 
 def places(ranked: Sequence[str], ties: Collection[tuple[str, str]]) -> list[int]:
-    """The places of what is ``ranked``, best first: what ties with the first of a place shares it.
+    """Return the places of names that are ``ranked`` best first.
 
-    As in a race, two firsts are followed by a third. ``ties`` holds pairs, the better one first.
+    A name that ties with the first name of a place shares that place. Two first places are followed
+    by a third. ``ties`` contains pairs of names, the better one first.
     """
     result: list[int] = []
     first = ""

@@ -1,8 +1,7 @@
-"""Tables as CSV: one way to write them and one to read them, whichever program had them last.
+"""Tables as CSV: written safely for spreadsheets, and read from any program.
 
-What is written is safe to open in a spreadsheet: text that a spreadsheet would take for a formula
-gets an apostrophe before it, and reading takes that apostrophe away again. So every text comes
-back as it was, those that begin with apostrophes included.
+Text that a spreadsheet would take for a formula is written with an apostrophe before it, which
+reading removes. So every text is read as it was written, even one that begins with apostrophes.
 """
 
 import csv
@@ -20,18 +19,19 @@ from typing import TextIO
 
 from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
+from embedkit._internal.text import listed
 from embedkit.errors import BadInput
 
 LIMIT = 500_000_000
-"""Bytes of the largest table that is read: some four million photos."""
+"""Maximum of bytes of a table that is read, enough for some four million photos."""
 
 _DELIMITERS = ",;\t"
 _NAMED_DELIMITERS = ",;\t|:"
-"""What the line ``sep=;``, with which spreadsheets name the delimiter, may name."""
+"""Delimiters that a line such as ``sep=;``, which spreadsheets write, may name."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-"""How text begins that spreadsheets take for a formula, or that would be mistaken for it escaped.
+"""Start of text that spreadsheets take for a formula, or that looks like such text escaped.
 
-The full-width signs count: East Asian input methods write them, and spreadsheets accept them.
+Full-width signs count: East Asian input methods write them, and spreadsheets accept them.
 """
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -40,24 +40,24 @@ _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def text_cell(cell: object) -> str:
-    """A cell as the text that is written for it: None is empty, numbers are never formulas."""
+    """Return the text of a cell: empty for None; a number is never taken for a formula."""
     if isinstance(cell, str):
         return f"'{cell}" if _FORMULA.match(cell) else cell
     return "" if cell is None else str(cell)
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
-    """Rows as CSV; the first one has the names of the columns."""
+    """Return rows as CSV; the first row contains the names of the columns."""
     text = io.StringIO(newline="")
-    table = csv.writer(text)  # its line end, CRLF, is what makes it quote names that hold CR or LF
+    table = csv.writer(text)  # because its line end is CRLF, it quotes names with CR or LF
     table.writerows([text_cell(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
 def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as CSV, whole or not at all.
+    """Write a table as CSV atomically.
 
-    It begins with the byte order mark by which spreadsheets know UTF-8. Raises
+    It begins with the byte order mark by which spreadsheets recognise UTF-8. Raises
     :class:`StorageError` when it cannot be written.
     """
     write_file(target, csv_text(chain([columns], rows)).encode("utf-8-sig"))
@@ -67,10 +67,10 @@ def write_table(target: Path, columns: Sequence[str], rows: Iterable[Sequence[ob
 
 
 class Table:
-    """The rows of a CSV file below the line that names the columns.
+    """The rows of a CSV file below the line with the names of the columns.
 
-    Iterating gives, for each row that is not empty, the number of the line on which it begins and
-    its cells by column. Cells that are missing at the end of a row are empty.
+    Iterating yields, for each row that is not empty, the number of its first line and its cells by
+    column. Cells that are missing at the end of a row are empty.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Table:
         optional: Sequence[str] = (),
     ) -> None:
         self.name = name
-        """Of the file, as messages show it."""
+        """Name of the file, as shown in messages."""
         self._before, delimiter, header = _first_lines(name, lines, columns)
         self._rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
         self._line = 0
@@ -90,11 +90,11 @@ class Table:
         cells = (self._next() if header else None) or []
         names = [_name(cell) for cell in cells]
         self.columns = tuple(known.get(name.casefold(), name) for name in names)
-        """Names of all columns, in order; empty for one without a name."""
+        """Names of all columns, in order; empty for a column without a name."""
         if missing := [column for column in columns if column not in self.columns]:
             raise BadInput(
                 f"{name} is not {kind}: no column called {missing[0]}; the first line must name "
-                f"the columns {_listed(columns)}"
+                f"the columns {listed(columns)}"
             )
         counts = Counter(name.casefold() for name in self.columns if name)
         if twice := [name for name in self.columns if counts[name.casefold()] > 1]:
@@ -107,29 +107,29 @@ class Table:
             if not any(cell.strip() for cell in cells):
                 continue
             if any(cells[len(self.columns) :]):
-                raise self.wrong(
+                raise self.error(
                     self._line,
                     f"{len(cells)} cells, but the first line names {len(self.columns)} columns; "
-                    "put quotation marks around text that holds the delimiter",
+                    "put quotation marks around text that contains the delimiter",
                 )
             cells += [""] * (len(self.columns) - len(cells))
             yield self._line, dict(zip(self.columns, cells, strict=False))
 
-    def wrong(self, line: int, complaint: str) -> BadInput:
-        """The error for something wrong on a line."""
+    def error(self, line: int, complaint: str) -> BadInput:
+        """Return the error for a problem on a line."""
         return BadInput(f"{self.name}, line {line}: {complaint}")
 
     def _next(self) -> list[str] | None:
-        """The cells of the next row, whatever it holds; None at the end."""
+        """Return the cells of the next row, even an empty one; None at the end."""
         self._line = self._before + self._rows.line_num + 1
         try:
             cells = next(self._rows, None)
         except csv.Error as error:
-            raise self.wrong(
+            raise self.error(
                 self._line, f"not CSV ({error}); a quotation mark may be missing or too many"
             ) from error
         if cells is not None and any("\0" in cell for cell in cells):
-            raise self.wrong(self._line, "a NUL character; save the table as 'CSV UTF-8'")
+            raise self.error(self._line, "a NUL character; save the table as 'CSV UTF-8'")
         return None if cells is None else [_unescaped(cell) for cell in cells]
 
 
@@ -137,14 +137,12 @@ class Table:
 def open_table(
     source: Path, columns: Sequence[str], kind: str, optional: Sequence[str] = ()
 ) -> Iterator[Table]:
-    """Open a CSV file that has to have ``columns``, and may have ``optional`` ones.
+    """Open a CSV file that must have ``columns``, and may have ``optional`` ones, in any case.
 
-    The case of their names does not matter.
-
-    Commas, semicolons, tabs and the line ``sep=;`` are understood; so are UTF-8 and, with a byte
-    order mark, UTF-16, and any line ends. ``kind`` says in messages what the table should be.
-    Raises :class:`BadInput` for anything else, with one line that says where and what to do; so
-    does iterating.
+    The delimiter may be a comma, semicolon or tab, or that of a line such as ``sep=;``. The
+    encoding may be UTF-8 or, with a byte order mark, UTF-16; line ends may be any. ``kind``
+    describes the expected table in messages. Opening and iterating raise :class:`BadInput` for
+    anything else.
     """
     name = shown(str(source))
     try:
@@ -178,14 +176,14 @@ def _lines(name: str, file: TextIO) -> Iterator[str]:
 
 
 def _first_lines(name: str, lines: Iterator[str], columns: Sequence[str]) -> tuple[int, str, str]:
-    """How many lines come before the one that names the columns, the delimiter, and that line."""
+    """Return the number of lines before the header, the delimiter, and the header."""
     before, delimiter = 0, ""
     for line in lines:
         text = line.strip("\r\n")
         if named := re.fullmatch(r'"?sep=(.)"?', text, re.IGNORECASE):
             delimiter = named[1]
             if delimiter not in _NAMED_DELIMITERS:
-                raise BadInput(f"{name}: the delimiter {shown(delimiter)!r} is not understood")
+                raise BadInput(f"{name}: the delimiter {shown(delimiter)!r} is not supported")
         elif text.strip():
             return before, delimiter or _delimiter(line, columns), line
         before += 1
@@ -193,7 +191,7 @@ def _first_lines(name: str, lines: Iterator[str], columns: Sequence[str]) -> tup
 
 
 def _delimiter(header: str, columns: Sequence[str]) -> str:
-    """The delimiter by which a header names most of the columns, then by which it has most."""
+    """Return the delimiter that yields most of the wanted columns, then most columns at all."""
     wanted = {column.casefold() for column in columns}
 
     def score(delimiter: str) -> tuple[int, int]:
@@ -204,14 +202,9 @@ def _delimiter(header: str, columns: Sequence[str]) -> str:
 
 
 def _name(cell: str) -> str:
-    """The name of a column."""
+    """Return the normalised name of a column."""
     return unicodedata.normalize("NFC", cell.strip())
 
 
 def _unescaped(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-
-
-def _listed(columns: Sequence[str]) -> str:
-    *first, last = columns
-    return f"{', '.join(first)} and {last}" if first else last

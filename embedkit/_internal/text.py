@@ -1,11 +1,29 @@
-"""Numbers in sentences."""
+"""Numbers, lists and errors in messages."""
+
+from collections.abc import Sequence
 
 
 def counted(count: int, thing: str) -> str:
-    """``count`` of a thing that takes an s: ``1 photo``, ``2 photos``."""
+    """Return a count with a regular noun: ``1 photo``, ``2 photos``."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
+def it_or_them(count: int) -> str:
+    """Return the pronoun for ``count`` things."""
+    return "it" if count == 1 else "them"
+
+
+def listed(items: Sequence[str]) -> str:
+    """Return items as a list in a sentence: ``a, b and c``."""
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 def one_line(error: Exception) -> str:
-    """What an exception says, without line breaks; its kind when it says nothing."""
+    """Return the message of an exception without line breaks, or its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of the message of an exception, or its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

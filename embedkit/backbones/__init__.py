@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute
+from embedkit._internal.paths import absolute, stamp
 from embedkit.backbones import registry
 from embedkit.results import PIPELINE_VERSION, ResolvedName
 
@@ -75,7 +75,7 @@ def is_current(resolved: ResolvedName) -> bool:
         status = os.stat(resolved.weights_path)
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (
+    return stamp(status) == (
         resolved.weights_bytes,
         resolved.weights_mtime_ns,
     )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from embedkit._internal.artifacts import read_json, sha256_of
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute, shown, stamp
 from embedkit.backbones import evidence, registry, weights
 from embedkit.backbones.network import Network, Preprocessing
 from embedkit.backbones.preprocess import INTERPOLATIONS
@@ -48,9 +48,7 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     )
     if wanted.get("sha256", spec.weights) != spec.weights:
         raise BadArtefact(f"{file} is not the file that its {registry.MANIFEST} describes")
-    resolved = ResolvedName(
-        text, spec, str(file), status.st_size, status.st_mtime_ns, evidence(text)
-    )
+    resolved = ResolvedName(text, spec, str(file), *stamp(status), evidence(text))
     return network, resolved
 
 

@@ -1,4 +1,4 @@
-"""What a workspace has, by what the disk says now."""
+"""The files of a workspace that exist on disk now."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,25 +7,25 @@ from embedkit._internal import paths
 from embedkit.catalog import Catalog
 
 IMAGES_AT_A_TIME = 100_000
-"""Images whose files are looked at between two leases of the catalog."""
+"""Images whose files are checked between two leases of the catalog."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """Files and what they contain."""
+    """Counts of files, images and labels."""
 
     files: int
-    """Files that are there."""
+    """Files that exist."""
     images: int
-    """Distinct images that they hold."""
+    """Distinct images in these files."""
     missing: int
-    """Files that are gone now, or were at the last add."""
+    """Files that do not exist, now or at the last add."""
     labels: dict[str, int]
-    """Files that are there by label, sorted."""
+    """Number of existing files by label, sorted."""
 
 
 def inventory(catalog: Catalog) -> Inventory:
-    """Look at the path of every file that the catalog takes to be there."""
+    """Check the path of every live file of the catalog."""
     with catalog.read() as reader:
         last, missing = reader.images.last_id(), reader.files.counts()["missing"]
     labels: Counter[str] = Counter()

@@ -1,7 +1,7 @@
-"""Short leases on the catalog file: DuckDB lets one writing process in at a time.
+"""Short leases on the catalog file, which DuckDB opens for only one writing process at a time.
 
-Whoever opens the catalog does one batch of work and closes it again. A lease that cannot be had at
-once is asked for again, with growing pauses, and after a second the callback hears what for.
+A lease opens the catalog for one batch of work and closes it again. While another process has the
+file open, a lease is retried with increasing pauses; after a second a callback is notified.
 """
 
 import errno
@@ -17,13 +17,19 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from embedkit._internal.artifacts import replaced, storage_error, storage_errors, temporary_beside
-from embedkit._internal.locks import alone
+from embedkit._internal.artifacts import (
+    atomic_write,
+    storage_error,
+    storage_errors,
+    temporary_beside,
+)
+from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
-from embedkit._internal.sealed import Damaged
+from embedkit._internal.sealed import DamagedFile
+from embedkit._internal.text import first_line
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
-from embedkit.catalog.listing import Listing, State, is_of_before, write_listing
+from embedkit.catalog.listing import Listing, State, is_earlier_version, write_listing
 from embedkit.catalog.reader import Reader
 from embedkit.catalog.records import BackboneSnapshot, LiveFile
 from embedkit.catalog.session import Session
@@ -34,33 +40,33 @@ if TYPE_CHECKING:
 
 FILE_NAME = "catalog.duckdb"
 PATIENCE = 60.0
-"""Seconds that a lease is waited for."""
-LISTED = 5_000_000
-"""Files up to which there is a listing: making it takes some 500 bytes of memory for each."""
+"""Seconds to wait for a lease."""
+LISTING_LIMIT = 5_000_000
+"""Maximum of files in a listing: writing it takes some 500 bytes of memory for each."""
 
-# Nearly all of a catalog is vectors, which no compression shrinks: trying takes half the time of
+# Nearly all of a catalog is vectors, which cannot be compressed: trying takes half the time of
 # storing them.
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "1GB",
     "force_compression": "uncompressed",
-    # For another file in the catalog's place DuckDB would download an extension that reads it.
+    # DuckDB would download an extension to read another kind of file in place of the catalog.
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
 }
 _HEADERS = 3 * 4096
-"""Bytes of the headers of a DuckDB file, which come before its data."""
+"""Bytes of the headers of a DuckDB file, which precede its data."""
 _MAGIC = slice(8, 12)
-"""Where a DuckDB file says what it is."""
+"""Bytes of a DuckDB file that identify its format."""
 _REFUSALS = tuple(
     os.strerror(number)
     for number in (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
 )
-"""What the system says of a disk or a folder, and not of a file's content."""
+"""Messages of the system about a disk or a folder, not about a file's content."""
 _COARSE = 10_000_000
-"""Whole multiples of these nanoseconds are times as FAT, exFAT, ext3 and HFS+ keep them."""
+"""Resolution in nanoseconds of the times of FAT, exFAT, ext3 and HFS+ is a multiple of this."""
 _TICK = 2_000_000_000
-"""Nanoseconds for which the time of two changes may be the same there."""
-# One connection a file within this process: DuckDB refuses to mix read-only and writing ones.
+"""Nanoseconds within which two changes may have the same time there."""
+# One connection per file in this process: DuckDB does not mix read-only and writing ones.
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
 
@@ -68,8 +74,8 @@ _locks_guard = threading.Lock()
 class Catalog:
     """The DuckDB file of a workspace; :meth:`read` and :meth:`write` lease it.
 
-    Leases do not nest. ``on_wait`` is called with one line of text, once, when a lease takes longer
-    than a second to get.
+    Leases do not nest. ``on_wait`` is called once, with one line of text, when a lease has to wait
+    for longer than a second.
     """
 
     def __init__(self, folder: Path, on_wait: Callable[[str], None] | None = None) -> None:
@@ -81,15 +87,15 @@ class Catalog:
         self.on_wait = on_wait
         self._seen: tuple[State, BackboneSnapshot] | None = None
         self._listing: tuple[State, Listing | None] | None = None
-        self._unlistable: State | None = None
+        self._unlisted: State | None = None
         with _locks_guard:
             self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever written.
+        """Whether the catalog exists.
 
-        A DuckDB file that ends within its headers, as a full disk leaves it, holds nothing.
+        A DuckDB file that ends within its headers, as after a full disk, does not count.
         """
         try:
             if self.path.stat().st_size >= _HEADERS or self._wal.exists():
@@ -101,10 +107,10 @@ class Catalog:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        """A read-only lease.
+        """Lease the catalog for reading.
 
-        Raises :class:`EmptyWorkspace` when there is no catalog, :class:`CatalogBusy` when it
-        cannot be had in time and :class:`BadCatalog` when it cannot be read.
+        Raises :class:`EmptyWorkspace` when there is no catalog, :class:`CatalogBusy` when the lease
+        takes longer than :data:`PATIENCE`, and :class:`BadCatalog` when it cannot be read.
         """
         if not self.exists:
             raise EmptyWorkspace(
@@ -120,20 +126,21 @@ class Catalog:
                 yield writer.reader
 
     def require(self) -> None:
-        """Raise as :meth:`read` does, where a change must not make a catalog."""
+        """Raise as :meth:`read` does, before a change that must not create a catalog."""
         with self.read():
             return
 
     @contextmanager
     def write(self) -> Iterator["Writer"]:
-        """A writing lease: one transaction, committed at the end, rolled back on an error.
+        """Lease the catalog for one transaction, committed at the end, rolled back on an error.
 
-        Makes the catalog, and brings its schema up to date, as needed. Raises as :meth:`read`
-        does, and :class:`StorageError` when the disk is full or read-only.
+        Creates the catalog and migrates its schema as needed. Raises :class:`CatalogBusy` and
+        :class:`BadCatalog` as :meth:`read` does, and :class:`StorageError` when the disk is full or
+        read-only.
         """
-        from embedkit.catalog.writer import Writer  # imports pyarrow, which readers do without
+        from embedkit.catalog.writer import Writer  # imports pyarrow, which readers do not need
 
-        self._make()
+        self._create()
         with self._connection(read_only=False) as connection:
             done = schema.version(connection)
             connection.execute("BEGIN").fetchall()
@@ -146,10 +153,10 @@ class Catalog:
                 raise
 
     def compact(self) -> tuple[int, int]:
-        """Forget what nothing refers to any more and write the catalog anew, without its gaps.
+        """Remove unreferenced rows and rewrite the catalog without gaps.
 
         Returns the file's bytes before and after. The old file stays open, and so locked, until
-        the new one has taken its place.
+        the new one has replaced it.
         """
         with self.write() as writer:
             writer.remove_unreferenced()
@@ -157,11 +164,11 @@ class Catalog:
         with (
             self._connection(read_only=False) as connection,
             storage_errors(f"cannot write {self.path}"),
-            replaced(self.path) as temporary,
+            atomic_write(self.path) as temporary,
         ):
             target = str(temporary).replace("'", "''")
             for statement in (
-                "CHECKPOINT",  # else the log of the old file would be taken for the new one's
+                "CHECKPOINT",  # or the log of the old file would be applied to the new one
                 f"ATTACH '{target}' AS compacted",
                 'COPY FROM DATABASE "catalog" TO compacted',
                 "CHECKPOINT compacted",
@@ -170,10 +177,10 @@ class Catalog:
                 connection.execute(statement).fetchall()
         return before, self.path.stat().st_size
 
-    # -- without opening it --------------------------------------------------------------------
+    # -- without a lease ------------------------------------------------------------------------
 
-    def backbones(self) -> BackboneSnapshot:
-        """The backbones and their positions; the file is opened only if it has changed since."""
+    def backbone_snapshot(self) -> BackboneSnapshot:
+        """Return the known backbones; the file is opened only if it has changed since then."""
         state = self._state()
         if self._seen is None or self._seen[0] != state:
             with self.read() as reader:
@@ -181,9 +188,9 @@ class Catalog:
         return self._seen[1]
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
-        """What :meth:`Reader.live_files` says, from the listing while that is of this catalog.
+        """Return :meth:`FileReader.of_images`, from the listing if it is up to date.
 
-        A process that has to open the catalog for it a second time makes the listing first.
+        A process that needs the catalog for this a second time writes the listing first.
         """
         if not image_ids:
             return {}
@@ -196,68 +203,67 @@ class Catalog:
         if listing is not None:
             try:
                 return listing.live_files(image_ids)
-            except Damaged as error:
-                self._give_up_listing(error)
+            except DamagedFile as error:
+                self._discard_listing(error)
                 self._listing = state, None
         with self.read() as reader:
             return reader.files.of_images(image_ids)
 
     def list_files(self) -> None:
-        """Make the listing of the catalog as it is now, or none where there is no room for it."""
-        if self._unlistable == self._state():
+        """Write the listing of the present files, unless they are too many or the disk is full."""
+        if self._unlisted == self._state():
             return
         with self.read() as reader:
             state = self._state()
-            files = (
-                reader.files.listing_table() if reader.files.counts()["files"] <= LISTED else None
-            )
+            is_small = reader.files.counts()["files"] <= LISTING_LIMIT
+            files = reader.files.listing_table() if is_small else None
         if files is None:
-            self._unlistable = state
+            self._unlisted = state
             return
         try:
             write_listing(self._listing_file, state, files)
         except OSError:
-            self._unlistable = state
+            self._unlisted = state
         self._listing = state, self._read_listing(state)
 
     def _read_listing(self, state: State) -> Listing | None:
-        """The listing of the catalog in some ``state``; None when there is none, or another's."""
+        """Open the listing of the catalog in a state; None when there is none of this state."""
         try:
             listing = Listing(self._listing_file)
         except OSError:
             return None
-        except Damaged as error:
-            if not is_of_before(self._listing_file):
-                self._give_up_listing(error)
+        except DamagedFile as error:
+            if not is_earlier_version(self._listing_file):
+                self._discard_listing(error)
             return None
         return listing if listing.state == state else None
 
-    def _give_up_listing(self, error: Exception) -> None:
+    def _discard_listing(self, error: Exception) -> None:
         warnings.warn(
-            f"{shown(str(error))}; it is made anew from the catalog", DamagedCache, stacklevel=2
+            f"{shown(str(error))}; it is rewritten from the catalog", DamagedCache, stacklevel=2
         )
         with suppress(OSError):
             self._listing_file.unlink()
 
-    def _make(self) -> None:
-        """Make the catalog where there is none, whole or not at all, whoever else does so too."""
+    def _create(self) -> None:
+        """Create the catalog atomically if it does not exist, even if other processes do so too."""
         lock = self.path.with_name(f"{FILE_NAME}.lock")
         if self.exists and not lock.exists():
             return
-        busy = CatalogBusy(f"another process has been making {self.path} for {PATIENCE:.0f} s")
+        busy = CatalogBusy(f"another process has been creating {self.path} for {PATIENCE:.0f} s")
         with storage_errors(f"cannot write {self.path}"), _duckdb_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with alone(lock, busy, PATIENCE):
+            with exclusive_lock(lock, busy, PATIENCE):
                 if not self.exists:
                     with (
-                        replaced(self.path) as temporary,
+                        atomic_write(self.path) as temporary,
                         duckdb.connect(str(temporary), config=_CONFIG) as connection,
                     ):
                         connection.execute("CHECKPOINT").fetchall()
 
     @property
     def _wal(self) -> Path:
-        """DuckDB's log of what is not in the file yet."""
+        """DuckDB's log of changes that are not in the file yet."""
         return self.path.with_name(f"{FILE_NAME}.wal")
 
     @property
@@ -265,10 +271,10 @@ class Catalog:
         return self.path.with_name(LISTING)
 
     def _state(self) -> State:
-        """What tells the files of one moment from those of another; while leased, of this one.
+        """Return numbers that change whenever the catalog changes.
 
-        Where times are coarse, two changes may bear the same one. Until it has passed, every state
-        is another.
+        On a file system with coarse times two changes may have the same time. Until that time has
+        passed, every call returns a different state.
         """
         state: list[int] = []
         newest = 0
@@ -288,8 +294,8 @@ class Catalog:
         if not self._lock.acquire(timeout=PATIENCE):
             raise CatalogBusy(f"{self.path} is in use by another thread of this process")
         try:
-            with temporary_beside(self.path) as spilled:
-                connection = self._open(read_only, spilled)
+            with temporary_beside(self.path) as temporary:
+                connection = self._open(read_only, temporary)
                 try:
                     with _duckdb_errors(self.path):
                         yield connection
@@ -298,10 +304,10 @@ class Catalog:
         finally:
             self._lock.release()
 
-    def _open(self, read_only: bool, spilled: Path) -> duckdb.DuckDBPyConnection:
-        """Open the catalog; what does not fit into memory goes to the folder ``spilled``."""
-        started, pause, told = time.monotonic(), 0.005, False
-        config = {**_CONFIG, "temp_directory": str(spilled)}
+    def _open(self, read_only: bool, temporary: Path) -> duckdb.DuckDBPyConnection:
+        """Open the catalog; DuckDB writes what does not fit into memory to a temporary folder."""
+        started, pause, notified = time.monotonic(), 0.005, False
+        config = {**_CONFIG, "temp_directory": str(temporary)}
         while True:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only, config=config)
@@ -313,14 +319,15 @@ class Catalog:
                     raise storage_error(str(self.path), error) from error
                 waited = time.monotonic() - started
                 holder = re.search(r"\(PID (\d+)\)", message)
-                who = f"process {holder[1]}" if holder else "another process"
+                other = f"process {holder[1]}" if holder else "another process"
                 if waited > PATIENCE:
                     raise CatalogBusy(
-                        f"{who} kept {self.path} open for {PATIENCE:.0f} s; try again when it ends"
+                        f"{other} kept {self.path} open for {PATIENCE:.0f} s; try again when it "
+                        "has ended"
                     ) from error
-                if waited > 1 and not told and self.on_wait is not None:
-                    self.on_wait(f"waiting for the catalog: {who} has it open")
-                    told = True
+                if waited > 1 and not notified and self.on_wait is not None:
+                    self.on_wait(f"waiting for the catalog: {other} has it open")
+                    notified = True
                 time.sleep(pause)
                 pause = min(2 * pause, 0.2)
             except duckdb.Error as error:
@@ -334,11 +341,11 @@ def _duckdb_errors(path: Path) -> Iterator[None]:
     except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
         raise storage_error(str(path), error) from error
     except duckdb.Error as error:
-        raise BadCatalog(f"{path}: {_first(str(error))}") from error
+        raise BadCatalog(f"{path}: {first_line(error)}") from error
 
 
 def _bad(path: Path, error: Exception) -> BadCatalog:
-    reason = _first(str(error)).rstrip(".!") if _is_duckdb(path) else "it is no DuckDB file"
+    reason = first_line(error).rstrip(".!") if _is_duckdb(path) else "it is not a DuckDB file"
     return BadCatalog(
         f"{path} cannot be read: {reason}. Put a backup in its place, or delete it and add the "
         "photos again"
@@ -350,15 +357,11 @@ def _is_duckdb(path: Path) -> bool:
         with open(path, "rb") as file:
             return file.read(12)[8:] == b"DUCK"
     except OSError:
-        return True  # DuckDB's own words have to do
+        return True  # DuckDB has reported the reason
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
     try:
         connection.execute("ROLLBACK").fetchall()
     except duckdb.Error:
-        return  # the failed commit has ended the transaction already; its own error is the news
-
-
-def _first(message: str) -> str:
-    return message.strip().splitlines()[0]
+        return  # a failed commit has already ended the transaction, and its own error is raised

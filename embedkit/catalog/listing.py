@@ -1,9 +1,9 @@
-"""The files of a collection mapped into memory: which hold an image, without opening the catalog.
+"""A listing of all live files, mapped into memory, to look up files without opening the catalog.
 
-Opening a catalog of a million images and asking it for a hundred files takes longer than the search
-that found them. A listing is a cache beside the catalog, good for as long as the catalog's file is
-the one that it was made from. An add ends with making it. After any other change the first process
-that looks for files twice makes it, so that many small changes in a row do not pay for it.
+Opening a catalog of a million images and querying a hundred files takes longer than the search that
+found them. The listing is a cache beside the catalog, valid while the catalog is unchanged. An add
+writes it at its end. After other changes, the first process that looks up files twice writes it, so
+that a series of small changes does not rewrite it each time.
 """
 
 from collections.abc import Sequence
@@ -13,40 +13,40 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal import paths
-from embedkit._internal.sealed import Damaged, Sealed, sealed
+from embedkit._internal.sealed import DamagedFile, SealedFile, sealed
 from embedkit.catalog.records import LiveFile
 
 FILE_NAME = "files.listing"
 
 State = tuple[int, ...]
-"""What tells the catalog's file of one moment from that of another."""
+"""Numbers that change whenever the catalog changes: see ``Catalog._state``."""
 
 _SEPARATOR = "\0"
-"""Between path and label, which cannot hold it."""
+"""Separator of path and label, which cannot contain it."""
 _FORMAT = 0x32_67_6E_69_74_73_69_6C  # listing2
 _DIGEST = 32
 
 
 class Listing:
-    """The files that are there, in order of image id.
+    """The live files, in order of image id.
 
-    The sealed file holds int64 numbers: a mark of the format, how many numbers the state of the
-    catalog is and these, how many files F there are; ``ids`` (F,); ``ends`` (F,), where the text of
-    each file ends; then the SHA-256s, 32 F bytes, and the texts. Numbers are checked when it is
-    opened, what is said of a file when it is asked for: both raise :class:`Damaged`.
+    The sealed file contains int64 numbers: a format mark, the length of the catalog's state, the
+    state, and the number of files F; image ids (F,); the ends (F,) of the texts of the files. Then
+    follow the SHA-256s, 32 F bytes, and the texts. Opening checks the numbers, and a look-up checks
+    the entries of its files; both raise :class:`DamagedFile`.
     """
 
     def __init__(self, file: Path) -> None:
-        self._file = Sealed(file)
+        self._file = SealedFile(file)
         self._file.check(0, 16)
         mark, size = self._file.array("<i8", (2,)).tolist()
         if mark != _FORMAT:
-            raise Damaged(f"{file} is not a listing")
+            raise DamagedFile(f"{file} is not a listing")
         start = 8 * (size + 3)
         self._file.check(0, start)
         *state, count = self._file.array("<i8", (size + 1,), 16).tolist()
         self.state: State = tuple(state)
-        """Of the catalog that it was made from."""
+        """State of the catalog that was listed."""
         self._ids = self._file.array("<i8", (count,), start)
         self._ends = self._file.array("<i8", (count,), start + 8 * count)
         self._sha256s = start + 16 * count
@@ -55,7 +55,7 @@ class Listing:
         self._bytes = self._file.array("u1", (len(self._file),)).data
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
-        """The files of each of some images, as :meth:`Reader.live_files` tells them."""
+        """Return the live files of images, by image id, sorted by path."""
         wanted = np.asarray(image_ids, np.int64)
         starts, ends = (np.searchsorted(self._ids, wanted, side) for side in ("left", "right"))
         self._check(np.concatenate([np.arange(*span) for span in zip(starts, ends, strict=True)]))
@@ -69,14 +69,14 @@ class Listing:
         return found
 
     def _check(self, rows: np.ndarray) -> None:
-        """Raise :class:`Damaged` unless what is said of some files is as it was written."""
+        """Raise :class:`DamagedFile` if the entries of files have changed."""
         rows = rows.astype(np.int64)
         sha256s = self._sha256s + _DIGEST * rows
         ends = self._text + self._ends[rows]
         starts = self._text + np.where(rows > 0, self._ends[rows - 1], 0)
-        said = ends > starts
+        filled = ends > starts
         self._file.check_spans(sha256s, sha256s + _DIGEST)
-        self._file.check_spans(starts[said], ends[said])
+        self._file.check_spans(starts[filled], ends[filled])
 
     def _at(self, row: int) -> LiveFile:
         start, end = (int(self._ends[row - 1]) if row else 0), int(self._ends[row])
@@ -87,14 +87,14 @@ class Listing:
         return LiveFile(paths.place(path), label if labelled else None, digest)
 
 
-def is_of_before(file: Path) -> bool:
-    """Whether a file is the listing of an earlier version, which was NumPy's arrays."""
+def is_earlier_version(file: Path) -> bool:
+    """Return whether a file is the listing of an earlier version, which was a NumPy array."""
     with open(file, "rb") as stream:
         return stream.read(6) == b"\x93NUMPY"
 
 
 def write_listing(file: Path, state: State, files: Any) -> None:
-    """Write the listing of a catalog in some ``state``, from the table of ``Reader.listed``."""
+    """Write the listing of a catalog in a state, from :meth:`FileReader.listing_table`."""
     import pyarrow.compute as compute
 
     ids, sha256s, texts = (column.combine_chunks() for column in files.columns)

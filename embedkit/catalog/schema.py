@@ -1,9 +1,9 @@
-"""The catalog's tables, as numbered steps that are applied once each, in order.
+"""The catalog's tables: numbered migration steps, each applied once, in order.
 
-A step is never edited once released: a change is a new step, with a test that opens a workspace
-made by the step before it. Embeddings have one table a spec, made when the spec is first used
-(:func:`embeddings_table`). There are no unique indexes: every write happens in one transaction of
-the only process that has the catalog open, and looks before it inserts.
+A released step is never edited: a change is a new step, with a test that opens a workspace of the
+step before it. Each embedding spec has its own table of embeddings, which is created when the spec
+is first used (:func:`embeddings_table`). There are no unique indexes: every write happens in one
+transaction of the only process that has the catalog open, and checks before it inserts.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from embedkit.results import EmbeddingSpec
 
 
 def embeddings_table(digest: str) -> str:
-    """Name of the table that holds a spec's embeddings."""
+    """Return the name of the table of a spec's embeddings."""
     if len(digest) != 16 or set(digest) - set("0123456789abcdef"):
         raise ValueError(f"not a spec digest: {digest!r}")
     return f"embeddings_{digest}"
 
 
 def _bring_specs_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
-    """Name what is stored of specs of an earlier pipeline version by the specs of today.
+    """Rename specs of an earlier pipeline version to the present ones.
 
-    Images that have anything made by the earlier version are noted as outdated.
+    Images with results of the earlier version are marked as outdated.
     """
     specs = connection.execute("SELECT spec, json FROM specs").fetchall()
     upgraded = {digest: EmbeddingSpec.from_json(text) for digest, text in specs}
@@ -44,29 +44,29 @@ def _bring_specs_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 Step = str | Callable[[duckdb.DuckDBPyConnection], None]
-"""A statement, or what does more than a statement can."""
+"""A statement, or a function for changes that need more than a statement."""
 
 STEPS: tuple[tuple[Step, ...], ...] = (
     (
         "CREATE TABLE schema_steps (step INTEGER NOT NULL, applied_at TIMESTAMP)",
-        # Identifiers come from here, so that none is ever used again.
+        # The next identifiers, so that none is ever reused.
         "CREATE TABLE counters (name VARCHAR NOT NULL, next BIGINT NOT NULL)",
         "INSERT INTO counters VALUES ('root', 1), ('image', 1), ('file', 1), ('run', 1)",
-        # Roots are what stored paths are relative to. One that a folder above has absorbed stays,
-        # with where it went, for a run of another process that still knows it.
+        # Stored paths are relative to roots. A root that a folder above has absorbed stays, with
+        # its new place, for a run of another process that still uses it.
         """CREATE TABLE roots (root_id BIGINT NOT NULL, path VARCHAR NOT NULL, into_root BIGINT,
                prefix VARCHAR)""",
-        # Sources are what a person asked to add, and what is looked at again.
+        # Sources are the paths that were added, which later runs scan again.
         "CREATE TABLE sources (path VARCHAR NOT NULL, labels_from_folders BOOLEAN NOT NULL)",
-        # An image is distinct bytes; it may be there before any file (imported vectors).
+        # An image is distinct bytes. It may have no file (imported vectors).
         """CREATE TABLE images (image_id BIGINT NOT NULL, sha256 BLOB NOT NULL, md5 BLOB NOT NULL,
                bytes BIGINT NOT NULL)""",
         """CREATE TABLE fingerprints (image_id BIGINT NOT NULL, phash UBIGINT NOT NULL,
                format VARCHAR NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
                sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL, contrast FLOAT NOT NULL)""",
         # A file is one path at which an image was last seen, relative to its root. It is missing
-        # when it is gone, broken when what is there now cannot be used or is left out; it keeps
-        # its labels.
+        # when nothing is at the path, and broken when the file there cannot be used or is left
+        # out; it keeps its labels.
         """CREATE TABLE files (file_id BIGINT NOT NULL, root_id BIGINT NOT NULL,
                path VARCHAR NOT NULL, image_id BIGINT NOT NULL, bytes BIGINT NOT NULL,
                mtime_ns BIGINT NOT NULL, missing BOOLEAN NOT NULL,
@@ -76,12 +76,12 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         """CREATE TABLE failures (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
                stage VARCHAR NOT NULL, reason VARCHAR NOT NULL, bytes BIGINT NOT NULL,
                mtime_ns BIGINT NOT NULL, decoder VARCHAR NOT NULL)""",
-        # generation grows by 1 with every embedding stored or removed, and stamp is a digest of
-        # that history: an index that has both has come the same way.
+        # generation is the number of embeddings stored and removed so far, stamp a digest of this
+        # history: an index with both has the same history.
         """CREATE TABLE specs (spec VARCHAR NOT NULL, json VARCHAR NOT NULL,
                generation BIGINT NOT NULL, stamp UBIGINT NOT NULL, images_per_second DOUBLE)""",
-        # Embeddings that are no more: when each was stored and when it was removed. An index that
-        # is behind learns from here what to drop, and that its past is the catalog's.
+        # Removed embeddings: when each was stored and when it was removed. An index that is behind
+        # finds here which rows to drop, and that its history is the catalog's.
         """CREATE TABLE removals (spec VARCHAR NOT NULL, image_id BIGINT NOT NULL,
                stored_serial BIGINT NOT NULL, stored_stamp UBIGINT NOT NULL,
                serial BIGINT NOT NULL, stamp UBIGINT NOT NULL)""",
@@ -93,62 +93,61 @@ STEPS: tuple[tuple[Step, ...], ...] = (
                seconds DOUBLE NOT NULL, version VARCHAR NOT NULL, counts VARCHAR NOT NULL)""",
     ),
     (
-        # Fingerprints keep what the perceptual hash is made from, 32 x 32 bytes; the next add
-        # makes those anew that had not.
+        # Fingerprints store the luma thumbnail of the perceptual hash, 32 x 32 bytes; the next add
+        # computes the missing ones.
         "DROP TABLE fingerprints",
         """CREATE TABLE fingerprints (image_id BIGINT NOT NULL, phash UBIGINT NOT NULL,
                luma BLOB NOT NULL, format VARCHAR NOT NULL, width INTEGER NOT NULL,
                height INTEGER NOT NULL, sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL,
                contrast FLOAT NOT NULL)""",
-        # What a person decided, by content. Of two images: duplicate or not; of one: to keep it.
+        # Verdicts, by content: on two images duplicate or different, on one image keep.
         """CREATE TABLE verdicts (first_sha256 BLOB NOT NULL, second_sha256 BLOB,
                verdict VARCHAR NOT NULL, decided_at TIMESTAMP NOT NULL)""",
-        # The pairs of images that the last search for duplicates found, with its evidence, and
-        # what it was a search of: as long as that is the same, so are they.
+        # The pairs that the last search for duplicates found, with their evidence, and a key of
+        # the input of that search: they are valid while it is the same.
         """CREATE TABLE pairs (first_id BIGINT NOT NULL, second_id BIGINT NOT NULL,
                hamming USMALLINT NOT NULL, turn UTINYINT NOT NULL, distance FLOAT NOT NULL,
                likeness FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
     (
-        # Whether photos are added with a backbone; one that was only compared has the embeddings
-        # of that day, and an add does not bring it up to date.
+        # Whether photos are added with a backbone. One that was only compared keeps the embeddings
+        # of that time: an add does not update it.
         "ALTER TABLE backbones ADD COLUMN added BOOLEAN DEFAULT true",
     ),
     (
-        # What else a CSV of labels says of files, by the name of its column.
+        # Other columns of label tables, by name.
         """CREATE TABLE attributes (file_id BIGINT NOT NULL, name VARCHAR NOT NULL,
                value VARCHAR NOT NULL)""",
-        # The part of the split that images are in, the number of what they are tied to there, and
-        # what there is to say of the split.
+        # The split: the part and the group of tied samples of each image, and a report.
         """CREATE TABLE parts (image_id BIGINT NOT NULL, part VARCHAR NOT NULL,
                unit BIGINT NOT NULL)""",
         "CREATE TABLE splits (report VARCHAR NOT NULL)",
     ),
     (
-        # Images whose fingerprint and embeddings were made under an earlier version of the
-        # pipeline, which may have shown other pixels: the next add looks.
+        # Images whose fingerprint and embeddings come from an earlier version of the pipeline,
+        # which may have decoded other pixels: the next add checks them.
         "CREATE TABLE outdated (image_id BIGINT NOT NULL)",
         _bring_specs_up_to_date,
     ),
     (
-        # What comparing two opened files came to, by their content, and what their headers say.
+        # Examinations of pairs of files, and the headers of files, by content.
         """CREATE TABLE examinations (first_sha256 BLOB NOT NULL, second_sha256 BLOB NOT NULL,
                version VARCHAR NOT NULL, report VARCHAR NOT NULL)""",
         """CREATE TABLE headers (sha256 BLOB NOT NULL, version VARCHAR NOT NULL,
                report VARCHAR NOT NULL)""",
     ),
     (
-        # What tables say of photos whose file is not where it was, by the bytes. What is reserved
-        # is of a file in quarantine: no copy that has a label of its own takes it over.
+        # Facts about files that moved or are missing, by content. A reserved fact belongs to a file
+        # in quarantine: a copy with a label of its own does not take it over.
         """CREATE TABLE kept_facts (sha256 BLOB NOT NULL, place VARCHAR NOT NULL,
                name VARCHAR NOT NULL, value VARCHAR NOT NULL, reserved BOOLEAN NOT NULL)""",
-        # Files that have other bytes since the last finished run, and those that they had then;
-        # null for one that was missing.
+        # Files whose bytes have changed since the last finished run, with the earlier SHA-256; null
+        # for a file that was missing.
         "CREATE TABLE changed_files (file_id BIGINT NOT NULL, sha256 BLOB)",
-        # Folders besides the sources whose folders are labels.
+        # Folders besides the sources whose subfolders are labels.
         "CREATE TABLE label_folders (path VARCHAR NOT NULL)",
-        # Files from this one on are new: no finished run has seen them.
+        # Files with this id or a larger one are new since the last finished run.
         "INSERT INTO counters SELECT 'settled', next FROM counters WHERE name = 'file'",
         # Labels are trimmed and composed (NFC).
         r"""UPDATE labels SET label =
@@ -156,23 +155,23 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         "DELETE FROM labels WHERE label = ''",
     ),
     (
-        # What an add leaves out and puts up with: one row, once something was said.
+        # The options of the last add: at most one row.
         """CREATE TABLE add_options (exclude VARCHAR[] NOT NULL, min_size BIGINT NOT NULL,
                tolerate_truncated BOOLEAN NOT NULL)""",
-        # Files that were left out since their image is too small; known ones are broken.
+        # Files that are left out because their image is too small; known ones are broken.
         """CREATE TABLE small_files (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
                bytes BIGINT NOT NULL, mtime_ns BIGINT NOT NULL, width INTEGER NOT NULL,
                height INTEGER NOT NULL)""",
-        # Images whose bytes end early, and the share of their pixels that is there.
+        # Truncated images, and the share of their pixels that was decoded.
         "CREATE TABLE truncated (image_id BIGINT NOT NULL, share DOUBLE NOT NULL)",
     ),
 )
 
 
 def version(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many of the steps a catalog has had; 0 for an empty database. Not for transactions.
+    """Return the number of applied steps; 0 for an empty database. Call it outside a transaction.
 
-    Raises :class:`BadCatalog` when it has had more than this embedkit knows.
+    Raises :class:`BadCatalog` when there are more than this version of embedkit knows.
     """
     try:
         steps = connection.execute("SELECT coalesce(max(step), 0) FROM schema_steps").fetchall()
@@ -188,7 +187,7 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection, done: int) -> None:
-    """Apply the steps after the ``done`` ones, all in the caller's transaction."""
+    """Apply the steps after the first ``done``, in the caller's transaction."""
     for number in range(done + 1, len(STEPS) + 1):
         for step in STEPS[number - 1]:
             if isinstance(step, str):

@@ -6,10 +6,10 @@ from embedkit._internal.paths import shown
 from embedkit.classify.heads.head import Head, Model
 from embedkit.errors import BadInput
 from embedkit.results import ResolvedName
-from embedkit.search.embeddings import Embeddings
+from embedkit.search.embedding_store import EmbeddingStore
 
 
-def backbone_of(model: Model, embeddings: Embeddings) -> ResolvedName:
+def backbone_of(model: Model, embeddings: EmbeddingStore) -> ResolvedName:
     """Return the backbone of a model. Raises :class:`BadInput` if its spec has changed."""
     resolved = embeddings.resolve(model.backbone)
     if resolved.spec != model.spec:

@@ -78,7 +78,7 @@ def read_plan(source: Path, *, stored: bool = False) -> list[PlanRow]:
                 numbered.append((line, _row(cells)))
             _check_groups(numbered)
         except _Wrong as error:
-            raise table.wrong(error.line or line, str(error)) from error
+            raise table.error(error.line or line, str(error)) from error
     return [row for _, row in numbered]
 
 

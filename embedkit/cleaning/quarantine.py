@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from embedkit._internal.artifacts import storage_error, sync_folder
-from embedkit._internal.locks import alone
+from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import from_stored, shown
 from embedkit.cleaning.journal import Journal
 from embedkit.cleaning.plan import write_plan
@@ -184,7 +184,7 @@ def locked(root: Path) -> Iterator[None]:
     )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with alone(root / "lock", busy):
+        with exclusive_lock(root / "lock", busy):
             yield
     except OSError as error:
         raise storage_error(shown(str(root)), error, "no file is lost") from error

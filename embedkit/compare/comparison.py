@@ -41,7 +41,7 @@ from embedkit.results import (
     Separation,
     no_progress,
 )
-from embedkit.search.search import match_of
+from embedkit.search.search import make_match
 
 MAX_QUERIES = 5_000
 """Queries of a comparison, drawn at random from more."""
@@ -326,6 +326,6 @@ def _ranking(
     matches = []
     for rank, place in enumerate(order[:RANKED].tolist(), 1):
         files, name = collection.files[place], collection.names[collection.classes[place]]
-        match = match_of(rank, float(distances[place]), files, files)
+        match = make_match(rank, float(distances[place]), files, files)
         matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

@@ -14,8 +14,8 @@ from embedkit.classify.split import group_values
 from embedkit.compare.collection import Collection, load_collection
 from embedkit.compare.comparison import ComparedBackbone, Query, check_triplets, compare
 from embedkit.results import Comparison, ProgressCallback, ResolvedName
-from embedkit.search.embeddings import Embeddings, named
-from embedkit.search.queries import by_images, digest_of
+from embedkit.search.embedding_store import EmbeddingStore, full_names
+from embedkit.search.queries import digest_of, embed_images
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class CompareOptions:
 
 
 def compare_backbones(
-    catalog: Catalog, embeddings: Embeddings, options: CompareOptions, progress: ProgressCallback
+    catalog: Catalog,
+    embeddings: EmbeddingStore,
+    options: CompareOptions,
+    progress: ProgressCallback,
 ) -> Comparison:
     """Compare backbones on the images of the workspace, after embedding missing images.
 
@@ -48,7 +51,7 @@ def compare_backbones(
         values = group_values(catalog, options.group)
         check_triplets(collection.classes, _groups(collection, values), options.group)
     resolved = _resolved(embeddings, options.backbones)
-    failures = embeddings.complete(resolved)
+    failures = embeddings.embed_missing(resolved)
     with catalog.read() as reader:
         revisions = [reader.embeddings.revision(item.spec.digest) for item in resolved]
         rates = reader.backbones.rates()
@@ -59,7 +62,7 @@ def compare_backbones(
     collection = load_collection(catalog, [rows.ids for rows in stored], options.by, failures)
     groups = None if values is None else _groups(collection, values)
     # One network at a time is in memory, and none while measuring.
-    found = [by_images(catalog, item.name, paths, open_backbone) for item in resolved]
+    found = [embed_images(catalog, item.name, paths, open_backbone) for item in resolved]
     backbones = [
         ComparedBackbone(item, rows, rates.get(item.spec.digest), queries.vectors)
         for item, rows, queries in zip(resolved, stored, found, strict=True)
@@ -69,10 +72,10 @@ def compare_backbones(
     return replace(comparison, failures=failures)
 
 
-def _resolved(embeddings: Embeddings, backbones: str | Sequence[str]) -> list[ResolvedName]:
+def _resolved(embeddings: EmbeddingStore, backbones: str | Sequence[str]) -> list[ResolvedName]:
     """Return the backbones to compare, without repetitions."""
-    known = [item.name for item in embeddings.held().backbones]
-    names = named(backbones) or [*embeddings.in_recipe(), *known] or [DEFAULT]
+    known = [item.name for item in embeddings.backbone_snapshot().backbones]
+    names = full_names(backbones) or [*embeddings.recipe_backbones(), *known] or [DEFAULT]
     return [embeddings.resolve(name) for name in dict.fromkeys(names)]
 
 

@@ -1,4 +1,4 @@
-"""A small workspace from photos that are on every machine embedkit is installed on."""
+"""The demo: a small workspace of photos that embedkit's dependencies contain or that are drawn."""
 
 import os
 import shlex
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageOps
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write
 from embedkit.demo.calendar import MONTHS, write_calendar_photos
 from embedkit.errors import MissingExtra
 from embedkit.reports.search_page import write_search_page
@@ -22,12 +22,24 @@ SAMPLES = {
     "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     "present": ("matplotlib", "mpl-data/sample_data/Minduka_Present_Blue_Pack.png"),
 }
-"""Pictures that other packages ship: label, package, path in it."""
+"""Pictures in other packages: label, package, path in the package."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made and found."""
+    """The result of the demo.
+
+    Attributes
+    ----------
+    report : AddReport
+        The report of adding the photos.
+    searches : tuple of Matches
+        Two searches.
+    page : Path
+        The HTML page of the searches.
+    next_steps : tuple of str
+        Lines to print: what to notice, and commands to try.
+    """
 
     report: AddReport
     searches: tuple[Matches, ...]
@@ -36,13 +48,13 @@ class Demo:
 
 
 def build(folder: Path, progress: ProgressCallback) -> Demo:
-    """Make the photos, add them, search them and write the page; everything below ``folder``."""
+    """Write the photos, add and search them, and write the page, all below ``folder``."""
     workspace = Workspace(folder, progress)
     photos = workspace.folder / "photos"
     samples = _write_samples(photos / "samples")
     if not samples:
         raise MissingExtra(
-            "the packages that bring the sample photos are not installed; install embedkit with "
+            "the packages that contain the sample photos are not installed; install embedkit with "
             "all its dependencies"
         )
     calendar = write_calendar_photos(photos / "calendar")
@@ -51,7 +63,7 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
     by_calendar = workspace.search(calendar[0], len(calendar), folder=photos / "calendar")
     by_sample = workspace.search(samples[0], 10)
     page = workspace.folder / "demo.html"
-    write_search_page(page, [by_calendar, by_sample], title="What embedkit found")
+    write_search_page(page, [by_calendar, by_sample], title="Demo: similar photos")
     month = sum(match.label == MONTHS[0] for match in by_calendar[:9])
     query, own = map(os.path.relpath, (calendar[0], workspace.folder))
     verify = ["--workspace", own, "--verify", str(report.images), "--html", "verified.html"]
@@ -62,8 +74,8 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
         (
             "",
             f"Of the nine calendar photos nearest to {calendar[0].name}, {month} show {MONTHS[0]}:",
-            "an embedding of a whole photo looks at its composition as much as at its content.",
-            "Copies and edits of a photo it finds well. Held against it point for point:",
+            "an embedding depends on a photo's composition as much as on its content.",
+            "It finds copies and edits well. To compare the matches with the photo point by point:",
             f"  {shlex.join(['embedkit', 'search', query, *verify])}",
             "",
             "Now your own photos:",
@@ -74,7 +86,7 @@ def build(folder: Path, progress: ProgressCallback) -> Demo:
 
 
 def _write_samples(folder: Path) -> list[Path]:
-    """The sample photos, each in a folder of its own with its variants; the originals' paths."""
+    """Write each sample photo and its variants to a folder; return the paths of the originals."""
     originals = []
     for name, (package, inside) in SAMPLES.items():
         source = package_file(package, inside)
@@ -95,13 +107,13 @@ def _write_samples(folder: Path) -> list[Path]:
             (folder / name / "recompressed.jpg", image, 30),
         ):
             if not path.exists():
-                with replaced(path) as temporary:
+                with atomic_write(path) as temporary:
                     variant.save(temporary, "JPEG", quality=quality)
     return originals
 
 
 def package_file(package: str, inside: str) -> Path | None:
-    """A file that a package ships; None when package or file is not there."""
+    """Return the path of a file in a package; None if the package or the file does not exist."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None

@@ -1,8 +1,8 @@
 """Eighteen generated photos of a desk calendar: two months x three framings x three shots.
 
-The task comes from a comparison of backbones that gave up on it: ranked by their distance to the
-first January photo, February photos of the same framing come before January photos of another.
-Everything here is drawn; the same seed draws the same photos.
+Ranked by their distance to the first January photo, February photos of the same framing come before
+January photos of another framing, under every backbone of a published comparison. Everything is
+drawn; the same seed draws the same photos.
 """
 
 import calendar
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write
 
 MONTHS = ("January", "February")
 YEAR = 2026
@@ -41,33 +41,35 @@ class CalendarPhoto:
     image: Image.Image
 
 
-@dataclass(frozen=True)
 class Shooting:
-    """How the photos differ; the default is the plain set, pages upright and well lit."""
+    """How the shots of a set are taken: pages upright and well lit, a picture for each month.
 
-    same_picture: bool = False
-    """Whether both months carry the same picture, so that only title and days tell them apart."""
-    turn: float = 0.0
-    """Degrees that a shot is turned by at most, either way."""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """Least and largest factor by which a shot's page is larger than its framing has it."""
+    A subclass can take them in another way.
+    """
+
     light: tuple[float, float] = (0.88, 1.1)
-    """Least and largest brightness; 1 is the page as it was drawn."""
-    glare: float = 0.0
-    """Strength of a lamp's reflection on the page: 0 is none, 1 is white in its middle, and above
-    that the white spreads."""
+    """Least and largest brightness of a shot; 1 is the page as drawn."""
+
+    def picture_of(self, month: int, seed: int) -> int:  # noqa: ARG002
+        """Return which of the two pictures a month (0 or 1) has."""
+        return month
+
+    def place(self, corners: np.ndarray, random: np.random.Generator) -> np.ndarray:  # noqa: ARG002
+        """Return where the page's corners (4, 2) are in a shot, in pixels."""
+        return corners
+
+    def reflection(self, random: np.random.Generator) -> Image.Image | None:  # noqa: ARG002
+        """Return how much of the page a reflection hides, 0 to 255, the size of :data:`PAGE`."""
+        return None
 
 
 def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator[CalendarPhoto]:
-    """The eighteen photos in order; each month's framings in the order of :data:`FRAMINGS`.
-
-    A set of one picture shows the mountain when ``seed`` is even, else the blossom.
-    """
+    """Draw the eighteen photos in order; each month's framings in the order of :data:`FRAMINGS`."""
     shooting = shooting or Shooting()
     pictures = (_snowy_mountain(), _plum_blossom())
     number = 0
     for index, month in enumerate(MONTHS):
-        page = _page(index + 1, pictures[seed % 2 if shooting.same_picture else index])
+        page = _page(index + 1, pictures[shooting.picture_of(index, seed)])
         for framing, corners in FRAMINGS.items():
             desk = _desk(framing, seed)
             for shot in range(SHOTS):
@@ -80,14 +82,14 @@ def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator
 def write_calendar_photos(
     folder: Path, seed: int = 0, shooting: Shooting | None = None
 ) -> list[Path]:
-    """Write the photos to ``folder/<month>/<n>.jpg``, those there already aside; their paths."""
+    """Write the photos to ``folder/<month>/<n>.jpg`` unless all exist; return their paths."""
     paths = [
         folder / month / f"{1 + number}.jpg"
         for number, month in enumerate(np.repeat(MONTHS, SHOTS * len(FRAMINGS)).tolist())
     ]
     if not all(path.exists() for path in paths):
         for path, photo in zip(paths, calendar_photos(seed, shooting), strict=True):
-            with replaced(path) as temporary:
+            with atomic_write(path) as temporary:
                 photo.image.save(temporary, "JPEG", quality=88)
     return paths
 
@@ -96,7 +98,7 @@ def write_calendar_photos(
 
 
 def _page(month: int, picture: Image.Image) -> Image.Image:
-    """A month page: picture, title, day grid."""
+    """Draw a month page: picture, title, day grid."""
     width, height = PAGE
     page = Image.new("RGB", PAGE, (250, 248, 243))
     page.paste(picture.resize((width - 80, 560), Image.Resampling.LANCZOS), (40, 70))
@@ -185,7 +187,7 @@ def _gradient(size: tuple[int, int], top: tuple[int, ...], bottom: tuple[int, ..
 
 
 def _desk(framing: str, seed: int) -> Image.Image:
-    """The desk as one framing sees it: wood, and what stands around."""
+    """Draw the desk of one framing: wood, and some objects."""
     width, height = PHOTO
     random = np.random.default_rng([seed, 99, list(FRAMINGS).index(framing)])
     grain = np.cumsum(random.normal(0, 1, (height, 1)), axis=0)
@@ -215,10 +217,10 @@ def _photograph(
     shooting: Shooting,
     random: np.random.Generator,
 ) -> Image.Image:
-    """The page on the desk, in perspective, with a shot's own jitter, light and noise."""
+    """Draw the page on the desk in perspective, with the jitter, light and noise of a shot."""
     shift = random.normal(0, 0.012, 2)
     places = np.array(corners) + shift + random.normal(0, 0.006, (4, 2))
-    coefficients = _perspective(_held(places * PHOTO, shooting, random), PAGE)
+    coefficients = _perspective(shooting.place(places * PHOTO, random), PAGE)
     warp = Image.Transform.PERSPECTIVE
     bicubic = Image.Resampling.BICUBIC
     seen = page.transform(PHOTO, warp, coefficients, bicubic)
@@ -238,39 +240,15 @@ def _photograph(
     pixels = pixels * np.array([1 + warmth, 1, 1 - warmth], np.float32)
     pixels += random.normal(0, 3.0, pixels.shape).astype(np.float32)
     taken = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    if shooting.glare:  # last, so that photos with and without it are the same beside it
-        glare = _glare(shooting.glare, random)
-        taken.paste((255, 255, 255), (0, 0), glare.transform(PHOTO, warp, coefficients, bicubic))
+    reflection = shooting.reflection(random)  # last: the rest of the photo is the same without it
+    if reflection is not None:
+        shown = reflection.transform(PHOTO, warp, coefficients, bicubic)
+        taken.paste((255, 255, 255), (0, 0), shown)
     return taken
 
 
-def _glare(strength: float, random: np.random.Generator) -> Image.Image:
-    """How much of the page (the size of :data:`PAGE`) a reflection hides: 255 is all of it."""
-    width, height = PAGE
-    middle = random.uniform((0.2, 0.2), (0.8, 0.7)) * PAGE  # what a close-up shows of the page
-    across, along = random.uniform(0.15, 0.25) * width, random.uniform(0.25, 0.35) * width
-    angle = random.uniform(0, np.pi)
-    x, y = np.arange(width) - middle[0], (np.arange(height) - middle[1])[:, None]
-    aside = (x * np.cos(angle) + y * np.sin(angle)) / across
-    ahead = (y * np.cos(angle) - x * np.sin(angle)) / along
-    share = np.minimum(strength * np.exp(-(aside**2 + ahead**2) / 2), 1)
-    return Image.fromarray((255 * share).astype(np.uint8))
-
-
-def _held(places: np.ndarray, shooting: Shooting, random: np.random.Generator) -> np.ndarray:
-    """The page's corners (4, 2), pixels, turned and scaled about the middle of the photo."""
-    if shooting.turn == 0 and shooting.scale == (1.0, 1.0):
-        return places
-    angle = np.radians(random.uniform(-shooting.turn, shooting.turn))
-    factor = np.exp(random.uniform(*np.log(shooting.scale)))
-    turn = factor * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    middle = np.array(PHOTO) / 2
-    held: np.ndarray = (places - middle) @ turn + middle
-    return held
-
-
 def _perspective(places: np.ndarray, size: tuple[int, int]) -> list[float]:
-    """Pillow's eight coefficients that bring a (w, h) picture's corners to ``places`` (4, 2)."""
+    """Return Pillow's 8 coefficients that map a picture's corners to ``places`` (4, 2), pixels."""
     width, height = size
     flat = [(0, 0), (width, 0), (width, height), (0, height)]
     rows, values = [], []

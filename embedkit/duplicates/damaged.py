@@ -15,6 +15,7 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
+from embedkit._internal.paths import stamp
 from embedkit.catalog import Catalog, Reader
 from embedkit.duplicates.evidence import FLAT
 from embedkit.duplicates.examination import remains_of
@@ -224,7 +225,7 @@ def _remaining(path: str, data: bytes) -> Damaged | None:
 
 def _state(path: str) -> tuple[int, int]:
     status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+    return stamp(status)
 
 
 def _pixels(data: bytes) -> int:

@@ -16,7 +16,7 @@ SAME_BITS = 4
 SAME_LUMA = 4
 """And in up to this much luma, of 255, as JPEGs are decoded at a reduced scale."""
 
-RULE = 3
+RULE = 4
 """Raised whenever other images than before have the same pixels."""
 
 _THREADS = 4

@@ -16,6 +16,7 @@ from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import raw, transparency
 from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
+from embedkit.images.embedded import has_embedded_data
 from embedkit.images.faults import damaged, quiet
 from embedkit.images.memory import give_back
 from embedkit.images.opening import check_size, frames_of, is_progressive, opened
@@ -224,13 +225,16 @@ class Decoder:
         """SHA-256 of the upright pixels at full scale: the same for images that show the same.
 
         Their size, colours and alpha count, and of grey pixels of more than 8 bits all that is
-        stored, as it is stored. Of a file that holds more than these pixels, such as other frames,
-        colours of more bits or a camera's RAW data, it is that of the bytes: only the same bytes
-        show the same.
+        stored, as it is stored. A file that contains more than these pixels, such as other frames,
+        colours of more bits, a video or a camera's RAW data, has the digest of its bytes.
         """
         if self._data:
             stored = opened(self._data)
-            is_more = has_deep_colours(stored) or frames_of(stored, self._data) > 1
+            is_more = (
+                has_deep_colours(stored, self._data)
+                or has_embedded_data(stored, self._data)
+                or frames_of(stored, self._data) > 1
+            )
             if is_more or self.format in raw.FORMATS:
                 return sha256(self._data).digest()
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))

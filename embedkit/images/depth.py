@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from embedkit.images import jpeg2000
 from embedkit.images.strips import strips
 
 BITS = (8, 10, 12, 14, 16)
@@ -39,13 +40,36 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode.startswith(("I", "F"))
 
 
-def has_deep_colours(image: Image.Image) -> bool:
-    """Whether the pixels of an opened image, not loaded yet, have more than 8 bits a colour."""
+def has_deep_colours(image: Image.Image, data: bytes) -> bool:
+    """Return whether the pixels of an opened image, not loaded yet, have more than 8 bits a colour.
+
+    ``data`` is its file: Pillow decodes JPEG 2000, AVIF and HEIF to 8 bits without saying so.
+    """
+    if image.format in ("AVIF", "HEIF"):
+        return _has_deep_heif(data)
+    if image.format == "JPEG2000":
+        return not is_deep(image) and jpeg2000.bits(data) > 8
     for tile in getattr(image, "tile", ()):
         arguments = tile[3]
         raw = arguments if isinstance(arguments, str) else next(iter(arguments or ()), None)
         if isinstance(raw, str) and raw.endswith(_SIXTEEN):
             return not is_deep(image)
+    return False
+
+
+def _has_deep_heif(data: bytes) -> bool:
+    """Return whether a decoder configuration of an AVIF or HEIF file has more than 8 bits.
+
+    ISO/IEC 14496-15 (hvcC) and the AV1 ISOBMFF binding (av1C). The header is searched for the
+    boxes' names, so that a name elsewhere in it can only make a file count as deep.
+    """
+    header = data[: data.find(b"mdat")] if b"mdat" in data else data
+    for name, at, mask in ((b"av1C", 2, 0x60), (b"hvcC", 17, 0x07)):
+        start = header.find(name)
+        while start >= 0:
+            if any(value & mask for value in header[start + 4 + at : start + 5 + at]):
+                return True
+            start = header.find(name, start + 4)
     return False
 
 

@@ -12,17 +12,35 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def tile_samples(data: bytes) -> int:
-    """Samples of one tile of a file; 0 where there is no telling."""
-    start = 0
-    if data.startswith(_SIGNATURE):
-        start = next((at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
-    if start < 0 or data[start : start + 4] != _CODESTREAM or len(data) < start + 42:
+    """Return the number of samples of one tile of a file; 0 if it cannot be told."""
+    start = _codestream(data)
+    if start is None:
         return 0
     fields: tuple[int, ...] = struct.unpack_from(">6I", data, start + 8)
     right, bottom, left, top, width, height = fields
     channels = int.from_bytes(data[start + 40 : start + 42], "big")
     across, down = min(width, right - left), min(height, bottom - top)
     return channels * max(0, across) * max(0, down)
+
+
+def bits(data: bytes) -> int:
+    """Return the largest number of bits of a component of a file; 0 if it cannot be told."""
+    start = _codestream(data)
+    if start is None:
+        return 0
+    channels = int.from_bytes(data[start + 40 : start + 42], "big")
+    depths = data[start + 42 : start + 42 + 3 * channels : 3]
+    return max(((depth & 0x7F) + 1 for depth in depths), default=0)
+
+
+def _codestream(data: bytes) -> int | None:
+    """Return where the codestream of a file begins; None if its header is incomplete."""
+    start = 0
+    if data.startswith(_SIGNATURE):
+        start = next((at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
+    if start < 0 or data[start : start + 4] != _CODESTREAM or len(data) < start + 42:
+        return None
+    return start
 
 
 def profile(data: bytes) -> bytes | None:

@@ -96,16 +96,24 @@ def _unpacked(packed: bytes, most: int) -> bytes | None:
 
 def _may_orient(kind: bytes, content: bytes) -> bool:
     """Whether a text may hold an orientation and is one that Pillow reads."""
-    keyword, _, rest = content.partition(b"\0")
+    keyword = content.partition(b"\0")[0]
     if keyword not in _ORIENTED:
         return False
+    found = text(kind, content, TEXT_BYTES)
+    return found is not None and len(found) <= TEXT_BYTES
+
+
+def text(kind: bytes, content: bytes, most: int) -> bytes | None:
+    """Return the text of a tEXt, zTXt or iTXt chunk, unpacked; None if it cannot be unpacked.
+
+    Of a packed text, at most ``most + 1`` bytes are unpacked.
+    """
+    rest = content.partition(b"\0")[2]
     if kind == b"zTXt":
-        text = _unpacked(rest[1:], TEXT_BYTES)
-    elif kind == b"iTXt" and rest[:1] == b"\1":
-        text = _unpacked(rest[2:].split(b"\0", 2)[-1], TEXT_BYTES)
-    else:
-        text = rest
-    return text is not None and len(text) <= TEXT_BYTES
+        return _unpacked(rest[1:], most)
+    if kind == b"iTXt" and rest[:1] == b"\1":
+        return _unpacked(rest[2:].split(b"\0", 2)[-1], most)
+    return rest
 
 
 # -- files that end early --------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Approximate search: a FAISS index over the rows of an index, which proposes candidates.
+"""Approximate search: a FAISS index over the base of an index, which proposes candidates.
 
-Its own distances are never used: candidates are measured again from the vectors themselves. It
-numbers vectors in the order in which they are added, so that any factory string will do.
+The distances of FAISS are never used: those of candidates are computed from the vectors. FAISS
+numbers vectors in the order in which they are added, so that every factory string is possible.
 """
 
 import re
@@ -15,24 +15,24 @@ from typing import Any, BinaryIO
 import faiss
 import numpy as np
 
-from embedkit._internal.sealed import Damaged, Sealed, sealed
+from embedkit._internal.sealed import DamagedFile, SealedFile, sealed
 from embedkit.errors import BadRecipe
 from embedkit.index.exact import EXTRA, nearest
 from embedkit.index.gpu import Propose, codes_on_gpu
 from embedkit.index.metric import distances
 
 REFINE = 2
-"""Candidates for each match asked for: with 8-bit codes 1.5 find all that more would."""
+"""Candidates for each match. With 8-bit codes, more than 1.5 find nothing further."""
 RECALL = 0.98
-"""Share of the ten nearest that a search is tuned to find."""
+"""Recall at 10 that a search is tuned to."""
 SAMPLE = 500
-"""Stored vectors whose ten nearest are looked for to measure the recall."""
+"""Number of stored vectors that are searched for to measure the recall."""
 WORTHWHILE = 1 / 8
-"""Share of the lists from which on a search takes as long as comparing with every vector."""
+"""Share of the lists from which on a search takes as long as an exact one."""
 POINTS_A_LIST = 40
-"""Training vectors for each list of an IVF index: FAISS warns below 39, more gain little."""
+"""Training vectors for each list of an IVF index: FAISS warns below 39, and more gain little."""
 TRAINING_ROWS = 65536
-"""Training vectors of what has no lists."""
+"""Training vectors of other indexes."""
 _SEED = 0
 _BLOCK = 65536
 _EF_SEARCH = 4096
@@ -40,16 +40,19 @@ _EF_SEARCH = 4096
 
 @dataclass
 class Codes:
-    """A FAISS index whose n-th vector is row n, and how hard it searches."""
+    """A FAISS index whose n-th vector is row n, with its search parameter."""
 
     index: Any
     factory: str
     effort: int = 0
+    """``nprobe`` or ``efSearch``; 0 for an index that has neither."""
     recall_at_10: float = 0.0
-    file: Sealed | None = None
-    """The file that it is mapped from, if it is."""
+    """Measured recall with this effort."""
+    file: SealedFile | None = None
+    """The file from which the index is mapped, if any."""
     head: int = 0
-    """Bytes of that file before its inverted lists; all of it when it does not end with them."""
+    """Bytes of the file before its inverted lists; the size of a file that does not end with
+    inverted lists."""
 
     @cached_property
     def _gpu(self) -> Propose | None:
@@ -64,10 +67,10 @@ class Codes:
         return _Lists(self.index, self.file)
 
     def candidates(self, queries: np.ndarray, count: int, times: int = 1) -> np.ndarray:
-        """Rows that may be nearest, int64 (Q, count), -1 where there are no more.
+        """Return candidate rows, int64 (Q, count), -1 where there are no more.
 
-        The search tries ``times`` as hard as it was tuned to. Raises :class:`Damaged` when a list
-        that it looks through is.
+        The effort is ``times`` the tuned one. Raises :class:`DamagedFile` when an inverted list
+        that is searched is damaged.
         """
         knob = _knob(self.index)
         effort = 0
@@ -82,7 +85,7 @@ class Codes:
         return np.asarray(self.index.search(queries, count)[1])
 
     def efforts(self, share: float) -> list[int]:
-        """What ``effort`` may be up to a share of the hardest, easiest first; [0] for no choice."""
+        """Return possible efforts up to a share of the largest, ascending; [0] without a choice."""
         knob = _knob(self.index)
         if knob is None:
             return [0]
@@ -93,12 +96,12 @@ class Codes:
 
 
 class _Lists:
-    """The inverted lists of an index that is mapped, each checked when it is first looked through.
+    """The inverted lists of a mapped index, each checked when it is first searched.
 
-    They are most of the file, and a search looks through few of them.
+    They are most of the file, and a search reads few of them.
     """
 
-    def __init__(self, index: Any, file: Sealed) -> None:
+    def __init__(self, index: Any, file: SealedFile) -> None:
         self._ivf = _downcast(index)
         lists = _lists_on_disk(index)
         assert lists is not None
@@ -107,7 +110,7 @@ class _Lists:
         self._unchecked = np.ones(int(self._ivf.nlist), bool)
 
     def search(self, queries: np.ndarray, count: int, nprobe: int) -> np.ndarray:
-        """What FAISS finds in the ``nprobe`` lists of each of ``queries`` (Q, dim): (Q, count)."""
+        """Search the ``nprobe`` nearest lists of each query: rows, int64 (Q, count)."""
         products, lists = self._ivf.quantizer.search(queries, nprobe)
         if self._unchecked.any():
             self._check(np.unique(lists))
@@ -123,7 +126,7 @@ class _Lists:
 
 
 def _entry(ivf: Any) -> int:
-    """Bytes of a vector in an inverted list: its code and its number."""
+    """Return the bytes of a vector in an inverted list: its code and its number."""
     return int(ivf.code_size) + 8
 
 
@@ -132,7 +135,7 @@ def _downcast(index: Any) -> Any:
 
 
 def _lists_on_disk(index: Any) -> Any | None:
-    """The inverted lists of an index that FAISS has mapped; None when it is of another kind."""
+    """Return the mapped inverted lists of an index; None for other kinds of index."""
     ivf = _downcast(index)
     if not isinstance(ivf, faiss.IndexIVF) or ivf.invlists is None:
         return None
@@ -141,7 +144,7 @@ def _lists_on_disk(index: Any) -> Any | None:
 
 
 def _head(index: Any, size: int) -> int:
-    """What :attr:`Codes.head` is for an index mapped from a file of ``size`` bytes."""
+    """Return :attr:`Codes.head` of an index mapped from a file of ``size`` bytes."""
     lists = _lists_on_disk(index)
     if lists is None:
         return size
@@ -151,18 +154,18 @@ def _head(index: Any, size: int) -> int:
 
 
 def default_factory(count: int) -> str:
-    """The factory string for ``count`` vectors: about 2 sqrt(count) lists of 8-bit codes.
+    """Return the factory string for ``count`` vectors: about 2 sqrt(count) lists of 8-bit codes.
 
-    Half of what FAISS advises at least: the training, which takes most of the time, takes a
-    quarter of it, and ``nprobe`` is measured, not guessed.
+    That is half the minimum that FAISS advises. So the training, which takes most of the time,
+    takes a quarter of it; ``nprobe`` is tuned by measurement.
     """
     return f"IVF{2 ** round(np.log2(2 * np.sqrt(count)))},SQ8"
 
 
 def build(factory: str, vectors: np.ndarray) -> Codes | None:
-    """Codes of ``vectors``, float32 (N, dim); None when they are too few to train on.
+    """Build the codes of ``vectors``, float32 (N, dim); None when there are too few to train on.
 
-    Raises :class:`BadRecipe` for a factory string that is not for vectors like these.
+    Raises :class:`BadRecipe` for a factory string that does not suit these vectors.
     """
     count, dim = vectors.shape
     try:
@@ -172,7 +175,7 @@ def build(factory: str, vectors: np.ndarray) -> Codes | None:
             if (ivf := faiss.try_extract_index_ivf(index)) is not None:
                 rows = max(rows, POINTS_A_LIST * ivf.nlist)
                 ivf.cp.max_points_per_centroid = POINTS_A_LIST
-                ivf.cp.min_points_per_centroid = 1  # few are the recipe's choice, not news
+                ivf.cp.min_points_per_centroid = 1  # the recipe chose so many lists: no warning
             chosen = np.random.default_rng(_SEED).choice(count, min(rows, count), replace=False)
             index.train(vectors[np.sort(chosen)])
         _add(index, vectors)
@@ -180,17 +183,17 @@ def build(factory: str, vectors: np.ndarray) -> Codes | None:
         if "Number of training points" in str(error):
             return None
         raise BadRecipe(
-            f"the recipe's index = {factory!r} is not for embeddings of {dim} numbers: "
+            f"the recipe's index = {factory!r} does not suit embeddings of dimension {dim}: "
             f"{reason(error)}"
         ) from error
     return Codes(index, factory)
 
 
 def extended(codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
-    """Codes that are mapped, brought in line with ``vectors``, whose first ``kept`` rows they have.
+    """Return mapped codes extended to ``vectors``; they contain the first ``kept`` of these.
 
-    With ``kept`` 0, as when rows have gone, all are added again, and only the training is kept.
-    Raises OSError when the file cannot be read and :class:`Damaged` when it is damaged.
+    With ``kept`` 0, as after removals, all vectors are added again and only the training is reused.
+    Raises OSError when the file cannot be read and :class:`DamagedFile` when it is damaged.
     """
     assert codes.file is not None
     codes.file.check()
@@ -203,11 +206,11 @@ def extended(codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
 
 
 def tune(codes: Codes, vectors: np.ndarray, share: float = 1.0) -> None:
-    """Let a search of ``vectors``, those of the codes, try just as hard as the recall asks for.
+    """Set the effort of codes of ``vectors`` to the smallest that reaches :data:`RECALL`.
 
-    That is up to a ``share`` of the hardest, even if it does not reach the recall.
-
-    The recall is that of the ten nearest others of a sample of the vectors; as far are as good.
+    Efforts are tried up to a ``share`` of the largest one, which may not reach it. The recall is
+    measured with a sample of the vectors: the share of their ten nearest neighbours, without
+    themselves, that is found. A neighbour at the same distance as the tenth counts as found.
     """
     chosen = np.random.default_rng(_SEED).permutation(len(vectors))[:SAMPLE]
     queries = vectors[chosen]
@@ -241,50 +244,54 @@ def _add(index: Any, vectors: np.ndarray) -> None:
 
 
 def write(file: Path, codes: Codes) -> Codes:
-    """Write codes to a sealed file; the same, mapped from it. Raises OSError when that fails."""
+    """Write codes to a sealed file and return them mapped from it. Raises OSError."""
     with _file_errors(file), sealed(file) as temporary, open(temporary, "wb") as stream:
         _write_index(stream, codes.index)
     rows, dim = codes.index.ntotal, codes.index.d
-    written = Sealed(file)
+    written = SealedFile(file)
     mapped = read(written, codes, rows, dim, len(written))
     return replace(mapped, head=_head(mapped.index, len(written)))
 
 
 def _write_index(stream: BinaryIO, index: Any) -> None:
-    """Write a FAISS index. FAISS drops the error of the last write to a file that it opened, and
-    what a callback raises."""
-    refusals: list[OSError] = []
+    """Write a FAISS index to a stream.
+
+    FAISS ignores an error of the last write to a file that it opened itself, and exceptions of a
+    callback: the callback collects them.
+    """
+    errors: list[OSError] = []
 
     def take(content: bytes) -> None:
         try:
-            if not refusals:
+            if not errors:
                 stream.write(content)
         except OSError as error:
-            refusals.append(error)
+            errors.append(error)
 
     faiss.write_index(index, faiss.PyCallbackIOWriter(take))  # type: ignore[attr-defined]
-    for refusal in refusals:
-        raise refusal
+    for error in errors:
+        raise error
 
 
-def read(file: Sealed, codes: Codes, rows: int, dim: int, head: int) -> Codes:
-    """``codes`` with the FAISS index in a file, mapped where FAISS can.
+def read(file: SealedFile, codes: Codes, rows: int, dim: int, head: int) -> Codes:
+    """Return ``codes`` with the FAISS index in a file, mapped where FAISS supports that.
 
-    FAISS parses no byte of the ``head`` that is not sound. Raises OSError when it cannot read the
-    file, and :class:`Damaged` when that is damaged or not of so many ``rows`` of ``dim`` numbers.
+    The ``head`` of the file is checked before FAISS parses it. Raises OSError when FAISS cannot
+    read the file, and :class:`DamagedFile` when the file is damaged or does not contain ``rows``
+    vectors of dimension ``dim``.
     """
     file.check(0, head)
     flags = faiss.IO_FLAG_MMAP if "IVF" in codes.factory else faiss.IO_FLAG_MMAP_IFC
     with _file_errors(file.file):
         index = faiss.read_index(str(file.file), flags)
     if (index.ntotal, index.d) != (rows, dim):
-        raise Damaged(f"{file.file} does not hold {rows} vectors of {dim} numbers")
+        raise DamagedFile(f"{file.file} does not contain {rows} vectors of dimension {dim}")
     return replace(codes, index=index, file=file, head=head)
 
 
 @contextmanager
 def _file_errors(file: Path) -> Iterator[None]:
-    """FAISS says that a file cannot be read or written with a RuntimeError, as it says all else."""
+    """Raise OSError for the RuntimeError with which FAISS reports errors of files."""
     try:
         yield
     except RuntimeError as error:
@@ -292,13 +299,13 @@ def _file_errors(file: Path) -> Iterator[None]:
 
 
 def reason(error: RuntimeError) -> str:
-    """What FAISS says is wrong, without the place in its source."""
+    """Return the message of an error of FAISS, without the line of its source."""
     text = " ".join(str(error).split())
     return re.sub(r"^Error in .*? at \S+:\d+: (Error: '.*' failed: )?", "", text)
 
 
 def _knob(index: Any) -> tuple[str, int] | None:
-    """The parameter that trades speed for recall, and its largest sensible value."""
+    """Return the parameter that trades speed for recall, and its largest useful value."""
     if (ivf := faiss.try_extract_index_ivf(index)) is not None:
         return "nprobe", int(ivf.nlist)
     try:

@@ -1,17 +1,17 @@
-"""Exact search: the inner product of a query with every vector."""
+"""Exact search: the inner products of queries with all vectors."""
 
 import numpy as np
 
 PAIRS_IN_NUMPY = 1 << 22
-"""Up to this many (query, vector) pairs numpy is as fast as FAISS, whose import takes 0.2 s."""
+"""Pairs of query and vector up to which numpy is as fast as FAISS, whose import takes 0.2 s."""
 EXTRA = 8
-"""Rows asked for beyond k: float32 products of near ties may come in another order than their
+"""Rows to find beyond k: the order of float32 products of near ties may differ from that of their
 distances."""
 _BLOCK = 16384
 
 
 def nearest(queries: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
-    """The rows of ``vectors`` (N, dim) with the largest products: int64 (Q, min(k, N)).
+    """Return the rows of ``vectors`` (N, dim) with the largest products, int64 (Q, min(k, N)).
 
     ``queries`` is float32 (Q, dim); the rows of a query are in no particular order.
     """
@@ -21,7 +21,7 @@ def nearest(queries: np.ndarray, vectors: np.ndarray, k: int) -> np.ndarray:
 def nearest_with_products(
     queries: np.ndarray, vectors: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The products, float32 (Q, min(k, N)), of the rows that :func:`nearest` gives, and these."""
+    """Return the products, float32 (Q, min(k, N)), and the rows as :func:`nearest` does."""
     k = min(k, len(vectors))
     if k == 0:
         return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
@@ -36,7 +36,7 @@ def nearest_with_products(
 
 
 def nearest_among(queries: np.ndarray, vectors: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
-    """As :func:`nearest` among some rows, int64 (n,): at least min(k, n) for each query."""
+    """Return at least min(k, n) rows of each query, the nearest of ``rows``, int64 (n,)."""
     found = []
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]

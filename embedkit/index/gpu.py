@@ -1,4 +1,4 @@
-"""Copies of indexes on a GPU, where FAISS sees one."""
+"""Copies of indexes on a GPU, if FAISS finds one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,19 +6,19 @@ from typing import Any
 import faiss
 import numpy as np
 
-MOST = 2048
-"""FAISS's GPU indexes find no more matches, and probe no more lists, than this."""
+LIMIT = 2048
+"""Maximum of matches, and of probed lists, of FAISS's GPU indexes."""
 _BLOCK = 65536
 
 Propose = Callable[[np.ndarray, int, int], np.ndarray | None]
-"""From queries, float32 (Q, dim), a count and ``nprobe`` (0 for none) to rows, int64 (Q, count)."""
+"""Function of queries, float32 (Q, dim), a count and ``nprobe`` (0 for none) that returns candidate
+rows, int64 (Q, count), or None when the GPU cannot answer."""
 
 
 def codes_on_gpu(index: Any) -> Propose | None:
-    """The search of an index's copy on the first GPU; None without a GPU, or if it cannot be there.
+    """Copy an index to the first GPU and return its search; None if that is impossible.
 
-    FAISS has no GPU form of some indexes, HNSW among them, and others do not fit the memory. The
-    search gives None where the GPU cannot answer.
+    FAISS has no GPU version of some indexes, such as HNSW, and others do not fit into memory.
     """
     if not faiss.get_num_gpus():
         return None
@@ -29,7 +29,7 @@ def codes_on_gpu(index: Any) -> Propose | None:
 
 
 def vectors_on_gpu(vectors: np.ndarray) -> Propose | None:
-    """The exact search of a copy of ``vectors``, float32 (N, dim); as :func:`codes_on_gpu`."""
+    """Copy ``vectors``, float32 (N, dim), to the first GPU and return their exact search."""
     if not faiss.get_num_gpus():
         return None
     try:
@@ -43,7 +43,7 @@ def vectors_on_gpu(vectors: np.ndarray) -> Propose | None:
 
 def _search(copy: Any) -> Propose:
     def search(queries: np.ndarray, count: int, nprobe: int) -> np.ndarray | None:
-        if count > MOST or nprobe > MOST:
+        if count > LIMIT or nprobe > LIMIT:
             return None
         if nprobe:
             faiss.GpuParameterSpace().set_index_parameter(copy, "nprobe", nprobe)

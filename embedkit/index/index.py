@@ -1,42 +1,35 @@
-"""The index of one spec: what is on disk, what came since, what went, and the search over it.
+"""The index of one embedding spec: rows on disk, later changes, and the search over them.
 
 An index is a cache of the catalog. Its **base** is rows on disk, mapped into memory, with FAISS
-codes beside them once there are too many to compare with one by one. What the catalog gained since
-is the **delta**, in memory and saved in files of its own; it is searched exactly beside the base.
-What it lost is noted, and never returned. When the two have grown to more than a small share, base
-and delta are merged into a new base. Rows are in order of storing throughout, so that the same
-history makes the same files.
+codes beside them when there are too many to compare one by one. Embeddings that the catalog has
+gained since are the **delta**, in memory and saved in files of its own; it is searched exactly.
+Removed embeddings are masked. When delta and removals exceed a small share, base and delta are
+merged into a new base. Rows are always in the order of storing, so that the same history makes the
+same files.
 
-The manifest is written last. It names the spec, how far the index has followed the catalog, and
-every file. An index that is behind catches up; one that does not match is built anew. No file is
-believed: what is read of it is checked, once in a process, and damage has the index built anew.
+The manifest is written last. It names the spec, the revision of the catalog that the index has
+followed, and every file. An index that is behind catches up; one that does not match is rebuilt.
+Every part of a file is checked when a process first reads it, and a damaged index is rebuilt.
 """
 
 import os
 import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from embedkit._internal.artifacts import storage_errors
 from embedkit._internal.paths import shown
-from embedkit._internal.sealed import Damaged, Sealed
+from embedkit._internal.sealed import DamagedFile, SealedFile
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
 from embedkit.index import rows
 from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
-from embedkit.index.manifest import (
-    FileRecord,
-    Manifest,
-    read_manifest,
-    sound_manifest,
-    write_manifest,
-)
+from embedkit.index.manifest import Manifest, read_manifest, usable_manifest
 from embedkit.index.metric import distances
+from embedkit.index.storage import IndexFiles
 from embedkit.results import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
@@ -45,28 +38,28 @@ if TYPE_CHECKING:
 
 EXACT = "exact"
 AUTO = "auto"
-"""Kinds that a recipe may ask for; any other is a FAISS factory string."""
+"""Kinds of index in a recipe; any other kind is a FAISS factory string."""
 FLAT = "Flat"
 
 EXACT_UP_TO = 250_000
-"""Images up to which ``auto`` searches exactly: at 512 numbers one query reads 0.5 GB, which takes
-as long as opening the catalog does."""
+"""Images up to which ``auto`` searches exactly: with 512 dimensions one query then reads 0.5 GB,
+which takes as long as opening the catalog."""
 MERGE_SHARE = 0.05
-"""Share of the base above which what came and went since is merged into it."""
+"""Share of the base above which delta and removals are merged into it."""
 MERGE_ROWS = 10_000
-"""Indexes up to this size are written whole every time."""
+"""Indexes up to this size are always written whole."""
 STALE = 4
-"""FAISS's index takes up to this many times the vectors that it was trained among."""
+"""FAISS is trained again when there are this many times the vectors of the last training."""
 SAVE_SHARE = 0.1
-"""An index that a search finds behind by more than this share of it is saved caught up."""
+"""A search saves the index when it was behind by more than this share of its size."""
 GATHER_ROWS = 100_000
-"""Up to this many rows that a filter leaves are compared with one by one."""
+"""Rows that pass a filter, up to which they are compared one by one."""
 TOGETHER = 16
-"""Queries whose matches are measured at once; more would not stay in the processor's cache."""
+"""Queries whose distances are computed at once; more would not fit into the processor's cache."""
 MEASURED = 1 << 22
-"""Numbers of vectors, at most, that are measured at once for several queries."""
+"""Maximum of vector components in one such computation for several queries."""
 TUNED_FOR = 64
-"""Matches up to which a search of the codes tries no harder than for the ten it is tuned to."""
+"""Matches up to which an approximate search uses the effort that was tuned for ten matches."""
 
 
 _Result = TypeVar("_Result")
@@ -75,8 +68,8 @@ _Result = TypeVar("_Result")
 class Index:
     """Embeddings of one spec, by image id.
 
-    When its files turn out to be damaged it warns with :class:`DamagedCache`, empties itself and
-    has ``refill`` fill it again.
+    When its files turn out to be damaged, the index warns with :class:`DamagedCache`, empties
+    itself and calls ``refill`` to fill it again.
     """
 
     def __init__(
@@ -87,13 +80,13 @@ class Index:
         self.dim = dim
         self._refill = refill
         self.saved: Revision | None = None
-        """Revision of the index that was on disk when this one was loaded or saved."""
-        self._forget()
+        """Revision of the index on disk when this one was loaded or saved."""
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self.revision = Revision()
         self.kind = ""
-        self._files: dict[str, FileRecord] = {}
+        self._files = IndexFiles(self.folder)
         self._set_base(rows.none(self.dim))
         self._codes: Codes | None = None
         self._trained = 0
@@ -101,14 +94,14 @@ class Index:
 
     def _set_base(self, base: rows.Rows) -> None:
         self._base = base
-        self._live: np.ndarray | None = None  # mask of the base's rows; None for all of them
+        self._live: np.ndarray | None = None  # mask of the rows not removed; None for all
         self._gpu: Propose | None = None
         self._gpu_tried = False
 
     def __len__(self) -> int:
-        return self._base_count() + len(self._delta)
+        return self._live_count() + len(self._delta)
 
-    def _base_count(self) -> int:
+    def _live_count(self) -> int:
         return len(self._base) if self._live is None else int(np.count_nonzero(self._live))
 
     @property
@@ -118,17 +111,17 @@ class Index:
 
     @property
     def recall_at_10(self) -> float:
-        """Measured against exact search when the codes were made; 1 when the search is exact."""
+        """Recall at 10 against exact search, measured on the codes; 1 when the search is exact."""
         return 1.0 if self._codes is None else self._codes.recall_at_10
 
     def stored_ids(self) -> np.ndarray:
-        """Image ids of all that it holds, int64 (N,), in order of storing."""
+        """Return the ids of all images in the index, int64 (N,), in order of storing."""
         base = self._base.ids if self._live is None else self._base.ids[self._live]
         return np.concatenate([base, self._delta.ids])
 
     def stored(self) -> rows.Rows:
-        """All that it holds, in order of storing; in memory only if it is more than one file."""
-        return self._sound(self._stored)
+        """Return all rows, in order of storing; mapped if they are one file, else in memory."""
+        return self._rebuilding(self._stored)
 
     def _stored(self) -> rows.Rows:
         if self._live is None and not len(self._delta):
@@ -136,37 +129,38 @@ class Index:
         chunks = chain(self._base.chunks(self._live), self._delta.chunks())
         return rows.gather(chunks, len(self), self.dim)
 
-    def _sound(self, read: Callable[[], _Result]) -> _Result:
-        """What ``read`` gives, once the index is built anew if its files are damaged."""
+    def _rebuilding(self, read: Callable[[], _Result]) -> _Result:
+        """Return the result of ``read``; rebuild the index and read again if it is damaged."""
         try:
             return read()
-        except Damaged as error:
-            self._give_up(error)
+        except DamagedFile as error:
+            self._discard(error)
             self._refill(self)
             return read()
 
-    def _give_up(self, error: Exception) -> None:
-        """Warn that the files cannot be used, and be empty."""
+    def _discard(self, error: Exception) -> None:
+        """Warn that the files cannot be used, and empty the index."""
         warnings.warn(
-            f"an index cannot be used ({shown(str(error))}); it is built anew from the catalog",
+            f"an index cannot be used ({shown(str(error))}); it is rebuilt from the catalog",
             DamagedCache,
             stacklevel=2,
         )
-        self._forget()
+        self._clear()
 
     # -- searching -----------------------------------------------------------------------------
 
     def search(
         self, queries: np.ndarray, k: int, among: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ids, int64 (Q, n), and distances, float64 (Q, n), of the images nearest to each query.
+        """Return ids, int64 (Q, n), and distances, float64 (Q, n), of the nearest images.
 
-        ``queries`` is (Q, dim); n is k, or what there is. ``among`` (int64 ids) narrows the search
-        to some images. Distances are worked out from the stored vectors; equal ones are in order
-        of id, but which of them come in at the end is not said.
+        ``queries`` are embeddings, float32 (Q, dim); n is k, or the number of images if that is
+        less. ``among``, int64 ids, restricts the search to some images. Distances are computed from
+        the stored vectors. Equal ones are in order of image id; which of several images tied at the
+        end is returned is undefined.
         """
         queries = np.ascontiguousarray(queries, np.float32)
-        return self._sound(lambda: self._search(queries, k, among))
+        return self._rebuilding(lambda: self._search(queries, k, among))
 
     def _search(
         self, queries: np.ndarray, k: int, among: np.ndarray | None
@@ -200,9 +194,9 @@ class Index:
     def _measured(
         self, queries: np.ndarray, base: np.ndarray, delta: np.ndarray, k: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and distances of the nearest ``k`` of some rows of the base and the delta, (Q, n)."""
+        """Return ids and distances of the nearest ``k`` among rows of base and delta, (Q, n)."""
         each = np.arange(len(queries))[:, None]
-        ids, vectors = self._base.ids[base], self._base.only(base)[base]
+        ids, vectors = self._base.ids[base], self._base.checked(base)[base]
         if delta.size:
             ids = np.concatenate([ids, self._delta.ids[delta]], axis=1)
             vectors = np.concatenate([vectors, self._delta.vectors[delta]], axis=1)
@@ -217,45 +211,48 @@ class Index:
     def _nearest_in_base(
         self, queries: np.ndarray, k: int, allowed: np.ndarray | None, count: int
     ) -> list[np.ndarray]:
-        """Rows of the base, at least ``k`` for each query, the nearest that there are among them.
+        """Return at least ``k`` candidate rows of the base for each query.
 
-        ``count`` rows are ``allowed``, which is a mask, or None for all; k is at most that.
+        ``allowed`` is a mask of ``count`` rows of the base, or None for all; k is at most
+        ``count``. The nearest rows are among the candidates, as far as the codes find them.
         """
         found = [np.empty(0, np.int64)] * len(queries)
         pending = np.arange(len(queries) if k else 0)
-        # So many that about k of them should be allowed; then more until there are.
+        # Ask for so many that about k should be allowed; then for more until there are k.
         wanted = int(np.ceil(k * len(self._base) / max(count, 1)))
-        times, asked = -(-wanted // TUNED_FOR), self._proposed(wanted)
-        few = GATHER_ROWS if self._codes is not None else 4 * asked
+        effort, requested = -(-wanted // TUNED_FOR), self._requested(wanted)
+        few = GATHER_ROWS if self._codes is not None else 4 * requested
         while len(pending):
-            if 4 * asked >= len(self._base) or (allowed is not None and count <= few):
+            if 4 * requested >= len(self._base) or (allowed is not None and count <= few):
                 break
-            proposals = self._propose(queries[pending], asked, times)
+            proposals = self._propose(queries[pending], requested, effort)
             for number, proposed in zip(pending, proposals, strict=True):
                 proposed = proposed[proposed >= 0]
                 found[number] = proposed if allowed is None else proposed[allowed[proposed]]
             pending = pending[[len(found[number]) < k for number in pending]]
-            times, asked = 4 * times, 4 * asked
+            effort, requested = 4 * effort, 4 * requested
         if len(pending):
             if allowed is None:
                 rest = nearest(queries[pending], self._base.vectors, k)
             else:
                 some = np.flatnonzero(allowed)
-                rest = nearest_among(queries[pending], self._base.only(some), some, k)
+                rest = nearest_among(queries[pending], self._base.checked(some), some, k)
             for number, exact in zip(pending, rest, strict=True):
                 found[number] = exact
         return found
 
-    def _proposed(self, k: int) -> int:
+    def _requested(self, k: int) -> int:
+        """Return the number of candidates to request for ``k`` matches."""
         if self._codes is None:
             return k
         from embedkit.index.approximate import REFINE
 
         return REFINE * k
 
-    def _propose(self, queries: np.ndarray, count: int, times: int) -> np.ndarray:
+    def _propose(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
+        """Return ``count`` candidate rows for each query; ``effort`` multiplies the tuned one."""
         if self._codes is not None:
-            return self._codes.candidates(queries, count, times)
+            return self._codes.candidates(queries, count, effort)
         if len(queries) * len(self._base) > PAIRS_IN_NUMPY:
             if not self._gpu_tried:
                 from embedkit.index.gpu import vectors_on_gpu
@@ -276,21 +273,22 @@ class Index:
         save: bool = False,
         progress: ProgressCallback = no_progress,
     ) -> None:
-        """Take over what the catalog gained and lost since.
+        """Bring the index up to date with the catalog.
 
-        Nothing is done when the index has reached ``revision``, the catalog's own of late, unless
-        it is to be saved. With ``save`` it is also made of ``kind``, merged when that is due, and
-        written; one that was well behind is in any case, where the workspace can be written. An
-        index whose past is not the catalog's is emptied and built anew.
+        An index that is at ``revision``, a recent one of the spec, is left unchanged unless
+        ``save``. An index whose history is not that of the catalog is rebuilt.
 
-        Raises :class:`StorageError` when it cannot be written and, with ``save``,
-        :class:`BadRecipe` for a kind that these embeddings cannot be in; without, it is exact. When
-        this has raised anything the index is of no use any more: load it again.
+        With ``save`` the index is converted to ``kind``, merged when due, and saved. An index that
+        was far behind is saved in any case, if the workspace is writable.
+
+        Raises :class:`StorageError` when the index cannot be written and, with ``save``,
+        :class:`BadRecipe` when ``kind`` does not suit these embeddings; without ``save`` the search
+        is exact then. After an exception the index is unusable: load it again.
         """
         try:
             self._catch_up(catalog, revision, kind, save, progress)
-        except Damaged as error:
-            self._give_up(error)
+        except DamagedFile as error:
+            self._discard(error)
             self._catch_up(catalog, revision, kind, save, progress)
 
     def _catch_up(
@@ -301,23 +299,24 @@ class Index:
         save: bool,
         progress: ProgressCallback,
     ) -> None:
-        told_to_save = save
+        save_requested = save
         if revision == self.revision and not save:
             return
         with catalog.read() as reader:
-            revision = reader.embeddings.revision(self.spec)
-            if not reader.embeddings.has_passed(self.spec, self.revision):
-                self._forget()
+            embeddings = reader.embeddings
+            revision = embeddings.revision(self.spec)
+            if not embeddings.has_passed(self.spec, self.revision):
+                self._clear()
             since = self.revision.generation
             behind = revision.generation - since > SAVE_SHARE * len(self)
             save = save or (behind and self._may_save(catalog))
-            gained = reader.embeddings.count(self.spec, since)
-            fresh = reader.embeddings.chunks(self.spec, since)
-            self._drop(reader.embeddings.removed_ids(self.spec, since))
+            gained = embeddings.count(self.spec, since)
+            fresh = embeddings.chunks(self.spec, since)
+            self._drop(embeddings.removed_ids(self.spec, since))
             merge = save and self._is_merge_due(gained, kind)
             if merge:
                 progress(Progress("building the index"))
-                with self._writing():
+                with self._files.errors():
                     kept = self._merge(fresh, gained, revision)
             elif gained:
                 size = len(self._delta) + gained
@@ -325,34 +324,35 @@ class Index:
             self.revision = revision
         if merge:
             try:
-                with self._writing():
+                with self._files.errors():
                     self._encode(kind, kept)
-            except BadRecipe:  # whoever adds is told; who searches finds all the same
-                if told_to_save:
+            except BadRecipe:  # an add reports it; a search works without the codes
+                if save_requested:
                     raise
                 save = False
         if save:
             self.kind = kind
-            with self._writing():
+            with self._files.errors():
                 self._save()
 
     def _may_save(self, catalog: Catalog) -> bool:
-        """Whether the files are this index's to replace: no other process has saved meanwhile."""
-        there = sound_manifest(self.folder)
+        """Return whether the workspace is writable and no other process has saved the index."""
+        there = usable_manifest(self.folder)
         ours = there is None or there.revision == self.saved
         return ours and os.access(catalog.path.parent, os.W_OK)
 
-    def _drop(self, lost: np.ndarray) -> None:
-        if not len(lost):
+    def _drop(self, removed: np.ndarray) -> None:
+        """Drop the rows of images, given by id."""
+        if not len(removed):
             return
-        gone = np.isin(self._base.ids, lost)
+        gone = np.isin(self._base.ids, removed)
         if gone.any():
             self._live = ~gone if self._live is None else self._live & ~gone
-        kept = ~np.isin(self._delta.ids, lost)
+        kept = ~np.isin(self._delta.ids, removed)
         self._delta = rows.Rows(self._delta.ids[kept], self._delta.vectors[kept])
 
     def _is_merge_due(self, gained: int, kind: str) -> bool:
-        changed = len(self._delta) + gained + len(self._base) - self._base_count()
+        changed = len(self._delta) + gained + len(self._base) - self._live_count()
         total = len(self) + gained
         if kind != self.kind or (changed and total <= MERGE_ROWS):
             return True
@@ -361,85 +361,67 @@ class Index:
         return changed > MERGE_SHARE * len(self._base)
 
     def _merge(self, fresh: rows.Chunks, gained: int, revision: Revision) -> int:
-        """Write a new base of all there is; how many of its rows are those of the old one."""
+        """Write a new base of all rows; return how many of its first rows are the old base."""
         old = len(self._base)
         whole = self._live is None
         if whole and not len(self._delta) and not gained and "vectors" in self._files:
             return old
         chunks = chain(self._base.chunks(self._live), self._delta.chunks(), fresh)
-        self._set_base(self._written(revision, "", chunks))
+        self._set_base(self._files.write_rows(revision, "", chunks, self.dim))
         self._delta = rows.none(self.dim)
         return old if whole else 0
 
-    def _written(self, revision: Revision, kind: str, chunks: rows.Chunks) -> rows.Rows:
-        """Rows in files of their own, which are noted; ``kind`` is ``delta_`` or nothing."""
-        names = [f"{kind}{role}" for role in ("ids", "vectors")]
-        ids_file, vectors_file = (self.folder / self._name(revision, name) for name in names)
-        rows.write(ids_file, vectors_file, chunks)
-        ids, vectors = Sealed(ids_file), Sealed(vectors_file)
-        self._files.update(zip(names, (_record(ids), _record(vectors)), strict=True))
-        return rows.read(ids, vectors, self.dim)
-
     def _encode(self, kind: str, kept: int) -> None:
-        """Make the codes for the base, whose first ``kept`` rows the ones that there are have."""
+        """Make codes for the base; the present codes contain its first ``kept`` rows."""
         from embedkit.index import approximate
 
         total = len(self._base)
         if kind in (EXACT, FLAT) or total < 2 or (kind == AUTO and total <= EXACT_UP_TO):
             self._codes, self._trained = None, 0
-            self._files.pop("codes", None)
+            self._files.forget("codes")
             return
         stale = kind != self.kind or total > STALE * self._trained
         if kind == AUTO and self._codes is None and not stale:
-            return  # codes were tried and not worth it
+            return  # codes were tried, and were not faster
 
-        # Until they fit the new base there are none, whatever goes wrong on the way.
-        made, self._codes = self._codes, None
-        self._files.pop("codes", None)
-        if stale or made is None or made.file is None or not made.file.file.exists():
+        # Until there are codes of the new base there are none, even after an error.
+        codes, self._codes = self._codes, None
+        self._files.forget("codes")
+        if stale or codes is None or codes.file is None or not codes.file.file.exists():
             factory = approximate.default_factory(total) if kind == AUTO else kind
-            made, self._trained = approximate.build(factory, self._base.vectors), total
+            codes, self._trained = approximate.build(factory, self._base.vectors), total
         else:
-            made = approximate.extended(made, self._base.vectors, kept)
-        if made is None:
+            codes = approximate.extended(codes, self._base.vectors, kept)
+        if codes is None:
             self._trained = 0
-            return  # too few to train on so far: exact search
-        approximate.tune(made, self._base.vectors, approximate.WORTHWHILE if kind == AUTO else 1.0)
-        if kind == AUTO and made.recall_at_10 < approximate.RECALL:
-            return  # vectors without clusters: comparing with all of them is faster
-        made = approximate.write(self.folder / self._name(self.revision, "codes"), made)
-        assert made.file is not None
-        self._files["codes"] = _record(made.file)
-        self._codes = made
+            return  # too few vectors to train on: search exactly
+        approximate.tune(codes, self._base.vectors, approximate.WORTHWHILE if kind == AUTO else 1.0)
+        if kind == AUTO and codes.recall_at_10 < approximate.RECALL:
+            return  # vectors without clusters: exact search is faster
+        codes = approximate.write(self._files.path(self.revision, "codes"), codes)
+        assert codes.file is not None
+        self._files.add("codes", codes.file)
+        self._codes = codes
 
     # -- on disk -------------------------------------------------------------------------------
 
-    def _writing(self) -> AbstractContextManager[None]:
-        return storage_errors(f"cannot write the index in {shown(str(self.folder))}")
-
-    @staticmethod
-    def _name(revision: Revision, what: str) -> str:
-        return f"{revision.generation}.{what}.sealed"
-
     def _save(self) -> None:
-        """Write the delta, what was removed and, last, the manifest; then remove older files."""
+        """Write the delta, the removed rows and, last, the manifest."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for role in ("delta_ids", "delta_vectors", "removed"):
-            self._files.pop(role, None)
+        self._files.forget("delta_ids", "delta_vectors", "removed")
         if len(self._delta):
-            self._written(self.revision, "delta_", self._delta.chunks())
+            self._files.write_rows(self.revision, "delta_", self._delta.chunks(), self.dim)
         if self._live is not None:
-            file = self.folder / self._name(self.revision, "removed")
+            file = self._files.path(self.revision, "removed")
             rows.write_numbers(file, np.flatnonzero(~self._live))
-            self._files["removed"] = _record(Sealed(file))
-        made = self._codes
+            self._files.add("removed", SealedFile(file))
+        codes = self._codes
         version = ""
-        if made is not None:
+        if codes is not None:
             import faiss
 
             version = faiss.__version__
-        write_manifest(
-            self.folder,
+        self._files.save(
             Manifest(
                 kind=self.kind,
                 factory=self.factory,
@@ -449,34 +431,22 @@ class Index:
                 generation=self.revision.generation,
                 stamp=self.revision.stamp,
                 trained=self._trained,
-                head=made.head if made else 0,
-                effort=made.effort if made else 0,
+                head=codes.head if codes else 0,
+                effort=codes.effort if codes else 0,
                 recall_at_10=self.recall_at_10,
-                files=self._files,
                 faiss=version,
-            ),
+            )
         )
         self.saved = self.revision
-        kept = {item.name for item in self._files.values()}
-        for old in self.folder.glob("[0-9]*.*"):
-            generation = old.name.partition(".")[0]
-            newer = generation.isdigit() and int(generation) > self.revision.generation
-            if old.name not in kept and not newer:  # newer ones another process is about to name
-                with suppress(PermissionError):  # Windows, while a process has it mapped
-                    old.unlink(missing_ok=True)
 
     def _open(self, manifest: Manifest) -> None:
-        """Take over what a manifest describes.
+        """Open the files of a manifest.
 
-        Raises OSError, KeyError, IndexError or ValueError when it is not there as described.
+        Raises OSError, LookupError or ValueError when they are not as the manifest describes them.
         """
         if (manifest.spec, manifest.dim) != (self.spec, self.dim):
-            raise Damaged(f"{self.folder} holds the index of another spec")
-        self._files = dict(manifest.files)
-        files = {
-            role: Sealed(self.folder / Path(item.name).name, item.digest)
-            for role, item in self._files.items()
-        }
+            raise DamagedFile(f"{self.folder} contains the index of another spec")
+        files = self._files.open(manifest)
         if "vectors" in files:
             self._set_base(rows.read(files["ids"], files["vectors"], self.dim))
         if "delta_vectors" in files:
@@ -487,22 +457,18 @@ class Index:
         if manifest.factory != FLAT:
             from embedkit.index.approximate import Codes, read
 
-            told = Codes(None, manifest.factory, manifest.effort, manifest.recall_at_10)
-            self._codes = read(files["codes"], told, len(self._base), self.dim, manifest.head)
+            codes = Codes(None, manifest.factory, manifest.effort, manifest.recall_at_10)
+            self._codes = read(files["codes"], codes, len(self._base), self.dim, manifest.head)
         if len(self) != manifest.count:
-            raise Damaged(f"{self.folder} does not hold {manifest.count} images")
+            raise DamagedFile(f"{self.folder} does not contain {manifest.count} images")
         self.kind, self.revision = manifest.kind, manifest.revision
         self._trained = manifest.trained
 
 
-def _record(file: Sealed) -> FileRecord:
-    return FileRecord(file.file.name, file.digest)
-
-
 def load_index(folder: Path, spec: str, dim: int, refill: Callable[[Index], None]) -> Index:
-    """The index of a spec as it was last saved; an empty one when none is there, or none sound.
+    """Load the index of a spec as it was last saved; an empty one if there is no usable one.
 
-    It warns with :class:`DamagedCache` of one that is damaged.
+    Warns with :class:`DamagedCache` when the index on disk is damaged.
     """
     index = Index(folder, spec, dim, refill)
     while True:
@@ -513,7 +479,7 @@ def load_index(folder: Path, spec: str, dim: int, refill: Callable[[Index], None
                 index.saved = manifest.revision
                 index._open(manifest)
         except (BadArtefact, EOFError, LookupError, MemoryError, OSError, ValueError) as error:
-            if sound_manifest(folder) != manifest:
-                continue  # another process has replaced both just now
-            index._give_up(error)
+            if usable_manifest(folder) != manifest:
+                continue  # another process has just replaced the files
+            index._discard(error)
         return index

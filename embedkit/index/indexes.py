@@ -1,4 +1,4 @@
-"""The indexes of one workspace: a folder for each embedding spec, opened when it is asked for."""
+"""The indexes of one workspace: one folder for each embedding spec, opened on demand."""
 
 import shutil
 from collections.abc import Callable, Collection
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedkit.catalog import Catalog, Revision
-from embedkit.index.manifest import sound_manifest
+from embedkit.index.manifest import usable_manifest
 from embedkit.results import EmbeddingSpec, ProgressCallback
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Indexes:
     """The indexes below ``folder``, which follow ``catalog``.
 
-    ``kind`` gives what the recipe asks for: ``auto``, ``exact`` or a FAISS factory string.
+    ``kind`` returns the kind of index in the recipe: ``auto``, ``exact`` or a FAISS factory string.
     """
 
     def __init__(
@@ -29,42 +29,42 @@ class Indexes:
         self._open: dict[str, Index] = {}
 
     def folder_of(self, spec: EmbeddingSpec) -> Path:
-        """Where the index of a spec is, or would be."""
+        """Return the folder of the index of a spec, whether it exists or not."""
         return self._folder / spec.digest
 
     def at(self, spec: EmbeddingSpec, revision: Revision) -> "Index":
-        """The index of a spec, caught up in memory with a revision of the catalog's embeddings."""
+        """Return the index of a spec, brought up to a revision in memory."""
         if spec.digest not in self._open:
             self._load(spec)
         if self._open[spec.digest].revision != revision:
             self._catch_up(spec, revision, save=False)
         return self._open[spec.digest]
 
-    def none(self) -> "Index":
-        """An index of no embeddings, of a collection that has none."""
+    def empty(self) -> "Index":
+        """Return an index without embeddings."""
         from embedkit.index.index import Index
 
         return Index(self._folder, "", 0, self._refill)
 
     def save_at(self, spec: EmbeddingSpec, revision: Revision) -> None:
-        """Bring what is on disk up to a revision, unless it is there and of the kind asked for.
+        """Bring the index on disk up to a revision and to the kind in the recipe.
 
-        It goes on from what other processes may have saved meanwhile.
+        It continues from the index that another process may have saved in the meantime.
         """
-        saved = sound_manifest(self.folder_of(spec))
+        saved = usable_manifest(self.folder_of(spec))
         if saved is None or (saved.revision, saved.kind) != (revision, self._kind()):
             self._load(spec)
             self._catch_up(spec, revision, save=True)
-        if spec.first != spec:  # what an earlier version made is of no use any more
+        if spec.first != spec:  # the index of an earlier version is obsolete
             shutil.rmtree(self._folder / spec.first.digest, ignore_errors=True)
 
-    def forget(self, spec: EmbeddingSpec) -> None:
+    def remove(self, spec: EmbeddingSpec) -> None:
         """Remove the index of a spec."""
         self._open.pop(spec.digest, None)
         shutil.rmtree(self.folder_of(spec), ignore_errors=True)
 
-    def forget_all_but(self, digests: Collection[str]) -> None:
-        """Remove the indexes of other specs than those with these digests."""
+    def remove_all_except(self, digests: Collection[str]) -> None:
+        """Remove the indexes of all specs except those with these digests."""
         for folder in self._folder.glob("*"):
             if folder.name not in digests:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -77,7 +77,7 @@ class Indexes:
         )
 
     def _refill(self, index: "Index") -> None:
-        """Fill an index that was found damaged, and emptied, from the catalog."""
+        """Fill a damaged index, which has been emptied, from the catalog."""
         with self._catalog.read() as reader:
             revision = reader.embeddings.revision(index.spec)
         index.catch_up(self._catalog, revision, self._kind(), progress=self._progress)
@@ -87,6 +87,6 @@ class Indexes:
             self._open[spec.digest].catch_up(
                 self._catalog, revision, self._kind(), save=save, progress=self._progress
             )
-        except BaseException:  # half done; what is on disk is whole
+        except BaseException:  # half updated in memory; the files on disk are complete
             del self._open[spec.digest]
             raise

@@ -1,6 +1,6 @@
-"""What lies beside the files of an index and says what they hold."""
+"""The manifest of a saved index, which describes its files."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ class FileRecord:
 
     name: str
     digest: str
-    """Of its checksums: see :class:`embedkit._internal.sealed.Sealed`."""
+    """Digest of its checksums: see :class:`embedkit._internal.sealed.SealedFile`."""
 
 
 @dataclass(frozen=True)
@@ -26,41 +26,43 @@ class Manifest:
     """The description of a saved index."""
 
     kind: str
-    """What the recipe asked for: ``auto``, ``exact`` or a FAISS factory string."""
+    """Kind in the recipe: ``auto``, ``exact`` or a FAISS factory string."""
     factory: str
-    """FAISS factory string of what was built; ``Flat`` for exact search."""
+    """FAISS factory string of the codes; ``Flat`` for exact search."""
     spec: str
     """Digest of the embedding spec."""
     dim: int
+    """Dimension of the embeddings."""
     count: int
-    """Images in the index."""
+    """Number of images."""
     generation: int
-    """With ``stamp``, the revision of the spec's embeddings that the index has caught up with."""
+    """With ``stamp``, the revision of the spec's embeddings that the index contains."""
     stamp: int
     trained: int
-    """Vectors there were when FAISS's index was trained, if one was; exact search may win."""
+    """Number of vectors at the last training of FAISS, even if exact search was faster; else 0."""
     head: int
-    """Bytes of the codes' file that are checked before FAISS reads it; the others are lists, which
-    are checked when they are searched."""
+    """Bytes of the file of codes that are checked before FAISS reads it. The others are inverted
+    lists, which are checked when they are searched."""
     effort: int
     """``nprobe`` or ``efSearch`` of a search; 0 where there is neither."""
     recall_at_10: float
-    """Measured against exact search; 1 for an exact index."""
-    files: dict[str, FileRecord]
-    """By role: ``ids``, ``vectors``, ``codes``, ``delta_ids``, ``delta_vectors``, ``removed``."""
+    """Recall at 10, measured against exact search; 1 for exact search."""
     faiss: str
     """Version of FAISS that wrote the codes; empty for exact search."""
+    files: dict[str, FileRecord] = field(default_factory=dict)
+    """Files by role: ``ids``, ``vectors``, ``codes``, ``delta_ids``, ``delta_vectors``,
+    ``removed``."""
 
     @property
     def revision(self) -> Revision:
-        """The revision that the index has caught up with."""
+        """Revision of the spec's embeddings that the index contains."""
         return Revision(self.generation, self.stamp)
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest in ``folder``; None when there is none, or one of an earlier version.
+    """Read the manifest in ``folder``; None when there is none, or one of an earlier version.
 
-    Raises :class:`BadArtefact` for one that is damaged or cannot be understood.
+    Raises :class:`BadArtefact` for a manifest that is damaged or malformed.
     """
     try:
         content = read_json(folder / FILE_NAME)
@@ -73,14 +75,14 @@ def read_manifest(folder: Path) -> Manifest | None:
         files = {role: FileRecord(**record) for role, record in content["files"].items()}
         manifest = Manifest(**{**content, "files": files})
     except (AttributeError, KeyError, TypeError) as error:
-        raise BadArtefact(f"{folder / FILE_NAME} is no manifest of an index") from error
-    if not (_fits(manifest) and all(map(_fits, files.values()))):
-        raise BadArtefact(f"{folder / FILE_NAME} is no manifest of an index")
+        raise BadArtefact(f"{folder / FILE_NAME} is not the manifest of an index") from error
+    if not (_has_declared_types(manifest) and all(map(_has_declared_types, files.values()))):
+        raise BadArtefact(f"{folder / FILE_NAME} is not the manifest of an index")
     return manifest
 
 
-def sound_manifest(folder: Path) -> Manifest | None:
-    """The manifest in ``folder``; None when there is none that can be used."""
+def usable_manifest(folder: Path) -> Manifest | None:
+    """Read the manifest in ``folder``; None when there is no usable one."""
     try:
         return read_manifest(folder)
     except BadArtefact:
@@ -90,8 +92,8 @@ def sound_manifest(folder: Path) -> Manifest | None:
 def spec_info(
     folder: Path, spec: EmbeddingSpec, names: tuple[str, ...], images: int, rate: float | None
 ) -> SpecInfo:
-    """What to tell of a spec whose index is in ``folder``, used under some ``names``."""
-    manifest = sound_manifest(folder)
+    """Describe a spec whose index is in ``folder`` and whose backbones have these ``names``."""
+    manifest = usable_manifest(folder)
     return SpecInfo(
         spec=spec.digest,
         backbones=names,
@@ -107,11 +109,12 @@ def spec_info(
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest to ``folder``, whole or not at all."""
+    """Write the manifest to ``folder`` atomically."""
     write_json(folder / FILE_NAME, with_digest(asdict(manifest)))
 
 
-def _fits(item: Any) -> bool:
+def _has_declared_types(item: Any) -> bool:
+    """Return whether the simple fields of a dataclass have the declared types."""
     kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float)}
     return all(
         isinstance(getattr(item, name), kinds[kind.__name__])

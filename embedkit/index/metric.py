@@ -1,20 +1,21 @@
-"""The one distance: cosine distance, ``1 - cos``, in [0, 2]."""
+"""Cosine distance, ``1 - cos``, in [0, 2]: the only distance that embedkit reports."""
 
 import numpy as np
 
 COLLAPSE_DISTANCE = 1e-3
+"""Median distance below which embeddings have collapsed."""
 COLLAPSE_SAMPLE = 256
-"""Embeddings that are enough to see whether all of them have collapsed."""
+"""Number of embeddings that suffices to detect a collapse."""
 
 _BLOCK = 8192
 
 
 def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Cosine distances of ``query`` (..., dim) to ``vectors`` (..., dim): float64 (...).
+    """Return cosine distances of ``query`` (..., dim) to ``vectors`` (..., dim), float64 (...).
 
-    The other dimensions are broadcast, as of one query (dim,) to N vectors (N, dim). Worked out in
-    float64 with the vectors' own norms, so that equal vectors are at exactly 0 and the result does
-    not depend on how an index sums.
+    The other dimensions are broadcast, such as one query (dim,) to N vectors (N, dim). Distances
+    are computed in float64 with the vectors' own norms, so that equal vectors have distance 0
+    exactly and the result does not depend on the order of summation in an index.
     """
     query, vectors = query.astype(np.float64), vectors.astype(np.float64)
     products = np.einsum("...i,...i->...", vectors, query)
@@ -24,7 +25,7 @@ def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 
 def median_pairwise(vectors: np.ndarray) -> float:
-    """Median distance over all pairs of ``vectors`` (N, dim), N >= 2."""
+    """Return the median distance over all pairs of ``vectors`` (N, dim), N >= 2."""
     return float(
         np.median(
             np.concatenate(
@@ -35,9 +36,9 @@ def median_pairwise(vectors: np.ndarray) -> float:
 
 
 def cross_distances(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Distances of each of ``queries`` (Q, dim) to each of ``vectors`` (N, dim): float64 (Q, N).
+    """Return the distances of ``queries`` (Q, dim) to all ``vectors`` (N, dim), float64 (Q, N).
 
-    Those of :func:`distances`, by products of matrices; time Q N dim, memory Q N and some rows.
+    They equal those of :func:`distances`, but are computed by matrix products.
     """
     units = _units(queries)
     found = np.empty((len(queries), len(vectors)))
@@ -53,9 +54,10 @@ def _units(vectors: np.ndarray) -> np.ndarray:
 
 
 def collapse(vectors: np.ndarray) -> str | None:
-    """What to say of embeddings (N, dim) half of whose pairs are nearer than 1e-3; None if not.
+    """Return a warning if embeddings (N, dim) have collapsed, else None.
 
-    Wrong preprocessing looks like that. Fewer than five say nothing.
+    They have if half of all pairs are closer than 1e-3, which is a sign of wrong preprocessing.
+    Fewer than five embeddings are not checked.
     """
     if len(vectors) < 5:
         return None

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from embedkit._internal.artifacts import (
+    atomic_write,
     read_json,
     regular_size,
-    replaced,
     sha256_of,
     storage_error,
     write_json,
@@ -54,12 +54,12 @@ def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
     with catalog.read() as reader:
         rows = reader.embeddings.export_table(resolved.spec.digest)
         shape = (rows.num_rows, resolved.spec.dim)
-        with replaced(folder / VECTORS) as temporary, open(temporary, "wb") as file:
+        with atomic_write(folder / VECTORS) as temporary, open(temporary, "wb") as file:
             header = {"descr": "<f4", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             for _, vectors in reader.embeddings.chunks(resolved.spec.digest):
                 file.write(np.ascontiguousarray(vectors, "<f4").tobytes())
-    with replaced(folder / IMAGES) as temporary:
+    with atomic_write(folder / IMAGES) as temporary:
         parquet.write_table(rows, temporary)
     content = {
         "backbone": resolved.name,

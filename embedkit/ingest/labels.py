@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute, from_stored, shown
+from embedkit._internal.paths import absolute, from_stored, shown, stamp
 from embedkit._internal.tables import open_table
 from embedkit._internal.text import counted
 from embedkit.catalog import Catalog
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embedkit.catalog.writer import Writer
 
 PATH, LABEL = "path", "label"
+_CHANGED = "the file has changed since it was added; run 'embedkit add' and read the table again"
 
 
 def as_label(text: str) -> str:
@@ -177,17 +178,36 @@ def read_table(catalog: Catalog, source: Path, column: str, root: str | None = N
                 rows.append((line, cells[PATH], said))
     base = absolute(source.parent) if root is None else root
     places = _places(catalog, [cell for _, cell, _ in rows], base, root is not None)
+    changed = _changed(catalog, [path for path, is_known in places if is_known])
 
     values: dict[str, dict[str, str]] = {name: {} for name in names}
     unknown: dict[str, str] = {}
     for (line, cell, said), (path, is_known) in zip(rows, places, strict=True):
+        if path in changed:
+            skipped.append(SkippedLine(line, _CHANGED))
+            continue
         if not is_known:
             unknown.setdefault(path, cell)
         for name, value in said.items():
             if values[name].setdefault(path, value) != value:
                 two = f"two {name}s" if name == column else f"two values of {shown(name)}"
                 raise BadInput(f"{shown(str(source))}, line {line}: {shown(path)} has {two}")
+    skipped.sort(key=lambda item: item.line)
     return FileTable(values, unknown, tuple(skipped), base)
+
+
+def _changed(catalog: Catalog, known: list[str]) -> set[str]:
+    """Return the known files whose content on disk is not the one that was added."""
+    with catalog.read() as reader:
+        stamps = reader.files.stamps(known)
+    changed = set()
+    for path, added in stamps.items():
+        try:
+            if stamp(os.stat(path)) != added:
+                changed.add(path)
+        except OSError:  # a missing file is labelled by what was added
+            continue
+    return changed
 
 
 def _places(

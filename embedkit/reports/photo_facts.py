@@ -41,8 +41,11 @@ def facts_of(decoder: Decoder) -> list[Fact]:
 
 def modified(status: os.stat_result) -> Fact:
     """Return when a file was last changed, in local time to the minute."""
-    at = datetime.fromtimestamp(status.st_mtime)
-    return Fact("modified", f"{at:%Y-%m-%d %H:%M}", "When the file was last changed")
+    try:
+        when = f"{datetime.fromtimestamp(status.st_mtime):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError, OSError):  # a year that Python's dates do not have
+        when = "unreadable"
+    return Fact("modified", when, "When the file was last changed")
 
 
 def size_text(count: int) -> str:

@@ -21,6 +21,7 @@ CHANGES = {
     "retouched": "brightened, sharpened or otherwise edited",
     "single": "only the first frame, page or picture",
     "shallow": "reduced to 8 bits a colour",
+    "stripped": "without the video, layers or other data that the file contained",
 }
 """Changes that a copy may have, each with its phrase for a sentence."""
 

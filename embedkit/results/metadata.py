@@ -38,6 +38,8 @@ class FileMetadata:
         Frames, pages or pictures in the file; only the first is used.
     deep : bool
         Whether a colour has more than 8 bits.
+    embedded : bool
+        Whether the file contains at least 1 kB of other data, such as a video or layers.
     """
 
     format: str
@@ -51,6 +53,7 @@ class FileMetadata:
     colours: int | None = None
     frames: int = 1
     deep: bool = False
+    embedded: bool = False
 
     @property
     def is_from_camera(self) -> bool:

@@ -1,1 +1,1 @@
-"""Search: queries to embeddings, embeddings to matches, matches verified."""
+"""Search: embeddings of queries, the nearest images, and their geometric verification."""

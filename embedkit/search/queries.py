@@ -1,4 +1,4 @@
-"""What is searched for: images and words as embeddings, stored ones or fresh ones."""
+"""Queries: images and texts with their embeddings, which are stored or computed."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -23,62 +23,66 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Queries:
-    """What is searched for, under which backbone."""
+    """Embeddings to search for, all of one backbone."""
 
     resolved: ResolvedName
+    """The backbone."""
     revision: Revision
-    """Where the backbone's embeddings stood when the queries were made."""
+    """Revision of the stored embeddings when the queries were made."""
     vectors: np.ndarray
-    """float32 (Q, dim)"""
+    """Embeddings, float32 (Q, dim)."""
     image_ids: tuple[int | None, ...]
-    """The queries' images, where the workspace has them."""
+    """Ids of the queries' images; None for images that are not in the catalog."""
     names: tuple[str, ...]
-    """What each is called: an absolute path, the words, or what kind of thing it is."""
+    """Names of the queries: the absolute path, the text, or the type of the input."""
     is_text: bool = False
-    """Whether they are words."""
+    """Whether the queries are texts."""
 
 
-def pick(there: Sequence[ResolvedName], name: str | None, workspace: Path) -> ResolvedName:
-    """The backbone of that name among those of a workspace; with None the first one.
+def select_backbone(
+    known: Sequence[ResolvedName], name: str | None, workspace: Path
+) -> ResolvedName:
+    """Return the backbone with a name, or the first one for None.
 
-    Raises :class:`EmptyWorkspace` when there is none and :class:`NotInWorkspace`, listing them,
-    when none has that name.
+    Raises :class:`EmptyWorkspace` when there are none, and :class:`NotInWorkspace` when none has
+    that name.
     """
-    if not there:
+    if not known:
         raise EmptyWorkspace(
             f"the workspace {workspace} has no embeddings; put photos in with "
             f"'embedkit add PATH --workspace {workspace}'"
         )
     if name is None:
-        return there[0]
-    for resolved in there:
+        return known[0]
+    for resolved in known:
         if resolved.name == name:
             return resolved
     raise NotInWorkspace(
-        f"{name} is not in the workspace, which has {', '.join(item.name for item in there)}; "
+        f"{name} is not in the workspace, which has {', '.join(item.name for item in known)}; "
         f"add its embeddings with 'embedkit add --backbone {name}'"
     )
 
 
-def by_images(
+def embed_images(
     catalog: Catalog,
     name: str | None,
     images: Sequence[ImageInput],
     load: Callable[[ResolvedName], "Backbone"],
 ) -> Queries:
-    """The queries for images: their stored embeddings when their very bytes are in the catalog.
+    """Return images as queries, with their stored embeddings where the catalog has these bytes.
 
-    For those that are not, ``load`` is called for the backbone and they are embedded. A 1-D array
-    is an embedding already. Raises :class:`BadInput` when an image cannot be read, an embedding is
-    not one, or the backbone's weights are no longer those that the stored embeddings were made
-    with, and as :func:`pick` does.
+    Otherwise ``load`` opens the backbone, which embeds them. A 1-D array is an embedding.
+
+    Raises :class:`BadInput` when an image cannot be read, an embedding has the wrong shape or dtype
+    or no direction, or the weights of the backbone have changed; and as :func:`select_backbone`
+    does.
     """
     digests = [_digest(item) for item in images]
     read = {digest for digest in digests if digest is not None}
     known: dict[bytes, int] = {}
     stored: dict[int, np.ndarray] = {}
-    snapshot = catalog.backbones()
-    resolved = pick(snapshot.backbones, name, catalog.path.parent)
+    snapshot = catalog.backbone_snapshot()
+    resolved = select_backbone(snapshot.backbones, name, catalog.path.parent)
     spec = resolved.spec
     if read:
         with catalog.read() as reader:
@@ -95,19 +99,19 @@ def by_images(
         else:
             new.append(number)
     if new:
-        backbone = _same_backbone(resolved, load)
+        backbone = _load_unchanged(resolved, load)
         vectors[new] = backbone.embed([images[number] for number in new])
     names = tuple(name_of(item) for item in images)
     return Queries(resolved, snapshot.revisions[spec.digest], vectors, image_ids, names)
 
 
-def by_text(
+def embed_text(
     catalog: Catalog, name: str | None, text: str, load: Callable[[ResolvedName], "Backbone"]
 ) -> Queries:
-    """The query for words; raises :class:`BadInput` when the backbone embeds images only."""
-    snapshot = catalog.backbones()
-    resolved = pick(snapshot.backbones, name, catalog.path.parent)
-    vectors = _same_backbone(resolved, load).embed_text([text])
+    """Return a text as a query; raises :class:`BadInput` if the backbone embeds only images."""
+    snapshot = catalog.backbone_snapshot()
+    resolved = select_backbone(snapshot.backbones, name, catalog.path.parent)
+    vectors = _load_unchanged(resolved, load).embed_text([text])
     revision = snapshot.revisions[resolved.spec.digest]
     return Queries(resolved, revision, vectors, (None,), (text,), is_text=True)
 
@@ -120,23 +124,23 @@ def _normalised(vector: np.ndarray, dim: int) -> np.ndarray:
     largest = float(np.abs(vector).max())
     if not 0 < largest < np.inf:
         raise BadInput(f"an embedding of norm {largest} has no direction to search in")
-    direction = vector.astype(np.float64) / largest  # whose squares no number overflows
+    direction = vector.astype(np.float64) / largest  # so that its squares cannot overflow
     return np.asarray(direction / np.linalg.norm(direction), np.float32)
 
 
-def opened(image: ImageInput) -> Decoder:
-    """The decoder of a photo that is a query, so that its file is read once whatever follows.
+def open_query(image: ImageInput) -> Decoder:
+    """Return a decoder of a query photo, so that its file is read only once.
 
-    Raises :class:`BadInput` when it cannot be read or is no image.
+    Raises :class:`BadInput` when the photo cannot be read or is not an image.
     """
     _check_query(image)
     if isinstance(image, (str, os.PathLike)):
-        _check_no_folder(absolute(image))
+        _check_not_folder(absolute(image))
     return decoder_of(image)
 
 
 def _digest(image: object) -> bytes | None:
-    """The SHA-256 of the file that an image was given as; None for other images."""
+    """Return the SHA-256 of the file of an image; None for an image that is not from a file."""
     _check_query(image)
     if isinstance(image, (str, os.PathLike)):
         return digest_of(image)
@@ -153,13 +157,13 @@ def _check_query(image: object) -> None:
         )
 
 
-def _check_no_folder(path: str) -> None:
+def _check_not_folder(path: str) -> None:
     if os.path.isdir(path):
         raise BadInput(f"{shown(path)} is a folder; give one photo")
 
 
 def name_of(image: object) -> str:
-    """What a query is called: its absolute path, or what kind of thing it is."""
+    """Return the name of a query: its absolute path or its type."""
     if isinstance(image, (str, os.PathLike)):
         return absolute(image)
     if isinstance(image, np.ndarray) and image.ndim == 1:
@@ -168,12 +172,12 @@ def name_of(image: object) -> str:
 
 
 def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
-    """The SHA-256 of what a file holds; raises :class:`BadInput` when it cannot be read.
+    """Return the SHA-256 of a file.
 
-    And, if it has to be a ``photo``, when it cannot be decoded.
+    Raises :class:`BadInput` when the file cannot be read or, with ``photo``, cannot be decoded.
     """
     path = absolute(image)
-    _check_no_folder(path)
+    _check_not_folder(path)
     try:
         with one_file():
             content = read_bytes(path)
@@ -184,9 +188,10 @@ def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
     return sha256(content).digest()
 
 
-def _same_backbone(
+def _load_unchanged(
     resolved: ResolvedName, load: Callable[[ResolvedName], "Backbone"]
 ) -> "Backbone":
+    """Load a backbone; raises :class:`BadInput` if its weights have changed."""
     backbone = load(resolved)
     if backbone.spec != resolved.spec:
         raise BadInput(

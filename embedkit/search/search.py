@@ -1,4 +1,4 @@
-"""From queries to their matches: the index, and the files behind what it finds."""
+"""Search: from queries to matches, with the files of the images that the index finds."""
 
 import os
 from collections.abc import Sequence
@@ -19,26 +19,28 @@ if TYPE_CHECKING:
     from embedkit.index.index import Index
 
 MARGIN = 6
-"""Images asked of the index beyond k, for those without a file and for ties at the end."""
+"""Images to find beyond k, for images without a file and for ties at the end."""
 
 
 @dataclass(frozen=True)
-class Narrowing:
-    """Which images may be matches."""
+class SearchFilter:
+    """Conditions that matches have to meet; None for no condition."""
 
     max_distance: float | None
+    """Largest distance."""
     label: str | None
+    """Label of one of the image's files."""
     folder: str | None
-    """Absolute."""
+    """Absolute folder that contains one of the image's files."""
 
     @classmethod
-    def asked(
+    def from_arguments(
         cls,
         max_distance: float | None,
         label: str | None,
         folder: str | os.PathLike[str] | None,
-    ) -> "Narrowing":
-        """What a person asked for: any text as a label, a folder relative to the current one."""
+    ) -> "SearchFilter":
+        """Return a filter with the label normalised and the folder made absolute."""
         return cls(
             max_distance,
             None if label is None else as_label(label),
@@ -47,16 +49,16 @@ class Narrowing:
 
 
 def search(
-    catalog: Catalog, index: "Index", queries: Queries, k: int, narrowing: Narrowing
+    catalog: Catalog, index: "Index", queries: Queries, k: int, search_filter: SearchFilter
 ) -> list[Matches]:
-    """The ``k`` images nearest to each query that have a file, nearest first.
+    """Return the ``k`` images nearest to each query that have a file, nearest first.
 
     A query's own image comes first, at distance 0; other ties are in order of path. Raises
-    :class:`NotInWorkspace` when the narrowing leaves no file.
+    :class:`NotInWorkspace` when no file passes the filter.
     """
     check_count(k)
-    label, folder = narrowing.label, narrowing.folder
-    among = _among(catalog, label, folder)
+    label, folder = search_filter.label, search_filter.folder
+    among = _filtered_ids(catalog, label, folder)
 
     def files_of(ids: np.ndarray) -> dict[int, list[LiveFile]]:
         if among is None:
@@ -65,15 +67,15 @@ def search(
             return reader.files.of_images(ids.tolist(), label, folder)
 
     limit = len(index) if among is None else len(among)
-    asked = k + MARGIN
+    count = k + MARGIN
     files: dict[int, list[LiveFile]] = {}
     found: list[list[tuple[float, int]]] = [[] for _ in queries.image_ids]
     pending = list(range(len(found)))
     while pending:
-        ids, distances = index.search(queries.vectors[pending], asked, among)
+        ids, distances = index.search(queries.vectors[pending], count, among)
         for row, number in enumerate(pending):
             distances[row, ids[row] == queries.image_ids[number]] = 0.0
-        # Most often all of the first k have files, and those behind them need not be looked up.
+        # Usually all of the first k images have files, and the files of the others are not needed.
         last = distances[:, min(k, ids.shape[1]) - 1 :][:, :1]
         files.update(files_of(np.unique(ids[distances <= last])))
         short = [row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k]
@@ -89,23 +91,25 @@ def search(
                 if image_id in files
             ]
             enough = len(found[number]) >= k and found[number][k - 1][0] < distances[row, -1]
-            if asked < limit and not enough:
+            if count < limit and not enough:
                 again.append(number)
         pending = again
-        asked *= 4
+        count *= 4
 
     for matches, own in zip(found, queries.image_ids, strict=True):
         matches.sort(key=lambda item: (item[1] != own, item[0], files[item[1]][0].path))
         del matches[k:]
-    held = files
-    if among is not None:  # the narrowing picks images, not which of their files are told
-        held = catalog.live_files([image_id for matches in found for _, image_id in matches])
+    all_files = files
+    if among is not None:  # a match lists all files of its image, not only the filtered ones
+        all_files = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
         Matches(
             (
-                match_of(rank, distance, files[image_id], held.get(image_id, files[image_id]))
+                make_match(
+                    rank, distance, files[image_id], all_files.get(image_id, files[image_id])
+                )
                 for rank, (distance, image_id) in enumerate(matches, 1)
-                if narrowing.max_distance is None or distance <= narrowing.max_distance
+                if search_filter.max_distance is None or distance <= search_filter.max_distance
             ),
             query=name,
             is_text=queries.is_text,
@@ -117,43 +121,47 @@ def search(
     ]
 
 
-def _among(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarray | None:
-    """Ids of the images that a label and a folder leave, int64 (N,); None when neither is given."""
+def _filtered_ids(catalog: Catalog, label: str | None, folder: str | None) -> np.ndarray | None:
+    """Return the ids of the images with a label and below a folder, int64 (N,).
+
+    None stands for all images, when there is no condition.
+    """
     if label is None and folder is None:
         return None
     with catalog.read() as reader:
         among = reader.files.image_ids(label, folder)
         labels = reader.labels.counts() if label is not None and not len(among) else {}
     if not len(among):
-        raise NotInWorkspace(_nothing_left(label, folder, labels))
+        raise NotInWorkspace(_empty_filter(label, folder, labels))
     return among
 
 
-def match_of(
-    rank: int, distance: float, chosen: Sequence[LiveFile], held: Sequence[LiveFile]
+def make_match(
+    rank: int, distance: float, chosen: Sequence[LiveFile], files: Sequence[LiveFile]
 ) -> Match:
-    """The match of an image with the files ``held``, named by the first of ``chosen`` ones.
+    """Return the match of an image that is in ``files``; its path is the first of ``chosen``.
 
-    Files that are on disk come before those that are gone.
+    Files that exist on disk come before those that are gone.
     """
-    first = _there_first(chosen)[0]
-    paths = tuple([file.path for file in _there_first(held)])
+    first = _existing_first(chosen)[0]
+    paths = tuple([file.path for file in _existing_first(files)])
     return Match(rank, distance, first.path, paths, first.sha256, first.label)
 
 
-def _there_first(files: Sequence[LiveFile]) -> Sequence[LiveFile]:
+def _existing_first(files: Sequence[LiveFile]) -> Sequence[LiveFile]:
     if len(files) < 2:
         return files
     return sorted(files, key=lambda file: not os.path.exists(file.path))
 
 
 def check_count(k: object, least: int = 1, name: str = "k") -> None:
-    """Raise :class:`BadInput` for a number of images that is none."""
+    """Raise :class:`BadInput` unless a number of images is an integer of at least ``least``."""
     if not isinstance(k, Integral) or int(k) < least:
         raise BadInput(f"{name} must be a whole number of at least {least}, not {k!r}")
 
 
-def _nothing_left(label: str | None, folder: str | None, labels: dict[str, int]) -> str:
+def _empty_filter(label: str | None, folder: str | None, labels: dict[str, int]) -> str:
+    """Return the error message for a filter that no file passes."""
     if label is not None and label not in labels:
         known = ", ".join(list(labels)[:20]) or "none; see 'embedkit labels --help'"
         return f"no file is labelled {label!r}; labels: {known}"

@@ -110,7 +110,9 @@ class ClassMethods(Base):
         group = None if group is None else labels.as_label(group)
         # Errors are raised before minutes of searching.
         inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
-        self._embeddings.complete([self._embeddings.pick(None)])  # copies are found by them too
+        self._embeddings.embed_missing(
+            [self._embeddings.pick(None)]
+        )  # copies are found by them too
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
         return draw_split(self._catalog, inputs, pairs)

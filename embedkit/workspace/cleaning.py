@@ -70,9 +70,9 @@ class CleaningMethods(Base):
         features = self._state.features
         asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
-            index, vector = self._embeddings.to_compare_with(backbone, of)
+            index, vector = self._embeddings.index_and_query(backbone, of)
             return find_copies(self._catalog, index, asked, absolute(of), vector, features)
-        index = self._embeddings.to_compare(backbone)
+        index = self._embeddings.index_or_empty(backbone)
         examiner = Examiner(self._catalog, features, self._progress)
         return find_duplicates(self._catalog, index, asked, examiner, self._progress)
 

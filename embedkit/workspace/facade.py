@@ -19,7 +19,7 @@ from embedkit.results import (
     WorkspaceInfo,
     no_progress,
 )
-from embedkit.search.embeddings import Embeddings, named
+from embedkit.search.embedding_store import EmbeddingStore, full_names
 from embedkit.workspace.classes import ClassMethods
 from embedkit.workspace.cleaning import CleaningMethods
 from embedkit.workspace.embeddings import EmbeddingExchange
@@ -72,7 +72,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
     ) -> None:
         self.folder = Path(absolute(folder))
         catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
-        super().__init__(State(self.folder, catalog, Embeddings(catalog, progress), progress))
+        super().__init__(State(self.folder, catalog, EmbeddingStore(catalog, progress), progress))
         self.labels = Labels(self._state)
         self.verdicts = Verdicts(self._state)
         self.quarantine = Quarantines(self._state)
@@ -149,13 +149,18 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
                 "fingerprints need no backbone; give either backbones or fingerprints_only"
             )
         recipe = self.recipe
-        held = self._embeddings.held()
+        held = self._embeddings.backbone_snapshot()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
         places = [absolute(source) for source in sources]
         chosen: Sequence[str] = ()
         if not fingerprints_only:
-            chosen = named(backbones) or self._embeddings.in_recipe() or held.added or [DEFAULT]
+            chosen = (
+                full_names(backbones)
+                or self._embeddings.recipe_backbones()
+                or held.added
+                or [DEFAULT]
+            )
         if isinstance(exclude, str):
             exclude = [exclude]
         self._state.sweep()
@@ -227,7 +232,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
             raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
         self._state.sweep()
         if backbone is not None:
-            return self._embeddings.forget(backbone)
+            return self._embeddings.remove(backbone)
         self._catalog.require()
         with self._catalog.write() as writer:
             return writer.files.remove(None if path is None else absolute(path))
@@ -248,8 +253,8 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         self._catalog.require()
         self._state.sweep()
         sizes = self._catalog.compact()
-        self._embeddings.tidy()
-        held = {item.spec.digest for item in self._embeddings.held().backbones}
+        self._embeddings.remove_unused_indexes()
+        held = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
         remove_outliers(self._state.outliers, held)
         return sizes
 
@@ -261,7 +266,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         from embedkit.catalog.inventory import inventory
 
         with self._catalog.read() as reader:
-            specs = self._embeddings.told(reader)
+            specs = self._embeddings.spec_infos(reader)
             sources, failures = reader.folders.sources(), reader.failures.all()
             options, truncated = reader.runs.last_options(), reader.failures.truncated_files()
         there = inventory(self._catalog)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput
-from embedkit.search.embeddings import named
+from embedkit.search.embedding_store import full_names
 from embedkit.workspace.state import Base, StrPath
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class Heads(Base):
 
         state = self._state
         state.sweep()
-        chosen = named(backbone)[0] if backbone is not None else state.embeddings.pick(None).name
+        chosen = (
+            full_names(backbone)[0] if backbone is not None else state.embeddings.pick(None).name
+        )
         state.catalog.require()
         with locked_name(state.heads, name, kind) as checked:
             options = TrainOptions(kind, checked, chosen, preset, epochs, processes, settings or {})
@@ -89,7 +91,7 @@ class Heads(Base):
                 state.catalog,
                 state.heads,
                 options,
-                state.embeddings.completed,
+                state.embeddings.resolve_and_embed,
                 lambda resolved: embedded_outliers(
                     state.outliers, resolved, state.embeddings.network
                 ),
@@ -202,7 +204,7 @@ class Heads(Base):
         heads = [self.load(name) for name in dict.fromkeys(names)]
         models = {model.spec: model for head in heads for model in head.models}
         embeddings = self._state.embeddings
-        embeddings.complete([backbone_of(model, embeddings) for model in models.values()])
+        embeddings.embed_missing([backbone_of(model, embeddings) for model in models.values()])
         return heads
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from embedkit.errors import BadInput
 from embedkit.results import Matches
-from embedkit.search.queries import Queries, name_of, opened
-from embedkit.search.search import Narrowing, check_count, search
+from embedkit.search.queries import Queries, name_of, open_query
+from embedkit.search.search import SearchFilter, check_count, search
 from embedkit.workspace.state import Base, ImageLike, StrPath
 
 
@@ -70,16 +70,16 @@ class SearchMethods(Base):
         check_count(verify, least=0, name="verify")
         if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
             raise BadInput("only matches of a photo can be verified, not of words or embeddings")
-        narrowing = Narrowing.asked(max_distance, label, folder)
+        narrowing = SearchFilter.from_arguments(max_distance, label, folder)
         if text is not None:
-            return self._matches(self._embeddings.of_text(backbone, text), k, narrowing)[0]
+            return self._matches(self._embeddings.query_text(backbone, text), k, narrowing)[0]
         assert image is not None
         if not verify:
-            return self._matches(self._embeddings.of_images(backbone, [image]), k, narrowing)[0]
+            return self._matches(self._embeddings.query_images(backbone, [image]), k, narrowing)[0]
         from embedkit.search.verification.photos import verify_first
 
-        photo = opened(image)
-        queries = self._embeddings.of_images(backbone, [photo])
+        photo = open_query(image)
+        queries = self._embeddings.query_images(backbone, [photo])
         queries = replace(queries, names=(name_of(image),))
         matches = self._matches(queries, max(k, verify), narrowing)[0]
         verify_first(matches, photo, verify, self._state.features)
@@ -114,8 +114,8 @@ class SearchMethods(Base):
         """
         if isinstance(images, (str, os.PathLike)):
             images = [images]
-        queries = self._embeddings.of_images(backbone, list(images))
-        return self._matches(queries, k, Narrowing.asked(max_distance, label, folder))
+        queries = self._embeddings.query_images(backbone, list(images))
+        return self._matches(queries, k, SearchFilter.from_arguments(max_distance, label, folder))
 
     def distance(self, first: StrPath, second: StrPath, *, backbone: str | None = None) -> float:
         """Return the cosine distance of two photos, in [0, 2].
@@ -129,9 +129,9 @@ class SearchMethods(Base):
         """
         from embedkit.index.metric import distances
 
-        one, other = self._embeddings.vectors(backbone, [first, second])
+        one, other = self._embeddings.embed(backbone, [first, second])
         return float(distances(one, other[None])[0])
 
-    def _matches(self, queries: Queries, k: int, narrowing: Narrowing) -> list[Matches]:
+    def _matches(self, queries: Queries, k: int, narrowing: SearchFilter) -> list[Matches]:
         """Search the index as it was when the queries were made."""
         return search(self._catalog, self._embeddings.index_for(queries), queries, k, narrowing)

@@ -11,7 +11,7 @@ from PIL import Image
 from embedkit._internal.artifacts import sweep
 from embedkit.catalog import Catalog
 from embedkit.results import ProgressCallback
-from embedkit.search.embeddings import Embeddings
+from embedkit.search.embedding_store import EmbeddingStore
 
 StrPath: TypeAlias = str | os.PathLike[str]
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -26,7 +26,7 @@ class State:
 
     folder: Path
     catalog: Catalog
-    embeddings: Embeddings
+    embeddings: EmbeddingStore
     progress: ProgressCallback
 
     @property

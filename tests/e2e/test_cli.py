@@ -1,4 +1,4 @@
-"""The real command, in processes of its own, with a real (tiny) network."""
+"""The real command, in its own processes, with a real (tiny) network."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that commands run in; it has ``photos`` as the other tests know them."""
+    """The folder that commands run in, with the ``photos`` of the other tests."""
     folder = tmp_path_factory.mktemp("home")
     write_photos(folder / "photos")
     return folder
@@ -27,7 +27,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(home: Path) -> Run:
-    """Runs ``embedkit ARGS`` at home; the exit status has to be ``status``."""
+    """Run ``embedkit ARGS`` in ``home`` and check the exit status."""
 
     def run(*args: object, status: int = 0, **options: Any) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -43,7 +43,7 @@ def run(home: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def added(run: Run, tiny: str) -> dict[str, Any]:
-    """The JSON of adding the photos to the workspace ``first``, which tests leave as it is."""
+    """The JSON of adding the photos to the workspace ``first``, which tests do not change."""
     done = run("add", "photos", "-b", tiny, "--labels-from-folders", "--json", "-w", "first")
     document: dict[str, Any] = json.loads(done.stdout)
     return document
@@ -94,7 +94,7 @@ main()
 
 
 @pytest.mark.slow
-def test_what_needs_no_forward_pass_imports_nothing_heavy(home: Path, copy: str) -> None:
+def test_commands_without_a_forward_pass_import_nothing_heavy(home: Path, copy: str) -> None:
     os.utime(home / "photos/red/1.jpg")
     for command in (
         ["search", "photos/red/0.jpg", "-w", copy],
@@ -138,7 +138,7 @@ def test_backbones_lists_the_table(run: Run) -> None:
         (["frobnicate"], 2, "No such command"),
     ],
 )
-def test_bad_input_gets_one_clear_line_and_makes_nothing(
+def test_bad_input_prints_one_line_and_creates_nothing(
     run: Run, home: Path, command: list[str], status: int, complaint: str
 ) -> None:
     done = run(*command, "--json", status=status)
@@ -150,7 +150,7 @@ def test_bad_input_gets_one_clear_line_and_makes_nothing(
 
 
 @pytest.mark.slow
-def test_hostile_files_end_well_and_are_listed(run: Run, home: Path, tiny: str) -> None:
+def test_hostile_files_are_listed_as_failures(run: Run, home: Path, tiny: str) -> None:
     bad = make_hostile(home / "hostile")
     document = json.loads(run("add", "hostile", "-b", tiny, "--json", "-w", "ws").stdout)
     assert {os.path.basename(item["path"]) for item in document["failures"]} == bad
@@ -223,7 +223,7 @@ def test_export_import_remove_compact_and_labels_work_from_the_command_line(
     assert json.loads(run("labels", "--json", "-w", copy).stdout) == {"labels": {"blue": 6}}
 
 
-def test_add_takes_and_remembers_what_to_leave_out(run: Run, home: Path, tiny: str) -> None:
+def test_add_stores_the_options_that_leave_files_out(run: Run, home: Path, tiny: str) -> None:
     folder = home / "mixed"
     for number in range(3):
         (folder / "thumbs").mkdir(parents=True, exist_ok=True)

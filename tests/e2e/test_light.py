@@ -1,4 +1,4 @@
-"""Duplicates without a network: in an installation that has no package to run one with."""
+"""Duplicates in an installation without the packages that run networks."""
 
 import os
 import re
@@ -34,7 +34,7 @@ CLEANING = (
 
 
 def clean_up(folder: Path, *python: str) -> dict[str, str]:
-    """What the commands of a clean-up print, run one after another in ``folder``."""
+    """Run the commands of a clean-up in ``folder``, and return what each prints."""
     write_photos(folder / "photos")
     twin = folder / "photos/red/twin.jpg"
     twin.write_bytes((folder / "photos/red/0.jpg").read_bytes())
@@ -62,12 +62,12 @@ def test_a_clean_up_needs_no_package_for_networks(tmp_path: Path) -> None:
     clean_up(tmp_path, sys.executable, "-c", WITHOUT_HEAVY)
 
 
-def test_what_needs_a_network_says_which_package_is_missing(tmp_path: Path) -> None:
+def test_commands_that_need_a_network_name_the_missing_package(tmp_path: Path) -> None:
     write_photos(tmp_path / "photos")
     for command in ("add photos -b resnet50", "distance photos/red/0.jpg photos/red/1.jpg"):
         done = embedkit(tmp_path, command, sys.executable, "-c", WITHOUT_HEAVY)
         assert done.returncode == 1
-        assert re.fullmatch(r"embedkit: \w+ is not installed, and this needs it; .*\n", done.stderr)
+        assert re.fullmatch(r"embedkit: \w+ is not installed, and this command .*\n", done.stderr)
 
 
 @pytest.mark.slow
@@ -77,7 +77,7 @@ def test_the_light_installation_of_the_readme_is_enough_to_clean_up(tmp_path: Pa
     assert command is not None
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv/bin/python")
-    # pip complains that embedkit lacks packages: that is what is wanted.
+    # pip complains about missing packages, as intended.
     quiet = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     for line in (f"pip install --no-deps {shlex.quote(str(ROOT))}", command[1]):
         subprocess.run([python, "-m", *shlex.split(line), "--quiet"], check=True, env=quiet)

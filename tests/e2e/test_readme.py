@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tour() -> list[str]:
-    """The commands of the README's section "A tour", but for the installing one."""
+    """Return the commands of the README's section "A tour"."""
     section = re.split(r"^## ", (ROOT / "README.md").read_text("utf-8"), flags=re.M)
     (text,) = [part for part in section if part.startswith("A tour")]
     blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.M | re.S)
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def toured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A folder in which every command of the tour ran, and what each printed."""
+    """A folder in which every command of the tour ran, and the output of each."""
     folder = tmp_path_factory.mktemp("tour")
     printed = {}
     for command in tour():
@@ -48,7 +48,7 @@ def test_every_command_of_the_tour_works(toured: tuple[Path, dict[str, str]]) ->
 
 
 def opened(page_file: Path, *questions: str) -> list[Any]:
-    """What a real browser answers to JavaScript questions about a page that fetches nothing."""
+    """Evaluate JavaScript on a page in a real browser, and check that it requests nothing."""
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = Path("/usr/bin/chromium")
     if not chromium.exists():
@@ -83,7 +83,7 @@ def test_the_page_shows_every_photo_in_a_real_browser(
     assert fits
 
 
-def test_a_click_enlarges_what_verification_found(toured: tuple[Path, dict[str, str]]) -> None:
+def test_a_click_enlarges_the_verified_pair(toured: tuple[Path, dict[str, str]]) -> None:
     width = "document.querySelector('.pair img').getBoundingClientRect().width"
     pairs, small, _, large, fits = opened(
         toured[0] / "verified.html",

@@ -1,4 +1,4 @@
-"""What commands do when stdout is closed, full, or cannot show every character."""
+"""Commands whose stdout is closed, full, or cannot encode every character."""
 
 import os
 import shutil
@@ -54,14 +54,14 @@ def embedkit(
     ("redirection", "reason"),
     [(">&-", "Bad file descriptor"), ("> /dev/full", "No space left on device")],
 )
-def test_a_stdout_that_takes_nothing_is_an_error_of_one_line(
+def test_an_unwritable_stdout_is_an_error_of_one_line(
     home: Path, command: list[str], redirection: str, reason: str
 ) -> None:
     status, out, err = embedkit(home, command, redirection)
     assert (status, out, err) == (1, "", f"embedkit: cannot write to stdout: {reason}\n")
 
 
-def test_a_reader_that_goes_early_gets_its_lines_and_the_command_fails_in_one(home: Path) -> None:
+def test_a_closed_pipe_is_an_error_of_one_line(home: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "wb") as stdout:
@@ -74,13 +74,13 @@ def test_a_reader_that_goes_early_gets_its_lines_and_the_command_fails_in_one(ho
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full"])
-def test_messages_that_stderr_does_not_take_stop_nothing(home: Path, redirection: str) -> None:
+def test_an_unwritable_stderr_stops_nothing(home: Path, redirection: str) -> None:
     status, out, _ = embedkit(home, ["info", "-w", "ws"], redirection)
     assert status == 0
     assert "6 files, 3 images" in out
 
 
-def test_no_file_is_opened_in_the_place_of_a_closed_stream(home: Path) -> None:
+def test_no_file_gets_the_descriptor_of_a_closed_stream(home: Path) -> None:
     code = (
         "from embedkit.cli.streams import prepare; prepare()\n"
         "with open('x', 'w') as file: print(file.fileno())"
@@ -102,7 +102,7 @@ def test_no_file_is_opened_in_the_place_of_a_closed_stream(home: Path) -> None:
         {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"},
     ],
 )
-def test_characters_that_the_encoding_of_stdout_lacks_are_escaped(
+def test_characters_outside_the_encoding_of_stdout_are_escaped(
     home: Path, command: str, options: dict[str, str]
 ) -> None:
     words = command.split()

@@ -131,6 +131,15 @@ class FileReader:
         """Return those of the paths that belong to a known file that is not missing."""
         return {absolute[number] for number, *_ in self.find(absolute)}
 
+    def stamps(self, absolute: Sequence[str]) -> dict[str, tuple[int, int]]:
+        """Return size and modification time (ns), when they were added, of the known files."""
+        with self._session.view("batch", self._folders.locate(absolute)):
+            rows = self._session.rows(
+                """SELECT number, bytes, mtime_ns FROM batch
+                   JOIN (SELECT * FROM files WHERE NOT missing) USING (root_id, path)"""
+            )
+        return {absolute[number]: (size, mtime_ns) for number, size, mtime_ns in rows}
+
     def find(
         self, absolute: Sequence[str], include_missing: bool = False
     ) -> list[tuple[int, int, int, str]]:

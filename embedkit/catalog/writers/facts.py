@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from embedkit._internal import paths
-from embedkit._internal.text import counted
+from embedkit._internal.text import counted, it_or_them
 from embedkit.catalog.session import Session
 from embedkit.catalog.sql import FILE_PATH, live_files
 
@@ -176,8 +176,8 @@ class FactWriter:
     def _restore_edited(self) -> list[str]:
         """Give files that were edited in place their facts back; return their stored paths.
 
-        A file with other bytes is taken for an edited photo unless its old or its new bytes are
-        at another path too.
+        A file with other bytes is taken for an edited photo, unless its old bytes are at another
+        path too, or its new bytes are or were.
         """
         rows = self._session.rows(
             f"""SELECT f.file_id, name, value, k.place
@@ -186,8 +186,8 @@ class FactWriter:
                 LEFT JOIN images i ON i.sha256 = c.sha256
                 ANTI JOIN {_FACTS} USING (file_id, name)
                 WHERE NOT f.missing AND NOT f.broken AND NOT EXISTS (
-                    SELECT 1 FROM files o WHERE NOT o.missing AND o.file_id <> f.file_id
-                    AND (o.image_id = f.image_id OR o.image_id = i.image_id))
+                    SELECT 1 FROM files o WHERE o.file_id <> f.file_id
+                    AND (o.image_id = f.image_id OR NOT o.missing AND o.image_id = i.image_id))
                 ORDER BY ALL"""
         )
         self._store([row[:3] for row in rows])
@@ -201,21 +201,22 @@ class FactWriter:
         warnings = []
         if ambiguous:
             warnings.append(
-                f"{counted(len(ambiguous), 'photo')} moved, and which of the labels that the same "
-                f"bytes had at several places belongs where cannot be told; label "
-                f"{_them(ambiguous)} again, the first is {_shown(ambiguous[0])}"
+                f"{counted(len(ambiguous), 'photo')} moved, and identical copies had different "
+                f"labels, so that the label is ambiguous; label {it_or_them(len(ambiguous))} "
+                f"again, the first is {_shown(ambiguous[0])}"
             )
         if found.relabelled:
             warnings.append(
-                f"{counted(len(found.relabelled), 'photo')} took the label that a copy had from a "
-                f"CSV and that has gone, in place of the folder's; label {_them(found.relabelled)} "
-                f"again if that is wrong, the first is {_shown(found.relabelled[0])}"
+                f"{counted(len(found.relabelled), 'photo')} took the CSV label of a copy that has "
+                "gone in place of the folder's label; label "
+                f"{it_or_them(len(found.relabelled))} again if that is wrong, the first is "
+                f"{_shown(found.relabelled[0])}"
             )
         if edited:
             warnings.append(
                 f"{counted(len(edited), 'labelled photo')} changed in place and kept the label; "
-                f"label {_them(edited)} again if another photo is there now, the first is "
-                f"{_shown(edited[0])}"
+                f"label {it_or_them(len(edited))} again if another photo is there now, the first "
+                f"is {_shown(edited[0])}"
             )
         return warnings
 
@@ -282,9 +283,9 @@ class FactWriter:
         if not lost:
             return []
         return [
-            f"{counted(len(lost), 'photo')} had a label from a folder and moved to where no "
-            f"folder gives one, the first is now {_shown(lost[0])}; 'embedkit labels "
-            f"--from-folders DIR' labels {_them(lost)} by the first folder below DIR"
+            f"{counted(len(lost), 'photo')} had a label from a folder and moved out of all label "
+            f"folders, the first is now {_shown(lost[0])}; 'embedkit labels --from-folders DIR' "
+            f"labels {it_or_them(len(lost))} by the first folder below DIR"
         ]
 
     def _store(self, facts: list[tuple[int, str, str]]) -> None:
@@ -348,7 +349,3 @@ def _same_key(one: str, other: str) -> str:
 
 def _shown(place: str) -> str:
     return paths.shown(paths.place(place))
-
-
-def _them(items: list[str]) -> str:
-    return "it" if len(items) == 1 else "them"

@@ -96,7 +96,7 @@ class Relocation:
             root_id, path = doubles[0]
             first = paths.shown(paths.join(self._reader.roots()[root_id], path))
             raise BadInput(
-                f"the workspace has {counted(len(doubles), 'file')} of {paths.shown(new)} already, "
+                f"the workspace already has {counted(len(doubles), 'file')} of {paths.shown(new)}, "
                 f"the first is {first}; nothing was changed. 'embedkit remove {paths.shown(old)}' "
                 "forgets the old paths, and labels stay with the photos"
             )

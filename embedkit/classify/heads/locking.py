@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from embedkit._internal.artifacts import read_json, storage_error
-from embedkit._internal.locks import alone
+from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
 from embedkit.classify.heads.head import KINDS
 from embedkit.classify.heads.store import MANIFEST, check_name
@@ -26,7 +26,7 @@ def locked_name(folder: Path, name: str, kind: str) -> Iterator[str]:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with alone(folder / f".{name}.lock", busy):
+        with exclusive_lock(folder / f".{name}.lock", busy):
             _check_kind(folder / name, kind)
             yield name
     except ConnectionError:

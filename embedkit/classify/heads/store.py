@@ -21,8 +21,8 @@ from safetensors.numpy import load, save
 
 from embedkit._internal.artifacts import (
     DIGEST,
+    atomic_write,
     read_json,
-    replaced,
     with_digest,
     without_digest,
     write_json,
@@ -230,7 +230,7 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         manifest["k"] = model.scorer.k
     packed = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
     digest = sha256(packed).hexdigest()
-    with replaced(own / f"{digest}.safetensors") as temporary:
+    with atomic_write(own / f"{digest}.safetensors") as temporary:
         temporary.write_bytes(packed)
     return {**manifest, "tensors": digest}
 

@@ -6,6 +6,7 @@ from typing import Any
 from PIL import Image
 
 from embedkit.images.depth import has_deep_colours, is_deep
+from embedkit.images.embedded import has_embedded_data
 from embedkit.images.faults import quiet
 from embedkit.images.opening import frames_of, opened
 from embedkit.results import FileMetadata
@@ -21,7 +22,9 @@ def facts_of(data: bytes) -> FileMetadata:
     Raises :class:`UnreadableImage` when they are no image.
     """
     image = opened(data)
-    deep = is_deep(image) or has_deep_colours(image)  # before metadata are read: PNGs are loaded
+    deep = is_deep(image) or has_deep_colours(
+        image, data
+    )  # before metadata are read: PNGs are loaded
     exif = _exif(image)
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
@@ -37,6 +40,7 @@ def facts_of(data: bytes) -> FileMetadata:
         tables=_tables(image),
         frames=frames_of(image, data),
         deep=deep,
+        embedded=has_embedded_data(image, data),
         colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,
     )
 

@@ -36,7 +36,7 @@ from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, FileMet
 from embedkit.search.verification.features import View
 from embedkit.search.verification.geometry import aligned
 
-VERSION = 9
+VERSION = 10
 """Raised whenever an examination may come to another end."""
 
 CONSISTENT = (0.6, 0.06)
@@ -145,8 +145,8 @@ def examine(one: Opened, other: Opened) -> Examination:
 
 
 def _with_the_rest(found: Examination, first: FileMetadata, second: FileMetadata) -> Examination:
-    """An examination that knows of what was not compared: a camera's RAW data, other frames, and
-    bits beyond the 8th."""
+    """An examination that knows of what was not compared: a camera's RAW data, other frames,
+    bits beyond the 8th, and embedded data."""
     if found.outcome == DIFFERENT:
         return found
     if first.format in raw.FORMATS or second.format in raw.FORMATS:
@@ -162,6 +162,11 @@ def _with_the_rest(found: Examination, first: FileMetadata, second: FileMetadata
         changes.append(Change("shallow", 2 if first.deep else 1))
     elif first.deep:
         note = found.note or "only the upper 8 bits of each colour were compared"
+        found = replace(found, outcome=OPEN, note=note)
+    if first.embedded != second.embedded:
+        changes.append(Change("stripped", 2 if first.embedded else 1))
+    elif first.embedded:
+        note = found.note or "the other data that both files contain were not compared"
         found = replace(found, outcome=OPEN, note=note)
     return replace(found, changes=tuple(changes))
 

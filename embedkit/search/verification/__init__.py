@@ -1,8 +1,8 @@
-"""Geometric verification: whether two images show the same thing, point for point.
+"""Geometric verification: whether two images show the same plane, point for point.
 
-An embedding of a whole image looks at its composition as much as at its content; here local
-features of the two are matched, the plane that they share is laid over the query, and the pixels
-are compared. So two pages of one calendar, or two editions of one poster, are told apart.
+The embedding of an image depends on its composition as much as on its content. Verification matches
+local features of two images, aligns the plane that they share, and compares the pixels. So it
+distinguishes two pages of one calendar, or two editions of one poster.
 """
 
 import os
@@ -20,31 +20,32 @@ from embedkit.search.verification.features import LocalFeatures, View
 from embedkit.search.verification.geometry import INLIERS, Alignment, aligned
 
 REFERENCES = 3
-"""Candidates, those of most inliers, by which it is judged what of the query is its subject."""
+"""Candidates with most inliers, which determine the subject of the query."""
 CHANCE = 6
-"""Inliers that unrelated photos may share by chance (scripts/bench_verify.py); so few tell less
-than the distance of embeddings does."""
+"""Inliers that unrelated photos may share by chance (scripts/bench_verify.py). So few are less
+informative than the distance of embeddings."""
 
 _MANY = 3 * INLIERS  # fewer may lie on a detail that is not the subject
-_NEAR = 0.05  # of the image's width and height
+_NEAR = 0.05  # shift as a share of the image's width and height
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verification | None]:
-    """What verification says of each candidate, in the order of ``candidates``.
+    """Return the verification of each candidate, in the order of ``candidates``.
 
-    Candidates are compared where the best :data:`REFERENCES` of them share features with the
-    query, not only where the pair itself does: else two pages that share but their digits would
-    agree in full. So the agreement of a candidate depends on the others. The same pixels agree
-    by 1, if there is texture to verify them by. Of a candidate that cannot be looked at, which is
-    None or has pixels that cannot be read any more, nothing is said: None.
+    All candidates are compared in the region in which the best :data:`REFERENCES` of them share
+    features with the query. If each were compared only where it shares features itself, two pages
+    with nothing in common except digits would agree completely. So the agreement of a candidate
+    depends on the others. Identical pixels have agreement 1 if they have enough texture.
+
+    The result is None for a candidate that is None or whose pixels cannot be read any more.
     """
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        found = list(threads.map(lambda view: _found(query, view), candidates))
+        found = list(threads.map(lambda view: _match_features(query, view), candidates))
         grey = query.grey()
         region = covered(_references(query, [one for one in found if one]), grey.shape)
 
-        def verification(one: _Found | None) -> Verification | None:
+        def verification(one: _Candidate | None) -> Verification | None:
             if one is None:
                 return None
             if one.same and one.inliers >= INLIERS:
@@ -61,11 +62,11 @@ def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verif
 
 
 def order(verifications: Sequence[Verification | None]) -> list[int]:
-    """Positions of verifications, best first.
+    """Return the positions of verifications, best first.
 
-    Verified ones by agreement, then by inliers; then the others by inliers, as far as these are
-    more than :data:`CHANCE`; last what could not be looked at. Those that tie keep the order that
-    they came in.
+    Verified ones come first, by agreement, then by inliers. The others follow by inliers, where at
+    most :data:`CHANCE` inliers count as none. Positions without a verification come last. Ties
+    keep their order.
     """
 
     def rank(position: int) -> tuple[bool, bool, float, int]:
@@ -79,29 +80,30 @@ def order(verifications: Sequence[Verification | None]) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Found:
-    """What matching the features of a candidate with the query's came to."""
+class _Candidate:
+    """A candidate whose features were matched with those of the query."""
 
     view: View
     inliers: int
     alignment: Alignment | None = None
     same: bool = False
-    """Whether it has the query's very pixels, and so says nothing of what its subject is."""
+    """Whether its pixels are identical to the query's; it says nothing about the subject then."""
 
 
-def _found(query: View, view: View | None) -> _Found | None:
+def _match_features(query: View, view: View | None) -> _Candidate | None:
     if view is None:
         return None
     with suppress(UnreadableImage):
         if _same(query, view):
-            return _Found(view, len(view.features), same=True)
-    return _Found(view, *aligned(query.features, view.features))
+            return _Candidate(view, len(view.features), same=True)
+    return _Candidate(view, *aligned(query.features, view.features))
 
 
-def _references(query: View, found: Sequence[_Found]) -> list[Alignment]:
-    """Of the alignments of most inliers, the first few, views from elsewhere before others.
+def _references(query: View, found: Sequence[_Candidate]) -> list[Alignment]:
+    """Return the alignments with most inliers.
 
-    A photo from the same place shows the same surroundings, and would make them the subject.
+    Only views from another place count if there are any: a photo from the same place shows the same
+    surroundings, which would become the subject.
     """
     strongest = sorted(found, key=lambda one: -one.inliers)
     elsewhere = [
@@ -113,7 +115,7 @@ def _references(query: View, found: Sequence[_Found]) -> list[Alignment]:
 
 
 def _moved(query: View, view: View, alignment: Alignment) -> float:
-    """By how much of the image's width and height inliers lie elsewhere; the median."""
+    """Return the median shift of the inliers, as a share of the image's width and height."""
     apart = alignment.here / query.features.size - alignment.there / view.features.size
     return float(np.median(np.linalg.norm(apart, axis=1)))
 
@@ -124,7 +126,7 @@ def _rows(alignment: Alignment) -> tuple[Row, Row, Row]:
 
 
 def _same(one: View, other: View) -> bool:
-    """Whether two images have the same pixels; these are looked at if the features are the same."""
+    """Return whether two images have the same pixels; compare the features first."""
     return _same_features(one.features, other.features) and np.array_equal(one.grey(), other.grey())
 
 

@@ -1,4 +1,4 @@
-"""How well two aligned images agree, pixel by pixel."""
+"""Agreement of two aligned images, pixel by pixel."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from embedkit.search.verification.features import Grey
 from embedkit.search.verification.geometry import Alignment
 
 BOX = 32
-"""Side of the square, pixels, over which two images are correlated."""
+"""Side of the square, in pixels, in which two images are correlated."""
 TEXTURE = 200.0
-"""Variance of luma that a square needs, in one of the images, to be compared."""
+"""Minimum variance of luma in a square, in at least one of the images."""
 WORST = 0.15
-"""Share of the compared pixels, those that agree least, whose mean is the agreement: two pages of
-one design agree nearly everywhere, and what tells them apart is small."""
+"""Share of the compared pixels with the lowest correlation, whose mean is the agreement. Two pages
+of one design agree nearly everywhere; their differences are small."""
 
-_NOISE = 4.0  # variance of luma that tells nothing: noise, and what JPEG leaves of it
+_NOISE = 4.0  # variance of luma of noise after JPEG compression
 _LEAST_PIXELS = 100
-_BLUR = 0.8  # pixels; what a camera and JPEG smear by, as a standard deviation
+_BLUR = 0.8  # standard deviation, in pixels, of the blur of a camera and JPEG
 
 Floats = NDArray[np.float32]
 
@@ -31,15 +31,16 @@ class Registered:
     here: Floats
     """Luma (H, W) of the first image."""
     there: Floats
-    """Luma (H, W) of the second, warped to where it lies in the first."""
+    """Luma (H, W) of the second image, warped to the first."""
     valid: NDArray[np.bool_]
-    """Which pixels (H, W) the second image shows."""
+    """Mask (H, W) of the pixels that the second image shows."""
 
     def correlation(self) -> tuple[Floats, NDArray[np.bool_]]:
-        """Normalised cross-correlation in [-1, 1] around each pixel, and where it tells something.
+        """Return the normalised cross-correlation around each pixel, and a mask of texture.
 
-        That is where one of the two is textured. Both are (H, W). Around means within
-        :data:`BOX`, as far as the second image reaches.
+        The correlation (H, W), in [-1, 1], is computed in squares of side :data:`BOX`, without
+        pixels outside the second image. The mask (H, W) is true where one of the images is
+        textured.
         """
         weight = self.valid.astype(np.float32)
         share = np.maximum(_box(weight), 1e-6)
@@ -60,9 +61,9 @@ def _box(values: Floats) -> Floats:
 
 
 def registered(one: Grey, other: Grey, homography: NDArray[np.float64], zoom: float) -> Registered:
-    """The second image warped onto the first by a homography from the first to the second.
+    """Warp the second image to the first by a homography from the first to the second.
 
-    ``zoom`` is by how much larger the second shows things; the finer one is blurred to match.
+    ``zoom`` is the scale of the second image relative to the first; the finer one is blurred.
     """
     here, there = one.astype(np.float32), other.astype(np.float32)
     if zoom > 1:
@@ -76,7 +77,7 @@ def registered(one: Grey, other: Grey, homography: NDArray[np.float64], zoom: fl
 def warped(
     shape: tuple[int, ...], image: np.ndarray, homography: NDArray[np.float64], how: int
 ) -> np.ndarray:
-    """``image`` warped to where it lies in one of ``shape``; ``how`` is OpenCV's interpolation."""
+    """Warp ``image`` to an image of ``shape``; ``how`` is OpenCV's interpolation."""
     frame = (shape[1], shape[0])
     return cv2.warpPerspective(image, homography, frame, flags=how | cv2.WARP_INVERSE_MAP)
 
@@ -84,7 +85,7 @@ def warped(
 def valid_mask(
     shape: tuple[int, ...], other: tuple[int, ...], homography: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    """Which pixels (H, W) of an image of ``shape`` are shown by one of the shape ``other``."""
+    """Return a mask (H, W) of the pixels of an image that another image, of ``other``, shows."""
     inside = warped(shape, np.ones(other[:2], np.uint8), homography, cv2.INTER_NEAREST)
     across, down = np.arange(shape[1]) * homography[2, 0], np.arange(shape[0]) * homography[2, 1]
     in_front = across + down[:, None] + homography[2, 2] > 0
@@ -93,17 +94,17 @@ def valid_mask(
 
 
 def _blurred(luma: Floats, zoom: float) -> Floats:
-    """As sharp as the same seen ``zoom`` times smaller."""
+    """Blur an image to the sharpness that it has ``zoom`` times smaller."""
     sigma = _BLUR * float(np.sqrt(zoom**2 - 1))
     return luma if sigma < 0.1 else cv2.GaussianBlur(luma, (0, 0), sigma).astype(np.float32)
 
 
 def agreement(one: Grey, other: Grey, alignment: Alignment, region: NDArray[np.bool_]) -> float:
-    """How well two aligned images agree where they agree least, in [0, 1].
+    """Return the agreement of two aligned images where they agree least, in [0, 1].
 
-    The mean correlation over the :data:`WORST` part of what is textured in ``region``, a mask
-    (H, W) over the first image, and shown by the second. They are compared in the frame of the
-    coarser one: what only the finer one can show is no difference.
+    This is the mean correlation of the :data:`WORST` share of the textured pixels in ``region``, a
+    mask (H, W) of the first image, that the second image shows. The images are compared in the
+    frame of the coarser one, so that details which only the finer one can show do not count.
     """
     if alignment.zoom() < 1:
         alignment = alignment.reverse()
@@ -123,7 +124,7 @@ def agreement(one: Grey, other: Grey, alignment: Alignment, region: NDArray[np.b
 
 
 def _around(region: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns that hold a region and what it is correlated with: the rest is idle."""
+    """Return the rows and columns that are needed to correlate the pixels of a region."""
     window = []
     for axis in (1, 0):
         inside = np.flatnonzero(region.any(axis=axis))
@@ -133,7 +134,7 @@ def _around(region: NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def covered(alignments: list[Alignment], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The pixels (H, W) of the first image that lie between the inliers of any alignment."""
+    """Return a mask (H, W) of the convex hulls of the inliers in the first image."""
     mask = np.zeros(shape, np.uint8)
     for alignment in alignments:
         hull = cv2.convexHull(np.rint(alignment.here).astype(np.int32))

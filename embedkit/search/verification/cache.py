@@ -1,4 +1,4 @@
-"""Local features kept on disk, so that an image's are extracted once."""
+"""A cache of local features on disk."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from embedkit._internal.artifacts import replaced
+from embedkit._internal.artifacts import atomic_write
 from embedkit.search.verification.features import (
     DESCRIPTOR,
     EXTRACTION,
@@ -21,22 +21,22 @@ from embedkit.search.verification.features import (
 )
 
 CAP = 1 << 30
-"""Bytes that the files may take together, unless another cap is given."""
+"""Default for the maximum of bytes of all files."""
 
-_TRIMMED = 0.9  # of the cap: so that a full cache is not trimmed for every image
+_TRIMMED = 0.9  # share of the maximum, so that a full cache is not trimmed for every image
 _SUFFIX = ".features"
 _CHECK = 4  # bytes of the checksum at the end
 _KIND = hashlib.sha256(EXTRACTION.encode()).hexdigest()[:8]
 
 
 class FeatureCache:
-    """A folder with a file for each image, the least recently used of which go first.
+    """A folder with one file for each image; the least recently used files are removed first.
 
-    Files are named by the image's SHA-256 and a digest of the extraction's parameters. They hold
-    safetensors and a checksum: NumPy's own format is read with Python's parser, which threads
-    cannot share under 3.11. They are written whole or not at all, but for a power failure; what
-    cannot be read is extracted anew.
-    Threads and processes may share a folder. The cap is kept by each process as far as it sees.
+    Files are named by the image's SHA-256 and a digest of the extraction's parameters. They contain
+    safetensors and a checksum. (NumPy's own format is read with Python's parser, which threads
+    cannot share under 3.11.) Writing is atomic except for a power failure, and features that cannot
+    be read are extracted again. Threads and processes may share a folder; each process enforces
+    ``cap``, the maximum of bytes, on the files that it knows of.
     """
 
     def __init__(self, folder: Path, cap: int = CAP) -> None:
@@ -46,9 +46,9 @@ class FeatureCache:
         self._writing = Lock()
 
     def features(self, sha256: str, grey: Callable[[], Grey]) -> LocalFeatures:
-        """The local features of the image with this SHA-256 (hex).
+        """Return the local features of the image with this SHA-256 (hex).
 
-        ``grey`` gives its reduced pixels (H, W) and is called only if they are not here yet.
+        ``grey`` returns its reduced pixels (H, W) and is called only if they are not stored yet.
         """
         path = self._folder / f"{sha256}-{_KIND}{_SUFFIX}"
         known = _read(path)
@@ -71,12 +71,12 @@ class FeatureCache:
                 "size": size,
             }
             data = save(arrays)
-            with replaced(path, durable=False) as temporary:
+            with atomic_write(path, durable=False) as temporary:
                 temporary.write_bytes(data + _check(data))
             self._bytes += path.stat().st_size
             if self._bytes > self._cap:
                 self._trim()
-        except OSError:  # a full disk, a folder to read only: extracting again is all that it costs
+        except OSError:  # a full or read-only disk costs only another extraction
             self._bytes = None
 
     def _trim(self) -> None:
@@ -90,7 +90,7 @@ class FeatureCache:
         self._bytes = total
 
     def _files(self) -> list[tuple[int, int, Path]]:
-        """When each file was last used (ns), its bytes, its path."""
+        """Return the time of last use (ns), bytes and path of each file."""
         found = []
         for path in self._folder.glob(f"*{_SUFFIX}"):
             try:
@@ -111,7 +111,7 @@ def _read(path: Path) -> LocalFeatures | None:
         points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
     except (OSError, KeyError, SafetensorError):
         return None
-    sound = (
+    valid = (
         points.dtype == np.float32
         and descriptors.dtype == np.uint8
         and points.shape == (len(descriptors), 2)
@@ -120,7 +120,7 @@ def _read(path: Path) -> LocalFeatures | None:
         and size.dtype == np.int32
         and bool(np.isfinite(points).all())
     )
-    return LocalFeatures(points, descriptors, (int(size[0]), int(size[1]))) if sound else None
+    return LocalFeatures(points, descriptors, (int(size[0]), int(size[1]))) if valid else None
 
 
 def _check(data: bytes) -> bytes:
@@ -130,5 +130,5 @@ def _check(data: bytes) -> bytes:
 def _touch(path: Path) -> None:
     try:
         os.utime(path)
-    except OSError:  # trimmed meanwhile, or not ours to write: then its last use stays unknown
+    except OSError:  # removed meanwhile, or not writable: the last use is not recorded
         return

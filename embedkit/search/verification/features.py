@@ -1,4 +1,4 @@
-"""Local features of an image: where its corners and blobs are, and what surrounds each."""
+"""Local features of an image: positions of corners and blobs, each with a descriptor."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from embedkit.results import PIPELINE_VERSION
 Grey = NDArray[np.uint8]
 
 AREA = 768 * 960
-"""Pixels that a larger image is reduced to, whatever its shape. With 1280 x 960 the sets of
+"""Pixels to which a larger image is reduced, whatever its shape. With 1280 x 960 the sets of
 scripts/bench_verify.py were ranked no better, in more time."""
 SOUGHT = 512 * 768
-"""Pixels that features are sought in: half of those. In all of them that takes two to three
-times as long, and the same sets are ranked hardly better."""
+"""Pixels in which features are detected, half of :data:`AREA`. Detection in all of them takes two
+to three times as long, and the same sets are ranked hardly better."""
 FEATURES = 3000
-"""Features kept of an image: the strongest."""
+"""Maximum of features of an image; the strongest are kept."""
 CONTRAST = 0.02
-"""SIFT's contrast threshold: half of the usual, for the sake of dim pages."""
+"""SIFT's contrast threshold, half of the usual one, for dim pages."""
 DESCRIPTOR = 128
-_UNIT = 512.0  # what 1 becomes in a stored descriptor; hardly any number of one is above 0.5
+_UNIT = 512.0  # scale of stored descriptors, whose components are rarely above 0.5
 EXTRACTION = (
     f"sift {cv2.__version__} area={AREA} sought={SOUGHT} features={FEATURES} contrast={CONTRAST} "
     f"root={_UNIT:.0f} pipeline={PIPELINE_VERSION}"
 )
-"""All that decides an image's local features, besides its bytes."""
+"""Everything that determines an image's local features besides its bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class LocalFeatures:
-    """What SIFT finds in an image, in the pixels of its reduced grey version (:func:`reduced`)."""
+    """SIFT features of an image, in pixels of its reduced grey version (:func:`reduced`)."""
 
     points: NDArray[np.float32]
-    """Places (K, 2) as x and y, pixels."""
+    """Positions (K, 2), x and y in pixels."""
     descriptors: NDArray[np.uint8]
-    """RootSIFT descriptors (K, 128): unit vectors times 512, cut off at 255."""
+    """RootSIFT descriptors (K, 128): unit vectors times 512, clipped at 255."""
     size: tuple[int, int]
-    """Width and height of the reduced image, pixels."""
+    """Width and height of the reduced image in pixels."""
 
     def __len__(self) -> int:
         return len(self.points)
@@ -48,26 +48,26 @@ class LocalFeatures:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """An image as verification sees it; its pixels are asked for only if they are needed."""
+    """Local features of an image, and its pixels on demand."""
 
     features: LocalFeatures
     grey: Callable[[], Grey]
-    """Gives the reduced grey pixels (H, W) that the features were found in."""
+    """Function that returns the reduced grey pixels (H, W) of the features."""
 
 
 def view(pixels: NDArray[np.uint8]) -> View:
-    """The view of an upright RGB image (H, W, 3)."""
+    """Return the view of an upright RGB image (H, W, 3)."""
     grey = reduced(pixels)
     return View(local_features(grey), lambda: grey)
 
 
 def reduced(pixels: NDArray[np.uint8]) -> Grey:
-    """The luma (h, w) of an RGB image (H, W, 3), of at most :data:`AREA` pixels."""
+    """Return the luma (h, w) of an RGB image (H, W, 3), at most :data:`AREA` pixels."""
     return cv2.cvtColor(fitted(pixels), cv2.COLOR_RGB2GRAY).astype(np.uint8, copy=False)
 
 
 def fitted(pixels: NDArray[np.uint8], area: int = AREA) -> NDArray[np.uint8]:
-    """An image (H, W) or (H, W, 3) reduced to at most so many pixels, its shape kept."""
+    """Reduce an image (H, W) or (H, W, 3) to at most ``area`` pixels; keep its aspect ratio."""
     height, width = pixels.shape[:2]
     share = (area / (height * width)) ** 0.5
     if share >= 1:
@@ -77,7 +77,7 @@ def fitted(pixels: NDArray[np.uint8], area: int = AREA) -> NDArray[np.uint8]:
 
 
 def local_features(grey: Grey) -> LocalFeatures:
-    """The strongest SIFT features of grey pixels (H, W) as RootSIFT.
+    """Return the strongest SIFT features of grey pixels (H, W) as RootSIFT.
 
     SIFT: Lowe, IJCV 2004. RootSIFT, the square root of the L1-normalised descriptor: Arandjelovic
     and Zisserman, CVPR 2012.
@@ -92,7 +92,7 @@ def local_features(grey: Grey) -> LocalFeatures:
     keypoints, descriptors = sift.detectAndCompute(small, None)
     if descriptors is None:
         descriptors = np.empty((0, DESCRIPTOR), np.float32)
-    # SIFT may keep more than it was asked for, where several are equally strong.
+    # SIFT may return more features than requested when several are equally strong.
     strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")[:FEATURES]
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2)
     scale = np.array(size, np.float32) / small.shape[::-1]

@@ -1,4 +1,4 @@
-"""The plane that two images share: features matched, and one homography through the matches."""
+"""The plane that two images share: matched features, and a homography through the matches."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,43 +10,43 @@ from numpy.typing import NDArray
 from embedkit.search.verification.features import LocalFeatures
 
 RATIO = 0.8
-"""A match's distance is at most this share of that to the second nearest (Lowe 2004)."""
+"""Maximum ratio of a match's distance to that of the second nearest feature (Lowe 2004)."""
 TOLERANCE = 4.0
-"""Pixels by which an inlier may miss its place."""
+"""Maximum error of an inlier in pixels."""
 INLIERS = 10
-"""Inliers, at places of their own, that a homography needs to be believed."""
+"""Minimum of inliers at distinct positions for a credible homography."""
 
 _LARGEST_ZOOM = 12.0
-_LARGEST_STRETCH = 6.0  # of one direction against the other: a page seen from 80 degrees aside
-_LARGEST_SLANT = 8.0  # by which the area of what is near grows against what is far
-_LEAST_SPREAD = 2 * TOLERANCE  # pixels of standard deviation, across the inliers' narrow direction
+_LARGEST_STRETCH = 6.0  # of one direction relative to the other: a page at 80 degrees
+_LARGEST_SLANT = 8.0  # ratio of the scale of area at the nearest and the farthest point
+_LEAST_SPREAD = 2 * TOLERANCE  # standard deviation in pixels along the direction of least spread
 _ITERATIONS = 5000
-_CHUNK = 256  # rows of cosines at a time: few enough to stay in the processor's cache
+_CHUNK = 256  # rows of cosines at a time, to fit into the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """How one image's plane lies in another image."""
+    """Position of one image's plane in another image."""
 
     homography: NDArray[np.float64]
-    """3 x 3: from the pixels of the first image to those of the second; inliers have depth > 0."""
+    """Matrix (3, 3) from pixels of the first image to the second; inliers have depth > 0."""
     here: NDArray[np.float32]
     """Inliers (I, 2) in the first image."""
     there: NDArray[np.float32]
     """The same inliers (I, 2) in the second."""
 
     def zoom(self) -> float:
-        """By how much larger the second image shows the inliers' surroundings."""
+        """Return the scale of the second image relative to the first, around the inliers."""
         return zoom(self.homography, self.here)
 
     def reverse(self) -> "Alignment":
-        """The same alignment, from the second image to the first."""
+        """Return the alignment from the second image to the first."""
         back = np.linalg.inv(self.homography).astype(np.float64, copy=False)
         return Alignment(back, self.there, self.here)
 
 
-def matched(one: LocalFeatures, other: LocalFeatures) -> NDArray[np.intp]:
-    """Rows (M, 2) of features that are each other's nearest, and far nearer than the next."""
+def mutual_matches(one: LocalFeatures, other: LocalFeatures) -> NDArray[np.intp]:
+    """Return rows (M, 2) of features that are mutual nearest neighbours and pass the ratio test."""
     if min(len(one), len(other)) < 2:
         return np.empty((0, 2), np.intp)
     here, there = _unit(one), _unit(other)
@@ -60,7 +60,7 @@ def matched(one: LocalFeatures, other: LocalFeatures) -> NDArray[np.intp]:
 def _nearest(
     here: NDArray[np.float32], there: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """For each row (n, 128) the row of ``there`` nearest to it, and if it is so by far."""
+    """Return the nearest row of ``there`` for each row (n, 128), and the ratio test's result."""
     cosines = here @ there.T
     rows = np.arange(len(here))
     nearest = cosines.argmax(axis=1)
@@ -77,11 +77,11 @@ def _unit(features: LocalFeatures) -> NDArray[np.float32]:
 
 
 def aligned(one: LocalFeatures, other: LocalFeatures) -> tuple[int, Alignment | None]:
-    """The number of inliers, and the alignment that they make if it is one that a camera could see.
+    """Return the number of inliers, and the alignment if it is credible.
 
-    The homography is MAGSAC++'s (Barath et al., CVPR 2020).
+    The homography is estimated with MAGSAC++ (Barath et al., CVPR 2020).
     """
-    rows = matched(one, other)
+    rows = mutual_matches(one, other)
     if len(rows) < 4:
         return 0, None
     here, there = one.points[rows[:, 0]], other.points[rows[:, 1]]
@@ -96,19 +96,19 @@ def aligned(one: LocalFeatures, other: LocalFeatures) -> tuple[int, Alignment | 
     inliers = min(_places(here), _places(there))
     if inliers < INLIERS or not _is_credible(homography, here, there):
         return inliers, None
-    in_front = np.sign(depth(homography, here[:1])[0])  # its sign is arbitrary; now they all are
+    in_front = np.sign(depth(homography, here[:1])[0])  # the sign of the homography is arbitrary
     return inliers, Alignment(homography * in_front, here, there)
 
 
 def _places(points: NDArray[np.float32]) -> int:
-    """How many of the points lie at places of their own: SIFT may find several at one."""
+    """Return the number of distinct positions: SIFT may find several features at one."""
     return len(np.unique(np.rint(points / 2), axis=0))
 
 
 def _is_credible(
     homography: NDArray[np.float64], here: NDArray[np.float32], there: NDArray[np.float32]
 ) -> bool:
-    """Whether a camera could see it so: not mirrored, torn, or squeezed to a line."""
+    """Return whether a camera could see the plane so: not mirrored, torn, or squeezed to a line."""
     if not np.isfinite(homography).all() or abs(np.linalg.det(homography)) < 1e-12:
         return False
     depths = depth(homography, here)
@@ -127,20 +127,20 @@ def _is_credible(
 
 
 def _narrow(points: NDArray[np.float32]) -> float:
-    """Standard deviation of points along the direction in which they spread least, pixels."""
+    """Return the standard deviation of points, in pixels, along the direction of least spread."""
     return float(np.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(points.T))[0])))
 
 
 def zoom(homography: NDArray[np.float64], points: NDArray[np.float32]) -> float:
-    """By how much larger the second image shows what is around points (I, 2) of the first.
+    """Return the scale of the second image relative to the first around points (I, 2).
 
-    The median over the points, which the homography must not mirror.
+    This is the median over the points. The homography must not mirror.
     """
     return float(np.sqrt(np.median(np.linalg.det(_local_affine(homography, points)))))
 
 
 def depth(homography: NDArray[np.float64], points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What moved points (I, 2) are divided by (I,); beyond the horizon the sign is another."""
+    """Return the homogeneous coordinate (I,) of mapped points (I, 2); negative past the horizon."""
     depths: NDArray[np.float64] = points @ homography[2, :2] + homography[2, 2]
     return depths
 
@@ -148,7 +148,7 @@ def depth(homography: NDArray[np.float64], points: NDArray[np.float32]) -> NDArr
 def _local_affine(
     homography: NDArray[np.float64], points: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """The homography's derivatives (I, 2, 2) at points (I, 2)."""
+    """Return the derivatives (I, 2, 2) of a homography at points (I, 2)."""
     depths = depth(homography, points)[:, None]
     places = (points @ homography[:2, :2].T + homography[:2, 2]) / depths
     rows = homography[:2, :2] - places[:, :, None] * homography[2, :2]

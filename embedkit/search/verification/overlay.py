@@ -1,4 +1,4 @@
-"""Pictures of a verified pair: one image laid over the other, and where the two differ."""
+"""Pictures of a verified pair: an overlay, and a map of the differences."""
 
 import cv2
 import numpy as np
@@ -14,14 +14,14 @@ Pixels = NDArray[np.uint8]
 _DIFFERENT = np.array([214, 39, 40], np.float32)
 _PAPER = 255.0
 _FADED = 0.7
-_STEP = 8  # pixels between the places at which the zoom is measured
+_STEP = 8  # pixels between the points at which the scale is measured
 
 
 def overlay(query: Pixels, candidate: Pixels, verification: Verification) -> Pixels:
-    """The candidate warped to where it lies in the query, half and half; the rest is faded.
+    """Return the mean of the query and the warped candidate; the rest of the query is faded.
 
-    Of upright RGB images (H, W, 3) of any sizes; in the frame of the query, reduced as for
-    verification. Raises ValueError for a pair that is not verified: nothing says where one lies.
+    The images are upright RGB (H, W, 3) of any sizes. The result has the frame of the query,
+    reduced as for verification. Raises ValueError for a pair that is not verified.
     """
     homography = _homography(verification)
     here, there = fitted(query), fitted(candidate)
@@ -33,9 +33,9 @@ def overlay(query: Pixels, candidate: Pixels, verification: Verification) -> Pix
 
 
 def difference_map(query: Pixels, candidate: Pixels, verification: Verification) -> Pixels:
-    """The query in faded grey, and red where the candidate differs.
+    """Return the query in faded grey, with differences from the candidate in red.
 
-    Of the same images as :func:`overlay`, in the same frame; raises as it does.
+    Parameters, frame and errors are those of :func:`overlay`.
     """
     homography = _homography(verification)
     here, there = reduced(query), reduced(candidate)
@@ -53,7 +53,7 @@ def difference_map(query: Pixels, candidate: Pixels, verification: Verification)
 
 def _homography(verification: Verification) -> NDArray[np.float64]:
     if verification.homography is None:
-        raise ValueError("a pair that is not verified cannot be laid over each other")
+        raise ValueError("a pair that is not verified has no overlay")
     return np.array(verification.homography)
 
 

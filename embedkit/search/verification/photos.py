@@ -1,4 +1,4 @@
-"""Photos as verification sees them, and the matches of a search in its order."""
+"""Verification of photos: views of files, and the matches of a search in verified order."""
 
 import os
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ from embedkit.search.verification.overlay import Pixels
 
 
 def verify_first(matches: Matches, photo: Decoder, count: int, features: Path) -> None:
-    """Verify the first ``count`` matches of a photo, and put them in that order.
+    """Verify the first ``count`` matches of a photo, and sort them by their verification.
 
-    ``features`` is the folder of local features. Raises :class:`UnreadableImage` when the photo
-    cannot be decoded.
+    ``features`` is the folder with the cache of local features. Raises :class:`UnreadableImage`
+    when the photo cannot be decoded.
     """
     ranked = _verified(photo, matches[:count], FeatureCache(features)) + matches[count:]
     matches[:] = [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]
@@ -35,9 +35,10 @@ def verify_first(matches: Matches, photo: Decoder, count: int, features: Path) -
 
 
 def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> list[Match]:
-    """The matches of a photo with their verifications, best first; its own image stays first.
+    """Return the matches of a photo with their verifications, best first.
 
-    A match none of whose files holds its image any more has no verification.
+    The photo's own image stays first. A match has no verification if none of its files contains its
+    image any more.
     """
 
     def view_of_match(match: Match) -> View | None:
@@ -54,7 +55,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
 
 
 def pixels_of(photo: Decoder) -> Pixels:
-    """The upright RGB pixels (H, W, 3) that verification looks at: at most :data:`AREA` many."""
+    """Return the upright RGB pixels (H, W, 3) of a photo, reduced to :data:`AREA`."""
     side = isqrt(AREA)
     with photo.alone(reduced=True):
         return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
@@ -69,10 +70,10 @@ def _query(photo: Decoder, cache: FeatureCache) -> View:
 
 
 def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View:
-    """The view of an image whose content has this SHA-256 (hex).
+    """Return the view of an image with this SHA-256 (hex); its pixels are decoded on demand.
 
-    Raises :class:`UnreadableImage` where no file holds it, whether its features are at hand or not.
-    Its pixels are decoded when they are asked for.
+    Raises :class:`UnreadableImage` when none of the files contains it, even if its features are
+    cached.
     """
 
     def grey(data: bytes) -> Grey:
@@ -84,9 +85,9 @@ def view_of(paths: Sequence[str], digest: str, cache: FeatureCache) -> View:
 
 
 def content_of(paths: Sequence[str], digest: str) -> bytes:
-    """The bytes with this SHA-256 (hex), from the first of the files that still holds them.
+    """Return the bytes with this SHA-256 (hex), from the first file that still contains them.
 
-    Raises :class:`UnreadableImage` when none does.
+    Raises :class:`UnreadableImage` when no file does.
     """
     for path in paths:
         with suppress(UnreadableImage):

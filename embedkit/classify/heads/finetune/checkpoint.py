@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from embedkit._internal.artifacts import replaced, storage_error, temporary_beside
+from embedkit._internal.artifacts import atomic_write, storage_error, temporary_beside
 from embedkit._internal.paths import shown
 from embedkit.errors import BadArtefact
 
@@ -28,7 +28,7 @@ def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, A
     # write the same bytes.
     text = json.dumps({_RECORD: record, _DIGEST: _digest(record, kept)})
     # safetensors writes its own temporary file beside the target; in this folder it gets removed.
-    with replaced(target) as temporary, temporary_beside(target) as folder:
+    with atomic_write(target) as temporary, temporary_beside(target) as folder:
         folder.mkdir()
         try:
             save_file(kept, folder / target.name, metadata={_ENTRY: text})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedkit._internal.sealed import Damaged, Sealed, sealed
+from embedkit._internal.sealed import DamagedFile, SealedFile, sealed
 from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
 from embedkit.classify.heads.rejection_calibration import Outliers
 from embedkit.results import ResolvedName
@@ -46,9 +46,9 @@ def _file_name(digest: str) -> str:
 def _read(file: Path, dim: int) -> np.ndarray | None:
     """Return the embeddings in a file; None if it is missing, damaged or of another size."""
     try:
-        stored = Sealed(file)
+        stored = SealedFile(file)
         stored.check()
         shape = (len(OUTLIERS), dim)
         return stored.array("<f4", shape) if len(stored) == 4 * int(np.prod(shape)) else None
-    except (OSError, Damaged):
+    except (OSError, DamagedFile):
         return None

@@ -1,0 +1,89 @@
+"""Every command and Python snippet of the documentation, run as a reader would run them."""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from scenery import scene
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+NOT_RUN = {
+    "pip install": "tests of the installation make an environment of their own",
+    "git clone": "there is no repository to clone",
+    "pytest": "it would run this test",
+    ".ci/run": "it would run this test",
+    "embedkit add photos --backbone clip": "the weights are on a model hub",
+    "embedkit search --text": "the weights are on a model hub",
+}
+"""First words of commands that are not run, and the reason."""
+
+pytestmark = pytest.mark.slow
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """The console and Python blocks of a page in order: language and text."""
+    found = re.findall(r"^```(console|python)\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    return [(language, text) for language, text in found]
+
+
+def commands(text: str) -> list[str]:
+    """The commands of a console block that can be run."""
+    lines = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
+    assert lines, f"no command in {text!r}"
+    return [line for line in lines if not line.startswith(tuple(NOT_RUN))]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the documentation assumes: labelled photos, new ones, tables."""
+    rows = ["path,label,camera"]
+    for number, label in enumerate(("beach", "forest", "temple")):
+        for photo in range(1, 9):
+            path = tmp_path / "photos" / label / f"{photo}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            scene(100 * number + photo, (320, 240)).save(path, quality=92)
+            rows.append(f"photos/{label}/{photo}.jpg,{label},{'ab'[photo % 2]}")
+    small = tmp_path / "photos/beach/1-small.jpg"
+    scene(1, (320, 240)).resize((160, 120)).save(small, quality=90)
+    (tmp_path / "photos/forest/3 copy.jpg").write_bytes(
+        (tmp_path / "photos/forest/3.jpg").read_bytes()
+    )
+    (tmp_path / "new").mkdir()
+    for photo in range(3):
+        scene(900 + photo, (320, 240)).save(tmp_path / "new" / f"{photo}.jpg")
+    for name in ("labels.csv", "cameras.csv"):
+        (tmp_path / name).write_text("\n".join(rows) + "\n", "utf-8")
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "embedkit").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m embedkit "$@"\n')
+    (programs / "embedkit").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_every_command_and_snippet_of_a_page_works(page: Path, home: Path) -> None:
+    names: dict[str, object] = {"__name__": "__docs__"}
+    for language, text in blocks(page):
+        if language == "python":
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(text, str(page), "exec"), names)  # noqa: S102  snippets of this repository
+            continue
+        for command in commands(text):
+            done = subprocess.run(
+                command, shell=True, cwd=home, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_each_command_that_is_not_run_is_in_the_documentation() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    assert [words for words in NOT_RUN if f"$ {words}" not in text] == []
