@@ -45,7 +45,7 @@ def synthetic(count: int, classes: int, apart: float) -> tuple[Arrays, np.ndarra
 
     Gaussian clusters, three per class, with a spectrum like that of EfficientNet-Lite0's embeddings
     of CIFAR-10: the variances of directions fall as 1/j, and by some orders of magnitude more at
-    the end; classes differ mostly in the first directions; the mean is about as long as the deviation.
+    the end; classes differ mostly in the first directions; the mean is as long as the deviation.
     """
     random = np.random.default_rng(count)
     places = np.arange(1, DIM + 1)

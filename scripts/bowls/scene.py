@@ -46,7 +46,7 @@ class Camera:
         return np.stack([right * cos - up * sin, right * sin + up * cos, near], 1)
 
     def towards(self, points: np.ndarray) -> np.ndarray:
-        """Return how much nearer to the camera points (..., 3) are than the middle of the bowl: (...)."""
+        """Return how much nearer to the camera points (..., 3) are than the bowl's middle."""
         return (points + self.origin) @ self._axes[:, 2]
 
     def project(self, points: np.ndarray) -> np.ndarray:

@@ -1,10 +1,9 @@
 """Forty imaginary ramen stores with their habits, and servings to customers.
 
-The stores carry the names of real places; nothing else about them is real. They come in families
-of five that share most habits and tell apart by some, each of which has a level of its own for
-every member, so that no single habit tells two stores of a family apart for sure: servings stray
-from the habits, and customers call for more or less of a topping. Each of the first families has a
-sixth member that is none of the forty: a store that a classifier has never seen.
+The stores have names of real places; nothing else about them is real. The five stores of a family
+share most habits. In the others every member has its own level, but no single habit separates two
+stores reliably: servings vary around the habits, and customers order more or less of a topping. The
+first families have a sixth member, which is not one of the forty: an unseen store.
 """
 
 from dataclasses import dataclass
