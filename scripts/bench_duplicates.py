@@ -1,19 +1,20 @@
-"""How well copies of photos are found, whatever was done to them, against other tools.
+"""Measure how well altered copies of photos are found, against other tools.
 
     python scripts/bench_duplicates.py SOURCE... [--count 100] [--alone 500] [--peers ENVIRONMENT]
 
 Plants altered copies of COUNT photos from the SOURCE folders among ALONE others (plant_variants.py)
-and prints one table: for each way of altering, which share of the altered copies is found together
-with its original, and surely so; the precision of all pairs; seconds and peak memory. Ours by each
-kind, as it comes (exact, pixels, combined) and with doubtful pairs verified, with the photos added
-beforehand and, in a row of its own, with that; others as whole processes with their own defaults.
-Copies cropped by a fifth count neither for the total recall nor against it.
+and prints one table: for each alteration, the share of altered copies that are found together with
+their original, and surely so; the precision of all pairs; seconds and peak memory. embedkit runs
+with each kind, with its defaults (exact, pixels, combined) and with verification, on photos added
+beforehand; a row of its own includes the time to add them. Other tools run as whole processes with
+their own defaults. Copies cropped by a fifth do not count towards the total recall.
 
-Sources hold copies of their own: one drawing in two colours, mirrored, or empty. So precision comes
-twice: of all pairs, and without pairs of photos that look alike before anything is planted.
+Sources contain copies of their own: one drawing in two colours, mirrored, or empty. So the
+precision is printed twice: for all pairs, and without pairs of photos that look alike in the
+sources.
 
-ENVIRONMENT is a virtual environment with imagededup and cleanvision. imagededup's CNN needs weights
-that it downloads; where it cannot, its column says so.
+ENVIRONMENT is a virtual environment with imagededup and cleanvision. imagededup's CNN downloads its
+weights; if it cannot, its column says so.
 """
 
 import argparse
@@ -36,7 +37,8 @@ from plant_variants import VARIANTS, plant
 
 HARD = "crop20"
 ALIKE = 0.8
-"""Correlation of two photos in grey at 16 x 16, one of them mirrored or not, that look alike."""
+"""Correlation of two photos in grey at 16 x 16, one of them mirrored or not, from which on they
+look alike."""
 PEERS = {
     "imagededup pHash": """
 import json, sys
@@ -78,7 +80,7 @@ Pairs = set[tuple[str, str]]
 
 
 def measured(command: list[str]) -> str:
-    """What a command prints, its seconds and its peak memory, as JSON."""
+    """Return the output of a command, its seconds and its peak memory, as JSON."""
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     told = {
@@ -91,7 +93,7 @@ def measured(command: list[str]) -> str:
 
 
 def alone(command: list[str]) -> dict[str, Any]:
-    """:func:`measured` in a process whose children are this command only."""
+    """Run :func:`measured` in a process whose only child is this command."""
     output = subprocess.run(
         [sys.executable, __file__, "--measure", json.dumps(command)],
         check=True, stdout=subprocess.PIPE, text=True,
@@ -100,7 +102,7 @@ def alone(command: list[str]) -> dict[str, Any]:
 
 
 def grouped_pairs(output: str, surely: bool = False) -> Pairs:
-    """The pairs of each group, of all its members or of those that are surely copies."""
+    """Return the pairs within each group, of all members or only of sure copies."""
     found = set()
     for group in json.loads(output)["groups"]:
         members = (member for member in group["members"] if member["sure"] or not surely)
@@ -110,7 +112,7 @@ def grouped_pairs(output: str, surely: bool = False) -> Pairs:
 
 
 def look_alikes(photos: Iterable[Path]) -> Pairs:
-    """Numbers of two photos each that look alike as they were drawn, or are both all but empty."""
+    """Return the pairs of numbers of photos that look alike, or are both almost empty."""
     numbers, small = [], []
     for file in photos:
         grey = Image.open(file).convert("L").resize((16, 16), Image.Resampling.BOX)
@@ -128,7 +130,7 @@ def look_alikes(photos: Iterable[Path]) -> Pairs:
 
 
 def figures(pairs: Pairs, originals: int, alike: Pairs) -> dict[str, float]:
-    """Recall by kind of variant, of all but the hard one, and precision."""
+    """Return the recall by kind of variant and of all but the hard one, and the precision."""
     hits: Counter[str] = Counter()
     right = excused = 0
     for one, other in pairs:

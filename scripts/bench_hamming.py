@@ -1,15 +1,15 @@
-"""Find near-duplicates among many perceptual hashes, held against FAISS and brute force.
+"""Time the search for near-duplicates among perceptual hashes, against FAISS and brute force.
 
     python scripts/bench_hamming.py [--hashes 1000000] [--large 10000000] [--slice 200000]
                                     [--limit 10] [--photos FOLDER] [--crops 100]
 
-Prints the time, the pairs and the peak memory of a process for random 64-bit hashes with planted
-pairs, few, many and very many, and for random 256-bit ones at four times the limit; how much longer
-FAISS's IndexBinaryFlat takes, by its rate on a slice of the queries; whether both find the same
-pairs among a slice of the hashes; and what hashes that clump take beyond random ones, for each pair
-that they emit: hashes of synthetic clumps, and of photos, if a folder
-of them is given: each is cropped at random places, and each crop saved and cut in other ways. Each
-step is a process of its own, which has loaded the compiled code before it starts the clock.
+Prints the time, the number of pairs and the peak memory for random 64-bit hashes with planted
+pairs, in three sizes, and for random 256-bit hashes at four times the limit; how much longer
+FAISS's IndexBinaryFlat takes, estimated from some of the queries; whether both find the same pairs
+among some of the hashes; and how much more time clustered hashes take than random ones, per pair
+found: synthetic clusters and, if a folder of photos is given, hashes of random crops of these
+photos, each saved and cut in several ways. Each step runs in its own process, which loads the
+compiled code before the clock starts.
 """
 
 import argparse
@@ -29,13 +29,13 @@ import numpy as np
 from PIL import Image
 
 PLANTED = 1 / 100
-"""Share of random hashes that are another one with a few bits flipped."""
+"""Share of random hashes that are a copy of another one with a few bits flipped."""
 QUERIES = 2000
-"""Queries by which the rate of FAISS is measured."""
+"""Number of queries from which the time of FAISS is estimated."""
 CLUMP = 4
-"""Hashes a clump, on average."""
+"""Average number of hashes in a cluster."""
 FLIPPED = 6
-"""Bits flipped at most in a hash of a clump."""
+"""Largest number of bits flipped in a hash of a cluster."""
 
 
 def uniform(count: int, words: int = 1) -> np.ndarray:
@@ -43,7 +43,7 @@ def uniform(count: int, words: int = 1) -> np.ndarray:
 
 
 def flip(hashes: np.ndarray, bits: int, random: np.random.Generator) -> None:
-    """Flip up to so many bits of each hash."""
+    """Flip up to ``bits`` bits of each hash."""
     rows = np.arange(len(hashes))
     for _ in range(bits):
         word = random.integers(0, hashes.shape[1], len(hashes))
@@ -52,7 +52,7 @@ def flip(hashes: np.ndarray, bits: int, random: np.random.Generator) -> None:
 
 
 def planted(count: int, words: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random hashes, and the two rows, (P, 2), of each that was made from another."""
+    """Return random hashes, and the pairs of rows, (P, 2), of which one was made from the other."""
     hashes = uniform(count, words)
     random = np.random.default_rng(1)
     chosen = random.permutation(count)[: 2 * int(count * PLANTED)].reshape(2, -1)
@@ -63,10 +63,10 @@ def planted(count: int, words: int, limit: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def clumps(count: int) -> np.ndarray:
-    """Hashes around fewer centres, of which some have many.
+    """Return hashes in clusters of very different sizes.
 
-    Their bits are set as often as those of photos: the first always, the others about half the
-    time, give or take three in a hundred.
+    Their bits are set as often as those of photos: the first always, the others with a probability
+    of 0.5 and a standard deviation of 0.03.
     """
     random = np.random.default_rng(2)
     often = np.append(1.0, random.normal(0.5, 0.03, 63))
@@ -79,7 +79,7 @@ def clumps(count: int) -> np.ndarray:
 
 
 def photo_hashes(folder: Path, crops: int) -> np.ndarray:
-    """Hashes of crops of photos, and of what becomes of each crop."""
+    """Return hashes of crops of photos, and of altered versions of each crop."""
     import imagehash
 
     random = np.random.default_rng(3)
@@ -120,7 +120,7 @@ def timed(hashes: np.ndarray, limit: int) -> dict[str, Any]:
 
 
 class Bench:
-    """Each method is a step, and returns what it measured."""
+    """The steps: each method returns its measurements."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -179,7 +179,8 @@ class Bench:
         return {"seconds": seconds * len(hashes) / len(queries)}
 
     def check(self) -> dict[str, Any]:
-        """FAISS finds what is nearer than its radius, and each pair from both sides."""
+        """Compare the pairs with those of FAISS, whose radius is exclusive and which finds both
+        orders."""
         hashes = planted(self.options.slice, 1, self.limit)[0]
         ours = timed(hashes, self.limit)
         found = binary_index(hashes).range_search(hashes.view(np.uint8), self.limit + 1)
@@ -200,14 +201,14 @@ def binary_index(hashes: np.ndarray) -> Any:
 
 
 def load(limit: int) -> float:
-    """Seconds in which the code is compiled, or loaded where it has been."""
+    """Return the seconds that compiling the code takes, or loading it from the cache."""
     started = time.perf_counter()
-    from embedkit.duplicates.bucket_join import joined
+    from embedkit.duplicates.bucket_join import join
 
     for words in (1, 4):
         hashes = uniform(100, words)
         rows = np.arange(100, dtype=np.int32)
-        joined(hashes, hashes, rows, rows, limit, True)
+        join(hashes, hashes, rows, rows, limit, True)
     return time.perf_counter() - started
 
 

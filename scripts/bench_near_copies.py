@@ -3,15 +3,15 @@
     python scripts/bench_near_copies.py IMAGES LABELS DUPLICATES [--workspace FOLDER]
 
 IMAGES has a folder ``test`` and a folder ``train``, each with a folder of numbered images for every
-class; LABELS (.npy) has the class numbers of the test images in the order of CIFAR-10, (10000,);
-DUPLICATES is ciFAIR's list of test images that have a near-copy in the training set (Barz and
-Denzler 2020), a CSV with the column TestID. The images are added to the workspace, by default to
-a temporary one.
+class; LABELS (.npy) contains the class numbers of the test images in the order of CIFAR-10,
+(10000,); DUPLICATES is ciFAIR's list of test images that have a near-copy in the training set (Barz
+and Denzler 2020), a CSV with the column TestID. The images are added to the workspace, by default
+to a temporary one.
 
-A test image gets the best score of its 20 nearest training images. Prints the average precision of
-the distance; of the distance under three normalisations by the mean distance of the 2nd to the 13th
-neighbour, the first being suspected of being the copy; and of the probability that ``duplicates``
-computes, before any file is opened, from the distance as it is and from the normalised one.
+The score of a test image is the best score of its 20 nearest training images. Prints the average
+precision of the distance; of the distance under three normalisations by the mean distance of the
+2nd to the 13th neighbour, since the first may be the copy; and of the probability that
+``duplicates`` computes, before any file is opened, from the plain and from the normalised distance.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from collection import collection_of
 from sklearn.metrics import average_precision_score
 
 from embedkit import Workspace
-from embedkit.duplicates.evidence import score, weigh
-from embedkit.duplicates.pair_search import hashes_of
+from embedkit.duplicates.evidence import copy_probability, score_pairs
+from embedkit.duplicates.pair_search import fingerprint_hashes
 
 CANDIDATES = 20
 NEIGHBOURS = slice(1, 13)
@@ -34,7 +34,7 @@ _BLOCK = 1000
 
 
 def nearest(queries: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of the nearest vectors, nearest first, and their rows: two (Q, 20)."""
+    """Return the distances of the nearest vectors, nearest first, and their rows: two (Q, 20)."""
     distances, rows = [], []
     for start in range(0, len(queries), _BLOCK):
         apart = 1 - queries[start : start + _BLOCK] @ vectors.T
@@ -46,7 +46,7 @@ def nearest(queries: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The test images, ``class/number``, and by name a score for each; higher is nearer."""
+    """Return the test images, ``class/number``, and scores by name; higher is nearer."""
     here = collection_of(workspace)
     places, vectors = here.places, here.vectors
     tests = np.array([path.is_relative_to(images / "test") for path in here.paths])
@@ -55,20 +55,24 @@ def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, n
     distance, rows = nearest(vectors[places[test]], vectors[places[train]])
     density = distance[:, NEIGHBOURS].mean(axis=1, keepdims=True)
     candidates = np.unique(rows)
-    theirs, _ = nearest(vectors[places[train[candidates]]], vectors[places[train]])
-    densities = theirs[:, NEIGHBOURS].mean(axis=1)[np.searchsorted(candidates, rows)]
-    typical = np.sqrt(density * densities)
+    their_distances, _ = nearest(vectors[places[train[candidates]]], vectors[places[train]])
+    densities = their_distances[:, NEIGHBOURS].mean(axis=1)[np.searchsorted(candidates, rows)]
+    density_of_pair = np.sqrt(density * densities)
 
     pairs = np.repeat(test, CANDIDATES), train[rows.ravel()]
-    hashes = hashes_of(here.prints)
-    found = weigh(here.prints, hashes, pairs, (places, vectors), here.space.typical, 0)
-    relative = found.distance / typical.ravel() * np.median(typical)
-    normalised = score(found.hamming / 64, relative, found.likeness, np.median(typical))
+    hashes = fingerprint_hashes(here.fingerprints)
+    found = score_pairs(
+        here.fingerprints, hashes, pairs, (places, vectors), here.distribution.density_of_pair, 0
+    )
+    relative = found.distance / density_of_pair.ravel() * np.median(density_of_pair)
+    normalised = copy_probability(
+        found.hamming / 64, relative, found.similarity, np.median(density_of_pair)
+    )
     scores = {
         "distance": -distance,
         "distance, test image's mean subtracted": density - distance,
         "distance, both means subtracted": (density + densities) / 2 - distance,
-        "distance by the means' geometric mean": -distance / typical,
+        "distance by the means' geometric mean": -distance / density_of_pair,
         "probability": found.score.reshape(distance.shape),
         "probability of the normalised distance": normalised.reshape(distance.shape),
     }
@@ -77,7 +81,7 @@ def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, n
 
 
 def names_of(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
-    """The names of the test images in the order of CIFAR-10."""
+    """Return the names of the test images in the order of CIFAR-10."""
     seen = dict.fromkeys(classes, 0)
     names = []
     for number in labels.tolist():

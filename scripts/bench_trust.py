@@ -1,33 +1,33 @@
-"""Whether what `embedkit clean` calls sure copies are copies, and whether the better file stays.
+"""Measure whether `embedkit clean` removes only copies, and keeps the better file of each pair.
 
     python scripts/bench_trust.py SET --photos FOLDER... [--cutouts FOLDER...] [--scenes FOLDER]
         [--seed 0] [--count 300] [--families 40] [--alone] [--peers ENVIRONMENT] [--json FILE]
     python scripts/bench_trust.py SET
 
-Plants a set in the folder SET, or takes one that was planted there before. It holds families of
-pictures that look alike and are no copies, at least 3,000 pairs of each kind: documents of one
-template, cards and screenshots, artwork on transparency, frames of bursts, photographs of one
-scene; and photographs, each with copies of 17 kinds. The same options, photographs and fonts make
-the same files. Then it runs ``add`` and ``clean``, without and with ``--verify``, on all of the set
-and prints one table:
+Plants a set in the folder SET, or uses one that was planted there before. It contains families of
+similar pictures that are not copies, at least 3,000 pairs of each kind: documents of one template,
+cards and screenshots, artwork on transparency, frames of bursts, photographs of one scene; and
+photographs, each with copies of 17 kinds. The same options, photographs and fonts make the same
+files. Then it runs ``add`` and ``clean``, without and with ``--verify``, on the whole set and
+prints one table:
 
-- of each kind of non-copies: files removed though nothing that stays for them is a copy of them
-  (lost), in how many families; the upper bound (one-sided, 95 %) of that share of the pairs within
-  families; files for review. Pairs of a family are not independent: see the families too.
-- of each kind of copies: how many are removed, are for review, are missed; and of the pairs of an
-  original and a copy one of which goes for the other, how often the worse one is kept.
+- for each kind of non-copies: files removed though no kept file is a copy of them (lost), in how
+  many families; the upper bound (one-sided, 95 %) of that share of the pairs within families; files
+  for review. Pairs of a family are not independent, so the number of families matters too.
+- for each kind of copies: how many are removed, are for review, are missed; and of the pairs of an
+  original and a copy of which one is removed for the other, how often the worse one is kept.
 
-In the whole set only one file of an original and its copies stays, so few pairs are decided between
-the two. So there is a run too on the originals with one copy each, of every kind in turn: there
-every pair that is found is decided. With --alone embedkit also runs on each kind by itself, with
-every copy of a kind beside its original; that takes as long as the rest.
+In the whole set only one file of an original and its copies is kept, so few pairs are decided
+between these two. Therefore another run uses the originals with one copy each, of every kind in
+turn: there, every pair that is found is decided. With --alone embedkit also runs on each kind by
+itself, with every copy of a kind and its original; that takes as long as the rest.
 
 The exit status is 1 when a file is lost, or a better one removed for a worse one without review.
 
---photos wants whole photographs, some of them large; --cutouts pictures with transparency around a
-subject (birds are drawn without any); --scenes a folder of folders each of which holds photographs
-of which no two are copies. ENVIRONMENT is a virtual environment with imagededup, cleanvision and
-czkawka (the binding of czkawka_core, with its hash of 64 bits); where one fails, its line says so.
+--photos takes whole photographs, some of them large; --cutouts pictures with transparency around a
+subject (without any, birds are drawn); --scenes a folder of folders, each with photographs of which
+no two are copies. ENVIRONMENT is a virtual environment with imagededup, cleanvision and czkawka
+(the binding of czkawka_core, with its hash of 64 bits); if one of them fails, its line says so.
 """
 
 import argparse
@@ -60,7 +60,7 @@ OURS, VERIFY = "embedkit", "--verify"
 
 
 def embedkit(*arguments: str) -> tuple[str, float]:
-    """What a command of embedkit prints, and its seconds; ends the script when it fails."""
+    """Return the output of an embedkit command and its seconds; end the script when it fails."""
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "embedkit", *arguments], capture_output=True, text=True, check=False
@@ -71,7 +71,7 @@ def embedkit(*arguments: str) -> tuple[str, float]:
 
 
 def counted(truth: list[Planted], decisions: dict[str, Decision]) -> dict[str, Any]:
-    """What a tool's decisions about a set come to."""
+    """Return the results of a tool's decisions about a set."""
     others, copies = count_non_copies(truth, decisions), count_copies(truth, decisions)
     return {
         "non-copies": {
@@ -85,17 +85,17 @@ def counted(truth: list[Planted], decisions: dict[str, Decision]) -> dict[str, A
 
 @dataclass(frozen=True)
 class Part:
-    """Some files of a set, to be added by themselves."""
+    """Some files of a set that are added by themselves."""
 
     folder: Path
-    """What is added."""
+    """The folder that is added."""
     root: Path
-    """The paths of the truth are below this."""
+    """The folder that the paths of the truth are relative to."""
     truth: list[Planted]
 
 
 def ours(part: Part, ways: list[list[str]]) -> Iterator[dict[str, Any]]:
-    """What ``clean``, with each of some options, makes of a part in a new workspace."""
+    """Yield the results of ``clean`` on a part in a new workspace, with each of some options."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "workspace"
         workspace = ["-w", str(folder)]
@@ -113,7 +113,7 @@ def ours(part: Part, ways: list[list[str]]) -> Iterator[dict[str, Any]]:
 
 
 def compared_pairs(workspace: Path) -> int:
-    """How many pairs of files were opened and compared in a workspace, ever."""
+    """Return how many pairs of files were ever opened and compared in a workspace."""
     with duckdb.connect(str(workspace / "catalog.duckdb"), read_only=True) as catalog:
         found = catalog.execute("SELECT count(*) FROM examinations").fetchone()
     return int(found[0]) if found else 0
@@ -121,7 +121,7 @@ def compared_pairs(workspace: Path) -> int:
 
 @contextmanager
 def linked(root: Path, files: list[Planted]) -> Iterator[Part]:
-    """Some files of a set in a folder of their own."""
+    """Link some files of a set in their own folder."""
     with tempfile.TemporaryDirectory(dir=root.parent) as scratch:  # the disk of the set
         for file in files:
             target = Path(scratch) / file.path
@@ -131,7 +131,7 @@ def linked(root: Path, files: list[Planted]) -> Iterator[Part]:
 
 
 def one_copy_each(truth: list[Planted]) -> list[Planted]:
-    """Every original and one copy of it, of each kind in turn."""
+    """Return every original and one copy of it, of each kind in turn."""
     families: dict[str, dict[str, Planted]] = {}
     for file in truth:
         if file.kind == COPY_KIND:
@@ -144,7 +144,7 @@ def one_copy_each(truth: list[Planted]) -> list[Planted]:
 
 
 def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[dict[str, Any]]:
-    """The runs on each kind by itself: of copies, originals beside copies of one kind."""
+    """Return the runs on each kind by itself; for copies, originals with copies of one kind."""
     runs = []
     for kind in dict.fromkeys(file.kind for file in truth if file.kind != COPY_KIND):
         files = [file for file in truth if file.kind == kind]
@@ -161,7 +161,7 @@ def ours_alone(root: Path, truth: list[Planted], ways: list[list[str]]) -> list[
 
 
 def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Runs on different kinds as one: by kind side by side, numbers added."""
+    """Merge runs on different kinds: kinds side by side, numbers added."""
     total: dict[str, Any] = {}
     for run in runs:
         for name, value in run.items():
@@ -174,7 +174,7 @@ def merged(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def planted(options: argparse.Namespace) -> tuple[Settings, list[Planted]]:
-    """The set in the folder, planted now if it is not there."""
+    """Return the set in the folder, after planting it if it is missing."""
     if (options.set / TRUTH).exists():
         return read_truth(options.set)
     if options.set.exists() and any(options.set.iterdir()):
@@ -192,7 +192,7 @@ def planted(options: argparse.Namespace) -> tuple[Settings, list[Planted]]:
 def all_tools(
     part: Part, ways: list[list[str]], peers: Path | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the figures of each run on a part, as it ends."""
+    """Yield the name and the results of each run on a part, as it ends."""
     yield from zip(names_of(ways), ours(part, ways), strict=True)
     for name in PROGRAMS if peers else ():
         try:
@@ -210,7 +210,7 @@ def names_of(ways: list[list[str]]) -> list[str]:
 def runs_of(
     options: argparse.Namespace, truth: list[Planted]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The name and the figures of every run, as it ends."""
+    """Yield the name and the results of every run, as it ends."""
     folder = options.set.resolve()
     ways = [[], [VERIFY]] if VERIFY in embedkit("clean", "--help")[0] else [[]]
     yield from all_tools(Part(folder, folder, truth), ways, options.peers)
@@ -235,7 +235,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def fails(run: dict[str, Any]) -> bool:
-    """Whether a file is lost, or a better one removed for a worse one without review."""
+    """Return whether a file is lost, or a better one removed for a worse one without review."""
     lost = run["lost copies"] or any(of["lost"] for of in run["non-copies"].values())
     return bool(lost or any(of["worse_kept"] for of in run["copies"].values()))
 

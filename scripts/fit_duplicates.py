@@ -1,14 +1,14 @@
-"""Fit the score that a pair of images gets: the probability that they are copies.
+"""Fit the score of a pair of images: the probability that they are copies.
 
     python scripts/fit_duplicates.py COLLECTION...
 
 Each COLLECTION is a folder made by plant_variants.py. Candidates are found as ``embedkit
-duplicates`` finds them, with the default backbone; each pair is a copy or not by its files' names,
-and a logistic regression on the evidence gives the weights that stand in
-embedkit/duplicates/evidence.py. Every collection weighs the same. Pairs of different photos that
-are all but equal in one of the eight turns are left out: the sources hold mirrored pictures. Prints
-the weights and, for each collection, precision and recall at a score of 0.5; copies cropped by a
-fifth do not count towards the recall.
+duplicates`` finds them, with the default backbone. The names of the files say whether a pair is a
+copy, and a logistic regression on the evidence yields the weights in
+embedkit/duplicates/evidence.py. Every collection has the same weight. Pairs of different photos
+that are nearly equal in one of the eight orientations are left out, because the sources contain
+mirrored pictures. Prints the weights and, for each collection, precision and recall at a score of
+0.5; copies cropped by a fifth do not count towards the recall.
 """
 
 import sys
@@ -20,29 +20,41 @@ from sklearn.linear_model import LogisticRegression
 
 from embedkit import Workspace
 from embedkit.duplicates.evidence import features
-from embedkit.duplicates.pair_search import COMBINED, Asked, reach_for, weigh_candidates
+from embedkit.duplicates.pair_search import (
+    COMBINED,
+    DuplicateOptions,
+    candidate_limits,
+    score_candidates,
+)
 
-ALL_BUT_EQUAL = 0.95
+NEARLY_EQUAL = 0.95
 
 
 def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features (P, 3) of a collection's candidates, which are copies, and which count."""
+    """Return features (P, 3) of candidate pairs, which are copies, and which are hard copies."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace = Workspace(scratch)
         workspace.add(folder)
         here = collection_of(workspace)
-        reach = reach_for(Asked((COMBINED,)), len(here.prints), here.space)
+        limits = candidate_limits(
+            DuplicateOptions((COMBINED,)), len(here.fingerprints), here.distribution
+        )
         none = np.empty(0, np.int64)
         vectors = here.places, here.vectors
-        found, _ = weigh_candidates(
-            here.prints, here.index, vectors, here.space, reach, twins=(none, none)
+        found, _ = score_candidates(
+            here.fingerprints,
+            here.index,
+            vectors,
+            here.distribution,
+            limits,
+            identical=(none, none),
         )
     names = [path.name.split(".") for path in here.paths]
     number = np.array([int(name[0]) for name in names])
     hard = np.array([name[1] == "crop20" for name in names])
     copies = number[found.first] == number[found.second]
-    terms = features(found.hamming / 64, found.distance, found.likeness, here.space.typical)
-    counts = copies | (found.likeness < ALL_BUT_EQUAL)
+    terms = features(found.hamming / 64, found.distance, found.similarity, here.distribution.median)
+    counts = copies | (found.similarity < NEARLY_EQUAL)
     rows = np.stack(list(terms.values()), axis=1)
     return rows[counts], copies[counts], (hard[found.first] | hard[found.second])[counts]
 
@@ -54,11 +66,11 @@ def main(folders: list[str]) -> None:
     model = LogisticRegression(C=1e6, max_iter=10_000)
     model.fit(rows, copies, weights * len(weights) / weights.sum())
     print({"bias": round(float(model.intercept_[0]), 2)}, model.coef_[0].round(2))
-    for folder, (some, are, hard) in zip(folders, found, strict=True):
-        said = model.decision_function(some) >= 0
+    for folder, (rows_of, is_copy, hard) in zip(folders, found, strict=True):
+        predicted = model.decision_function(rows_of) >= 0
         print(
-            f"{folder}: {len(are)} candidates, {are.sum()} of them copies; at 0.5 precision "
-            f"{are[said].mean():.4f}, recall {said[are & ~hard].mean():.4f}"
+            f"{folder}: {len(is_copy)} candidates, {is_copy.sum()} copies; at 0.5 precision "
+            f"{is_copy[predicted].mean():.4f}, recall {predicted[is_copy & ~hard].mean():.4f}"
         )
 
 

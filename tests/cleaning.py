@@ -1,4 +1,4 @@
-"""What tests of plans share: files, plans of them, devices, and processes killed at any step."""
+"""Shared parts of tests of plans: files, plans, devices, and processes killed at any step."""
 
 import builtins
 import errno
@@ -26,7 +26,7 @@ def sha256(content: bytes) -> str:
 
 
 def put(path: Path | str, content: bytes, mtime_ns: int = 1_500_000_000_123_456_789) -> str:
-    """Write a file with a time of its own; its path."""
+    """Write a file with a given modification time; return its path."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_bytes(content)
     os.utime(path, ns=(mtime_ns, mtime_ns))
@@ -39,7 +39,7 @@ def row(group: int, action: str, path: str, content: bytes = b"", **values: obje
 
 
 def planned(workspace: Workspace, folder: Path, **options: object) -> dict[str, PlanRow]:
-    """The rows of a plan for a folder's files, by name."""
+    """Return the rows of a plan for a folder's files, by name."""
     workspace.add([folder])
     return by_name(workspace.clean(**options))  # type: ignore[arg-type]
 
@@ -49,13 +49,13 @@ def by_name(rows: list[PlanRow]) -> dict[str, PlanRow]:
 
 
 def actions(rows: dict[str, PlanRow] | list[PlanRow]) -> dict[str, str]:
-    """What becomes of each file, by name."""
+    """Return the planned action of each file, by name."""
     named = rows if isinstance(rows, dict) else by_name(rows)
     return {name: row.action for name, row in named.items()}
 
 
 def contents(folder: Path) -> dict[bytes, tuple[object, ...]]:
-    """Everything that a folder holds: content, mode and time of each file, target of each link."""
+    """Return everything in a folder: content, mode and time of each file, target of each link."""
     found: dict[bytes, tuple[object, ...]] = {}
     for place, _, names in os.walk(os.fsencode(folder)):
         for name in names:
@@ -71,13 +71,13 @@ def contents(folder: Path) -> dict[bytes, tuple[object, ...]]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Where quarantines are."""
+    """The folder of quarantines."""
     return tmp_path / "workspace/quarantine"
 
 
 @pytest.fixture(params=["one device", "two devices", "no hard links"])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How photos and quarantine lie to each other."""
+    """The devices of photos and quarantine relative to each other."""
     link = os.link
 
     def across(source: str, target: str) -> None:
@@ -97,7 +97,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.fixture
 def mount() -> Iterator[Callable[[Path, str], None]]:
-    """Mounts a file system of a given size in memory; skips where that is not allowed."""
+    """Mount a file system of a given size in memory; skip where that is not allowed."""
     mounted: list[Path] = []
 
     def mount(folder: Path, size: str) -> None:
@@ -126,7 +126,8 @@ STEPS = [(builtins, "open")] + [
 
 
 def killed_at(step: int, act: Callable[[], object]) -> bool:
-    """Run ``act`` in a process that is killed before its ``step``-th change; False: it ended."""
+    """Run ``act`` in a process that is killed before its ``step``-th change; return False if it
+    ended."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads, none of which is needed
         child = os.fork()
@@ -158,7 +159,8 @@ def killed_at(step: int, act: Callable[[], object]) -> bool:
 
 
 def check_nothing_is_lost(folder: Path, root: Path, rows: list[PlanRow]) -> None:
-    """Every file is in its place or in quarantine, whole, and no group has lost its keeper."""
+    """Check that every file is whole in its place or in quarantine, and no group lost its kept
+    file."""
     held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
     for item in rows:
         if os.path.lexists(item.path):
@@ -170,7 +172,7 @@ def check_nothing_is_lost(folder: Path, root: Path, rows: list[PlanRow]) -> None
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[PlanRow]]:
-    """A group of three files, and one of a single file that may go whole."""
+    """A group of three files, and a ``drop-all`` group of a single file."""
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill loses nothing that was written
     folder = tmp_path / "photos"
     rows = [
@@ -183,7 +185,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[P
 
 @pytest.fixture
 def filled(workspace: Workspace, photos: Path) -> tuple[Workspace, Path]:
-    """A workspace of the twelve photos, one of which has a copy; and a plan to remove that."""
+    """A workspace of twelve photos, one of which has a copy, and a plan to remove the copy."""
     shutil.copy2(photos / "red/0.jpg", photos / "blue/copy of 0.jpg")
     workspace.add([photos], labels_from_folders=True)
     digest = sha256_of(photos / "red/0.jpg")

@@ -1,4 +1,4 @@
-"""A workspace as it was before a change, for tests of what becomes of it."""
+"""Workspaces as they were before a change, for tests of upgrades."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from embedkit.results import EmbeddingSpec
 
 @contextmanager
 def first_pipeline() -> Iterator[None]:
-    """Within it images are decoded as by pipeline version 1."""
+    """Decode images as pipeline version 1 did, within the context."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("embedkit.images.transparency.background", lambda _: WHITE)
         patch.setattr("embedkit.images.decode.conversion", lambda *_: None)
@@ -47,7 +47,7 @@ _UNDONE = {
 
 
 def undo_schema_steps(connection: duckdb.DuckDBPyConnection, after: int) -> None:
-    """Make the tables of a catalog those that it had after a schema step."""
+    """Revert the tables of a catalog to those after a schema step."""
     for step in range(len(schema.STEPS), after, -1):
         for statement in _UNDONE[step]:
             connection.execute(statement)

@@ -1,4 +1,4 @@
-"""Camera RAW files as small as they can be, drawn byte by byte."""
+"""Minimal camera RAW files, written byte by byte."""
 
 import struct
 from collections.abc import Mapping
@@ -56,7 +56,8 @@ def tiff(
 
 
 def with_preview(preview: bytes, orientation: int = 1, head: bytes = b"II*\0") -> bytes:
-    """A file like NEF and ARW: a first directory, and below it the sensor's and a preview's."""
+    """Return a file like NEF and ARW: a first directory, and below it the sensor data and a
+    preview."""
     sensor: dict[int, Entry] = {
         0x0100: (SHORT, [4]), 0x0101: (SHORT, [4]), 0x0103: (SHORT, [1]), 0x0106: (SHORT, [CFA]),
         0x0111: (LONG, [-2]), 0x0117: (LONG, [32]),
@@ -70,7 +71,8 @@ def with_preview(preview: bytes, orientation: int = 1, head: bytes = b"II*\0") -
 
 
 def dng(image: Image.Image, preview: bytes = b"") -> bytes:
-    """A DNG of an RGB image's pixels behind a Bayer filter, 16 bits, linear; sides must be even."""
+    """Return a DNG of an RGB image behind a Bayer filter, 16 bits, linear; its sides must be
+    even."""
     levels = (np.asarray(image, np.float64) / 255) ** 2.2 * 60000
     mosaic = np.empty(levels.shape[:2], "<u2")
     for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
@@ -98,7 +100,7 @@ def dng(image: Image.Image, preview: bytes = b"") -> bytes:
 
 
 def raf(preview: bytes) -> bytes:
-    """The header of a RAF file, and its preview."""
+    """Return the header of a RAF file with its preview."""
     head = b"FUJIFILMCCD-RAW 0201FF000000Camera".ljust(84, b"\0")
     return head + struct.pack(">II", 148, len(preview)) + bytes(56) + preview + bytes(64)
 

@@ -1,4 +1,4 @@
-"""Images with the detail of photographs and of documents, drawn for tests."""
+"""Drawn images with the detail of photographs and of documents."""
 
 import io
 import random
@@ -25,7 +25,7 @@ WORDS = [
 
 
 def scene(seed: int, size: tuple[int, int] = (640, 480)) -> Image.Image:
-    """A picture with detail at every scale, as photographs have, and things with edges in it."""
+    """Draw a picture with detail at every scale, like a photograph, and objects with edges."""
     return _scene(seed, size).copy()
 
 
@@ -58,14 +58,14 @@ def _scene(seed: int, size: tuple[int, int]) -> Image.Image:
 
 
 def again(image: Image.Image, **options: object) -> Image.Image:
-    """What is left of an image after it was saved as JPEG and opened."""
+    """Return an image after saving it as JPEG and opening it."""
     data = io.BytesIO()
     image.save(data, "JPEG", **options)
     return Image.open(data).convert("RGB")
 
 
 def camera_exif() -> Image.Exif:
-    """The metadata of a camera, 2024-05-06."""
+    """Return the metadata of a camera, 2024-05-06."""
     exif = Image.Exif()
     exif[0x010F], exif[0x0110] = "Maker", "Model 1"
     exif.get_ifd(0x8769)[0x9003] = "2024:05:06 07:08:09"
@@ -74,7 +74,7 @@ def camera_exif() -> Image.Exif:
 
 
 def invoice(number: int) -> Image.Image:
-    """An invoice: of another one its number, its sum and one line differ."""
+    """Draw an invoice; invoices differ in their number, their sum and one line."""
     image = Image.new("RGB", (800, 600), "white")
     draw, chance = ImageDraw.Draw(image), random.Random(number)
     font = ImageFont.load_default(18)
@@ -89,7 +89,7 @@ def invoice(number: int) -> Image.Image:
 
 
 def text_page(number: int) -> Image.Image:
-    """A page of text, of which each has other words."""
+    """Draw a page of text with its own words."""
     image = Image.new("L", (620, 877), 255)
     draw, chance = ImageDraw.Draw(image), random.Random(number)
     font = ImageFont.load_default(15)
@@ -99,7 +99,7 @@ def text_page(number: int) -> Image.Image:
 
 
 def timetable(number: int) -> Image.Image:
-    """A table of times of which one digit differs from that of number 0."""
+    """Draw a table of times that differs from number 0 in one digit."""
     image = Image.new("RGB", (700, 900), "white")
     draw, font = ImageDraw.Draw(image), ImageFont.load_default(16)
     for row in range(24):
@@ -113,7 +113,7 @@ def timetable(number: int) -> Image.Image:
 
 
 def white_drawing(number: int) -> Image.Image:
-    """White strokes on nothing."""
+    """Draw white strokes on transparency."""
     image = Image.new("RGBA", (400, 400), (255, 255, 255, 0))
     draw, chance = ImageDraw.Draw(image), random.Random(number)
     for _ in range(12):
@@ -122,7 +122,7 @@ def white_drawing(number: int) -> Image.Image:
 
 
 def with_bird(photo: Image.Image, place: int) -> Image.Image:
-    """A photo with a dark bird in it, at one of several places."""
+    """Draw a dark bird into a photo, at one of several places."""
     image = photo.copy()
     left = 60 + place * image.width // 6
     ImageDraw.Draw(image).ellipse((left, 160, left + 70, 200), fill=(25, 22, 30))
@@ -130,7 +130,7 @@ def with_bird(photo: Image.Image, place: int) -> Image.Image:
 
 
 def saved(image: Image.Image, path: Path, **options: object) -> Path:
-    """Save an image at a path whose folder may not be there yet."""
+    """Save an image, creating its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)
     return path

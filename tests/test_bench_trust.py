@@ -1,4 +1,4 @@
-"""Planting and counting of scripts/bench_trust.py; not what embedkit makes of a planted set."""
+"""Planting and counting in scripts/bench_trust.py, independent of embedkit's results."""
 
 import argparse
 import hashlib
@@ -64,7 +64,7 @@ def digest(path: Path) -> str:
 
 
 @pytest.mark.slow
-def test_every_kind_has_its_families_and_every_name_says_what_the_truth_says(
+def test_every_kind_has_its_families_and_names_agree_with_the_truth(
     planted: Path,
 ) -> None:
     _, files = trust("planting").read_truth(planted)
@@ -86,7 +86,7 @@ def test_every_kind_has_its_families_and_every_name_says_what_the_truth_says(
     )
 
 
-def test_no_two_members_of_a_family_hold_the_same_pixels(planted: Path) -> None:
+def test_no_two_members_of_a_family_have_the_same_pixels(planted: Path) -> None:
     _, files = trust("planting").read_truth(planted)
     families: dict[str, list[Path]] = {}
     for file in files:
@@ -97,7 +97,7 @@ def test_no_two_members_of_a_family_hold_the_same_pixels(planted: Path) -> None:
             assert one.shape != other.shape or not np.array_equal(one, other)
 
 
-def test_the_same_seed_plants_the_same_files_and_another_one_others(tmp_path: Path) -> None:
+def test_planting_depends_on_the_seed_alone(tmp_path: Path) -> None:
     planting = trust("planting")
     photos = write_photos(tmp_path / "photos", 8)
     sets = []
@@ -127,7 +127,7 @@ def test_members_differ_in_one_glyph_one_field_a_third_or_all() -> None:
 
 
 @pytest.mark.parametrize("text", ["7", "word", "Word", "水", "カ", "No. 12 か"])
-def test_a_glyph_becomes_another_of_its_kind(text: str) -> None:
+def test_a_glyph_is_replaced_by_another_of_its_kind(text: str) -> None:
     families, rows = trust("families"), trust("writing").GLYPHS
     for seed in range(20):
         other = families.another_glyph(text, Random(seed))
@@ -163,7 +163,7 @@ def test_a_design_with_too_few_members_is_an_error() -> None:
         list(families.members(design, "all", 3, Random(0)))
 
 
-def test_a_frame_inside_another_is_no_other_view_of_a_scene() -> None:
+def test_a_frame_inside_another_is_not_a_different_view() -> None:
     scenes = trust("scenes")
 
     def box(left: float, top: float, right: float, bottom: float) -> Any:
@@ -181,9 +181,7 @@ def test_a_frame_inside_another_is_no_other_view_of_a_scene() -> None:
 
 
 @pytest.mark.parametrize("way", range(5))
-def test_planted_frames_of_a_scene_each_show_something_of_their_own(
-    way: int, tmp_path: Path
-) -> None:
+def test_each_planted_frame_of_a_scene_shows_something_unique(way: int, tmp_path: Path) -> None:
     scenes = trust("scenes")
     draw_photo(1, (640, 480)).save(tmp_path / "scene.png")
     chance = Random(way)
@@ -203,12 +201,12 @@ def test_planted_frames_of_a_scene_each_show_something_of_their_own(
 
 
 def textured(seed: int) -> Image.Image:
-    """A picture full of corners."""
+    """Draw a picture full of corners."""
     coarse = np.random.default_rng(seed).integers(0, 256, (40, 54, 3), np.uint8)
     return Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC)
 
 
-def test_photographs_that_overlap_mirror_or_show_nothing_are_not_picked_twice(
+def test_overlapping_mirrored_or_empty_photographs_are_not_picked(
     tmp_path: Path,
 ) -> None:
     pick = trust("photos").pick
@@ -229,7 +227,7 @@ def test_photographs_that_overlap_mirror_or_show_nothing_are_not_picked_twice(
     assert [path.stem for path in pick(sorted(tmp_path.iterdir()), 2)] == ["a", "f"]
 
 
-def test_too_few_photographs_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+def test_too_few_photographs_raise_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     planting = trust("planting")
     photos = write_photos(tmp_path / "photos", 3)
     with pytest.raises(planting.CannotPlant, match=r"only 3 .* 8 are needed: .*--photos"):
@@ -332,7 +330,7 @@ def test_some_worse_copies_are_larger_than_the_original_in_tempting_sets_only(
     assert all(width * height <= 640 * 480 for width, height in sizes[False])
 
 
-def test_the_original_is_better_than_every_copy_but_one_that_holds_all_it_holds(
+def test_the_original_is_better_than_every_copy_that_lost_something(
     planted: Path,
 ) -> None:
     _, files = trust("planting").read_truth(planted)
@@ -370,7 +368,7 @@ def copy_set(number: int, *names: str, png: str = "original") -> list[Any]:
 
 
 def plan(*groups: dict[str, str]) -> list[dict[str, Any]]:
-    """Rows of groups, each from a path to its action."""
+    """Return rows of groups, each given as a map from paths to actions."""
     return [
         {
             "group": number,
@@ -394,7 +392,7 @@ def decided(*groups: dict[str, str]) -> dict[str, Any]:
     return trust("counting").decisions_of_plan(plan(*groups), ROOT)
 
 
-def test_files_that_go_for_no_copy_of_theirs_are_lost_and_counted_over_pairs() -> None:
+def test_files_removed_without_a_kept_copy_are_lost_and_counted_over_pairs() -> None:
     truth = [non_copy(family, member) for family in range(3) for member in range(5)]
     one, two, three, *_ = (file.path for file in truth)
     other = truth[5].path
@@ -409,7 +407,7 @@ def test_files_that_go_for_no_copy_of_theirs_are_lost_and_counted_over_pairs() -
     assert found.rule_of_three is None
 
 
-def test_a_group_of_which_nothing_stays_loses_every_file_of_it() -> None:
+def test_a_group_without_a_kept_file_loses_every_file() -> None:
     truth = [non_copy(0, member) for member in range(3)]
     decisions = decided({truth[0].path: "remove", truth[1].path: "remove"})
     assert len(trust("counting").count_non_copies(truth, decisions)["documents"].lost) == 2
@@ -439,7 +437,7 @@ def test_copies_are_removed_for_review_or_missed() -> None:
     assert trust("counting").lost_copies(truth, decisions) == {}
 
 
-def test_a_worse_copy_that_stays_for_its_original_is_counted_once() -> None:
+def test_a_worse_copy_kept_for_its_original_is_counted_once() -> None:
     truth = copy_set(0, "upscaled", "jpeg50")
     original, upscaled, jpeg = (file.path for file in truth)
     decisions = decided({upscaled: "keep", original: "remove", jpeg: "remove"})
@@ -453,7 +451,7 @@ def test_a_worse_copy_that_stays_for_its_original_is_counted_once() -> None:
     assert (found["upscaled"].worse_kept, found["upscaled"].proposed) == ((), 1)
 
 
-def test_a_file_of_the_same_bytes_stands_for_the_original() -> None:
+def test_a_file_with_the_same_bytes_counts_as_the_original() -> None:
     truth = copy_set(0, "exact", "jpeg50", "upscaled")
     original, exact, jpeg, upscaled = (file.path for file in truth)
     decisions = decided({exact: "keep", original: "remove", jpeg: "remove", upscaled: "review"})
@@ -463,7 +461,7 @@ def test_a_file_of_the_same_bytes_stands_for_the_original() -> None:
     assert (found["exact"].removed, found["exact"].decided) == (1, 1)
 
 
-def test_an_original_that_goes_for_its_bytes_goes_for_nothing_else() -> None:
+def test_an_original_removed_for_its_bytes_is_counted_for_nothing_else() -> None:
     truth = copy_set(0, "exact", "strip")
     original, exact, strip = (file.path for file in truth)
     rows = plan({strip: "keep", exact: "review", original: "remove"})
@@ -474,7 +472,7 @@ def test_an_original_that_goes_for_its_bytes_goes_for_nothing_else() -> None:
     assert found["strip"].worse_proposed == (strip,), "the original's bytes are for review for it"
 
 
-def test_what_an_original_goes_for_stands_for_it_while_that_is_for_review() -> None:
+def test_a_file_for_review_counts_as_the_original_removed_for_it() -> None:
     truth = copy_set(0, "png", "jpeg50", "half", png="either")
     original, png, jpeg, half = (file.path for file in truth)
     rows = plan({jpeg: "keep", png: "review", original: "remove", half: "remove"})
@@ -490,14 +488,14 @@ def test_what_an_original_goes_for_stands_for_it_while_that_is_for_review() -> N
 
 
 @pytest.mark.parametrize(("better", "worse"), [("original", 1), ("either", 0)])
-def test_equal_pixels_may_stay_for_an_original_without_metadata(better: str, worse: int) -> None:
+def test_equal_pixels_may_be_kept_for_an_original_without_metadata(better: str, worse: int) -> None:
     truth = copy_set(0, "png", png=better)
     decisions = decided({truth[1].path: "keep", truth[0].path: "remove"})
     found = trust("counting").count_copies(truth, decisions)["png"]
     assert (len(found.worse_kept), found.decided, found.removed) == (worse, 1, 1)
 
 
-def test_copies_that_go_for_another_photograph_are_missed_and_lost() -> None:
+def test_copies_removed_for_another_photograph_are_missed_and_lost() -> None:
     truth = [*copy_set(0, "jpeg50"), *copy_set(1, "jpeg50"), non_copy(0, 0)]
     decisions = decided(
         {truth[0].path: "keep", truth[2].path: "remove", truth[3].path: "remove"},
@@ -531,7 +529,7 @@ def options(folder: Path, **more: Any) -> argparse.Namespace:
 
 
 def small_set(folder: Path) -> list[Any]:
-    """A set without pictures: its truth, and files to link to."""
+    """Plant a set without pictures: its truth, and files to link to."""
     truth = [non_copy(0, member) for member in range(3)] + copy_set(0, "jpeg50", "exact")
     for file in truth:
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
@@ -544,7 +542,7 @@ def small_set(folder: Path) -> list[Any]:
 def stand_in(
     rows_of: Callable[[Path], list[dict[str, str]]], ran: list[tuple[str, ...]]
 ) -> Callable[..., tuple[str, float]]:
-    """embedkit with given plans for the folders that are added."""
+    """Replace embedkit by given plans for the folders that are added."""
     added: list[Path] = []
 
     def embedkit(*arguments: str) -> tuple[str, float]:
@@ -619,7 +617,7 @@ def test_a_tool_that_loses_a_file_fails(
     assert bench.main(options(tmp_path / "set")) == 1
 
 
-def test_a_better_file_that_goes_for_its_only_copy_fails(
+def test_a_better_file_removed_for_its_only_copy_fails(
     bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original, jpeg = (file.path for file in small_set(tmp_path / "set")[3:5])
@@ -633,7 +631,7 @@ def test_a_better_file_that_goes_for_its_only_copy_fails(
     assert bench.main(options(tmp_path / "set")) == 1
 
 
-def test_with_one_copy_each_every_kind_of_copy_has_its_turn(bench: ModuleType) -> None:
+def test_with_one_copy_each_every_kind_of_copy_occurs(bench: ModuleType) -> None:
     truth = [
         non_copy(0, 0),
         *(file for n in range(4) for file in copy_set(n, "grey", "gif", "png")),
@@ -645,7 +643,7 @@ def test_with_one_copy_each_every_kind_of_copy_has_its_turn(bench: ModuleType) -
     ]  # fmt: skip
 
 
-def test_alone_every_copy_is_beside_its_original_only(
+def test_alone_every_copy_is_compared_with_its_original_only(
     bench: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_set(tmp_path / "set")
@@ -689,13 +687,13 @@ def test_a_folder_without_a_set_says_what_to_do(
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """What looks like a virtual environment."""
+    """Return a folder that looks like a virtual environment."""
     (tmp_path / "environment" / "bin").mkdir(parents=True)
     os.symlink(sys.executable, tmp_path / "environment" / "bin" / "python")
     return tmp_path / "environment"
 
 
-def test_a_peer_tells_what_goes_by_absolute_paths_or_by_those_below_the_folder(
+def test_a_peer_may_report_absolute_or_relative_paths(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peers, counting = trust("peers"), trust("counting")
@@ -713,7 +711,7 @@ print(json.dumps([["a/1.png", ["a/2.png"]], [os.path.join(sys.argv[1], "b.png"),
     assert seconds > 0
 
 
-def test_a_peer_that_fails_says_why(
+def test_a_failing_peer_reports_why(
     environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peers = trust("peers")

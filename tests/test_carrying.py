@@ -1,4 +1,4 @@
-"""Labels, columns and verdicts that go over from a removed copy to the file that stays."""
+"""Labels, columns and verdicts that are carried over from a removed copy to the kept file."""
 
 import os
 import shutil
@@ -88,7 +88,7 @@ def collection(workspace: Workspace, tmp_path: Path) -> Collection:
     return Collection(workspace, folder)
 
 
-def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
+def test_the_label_of_a_removed_copy_is_carried_over_to_the_kept_file(
     collection: Collection, catalog_rows: Rows
 ) -> None:
     collection.label("path,label\nb.jpg,dog\n")
@@ -106,7 +106,7 @@ def test_the_label_of_a_removed_copy_goes_over_to_the_file_that_stays(
     assert collection.workspace.undo().reverted == ()
 
 
-def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
+def test_a_label_is_carried_over_to_a_file_for_review_with_the_same_bytes(
     collection: Collection,
 ) -> None:
     collection.label("path,label\ny.jpg,dog\n")
@@ -118,7 +118,7 @@ def test_a_label_goes_over_to_a_file_of_the_same_bytes_that_is_for_review(
     assert collection.facts("a.jpg")[0] is None
 
 
-def test_a_label_goes_over_to_the_file_for_review_that_it_is_a_copy_of(
+def test_a_label_is_carried_over_to_the_file_for_review_that_it_is_a_copy_of(
     collection: Collection,
 ) -> None:
     collection.label("path,label\nx.jpg,dog\na.jpg,cat\n")
@@ -129,7 +129,9 @@ def test_a_label_goes_over_to_the_file_for_review_that_it_is_a_copy_of(
     assert report.not_carried_over == ()
 
 
-def test_no_label_goes_over_to_what_may_show_something_else(collection: Collection) -> None:
+def test_no_label_is_carried_over_to_a_file_that_may_show_something_else(
+    collection: Collection,
+) -> None:
     collection.label("path,label\nb.jpg,dog\n")  # for a.jpg, which goes too, and z.jpg stays
     copies = {"b.jpg": "a.jpg", "z.jpg": "a.jpg"}
     report = collection.remove("z.jpg", "a.jpg", "b.jpg", copy_of=copies)
@@ -137,7 +139,7 @@ def test_no_label_goes_over_to_what_may_show_something_else(collection: Collecti
     assert report.carried_over == () and collection.facts("z.jpg")[0] is None
 
 
-def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None:
+def test_a_label_from_a_folder_is_carried_over_as_such(collection: Collection) -> None:
     report = collection.remove("a.jpg", "cats/e.jpg")
     assert [item.label for item in report.carried_over] == ["cats"]
     assert collection.facts("a.jpg") == ("cats", "folder", {})
@@ -149,7 +151,7 @@ def test_the_label_of_a_folder_goes_over_as_that(collection: Collection) -> None
     assert collection.facts("a.jpg")[:2] == ("dog", "csv")
 
 
-def test_a_label_that_a_person_wrote_comes_before_the_same_from_a_folder(
+def test_a_written_label_takes_precedence_over_the_same_one_from_a_folder(
     collection: Collection,
 ) -> None:
     collection.label("path,label\nc.jpg,cats\n")
@@ -173,13 +175,17 @@ def test_the_same_label_is_not_carried(collection: Collection, catalog_rows: Row
         (
             "a.jpg,cow\nb.jpg,dog\n",
             (),
-            "its label 'dog' is not carried over to {a}: that has 'cow'",
+            "its label 'dog' is not carried over to {a}: it already has 'cow'",
         ),
-        ("c.jpg,cat\nb.jpg,dog\n", (), "its label 'dog' is not carried over to {a}: there are "),
-        ("d.jpg,cat\nb.jpg,dog\n", ("d.jpg",), "{a}: there are several (cat, dog)"),
+        (
+            "c.jpg,cat\nb.jpg,dog\n",
+            (),
+            "its label 'dog' is not carried over to {a}: the values ",
+        ),
+        ("d.jpg,cat\nb.jpg,dog\n", ("d.jpg",), "{a}: the values differ (cat, dog)"),
     ],
 )
-def test_contradictory_labels_are_not_carried_and_that_is_said(
+def test_contradictory_labels_are_reported_and_not_carried_over(
     table: str, review: tuple[str, ...], why: str, collection: Collection
 ) -> None:
     collection.label("path,label\n" + table)
@@ -202,7 +208,7 @@ def test_the_keeper_with_the_same_bytes_gets_the_label(collection: Collection) -
     assert carried.path == collection.path("a.jpg")
 
 
-def test_other_columns_go_over_where_the_file_that_stays_has_none(
+def test_other_columns_are_carried_over_if_the_kept_file_has_no_value(
     collection: Collection, catalog_rows: Rows
 ) -> None:
     collection.label("path,label,post,shop,user\na.jpg,dog,1,,\nb.jpg,dog,2,7,u\nc.jpg,dog,1,7,v\n")
@@ -219,13 +225,13 @@ def test_other_columns_go_over_where_the_file_that_stays_has_none(
 
 
 def verdicts(workspace: Workspace) -> set[tuple[str, ...]]:
-    """What was decided, by the digests of the images."""
+    """Return the verdicts, by the digests of the images."""
     with workspace._catalog.read() as reader:
         rows = reader.session.rows("SELECT first_sha256, second_sha256, verdict FROM verdicts")
     return {tuple(v.hex() if isinstance(v, bytes) else v or "" for v in item) for item in rows}
 
 
-def test_verdicts_on_an_image_that_goes_are_carried_to_the_one_that_stays(
+def test_verdicts_on_a_removed_image_are_carried_over_to_the_kept_one(
     collection: Collection, catalog_rows: Rows
 ) -> None:
     here, path = collection.workspace, collection.path
@@ -262,7 +268,8 @@ def test_a_verdict_that_contradicts_the_keepers_is_not_carried(collection: Colle
     report = collection.remove("a.jpg", "x.jpg", "y.jpg")
     assert report.carried_over == () and verdicts(here) == before
     assert {item.reason for item in report.not_carried_over} == {
-        f"its verdict 'different' is not carried over to {path('a.jpg')}: that has 'duplicate'"
+        f"its verdict 'different' is not carried over to {path('a.jpg')}: "
+        "it already has 'duplicate'"
     }
 
 
@@ -275,7 +282,7 @@ def test_a_verdict_on_an_image_without_a_file_names_it_by_its_digest(
     assert carried.other == sha256_of(tmp_path / "new.png")
 
 
-def test_a_copy_that_becomes_a_link_keeps_what_is_said_of_it(collection: Collection) -> None:
+def test_a_copy_replaced_by_a_link_keeps_its_facts(collection: Collection) -> None:
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
     assert collection.workspace.load_plan(collection.plan).apply(link="hard").carried_over == ()
@@ -285,7 +292,9 @@ def test_a_copy_that_becomes_a_link_keeps_what_is_said_of_it(collection: Collect
 PAIR = (("keep", "a.jpg"), ("remove", "b.jpg"))
 
 
-def test_undo_takes_back_only_when_all_that_said_so_are_back(collection: Collection) -> None:
+def test_undo_takes_a_fact_back_only_when_all_its_sources_are_restored(
+    collection: Collection,
+) -> None:
     collection.label("path,label\nb.jpg,dog\nc.jpg,dog\n")
     collection.remove("a.jpg", "b.jpg", "c.jpg")
     draw_photo(5).save(collection.folder / "c.jpg")
@@ -296,7 +305,7 @@ def test_undo_takes_back_only_when_all_that_said_so_are_back(collection: Collect
     assert collection.facts("a.jpg")[0] is None
 
 
-def test_undo_leaves_a_label_that_was_changed_or_given_since(collection: Collection) -> None:
+def test_undo_leaves_labels_that_were_changed_since(collection: Collection) -> None:
     collection.label("path,label\nb.jpg,dog\n")
     collection.remove("a.jpg", "b.jpg")
     collection.label("path,label\na.jpg,cow\n")
@@ -307,7 +316,7 @@ def test_undo_leaves_a_label_that_was_changed_or_given_since(collection: Collect
     assert collection.facts("a.jpg")[0] == "cow"
 
 
-def test_undo_of_a_second_run_does_not_take_what_a_person_gave_between(
+def test_undo_of_a_second_run_leaves_labels_given_in_between(
     collection: Collection,
 ) -> None:
     collection.label("path,label\nb.jpg,dog\n")
@@ -319,7 +328,7 @@ def test_undo_of_a_second_run_does_not_take_what_a_person_gave_between(
     assert collection.facts("a.jpg")[0] == "dog"
 
 
-def test_a_file_that_went_with_nobody_to_stay_carries_nothing(collection: Collection) -> None:
+def test_nothing_is_carried_over_without_a_kept_file(collection: Collection) -> None:
     collection.label("path,label\nb.jpg,dog\n")
     rows = [replace(collection.row(1, "remove", "b.jpg"), rule="drop-all")]
     write_plan(collection.plan, rows)
@@ -342,7 +351,8 @@ def test_a_file_in_the_trash_carries_its_label_too(
 
 @pytest.fixture
 def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[], object]], None]:
-    """Runs an action that is killed before it writes an event to the journal."""
+    """Return a function that runs an action and kills it before it writes an event to the
+    journal."""
 
     def run_killed(event: str, act: Callable[[], object]) -> None:
         write = Journal.write
@@ -360,7 +370,7 @@ def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[]
     return run_killed
 
 
-def test_an_apply_that_was_killed_is_finished_by_the_same_command(
+def test_a_killed_apply_is_finished_by_running_it_again(
     collection: Collection,
     killed_before: Callable[[str, Callable[[], object]], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -378,7 +388,7 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     killed_before("carried", act)
     check(None)
     with monkeypatch.context() as patch:  # once it is in the journal, and not in the catalog
-        patch.setattr(carry_over, "_put", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr(carry_over, "_add_to_catalog", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             act()
     check(None)
@@ -389,7 +399,7 @@ def test_an_apply_that_was_killed_is_finished_by_the_same_command(
     assert collection.facts("a.jpg")[0] is None
 
 
-def test_an_undo_that_was_killed_is_finished_by_the_same_command(
+def test_a_killed_undo_is_finished_by_running_it_again(
     collection: Collection, killed_before: Callable[[str, Callable[[], object]], None]
 ) -> None:
     collection.label("path,label\nb.jpg,dog\n")
@@ -402,7 +412,7 @@ def test_an_undo_that_was_killed_is_finished_by_the_same_command(
     assert collection.workspace.quarantine.list()[0].state == "undone"
 
 
-def test_who_decided_a_conflict_is_not_told_of_the_label_that_went(collection: Collection) -> None:
+def test_the_lost_label_of_a_decided_conflict_is_not_reported(collection: Collection) -> None:
     collection.label("path,label,post\na.jpg,cow,1\nb.jpg,dog,7\n")
     rows = [replace(collection.row(1, *item), kind="conflict") for item in PAIR]
     write_plan(collection.plan, rows)
@@ -410,7 +420,7 @@ def test_who_decided_a_conflict_is_not_told_of_the_label_that_went(collection: C
     assert [item.reason.split(" is ")[0] for item in told] == ["its post '7'"]
 
 
-def test_the_commands_say_what_is_carried(collection: Collection) -> None:
+def test_the_commands_report_what_is_carried_over(collection: Collection) -> None:
     collection.label("path,label,post\nb.jpg,dog,7\n")
     collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
@@ -425,5 +435,5 @@ def test_the_commands_say_what_is_carried(collection: Collection) -> None:
 
     collection.label("path,label\na.jpg,cow\n")
     done = run(collection.workspace, "apply", collection.plan)
-    assert f"not carried over: {b}: its label 'dog' is not carried over to {a}: that" in done.stderr
+    assert f"not carried over: {b}: its label 'dog' is not carried over to {a}: it" in done.stderr
     assert read_plan(collection.plan) == rows

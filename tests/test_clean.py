@@ -1,4 +1,4 @@
-"""Plans, quarantine and undo, on real files that are killed, filled up, linked and edited."""
+"""Plans, quarantine and undo on real files, with killed processes, full disks, links and edits."""
 
 import csv
 import errno
@@ -24,7 +24,7 @@ from embedkit.cleaning import file_moves
 from embedkit.cleaning import undo as undoing
 from embedkit.cleaning.apply import apply
 from embedkit.cleaning.empty import empty
-from embedkit.cleaning.plan import ONLY_A_LINK, PlanRow, plan_id, read_plan, write_plan
+from embedkit.cleaning.plan import SYMLINK_REASON, PlanRow, plan_id, read_plan, write_plan
 from embedkit.cleaning.quarantine import quarantines
 from embedkit.cleaning.undo import undo
 from embedkit.errors import (
@@ -53,7 +53,8 @@ HOSTILE = [
 
 @pytest.fixture
 def collection(tmp_path: Path) -> tuple[Path, list[PlanRow]]:
-    """Hostile names in three groups of copies and one that may go whole, and their plan."""
+    """Return files with hostile names in three groups of copies and one ``drop-all`` group, and the
+    plan."""
     folder = tmp_path / "photos"
     rows = []
     for number, raw in enumerate(HOSTILE):
@@ -102,9 +103,7 @@ def test_a_plan_survives_being_written_and_read(
         lambda text: text.replace("rule", "rule,note").replace("keep-one", "keep-one,mine"),
     ],
 )
-def test_what_spreadsheets_do_to_a_plan_does_not_matter(
-    tmp_path: Path, edit: Callable[[str], str]
-) -> None:
+def test_a_plan_edited_in_a_spreadsheet_is_read(tmp_path: Path, edit: Callable[[str], str]) -> None:
     plan = tmp_path / "plan.csv"
     rows = [row(1, "keep", "/p/a.jpg"), row(1, "remove", "/p/b.jpg", copy_of="/p/a.jpg")]
     write_plan(plan, rows)
@@ -147,8 +146,8 @@ DIGEST = "ab" * 32
             for of, complaint in (
                 ("/b", "line 3: /b is a copy of itself"),
                 ("/c", "line 3: /b is a copy of itself"),
-                ("/d", "line 3: group 1 has no row for /d, of which /b is a copy"),
-                ("/e", "line 3: group 1 has no row for /e, of which /b is a copy"),
+                ("/d", "line 3: group 1 has no row for /d, which /b is a copy of"),
+                ("/e", "line 3: group 1 has no row for /e, which /b is a copy of"),
             )
         ),
         (f"{HEAD}1,keep,/a\0,{DIGEST},exact,1,,,keep-one\n", "line 2: a NUL character"),
@@ -163,7 +162,7 @@ DIGEST = "ab" * 32
         (
             f"{HEAD}1,keep,/a/b,{DIGEST},exact,1,,,keep-one\n"
             f"2,keep,/a/./b,{DIGEST},exact,1,,,keep-one\n",
-            "line 3: /a/b is in line 2 already",
+            "line 3: /a/b is already in line 2",
         ),
         (
             f"{HEAD}1,keep,/a,{DIGEST},exact,1,,,keep-one\n"
@@ -172,7 +171,7 @@ DIGEST = "ab" * 32
         ),
     ],
 )
-def test_a_plan_that_is_wrong_says_where_and_what_to_do(
+def test_an_invalid_plan_says_where_and_what_to_do(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
     plan = tmp_path / "plan.csv"
@@ -182,7 +181,7 @@ def test_a_plan_that_is_wrong_says_where_and_what_to_do(
     assert "\n" not in str(caught.value)
 
 
-def test_a_plan_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
+def test_a_missing_plan_is_bad_input(tmp_path: Path) -> None:
     for place in (tmp_path / "nope.csv", tmp_path):
         with pytest.raises(BadInput):
             read_plan(place)
@@ -191,7 +190,7 @@ def test_a_plan_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
 # -- there and back ----------------------------------------------------------------------------
 
 
-def test_what_is_removed_comes_back_byte_for_byte(
+def test_undo_restores_removed_files_byte_for_byte(
     device: str, root: Path, collection: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = collection
@@ -225,9 +224,7 @@ def test_two_real_devices_are_crossed_both_ways(
     assert contents(folder) == before
 
 
-def test_folders_that_went_meanwhile_are_made_again(
-    root: Path, collection: tuple[Path, list[PlanRow]]
-) -> None:
+def test_undo_recreates_missing_folders(root: Path, collection: tuple[Path, list[PlanRow]]) -> None:
     folder, rows = collection
     before = contents(folder)
     apply(root, rows)
@@ -256,7 +253,7 @@ def test_applying_again_and_undoing_again_do_nothing(
     assert set(apply(root, rows).moved) == set(first.moved)
 
 
-def test_undo_takes_the_plan_applied_last_or_the_one_that_is_named(
+def test_undo_reverts_the_last_plan_or_a_named_one(
     root: Path, collection: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = collection
@@ -292,7 +289,7 @@ def test_a_plan_without_removals_leaves_no_trace(
 
 
 def left_of(root: Path, rows: list[PlanRow]) -> str:
-    """Why the one file was left; nothing was moved."""
+    """Return why the one file was left, and check that nothing was moved."""
     report = apply(root, rows)
     assert (report.moved, report.already_moved, report.missing) == ((), (), ())
     assert quarantines(root) == []
@@ -303,11 +300,11 @@ def left_of(root: Path, rows: list[PlanRow]) -> str:
 def test_a_file_that_changed_is_left(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     _, copy, rows = pair
     put(copy, b"edited!")
-    assert left_of(root, rows) == "it changed since the plan was made"
+    assert left_of(root, rows) == "it has changed since the plan was made"
     assert Path(copy).read_bytes() == b"edited!"
 
 
-def test_a_file_that_is_gone_is_reported(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+def test_a_missing_file_is_reported(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     _, copy, rows = pair
     os.unlink(copy)
     report = apply(root, rows)
@@ -320,12 +317,15 @@ def test_a_file_that_is_gone_is_reported(root: Path, pair: tuple[str, str, list[
         (lambda keep, _: os.unlink(keep), "No such file"),
         (lambda keep, _: put(keep, b"another"), "changed since the plan was made"),
         (lambda keep, _: (os.unlink(keep), os.mkdir(keep)), "not a regular file"),
-        (lambda keep, copy: (os.unlink(keep), os.symlink(copy, keep)), "only a link to a file th"),
+        (
+            lambda keep, copy: (os.unlink(keep), os.symlink(copy, keep)),
+            "only a link to a removed file",
+        ),
         (lambda keep, _: (os.unlink(keep), os.symlink("gone", keep)), "No such file"),
         (lambda keep, _: (os.unlink(keep), os.symlink(keep, keep)), "symbolic links"),
     ],
 )
-def test_the_last_file_of_a_group_stays(
+def test_the_last_file_of_a_group_is_not_removed(
     root: Path,
     pair: tuple[str, str, list[PlanRow]],
     harm: Callable[[str, str], object],
@@ -334,7 +334,7 @@ def test_the_last_file_of_a_group_stays(
     keep, copy, rows = pair
     harm(keep, copy)
     reason = left_of(root, rows)
-    assert reason.startswith("no file of which it is a copy is sure to stay") and why in reason
+    assert reason.startswith("no kept file that it is a copy of is intact") and why in reason
     assert Path(copy).read_bytes() == b"picture"
 
 
@@ -345,7 +345,7 @@ def link_to_copy(path: str) -> None:
 
 @pytest.mark.parametrize("action", ["review", "keep"])
 @pytest.mark.parametrize("harm", [os.unlink, link_to_copy])
-def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
+def test_a_file_is_removed_only_for_another_one_with_its_bytes_while_that_exists(
     root: Path, tmp_path: Path, action: str, harm: Callable[[str], object]
 ) -> None:
     kept, other = put(tmp_path / "kept", b"picture"), put(tmp_path / "other", b"alike")
@@ -356,7 +356,7 @@ def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
         row(1, "remove", copy, b"alike"),
     ]
     harm(other)
-    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
     Path(other).unlink(missing_ok=True)
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
@@ -368,9 +368,7 @@ def test_while_another_file_of_its_bytes_stays_a_file_goes_for_that_alone(
     assert os.path.samefile(copy, other)
 
 
-def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_file_is_removed_only_while_its_original_exists(root: Path, tmp_path: Path) -> None:
     kept, other = put(tmp_path / "kept", b"picture"), put(tmp_path / "other", b"alike")
     copy = put(tmp_path / "copy", b"the same pixels")
     rows = [
@@ -379,7 +377,7 @@ def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
         row(1, "remove", copy, b"the same pixels", copy_of=other),
     ]
     put(other, b"edited")
-    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
@@ -392,7 +390,7 @@ def test_a_file_goes_only_while_the_one_that_it_is_a_copy_of_is_there(
 
 
 @pytest.mark.parametrize("action", ["keep", "review"])
-def test_when_what_it_is_a_copy_of_goes_another_copy_of_that_has_to_stay(
+def test_when_its_original_is_removed_another_copy_has_to_be_kept(
     root: Path, tmp_path: Path, action: str
 ) -> None:
     kept, first = put(tmp_path / "kept", b"picture"), put(tmp_path / "first", b"grey")
@@ -411,9 +409,7 @@ def test_when_what_it_is_a_copy_of_goes_another_copy_of_that_has_to_stay(
     assert apply(root, rows).moved == (third,)
 
 
-def test_what_goes_through_several_files_goes_for_the_last_of_them(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_chain_of_removed_originals_leads_to_the_last_one(root: Path, tmp_path: Path) -> None:
     one, other = put(tmp_path / "one", b"colour"), put(tmp_path / "other", b"mirrored")
     grey, same = put(tmp_path / "grey", b"grey"), put(tmp_path / "same", b"grey, 2")
     rows = [
@@ -427,7 +423,7 @@ def test_what_goes_through_several_files_goes_for_the_last_of_them(
     assert report.moved == () and [item.path for item in report.skipped] == [grey, same]
 
 
-def test_no_damaged_file_stays_for_one_that_is_a_copy_of_it(root: Path, tmp_path: Path) -> None:
+def test_nothing_is_removed_for_a_damaged_file(root: Path, tmp_path: Path) -> None:
     kept, copy = put(tmp_path / "kept", b"picture"), put(tmp_path / "copy", b"alike")
     damaged = put(tmp_path / "damaged", b"pict")
     rows = [
@@ -436,7 +432,7 @@ def test_no_damaged_file_stays_for_one_that_is_a_copy_of_it(root: Path, tmp_path
         row(1, "remove", copy, b"alike", copy_of=damaged),
     ]
     os.unlink(kept)
-    assert left_of(root, rows).startswith("no file of which it is a copy is sure to stay")
+    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
 
 
 def test_a_quarantine_of_a_plan_without_copy_of_is_emptied_and_undone(
@@ -453,29 +449,29 @@ def test_a_quarantine_of_a_plan_without_copy_of_is_emptied_and_undone(
     assert undo(root).restored == (copy,)
 
 
-def test_a_link_that_the_plan_knew_keeps_no_file(root: Path, tmp_path: Path) -> None:
+def test_a_link_in_the_plan_does_not_count_as_a_kept_file(root: Path, tmp_path: Path) -> None:
     kept, copy = put(tmp_path / "kept", b"picture"), put(tmp_path / "copy", b"alike")
     link = tmp_path / "link"
     link.symlink_to("copy")
     rows = [
         row(1, "keep", kept, b"picture"),
-        row(1, "review", str(link), b"alike", reason=ONLY_A_LINK),
+        row(1, "review", str(link), b"alike", reason=SYMLINK_REASON),
         row(1, "remove", copy, b"alike"),
     ]
     assert apply(root, rows).moved == (copy,)
 
 
-def test_the_same_file_through_a_linked_folder_is_no_copy(
+def test_the_same_file_through_a_linked_folder_is_not_a_copy(
     root: Path, tmp_path: Path, pair: tuple[str, str, list[PlanRow]]
 ) -> None:
     _, copy, rows = pair
     os.symlink(tmp_path / "photos", tmp_path / "link")
     rows = [replace(rows[0], path=str(tmp_path / "link/copy.jpg")), rows[1]]
-    assert "only a link to a file that goes" in left_of(root, rows)
+    assert "only a link to a removed file" in left_of(root, rows)
     assert os.path.exists(copy)
 
 
-def test_the_same_file_through_another_mount_is_no_copy(
+def test_the_same_file_through_another_mount_is_not_a_copy(
     root: Path, tmp_path: Path, pair: tuple[str, str, list[PlanRow]]
 ) -> None:
     _, copy, rows = pair
@@ -486,13 +482,13 @@ def test_the_same_file_through_another_mount_is_no_copy(
         pytest.skip("nothing can be mounted here")
     try:
         rows = [replace(rows[0], path=str(alias / "copy.jpg")), rows[1]]
-        assert "by another name" in left_of(root, rows)
+        assert "under another name" in left_of(root, rows)
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert os.path.exists(copy)
 
 
-def test_a_link_to_what_another_group_drops_is_no_copy(
+def test_a_link_to_a_file_that_another_group_removes_is_not_a_copy(
     root: Path, pair: tuple[str, str, list[PlanRow]], tmp_path: Path
 ) -> None:
     keep, copy, rows = pair
@@ -505,7 +501,7 @@ def test_a_link_to_what_another_group_drops_is_no_copy(
     assert [item.path for item in report.skipped] == [copy]
 
 
-def test_a_link_to_a_file_that_stays_is_a_copy(
+def test_a_link_to_a_kept_file_is_a_copy(
     root: Path, pair: tuple[str, str, list[PlanRow]], tmp_path: Path
 ) -> None:
     keep, copy, rows = pair
@@ -514,7 +510,7 @@ def test_a_link_to_a_file_that_stays_is_a_copy(
     assert apply(root, rows).moved == (copy,)
 
 
-def test_a_link_is_left_itself(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+def test_a_link_is_not_removed(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     keep, copy, rows = pair
     os.unlink(copy)
     os.symlink(keep, copy)
@@ -522,7 +518,7 @@ def test_a_link_is_left_itself(root: Path, pair: tuple[str, str, list[PlanRow]])
     assert os.path.islink(copy)
 
 
-def test_hard_links_go_and_come_back_as_hard_links(
+def test_hard_links_are_removed_and_restored_as_hard_links(
     root: Path, pair: tuple[str, str, list[PlanRow]], tmp_path: Path
 ) -> None:
     keep, copy, rows = pair
@@ -536,7 +532,7 @@ def test_hard_links_go_and_come_back_as_hard_links(
     assert os.path.samefile(keep, copy) and os.stat(keep).st_nlink == 3
 
 
-def test_a_group_that_may_go_whole_goes_whole(root: Path, tmp_path: Path) -> None:
+def test_a_drop_all_group_is_removed_whole(root: Path, tmp_path: Path) -> None:
     paths = [put(tmp_path / f"photos/{name}/x.jpg", b"x") for name in "ab"]
     assert apply(root, [row(1, "remove", path, b"x", rule="drop-all") for path in paths]).moved
     assert not any(map(os.path.exists, paths))
@@ -571,7 +567,7 @@ def test_a_file_that_is_replaced_while_it_is_moved_is_left(
     assert Path(copy).read_bytes() == b"another"
 
 
-def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
+def test_a_kept_file_that_vanishes_stops_the_removal_of_its_group(
     root: Path,
     pair: tuple[str, str, list[PlanRow]],
     tmp_path: Path,
@@ -590,13 +586,13 @@ def test_a_keeper_that_vanishes_in_the_middle_stops_its_group(
     report = apply(root, rows)
     assert report.moved == (copy,)
     assert [item.path for item in report.skipped] == [other]
-    assert "which stays, changed meanwhile" in report.skipped[0].reason
+    assert "which is kept, has changed meanwhile" in report.skipped[0].reason
 
 
 # -- undo and what lies there by now ---------------------------------------------------------------
 
 
-def test_a_file_written_in_the_place_of_one_that_was_renamed_costs_neither(
+def test_a_file_written_in_the_place_of_a_moved_one_is_not_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = tmp_path / "a.jpg", tmp_path / "b.jpg"
@@ -623,7 +619,7 @@ def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]
     report = undo(root)
     assert report.restored == ()
     assert [(item.path, item.reason) for item in report.skipped] == [
-        (copy, "other content lies where it should go")
+        (copy, "its place is taken by other content")
     ]
     assert Path(copy).read_bytes() == b"new here"
     (item,) = quarantines(root)
@@ -633,7 +629,7 @@ def test_undo_overwrites_nothing(root: Path, pair: tuple[str, str, list[PlanRow]
     assert Path(copy).read_bytes() == b"picture"
 
 
-def test_undo_is_content_with_the_same_content(
+def test_undo_accepts_a_file_with_the_same_content(
     root: Path, pair: tuple[str, str, list[PlanRow]]
 ) -> None:
     _, copy, rows = pair
@@ -659,7 +655,7 @@ def test_undo_does_not_take_a_link_or_a_folder_for_the_file(
     assert undo(root).restored == (copy,)
 
 
-def test_undo_says_so_where_a_folder_has_become_a_file(
+def test_undo_reports_a_folder_that_became_a_file(
     root: Path, collection: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = collection
@@ -670,7 +666,7 @@ def test_undo_says_so_where_a_folder_has_become_a_file(
     assert left.path == str(folder / "cata/x.jpg")
 
 
-def test_a_removed_file_that_is_there_again_goes_again(
+def test_a_removed_file_that_reappears_is_removed_again(
     root: Path, pair: tuple[str, str, list[PlanRow]]
 ) -> None:
     _, copy, rows = pair
@@ -734,7 +730,7 @@ def test_an_undo_killed_anywhere_is_finished_or_applied_again(
     assert step > 8, device
 
 
-def test_a_line_of_the_journal_that_was_cut_short_does_not_matter(
+def test_a_truncated_line_of_the_journal_is_ignored(
     root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = small
@@ -747,7 +743,7 @@ def test_a_line_of_the_journal_that_was_cut_short_does_not_matter(
     assert apply(root, rows).moved and undo(root).restored
 
 
-def test_a_file_that_a_damaged_journal_forgot_stays_in_quarantine(
+def test_a_file_missing_from_the_journal_stays_in_quarantine(
     root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
     _, rows = small
@@ -818,7 +814,7 @@ def test_a_full_disk_for_the_journal_moves_nothing(
     assert contents(folder) == before
 
 
-def test_a_full_disk_stops_an_undo_that_goes_on_later(
+def test_an_undo_stopped_by_a_full_disk_continues_later(
     tmp_path: Path, mount: Callable[[Path, str], None], root: Path
 ) -> None:
     mount(tmp_path / "photos", "1m")
@@ -835,7 +831,7 @@ def test_a_full_disk_stops_an_undo_that_goes_on_later(
     assert Path(path).read_bytes() == content
 
 
-def test_a_read_only_folder_of_photos_is_left_as_it_is(
+def test_files_in_a_read_only_folder_are_left(
     tmp_path: Path, mount: Callable[[Path, str], None], root: Path
 ) -> None:
     mount(tmp_path / "photos", "1m")
@@ -843,14 +839,14 @@ def test_a_read_only_folder_of_photos_is_left_as_it_is(
     rows = [row(1, "remove", path, b"x", rule="drop-all")]
     remount = ["mount", "-o", "remount,ro", str(tmp_path / "photos")]
     subprocess.run(remount, check=True, capture_output=True)
-    assert left_of(root, rows) == "its folder cannot be written"
+    assert left_of(root, rows) == "its folder is not writable"
     subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True, capture_output=True)
     assert apply(root, rows).moved == (path,)
     subprocess.run(remount, check=True, capture_output=True)
     assert [item.reason for item in undo(root).skipped] == ["Read-only file system"]
 
 
-def test_what_cannot_be_taken_away_is_left_and_not_doubled(
+def test_a_file_that_cannot_be_removed_is_left_and_not_duplicated(
     device: str,
     root: Path,
     pair: tuple[str, str, list[PlanRow]],
@@ -875,7 +871,7 @@ def test_what_cannot_be_taken_away_is_left_and_not_doubled(
     assert os.stat(copy).st_nlink == 1
 
 
-def test_a_copy_that_reads_back_wrong_is_no_copy(
+def test_a_copy_that_does_not_verify_is_discarded(
     root: Path, pair: tuple[str, str, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, copy, rows = pair
@@ -898,7 +894,9 @@ def test_a_workspace_that_cannot_be_written_is_a_storage_error(
         apply(tmp_path / "workspace/quarantine", pair[2])
 
 
-def test_two_at_once_do_not_meet(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+def test_concurrent_runs_exclude_each_other(
+    root: Path, pair: tuple[str, str, list[PlanRow]]
+) -> None:
     _, copy, rows = pair
 
     def meanwhile(_: object) -> None:
@@ -916,7 +914,7 @@ def test_two_at_once_do_not_meet(root: Path, pair: tuple[str, str, list[PlanRow]
 # -- the workspace -----------------------------------------------------------------------------
 
 
-def test_the_catalog_knows_what_went_and_what_came_back(
+def test_the_catalog_records_removed_and_restored_files(
     filled: tuple[Workspace, Path],
     photos: Path,
     catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
@@ -943,12 +941,12 @@ def test_the_catalog_knows_what_went_and_what_came_back(
 
 
 def noted_missing(workspace: Workspace) -> int:
-    """How many files the catalog takes for missing, whatever the disk says."""
+    """Return how many files the catalog records as missing, whatever is on disk."""
     with workspace._catalog.read() as reader:
         return reader.files.counts()["missing"]
 
 
-def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
+def test_repeating_an_apply_updates_a_catalog_that_missed_it(
     filled: tuple[Workspace, Path], catalog_rows: Callable[[Path], dict[str, list[object]]]
 ) -> None:
     workspace, plan = filled
@@ -961,7 +959,7 @@ def test_a_catalog_that_missed_a_move_learns_of_it_when_it_is_made_again(
     assert catalog_rows(workspace.folder) == before
 
 
-def test_a_catalog_that_missed_an_undo_learns_of_it_when_it_is_made_again(
+def test_repeating_an_undo_updates_a_catalog_that_missed_it(
     filled: tuple[Workspace, Path], catalog_rows: Callable[[Path], dict[str, list[object]]]
 ) -> None:
     workspace, plan = filled
@@ -974,7 +972,7 @@ def test_a_catalog_that_missed_an_undo_learns_of_it_when_it_is_made_again(
 
 
 @pytest.mark.parametrize("act", ["apply", "undo"])
-def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
+def test_after_a_full_disk_the_catalog_knows_which_files_were_moved(
     act: str,
     filled: tuple[Workspace, Path],
     photos: Path,
@@ -1006,7 +1004,7 @@ def test_a_full_disk_halfway_leaves_a_catalog_that_knows_which_half(
     assert catalog_rows(workspace.folder) == before
 
 
-def test_another_photo_in_the_place_of_one_in_quarantine_is_not_taken_for_it(
+def test_another_photo_in_the_place_of_a_removed_one_is_not_confused_with_it(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
@@ -1017,7 +1015,7 @@ def test_another_photo_in_the_place_of_one_in_quarantine_is_not_taken_for_it(
         assert workspace.search(photos / "red/0.jpg", 1)[0].files == (str(photos / "red/0.jpg"),)
 
 
-def test_undo_does_without_a_catalog_and_apply_does_not(
+def test_undo_needs_no_catalog_but_apply_does(
     filled: tuple[Workspace, Path], photos: Path, tmp_path: Path
 ) -> None:
     workspace, plan = filled
@@ -1036,7 +1034,7 @@ def test_undo_does_without_a_catalog_and_apply_does_not(
 
 
 def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> None:
-    """The plan with these further rows is refused, and moves nothing at all."""
+    """Check that the plan with further rows is rejected and moves nothing."""
     write_plan(plan, [*read_plan(plan), *rows])
     before = contents(plan.parent / "photos")
     with pytest.raises(BadInput, match=why) as caught:
@@ -1046,7 +1044,7 @@ def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> 
     assert workspace.quarantine.list() == () and workspace.info().missing == 0
 
 
-def test_a_file_that_the_workspace_does_not_know_refuses_the_plan(
+def test_a_plan_with_an_unknown_file_is_rejected(
     filled: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     workspace, plan = filled
@@ -1057,7 +1055,7 @@ def test_a_file_that_the_workspace_does_not_know_refuses_the_plan(
 
 
 @pytest.mark.parametrize("action", ["keep", "remove", "review"])
-def test_a_copy_of_a_known_photo_outside_every_root_refuses_the_plan(
+def test_a_plan_with_a_file_outside_every_root_is_rejected(
     action: str, filled: tuple[Workspace, Path], photos: Path, tmp_path: Path
 ) -> None:
     workspace, plan = filled
@@ -1075,7 +1073,7 @@ def test_a_copy_of_a_known_photo_outside_every_root_refuses_the_plan(
         ("quarantine/0/files/000001", "is in the workspace's own quarantine"),
     ],
 )
-def test_the_files_of_the_workspace_itself_refuse_the_plan(
+def test_a_plan_with_files_of_the_workspace_folder_is_rejected(
     name: str, why: str, filled: tuple[Workspace, Path]
 ) -> None:
     workspace, plan = filled
@@ -1090,7 +1088,7 @@ def test_the_files_of_the_workspace_itself_refuse_the_plan(
 
 
 @pytest.mark.parametrize("name", ["workspace/catalog.duckdb", "workspace/index", "stray.jpg"])
-def test_calling_a_file_damaged_does_not_make_it_one_of_the_workspace(
+def test_an_unknown_file_called_damaged_is_rejected(
     name: str, filled: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     workspace, plan = filled
@@ -1100,7 +1098,7 @@ def test_calling_a_file_damaged_does_not_make_it_one_of_the_workspace(
     assert (tmp_path / name).exists()
 
 
-def test_the_plan_of_another_workspace_is_refused(
+def test_the_plan_of_another_workspace_is_rejected(
     filled: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     _, plan = filled
@@ -1110,18 +1108,18 @@ def test_the_plan_of_another_workspace_is_refused(
     refused(other, plan, [], "plan.csv: .*red/0.jpg does not have the content of any photo")
 
 
-def test_a_path_through_the_folder_above_is_refused(
+def test_a_path_with_parent_references_is_rejected(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
     text = plan.read_text("utf-8")
     plan.write_text(text.replace("photos/blue", "photos/red/../blue"), "utf-8")
-    with pytest.raises(BadInput, match=r"line 3: .* goes through '\.\.'"):
+    with pytest.raises(BadInput, match=r"line 3: .* contains '\.\.'"):
         workspace.load_plan(plan).apply()
     assert (photos / "blue/copy of 0.jpg").exists()
 
 
-def test_a_plan_is_applied_again_when_the_workspace_has_forgotten_what_went(
+def test_a_plan_can_be_applied_again_after_the_catalog_forgot_its_files(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
@@ -1133,7 +1131,7 @@ def test_a_plan_is_applied_again_when_the_workspace_has_forgotten_what_went(
     assert workspace.undo().restored == report.already_moved
 
 
-def test_a_plan_holds_when_its_files_are_added_under_another_root(
+def test_a_plan_is_valid_after_its_files_were_added_under_another_root(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
@@ -1152,7 +1150,7 @@ def test_a_plan_without_rows_does_nothing(filled: tuple[Workspace, Path]) -> Non
 
 
 @pytest.mark.parametrize("forget", [False, True])
-def test_a_renamed_file_is_reported_and_refuses_nothing(
+def test_a_renamed_file_is_reported_and_does_not_invalidate_the_plan(
     forget: bool, filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
@@ -1175,10 +1173,10 @@ def test_a_file_that_changed_and_was_added_again_is_left_alone(
     draw_photo(70).save(copy)
     workspace.add()
     (left,) = workspace.load_plan(plan).apply().skipped
-    assert (left.path, left.reason) == (str(copy), "it changed since the plan was made")
+    assert (left.path, left.reason) == (str(copy), "it has changed since the plan was made")
 
 
-def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
+def test_files_in_quarantine_are_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
     workspace.load_plan(plan).apply()
     other = Workspace(photos.parent / "other")
@@ -1188,7 +1186,7 @@ def test_what_is_in_quarantine_is_not_added(filled: tuple[Workspace, Path], phot
 # -- contact sheets ----------------------------------------------------------------------------
 
 
-def test_a_sheet_begins_with_what_is_least_like_its_class(
+def test_a_sheet_starts_with_the_photos_farthest_from_its_class(
     workspace: Workspace, photos: Path
 ) -> None:
     for number in range(6):  # five alike and one that is not
@@ -1207,7 +1205,7 @@ def test_a_sheet_begins_with_what_is_least_like_its_class(
         workspace.sheets("green")
 
 
-def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photos: Path) -> None:
+def test_the_distance_on_a_sheet_is_to_the_mean(workspace: Workspace, photos: Path) -> None:
     workspace.add([photos], labels_from_folders=True)
     workspace.embeddings.export(photos.parent / "out")
     vectors = np.load(photos.parent / "out/vectors.npy")
@@ -1222,7 +1220,7 @@ def test_the_distance_on_a_sheet_is_that_to_the_mean(workspace: Workspace, photo
     assert [found[path] for path in files] == pytest.approx(expected.tolist(), abs=1e-6)
 
 
-def test_photos_without_an_embedding_are_on_their_sheet_last(
+def test_photos_without_an_embedding_come_last_on_their_sheet(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add([photos], labels_from_folders=True)
@@ -1235,7 +1233,7 @@ def test_photos_without_an_embedding_are_on_their_sheet_last(
     assert os.listdir(photos.parent / "sheets") == [pages[0].name]
 
 
-def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> None:
+def test_every_label_has_its_own_page(workspace: Workspace, photos: Path) -> None:
     names = ["../up", "a/b", "A/B", "<b>写真</b>", "ラ" * 100, "new\nline", "%2e", "index"]
     table = photos / "labels.csv"
     lines = [f'"{photos}/red/{n}.jpg","{name}"' for n, name in enumerate(names[:6])]
@@ -1258,7 +1256,7 @@ def test_any_label_has_a_page_of_its_own(workspace: Workspace, photos: Path) -> 
 # -- the command line --------------------------------------------------------------------------
 
 
-def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: Path) -> None:
+def test_the_commands_apply_and_undo_a_plan(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
     assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
     assert "1 file, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
@@ -1273,7 +1271,7 @@ def test_the_commands_go_there_and_back(filled: tuple[Workspace, Path], photos: 
     assert json.loads(run(workspace, "undo", "--json").stdout)["restored"] == []
 
 
-def test_an_edited_plan_is_not_written_over(filled: tuple[Workspace, Path]) -> None:
+def test_an_edited_plan_is_not_overwritten(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     unknown = json.loads(run(workspace, "clean", "--plan", plan, "--json").stdout)["set_aside"]
     assert Path(unknown) == plan.with_name("plan.1.csv"), "it has no page"
@@ -1285,7 +1283,9 @@ def test_an_edited_plan_is_not_written_over(filled: tuple[Workspace, Path]) -> N
     assert plan.read_bytes() != edited
 
 
-def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos: Path) -> None:
+def test_the_exit_status_reports_files_that_were_left(
+    filled: tuple[Workspace, Path], photos: Path
+) -> None:
     workspace, plan = filled
     copy = photos / "blue/copy of 0.jpg"
     assert "no plan was applied in" in run(workspace, "undo", status=2).stderr
@@ -1293,7 +1293,7 @@ def test_the_exit_status_says_how_it_went(filled: tuple[Workspace, Path], photos
     assert "not a plan" in run(workspace, "apply", write_labels(photos), status=2).stderr
     draw_photo(77).save(copy)
     left = run(workspace, "apply", plan, status=1)
-    assert "copy of 0.jpg: it changed since the plan was made" in left.stderr.replace("\n", " ")
+    assert "copy of 0.jpg: it has changed since the plan was made" in left.stderr.replace("\n", " ")
     shutil.copy2(photos / "red/0.jpg", copy)
     run(workspace, "apply", plan)
     draw_photo(77).save(copy)
@@ -1308,7 +1308,7 @@ def write_labels(photos: Path) -> Path:
     return photos / "labels.csv"
 
 
-def test_sheets_are_written_beside_the_catalog_or_where_one_says(
+def test_sheets_are_written_beside_the_catalog_or_to_a_given_folder(
     filled: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
     workspace, _ = filled

@@ -1,4 +1,4 @@
-"""Damaged files beside intact copies: which are found, and what becomes of them."""
+"""Damaged files and their intact copies: which are found, and what is planned for them."""
 
 import io
 import os
@@ -27,8 +27,8 @@ from scenery import (
 from embedkit import Workspace
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cli.app import embedkit
-from embedkit.duplicates.damaged import Damaged, proposed
-from embedkit.duplicates.orientations import turned
+from embedkit.duplicates.damaged import DamagedImage, intact_candidates
+from embedkit.duplicates.orientations import orient_all
 from embedkit.errors import BadInput
 from embedkit.reports.plan_page import write_plan_page
 from embedkit.results import PlanRow, no_progress
@@ -52,7 +52,7 @@ def cut(data: bytes, share: float = 0.7) -> bytes:
 
 @pytest.fixture
 def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
-    """A whole photo in a workspace with others, and a damaged copy of it."""
+    """Return an intact photo in a workspace with others, and a damaged copy of it."""
     data = encoded(scene(1))
     whole = Path(put(tmp_path / "p/whole.jpg", data))
     damaged = Path(put(tmp_path / "p/damaged.jpg", cut(data)))
@@ -68,7 +68,7 @@ def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("name", "share"), [("baseline", 0.9), ("baseline", 0.5), ("progressive", 0.9), ("png", 0.5)]
 )
-def test_a_truncated_file_is_for_review_beside_its_intact_copy(
+def test_a_truncated_file_is_for_review_with_its_intact_copy(
     workspace: Workspace, tmp_path: Path, name: str, share: float
 ) -> None:
     kind, options = FORMATS[name]
@@ -82,11 +82,9 @@ def test_a_truncated_file_is_for_review_beside_its_intact_copy(
     assert (damaged.kind, whole.kind) == ("damaged", "intact")
     assert damaged.group == whole.group and damaged.label is None and damaged.score is None
     assert damaged.sha256 == sha256(cut(data, share))
-    assert damaged.reason.endswith(
-        "what is there is the same as in whole.image.jpg, which is whole"
-    )
+    assert damaged.reason.endswith("the rest is the same as in whole.image.jpg, which is intact")
     if "progressive" in options:
-        assert damaged.reason.startswith("its end is missing; ")
+        assert damaged.reason.startswith("the end of its data is missing; ")
     else:
         percent = int(damaged.reason.removeprefix("the lower ").split(" %")[0])
         assert 100 * (1 - share) - 5 < percent < 100 * (1 - share) + 10
@@ -115,7 +113,7 @@ def exif_of(orientation: int) -> Image.Exif:
 @pytest.mark.parametrize(
     ("orientation", "side"), [(1, "lower"), (3, "upper"), (6, "left"), (8, "right")]
 )
-def test_what_is_missing_may_be_at_any_side(
+def test_the_missing_part_may_be_at_any_side(
     workspace: Workspace, tmp_path: Path, orientation: int, side: str
 ) -> None:
     data = encoded(scene(3), quality=90, exif=exif_of(orientation))
@@ -159,7 +157,7 @@ def test_a_damaged_document_is_found_when_most_of_it_is_there(
 
 
 class Lumas:
-    """What proposals ask of a catalog, of images of noise."""
+    """The parts of a catalog that the search for candidates needs, with images of noise."""
 
     def __init__(self, count: int) -> None:
         chance = np.random.default_rng(0)
@@ -176,21 +174,21 @@ class Lumas:
         return self.images[image_ids - 1].reshape(len(image_ids), 1024)
 
 
-def test_images_are_proposed_whatever_their_number_and_side(
+def test_candidates_are_found_whatever_their_number_and_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("embedkit.duplicates.damaged._BLOCK", 64)
-    monkeypatch.setattr("embedkit.duplicates.damaged._SOME", 7)
+    monkeypatch.setattr("embedkit.duplicates.damaged._DAMAGED_BLOCK", 7)
     catalog, chance, damaged = Lumas(300), np.random.default_rng(1), []
     wanted = chance.integers(0, 300, 60).tolist()
     for place, number in enumerate(wanted):
-        turn, rows = (0, 2, 4, 6)[place % 4], int(chance.integers(11, 33))
-        luma = turned(catalog.images[number][None], turn)[0, :rows]
+        orientation, rows = (0, 2, 4, 6)[place % 4], int(chance.integers(11, 33))
+        luma = orient_all(catalog.images[number][None], orientation)[0, :rows]
         size = catalog.sizes[number % 2]
-        damaged.append(Damaged((str(place),), str(place), *size, turn, rows / 32, luma))
+        damaged.append(DamagedImage((str(place),), str(place), *size, orientation, rows / 32, luma))
         damaged.append(replace(damaged[-1], width=500))  # of another shape
     reader = SimpleNamespace(images=catalog)
-    found = proposed(reader, damaged, no_progress)  # type: ignore[arg-type]
+    found = intact_candidates(reader, damaged, no_progress)  # type: ignore[arg-type]
     assert found[::2] == [[number + 1] for number in wanted]
     assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
 
@@ -213,7 +211,7 @@ def burst(number: int) -> Image.Image:
         (timetable, "progressive"),
     ],
 )
-def test_another_photo_of_the_scene_or_page_of_the_template_is_no_copy(
+def test_another_photo_of_the_scene_or_page_of_the_template_is_not_a_copy(
     workspace: Workspace,
     tmp_path: Path,
     draw: Callable[[int], Image.Image],
@@ -227,19 +225,17 @@ def test_another_photo_of_the_scene_or_page_of_the_template_is_no_copy(
     assert "damaged.jpg" not in rows and "remove" not in actions(rows).values()
 
 
-def test_what_could_be_a_copy_of_several_pictures_has_no_row(
+def test_a_possible_copy_of_several_pictures_has_no_row(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    """Of these timetables a digit near the end differs, which is not there of the damaged one."""
+    """These timetables differ in a digit near the end, which is missing in the damaged file."""
     for number in (21, 22):
         saved(timetable(number), tmp_path / f"p/whole{number}.png")
     put(tmp_path / "p/damaged.png", cut(encoded(timetable(21), "PNG"), 0.8))
     assert planned(workspace, tmp_path / "p") == {}
 
 
-def test_equal_pixels_tell_a_picture_from_one_that_only_looks_the_same(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_equal_pixels_decide_between_similar_pictures(workspace: Workspace, tmp_path: Path) -> None:
     data = encoded(scene(6))
     put(tmp_path / "p/whole.jpg", data)
     put(tmp_path / "p/damaged.jpg", cut(data, 0.6))
@@ -248,7 +244,7 @@ def test_equal_pixels_tell_a_picture_from_one_that_only_looks_the_same(
     saved(edited, tmp_path / "p/edited.jpg", quality=75)
     rows = planned(workspace, tmp_path / "p")
     assert rows["damaged.jpg"].group == rows["whole.jpg"].group
-    assert rows["damaged.jpg"].reason.endswith("the same as in whole.jpg, which is whole")
+    assert rows["damaged.jpg"].reason.endswith("the same as in whole.jpg, which is intact")
 
 
 def test_without_an_intact_copy_there_is_no_row(workspace: Workspace, tmp_path: Path) -> None:
@@ -264,7 +260,7 @@ def test_without_an_intact_copy_there_is_no_row(workspace: Workspace, tmp_path: 
     assert planned(workspace, folder) == {}
 
 
-def test_too_little_texture_or_too_few_rows_say_nothing(
+def test_files_with_too_little_texture_or_too_few_rows_have_no_row(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for slope in (0, 80):
@@ -281,7 +277,7 @@ def test_too_little_texture_or_too_few_rows_say_nothing(
     assert planned(workspace, tmp_path / "p") == {}
 
 
-def test_a_transparent_damaged_file_has_no_row_and_an_opaque_one_has(
+def test_a_damaged_file_has_a_row_only_if_it_is_opaque(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     for name, image in (("clear", white_drawing(1)), ("opaque", scene(2).convert("RGBA"))):
@@ -306,7 +302,7 @@ def test_a_file_that_changed_since_it_was_added_has_no_row(
 
 
 @pytest.mark.usefixtures("beside")
-def test_damaged_copies_go_where_that_is_allowed(workspace: Workspace) -> None:
+def test_damaged_copies_are_removed_if_allowed(workspace: Workspace) -> None:
     assert actions(by_name(workspace.clean(allow=["damaged"]))) == {
         "whole.jpg": "keep",
         "damaged.jpg": "remove",
@@ -314,7 +310,7 @@ def test_damaged_copies_go_where_that_is_allowed(workspace: Workspace) -> None:
     assert "damaged.jpg" in actions(by_name(workspace.clean(["exact"])))
 
 
-def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_damaged_file_is_never_the_kept_file(workspace: Workspace, tmp_path: Path) -> None:
     large = scene(4, (960, 720))
     data = encoded(large, quality=95, exif=camera_exif())
     put(tmp_path / "p/best/damaged.jpg", cut(data))
@@ -329,7 +325,7 @@ def test_a_damaged_file_is_never_the_one_that_stays(workspace: Workspace, tmp_pa
     assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "review"}
 
 
-def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
+def test_nothing_is_removed_for_a_protected_damaged_file(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
@@ -344,7 +340,7 @@ def test_a_protected_damaged_file_stays_and_nothing_goes_for_it(
     write_plan(tmp_path / "plan.csv", rows)
     kept.unlink()
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
-    assert not report.moved and "no file of which it is a copy" in report.skipped[0].reason
+    assert not report.moved and "no kept file that it is a copy of" in report.skipped[0].reason
     write_plan(
         tmp_path / "all.csv",
         [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
@@ -371,7 +367,7 @@ def test_quarantine_is_not_emptied_for_a_protected_damaged_file(
     assert workspace.quarantine.empty(report.quarantine).deleted == report.moved
 
 
-def test_a_damaged_file_is_for_review_where_nothing_of_its_group_is_sure_to_stay(
+def test_a_damaged_file_is_for_review_if_no_file_of_its_group_is_kept(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     data = encoded(scene(1))
@@ -423,12 +419,12 @@ def test_a_damaged_file_that_changes_after_the_plan_is_left(
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
     for _ in range(2):
         report = workspace.load_plan(tmp_path / "plan.csv").apply()
-        assert not report.moved and "changed since the plan" in report.skipped[0].reason
+        assert not report.moved and "has changed since the plan" in report.skipped[0].reason
         damaged.write_bytes(encoded(scene(9)))
         workspace.add([tmp_path / "p"])
 
 
-def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
+def test_a_damaged_file_is_removed_only_while_its_intact_copy_exists(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
@@ -436,11 +432,11 @@ def test_a_damaged_file_goes_only_while_its_intact_copy_is_there(
     whole.write_bytes(encoded(scene(9)))
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
     assert not report.moved and damaged.exists()
-    assert "no file of which it is a copy" in report.skipped[0].reason
+    assert "no kept file that it is a copy of" in report.skipped[0].reason
 
 
 @pytest.mark.usefixtures("beside")
-def test_a_plan_cannot_call_a_stranger_damaged(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_plan_cannot_call_an_unknown_file_damaged(workspace: Workspace, tmp_path: Path) -> None:
     stranger = put(tmp_path / "elsewhere/stranger.jpg", b"bytes")
     rows = by_name(workspace.clean(allow=["damaged"]))
     damaged = rows["damaged.jpg"]
@@ -453,7 +449,7 @@ def test_a_plan_cannot_call_a_stranger_damaged(workspace: Workspace, tmp_path: P
     assert os.path.exists(damaged.path)
 
 
-def test_a_label_of_bytes_that_are_gone_goes_over_to_the_intact_copy_of_these_bytes_only(
+def test_a_label_of_lost_bytes_is_carried_over_to_the_intact_copy_of_these_bytes_only(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     photo = encoded(scene(1), exif=camera_exif(), quality=90)
@@ -504,13 +500,13 @@ def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.Monke
     def opened(*_: object) -> None:
         raise AssertionError("examined again")
 
-    monkeypatch.setattr("embedkit.duplicates.examiner.examine_part", opened)
+    monkeypatch.setattr("embedkit.duplicates.examiner.examine_partial", opened)
     monkeypatch.setattr("embedkit.duplicates.examiner.examine", opened)
     assert workspace.clean().rows == first.rows
 
 
 @pytest.mark.usefixtures("beside")
-def test_the_page_shows_what_is_there_and_the_command_allows_it(
+def test_the_page_shows_the_decoded_part_and_the_command_allows_removal(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     page = tmp_path / "page.html"

@@ -1,4 +1,4 @@
-"""Pairs, evidence, groups and verdicts, on photos that are drawn and altered here."""
+"""Pairs, evidence, groups and verdicts, on drawn photos and altered copies of them."""
 
 import csv
 import json
@@ -18,14 +18,14 @@ from PIL import Image, ImageOps
 from embedkit import Workspace
 from embedkit.catalog import LiveFile
 from embedkit.cleaning.plan import write_plan
-from embedkit.cleaning.planning import Wishes, plan_rows
+from embedkit.cleaning.planning import PlanOptions, plan_rows
 from embedkit.cli.app import embedkit
 from embedkit.duplicates import candidates, find, groups, pair_search, semantic
-from embedkit.duplicates.candidates import bits_for, by_hash
-from embedkit.duplicates.groups import Link, grouped
-from embedkit.duplicates.orientations import TURNS, turned, turned_hashes
-from embedkit.duplicates.similarity import likeness
-from embedkit.duplicates.stars import stars
+from embedkit.duplicates.candidates import max_bits_within, pairs_by_hash
+from embedkit.duplicates.groups import Link, build_groups
+from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_hashes
+from embedkit.duplicates.similarity import similarity
+from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
 from embedkit.images.fingerprint import hashed_luma
 from embedkit.results import (
@@ -65,7 +65,7 @@ def sets(found: Duplicates) -> set[frozenset[str]]:
 
 @pytest.fixture
 def messy(photos: Path) -> Path:
-    """The twelve photos, with altered copies of one under ``red`` and an exact one of another."""
+    """Twelve photos, with altered copies of one under ``red`` and an exact copy of another."""
     original = Image.open(photos / "red/0.jpg")
     for name, alter in ALTERED.items():
         alter(original).save(photos / f"red/{name}.jpg", quality=90)
@@ -86,7 +86,7 @@ COPIES = frozenset(["0.jpg", "pixels.png", *(f"{name}.jpg" for name in ALTERED)]
 # -- what is found -----------------------------------------------------------------------------
 
 
-def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> None:
+def test_altered_copies_form_one_group_around_the_largest(filled: Workspace) -> None:
     found = filled.duplicates()
     assert sets(found) == {COPIES, frozenset(["7.jpg", "copy of 7.jpg"])}
     exact, combined = found.groups
@@ -113,7 +113,7 @@ def test_altered_copies_are_one_group_around_the_largest(filled: Workspace) -> N
         ),
     ],
 )
-def test_each_kind_finds_what_it_is_about(
+def test_each_kind_finds_its_own_duplicates(
     filled: Workspace, kind: str, expected: set[frozenset[str]]
 ) -> None:
     found = filled.duplicates([kind], max_hamming=4 if kind == "perceptual" else None)
@@ -121,23 +121,23 @@ def test_each_kind_finds_what_it_is_about(
     assert {group.kind for group in found.groups} == {kind}
 
 
-def test_perceptual_duplicates_may_be_turned_on_request(filled: Workspace) -> None:
+def test_perceptual_duplicates_may_be_rotated_on_request(filled: Workspace) -> None:
     straight = {"larger.jpg", "0.jpg", "pixels.png", "smaller.jpg", "grey.jpg"}
     found = filled.duplicates(["perceptual"], max_hamming=4, turns=True)
     assert sets(found) == {frozenset(straight | {"mirrored.jpg", "turned.jpg"})}
     once = filled.duplicates(["perceptual"], max_hamming=4)
     assert sets(once) == {frozenset(straight)}
-    assert found.chance_hamming == pytest.approx(TURNS * once.chance_hamming)
+    assert found.chance_hamming == pytest.approx(ORIENTATIONS * once.chance_hamming)
 
 
-def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace) -> None:
+def test_perceptual_pairs_of_256_bits_match_brute_force(filled: Workspace) -> None:
     with filled._catalog.read() as reader:
         ids = reader.images.fingerprints().column("image_id").to_numpy()
-        hashes = turned_hashes(reader.images.lumas(ids), side=16)[:, 0]
-    apart = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
-    first, second = np.nonzero(np.triu(apart <= 40, 1))
+        hashes = oriented_hashes(reader.images.lumas(ids), side=16)[:, 0]
+    distance = np.bitwise_count(hashes[:, None] ^ hashes[None]).sum(axis=2)
+    first, second = np.nonzero(np.triu(distance <= 40, 1))
     expected = {
-        (int(min(ids[i], ids[j])), int(max(ids[i], ids[j])), int(apart[i, j]))
+        (int(min(ids[i], ids[j])), int(max(ids[i], ids[j])), int(distance[i, j]))
         for i, j in zip(first, second, strict=True)
     }
     found = filled.duplicates(["perceptual"], hash_bits=256)
@@ -147,17 +147,17 @@ def test_perceptual_pairs_of_256_bits_are_those_of_brute_force(filled: Workspace
     assert set(rows) == expected and any(bits > 10 for _, _, bits in expected)
 
 
-def test_in_a_large_collection_hashes_are_not_believed_alone(
+def test_in_a_large_collection_hashes_alone_do_not_suffice(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pair_search, "SURE_UP_TO", 5)
+    monkeypatch.setattr(pair_search, "RELIABLE_UP_TO", 5)
     (group,) = filled.duplicates(["perceptual"], max_hamming=10).groups
     assert "grey.jpg" in names(group)
-    monkeypatch.setattr(pair_search, "ALIKE", 1.1)
+    monkeypatch.setattr(pair_search, "MIN_SIMILARITY", 1.1)
     assert filled.duplicates(["perceptual"], max_hamming=9).groups == ()
 
 
-def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
+def test_semantic_pairs_match_brute_force(filled: Workspace) -> None:
     from embedkit.index.metric import distances
 
     with filled._catalog.read() as reader:
@@ -177,7 +177,7 @@ def test_semantic_pairs_are_those_of_brute_force(filled: Workspace) -> None:
     assert set(rows) == expected and expected
 
 
-def test_above_the_exact_size_neighbours_are_looked_at(
+def test_above_the_exact_size_the_nearest_neighbours_are_searched(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exact = filled.duplicates(["semantic"])
@@ -186,7 +186,7 @@ def test_above_the_exact_size_neighbours_are_looked_at(
     assert filled.duplicates(["semantic"]).groups == exact.groups
 
 
-def test_flat_pictures_are_duplicates_only_by_their_pixels(
+def test_flat_pictures_are_duplicates_only_if_their_pixels_are_equal(
     workspace: Workspace, photos: Path
 ) -> None:
     for name, colour, quality in (("a", 200, 90), ("b", 199, 90), ("c", 90, 90)):
@@ -197,7 +197,9 @@ def test_flat_pictures_are_duplicates_only_by_their_pixels(
     assert sets(workspace.duplicates()) == {frozenset(["a.jpg", "d.png"])}
 
 
-def test_transparency_is_not_lost_to_a_copy_on_white(workspace: Workspace, photos: Path) -> None:
+def test_a_transparent_image_is_not_removed_for_its_copy_on_white(
+    workspace: Workspace, photos: Path
+) -> None:
     drawn = draw_photo(50).convert("RGBA")
     drawn.paste((0, 0, 0, 0), (0, 0, 60, 60))
     drawn.save(photos / "clear.png")
@@ -208,7 +210,7 @@ def test_transparency_is_not_lost_to_a_copy_on_white(workspace: Workspace, photo
     assert sets(workspace.duplicates()) == {frozenset(["clear.png", "white.png"])}
 
 
-def test_an_image_without_an_embedding_is_compared_by_the_rest(
+def test_an_image_without_an_embedding_is_compared_by_hash_and_pixels(
     filled: Workspace, messy: Path
 ) -> None:
     with filled._catalog.write() as writer:
@@ -225,46 +227,50 @@ def test_an_image_without_an_embedding_is_compared_by_the_rest(
     assert member.distance is None and member.hamming == 0
 
 
-def test_a_limit_brings_its_kind_with_it(filled: Workspace) -> None:
+def test_a_limit_implies_its_kind(filled: Workspace) -> None:
     assert filled.duplicates(max_hamming=4).kinds == ("exact", "pixels", "perceptual", "combined")
     found = filled.duplicates(max_distance=0.01)
     assert found.kinds == ("exact", "pixels", "semantic", "combined")
     assert found.max_distance == 0.01
 
 
-def test_limits_follow_the_size_of_the_collection(filled: Workspace) -> None:
+def test_limits_adapt_to_the_size_of_the_collection(filled: Workspace) -> None:
     found = filled.duplicates(["perceptual", "semantic"])
     assert found.max_hamming == 10 and found.chance_hamming < 1e-4
     assert 0 < found.max_distance < 0.3
     assert (found.recall, found.chance_distance < 1) == (1.0, True)
-    assert [bits_for(count, 10, 1, 1.0) for count in (1000, 100_000, 1_000_000)] == [10, 6, 4]
+    assert [max_bits_within(count, 10, 1, 1.0) for count in (1000, 100_000, 1_000_000)] == [
+        10,
+        6,
+        4,
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"kinds": ["similar"]}, "no kind of duplicates is called 'similar'; there are exact"),
+        ({"kinds": ["similar"]}, "unknown kind of duplicates 'similar'; choose from exact"),
         ({"max_hamming": 65}, "0 to 64 bits, not 65"),
         ({"max_hamming": 257, "kinds": ["perceptual"], "hash_bits": 256}, "0 to 256 bits, not 257"),
         ({"hash_bits": 128}, "64 or 256 bits, not 128"),
-        ({"kinds": ["exact"], "turns": True}, "for the kind perceptual"),
-        ({"kinds": ["combined"], "max_hamming": 4}, "for the kind perceptual"),
-        ({"kinds": ["exact"], "max_distance": 0.1}, "for the kind semantic"),
-        ({"hash_bits": 256}, "takes hashes of 64 bits"),
-        ({"kinds": ["perceptual", "combined"], "hash_bits": 256}, "takes hashes of 64 bits"),
+        ({"kinds": ["exact"], "turns": True}, "need the kind perceptual"),
+        ({"kinds": ["combined"], "max_hamming": 4}, "need the kind perceptual"),
+        ({"kinds": ["exact"], "max_distance": 0.1}, "needs the kind semantic"),
+        ({"hash_bits": 256}, "needs hashes of 64 bits"),
+        ({"kinds": ["perceptual", "combined"], "hash_bits": 256}, "needs hashes of 64 bits"),
         ({"max_distance": -0.1}, "from 0 to 2, not -0.1"),
         ({"of": "nowhere.jpg"}, "No such file"),
     ],
 )
-def test_what_there_is_not_is_bad_input(
+def test_invalid_options_are_bad_input(
     filled: Workspace, options: dict[str, object], complaint: str
 ) -> None:
     with pytest.raises(BadInput, match=complaint):
         filled.duplicates(**options)
 
 
-def test_an_empty_workspace_has_no_duplicates_to_look_for(workspace: Workspace) -> None:
+def test_an_empty_workspace_raises_an_error(workspace: Workspace) -> None:
     with pytest.raises(EmptyWorkspace):
         workspace.duplicates()
 
@@ -273,7 +279,7 @@ def test_an_empty_workspace_has_no_duplicates_to_look_for(workspace: Workspace) 
 
 
 @pytest.mark.slow
-def test_the_same_question_is_answered_from_the_catalog(
+def test_a_repeated_search_is_answered_from_the_catalog(
     filled: Workspace, messy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = replace(filled.duplicates(), examined=0)
@@ -298,16 +304,14 @@ def test_the_same_question_is_answered_from_the_catalog(
     assert sets(filled.duplicates()) == sets(renamed) and asked
 
 
-def test_a_search_that_could_not_read_photos_is_not_remembered(
-    filled: Workspace, messy: Path
-) -> None:
+def test_a_search_that_could_not_read_photos_is_not_cached(filled: Workspace, messy: Path) -> None:
     shutil.move(messy, messy.with_name("unplugged"))
     assert filled.duplicates(["pixels"]).groups == ()
     shutil.move(messy.with_name("unplugged"), messy)
     assert sets(filled.duplicates(["pixels"])) == {frozenset(["0.jpg", "pixels.png"])}
 
 
-def test_a_photo_is_no_duplicate_of_itself_under_another_path(
+def test_a_photo_is_not_a_duplicate_of_itself_under_another_path(
     filled: Workspace, messy: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "link").symlink_to(messy)
@@ -330,16 +334,14 @@ def test_one_photo_is_checked_without_adding_it(
     assert names(stored) == ["copy of 7.jpg", "7.jpg"] and stored.kind == "exact"
     (every,) = filled.duplicates(of=messy / "red/0.jpg").groups
     assert frozenset(names(every)) == COPIES and names(every)[0] == "0.jpg"
-    with pytest.raises(BadInput, match="stored, of 64 bits"):
+    with pytest.raises(BadInput, match="stored hashes of 64 bits"):
         filled.duplicates(["perceptual"], hash_bits=256, of=new)
 
 
 # -- verdicts ----------------------------------------------------------------------------------
 
 
-def test_a_verdict_is_followed_whatever_the_files_are_called(
-    filled: Workspace, messy: Path
-) -> None:
+def test_verdicts_follow_images_when_files_are_renamed(filled: Workspace, messy: Path) -> None:
     filled.verdicts.set("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
     filled.verdicts.set("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
     shutil.move(messy / "red/turned.jpg", messy / "red/elsewhere.jpg")
@@ -352,7 +354,7 @@ def test_a_verdict_is_followed_whatever_the_files_are_called(
     assert COPIES - {"turned.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
 
 
-def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path) -> None:
+def test_an_image_to_keep_represents_its_group(filled: Workspace, messy: Path) -> None:
     filled.verdicts.set("keep", messy / "red/grey.jpg")
     (group,) = [group for group in filled.duplicates().groups if "0.jpg" in names(group)]
     assert names(group)[0] == "grey.jpg" and group.members[0].keep
@@ -362,10 +364,10 @@ def test_what_is_to_be_kept_represents_its_group(filled: Workspace, messy: Path)
 @pytest.mark.parametrize(
     ("verdict", "others"), [("keep", ["blue/8.jpg"]), ("duplicate", []), ("same", ["blue/8.jpg"])]
 )
-def test_a_verdict_that_is_none_is_bad_input(
+def test_an_invalid_verdict_is_bad_input(
     filled: Workspace, messy: Path, verdict: str, others: list[str]
 ) -> None:
-    with pytest.raises(BadInput, match="two images are 'duplicate' or 'different'; one is to"):
+    with pytest.raises(BadInput, match="give 'duplicate' or 'different' for two images"):
         filled.verdicts.set(verdict, messy / "red/0.jpg", *(messy / other for other in others))
     with pytest.raises(BadInput, match="the same bytes"):
         filled.verdicts.set("different", messy / "blue/7.jpg", messy / "blue/copy of 7.jpg")
@@ -384,7 +386,7 @@ def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: byte
         assert reader.session.rows("FROM verdicts") == []
 
 
-def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
+def test_a_verdict_on_a_new_photo_applies_when_the_photo_is_added(
     filled: Workspace, messy: Path
 ) -> None:
     new = messy / "new.jpg"
@@ -399,7 +401,7 @@ def test_a_verdict_about_a_photo_yet_to_be_added_is_followed_when_it_is(
 
 
 class Files:
-    """What opening the files of pairs comes to; pairs that are not named show different things."""
+    """The results of opening the files of pairs; pairs that are not named show different things."""
 
     def __init__(self, **outcomes: tuple[tuple[int, int], ...]) -> None:
         self.found = {pair: Examination(name) for name, pairs in outcomes.items() for pair in pairs}
@@ -410,7 +412,7 @@ class Files:
         return {pair: self.found.get(pair, Examination(DIFFERENT)) for pair in pairs}
 
 
-def linked(*pairs: tuple[int, int]) -> groups.Links:
+def links_of(*pairs: tuple[int, int]) -> groups.Links:
     links: groups.Links = {}
     for one, other in pairs:
         for a, b in ((one, other), (other, one)):
@@ -418,23 +420,23 @@ def linked(*pairs: tuple[int, int]) -> groups.Links:
     return links
 
 
-def gathered(
-    files: Files, links: groups.Links, apart: tuple[tuple[int, int], ...] = ()
+def stars_of(
+    files: Files, links: groups.Links, different: tuple[tuple[int, int], ...] = ()
 ) -> dict[int, list[int]]:
-    found = stars(links, sorted(links), set(apart), files)
+    found = build_stars(links, sorted(links), set(different), files)
     return {centre: sorted(members) for centre, members in found}
 
 
-def test_what_differs_when_it_is_opened_is_in_no_group_however_alike_it_looked() -> None:
+def test_images_that_differ_when_opened_are_not_grouped() -> None:
     everything = tuple(combinations(range(1, 30), 2))
     files = Files(copy=((3, 7), (3, 9)))
-    assert gathered(files, linked(*everything)) == {3: [7, 9]}
+    assert stars_of(files, links_of(*everything)) == {3: [7, 9]}
     assert len(files.opened) == len(set(files.opened)), "each pair is opened once"
 
 
-def test_a_chain_does_not_swallow_the_collection() -> None:
+def test_a_chain_of_similar_images_does_not_merge_the_collection() -> None:
     chain = tuple((n, n + 1) for n in range(1, 100))
-    found = gathered(Files(open=chain), linked(*chain))
+    found = stars_of(Files(open=chain), links_of(*chain))
     assert all(set(members) <= {centre - 1, centre + 1} for centre, members in found.items())
     together = [image for centre, members in found.items() for image in (centre, *members)]
     assert len(together) == len(set(together))
@@ -442,83 +444,83 @@ def test_a_chain_does_not_swallow_the_collection() -> None:
 
 def test_copies_of_a_copy_are_compared_with_the_representative_too() -> None:
     files = Files(copy=((1, 2), (2, 3), (1, 3)))
-    assert gathered(files, linked((1, 2), (2, 3))) == {1: [2, 3]}
-    assert gathered(Files(copy=((1, 2), (2, 3))), linked((1, 2), (2, 3))) == {1: [2]}
+    assert stars_of(files, links_of((1, 2), (2, 3))) == {1: [2, 3]}
+    assert stars_of(Files(copy=((1, 2), (2, 3))), links_of((1, 2), (2, 3))) == {1: [2]}
 
 
-def test_an_outlier_that_comes_first_keeps_no_copies_apart() -> None:
+def test_an_outlier_that_comes_first_does_not_separate_copies() -> None:
     everything = tuple(combinations(range(1, 6), 2))
     files = Files(copy=tuple(combinations(range(2, 6), 2)))
-    assert gathered(files, linked(*everything)) == {2: [3, 4, 5]}
+    assert stars_of(files, links_of(*everything)) == {2: [3, 4, 5]}
 
 
-def test_an_enlarged_file_gives_way_to_what_it_was_enlarged_from() -> None:
+def test_an_enlarged_file_is_replaced_by_its_source() -> None:
     everything = tuple(combinations(range(1, 6), 2))
     files = Files(copy=((2, 3), (2, 4)))  # 4 is like the original and not like the enlarged one
     files.found[1, 2] = files.found[1, 3] = Examination(COPY, enlarged=1)
-    assert gathered(files, linked(*everything)) == {2: [1, 3, 4]}
+    assert stars_of(files, links_of(*everything)) == {2: [1, 3, 4]}
     files.found[1, 2] = Examination(COPY, enlarged=2)  # the best that tells tells otherwise
-    assert gathered(files, linked(*everything)) == {1: [2, 3]}
+    assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
 
-def test_a_file_enlarged_twice_gives_way_twice_and_a_soft_original_never() -> None:
+def test_a_file_enlarged_twice_is_replaced_twice_and_a_soft_original_never() -> None:
     everything = tuple(combinations(range(1, 5), 2))
     files = Files(copy=((3, 4),))
     for pair in ((1, 2), (1, 3), (2, 3)):
         files.found[pair] = Examination(COPY, enlarged=1)
-    assert gathered(files, linked(*everything)) == {3: [1, 2, 4]}
+    assert stars_of(files, links_of(*everything)) == {3: [1, 2, 4]}
     for pair in ((1, 2), (1, 3), (2, 3)):  # smaller copies of a soft photo have less detail
         files.found[pair] = Examination(COPY, enlarged=1, resolution=0.6)
-    assert gathered(files, linked(*everything)) == {1: [2, 3]}
+    assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
 
-def test_a_blurred_file_gives_way_and_keeps_no_equal_pixels_apart() -> None:
-    links = linked(*combinations(range(1, 5), 2))
+def test_a_blurred_file_is_replaced_and_does_not_separate_equal_pixels() -> None:
+    links = links_of(*combinations(range(1, 5), 2))
     links[2][3] = links[3][2] = replace(links[2][3], kinds=("pixels", "combined"), score=1.0)
     files = Files(copy=((2, 4), (3, 4)))  # 4 is not like the blurred one
     for pair in ((1, 2), (1, 3)):
         files.found[pair] = Examination(COPY, (Change("blurred", 1),))
-    assert gathered(files, links) == {2: [1, 3, 4]}
+    assert stars_of(files, links) == {2: [1, 3, 4]}
     for pair in ((1, 2), (1, 3)):
         files.found[pair] = Examination(COPY, (Change("mirrored", 1), Change("blurred", 1)))
-    assert gathered(files, links) == {2: [1, 3, 4]}, "it joins what cannot join it whole"
+    assert stars_of(files, links) == {2: [1, 3, 4]}, "it joins what cannot join it whole"
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
-def test_a_decided_pair_keeps_no_equal_pixels_apart(order: tuple[int, int, int]) -> None:
-    links = linked((1, 2), (1, 3), (2, 3))
+def test_a_decided_pair_does_not_separate_equal_pixels(order: tuple[int, int, int]) -> None:
+    links = links_of((1, 2), (1, 3), (2, 3))
     links[1][2] = links[2][1] = replace(links[1][2], kinds=("pixels",), score=1.0)
     links[1][3] = links[3][1] = replace(links[1][3], score=1.0, decided=True)
-    ((centre, members),) = stars(links, order, set(), Files())
+    ((centre, members),) = build_stars(links, order, set(), Files())
     assert {centre, *members} == {1, 2, 3}
 
 
-def test_what_came_to_nothing_beside_an_enlarged_file_is_compared_again() -> None:
-    links = linked((1, 3), (1, 4), (2, 4), (3, 4))  # 1 and 2 are centres at first, and 1 takes 4
+def test_images_that_did_not_match_an_enlarged_file_are_compared_again() -> None:
+    links = links_of((1, 3), (1, 4), (2, 4), (3, 4))  # at first 1 and 2 are centres
     files = Files(copy=((1, 2), (2, 3), (1, 4), (2, 4), (3, 4)))
     files.found[1, 3] = Examination(COPY, enlarged=1)
-    assert gathered(files, links) == {3: [1, 2, 4]}
+    assert stars_of(files, links) == {3: [1, 2, 4]}
 
 
-def test_files_that_leave_it_open_join_last_and_alone() -> None:
-    links = linked((1, 2), (1, 3), (3, 4), (1, 6))
+def test_uncertain_files_join_last_and_without_their_copies() -> None:
+    links = links_of((1, 2), (1, 3), (3, 4), (1, 6))
     files = Files(copy=((1, 2), (3, 4)), open=((1, 3), (1, 6)))
-    assert gathered(files, links) == {1: [2, 6], 3: [4]}, "two sets of copies stay two"
+    assert stars_of(files, links) == {1: [2, 6], 3: [4]}, "two sets of copies stay two"
 
 
-def test_a_changed_copy_brings_its_own_copies_along() -> None:
-    links = linked((1, 2), (1, 3), (3, 4))
+def test_a_changed_copy_joins_with_its_own_copies() -> None:
+    links = links_of((1, 2), (1, 3), (3, 4))
     files = Files(copy=((1, 2), (3, 4)))
     for pair in ((1, 3), (1, 4)):
         files.found[pair] = Examination(COPY, (Change("mirrored", 2),))
-    ((centre, members),) = stars(links, [1, 2, 3, 4], set(), files)
+    ((centre, members),) = build_stars(links, [1, 2, 3, 4], set(), files)
     assert (centre, sorted(members)) == (1, [2, 3, 4])
     assert [members[one].is_sure for one in (2, 3, 4)] == [True, False, False]
-    assert gathered(files, links, apart=((2, 4),)) == {1: [2], 3: [4]}
+    assert stars_of(files, links, different=((2, 4),)) == {1: [2], 3: [4]}
 
 
-def test_what_may_join_several_joins_the_one_to_which_least_was_done() -> None:
-    links = linked((1, 3), (2, 3), (1, 4), (2, 4))
+def test_an_image_joins_the_centre_with_the_fewest_changes() -> None:
+    links = links_of((1, 3), (2, 3), (1, 4), (2, 4))
     mirrored, grey = Change("mirrored", 2), Change("grey", 2)
     files = Files(open=((1, 3),))
     files.found[2, 3] = Examination(COPY, (mirrored,))
@@ -526,44 +528,46 @@ def test_what_may_join_several_joins_the_one_to_which_least_was_done() -> None:
         (1, 4): Examination(COPY, (mirrored,)),
         (2, 4): Examination(COPY, (mirrored, grey)),
     }
-    assert gathered(files, links) == {1: [4], 2: [3]}
-    links |= linked((1, 2), (1, 3), (2, 3))
+    assert stars_of(files, links) == {1: [4], 2: [3]}
+    links |= links_of((1, 2), (1, 3), (2, 3))
     files.found[1, 2] = Examination(COPY, (grey,))
-    assert gathered(files, links) == {1: [2, 3]}, "a centre that joined another leaves it to that"
+    assert stars_of(files, links) == {1: [2, 3]}, "a centre that joined another leaves it to that"
 
 
-def test_no_two_that_are_called_different_share_a_group() -> None:
-    star = linked((1, 2), (1, 3), (1, 4))
+def test_images_with_the_verdict_different_never_share_a_group() -> None:
+    star = links_of((1, 2), (1, 3), (1, 4))
     files = Files(copy=((1, 2), (1, 3), (1, 4)))
-    assert gathered(files, star, apart=((2, 3),)) == {1: [2, 4]}
+    assert stars_of(files, star, different=((2, 3),)) == {1: [2, 4]}
 
 
-def test_what_a_person_called_a_duplicate_needs_no_opening() -> None:
-    links = linked((1, 2))
+def test_a_pair_with_the_verdict_duplicate_is_not_opened() -> None:
+    links = links_of((1, 2))
     for one, other in ((1, 2), (2, 1)):
         links[one][other] = replace(links[one][other], decided=True)
     files = Files()
-    assert gathered(files, links) == {1: [2]} and not files.opened
+    assert stars_of(files, links) == {1: [2]} and not files.opened
 
 
-def test_pairs_alike_by_hash_stay_related_though_they_are_no_copies() -> None:
-    links = linked((1, 2))
+def test_pairs_with_similar_hashes_stay_linked_even_if_they_are_not_copies() -> None:
+    links = links_of((1, 2))
     for one, other in ((1, 2), (2, 1)):
         links[one][other] = Link(("combined", "perceptual"), 2, 0.1, 0.8)
-    ((_, members),) = stars(links, [1, 2], set(), Files())
+    ((_, members),) = build_stars(links, [1, 2], set(), Files())
     assert (members[2].kind, members[2].is_sure) == ("perceptual", False)
     assert members[2].score < 0.1
 
 
-def test_groups_come_best_first_with_their_conflicts() -> None:
+def test_groups_are_sorted_by_score_and_flag_conflicts() -> None:
     images = {
-        number: groups.Image(
+        number: groups.GroupImage(
             [LiveFile(f"/{number}", label, str(number) * 64)], 10, 10, 10, keep=False
         )
         for number, label in ((1, "a"), (2, None), (3, "a"), (4, "b"))
     }
     files = Files(open=((1, 2),), copy=((3, 4),))
-    first, second = grouped(stars(linked((1, 2), (3, 4)), [1, 2, 3, 4], set(), files), images)
+    first, second = build_groups(
+        build_stars(links_of((1, 2), (3, 4)), [1, 2, 3, 4], set(), files), images
+    )
     assert (first.representative, first.conflict) == ("/3", True) and first.score > 0.99
     assert (second.representative, second.score, second.conflict) == ("/1", 0.8, False)
 
@@ -571,34 +575,36 @@ def test_groups_come_best_first_with_their_conflicts() -> None:
 # -- the parts ---------------------------------------------------------------------------------
 
 
-def test_turned_hashes_are_those_of_turned_images() -> None:
+def test_oriented_hashes_are_those_of_oriented_images() -> None:
     pictures = [draw_photo(seed, (256, 256)) for seed in range(12)]
-    hashes = turned_hashes(np.stack([luma(picture) for picture in pictures]))[:, :, 0]
+    hashes = oriented_hashes(np.stack([luma(picture) for picture in pictures]))[:, :, 0]
     for picture, found in zip(pictures, hashes, strict=True):
-        for turn in range(TURNS):
-            changed = Image.fromarray(turned(np.asarray(picture.convert("L"))[None], turn)[0])
+        for orientation in range(ORIENTATIONS):
+            changed = Image.fromarray(
+                orient_all(np.asarray(picture.convert("L"))[None], orientation)[0]
+            )
             bits = np.packbits(imagehash.phash(changed).hash)
-            apart = np.bitwise_count(bits.view(">u8")[0] ^ found[turn])
-            assert apart <= (0 if turn == 0 else 2)
+            distance = np.bitwise_count(bits.view(">u8")[0] ^ found[orientation])
+            assert distance <= (0 if orientation == 0 else 2)
 
 
-def test_wide_hashes_are_imagehashs_of_the_same_pixels() -> None:
+def test_wide_hashes_equal_those_of_imagehash() -> None:
     small = hashed_luma(draw_photo(5))
-    wide = turned_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
-    assert wide.shape == (1, TURNS, 4)
+    wide = oriented_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
+    assert wide.shape == (1, ORIENTATIONS, 4)
     expected = np.packbits(imagehash.phash(small, hash_size=16, highfreq_factor=2).hash)
     assert wide[0, 0].astype(">u8").tobytes() == expected.tobytes()
 
 
-def test_likeness_sees_through_turns_and_crops() -> None:
+def test_similarity_tolerates_orientations_and_crops() -> None:
     picture, other = draw_photo(1, (300, 300)), draw_photo(2, (300, 300))
-    turned_by_5 = Image.fromarray(turned(np.asarray(picture.convert("L"))[None], 5)[0])
+    turned_by_5 = Image.fromarray(orient_all(np.asarray(picture.convert("L"))[None], 5)[0])
     variants = [picture, turned_by_5, picture.crop((20, 0, 290, 270)), other]
     lumas = np.stack([luma(variant) for variant in variants])
     second = np.array([0, 1, 2, 3])
     first, looked = np.zeros(4, np.int64), np.ones(4, bool)
-    plain = likeness(lumas, first, second, np.zeros(4, np.uint8), ~looked)
-    found = likeness(lumas, first, second, np.array([0, 5, 0, 0]), looked)
+    plain = similarity(lumas, first, second, np.zeros(4, np.uint8), ~looked)
+    found = similarity(lumas, first, second, np.array([0, 5, 0, 0]), looked)
     assert found[0] == pytest.approx(1, abs=1e-5)
     assert found[1] > 0.99 > 0.6 > plain[1]
     assert found[2] > 0.95 > plain[2]
@@ -606,22 +612,24 @@ def test_likeness_sees_through_turns_and_crops() -> None:
 
 
 def hashes_of(*bits: int) -> np.ndarray:
-    hashes = np.full((len(bits), TURNS, 1), np.uint64(0xFFFF_FFFF_0000_0000))
+    hashes = np.full((len(bits), ORIENTATIONS, 1), np.uint64(0xFFFF_FFFF_0000_0000))
     hashes[:, 0, 0] = bits
     return hashes
 
 
-def test_rows_of_one_hash_are_paired_each_with_each_and_with_what_is_near() -> None:
-    first, second = by_hash(hashes_of(0, 0, 0, 0b11, 0b11, 0xFFFF_0000), 4, -1, lambda _: None)
+def test_rows_with_equal_hashes_are_paired_with_each_other_and_with_near_rows() -> None:
+    first, second = pairs_by_hash(
+        hashes_of(0, 0, 0, 0b11, 0b11, 0xFFFF_0000), 4, -1, lambda _: None
+    )
     found = set(zip(first.tolist(), second.tolist(), strict=True))
     assert found == set(combinations(range(5), 2))
 
 
-def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
+def test_of_very_many_rows_with_one_hash_only_some_are_paired_with_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(candidates, "MOST_IN_A_CLUMP", 1000)
-    first, second = by_hash(hashes_of(*[0] * 500, 1), 4, -1, lambda _: None)
+    monkeypatch.setattr(candidates, "MAX_PAIRS_OF_HASHES", 1000)
+    first, second = pairs_by_hash(hashes_of(*[0] * 500, 1), 4, -1, lambda _: None)
     found = set(zip(first.tolist(), second.tolist(), strict=True))
     expected = {(a, b) for a in (0, 1) for b in range(a + 1, 501)} | {(n, 500) for n in range(500)}
     assert found == expected, "not each with each: that would be 125,250 pairs"
@@ -630,7 +638,9 @@ def test_of_very_many_rows_of_one_hash_some_are_paired_with_all(
 # -- plans -------------------------------------------------------------------------------------
 
 
-def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path) -> None:
+def test_the_best_file_is_kept_and_unchanged_copies_are_removed(
+    filled: Workspace, messy: Path
+) -> None:
     rows = {Path(row.path).name: row for row in filled.clean()}
     assert (rows["7.jpg"].action, rows["copy of 7.jpg"].action) == ("keep", "remove")
     assert rows["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
@@ -649,19 +659,19 @@ def test_the_best_file_stays_and_plain_copies_go(filled: Workspace, messy: Path)
     ]
     protected = filled.clean(protect=[messy / "blue"])
     assert {row.action for row in protected if "7.jpg" in row.path} == {"keep"}
-    with pytest.raises(BadInput, match="cannot be allowed to be 'ugly'; they can be mirrored, rot"):
+    with pytest.raises(BadInput, match="unknown change 'ugly'; choose from mirrored, rot"):
         filled.clean(allow=["ugly"])
 
 
-def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -> None:
-    """``6.jpg`` comes before the file that it links to, and the other link after its own."""
+def test_a_plan_with_links_is_applied_completely(filled: Workspace, messy: Path) -> None:
+    """``6.jpg`` comes before the file that it links to, and the other link after its file."""
     (messy / "blue/6.jpg").rename(messy / "blue/really 6.jpg")
     (messy / "blue/6.jpg").symlink_to("really 6.jpg")
     (messy / "blue/zz 7.jpg").symlink_to("7.jpg")
     filled.add(messy)
     rows = [row for row in filled.clean() if row.kind == "exact"]
-    fates = {Path(row.path).name: (row.action, row.reason.split(",")[0]) for row in rows}
-    assert fates == {
+    actions_of = {Path(row.path).name: (row.action, row.reason.split(",")[0]) for row in rows}
+    assert actions_of == {
         "6.jpg": ("review", "a symbolic link"),
         "really 6.jpg": ("keep", "the best of its group"),
         "7.jpg": ("keep", "the best of its group"),
@@ -673,7 +683,7 @@ def test_a_plan_of_links_does_all_that_it_says(filled: Workspace, messy: Path) -
     assert (report.moved, report.skipped) == ((str(messy / "blue/copy of 7.jpg"),), ())
 
 
-def test_a_file_that_stays_by_another_path_does_not_go(
+def test_a_file_kept_under_another_path_is_not_removed(
     filled: Workspace, messy: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "safe").mkdir()
@@ -682,7 +692,9 @@ def test_a_file_that_stays_by_another_path_does_not_go(
     rows = filled.clean(["exact"], protect=[tmp_path / "safe"])
     by_name = {Path(row.path).name: row for row in rows}
     assert (by_name["link.jpg"].action, by_name["8.jpg"].action) == ("keep", "review")
-    assert by_name["8.jpg"].reason == f"the very file that is kept as {tmp_path}/safe/link.jpg"
+    assert by_name["8.jpg"].reason == (
+        f"the same file as {tmp_path}/safe/link.jpg, which is kept, through a linked folder"
+    )
 
 
 def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
@@ -693,15 +705,18 @@ def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
     found = filled.duplicates()
     (group,) = [group for group in found.groups if group.conflict]
 
-    def fates(rows: list) -> set[tuple[str, str, str]]:
+    def actions_of(rows: list) -> set[tuple[str, str, str]]:
         return {(row.action, row.kind, row.rule) for row in rows if "8" in Path(row.path).name}
 
-    assert fates(filled.clean(duplicates=found)) == {("review", "conflict", "keep-one")}
+    assert actions_of(filled.clean(duplicates=found)) == {("review", "conflict", "keep-one")}
     dropped = filled.clean(duplicates=found, conflicts="drop-all")
-    assert fates(dropped) == {("remove", "conflict", "drop-all")}
+    assert actions_of(dropped) == {("remove", "conflict", "drop-all")}
     assert "labelled blue and red" in next(row.reason for row in dropped if row.rule == "drop-all")
     kept = filled.clean(duplicates=found, conflicts="drop-all", protect=[messy / "red"])
-    assert fates(kept) == {("keep", "conflict", "drop-all"), ("remove", "conflict", "drop-all")}
+    assert actions_of(kept) == {
+        ("keep", "conflict", "drop-all"),
+        ("remove", "conflict", "drop-all"),
+    }
     with pytest.raises(BadInput, match="review or drop-all, not 'drop'"):
         filled.clean(conflicts="drop")
     assert group.members[0].label != group.members[1].label
@@ -720,8 +735,8 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
     assert {"kind", "score", "representative", "members", "conflict"} <= set(document["groups"][0])
     member = document["groups"][0]["members"][0]
     assert {"path", "sha256", "label", "hamming", "distance", "score"} <= set(member)
-    told = run("duplicates", "--kind", "exact,pixels", "--html", tmp_path / "page.html")
-    assert "2 groups with 2 copies among 20 images" in told
+    output = run("duplicates", "--kind", "exact,pixels", "--html", tmp_path / "page.html")
+    assert "2 groups with 2 copies among 20 images" in output
     assert (tmp_path / "page.html").stat().st_size > 10_000
     assert "stored" in run("verdict", messy / "blue/8.jpg", messy / "blue/9.jpg", "--different")
 
@@ -739,28 +754,28 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
     assert sets(filled.duplicates()) >= {COPIES}
 
 
-class Compared:
-    """What opening files comes to, by the first digits of their SHA-256."""
+class FakeExaminer:
+    """A pair examiner with given examinations by the first digits of two SHA-256."""
 
     def __init__(self, **outcomes: Examination) -> None:
         self._outcomes = outcomes
 
-    def between(self, one: str, other: str) -> Examination:
+    def compare(self, one: str, other: str) -> Examination:
         pair = f"p{one[0]}{other[0]}"
         if pair in self._outcomes:
             return self._outcomes[pair]
         return self._outcomes[f"p{other[0]}{one[0]}"].reversed()
 
-    def compare(self, one: str, others: Iterable[str]) -> None:
+    def prefetch(self, one: str, others: Iterable[str]) -> None:
         for other in others:
-            self.between(one, other)
+            self.compare(one, other)
 
-    def headers(self, _: Sequence[str]) -> dict[str, FileMetadata]:
+    def facts_by_digest(self, _: Sequence[str]) -> dict[str, FileMetadata]:
         return {}
 
 
 def group_of(filled: Workspace, *labels: str | None) -> Duplicates:
-    """A group of a photo, a sure copy of it and a doubtful one, under some labels."""
+    """Return a group of a photo, a sure copy and a doubtful one, under the given labels."""
     found = filled.duplicates()
     (group,) = [group for group in found.groups if "0.jpg" in names(group)]
     first = group.members[0]
@@ -781,48 +796,54 @@ def group_of(filled: Workspace, *labels: str | None) -> Duplicates:
     return replace(found, groups=(replace(shown, representative=members[0].path),))
 
 
-PLAIN = Compared(p01=Examination(COPY), p02=Examination(OPEN, note="why"), p12=Examination(COPY))
+PLAIN = FakeExaminer(
+    p01=Examination(COPY), p02=Examination(OPEN, note="why"), p12=Examination(COPY)
+)
 
 
-def fates(found: Duplicates, judge: Compared, **wishes: object) -> list[str]:
-    return [row.action for row in plan_rows(found, judge, Wishes(**wishes))]  # type: ignore[arg-type]
+def actions_of(found: Duplicates, examiner: FakeExaminer, **options: object) -> list[str]:
+    return [row.action for row in plan_rows(found, examiner, PlanOptions(**options))]  # type: ignore[arg-type]
 
 
-def test_what_is_only_doubtfully_a_copy_of_what_stays_does_not_go(filled: Workspace) -> None:
+def test_a_doubtful_copy_of_the_kept_file_is_not_removed(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
-    assert fates(found, PLAIN) == ["keep", "remove", "review"]
-    assert plan_rows(found, PLAIN)[2].reason == "it may be a copy of True.jpg: why"
+    assert actions_of(found, PLAIN) == ["keep", "remove", "review"]
+    assert plan_rows(found, PLAIN)[2].reason == "may be a copy of True.jpg: why"
     # What stays counts, not the representative: the doubtful one is a plain copy of the second.
-    assert fates(found, PLAIN, protected=("/1",)) == ["review", "keep", "remove"]
-    assert fates(found, PLAIN, protected=("/2",)) == ["review", "review", "keep"]
+    assert actions_of(found, PLAIN, protect=("/1",)) == ["review", "keep", "remove"]
+    assert actions_of(found, PLAIN, protect=("/2",)) == ["review", "review", "keep"]
 
 
 def test_a_better_file_than_the_protected_one_is_for_review(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
-    row = plan_rows(found, PLAIN, Wishes(protected=("/1",)))[0]
-    assert row.reason == "a copy of True.jpg, which stays; in favour of this one: the largest file"
+    row = plan_rows(found, PLAIN, PlanOptions(protect=("/1",)))[0]
+    assert row.reason == "a copy of True.jpg, which is kept, although this one is the larger file"
 
 
-def test_preferred_places_and_patterns_decide_what_stays(filled: Workspace) -> None:
+def test_preferred_folders_and_patterns_decide_what_is_kept(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
-    assert fates(found, PLAIN, prefer=("/9", "/1")) == ["remove", "keep", "remove"]
-    assert fates(found, PLAIN, prefer=("/1/*.jpg",)) == ["remove", "keep", "remove"]
-    assert fates(found, PLAIN, prefer=("*.png",)) == ["keep", "remove", "review"]
+    assert actions_of(found, PLAIN, prefer=("/9", "/1")) == ["remove", "keep", "remove"]
+    assert actions_of(found, PLAIN, prefer=("/1/*.jpg",)) == ["remove", "keep", "remove"]
+    assert actions_of(found, PLAIN, prefer=("*.png",)) == ["keep", "remove", "review"]
 
 
 def test_a_conflict_drops_sure_copies_only(filled: Workspace) -> None:
     drop = {"conflicts": "drop-all"}
-    assert fates(group_of(filled, "a", "b", "a"), PLAIN, **drop) == ["remove", "remove", "review"]
-    assert set(fates(group_of(filled, "a", "a", "b"), PLAIN, **drop)) == {"review"}
+    assert actions_of(group_of(filled, "a", "b", "a"), PLAIN, **drop) == [
+        "remove",
+        "remove",
+        "review",
+    ]
+    assert set(actions_of(group_of(filled, "a", "a", "b"), PLAIN, **drop)) == {"review"}
 
 
-def test_the_label_of_what_goes_is_said_to_follow(filled: Workspace) -> None:
+def test_the_reason_says_that_a_label_is_carried_over(filled: Workspace) -> None:
     row = plan_rows(group_of(filled, None, "cat", None), PLAIN)[1]
     assert (row.action, row.label) == ("remove", "cat")
-    assert row.reason.endswith("its label cat goes to the one that stays")
+    assert row.reason.endswith("its label cat is carried over")
 
 
-def test_neither_a_plan_nor_a_page_is_written_over_a_photo(filled: Workspace, messy: Path) -> None:
+def test_neither_a_plan_nor_a_page_overwrites_a_photo(filled: Workspace, messy: Path) -> None:
     photo = messy / "blue/9.jpg"
     before = photo.read_bytes()
     for command in (("clean", "--plan"), ("duplicates", "--html")):
@@ -839,7 +860,7 @@ def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
     assert not (tmp_path / "plan.html").exists()
 
 
-def test_a_group_is_never_planned_away(filled: Workspace) -> None:
+def test_a_plan_never_removes_a_whole_group(filled: Workspace) -> None:
     found = filled.duplicates()
     peaceful = replace(
         found, groups=tuple(replace(group, conflict=False) for group in found.groups)
@@ -847,4 +868,4 @@ def test_a_group_is_never_planned_away(filled: Workspace) -> None:
     rows = filled.clean(duplicates=peaceful, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
-    assert candidates.LOOSE_BITS > pair_search.MOST_BITS
+    assert candidates.MAX_CANDIDATE_BITS > pair_search.MAX_BITS

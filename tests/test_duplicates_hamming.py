@@ -5,9 +5,14 @@ from math import comb
 import numpy as np
 import pytest
 
-from embedkit.duplicates import bucket_join, hamming
-from embedkit.duplicates.hamming import chance_pairs, near_clumps, near_pairs, near_pairs_between
-from embedkit.duplicates.pairs import Pairs
+from embedkit.duplicates import bucket_join, bucket_plan, hamming
+from embedkit.duplicates.hamming import (
+    Pairs,
+    chance_pairs,
+    distinct_near_pairs,
+    near_pairs,
+    near_pairs_between,
+)
 
 WAYS = pytest.mark.parametrize("words_in_numpy", [0, 1 << 40], ids=["compiled", "numpy"])
 
@@ -17,7 +22,7 @@ def uniform(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
-    """Hashes of few pictures with up to six bits flipped, of which many are set alike."""
+    """Return hashes of few pictures with up to six bits flipped, with correlated bits."""
     random = np.random.default_rng(seed)
     skewed = random.random((max(1, count // 20), 64 * words)) < random.uniform(0, 1, 64 * words)
     ones = skewed[random.integers(0, len(skewed), count)]
@@ -27,7 +32,7 @@ def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def table(pairs: Pairs) -> np.ndarray:
-    """First row, second row, distance: (P, 3)."""
+    """Return first row, second row and distance: (P, 3)."""
     return np.stack([pairs.first, pairs.second, pairs.distance], axis=1)
 
 
@@ -52,10 +57,10 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> np.ndarray:
         *((300, limit, 4) for limit in (0, 4, 40, 100, 256, 300)),
     ],
 )
-def test_pairs_are_those_of_brute_force_each_once_and_in_order(
+def test_pairs_match_brute_force_in_order(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, count: int, limit: int, words: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     for hashes in (uniform(count, words), clumped(count, words)):
         pairs = near_pairs(hashes[:, 0] if words == 1 else hashes, limit)
         assert np.array_equal(table(pairs), brute_force_among(hashes, limit))
@@ -63,10 +68,10 @@ def test_pairs_are_those_of_brute_force_each_once_and_in_order(
 
 @WAYS
 @pytest.mark.parametrize(("limit", "words"), [(0, 1), (10, 1), (64, 1), (40, 4)])
-def test_pairs_between_two_sets_are_those_of_brute_force(
+def test_pairs_between_two_sets_match_brute_force(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, limit: int, words: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     hashes = clumped(400, words)
     for queries in (hashes[:0], hashes[:1], hashes[100:300], clumped(900, words, seed=1)):
         pairs = near_pairs_between(queries, hashes, limit)
@@ -92,10 +97,10 @@ def test_any_chunks_find_the_same_pairs(
     bits = np.random.default_rng(0).permutation(64)
     chunks = []
     for width, within in shapes:
-        chunks.append(bucket_join.Chunk(np.sort(bits[:width]), within))
+        chunks.append(bucket_plan.Chunk(np.sort(bits[:width]), within))
         bits = bits[width:]
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
-    monkeypatch.setattr(bucket_join, "planned", lambda *_: chunks)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(bucket_join, "plan_chunks", lambda *_: chunks)
     hashes = clumped(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
     between = table(near_pairs_between(hashes[:200], hashes, 10))
@@ -105,23 +110,21 @@ def test_any_chunks_find_the_same_pairs(
 @pytest.mark.parametrize("words", [1, 4])
 @pytest.mark.parametrize("limit", [0, 1, 7, 10, 31, 60, 64])
 @pytest.mark.parametrize("count", [2, 1000, 1_000_000])
-def test_chunks_leave_no_way_to_be_within_the_limit_unseen(
-    count: int, limit: int, words: int
-) -> None:
+def test_chunks_cover_every_pair_within_the_limit(count: int, limit: int, words: int) -> None:
     hashes = np.broadcast_to(clumped(1000, words)[:, None], (1000, max(1, count // 1000), words))
     hashes = hashes.reshape(-1, words)[:count]
-    chunks = bucket_join.planned(hashes, hashes, limit, True)
+    chunks = bucket_plan.plan_chunks(hashes, hashes, limit, True)
     bits = np.concatenate([chunk.bits for chunk in chunks])
     assert len(set(bits.tolist())) == len(bits)
     assert all(0 <= bit < 64 * words for bit in bits.tolist())
-    whole = any(chunk.within >= len(chunk.bits) for chunk in chunks)
-    assert whole or sum(chunk.within + 1 for chunk in chunks) >= limit + 1
+    whole = any(chunk.max_differing >= len(chunk.bits) for chunk in chunks)
+    assert whole or sum(chunk.max_differing + 1 for chunk in chunks) >= limit + 1
 
 
 def test_the_order_does_not_depend_on_the_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
     hashes = clumped(5000)
     found = []
     for threads in (1, 2, 7):
@@ -134,12 +137,12 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
 
 
 @pytest.mark.parametrize("most_ranges", [1, 3, 1 << 10])
-def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
+def test_pairs_are_in_order_whatever_the_ranges(
     monkeypatch: pytest.MonkeyPatch, most_ranges: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", 0)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
     monkeypatch.setattr(bucket_join, "_RANGE", 1)
-    monkeypatch.setattr(bucket_join, "_MOST_RANGES", most_ranges)
+    monkeypatch.setattr(bucket_join, "_MAX_RANGES", most_ranges)
     hashes = clumped(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
     between = table(near_pairs_between(hashes[:1], hashes, 64))
@@ -147,20 +150,20 @@ def test_pairs_are_in_order_whatever_the_ranges_they_are_sorted_in(
 
 
 @WAYS
-def test_rows_with_one_hash_are_one_clump_and_cost_no_pairs(
+def test_rows_with_equal_hashes_have_one_representative_and_make_no_pairs(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int
 ) -> None:
-    monkeypatch.setattr(hamming, "WORDS_IN_NUMPY", words_in_numpy)
+    monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     flat, near = 0x8000000000000000, 0x8000000000000003
     hashes = np.array([near, flat, *[flat] * 100_000, 0x00FF, near, flat], np.uint64)
-    clumps = near_clumps(hashes, 10)
+    clumps = distinct_near_pairs(hashes, 10)
     assert clumps.representative.dtype == np.int32
     assert clumps.representative.tolist() == [0, *[1] * 100_001, 100_002, 0, 1]
     expected = [[0, 1, 2], [0, 100_002, 7], [1, 100_002, 9]]
     assert table(clumps.pairs).tolist() == expected
 
 
-def test_n_equal_hashes_make_every_pair_of_them() -> None:
+def test_equal_hashes_make_every_pair() -> None:
     hashes = np.repeat(np.array([7, 6, 0], np.uint64), [200, 10, 1])
     random = np.random.default_rng(0)
     pairs = near_pairs(random.permutation(hashes), 1)
@@ -175,7 +178,7 @@ def test_arrays_are_small_integers() -> None:
     assert pairs.distance.dtype == np.uint16
 
 
-def test_few_hashes_do_not_wait_for_the_compiler() -> None:
+def test_few_hashes_are_compared_without_the_compiler() -> None:
     code = """if True:
         import sys
         import numpy as np
@@ -188,13 +191,13 @@ def test_few_hashes_do_not_wait_for_the_compiler() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_where_nothing_can_be_written_it_compiles_all_the_same() -> None:
+def test_it_compiles_without_a_writable_cache() -> None:
     space: dict[str, object] = {}
     exec("def twice(number):\n    return 2 * number", space)  # noqa: S102
     assert bucket_join._compiled(space["twice"])(21) == 42  # type: ignore[arg-type]
 
 
-def test_other_hashes_and_limits_are_refused() -> None:
+def test_invalid_hashes_and_limits_raise_errors() -> None:
     hashes = uniform(3)
     with pytest.raises(ValueError, match="uint64"):
         near_pairs(hashes.astype(np.int64), 1)
@@ -209,7 +212,7 @@ def test_other_hashes_and_limits_are_refused() -> None:
 # -- chance ------------------------------------------------------------------------------------
 
 
-def test_chance_pairs_are_as_many_as_among_unrelated_hashes_with_half_their_bits_set() -> None:
+def test_chance_pairs_match_unrelated_hashes_with_half_their_bits_set() -> None:
     random = np.random.default_rng(0)
     ones = random.permuted(np.tile(np.arange(64) < 32, (4000, 1)), axis=1)
     hashes = np.packbits(ones, axis=1).view(np.uint64)

@@ -1,4 +1,4 @@
-"""Files in quarantine that are deleted for ever, and those that must not be."""
+"""Files in quarantine that are deleted permanently, and those that must not be."""
 
 import errno
 import json
@@ -26,13 +26,14 @@ NOW = timedelta()
 
 @pytest.fixture
 def applied(root: Path, small: tuple[Path, list[PlanRow]]) -> tuple[str, list[PlanRow]]:
-    """The id of a plan that was applied and its rows: a keeper, two copies, and one dropped."""
+    """Return the id and the rows of an applied plan: a kept file, two copies, and a dropped
+    file."""
     _, rows = small
     return apply(root, rows).quarantine, rows
 
 
 def aged(root: Path, quarantine: str, days: int) -> None:
-    """Make a plan one that was applied some days earlier."""
+    """Make a plan look as if it was applied some days earlier."""
     journal = root / quarantine / "journal.jsonl"
     lines = [json.loads(line) for line in journal.read_text("ascii").splitlines()]
     for line in lines:
@@ -54,7 +55,7 @@ def test_a_named_quarantine_is_emptied(root: Path, applied: tuple[str, list[Plan
     assert (again.quarantines, again.deleted, again.skipped) == ((), (), ())
 
 
-def test_a_dry_run_tells_the_same_and_deletes_nothing(
+def test_a_dry_run_reports_the_same_and_deletes_nothing(
     root: Path, applied: tuple[str, list[PlanRow]]
 ) -> None:
     name, rows = applied
@@ -67,7 +68,7 @@ def test_a_dry_run_tells_the_same_and_deletes_nothing(
     assert (wet.deleted, wet.skipped, wet.bytes) == (dry.deleted, dry.skipped, dry.bytes)
 
 
-def test_only_plans_that_were_applied_longer_ago_are_emptied(root: Path, tmp_path: Path) -> None:
+def test_only_older_plans_are_emptied(root: Path, tmp_path: Path) -> None:
     names = []
     for number in range(3):
         keep, copy = (put(tmp_path / f"{number}/{name}.jpg", b"x") for name in ("keep", "copy"))
@@ -83,7 +84,7 @@ def test_only_plans_that_were_applied_longer_ago_are_emptied(root: Path, tmp_pat
     assert empty(root, None, NOW).quarantines == (names[2],)
 
 
-def test_a_plan_of_unknown_age_is_emptied_by_its_id_alone(
+def test_a_plan_of_unknown_age_is_emptied_only_by_its_id(
     root: Path, applied: tuple[str, list[PlanRow]]
 ) -> None:
     name, _ = applied
@@ -97,7 +98,7 @@ def test_a_plan_of_unknown_age_is_emptied_by_its_id_alone(
 
 def test_nothing_is_emptied_by_accident(root: Path, applied: tuple[str, list[PlanRow]]) -> None:
     name, _ = applied
-    with pytest.raises(BadInput, match="say which quarantine to empty"):
+    with pytest.raises(BadInput, match="no quarantine was chosen"):
         empty(root)
     for unknown in ("nope", "..", "", f"{name}/files"):
         with pytest.raises(NotInWorkspace, match="there is no quarantine called"):
@@ -112,12 +113,12 @@ def test_nothing_is_emptied_by_accident(root: Path, applied: tuple[str, list[Pla
     ("harm", "why"),
     [
         (os.unlink, "No such file"),
-        (lambda path: put(path, b"edited"), "changed since the plan was made"),
+        (lambda path: put(path, b"edited"), "has changed since the plan was made"),
         (lambda path: (os.unlink(path), os.symlink("gone", path)), "No such file"),
         (lambda path: (os.unlink(path), os.mkdir(path)), "not a regular file"),
     ],
 )
-def test_the_last_intact_copy_of_a_group_stays(
+def test_the_last_intact_copy_of_a_group_is_not_deleted(
     root: Path,
     applied: tuple[str, list[PlanRow]],
     harm: Callable[[str], object],
@@ -127,7 +128,7 @@ def test_the_last_intact_copy_of_a_group_stays(
     harm(rows[0].path)
     report = empty(root, name)
     assert {item.path for item in report.skipped} == {rows[1].path, rows[2].path}
-    assert all("no file of which it is a copy is sure to stay" in i.reason for i in report.skipped)
+    assert all("no kept file that it is a copy of is intact" in i.reason for i in report.skipped)
     assert all(why in item.reason for item in report.skipped)
     assert report.deleted == (rows[3].path,)
     assert [item.state for item in quarantines(root)] == ["partly emptied"]
@@ -136,7 +137,7 @@ def test_the_last_intact_copy_of_a_group_stays(
     assert Path(rows[1].path).read_bytes() == b"one"
 
 
-def test_a_keeper_that_is_but_a_link_into_the_quarantine_is_none(
+def test_a_link_into_the_quarantine_does_not_count_as_a_kept_file(
     root: Path, applied: tuple[str, list[PlanRow]]
 ) -> None:
     name, rows = applied
@@ -146,7 +147,7 @@ def test_a_keeper_that_is_but_a_link_into_the_quarantine_is_none(
     assert Path(rows[0].path).read_bytes() == b"one"
 
 
-def test_a_keeper_that_went_with_another_plan_is_none(
+def test_a_file_removed_by_another_plan_does_not_count_as_a_kept_file(
     root: Path, applied: tuple[str, list[PlanRow]], tmp_path: Path
 ) -> None:
     name, rows = applied
@@ -159,7 +160,7 @@ def test_a_keeper_that_went_with_another_plan_is_none(
     assert len(empty(root, name).skipped) == 2, "now they are the last"
 
 
-def test_a_keeper_that_vanishes_in_the_middle_saves_what_is_left(
+def test_a_kept_file_that_vanishes_stops_the_deletion(
     root: Path, applied: tuple[str, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, rows = applied
@@ -173,11 +174,13 @@ def test_a_keeper_that_vanishes_in_the_middle_saves_what_is_left(
     monkeypatch.setattr(os, "unlink", keeper_goes)
     report = empty(root, name)
     assert set(report.deleted) == {rows[1].path, rows[3].path}
-    assert ["which stays, changed meanwhile" in item.reason for item in report.skipped] == [True]
+    assert ["which is kept, has changed meanwhile" in item.reason for item in report.skipped] == [
+        True
+    ]
     assert (root / name / "files/000003").read_bytes() == b"one"
 
 
-def test_what_may_be_gone_as_a_whole_is_deleted_by_id_alone(
+def test_a_drop_all_group_is_deleted_only_by_id(
     root: Path, applied: tuple[str, list[PlanRow]]
 ) -> None:
     name, rows = applied
@@ -186,13 +189,13 @@ def test_what_may_be_gone_as_a_whole_is_deleted_by_id_alone(
     assert [(item.path, item.reason) for item in report.skipped] == [
         (
             rows[3].path,
-            f"its group may be gone as a whole; name the quarantine, {name}, to delete it",
+            f"it may be the last copy; name the quarantine, {name}, to delete it",
         )
     ]
     assert empty(root, name).deleted == (rows[3].path,)
 
 
-def test_a_keeper_that_was_renamed_counts_where_the_workspace_knows_it(
+def test_a_renamed_kept_file_counts_if_the_workspace_knows_it(
     root: Path, applied: tuple[str, list[PlanRow]], tmp_path: Path
 ) -> None:
     name, rows = applied
@@ -201,11 +204,11 @@ def test_a_keeper_that_was_renamed_counts_where_the_workspace_knows_it(
     assert len(empty(root, name).skipped) == 2
     asked: list[str] = []
 
-    def whereabouts(sha256s: list[str]) -> dict[str, list[str]]:
+    def locate(sha256s: list[str]) -> dict[str, list[str]]:
         asked.extend(sha256s)
         return {rows[0].sha256: ["/gone.jpg", str(root / name / "files/000002"), renamed]}
 
-    assert len(empty(root, name, whereabouts=whereabouts).deleted) == 2
+    assert len(empty(root, name, locate=locate).deleted) == 2
     assert asked == [sha256(b"one")]
 
 
@@ -272,7 +275,7 @@ def test_applying_a_plan_again_counts_what_was_deleted(
     assert quarantines(root)[0].state == "partly undone"
 
 
-def test_undo_takes_the_last_plan_that_has_files(root: Path, tmp_path: Path) -> None:
+def test_undo_reverts_the_last_plan_with_files(root: Path, tmp_path: Path) -> None:
     names = []
     for number in range(2):
         keep, copy = (put(tmp_path / f"{number}/{name}.jpg", b"x") for name in ("keep", "copy"))
@@ -336,7 +339,7 @@ def test_a_full_disk_for_the_journal_deletes_nothing(
     assert len(empty(root, name).deleted) == 3
 
 
-def test_what_cannot_be_deleted_is_left(
+def test_files_that_cannot_be_deleted_are_left(
     root: Path, applied: tuple[str, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, rows = applied
@@ -352,7 +355,7 @@ def test_what_cannot_be_deleted_is_left(
     assert (left.path, left.reason) == (rows[1].path, "Read-only file system")
 
 
-def test_two_at_once_do_not_meet(root: Path, applied: tuple[str, list[PlanRow]]) -> None:
+def test_concurrent_runs_exclude_each_other(root: Path, applied: tuple[str, list[PlanRow]]) -> None:
     name, rows = applied
     met: list[bool] = []
 
@@ -372,19 +375,19 @@ def test_two_at_once_do_not_meet(root: Path, applied: tuple[str, list[PlanRow]])
 # -- the workspace and the command -----------------------------------------------------------------
 
 
-def test_the_workspace_knows_a_keeper_under_its_new_name(
+def test_the_workspace_finds_a_kept_file_under_its_new_name(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
     name = workspace.load_plan(plan).apply().quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
     (left,) = workspace.quarantine.empty(name).skipped
-    assert "no file of which it is a copy is sure to stay" in left.reason
+    assert "no kept file that it is a copy of is intact" in left.reason
     workspace.add()
     assert workspace.quarantine.empty(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 
 
-def test_the_command_frees_space_and_says_how_much(
+def test_the_command_frees_space_and_reports_how_much(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
@@ -398,7 +401,7 @@ def test_the_command_frees_space_and_says_how_much(
     for words in (["0.5h"], ["30d"], ["30"], ["12H"]):
         told = run(workspace, "quarantine", "empty", "--older-than", *words).stdout
         assert "nothing was deleted" in told
-    assert "say which quarantine" in run(workspace, "quarantine", "empty", status=2).stderr
+    assert "no quarantine was chosen" in run(workspace, "quarantine", "empty", status=2).stderr
     for wrong in ("a month", "-1", "1w", "", "1e3", "nan"):
         told = run(workspace, "quarantine", "empty", "--older-than", wrong, status=2).stderr
         assert "is no age; give days (30 or 30d) or hours (12h)" in told
@@ -420,7 +423,7 @@ def test_the_exit_status_is_1_when_a_file_stays(
     write_plan(plan, [*read_plan(plan), dropped])
     name = json.loads(run(workspace, "apply", plan, "--json").stdout)["quarantine"]
     told = run(workspace, "quarantine", "empty", "--older-than", "0", status=1)
-    assert f"stays in quarantine: {more}: its group may be gone as a whole" in told.stderr
+    assert f"stays in quarantine: {more}: it may be the last copy" in told.stderr
     assert "1 file deleted permanently" in told.stdout
     assert "1 file deleted permanently" in run(workspace, "quarantine", "empty", name).stdout
     assert "no quarantine called" in run(workspace, "quarantine", "empty", "x", status=2).stderr

@@ -1,4 +1,4 @@
-"""Pairs of files under examination: what differs, what was done, and which is better."""
+"""The examination of pairs of files: what differs, what was changed, and which file is better."""
 
 import io
 
@@ -8,20 +8,20 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import again, camera_exif, invoice, scene, timetable, with_bird
 
-from embedkit.duplicates.examination import Opened, examine, facts_of
-from embedkit.duplicates.examination.placement import Placement, refined
+from embedkit.duplicates.examination import LazyImage, examine, read_facts
+from embedkit.duplicates.examination.placement import Placement, refine
 from embedkit.images.decode import Decoder
 from embedkit.results import COPY, DIFFERENT, OPEN, Examination
 from embedkit.search.verification.features import view
 from embedkit.search.verification.photos import pixels_of
 
 
-def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> Opened:
-    """A file of an image, JPEG of quality 92 unless something else is said."""
+def opened(image: Image.Image, kind: str = "JPEG", **options: object) -> LazyImage:
+    """Return an encoded image, by default a JPEG of quality 92."""
     data = io.BytesIO()
     image.save(data, kind, **({"quality": 92} if kind == "JPEG" else {}) | options)
     content = data.getvalue()
-    return Opened(lambda: content, lambda: view(pixels_of(Decoder(content))))
+    return LazyImage(lambda: content, lambda: view(pixels_of(Decoder(content))))
 
 
 def changes(found: Examination) -> list[tuple[str, int]]:
@@ -54,7 +54,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_what_was_done_to_a_copy_is_named_whichever_comes_first(name: str) -> None:
+def test_changes_are_identified_in_either_order(name: str) -> None:
     original, edited = opened(PHOTO, exif=camera_exif()), opened(EDITS[name])
     for found, number in ((examine(original, edited), 2), (examine(edited, original), 1)):
         assert found.outcome == COPY and name in dict(changes(found))
@@ -72,13 +72,13 @@ def test_what_was_done_to_a_copy_is_named_whichever_comes_first(name: str) -> No
     ],
     ids=["strong", "small", "png", "webp", "twice the size"],
 )
-def test_nothing_is_said_of_a_plain_copy(copy: Opened) -> None:
+def test_an_unchanged_copy_has_no_changes(copy: LazyImage) -> None:
     original = opened(PHOTO)
     for found in (examine(original, copy), examine(copy, original)):
         assert (found.outcome, found.changes, found.note) == (COPY, (), "")
 
 
-def test_the_same_pixels_are_the_same_whatever_the_format() -> None:
+def test_equal_pixels_are_equal_in_any_format() -> None:
     for kind, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
         found = examine(opened(again(PHOTO), "PNG"), opened(again(PHOTO), kind, **options))
         assert found == Examination(COPY, same_pixels=True)
@@ -87,7 +87,7 @@ def test_the_same_pixels_are_the_same_whatever_the_format() -> None:
     assert examine(opened(flat), opened(flat, quality=30)).outcome == OPEN, "too little to tell by"
 
 
-def test_bits_beyond_the_eighth_count() -> None:
+def test_bits_beyond_the_eighth_are_compared() -> None:
     grey = np.asarray(PHOTO.convert("L")).astype(np.uint16) * 200
     raised = grey.copy()
     raised[100:200, 100:200] += 60
@@ -98,7 +98,7 @@ def test_bits_beyond_the_eighth_count() -> None:
     assert "8 bits" in found.note
 
 
-def test_floats_that_are_all_cut_off_are_not_the_same() -> None:
+def test_clipped_floats_are_not_equal() -> None:
     floats = [
         Image.fromarray(np.asarray(scene(seed).convert("L")).astype(np.float32) * 5 + 300)
         for seed in (1, 2)
@@ -109,13 +109,13 @@ def test_floats_that_are_all_cut_off_are_not_the_same() -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), [(0, 1), (1, 3), (2, 0)])
-def test_a_part_as_small_as_a_glyph_or_a_bird_makes_two_pictures(one: int, other: int) -> None:
+def test_a_glyph_or_a_bird_makes_pictures_different(one: int, other: int) -> None:
     for draw in (invoice, timetable, lambda number: with_bird(PHOTO, number)):
         pair = opened(draw(one)), opened(draw(other), quality=80)
         assert examine(*pair).outcome == examine(*reversed(pair)).outcome == DIFFERENT
 
 
-def test_a_document_and_its_copy_are_one() -> None:
+def test_a_copy_of_a_document_is_a_copy() -> None:
     page = timetable(3)
     for copy in (opened(page, quality=70), opened(page.resize((525, 675)), "PNG")):
         assert examine(opened(page, "PNG"), copy).outcome == COPY
@@ -123,22 +123,22 @@ def test_a_document_and_its_copy_are_one() -> None:
     assert examine(opened(page, "PNG"), tiny).outcome != COPY, "it shows no digit any more"
 
 
-def test_frames_that_are_shifted_against_each_other_are_no_copies() -> None:
+def test_shifted_frames_are_not_copies() -> None:
     wide = scene(12, (700, 540))
     frames = [wide.crop((x, y, x + 640, y + 480)) for x, y in ((20, 20), (24, 23), (40, 10))]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert examine(opened(frames[one]), opened(frames[other])).outcome == DIFFERENT
 
 
-def test_what_was_laid_over_a_photo_is_a_question() -> None:
+def test_an_overlay_is_for_review() -> None:
     found = examine(opened(PHOTO), opened(captioned(PHOTO)))
     assert (found.outcome, changes(found)) == (OPEN, [("overlaid", 2)])
     assert "at the bottom" in found.note
 
 
 @pytest.mark.parametrize("colour", [(230, 60, 40), (60, 60, 60), (250, 220, 60)])
-def test_a_drawing_in_another_colour_is_another_one(colour: tuple[int, int, int]) -> None:
-    def drawing(ink: tuple[int, int, int]) -> Opened:
+def test_a_drawing_in_another_colour_is_different(colour: tuple[int, int, int]) -> None:
+    def drawing(ink: tuple[int, int, int]) -> LazyImage:
         image = Image.new("RGBA", (300, 300), (*ink, 0))
         ImageDraw.Draw(image).regular_polygon((150, 150, 110), 5, fill=(*ink, 255))
         return opened(image, "PNG")
@@ -147,7 +147,7 @@ def test_a_drawing_in_another_colour_is_another_one(colour: tuple[int, int, int]
     assert examine(drawing(colour), drawing(colour)).outcome == COPY
 
 
-def test_detail_is_measured_and_not_counted() -> None:
+def test_detail_is_measured_rather_than_pixels_counted() -> None:
     found = examine(opened(PHOTO), opened(BLOWN_UP))
     assert found.outcome != DIFFERENT and "blurred" in dict(changes(found))
     small = examine(opened(PHOTO), opened(SMALL))
@@ -160,7 +160,7 @@ def test_detail_is_measured_and_not_counted() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("orientation", [1, 3, 6])
 @pytest.mark.parametrize(("first", "second"), [(60, 92), (80, 98), (70, 88), (85, 75), (92, 70)])
-def test_of_two_files_the_one_that_was_compressed_again_is_told(
+def test_the_recompressed_one_of_two_files_is_identified(
     first: int, second: int, orientation: int
 ) -> None:
     exif = camera_exif()
@@ -177,7 +177,7 @@ def test_of_two_files_the_one_that_was_compressed_again_is_told(
 
 @pytest.mark.parametrize("edit", [ImageFilter.GaussianBlur(0.7), ImageFilter.UnsharpMask(1, 70, 0)])
 @pytest.mark.parametrize("quality", [35, 70])
-def test_a_light_filter_is_not_taken_for_the_source_of_a_coarser_file(
+def test_a_slightly_filtered_file_is_not_the_source_of_a_coarser_one(
     quality: int, edit: ImageFilter.Filter
 ) -> None:
     original = opened(PHOTO, quality=quality)
@@ -188,7 +188,7 @@ def test_a_light_filter_is_not_taken_for_the_source_of_a_coarser_file(
     assert (again.outcome, again.derived, changes(again)) == (COPY, 2, [])
 
 
-def test_one_quality_tells_no_order() -> None:
+def test_files_of_one_quality_have_no_order() -> None:
     assert (
         examine(opened(PHOTO, quality=90), opened(again(PHOTO, quality=90), quality=90)).derived
         == 0
@@ -197,7 +197,7 @@ def test_one_quality_tells_no_order() -> None:
 
 
 def sky(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Soft tones and a few specks: hardly any texture."""
+    """Draw soft tones and a few specks, with hardly any texture."""
     chance = np.random.default_rng(seed)
     tones = Image.fromarray(chance.integers(20, 180, (3, 4, 3), np.uint8))
     soft = np.asarray(tones.resize(size, Image.Resampling.BICUBIC)).copy()
@@ -206,7 +206,7 @@ def sky(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
     return Image.fromarray(soft).filter(ImageFilter.GaussianBlur(1))
 
 
-def test_of_images_without_texture_only_changed_copies_are_a_question() -> None:
+def test_of_images_without_texture_only_changed_copies_are_for_review() -> None:
     original = opened(sky(0))
     small = sky(0).resize((128, 96), Image.Resampling.LANCZOS).resize(SIZE)
     grey = examine(original, opened(sky(0).convert("L")))
@@ -218,7 +218,7 @@ def test_of_images_without_texture_only_changed_copies_are_a_question() -> None:
     assert examine(original, opened(sky(1).convert("L"))).outcome == DIFFERENT
 
 
-def test_plain_colours_are_one_only_if_they_are_the_same() -> None:
+def test_uniform_images_are_copies_only_if_equal() -> None:
     red, green, grey = (
         opened(Image.new("RGB", SIZE, colour)) for colour in ((200, 0, 0), (0, 102, 0), (60,) * 3)
     )
@@ -226,13 +226,13 @@ def test_plain_colours_are_one_only_if_they_are_the_same() -> None:
         assert examine(one, other).outcome == DIFFERENT
 
 
-def test_thin_images_of_other_scenes_are_no_copies() -> None:
+def test_thin_images_of_different_scenes_are_not_copies() -> None:
     thin = [opened(scene(seed).resize((12_000, 30))) for seed in (11, 12)]
     assert examine(opened(PHOTO), thin[0]).outcome == OPEN
     assert examine(opened(PHOTO), thin[1]).outcome == DIFFERENT
 
 
-def test_tiny_images_are_copies_only_level_by_level() -> None:
+def test_tiny_images_are_copies_only_if_nearly_equal() -> None:
     icon = PHOTO.resize((32, 32))
     copy = opened(icon, quality=97, subsampling=0)
     assert examine(opened(icon, "PNG"), copy).outcome == COPY
@@ -241,7 +241,7 @@ def test_tiny_images_are_copies_only_level_by_level() -> None:
     assert examine(opened(icon, "PNG"), opened(Image.fromarray(other), "PNG")).outcome != COPY
 
 
-def test_a_caption_below_a_photo_is_something_more() -> None:
+def test_a_caption_below_a_photo_is_additional_content() -> None:
     strip = ImageOps.expand(PHOTO, (0, 0, 0, 44), "white")
     ImageDraw.Draw(strip).text((20, PHOTO.height + 4), "Sunday at the lake!", "black", font_size=30)
     found = examine(opened(PHOTO), opened(strip))
@@ -251,7 +251,7 @@ def test_a_caption_below_a_photo_is_something_more() -> None:
     assert examine(opened(PHOTO), opened(polaroid)).note == "the larger one may have a caption"
 
 
-def test_text_over_a_textured_part_is_laid_over_it_and_a_thing_that_moved_is_not() -> None:
+def test_text_over_texture_is_an_overlay_and_a_moved_thing_is_not() -> None:
     for place in (5, 85):
         written = PHOTO.copy()
         at = (PHOTO.width // 20, PHOTO.height * place // 100)
@@ -270,17 +270,17 @@ def test_a_copy_that_is_strongly_compressed_too_is_for_review_at_least() -> None
 def test_a_mirroring_placement_is_refined_too() -> None:
     start = Placement(np.array([[-0.9, 0.0, 0.95], [0.0, 0.9, 0.05], [0.0, 0.0, 1.0]]))
     picture = opened(PHOTO).picture
-    assert refined(picture, picture, start, cv2.MOTION_HOMOGRAPHY) is None
+    assert refine(picture, picture, start, cv2.MOTION_HOMOGRAPHY) is None
 
 
-def test_thumbnails_that_look_unlike_are_no_copies() -> None:
+def test_dissimilar_thumbnails_are_not_copies() -> None:
     small = [scene(seed, (40, 30)) for seed in (1, 2)]
     assert examine(*map(opened, small)).outcome == DIFFERENT
     assert examine(opened(small[0]), opened(small[0], quality=60)).outcome != DIFFERENT
 
 
 @pytest.mark.parametrize("colours", [("#c03028", "#a01818"), ("#1e3cc8", "#1e5ac8")])
-def test_a_thing_in_another_colour_is_another_one(colours: tuple[str, str]) -> None:
+def test_a_thing_in_another_colour_is_different(colours: tuple[str, str]) -> None:
     grain = np.random.default_rng(3).normal(0, 3, (480, 640, 1))
     files = []
     for colour in colours:
@@ -289,11 +289,12 @@ def test_a_thing_in_another_colour_is_another_one(colours: tuple[str, str]) -> N
         pixels = np.clip(np.asarray(thing) + grain, 0, 255).astype(np.uint8)
         files.append(opened(Image.fromarray(pixels)))
     found = examine(*files)
-    assert found == Examination(DIFFERENT, note="they are drawn in other colours")
+    assert found == Examination(DIFFERENT, note="they are drawn in different colours")
 
 
 def drawing(side: int, *strokes: tuple[str, tuple[float, ...], str, float]) -> Image.Image:
-    """Strokes on transparency: kind, box as shares of the side, colour, width as such a share."""
+    """Draw strokes on transparency: kind, box, colour and width, all sizes as shares of the
+    side."""
     image = Image.new("RGBA", (4 * side, 4 * side))
     draw = ImageDraw.Draw(image)
     for kind, box, colour, width in strokes:
@@ -302,11 +303,11 @@ def drawing(side: int, *strokes: tuple[str, tuple[float, ...], str, float]) -> I
     return image.resize((side, side), Image.Resampling.LANCZOS)
 
 
-def test_a_thin_drawing_in_another_tone_is_another_one() -> None:
+def test_a_thin_drawing_in_another_tone_is_different() -> None:
     ring = (0.5, 0.2, 0.75, 0.45)
     black, grey = (drawing(256, ("ellipse", ring, tone, 0.025)) for tone in ("#000", "#3c3c3c"))
     found = examine(opened(black, "PNG"), opened(grey, "PNG"))
-    assert found == Examination(DIFFERENT, note="they are drawn in other colours")
+    assert found == Examination(DIFFERENT, note="they are drawn in different colours")
     half = examine(opened(black, "PNG"), opened(grey.resize((150, 150)), "PNG"))
     assert half.outcome != COPY
     for copy in (opened(black, "WEBP", quality=80), opened(black.resize((150, 150)), "PNG")):
@@ -314,7 +315,7 @@ def test_a_thin_drawing_in_another_tone_is_another_one() -> None:
 
 
 @pytest.mark.parametrize("noise", [8, 9, 10])
-def test_a_faint_bird_in_noise_is_not_overlooked(noise: int) -> None:
+def test_a_faint_bird_in_noise_is_not_missed(noise: int) -> None:
     random = np.random.default_rng(1)
     still = np.asarray(scene(1, (484, 359)), float) + random.normal(0, 25, (359, 484, 1))
     frames = []
@@ -340,7 +341,7 @@ def test_small_drawings_of_different_sizes_are_never_sure_copies() -> None:
 
 
 @pytest.mark.parametrize("width", [540, 640, 1600])
-def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
+def test_images_of_any_width_have_8_bits_a_colour(width: int) -> None:
     image = PHOTO.resize((width, 40))
     for kind in ("BMP", "TIFF"):
         assert examine(opened(image, "PNG"), opened(image, kind)).same_pixels
@@ -348,14 +349,14 @@ def test_rows_of_any_length_have_8_bits_a_colour(width: int) -> None:
 
 @pytest.mark.parametrize("seed", [0, 1, 3])
 @pytest.mark.parametrize("colour", ["white", "black", "#c8b088"])
-def test_a_narrow_frame_is_one_whichever_comes_first(seed: int, colour: str) -> None:
+def test_a_narrow_frame_is_identified_in_either_order(seed: int, colour: str) -> None:
     photo = scene(seed, (500, 375))
     plain, framed = opened(photo), opened(ImageOps.expand(photo, 15, colour), quality=80)
     assert changes(examine(plain, framed)) == [("framed", 2)]
     assert changes(examine(framed, plain)) == [("framed", 1)]
 
 
-def test_a_photo_of_something_before_a_plain_ground_is_not_framed() -> None:
+def test_a_photo_on_a_plain_background_is_not_framed() -> None:
     chance = np.random.default_rng(3)
     ground = np.clip(
         chance.normal(200, 4, (480, 640, 3)) + np.linspace(-5, 5, 640)[:, None], 0, 255
@@ -368,14 +369,14 @@ def test_a_photo_of_something_before_a_plain_ground_is_not_framed() -> None:
     assert changes(examine(framed, opened(scene(5, (300, 240))))) == [("framed", 1)]
 
 
-def test_of_two_shapes_the_unusual_one_is_stretched_however_small() -> None:
+def test_of_two_aspect_ratios_the_unusual_one_is_stretched() -> None:
     photo = scene(4, (64, 48))
     found = examine(opened(photo), opened(photo.resize((64, 24))))
     assert ("stretched", 2) in changes(found)
 
 
 @pytest.mark.parametrize(("seed", "high"), [(11, 13), (11, 26), (12, 20), (13, 32)])
-def test_a_strip_of_text_is_something_more_however_low_it_is(seed: int, high: int) -> None:
+def test_a_strip_of_text_is_additional_content_however_low(seed: int, high: int) -> None:
     photo = scene(seed, (1600, 1200))
     captioned = Image.new("RGB", (1600, 1200 + high), "white")
     captioned.paste(photo)
@@ -393,7 +394,7 @@ def lines_of(draw: ImageDraw.ImageDraw, rows: range, start: int, colour: str) ->
 
 
 def priced(price: int, is_page: bool) -> Image.Image:
-    """A page or a coloured flyer with a large photo, on which a price is written."""
+    """Draw a page or a coloured flyer with a large photo and a price on it."""
     image = Image.new("RGB", (2000, 2600 if is_page else 2200), "white" if is_page else "#f0e9d8")
     draw = ImageDraw.Draw(image)
     for top, colour in ((0, "#a33b2c"), (1510, "#274060")):
@@ -409,7 +410,7 @@ def priced(price: int, is_page: bool) -> Image.Image:
 
 
 @pytest.mark.parametrize("is_page", [True, False], ids=["page", "flyer"])
-def test_a_part_cut_out_of_a_page_is_compared_as_finely_as_it_is(is_page: bool) -> None:
+def test_a_crop_of_a_page_is_compared_at_its_own_resolution(is_page: bool) -> None:
     part = (110, 160, 1890, 1490)
     whole = opened(priced(12, is_page))
     same, other = (opened(priced(price, is_page).crop(part)) for price in (12, 17))
@@ -418,14 +419,14 @@ def test_a_part_cut_out_of_a_page_is_compared_as_finely_as_it_is(is_page: bool) 
         assert found.outcome != COPY
 
 
-def test_strong_contrast_and_compression_are_a_question() -> None:
+def test_strong_contrast_and_compression_are_for_review() -> None:
     photo = scene(10, (500, 375))
     strong = opened(ImageEnhance.Contrast(photo).enhance(1.6), quality=60)
     assert examine(opened(photo), strong).outcome == OPEN
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_a_frame_of_few_pixels_is_one_after_scaling(seed: int) -> None:
+def test_a_frame_of_few_pixels_is_identified_after_scaling(seed: int) -> None:
     photo = scene(seed, (800, 600))
     framed = ImageOps.expand(photo, 6, "white").resize((406, 306), Image.Resampling.LANCZOS)
     small = opened(framed, quality=80)
@@ -433,11 +434,11 @@ def test_a_frame_of_few_pixels_is_one_after_scaling(seed: int) -> None:
     assert changes(examine(small, opened(photo))) == [("framed", 1)]
 
 
-def test_quantisation_steps_of_zero_tell_nothing() -> None:
+def test_quantisation_steps_of_zero_are_ignored() -> None:
     whole, copy = opened(PHOTO), opened(PHOTO, quality=60)
     content = whole.read()
     at = content.index(b"\xff\xdb") + 5
     broken = content[:at] + b"\0" + content[at + 1 :]
-    assert facts_of(broken).tables == facts_of(content).tables[1:]
-    found = examine(Opened(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
+    assert read_facts(broken).tables == read_facts(content).tables[1:]
+    found = examine(LazyImage(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
     assert found.derived == 0

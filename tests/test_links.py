@@ -1,4 +1,4 @@
-"""Removed copies that become links to the file that stays."""
+"""Removed copies that are replaced by links to the kept file."""
 
 import errno
 import json
@@ -30,7 +30,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def group(tmp_path: Path) -> list[PlanRow]:
-    """A file to keep, two copies of it with times and modes of their own, and a smaller one."""
+    """Return the rows of a file to keep, two copies with their own times and modes, and a smaller
+    one."""
     folder = tmp_path / "photos"
     keep = put(folder / "a/keep\n.jpg", b"picture")
     rows = [row(1, "keep", keep, b"picture")]
@@ -43,7 +44,7 @@ def group(tmp_path: Path) -> list[PlanRow]:
 
 
 def is_link(path: str, keep: str, kind: str) -> bool:
-    """Whether a path is a link of the kind to the file that is kept."""
+    """Return whether a path is a link of the given kind to the kept file."""
     if kind == "sym":
         return os.path.islink(path) and os.path.realpath(path) == os.path.realpath(keep)
     return not os.path.islink(path) and os.path.samefile(path, keep)
@@ -106,7 +107,7 @@ def test_a_relative_link_in_a_linked_folder_leads_to_the_file(
     assert Path(group[1].path).read_bytes() == b"picture"
 
 
-def test_links_lead_to_the_file_itself_where_the_kept_one_is_a_link(
+def test_links_point_to_the_real_file_if_the_kept_one_is_a_link(
     kind: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     os.rename(group[0].path, tmp_path / "real.jpg")
@@ -116,7 +117,7 @@ def test_links_lead_to_the_file_itself_where_the_kept_one_is_a_link(
     assert is_link(group[1].path, str(tmp_path / "real.jpg"), kind)
 
 
-def test_a_copy_of_another_file_that_stays_becomes_a_link_to_that_one(
+def test_a_copy_of_another_kept_file_becomes_a_link_to_that_one(
     kind: str, root: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -133,16 +134,14 @@ def test_a_copy_of_another_file_that_stays_becomes_a_link_to_that_one(
     assert is_link(copy, other, kind)
 
 
-def test_a_group_without_a_file_that_stays_is_moved_as_without_links(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_group_without_a_kept_file_is_moved_without_links(root: Path, tmp_path: Path) -> None:
     paths = [put(tmp_path / f"photos/{name}/x.jpg", b"x") for name in "ab"]
     rows = [row(1, "remove", path, b"x", rule="drop-all") for path in paths]
     report = apply(root, rows, link="hard")
     assert report.moved == tuple(paths) and report.linked == ()
 
 
-def test_hard_links_reach_no_other_device_and_the_file_stays(
+def test_a_file_stays_if_a_hard_link_would_cross_devices(
     root: Path, tmp_path: Path, group: list[PlanRow], mount: Callable[[Path, str], None]
 ) -> None:
     mount(tmp_path / "disk", "1m")
@@ -150,19 +149,19 @@ def test_hard_links_reach_no_other_device_and_the_file_stays(
     report = apply(root, rows, link="hard")
     assert [item.path for item in report.skipped] == [group[1].path, group[2].path]
     (reason,) = {item.reason for item in report.skipped}
-    assert "on another device, where no hard link reaches; '--link sym'" in reason
+    assert "on another device, and hard links cannot cross devices; use '--link sym'" in reason
     assert Path(group[1].path).read_bytes() == b"picture" and report.moved == (group[3].path,)
     assert apply(root, rows, link="sym").linked == (group[1].path, group[2].path)
     assert os.readlink(group[1].path) == rows[0].path, "absolute"
     assert undo(root).skipped == ()
 
 
-def test_a_copy_that_is_a_hard_link_already_is_left(root: Path, group: list[PlanRow]) -> None:
+def test_a_copy_that_is_already_a_hard_link_is_left(root: Path, group: list[PlanRow]) -> None:
     os.unlink(group[1].path)
     os.link(group[0].path, group[1].path)
     report = apply(root, group, link="hard")
     assert report.linked == (group[2].path,)
-    assert ["is a hard link to" in item.reason for item in report.skipped] == [True]
+    assert ["is already a hard link to" in item.reason for item in report.skipped] == [True]
 
 
 def test_a_copy_that_is_a_hard_link_can_become_a_symbolic_one_and_back(
@@ -190,7 +189,9 @@ def test_a_file_is_not_replaced_by_a_link_to_itself(
             assert len(apply(root, rows, link=kind).skipped) == 1
         rows = [replace(group[0], path=put(alias / "other.jpg", b"picture")), group[2]]
         (left,) = apply(root, rows, link="hard").skipped
-        assert "no hard link reaches" in left.reason, "though the devices have the same number"
+        assert "hard links cannot cross devices" in left.reason, (
+            "though the devices have the same number"
+        )
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert Path(group[1].path).read_bytes() == b"picture"
@@ -199,7 +200,7 @@ def test_a_file_is_not_replaced_by_a_link_to_itself(
 # -- undo and what lies there by now ---------------------------------------------------------------
 
 
-def test_undo_overwrites_no_link_that_is_not_ours(
+def test_undo_overwrites_only_links_of_the_plan(
     kind: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     apply(root, group, link=kind)
@@ -209,7 +210,7 @@ def test_undo_overwrites_no_link_that_is_not_ours(
     put(group[2].path, b"edited")
     report = undo(root)
     assert {item.path for item in report.skipped} == {group[1].path, group[2].path}
-    assert {item.reason for item in report.skipped} == {"other content lies where it should go"}
+    assert {item.reason for item in report.skipped} == {"its place is taken by other content"}
     assert os.readlink(group[1].path) == str(tmp_path / "mine.jpg")
     assert Path(group[2].path).read_bytes() == b"edited"
     for item in group[1:3]:
@@ -230,7 +231,7 @@ def test_undo_restores_the_bytes_though_the_kept_file_was_edited_through_its_har
 
 
 @pytest.mark.parametrize("act", ["moved", "deleted"])
-def test_undo_restores_what_was_linked_to_a_file_that_is_gone(
+def test_undo_restores_a_file_whose_link_target_is_missing(
     act: str, kind: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     apply(root, group, link=kind)
@@ -247,9 +248,7 @@ def test_undo_restores_what_was_linked_to_a_file_that_is_gone(
         assert os.stat(elsewhere).st_mode == before.st_mode
 
 
-def test_a_link_stays_when_the_copy_is_deleted_for_ever(
-    kind: str, root: Path, group: list[PlanRow]
-) -> None:
+def test_a_link_stays_when_the_copy_is_deleted(kind: str, root: Path, group: list[PlanRow]) -> None:
     name = apply(root, group, link=kind).quarantine
     assert len(empty(root, name).deleted) == 3
     assert is_link(group[1].path, group[0].path, kind)
@@ -262,7 +261,7 @@ def test_a_link_stays_when_the_copy_is_deleted_for_ever(
 
 
 def check_every_path_exists(rows: list[PlanRow], root: Path) -> None:
-    """Every path of the plan exists, with its content, as a file or as a link."""
+    """Check that every path of the plan exists, with its content, as a file or as a link."""
     held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
     for item in rows:
         if item.rule == "drop-all" and not os.path.lexists(item.path):
@@ -342,7 +341,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, mount: Callable[[Path, str], 
 
 
 @pytest.mark.parametrize("step", ["symlink", "replace"])
-def test_a_folder_that_takes_no_link_keeps_its_file(
+def test_a_folder_that_accepts_no_link_keeps_its_file(
     step: str, root: Path, tmp_path: Path, group: list[PlanRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(tmp_path / "photos")
@@ -402,7 +401,7 @@ def test_the_command_counts_links_and_undoes_them(
 
 
 @pytest.mark.slow
-def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
+def test_links_are_added_like_files_and_not_planned_for_removal(
     kind: str, workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     shutil.copy2(photos / "red/0.jpg", photos / "blue/copy.jpg")
@@ -423,7 +422,9 @@ def test_links_are_files_like_others_to_add_and_are_not_planned_to_go(
     assert workspace.load_plan(plan).apply().moved == ()
 
 
-def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, photos: Path) -> None:
+def test_hard_links_of_one_file_are_not_planned_for_removal(
+    workspace: Workspace, photos: Path
+) -> None:
     os.link(photos / "red/0.jpg", photos / "red/0 linked.jpg")
     shutil.copy2(photos / "red/0.jpg", photos / "red/0 copied.jpg")
     workspace.add([photos])
@@ -435,6 +436,6 @@ def test_hard_links_of_one_file_are_not_planned_to_go(workspace: Workspace, phot
     rows = {os.path.basename(item.path): item for item in workspace.clean(["exact"])}
     assert rows["0 linked.jpg"].action == "keep" and rows["0.jpg"].action == "review"
     assert rows["0.jpg"].reason == (
-        f"the very file that stays as {photos}/red/0 linked.jpg, by a hard link"
+        f"a hard link to {photos}/red/0 linked.jpg, which stays; removing it frees no space"
     )
     assert sha256_of(photos / "red/0.jpg") == rows["0.jpg"].sha256

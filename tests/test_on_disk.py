@@ -1,4 +1,4 @@
-"""Plans and searches where the disk has changed since the last add."""
+"""Plans and searches when the disk has changed since the last add."""
 
 import os
 import shutil
@@ -9,14 +9,14 @@ from cleaning import actions, run
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit.cleaning.existing_files import present
+from embedkit.cleaning.existing_files import drop_missing_files
 from embedkit.errors import BadInput
 from embedkit.results import DuplicateGroup, Duplicates, GroupMember
 
 
 @pytest.fixture
 def copied(workspace: Workspace, photos: Path) -> Workspace:
-    """The twelve photos, and two copies of the first."""
+    """Return a workspace of twelve photos and two copies of the first."""
     for name in ("a copy.jpg", "日本\n.jpg"):
         shutil.copy2(photos / "red/0.jpg", photos / name)
     workspace.add([photos])
@@ -26,7 +26,7 @@ def copied(workspace: Workspace, photos: Path) -> Workspace:
 # -- plans -----------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_gone_is_neither_kept_nor_removed(copied: Workspace, photos: Path) -> None:
+def test_a_missing_file_is_neither_kept_nor_removed(copied: Workspace, photos: Path) -> None:
     assert actions(copied.clean(["exact"])) == {
         "0.jpg": "keep", "a copy.jpg": "remove", "日本\n.jpg": "remove",
     }  # fmt: skip
@@ -36,7 +36,7 @@ def test_a_file_that_is_gone_is_neither_kept_nor_removed(copied: Workspace, phot
     assert copied.clean(["exact"]).rows == ()
 
 
-def test_a_link_to_nothing_is_gone_too(copied: Workspace, photos: Path) -> None:
+def test_a_broken_link_counts_as_missing(copied: Workspace, photos: Path) -> None:
     (photos / "a copy.jpg").unlink()
     (photos / "a copy.jpg").symlink_to(photos / "nowhere.jpg")
     assert "a copy.jpg" not in actions(copied.clean(["exact"]))
@@ -67,26 +67,26 @@ def found(*members: GroupMember) -> Duplicates:
     return Duplicates((group,), 9, 9, ("exact",), 8, 64, False, 0.1, 0.5, 0.0, 0.0, 1.0, 0)
 
 
-def test_a_group_says_of_itself_what_its_present_files_say(tmp_path: Path) -> None:
+def test_a_group_is_described_by_its_existing_files(tmp_path: Path) -> None:
     first, second, third = (
         member(tmp_path / "1", "a", 1.0, "cat"),
         member(tmp_path / "2", "a", 1.0, "dog"),
         member(tmp_path / "3", "b", 0.8, "dog"),
     )
     whole = found(first, second, third)
-    assert present(whole) == whole
+    assert drop_missing_files(whole) == whole
     os.unlink(first.path)
-    (group,) = present(whole).groups
+    (group,) = drop_missing_files(whole).groups
     assert (group.representative, group.members) == (second.path, (second, third))
     assert (group.kind, group.score, group.conflict) == ("combined", 0.8, False)
     os.unlink(third.path)
-    assert present(whole).groups == ()
+    assert drop_missing_files(whole).groups == ()
 
 
-def test_crops_of_a_photo_that_is_gone_are_not_taken_for_copies_of_each_other(
+def test_crops_of_a_missing_photo_are_not_copies_of_each_other(
     tmp_path: Path,
 ) -> None:
-    """The left half and the right half of a photo are each a copy of it, and of nothing else."""
+    """The left half and the right half of a photo are each a copy of it, but not of each other."""
     original, left, right, again = (
         member(tmp_path / "original", "a", 1.0),
         member(tmp_path / "left", "b", 0.95),
@@ -94,13 +94,13 @@ def test_crops_of_a_photo_that_is_gone_are_not_taken_for_copies_of_each_other(
         member(tmp_path / "right again", "c", 0.95),
     )
     os.unlink(original.path)
-    (group,) = present(found(original, left, right, again)).groups
+    (group,) = drop_missing_files(found(original, left, right, again)).groups
     assert [item.path for item in group.members] == [right.path, again.path]
     assert (group.kind, group.score) == ("exact", 1.0)
 
 
 @pytest.mark.parametrize("name", ["typo", "red/nothing.jpg", "empty"])
-def test_what_protects_nothing_is_an_error(name: str, copied: Workspace, photos: Path) -> None:
+def test_protecting_nothing_is_an_error(name: str, copied: Workspace, photos: Path) -> None:
     (photos / "empty").mkdir()
     with pytest.raises(BadInput, match="so it protects nothing"):
         copied.clean(["exact"], protect=[photos / "red", photos / name])
@@ -109,9 +109,7 @@ def test_what_protects_nothing_is_an_error(name: str, copied: Workspace, photos:
     assert "protects nothing" in told.stderr and not plan.exists()
 
 
-def test_a_folder_under_a_name_that_the_workspace_does_not_know_protects_nothing(
-    copied: Workspace, photos: Path
-) -> None:
+def test_a_folder_under_an_unknown_name_protects_nothing(copied: Workspace, photos: Path) -> None:
     (photos.parent / "alias").symlink_to(photos)
     with pytest.raises(BadInput, match="name a folder as the workspace does"):
         copied.clean(["exact"], protect=[photos.parent / "alias"])
@@ -125,7 +123,7 @@ def test_a_file_can_be_protected_and_so_can_a_folder(copied: Workspace, photos: 
 # -- searches --------------------------------------------------------------------------------------
 
 
-def test_a_match_is_named_by_a_file_that_is_there(copied: Workspace, photos: Path) -> None:
+def test_a_match_is_named_by_an_existing_file(copied: Workspace, photos: Path) -> None:
     query = draw_photo(0)
     names = [str(photos / name) for name in ("a copy.jpg", "red/0.jpg", "日本\n.jpg")]
     match = copied.search(query, 1)[0]
@@ -140,7 +138,9 @@ def test_a_match_is_named_by_a_file_that_is_there(copied: Workspace, photos: Pat
     assert copied.search(query, 1)[0].path == names[0], "the first of all where none is"
 
 
-def test_a_match_in_a_folder_is_named_by_a_file_there(copied: Workspace, photos: Path) -> None:
+def test_a_match_in_a_folder_is_named_by_an_existing_file_in_it(
+    copied: Workspace, photos: Path
+) -> None:
     shutil.copy2(photos / "red/0.jpg", photos / "red/zero.jpg")
     copied.add()
     os.unlink(photos / "red/0.jpg")
@@ -162,7 +162,7 @@ def test_the_label_of_a_match_is_that_of_the_file_it_is_named_by(
 # -- duplicates and counts -------------------------------------------------------------------------
 
 
-def test_duplicates_are_the_files_that_are_there(copied: Workspace, photos: Path) -> None:
+def test_duplicates_contain_only_existing_files(copied: Workspace, photos: Path) -> None:
     shutil.copy(photos / "red/1.jpg", photos / "a single copy.jpg")
     draw_photo(2).save(photos / "a redrawn.jpg", quality=91)
     copied.add()
@@ -176,7 +176,7 @@ def test_duplicates_are_the_files_that_are_there(copied: Workspace, photos: Path
         assert os.path.exists(group.representative)
 
 
-def test_info_counts_what_is_there_and_says_what_is_gone(copied: Workspace, photos: Path) -> None:
+def test_info_counts_existing_and_missing_files(copied: Workspace, photos: Path) -> None:
     copied.labels.from_folders(photos)
     before = copied.info()
     assert (before.files, before.images, before.missing) == (14, 12, 0)
@@ -189,7 +189,7 @@ def test_info_counts_what_is_there_and_says_what_is_gone(copied: Workspace, phot
         copied.add()
 
 
-def test_a_folder_whose_photos_are_all_gone_protects_nothing(
+def test_a_folder_whose_photos_are_all_missing_protects_nothing(
     copied: Workspace, photos: Path
 ) -> None:
     for path in (photos / "blue").iterdir():
@@ -198,7 +198,7 @@ def test_a_folder_whose_photos_are_all_gone_protects_nothing(
         copied.clean(protect=[photos / "blue"])
 
 
-def test_info_counts_the_disk_some_images_at_a_time(
+def test_info_counts_files_in_batches(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (photos / "blue/twin.jpg").write_bytes((photos / "red/0.jpg").read_bytes())

@@ -1,4 +1,4 @@
-"""Removed files in the system's trash: a FreeDesktop trash in a home folder made here."""
+"""Removed files in the system's trash: a FreeDesktop trash in a temporary home folder."""
 
 import errno
 import json
@@ -33,7 +33,8 @@ HOSTILE = [
 
 @pytest.fixture(autouse=True)
 def trash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The trash of a home folder of its own; send2trash learns of it when it is imported."""
+    """Return the trash of a temporary home folder; send2trash reads its location when it is
+    imported."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
@@ -51,7 +52,7 @@ def discard(root: Path, rows: list[PlanRow]) -> ApplyReport:
 
 
 def copies(folder: Path, names: list[str]) -> list[PlanRow]:
-    """A file to keep, and copies of it to remove in folders of their own."""
+    """Return the rows of a file to keep, and of copies to remove in their own folders."""
     rows = [row(1, "keep", put(folder / "keep.jpg", b"picture"), b"picture")]
     for number, name in enumerate(names):
         path = put(os.path.join(folder, str(number), name), b"picture")
@@ -60,7 +61,7 @@ def copies(folder: Path, names: list[str]) -> list[PlanRow]:
 
 
 def put_back(report: ApplyReport) -> None:
-    """What a file manager does when a person restores files from the trash."""
+    """Restore files from the trash as a file manager does."""
     for item in report.trashed:
         assert item.where is not None
         note = Path(os.path.dirname(os.path.dirname(item.where)), "info")
@@ -88,19 +89,19 @@ def test_removed_files_go_to_the_trash_under_any_name(
     assert (listed.files, listed.trashed, listed.deleted, listed.state) == (0, 10, 0, "applied")
 
 
-def test_a_file_goes_to_the_trash_only_with_the_bytes_of_the_plan_and_beside_a_keeper(
+def test_a_file_is_trashed_only_with_the_planned_bytes_and_while_a_kept_file_exists(
     root: Path, tmp_path: Path, trash: Path
 ) -> None:
     rows = copies(tmp_path / "photos", ["changed.jpg", "copy.jpg"])
     put(rows[1].path, b"edited!")
     report = discard(root, rows)
     assert [item.path for item in report.trashed] == [rows[2].path]
-    assert [item.reason for item in report.skipped] == ["it changed since the plan was made"]
+    assert [item.reason for item in report.skipped] == ["it has changed since the plan was made"]
     shutil.rmtree(trash)
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
     (left,) = discard(root, alone).skipped
-    assert left.reason.startswith("no file of which it is a copy is sure to stay")
+    assert left.reason.startswith("no kept file that it is a copy of is intact")
     assert Path(alone[1].path).exists() and not trash.exists()
 
 
@@ -122,7 +123,7 @@ def test_a_file_that_changes_before_it_goes_is_left(
     assert (listed.trashed, listed.state) == (0, "applied")
 
 
-def test_what_is_in_the_trash_already_is_counted_so(
+def test_files_already_in_the_trash_are_counted_as_such(
     root: Path, tmp_path: Path, trash: Path
 ) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg", "other.jpg"])
@@ -138,7 +139,7 @@ def test_what_is_in_the_trash_already_is_counted_so(
     assert discard(root, rows).already_moved == again.already_moved
 
 
-def test_what_somebody_else_trashed_has_gone_already_and_what_is_lost_is_gone(
+def test_files_trashed_by_somebody_else_count_as_removed_and_lost_files_as_missing(
     root: Path, tmp_path: Path
 ) -> None:
     rows = copies(tmp_path / "photos", ["trashed.jpg", "lost.jpg", "other content.jpg"])
@@ -169,10 +170,10 @@ def test_undo_says_where_in_the_trash_files_are(root: Path, tmp_path: Path) -> N
     os.unlink(report.trashed[1].where or "")
     reasons = {item.path: item.reason for item in undo(root).skipped}
     assert reasons[rows[1].path].endswith("restore it from there; another file is in its place")
-    assert reasons[rows[2].path] == "it went to the trash, and is not there any more"
+    assert reasons[rows[2].path] == "it was moved to the trash, and is no longer there"
 
 
-def test_undo_sees_what_a_person_restored(root: Path, tmp_path: Path) -> None:
+def test_undo_recognises_files_restored_by_the_user(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg", "other.jpg"])
     report = discard(root, rows)
     put_back(replace(report, trashed=report.trashed[:1]))
@@ -188,7 +189,7 @@ def test_undo_sees_what_a_person_restored(root: Path, tmp_path: Path) -> None:
     assert len(discard(root, rows).trashed) == 2, "and it can go again"
 
 
-def test_undo_finds_a_file_that_a_person_moved_within_the_trash(
+def test_undo_finds_a_file_that_the_user_moved_within_the_trash(
     root: Path, tmp_path: Path, trash: Path
 ) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg"])
@@ -198,7 +199,7 @@ def test_undo_finds_a_file_that_a_person_moved_within_the_trash(
     assert "Trash/files/copy 7.jpg;" in undo(root).skipped[0].reason
 
 
-def test_a_plan_half_in_quarantine_goes_on_to_the_trash(root: Path, tmp_path: Path) -> None:
+def test_a_plan_half_in_quarantine_continues_to_the_trash(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg", "other.jpg"])
     put(rows[2].path, b"edited!")
     assert apply(root, rows).moved == (rows[1].path,)
@@ -256,29 +257,29 @@ def test_a_run_killed_anywhere_is_finished_by_the_same_command(
 
 
 def left_alone(root: Path, rows: list[PlanRow]) -> str:
-    """The one reason for which every removed file was left where it is."""
+    """Return the one reason why all removed files were left in place."""
     report = discard(root, rows)
     assert not report.trashed and not report.moved
     assert [item.path for item in report.skipped] == [i.path for i in rows if i.action == "remove"]
     for item in rows:
         assert sha256(Path(item.path).read_bytes()) == item.sha256
     (reason,) = {item.reason for item in report.skipped}
-    assert "without --trash it goes to quarantine" in reason
+    assert "leave --trash out to move it to quarantine" in reason
     assert quarantines(root)[0].trashed == 0 and not undo(root).skipped
     return reason
 
 
-def test_without_a_home_folder_nothing_goes(
+def test_without_a_home_folder_nothing_is_trashed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     rows = copies(tmp_path / "photos", ["copy.jpg", "other.jpg"])
-    assert "no trash: the home folder" in left_alone(root, rows)
+    assert "no trash, as the home folder" in left_alone(root, rows)
     assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.parametrize("value", ["", "relative"])
-def test_a_data_folder_that_is_not_absolute_is_no_place_for_a_trash(
+def test_a_relative_data_folder_is_an_error(
     value: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", value)
@@ -288,7 +289,7 @@ def test_a_data_folder_that_is_not_absolute_is_no_place_for_a_trash(
     assert sorted(os.listdir(tmp_path)) == ["home", "photos", "workspace"]
 
 
-def test_a_disk_of_its_own_has_its_own_trash(
+def test_another_disk_has_its_own_trash(
     root: Path, tmp_path: Path, mount: Callable[[Path, str], None], trash: Path
 ) -> None:
     mount(tmp_path / "disk", "1m")
@@ -302,16 +303,16 @@ def test_a_disk_of_its_own_has_its_own_trash(
     assert len(undo(root).skipped) == 2
 
 
-def test_a_disk_where_no_trash_can_be_made_keeps_its_files(
+def test_files_stay_on_a_disk_where_no_trash_can_be_created(
     root: Path, tmp_path: Path, mount: Callable[[Path, str], None]
 ) -> None:
     mount(tmp_path / "disk", "1m")
     put(tmp_path / f"disk/.Trash-{os.getuid()}", b"not a folder")
     rows = copies(tmp_path / "disk/photos", ["copy.jpg", "other.jpg"])
-    assert "the trash does not take it (Not a directory)" in left_alone(root, rows)
+    assert "the trash does not accept it (Not a directory)" in left_alone(root, rows)
 
 
-def test_a_disk_where_no_trash_may_be_made_keeps_its_files(
+def test_files_stay_on_a_disk_where_no_trash_may_be_created(
     root: Path, tmp_path: Path, mount: Callable[[Path, str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mount(tmp_path / "disk", "1m")
@@ -327,12 +328,12 @@ def test_a_disk_where_no_trash_may_be_made_keeps_its_files(
     assert "its disk has no trash, and none can be made there" in left_alone(root, rows)
 
 
-def test_a_name_that_is_too_long_for_the_trash_is_left(root: Path, tmp_path: Path) -> None:
+def test_a_file_with_a_name_too_long_for_the_trash_is_left(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["x" * 251 + ".jpg"])
-    assert "the trash does not take it (File name too long)" in left_alone(root, rows)
+    assert "the trash does not accept it (File name too long)" in left_alone(root, rows)
 
 
-def test_a_trash_on_another_disk_gets_a_copy_that_is_on_disk(
+def test_a_copy_in_a_trash_on_another_disk_is_flushed(
     root: Path,
     tmp_path: Path,
     mount: Callable[[Path, str], None],
@@ -372,7 +373,7 @@ def test_a_full_disk_stops_in_one_line_and_loses_nothing(
     assert len(discard(root, rows).trashed) == 1
 
 
-def test_where_a_system_does_not_say_where_its_trash_is_undo_says_that_it_is_there(
+def test_undo_reports_files_in_a_trash_whose_location_is_unknown(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg"])
@@ -405,7 +406,7 @@ def test_the_commands_say_what_is_in_the_trash(
     assert workspace.info().missing == 0
 
 
-def test_one_cause_is_one_line_however_many_files_it_keeps(
+def test_one_cause_is_reported_in_one_line(
     workspace: Workspace, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
@@ -416,11 +417,11 @@ def test_one_cause_is_one_line_however_many_files_it_keeps(
     assert sum(item.action == "remove" for item in read_plan(tmp_path / "plan.csv")) == 5
     told = run(workspace, "apply", tmp_path / "plan.csv", "--trash", status=1)
     (line,) = told.stderr.strip().splitlines()
-    assert " and 2 more: there is no trash: the home folder" in line
+    assert " and 2 more: there is no trash, as the home folder" in line
     assert workspace.info().missing == 0
 
 
-def test_a_link_is_not_for_a_file_in_the_trash(filled: tuple[Workspace, Path]) -> None:
+def test_links_and_trash_cannot_be_combined(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     with pytest.raises(BadInput, match="either link or trash"):
         workspace.load_plan(plan).apply(trash=True, link="hard")

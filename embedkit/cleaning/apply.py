@@ -1,4 +1,4 @@
-"""Applying a plan: its removed files go to quarantine or to the trash, or become links."""
+"""Applying a plan: removed files are moved to quarantine or to the trash, or replaced by links."""
 
 import errno
 import os
@@ -12,11 +12,11 @@ from pathlib import Path
 from embedkit._internal.paths import to_stored
 from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
-from embedkit.cleaning.carry_over import Departure, carry, note_places
-from embedkit.cleaning.file_moves import discard_part, move, replace_by_link
-from embedkit.cleaning.kept_files import Keeper, Keepers, entry_of, holding
+from embedkit.cleaning.carry_over import RemovedFiles, carry_over, refresh_presence
+from embedkit.cleaning.file_moves import move, remove_partial_copy, replace_by_link
+from embedkit.cleaning.kept_files import Keeper, Keepers, real_location, verified_stat
 from embedkit.cleaning.links import Link
-from embedkit.cleaning.plan import KEEP_ONE, ONLY_A_LINK, REMOVE, plan_id
+from embedkit.cleaning.plan import KEEP_ONE, REMOVE, SYMLINK_REASON, plan_id
 from embedkit.cleaning.quarantine import (
     APPLIED,
     EMPTIED,
@@ -26,8 +26,8 @@ from embedkit.cleaning.quarantine import (
     TRASHED,
     Numbered,
     Store,
-    locked,
-    reason_of,
+    failure_reason,
+    quarantine_lock,
 )
 from embedkit.cleaning.removals import Removal, removals
 from embedkit.results import (
@@ -52,25 +52,25 @@ def apply(
 ) -> ApplyReport:
     """Move the files that a plan removes to its quarantine below ``root``, or to the trash.
 
-    A file goes only if it has the content that the plan says, and out of a ``keep-one`` group only
-    while a file for which it goes (:func:`embedkit.cleaning.removals.removals`) is there, has the
-    content that the plan says, and is another file; all others are left, with the reason. With
-    ``link``, ``hard`` or ``sym``, a removed file with the same bytes as a file to keep goes to
-    quarantine, and a link to that one takes its place. Applying the same plan again continues
-    where it was.
+    A file is moved only if it has the content recorded in the plan. A file of a ``keep-one`` group
+    is moved only while one of its kept files (:func:`embedkit.cleaning.removals.removals`) exists,
+    has the recorded content, and is a different file. All other files are left, and the report
+    says why. With ``link``, ``hard`` or ``sym``, a removed file with the same bytes as a kept file
+    is moved to quarantine and replaced by a link to that one. Applying the same plan again
+    continues where it stopped.
 
-    However it ends, ``catalog`` learns which paths are empty now, by this run or another; at the
-    end it carries labels, other columns and verdicts of what went to what stays. Raises
-    :class:`QuarantineBusy` while another such command runs and :class:`StorageError` when the disk
-    is full or read-only; what was moved stays moved.
+    However it ends, ``catalog`` is told which files are missing now. At the end, labels, other
+    columns and verdicts of removed files are carried over to the kept files. Raises
+    :class:`QuarantineBusy` while another such command runs, and :class:`StorageError` when the disk
+    is full or read-only; files moved until then stay moved.
     """
-    with locked(root):
+    with quarantine_lock(root):
         run = _Run(Store(root / plan_id(rows)), rows, progress, catalog, to_trash, link)
         try:
             return run.run()
         finally:
-            going = (row.path for row in rows if row.action == REMOVE)
-            note_places(catalog, [path for path in going if not os.path.lexists(path)])
+            removed = (row.path for row in rows if row.action == REMOVE)
+            refresh_presence(catalog, [path for path in removed if not os.path.lexists(path)])
 
 
 class _Run:
@@ -91,22 +91,22 @@ class _Run:
         self._catalog = catalog
         self._to_trash = to_trash
         self._link = link
-        # A link to one of these is no copy of it.
-        self._going = {entry_of(row.path) for row in rows if row.action == REMOVE}
-        self._past = store.past()
-        self._resumes = store.is_interrupted
-        self._departures: list[Departure] = []
-        self._went: set[int] = set()  # rows whose file is gone from its place by this plan
+        # A link to one of these does not count as a kept file.
+        self._removed_paths = {real_location(row.path) for row in rows if row.action == REMOVE}
+        self._history = store.history()
+        self._continues = store.is_interrupted
+        self._removed_files: list[RemovedFiles] = []
+        self._removed_rows: set[int] = set()  # rows whose file was moved away by this plan
         self._moved: list[str] = []
         self._trashed: list[TrashedFile] = []
         self._linked: list[str] = []
-        self._already: list[str] = []
-        self._gone: list[str] = []
-        self._left: list[NotMoved] = []
+        self._already_moved: list[str] = []
+        self._missing: list[str] = []
+        self._skipped: list[NotMoved] = []
         self._bytes = 0
 
     def run(self) -> ApplyReport:
-        # A person may have sorted the rows by anything; a row's number stays that of the plan.
+        # The rows may have been sorted by anything; a row's number stays that of the plan.
         numbered = sorted(enumerate(self._rows, 1), key=lambda item: item[1].group)
         total = sum(row.action == REMOVE for row in self._rows)
         where = "trash" if self._to_trash else "quarantine"
@@ -116,7 +116,7 @@ class _Run:
             self._apply_group(group)
             done += sum(row.action == REMOVE for _, row in group)
             self._progress(Progress(f"moving to {where}", done, total))
-        carried, not_carried = carry(self._catalog, self._store.journal, self._departures)
+        carried, not_carried = carry_over(self._catalog, self._store.journal, self._removed_files)
         if self._store.is_interrupted:  # this run, or an earlier one that was killed
             self._store.journal.write(APPLIED)
         return ApplyReport(
@@ -124,9 +124,9 @@ class _Run:
             moved=tuple(self._moved),
             trashed=tuple(self._trashed),
             linked=tuple(self._linked),
-            already_moved=tuple(self._already),
-            missing=tuple(self._gone),
-            skipped=tuple(self._left),
+            already_moved=tuple(self._already_moved),
+            missing=tuple(self._missing),
+            skipped=tuple(self._skipped),
             bytes=self._bytes,
             carried_over=carried,
             not_carried_over=not_carried,
@@ -134,175 +134,183 @@ class _Run:
 
     def _apply_group(self, members: Numbered) -> None:
         for removal in removals(members):
-            here = self._present(removal.going)
-            files = [(row.path, row.sha256) for row in removal.staying]
-            keepers = Keepers(files, self._going)
-            if here:
-                self._take(here, keepers)
-            self._depart(removal, keepers, resumed=not here)
+            present = self._present(removal.removed)
+            files = [(row.path, row.sha256) for row in removal.keepers]
+            keepers = Keepers(files, self._removed_paths)
+            if present:
+                self._move_all(present, keepers)
+            self._note_removal(removal, keepers, was_done=not present)
 
-    def _take(self, here: Numbered, keepers: Keepers) -> None:
-        """Take the files of a group away, as far as they may go."""
-        keeper = None
-        if here[0][1].rule == KEEP_ONE:
-            try:
-                keeper = keepers.first()
-            except OSError as error:
-                self._left += [NotMoved(row.path, reason_of(error)) for _, row in here]
-                return
-        goings = self._ready(here, keepers, keeper)
-        self._announce(goings)
-        for going in goings:
-            try:
-                if going.keeper is not None:
-                    going.keeper.stay()
-                self._move(going)
-            except OSError as error:
-                self._left.append(NotMoved(going.row.path, reason_of(error)))
-            else:
-                self._bytes += going.seen.st_size
-
-    def _present(self, going: Numbered) -> Numbered:
-        """The files that are to go and are at their place; the others are noted."""
-        here = []
-        for number, row in going:
+    def _present(self, removed: Numbered) -> Numbered:
+        """Return the files to remove that are in their place; record the others."""
+        present = []
+        for number, row in removed:
             is_link = self._is_link(number, row.path)
             if not is_link and os.path.lexists(row.path):
-                here.append((number, row))
+                present.append((number, row))
             elif is_link or os.path.lexists(self._store.slot(number)):
-                self._already.append(row.path)
+                self._already_moved.append(row.path)
                 if not is_link:
-                    self._went.add(number)
-                with suppress(OSError):  # of an undo that was killed
-                    discard_part(row.path)
-            elif self._had_gone(number, row):
-                self._already.append(row.path)
-                self._went.add(number)
+                    self._removed_rows.add(number)
+                with suppress(OSError):  # left by an undo that was killed
+                    remove_partial_copy(row.path)
+            elif self._was_removed(number, row):
+                self._already_moved.append(row.path)
+                self._removed_rows.add(number)
             else:
-                self._gone.append(row.path)
-        return here
+                self._missing.append(row.path)
+        return present
 
     def _is_link(self, number: int, path: str) -> bool:
-        """Whether a link that this plan made is in the place of a file."""
-        past = self._past.get(number)
-        if past is None:
+        """Return whether a link made by this plan is in the place of a file."""
+        history = self._history.get(number)
+        if history is None:
             return False
-        if past.event not in (MOVE, EMPTIED) and not os.path.lexists(self._store.slot(number)):
-            return False  # an undo has put the file back
-        link = Link.of(past.origin)
+        is_stored = os.path.lexists(self._store.slot(number))
+        if history.event not in (MOVE, EMPTIED) and not is_stored:
+            return False  # an undo has moved the file back
+        link = Link.from_entry(history.origin)
         return link is not None and link.is_at(path)
 
-    def _had_gone(self, number: int, row: PlanRow) -> bool:
-        """Whether a file that is neither at its place nor in quarantine went with this plan."""
-        past = self._past.get(number)
-        if past is not None and past.event in (TRASHED, EMPTIED):
+    def _was_removed(self, number: int, row: PlanRow) -> bool:
+        """Return whether this plan removed a file that is neither in place nor in quarantine."""
+        history = self._history.get(number)
+        if history is not None and history.event in (TRASHED, EMPTIED):
             return True
-        if not self._to_trash and (past is None or past.event != TRASH):
+        was_announced = history is not None and history.event == TRASH
+        if not self._to_trash and not was_announced:
             return False
         where = trash.find(row.path, row.sha256)
-        if where is not None and past is not None and past.event == TRASH:  # killed after it went
-            self._note_trashed(number, where)
+        if where is not None and was_announced:  # killed after the file was moved
+            self._record_trashed(number, where)
         return where is not None
 
-    def _ready(self, here: Numbered, keepers: Keepers, keeper: Keeper | None) -> list["_Going"]:
-        """The files that may go, each with what was seen of it; the others are noted."""
-        ready = []
-        for number, row in here:
+    def _move_all(self, present: Numbered, keepers: Keepers) -> None:
+        """Move files of a group away, as far as they may be."""
+        keeper = None
+        if present[0][1].rule == KEEP_ONE:
             try:
-                seen = _examined(row)
-                same = None if self._link is None else keepers.exact(row.sha256)
-                stays = same or keeper
-                if stays is not None:
-                    stays.outlive(seen)
+                keeper = keepers.first_valid()
+            except OSError as error:
+                self._skipped += [NotMoved(row.path, failure_reason(error)) for _, row in present]
+                return
+        files = self._check(present, keepers, keeper)
+        self._announce(files)
+        for file in files:
+            try:
+                if file.keeper is not None:
+                    file.keeper.check_unchanged()
+                self._move(file)
+            except OSError as error:
+                self._skipped.append(NotMoved(file.row.path, failure_reason(error)))
+            else:
+                self._bytes += file.status.st_size
+
+    def _check(
+        self, present: Numbered, keepers: Keepers, keeper: Keeper | None
+    ) -> list["_CheckedFile"]:
+        """Return the files that may be moved; record why the others are left."""
+        checked = []
+        for number, row in present:
+            try:
+                status = _removable_status(row)
+                same = None if self._link is None else keepers.with_digest(row.sha256)
+                kept = same or keeper
+                if kept is not None:
+                    kept.check_distinct(status)
                 link = None
                 if self._link is not None and same is not None:
-                    link = Link.to(self._link, same, row.path, seen)
+                    link = Link.to(self._link, same, row.path, status)
             except OSError as error:
-                self._left.append(NotMoved(row.path, reason_of(error)))
+                self._skipped.append(NotMoved(row.path, failure_reason(error)))
             else:
-                ready.append(_Going(number, row, seen, stays, link))
-        return ready
+                checked.append(_CheckedFile(number, row, status, kept, link))
+        return checked
 
-    def _announce(self, goings: Sequence["_Going"]) -> None:
-        if not goings:
+    def _announce(self, files: Sequence["_CheckedFile"]) -> None:
+        """Write to the journal which files are about to be moved."""
+        if not files:
             return
         self._store.open(self._rows)
         entries = [
             {
-                "row": going.number,
-                "path": to_stored(going.row.path),
-                "sha256": going.row.sha256,
-                "mtime_ns": going.seen.st_mtime_ns,
-                "mode": stat.S_IMODE(going.seen.st_mode),
-                **({} if going.link is None else going.link.entry()),
+                "row": file.number,
+                "path": to_stored(file.row.path),
+                "sha256": file.row.sha256,
+                "mtime_ns": file.status.st_mtime_ns,
+                "mode": stat.S_IMODE(file.status.st_mode),
+                **({} if file.link is None else file.link.to_entry()),
             }
-            for going in goings
+            for file in files
         ]
         self._store.journal.write(TRASH if self._to_trash else MOVE, entries)
 
-    def _move(self, going: "_Going") -> None:
-        path, slot = going.row.path, self._store.slot(going.number)
-        if going.link is not None and going.keeper is not None:
-            link, keeper = going.link, going.keeper
-            replace_by_link(path, slot, going.seen, lambda name: link.make(name, keeper))
+    def _move(self, file: "_CheckedFile") -> None:
+        path, slot = file.row.path, self._store.slot(file.number)
+        if file.link is not None and file.keeper is not None:
+            link, keeper = file.link, file.keeper
+            replace_by_link(path, slot, file.status, lambda name: link.make(name, keeper))
             self._linked.append(path)
             return
         if self._to_trash:
-            self._trashed.append(TrashedFile(path, self._send(going)))
+            self._trashed.append(TrashedFile(path, self._send_to_trash(file)))
         else:
-            move(path, slot, going.seen)
+            move(path, slot, file.status)
             self._moved.append(path)
-        self._went.add(going.number)
+        self._removed_rows.add(file.number)
 
-    def _send(self, going: "_Going") -> str | None:
-        """Send a file to the trash; where it is there, if that is known."""
+    def _send_to_trash(self, file: "_CheckedFile") -> str | None:
+        """Move a file to the trash; return its path there, if that is known."""
         try:
-            where = trash.send(going.row.path, going.row.sha256, going.seen)
+            where = trash.send(file.row.path, file.row.sha256, file.status)
         except OSError:
-            self._store.journal.write(REFUSED, [{"row": going.number}], durable=False)
+            self._store.journal.write(REFUSED, [{"row": file.number}], durable=False)
             raise
-        self._note_trashed(going.number, where)
+        self._record_trashed(file.number, where)
         return where
 
-    def _note_trashed(self, number: int, where: str | None) -> None:
-        # Not flushed: what a crash of the system loses of this, a look into the trash finds again.
+    def _record_trashed(self, number: int, where: str | None) -> None:
+        # Not flushed: if a crash loses the entry, a search of the trash finds the file again.
         stored = None if where is None else to_stored(where)
         self._store.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
 
-    def _depart(self, removal: Removal, keepers: Keepers, *, resumed: bool) -> None:
-        """Note which files have left, and the one that takes over what is said of them.
+    def _note_removal(self, removal: Removal, keepers: Keepers, *, was_done: bool) -> None:
+        """Record which files were removed, and the kept file that takes over their facts.
 
-        Of files that an earlier run has finished with, nothing is noted, nor of those that may show
-        something else than what stays.
+        Nothing is recorded for files that a finished run removed before, nor for files that may
+        show something else than the kept file.
         """
-        if self._catalog is None or (resumed and not self._resumes):
+        if self._catalog is None or (was_done and not self._continues):
             return
-        went = [item for item in removal.going if item[0] in self._went]
-        if not went or not removal.is_certain:
+        removed = [item for item in removal.removed if item[0] in self._removed_rows]
+        if not removed or not removal.is_certain:
             return
-        with suppress(OSError):  # no file of the group is sure to stay, so nothing is carried
-            stays = keepers.exact(went[0][1].sha256) or keepers.first()
-            stay = [row for row in removal.related if os.path.lexists(row.path)]
-            self._departures.append(Departure(stays.path, stays.sha256, went, stay))
+        with suppress(OSError):  # without an intact kept file, nothing is carried over
+            keeper = keepers.with_digest(removed[0][1].sha256) or keepers.first_valid()
+            remaining = [row for row in removal.related if os.path.lexists(row.path)]
+            files = RemovedFiles(keeper.path, keeper.sha256, removed, remaining)
+            self._removed_files.append(files)
 
 
 @dataclass(frozen=True)
-class _Going:
-    """A file that may go."""
+class _CheckedFile:
+    """A file that may be moved."""
 
     number: int
+    """Number of its row in the plan."""
     row: PlanRow
-    seen: os.stat_result
+    status: os.stat_result
+    """Its status when its content was verified."""
     keeper: Keeper | None
-    """The file that has to be there when it goes; None when it may go without."""
+    """The file that must still exist when it is moved; None if none has to."""
     link: Link | None
-    """What takes its place."""
+    """The link that replaces it."""
 
 
-def _examined(row: PlanRow) -> os.stat_result:
-    """The status of a file that is to go; raises OSError when it cannot or must not."""
+def _removable_status(row: PlanRow) -> os.stat_result:
+    """Return the status of a file to remove; raise OSError if it cannot or must not be removed."""
     if stat.S_ISLNK(os.lstat(row.path).st_mode):
-        raise OSError(errno.ELOOP, ONLY_A_LINK)
+        raise OSError(errno.ELOOP, SYMLINK_REASON)
     if not os.access(os.path.dirname(row.path), os.W_OK):
-        raise OSError(errno.EACCES, "its folder cannot be written")
-    return holding(row.path, row.sha256)
+        raise OSError(errno.EACCES, "its folder is not writable")
+    return verified_stat(row.path, row.sha256)

@@ -1,9 +1,10 @@
-"""What is said of files that go, carried over to the file that stays for them.
+"""Facts about removed files, carried over to the kept file.
 
-Labels and other columns of a CSV belong to files, verdicts to the content of images. When a file
-goes and the one that stays has no label, it gets the label of the one that went; likewise for each
-other column and each verdict. What is contradictory is not carried. The quarantine's journal
-records what is carried before the catalog has it, so that an undo can take back exactly that.
+Labels and other columns of a CSV belong to files; verdicts belong to the content of images. When a
+file is removed and the kept file has no label, it gets the label of the removed one; the same
+applies to each other column and each verdict. Contradictory values are not carried over. The
+quarantine's journal records what is carried over before the catalog is changed, so that an undo can
+take back exactly that.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -26,125 +27,127 @@ LABEL, ATTRIBUTE, VERDICT = "label", "attribute", "verdict"
 _Key = tuple[str, str]
 """A kind, and the column of an attribute or the other image (hex) of a verdict; else empty."""
 _Entry = dict[str, Any]
-"""Of the journal: what is carried to a path."""
+"""An entry of the journal: one value that is carried over to a path."""
 _Verdicts = Sequence[tuple[bytes, bytes | None, str]]
 
 
 @dataclass(frozen=True)
-class Departure:
-    """The files of one group that a plan took from their places."""
+class RemovedFiles:
+    """The files of one group that a plan removed, and the file kept for them."""
 
-    stays: str
-    """The file that stays for them, by absolute path."""
+    keeper: str
+    """Absolute path of the kept file."""
     sha256: str
-    """Hex digest of what that file holds."""
-    went: Numbered
-    remain: Sequence[PlanRow]
-    """All files of the group that are at their places."""
+    """Hex digest of the kept file."""
+    removed: Numbered
+    """The rows of the removed files."""
+    remaining: Sequence[PlanRow]
+    """The rows of all files of the group that are in their places."""
 
 
 @dataclass
-class _Said:
-    """What is said of the files of a departure."""
+class _Values:
+    """The facts about the files of a group, by key."""
 
-    stays: dict[_Key, str] = field(default_factory=dict)
-    """Of the file that stays."""
-    remain: dict[_Key, set[str]] = field(default_factory=dict)
-    """Of all files at their places."""
-    went: dict[_Key, list[tuple[str, str, int, str]]] = field(default_factory=dict)
-    """Of those that went: value, source of a label, number of the row, path."""
+    keeper: dict[_Key, str] = field(default_factory=dict)
+    """Those of the kept file."""
+    remaining: dict[_Key, set[str]] = field(default_factory=dict)
+    """Those of all files in their places."""
+    removed: dict[_Key, list[tuple[str, str, int, str]]] = field(default_factory=dict)
+    """Those of removed files: value, source of a label, number of the row, path."""
 
-    def add(self, key: _Key, value: str, source: str, number: int, path: str) -> None:
-        self.went.setdefault(key, []).append((value, source, number, path))
+    def add_removed(self, key: _Key, value: str, source: str, number: int, path: str) -> None:
+        self.removed.setdefault(key, []).append((value, source, number, path))
 
 
-def note_places(catalog: Catalog | None, paths: Sequence[str]) -> None:
-    """Have the catalog note whether files, by absolute path, are missing now or there again."""
+def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
+    """Update in the catalog whether files, by absolute path, are missing."""
     if paths and catalog is not None and catalog.exists:
         with catalog.write() as writer:
             writer.files.update_missing(paths)
 
 
-def carry(
-    catalog: Catalog | None, journal: Journal, departures: Sequence[Departure]
+def carry_over(
+    catalog: Catalog | None, journal: Journal, groups: Sequence[RemovedFiles]
 ) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
-    """Carry over what is said of files that went; what was carried, and what was not and why.
+    """Carry over facts about removed files; return those carried over, and those not and why.
 
-    Done again, it carries nothing twice.
+    Repeating it carries nothing over twice.
     """
-    if catalog is None or not departures:
+    if catalog is None or not groups:
         return (), ()
     entries: list[_Entry] = []
     not_carried: list[NotCarriedOver] = []
     with catalog.write() as writer:
-        writer.files.update_missing([departure.stays for departure in departures])
-        facts = writer.reader.files.facts([path for item in departures for path in _paths(item)])
+        writer.files.update_missing([group.keeper for group in groups])
+        facts = writer.reader.files.facts([path for group in groups for path in _paths(group)])
         verdicts = writer.reader.verdicts.of_images(
-            [digest for item in departures for digest in _images(item)]
+            [digest for group in groups for digest in _digests(group)]
         )
-        for departure in departures:
-            if departure.stays in facts:
-                said = _said(departure, facts)
-                _add_verdicts(said, departure, verdicts)
-                _compare(departure, said, entries, not_carried)
+        for group in groups:
+            if group.keeper in facts:
+                values = _file_values(group, facts)
+                _add_verdicts(values, group, verdicts)
+                _choose(group, values, entries, not_carried)
         if entries:
             journal.write(CARRIED, entries)
-            _put(writer, entries)
+            _add_to_catalog(writer, entries)
         carried = _report(writer, entries)
     return carried, tuple(not_carried)
 
 
 def take_back(
-    catalog: Catalog | None, journal: Journal, away: Collection[int]
+    catalog: Catalog | None, journal: Journal, missing: Collection[int]
 ) -> tuple[CarriedOver, ...]:
-    """Take back what was carried over from files that are all at their places again.
+    """Take back facts that were carried over from files that are all in their places again.
 
-    ``away`` are the rows whose files are not. What a person has changed since stays as it is.
+    ``missing`` are the rows whose files are not. Facts that were changed since are left alone.
     """
-    pending = [entry for entry in _pending(journal) if set(entry["rows"]).isdisjoint(away)]
+    pending = [entry for entry in _pending(journal) if set(entry["rows"]).isdisjoint(missing)]
     if catalog is None or not catalog.exists or not pending:
         return ()
     with catalog.write() as writer:
-        taken = _take(writer, pending)
+        taken = _remove_from_catalog(writer, pending)
         report = _report(writer, taken)
-    journal.write(TAKEN_BACK, [_name_of(entry) for entry in pending])
+    journal.write(TAKEN_BACK, [_key_fields(entry) for entry in pending])
     return report
 
 
-def _paths(departure: Departure) -> Iterator[str]:
-    yield departure.stays
-    yield from (row.path for _, row in departure.went)
-    yield from (row.path for row in departure.remain)
+def _paths(group: RemovedFiles) -> Iterator[str]:
+    yield group.keeper
+    yield from (row.path for _, row in group.removed)
+    yield from (row.path for row in group.remaining)
 
 
-def _images(departure: Departure) -> Iterator[bytes]:
-    yield bytes.fromhex(departure.sha256)
-    yield from (bytes.fromhex(row.sha256) for _, row in departure.went)
+def _digests(group: RemovedFiles) -> Iterator[bytes]:
+    yield bytes.fromhex(group.sha256)
+    yield from (bytes.fromhex(row.sha256) for _, row in group.removed)
 
 
-def _said(departure: Departure, facts: dict[str, FileFacts]) -> _Said:
-    """What labels and attributes say of the files of a departure."""
-    said = _Said()
-    for row in departure.remain:
-        for key, value, _ in _of_file(_facts(row, departure, facts)):
-            said.remain.setdefault(key, set()).add(value)
-    said.stays = {key: value for key, value, _ in _of_file(facts[departure.stays])}
-    for number, row in departure.went:
-        for key, value, source in _of_file(_facts(row, departure, facts)):
-            said.add(key, value, source, number, row.path)
-    return said
+def _file_values(group: RemovedFiles, facts: dict[str, FileFacts]) -> _Values:
+    """Return the labels and attributes of the files of a group."""
+    values = _Values()
+    for row in group.remaining:
+        for key, value, _ in _items(_facts_of(row, group, facts)):
+            values.remaining.setdefault(key, set()).add(value)
+    values.keeper = {key: value for key, value, _ in _items(facts[group.keeper])}
+    for number, row in group.removed:
+        for key, value, source in _items(_facts_of(row, group, facts)):
+            values.add_removed(key, value, source, number, row.path)
+    return values
 
 
-def _facts(row: PlanRow, departure: Departure, facts: dict[str, FileFacts]) -> FileFacts | None:
-    """What is said of a file of a departure, unless it was said of other bytes.
+def _facts_of(row: PlanRow, group: RemovedFiles, facts: dict[str, FileFacts]) -> FileFacts | None:
+    """Return the facts about a file, unless they were recorded for other bytes.
 
-    Of a file that was damaged since, it counts if the file that stays has the bytes of before.
+    Those of a file that was damaged since count if the kept file has its earlier bytes.
     """
     found = facts.get(row.path)
-    return found if found and found.sha256 in (row.sha256, departure.sha256) else None
+    return found if found and found.sha256 in (row.sha256, group.sha256) else None
 
 
-def _of_file(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
+def _items(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
+    """Yield key, value and source of each fact about a file."""
     if facts is None:
         return
     if facts.label is not None:
@@ -153,67 +156,66 @@ def _of_file(facts: FileFacts | None) -> Iterator[tuple[_Key, str, str]]:
         yield (ATTRIBUTE, name), value, ""
 
 
-def _add_verdicts(said: _Said, departure: Departure, verdicts: _Verdicts) -> None:
-    """Add what verdicts say of the images of a departure, beside pairs among these images.
+def _add_verdicts(values: _Values, group: RemovedFiles, verdicts: _Verdicts) -> None:
+    """Add the verdicts on the images of a group, except verdicts on pairs among these images.
 
-    A verdict on an image that another file of the group still holds says nothing of one that went.
+    An image that another file of the group still has was not removed.
     """
-    here = {row.sha256 for row in departure.remain} | {departure.sha256}
-    went = {row.sha256 for _, row in departure.went} - here
+    present = {row.sha256 for row in group.remaining} | {group.sha256}
+    removed = {row.sha256 for _, row in group.removed} - present
     for first, second, verdict in verdicts:
         one, other = first.hex(), "" if second is None else second.hex()
-        for image, third in ((one, other), (other, one)) if other else ((one, ""),):
-            if third in went or third == departure.sha256:
+        for image, partner in ((one, other), (other, one)) if other else ((one, ""),):
+            if partner in removed or partner == group.sha256:
                 continue
-            if image == departure.sha256:
-                said.stays[VERDICT, third] = verdict
-            if image in went:
-                for number, row in departure.went:
+            if image == group.sha256:
+                values.keeper[VERDICT, partner] = verdict
+            if image in removed:
+                for number, row in group.removed:
                     if row.sha256 == image:
-                        said.add((VERDICT, third), verdict, "", number, row.path)
+                        values.add_removed((VERDICT, partner), verdict, "", number, row.path)
 
 
-def _compare(
-    departure: Departure, said: _Said, entries: list[_Entry], not_carried: list[NotCarriedOver]
+def _choose(
+    group: RemovedFiles, values: _Values, entries: list[_Entry], not_carried: list[NotCarriedOver]
 ) -> None:
-    """Decide what is carried: what all agree on and the file that stays lacks.
+    """Choose the values to carry over: those that all files agree on and the kept file misses.
 
-    A person who decided a group under several labels knows that one of them goes.
+    A label is not reported for groups under several labels, since the user knew of the conflict.
     """
-    decided = {number for number, row in departure.went if row.kind == CONFLICT}
-    for (kind, name), sayings in said.went.items():
-        has = said.stays.get((kind, name))
-        values = {value for value, *_ in sayings} | said.remain.get((kind, name), set())
-        if has is None and len(values) == 1:
-            value, source, _, path = min(sayings, key=lambda item: (item[1], item[2]))
+    decided = {number for number, row in group.removed if row.kind == CONFLICT}
+    for (kind, name), removed in values.removed.items():
+        own = values.keeper.get((kind, name))
+        distinct = {value for value, *_ in removed} | values.remaining.get((kind, name), set())
+        if own is None and len(distinct) == 1:
+            value, source, _, path = min(removed, key=lambda item: (item[1], item[2]))
             entries.append(
                 {
-                    "path": to_stored(departure.stays),
-                    "image": departure.sha256,
+                    "path": to_stored(group.keeper),
+                    "image": group.sha256,
                     "kind": kind,
                     "name": name,
                     "value": value,
                     "source": source,
                     "from": to_stored(path),
-                    "rows": [number for _, _, number, _ in sayings],
+                    "rows": [number for _, _, number, _ in removed],
                 }
             )
             continue
-        for value, _, number, path in sayings:
-            if value != has and not (kind == LABEL and number in decided):
-                what = f"{name if kind == ATTRIBUTE else kind} {value!r}"
-                why = (
-                    f"there are several ({', '.join(map(shown, sorted(values)))})"
-                    if has is None
-                    else f"that has {has!r}"
+        for value, _, number, path in removed:
+            if value != own and not (kind == LABEL and number in decided):
+                fact = f"{name if kind == ATTRIBUTE else kind} {value!r}"
+                cause = (
+                    f"the values differ ({', '.join(map(shown, sorted(distinct)))})"
+                    if own is None
+                    else f"it already has {own!r}"
                 )
-                stays = shown(departure.stays)
-                reason = f"its {what} is not carried over to {stays}: {why}"
+                reason = f"its {fact} is not carried over to {shown(group.keeper)}: {cause}"
                 not_carried.append(NotCarriedOver(path, reason))
 
 
-def _put(writer: Writer, entries: Sequence[_Entry]) -> None:
-    """Have the catalog say of the files that stay what the entries say."""
+def _add_to_catalog(writer: Writer, entries: Sequence[_Entry]) -> None:
+    """Add the facts in entries to the catalog."""
     labels: dict[str, dict[str, str]] = {}
     attributes: dict[str, dict[str, str]] = {}
     for entry in entries:
@@ -224,61 +226,61 @@ def _put(writer: Writer, entries: Sequence[_Entry]) -> None:
             attributes.setdefault(entry["name"], {})[path] = value
         else:
             writer.verdicts.set(*_pair(entry), value)
-    for source, said in labels.items():
-        writer.labels.set(said, source)
+    for source, by_path in labels.items():
+        writer.labels.set(by_path, source)
     for name, values in attributes.items():
         writer.labels.set_column(name, values)
 
 
-def _take(writer: Writer, entries: Sequence[_Entry]) -> list[_Entry]:
-    """Have the catalog no longer say what the entries say; those that it still said."""
+def _remove_from_catalog(writer: Writer, entries: Sequence[_Entry]) -> list[_Entry]:
+    """Remove the facts in entries from the catalog; return the entries that it still contained."""
     labels = [entry for entry in entries if entry["kind"] == LABEL]
     attributes = [entry for entry in entries if entry["kind"] == ATTRIBUTE]
     verdicts = [entry for entry in entries if entry["kind"] == VERDICT]
-    had = writer.labels.remove(
+    removed = writer.labels.remove(
         [(from_stored(entry["path"]), entry["value"], entry["source"]) for entry in labels]
     )
-    taken = [labels[number] for number in had]
-    had = writer.labels.remove_values(
+    taken = [labels[number] for number in removed]
+    removed = writer.labels.remove_values(
         [(from_stored(entry["path"]), entry["name"], entry["value"]) for entry in attributes]
     )
-    taken += [attributes[number] for number in had]
-    stand = set(
+    taken += [attributes[number] for number in removed]
+    current = set(
         writer.reader.verdicts.of_images([bytes.fromhex(entry["image"]) for entry in verdicts])
     )
     for entry in verdicts:
         first, second = _pair(entry)
         one, other = (first, second) if second is None else sorted((first, second))
-        if (one, other, entry["value"]) in stand:
+        if (one, other, entry["value"]) in current:
             writer.verdicts.clear(first, second)
             taken.append(entry)
     return taken
 
 
 def _pair(entry: _Entry) -> tuple[bytes, bytes | None]:
-    """The images of a verdict: that of the file that stays, and the other if there is one."""
+    """Return the images of a verdict: that of the kept file, and the other if there is one."""
     return bytes.fromhex(entry["image"]), bytes.fromhex(entry["name"]) or None
 
 
-def _name_of(entry: _Entry) -> _Entry:
+def _key_fields(entry: _Entry) -> _Entry:
     return {name: entry[name] for name in ("path", "kind", "name")}
 
 
 def _pending(journal: Journal) -> list[_Entry]:
-    """What was carried and not taken back."""
+    """Return the entries of facts that were carried over and not taken back."""
     found: dict[tuple[str, ...], _Entry] = {}
     for entry in journal.entries():
         if entry["event"] == CARRIED:
-            found[tuple(_name_of(entry).values())] = entry
+            found[tuple(_key_fields(entry).values())] = entry
         elif entry["event"] == TAKEN_BACK:
-            found.pop(tuple(_name_of(entry).values()), None)
+            found.pop(tuple(_key_fields(entry).values()), None)
     return list(found.values())
 
 
 def _report(writer: Writer, entries: Sequence[_Entry]) -> tuple[CarriedOver, ...]:
-    """The entries as a report has them; other images of verdicts by a path, if one is known."""
-    third = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
-    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in third])
+    """Return entries for a report, with the other image of a verdict by path, if one is known."""
+    others = [entry["name"] for entry in entries if entry["kind"] == VERDICT and entry["name"]]
+    ids = writer.reader.images.ids([bytes.fromhex(digest) for digest in others])
     files = writer.reader.files.of_images(list(ids.values()))
     paths = {digest.hex(): files[key][0].path for digest, key in ids.items() if key in files}
     return tuple(

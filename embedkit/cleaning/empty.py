@@ -1,4 +1,4 @@
-"""Emptying quarantines: files deleted for ever, as long as what replaces them is there."""
+"""Emptying quarantines: deleting files permanently, while the files they are copies of exist."""
 
 import errno
 import os
@@ -15,10 +15,10 @@ from embedkit.cleaning.quarantine import (
     EMPTIED,
     Numbered,
     Store,
+    failure_reason,
     find_store,
-    locked,
+    quarantine_lock,
     quarantines,
-    reason_of,
 )
 from embedkit.cleaning.removals import removals
 from embedkit.errors import BadInput
@@ -32,12 +32,12 @@ from embedkit.results import (
     no_progress,
 )
 
-Whereabouts = Callable[[Sequence[str]], dict[str, list[str]]]
-"""The known files, absolute paths, of images by their SHA-256 in hex."""
+LocateFiles = Callable[[Sequence[str]], dict[str, list[str]]]
+"""Maps SHA-256 (hex) of images to absolute paths of their known files."""
 
 
-def nowhere(_: Sequence[str]) -> dict[str, list[str]]:
-    """The whereabouts of images where none are known."""
+def locate_nothing(_: Sequence[str]) -> dict[str, list[str]]:
+    """Return no files, where none are known."""
     return {}
 
 
@@ -47,38 +47,38 @@ def empty(
     older_than: timedelta | None = None,
     progress: ProgressCallback = no_progress,
     *,
-    whereabouts: Whereabouts = nowhere,
+    locate: LocateFiles = locate_nothing,
     dry_run: bool = False,
 ) -> EmptyReport:
-    """Delete the files of quarantines below ``root`` for ever.
+    """Delete the files of quarantines below ``root`` permanently.
 
-    Those of the named quarantine, or of all, whose plan was applied longer than ``older_than`` ago.
-    A file is deleted only while a file for which it went has the content that the plan says, at
-    its place or in another known file. Files of a ``drop-all`` group may be the last copies, so
-    they go only from a quarantine that is named. With ``dry_run`` nothing is deleted.
+    Empties the named quarantine, or all whose plan was applied longer than ``older_than`` ago. A
+    file is deleted only while one of its kept files has the content recorded in the plan, in its
+    place or in another known file. Files of a ``drop-all`` group may be the last copies, so they
+    are deleted only from a named quarantine. With ``dry_run`` nothing is deleted.
 
-    An emptying that was killed is finished by running it again. Raises :class:`BadInput` when
-    neither a quarantine nor an age is given, :class:`NotInWorkspace` for an unknown quarantine, and
-    as :func:`embedkit.cleaning.apply.apply` does.
+    If it is killed, running it again continues. Raises :class:`BadInput` when neither a quarantine
+    nor an age is given, :class:`NotInWorkspace` for an unknown quarantine, and the errors of
+    :func:`embedkit.cleaning.apply.apply`.
     """
     if quarantine is None and older_than is None:
         raise BadInput(
-            "say which quarantine to empty, by its ID or with --older-than DAYS; "
-            "'embedkit quarantine list' lists them"
+            "no quarantine was chosen; give its ID or --older-than DAYS "
+            "('embedkit quarantine list' lists them)"
         )
     if quarantine is not None:
         find_store(root, quarantine)
     if not root.exists():
         return EmptyReport((), (), (), 0, dry_run)
-    with locked(root):
+    with quarantine_lock(root):
         chosen = [item for item in quarantines(root) if _is_chosen(item, quarantine, older_than)]
-        run = _Emptying(progress, whereabouts, sum(item.files for item in chosen), dry_run)
+        run = _Run(progress, locate, sum(item.files for item in chosen), dry_run)
         for item in chosen:
             run.empty(Store(root / item.id), is_named=quarantine is not None)
     return EmptyReport(
         quarantines=tuple(item.id for item in chosen),
         deleted=tuple(run.deleted),
-        skipped=tuple(run.left),
+        skipped=tuple(run.skipped),
         bytes=run.bytes,
         dry_run=dry_run,
     )
@@ -89,91 +89,92 @@ def _is_chosen(item: Quarantine, quarantine: str | None, older_than: timedelta |
         return False
     if older_than is None:
         return True
-    # Without a journal the age is not known, and so is not what was asked for.
+    # Without a journal the age is unknown.
     return bool(item.at) and datetime.now(UTC) - datetime.fromisoformat(item.at) >= older_than
 
 
-class _Emptying:
+class _Run:
     """One run over some quarantines."""
 
     def __init__(
-        self, progress: ProgressCallback, whereabouts: Whereabouts, total: int, dry_run: bool
+        self, progress: ProgressCallback, locate: LocateFiles, total: int, dry_run: bool
     ) -> None:
         self._progress = progress
-        self._whereabouts = whereabouts
+        self._locate = locate
         self._total = total
         self._dry_run = dry_run
         self.deleted: list[str] = []
-        self.left: list[NotMoved] = []
+        self.skipped: list[NotMoved] = []
         self.bytes = 0
 
     def empty(self, store: Store, *, is_named: bool) -> None:
-        """Delete the files of one quarantine, as far as they may go."""
+        """Delete the files of one quarantine, as far as they may be."""
         rows = _plan_of(store)
-        going = self._replaceable(store, self._planned(store, rows), rows, is_named)
-        if going and not self._dry_run:
-            store.journal.write(EMPTIED, [{"row": number} for number, _, _ in going])
-        for number, row, keeper in going:
+        files = self._deletable(store, self._confirmed(store, rows), rows, is_named)
+        if files and not self._dry_run:
+            store.journal.write(EMPTIED, [{"row": number} for number, _, _ in files])
+        for number, row, keeper in files:
             try:
                 self._delete(store.slot(number), keeper)
             except OSError as error:
-                self.left.append(NotMoved(row.path, reason_of(error)))
+                self.skipped.append(NotMoved(row.path, failure_reason(error)))
             else:
                 self.deleted.append(row.path)
-            done = len(self.deleted) + len(self.left)
+            done = len(self.deleted) + len(self.skipped)
             self._progress(Progress("emptying", done, self._total))
-        if going and not self._dry_run:
+        if files and not self._dry_run:
             sync_folder(store.files)
 
-    def _planned(self, store: Store, rows: Sequence[PlanRow]) -> Numbered:
-        """The files in quarantine whose row the journal confirms; the others are left."""
-        past = store.past()
-        planned = []
-        for number in store.held():
+    def _confirmed(self, store: Store, rows: Sequence[PlanRow]) -> Numbered:
+        """Return the files in quarantine whose row agrees with the journal; leave the others."""
+        history = store.history()
+        confirmed = []
+        for number in store.stored_files():
             row = rows[number - 1] if 0 < number <= len(rows) else None
-            if number not in past:
-                why = "the journal does not say where it was"
-                self.left.append(NotMoved(store.slot(number), why))
-            elif row is None or (row.path, row.sha256) != (past[number].path, past[number].sha256):
-                why = f"{shown(str(store.plan))} is not the plan that was applied"
-                self.left.append(NotMoved(past[number].path, why))
+            known = history.get(number)
+            if known is None:
+                reason = "the journal does not say where it was"
+                self.skipped.append(NotMoved(store.slot(number), reason))
+            elif row is None or (row.path, row.sha256) != (known.path, known.sha256):
+                reason = f"{shown(str(store.plan))} is not the plan that was applied"
+                self.skipped.append(NotMoved(known.path, reason))
             else:
-                planned.append((number, row))
-        return planned
+                confirmed.append((number, row))
+        return confirmed
 
-    def _replaceable(
-        self, store: Store, planned: Numbered, rows: Sequence[PlanRow], is_named: bool
+    def _deletable(
+        self, store: Store, confirmed: Numbered, rows: Sequence[PlanRow], is_named: bool
     ) -> list[tuple[int, PlanRow, Keeper | None]]:
-        """The files that may go, each with the file that has to stay; the others are left."""
+        """Return the files that may be deleted, each with its kept file; leave the others."""
         numbered = sorted(enumerate(rows, 1), key=lambda item: item[1].group)
         groups = groupby(numbered, key=lambda item: item[1].group)
         found = [one for _, group in groups for one in removals(list(group))]
-        known = self._whereabouts(list({row.sha256 for one in found for row in one.staying}))
-        confirmed = {number for number, _ in planned}
-        going: list[tuple[int, PlanRow, Keeper | None]] = []
+        known = self._locate(list({row.sha256 for one in found for row in one.keepers}))
+        numbers = {number for number, _ in confirmed}
+        deletable: list[tuple[int, PlanRow, Keeper | None]] = []
         for removal in found:
-            some = [item for item in removal.going if item[0] in confirmed]
-            if not some:
+            files = [item for item in removal.removed if item[0] in numbers]
+            if not files:
                 continue
-            files = [
+            kept = [
                 (path, row.sha256)
-                for row in removal.staying
+                for row in removal.keepers
                 for path in (row.path, *known.get(row.sha256, ()))
                 if not _is_below(path, store.folder.parent)
             ]
             try:
-                keeper = _keeper(Keepers(files, ()), some[0][1], store.id, is_named)
+                keeper = _keeper(Keepers(kept, ()), files[0][1], store.id, is_named)
             except OSError as error:
-                self.left += [NotMoved(row.path, reason_of(error)) for _, row in some]
+                self.skipped += [NotMoved(row.path, failure_reason(error)) for _, row in files]
             else:
-                going += [(number, row, keeper) for number, row in some]
-        return going
+                deletable += [(number, row, keeper) for number, row in files]
+        return deletable
 
     def _delete(self, slot: str, keeper: Keeper | None) -> None:
         status = os.lstat(slot)
         if keeper is not None:
-            keeper.outlive(status)
-            keeper.stay()
+            keeper.check_distinct(status)
+            keeper.check_unchanged()
         if not self._dry_run:
             os.unlink(slot)
         if status.st_nlink == 1:
@@ -181,20 +182,20 @@ class _Emptying:
 
 
 def _keeper(keepers: Keepers, row: PlanRow, quarantine: str, is_named: bool) -> Keeper | None:
-    """The file that has to stay when those of a row's group are deleted, if one has to.
+    """Return the file that must exist when files like that of a row are deleted, if one must.
 
     Raises OSError when they must not be deleted.
     """
     if row.rule == KEEP_ONE:
-        return keepers.first()
+        return keepers.first_valid()
     if not is_named:
-        why = f"its group may be gone as a whole; name the quarantine, {quarantine}, to delete it"
-        raise OSError(errno.EPERM, why)
+        reason = f"it may be the last copy; name the quarantine, {quarantine}, to delete it"
+        raise OSError(errno.EPERM, reason)
     return None
 
 
 def _plan_of(store: Store) -> list[PlanRow]:
-    """The plan that a quarantine keeps; empty when it cannot be read."""
+    """Return the plan stored in a quarantine; empty when it cannot be read."""
     try:
         return read_plan(store.plan, stored=True)
     except BadInput:

@@ -1,4 +1,4 @@
-"""What the disk says now of the files that the catalog has as duplicates."""
+"""The state on disk of the files that the catalog lists as duplicates."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from embedkit.results import DuplicateGroup, Duplicates, GroupMember, PlanRow
 
 
 def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
-    """Raise :class:`BadInput` for an absolute path that protects nothing: no photo is there."""
+    """Raise :class:`BadInput` for an absolute path that protects nothing, as there is no photo."""
     for path in protected:
         if not os.path.lexists(path):
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
@@ -31,51 +31,54 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
             )
 
 
-def present(found: Duplicates) -> Duplicates:
-    """Groups of duplicates without the files that are gone; those with less than two vanish.
+def drop_missing_files(found: Duplicates) -> Duplicates:
+    """Return groups of duplicates without missing files; groups with fewer than two files are
+    dropped.
 
-    The members of a group were each compared with its representative. Where the bytes of that are
-    gone, those that are left were not compared with each other: only what has the same bytes stays
-    together. The others form groups again when the next ``add`` has noted what is missing.
+    The members of a group were each compared with its representative. If all files of that are
+    missing, the remaining members were not compared with each other, so only those with the same
+    bytes stay together. The others form groups again when the next ``add`` has recorded what is
+    missing.
     """
-    groups = [part for group in found.groups for part in _present(group)]
+    groups = [part for group in found.groups for part in _existing_parts(group)]
     return replace(found, groups=tuple(groups))
 
 
-def spare_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
-    """A plan's rows, with a person to decide on each hard link of a file that stays.
+def review_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
+    """Return a plan's rows, with hard links of files that stay marked for review.
 
     Removing such a name frees no space.
     """
-    staying: dict[tuple[int, int, int], str] = {}
+    kept_files: dict[tuple[int, int, int], str] = {}
     for row in rows:
         if row.action != REMOVE and (identity := _identity(row.path)) is not None:
-            staying.setdefault((row.group, *identity), row.path)
+            kept_files.setdefault((row.group, *identity), row.path)
     spared = []
     for row in rows:
         identity = _identity(row.path) if row.action == REMOVE else None
-        stays = None if identity is None else staying.get((row.group, *identity))
-        if stays is not None:
-            reason = f"the very file that stays as {shown(stays)}, by a hard link"
+        kept = None if identity is None else kept_files.get((row.group, *identity))
+        if kept is not None:
+            reason = f"a hard link to {shown(kept)}, which stays; removing it frees no space"
             row = replace(row, action=REVIEW, reason=reason)
         spared.append(row)
     return spared
 
 
-def _present(group: DuplicateGroup) -> list[DuplicateGroup]:
-    there = [member for member in group.members if os.path.exists(member.path)]
-    if len(there) == len(group.members):
+def _existing_parts(group: DuplicateGroup) -> list[DuplicateGroup]:
+    """Return what is left of a group without its missing files."""
+    existing = [member for member in group.members if os.path.exists(member.path)]
+    if len(existing) == len(group.members):
         return [group]
-    if any(member.sha256 == group.members[0].sha256 for member in there):
-        return _of(group, there)
-    same: dict[str, list[GroupMember]] = {}
-    for member in there:
-        same.setdefault(member.sha256, []).append(replace(member, score=1.0))
-    return [part for members in same.values() for part in _of(group, members)]
+    if any(member.sha256 == group.members[0].sha256 for member in existing):
+        return _rest_of_group(group, existing)
+    by_digest: dict[str, list[GroupMember]] = {}
+    for member in existing:
+        by_digest.setdefault(member.sha256, []).append(replace(member, score=1.0))
+    return [part for members in by_digest.values() for part in _rest_of_group(group, members)]
 
 
-def _of(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGroup]:
-    """What is left of a group, if it is one."""
+def _rest_of_group(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGroup]:
+    """Return a group reduced to some members, or nothing for fewer than two."""
     if len(members) < 2:
         return []
     is_exact = len({member.sha256 for member in members}) == 1
@@ -93,7 +96,7 @@ def _of(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGrou
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Device and number of the file at a path, no link itself; None without one."""
+    """Return the device and inode of a file with several names; None for others and for no file."""
     try:
         status = os.lstat(path)
     except OSError:

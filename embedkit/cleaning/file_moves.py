@@ -1,9 +1,9 @@
-"""Moves of files that never overwrite, lose or half-write one, on one device or across two.
+"""Moves of files that never overwrite, lose or truncate one, on one device or across two.
 
-A move has two steps: the content comes to be at its target, whole and under its own name at once;
-then it goes from its source. After a crash between the two it is in both places, and the same
-move, made again, finishes. :func:`replace_by_link` and :func:`restore_over` do the second step by a
-rename, so that a path always exists, as the file or as the link.
+A move has two steps: first the complete content appears under its target name at once, then the
+source is removed. After a crash between the two, it is in both places, and repeating the move
+finishes it. :func:`replace_by_link` and :func:`restore_over` do the second step by a rename, so
+that the path always exists, as the file or as the link.
 """
 
 import errno
@@ -17,110 +17,110 @@ from pathlib import Path
 
 from embedkit._internal.artifacts import sha256_of, sync_folder
 
-PART = ".embedkit-*.part"
-"""Names of copies that are not finished."""
+PARTIAL_PATTERN = ".embedkit-*.part"
+"""Pattern of the names of unfinished copies."""
 
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
-_OTHER_CONTENT = "other content lies where it should go"
+_NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_OTHER_CONTENT = "its place is taken by other content"
 _CHUNK = 1 << 20
 
 
-def move(source: str, target: str, seen: os.stat_result) -> None:
-    """Move a regular file, as ``os.lstat`` has ``seen`` it, to where nothing is yet.
+def move(source: str, target: str, status: os.stat_result) -> None:
+    """Move a regular file with the given ``status`` to a path where nothing exists.
 
-    Where the same content is already, the source goes away. Content, times and mode are kept.
-    Raises OSError, with everything as it was, when something else is at the target, when the
-    source has changed meanwhile, or when the system refuses.
+    If the same content is already there, the source is removed. Content, times and mode are kept.
+    Raises OSError, with everything as before, when something else is at the target, when the source
+    has changed, or when the system refuses.
     """
-    discard_part(source)  # of a killed move the other way
-    discard_part(target)
-    made = not os.path.lexists(target)
-    if made:
-        check_unchanged(source, seen)
-        if _put(source, target):
+    remove_partial_copy(source)  # left by a killed move in the other direction
+    remove_partial_copy(target)
+    is_new = not os.path.lexists(target)
+    if is_new:
+        check_unchanged(source, status)
+        if _bring(source, target):
             return
     elif not _same_content(source, target):
         raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
     try:
-        _drop(source, seen)
+        _remove_source(source, status)
     except OSError:
-        if made:
+        if is_new:
             os.unlink(target)
         raise
 
 
 def replace_by_link(
-    source: str, target: str, seen: os.stat_result, make: Callable[[str], None]
+    source: str, target: str, status: os.stat_result, make_link: Callable[[str], None]
 ) -> None:
     """Move a file as :func:`move` does, and put a link in its place by one rename.
 
-    ``make`` makes the link under the name that it is given. The content is at ``target`` on disk
-    before the rename. Raises OSError, with everything as it was.
+    ``make_link`` creates the link under the name that it is given. The content is at ``target`` on
+    disk before the rename. Raises OSError, with everything as before.
     """
-    discard_part(source)
-    discard_part(target)
-    made = not os.path.lexists(target)
-    if made:
-        check_unchanged(source, seen)
-        if not _linked(source, target):
+    remove_partial_copy(source)
+    remove_partial_copy(target)
+    is_new = not os.path.lexists(target)
+    if is_new:
+        check_unchanged(source, status)
+        if not _try_hard_link(source, target):
             _copy(source, target)
         sync_folder(Path(target).parent)
     elif not _same_content(source, target):
         raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
     try:
-        make(_part(source))
-        check_unchanged(source, seen)
-        os.replace(_part(source), source)
+        make_link(_partial_path(source))
+        check_unchanged(source, status)
+        os.replace(_partial_path(source), source)
     except OSError:
-        discard_part(source)
-        if made:
+        remove_partial_copy(source)
+        if is_new:
             os.unlink(target)
         raise
 
 
 def restore_over(source: str, target: str, is_replaceable: Callable[[str], bool]) -> None:
-    """Move a file over what lies at ``target``, by one rename.
+    """Move a file to ``target``, replacing what is there, by one rename.
 
-    Raises OSError, with everything as it was, unless ``is_replaceable`` is true of ``target`` right
+    Raises OSError, with everything as before, unless ``is_replaceable`` is true of ``target`` right
     before the rename, or when the system refuses.
     """
-    discard_part(target)
+    remove_partial_copy(target)
     try:
-        is_copy = not _linked(source, _part(target))
+        is_copy = not _try_hard_link(source, _partial_path(target))
         if is_copy:
-            _write(source, _part(target))
+            _write(source, _partial_path(target))
         if not is_replaceable(target):
             raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
-        os.replace(_part(target), target)
+        os.replace(_partial_path(target), target)
     finally:
-        discard_part(target)
+        remove_partial_copy(target)
     if is_copy:
         sync_folder(Path(target).parent)
     os.unlink(source)
 
 
-def discard_part(target: str) -> None:
-    """Remove what a killed move has left beside its target."""
-    if os.path.lexists(part := _part(target)):
-        os.unlink(part)
+def remove_partial_copy(target: str) -> None:
+    """Remove the unfinished copy that a killed move left beside its target."""
+    if os.path.lexists(partial := _partial_path(target)):
+        os.unlink(partial)
 
 
 def same_file(one: os.stat_result, other: os.stat_result) -> bool:
-    """Whether two looks saw one file, unchanged between them."""
+    """Return whether two statuses are of one file, unchanged between them."""
     return os.path.samestat(one, other) and (one.st_size, one.st_mtime_ns) == (
         other.st_size,
         other.st_mtime_ns,
     )
 
 
-def check_unchanged(path: str, seen: os.stat_result) -> None:
-    """Raise OSError unless a file is as it was ``seen``."""
-    if not same_file(os.lstat(path), seen):
+def check_unchanged(path: str, status: os.stat_result) -> None:
+    """Raise OSError unless a file still has a status."""
+    if not same_file(os.lstat(path), status):
         raise OSError(errno.EBUSY, "it changed while it was being moved")
 
 
-def _put(source: str, target: str) -> bool:
-    """Bring a file to its target; whether it is gone from its source by that."""
+def _bring(source: str, target: str) -> bool:
+    """Bring the content of a file to its target; return whether that removed it from its source."""
     try:
         return _place(source, target)
     except OSError as error:
@@ -131,12 +131,13 @@ def _put(source: str, target: str) -> bool:
 
 
 def _place(source: str, target: str) -> bool:
-    """Give a file the name ``target`` on its device; whether only that, for want of hard links."""
+    """Link a file to ``target`` on its device; return whether it was renamed, without hard
+    links."""
     try:
         os.link(source, target)
         return False
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno not in _NO_HARD_LINKS:
             raise
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from error
@@ -144,55 +145,55 @@ def _place(source: str, target: str) -> bool:
         return True
 
 
-def _linked(source: str, target: str) -> bool:
-    """Give a file the name ``target`` too; False where no hard link can do that."""
+def _try_hard_link(source: str, target: str) -> bool:
+    """Create a hard link at ``target``; return False if that is not possible."""
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno != errno.EXDEV and error.errno not in _NO_LINKS:
+        if error.errno != errno.EXDEV and error.errno not in _NO_HARD_LINKS:
             raise
         return False
     return True
 
 
 def _copy(source: str, target: str) -> None:
-    part = _part(target)
+    partial = _partial_path(target)
     try:
-        _write(source, part)
-        _place(part, target)
+        _write(source, partial)
+        _place(partial, target)
     finally:
-        discard_part(target)
+        remove_partial_copy(target)
     sync_folder(Path(target).parent)
 
 
-def _write(source: str, part: str) -> None:
-    """Write a copy of a file, with its times and mode, to disk, and read it back."""
+def _write(source: str, partial: str) -> None:
+    """Write a copy of a file, with its times and mode, to disk, and verify it."""
     digest = hashlib.sha256()
-    with open(source, "rb") as reading, open(part, "xb") as writing:
-        while chunk := reading.read(_CHUNK):
+    with open(source, "rb") as reader, open(partial, "xb") as writer:
+        while chunk := reader.read(_CHUNK):
             digest.update(chunk)
-            writing.write(chunk)
-        writing.flush()
-        _copy_status(source, part)
-        os.fsync(writing.fileno())
-    if sha256_of(Path(part)) != digest.hexdigest():
-        raise OSError(errno.EIO, "the copy is not what was written; the disk may be failing")
+            writer.write(chunk)
+        writer.flush()
+        _copy_status(source, partial)
+        os.fsync(writer.fileno())
+    if sha256_of(Path(partial)) != digest.hexdigest():
+        raise OSError(errno.EIO, "the copy differs from what was written; the disk may be failing")
 
 
 def _copy_status(source: str, target: str) -> None:
     status = os.stat(source)
     if hasattr(os, "chown"):
-        with suppress(PermissionError):  # only root may give files away
+        with suppress(PermissionError):  # only root may change the owner
             os.chown(target, status.st_uid, status.st_gid)
     shutil.copystat(source, target)
 
 
-def _drop(source: str, seen: os.stat_result) -> None:
+def _remove_source(source: str, status: os.stat_result) -> None:
     try:
-        check_unchanged(source, seen)
+        check_unchanged(source, status)
         os.unlink(source)
     except FileNotFoundError:
-        return  # what was asked for, by whomever
+        return  # somebody else removed it
 
 
 def _same_content(one: str, other: str) -> bool:
@@ -204,8 +205,8 @@ def _same_content(one: str, other: str) -> bool:
     return first.st_size == second.st_size and sha256_of(Path(one)) == sha256_of(Path(other))
 
 
-def _part(target: str) -> str:
-    """Where a copy grows until it is whole: beside its target, whatever that is called."""
+def _partial_path(target: str) -> str:
+    """Return the path of the unfinished copy beside a target, whatever its name."""
     folder, name = os.path.split(target)
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    return os.path.join(folder, PART.replace("*", digest))
+    return os.path.join(folder, PARTIAL_PATTERN.replace("*", digest))

@@ -1,4 +1,4 @@
-"""The journal of a quarantine: JSON lines, only appended, on disk before what they announce."""
+"""The journal of a quarantine: JSON lines that are appended and flushed before an action."""
 
 import json
 import os
@@ -13,16 +13,16 @@ from embedkit.errors import BadArtefact
 
 
 class Journal:
-    """One file of entries, each an object with an ``event`` and the time ``at`` which it came.
+    """A file of entries, each an object with an ``event`` and its time ``at``.
 
-    A line that a crash cut short announced nothing that then happened, so it is passed over.
+    A line that a crash cut short is ignored: the action that it announces did not happen.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def entries(self) -> list[dict[str, Any]]:
-        """What was written, oldest first; nothing when there is no journal.
+        """Return the entries, oldest first; none if there is no journal.
 
         Raises :class:`BadArtefact` when it cannot be read.
         """
@@ -36,19 +36,19 @@ class Journal:
 
     @property
     def last(self) -> str:
-        """The last event; empty when there is none."""
+        """The last event; empty if there is none."""
         entries = self.entries()
         return str(entries[-1]["event"]) if entries else ""
 
     def write(
         self, event: str, entries: Sequence[dict[str, Any]] = ({},), durable: bool = True
     ) -> None:
-        """Append entries of one event, and if ``durable`` flush them to disk. Raises OSError."""
+        """Append entries of one event, and flush them to disk if ``durable``. Raises OSError."""
         at = datetime.now(UTC).isoformat()
         lines = "".join(f"{json.dumps({'event': event, 'at': at, **item})}\n" for item in entries)
         is_new = not self.path.exists()
         with open(self.path, "ab") as file:
-            if _is_cut(self.path):
+            if _is_truncated(self.path):
                 file.write(b"\n")
             file.write(lines.encode("ascii"))
             file.flush()
@@ -66,7 +66,7 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) and {"event", "at"} <= entry.keys() else None
 
 
-def _is_cut(path: Path) -> bool:
+def _is_truncated(path: Path) -> bool:
     with open(path, "rb") as file:
         if file.seek(0, os.SEEK_END) == 0:
             return False

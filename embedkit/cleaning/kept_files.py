@@ -1,4 +1,4 @@
-"""The files that stay, and so allow others of their group to go."""
+"""The kept files of a group: only while one of them is intact may its copies go."""
 
 import errno
 import os
@@ -12,42 +12,42 @@ from embedkit.cleaning.file_moves import same_file
 
 
 class Keeper:
-    """A file that stays, as it was when its content was last read."""
+    """A kept file, with its status when its content was last verified."""
 
-    def __init__(self, path: str, sha256: str, seen: os.stat_result) -> None:
+    def __init__(self, path: str, sha256: str, status: os.stat_result) -> None:
         self.path = path
         self.sha256 = sha256
-        self.seen = seen
+        self.status = status
 
-    def outlive(self, going: os.stat_result) -> None:
-        """Raise OSError if it goes with a file that goes: the same file under another name."""
-        if os.path.samestat(self.seen, going) and going.st_nlink < 2:
-            raise OSError(errno.ELOOP, "it is the file that is to be kept, by another name")
+    def check_distinct(self, other: os.stat_result) -> None:
+        """Raise OSError if a file to remove is this file under its only other name."""
+        if os.path.samestat(self.status, other) and other.st_nlink < 2:
+            raise OSError(errno.ELOOP, "it is the file to keep, under another name")
 
-    def stay(self) -> None:
-        """Raise OSError unless it is still there, as it was read."""
-        if not os.path.exists(self.path) or not same_file(os.stat(self.path), self.seen):
-            raise OSError(errno.EBUSY, f"{shown(self.path)}, which stays, changed meanwhile")
+    def check_unchanged(self) -> None:
+        """Raise OSError unless the file exists and is unchanged since it was verified."""
+        if not os.path.exists(self.path) or not same_file(os.stat(self.path), self.status):
+            raise OSError(errno.EBUSY, f"{shown(self.path)}, which is kept, has changed meanwhile")
 
 
 class Keepers:
-    """The files of one group that are to stay, each read at most once, when it is needed.
+    """The kept files of one group; each is read at most once, when it is needed.
 
-    ``files`` are pairs of an absolute path and the SHA-256 that is expected there. A link to one of
-    ``going`` (real paths) is no keeper.
+    ``files`` are pairs of an absolute path and the expected SHA-256. Links to one of ``removed``
+    (real paths) do not count.
     """
 
-    def __init__(self, files: Sequence[tuple[str, str]], going: Collection[str]) -> None:
+    def __init__(self, files: Sequence[tuple[str, str]], removed: Collection[str]) -> None:
         self._files = list(dict.fromkeys(files))
-        self._going = going
+        self._removed = removed
         self._read: dict[tuple[str, str], Keeper | OSError] = {}
 
-    def first(self, sha256: str | None = None) -> Keeper:
-        """The first file that has what it should, of those that should have ``sha256`` if given.
+    def first_valid(self, sha256: str | None = None) -> Keeper:
+        """Return the first file with the expected content, optionally with a given SHA-256.
 
-        Raises OSError, with what is wrong with the last of them, when there is none.
+        Raises OSError, with the problem of the last file, when there is none.
         """
-        trouble = "the plan keeps none"
+        problem = "the plan keeps none"
         for file in self._files:
             if sha256 is not None and file[1] != sha256:
                 continue
@@ -56,36 +56,36 @@ class Keepers:
                 found = self._read[file] = self._keeper(*file)
             if isinstance(found, Keeper):
                 return found
-            trouble = f"{shown(file[0])}: {found.strerror}"
-        raise OSError(errno.ENOENT, f"no file of which it is a copy is sure to stay ({trouble})")
+            problem = f"{shown(file[0])}: {found.strerror}"
+        raise OSError(errno.ENOENT, f"no kept file that it is a copy of is intact ({problem})")
 
-    def exact(self, sha256: str) -> Keeper | None:
-        """The first file that holds these very bytes, if there is one."""
+    def with_digest(self, sha256: str) -> Keeper | None:
+        """Return the first intact file with a SHA-256 (hex), or None."""
         try:
-            return self.first(sha256)
+            return self.first_valid(sha256)
         except OSError:
             return None
 
     def _keeper(self, path: str, sha256: str) -> Keeper | OSError:
         try:
-            if os.path.realpath(path) in self._going:
-                return OSError(errno.ELOOP, "only a link to a file that goes")
-            return Keeper(path, sha256, holding(path, sha256))
+            if os.path.realpath(path) in self._removed:
+                return OSError(errno.ELOOP, "it is only a link to a removed file")
+            return Keeper(path, sha256, verified_stat(path, sha256))
         except OSError as error:
             return error
 
 
-def holding(path: str, sha256: str) -> os.stat_result:
-    """The status of a file that has the given content; raises OSError when it has not."""
-    seen = os.stat(path)
-    if not stat.S_ISREG(seen.st_mode):
-        raise OSError(errno.EINVAL, "not a regular file")
+def verified_stat(path: str, sha256: str) -> os.stat_result:
+    """Return the status of a file; raise OSError unless it has the given content."""
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file")
     if sha256_of(Path(path)) != sha256:
-        raise OSError(errno.EBUSY, "it changed since the plan was made")
-    return seen
+        raise OSError(errno.EBUSY, "it has changed since the plan was made")
+    return status
 
 
-def entry_of(path: str) -> str:
-    """The one name of a path whose folders may be links; a link itself is not followed."""
+def real_location(path: str) -> str:
+    """Return a path with its folders resolved; a link at the path itself is not followed."""
     folder, name = os.path.split(path)
     return os.path.join(os.path.realpath(folder), name)

@@ -1,4 +1,4 @@
-"""Links that take the place of removed copies, to the file that is kept."""
+"""Links to a kept file that take the place of its removed copies."""
 
 import errno
 import os
@@ -15,42 +15,43 @@ HARD, SYMBOLIC = KINDS = ("hard", "sym")
 
 @dataclass(frozen=True)
 class Link:
-    """A link to a keeper, for the place of a copy with the same bytes.
+    """A link to a kept file, in the place of a copy with the same bytes.
 
-    A symbolic link is relative where both are on one device, so that a collection can be moved as a
+    A symbolic link is relative if both are on one device, so that a collection can be moved as a
     whole, and absolute across devices.
     """
 
     kind: str
+    """``hard`` or ``sym``."""
     target: str
-    """Absolute path of the file that is kept, no link itself."""
+    """Absolute path of the kept file, which is not a link itself."""
     text: str
-    """What a symbolic link says."""
+    """The content of a symbolic link."""
 
     @classmethod
-    def to(cls, kind: str, keeper: Keeper, path: str, seen: os.stat_result) -> "Link":
-        """The link for the place of a copy, which was ``seen`` there.
+    def to(cls, kind: str, keeper: Keeper, path: str, status: os.stat_result) -> "Link":
+        """Return the link to a kept file for the place of a copy with a status.
 
-        Raises OSError when there can be none.
+        Raises OSError when it is not possible.
         """
         target = os.path.realpath(keeper.path)
-        one_device = keeper.seen.st_dev == seen.st_dev
+        one_device = keeper.status.st_dev == status.st_dev
         if kind == HARD and not one_device:
-            raise OSError(errno.EXDEV, _across(keeper.path))
-        if kind == HARD and os.path.samestat(keeper.seen, seen):
-            raise OSError(errno.EEXIST, f"it is a hard link to {shown(keeper.path)} already")
+            raise OSError(errno.EXDEV, _other_device(keeper.path))
+        if kind == HARD and os.path.samestat(keeper.status, status):
+            raise OSError(errno.EEXIST, f"it is already a hard link to {shown(keeper.path)}")
         folder = os.path.realpath(os.path.dirname(path))
         return cls(kind, target, os.path.relpath(target, folder) if one_device else target)
 
     @classmethod
-    def of(cls, entry: dict[str, Any]) -> "Link | None":
-        """The link that a journal's entry of a move announces, if it does."""
+    def from_entry(cls, entry: dict[str, Any]) -> "Link | None":
+        """Return the link that a journal's entry of a move announces, or None."""
         if "link" not in entry:
             return None
         return cls(entry["link"], from_stored(entry["target"]), from_stored(entry["text"]))
 
-    def entry(self) -> dict[str, str]:
-        """What a journal keeps of it."""
+    def to_entry(self) -> dict[str, str]:
+        """Return the fields of a journal's entry that describe the link."""
         return {
             "link": self.kind,
             "target": to_stored(self.target),
@@ -58,7 +59,7 @@ class Link:
         }
 
     def make(self, name: str, keeper: Keeper) -> None:
-        """Make the link as ``name``; raises OSError, also when the keeper has changed."""
+        """Create the link as ``name``; raise OSError, also when the kept file has changed."""
         if self.kind == SYMBOLIC:
             os.symlink(self.text, name)
             return
@@ -66,13 +67,15 @@ class Link:
             os.link(self.target, name)
         except OSError as error:
             if error.errno == errno.EXDEV:  # devices that look like one, such as bind mounts
-                raise OSError(errno.EXDEV, _across(keeper.path)) from error
+                raise OSError(errno.EXDEV, _other_device(keeper.path)) from error
             raise
-        if not same_file(os.lstat(name), keeper.seen):
-            raise OSError(errno.EBUSY, f"{shown(keeper.path)}, which stays, changed meanwhile")
+        if not same_file(os.lstat(name), keeper.status):
+            raise OSError(
+                errno.EBUSY, f"{shown(keeper.path)}, which is kept, has changed meanwhile"
+            )
 
     def is_at(self, path: str) -> bool:
-        """Whether this link, unchanged, is what lies at ``path``."""
+        """Return whether this link, unchanged, is at ``path``."""
         try:
             if self.kind == SYMBOLIC:
                 return os.path.islink(path) and os.readlink(path) == self.text
@@ -82,13 +85,13 @@ class Link:
 
 
 def check_kind(kind: str | None) -> None:
-    """Raise :class:`BadInput` for a kind of links that there is not."""
+    """Raise :class:`BadInput` for an unknown kind of links."""
     if kind is not None and kind not in KINDS:
         raise BadInput(f"links can be {' or '.join(KINDS)}, not {kind!r}")
 
 
-def _across(path: str) -> str:
+def _other_device(path: str) -> str:
     return (
-        f"{shown(path)}, which is kept, is on another device, where no hard link reaches; "
-        "'--link sym' makes symbolic links"
+        f"{shown(path)}, which is kept, is on another device, and hard links cannot cross devices; "
+        "use '--link sym'"
     )

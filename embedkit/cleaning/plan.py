@@ -1,4 +1,4 @@
-"""The plan: which files should go and why, as a CSV that a person reads and may edit."""
+"""The plan: which files to remove and why, as a CSV that the user reads and may edit."""
 
 import hashlib
 import os
@@ -20,15 +20,15 @@ KEEP_ONE, DROP_ALL = RULES = ("keep-one", "drop-all")
 CONFLICT = "conflict"
 """The kind of a group under several labels."""
 INTACT = "intact"
-"""Kind of an intact file that is in a group for its damaged copies alone."""
-ONLY_A_LINK = "a symbolic link, which holds no photo; remove it by hand"
-"""The reason of a row whose path is only a name of a file."""
+"""The kind of an intact file that is in a group only because of its damaged copies."""
+SYMLINK_REASON = "a symbolic link, which holds no photo; remove it by hand"
+"""The reason of a row whose path is a symbolic link."""
 COLUMNS = tuple(item.name for item in fields(PlanRow))
 _PATHS = [COLUMNS.index(name) for name in ("path", "copy_of")]
 
 
 def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
-    """Write a plan as CSV, whole or not at all.
+    """Write a plan as CSV, atomically.
 
     Paths are in the stored form of :mod:`embedkit._internal.paths`. Raises :class:`StorageError`
     when it cannot be written.
@@ -37,22 +37,24 @@ def write_plan(target: Path, rows: Sequence[PlanRow]) -> None:
 
 
 def plan_id(rows: Sequence[PlanRow]) -> str:
-    """A digest of what the rows say, however their CSV is spelled: 12 hex digits."""
+    """Return a digest of the rows, independent of the spelling of their CSV: 12 hex digits."""
     return hashlib.sha256(csv_text([COLUMNS, *_values(rows)]).encode()).hexdigest()[:12]
 
 
-def stays_for_others(row: PlanRow) -> bool:
-    """Whether a file of a plan is one for which others may go: a damaged file is none."""
+def can_replace_others(row: PlanRow) -> bool:
+    """Return whether a file of a plan is a kept file for which others may go; damaged files are
+    not."""
     return row.action == KEEP and row.kind != DAMAGED
 
 
 def plan_cells(rows: Sequence[PlanRow]) -> list[list[str]]:
-    """The cells of a plan as :func:`write_plan` writes them, before quoting; one list a row."""
+    """Return the cells of a plan as :func:`write_plan` writes them, before quoting; one list per
+    row."""
     return [[text_cell(value) for value in values] for values in _values(rows)]
 
 
 def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
-    """What the rows of a plan say, by column."""
+    """Return the values of the rows of a plan, by column."""
     table = [list(astuple(row)) for row in rows]
     for cells in table:
         for place in _PATHS:
@@ -61,13 +63,12 @@ def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
 
 
 def read_plan(source: Path, *, stored: bool = False) -> list[PlanRow]:
-    """The rows of a plan, as :func:`write_plan` or a spreadsheet wrote it.
+    """Return the rows of a plan that :func:`write_plan` or a spreadsheet wrote.
 
-    Semicolons or tabs for commas, UTF-16 and any line ends are accepted, columns of one's own and
-    empty lines passed over. A plan that a quarantine has ``stored`` may lack the column
-    ``copy_of``, which plans did not have at first. Raises :class:`BadInput`, with the line and
-    what to do, unless all of it can be understood and every ``keep-one`` group that loses a file
-    keeps one.
+    Semicolons or tabs instead of commas, UTF-16, any line ends, additional columns and empty lines
+    are accepted. A plan ``stored`` in a quarantine may have no column ``copy_of``, which early
+    plans did not have. Raises :class:`BadInput`, with the line and what to do, for invalid rows,
+    and when a ``keep-one`` group would lose all of its files.
     """
     numbered: list[tuple[int, PlanRow]] = []
     optional = ("copy_of",) if stored else ()
@@ -77,17 +78,18 @@ def read_plan(source: Path, *, stored: bool = False) -> list[PlanRow]:
             for line, cells in table:
                 numbered.append((line, _row(cells)))
             _check_groups(numbered)
-        except _Wrong as error:
+        except _InvalidRow as error:
             raise table.error(error.line or line, str(error)) from error
     return [row for _, row in numbered]
 
 
-def set_aside(target: Path, written: str | None) -> Path | None:
-    """Give what lies at a plan's path another name, unless it is the plan ``written`` there.
+def rename_edited_plan(target: Path, written: str | None) -> Path | None:
+    """Rename the file at a plan's path, unless it is the plan ``written`` there, and return the new
+    path.
 
-    ``written`` is the :func:`plan_id` of that plan, None if it is not known. So no decision that a
-    person made in a plan is lost when another one takes its place. Returns the new path, if any.
-    Raises :class:`StorageError`.
+    ``written`` is the :func:`plan_id` of that plan, None if it is not known. This keeps the
+    decisions in an edited plan when another plan takes its place. Returns None if nothing was
+    renamed. Raises :class:`StorageError`.
     """
     if not target.exists():
         return None
@@ -106,8 +108,8 @@ def set_aside(target: Path, written: str | None) -> Path | None:
     return aside
 
 
-class _Wrong(Exception):
-    """What is wrong with a row; ``line`` is 0 for the one that is being read."""
+class _InvalidRow(Exception):
+    """A problem with a row; ``line`` is 0 for the row that is being read."""
 
     def __init__(self, complaint: str, line: int = 0) -> None:
         super().__init__(complaint)
@@ -117,7 +119,9 @@ class _Wrong(Exception):
 def _row(cells: dict[str, str]) -> PlanRow:
     sha256 = cells["sha256"].strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", sha256):
-        raise _Wrong(f"{shown(sha256)!r} is not a SHA-256 of 64 hex digits; take it from the plan")
+        raise _InvalidRow(
+            f"{shown(sha256)!r} is not a SHA-256 of 64 hex digits; take it from the plan"
+        )
     return PlanRow(
         group=_number(cells["group"]),
         action=_one_of(ACTIONS, "action", cells["action"]),
@@ -135,9 +139,9 @@ def _row(cells: dict[str, str]) -> PlanRow:
 def _path(cell: str) -> str:
     path = from_stored(cell)
     if not os.path.isabs(path):
-        raise _Wrong(f"{shown(path)!r} is not an absolute path")
+        raise _InvalidRow(f"{shown(path)!r} is not an absolute path")
     if os.pardir in PurePath(path).parts:
-        raise _Wrong(f"{shown(path)!r} goes through '..'; take the path from the plan")
+        raise _InvalidRow(f"{shown(path)!r} contains '..'; take the path from the plan")
     return os.path.normpath(path)
 
 
@@ -145,63 +149,63 @@ def _number(cell: str) -> int:
     try:
         return int(cell)
     except ValueError:
-        raise _Wrong(f"the group {shown(cell)!r} is not a whole number") from None
+        raise _InvalidRow(f"the group {shown(cell)!r} is not a whole number") from None
 
 
 def _score(cell: str) -> float | None:
     try:
         return float(cell.replace(",", ".")) if cell.strip() else None
     except ValueError:
-        raise _Wrong(f"the score {shown(cell)!r} is not a number; it may be empty") from None
+        raise _InvalidRow(f"the score {shown(cell)!r} is not a number; it may be empty") from None
 
 
 def _one_of(known: Sequence[str], column: str, cell: str) -> str:
-    word = cell.strip().lower()
-    if word not in known:
-        raise _Wrong(f"unknown {column} {shown(cell)!r}; it can be {', '.join(known)}")
-    return word
+    value = cell.strip().lower()
+    if value not in known:
+        raise _InvalidRow(f"unknown {column} {shown(cell)!r}; it can be {', '.join(known)}")
+    return value
 
 
 def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
-    """What no single row shows: paths that come twice, groups that would lose every file."""
+    """Check what concerns several rows: repeated paths, and groups that would lose every file."""
     lines: dict[str, int] = {}
-    of = {row.path: row for _, row in numbered}
+    by_path = {row.path: row for _, row in numbered}
     rules: dict[int, str] = {}
-    kept = {row.group for _, row in numbered if stays_for_others(row)}
+    kept = {row.group for _, row in numbered if can_replace_others(row)}
     damaged = {row.group for _, row in numbered if row.action == KEEP and row.kind == DAMAGED}
     for line, row in numbered:
         if lines.setdefault(row.path, line) != line:
-            raise _Wrong(f"{shown(row.path)} is in line {lines[row.path]} already", line)
+            raise _InvalidRow(f"{shown(row.path)} is already in line {lines[row.path]}", line)
         if rules.setdefault(row.group, row.rule) != row.rule:
-            raise _Wrong(f"group {row.group} has two rules; a group has one", line)
+            raise _InvalidRow(f"group {row.group} has two rules; a group has one rule", line)
         if row.copy_of is not None:
-            target = of.get(row.copy_of)
+            target = by_path.get(row.copy_of)
             if target is None or target.group != row.group:
-                raise _Wrong(
-                    f"group {row.group} has no row for {shown(row.copy_of)}, of which "
-                    f"{shown(row.path)} is a copy; put that row back",
+                raise _InvalidRow(
+                    f"group {row.group} has no row for {shown(row.copy_of)}, which "
+                    f"{shown(row.path)} is a copy of; put that row back",
                     line,
                 )
-            if _is_in_circle(row, of):
-                raise _Wrong(
-                    f"{shown(row.path)} is a copy of itself, by the column copy_of; take the "
+            if _is_circular(row, by_path):
+                raise _InvalidRow(
+                    f"{shown(row.path)} is a copy of itself by the column copy_of; take the "
                     "paths from the plan",
                     line,
                 )
         if row.action == REMOVE and row.rule == KEEP_ONE and row.group not in kept:
             what = "nothing intact" if row.group in damaged else "nothing"
-            raise _Wrong(
+            raise _InvalidRow(
                 f"{what} of group {row.group} would be kept; change the action of one of its "
                 f"files to {KEEP}, or the rule of all of them to {DROP_ALL}",
                 line,
             )
 
 
-def _is_in_circle(row: PlanRow, of: Mapping[str, PlanRow]) -> bool:
-    """Whether what a row is a copy of is, in the end, a copy of that row or of itself."""
+def _is_circular(row: PlanRow, by_path: Mapping[str, PlanRow]) -> bool:
+    """Return whether following ``copy_of`` from a row leads back to a row that was visited."""
     seen = {row.path}
-    target = of.get(row.copy_of or "")
+    target = by_path.get(row.copy_of or "")
     while target is not None and target.path not in seen:
         seen.add(target.path)
-        target = of.get(target.copy_of or "")
+        target = by_path.get(target.copy_of or "")
     return target is not None

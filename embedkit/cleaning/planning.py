@@ -1,4 +1,4 @@
-"""From groups of duplicates to a plan: which file of each stays, and why the others go."""
+"""From groups of duplicates to a plan: which file of each group is kept, and why others go."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -6,16 +6,24 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from embedkit._internal.paths import shown
-from embedkit.cleaning.plan import CONFLICT, DROP_ALL, KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW
+from embedkit.cleaning.plan import (
+    CONFLICT,
+    DROP_ALL,
+    KEEP,
+    KEEP_ONE,
+    REMOVE,
+    REVIEW,
+    SYMLINK_REASON,
+)
 from embedkit.cleaning.ranking import (
     Candidate,
     Preference,
-    original_name,
+    camera_reason,
+    name_rank,
     preference,
-    rank_by_name,
-    rank_by_wish,
+    preference_rank,
 )
-from embedkit.cleaning.reasons import PROTECTED, what_it_lacks, why_for_review
+from embedkit.cleaning.reasons import PROTECTED, drawbacks, review_reason
 from embedkit.errors import BadInput
 from embedkit.results import (
     ALLOWABLE,
@@ -31,65 +39,66 @@ from embedkit.results import (
 )
 
 POLICIES = (REVIEW, DROP_ALL)
-"""What becomes of a group under several labels: a person decides, or every copy goes."""
+"""What to do with a group under several labels: review it, or remove every copy."""
 
-_UNTOLD = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
-"""Changes of which two files seldom tell to which of them they were done."""
+_UNDIRECTED_CHANGES = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
+"""Changes for which a pair of files rarely shows which of the two was changed."""
 
 
-class Judge(Protocol):
-    """What opens files to compare them, by SHA-256 (hex)."""
+class PairExaminer(Protocol):
+    """Opens files to compare them; files are named by their SHA-256 (hex)."""
 
-    def between(self, one: str, other: str) -> Examination:
-        """The examination of the first against the second; they have different bytes."""
+    def compare(self, one: str, other: str) -> Examination:
+        """Return the examination of one file against another with different bytes."""
 
-    def compare(self, one: str, others: Iterable[str]) -> None:
-        """Examine one file against others, which have other bytes, before each is asked for."""
+    def prefetch(self, one: str, others: Iterable[str]) -> None:
+        """Examine one file against others in parallel, before the results are needed."""
 
-    def headers(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
-        """What the headers of files say; those that cannot be read are left out."""
+    def facts_by_digest(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
+        """Return the facts in the headers of files; omit files that cannot be read."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a person wants of a plan. Raises :class:`BadInput` for what there is not."""
+class PlanOptions:
+    """The options of a plan. Raises :class:`BadInput` for invalid values."""
 
     conflicts: str = REVIEW
-    protected: tuple[str, ...] = ()
-    """Absolute folders and files that stay whatever they are copies of."""
+    """What to do with groups under several labels: ``review`` or ``drop-all``."""
+    protect: tuple[str, ...] = ()
+    """Absolute paths of folders and files that are kept whatever they are copies of."""
     prefer: tuple[str, ...] = ()
-    """Absolute folders, or patterns of names, whose files rather stay; the first comes first."""
-    allowed: frozenset[str] = frozenset()
-    """What may have been done to a copy that goes without review."""
+    """Absolute folders, or patterns of names, of files to keep rather than others, in order."""
+    allow: frozenset[str] = frozenset()
+    """Changes with which copies are removed without review."""
 
     def __post_init__(self) -> None:
         if self.conflicts not in POLICIES:
             raise BadInput(f"conflicts can be {' or '.join(POLICIES)}, not {self.conflicts!r}")
-        if unknown := sorted(self.allowed - set(ALLOWABLE)):
-            raise BadInput(
-                f"copies cannot be allowed to be {unknown[0]!r}; they can be {', '.join(ALLOWABLE)}"
-            )
+        if unknown := sorted(self.allow - set(ALLOWABLE)):
+            raise BadInput(f"unknown change {unknown[0]!r}; choose from {', '.join(ALLOWABLE)}")
 
     def protects(self, path: str) -> bool:
-        """Whether a file, by absolute path, stays whatever it is a copy of."""
+        """Return whether a file, by absolute path, is kept whatever it is a copy of."""
         return any(
-            path == place or path.startswith(os.path.join(place, "")) for place in self.protected
+            path == place or path.startswith(os.path.join(place, "")) for place in self.protect
         )
 
 
-def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> list[PlanRow]:
-    """The plan for groups of duplicates, their files in order.
+def plan_rows(
+    found: Duplicates, examiner: PairExaminer, options: PlanOptions | None = None
+) -> list[PlanRow]:
+    """Return the plan for groups of duplicates, in their order.
 
-    Of a group the protected files stay, and all that a person decided to keep; else the best file
-    (:func:`embedkit.cleaning.ranking.preference`). The others go when nothing differs between them
-    and the one that stays when both are opened, but for what is ``allowed``, and when nothing
-    speaks for them; else they are for review. When several files with the same bytes or pixels
-    would all be for review, only one of them is, and the others go. Symbolic links, and files that
-    stay under another path, are for review too. A group whose files are under several labels is for
-    review; if ``conflicts`` is ``drop-all`` its sure copies all go, when they are themselves under
-    several (Doi 2018 dropped them so).
+    Of a group, the protected files and those with the verdict ``keep`` are kept, else the best file
+    (:func:`embedkit.cleaning.ranking.preference`). Each other file is removed if both it and the
+    kept file were opened, nothing differs except for allowed changes, and nothing speaks for it;
+    else it is for review. Of several files with the same bytes or pixels that would all be for
+    review, only one is, and the others are removed. Symbolic links, and kept files under another
+    path, are for review too. A group under several labels is for review; if ``conflicts`` is
+    ``drop-all``, all its sure copies are removed if they are themselves under several labels (as in
+    Doi 2018).
     """
-    planner = _Planner(judge, wishes or Wishes())
+    planner = _Planner(examiner, options or PlanOptions())
     rows: list[PlanRow] = []
     number = 0
     for group in found.groups:
@@ -101,24 +110,24 @@ def plan_rows(found: Duplicates, judge: Judge, wishes: Wishes | None = None) -> 
 
 @dataclass(frozen=True)
 class _Decision:
-    """What becomes of one file."""
+    """What is planned for one file."""
 
     action: str
     reason: str
     copy_of: str | None = None
-    """The path of the file that it was compared with."""
+    """Path of the file that it was compared with."""
     preferred: Preference | None = None
-    """Which of the two is better, and why; None if that does not count."""
+    """Which of the two is better; None if that is not relevant."""
 
 
 class _Planner:
-    def __init__(self, judge: Judge, wishes: Wishes) -> None:
-        self._judge = judge
-        self._wishes = wishes
+    def __init__(self, examiner: PairExaminer, options: PlanOptions) -> None:
+        self._examiner = examiner
+        self._options = options
 
     def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
-        """The rows of one group; none if nothing in it is like the file that would stay."""
-        decided = self._conflict(group) if group.conflict else self._copies(group)
+        """Return the rows of one group; none if no file of it is a copy of the kept one."""
+        decided = self._decide_conflict(group) if group.conflict else self._decide_copies(group)
         drops = group.conflict and any(one.action == REMOVE for one in decided.values())
         if len(decided) < 2:
             return []
@@ -145,106 +154,134 @@ class _Planner:
 
     # -- files under several labels ----------------------------------------------------------------
 
-    def _conflict(self, group: DuplicateGroup) -> dict[str, _Decision]:
-        sure = self._sure(group) if self._wishes.conflicts == DROP_ALL else set()
+    def _decide_conflict(self, group: DuplicateGroup) -> dict[str, _Decision]:
+        """Return the decisions for a group under several labels, by path."""
+        sure = self._sure_copies(group) if self._options.conflicts == DROP_ALL else set()
         if len({one.label for one in group.members if one.path in sure} - {None}) < 2:
             sure = set()
         labels = sorted({member.label for member in group.members if member.label is not None})
         reason = f"the same picture is labelled {' and '.join(shown(label) for label in labels)}"
-        staying = self._staying([member for member in group.members if self._why_safe(member)])
+        kept = _by_real_path([one for one in group.members if self._keep_reason(one)])
         decided = {}
         for member in group.members:
-            if safe := self._why_safe(member):
-                decided[member.path] = _Decision(KEEP, safe)
+            if keep_reason := self._keep_reason(member):
+                decided[member.path] = _Decision(KEEP, keep_reason)
                 continue
             goes = member.path in sure
-            name = _why_only_a_name(member, staying) if goes else ""
+            alias = _alias_reason(member, kept) if goes else ""
             decided[member.path] = (
-                _Decision(REVIEW, name or reason) if name or not goes else _Decision(REMOVE, reason)
+                _Decision(REMOVE, reason)
+                if goes and not alias
+                else _Decision(REVIEW, alias or reason)
             )
         return decided
 
-    def _sure(self, group: DuplicateGroup) -> set[str]:
-        """The paths of sure copies that show the same as the largest of them, too.
+    def _sure_copies(self, group: DuplicateGroup) -> set[str]:
+        """Return the paths of sure copies that also agree with the largest of them.
 
-        Two photos that differ may both be sure copies of one that is too small to show it.
+        Two different photos may both be sure copies of one that is too small to show a difference.
         """
         members = [member for member in group.members if member.sure]
         largest = max(members, key=lambda one: one.width * one.height)
-        self._judge.compare(largest.sha256, {one.sha256 for one in members} - {largest.sha256})
+        self._prefetch(largest, members)
         return {
             one.path
             for one in members
             if one.decided
             or one.sha256 == largest.sha256
-            or not why_for_review(
-                self._judge.between(largest.sha256, one.sha256), self._wishes.allowed
+            or not review_reason(
+                self._examiner.compare(largest.sha256, one.sha256), self._options.allow
             )
         }
 
     # -- copies ------------------------------------------------------------------------------------
 
-    def _copies(self, group: DuplicateGroup) -> dict[str, _Decision]:
-        """What becomes of the files by path, but for those that are none of this group after all.
+    def _decide_copies(self, group: DuplicateGroup) -> dict[str, _Decision]:
+        """Return the decisions for the files of a group, by path; omit files that do not belong.
 
         Two larger photos may each show all of the representative, and something else besides.
         """
-        headers = self._judge.headers(sorted({member.sha256 for member in group.members}))
-        files = {member.path: _candidate(member, headers) for member in group.members}
-        keepers = [member for member in group.members if self._why_safe(member)]
+        facts = self._examiner.facts_by_digest(sorted({one.sha256 for one in group.members}))
+        files = {member.path: _candidate(member, facts) for member in group.members}
+        keepers = [member for member in group.members if self._keep_reason(member)]
         keepers = keepers or [self._best(group, files)]
-        staying = self._staying(keepers)
-        kept = {member.path for member in keepers}
+        kept = _by_real_path(keepers)
+        kept_paths = {member.path for member in keepers}
         decided: dict[str, _Decision] = {}
-        doubtful: list[GroupMember] = []
+        for_review: list[GroupMember] = []
         for member in group.members:
-            if member.path in kept:
+            if member.path in kept_paths:
                 continue
-            if name := _why_only_a_name(member, staying):
-                decided[member.path] = _Decision(REVIEW, name)
-            elif not self._is_apart(member, keepers):
-                decided[member.path] = self._against(member, keepers, files)
+            if alias := _alias_reason(member, kept):
+                decided[member.path] = _Decision(REVIEW, alias)
+            elif not self._is_unrelated(member, keepers):
+                decided[member.path] = self._decide(member, keepers, files)
                 if decided[member.path].action == REVIEW:
-                    doubtful.append(member)
-        better = [one.preferred for one in decided.values() if one.preferred]
-        decided |= self._repeated(doubtful, files)
+                    for_review.append(member)
+        preferred = [one.preferred for one in decided.values() if one.preferred]
+        decided |= self._decide_repeated(for_review, files)
         for member in keepers:
-            why = self._why_safe(member) or _why_best(files[member.path], better)
-            decided[member.path] = _Decision(KEEP, why)
+            reason = self._keep_reason(member) or _best_reason(files[member.path], preferred)
+            decided[member.path] = _Decision(KEEP, reason)
         return decided
 
-    def _is_apart(self, member: GroupMember, keepers: Sequence[GroupMember]) -> bool:
-        """Whether a file shows more than the representative, and is unlike all that stay."""
+    def _is_unrelated(self, member: GroupMember, keepers: Sequence[GroupMember]) -> bool:
+        """Return whether a file shows more than the representative and differs from all kept
+        files."""
         found = member.examination
         if found is None or Change("cropped", 1) not in found.changes:
             return False
         return all(
             keeper.sha256 != member.sha256
-            and self._judge.between(keeper.sha256, member.sha256).outcome == DIFFERENT
+            and self._examiner.compare(keeper.sha256, member.sha256).outcome == DIFFERENT
             for keeper in keepers
         )
 
-    def _against(
+    def _decide(
         self, member: GroupMember, keepers: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> _Decision:
-        """What becomes of a file beside those that stay: the one it is surest a copy of counts."""
+        """Return the decision for a file, given the kept file that it most surely is a copy of."""
         same = next((one for one in keepers if one.sha256 == member.sha256), None)
         if same is not None:
             name = shown(os.path.basename(same.path))
             return _Decision(REMOVE, f"the same bytes as {name}", same.path)
-        judged = [self._beside(member, keeper, files) for keeper in keepers]
-        return next((one for one in judged if one.action == REMOVE), judged[0])
+        decisions = [self._decide_against(member, keeper, files) for keeper in keepers]
+        return next((one for one in decisions if one.action == REMOVE), decisions[0])
 
-    def _repeated(
-        self, doubtful: Sequence[GroupMember], files: Mapping[str, Candidate]
+    def _decide_against(
+        self, member: GroupMember, keeper: GroupMember, files: Mapping[str, Candidate]
+    ) -> _Decision:
+        """Return the decision for a file that is compared with one kept file."""
+        name = shown(os.path.basename(keeper.path))
+        found = self._examiner.compare(keeper.sha256, member.sha256)
+        if member.decided or (keeper.decided and member.score == 1.0):
+            return _Decision(REMOVE, f"you marked it as a duplicate of {name}", keeper.path)
+        preferred = preference(files[keeper.path], files[member.path], found, self._options.prefer)
+        doubt = review_reason(found, self._options.allow)
+        if not doubt and not preferred.first:
+            doubt = f"a copy of {{}}, which is kept, although this one {preferred.why}"
+        elif not doubt and preferred.disputed:
+            doubt = f"a copy of {{}}, which {preferred.why}, but this one {preferred.disputed}"
+        if doubt:
+            relevant = preferred if found.outcome == COPY else None
+            return _Decision(REVIEW, doubt.format(name), keeper.path, relevant)
+        worse = drawbacks(files[keeper.path], files[member.path], found)
+        reason = f"a copy of {name}; this one {worse}" if worse else f"a copy of {name}"
+        if keeper.label is None and member.label is not None:
+            reason += f"; its label {shown(member.label)} is carried over"
+        return _Decision(REMOVE, reason, keeper.path, preferred)
+
+    def _decide_repeated(
+        self, for_review: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> dict[str, _Decision]:
-        """What becomes of files for review that repeat another one, with its bytes or its pixels.
+        """Return the decisions for files for review that have the bytes or pixels of another one.
 
-        The best of them stays for review on behalf of all; labels of the others go over to it.
+        The best of such files stays for review, and the others are removed; their labels are
+        carried over to it.
         """
         decided = {}
-        for same in self._by_pixels(doubtful):
-            best = self._best_of_twins(same, files)
+        for same in self._group_pixel_identical(for_review):
+            best = self._best_pixel_identical(same, files)
             best = min((one for one in same if one.sha256 == best.sha256), key=self._rank)
             name = shown(os.path.basename(best.path))
             for member in same:
@@ -253,203 +290,188 @@ class _Planner:
                 if member.sha256 == best.sha256:
                     reason = f"the same bytes as {name}, which is for review"
                 else:
-                    found = self._judge.between(best.sha256, member.sha256)
-                    lacks = what_it_lacks(files[best.path], files[member.path], found)
-                    reason = f"a copy of {name}, which is for review; this one {lacks}"
+                    found = self._examiner.compare(best.sha256, member.sha256)
+                    worse = drawbacks(files[best.path], files[member.path], found)
+                    reason = f"a copy of {name}, which is for review; this one {worse}"
                 decided[member.path] = _Decision(REMOVE, reason, best.path)
         return decided
 
-    def _by_pixels(self, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
-        """Files in groups that have the same pixels, and nothing else that tells them apart."""
+    # -- pixel-identical files ---------------------------------------------------------------------
+
+    def _group_pixel_identical(self, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
+        """Group files that have the same pixels and do not differ otherwise."""
         same: dict[str, list[GroupMember]] = {}
         for member in members:
             same.setdefault(member.same_pixels_as or member.sha256, []).append(member)
         groups = []
-        for some in same.values():
-            while some:
-                first = some[0]
-                self._judge.compare(first.sha256, {one.sha256 for one in some} - {first.sha256})
-                alike = {one.path: self._has_its_pixels(first, one) for one in some}
-                groups.append([one for one in some if alike[one.path]])
-                some = [one for one in some if not alike[one.path]]
+        for rest in same.values():
+            while rest:
+                first = rest[0]
+                self._prefetch(first, rest)
+                identical = {one.path: self._are_pixel_identical(first, one) for one in rest}
+                groups.append([one for one in rest if identical[one.path]])
+                rest = [one for one in rest if not identical[one.path]]
         return groups
 
-    def _has_its_pixels(self, one: GroupMember, other: GroupMember) -> bool:
-        """Whether two files have the same pixels, and nothing else that tells them apart."""
+    def _are_pixel_identical(self, one: GroupMember, other: GroupMember) -> bool:
+        """Return whether two files have the same pixels and do not differ otherwise."""
         if one.sha256 == other.sha256:
             return True
-        found = self._judge.between(one.sha256, other.sha256)
-        return found.same_pixels and not why_for_review(found, self._wishes.allowed)
+        found = self._examiner.compare(one.sha256, other.sha256)
+        return found.same_pixels and not review_reason(found, self._options.allow)
 
-    def _best_of_twins(
-        self, twins: Sequence[GroupMember], files: Mapping[str, Candidate]
+    def _best_pixel_identical(
+        self, members: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> GroupMember:
-        """The best of files that have the same pixels: that to which none is preferred."""
-        best = twins[0]
-        while better := self._preferred_to(best, twins, files):
+        """Return the best of pixel-identical files: the one that no other is preferred to."""
+        best = members[0]
+        while better := self._preferred_to(best, members, files):
             best = better[0]
         return best
 
     def _rank(self, member: GroupMember) -> tuple[bool, int, tuple[bool, bool, str]]:
-        """The key that orders files of the same bytes, the one that stays first."""
+        """Return the sort key of files with the same bytes, the one to keep first."""
         return (
             os.path.islink(member.path),
-            rank_by_wish(member.path, self._wishes.prefer),
-            rank_by_name(member.path),
+            preference_rank(member.path, self._options.prefer),
+            name_rank(member.path),
         )
 
-    def _beside(
-        self, member: GroupMember, keeper: GroupMember, files: Mapping[str, Candidate]
-    ) -> _Decision:
-        name = shown(os.path.basename(keeper.path))
-        found = self._judge.between(keeper.sha256, member.sha256)
-        if member.decided or (keeper.decided and member.score == 1.0):
-            return _Decision(REMOVE, f"you decided that it is a copy of {name}", keeper.path)
-        preferred = preference(files[keeper.path], files[member.path], found, self._wishes.prefer)
-        doubt = why_for_review(found, self._wishes.allowed)
-        if not doubt and not preferred.first:
-            doubt = f"a copy of {{}}, which stays; in favour of this one: {preferred.why}"
-        elif not doubt and preferred.disputed:
-            doubt = f"a copy of {{}}, {preferred.why}; but {preferred.disputed}".replace(
-                "the other one", "this one"
-            )
-        if doubt:
-            counts = preferred if found.outcome == COPY else None
-            return _Decision(REVIEW, doubt.format(name), keeper.path, counts)
-        lacks = what_it_lacks(files[keeper.path], files[member.path], found)
-        reason = f"a copy of {name}; this one {lacks}" if lacks else f"a copy of {name}"
-        if keeper.label is None and member.label is not None:
-            reason += f"; its label {shown(member.label)} goes to the one that stays"
-        return _Decision(REMOVE, reason, keeper.path, preferred)
+    # -- the best file -----------------------------------------------------------------------------
 
     def _best(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> GroupMember:
-        """The best file among the representative and what shows the same."""
-        champion = group.members[0]
-        self._compare(champion, group)
-        alike = self._as_most(group, files)
-        if champion not in alike:
-            champion = alike[0]
-            self._compare(champion, group)
-        champions = {champion.sha256: champion}
-        while rivals := self._preferred_to(champion, alike, files, champions):
-            champion = rivals[0]
-            champions[champion.sha256] = champion
-            self._compare(champion, group)
-        # Preferences may form a circle: then the one stays to which the fewest are preferred.
-        champion = min(
-            reversed(champions.values()), key=lambda one: self._losses(one, alike, files)
-        )
-        twins = [one for one in alike if self._has_its_pixels(champion, one)]
-        champion = self._best_of_twins([champion, *twins], files)
-        same = [member for member in group.members if member.sha256 == champion.sha256]
+        """Return the best file among the representative and its copies."""
+        best = group.members[0]
+        self._prefetch(best, group.members)
+        eligible = self._majority_variant(group, files)
+        if best not in eligible:
+            best = eligible[0]
+            self._prefetch(best, group.members)
+        tried = {best.sha256: best}
+        while better := self._preferred_to(best, eligible, files, tried):
+            best = better[0]
+            tried[best.sha256] = best
+            self._prefetch(best, group.members)
+        # Preferences may be circular: then keep the file that the fewest are preferred to.
+        best = min(reversed(tried.values()), key=lambda one: self._losses(one, eligible, files))
+        identical = [one for one in eligible if self._are_pixel_identical(best, one)]
+        best = self._best_pixel_identical([best, *identical], files)
+        same = [member for member in group.members if member.sha256 == best.sha256]
         return min(same, key=self._rank)
 
-    def _losses(
-        self, champion: GroupMember, members: Sequence[GroupMember], files: Mapping[str, Candidate]
-    ) -> tuple[int, int]:
-        """How many members are preferred to one: undisputed, and in total."""
-        preferred = [self._preference(champion, member, files) for member in members]
-        better = [one for one in preferred if one is not None and not one.first]
-        return sum(not one.disputed for one in better), len(better)
+    def _majority_variant(
+        self, group: DuplicateGroup, files: Mapping[str, Candidate]
+    ) -> list[GroupMember]:
+        """Return the files with the highest user preference, in the variant of their majority.
+
+        Of two files of which one is mirrored, neither shows which one it is. Among many files, the
+        variant of the most files from a camera is kept, or else of the most files.
+        """
+        first = group.members[0]
+        may_stay = [one for one in group.members if one == first or _may_stay(one)]
+        rank = min(preference_rank(one.path, self._options.prefer) for one in may_stay)
+        variants: dict[frozenset[str], list[GroupMember]] = {}
+        for member in may_stay:
+            if preference_rank(member.path, self._options.prefer) == rank:
+                variants.setdefault(self._variant(first, member), []).append(member)
+        votes = {
+            variant: (sum(files[one.path].is_from_camera for one in members), len(members))
+            for variant, members in variants.items()
+        }
+        most = max(votes.values())
+        return [
+            one
+            for variant, members in variants.items()
+            if votes[variant] == most
+            for one in members
+        ]
+
+    def _variant(self, first: GroupMember, member: GroupMember) -> frozenset[str]:
+        """Return the undirected changes between a file and the first one of its group."""
+        if member.sha256 == first.sha256:
+            return frozenset()
+        found = self._examiner.compare(first.sha256, member.sha256)
+        return frozenset(item.name for item in found.changes) & _UNDIRECTED_CHANGES
 
     def _preferred_to(
         self,
-        champion: GroupMember,
+        best: GroupMember,
         members: Sequence[GroupMember],
         files: Mapping[str, Candidate],
         without: Collection[str] = (),
     ) -> list[GroupMember]:
-        """The members that are preferred to one, but for those whose digests are in ``without``."""
+        """Return the members preferred to a file, except those with digests in ``without``."""
         preferred = []
         for member in members:
             if member.sha256 not in without:
-                chosen = self._preference(champion, member, files)
+                chosen = self._preference(best, member, files)
                 if chosen is not None and not chosen.first:
                     preferred.append(member)
         return preferred
 
+    def _losses(
+        self, one: GroupMember, members: Sequence[GroupMember], files: Mapping[str, Candidate]
+    ) -> tuple[int, int]:
+        """Return how many members are preferred to a file: undisputed, and in total."""
+        preferred = [self._preference(one, member, files) for member in members]
+        better = [item for item in preferred if item is not None and not item.first]
+        return sum(not item.disputed for item in better), len(better)
+
     def _preference(
-        self, champion: GroupMember, member: GroupMember, files: Mapping[str, Candidate]
+        self, one: GroupMember, other: GroupMember, files: Mapping[str, Candidate]
     ) -> Preference | None:
-        """Which of two files is better; None if they show different things or are the same."""
-        if member.sha256 == champion.sha256:
+        """Return which of two files is better; None if their bytes are equal or they differ."""
+        if other.sha256 == one.sha256:
             return None
-        found = self._judge.between(champion.sha256, member.sha256)
+        found = self._examiner.compare(one.sha256, other.sha256)
         if found.outcome == DIFFERENT:
             return None
-        return preference(files[champion.path], files[member.path], found, self._wishes.prefer)
+        return preference(files[one.path], files[other.path], found, self._options.prefer)
 
-    def _as_most(self, group: DuplicateGroup, files: Mapping[str, Candidate]) -> list[GroupMember]:
-        """The files, of those that are preferred, that are the way most of them are.
+    def _prefetch(self, one: GroupMember, members: Sequence[GroupMember]) -> None:
+        """Compare a file with all members in parallel: one at a time would use one core only."""
+        self._examiner.prefetch(one.sha256, {member.sha256 for member in members} - {one.sha256})
 
-        Of two files one of which is mirrored, say, neither tells which it is; of many, the most
-        from a camera do, else the most.
-        """
-        first = group.members[0]
-        may_stay = [one for one in group.members if one == first or self._may_stay(one)]
-        wish = min(rank_by_wish(one.path, self._wishes.prefer) for one in may_stay)
-        ways: dict[frozenset[str], list[GroupMember]] = {}
-        for member in may_stay:
-            if rank_by_wish(member.path, self._wishes.prefer) == wish:
-                ways.setdefault(self._way(first, member), []).append(member)
-        votes = {
-            way: (sum(files[one.path].is_from_camera for one in some), len(some))
-            for way, some in ways.items()
-        }
-        most = max(votes.values())
-        return [one for way, some in ways.items() if votes[way] == most for one in some]
-
-    def _way(self, first: GroupMember, member: GroupMember) -> frozenset[str]:
-        """What was done to a file beside the first one, or to that, where two do not tell."""
-        if member.sha256 == first.sha256:
-            return frozenset()
-        found = self._judge.between(first.sha256, member.sha256)
-        return frozenset(item.name for item in found.changes) & _UNTOLD
-
-    def _compare(self, champion: GroupMember, group: DuplicateGroup) -> None:
-        """Compare the best file so far with all others of its group: if it stays, all of it counts.
-
-        One after the other they would take as many times longer as there are processors.
-        """
-        digests = {member.sha256 for member in group.members}
-        self._judge.compare(champion.sha256, digests - {champion.sha256})
-
-    @staticmethod
-    def _may_stay(member: GroupMember) -> bool:
-        """Whether a file may be the best one: if it was not found to show something else."""
-        return member.sure or (
-            member.examination is not None and member.examination.outcome != DIFFERENT
-        )
-
-    def _why_safe(self, member: GroupMember) -> str:
-        """Why a file stays whatever it is a copy of; empty if nothing says so."""
-        if self._wishes.protects(member.path):
+    def _keep_reason(self, member: GroupMember) -> str:
+        """Return why a file is kept whatever it is a copy of; empty if it need not be."""
+        if self._options.protects(member.path):
             return PROTECTED
-        return "you decided to keep it" if member.keep else ""
-
-    @staticmethod
-    def _staying(keepers: Sequence[GroupMember]) -> dict[str, GroupMember]:
-        return {os.path.realpath(member.path): member for member in reversed(keepers)}
+        return "you marked it to be kept" if member.keep else ""
 
 
-def _candidate(member: GroupMember, headers: Mapping[str, FileMetadata]) -> Candidate:
-    facts = headers.get(member.sha256)
-    return Candidate(member.path, member.width, member.height, member.bytes, facts)
+def _may_stay(member: GroupMember) -> bool:
+    """Return whether a file was not found to show something else than the representative."""
+    return member.sure or (
+        member.examination is not None and member.examination.outcome != DIFFERENT
+    )
 
 
-def _why_best(keeper: Candidate, better: Sequence[Preference]) -> str:
-    """Why the best file of a group is that, as it was found beside the others."""
+def _by_real_path(keepers: Sequence[GroupMember]) -> dict[str, GroupMember]:
+    return {os.path.realpath(member.path): member for member in reversed(keepers)}
+
+
+def _candidate(member: GroupMember, facts: Mapping[str, FileMetadata]) -> Candidate:
+    return Candidate(
+        member.path, member.width, member.height, member.bytes, facts.get(member.sha256)
+    )
+
+
+def _best_reason(keeper: Candidate, preferred: Sequence[Preference]) -> str:
+    """Return why a file is the best of its group, given its comparisons with the others."""
     if keeper.is_from_camera:
-        return original_name(keeper)
-    whys = list(dict.fromkeys(one.why for one in better if one.first))
-    return "the best of its group" + (f": {', '.join(whys[:2])}" if whys else "")
+        return camera_reason(keeper)
+    reasons = list(dict.fromkeys(one.why for one in preferred if one.first))
+    return "the best of its group" + (f": it {' and '.join(reasons[:2])}" if reasons else "")
 
 
-def _why_only_a_name(member: GroupMember, staying: Mapping[str, GroupMember]) -> str:
-    """Why a file is no copy but a name of one, if it is; ``staying`` are those that stay."""
+def _alias_reason(member: GroupMember, kept: Mapping[str, GroupMember]) -> str:
+    """Return why a path is only another name of a file; empty if it is a file of its own.
+
+    ``kept`` contains the kept files by real path.
+    """
     if os.path.islink(member.path):
-        return ONLY_A_LINK
-    stays = staying.get(os.path.realpath(member.path))
-    if stays is not None:
-        return f"the very file that is kept as {shown(stays.path)}"
+        return SYMLINK_REASON
+    keeper = kept.get(os.path.realpath(member.path))
+    if keeper is not None:
+        return f"the same file as {shown(keeper.path)}, which is kept, through a linked folder"
     return ""

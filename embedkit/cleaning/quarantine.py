@@ -1,18 +1,18 @@
-"""Quarantine: where a plan's removed files go, and come back from.
+"""Quarantine: where the removed files of plans are stored until they are restored or deleted.
 
 ::
 
     quarantine/                 in the workspace
     ├── lock                    locked while an apply, undo or empty runs
-    └── 3f9a0c71be42/           its id, a digest of what the plan says
+    └── 3f9a0c71be42/           its id, a digest of the plan
         ├── plan.csv            the plan as it was applied
         ├── journal.jsonl       what was about to be done, and when
-        └── files/000017        row 17's file, without an ending: no scan takes it for a photo
+        └── files/000017        the file of row 17, without an extension, so that no scan finds it
 
-The file system is the state: a file is in its place, or under the number of its row, or for a
-moment in both. So an apply or undo that was killed is finished by running it again. The journal
-says where a file came from, and is written before the move. It also records what the file system
-cannot show: files in the system's trash, files deleted for good, and facts carried to a keeper.
+The file system is the state: a file is in its place, or in quarantine under the number of its row,
+or briefly in both. So running an apply or undo again finishes one that was killed. The journal
+records where a file came from, before it is moved. It also records what the file system cannot
+show: files in the system's trash, deleted files, and facts carried over to a kept file.
 """
 
 import errno
@@ -31,51 +31,51 @@ from embedkit.cleaning.plan import write_plan
 from embedkit.errors import NotInWorkspace, QuarantineBusy
 from embedkit.results import PlanRow, Quarantine
 
-# Events of a row, in the journal: what is about to happen to its file, or has happened.
-MOVE = "move"  # it goes to quarantine; with --link, a link takes its place
-TRASH = "trash"  # it goes to the system's trash
-TRASHED = "trashed"  # it is there, ``where`` if that is known
-REFUSED = "refused"  # the trash did not take it
-RESTORE = "restore"  # it goes back to its place
-EMPTIED = "emptied"  # it is deleted from quarantine
+# Events of a row in the journal.
+MOVE = "move"  # its file is about to be moved to quarantine; with --link, a link takes its place
+TRASH = "trash"  # its file is about to be moved to the system's trash
+TRASHED = "trashed"  # its file was moved to the trash, to ``where`` if that is known
+REFUSED = "refused"  # the trash did not accept it
+RESTORE = "restore"  # its file is about to be moved back
+EMPTIED = "emptied"  # its file is about to be deleted from quarantine
 # Events of the whole plan.
 APPLIED = "applied"
 UNDONE = "undone"
 
 _ENDED = {"", APPLIED, UNDONE, EMPTIED}
-"""Last events of a journal after which nothing is unfinished."""
+"""Last events of a journal after which no work is unfinished."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 Numbered = list[tuple[int, PlanRow]]
-"""Rows and their numbers in the plan; the first is 1."""
+"""Rows with their numbers in the plan, counted from 1."""
 
 
 @dataclass(frozen=True)
-class Past:
-    """What the journal says of the file of one row."""
+class RowHistory:
+    """What the journal says about the file of one row."""
 
     origin: dict[str, Any]
     """The entry of its last move to quarantine or to the trash."""
     event: str
     """The last event of the row."""
     at: str
-    """When: UTC, ISO 8601."""
+    """Time of that event: UTC, ISO 8601."""
     where: str | None = None
-    """Where in the trash the file is, if that is known."""
+    """Path of the file in the trash, if that is known."""
 
     @property
     def path(self) -> str:
-        """The place of the file in the collection, absolute."""
+        """Absolute path of the file in the collection."""
         return from_stored(self.origin["path"])
 
     @property
     def sha256(self) -> str:
-        """Hex digest of what the file had when it went."""
+        """Hex digest of the file when it was removed."""
         return str(self.origin["sha256"])
 
     @property
     def is_trash(self) -> bool:
-        """Whether the file was sent to the trash, or was about to be."""
+        """Whether the file was moved to the trash, or was about to be."""
         return self.event in (TRASH, TRASHED)
 
 
@@ -94,28 +94,28 @@ class Store:
 
     @property
     def is_interrupted(self) -> bool:
-        """Whether an apply or undo has not come to its end."""
+        """Whether an apply or undo has not finished."""
         return self.journal.last not in _ENDED
 
     def slot(self, number: int) -> str:
-        """Where the file of a row is in quarantine."""
+        """Return the path of the file of a row in quarantine."""
         return str(self.files / f"{number:06d}")
 
-    def held(self) -> dict[int, os.stat_result]:
-        """The files in quarantine, by the number of their row."""
+    def stored_files(self) -> dict[int, os.stat_result]:
+        """Return the status of the files in quarantine, by the number of their row."""
         if not self.files.is_dir():
             return {}
         with os.scandir(self.files) as listing:
             found = {int(item.name): item for item in listing if item.name.isdecimal()}
         return {number: found[number].stat(follow_symlinks=False) for number in sorted(found)}
 
-    def past(self) -> dict[int, Past]:
-        """What the journal says of each row that went anywhere, by its number."""
-        found: dict[int, Past] = {}
+    def history(self) -> dict[int, RowHistory]:
+        """Return what the journal says about each row whose file was moved, by its number."""
+        found: dict[int, RowHistory] = {}
         for entry in self.journal.entries():
             row, event, at = entry.get("row"), entry["event"], entry["at"]
             if event in (MOVE, TRASH):
-                found[entry["row"]] = Past(entry, event, at)
+                found[entry["row"]] = RowHistory(entry, event, at)
             elif row in found:
                 where = entry.get("where")
                 where = None if where is None else from_stored(where)
@@ -123,7 +123,7 @@ class Store:
         return found
 
     def open(self, rows: Sequence[PlanRow]) -> None:
-        """Make the folder, with the plan in it, on disk."""
+        """Create the folder and the plan in it, and flush both to disk."""
         self.files.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists():
             write_plan(self.plan, rows)
@@ -132,14 +132,14 @@ class Store:
 
 
 def quarantines(root: Path) -> list[Quarantine]:
-    """The quarantines below ``root``, the one applied last first."""
+    """Return the quarantines below ``root``, the one applied last first."""
     found = [_describe(Store(plan.parent)) for plan in root.glob("*/plan.csv")]
     used = [item for item in found if item.at or item.files]
     return sorted(used, key=lambda item: item.at, reverse=True)
 
 
 def find_store(root: Path, quarantine: str) -> Store:
-    """The folder of the quarantine with an id; raises :class:`NotInWorkspace` without one."""
+    """Return the quarantine with an id; raise :class:`NotInWorkspace` if there is none."""
     if quarantine not in {item.id for item in quarantines(root)}:
         raise NotInWorkspace(
             f"there is no quarantine called {shown(quarantine)}; 'embedkit quarantine list' lists "
@@ -149,38 +149,39 @@ def find_store(root: Path, quarantine: str) -> Store:
 
 
 def _describe(store: Store) -> Quarantine:
-    entries, held, past = store.journal.entries(), store.held(), store.past()
-    trashed = sum(item.is_trash and not os.path.lexists(item.path) for item in past.values())
-    deleted = sum(item.event == EMPTIED and row not in held for row, item in past.items())
+    entries, stored, history = store.journal.entries(), store.stored_files(), store.history()
+    trashed = sum(item.is_trash and not os.path.lexists(item.path) for item in history.values())
+    deleted = sum(item.event == EMPTIED and row not in stored for row, item in history.items())
     states = {
         APPLIED: APPLIED,
-        UNDONE: f"partly {UNDONE}" if held or trashed or deleted else UNDONE,
-        EMPTIED: f"partly {EMPTIED}" if held else EMPTIED,
+        UNDONE: f"partly {UNDONE}" if stored or trashed or deleted else UNDONE,
+        EMPTIED: f"partly {EMPTIED}" if stored else EMPTIED,
     }
     return Quarantine(
         id=store.id,
         at=max((entry["at"] for entry in entries if entry["event"] in (MOVE, TRASH)), default=""),
-        files=len(held),
-        bytes=sum(status.st_size for status in held.values()),
+        files=len(stored),
+        bytes=sum(status.st_size for status in stored.values()),
         trashed=trashed,
         deleted=deleted,
         state=states.get(store.journal.last, "interrupted"),
     )
 
 
-def reason_of(error: OSError) -> str:
-    """Why one file was left; a full disk is not about one file, so it is raised again."""
+def failure_reason(error: OSError) -> str:
+    """Return why one file was left; raise errors of a full disk again, as they concern all
+    files."""
     if error.errno in _FULL:
         raise error
     return error.strerror or str(error)
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Keep any other apply, undo or empty out of a workspace; a crash ends that too."""
+def quarantine_lock(root: Path) -> Iterator[None]:
+    """Lock a workspace against other apply, undo and empty commands; a crash releases the lock."""
     busy = QuarantineBusy(
-        "another apply, undo or quarantine command runs in this workspace; try again when it has "
-        "ended"
+        "another apply, undo or quarantine command is running in this workspace; try again when "
+        "it has ended"
     )
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -9,14 +9,23 @@ from dataclasses import dataclass
 
 from embedkit.results import CHANGES, OPEN, Examination, FileMetadata
 
-CLEARLY = 1.2
-"""Times as many pixels along a side an image has to resolve to be preferred for that."""
-COARSER = 1.15
-"""Times as coarse a JPEG's quantisation has to be to count as more strongly compressed."""
+MIN_DETAIL_RATIO = 1.2
+"""Ratio of resolved pixels along a side from which on an image is preferred for its detail."""
+MIN_QUANTISATION_RATIO = 1.15
+"""Ratio of quantisation steps from which on a JPEG counts as more strongly compressed."""
 
 _CONVERTED = ("WEBP", "AVIF")
-"""Lossy formats that cameras do not write: files in them were usually converted from another."""
+"""Lossy formats that cameras do not write: such files were usually converted from another
+format."""
 
+_UNCHANGED = {
+    "grey": "has its colours",
+    "flattened": "has its transparency",
+    "single": "has all frames, pages or pictures",
+    "stripped": "has the video, layers or other data that the other file has not",
+    "shallow": "has more than 8 bits a colour",
+}
+"""Verb phrases for a file without a change, where "is not" and the change would be clumsy."""
 _COPIES = re.compile(
     r"""copy\ (\(?\d+\)?\ )?of\ .+      # Copy of photo, Copy (2) of photo
     | .+?(\ -)?[\ _-]copy(\ ?\(?\d+\)?)?  # photo copy, photo - Copy (2), photo_copy
@@ -36,15 +45,16 @@ _DISPOSABLE = re.compile(
 
 @dataclass(frozen=True)
 class Candidate:
-    """A file that may stay."""
+    """A file that may be kept."""
 
     path: str
     width: int
-    """Pixels of the upright image; likewise ``height``."""
+    """Width of the upright image, pixels."""
     height: int
+    """Height of the upright image, pixels."""
     bytes: int
     facts: FileMetadata | None
-    """None when its header could not be read."""
+    """The facts in its header; None if it could not be read."""
 
     @property
     def is_from_camera(self) -> bool:
@@ -53,45 +63,45 @@ class Candidate:
 
     @property
     def provenance(self) -> int:
-        """How much its metadata say of where the photo comes from: the more, the larger."""
+        """How much the metadata say about the origin of the photo; larger for more."""
         return self.facts.provenance if self.facts else 0
 
 
 @dataclass(frozen=True)
 class Preference:
-    """What speaks for one of two files."""
+    """Which of two files is better, and why."""
 
     first: bool
     """Whether the first one is preferred."""
     why: str
-    """What the preferred one has over the other: a clause."""
-    other: str
-    """What the other one lacks: a clause, of which it is the subject."""
+    """Why the preferred file is better: a verb phrase with that file as its subject."""
     disputed: str = ""
-    """What speaks against it so much that a person should decide; empty if nothing does."""
+    """Why the other file may be better, so that the pair is for review: a verb phrase with that
+    file as its subject; empty for no reason."""
 
 
-def rank_by_wish(path: str, prefer: Sequence[str]) -> int:
-    """The place in ``prefer`` of the first wish that a path fits; the number of wishes if none.
+def preference_rank(path: str, prefer: Sequence[str]) -> int:
+    """Return the position in ``prefer`` of the first entry that a path matches; its length if none
+    does.
 
-    A wish with ``*``, ``?`` or ``[`` is a pattern of :mod:`fnmatch`, for the name of the file, or
-    for the whole path if it has a separator. Anything else is an absolute folder.
+    An entry with ``*``, ``?`` or ``[`` is a pattern of :mod:`fnmatch`, for the name of the file, or
+    for the whole path if it contains a separator. Any other entry is an absolute folder.
     """
-    for place, wish in enumerate(prefer):
-        if any(sign in wish for sign in "*?["):
-            subject = path if os.sep in wish else os.path.basename(path)
-            if fnmatch.fnmatch(subject.lower(), wish.lower()):
+    for place, entry in enumerate(prefer):
+        if any(sign in entry for sign in "*?["):
+            subject = path if os.sep in entry else os.path.basename(path)
+            if fnmatch.fnmatch(subject.lower(), entry.lower()):
                 return place
-        elif path == wish or path.startswith(os.path.join(wish, "")):
+        elif path == entry or path.startswith(os.path.join(entry, "")):
             return place
     return len(prefer)
 
 
-def rank_by_name(path: str) -> tuple[bool, bool, str]:
-    """The key that orders paths of the same bytes, the one that stays first.
+def name_rank(path: str) -> tuple[bool, bool, str]:
+    """Return the sort key of paths with the same bytes, the one to keep first.
 
-    Files in a trash, among thumbnails or in a hidden folder come last, and before them those whose
-    names are names of copies; then the path decides.
+    Files in a trash, among thumbnails or in a hidden folder come last, then those with names of
+    copies; the path decides last.
     """
     folders, name = os.path.split(path)
     disposable = any(_DISPOSABLE.fullmatch(folder) for folder in folders.split(os.sep))
@@ -102,19 +112,20 @@ def rank_by_name(path: str) -> tuple[bool, bool, str]:
 def preference(
     one: Candidate, other: Candidate, found: Examination | None, prefer: Sequence[str] = ()
 ) -> Preference:
-    """Which of two copies is better; ``found`` is the examination of the first against the second.
+    """Return which of two copies is better; ``found`` is the examination of the first against the
+    second.
 
-    In order: what the person prefers; not changed by an edit; more detail, measured, by a fifth at
-    least; a camera's metadata, or more of them; less often and less strongly compressed; pixels,
-    bytes, path. Of files with equal pixels and metadata the smaller one is preferred.
+    The criteria, in order: the user's preference; not changed by an edit; at least a fifth more
+    measured detail; a camera's metadata, or more metadata; less repeated and less strong
+    compression; pixels, bytes, path. Of files with equal pixels and metadata the smaller one is
+    better.
     """
-    wishes = rank_by_wish(one.path, prefer), rank_by_wish(other.path, prefer)
-    if wishes[0] != wishes[1]:
-        first = wishes[0] < wishes[1]
-        return Preference(first, f"preferred by {prefer[min(wishes)]}", "is less preferred")
+    ranks = preference_rank(one.path, prefer), preference_rank(other.path, prefer)
+    if ranks[0] != ranks[1]:
+        return Preference(ranks[0] < ranks[1], f"is preferred ({prefer[min(ranks)]})")
     if found is not None:
         if found.unread:
-            return Preference(found.unread == 2, "can be opened", "could not be opened")
+            return Preference(found.unread == 2, "can be opened")
         decided = _by_changes(one, other, found) or _by_detail(one, other, found)
         if decided is not None:
             return decided
@@ -130,36 +141,34 @@ def _by_changes(one: Candidate, other: Candidate, found: Examination) -> Prefere
     if bool(changed[1]) == bool(changed[2]):
         return None
     first = bool(changed[2])
-    what = " and ".join(CHANGES[name] for name in names)
     disputed = _disputed(*((one, other) if first else (other, one)))
-    return Preference(first, f"the original of one that is {what}", f"is {what}", disputed)
+    why = " and ".join(_UNCHANGED.get(name, f"is not {CHANGES[name]}") for name in names)
+    return Preference(first, why, disputed)
 
 
 def _disputed(better: Candidate, worse: Candidate) -> str:
-    """What speaks for the file that looks worse: a clause, empty if nothing does."""
+    """Return why the file that looks worse may be better: a verb phrase, or empty."""
     if worse.is_from_camera and not better.is_from_camera:
-        return "the other one has the camera's metadata"
+        return "has the camera's metadata"
     return ""
 
 
 def _by_detail(one: Candidate, other: Candidate, found: Examination) -> Preference | None:
     ratio = found.resolution
-    if ratio is None and found.outcome == OPEN:  # too small, or too different, to measure
+    if ratio is None and found.outcome == OPEN:  # too small or too different to measure
         pixels = (other.width * other.height / (one.width * one.height)) ** 0.5
-        return None if 1 / CLEARLY < pixels < CLEARLY else _by_size(one, other)
-    if ratio is None or 1 / CLEARLY < ratio < CLEARLY:
+        return None if 1 / MIN_DETAIL_RATIO < pixels < MIN_DETAIL_RATIO else _by_size(one, other)
+    if ratio is None or 1 / MIN_DETAIL_RATIO < ratio < MIN_DETAIL_RATIO:
         return None
     first = ratio < 1
-    if found.derived == (1 if first else 2):  # what looks sharper are traces of compression
+    if found.derived == (1 if first else 2):  # compression artefacts look like detail
         return None
     better, worse = (one, other) if first else (other, one)
     disputed = _disputed(better, worse)
     times = max(ratio, 1 / ratio)
     if found.enlarged == (2 if first else 1):
-        return Preference(first, "sharper", "is enlarged, with less detail", disputed)
-    smaller = worse.width * worse.height < better.width * better.height
-    lacks = f"is smaller: {worse.width} x {worse.height}" if smaller else "has less detail"
-    return Preference(first, f"{times:.1f} times the detail along a side", lacks, disputed)
+        return Preference(first, "is sharper", disputed)
+    return Preference(first, f"resolves {times:.1f} times the detail along a side", disputed)
 
 
 def _by_metadata(one: Candidate, other: Candidate) -> Preference | None:
@@ -168,12 +177,12 @@ def _by_metadata(one: Candidate, other: Candidate) -> Preference | None:
     first = one.provenance > other.provenance
     better = one if first else other
     if one.is_from_camera != other.is_from_camera:
-        return Preference(first, original_name(better), "lost the camera's metadata")
-    return Preference(first, "with more metadata", "has less metadata")
+        return Preference(first, f"is {camera_reason(better)}")
+    return Preference(first, "has more metadata")
 
 
-def original_name(candidate: Candidate) -> str:
-    """What a plan calls a file with a camera's metadata."""
+def camera_reason(candidate: Candidate) -> str:
+    """Return how a plan describes a file with a camera's metadata."""
     facts = candidate.facts
     taken = f", {facts.taken[:10]}" if facts and facts.taken else ""
     if facts and facts.resized:
@@ -190,21 +199,21 @@ def _by_compression(
         first = found.derived == 2
         better = one.facts if first else other.facts
         if better.tables:
-            return Preference(first, "compressed once", "was compressed a second time")
-        return Preference(first, "losslessly compressed", "lost some detail")
+            return Preference(first, "was compressed only once")
+        return Preference(first, "is losslessly compressed")
     converted = [item.format in _CONVERTED for item in (one.facts, other.facts)]
     if converted[0] != converted[1]:
         worse = one.facts if converted[0] else other.facts
-        return Preference(converted[1], f"not {worse.format}", f"is {worse.format}")
+        return Preference(converted[1], f"is not in {worse.format} format")
     if one.facts.is_lossless != other.facts.is_lossless:
-        return Preference(one.facts.is_lossless, "losslessly compressed", "lost some detail")
+        return Preference(one.facts.is_lossless, "is losslessly compressed")
     return _by_quantisation(one, other)
 
 
 def _by_quantisation(one: Candidate, other: Candidate) -> Preference | None:
-    """Which of two JPEGs of unknown order is preferred: the less compressed one.
+    """Prefer the less compressed of two JPEGs whose order is unknown.
 
-    That one may have been made from the other all the same.
+    It may have been made from the other one nevertheless.
     """
     steps = [item.facts.step if item.facts else 0.0 for item in (one, other)]
     if min(steps) == 0:
@@ -213,16 +222,16 @@ def _by_quantisation(one: Candidate, other: Candidate) -> Preference | None:
     first = one.path <= other.path if are_equal else steps[0] < steps[1]
     better, worse = (one, other) if first else (other, one)
     if sorted((worse.width, worse.height)) == sorted((better.width, better.height)):
-        disputed = "which of the two was compressed first does not show"
-    elif max(steps) <= COARSER * min(steps):
+        disputed = "may have been compressed first"
+    elif max(steps) <= MIN_QUANTISATION_RATIO * min(steps):
         return None
     elif worse.width * worse.height > better.width * better.height:
-        disputed = "the other one has more pixels"
+        disputed = "has more pixels"
     else:
         disputed = ""
     if are_equal:
-        return Preference(first, "as strongly compressed", "is as strongly compressed", disputed)
-    return Preference(first, "less compressed", "is more strongly compressed", disputed)
+        return Preference(first, "is as strongly compressed", disputed)
+    return Preference(first, "is less compressed", disputed)
 
 
 def _have_same_pixels(found: Examination | None) -> bool:
@@ -232,16 +241,15 @@ def _have_same_pixels(found: Examination | None) -> bool:
 def _by_size(one: Candidate, other: Candidate) -> Preference:
     pixels = one.width * one.height, other.width * other.height
     if pixels[0] != pixels[1]:
-        worse = other if pixels[0] > pixels[1] else one
-        lacks = f"is smaller: {worse.width} x {worse.height}"
-        return Preference(pixels[0] > pixels[1], "the largest", lacks)
+        return Preference(pixels[0] > pixels[1], "has more pixels")
     return _by_bytes(one, other, smaller=False)
 
 
 def _by_bytes(one: Candidate, other: Candidate, smaller: bool) -> Preference:
-    """Which of two files of as many pixels stays; more bytes say nothing for equal pixels."""
+    """Compare files with the same number of pixels; more bytes mean nothing if the pixels are
+    equal."""
     if one.bytes == other.bytes:
-        return Preference(one.path <= other.path, "the first by name", "comes later by name")
+        return Preference(one.path <= other.path, "comes first by name")
     if smaller:
-        return Preference(one.bytes < other.bytes, "the smaller file", "is a larger file")
-    return Preference(one.bytes > other.bytes, "the largest file", "is a smaller file")
+        return Preference(one.bytes < other.bytes, "is the smaller file")
+    return Preference(one.bytes > other.bytes, "is the larger file")

@@ -1,82 +1,90 @@
-"""The files of a group that a plan removes, by what has to stay for them."""
+"""The files of a group that a plan removes, grouped by the files that have to be kept for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embedkit.cleaning.plan import KEEP, KEEP_ONE, ONLY_A_LINK, REMOVE, REVIEW, stays_for_others
+from embedkit.cleaning.plan import (
+    KEEP,
+    KEEP_ONE,
+    REMOVE,
+    REVIEW,
+    SYMLINK_REASON,
+    can_replace_others,
+)
 from embedkit.cleaning.quarantine import Numbered
 from embedkit.results import DAMAGED, PlanRow
 
 
 @dataclass(frozen=True)
 class Removal:
-    """Files of one group that go while the same files stay."""
+    """Files of one group that are removed if one of certain files is kept."""
 
-    going: Numbered
-    staying: Sequence[PlanRow]
-    """One of these has to stay, if the rule of the group is ``keep-one``."""
+    removed: Numbered
+    keepers: Sequence[PlanRow]
+    """One of these has to be kept, if the rule of the group is ``keep-one``."""
     related: Sequence[PlanRow]
     """The rows of the group that show the same, as far as it is known."""
     is_certain: bool
-    """Whether these are known to show what those that stay show: labels go over only then."""
+    """Whether the keepers are known to show the same: only then labels are carried over."""
 
 
 def removals(group: Numbered) -> list[Removal]:
-    """What goes out of one group, by what has to stay for it.
+    """Return the files that are removed from one group, by the files to keep for them.
 
-    While another file with the same bytes is kept or for review, a file goes for that one alone,
-    since a file for review may be no copy of what is kept. Else it goes for the file that it is a
-    copy of. When a person has decided that this one goes too, it goes for another copy of it that
-    stays; if there is none, for what that one is a copy of, and so on; and in the end for
-    anything that the group keeps.
+    If another file with the same bytes is kept or for review, that one has to be kept, since a file
+    for review may not be a copy of the kept file. Otherwise it is the file in the column
+    ``copy_of``. If that one is removed as well, by an edit of the plan, it is another copy of it
+    that is kept; if there is none, the file which that one is a copy of, and so on; and finally any
+    kept file of the group.
     """
     rows = [row for _, row in group]
-    family = _Family(rows)
-    going: dict[tuple[bool, tuple[PlanRow, ...]], Numbered] = {}
+    copies = _Copies(rows)
+    removed: dict[tuple[bool, tuple[PlanRow, ...]], Numbered] = {}
     for number, row in group:
         if row.action == REMOVE:
-            is_certain, staying = family.staying_for(row)
-            going.setdefault((is_certain, tuple(staying)), []).append((number, row))
+            is_certain, keepers = copies.keepers_for(row)
+            removed.setdefault((is_certain, tuple(keepers)), []).append((number, row))
     found = []
-    for (is_certain, staying), some in going.items():
-        is_kept = any(row.action == KEEP for row in staying)
-        # What is for review may be no copy of the rest.
-        related = rows if is_kept or not staying else [*staying, *(row for _, row in some)]
-        found.append(Removal(some, staying, related, is_certain))
+    for (is_certain, keepers), numbered in removed.items():
+        is_kept = any(row.action == KEEP for row in keepers)
+        # A keeper that is itself for review may not be a copy of the rest.
+        related = rows if is_kept or not keepers else [*keepers, *(row for _, row in numbered)]
+        found.append(Removal(numbered, keepers, related, is_certain))
     return found
 
 
-class _Family:
-    """The rows of a group, by what they are copies of."""
+class _Copies:
+    """The rows of a group, by the files that they are copies of."""
 
     def __init__(self, rows: Sequence[PlanRow]) -> None:
-        self._kept = [row for row in rows if stays_for_others(row)]
-        self._at = {row.path: row for row in rows}
-        self._same: dict[str, list[PlanRow]] = {}
-        self._copies: dict[str, list[PlanRow]] = {}
+        self._kept = [row for row in rows if can_replace_others(row)]
+        self._by_path = {row.path: row for row in rows}
+        self._by_digest: dict[str, list[PlanRow]] = {}
+        self._by_source: dict[str, list[PlanRow]] = {}
         for row in rows:
-            if row.action in (KEEP, REVIEW) and row.rule == KEEP_ONE and row.reason != ONLY_A_LINK:
-                self._same.setdefault(row.sha256, []).append(row)
-                self._copies.setdefault(row.copy_of or "", []).append(row)
+            stays = row.action in (KEEP, REVIEW)
+            if stays and row.rule == KEEP_ONE and row.reason != SYMLINK_REASON:
+                self._by_digest.setdefault(row.sha256, []).append(row)
+                self._by_source.setdefault(row.copy_of or "", []).append(row)
 
-    def staying_for(self, row: PlanRow) -> tuple[bool, Sequence[PlanRow]]:
-        """The rows one of which has to stay when the file of a row goes.
+    def keepers_for(self, row: PlanRow) -> tuple[bool, Sequence[PlanRow]]:
+        """Return the rows of which one has to be kept when the file of a row is removed.
 
-        And whether they are known to show the same. In a plan without ``copy_of``, they are.
+        The flag says whether they are known to show the same, as in plans without ``copy_of``.
         """
-        if row.sha256 in self._same:
-            return True, self._same[row.sha256]
-        target = self._at.get(row.copy_of or "")
+        if row.sha256 in self._by_digest:
+            return True, self._by_digest[row.sha256]
+        target = self._by_path.get(row.copy_of or "")
         is_certain = target is None
         while target is not None:
-            intact = [one for one in self._same.get(target.sha256, ()) if one.kind != DAMAGED]
+            intact = [one for one in self._by_digest.get(target.sha256, ()) if one.kind != DAMAGED]
             if intact:
                 return True, intact
-            copies = [one for one in self._copies.get(target.path, ()) if one.kind != DAMAGED]
-            # What is for review beside a file that was to stay may be no copy of it.
+            copies = [one for one in self._by_source.get(target.path, ()) if one.kind != DAMAGED]
+            # Files for review that were compared with the original keeper may not be copies of it.
             if target.copy_of is None:
                 copies = [one for one in copies if one.action == KEEP]
             if copies:
                 return target.copy_of is not None, copies
-            target = self._at.get(target.copy_of or "")
+            target = self._by_path.get(target.copy_of or "")
         return is_certain, self._kept

@@ -1,4 +1,4 @@
-"""Contact sheets: every class once, its odd ones first."""
+"""Contact sheets: the photos of each class, the most unusual ones first."""
 
 from collections.abc import Iterable
 
@@ -12,10 +12,10 @@ from embedkit.results import Sheet, SheetPhoto
 
 
 def sheets(reader: Reader, label: str | None = None) -> list[Sheet]:
-    """The photos of one label, or of each, and last those without one.
+    """Return the photos of one label, or of each label and finally of those without one.
 
-    In a class the photos farthest from its mean embedding, under the first backbone, come first.
-    Raises :class:`NotInWorkspace` when no photo has the label.
+    The photos farthest from the mean embedding of their class, under the first backbone, come
+    first. Raises :class:`NotInWorkspace` when no photo has the label.
     """
     ids = reader.files.image_ids(label)
     classes: dict[str | None, list[tuple[str, int]]] = {}
@@ -25,12 +25,14 @@ def sheets(reader: Reader, label: str | None = None) -> list[Sheet]:
     if label is not None and not classes:
         raise NotInWorkspace(f"no photo has the label {shown(label)}; 'embedkit labels' lists them")
     backbones = reader.backbones.all()
-    far: dict[str | None, dict[int, float]] = {name: {} for name in classes}
+    by_class: dict[str | None, dict[int, float]] = {name: {} for name in classes}
     if backbones:
         members = {name: np.array([item[1] for item in found]) for name, found in classes.items()}
-        far = _distances_to_means(reader, backbones[0].spec.digest, members)
+        by_class = _distances_to_means(reader, backbones[0].spec.digest, members)
     return [
-        Sheet(name, _ordered((path, far[name].get(image_id)) for path, image_id in classes[name]))
+        Sheet(
+            name, _ordered((path, by_class[name].get(image_id)) for path, image_id in classes[name])
+        )
         for name in sorted(classes, key=lambda name: (name is None, name or ""))
     ]
 
@@ -38,7 +40,8 @@ def sheets(reader: Reader, label: str | None = None) -> list[Sheet]:
 def _distances_to_means(
     reader: Reader, spec: str, members: dict[str | None, np.ndarray]
 ) -> dict[str | None, dict[int, float]]:
-    """Of each class's image ids, int64 (n,), those embedded and how far they are from its mean."""
+    """Return, for each class's image ids, int64 (n,), the distances of embedded images to its
+    mean."""
     sums: dict[str | None, np.ndarray] = {}
     for ids, vectors in reader.embeddings.chunks(spec):
         for name, chosen in members.items():
@@ -49,8 +52,8 @@ def _distances_to_means(
         for name, chosen in members.items():
             inside = np.isin(ids, chosen)
             if inside.any():
-                far = distances(sums[name], vectors[inside])
-                found[name].update(zip(ids[inside].tolist(), far.tolist(), strict=True))
+                to_mean = distances(sums[name], vectors[inside])
+                found[name].update(zip(ids[inside].tolist(), to_mean.tolist(), strict=True))
     return found
 
 

@@ -1,7 +1,7 @@
-"""The system's trash: files sent there, and found there again.
+"""The system's trash: sending files there, and finding them again.
 
-Where the trash follows the FreeDesktop specification a file is found by the note beside it, which
-names its place before. macOS and Windows do not say where a file is in their trash.
+If the trash follows the FreeDesktop specification, a file is found by the info file that records
+its original path. macOS and Windows do not tell where a file is in their trash.
 """
 
 import errno
@@ -19,16 +19,16 @@ from embedkit.cleaning.file_moves import check_unchanged, same_file
 IS_FREEDESKTOP = sys.platform not in ("darwin", "win32")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_INSTEAD = "without --trash it goes to quarantine"
+_ALTERNATIVE = "leave --trash out to move it to quarantine"
 
 
-def send(path: str, sha256: str, seen: os.stat_result) -> str | None:
-    """Move a file, which has the given content and was ``seen``, to the trash; where it is there.
+def send(path: str, sha256: str, status: os.stat_result) -> str | None:
+    """Move a file with the given content and status to the trash, and return its path there.
 
-    None where a trash does not say. Raises OSError, whose text is the same for the same cause, when
-    the trash does not take it; the file is at its place then.
+    Returns None if the system does not tell. Raises OSError, with the same text for the same cause,
+    when the trash does not accept the file, which is then in its place.
     """
-    check_unchanged(path, seen)
+    check_unchanged(path, status)
     if IS_FREEDESKTOP:
         _check_home()
     from send2trash import TrashPermissionError, send2trash
@@ -36,51 +36,54 @@ def send(path: str, sha256: str, seen: os.stat_result) -> str | None:
     try:
         send2trash(path)
     except TrashPermissionError as error:
-        why = f"its disk has no trash, and none can be made there; {_INSTEAD}"
-        raise OSError(errno.EACCES, why) from error
+        reason = f"its disk has no trash, and none can be made there; {_ALTERNATIVE}"
+        raise OSError(errno.EACCES, reason) from error
     except OSError as error:
         if error.errno in _FULL:
             raise
         cause = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, f"the trash does not take it ({cause}); {_INSTEAD}") from error
-    where = find(path, sha256, seen)
-    if where is not None and not os.path.samestat(os.lstat(where), seen):
-        with open(where, "rb") as copy:  # from another device, and maybe not on this one's disk yet
+        raise OSError(
+            error.errno, f"the trash does not accept it ({cause}); {_ALTERNATIVE}"
+        ) from error
+    where = find(path, sha256, status)
+    if where is not None and not os.path.samestat(os.lstat(where), status):
+        with open(where, "rb") as copy:  # copied from another device, maybe not flushed yet
             os.fsync(copy.fileno())
     return where
 
 
-def find(path: str, sha256: str, seen: os.stat_result | None = None) -> str | None:
-    """Where in the trash a file is that was at ``path`` and has the given content.
+def find(path: str, sha256: str, status: os.stat_result | None = None) -> str | None:
+    """Return the path in the trash of a file that was at ``path`` and has the given content.
 
-    ``seen`` is its status before it went, if that is known: a file that has it need not be read.
-    None when there is none, or where a trash does not say.
+    ``status`` is its status before it was removed, if known: a file with that status need not be
+    read. Returns None if there is none, or if the system does not tell.
     """
     if not IS_FREEDESKTOP:
         return None
-    for trash, base in _folders(path):
-        for name in _candidates(trash, os.path.basename(path)):
-            note = os.path.join(trash, "info", f"{name}.trashinfo")
+    for trash, base in _trash_folders(path):
+        for name in _candidate_names(trash, os.path.basename(path)):
+            info_file = os.path.join(trash, "info", f"{name}.trashinfo")
             file = os.path.join(trash, "files", name)
-            if _origin(note, base) == path and _holds(file, sha256, seen):
+            if _origin(info_file, base) == path and _has_content(file, sha256, status):
                 return file
     return None
 
 
 def _check_home() -> None:
-    """Raise OSError where there can be no trash for want of a home folder."""
+    """Raise OSError if there can be no trash because there is no home folder."""
     home = os.path.expanduser("~")
     if not os.path.isdir(home):
-        why = f"there is no trash: the home folder {shown(home)} does not exist; {_INSTEAD}"
-        raise OSError(errno.ENOENT, why)
+        reason = f"there is no trash, as the home folder {shown(home)} is missing; {_ALTERNATIVE}"
+        raise OSError(errno.ENOENT, reason)
     data = os.environ.get("XDG_DATA_HOME")
     if data is not None and not os.path.isabs(os.path.expanduser(data)):
-        why = f"there is no trash: XDG_DATA_HOME is not an absolute path; {_INSTEAD}"
-        raise OSError(errno.EINVAL, why)
+        reason = f"there is no trash, as XDG_DATA_HOME is not an absolute path; {_ALTERNATIVE}"
+        raise OSError(errno.EINVAL, reason)
 
 
-def _folders(path: str) -> Iterator[tuple[str, str]]:
-    """The trash folders that may have a file, and the folder that paths in their notes start at."""
+def _trash_folders(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the trash folders that may contain a file, and the base folder of relative paths in
+    them."""
     data = os.path.expanduser(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
     yield os.path.join(data, "Trash"), data
     top = os.path.realpath(os.path.dirname(path))
@@ -90,8 +93,8 @@ def _folders(path: str) -> Iterator[tuple[str, str]]:
     yield os.path.join(top, f".Trash-{os.getuid()}"), top
 
 
-def _candidates(trash: str, name: str) -> Iterator[str]:
-    """Names in a trash that a file called ``name`` may have: its own, and numbered ones."""
+def _candidate_names(trash: str, name: str) -> Iterator[str]:
+    """Yield names that a file called ``name`` may have in a trash: its own, and numbered ones."""
     yield name
     stem, ending = os.path.splitext(name)
     first, dot, rest = name.partition(".")
@@ -105,10 +108,10 @@ def _candidates(trash: str, name: str) -> Iterator[str]:
         return
 
 
-def _origin(note: str, base: str) -> str | None:
-    """The path at which a file in the trash was, from the note beside it."""
+def _origin(info_file: str, base: str) -> str | None:
+    """Return the original path of a file in the trash, from its info file."""
     try:
-        lines = Path(note).read_bytes().splitlines()
+        lines = Path(info_file).read_bytes().splitlines()
     except OSError:
         return None
     for line in lines:
@@ -118,9 +121,9 @@ def _origin(note: str, base: str) -> str | None:
     return None
 
 
-def _holds(file: str, sha256: str, seen: os.stat_result | None) -> bool:
+def _has_content(file: str, sha256: str, status: os.stat_result | None) -> bool:
     try:
-        if seen is not None and same_file(os.lstat(file), seen):
+        if status is not None and same_file(os.lstat(file), status):
             return True
         return os.path.isfile(file) and sha256_of(Path(file)) == sha256
     except OSError:

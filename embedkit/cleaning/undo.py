@@ -1,4 +1,4 @@
-"""Undoing a plan: what is in its quarantine goes back, and the rest is accounted for."""
+"""Undoing a plan: moving files from quarantine back, and accounting for the others."""
 
 import errno
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
-from embedkit.cleaning.carry_over import TAKEN_BACK, note_places, take_back
-from embedkit.cleaning.file_moves import PART, move, restore_over
-from embedkit.cleaning.kept_files import holding
+from embedkit.cleaning.carry_over import TAKEN_BACK, refresh_presence, take_back
+from embedkit.cleaning.file_moves import PARTIAL_PATTERN, move, restore_over
+from embedkit.cleaning.kept_files import verified_stat
 from embedkit.cleaning.links import Link
 from embedkit.cleaning.quarantine import (
     EMPTIED,
@@ -20,12 +20,12 @@ from embedkit.cleaning.quarantine import (
     TRASH,
     TRASHED,
     UNDONE,
-    Past,
+    RowHistory,
     Store,
+    failure_reason,
     find_store,
-    locked,
+    quarantine_lock,
     quarantines,
-    reason_of,
 )
 from embedkit.errors import NotInWorkspace
 from embedkit.results import NotMoved, Progress, ProgressCallback, UndoReport, no_progress
@@ -38,147 +38,151 @@ def undo(
     *,
     catalog: Catalog | None = None,
 ) -> UndoReport:
-    """Put every file of a quarantine below ``root`` back.
+    """Move every file of a quarantine below ``root`` back to its place.
 
-    None is the last one with files there or in the trash. Nothing is overwritten but links that the
-    plan made: a file whose place has other content by now stays in quarantine, with the reason.
-    Files in the system's trash are not put back, and files deleted from quarantine cannot be; both
-    are in the report, with the reason, unless they are at their place again.
+    None stands for the last quarantine with files in it or in the trash. Nothing is overwritten
+    except links that the plan made: a file whose place is taken by other content stays in
+    quarantine. Files in the system's trash are not moved back, and deleted files cannot be. The
+    report lists all of these with the reason, unless they are in their place again.
 
-    However it ends, ``catalog`` learns which files are at their place again, by this run or
-    another; at the end it takes back what was carried over from them. Raises as
-    :func:`embedkit.cleaning.apply.apply` does, and :class:`NotInWorkspace` for an unknown name.
+    However it ends, ``catalog`` is told which files are in their place again. At the end, facts
+    that were carried over from them are taken back. Raises the errors of
+    :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
     """
     known = quarantines(root)
     if not known:
         raise NotInWorkspace("there is nothing to undo: no plan was applied in this workspace")
     last = next((item for item in known if item.files or item.trashed), known[0])
     store = find_store(root, last.id if quarantine is None else quarantine)
-    with locked(root):
-        run = _Undo(store, progress)
+    with quarantine_lock(root):
+        run = _Run(store, progress)
         try:
-            run.put_back()
+            run.restore()
         finally:
-            note_places(catalog, run.back())
-        run.account()
-        taken_back = take_back(catalog, store.journal, run.away)
+            refresh_presence(catalog, run.in_place())
+        run.account_for_others()
+        taken_back = take_back(catalog, store.journal, run.missing)
         run.finish()
     return UndoReport(
         quarantine=store.id,
         restored=tuple(run.restored.values()),
-        already_back=tuple(run.there),
-        skipped=tuple(run.left),
+        already_back=tuple(run.already_back),
+        skipped=tuple(run.skipped),
         bytes=run.bytes,
         reverted=taken_back,
     )
 
 
-class _Undo:
+class _Run:
     """One run of an undo."""
 
     def __init__(self, store: Store, progress: ProgressCallback) -> None:
         self._store = store
         self._progress = progress
-        self._past = store.past()
-        self._is_back: dict[int, bool] = {}
+        self._history = store.history()
+        self._in_place: dict[int, bool] = {}
         self.restored: dict[int, str] = {}
-        """By row, like :attr:`away`."""
-        self.there: list[str] = []
-        self.left: list[NotMoved] = []
-        self.away: set[int] = set()
-        """Rows whose files are not at their place."""
+        """Paths of the files that were moved back, by row."""
+        self.already_back: list[str] = []
+        self.skipped: list[NotMoved] = []
+        self.missing: set[int] = set()
+        """Rows whose files are not in their place."""
         self.bytes = 0
 
-    def put_back(self) -> None:
-        """Put back what is in quarantine."""
-        held = self._store.held()
-        if held:
-            self._store.journal.write(RESTORE, [{"row": number} for number in held])
-        for done, (number, seen) in enumerate(held.items()):
-            self._progress(Progress("putting back", done, len(held)))
-            slot, past = self._store.slot(number), self._past.get(number)
-            path = slot if past is None else past.path
+    def restore(self) -> None:
+        """Move the files in quarantine back."""
+        stored = self._store.stored_files()
+        if stored:
+            self._store.journal.write(RESTORE, [{"row": number} for number in stored])
+        for done, (number, status) in enumerate(stored.items()):
+            self._progress(Progress("moving back", done, len(stored)))
+            slot, history = self._store.slot(number), self._history.get(number)
+            path = slot if history is None else history.path
             try:
-                if past is None:
-                    why = "the journal does not say where it was; plan.csv may"
-                    raise OSError(errno.ENOENT, why)
-                _put_back(slot, seen, past)
+                if history is None:
+                    reason = "the journal does not say where it was; plan.csv may"
+                    raise OSError(errno.ENOENT, reason)
+                _restore_file(slot, status, history)
             except OSError as error:
-                self.left.append(NotMoved(path, reason_of(error)))
-                self.away.add(number)
+                self.skipped.append(NotMoved(path, failure_reason(error)))
+                self.missing.add(number)
             else:
                 self.restored[number] = path
-                self.bytes += seen.st_size
-        for part in self._store.files.glob(PART):
-            part.unlink()
+                self.bytes += status.st_size
+        for partial in self._store.files.glob(PARTIAL_PATTERN):
+            partial.unlink()
 
-    def back(self) -> list[str]:
-        """The files that are at their place again, put there by an undo or by somebody."""
+    def in_place(self) -> list[str]:
+        """Return the files that are in their place again, moved by an undo or by the user."""
         return [
-            past.path
-            for number, past in self._past.items()
+            history.path
+            for number, history in self._history.items()
             if not os.path.lexists(self._store.slot(number))
-            and (past.event in (MOVE, RESTORE) or self._found_back(number))
+            and (history.event in (MOVE, RESTORE) or self._is_in_place(number))
         ]
 
-    def account(self) -> None:
-        """Account for what is not in quarantine: trashed or deleted, and perhaps there again."""
-        for number, past in self._past.items():
-            if number in self.away or number in self.restored:
+    def account_for_others(self) -> None:
+        """Report the trashed and deleted files, and those of them that are in their place again."""
+        for number, history in self._history.items():
+            if number in self.missing or number in self.restored:
                 continue
-            if past.event not in (TRASH, TRASHED, EMPTIED):
+            if history.event not in (TRASH, TRASHED, EMPTIED):
                 continue
-            if not self._found_back(number):
-                self.left.append(NotMoved(past.path, _whereabouts(past)))
-                self.away.add(number)
-            elif past.event != TRASH:  # else it never went
-                self.there.append(past.path)
+            if not self._is_in_place(number):
+                self.skipped.append(NotMoved(history.path, _whereabouts(history)))
+                self.missing.add(number)
+            elif history.event != TRASH:  # with TRASH, it was never moved
+                self.already_back.append(history.path)
 
     def finish(self) -> None:
-        """Note that the undo came to its end, unless there was nothing that it could do."""
+        """Record the end of the undo, unless there was nothing that it could do."""
         last = self._store.journal.last
-        if last != UNDONE and (last in (RESTORE, TAKEN_BACK) or not self.away):
+        if last != UNDONE and (last in (RESTORE, TAKEN_BACK) or not self.missing):
             self._store.journal.write(UNDONE)
 
-    def _found_back(self, number: int) -> bool:
-        """Whether the file of a row, with its content, is at its place."""
-        if number not in self._is_back:
-            past = self._past[number]
+    def _is_in_place(self, number: int) -> bool:
+        """Return whether the file of a row, with its content, is in its place."""
+        if number not in self._in_place:
+            history = self._history[number]
             try:
-                is_link = os.path.islink(past.path)
-                self._is_back[number] = not is_link and bool(holding(past.path, past.sha256))
+                is_link = os.path.islink(history.path)
+                self._in_place[number] = not is_link and bool(
+                    verified_stat(history.path, history.sha256)
+                )
             except OSError:
-                self._is_back[number] = False
-        return self._is_back[number]
+                self._in_place[number] = False
+        return self._in_place[number]
 
 
-def _put_back(slot: str, seen: os.stat_result, past: Past) -> None:
-    path, link = past.path, Link.of(past.origin)
+def _restore_file(slot: str, status: os.stat_result, history: RowHistory) -> None:
+    """Move one file back, with its mode and times."""
+    path, link = history.path, Link.from_entry(history.origin)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if link is not None and link.is_at(path):
         restore_over(slot, path, link.is_at)
     else:
-        move(slot, path, seen)
-    status = os.lstat(path)
-    # A copy; the quarantine may be where times are coarse. Other names of it are not ours to touch.
-    if not os.path.samestat(status, seen) and status.st_nlink < 2:
+        move(slot, path, status)
+    restored = os.lstat(path)
+    # A copy may have lost precision of its times in quarantine. Files with other hard links are not
+    # changed, as those are not part of the plan.
+    if not os.path.samestat(restored, status) and restored.st_nlink < 2:
         with suppress(PermissionError):
-            os.chmod(path, past.origin["mode"])
-            os.utime(path, ns=(status.st_atime_ns, past.origin["mtime_ns"]))
+            os.chmod(path, history.origin["mode"])
+            os.utime(path, ns=(restored.st_atime_ns, history.origin["mtime_ns"]))
 
 
-def _whereabouts(past: Past) -> str:
-    """What became of a file that is neither in quarantine nor at its place."""
-    if past.event == EMPTIED:
-        day = datetime.fromisoformat(past.at).astimezone()
+def _whereabouts(history: RowHistory) -> str:
+    """Return where a file is that is neither in quarantine nor in its place."""
+    if history.event == EMPTIED:
+        day = datetime.fromisoformat(history.at).astimezone()
         return f"deleted on {day:%Y-%m-%d} by 'quarantine empty'"
-    where = past.where
+    where = history.where
     if where is None or not os.path.lexists(where):
-        where = trash.find(past.path, past.sha256)
+        where = trash.find(history.path, history.sha256)
     if where is not None:
         text = f"in the trash, as {shown(where)}; restore it from there"
     elif trash.IS_FREEDESKTOP:
-        text = "it went to the trash, and is not there any more"
+        text = "it was moved to the trash, and is no longer there"
     else:
         text = "in the trash of this system; restore it from there"
-    return text + ("; another file is in its place" if os.path.lexists(past.path) else "")
+    return text + ("; another file is in its place" if os.path.lexists(history.path) else "")

@@ -168,7 +168,7 @@ def clean(
 
     Nothing is moved before 'embedkit apply FILE'.
     """
-    from embedkit.cleaning.plan import set_aside, write_plan
+    from embedkit.cleaning.plan import rename_edited_plan, write_plan
     from embedkit.reports.plan_page import plan_of_page, write_plan_page
     from embedkit.workspace import Workspace
 
@@ -185,7 +185,7 @@ def clean(
             verify=verify,
             backbone=backbone,
         )
-        aside = set_aside(plan, plan_of_page(page))
+        aside = rename_edited_plan(plan, plan_of_page(page))
         write_plan(plan.absolute(), planned.rows)
         write_plan_page(page, planned.rows, workspace=workspace, progress=progress)
     if as_json:

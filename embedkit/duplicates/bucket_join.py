@@ -1,75 +1,45 @@
-"""The exact join of many hashes by Hamming distance: buckets of hashes that agree in a chunk.
+"""The exact join of many hashes by Hamming distance, with buckets of hashes that agree in a chunk.
 
 Two hashes that differ in at most r bits differ in at most t_i bits of some chunk i, if the chunks
-share no bit and the sum of t_i + 1 is r + 1: the pigeonhole principle of multi-index hashing
+are disjoint and the sum of t_i + 1 is r + 1: the pigeonhole principle of multi-index hashing
 (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014) in
-its general form (Qin et al., "GPH: Similarity Search in Hamming Space", 2018). So hashes are
-counting-sorted by each chunk in turn, and each bucket is compared with those whose chunks differ
-from its own in at most t_i bits. A pair is emitted by the first chunk that brings it together; the
-pairs of all chunks are sorted last, on all cores.
-
-How many chunks, how wide and with which t_i is what costs least by how far apart some hashes are.
+its general form (Qin et al., "GPH: Similarity Search in Hamming Space", 2018). For each chunk in
+turn, the hashes are counting-sorted by its bits, and each bucket is compared with all buckets that
+differ from it in at most t_i bits. Only the first chunk that brings a pair together emits it.
+Finally the pairs of all chunks are sorted, on all cores.
 """
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import combinations, repeat
-from math import comb
+from itertools import repeat
 from typing import Any
 
 import numba
 import numpy as np
 from numba.extending import intrinsic
 
-from embedkit.duplicates.pairs import DISTANCE_BITS, MOST_ROWS, ROW_BITS, Pairs
+from embedkit.duplicates.bucket_plan import plan_chunks
+from embedkit.duplicates.hamming import DISTANCE_BITS, MAX_ROWS, ROW_BITS, Pairs
 
-COMPARE, GATHER, RUN, SORT, BUCKET = 0.36, 1.5, 24.0, 60.0, 3.0
-"""Nanoseconds for comparing a word, copying one to be compared, each bucket copied from, sorting a
-hash, and looking at a bucket."""
-WIDEST = 24
-"""Bits of a chunk: the starts of its buckets take 64 MB."""
-MOST_MASKS = 1 << 16
-CONSTANT = 0.99
-"""A bit is no use in a chunk when the square of the mean of its sign, ±1, is more than this."""
-SAMPLE = 1024
-"""Hashes on either side that are compared to learn how far apart they are."""
-_SEED = 0
 _TASKS = 64
-"""Ranges of queries that each core takes in turn, as some take longer than others."""
-_LEAST = 256
+"""Number of ranges of queries per core; they take different times."""
+_MIN_TASK = 256
+"""Least number of queries in a range."""
 _BLOCK = 64
+"""Number of hashes compared in the innermost loop: one bit of a word each."""
 _ROWS = 32
+"""Number of queries compared with a tile at a time."""
 _TILE = 32 * _BLOCK
-"""Hashes that stay in the fastest cache while all queries of a bucket are compared with them."""
+"""Number of hashes that stay in the fastest cache while all queries of a bucket are compared with
+them."""
 _RANGE = 1 << 14
-"""Pairs that are sorted together, in a core's own cache."""
-_MOST_RANGES = 1 << 10
-"""Places that pairs are written to in turn, each in another page of memory."""
+"""Number of pairs that are sorted together, within a core's own cache."""
+_MAX_RANGES = 1 << 10
+"""Largest number of places that pairs are written to in turn, each on another memory page."""
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """The bits of a chunk, word * 64 + bit, and in how many of them hashes may differ."""
-
-    bits: np.ndarray
-    within: int
-
-    def masks(self) -> np.ndarray:
-        """Every difference within the chunk, uint32 (M,)."""
-        weights = range(self.within + 1)
-        chosen = (c for weight in weights for c in combinations(range(len(self.bits)), weight))
-        return np.array([sum(1 << bit for bit in bits) for bits in chosen], np.uint32)
-
-    def words(self, count: int) -> np.ndarray:
-        """The bits set in ``count`` words, uint64 (W,)."""
-        words = np.zeros(count, np.uint64)
-        np.bitwise_or.at(words, self.bits >> 6, np.uint64(1) << (self.bits & 63).astype(np.uint64))
-        return words
-
-
-def joined(
+def join(
     queries: np.ndarray,
     hashes: np.ndarray,
     query_rows: np.ndarray,
@@ -77,45 +47,46 @@ def joined(
     limit: int,
     same: bool,
 ) -> Pairs:
-    """The pairs of a query and a hash at most ``limit`` bits apart, each once.
+    """Return the pairs of a query and a hash at most ``limit`` bits apart, each once.
 
-    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty, and are called by
-    their ``rows``, int32. If they are the ``same``, pairs are of different rows, the lower first.
+    ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty; ``query_rows`` and
+    ``rows``, int32, are the numbers that pairs name them by. With ``same``, both are the same
+    hashes: pairs are of different rows, the lower row first.
     """
     words = hashes.shape[1]
-    chunks = planned(queries, hashes, limit, same)
+    chunks = plan_chunks(queries, hashes, limit, same)
     masks = np.array([chunk.words(words) for chunk in chunks])
-    withins = np.array([chunk.within for chunk in chunks])
-    task = max(_LEAST, len(queries) // (_TASKS * threads()) + 1)
+    max_differing = np.array([chunk.max_differing for chunk in chunks])
+    task = max(_MIN_TASK, len(queries) // (_TASKS * threads()) + 1)
     found: list[np.ndarray] = []
     with ThreadPoolExecutor(threads()) as pool:
         for number, chunk in enumerate(chunks):
             right = _sorted(hashes, rows, chunk.bits)
             left = right if same else _sorted(queries, query_rows, chunk.bits)
-            before = (masks[:number], withins[:number])
-            given = (*left, *right, chunk.masks(), *before, limit, same, (0,) * words)
+            earlier = (masks[:number], max_differing[:number])
+            arguments = (*left, *right, chunk.masks(), *earlier, limit, same, (0,) * words)
             found += pool.map(
-                lambda start, given=given: _join(start, start + task, *given),
+                lambda start, arguments=arguments: _join(start, start + task, *arguments),
                 range(0, len(queries), task),
             )
-        return _in_order(found, int(query_rows.max()), pool)
+        return _sort_pairs(found, int(query_rows.max()), pool)
 
 
 def threads() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# -- the order ---------------------------------------------------------------------------------
+# -- sorting the pairs ---------------------------------------------------------------------------
 
 
-def _in_order(found: list[np.ndarray], last: int, pool: ThreadPoolExecutor) -> Pairs:
-    """The packed pairs of all tasks, whose first rows go up to ``last``.
+def _sort_pairs(found: list[np.ndarray], last: int, pool: ThreadPoolExecutor) -> Pairs:
+    """Sort the packed pairs of all tasks, whose first rows go up to ``last``.
 
-    They are scattered by ranges of 2^r first rows, and each range is sorted.
+    The pairs are scattered into ranges of 2^r first rows, and each range is sorted.
     """
     count = sum(map(len, found))
-    rows = max(1, last // min(_MOST_RANGES, count // _RANGE + 1)).bit_length()
+    rows = max(1, last // min(_MAX_RANGES, count // _RANGE + 1)).bit_length()
     shift = np.uint64(rows + ROW_BITS + DISTANCE_BITS)
     counts = np.zeros((len(found), (last >> rows) + 1), np.int64)
     list(pool.map(_count, found, repeat(shift), counts))
@@ -130,153 +101,39 @@ def _in_order(found: list[np.ndarray], last: int, pool: ThreadPoolExecutor) -> P
         ordered = numbers[start:end]
         ordered.sort()
         pairs.first[start:end] = ordered >> np.uint64(ROW_BITS + DISTANCE_BITS)
-        pairs.second[start:end] = ordered >> np.uint64(DISTANCE_BITS) & np.uint64(MOST_ROWS - 1)
+        pairs.second[start:end] = ordered >> np.uint64(DISTANCE_BITS) & np.uint64(MAX_ROWS - 1)
         pairs.distance[start:end] = ordered & np.uint64((1 << DISTANCE_BITS) - 1)
 
     list(pool.map(finish, [0, *ends[:-1, -1]], ends[:, -1]))
     return pairs
 
 
-# -- the plan ----------------------------------------------------------------------------------
-
-
-def planned(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[Chunk]:
-    """The chunks by which pairs within ``limit`` bits are found in the least time."""
-    left, right = _samples(queries, hashes, same)
-    costs = _costs(_apart(left, right), len(queries), len(hashes), hashes.shape[1], same)
-    together = _together(right)
-    bits = int(np.count_nonzero(together.diagonal() < CONSTANT))
-    kinds = list(costs)
-    width, within = np.array(kinds).T
-    cost = np.array(list(costs.values()))[:, None]
-    used = np.arange(bits + 1) - width[:, None]
-    # best[e, b]: the least cost of chunks of at most b bits with a sum of within + 1 of at least e
-    best = np.zeros((limit + 2, bits + 1))
-    choices = np.zeros(best.shape, int)
-    for errors in range(1, limit + 2):
-        rest = np.where(within < width, np.maximum(0, errors - within - 1), 0)
-        total = cost + np.where(used < 0, np.inf, best[rest[:, None], np.maximum(used, 0)])
-        choices[errors] = total.argmin(axis=0)
-        best[errors] = total.min(axis=0)
-    shapes = []
-    errors, left_bits = limit + 1, bits
-    while errors > 0:
-        shapes.append(kinds[choices[errors, left_bits]])
-        errors = 0 if shapes[-1][1] >= shapes[-1][0] else errors - shapes[-1][1] - 1
-        left_bits -= shapes[-1][0]
-    chosen = _spread(together, [width for width, _ in shapes])
-    return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
-
-
-def _samples(queries: np.ndarray, hashes: np.ndarray, same: bool) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(_SEED)
-    if same:
-        rows = random.choice(len(hashes), min(2 * SAMPLE, len(hashes)), replace=False)
-        return hashes[rows[: len(rows) // 2]], hashes[rows[len(rows) // 2 :]]
-    left = random.choice(len(queries), min(SAMPLE, len(queries)), replace=False)
-    right = random.choice(len(hashes), min(SAMPLE, len(hashes)), replace=False)
-    return queries[left], hashes[right]
-
-
-def _apart(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The share of pairs at each distance: float64 (bits + 1,)."""
-    distance = np.zeros((len(left), len(right)), np.int64)
-    for word in range(left.shape[1]):
-        distance += np.bitwise_count(left[:, None, word] ^ right[None, :, word])
-    return np.bincount(distance.ravel(), minlength=64 * left.shape[1] + 1) / max(1, distance.size)
-
-
-def _costs(
-    apart: np.ndarray, queries: int, hashes: int, words: int, same: bool
-) -> dict[tuple[int, int], float]:
-    """Nanoseconds that a chunk takes, by its width and in how many bits hashes may differ.
-
-    Pairs d apart differ in x of w bits taken at random with the probability that x of w draws
-    are among d of all bits.
-    """
-    bits = len(apart) - 1
-    costs = {}
-    distance = np.arange(bits + 1)[:, None]
-    differ = np.arange(WIDEST + 1)
-    probability = np.zeros((bits + 1, WIDEST + 1))
-    probability[:, 0] = 1
-    for width in range(WIDEST + 1):
-        share = np.cumsum(apart @ probability)
-        buckets = min(2.0**width, queries)
-        for within in range(width + 1):
-            masks = sum(comb(width, weight) for weight in range(within + 1))
-            if masks > MOST_MASKS:
-                break
-            pairs = queries * hashes * share[within]
-            visits = buckets * masks * RUN + pairs * words * (COMPARE + GATHER * buckets / queries)
-            sorting = (queries + hashes) * SORT * words + 2**width * BUCKET
-            costs[width, within] = visits * (0.5 if same else 1.0) + sorting
-        drawn = probability * (distance - differ) / (bits - width)
-        probability -= drawn
-        probability[:, 1:] += drawn[:, :-1]
-    return costs
-
-
-def _together(hashes: np.ndarray) -> np.ndarray:
-    """How often two bits are both as usual, or one bit is: float64 (bits, bits), in [0, 1].
-
-    With signs for bits: the square of the mean product of two, and of the mean of one.
-    """
-    shifts = np.arange(64, dtype=np.uint64)
-    ones = (hashes[:, :, None] >> shifts & np.uint64(1)).reshape(len(hashes), -1)
-    signs = 2 * ones.astype(np.float64) - 1
-    together: np.ndarray = (signs.T @ signs / len(signs)) ** 2
-    np.fill_diagonal(together, np.mean(signs, axis=0) ** 2)
-    return together
-
-
-def _spread(together: np.ndarray, widths: list[int]) -> list[np.ndarray]:
-    """Bits for chunks of some widths: int64 (width,) each.
-
-    Two hashes agree in a chunk with the probability 2^-w sum over its sets S of bits of
-    E[product of the signs of S]^2; the terms of one and two bits are kept small. Real hashes
-    have bits that go together, and one, of the mean brightness, that is always set.
-    """
-    loads = [together.diagonal().copy() for _ in widths]
-    chunks: list[list[int]] = [[] for _ in widths]
-    taken = np.zeros(len(together), bool)
-    for _ in range(sum(widths)):
-        number = max(
-            range(len(widths)), key=lambda n: (widths[n] - len(chunks[n])) / max(1, widths[n])
-        )
-        bit = int(np.argmin(np.where(taken, np.inf, loads[number])))
-        chunks[number].append(bit)
-        loads[number] += together[bit]
-        taken[bit] = True
-    return [np.array(sorted(chunk), np.int64) for chunk in chunks]
-
-
-# -- compiled ----------------------------------------------------------------------------------
+# -- compiled functions --------------------------------------------------------------------------
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled, and kept for the next process if there is a place for it."""
+    """Compile a function, and cache the result on disk if a cache folder is writable."""
     try:
         return numba.njit(nogil=True, cache=True)(function)  # type: ignore[no-any-return]
-    except RuntimeError:  # neither beside this file nor in the home can be written
+    except RuntimeError:  # no cache folder is writable
         return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
 
 
-def _count_ones(_context: Any, _word: Any) -> Any:
+def _popcount_intrinsic(_context: Any, _word: Any) -> Any:
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return numba.int64(numba.uint64), generate
 
 
-_ones = intrinsic(_count_ones)
+_popcount = intrinsic(_popcount_intrinsic)
 
 
 @_compiled
 def _sorted(
     hashes: np.ndarray, rows: np.ndarray, bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows and hashes sorted by the chunk of ``bits``, and where each bucket starts.
+    """Return rows and hashes sorted by the bits of a chunk, and where each bucket starts.
 
     The starts are int32 (2^w + 1,).
     """
@@ -306,8 +163,8 @@ def _sorted(
 
 
 @_compiled
-def _reached(starts: np.ndarray, masks: np.ndarray, key: int, low: int, same: bool) -> int:
-    """How many hashes :func:`_gather` copies."""
+def _neighbour_count(starts: np.ndarray, masks: np.ndarray, key: int, low: int, same: bool) -> int:
+    """Return the number of hashes that :func:`_gather` copies."""
     total = 0
     for mask in masks:
         other = key ^ np.int64(mask)
@@ -328,9 +185,9 @@ def _gather(
     places: np.ndarray,
     words: tuple[int, ...],
 ) -> None:
-    """Copy the hashes that queries of a bucket are compared with, and their places.
+    """Copy the hashes that the queries of a bucket are compared with, and their places.
 
-    Among the same hashes only those that come later, from ``low`` in the same bucket.
+    With ``same``, copy only later hashes: from ``low`` on in the same bucket.
     """
     count = np.uint64(0)
     for mask in masks:
@@ -361,23 +218,23 @@ def _compare(
     blocks: np.ndarray,
     hits: np.ndarray,
 ) -> int:
-    """Note which of some of ``near`` are within the limit of which queries, a block at a time.
+    """Compare queries with ``near`` in blocks, and record the pairs within the limit.
 
-    Returns the number of blocks with any: ``hits`` has a bit for each of its hashes, ``blocks``
-    the query and where it starts. The innermost loop is instructions that take several hashes at
-    once: it assigns no array, as references to it would be counted in the loops, and indexes
-    ``near`` by unsigned numbers, which need no look at whether they count from the end.
+    Returns the number of blocks with any such pair: ``hits`` has one bit per hash of a block, and
+    ``blocks`` the query and the start of the block. The innermost loop is written to be vectorised:
+    it assigns no array, as that would count references in the loops, and indexes ``near`` by
+    unsigned numbers, which need no check for negative indices.
     """
     count = 0
     for query in range(low, high):
         for block in range(start, stop, _BLOCK):
             within = np.uint64(0)
             for n in range(_BLOCK):
-                apart = 0
+                distance = 0
                 for word in range(len(words)):
-                    apart += _ones(queries[query, word] ^ near[word, np.uint64(block + n)])
+                    distance += _popcount(queries[query, word] ^ near[word, np.uint64(block + n)])
                 bit = np.uint64(1) << np.uint64(n)
-                within |= bit if apart <= limit else np.uint64(0)
+                within |= bit if distance <= limit else np.uint64(0)
             hits[count] = within
             blocks[count, 0] = query
             blocks[count, 1] = block
@@ -386,15 +243,15 @@ def _compare(
 
 
 @_compiled
-def _packed(one: np.uint64, two: np.uint64, apart: np.uint64) -> np.uint64:
-    """A pair as one number, see :data:`DISTANCE_BITS`."""
-    return (one << np.uint64(ROW_BITS) | two) << np.uint64(DISTANCE_BITS) | apart
+def _packed(one: np.uint64, two: np.uint64, distance: np.uint64) -> np.uint64:
+    """Pack a pair into one number, see :data:`~embedkit.duplicates.hamming.DISTANCE_BITS`."""
+    return (one << np.uint64(ROW_BITS) | two) << np.uint64(DISTANCE_BITS) | distance
 
 
 @_compiled
 def _unpacked(pair: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64]:
     one = pair >> np.uint64(ROW_BITS + DISTANCE_BITS)
-    two = pair >> np.uint64(DISTANCE_BITS) & np.uint64(MOST_ROWS - 1)
+    two = pair >> np.uint64(DISTANCE_BITS) & np.uint64(MAX_ROWS - 1)
     return one, two, pair & np.uint64((1 << DISTANCE_BITS) - 1)
 
 
@@ -408,7 +265,7 @@ def _emit(
     places: np.ndarray,
     rows: np.ndarray,
     earlier: np.ndarray,
-    withins: np.ndarray,
+    max_differing: np.ndarray,
     same: bool,
     words: tuple[int, ...],
     differ: np.ndarray,
@@ -417,11 +274,12 @@ def _emit(
     found: np.ndarray,
     count: int,
 ) -> int:
-    """Append the hits that no earlier chunk has brought together to ``found``, which has room.
+    """Append the hits that no earlier chunk brought together to ``found``, which must be large
+    enough.
 
-    Returns the new ``count``. ``differ``, ``pairs`` (of places) and ``new`` are room for as many
-    hits as there may be. Where hashes clump most hits are not new, which none can foretell: so
-    they are written and counted, or not, rather than branched on.
+    Returns the new ``count``. ``differ``, ``pairs`` (of places) and ``new`` are buffers for as many
+    hits as there may be. Where hashes are clustered, most hits are not new, and no branch
+    prediction could tell: so hits are always written, and only counted when they are new.
     """
     hit = np.uint64(0)
     for number in range(np.uint64(len(blocks))):
@@ -430,21 +288,21 @@ def _emit(
         within = hits[number]
         while within:
             lower = within - np.uint64(1)
-            at = block + np.uint64(_ones(~within & lower))
+            at = block + np.uint64(_popcount(~within & lower))
             within &= lower
-            apart = 0
+            distance = 0
             for word in range(len(words)):
                 differ[word, hit] = queries[query, word] ^ near[word, at]
-                apart += _ones(differ[word, hit])
-            pairs[hit] = _packed(query, np.uint64(places[at]), np.uint64(apart))
+                distance += _popcount(differ[word, hit])
+            pairs[hit] = _packed(query, np.uint64(places[at]), np.uint64(distance))
             hit += np.uint64(places[at] > np.int64(query) if same else places[at] >= 0)
     new[:hit] = 1
-    for chunk in range(len(withins)):
+    for chunk in range(len(max_differing)):
         for n in range(hit):
-            apart = 0
+            distance = 0
             for word in range(len(words)):
-                apart += _ones(differ[word, n] & earlier[chunk, word])
-            new[n] &= np.uint64(apart > withins[chunk])
+                distance += _popcount(differ[word, n] & earlier[chunk, word])
+            new[n] &= np.uint64(distance > max_differing[chunk])
     kept = np.uint64(0)
     for n in range(hit):
         pairs[kept] = pairs[n]
@@ -470,15 +328,15 @@ def _join(
     starts: np.ndarray,
     masks: np.ndarray,
     earlier: np.ndarray,
-    withins: np.ndarray,
+    max_differing: np.ndarray,
     limit: int,
     same: bool,
     words: tuple[int, ...],
 ) -> np.ndarray:
-    """Packed pairs of the sorted queries from ``start`` to ``stop``: uint64 (P,).
+    """Return the packed pairs of the sorted queries from ``start`` to ``stop``: uint64 (P,).
 
-    ``earlier`` and ``withins`` are of the chunks that came before; the length of the tuple
-    ``words`` is W, known to the compiler.
+    ``earlier`` and ``max_differing`` describe the chunks before this one; the length of the tuple
+    ``words`` is W, which the compiler thus knows.
     """
     found = np.empty(2 * _ROWS * _TILE, np.uint64)
     count = 0
@@ -493,7 +351,7 @@ def _join(
     key = np.searchsorted(query_starts, start, side="right") - 1
     while key < len(query_starts) - 1 and query_starts[key] < stop:
         low, high = max(start, query_starts[key]), min(stop, query_starts[key + 1])
-        total = _reached(starts, masks, key, low, same) if low < high else 0
+        total = _neighbour_count(starts, masks, key, low, same) if low < high else 0
         if total > len(places):
             near = np.zeros((len(words), 2 * total // _TILE * _TILE), np.uint64)
             places = np.empty(near.shape[1], np.int32)
@@ -516,7 +374,7 @@ def _join(
                         places,
                         rows,
                         earlier,
-                        withins,
+                        max_differing,
                         same,
                         words,
                         differ,

@@ -1,87 +1,97 @@
-"""Pairs of images that may be copies: by perceptual hash, by embedding."""
+"""Candidate pairs: images whose perceptual hashes are near enough to compare them further."""
 
 import numpy as np
 
-from embedkit.duplicates.hamming import chance_pairs, near_clumps, near_pairs_between
-from embedkit.duplicates.orientations import TURNS
+from embedkit.duplicates.hamming import chance_pairs, distinct_near_pairs, near_pairs_between
+from embedkit.duplicates.orientations import ORIENTATIONS
 from embedkit.results import Progress, ProgressCallback
 
-LOOSE_BITS = 14
-"""Bits up to which a pair is worth a second look."""
-MOST_IN_A_CLUMP = 100_000
-"""Pairs of rows with two hashes, or one, that are all looked at."""
-NEIGHBOURS = 10.0
-"""Pairs for each image that are worth a second look, on average."""
+MAX_CANDIDATE_BITS = 14
+"""Largest Hamming distance, of 64 bits, at which a pair is a candidate."""
+MAX_PAIRS_OF_HASHES = 100_000
+"""Largest number of pairs of rows that are all generated for one pair of hashes."""
+CANDIDATES_PER_IMAGE = 10.0
+"""Average number of candidate pairs per image that the limits allow."""
 
 
-def bits_for(count: int, most: int, turns: int, pairs: float, of: int = 64) -> int:
-    """The most bits, up to ``most``, that leave no more than so many ``pairs`` to chance.
+def max_bits_within(
+    count: int, max_bits: int, orientations: int, pairs: float, hash_bits: int = 64
+) -> int:
+    """Return the largest Hamming distance with at most ``pairs`` chance pairs.
 
-    Among ``count`` images, each compared in so many ``turns``, by hashes ``of`` so many bits.
-    Even, as the distances of these hashes are.
+    Considers even distances up to ``max_bits``, since these hashes differ in an even number of
+    bits. ``count`` images are compared, each in ``orientations`` orientations.
     """
     return next(
-        (bits for bits in range(most, 0, -2) if turns * chance_pairs(count, bits, of) <= pairs), 0
+        (
+            bits
+            for bits in range(max_bits, 0, -2)
+            if orientations * chance_pairs(count, bits, hash_bits) <= pairs
+        ),
+        0,
     )
 
 
-def by_hash(
-    hashes: np.ndarray, bits: int, turned_bits: int, progress: ProgressCallback
+def pairs_by_hash(
+    hashes: np.ndarray, max_bits: int, max_oriented_bits: int, progress: ProgressCallback
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of rows of ``hashes``, uint64 (N, 8, W), each once, the smaller first: two int64 (P,).
+    """Return pairs of rows with similar hashes, the smaller row first: two int64 arrays (P,).
 
-    Those within ``bits`` as they are, and those within ``turned_bits`` when one is turned (-1: none
-    are). Rows of one hash are paired each with each, and with each row near them. Only where that
-    would be more than :data:`MOST_IN_A_CLUMP` pairs, with the first of them.
+    ``hashes`` is uint64 (N, 8, W), one hash per orientation. A pair qualifies when its hashes
+    differ in at most ``max_bits``, or, with one image in another orientation, in at most
+    ``max_oriented_bits`` (-1 compares orientation 0 only). Rows with equal hashes are paired with
+    each other and with every row near them, unless that makes more than
+    :data:`MAX_PAIRS_OF_HASHES` pairs: then only the first of these rows are paired.
     """
-    progress(Progress("comparing perceptual hashes", 0, TURNS))
-    clumps = near_clumps(hashes[:, 0], bits)
+    progress(Progress("comparing perceptual hashes", 0, ORIENTATIONS))
+    near = distinct_near_pairs(hashes[:, 0], max_bits)
     rows = np.arange(len(hashes))
-    first, second = clumps.pairs.first, clumps.pairs.second
-    distinct = np.flatnonzero(clumps.representative == rows)
-    for turn in range(1, TURNS) if turned_bits >= 0 else ():
-        progress(Progress("comparing perceptual hashes", turn, TURNS))
-        found = near_pairs_between(hashes[distinct, turn], hashes[distinct, 0], turned_bits)
+    first, second = near.pairs.first, near.pairs.second
+    distinct = np.flatnonzero(near.representative == rows)
+    for orientation in range(1, ORIENTATIONS) if max_oriented_bits >= 0 else ():
+        progress(Progress("comparing perceptual hashes", orientation, ORIENTATIONS))
+        found = near_pairs_between(
+            hashes[distinct, orientation], hashes[distinct, 0], max_oriented_bits
+        )
         first = np.concatenate([first, distinct[found.first]])
         second = np.concatenate([second, distinct[found.second]])
-    first, second = _spread(
-        np.concatenate([first, distinct]), np.concatenate([second, distinct]), clumps.representative
+    first, second = _expand(
+        np.concatenate([first, distinct]), np.concatenate([second, distinct]), near.representative
     )
     return unique_pairs(first, second, len(hashes))
 
 
-def _spread(
+def _expand(
     first: np.ndarray, second: np.ndarray, representative: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of all rows that have the hashes of pairs of representatives.
+    """Expand pairs of representatives to pairs of all rows with the same hashes.
 
-    Of very many, those of the first rows of the one with all of the other.
+    Above :data:`MAX_PAIRS_OF_HASHES`, pairs the first rows of each side with all rows of the other.
     """
     order = np.argsort(representative, kind="stable")
     starts = np.searchsorted(representative[order], np.arange(len(order) + 1))
     sizes = np.diff(starts)
     here, there = sizes[first], sizes[second]
-    few = np.maximum(1, MOST_IN_A_CLUMP // np.maximum(here, there))
-    ones, twos = [], []
+    limit = np.maximum(1, MAX_PAIRS_OF_HASHES // np.maximum(here, there))
+    left, right = [], []
     for one, other, counts in ((first, second, here), (second, first, there)):
-        # The first rows of the one, each with every row of the other.
-        taken = np.minimum(counts, few)
-        left = order[_runs(starts[one], taken)]
-        pair = np.repeat(np.arange(len(one)), taken)
-        ones.append(np.repeat(left, sizes[other[pair]]))
-        twos.append(order[_runs(starts[other[pair]], sizes[other[pair]])])
-    return np.concatenate(ones), np.concatenate(twos)
+        used = np.minimum(counts, limit)
+        chosen = order[_ranges(starts[one], used)]
+        pair = np.repeat(np.arange(len(one)), used)
+        left.append(np.repeat(chosen, sizes[other[pair]]))
+        right.append(order[_ranges(starts[other[pair]], sizes[other[pair]])])
+    return np.concatenate(left), np.concatenate(right)
 
 
-def _runs(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The numbers of runs that begin at ``starts`` and are ``counts`` long, one after another."""
+def _ranges(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Concatenate ``range(start, start + count)`` for each pair of a start and a count."""
     return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(counts.sum())
 
 
 def unique_pairs(
     first: np.ndarray, second: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each pair of different rows below ``count`` once, the smaller row first, in order."""
+    """Return each pair of different rows below ``count`` once, sorted, the smaller row first."""
     low, high = np.minimum(first, second).astype(np.int64), np.maximum(first, second)
     numbers = np.unique((low * count + high)[low < high])
     return numbers // max(count, 1), numbers % max(count, 1)

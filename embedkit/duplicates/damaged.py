@@ -1,8 +1,7 @@
 """Damaged files, and the intact images that they may be copies of.
 
-What is there of a damaged file is as good as it was, so it is compared with the same part of the
-images of the catalog: first with that of the 32 x 32 lumas that their fingerprints keep, without a
-decode.
+The decoded part of a damaged file is undistorted, so it is compared with the same part of the
+images of the catalog: first on the 32 x 32 lumas stored in fingerprints, without a decode.
 """
 
 import os
@@ -17,12 +16,12 @@ from PIL import Image
 
 from embedkit._internal.paths import stamp
 from embedkit.catalog import Catalog, Reader
-from embedkit.duplicates.evidence import FLAT
-from embedkit.duplicates.examination import remains_of
-from embedkit.duplicates.examination.partial import LEAST_SHARE
-from embedkit.duplicates.examination.placement import are_of_one_shape
-from embedkit.duplicates.orientations import turned
-from embedkit.duplicates.similarity import described, halved
+from embedkit.duplicates.evidence import MIN_CONTRAST
+from embedkit.duplicates.examination import decode_partial
+from embedkit.duplicates.examination.partial import MIN_SHARE
+from embedkit.duplicates.examination.placement import same_aspect
+from embedkit.duplicates.orientations import orient_all
+from embedkit.duplicates.similarity import descriptors, downsampled
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, alone, read_bytes
 from embedkit.images.faults import one_file
@@ -30,122 +29,124 @@ from embedkit.images.opening import PIXEL_CAP, opened
 from embedkit.images.scan import FoundFile
 from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
-ALIKE = 0.9
-"""Likeness of what is there, at 32 x 32, from which on an image is opened."""
-MOST = 4
-"""Images opened for each damaged file: those that are most alike."""
+MIN_SIMILARITY = 0.9
+"""Least similarity of the decoded part, at 32 x 32, for an image to be opened."""
+MAX_CANDIDATES = 4
+"""Images opened for each damaged file: the most similar ones."""
 
-_LEAST = 0.8  # correlation at 16 x 16 below which no image is so alike
-_MANY = 16  # images looked at at 32 x 32: those that correlate best at 16 x 16
-_BLOCK = 8192  # images whose lumas are looked at together
-_SOME = 1024  # damaged files that are compared with them together
+_MIN_CORRELATION = 0.8  # least correlation at 16 x 16 for a comparison at 32 x 32
+_SHORTLIST = 16  # images compared at 32 x 32: those with the highest correlation at 16 x 16
+_BLOCK = 8192  # images compared at once
+_DAMAGED_BLOCK = 1024  # damaged files compared with them at once
 
 
 @dataclass(frozen=True, eq=False)
-class Damaged:
-    """Bytes that do not decode, as far as they are there; several files may have them."""
+class DamagedImage:
+    """An image that decodes only in part; several files may have its bytes."""
 
     paths: tuple[str, ...]
+    """Absolute paths of its files."""
     sha256: str
     """Hex digest."""
     width: int
-    """Of the whole upright image; likewise ``height``."""
+    """Width of the whole upright image, pixels."""
     height: int
-    turn: int
-    """One of the turns of :mod:`embedkit.duplicates.orientations`: it brings what is there to the
-    top."""
+    """Height of the whole upright image, pixels."""
+    orientation: int
+    """The orientation (:mod:`embedkit.duplicates.orientations`) that brings the decoded part to
+    the top."""
     share: float
-    """Of the image, that is there."""
+    """Share of the image that was decoded, 0 to 1."""
     luma: np.ndarray
-    """The rows that are there, after the turn, of what a perceptual hash is made from: uint8."""
+    """uint8 (rows, 32): the decoded rows of the 32 x 32 luma, in that orientation."""
 
 
-def damaged_files(catalog: Catalog, progress: ProgressCallback) -> list[Damaged]:
-    """The files that failed to decode and still have the bytes that failed, each bytes once.
+def find_damaged_images(catalog: Catalog, progress: ProgressCallback) -> list[DamagedImage]:
+    """Return the damaged images among the files that failed to decode.
 
-    Those that are gone, or of which too little is there, are left out.
+    Skips files that are missing or changed since, and those of which too little decodes.
     """
     with catalog.read() as reader:
         files = reader.failures.undecodable()
-    found: dict[str, Damaged] = {}
+    found: dict[str, DamagedImage] = {}
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for done, seen in enumerate(threads.map(_seen, files), 1):
+        for done, image in enumerate(threads.map(_read_damaged, files), 1):
             progress(Progress("reading damaged files", done, len(files)))
-            if seen is not None:
-                same = found.get(seen.sha256)
-                paths = (*same.paths, *seen.paths) if same else seen.paths
-                found[seen.sha256] = replace(seen, paths=paths)
+            if image is not None:
+                same = found.get(image.sha256)
+                paths = (*same.paths, *image.paths) if same else image.paths
+                found[image.sha256] = replace(image, paths=paths)
     return list(found.values())
 
 
-def proposed(
-    reader: Reader, damaged: Sequence[Damaged], progress: ProgressCallback
+def intact_candidates(
+    reader: Reader, damaged: Sequence[DamagedImage], progress: ProgressCallback
 ) -> list[list[int]]:
-    """For each damaged file the ids of the images that it may be a copy of, the likeliest first.
+    """Return, for each damaged image, the ids of similar intact images, the most similar first.
 
-    They are of its aspect ratio, and have a file.
+    Candidates have the same aspect ratio, and a file.
     """
     if not damaged:
         return []
     table = reader.images.fingerprints()
     ids, width, height = (table.column(name).to_numpy() for name in ("image_id", "width", "height"))
-    best = _Best(
-        np.full((len(damaged), _MANY), -1.0, np.float32),
-        np.zeros((len(damaged), _MANY), np.int64),
+    shortlist = _Shortlist(
+        np.full((len(damaged), _SHORTLIST), -1.0, np.float32),
+        np.zeros((len(damaged), _SHORTLIST), np.int64),
     )
-    looks = _looks(damaged)
+    batches = _batches(damaged)
     for start in range(0, len(ids), _BLOCK):
         progress(Progress("looking for intact copies", start, len(ids)))
         part = slice(start, start + _BLOCK)
-        small = halved(reader.images.lumas(ids[part]))
-        for look in looks:
-            theirs = _centred(turned(small, look.turn)[:, : look.rows])
-            for first in range(0, len(look.numbers), _SOME):
-                some = slice(first, first + _SOME)
-                numbers = look.numbers[some]
-                alike = look.described[some] @ theirs.T
+        small = downsampled(reader.images.lumas(ids[part]))
+        for batch in batches:
+            theirs = _normalised(orient_all(small, batch.orientation)[:, : batch.rows])
+            for first in range(0, len(batch.numbers), _DAMAGED_BLOCK):
+                block = slice(first, first + _DAMAGED_BLOCK)
+                numbers = batch.numbers[block]
+                correlation = batch.descriptors[block] @ theirs.T
                 own = np.array([(damaged[n].width, damaged[n].height) for n in numbers])
-                fit = are_of_one_shape(own[:, :1], own[:, 1:], width[part], height[part])
-                alike[~fit] = -1
-                best.take(numbers, alike, ids[part])
-    close = best.close()
+                fit = same_aspect(own[:, :1], own[:, 1:], width[part], height[part])
+                correlation[~fit] = -1
+                shortlist.update(numbers, correlation, ids[part])
+    shortlisted = shortlist.ids_above_limit()
     found: list[list[int]] = []
-    for start in range(0, len(damaged), _SOME):
-        some = slice(start, start + _SOME)
-        found += _likeliest(reader, damaged[some], close[some])
+    for start in range(0, len(damaged), _DAMAGED_BLOCK):
+        block = slice(start, start + _DAMAGED_BLOCK)
+        found += _most_similar(reader, damaged[block], shortlisted[block])
     return found
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
-    """Damaged files of which as much is there, on the same side."""
+class _Batch:
+    """Damaged images with the same number of decoded rows on the same side."""
 
-    turn: int
+    orientation: int
     rows: int
-    """Of 16, that are compared."""
+    """Number of rows that are compared, of 16."""
     numbers: np.ndarray
-    """int64 (n,): which they are."""
-    described: np.ndarray
-    """float32 (n, P): their rows as :func:`_centred` makes them."""
+    """int64 (n,): positions of the damaged images."""
+    descriptors: np.ndarray
+    """float32 (n, P): their rows, from :func:`_normalised`."""
 
 
-def _looks(damaged: Sequence[Damaged]) -> list[_Look]:
-    def kind(number: int) -> tuple[int, int]:
-        return damaged[number].turn, len(damaged[number].luma) // 2
+def _batches(damaged: Sequence[DamagedImage]) -> list[_Batch]:
+    def key(number: int) -> tuple[int, int]:
+        return damaged[number].orientation, len(damaged[number].luma) // 2
 
-    looks = []
-    for (turn, rows), members in groupby(sorted(range(len(damaged)), key=kind), kind):
+    batches = []
+    for (orientation, rows), members in groupby(sorted(range(len(damaged)), key=key), key):
         numbers = np.array(list(members))
         lumas = np.zeros((len(numbers), LUMA_SIDE, LUMA_SIDE), np.uint8)
         for place, number in enumerate(numbers):
             lumas[place, : 2 * rows] = damaged[number].luma[: 2 * rows]
-        described = _centred(halved(lumas.reshape(len(numbers), -1))[:, :rows])
-        looks.append(_Look(turn, rows, numbers, described))
-    return looks
+        normalised = _normalised(downsampled(lumas.reshape(len(numbers), -1))[:, :rows])
+        batches.append(_Batch(orientation, rows, numbers, normalised))
+    return batches
 
 
-def _centred(images: np.ndarray) -> np.ndarray:
-    """Images (n, h, w) less their means and of length 1: float32 (n, h * w)."""
+def _normalised(images: np.ndarray) -> np.ndarray:
+    """Return images (n, H, W) centred and scaled to length 1: float32 (n, H * W)."""
     flat = images.reshape(len(images), -1)
     flat = flat - flat.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(flat, axis=1, keepdims=True)
@@ -153,44 +154,51 @@ def _centred(images: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Best:
-    """The images that are most alike, of each damaged file: correlations and ids (D, MANY)."""
+class _Shortlist:
+    """The most similar images of each of D damaged images."""
 
-    alike: np.ndarray
+    correlation: np.ndarray
+    """float32 (D, 16)."""
     ids: np.ndarray
+    """int64 (D, 16)."""
 
-    def take(self, numbers: np.ndarray, alike: np.ndarray, ids: np.ndarray) -> None:
-        """Take in the correlations of some damaged files with further images, (n, N)."""
-        known = np.concatenate([self.alike[numbers], alike], axis=1)
-        order = np.argpartition(-known, _MANY - 1, axis=1)[:, :_MANY]
-        images = np.concatenate([self.ids[numbers], np.broadcast_to(ids, alike.shape)], axis=1)
-        self.alike[numbers] = np.take_along_axis(known, order, axis=1)
+    def update(self, numbers: np.ndarray, correlation: np.ndarray, ids: np.ndarray) -> None:
+        """Add the correlations (n, N) of damaged images ``numbers`` with images ``ids``."""
+        known = np.concatenate([self.correlation[numbers], correlation], axis=1)
+        order = np.argpartition(-known, _SHORTLIST - 1, axis=1)[:, :_SHORTLIST]
+        images = np.concatenate(
+            [self.ids[numbers], np.broadcast_to(ids, correlation.shape)], axis=1
+        )
+        self.correlation[numbers] = np.take_along_axis(known, order, axis=1)
         self.ids[numbers] = np.take_along_axis(images, order, axis=1)
 
-    def close(self) -> list[np.ndarray]:
-        """Of each damaged file the ids of images that are alike enough."""
-        rows = zip(self.ids, self.alike, strict=True)
-        return [ids[alike >= _LEAST] for ids, alike in rows]
+    def ids_above_limit(self) -> list[np.ndarray]:
+        """Return, for each damaged image, the ids of sufficiently correlated images."""
+        rows = zip(self.ids, self.correlation, strict=True)
+        return [ids[correlation >= _MIN_CORRELATION] for ids, correlation in rows]
 
 
-def _likeliest(
-    reader: Reader, damaged: Sequence[Damaged], ids: Sequence[np.ndarray]
+def _most_similar(
+    reader: Reader, damaged: Sequence[DamagedImage], ids: Sequence[np.ndarray]
 ) -> list[list[int]]:
-    """Of each damaged file the images to open, by the likeness of what is there at 32 x 32."""
+    """Return the ids of the images to open for each damaged image, by similarity at 32 x 32."""
     known = np.unique(np.concatenate(ids))
     lumas = reader.images.lumas(known).reshape(-1, LUMA_SIDE, LUMA_SIDE)
     found = []
-    for one, some in zip(damaged, ids, strict=True):
-        theirs = turned(lumas[np.searchsorted(known, some)], one.turn)[:, : len(one.luma)]
-        mine = described(one.luma[None].astype(np.float32))[0]
-        alike = described(theirs.astype(np.float32)) @ mine
-        order = np.lexsort((some, -alike))[:MOST]
-        found.append([int(some[place]) for place in order if alike[place] >= ALIKE])
+    for one, candidates in zip(damaged, ids, strict=True):
+        theirs = orient_all(lumas[np.searchsorted(known, candidates)], one.orientation)
+        theirs = theirs[:, : len(one.luma)]
+        target = descriptors(one.luma[None].astype(np.float32))[0]
+        similar = descriptors(theirs.astype(np.float32)) @ target
+        order = np.lexsort((candidates, -similar))[:MAX_CANDIDATES]
+        found.append(
+            [int(candidates[place]) for place in order if similar[place] >= MIN_SIMILARITY]
+        )
     return found
 
 
-def _seen(file: FoundFile) -> Damaged | None:
-    """What there is of a file; None for one that is no damaged image, or not the one that was."""
+def _read_damaged(file: FoundFile) -> DamagedImage | None:
+    """Decode a file as far as possible; None if it changed, is intact, or too little decodes."""
     try:
         if _state(file.path) != (file.bytes, file.mtime_ns):
             return None
@@ -198,38 +206,39 @@ def _seen(file: FoundFile) -> Damaged | None:
             data = read_bytes(file.path)
             if _state(file.path) != (file.bytes, file.mtime_ns):
                 return None
-            with alone(_pixels(data)):
-                return None if _is_intact(data) else _remaining(file.path, data)
+            with alone(_pixel_count(data)):
+                return None if _is_intact(data) else _decode_damaged(file.path, data)
     except (OSError, UnreadableImage):
         return None
 
 
-def _remaining(path: str, data: bytes) -> Damaged | None:
-    """What there is of bytes that are damaged; None where it is too little."""
-    remains = remains_of(data)
-    rows = int(remains.share * LUMA_SIDE)
-    if remains.share < LEAST_SHARE:
+def _decode_damaged(path: str, data: bytes) -> DamagedImage | None:
+    """Return the damaged image in a file's bytes; None if too little of it decodes."""
+    partial = decode_partial(data)
+    rows = int(partial.share * LUMA_SIDE)
+    if partial.share < MIN_SHARE:
         return None
-    pixels = Image.fromarray(remains.pixels).convert("L")
-    box = (0, 0, pixels.width, min(pixels.height, remains.height * rows / LUMA_SIDE))
+    pixels = Image.fromarray(partial.pixels).convert("L")
+    box = (0, 0, pixels.width, min(pixels.height, partial.height * rows / LUMA_SIDE))
     luma = np.asarray(
         pixels.resize((LUMA_SIDE, rows), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
     )
-    if luma.std() < FLAT * 255:
+    if luma.std() < MIN_CONTRAST * 255:
         return None
     width = pixels.width
-    size = (remains.height, width) if remains.turn & 4 else (width, remains.height)
+    size = (partial.height, width) if partial.orientation & 4 else (width, partial.height)
     digest = sha256(data).hexdigest()
-    return Damaged((path,), digest, *size, remains.turn, remains.share, luma)
+    return DamagedImage((path,), digest, *size, partial.orientation, partial.share, luma)
 
 
 def _state(path: str) -> tuple[int, int]:
+    """Return the size and the modification time of a file."""
     status = os.stat(path)
     return stamp(status)
 
 
-def _pixels(data: bytes) -> int:
-    """How many pixels a file has; as many as there can be where its header does not tell."""
+def _pixel_count(data: bytes) -> int:
+    """Return the number of pixels of an image, or the largest allowed one for a broken header."""
     try:
         width, height = opened(data).size
     except UnreadableImage:

@@ -1,61 +1,66 @@
-"""The evidence for pairs of images, and one score from all of it.
+"""The evidence that two images are copies, and one score computed from it.
 
-The score is the probability that two images are copies of each other, by a logistic regression on
-three things: the distance of their embeddings, in units of what is typical of the collection; the
-bits by which their perceptual hashes differ in the best of the eight turns; and how alike they are
-at 16 x 16. scripts/fit_duplicates.py fitted the weights to altered copies of photos and drawings.
+The score is the probability that two images are copies of each other. It is a logistic regression
+on three features: the distance of the embeddings in units of the collection's median distance, the
+Hamming distance of the perceptual hashes in the best of the eight orientations, and the similarity
+of the images at 16 x 16 pixels. scripts/fit_duplicates.py fitted the weights to altered copies of
+photos and drawings.
 
 The distance is not normalised by the density of an image's neighbourhood. Among CIFAR-10's test
-images, those with a near-copy in the training set are ranked no better with it: the average
-precision is .565 with it and .577 without (scripts/bench_near_copies.py). Whether two images are
-copies is decided by opening them.
+images, that does not rank images with a near-copy in the training set better: the average precision
+is .565 with it and .577 without (scripts/bench_near_copies.py). The score only selects candidates;
+the examination of both opened files decides whether they are copies.
 """
 
 from dataclasses import dataclass, fields
 
 import numpy as np
 
-from embedkit.duplicates.similarity import likeness
+from embedkit.duplicates.similarity import similarity
 from embedkit.index.metric import distances
 
-WEIGHTS = {"bias": -3.75, "likeness": 1.79, "nearness": 1.96, "hamming": -2.08}
-FLAT = 0.02
-"""Images of less contrast than this have a hash of noise: it says nothing of them."""
-UNRELATED = 0.5
-"""By this share of their bits differ the hashes of unrelated images, and any with a flat one's."""
-CROPPED = 0.4
-"""In units of the typical distance: no crop of an image is further from it than this."""
-UNKNOWN = np.float32(np.nan)
-"""The distance of images one of which has no embedding."""
+WEIGHTS = {"bias": -3.75, "similarity": 1.79, "nearness": 1.96, "hamming": -2.08}
+MIN_CONTRAST = 0.02
+"""Contrast below which the hash of an image is noise and is not used."""
+UNRELATED_SHARE = 0.5
+"""Share of the bits in which hashes of unrelated images differ, assumed for low-contrast images."""
+MAX_CROP_DISTANCE = 0.4
+"""Largest distance at which crops are compared, in units of the median distance."""
+NO_DISTANCE = np.float32(np.nan)
+"""The distance of a pair in which an image has no embedding."""
 
-_LEAST_UNLIKENESS = 0.003
-_LEAST_DISTANCE = 0.1
+_MIN_DISSIMILARITY = 0.003
+_MIN_DISTANCE = 0.1
 _BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Prints:
-    """The fingerprints of a collection, row by row, the best images first.
-
-    ``ids`` int64 (N,); ``phash`` uint64 (N,); ``luma`` uint8 (N, 1024); ``width``, ``height``,
-    ``bytes`` int64 (N,); ``contrast`` float32 (N,); ``format`` str (N,).
-    """
+class Fingerprints:
+    """The fingerprints of a collection of N images, the best images first."""
 
     ids: np.ndarray
+    """int64 (N,): ids of the images in the catalog."""
     phash: np.ndarray
+    """uint64 (N,): 64-bit perceptual hashes."""
     luma: np.ndarray
+    """uint8 (N, 1024): the 32 x 32 luma that the hash is computed from."""
     width: np.ndarray
+    """int64 (N,): width of the upright image, pixels."""
     height: np.ndarray
+    """int64 (N,): height of the upright image, pixels."""
     bytes: np.ndarray
+    """int64 (N,): size of the file."""
     contrast: np.ndarray
+    """float32 (N,): standard deviation of the luma, 0 to 1."""
     format: np.ndarray
+    """str (N,): format of the file, as Pillow names it."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def after(self, others: "Prints") -> "Prints":
-        """The rows of ``others`` and then these."""
-        return Prints(
+    def prepend(self, others: "Fingerprints") -> "Fingerprints":
+        """Return the rows of ``others`` followed by these."""
+        return Fingerprints(
             *(
                 np.concatenate([getattr(others, item.name), getattr(self, item.name)])
                 for item in fields(self)
@@ -65,23 +70,24 @@ class Prints:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What there is to say of pairs of images: arrays of one length, (P,)."""
+    """The evidence for P pairs of images: arrays (P,)."""
 
     first: np.ndarray
-    """int64: ids, or rows, of the images; likewise ``second``."""
+    """int64: id or row of the first image."""
     second: np.ndarray
+    """int64: id or row of the second image."""
     hamming: np.ndarray
-    """uint16: bits by which the perceptual hashes differ in the turn ``turn``."""
-    turn: np.ndarray
-    """uint8: 0 for images as they are, else how one is turned or mirrored."""
+    """uint16: Hamming distance of the perceptual hashes, the first image in ``orientation``."""
+    orientation: np.ndarray
+    """uint8: the orientation of the first image in which the hashes are compared, 0 to 7."""
     distance: np.ndarray
-    """float32: of the embeddings; NaN where one is missing."""
-    likeness: np.ndarray
-    """float32: how alike they are at 16 x 16, in [-1, 1]."""
+    """float32: cosine distance of the embeddings; NaN where an image has none."""
+    similarity: np.ndarray
+    """float32: correlation of the images at 16 x 16, in [-1, 1]."""
     pixels: np.ndarray
-    """bool: whether the decoded pixels are the same."""
+    """bool: whether the decoded pixels are equal."""
     score: np.ndarray
-    """float32: the probability that they are copies."""
+    """float32: the probability that the images are copies."""
 
     def __len__(self) -> int:
         return len(self.first)
@@ -90,24 +96,23 @@ class Evidence:
         return Evidence(*(getattr(self, item.name)[chosen] for item in fields(self)))
 
 
-def weigh(
-    prints: Prints,
+def score_pairs(
+    fingerprints: Fingerprints,
     hashes: np.ndarray,
     rows: tuple[np.ndarray, np.ndarray],
     vectors: tuple[np.ndarray, np.ndarray],
-    typical: float,
-    most_bits: int,
+    median_distance: float,
+    max_bits: int,
 ) -> Evidence:
-    """The evidence for pairs of rows of ``prints``; no pixels are compared yet.
+    """Return the evidence for pairs of rows of ``fingerprints``, without comparing pixels.
 
-    ``hashes`` is uint64 (N, 8, W), under every turn; ``vectors`` is the row of each image's
-    embedding, int64 (N,), -1 for none, and the embeddings; ``typical`` the median distance of the
-    collection.
-    A pair that differs in at most ``most_bits`` as it is, is not turned.
+    ``hashes`` is uint64 (N, 8, W), one hash per orientation. ``vectors`` is the row of each image's
+    embedding, int64 (N,) with -1 for none, and the embeddings. ``median_distance`` is that of the
+    collection. Other orientations are tried only for pairs that differ in more than ``max_bits``.
     """
     first, second = rows
     bits = np.empty((len(first), hashes.shape[1]), np.uint16)
-    distance = np.full(len(first), UNKNOWN, np.float32)
+    distance = np.full(len(first), NO_DISTANCE, np.float32)
     places, embeddings = vectors
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
@@ -116,45 +121,46 @@ def weigh(
         one, other = places[first[part]], places[second[part]]
         both = np.flatnonzero((one >= 0) & (other >= 0))
         distance[start + both] = distances(embeddings[one[both]], embeddings[other[both]])
-    flat = prints.contrast < FLAT
+    flat = fingerprints.contrast < MIN_CONTRAST
     flat = flat[first] | flat[second]
-    turn = np.where(flat | (bits[:, 0] <= most_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
-    hamming = bits[np.arange(len(bits)), turn]
+    orientation = np.where(flat | (bits[:, 0] <= max_bits), 0, bits.argmin(axis=1)).astype(np.uint8)
+    hamming = bits[np.arange(len(bits)), orientation]
     hash_bits = 64 * hashes.shape[2]
-    hamming[flat] = UNRELATED * hash_bits
-    near = distance <= CROPPED * typical  # a missing distance is not
-    alike = likeness(prints.luma, first, second, turn, near)
+    hamming[flat] = UNRELATED_SHARE * hash_bits
+    may_be_crop = distance <= MAX_CROP_DISTANCE * median_distance  # False where it is NaN
+    similar = similarity(fingerprints.luma, first, second, orientation, may_be_crop)
     return Evidence(
         first,
         second,
         hamming,
-        turn,
+        orientation,
         distance,
-        alike,
+        similar,
         np.zeros(len(first), bool),
-        score(hamming / hash_bits, distance, alike, typical),
+        copy_probability(hamming / hash_bits, distance, similar, median_distance),
     )
 
 
-def score(
-    differ: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
+def copy_probability(
+    differing: np.ndarray, distance: np.ndarray, similar: np.ndarray, median_distance: float
 ) -> np.ndarray:
-    """The probability that pairs are copies: float32 (P,)."""
-    terms = features(differ, distance, alike, typical)
+    """Return the probability that pairs are copies: float32 (P,)."""
+    terms = features(differing, distance, similar, median_distance)
     logit = WEIGHTS["bias"] + sum(WEIGHTS[name] * term for name, term in terms.items())
     return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
 
 
 def features(
-    differ: np.ndarray, distance: np.ndarray, alike: np.ndarray, typical: float
+    differing: np.ndarray, distance: np.ndarray, similar: np.ndarray, median_distance: float
 ) -> dict[str, np.ndarray]:
-    """What the score is a weighted sum of, by name; a missing distance counts as a typical one.
+    """Return the features of the logistic regression by name.
 
-    ``differ`` is the share of the hashes' bits that differ.
+    ``differing`` is the share of the hashes' bits that differ. A missing distance counts as the
+    median distance.
     """
-    near = np.nan_to_num(distance, nan=typical) / max(typical, 1e-6)
+    relative = np.nan_to_num(distance, nan=median_distance) / max(median_distance, 1e-6)
     return {
-        "likeness": -np.log(1 - np.minimum(alike, 0.999) + _LEAST_UNLIKENESS),
-        "nearness": -np.log(np.maximum(near, 0) + _LEAST_DISTANCE),
-        "hamming": differ,
+        "similarity": -np.log(1 - np.minimum(similar, 0.999) + _MIN_DISSIMILARITY),
+        "nearness": -np.log(np.maximum(relative, 0) + _MIN_DISTANCE),
+        "hamming": differing,
     }

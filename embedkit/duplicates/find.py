@@ -1,4 +1,4 @@
-"""Duplicates in a collection: the search, remembered in the catalog, and its groups."""
+"""Groups of duplicates in a collection, from a search whose result the catalog caches."""
 
 import json
 import os
@@ -11,85 +11,41 @@ from typing import Any
 import numpy as np
 
 from embedkit.catalog import Catalog, LiveFile
-from embedkit.duplicates.evidence import WEIGHTS, Evidence, Prints
+from embedkit.duplicates.evidence import WEIGHTS, Evidence, Fingerprints
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.groups import (
     DIFFERENT,
     KEEP,
-    Image,
+    GroupImage,
     Links,
-    grouped,
-    linked,
-    twins_in,
+    build_groups,
+    build_links,
+    pixel_identical_images,
 )
 from embedkit.duplicates.pair_search import (
-    BY_DEFAULT,
-    COMBINED,
     EXACT,
-    KINDS,
-    PERCEPTUAL,
     SEMANTIC,
-    Asked,
+    DuplicateOptions,
     Limits,
-    Search,
+    PairSearchResult,
     find_pairs,
 )
-from embedkit.duplicates.pixels import RULE, PixelDigests, pixel_digests
-from embedkit.duplicates.stars import stars
-from embedkit.errors import BadInput, EmptyWorkspace
+from embedkit.duplicates.pixels import RULE_VERSION, PixelDigests, pixel_digests
+from embedkit.duplicates.stars import build_stars
+from embedkit.errors import EmptyWorkspace
 from embedkit.images.decode import DECODER
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates, ProgressCallback
 
-HASH_BITS = (64, 256)
-"""Of perceptual hashes; fingerprints keep those of 64."""
+_STORED_LIMITS = {"any_orientation": "turned", "similarity": "alike"}
+"""Names of limits in the catalog, where they differ from those of the fields."""
+_STORED_WEIGHTS = {"similarity": "likeness"}
+"""Names of weights in the key of a cached search, where they differ."""
 
 
-def asked_for(
-    kinds: Sequence[str],
-    max_hamming: int | None = None,
-    max_distance: float | None = None,
-    hash_bits: int = 64,
-    turns: bool = False,
-    verify: bool = False,
-) -> Asked:
-    """What a person asked to look for; raises :class:`BadInput` for what cannot be.
-
-    Without ``kinds``, those by default and any that something is said of.
-    """
-    for kind in kinds:
-        if kind not in KINDS:
-            raise BadInput(
-                f"no kind of duplicates is called {kind!r}; there are {', '.join(KINDS)}"
-            )
-    if hash_bits not in HASH_BITS:
-        raise BadInput(f"perceptual hashes have 64 or 256 bits, not {hash_bits}")
-    if max_hamming is not None and not 0 <= max_hamming <= hash_bits:
-        raise BadInput(
-            f"hashes of {hash_bits} bits differ in 0 to {hash_bits} bits, not {max_hamming}"
-        )
-    if max_distance is not None and not 0 <= max_distance <= 2:
-        raise BadInput(f"distances are from 0 to 2, not {max_distance}")
-    said = {
-        PERCEPTUAL: turns or hash_bits != 64 or max_hamming is not None,
-        SEMANTIC: max_distance is not None,
-    }
-    wanted = kinds or [*BY_DEFAULT, *(kind for kind in said if said[kind])]
-    chosen = tuple(kind for kind in KINDS if kind in wanted)
-    if said[PERCEPTUAL] and PERCEPTUAL not in chosen:
-        raise BadInput("turns, the bits of hashes and their limit are for the kind perceptual")
-    if said[SEMANTIC] and SEMANTIC not in chosen:
-        raise BadInput("a limit of the distance is for the kind semantic")
-    if hash_bits != 64 and COMBINED in chosen:
-        raise BadInput("the score of the kind combined takes hashes of 64 bits, and turns them")
-    if verify and COMBINED not in chosen:
-        raise BadInput("verification looks for more pairs of the kind combined")
-    return Asked(chosen, max_hamming, max_distance, hash_bits, turns, verify)
-
-
-def check_embedded(asked: Asked, index: Index) -> None:
-    """Raise :class:`EmptyWorkspace` when something is asked that only embeddings can answer."""
-    if SEMANTIC in asked.kinds and not len(index):
+def require_embeddings(options: DuplicateOptions, index: Index) -> None:
+    """Raise :class:`EmptyWorkspace` when the options need embeddings and there are none."""
+    if SEMANTIC in options.kinds and not len(index):
         raise EmptyWorkspace(
             "the kind semantic compares embeddings, and no photos are embedded yet; run "
             "'embedkit add' without --fingerprints-only"
@@ -97,123 +53,101 @@ def check_embedded(asked: Asked, index: Index) -> None:
 
 
 def find_duplicates(
-    catalog: Catalog, index: Index, asked: Asked, examiner: Examiner, progress: ProgressCallback
+    catalog: Catalog,
+    index: Index,
+    options: DuplicateOptions,
+    examiner: Examiner,
+    progress: ProgressCallback,
 ) -> Duplicates:
-    """The groups of duplicates among the images that have a file.
+    """Return the groups of duplicates among the images that have a file on disk.
 
-    ``index`` holds the embeddings to compare, caught up with the catalog; ``examiner`` opens the
-    files of pairs that may be copies. The last search for such pairs, and no other, is remembered:
-    asked again of the same collection, it is answered from the catalog, as are examinations.
-    Verdicts come after it. Files that are gone from the disk are in no group.
+    ``index`` contains the embeddings and is up to date with the catalog; ``examiner`` opens the
+    files of pairs that may be copies. The catalog caches the pairs of the last search and all
+    examinations, so the same search of an unchanged collection is answered from it. Verdicts are
+    applied after the cache.
     """
-    check_embedded(asked, index)
-    table, found = _searched(catalog, index, asked, progress)
+    require_embeddings(options, index)
+    table, found = _cached_search(catalog, index, options, progress)
     with catalog.read() as reader:
         verdicts = reader.verdicts.all()
-        links = linked(found.pairs, asked.kinds, found.limits, verdicts)
-        repeated = reader.images.in_several_files() if EXACT in asked.kinds else []
+        links = build_links(found.pairs, options.kinds, found.limits, verdicts)
+        repeated = reader.images.in_several_files() if EXACT in options.kinds else []
         known = reader.files.of_images([*links, *repeated])
-    files = on_disk(known)
+    files = files_on_disk(known)
     links = {
         one: {other: link for other, link in near.items() if other in files}
         for one, near in links.items()
         if one in files
     }
     repeated = [image_id for image_id in repeated if len(files.get(image_id, ())) > 1]
-    images = images_told(table, files, kept_in(verdicts))
-    apart = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
+    images = images_by_id(table, files, images_to_keep(verdicts))
+    different = {(one, other) for one, other, verdict in verdicts if other and verdict == DIFFERENT}
     order = _best_first(images, links, examiner)
-    centred = stars(links, order, apart, examiner.examinations)
-    starred = {image_id for centre, members in centred for image_id in (centre, *members)}
-    centred += [(image_id, {}) for image_id in repeated if image_id not in starred]
-    groups = grouped(centred, images, twins_in(links))
+    stars = build_stars(links, order, different, examiner.examinations)
+    in_star = {image_id for centre, members in stars for image_id in (centre, *members)}
+    stars += [(image_id, {}) for image_id in repeated if image_id not in in_star]
+    groups = build_groups(stars, images, pixel_identical_images(links))
     embedded = np.isin(table.column("image_id").to_numpy(), index.stored_ids()).sum()
-    return told(groups, table.num_rows, int(embedded), asked, found, examiner.examined)
+    return to_result(groups, table.num_rows, int(embedded), options, found, examiner.examined)
 
 
-def on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFile]]:
-    """The files of images that are there now; images without one are left out."""
-    there = {
-        image_id: [file for file in some if os.path.exists(file.path)]
-        for image_id, some in files.items()
+def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFile]]:
+    """Return the files of each image that exist now; omit images that have none."""
+    existing = {
+        image_id: [file for file in of_image if os.path.exists(file.path)]
+        for image_id, of_image in files.items()
     }
-    return {image_id: some for image_id, some in there.items() if some}
+    return {image_id: of_image for image_id, of_image in existing.items() if of_image}
 
 
-def _best_first(images: Mapping[int, Image], links: Links, examiner: Examiner) -> list[int]:
-    """The images in the order in which they may represent a group.
+def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examiner) -> list[int]:
+    """Return the images in the order in which they may represent a group.
 
-    Those with a camera's metadata come first, as they mostly stay: what stays has to be compared
-    with all others.
+    Images with a camera's metadata come first: a plan mostly keeps them, and the file to keep has
+    to be compared with all others.
     """
     to_open = [
         image_id
         for image_id in images
-        if any(link.wants_examination for link in links.get(image_id, {}).values())
+        if any(link.needs_examination for link in links.get(image_id, {}).values())
     ]
     facts = examiner.facts(to_open)
-    from_camera = {image_id for image_id, of in facts.items() if of.is_from_camera}
+    from_camera = {image_id for image_id, of_image in facts.items() if of_image.is_from_camera}
     return sorted(images, key=lambda one: (not images[one].keep, one not in from_camera))
 
 
 def duplicate_pairs(
-    catalog: Catalog, index: Index, asked: Asked, progress: ProgressCallback
+    catalog: Catalog, index: Index, options: DuplicateOptions, progress: ProgressCallback
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs of images that may be duplicates, verdicts followed: ids, two int64 (P,).
+    """Return the pairs of ids of images that may be duplicates: two int64 arrays (P,).
 
-    No file is opened to see whether they are: for tying samples, looking alike is enough.
+    Verdicts are applied. No file is opened: similar images are enough to tie samples together.
     """
-    _, found = _searched(catalog, index, asked, progress)
+    _, found = _cached_search(catalog, index, options, progress)
     with catalog.read() as reader:
-        links = linked(found.pairs, asked.kinds, found.limits, reader.verdicts.all())
+        links = build_links(found.pairs, options.kinds, found.limits, reader.verdicts.all())
     pairs = [(one, other) for one, near in links.items() for other in near if one < other]
     first, second = np.array(pairs, np.int64).reshape(-1, 2).T
     return first, second
 
 
-def _searched(
-    catalog: Catalog, index: Index, asked: Asked, progress: ProgressCallback
-) -> tuple[Any, Search]:
-    """The table of fingerprints, and what a search among them finds, or found the last time."""
-    with catalog.read() as reader:
-        table = reader.images.fingerprints()
-        of = _digest(table, index, asked)
-        known = reader.pairs.of_search(of)
-    if known is not None:
-        return table, _recalled(*known)
-    unread = 0
-
-    def digests(ids: np.ndarray) -> Sequence[bytes | None]:
-        nonlocal unread
-        read = digests_in(catalog)(ids)
-        unread += read.count(None)
-        return read
-
-    found = find_pairs(prints_of(catalog, table), index, asked, digests, progress)
-    writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
-    if writable and not unread:  # what cannot be read now may be a copy when it can
-        with catalog.write() as writer:
-            writer.pairs.store(of, *_remembered(found))
-    return table, found
-
-
-def told(
+def to_result(
     groups: tuple[DuplicateGroup, ...],
     images: int,
     embedded: int,
-    asked: Asked,
-    found: Search,
+    options: DuplicateOptions,
+    found: PairSearchResult,
     examined: int,
 ) -> Duplicates:
-    """What to tell of a search."""
+    """Return the public result of a search."""
     return Duplicates(
         groups=groups,
         images=images,
         embedded=embedded,
-        kinds=asked.kinds,
+        kinds=options.kinds,
         max_hamming=found.limits.hamming,
-        hash_bits=asked.hash_bits,
-        turns=asked.turns,
+        hash_bits=options.hash_bits,
+        turns=options.turns,
         max_distance=found.limits.distance,
         min_score=found.limits.score,
         chance_hamming=found.chance_hamming,
@@ -223,37 +157,37 @@ def told(
     )
 
 
-def kept_in(verdicts: Sequence[tuple[int, int | None, str]]) -> set[int]:
-    """The images, by id, that a person decided to keep."""
+def images_to_keep(verdicts: Sequence[tuple[int, int | None, str]]) -> set[int]:
+    """Return the ids of the images with the verdict ``keep``."""
     return {one for one, other, verdict in verdicts if other is None and verdict == KEEP}
 
 
-def images_told(
-    table: Any, files: Mapping[int, list[LiveFile]], kept: Collection[int]
-) -> dict[int, Image]:
-    """What groups tell of the images that have files: those to be ``kept``, then the best first."""
+def images_by_id(
+    table: Any, files: Mapping[int, list[LiveFile]], to_keep: Collection[int]
+) -> dict[int, GroupImage]:
+    """Return the images that have files, by id: those ``to_keep`` first, then the best first."""
     columns = (table.column(name).to_pylist() for name in ("image_id", "width", "height", "bytes"))
     images = {
-        image_id: Image(files[image_id], width, height, size, image_id in kept)
+        image_id: GroupImage(files[image_id], width, height, size, image_id in to_keep)
         for image_id, width, height, size in zip(*columns, strict=True)
         if image_id in files
     }
     return dict(sorted(images.items(), key=lambda item: not item[1].keep))
 
 
-def prints_of(catalog: Catalog, table: Any) -> Prints:
-    """The fingerprints of a table of :meth:`Reader.fingerprints`, with their lumas."""
+def load_fingerprints(catalog: Catalog, table: Any) -> Fingerprints:
+    """Return the fingerprints in a table of :meth:`Reader.fingerprints`, with their lumas."""
     columns = {
         name: np.asarray(table.column(name).to_numpy(zero_copy_only=False))
         for name in table.column_names
     }
     ids = columns.pop("image_id")
     with catalog.read() as reader:
-        return Prints(ids=ids, luma=reader.images.lumas(ids), **columns)
+        return Fingerprints(ids=ids, luma=reader.images.lumas(ids), **columns)
 
 
-def digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
-    """What decodes the catalog's images by id; ``new`` says where those without a file are."""
+def pixel_digester(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) -> PixelDigests:
+    """Return a function that decodes images by id; ``new`` maps ids not in the catalog to paths."""
 
     def digests(ids: np.ndarray) -> list[bytes | None]:
         with catalog.read() as reader:
@@ -263,23 +197,51 @@ def digests_in(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({})) 
     return digests
 
 
-# -- remembering -----------------------------------------------------------------------------------
+# -- the cached search -----------------------------------------------------------------------------
 
 
-def _digest(table: Any, index: Index, asked: Asked) -> str:
-    """What a search is one of: the images, their embeddings, what was asked, and how it is done."""
-    told = {
-        "asked": asdict(asked),
+def _cached_search(
+    catalog: Catalog, index: Index, options: DuplicateOptions, progress: ProgressCallback
+) -> tuple[Any, PairSearchResult]:
+    """Return the table of fingerprints and the result of the search, cached if it was the last."""
+    with catalog.read() as reader:
+        table = reader.images.fingerprints()
+        key = _search_key(table, index, options)
+        cached = reader.pairs.of_search(key)
+    if cached is not None:
+        return table, _from_stored(*cached)
+    unreadable = 0
+
+    def digests(ids: np.ndarray) -> Sequence[bytes | None]:
+        nonlocal unreadable
+        read = pixel_digester(catalog)(ids)
+        unreadable += read.count(None)
+        return read
+
+    found = find_pairs(load_fingerprints(catalog, table), index, options, digests, progress)
+    writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
+    if writable and not unreadable:  # an unreadable image may prove to be a copy later
+        with catalog.write() as writer:
+            writer.pairs.store(key, *_to_stored(found))
+    return table, found
+
+
+def _search_key(table: Any, index: Index, options: DuplicateOptions) -> str:
+    """Return a digest of the images, their embeddings, the options and the rules of a search."""
+    weights = {_STORED_WEIGHTS.get(name, name): weight for name, weight in WEIGHTS.items()}
+    key = {
+        "asked": asdict(options),
         "images": sha256(table.column("image_id").to_numpy().tobytes()).hexdigest(),
         "embeddings": [index.spec, *asdict(index.revision).values()],
-        "by": [WEIGHTS, DECODER, RULE],
+        "by": [weights, DECODER, RULE_VERSION],
     }
-    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _remembered(found: Search) -> tuple[str, dict[str, np.ndarray]]:
+def _to_stored(found: PairSearchResult) -> tuple[str, dict[str, np.ndarray]]:
+    limits = {_STORED_LIMITS.get(name, name): value for name, value in asdict(found.limits).items()}
     report = {
-        "limits": asdict(found.limits),
+        "limits": limits,
         "chance_hamming": found.chance_hamming,
         "chance_distance": found.chance_distance,
         "recall": found.recall,
@@ -289,15 +251,16 @@ def _remembered(found: Search) -> tuple[str, dict[str, np.ndarray]]:
         "first_id": pairs.first,
         "second_id": pairs.second,
         "hamming": pairs.hamming,
-        "turn": pairs.turn,
+        "turn": pairs.orientation,
         "distance": pairs.distance,
-        "likeness": pairs.likeness,
+        "likeness": pairs.similarity,
         "pixels": pairs.pixels,
         "score": pairs.score,
     }
 
 
-def _recalled(report: str, columns: dict[str, np.ndarray]) -> Search:
-    told = json.loads(report)
-    limits = Limits(**told.pop("limits"))
-    return Search(pairs=Evidence(*columns.values()), limits=limits, **told)
+def _from_stored(report: str, columns: dict[str, np.ndarray]) -> PairSearchResult:
+    values = json.loads(report)
+    names = {stored: name for name, stored in _STORED_LIMITS.items()}
+    limits = Limits(**{names.get(key, key): value for key, value in values.pop("limits").items()})
+    return PairSearchResult(pairs=Evidence(*columns.values()), limits=limits, **values)

@@ -1,4 +1,4 @@
-"""Pairs of images that may be copies, what a person decided about them, and their groups."""
+"""Links between images that may be copies, the verdicts on them, and the groups they form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,65 +9,72 @@ from embedkit.duplicates.evidence import Evidence
 from embedkit.duplicates.pair_search import (
     COMBINED,
     EXACT,
-    LIKELY,
+    MIN_SCORE,
     PERCEPTUAL,
     PIXELS,
     SEMANTIC,
     Limits,
-    is_of,
+    matches_kinds,
 )
 from embedkit.errors import BadInput
 from embedkit.results import COPY, OPEN, DuplicateGroup, Examination, GroupMember
 from embedkit.results import DIFFERENT as DIFFERENT_PICTURES
 
 DUPLICATE, DIFFERENT, KEEP = VERDICTS = ("duplicate", "different", "keep")
-"""What a person may decide: of two images that they are duplicates, or not; of one, to keep it."""
+"""The verdicts: two images are duplicates, or are not; one image is to be kept."""
 
 STRENGTH = (EXACT, PIXELS, COMBINED, PERCEPTUAL, SEMANTIC)
-"""Kinds, the surest first."""
+"""The kinds of duplicates, the most reliable first."""
 
 CONFIRMED = 0.999
-"""The score of a pair whose files show the same."""
+"""Score of a pair whose examination found a copy."""
 REFUTED = 0.01
-"""The score of a pair whose files show different things."""
-_MOST_OPEN = 0.89  # of one whose files leave it open
+"""Score of a pair whose examination found different pictures."""
+_MAX_OPEN_SCORE = 0.89
+"""Largest score of a pair whose examination left the question open."""
 
 
 @dataclass(frozen=True)
-class Image:
-    """What a group tells of an image."""
+class GroupImage:
+    """An image, as a group describes it."""
 
     files: Sequence[LiveFile]
     """Its files, sorted by path."""
     width: int
+    """Width of the upright image, pixels."""
     height: int
+    """Height of the upright image, pixels."""
     bytes: int
+    """Size of each of its files."""
     keep: bool
-    """Whether a person decided to keep it."""
+    """Whether it has the verdict ``keep``."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """One pair of images that may be copies."""
+    """A pair of images that may be copies."""
 
     kinds: tuple[str, ...]
-    """The kinds of duplicates that they are of, the surest first."""
+    """The kinds of duplicates that the pair matches, the most reliable first."""
     hamming: int | None
+    """Hamming distance of the perceptual hashes, bits; None where it is not known."""
     distance: float | None
+    """Cosine distance of the embeddings; None where an image has none."""
     score: float
+    """The probability that the images are copies."""
     decided: bool = False
-    """Whether a person called them duplicates."""
+    """Whether the pair has the verdict ``duplicate``."""
     examination: Examination | None = None
     """Of the group's representative against the member; None where the files were not opened."""
 
     @property
     def kind(self) -> str:
-        """The surest kind."""
+        """The most reliable kind."""
         return self.kinds[0]
 
     @property
     def is_sure(self) -> bool:
-        """Whether nobody need look: the same bytes or pixels, a person's word, or a plain copy."""
+        """Whether no review is needed: equal bytes or pixels, a verdict, or an unchanged copy."""
         if self.decided or self.kind in (EXACT, PIXELS):
             return True
         found = self.examination
@@ -75,71 +82,75 @@ class Link:
 
     @property
     def is_likely(self) -> bool:
-        """Whether its evidence, before any file is opened, speaks for copies."""
-        return self.decided or self.score >= LIKELY
+        """Whether the evidence alone makes copies likely."""
+        return self.decided or self.score >= MIN_SCORE
 
     @property
-    def wants_examination(self) -> bool:
-        """Whether the files have to be opened to say more."""
+    def needs_examination(self) -> bool:
+        """Whether the files have to be opened to decide about the pair."""
         if self.decided or self.kind in (EXACT, PIXELS):
             return False
-        return COMBINED in self.kinds or self.score >= LIKELY
+        return COMBINED in self.kinds or self.score >= MIN_SCORE
 
     def reversed(self) -> "Link":
-        """The link of the member to the representative."""
+        """Return the link with the roles of representative and member exchanged."""
         examination = None if self.examination is None else self.examination.reversed()
         return replace(self, examination=examination)
 
-    def examined(self, found: Examination) -> "Link | None":
-        """The link after an examination; None when nothing of it is left."""
+    def after_examination(self, found: Examination) -> "Link | None":
+        """Return the link updated by an examination; None if it no longer links the images."""
         if found.outcome == COPY:
             return replace(self, examination=found, score=CONFIRMED)
         if found.outcome == OPEN and self.is_likely:
-            return replace(self, examination=found, score=min(self.score, _MOST_OPEN))
+            return replace(self, examination=found, score=min(self.score, _MAX_OPEN_SCORE))
         kinds = tuple(kind for kind in self.kinds if kind != COMBINED)
         score = REFUTED if found.outcome == DIFFERENT_PICTURES else self.score
         return replace(self, kinds=kinds, examination=found, score=score) if kinds else None
 
 
-SAME = Link((EXACT,), 0, 0.0, 1.0)
+IDENTICAL = Link((EXACT,), 0, 0.0, 1.0)
+"""The link of a representative to itself."""
 
 Links = dict[int, dict[int, Link]]
-"""By image, those that it may be a duplicate of."""
+"""By image id, the links to other images by their ids."""
 
 Examine = Callable[[Sequence[tuple[int, int]]], Mapping[tuple[int, int], Examination]]
-"""From pairs of image ids, the smaller first, to their examinations."""
+"""Maps pairs of image ids, the smaller first, to their examinations."""
 
 
 def check_verdict(verdict: str | None, images: int) -> None:
-    """Raise :class:`BadInput` for what cannot be decided of that many images; None can be."""
+    """Raise :class:`BadInput` for an invalid verdict on a number of images; None clears one."""
     if verdict is not None and (verdict not in VERDICTS or images != (1 if verdict == KEEP else 2)):
         raise BadInput(
-            "two images are 'duplicate' or 'different'; one is to 'keep'; None takes it back"
+            "invalid verdict; give 'duplicate' or 'different' for two images, 'keep' for one, or "
+            "None to clear the verdict"
         )
 
 
-def linked(
+def build_links(
     pairs: Evidence,
     kinds: Sequence[str],
     limits: Limits,
     verdicts: Sequence[tuple[int, int | None, str]],
 ) -> Links:
-    """The links between images, by id, that pairs and a person's verdicts make."""
-    of = {name: is_of(pairs, [name], limits).tolist() for name in STRENGTH if name in kinds}
+    """Return the links between images that result from pairs and verdicts."""
+    of_kind = {
+        name: matches_kinds(pairs, [name], limits).tolist() for name in STRENGTH if name in kinds
+    }
     links: Links = {}
 
-    def link(one: int, other: int, how: Link) -> None:
-        links.setdefault(one, {})[other] = how
-        links.setdefault(other, {})[one] = how
+    def add(one: int, other: int, link: Link) -> None:
+        links.setdefault(one, {})[other] = link
+        links.setdefault(other, {})[one] = link
 
     columns = (pairs.first, pairs.second, pairs.hamming, pairs.distance, pairs.score)
-    for row, (one, other, bits, apart, score) in enumerate(
+    for row, (one, other, bits, distance, score) in enumerate(
         zip(*(column.tolist() for column in columns), strict=True)
     ):
-        names = tuple(name for name in of if of[name][row])
+        names = tuple(name for name in of_kind if of_kind[name][row])
         if names:
-            known = apart if apart == apart else None  # NaN: one has no embedding
-            link(one, other, Link(names, bits, known, score))
+            known = distance if distance == distance else None  # NaN: an image has no embedding
+            add(one, other, Link(names, bits, known, score))
     for one, other, verdict in verdicts:
         if other is None:
             continue
@@ -148,61 +159,64 @@ def linked(
             del links[one][other], links[other][one]
         if verdict == DUPLICATE:
             found = found or Link((COMBINED,), None, None, 1.0)
-            link(one, other, replace(found, score=1.0, decided=True))
+            add(one, other, replace(found, score=1.0, decided=True))
     return links
 
 
-def twins_in(links: Links) -> dict[int, int]:
-    """By image, of those with the same pixels as others, one that stands for all of these.
+def pixel_identical_images(links: Links) -> dict[int, int]:
+    """Map each image that is pixel-identical to others to one image that stands for all of them.
 
-    A search links each of them to the same one.
+    A search links each of them to the same image.
     """
-    twins: dict[int, int] = {}
+    identical: dict[int, int] = {}
     for one, near in links.items():
         for other, link in near.items():
             if PIXELS in link.kinds:
-                twins.setdefault(other, twins.setdefault(one, twins.get(other, one)))
-    return twins
+                identical.setdefault(other, identical.setdefault(one, identical.get(other, one)))
+    return identical
 
 
-def grouped(
-    found: Sequence[tuple[int, dict[int, Link]]],
-    images: Mapping[int, Image],
-    twins: Mapping[int, int] = MappingProxyType({}),
+def build_groups(
+    stars: Sequence[tuple[int, dict[int, Link]]],
+    images: Mapping[int, GroupImage],
+    identical: Mapping[int, int] = MappingProxyType({}),
 ) -> tuple[DuplicateGroup, ...]:
-    """The groups, best score first; an image's further files are exact copies of its first.
+    """Return the groups, the best score first; further files of an image are exact copies.
 
-    ``twins`` are those of :func:`twins_in`.
+    ``stars`` are the representatives with their members; ``identical`` is the result of
+    :func:`pixel_identical_images`.
     """
-    pixels = {one: images[twin].files[0].sha256 for one, twin in twins.items() if twin in images}
-    groups = [_group(centre, members, images, pixels) for centre, members in found]
+    pixels = {
+        one: images[other].files[0].sha256 for one, other in identical.items() if other in images
+    }
+    groups = [_group(centre, members, images, pixels) for centre, members in stars]
     return tuple(sorted(groups, key=lambda group: (-group.score, group.representative)))
 
 
 def _group(
     centre: int,
-    members: Mapping[int, Link],
-    images: Mapping[int, Image],
+    links: Mapping[int, Link],
+    images: Mapping[int, GroupImage],
     pixels: Mapping[int, str],
 ) -> DuplicateGroup:
-    told = _members(images[centre], SAME, pixels.get(centre))
+    members = _members(images[centre], IDENTICAL, pixels.get(centre))
     others = [
-        _members(images[image_id], link, pixels.get(image_id)) for image_id, link in members.items()
+        _members(images[image_id], link, pixels.get(image_id)) for image_id, link in links.items()
     ]
-    others.sort(key=lambda some: (-some[0].score, some[0].path))
-    told += [member for some in others for member in some]
-    labels = {member.label for member in told if member.label is not None}
-    kinds = [link.kind for link in members.values()] or [EXACT]
+    others.sort(key=lambda files: (-files[0].score, files[0].path))
+    members += [member for files in others for member in files]
+    labels = {member.label for member in members if member.label is not None}
+    kinds = [link.kind for link in links.values()] or [EXACT]
     return DuplicateGroup(
         kind=max(kinds, key=STRENGTH.index),
-        score=min(member.score for member in told),
-        representative=told[0].path,
-        members=tuple(told),
+        score=min(member.score for member in members),
+        representative=members[0].path,
+        members=tuple(members),
         conflict=len(labels) > 1,
     )
 
 
-def _members(image: Image, link: Link, pixels: str | None) -> list[GroupMember]:
+def _members(image: GroupImage, link: Link, pixels: str | None) -> list[GroupMember]:
     return [
         GroupMember(
             path=file.path,

@@ -1,8 +1,8 @@
-"""Near-duplicates by perceptual hash: every pair of hashes that differ in few bits.
+"""Near-duplicates by perceptual hash: all pairs of hashes that differ in few bits.
 
-Exact: nothing is missed and nothing is found twice. Few hashes are compared one by one in numpy;
-many are joined by :mod:`embedkit.duplicates.bucket_join`, whose compiler takes a second to import
-and, the first time on a machine, some seconds to compile.
+The search is exact: it finds every pair once. Few hashes are compared by brute force in numpy; many
+are joined by :mod:`embedkit.duplicates.bucket_join`, whose compiler takes a second to import and,
+the first time on a machine, some seconds to compile.
 """
 
 from dataclasses import dataclass
@@ -10,73 +10,92 @@ from math import comb
 
 import numpy as np
 
-from embedkit.duplicates.pairs import MOST_ROWS, Pairs
-
-WORDS_IN_NUMPY = 1 << 27
-"""Comparing up to this many words of 64 bits takes numpy less time than importing numba does."""
+ROW_BITS = 27
+DISTANCE_BITS = 64 - 2 * ROW_BITS
+"""A pair is sorted as one 64-bit number: first row, second row and distance, from the top bit."""
+MAX_ROWS = 1 << ROW_BITS
+"""Largest number of hashes that can be compared: 134 million."""
+MAX_WORDS_IN_NUMPY = 1 << 27
+"""Number of compared 64-bit words up to which numpy is faster than importing numba."""
 _BLOCK = 1 << 19
 
 
 @dataclass(frozen=True)
-class Clumps:
-    """Rows with the same hash, and the pairs of different hashes that are near.
+class Pairs:
+    """Pairs of rows, sorted by first row, then second: arrays of one length, (P,).
 
-    ``representative``, int32 (N,), is the lowest row with the same hash as each; ``pairs`` are of
-    representatives. Joining each row with its representative, and the pairs, groups all that
-    :func:`near_pairs` finds, in memory that a million equal hashes do not exceed.
+    ``first`` and ``second`` are int32; ``distance``, uint16, is the number of bits that differ.
+    """
+
+    first: np.ndarray
+    second: np.ndarray
+    distance: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+@dataclass(frozen=True)
+class DistinctPairs:
+    """The pairs of near distinct hashes, with rows of equal hashes represented by one of them.
+
+    Joining each row with its representative, and the pairs, yields the same groups as the result of
+    :func:`near_pairs`, in memory that does not grow with the square of the number of equal hashes.
     """
 
     representative: np.ndarray
+    """int32 (N,): the lowest row with the same hash as each row."""
     pairs: Pairs
+    """Pairs of representatives."""
 
 
 def near_pairs(hashes: np.ndarray, limit: int) -> Pairs:
-    """Every pair of rows ``first < second`` whose hashes differ in at most ``limit`` bits.
+    """Return every pair of rows ``first < second`` whose hashes differ in at most ``limit`` bits.
 
-    ``hashes`` is uint64, (N,) for 64 bits or (N, W) for W words of 64. Every pair comes once,
-    sorted by first row, then second. Among n equal hashes there are n (n - 1) / 2 pairs: where a
-    collection may hold many, as of flat pictures, :func:`near_clumps` says the same in less room.
-    Raises ValueError for other hashes, a negative limit or more than 134 million hashes.
+    ``hashes`` is uint64, (N,) for 64 bits or (N, W) for W words of 64. Pairs are sorted by first
+    row, then second. Among n equal hashes there are n (n - 1) / 2 pairs: for collections that may
+    contain many, such as flat pictures, :func:`distinct_near_pairs` needs less memory. Raises
+    ValueError for other arrays, a negative limit, or more than 134 million hashes.
     """
     hashes = _checked(hashes, limit)
     rows = np.arange(len(hashes), dtype=np.int32)
     return _near(hashes, hashes, rows, rows, limit, same=True)
 
 
-def near_clumps(hashes: np.ndarray, limit: int) -> Clumps:
-    """What :func:`near_pairs` finds, with rows of the same hash taken as one."""
+def distinct_near_pairs(hashes: np.ndarray, limit: int) -> DistinctPairs:
+    """Return the pairs that :func:`near_pairs` finds among the distinct hashes."""
     hashes = _checked(hashes, limit)
     representative = _representatives(hashes)
     rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
     distinct = hashes[rows]
-    return Clumps(representative, _near(distinct, distinct, rows, rows, limit, same=True))
+    return DistinctPairs(representative, _near(distinct, distinct, rows, rows, limit, same=True))
 
 
 def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> Pairs:
-    """Every pair of a query and a hash that differ in at most ``limit`` bits.
+    """Return every pair of a query and a hash that differ in at most ``limit`` bits.
 
-    ``queries``, uint64 (Q,) or (Q, W), may be hashes of mirrored or turned images, or of one new
-    photo; ``first`` is a row of them, ``second`` one of ``hashes``, (N,) or (N, W). Every pair
-    comes once, sorted by query, then hash. Of a collection with many equal hashes, ask among the
-    representatives that :func:`near_clumps` names. Raises ValueError as :func:`near_pairs` does.
+    ``queries``, uint64 (Q,) or (Q, W), are for example hashes of mirrored images or of a new photo.
+    In the result, ``first`` is a row of ``queries`` and ``second`` a row of ``hashes``, (N,) or (N,
+    W); pairs are sorted by query, then hash. For a collection with many equal hashes, pass only the
+    representatives from :func:`distinct_near_pairs`. Raises ValueError as :func:`near_pairs` does.
     """
     queries, hashes = _checked(queries, limit), _checked(hashes, limit)
     if queries.shape[1] != hashes.shape[1]:
         raise ValueError(
-            f"queries of {64 * queries.shape[1]} bits and hashes of {64 * hashes.shape[1]}"
+            f"queries have {64 * queries.shape[1]} bits, but hashes {64 * hashes.shape[1]}"
         )
     query_rows, rows = (np.arange(len(some), dtype=np.int32) for some in (queries, hashes))
     return _near(queries, hashes, query_rows, rows, limit, same=False)
 
 
 def chance_pairs(count: int, limit: int, bits: int = 64) -> float:
-    """Pairs within ``limit`` bits to be expected among ``count`` unrelated hashes.
+    """Return the expected number of pairs within ``limit`` bits among ``count`` unrelated hashes.
 
-    ``imagehash.phash`` sets the bits of the coefficients above their median, which is half of
-    them, h = bits / 2. Two such hashes of which k of the set bits coincide are 2 (h - k) apart,
-    and k is hypergeometric (h drawn from 2h of which h are set; Feller, An Introduction to
-    Probability Theory, vol. 1, II.6), so that P(distance = 2x) = C(h, x)^2 / C(2h, h), and none
-    are an odd number of bits apart. Real photos are not quite unrelated: take it as a lower bound.
+    ``imagehash.phash`` sets the bits of the coefficients above their median, which is half of them,
+    h = bits / 2. Two such hashes that share k set bits differ in 2 (h - k) bits, and k is
+    hypergeometric (h drawn from 2h of which h are set; Feller, An Introduction to Probability
+    Theory, vol. 1, II.6). So P(distance = 2x) = C(h, x)^2 / C(2h, h), and odd distances do not
+    occur. Real photos are not quite unrelated, so this is a lower bound.
     """
     half = bits // 2
     near = sum(comb(half, x) ** 2 for x in range(min(limit, bits) // 2 + 1))
@@ -84,18 +103,18 @@ def chance_pairs(count: int, limit: int, bits: int = 64) -> float:
 
 
 def _checked(hashes: np.ndarray, limit: int) -> np.ndarray:
-    """The hashes as (N, W)."""
+    """Return valid hashes as (N, W)."""
     if hashes.dtype != np.uint64 or hashes.ndim not in (1, 2) or hashes.shape[1:] == (0,):
-        raise ValueError(f"hashes are uint64 (N,) or (N, W), not {hashes.dtype} {hashes.shape}")
+        raise ValueError(f"hashes must be uint64 (N,) or (N, W), not {hashes.dtype} {hashes.shape}")
     if limit < 0:
-        raise ValueError(f"a limit of {limit} bits")
-    if len(hashes) > MOST_ROWS:
-        raise ValueError(f"{len(hashes)} hashes are more than {MOST_ROWS}")
+        raise ValueError(f"the limit is {limit} bits; it must not be negative")
+    if len(hashes) > MAX_ROWS:
+        raise ValueError(f"{len(hashes)} hashes exceed the maximum of {MAX_ROWS}")
     return np.ascontiguousarray(hashes[:, None] if hashes.ndim == 1 else hashes)
 
 
 def _representatives(hashes: np.ndarray) -> np.ndarray:
-    """The lowest row with the same hash as each: int32 (N,)."""
+    """Return the lowest row with the same hash as each row: int32 (N,)."""
     one_word = hashes.shape[1] == 1
     order = np.argsort(hashes[:, 0]) if one_word else np.lexsort(hashes.T)
     ordered = hashes[order]
@@ -117,19 +136,20 @@ def _near(
     limit: int,
     same: bool,
 ) -> Pairs:
-    """Pairs of a query and a hash, called by their rows; if ``same``, of different ones.
+    """Return the near pairs of a query and a hash, named by their rows; with ``same``, of different
+    rows.
 
     The rows ascend.
     """
     limit = min(limit, 64 * hashes.shape[1])
-    if len(queries) * hashes.size <= WORDS_IN_NUMPY:
-        return _one_by_one(queries, hashes, query_rows, rows, limit, same)
-    from embedkit.duplicates.bucket_join import joined
+    if len(queries) * hashes.size <= MAX_WORDS_IN_NUMPY:
+        return _brute_force(queries, hashes, query_rows, rows, limit, same)
+    from embedkit.duplicates.bucket_join import join
 
-    return joined(queries, hashes, query_rows, rows, limit, same)
+    return join(queries, hashes, query_rows, rows, limit, same)
 
 
-def _one_by_one(
+def _brute_force(
     queries: np.ndarray,
     hashes: np.ndarray,
     query_rows: np.ndarray,
@@ -140,14 +160,14 @@ def _one_by_one(
     found = []
     block = max(1, _BLOCK // max(1, len(hashes)))
     for start in range(0, max(1, len(queries)), block):
-        least = start if same else 0
-        some, others = queries[start : start + block], hashes[least:]
-        apart = np.zeros((len(some), len(others)), np.uint16)
+        offset = start if same else 0
+        some, others = queries[start : start + block], hashes[offset:]
+        distances = np.zeros((len(some), len(others)), np.uint16)
         for word in range(hashes.shape[1]):
-            apart += np.bitwise_count(some[:, None, word] ^ others[None, :, word])
-        first, second = np.nonzero(apart <= limit)
-        distance = apart[first, second]
-        first, second = first + start, second + least
+            distances += np.bitwise_count(some[:, None, word] ^ others[None, :, word])
+        first, second = np.nonzero(distances <= limit)
+        distance = distances[first, second]
+        first, second = first + start, second + offset
         if same:
             once = first < second
             first, second, distance = first[once], second[once], distance[once]

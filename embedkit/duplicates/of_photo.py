@@ -11,33 +11,37 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog, LiveFile
-from embedkit.duplicates.evidence import Evidence, Prints, weigh
+from embedkit.duplicates.evidence import Evidence, Fingerprints, score_pairs
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.find import (
-    check_embedded,
-    digests_in,
-    images_told,
-    kept_in,
-    on_disk,
-    prints_of,
-    told,
+    files_on_disk,
+    images_by_id,
+    images_to_keep,
+    load_fingerprints,
+    pixel_digester,
+    require_embeddings,
+    to_result,
 )
-from embedkit.duplicates.groups import Image, grouped, linked
+from embedkit.duplicates.groups import GroupImage, build_groups, build_links
 from embedkit.duplicates.pair_search import (
     EXACT,
     PIXELS,
-    Asked,
-    Reach,
-    Search,
-    chance_of,
-    hashes_of,
-    is_of,
-    places_in,
-    reach_for,
-    with_twins,
+    CandidateLimits,
+    DuplicateOptions,
+    PairSearchResult,
+    candidate_limits,
+    embedding_rows,
+    expected_chance_pairs,
+    fingerprint_hashes,
+    mark_pixel_identical,
+    matches_kinds,
 )
-from embedkit.duplicates.pixels import SAME_BITS, same_pixels
-from embedkit.duplicates.semantic import PROPOSED, Space, survey
+from embedkit.duplicates.pixels import MAX_BITS, pixel_identical_pairs
+from embedkit.duplicates.semantic import (
+    SEARCHED_NEIGHBOURS,
+    DistanceDistribution,
+    sample_distances,
+)
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.faults import one_file
@@ -45,169 +49,181 @@ from embedkit.images.fingerprint import fingerprint
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates
 
-NEW = 0
-"""Id of the photo; those of images in the catalog count from 1."""
+QUERY_ID = 0
+"""Id of the query photo; ids in the catalog start at 1."""
 
 
 @dataclass(frozen=True)
-class Photo:
-    """The photo whose copies are looked for."""
+class QueryPhoto:
+    """The photo whose duplicates are searched."""
 
     path: str
     sha256: str
     """Hex digest."""
-    print: Prints
-    """One row."""
+    fingerprint: Fingerprints
+    """Of one row."""
 
 
-def find_copies(
+def find_duplicates_of(
     catalog: Catalog,
     index: Index,
-    asked: Asked,
+    options: DuplicateOptions,
     path: str,
     query: np.ndarray,
     features: Path,
 ) -> Duplicates:
-    """The duplicates of one photo: at most one group, around the photo itself.
+    """Return the duplicates of one photo: at most one group, represented by the photo.
 
-    ``query``, float32 (1, dim), is its embedding, of no numbers when the ``index`` is empty;
-    ``features`` is the folder of local features. Raises :class:`BadInput` when it cannot be
-    decoded, and for other hashes than those that are stored.
+    ``query``, float32 (1, dim), is its embedding, and has no columns when the ``index`` is empty;
+    ``features`` is the folder of local features. Raises :class:`BadInput` when the photo cannot be
+    decoded, and for hashes of other than 64 bits.
     """
-    if asked.hash_bits != 64:
-        raise BadInput("one photo is compared by the hashes that are stored, of 64 bits")
-    check_embedded(asked, index)
-    photo = _photo(path)
+    if options.hash_bits != 64:
+        raise BadInput("one photo is compared by the stored hashes of 64 bits; leave hash bits out")
+    require_embeddings(options, index)
+    photo = _read_photo(path)
     with catalog.read() as reader:
-        own = reader.images.ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
+        own_id = reader.images.ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
         table = reader.images.fingerprints()
     ids = table.column("image_id").to_numpy()
-    places, vectors = places_in(index, ids)
-    space = survey(vectors, places[places >= 0])
-    reach = reach_for(asked, len(ids), space)
+    places, vectors = embedding_rows(index, ids)
+    distribution = sample_distances(vectors, places[places >= 0])
+    limits = candidate_limits(options, len(ids), distribution)
 
-    near = _near_by_hash(photo.print, table.column("phash").to_numpy(), asked.kinds, reach)
-    if reach.distance >= 0 and len(index):
-        others, apart = index.search(query, PROPOSED)
-        near |= np.isin(ids, others[apart <= reach.distance])
-    rows = np.flatnonzero(near & (ids != own))
-    prints = prints_of(catalog, table.take(rows)).after(photo.print)
-    twins = (np.empty(0, np.int64), np.empty(0, np.int64))
-    if PIXELS in asked.kinds:
-        twins = same_pixels(prints, digests_in(catalog, {NEW: path}))
-    evidence = with_twins(
-        _weighed(prints, places[rows], (query, vectors), space, reach), twins, len(prints)
+    near = _near_by_hash(photo.fingerprint, table.column("phash").to_numpy(), options.kinds, limits)
+    if limits.distance >= 0 and len(index):
+        others, distances = index.search(query, SEARCHED_NEIGHBOURS)
+        near |= np.isin(ids, others[distances <= limits.distance])
+    rows = np.flatnonzero(near & (ids != own_id))
+    fingerprints = load_fingerprints(catalog, table.take(rows)).prepend(photo.fingerprint)
+    identical = (np.empty(0, np.int64), np.empty(0, np.int64))
+    if PIXELS in options.kinds:
+        identical = pixel_identical_pairs(fingerprints, pixel_digester(catalog, {QUERY_ID: path}))
+    evidence = mark_pixel_identical(
+        _score_against_first(fingerprints, places[rows], (query, vectors), distribution, limits),
+        identical,
+        len(fingerprints),
     )
-    evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
-    found = Search(
-        replace(evidence, first=prints.ids[evidence.first], second=prints.ids[evidence.second]),
-        reach.limits,
-        chance_of(asked, reach, len(ids)),
-        space.chance(reach.limits.distance),
+    evidence = evidence[np.flatnonzero(matches_kinds(evidence, options.kinds, limits.duplicates))]
+    first, second = fingerprints.ids[evidence.first], fingerprints.ids[evidence.second]
+    found = PairSearchResult(
+        replace(evidence, first=first, second=second),
+        limits.duplicates,
+        expected_chance_pairs(options, limits, len(ids)),
+        distribution.chance_pairs(limits.duplicates.distance),
         index.recall_at_10,
     )
-    examiner = Examiner(catalog, features, new={NEW: LiveFile(path, None, photo.sha256)})
-    group = _group(catalog, table, found, asked, photo, own, examiner)
+    examiner = Examiner(catalog, features, new={QUERY_ID: LiveFile(path, None, photo.sha256)})
+    group = _group(catalog, table, found, options, photo, own_id, examiner)
     embedded = np.count_nonzero(places >= 0)
-    return told(group, len(ids), int(embedded), asked, found, examiner.examined)
+    return to_result(group, len(ids), int(embedded), options, found, examiner.examined)
 
 
-def _photo(path: str) -> Photo:
+def _read_photo(path: str) -> QueryPhoto:
     try:
         with one_file():
             data = read_bytes(path)
-            seen = fingerprint(Decoder(data))
+            read = fingerprint(Decoder(data))
     except UnreadableImage as error:
         raise BadInput(f"{shown(path)}: {error.reason}") from error
-    prints = Prints(
-        ids=np.array([NEW]),
-        phash=np.array([seen.phash], np.uint64),
-        luma=np.frombuffer(seen.luma, np.uint8)[None],
-        width=np.array([seen.width]),
-        height=np.array([seen.height]),
+    row = Fingerprints(
+        ids=np.array([QUERY_ID]),
+        phash=np.array([read.phash], np.uint64),
+        luma=np.frombuffer(read.luma, np.uint8)[None],
+        width=np.array([read.width]),
+        height=np.array([read.height]),
         bytes=np.array([len(data)]),
-        contrast=np.array([seen.contrast], np.float32),
-        format=np.array([seen.format], object),
+        contrast=np.array([read.contrast], np.float32),
+        format=np.array([read.format], object),
     )
-    return Photo(path, sha256(data).hexdigest(), prints)
+    return QueryPhoto(path, sha256(data).hexdigest(), row)
 
 
 def _near_by_hash(
-    photo: Prints, hashes: np.ndarray, kinds: Collection[str], reach: Reach
+    photo: Fingerprints, hashes: np.ndarray, kinds: Collection[str], limits: CandidateLimits
 ) -> np.ndarray:
-    """Which images, by perceptual hash (N,), are candidates: bool (N,)."""
-    bits = np.bitwise_count(hashes_of(photo)[0] ^ hashes)
-    most = max(reach.bits, SAME_BITS if PIXELS in kinds else -1)
-    return np.asarray((bits[0] <= most) | (bits.min(axis=0) <= reach.turned_bits))
+    """Return which of the ``hashes``, uint64 (N,), are near that of the photo: bool (N,)."""
+    bits = np.bitwise_count(fingerprint_hashes(photo)[0] ^ hashes)
+    max_bits = max(limits.bits, MAX_BITS if PIXELS in kinds else -1)
+    return np.asarray((bits[0] <= max_bits) | (bits.min(axis=0) <= limits.oriented_bits))
 
 
-def _weighed(
-    prints: Prints,
+def _score_against_first(
+    fingerprints: Fingerprints,
     places: np.ndarray,
     vectors: tuple[np.ndarray, np.ndarray],
-    space: Space,
-    reach: Reach,
+    distribution: DistanceDistribution,
+    limits: CandidateLimits,
 ) -> Evidence:
-    """The evidence for the first row and each of the others.
+    """Return the evidence for the pairs of the first row and each other row.
 
-    ``places`` are the others' rows among the second of ``vectors``, -1 for none; the first holds
-    the embedding of the first row.
+    ``vectors`` are the embedding of the first row and the stored embeddings; ``places`` are the
+    rows of the other images among the stored embeddings, -1 for none.
     """
     query, stored = vectors
-    numbers = np.arange(1, len(prints))
-    there = places >= 0
-    return weigh(
-        prints,
-        hashes_of(prints),
-        (np.zeros(len(numbers), np.int64), numbers),
+    others = np.arange(1, len(fingerprints))
+    is_embedded = places >= 0
+    return score_pairs(
+        fingerprints,
+        fingerprint_hashes(fingerprints),
+        (np.zeros(len(others), np.int64), others),
         (
-            np.concatenate([[0], np.where(there, np.cumsum(there), -1)]),
-            np.concatenate([query, stored[places[there]]]),
+            np.concatenate([[0], np.where(is_embedded, np.cumsum(is_embedded), -1)]),
+            np.concatenate([query, stored[places[is_embedded]]]),
         ),
-        space.typical,
-        reach.limits.hamming,
+        distribution.median,
+        limits.duplicates.hamming,
     )
 
 
 def _group(
     catalog: Catalog,
     table: Any,
-    found: Search,
-    asked: Asked,
-    photo: Photo,
-    own: int | None,
+    found: PairSearchResult,
+    options: DuplicateOptions,
+    photo: QueryPhoto,
+    own_id: int | None,
     examiner: Examiner,
 ) -> tuple[DuplicateGroup, ...]:
-    """The group around the photo, if there is anything else in it."""
+    """Return the group of the photo, or none if it has no duplicates.
+
+    ``own_id`` is the id of the catalog's image with the same bytes, if there is one.
+    """
     with catalog.read() as reader:
-        decided = reader.verdicts.all()
-        about_it = [
-            (NEW, other if one == own else one, verdict)
-            for one, other, verdict in decided
-            if own is not None and other is not None and own in (one, other)
+        verdicts = reader.verdicts.all()
+        own_verdicts = [
+            (QUERY_ID, other if one == own_id else one, verdict)
+            for one, other, verdict in verdicts
+            if own_id is not None and other is not None and own_id in (one, other)
         ]
-        links = linked(found.pairs, asked.kinds, found.limits, about_it).get(NEW, {})
-        files = on_disk(reader.files.of_images([*links, *([] if own is None else [own])]))
-    same = files.pop(own or NEW, [])
-    label = next((file.label for file in same if file.path == photo.path), None)
-    held = [LiveFile(photo.path, label, photo.sha256)]
-    if EXACT in asked.kinds:
-        itself = os.path.realpath(photo.path)  # it may be asked for through a link to its folder
-        held += [file for file in same if os.path.realpath(file.path) != itself]
-    kept = kept_in(decided)
-    images = images_told(table, files, kept)
-    wanted = [(NEW, one) for one, link in links.items() if link.wants_examination]
-    opened = examiner.examinations([pair for pair in wanted if pair[1] in images])
-    links = {
+        links = build_links(found.pairs, options.kinds, found.limits, own_verdicts)
+        links_of_photo = links.get(QUERY_ID, {})
+        ids = [*links_of_photo, *([] if own_id is None else [own_id])]
+        files = files_on_disk(reader.files.of_images(ids))
+    same_bytes = files.pop(own_id or QUERY_ID, [])
+    label = next((file.label for file in same_bytes if file.path == photo.path), None)
+    own_files = [LiveFile(photo.path, label, photo.sha256)]
+    if EXACT in options.kinds:
+        real_path = os.path.realpath(photo.path)  # the photo may be named through a linked folder
+        own_files += [file for file in same_bytes if os.path.realpath(file.path) != real_path]
+    to_keep = images_to_keep(verdicts)
+    images = images_by_id(table, files, to_keep)
+    wanted = [(QUERY_ID, one) for one, link in links_of_photo.items() if link.needs_examination]
+    examined = examiner.examinations([pair for pair in wanted if pair[1] in images])
+    members = {
         image_id: left
-        for image_id, link in links.items()
+        for image_id, link in links_of_photo.items()
         if image_id in images
-        and (left := link.examined(opened[NEW, image_id]) if (NEW, image_id) in opened else link)
+        and (
+            left := link.after_examination(examined[QUERY_ID, image_id])
+            if (QUERY_ID, image_id) in examined
+            else link
+        )
     }
-    if not links and len(held) == 1:
+    if not members and len(own_files) == 1:
         return ()
     width, height, size = (
-        int(getattr(photo.print, name)[0]) for name in ("width", "height", "bytes")
+        int(getattr(photo.fingerprint, name)[0]) for name in ("width", "height", "bytes")
     )
-    images[NEW] = Image(held, width, height, size, own in kept)
-    return grouped([(NEW, links)], images)
+    images[QUERY_ID] = GroupImage(own_files, width, height, size, own_id in to_keep)
+    return build_groups([(QUERY_ID, members)], images)

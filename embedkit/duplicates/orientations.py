@@ -1,49 +1,66 @@
-"""Images turned and mirrored: the perceptual hash of each of the eight ways, without a decode.
+"""The eight orientations of an image, and its perceptual hash in each of them without a decode.
 
-A fingerprint keeps the 32 x 32 luma that ``imagehash.phash`` makes of an image; the hash is which
-of its lowest cosine coefficients are above their median. Mirroring an image changes the sign of
-every other coefficient and transposing it transposes them, so the hashes of all eight ways come
-from one cosine transform.
+A fingerprint stores the 32 x 32 luma that ``imagehash.phash`` computes. The hash records which of
+its lowest cosine coefficients are above their median. Mirroring an image changes the sign of every
+other coefficient and transposing it transposes them, so one cosine transform gives the hashes of
+all eight orientations.
 
-A **turn** is a number from 0 to 7: with 4 the image is transposed, then with 1 mirrored left to
-right and with 2 upside down.
+An **orientation** is a number from 0 to 7. Bit 4 transposes the image; then bit 1 mirrors it left
+to right and bit 2 flips it upside down.
 """
 
 import numpy as np
 
 from embedkit.results import LUMA_SIDE
 
-TURNS = 8
+ORIENTATIONS = 8
 _BLOCK = 8192
 
 
-def turned_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
-    """Perceptual hashes under every turn: uint64 (N, 8, W) with W = side * side / 64 words.
+def oriented_hashes(lumas: np.ndarray, side: int = 8) -> np.ndarray:
+    """Return the perceptual hashes in every orientation: uint64 (N, 8, W), W = side * side / 64.
 
-    ``lumas`` is uint8 (N, 1024), as fingerprints keep them. With ``side`` 8 the hash under turn 0
-    is ``imagehash.phash``, with 16 it is the 256-bit ``imagehash.phash(hash_size=16)`` of the same
-    32 x 32 pixels; the first bit is the highest of the first word.
+    ``lumas`` is uint8 (N, 1024), as stored in fingerprints. With ``side`` 8, the hash in
+    orientation 0 is ``imagehash.phash``; with 16, the 256-bit ``imagehash.phash(hash_size=16)`` of
+    the same 32 x 32 pixels. The first bit is the highest bit of the first word.
     """
     words = side * side // 64
-    hashes = np.empty((len(lumas), TURNS, words), np.uint64)
+    hashes = np.empty((len(lumas), ORIENTATIONS, words), np.uint64)
     steps = np.arange(LUMA_SIDE)
     cosines = 2 * np.cos(np.pi * steps[:side, None] * (2 * steps + 1) / (2 * LUMA_SIDE))
-    odd = np.where(steps[:side] % 2, -1.0, 1.0)
+    signs = np.where(steps[:side] % 2, -1.0, 1.0)
     for start in range(0, len(lumas), _BLOCK):
         block = lumas[start : start + _BLOCK].reshape(-1, LUMA_SIDE, LUMA_SIDE).astype(np.float64)
         lowest = cosines @ block @ cosines.T
-        for turn in range(TURNS):
-            changed = lowest.transpose(0, 2, 1) if turn & 4 else lowest
-            changed = changed * odd if turn & 1 else changed
-            changed = changed * odd[:, None] if turn & 2 else changed
+        for orientation in range(ORIENTATIONS):
+            changed = lowest.transpose(0, 2, 1) if orientation & 4 else lowest
+            changed = changed * signs if orientation & 1 else changed
+            changed = changed * signs[:, None] if orientation & 2 else changed
             flat = changed.reshape(len(block), -1)
             bits = np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
-            hashes[start : start + _BLOCK, turn] = bits.view(">u8")
+            hashes[start : start + _BLOCK, orientation] = bits.view(">u8")
     return hashes
 
 
-def turned(images: np.ndarray, turn: int) -> np.ndarray:
-    """Square images (n, side, side), each turned."""
-    images = images.transpose(0, 2, 1) if turn & 4 else images
-    images = images[:, :, ::-1] if turn & 1 else images
-    return images[:, ::-1] if turn & 2 else images
+def orient(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Return an image (H, W, ...) in an orientation, as a contiguous array."""
+    return np.ascontiguousarray(_orient(image, orientation, rows=0, columns=1))
+
+
+def orient_all(images: np.ndarray, orientation: int) -> np.ndarray:
+    """Return images (n, H, W) in an orientation, as a view."""
+    return _orient(images, orientation, rows=1, columns=2)
+
+
+def undo_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Invert :func:`orient`: return the original of an oriented image (H, W, ...)."""
+    image = image[::-1] if orientation & 2 else image
+    image = image[:, ::-1] if orientation & 1 else image
+    image = image.swapaxes(0, 1) if orientation & 4 else image
+    return np.ascontiguousarray(image)
+
+
+def _orient(images: np.ndarray, orientation: int, rows: int, columns: int) -> np.ndarray:
+    images = images.swapaxes(rows, columns) if orientation & 4 else images
+    images = np.flip(images, columns) if orientation & 1 else images
+    return np.flip(images, rows) if orientation & 2 else images

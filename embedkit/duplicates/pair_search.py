@@ -1,17 +1,22 @@
-"""The search for pairs: what was asked for, how far to look, and what was found."""
+"""The search for pairs of duplicates: its options, its limits and its result."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import isqrt
 
 import numpy as np
 
 from embedkit.duplicates import candidates
-from embedkit.duplicates.evidence import FLAT, Evidence, Prints, weigh
+from embedkit.duplicates.evidence import MIN_CONTRAST, Evidence, Fingerprints, score_pairs
 from embedkit.duplicates.hamming import chance_pairs
-from embedkit.duplicates.orientations import TURNS, turned_hashes
-from embedkit.duplicates.pixels import PixelDigests, same_pixels
-from embedkit.duplicates.semantic import Space, near_images, survey
+from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
+from embedkit.duplicates.pixels import PixelDigests, pixel_identical_pairs
+from embedkit.duplicates.semantic import (
+    DistanceDistribution,
+    pairs_by_embedding,
+    sample_distances,
+)
+from embedkit.errors import BadInput
 from embedkit.index.index import Index
 from embedkit.results import Progress, ProgressCallback, no_progress
 
@@ -22,221 +27,293 @@ EXACT, PIXELS, PERCEPTUAL, SEMANTIC, COMBINED = KINDS = (
     "semantic",
     "combined",
 )
-BY_DEFAULT = (EXACT, PIXELS, COMBINED)
+DEFAULT_KINDS = (EXACT, PIXELS, COMBINED)
 
-MOST_BITS = 10
-"""Of 64 bits, those that perceptual duplicates differ in at most, where so many images allow it."""
-SURE_UP_TO = 1_000_000
-"""Images up to which 64 bits tell perceptual duplicates by themselves."""
-ALIKE = 0.8
-"""Above it they are also at least so alike at 16 x 16."""
-NEAR = 0.15
-"""Semantic duplicates are at most this far apart, in units of the median distance."""
-LOOSE = 0.7
-"""In the same units: nothing further apart is a candidate for its embedding."""
-LIKELY = 0.5
-"""Combined duplicates have at least this score."""
-DOUBTFUL = 0.05
-"""With verification, pairs of at least this score are opened too."""
+HASH_BITS = (64, 256)
+"""Lengths of perceptual hashes; fingerprints store those of 64 bits."""
+MAX_BITS = 10
+"""Largest Hamming distance of ``perceptual`` duplicates, of 64 bits; lower in large collections."""
+RELIABLE_UP_TO = 1_000_000
+"""Number of images up to which 64 bits alone identify ``perceptual`` duplicates."""
+MIN_SIMILARITY = 0.8
+"""Least similarity of ``perceptual`` duplicates in larger collections."""
+MAX_SEMANTIC_DISTANCE = 0.15
+"""Largest distance of ``semantic`` duplicates, in units of the median distance."""
+MAX_CANDIDATE_DISTANCE = 0.7
+"""Largest distance of candidates by embedding, in the same unit."""
+MIN_SCORE = 0.5
+"""Least score of ``combined`` duplicates."""
+MIN_SCORE_TO_VERIFY = 0.05
+"""Least score of ``combined`` duplicates with verification, which opens doubtful pairs too."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What to look for."""
+class DuplicateOptions:
+    """What to search for."""
 
-    kinds: tuple[str, ...] = BY_DEFAULT
+    kinds: tuple[str, ...] = DEFAULT_KINDS
     max_hamming: int | None = None
-    """Bits; None for what suits the collection."""
+    """Largest Hamming distance of ``perceptual`` duplicates; None adapts it to the collection."""
     max_distance: float | None = None
-    """Cosine distance; None for what suits the collection."""
+    """Largest cosine distance of ``semantic`` duplicates; None adapts it to the collection."""
     hash_bits: int = 64
-    """Bits of the perceptual hashes, 64 or 256."""
+    """Length of the perceptual hashes, 64 or 256 bits."""
     turns: bool = False
-    """Whether ``perceptual`` looks for turned and mirrored images too."""
+    """Whether ``perceptual`` duplicates may be rotated or mirrored."""
     verify: bool = False
-    """Whether files of pairs are opened whose evidence is doubtful, too."""
+    """Whether pairs with doubtful evidence are candidates of the kind ``combined`` too."""
+
+
+def duplicate_options(
+    kinds: Sequence[str],
+    max_hamming: int | None = None,
+    max_distance: float | None = None,
+    hash_bits: int = 64,
+    turns: bool = False,
+    verify: bool = False,
+) -> DuplicateOptions:
+    """Return checked options; raise :class:`BadInput` for invalid or contradictory ones.
+
+    Without ``kinds``, the default kinds and those that another option refers to are searched.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise BadInput(f"unknown kind of duplicates {kind!r}; choose from {', '.join(KINDS)}")
+    if hash_bits not in HASH_BITS:
+        raise BadInput(f"perceptual hashes have 64 or 256 bits, not {hash_bits}")
+    if max_hamming is not None and not 0 <= max_hamming <= hash_bits:
+        raise BadInput(
+            f"hashes of {hash_bits} bits differ in 0 to {hash_bits} bits, not {max_hamming}"
+        )
+    if max_distance is not None and not 0 <= max_distance <= 2:
+        raise BadInput(f"distances range from 0 to 2, not {max_distance}")
+    implied = {
+        PERCEPTUAL: turns or hash_bits != 64 or max_hamming is not None,
+        SEMANTIC: max_distance is not None,
+    }
+    wanted = kinds or [*DEFAULT_KINDS, *(kind for kind in implied if implied[kind])]
+    chosen = tuple(kind for kind in KINDS if kind in wanted)
+    if implied[PERCEPTUAL] and PERCEPTUAL not in chosen:
+        raise BadInput(
+            "turns, hash bits and the Hamming limit need the kind perceptual; add it to the kinds"
+        )
+    if implied[SEMANTIC] and SEMANTIC not in chosen:
+        raise BadInput("a distance limit needs the kind semantic; add it to the kinds")
+    if hash_bits != 64 and COMBINED in chosen:
+        raise BadInput("the kind combined needs hashes of 64 bits; leave one of the two out")
+    if verify and COMBINED not in chosen:
+        raise BadInput("verification needs the kind combined; add it to the kinds")
+    return DuplicateOptions(chosen, max_hamming, max_distance, hash_bits, turns, verify)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How far apart duplicates may be."""
+    """The limits within which two images are duplicates."""
 
     hamming: int
-    """Bits of the perceptual hashes."""
+    """Largest Hamming distance of the perceptual hashes."""
     distance: float
-    """Cosine distance of the embeddings."""
-    score: float = LIKELY
-    turned: bool = False
-    """Whether perceptual duplicates may be turned and mirrored."""
-    alike: float = -1.0
-    """The likeness of perceptual duplicates is at least this."""
+    """Largest cosine distance of the embeddings."""
+    score: float = MIN_SCORE
+    """Least score of ``combined`` duplicates."""
+    any_orientation: bool = False
+    """Whether ``perceptual`` duplicates may be rotated or mirrored."""
+    similarity: float = -1.0
+    """Least similarity of ``perceptual`` duplicates."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """What a search for pairs found, and how far it looked."""
+class PairSearchResult:
+    """The pairs that a search found, and its limits."""
 
     pairs: Evidence
     """With image ids, sorted by first id, then second."""
     limits: Limits
     chance_hamming: float
-    """Pairs of unrelated images to be expected within ``limits.hamming``."""
+    """Expected number of pairs of unrelated images within ``limits.hamming``."""
     chance_distance: float
-    """The same for ``limits.distance``, if distances of unrelated images are normal."""
+    """Expected number within ``limits.distance``, if distances of unrelated images are normal."""
     recall: float
-    """Of the pairs within ``limits.distance``, the share that a search of this kind finds."""
+    """Estimated share of the pairs within ``limits.distance`` that were found."""
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How far to look for candidates, which is further than duplicates may be apart."""
+class CandidateLimits:
+    """The limits within which two images are compared further, wider than those of duplicates."""
 
-    limits: Limits
+    duplicates: Limits
+    """The limits of duplicates."""
     hash_bits: int
-    """Bits of the hashes that are compared."""
+    """Length of the compared hashes, bits."""
     bits: int
-    """Of the hashes as they are; -1 to look at none."""
-    turned_bits: int
-    """When one image is turned; -1 to turn none."""
+    """Largest Hamming distance in orientation 0; -1 to compare no hashes."""
+    oriented_bits: int
+    """Largest Hamming distance in the other orientations; -1 to compare none."""
     distance: float
-    """Of the embeddings; -1 to look at none."""
+    """Largest cosine distance; -1 to compare no embeddings."""
 
 
-def reach_for(asked: Asked, count: int, space: Space) -> Reach:
-    """How far to look for what was asked among ``count`` images; limits not given follow them."""
-    kinds, most, turns = asked.kinds, MOST_BITS * asked.hash_bits // 64, asked.turns
+def candidate_limits(
+    options: DuplicateOptions, count: int, distribution: DistanceDistribution
+) -> CandidateLimits:
+    """Return the limits for a search among ``count`` images; those not given are adapted to it."""
+    kinds, turns = options.kinds, options.turns
+    max_bits = MAX_BITS * options.hash_bits // 64
     limits = Limits(
-        candidates.bits_for(
-            count, most, TURNS if turns else 1, max(1.0, count / 10_000), asked.hash_bits
+        candidates.max_bits_within(
+            count,
+            max_bits,
+            ORIENTATIONS if turns else 1,
+            max(1.0, count / 10_000),
+            options.hash_bits,
         )
-        if asked.max_hamming is None
-        else asked.max_hamming,
-        NEAR * space.typical if asked.max_distance is None else asked.max_distance,
-        DOUBTFUL if asked.verify else LIKELY,
-        turned=turns,
-        alike=ALIKE if count > SURE_UP_TO and asked.hash_bits == 64 else -1.0,
+        if options.max_hamming is None
+        else options.max_hamming,
+        MAX_SEMANTIC_DISTANCE * distribution.median
+        if options.max_distance is None
+        else options.max_distance,
+        MIN_SCORE_TO_VERIFY if options.verify else MIN_SCORE,
+        any_orientation=turns,
+        similarity=MIN_SIMILARITY if count > RELIABLE_UP_TO and options.hash_bits == 64 else -1.0,
     )
-    bits = turned_bits = -1
+    bits = oriented_bits = -1
     distance = -1.0
     if PERCEPTUAL in kinds:
         bits = limits.hamming
-        turned_bits = bits if turns else -1
+        oriented_bits = bits if turns else -1
     if SEMANTIC in kinds:
         distance = limits.distance
     if COMBINED in kinds:
-        worth = candidates.NEIGHBOURS * count
-        loose = candidates.bits_for(count, candidates.LOOSE_BITS, TURNS, worth)
-        bits, turned_bits = max(bits, loose), max(turned_bits, loose)
-        distance = max(distance, min(space.reach(candidates.NEIGHBOURS), LOOSE * space.typical))
-    return Reach(limits, asked.hash_bits, bits, turned_bits, distance)
+        loose = candidates.max_bits_within(
+            count,
+            candidates.MAX_CANDIDATE_BITS,
+            ORIENTATIONS,
+            candidates.CANDIDATES_PER_IMAGE * count,
+        )
+        bits, oriented_bits = max(bits, loose), max(oriented_bits, loose)
+        radius = distribution.radius(candidates.CANDIDATES_PER_IMAGE)
+        distance = max(distance, min(radius, MAX_CANDIDATE_DISTANCE * distribution.median))
+    return CandidateLimits(limits, options.hash_bits, bits, oriented_bits, distance)
 
 
 def find_pairs(
-    prints: Prints,
+    fingerprints: Fingerprints,
     index: Index,
-    asked: Asked,
+    options: DuplicateOptions,
     digests: PixelDigests,
     progress: ProgressCallback = no_progress,
-) -> Search:
-    """The pairs of images that are duplicates of one of the kinds asked, with all their evidence.
+) -> PairSearchResult:
+    """Return the pairs of images that are duplicates of one of the kinds, with their evidence.
 
-    ``index`` holds the embeddings; ``digests`` decodes the images that may have the same pixels as
-    another.
+    ``index`` contains the embeddings; ``digests`` decodes images that may be pixel-identical.
     """
-    places, vectors = places_in(index, prints.ids)
-    space = survey(vectors, places[places >= 0])
-    reach = reach_for(asked, len(prints), space)
-    twins = (np.empty(0, np.int64), np.empty(0, np.int64))
-    if PIXELS in asked.kinds:
+    rows, vectors = embedding_rows(index, fingerprints.ids)
+    distribution = sample_distances(vectors, rows[rows >= 0])
+    limits = candidate_limits(options, len(fingerprints), distribution)
+    identical = (np.empty(0, np.int64), np.empty(0, np.int64))
+    if PIXELS in options.kinds:
         progress(Progress("comparing pixels"))
-        twins = same_pixels(prints, digests)
-    embeddings = (places, vectors)
-    evidence, recall = weigh_candidates(
-        prints, index, embeddings, space, reach, twins=twins, progress=progress
+        identical = pixel_identical_pairs(fingerprints, digests)
+    evidence, recall = score_candidates(
+        fingerprints,
+        index,
+        (rows, vectors),
+        distribution,
+        limits,
+        identical=identical,
+        progress=progress,
     )
-    evidence = evidence[np.flatnonzero(is_of(evidence, asked.kinds, reach.limits))]
-    return Search(
-        _with_ids(evidence, prints.ids),
-        reach.limits,
-        chance_of(asked, reach, len(prints)),
-        space.chance(reach.limits.distance),
+    chosen = matches_kinds(evidence, options.kinds, limits.duplicates)
+    return PairSearchResult(
+        _with_ids(evidence[np.flatnonzero(chosen)], fingerprints.ids),
+        limits.duplicates,
+        expected_chance_pairs(options, limits, len(fingerprints)),
+        distribution.chance_pairs(limits.duplicates.distance),
         recall,
     )
 
 
-def weigh_candidates(
-    prints: Prints,
+def score_candidates(
+    fingerprints: Fingerprints,
     index: Index,
     embeddings: tuple[np.ndarray, np.ndarray],
-    space: Space,
-    reach: Reach,
+    distribution: DistanceDistribution,
+    limits: CandidateLimits,
     *,
-    twins: tuple[np.ndarray, np.ndarray],
+    identical: tuple[np.ndarray, np.ndarray],
     progress: ProgressCallback = no_progress,
 ) -> tuple[Evidence, float]:
-    """The evidence for all pairs of rows within reach, and the recall of those by embedding.
+    """Return the evidence for all candidate pairs of rows, and the recall of those by embedding.
 
-    ``embeddings`` are those of the ``index``, as :func:`places_in` gives them; ``twins`` are pairs
-    of rows with the same pixels, which come too.
+    ``embeddings`` is the result of :func:`embedding_rows` for the ``index``. The pixel-identical
+    pairs of rows ``identical`` are always candidates.
     """
     places, vectors = embeddings
     embedded = np.flatnonzero(places >= 0)
-    hashes = hashes_of(prints, reach.hash_bits)
-    found = [twins]
-    if reach.bits >= 0:
-        clear = np.flatnonzero(prints.contrast >= FLAT)
-        one, other = candidates.by_hash(hashes[clear], reach.bits, reach.turned_bits, progress)
+    hashes = fingerprint_hashes(fingerprints, limits.hash_bits)
+    found = [identical]
+    if limits.bits >= 0:
+        clear = np.flatnonzero(fingerprints.contrast >= MIN_CONTRAST)
+        one, other = candidates.pairs_by_hash(
+            hashes[clear], limits.bits, limits.oriented_bits, progress
+        )
         found.append((clear[one], clear[other]))
     recall = 1.0
-    if reach.distance >= 0 and len(embedded) > 1:
-        near, recall = near_images(
-            index, prints.ids[embedded], vectors, places[embedded], reach.distance, progress
+    if limits.distance >= 0 and len(embedded) > 1:
+        near, recall = pairs_by_embedding(
+            index, fingerprints.ids[embedded], vectors, places[embedded], limits.distance, progress
         )
         found.append((embedded[near[0]], embedded[near[1]]))
 
-    progress(Progress("weighing the evidence"))
-    first, second = (np.concatenate(some) for some in zip(*found, strict=True))
-    rows = candidates.unique_pairs(first, second, len(prints))
-    evidence = weigh(prints, hashes, rows, embeddings, space.typical, reach.limits.hamming)
-    return with_twins(evidence, twins, len(prints)), recall
+    progress(Progress("scoring pairs"))
+    first, second = (np.concatenate(side) for side in zip(*found, strict=True))
+    rows = candidates.unique_pairs(first, second, len(fingerprints))
+    evidence = score_pairs(
+        fingerprints, hashes, rows, embeddings, distribution.median, limits.duplicates.hamming
+    )
+    return mark_pixel_identical(evidence, identical, len(fingerprints)), recall
 
 
-def with_twins(evidence: Evidence, twins: tuple[np.ndarray, np.ndarray], count: int) -> Evidence:
-    """The evidence with certainty for the pairs of rows, below ``count``, of the same pixels."""
+def mark_pixel_identical(
+    evidence: Evidence, identical: tuple[np.ndarray, np.ndarray], count: int
+) -> Evidence:
+    """Return the evidence with the highest score for the pixel-identical pairs of ``count``
+    rows."""
     same = np.isin(
-        evidence.first * count + evidence.second, np.minimum(*twins) * count + np.maximum(*twins)
+        evidence.first * count + evidence.second,
+        np.minimum(*identical) * count + np.maximum(*identical),
     )
     return replace(
         evidence,
         pixels=same,
-        likeness=np.where(same, 1, evidence.likeness).astype(np.float32),
+        similarity=np.where(same, 1, evidence.similarity).astype(np.float32),
         hamming=np.where(same, 0, evidence.hamming).astype(np.uint16),
-        turn=np.where(same, 0, evidence.turn).astype(np.uint8),
+        orientation=np.where(same, 0, evidence.orientation).astype(np.uint8),
         score=np.where(same, 1, evidence.score).astype(np.float32),
     )
 
 
-def hashes_of(prints: Prints, bits: int = 64) -> np.ndarray:
-    """The perceptual hashes of 64 or 256 bits under every turn: uint64 (N, 8, bits / 64)."""
-    hashes = turned_hashes(prints.luma, isqrt(bits))
+def fingerprint_hashes(fingerprints: Fingerprints, bits: int = 64) -> np.ndarray:
+    """Return perceptual hashes of 64 or 256 bits in every orientation: uint64 (N, 8, bits / 64)."""
+    hashes = oriented_hashes(fingerprints.luma, isqrt(bits))
     if bits == 64:
-        hashes[:, 0, 0] = prints.phash
+        hashes[:, 0, 0] = fingerprints.phash
     return hashes
 
 
-def chance_of(asked: Asked, reach: Reach, count: int) -> float:
-    """Pairs that perceptual hashes put within the limit if no two images had to do with others."""
-    turns = TURNS if asked.turns else 1
-    return turns * chance_pairs(count, reach.limits.hamming, asked.hash_bits)
+def expected_chance_pairs(options: DuplicateOptions, limits: CandidateLimits, count: int) -> float:
+    """Return the expected number of pairs within the Hamming limit among unrelated images."""
+    orientations = ORIENTATIONS if options.turns else 1
+    return orientations * chance_pairs(count, limits.duplicates.hamming, options.hash_bits)
 
 
-def is_of(evidence: Evidence, kinds: Collection[str], limits: Limits) -> np.ndarray:
-    """Which pairs are duplicates of one of the kinds: bool (P,)."""
+def matches_kinds(evidence: Evidence, kinds: Collection[str], limits: Limits) -> np.ndarray:
+    """Return which pairs are duplicates of one of the kinds: bool (P,)."""
     tests = {
         PIXELS: evidence.pixels,
         PERCEPTUAL: (evidence.hamming <= limits.hamming)
-        & (limits.turned | (evidence.turn == 0))
-        & (evidence.likeness >= limits.alike),
+        & (limits.any_orientation | (evidence.orientation == 0))
+        & (evidence.similarity >= limits.similarity),
         SEMANTIC: evidence.distance <= limits.distance,
         COMBINED: evidence.pixels | (evidence.score >= limits.score),
     }
@@ -246,8 +323,8 @@ def is_of(evidence: Evidence, kinds: Collection[str], limits: Limits) -> np.ndar
     return chosen
 
 
-def places_in(index: Index, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The row of each image's embedding, int64 (N,), -1 for none, and the embeddings."""
+def embedding_rows(index: Index, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row of each image's embedding, int64 (N,) with -1 for none, and the embeddings."""
     rows = index.stored()
     if not len(rows):
         return np.full(len(ids), -1), rows.vectors
@@ -257,7 +334,7 @@ def places_in(index: Index, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _with_ids(evidence: Evidence, ids: np.ndarray) -> Evidence:
-    """Pairs of image ids for pairs of rows, the smaller id first, in order."""
+    """Replace rows by image ids, the smaller id first, and sort the pairs."""
     one, other = ids[evidence.first], ids[evidence.second]
     order = np.lexsort((np.maximum(one, other), np.minimum(one, other)))
     first, second = np.minimum(one, other)[order], np.maximum(one, other)[order]

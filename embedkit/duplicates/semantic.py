@@ -1,4 +1,4 @@
-"""Pairs of images whose embeddings are near, and what near means in a collection."""
+"""Pairs of images with near embeddings, and the distribution of distances in a collection."""
 
 from dataclasses import dataclass
 from math import comb, erfc, sqrt
@@ -9,60 +9,62 @@ from embedkit.index.index import Index
 from embedkit.results import Progress, ProgressCallback
 
 EXACT_UP_TO = 200_000
-"""Embeddings up to which every one is compared with every other."""
-PROPOSED = 32
-"""Above it, so many neighbours of each are looked at."""
+"""Number of embeddings up to which all pairs are compared."""
+SEARCHED_NEIGHBOURS = 32
+"""Number of nearest neighbours that are searched for each image in larger collections."""
 
 _BLOCK = 2048
 _SAMPLE = 300
 _OTHERS = 50_000
 _SEED = 0
-_SLACK = 1e-5
-"""More than float32 products are off."""
+_TOLERANCE = 1e-5
+"""Upper bound of the error of float32 inner products."""
 
 
 @dataclass(frozen=True)
-class Space:
-    """How far apart the embeddings of a collection are, from a sample of its pairs."""
+class DistanceDistribution:
+    """Cosine distances between embeddings of a collection, from a sample of its pairs."""
 
-    apart: np.ndarray
-    """Distances of pairs, sorted: float32 (S,)."""
+    distances: np.ndarray
+    """float32 (S,): the sampled distances, sorted."""
     count: int
-    """Images in the collection."""
+    """Number of images in the collection."""
 
     @property
-    def typical(self) -> float:
-        """The median distance of two images; 0 when there are not two."""
-        return float(self.apart[len(self.apart) // 2]) if len(self.apart) else 0.0
+    def median(self) -> float:
+        """The median distance of two images; 0 for fewer than two images."""
+        return float(self.distances[len(self.distances) // 2]) if len(self.distances) else 0.0
 
-    def reach(self, neighbours: float) -> float:
-        """The distance within which an image has so many others on average."""
-        place = int(len(self.apart) * neighbours / max(1, self.count - 1))
-        return float(self.apart[min(place, len(self.apart) - 1)]) if len(self.apart) else 0.0
+    def radius(self, neighbours: float) -> float:
+        """Return the distance within which an image has ``neighbours`` others on average."""
+        place = int(len(self.distances) * neighbours / max(1, self.count - 1))
+        last = len(self.distances) - 1
+        return float(self.distances[min(place, last)]) if len(self.distances) else 0.0
 
-    def chance(self, limit: float) -> float:
-        """Pairs within ``limit`` to be expected if no two images had to do with each other.
+    def chance_pairs(self, limit: float) -> float:
+        """Return the expected number of pairs within ``limit`` among unrelated images.
 
-        Distances of unrelated images are taken to be normal, with the sample's median and the
-        spread of its nearer half, which copies hardly move.
+        Models distances of unrelated images as normal, with the median of the sample and the
+        spread of its nearer half, on which copies have little influence.
         """
-        if not len(self.apart):
+        if not len(self.distances):
             return 0.0
-        nearer = float(self.apart[int(0.1587 * len(self.apart))])  # one standard deviation below
-        deviations = (self.typical - limit) / max(self.typical - nearer, 1e-9)
+        # One standard deviation below the mean of a normal distribution.
+        nearer = float(self.distances[int(0.1587 * len(self.distances))])
+        deviations = (self.median - limit) / max(self.median - nearer, 1e-9)
         return comb(self.count, 2) * erfc(deviations / sqrt(2)) / 2
 
 
-def survey(vectors: np.ndarray, rows: np.ndarray) -> Space:
-    """The space of some rows of ``vectors`` (N, dim)."""
+def sample_distances(vectors: np.ndarray, rows: np.ndarray) -> DistanceDistribution:
+    """Sample the distances between ``rows`` of ``vectors`` (N, dim)."""
     mixed = np.random.default_rng(_SEED).permutation(rows)
     ones, others = np.sort(mixed[:_SAMPLE]), np.sort(mixed[:_OTHERS])
     products = vectors[ones] @ vectors[others].T
-    apart = np.clip(1 - products[ones[:, None] != others[None]], 0, 2)
-    return Space(np.sort(apart), len(rows))
+    distances = np.clip(1 - products[ones[:, None] != others[None]], 0, 2)
+    return DistanceDistribution(np.sort(distances), len(rows))
 
 
-def near_images(
+def pairs_by_embedding(
     index: Index,
     ids: np.ndarray,
     vectors: np.ndarray,
@@ -70,28 +72,28 @@ def near_images(
     limit: float,
     progress: ProgressCallback,
 ) -> tuple[tuple[np.ndarray, np.ndarray], float]:
-    """Pairs of positions in ``ids`` whose embeddings are within ``limit``, and the recall.
+    """Return pairs of positions in ``ids`` with a distance of at most ``limit``, and the recall.
 
-    The embeddings are ``rows`` of ``vectors``. All pairs are found, recall 1, up to
-    :data:`EXACT_UP_TO`; above, those among each one's nearest that the ``index`` finds. Pairs
-    slightly further apart come too.
+    The embeddings of ``ids`` are ``rows`` of ``vectors``. Up to :data:`EXACT_UP_TO` images all
+    pairs are compared (recall 1); above, only the nearest neighbours that the ``index`` returns.
+    Some pairs may be slightly further apart.
     """
     if len(rows) <= EXACT_UP_TO:
-        return _every_pair(vectors[rows], limit, progress), 1.0
+        return _all_pairs(vectors[rows], limit, progress), 1.0
     firsts, seconds = [], []
     order = np.argsort(ids)
     for start in range(0, len(rows), _BLOCK):
         progress(Progress("looking for neighbours", start, len(rows)))
-        some = np.arange(start, min(start + _BLOCK, len(rows)))
-        found, apart = index.search(vectors[rows[some]], PROPOSED)
+        queries = np.arange(start, min(start + _BLOCK, len(rows)))
+        found, distances = index.search(vectors[rows[queries]], SEARCHED_NEIGHBOURS)
         other = order[np.minimum(np.searchsorted(ids, found, sorter=order), len(order) - 1)]
-        query, place = np.nonzero((apart <= limit) & (ids[other] == found))
-        firsts.append(some[query])
+        query, place = np.nonzero((distances <= limit) & (ids[other] == found))
+        firsts.append(queries[query])
         seconds.append(other[query, place])
     return (np.concatenate(firsts), np.concatenate(seconds)), index.recall_at_10
 
 
-def _every_pair(
+def _all_pairs(
     vectors: np.ndarray, limit: float, progress: ProgressCallback
 ) -> tuple[np.ndarray, np.ndarray]:
     count = len(vectors)
@@ -101,7 +103,7 @@ def _every_pair(
         block = vectors[start : start + _BLOCK]
         for other in range(start, count, _BLOCK):
             products = block @ vectors[other : other + _BLOCK].T
-            row, column = np.nonzero(products >= 1 - limit - _SLACK)
+            row, column = np.nonzero(products >= 1 - limit - _TOLERANCE)
             later = column + other > row + start
             firsts.append(row[later] + start)
             seconds.append(column[later] + other)

@@ -1,9 +1,10 @@
-"""Groups as stars: every member is compared with the representative itself.
+"""Groups as stars: every member was compared with the representative itself.
 
-So no chain of look-alikes swallows a collection. Centres are taken in order, the best images first.
-Each centre's file is compared with those of all images that may be its copies. Sure copies join it
-and need no further comparison; what is something else becomes a centre itself. A centre that proves
-to be enlarged or blurred gives way to what it was made from: other copies may not match it.
+This keeps chains of similar images from merging a whole collection into one group. Images become
+centres in order, the best images first. The file of each centre is compared with those of all
+images that may be its copies. Sure copies join the centre and need no further comparison; images
+that show something else become centres themselves. A centre that proves to be enlarged or blurred
+is replaced by its source, because other copies may not match it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,58 +13,60 @@ from dataclasses import dataclass, field
 from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.results import COPY, Examination
 
-_AS_MUCH = 0.9  # least detail of what a centre was enlarged from, as a share of the centre's
+_MIN_RESOLUTION = 0.9
+"""Least resolution of the source of an enlarged centre, relative to the centre's."""
 
 
 @dataclass
 class _State:
     links: Links
-    apart: dict[int, set[int]]
-    """By image, those that a person called different from it."""
+    different: dict[int, set[int]]
+    """By image, the images with the verdict ``different``."""
     examine: Examine
     stars: dict[int, dict[int, Link]] = field(default_factory=dict)
     """By centre, the members that are surely its copies."""
-    loose: dict[int, dict[int, Link]] = field(default_factory=dict)
-    """By centre, those that may be, or are changed."""
-    taken: set[int] = field(default_factory=set)
+    unsure: dict[int, dict[int, Link]] = field(default_factory=dict)
+    """By centre, the images that may be its copies, or are changed copies."""
+    members: set[int] = field(default_factory=set)
+    """The images that are members of a star."""
     changed: dict[int, set[int]] = field(default_factory=dict)
     """By image, the centres that it is a changed copy of."""
 
-    def may_wait(self, one: int, other: int, link: Link) -> bool:
-        """Whether two need no comparison yet: both are changed copies of one centre."""
-        if not link.wants_examination:
+    def can_wait(self, one: int, other: int, link: Link) -> bool:
+        """Return whether two images need no comparison yet, being changed copies of one centre."""
+        if not link.needs_examination:
             return False
         return not self.changed.get(one, set()).isdisjoint(self.changed.get(other, set()))
 
 
-def stars(
-    links: Links, best_first: Sequence[int], apart: set[tuple[int, int]], examine: Examine
+def build_stars(
+    links: Links, best_first: Sequence[int], different: set[tuple[int, int]], examine: Examine
 ) -> list[tuple[int, dict[int, Link]]]:
-    """Representatives and their members, of the images ``best_first``.
+    """Return the representatives with their members, both by image id.
 
-    ``apart`` are pairs, the smaller id first, that a person called different: they are never in one
-    group.
+    ``different`` contains pairs of ids, the smaller first, with the verdict ``different``; they
+    never end up in one group.
     """
     partners: dict[int, set[int]] = {}
-    for one, other in apart:
+    for one, other in different:
         partners.setdefault(one, set()).add(other)
         partners.setdefault(other, set()).add(one)
     state = _State(links, partners, examine)
     order = [image_id for image_id in best_first if image_id in links]
     rank = {image_id: (place, 0) for place, image_id in enumerate(order)}
     waiting = order
-    settled: set[int] = set()
+    replaced: set[int] = set()
     while waiting:
-        centres = _centres(waiting, links)
-        _take_copies(state, centres, set(waiting))
-        _give_way(state, centres, rank, settled)
+        centres = _next_centres(waiting, links)
+        _add_copies(state, centres, set(waiting))
+        _replace_enlarged(state, centres, rank, replaced)
         order.sort(key=rank.__getitem__)
-        waiting = [one for one in order if one not in state.taken and one not in state.stars]
+        waiting = [one for one in order if one not in state.members and one not in state.stars]
     return [(centre, members) for centre, members in _joined(state, order) if members]
 
 
-def _centres(waiting: Sequence[int], links: Links) -> list[int]:
-    """The next centres: images that have no link to one that comes before them."""
+def _next_centres(waiting: Sequence[int], links: Links) -> list[int]:
+    """Return the images without a link to an earlier one of ``waiting``."""
     linked: set[int] = set()
     centres = []
     for one in waiting:
@@ -73,121 +76,121 @@ def _centres(waiting: Sequence[int], links: Links) -> list[int]:
     return centres
 
 
-def _give_way(
-    state: _State, centres: Sequence[int], rank: dict[int, tuple[int, int]], settled: set[int]
+def _replace_enlarged(
+    state: _State, centres: Sequence[int], rank: dict[int, tuple[int, int]], replaced: set[int]
 ) -> None:
-    """Dissolve the stars of enlarged centres; what they were enlarged from comes before them.
+    """Dissolve the stars of enlarged or blurred centres and rank their sources before them.
 
     Centres that are linked to members of such a star are dissolved too, since it may have taken
-    their members. ``settled`` are centres that gave way before; they do so once.
+    their members. ``replaced`` contains the centres that were replaced before: each is replaced at
+    most once.
     """
     current = set(centres) & state.stars.keys()
     for centre in centres:
-        sharp = None if centre in settled else _sharp_one(state, centre, rank, settled)
-        if sharp is None:
+        source = None if centre in replaced else _source_of(state, centre, rank, replaced)
+        if source is None:
             continue
-        settled.add(centre)
+        replaced.add(centre)
         near = {other for one in state.stars[centre] for other in state.links[one]}
         for other in [one for one in near | {centre} if one in current]:
             _dissolve(state, other)
             current.discard(other)
         place, before = rank[centre]
-        rank[sharp] = place, before - 1
+        rank[source] = place, before - 1
 
 
-def _sharp_one(
-    state: _State, centre: int, rank: Mapping[int, tuple[int, int]], settled: set[int]
+def _source_of(
+    state: _State, centre: int, rank: Mapping[int, tuple[int, int]], replaced: set[int]
 ) -> int | None:
-    """The copy that a centre was enlarged or blurred from; None if it was not.
+    """Return the copy that a centre was enlarged or blurred from; None if it was not.
 
-    Of all images where the comparison found either side enlarged or blurred, the best-ranked one
-    decides.
+    The best-ranked image whose comparison found either side enlarged or blurred decides.
     """
-    links = state.stars.get(centre, {}) | state.loose.get(centre, {})
+    links = state.stars.get(centre, {}) | state.unsure.get(centre, {})
     found = {
         other: link.examination
         for other, link in links.items()
-        if other not in settled and link.examination is not None and _softer(link.examination)
+        if other not in replaced and link.examination is not None and _soft_side(link.examination)
     }
-    sharp = {
-        other: _softer(examination) == 1
+    is_source = {
+        other: _soft_side(examination) == 1
         for other, examination in found.items()
-        if _softer(examination) == 2 or (examination.resolution or 1.0) >= _AS_MUCH
+        if _soft_side(examination) == 2 or (examination.resolution or 1.0) >= _MIN_RESOLUTION
     }
-    best = min(sharp, key=rank.__getitem__, default=None)
-    if best is None or not sharp[best] or found[best].outcome != COPY:
+    best = min(is_source, key=rank.__getitem__, default=None)
+    if best is None or not is_source[best] or found[best].outcome != COPY:
         return None
     return best if all(change.name == "blurred" for change in found[best].changes) else None
 
 
-def _softer(examination: Examination) -> int:
-    """Which of two images is the enlarged or blurred one: 1, 2, or 0 for neither."""
+def _soft_side(examination: Examination) -> int:
+    """Return which of two images is enlarged or blurred: 1, 2, or 0 for neither."""
     blurred = (change.image for change in examination.changes if change.name == "blurred")
     return examination.enlarged or next(blurred, 0)
 
 
 def _dissolve(state: _State, centre: int) -> None:
     """Dissolve a star: its centre and its members are unassigned again."""
-    state.taken.difference_update(state.stars.pop(centre))
-    for other in state.loose.pop(centre):
+    state.members.difference_update(state.stars.pop(centre))
+    for other in state.unsure.pop(centre):
         if other in state.changed:
             state.changed[other].discard(centre)
 
 
-def _take_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> None:
-    """Compare centres with what is linked to them, and with what is linked to their copies."""
+def _add_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> None:
+    """Compare centres with the images linked to them, and with those linked to their copies."""
     for centre in centres:
-        state.stars[centre], state.loose[centre] = {}, {}
+        state.stars[centre], state.unsure[centre] = {}, {}
     todo = {
         centre: {
             other: link
             for other, link in state.links[centre].items()
-            if other in waiting and not state.may_wait(centre, other, link)
+            if other in waiting and not state.can_wait(centre, other, link)
         }
         for centre in centres
     }
     seen = {centre: {centre, *links} for centre, links in todo.items()}
     while any(todo.values()):
         for links in todo.values():
-            for other in links.keys() & state.taken:
+            for other in links.keys() & state.members:
                 del links[other]
-        examined = _examined(state, todo)
+        examined = _examine_links(state, todo)
         todo = {centre: {} for centre in centres}
         for centre, found in examined.items():
-            if centre in state.taken:
+            if centre in state.members:
                 continue
             members = state.stars[centre]
             for other, link in sorted(found.items(), key=lambda item: (-item[1].score, item[0])):
-                if other in state.taken:
+                if other in state.members:
                     continue
                 is_free = not state.stars.get(other)
                 clashes = _clashes(state, centre, members, [other])
                 if not (link.is_sure and is_free) or clashes:
-                    state.loose[centre][other] = link
+                    state.unsure[centre][other] = link
                     if link.examination is not None and link.examination.outcome == COPY:
                         state.changed.setdefault(other, set()).add(centre)
                     continue
                 members[other] = link
-                state.taken.add(other)
+                state.members.add(other)
                 for beyond, its_link in state.links[other].items():
-                    if beyond not in waiting or state.may_wait(centre, beyond, its_link):
+                    if beyond not in waiting or state.can_wait(centre, beyond, its_link):
                         continue
-                    if beyond == centre or beyond in state.taken:
+                    if beyond == centre or beyond in state.members:
                         continue
-                    # What is sure counts, whatever comparing it with the centre came to.
-                    is_new = beyond not in seen[centre] or not its_link.wants_examination
+                    # A sure link counts whatever the comparison with the centre found.
+                    is_new = beyond not in seen[centre] or not its_link.needs_examination
                     if is_new and its_link.is_likely:
                         todo[centre][beyond] = its_link
                         seen[centre].add(beyond)
 
 
-def _examined(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict[int, Link]]:
-    """Links of centres after their files were opened where that is wanted; those that are left."""
+def _examine_links(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict[int, Link]]:
+    """Open the files of the links that need it; return the links that remain, by centre."""
     wanted = [
         (min(centre, other), max(centre, other))
         for centre, links in todo.items()
         for other, link in links.items()
-        if link.wants_examination
+        if link.needs_examination
     ]
     found = state.examine(wanted)
     result: dict[int, dict[int, Link]] = {}
@@ -198,59 +201,59 @@ def _examined(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict
             if examination is None:
                 result[centre][other] = link
                 continue
-            seen = examination if centre < other else examination.reversed()
-            if (left := link.examined(seen)) is not None:
+            directed = examination if centre < other else examination.reversed()
+            if (left := link.after_examination(directed)) is not None:
                 result[centre][other] = left
     return result
 
 
 def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
-    """The stars, with those that are changed copies of a centre, or may be copies, joined to it.
+    """Return the stars, each with the images that may be, or are changed, copies of its centre.
 
-    Of several such centres it is the one that fits best; if that is no centre any more, the first.
-    A centre that stays alone joins the first star that it could not take in as a whole.
+    An image that several centres could take joins the best-fitting one, or the first if that is no
+    longer a centre. A centre that stays alone joins the first star that it could not take in whole.
     """
     gone: set[int] = set()
     found: dict[int, dict[int, Link]] = {}
-    best = _best_fits(state)
+    best = _best_centres(state)
     passed: dict[int, list[int]] = {}
     refused: list[tuple[int, int]] = []
     for one in order:
-        if one in state.taken or one in gone:
+        if one in state.members or one in gone:
             continue
         for centre in passed.get(one, ()):
-            if centre in found and _join(state, centre, one, found[centre]):
+            if centre in found and _try_join(state, centre, one, found[centre]):
                 gone.add(one)
                 break
         if one in gone:
             continue
         found[one] = dict(state.stars[one])
-        loose = state.loose[one]
-        for other in sorted(loose, key=lambda image_id: (-loose[image_id].score, image_id)):
-            if other in state.taken or other in gone or other in found:
+        unsure = state.unsure[one]
+        for other in sorted(unsure, key=lambda image_id: (-unsure[image_id].score, image_id)):
+            if other in state.members or other in gone or other in found:
                 continue
             if best[other] != one and best[other] not in gone:
                 passed.setdefault(other, []).append(one)
-            elif _join(state, one, other, found[one]):
+            elif _try_join(state, one, other, found[one]):
                 gone.add(other)
             elif state.stars[other]:
                 refused.append((one, other))
     for one, other in refused:
         if not found.get(one, True) and found.get(other):
-            state.loose[other][one] = state.loose[one][other].reversed()
-            if _join(state, other, one, found[other]):
+            state.unsure[other][one] = state.unsure[one][other].reversed()
+            if _try_join(state, other, one, found[other]):
                 del found[one]
     return list(found.items())
 
 
-def _best_fits(state: _State) -> dict[int, int]:
-    """By image, the centre that it fits best of those that it may join."""
+def _best_centres(state: _State) -> dict[int, int]:
+    """Return, by image, the best-fitting centre that it may join."""
     fits: dict[int, tuple[bool, int]] = {}
     best: dict[int, int] = {}
-    for centre, loose in state.loose.items():
-        if centre in state.taken:
+    for centre, unsure in state.unsure.items():
+        if centre in state.members:
             continue
-        for other, link in loose.items():
+        for other, link in unsure.items():
             fit = _fit(link)
             if other not in fits or fit < fits[other]:
                 fits[other], best[other] = fit, centre
@@ -258,28 +261,28 @@ def _best_fits(state: _State) -> dict[int, int]:
 
 
 def _fit(link: Link) -> tuple[bool, int]:
-    """How well an image fits a centre, the best first: surely a copy, and little was done to it."""
+    """Return the sort key of a link, the best fit first: a sure copy with few changes."""
     examination = link.examination
     if link.is_sure or examination is None:
         return not link.is_sure, 0
     return examination.outcome != COPY, len(examination.changes)
 
 
-def _join(state: _State, centre: int, other: int, members: dict[int, Link]) -> bool:
-    """Whether an image joined the ``members`` of a centre.
+def _try_join(state: _State, centre: int, other: int, members: dict[int, Link]) -> bool:
+    """Add an image to the ``members`` of a centre; return whether that was possible.
 
-    A star with members of its own joins as a whole, when its centre is a copy of the other centre
-    but for what was done to it; then its members are compared with that centre too.
+    A star with members of its own joins as a whole, if its centre is a copy of the other centre,
+    changed or not; its members are then compared with that centre too.
     """
-    link = state.loose[centre][other]
+    link = state.unsure[centre][other]
     joining = {other: link}
     own = state.stars[other]
     if own:
-        shows_the_same = link.examination is not None and link.examination.outcome == COPY
-        if not (shows_the_same or link.is_sure):
+        is_copy = link.examination is not None and link.examination.outcome == COPY
+        if not (is_copy or link.is_sure):
             return False
         linked = {one: state.links[centre].get(one, its_link) for one, its_link in own.items()}
-        joining |= _examined(state, {centre: linked})[centre]
+        joining |= _examine_links(state, {centre: linked})[centre]
         if len(joining) <= len(own):
             return False
     if _clashes(state, centre, members, joining):
@@ -291,7 +294,9 @@ def _join(state: _State, centre: int, other: int, members: dict[int, Link]) -> b
 def _clashes(
     state: _State, centre: int, members: Mapping[int, Link], others: Iterable[int]
 ) -> bool:
-    """Whether a person called any of the others different from a centre or one of its members."""
+    """Return whether a verdict calls one of ``others`` different from the centre or a member."""
     return any(
-        one == centre or one in members for other in others for one in state.apart.get(other, ())
+        one == centre or one in members
+        for other in others
+        for one in state.different.get(other, ())
     )

@@ -101,7 +101,8 @@ class ClassMethods(Base):
             The CSV has a path that is not of a photo with one label.
         """
         from embedkit.classify.split import SplitOptions, draw_split, prepare_split
-        from embedkit.duplicates.find import asked_for, duplicate_pairs
+        from embedkit.duplicates.find import duplicate_pairs
+        from embedkit.duplicates.pair_search import duplicate_options
 
         self._state.sweep()
         parts = {}
@@ -110,11 +111,10 @@ class ClassMethods(Base):
         group = None if group is None else labels.as_label(group)
         # Errors are raised before minutes of searching.
         inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
-        self._embeddings.embed_missing(
-            [self._embeddings.pick(None)]
-        )  # copies are found by them too
+        # The embeddings are needed to find copies.
+        self._embeddings.embed_missing([self._embeddings.pick(None)])
         index = self._embeddings.index(None)
-        pairs = duplicate_pairs(self._catalog, index, asked_for(()), self._progress)
+        pairs = duplicate_pairs(self._catalog, index, duplicate_options(()), self._progress)
         return draw_split(self._catalog, inputs, pairs)
 
     def last_split(self) -> Split:

@@ -64,17 +64,18 @@ class CleaningMethods(Base):
             An argument is wrong, or ``of`` cannot be read.
         """
         from embedkit.duplicates.examiner import Examiner
-        from embedkit.duplicates.find import asked_for, find_duplicates
-        from embedkit.duplicates.of_photo import find_copies
+        from embedkit.duplicates.find import find_duplicates
+        from embedkit.duplicates.of_photo import find_duplicates_of
+        from embedkit.duplicates.pair_search import duplicate_options
 
         features = self._state.features
-        asked = asked_for(kinds, max_hamming, max_distance, hash_bits, turns, verify)
+        options = duplicate_options(kinds, max_hamming, max_distance, hash_bits, turns, verify)
         if of is not None:
             index, vector = self._embeddings.index_and_query(backbone, of)
-            return find_copies(self._catalog, index, asked, absolute(of), vector, features)
+            return find_duplicates_of(self._catalog, index, options, absolute(of), vector, features)
         index = self._embeddings.index_or_empty(backbone)
         examiner = Examiner(self._catalog, features, self._progress)
-        return find_duplicates(self._catalog, index, asked, examiner, self._progress)
+        return find_duplicates(self._catalog, index, options, examiner, self._progress)
 
     def clean(
         self,
@@ -121,24 +122,30 @@ class CleaningMethods(Base):
         BadInput
             An argument is wrong, or nothing below a protected path is in the workspace.
         """
-        from embedkit.cleaning.damaged import with_damaged
-        from embedkit.cleaning.existing_files import check_protected, present, spare_hard_links
-        from embedkit.cleaning.planning import Wishes, plan_rows
+        from embedkit.cleaning.damaged import add_damaged_rows
+        from embedkit.cleaning.existing_files import (
+            check_protected,
+            drop_missing_files,
+            review_hard_links,
+        )
+        from embedkit.cleaning.planning import PlanOptions, plan_rows
         from embedkit.duplicates.examiner import Examiner
 
-        wishes = Wishes(
+        options = PlanOptions(
             conflicts,
             tuple(absolute(place) for place in protect),
             tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
             frozenset(allow),
         )
-        check_protected(self._catalog, wishes.protected)
-        found = present(duplicates or self.duplicates(kinds, verify=verify, backbone=backbone))
+        check_protected(self._catalog, options.protect)
+        found = drop_missing_files(
+            duplicates or self.duplicates(kinds, verify=verify, backbone=backbone)
+        )
         examiner = Examiner(self._catalog, self._state.features, self._progress)
-        examiner.learn(member for group in found.groups for member in group.members)
-        rows = plan_rows(found, examiner, wishes)
-        rows = with_damaged(rows, self._catalog, examiner, wishes, self._progress)
-        return Plan(spare_hard_links(rows), self._state)
+        examiner.add_members(member for group in found.groups for member in group.members)
+        rows = plan_rows(found, examiner, options)
+        rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
+        return Plan(review_hard_links(rows), self._state)
 
     def load_plan(self, path: StrPath) -> Plan:
         """Read a plan from a CSV that :meth:`Plan.save` or a spreadsheet wrote.

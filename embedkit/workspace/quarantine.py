@@ -64,7 +64,7 @@ class Quarantines(Base):
             name,
             older_than,
             self._state.progress,
-            whereabouts=partial(_known_paths, self._catalog),
+            locate=partial(_known_paths, self._catalog),
             dry_run=dry_run,
         )
 

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from embedkit.backbones.preprocess import prepare
-from embedkit.duplicates.damaged import _seen
-from embedkit.duplicates.examination import Opened, examine, examine_part, facts_of
-from embedkit.duplicates.examination.quality import detail_of
+from embedkit.duplicates.damaged import _read_damaged
+from embedkit.duplicates.examination import LazyImage, examine, examine_partial, read_facts
+from embedkit.duplicates.examination.quality import load_detail
 from embedkit.errors import UnreadableImage
 from embedkit.images import png
 from embedkit.images.decode import Decoder
@@ -178,8 +178,8 @@ def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], obj
     path = folder / "file.jpg"
     path.write_bytes(data)
 
-    def look(content: bytes) -> Opened:
-        return Opened(lambda: content, lambda: view(pixels_of(Decoder(content))))
+    def look(content: bytes) -> LazyImage:
+        return LazyImage(lambda: content, lambda: view(pixels_of(Decoder(content))))
 
     def add() -> None:
         decoder = Decoder(data)
@@ -188,7 +188,7 @@ def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], obj
 
     def damaged() -> None:
         status = os.stat(path)
-        _seen(FoundFile(str(path), status.st_size, status.st_mtime_ns))
+        _read_damaged(FoundFile(str(path), status.st_size, status.st_mtime_ns))
 
     return {
         "add": add,
@@ -196,11 +196,11 @@ def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], obj
         "alpha": lambda: Decoder(data).rgba(),
         "thumbnail": lambda: thumbnail(str(path), 64),
         "facts on a page": lambda: photo_facts.facts_of(Decoder(data)),
-        "facts": lambda: facts_of(data),
-        "detail": lambda: detail_of(data, facts_of(data)),
+        "facts": lambda: read_facts(data),
+        "detail": lambda: load_detail(data, read_facts(data)),
         "pair": lambda: examine(look(data), look(intact)),
         "features": lambda: look(data).view(),
         "part": lambda: decode_partial(data),
-        "part of a pair": lambda: examine_part(data, intact),
+        "part of a pair": lambda: examine_partial(data, intact),
         "damaged": damaged,
     }

@@ -1,1 +1,1 @@
-"""Parts of bench_trust.py: what it plants, and how it counts what a tool does with that."""
+"""Parts of bench_trust.py: planting a set of files, and counting what a tool does with them."""

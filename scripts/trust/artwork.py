@@ -1,4 +1,4 @@
-"""Drawings on transparency in one style: other strokes, shapes, letters or colours."""
+"""Drawings on transparency in one style, with different strokes, shapes, letters or colours."""
 
 import colorsys
 import math

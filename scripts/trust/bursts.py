@@ -1,4 +1,4 @@
-"""Bursts: one background, and a subject elsewhere, larger or in another pose in each frame."""
+"""Bursts: frames with one background, and a subject in another place, size or pose in each."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +13,12 @@ from trust.writing import Maker, among
 MARGIN = 8
 """Pixels around a frame that a shaken camera may see."""
 SHARES = (0.01, 0.03, 0.1, 0.3)
-"""Of the frame's width, the subject's."""
+"""Widths of the subject as shares of the frame's width."""
 SMALL = 0.05
-"""A subject narrower than this is elsewhere in every frame: its pose alone is hardly seen."""
+"""Share of the width below which a subject changes place in every frame: its pose is hardly
+visible."""
 LEAST = 12
-"""Pixels of the narrowest subject."""
+"""Least width of a subject, pixels."""
 CONDITIONS = {
     "steady": (0.0, 0.0, False),
     "shaken": (4.0, 0.0, False),
@@ -25,11 +26,11 @@ CONDITIONS = {
     "shaken-noise": (3.0, 4.0, False),
     "exposure": (1.0, 2.0, True),
 }
-"""Pixels of shift, levels of noise, whether the exposure changes."""
+"""Shift in pixels, levels of noise, and whether the exposure changes."""
 
 
 def bird(colour: str, wing: int) -> Image.Image:
-    """A bird with its wings so many degrees up, facing right."""
+    """Draw a bird facing right, with its wings raised by an angle in degrees."""
     image = Image.new("RGBA", (400, 400))
     draw = ImageDraw.Draw(image)
     draw.polygon([(60, 180), (10, 150), (20, 230)], colour)
@@ -43,7 +44,7 @@ def bird(colour: str, wing: int) -> Image.Image:
 
 
 def cutout(cutouts: list[Path], chance: Random) -> Image.Image:
-    """One that has an outline: neither all but empty nor all but full."""
+    """Return a cut-out with an outline: neither almost empty nor almost full."""
     for path in chance.sample(cutouts, len(cutouts)):
         with Image.open(path) as image:
             if not image.has_transparency_data or min(image.size) < 60:
@@ -58,7 +59,7 @@ def cutout(cutouts: list[Path], chance: Random) -> Image.Image:
 def subjects(
     background: Image.Image, cutouts: list[Path], chance: Random
 ) -> tuple[str, Callable[[int], Image.Image]]:
-    """What a family shows before its background: its name, and its picture in a pose."""
+    """Return the name of a family's subject, and a function that draws it in a pose."""
     if cutouts and chance.random() < 0.6:
         held = cutout(cutouts, chance)
         return "cutout", lambda _: held
@@ -68,7 +69,7 @@ def subjects(
 
 
 def design(family: int, chance: Random, photo: Path, cutouts: list[Path]) -> tuple[str, Design]:
-    """A family of frames before a photograph: the name of its template, and its design."""
+    """Return the name of the template and the design of a family of frames on a photograph."""
     condition = [*CONDITIONS][family % len(CONDITIONS)]
     shake, grain, exposed = CONDITIONS[condition]
     background = opened(photo, chance.choice([640, 960, 1280]))

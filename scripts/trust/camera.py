@@ -1,4 +1,4 @@
-"""What cameras do to a scene: framing, light, noise."""
+"""What cameras do to a scene: framing, light and noise."""
 
 from pathlib import Path
 from random import Random
@@ -8,7 +8,8 @@ from PIL import Image, ImageOps
 
 
 def opened(path: Path, longest: int) -> Image.Image:
-    """A photograph, upright and opaque, its longer side no longer than this."""
+    """Return a photograph, upright and opaque, reduced to a longer side of at most ``longest``
+    pixels."""
     with Image.open(path) as image:
         image.draft("RGB", (longest, longest))
         upright = ImageOps.exif_transpose(image)
@@ -22,7 +23,8 @@ def opened(path: Path, longest: int) -> Image.Image:
 
 
 def lit(image: Image.Image, gamma: float, warm: float, contrast: float) -> Image.Image:
-    """Other light: ``gamma`` below 1 is brighter, ``warm`` above 0 redder."""
+    """Return an image in different light: ``gamma`` below 1 is brighter, ``warm`` above 0
+    redder."""
     levels = np.linspace(0, 1, 256) ** gamma
     levels = (levels - 0.5) * contrast + 0.5
     tables = [levels * (1 + warm), levels, levels * (1 - warm)]
@@ -31,7 +33,7 @@ def lit(image: Image.Image, gamma: float, warm: float, contrast: float) -> Image
 
 
 def noisy(image: Image.Image, grain: float, chance: Random) -> Image.Image:
-    """Fresh noise of a sensor, with a standard deviation of so many levels."""
+    """Return an image with new sensor noise, with a standard deviation of ``grain`` levels."""
     pixels = np.asarray(image, np.float32)
     noise = np.random.default_rng(chance.getrandbits(64))
     pixels = pixels + noise.normal(0, grain, pixels.shape)
@@ -39,7 +41,7 @@ def noisy(image: Image.Image, grain: float, chance: Random) -> Image.Image:
 
 
 def shifted(image: Image.Image, right: float, down: float, margin: int) -> Image.Image:
-    """A frame without its margin, seen by so many pixels further right and down."""
+    """Return a frame without its margin, moved by some pixels to the right and down."""
     size = (image.width - 2 * margin, image.height - 2 * margin)
     along = (1, 0, margin + right, 0, 1, margin + down)
     return image.transform(size, Image.Transform.AFFINE, along, Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""What a family's drawings share: size, font and colours; and the surface they are drawn on."""
+"""The look shared by the drawings of a family, and the surface that they are drawn on."""
 
 from dataclasses import dataclass
 from random import Random
@@ -8,26 +8,27 @@ from PIL import Image, ImageDraw
 from trust.writing import Writing, font
 
 WIDE = 1000
-"""Units across a drawing, whatever its width in pixels."""
+"""Width of a drawing in units, whatever its width in pixels."""
 LEAST_TEXT = 14
-"""Pixels of the smallest text: a changed glyph stays legible when a drawing is saved smaller."""
+"""Smallest text, pixels: a changed glyph stays legible when a drawing is saved smaller."""
 LIGHT = (
     ("#ffffff", "#000000", "#888888", "#204080"),
     ("#fbf7ea", "#2a2418", "#9a8f78", "#8a2b20"),
     ("#f2f5f8", "#18222c", "#8494a4", "#0b7a5a"),
     ("#fffdf4", "#1c1c60", "#9090b0", "#b04a00"),
 )
-"""Paper, ink, lines, accent; likewise :data:`DARK`, of screens."""
+"""Colours of paper, ink, lines and accents."""
 DARK = (
     ("#1e1e1e", "#e4e4e4", "#555555", "#4fa3ff"),
     ("#0f1a24", "#d2dee8", "#3c5468", "#ffb454"),
     ("#2b2233", "#f2e9ff", "#65587a", "#8fe388"),
 )
+"""The same colours of dark screens."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """Drawn once for a family."""
+    """The look of a family's drawings."""
 
     writing: Writing
     width: int
@@ -40,18 +41,19 @@ class Look:
 
     @classmethod
     def of(cls, chance: Random, widths: tuple[int, int], dark: float = 0.0) -> "Look":
-        """A look of so many pixels in width, a share ``dark`` of all light on dark."""
+        """Draw a look with a width between two numbers of pixels; a share ``dark`` of all looks is
+        dark."""
         writing = Writing(japanese=chance.random() < 0.4)
         colours = chance.choice(DARK if chance.random() < dark else LIGHT)
         return cls(writing, chance.randint(*widths), writing.face(chance), *colours)
 
     def sheet(self, high: float, colour: str | None = None) -> "Canvas":
-        """An empty drawing; ``high`` in units."""
+        """Return an empty drawing, ``high`` units high."""
         return Canvas(self, high, colour or self.paper)
 
 
 class Canvas:
-    """A drawing in units of a thousandth of its width."""
+    """A drawing, in units of a thousandth of its width."""
 
     def __init__(self, look: Look, high: float, colour: str) -> None:
         self.look = look
@@ -60,7 +62,7 @@ class Canvas:
         self.draw = ImageDraw.Draw(self.image)
 
     def at(self, *units: float) -> list[float]:
-        """Units as pixels."""
+        """Convert units to pixels."""
         return [value * self.scale for value in units]
 
     def pixels(self, units: float) -> int:
@@ -77,7 +79,7 @@ class Canvas:
         anchor: str = "la",
         face: str | None = None,
     ) -> None:
-        """One line of text; ``face`` is the path of another font than the look's."""
+        """Write one line of text; ``face`` is the path of a font other than that of the look."""
         path = self.look.faces[bold] if face is None else face
         pixels = max(LEAST_TEXT, round(size * self.scale))
         place = tuple(self.at(left, top))
@@ -96,7 +98,7 @@ class Canvas:
         width: float = 2,
         radius: float = 0,
     ) -> None:
-        """A rectangle: left, top, right, bottom."""
+        """Draw a rectangle: left, top, right, bottom."""
         self.draw.rounded_rectangle(
             self.at(*units), radius * self.scale, fill, outline, self.pixels(width)
         )
@@ -111,5 +113,5 @@ class Canvas:
     def shape(
         self, points: list[tuple[float, float]], fill: str | None, outline: str | None = None
     ) -> None:
-        """A polygon."""
+        """Draw a polygon."""
         self.draw.polygon([(x * self.scale, y * self.scale) for x, y in points], fill, outline)

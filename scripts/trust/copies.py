@@ -1,4 +1,4 @@
-"""True copies: photographs as cameras save them, beside what programs make of those files."""
+"""True copies: photographs as cameras save them, and versions of those files by other programs."""
 
 import shutil
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from PIL import Image, ImageFilter, ImageOps
 from trust.camera import opened
 
 LONGEST = 1600
-"""Pixels of the longer side of an original; copies may be a little larger."""
+"""Longer side of an original, pixels; copies may be slightly larger."""
 FRESH = 0.8
-"""Of a photograph's size: what is smaller has no traces of the compression it came with."""
+"""Scale applied to each photograph, which removes the traces of its earlier compression."""
 QUALITIES = (70, 78, 84, 88, 92, 96)
-"""Of originals: some are large in bytes, some small."""
+"""JPEG qualities of originals, so that some files are large and some small."""
 ORIENTATIONS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
-"""How a camera's pixels are turned from the upright picture, by the tag that says so."""
+"""Transpositions of a camera's pixels relative to the upright picture, by EXIF orientation."""
 EITHER, ORIGINAL = "either", "original"
 """Which of two files is better; and the name of the file that copies are made from."""
 
 Edit = Callable[[Image.Image, Random], Image.Image]
 Save = Callable[["Source", Path, Random], dict[str, Any]]
-"""Writes a copy and returns what the truth should keep of how."""
+"""Writes a copy, and returns the details that the truth records."""
 ENLARGED = 1.25
-"""The longer side of an enlarged copy, of the original's."""
+"""Longer side of an enlarged copy, relative to the original."""
 
 
 def camera_exif(chance: Random, orientation: int) -> Image.Exif:
@@ -41,7 +41,7 @@ def camera_exif(chance: Random, orientation: int) -> Image.Exif:
 
 
 def save_original(photo: Path, target: Path, number: int, chance: Random) -> dict[str, Any]:
-    """An original as a camera saves it, every other one with metadata; what was done."""
+    """Save an original like a camera, every other one with metadata; return the details."""
     image = opened(photo, LONGEST)
     image = image.resize(scaled(image.size, FRESH), Image.Resampling.LANCZOS)
     quality = QUALITIES[number // 2 % len(QUALITIES)]
@@ -59,15 +59,15 @@ def save_original(photo: Path, target: Path, number: int, chance: Random) -> dic
 
 @dataclass(frozen=True)
 class Source:
-    """An original as another program opens it."""
+    """An original, as another program opens it."""
 
     path: Path
     image: Image.Image
     """Upright, decoded from the file."""
     exif: Image.Exif | None
-    """With the orientation of the upright picture."""
+    """Its metadata, with the orientation of the upright picture."""
     tempting: bool
-    """Whether worse copies may have more pixels, or more bytes for each, than the original."""
+    """Whether worse copies may have more pixels, or more bytes per pixel, than the original."""
 
 
 def source(path: Path, tempting: bool) -> Source:
@@ -82,18 +82,18 @@ def source(path: Path, tempting: bool) -> Source:
 
 @dataclass(frozen=True)
 class Copy:
-    """One way to copy."""
+    """One way of copying."""
 
     name: str
     suffix: str
     save: Save
     better: Callable[[Source], str] = lambda _: ORIGINAL
-    """Which of the two a person should keep."""
+    """Which of the two files should be kept."""
     applies: Callable[[Source], bool] = lambda _: True
 
 
 def sometimes_exif(of: Source, chance: Random) -> dict[str, Any]:
-    """Every other program keeps the metadata."""
+    """Keep the metadata in half of the cases, as other programs do."""
     keeps = of.exif is not None and chance.random() < 0.5
     return {"exif": of.exif} if keeps else {}
 
@@ -108,7 +108,7 @@ def at_quality(quality: int) -> Save:
 
 
 def edited(edit: Edit, enlarged: float = 0.0) -> Save:
-    """An edit; a share ``enlarged`` of the tempting ones has more pixels than the original."""
+    """Apply an edit; enlarge a share ``enlarged`` of the tempting copies beyond the original."""
 
     def save(of: Source, target: Path, chance: Random) -> dict[str, Any]:
         image, more = edit(of.image, chance), sometimes_exif(of, chance)
@@ -127,7 +127,7 @@ def scaled(size: tuple[int, int], across: float, down: float | None = None) -> l
 
 
 def stripped(of: Source, target: Path, chance: Random) -> dict[str, Any]:
-    """Compressed again, as the service that stripped it does."""
+    """Save again without metadata, as services that strip metadata do."""
     quality = chance.choice([80, 90, 97])
     of.image.save(target, quality=quality)
     return {"quality": quality, "exif": False}
@@ -139,7 +139,7 @@ def lossless_strip(of: Source, target: Path, _: Random) -> dict[str, Any]:
 
 
 def without_metadata(jpeg: bytes) -> bytes:
-    """A JPEG without its EXIF, comments and the like; the compressed pixels stay as they are."""
+    """Return a JPEG without EXIF, comments and the like; its compressed pixels are unchanged."""
     kept, at = [jpeg[:2]], 2
     while jpeg[at + 1] != 0xDA:  # start of scan
         end = at + 2 + int.from_bytes(jpeg[at + 2 : at + 4])
@@ -176,7 +176,7 @@ def smaller(scale: float) -> Edit:
 
 
 def upscaled(image: Image.Image, _: Random) -> Image.Image:
-    """From a thumbnail to as many pixels again."""
+    """Reduce to a thumbnail and enlarge to the same number of pixels."""
     small = image.copy()
     small.thumbnail((160, 160), Image.Resampling.LANCZOS)
     return small.resize(image.size, Image.Resampling.BICUBIC)
@@ -188,7 +188,7 @@ def squashed(image: Image.Image, chance: Random) -> Image.Image:
 
 
 def cropped(image: Image.Image, chance: Random) -> Image.Image:
-    """A fifth of the width and of the height is cut away, more or less of it on either side."""
+    """Crop a fifth of the width and of the height, distributed at random between the sides."""
     left, top = (0.2 * chance.random() * side for side in image.size)
     box = (left, top, left + 0.8 * image.width, top + 0.8 * image.height)
     return image.crop([round(side) for side in box])
@@ -222,7 +222,8 @@ COPIES = (
     Copy("blurred", "jpg", edited(blurred, 0.3)),
     Copy("gif", "gif", as_gif),
 )
-"""Ten plain ways, and seven that damage the picture."""
+"""Ten harmless ways of copying, and seven that damage the picture."""
 CERTAIN = ("exact", "lossless", "png")
-"""Copies with the same pixels: every one of them can be found without a doubt."""
+"""Copies with the same pixels, which can always be identified."""
 DAMAGING = ("upscaled", "mirrored", "grey", "squashed", "crop20", "blurred", "gif")
+"""Copies that damage the picture."""

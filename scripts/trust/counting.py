@@ -1,4 +1,4 @@
-"""What a tool decided about a planted set, counted against the truth."""
+"""The decisions of a tool about a planted set, counted against the truth."""
 
 import os
 from collections import Counter, defaultdict
@@ -18,24 +18,24 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Decision:
-    """What a tool would do with a file that does not simply stay."""
+    """A tool's decision about a file that is not simply kept."""
 
     action: str
     """``remove`` or ``review``."""
     keepers: frozenset[str]
-    """The files that stay for it: those that it is called a copy of."""
+    """The files kept for it: those that it is said to be a copy of."""
 
 
 Decisions = Mapping[str, Decision]
-"""By path below the planted folder; files without an entry stay."""
+"""By path below the planted folder; files without an entry are kept."""
 ByPath = Mapping[str, Planted]
 
 
 def decisions_of_plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[str, Decision]:
-    """The decisions of rows of ``embedkit clean --json``.
+    """Return the decisions in rows of ``embedkit clean --json``.
 
-    What stays for a file is the one that it is a copy of, and for one under several labels all
-    that its group keeps.
+    The file kept for another is the one that it is a copy of; for files under several labels, all
+    kept files of the group.
     """
     rows = list(rows)
     kept: dict[int, set[str]] = defaultdict(set)
@@ -52,60 +52,61 @@ def decisions_of_plan(rows: Iterable[Mapping[str, Any]], folder: Path) -> dict[s
 
 
 def below(path: str, folder: Path) -> str:
-    """A path below a folder, with slashes."""
+    """Return a path relative to a folder, with slashes."""
     return os.path.relpath(path, folder).replace(os.sep, "/")
 
 
 @dataclass(frozen=True)
 class NonCopies:
-    """What became of the files of one kind of which no two are copies."""
+    """The results for the files of one kind of which no two are copies."""
 
     files: int
     families: int
     pairs: int
-    """Within the families."""
+    """Number of pairs within families."""
     lost: dict[str, list[str]]
-    """Files removed though none that stays for them is a copy, and the files that stay for them."""
+    """Files removed though no kept file is a copy of them, with the files kept for them."""
     lost_families: int
     reviewed: int
-    """Files for review."""
+    """Number of files for review."""
 
     @property
     def bound(self) -> float:
-        """Upper bound of the share of pairs, one-sided (Clopper and Pearson 1934)."""
+        """Upper bound of the share of lost files among the pairs, one-sided (Clopper and Pearson
+        1934)."""
         return clopper_pearson(len(self.lost), self.pairs)
 
     @property
     def rule_of_three(self) -> float | None:
-        """The bound by the rule of three, when no file is lost."""
+        """The bound by the rule of three, if no file is lost."""
         return 3 / self.pairs if self.pairs and not self.lost else None
 
 
 @dataclass(frozen=True)
 class Copies:
-    """What became of the copies of one kind."""
+    """The results for the copies of one kind."""
 
     files: int
     removed: int
     reviewed: int
     missed: int
     decided: int
-    """Originals and copies one of which is to be removed for the other without review."""
+    """Number of originals and copies of which one is removed for the other without review."""
     worse_kept: tuple[str, ...]
-    """Copies that would stay for a better original that is removed without review."""
+    """Copies that are kept for a better original that is removed without review."""
     proposed: int
-    """Originals and copies one of which is for review beside the other."""
+    """Number of originals and copies of which one is for review and the other is kept."""
     worse_proposed: tuple[str, ...]
-    """Copies that are marked to stay for a better original that is for review."""
+    """Copies that are kept for a better original that is for review."""
 
 
 def clopper_pearson(hits: int, of: int) -> float:
-    """The upper bound of a share, one-sided; 1 where nothing was tried."""
+    """Return the one-sided upper bound of a share; 1 without trials."""
     return 1.0 if hits >= of else float(beta.ppf(CONFIDENCE, hits + 1, of - hits))
 
 
 def lost_of(files: Iterable[Planted], decisions: Decisions, truth: ByPath) -> dict[str, list[str]]:
-    """The files that are removed though no copy of them stays, and what stays for each."""
+    """Return the removed files of which no copy is kept, with the files kept for each."""
     removed = (file for file in files if is_for(file.path, REMOVE, decisions))
     return {
         file.path: sorted(decisions[file.path].keepers)
@@ -119,7 +120,7 @@ def are_copies(one: Planted, other: Planted) -> bool:
 
 
 def count_non_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, NonCopies]:
-    """By kind, in the order of the truth."""
+    """Return the results by kind, in the order of the truth."""
     by_path = {file.path: file for file in truth}
     kinds: dict[str, list[Planted]] = defaultdict(list)
     for file in truth:
@@ -145,13 +146,13 @@ def is_for(path: str, action: str, decisions: Decisions) -> bool:
 
 
 def lost_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, list[str]]:
-    """Files of the copies' families that are removed for a picture of something else only."""
+    """Return the copies that are removed only for pictures of something else."""
     copies = (file for file in truth if file.kind == COPY_KIND)
     return lost_of(copies, decisions, {file.path: file for file in truth})
 
 
 def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Copies]:
-    """By way of copying, in the order of the truth."""
+    """Return the results by way of copying, in the order of the truth."""
     families: dict[str, dict[str, Planted]] = defaultdict(dict)
     for file in truth:
         if file.kind == COPY_KIND:
@@ -183,7 +184,7 @@ def count_copies(truth: Sequence[Planted], decisions: Decisions) -> dict[str, Co
 
 
 def _outcome(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> str:
-    """``remove`` or ``review`` when a copy was found, by itself or as what stays; or ``missed``."""
+    """Return ``remove`` or ``review`` if a copy was found, removed or kept; else ``missed``."""
     own = decisions.get(copy.path)
     originals = [decisions.get(path) for path in _originals(files, decisions)]
     actions = {one.action for one in originals if one is not None and copy.path in one.keepers}
@@ -197,14 +198,15 @@ def _paths(files: Mapping[str, Planted]) -> set[str]:
 
 
 def _same_as_original(files: Mapping[str, Planted]) -> set[str]:
-    """The paths of a family's original and of what has its bytes."""
+    """Return the paths of a family's original and of the file with the same bytes."""
     return {files[name].path for name in (ORIGINAL, "exact") if name in files}
 
 
 def _originals(files: Mapping[str, Planted], decisions: Decisions) -> set[str]:
-    """The paths that stand for a family's original.
+    """Return the paths that count as a family's original.
 
-    Its own, that of what has its bytes, and that of a file for review for which it goes.
+    They are its own path, that of the file with its bytes, and that of a file for review for which
+    it is removed.
     """
     own = decisions.get(files[ORIGINAL].path)
     stays = own.keepers & _paths(files) if own is not None else set()
@@ -212,10 +214,11 @@ def _originals(files: Mapping[str, Planted], decisions: Decisions) -> set[str]:
 
 
 def _choice(copy: Planted, files: Mapping[str, Planted], decisions: Decisions) -> tuple[str, bool]:
-    """The action by which an original or its copy goes for the other, and whether the better does.
+    """Return the action by which a copy or its original is removed for the other, and whether the
+    better.
 
-    The action is empty where neither stays for the other. What has the original's bytes stays
-    for it.
+    The action is empty if neither is kept for the other. The file with the original's bytes counts
+    as the original.
     """
     own = decisions.get(copy.path)
     originals = _originals(files, decisions) - {copy.path}

@@ -1,4 +1,4 @@
-"""Documents of one template, with other numbers and words on each."""
+"""Documents made from one template, each with different numbers and words."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,8 @@
-"""Families: pictures that look alike and no two of which are copies.
+"""Families: similar pictures of which no two are copies.
 
-A family is made from a design: fields, each with what draws a value for it, and what paints their
-values. Its members differ in some fields, from one glyph to all; no two show the same.
+A family is made from a design: its fields, each with a function that draws a value, and a function
+that paints the values. Its members differ in some fields, from one glyph to all; no two show the
+same.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,36 +17,38 @@ from trust.writing import GLYPHS, Maker
 
 Values = Mapping[str, Any]
 Finish = Callable[[Image.Image, Random], Image.Image]
-"""What befalls each member after it was painted: noise, say, or a shaky camera."""
+"""Changes each painted member, for example by noise or camera shake."""
 Saver = Callable[[Image.Image, Random], tuple[Image.Image, str, dict[str, Any]]]
-"""From a picture to what is saved of it, the suffix and the options of saving."""
+"""Maps a picture to the picture to save, the suffix and the options for saving."""
 
 AMOUNTS = ("glyph", "field", "part", "all")
-"""How much tells the members of a family apart: one glyph, one field, a third of them, all."""
+"""How much the members of a family differ: in one glyph, one field, a third of the fields, or
+all."""
 SEEN = 48
-"""Levels, of 255, by which a pixel differs visibly."""
+"""Levels, of 255, from which on a pixel differs visibly."""
 SEEN_PIXELS = 8
-"""So many pixels at least differ visibly between any two members, before they are finished."""
+"""Least number of visibly different pixels between any two unfinished members."""
 BEHIND = (200, 60, 160)
-"""What stands behind transparent drawings when they are compared: none of them has this colour."""
+"""Background on which transparent drawings are compared; none of them has this colour."""
 TRIES = 1000
 
 
 @dataclass(frozen=True)
 class Design:
-    """What the members of a family have in common."""
+    """The common design of a family's members."""
 
     fields: Mapping[str, Maker]
     paint: Callable[[Values], Image.Image]
     finish: Finish = lambda image, _: image
     differ: Callable[[Values, Values], bool] = ne
-    """Whether two members' values make them no copies of each other, apart from their looks."""
+    """Whether two members with given values are not copies, apart from their looks."""
 
 
 def members(design: Design, amount: str, count: int, chance: Random) -> Iterator[Image.Image]:
-    """So many members of a family, any two of which differ visibly; finished, not saved.
+    """Yield ``count`` members of a family, any two of which differ visibly; finished, but not
+    saved.
 
-    Raises RuntimeError when the design does not have so many.
+    Raises RuntimeError when the design does not have enough members.
     """
     base = {name: make(chance) for name, make in design.fields.items()}
     made: list[tuple[Values, Image.Image]] = []
@@ -63,7 +66,7 @@ def members(design: Design, amount: str, count: int, chance: Random) -> Iterator
 
 
 def varied(base: Values, fields: Mapping[str, Maker], amount: str, chance: Random) -> Values:
-    """The values ``base`` with so much of them drawn anew."""
+    """Return the values ``base``, with some of them drawn again."""
     names = [*fields]
     if amount == "glyph":
         name = chance.choice(names)
@@ -76,7 +79,7 @@ def varied(base: Values, fields: Mapping[str, Maker], amount: str, chance: Rando
 
 
 def another_glyph(text: str, chance: Random) -> str:
-    """A text with one glyph replaced by another of its kind, if it has any such."""
+    """Replace one glyph of a text by another of its kind, if it has any."""
     places = [(place, row) for place, glyph in enumerate(text) for row in GLYPHS if glyph in row]
     if not places:
         return text
@@ -86,7 +89,7 @@ def another_glyph(text: str, chance: Random) -> str:
 
 
 def seen_apart(one: Image.Image, other: Image.Image) -> bool:
-    """Whether two pictures, as they were painted, differ visibly."""
+    """Return whether two unfinished pictures differ visibly."""
     if one.size != other.size:
         return True
     bands = ImageChops.difference(opaque(one), opaque(other)).split()
@@ -126,7 +129,7 @@ def lossless_webp(_: Random) -> Saver:
 
 
 def other_sizes(*savers: Callable[[Random], Saver]) -> Callable[[Random], Saver]:
-    """Each member in another size, saved in one of several ways."""
+    """Save each member in another size, in one of several ways."""
 
     def family(chance: Random) -> Saver:
         ways = [saver(chance) for saver in savers]
@@ -152,16 +155,17 @@ class Kind:
 
     name: str
     design: Callable[[int, Random], tuple[str, Design]]
-    """From a family's number to the name of its template and its design."""
+    """Maps a family's number to the name of its template and its design."""
     templates: int
-    """How many templates there are; family number n has the template n modulo this."""
+    """Number of templates; family number n has template n modulo this."""
     savers: Sequence[Callable[[Random], Saver]]
 
     def amount(self, number: int) -> str:
-        """Each template in turn gets every amount."""
+        """Return the amount of a family: all amounts in turn for each template."""
         return AMOUNTS[number // self.templates % len(AMOUNTS)]
 
     def saver(self, number: int, chance: Random) -> Saver:
-        """Each template in turn gets every way of saving, beside another amount."""
+        """Return the saver of a family: all ways in turn for each template, out of step with the
+        amounts."""
         way = number + number // self.templates
         return self.savers[way % len(self.savers)](chance)

@@ -45,16 +45,17 @@ if __name__ == "__main__":
     print(json.dumps(gone))
 """,
 }
-"""Each prints pairs of a file to remove and the files that stay for it, as JSON on its last line;
-paths are absolute or below the folder that is its argument."""
+"""Each prints pairs of a file to remove and the files kept for it, as JSON on its last line; paths
+are absolute or below the folder given as argument."""
 
 
 class PeerFailed(Exception):
-    """The last line of what a tool said before it failed."""
+    """The last line that a tool printed before it failed."""
 
 
 def run_peer(name: str, environment: Path, folder: Path) -> tuple[dict[str, Decision], float]:
-    """What a tool in a virtual environment decides about the images of a folder, and seconds.
+    """Return the decisions of a tool in a virtual environment about a folder, and the seconds it
+    took.
 
     Raises :class:`PeerFailed` when it cannot be run.
     """

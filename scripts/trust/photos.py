@@ -1,4 +1,5 @@
-"""Photographs no two of which show the same, picked from folders that may hold overlapping ones."""
+"""Photographs of which no two show the same, picked from folders that may contain overlapping
+ones."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,23 +16,24 @@ SIDE = 480
 BLOCK = 24
 POINTS = 250
 MATCHES = 14
-"""So many points of two photographs that lie alike, by one homography, show one scene."""
+"""Number of points of two photographs matched by one homography from which on they show one
+scene."""
 ALIKE = 0.9
 """Correlation, in grey at 16 x 16, from which on two look alike, mirrored or not."""
 EMPTY = 8.0
-"""Levels of contrast at 16 x 16 below which a photograph is all but empty: it is not picked."""
+"""Levels of contrast at 16 x 16 below which a photograph is almost empty and is not picked."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What photographs are compared by."""
+    """The features by which photographs are compared."""
 
     points: np.ndarray
     """float32 (n, 2)."""
     features: np.ndarray
     """uint8 (n, 32): their ORB descriptors."""
     small: np.ndarray
-    """float32 (16, 16): grey, less its mean, of length 1."""
+    """float32 (16, 16): grey, centred and of length 1."""
     contrast: float
 
 
@@ -50,7 +52,7 @@ def look(path: Path) -> Look:
 
 
 def show_the_same(one: Look, other: Look) -> bool:
-    """Whether two photographs overlap, or cannot be told apart by their looks."""
+    """Return whether two photographs overlap, or look alike."""
     if max((one.small * other.small).sum(), (one.small[:, ::-1] * other.small).sum()) >= ALIKE:
         return True
     if min(len(one.points), len(other.points)) < MATCHES:
@@ -67,7 +69,7 @@ def show_the_same(one: Look, other: Look) -> bool:
 
 
 def detail(path: Path) -> float:
-    """How much a photograph shows all over: the contrast, in grey, of half of its small blocks."""
+    """Return the median contrast, in grey, of small blocks of a photograph."""
     grey = np.asarray(opened(path, SIDE).convert("L"), np.float32)
     down, across = (side // BLOCK for side in grey.shape)
     blocks = grey[: down * BLOCK, : across * BLOCK].reshape(down, BLOCK, across, BLOCK)
@@ -75,7 +77,7 @@ def detail(path: Path) -> float:
 
 
 def images_in(folders: Iterable[Path]) -> list[Path]:
-    """Every image file below the folders, each real file once, in order."""
+    """Return every image file below the folders, each real file once, in order."""
     found = {
         path.resolve()
         for folder in folders
@@ -91,10 +93,10 @@ def long_side(path: Path) -> int:
 
 
 def pick(paths: Iterable[Path], count: int) -> list[Path]:
-    """The first ``count`` paths of photographs that show nothing that an earlier one of them shows.
+    """Return the first ``count`` photographs that show nothing that an earlier one shows.
 
-    Fewer where there are no more. Parts of one plain sky have nothing to know them by, so folders
-    of whole photographs are better sources than folders of crops.
+    Returns fewer if there are no more. Parts of a plain sky cannot be recognised, so folders of
+    whole photographs are better sources than folders of crops.
     """
     picked: list[tuple[Path, Look]] = []
     for path in paths:

@@ -1,7 +1,7 @@
-"""Plants families that are no copies, and copies, in one folder with its truth beside them.
+"""Plant families of non-copies, and copies, in one folder together with the truth.
 
-``documents/003.invoice.07.jpg`` is member 7 of family 3; no two files of a kind but ``copies`` are
-copies of each other. ``copies/0012.jpeg75.jpg`` is one of ``copies/0012.original.jpg``.
+``documents/003.invoice.07.jpg`` is member 7 of family 3; only files of the kind ``copies`` are
+copies of each other. ``copies/0012.jpeg75.jpg`` is a copy of ``copies/0012.original.jpg``.
 """
 
 import json
@@ -23,27 +23,27 @@ COPY_KIND = "copies"
 REAL = "real"
 NON_COPIES = ("documents", "bursts", "artwork", "screens", "scenes", REAL)
 LARGE = 1600
-"""Pixels of the longer side of a photograph that makes a scene, where there are enough."""
+"""Preferred longer side of photographs that make scenes, pixels."""
 
 ATTEMPTS = 5
-"""How often a family is begun anew whose members do not differ enough."""
+"""Number of attempts to draw a family whose members differ enough."""
 
 
 class CannotPlant(Exception):
-    """What a person should do about it."""
+    """A set cannot be planted; the message says what to do."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the files that are planted, besides the photographs and fonts."""
+    """The settings that determine the planted files, besides the photographs and fonts."""
 
     seed: int = 0
     count: int = 300
-    """Originals, each with its copies."""
+    """Number of originals, each with its copies."""
     families: int = 40
-    """Of each kind."""
+    """Number of families of each kind."""
     members: int = 13
-    """Of each family."""
+    """Number of members of each family."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Planted:
     """One file."""
 
     path: str
-    """Below the folder, with slashes."""
+    """Path below the folder, with slashes."""
     kind: str
     family: str
-    """Files of one family of ``copies`` are copies; those of another kind's are not."""
+    """Files of one family of ``copies`` are copies; those of another kind are not."""
     name: str
     """Template of the family, or the way of copying."""
     better: str = ""
-    """Of a copy, which file is better than the other: ``original`` or ``either``."""
+    """The better file of an original and its copy: ``original`` or ``either``."""
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,8 +72,8 @@ def plant(
     """Plant a set in the folder ``target``; the same arguments plant the same files.
 
     ``photos`` are folders of photographs, ``cutouts`` folders of pictures with transparency around
-    a subject, ``scenes_of`` a folder each of whose folders holds photographs of which no two are
-    copies. Raises :class:`CannotPlant` when there are too few photographs.
+    a subject, and ``scenes_of`` a folder whose subfolders each contain photographs of which no two
+    are copies. Raises :class:`CannotPlant` when there are too few photographs.
     """
     for_scenes, for_bursts, for_copies = _picked(settings, images_in(photos))
     drawn = [
@@ -104,15 +104,16 @@ def plant(
 
 
 def read_truth(folder: Path) -> tuple[Settings, list[Planted]]:
-    """What :func:`plant` planted there; it writes the truth last, so the set is whole."""
+    """Return what :func:`plant` planted; it writes the truth last, so the set is complete."""
     truth = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
     return Settings(**truth["settings"]), [Planted(**file) for file in truth["files"]]
 
 
 def _picked(settings: Settings, paths: list[Path]) -> tuple[list[Path], list[Path], list[Path]]:
-    """Photographs of scenes, of bursts' backgrounds, and originals; no two show the same.
+    """Return photographs for scenes, for backgrounds of bursts, and for originals; no two show the
+    same.
 
-    All large ones are used that can be; those with the most detail are scenes.
+    Large photographs are preferred; those with the most detail become scenes.
     """
     chance = Random(f"{settings.seed} photos")
     paths = sorted(chance.sample(paths, len(paths)), key=lambda path: long_side(path) < LARGE)
@@ -144,7 +145,7 @@ def _family(target: Path, kind: Kind, number: int, settings: Settings) -> list[P
 def _drawn(
     target: Path, kind: Kind, number: int, settings: Settings, attempt: int
 ) -> Iterator[Planted]:
-    """The members of a family; raises RuntimeError when there are too few that differ."""
+    """Yield the members of a family; raise RuntimeError when too few of them differ."""
     again = f" {attempt}" if attempt else ""
     chance = Random(f"{settings.seed} {kind.name} {number}{again}")
     name, design = kind.design(number, chance)
@@ -158,7 +159,7 @@ def _drawn(
 
 
 def _real(target: Path, folder: Path, settings: Settings) -> Iterator[Planted]:
-    """Families of real photographs: a few files of a folder each, every folder in turn."""
+    """Yield families of real photographs: a few files of each folder, the folders in turn."""
     chance = Random(f"{settings.seed} {REAL}")
     piles = []
     for scene in sorted(path for path in folder.iterdir() if path.is_dir()):

@@ -1,4 +1,4 @@
-"""Photographs of one scene: overlapping parts of a large one, none of which contains another."""
+"""Photographs of one scene: overlapping parts of a large photo, none of which contains another."""
 
 from pathlib import Path
 from random import Random
@@ -15,12 +15,12 @@ OUTSIDE = 0.08
 """So large a share of either of two frames lies outside the other."""
 VIEWS = ("pan", "zoom", "perspective", "light", "handheld")
 PLAN = 128
-"""Pixels of either side of the picture of a scene by which frames are judged."""
+"""Side, pixels, of the small picture of a scene that frames are checked on."""
 PLAIN = 12.0
-"""Levels of contrast below which a frame shows too little to be told from another."""
+"""Levels of contrast below which a frame shows too little to be recognised."""
 TRIES = 1000
 LARGEST = 4000
-"""Pixels of the longer side of a scene, as it is kept in memory."""
+"""Longer side of a scene in memory, pixels."""
 POINTS = np.stack(np.meshgrid(*2 * [np.linspace(0.02, 0.98, 20)]), -1).reshape(-1, 1, 2)
 UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
 
@@ -29,7 +29,7 @@ Quad = tuple[tuple[float, float], ...]
 
 
 def mapping(quad: Quad | np.ndarray) -> np.ndarray:
-    """From the unit square to a frame, 3 x 3."""
+    """Return the map from the unit square to a frame, 3 x 3."""
     return cv2.getPerspectiveTransform(UNIT, np.array(quad, np.float32))
 
 

@@ -1,4 +1,4 @@
-"""Cards and screenshots: one layout, other contents."""
+"""Cards and screenshots: one layout with different contents."""
 
 import math
 from calendar import monthrange

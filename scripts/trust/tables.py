@@ -1,4 +1,4 @@
-"""The figures of a run as a table of text."""
+"""The results of a run as a text table."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

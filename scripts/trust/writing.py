@@ -1,4 +1,4 @@
-"""Fonts and text, English or Japanese, of the documents and screens that are drawn."""
+"""Fonts and text, English or Japanese, of the drawn documents and screens."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

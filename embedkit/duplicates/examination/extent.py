@@ -1,4 +1,4 @@
-"""What one of two images that lie on each other shows beyond the other one."""
+"""The extent of two aligned images: what one of them shows beyond the other."""
 
 from functools import cached_property
 
@@ -9,25 +9,25 @@ from embedkit.duplicates.examination.picture import Floats, Picture
 from embedkit.duplicates.examination.placement import Placement
 from embedkit.results import Change
 
-WHOLE = 0.97
-"""Share of an image from which on it may count as shown whole."""
-MOSTLY = 0.5
-"""Share of what a larger image has more that is of one colour, if that may be a caption."""
+MIN_WHOLE_SHARE = 0.97
+"""Share of an image from which on it counts as shown completely."""
+MIN_CAPTION_SHARE = 0.5
+"""Share of one colour from which on the additional area of a larger image may be a caption."""
 
-_STRIP = 5  # pixels: twice the depth, and one, up to which what is beyond an edge is no strip
-_PLAIN = 12.0  # levels of luma, the standard deviation of a plain frame or ground
-_ONE_COLOUR = 1.5  # the same of what was drawn in one colour
-_MARK = 60.0  # levels by which ink differs from the ground
-_MARKED = 12  # pixels of ink from which on something may be written
-_INSIDE = 19, 11  # pixels: squares whose difference reaches into what both images show
-_CONTINUED = 0.5  # share of the edge at which the image goes on as plain as it is beyond
-_SHADE = 8.0  # levels that count as one colour
+_STRIP_SIDE = 5  # pixels: margins of up to (5 - 1) / 2 pixels are not counted as shown
+_MAX_PLAIN_STD = 12.0  # levels of standard deviation of a plain frame or background
+_MAX_UNIFORM_STD = 1.5  # levels of standard deviation of an area in one colour
+_MIN_INK_CONTRAST = 60.0  # levels by which ink differs from its background
+_MIN_INK_PIXELS = 12  # pixels of ink from which on there may be text
+_INSIDE_SIDES = 19, 11  # pixels: dilations whose difference is a band inside the shared area
+_MIN_CONTINUED_SHARE = 0.5  # share of that band from which on the plain area continues inside
+_SHADE_LEVELS = 8.0  # width, in levels, of one colour
 
 
 class Framing:
-    """What each of two images shows that the other one does not.
+    """What each of two images shows that the other does not.
 
-    ``placement`` takes the second image to the first.
+    ``placement`` maps the second image to the first.
     """
 
     def __init__(self, first: Picture, second: Picture, placement: Placement) -> None:
@@ -36,19 +36,19 @@ class Framing:
 
     @property
     def is_whole(self) -> bool:
-        """Whether each image shows all of the other, or nearly: all but 3 % of its area."""
-        return min(self._placement.shares) >= WHOLE
+        """Whether each image shows the other completely, except for at most 3 % of its area."""
+        return min(self._placement.shares) >= MIN_WHOLE_SHARE
 
     @cached_property
     def wider(self) -> int:
-        """Which of the two shows all of the other one and more: 1, 2, or 0 for neither.
+        """Which of the two shows the other completely and more: 1, 2, or 0 for neither.
 
-        A strip of text at an edge is more, however small a share of the image it is.
+        Any strip of text at an edge counts as more, however small its share of the image is.
         """
         if self._placement.is_identity:
             return 0
         of_first, of_second = self._placement.shares  # that both show
-        if max(of_first, of_second) < WHOLE:
+        if max(of_first, of_second) < MIN_WHOLE_SHARE:
             return 0
         if not self.is_whole:
             return 1 if of_second > of_first else 2
@@ -57,7 +57,8 @@ class Framing:
 
     @property
     def change(self) -> Change | None:
-        """What was done to one of them, if one shows more: it was framed, or the other cropped."""
+        """What was done to one of them, if one shows more: it was framed, or the other was
+        cropped."""
         if not self.wider:
             return None
         if self._is_framed:
@@ -66,55 +67,57 @@ class Framing:
 
     @property
     def has_caption(self) -> bool:
-        """Whether what the wider image has more may be a caption: something on one colour."""
+        """Whether the additional area of the wider image may be a caption: something on one
+        colour."""
         tones = self._tones
         if not len(tones) or self._is_plain:
             return False
-        shades = np.bincount((tones / _SHADE).astype(int), minlength=2)
-        return bool((shades[1:] + shades[:-1]).max() > MOSTLY * len(tones))
+        shades = np.bincount((tones / _SHADE_LEVELS).astype(int), minlength=2)
+        return bool((shades[1:] + shades[:-1]).max() > MIN_CAPTION_SHARE * len(tones))
 
     @property
     def _is_framed(self) -> bool:
-        """Whether the wider image has nothing but a frame where the other one ends.
+        """Whether the additional area of the wider image is nothing but a frame.
 
-        A frame that was added is of the very same colour all over, and seldom of that of its
-        image. A plain ground continues inside of what both images show.
+        An added frame has a uniform colour that seldom occurs in the image. A plain background
+        continues inside the shared area.
         """
         if not self._is_plain:
             return False
         whole, outside = self._beyond(self.wider)
-        near, nearer = (
+        outer, inner = (
             cv2.dilate(outside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-            for side in _INSIDE
+            for side in _INSIDE_SIDES
         )
-        inside = whole[near & ~nearer]
-        if not len(inside) or self._tones.std() <= _ONE_COLOUR:
+        inside = whole[outer & ~inner]
+        if not len(inside) or self._tones.std() <= _MAX_UNIFORM_STD:
             return True
-        alike = np.abs(inside - np.median(self._tones)) < _PLAIN
-        return bool(alike.mean() <= _CONTINUED)
+        is_similar = np.abs(inside - np.median(self._tones)) < _MAX_PLAIN_STD
+        return bool(is_similar.mean() <= _MIN_CONTINUED_SHARE)
 
     @property
     def _is_plain(self) -> bool:
-        """Whether what the wider image has more is of one colour, and nothing is written on it."""
+        """Whether the additional area of the wider image has one colour and no text."""
         tones = self._tones
-        if not len(tones) or tones.std() >= _PLAIN:
+        if not len(tones) or tones.std() >= _MAX_PLAIN_STD:
             return False
-        return bool((np.abs(tones - np.median(tones)) > _MARK).sum() < _MARKED)
+        return bool((np.abs(tones - np.median(tones)) > _MIN_INK_CONTRAST).sum() < _MIN_INK_PIXELS)
 
     @property
     def _tones(self) -> Floats:
-        """The luma of what the wider image has more: float32 (n,)."""
+        """The luma of the additional area of the wider image: float32 (n,)."""
         whole, outside = self._beyond(self.wider)
         return np.asarray(whole[outside], np.float32)
 
     def _beyond(self, image: int) -> tuple[Floats, np.ndarray]:
-        """The luma of the first or the second image, and where the other one does not show it.
+        """Return the luma of the first or second image, and where the other does not show it.
 
-        float32 (H, W) and bool (H, W), which leaves out the pixels next to what both show.
+        They are float32 (H, W) and bool (H, W); the mask leaves out the pixels next to the shared
+        area.
         """
         part, whole = self._pictures[2 - image], self._pictures[image - 1]
         placement = self._placement.inverse() if image == 1 else self._placement
         height, width = whole.grey.shape
-        _, valid = placement.onto(part.grey, (width, height))
-        strips = np.ones((_STRIP, _STRIP), np.uint8)
+        _, valid = placement.warp_first(part.grey, (width, height))
+        strips = np.ones((_STRIP_SIDE, _STRIP_SIDE), np.uint8)
         return whole.grey, cv2.erode((~valid).astype(np.uint8), strips) > 0

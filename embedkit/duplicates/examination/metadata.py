@@ -1,4 +1,4 @@
-"""What an image's file says of where it comes from: camera, editing software, compression."""
+"""Facts in the header of an image's file: camera, editing software, compression."""
 
 from datetime import datetime
 from typing import Any
@@ -16,15 +16,14 @@ _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
-def facts_of(data: bytes) -> FileMetadata:
-    """The facts of an image's bytes; what its metadata lack or garble is left out.
+def read_facts(data: bytes) -> FileMetadata:
+    """Return the facts in an image's bytes; facts with missing or broken metadata are left out.
 
-    Raises :class:`UnreadableImage` when they are no image.
+    Raises :class:`UnreadableImage` when the bytes are not an image.
     """
     image = opened(data)
-    deep = is_deep(image) or has_deep_colours(
-        image, data
-    )  # before metadata are read: PNGs are loaded
+    # Before metadata are read, which loads PNGs.
+    deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
     detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))

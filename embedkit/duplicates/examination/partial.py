@@ -1,6 +1,6 @@
-"""A damaged file compared with an intact one, where both can be seen.
+"""The comparison of a damaged file with an intact one, limited to the part that can be decoded.
 
-What is there of the damaged file is cut out of both, and the two parts are examined like files.
+That part is cut out of both images, and the two parts are examined like files.
 """
 
 import io
@@ -11,8 +11,10 @@ from math import prod
 import numpy as np
 from PIL import Image
 
-from embedkit.duplicates.examination.pair import Opened, examine, is_flat
-from embedkit.duplicates.examination.picture import DETAIL_AREA, Pixels, resized, turned
+from embedkit.duplicates.examination.aligned import LazyImage
+from embedkit.duplicates.examination.pair import examine
+from embedkit.duplicates.examination.picture import DETAIL_AREA, Pixels, resize
+from embedkit.duplicates.orientations import orient
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, alone
 from embedkit.images.opening import opened
@@ -21,97 +23,102 @@ from embedkit.results import OPEN, Examination
 from embedkit.search.verification.features import View, view
 from embedkit.search.verification.photos import pixels_of
 
-LEAST_SHARE = 1 / 3
-"""Share of an image that has to be there for anything to be said of it."""
-LEAST_SHARE_PRINT = 2 / 3
-"""The same for documents and drawings: those of one template have their upper parts in common."""
-SIDES = {0: "lower", 2: "upper", 4: "right", 6: "left"}
-"""The side that is missing, by the turn that brings what is there to the top."""
+MIN_SHARE = 1 / 3
+"""Least share of an image that has to be decoded for a comparison."""
+MIN_SHARE_OF_GRAPHIC = 2 / 3
+"""The same for documents and drawings: those made from one template have equal upper parts."""
+MISSING_SIDES = {0: "lower", 2: "upper", 4: "right", 6: "left"}
+"""The missing side, by the orientation that brings the decoded part to the top."""
 
-_BORDER = 2  # rows next to what is missing: chroma runs into them
-_SPARE = 16  # rows that may be left out for both parts to end at a whole row
+_BORDER = 2  # rows next to the missing part, into which chroma bleeds
+_MAX_DROPPED_ROWS = 16  # rows that may be left out so that both parts end at a whole row
 
 
 @dataclass(frozen=True, eq=False)
-class Remains:
-    """What there is of an image whose file ends early."""
+class PartialImage:
+    """The part of an image that can be decoded from a file that ends early."""
 
     pixels: Pixels
-    """What is there, after the turn: RGB, uint8 (rows, W, 3)."""
+    """RGB, uint8 (rows, W, 3): the decoded part, in ``orientation``."""
     alpha: Pixels | None
-    """How far it covers what is behind it, uint8 (rows, W); None for an opaque image."""
-    turn: int
-    """One of the turns of :mod:`embedkit.duplicates.orientations`: it brings what is there to the
+    """uint8 (rows, W): its alpha channel; None for an opaque image."""
+    orientation: int
+    """The orientation (:mod:`embedkit.duplicates.orientations`) that brings the decoded part to the
     top."""
     height: int
-    """How many rows there should be, after the turn."""
+    """Number of rows of the whole image, in ``orientation``."""
 
     @property
     def rows(self) -> int:
-        """How many there are, after the turn."""
+        """Number of decoded rows, in ``orientation``."""
         return len(self.pixels)
 
     @property
     def share(self) -> float:
-        """The share of the image that is there; 1 if it only lacks detail."""
+        """Share of the image that was decoded, 0 to 1; 1 if only detail is missing."""
         return self.rows / self.height
 
 
-def remains_of(data: bytes) -> Remains:
-    """What there is of bytes that end early: the largest strip at one side.
+def decode_partial(data: bytes) -> PartialImage:
+    """Decode as much as possible of a file that ends early: the largest strip along one side.
 
-    Raises :class:`UnreadableImage` when no row or column is there, and for other formats than JPEG
-    and PNG.
+    Raises :class:`UnreadableImage` when no complete row or column can be decoded, and for formats
+    other than JPEG and PNG.
     """
-    decoder, there = mended(data)
-    height, width = there.shape
-    rows, columns = (np.asarray(there.all(axis=axis)) for axis in (1, 0))
+    decoder, decoded = mended(data)
+    height, width = decoded.shape
+    rows, columns = (np.asarray(decoded.all(axis=axis)) for axis in (1, 0))
     lines = {0: rows, 2: rows[::-1], 4: columns, 6: columns[::-1]}
-    runs = {turn: _run(line) for turn, line in lines.items()}
-    turn = max(runs, key=lambda turn: runs[turn] * (height if turn & 4 else width))
-    if not runs[turn]:
-        raise UnreadableImage("decode", "no whole row of it is there")
-    pixels, alpha = _turned(decoder, turn)
-    count = runs[turn]
-    covering = None if alpha is None else alpha[:count]
-    return Remains(pixels[:count], covering, turn, len(pixels))
+    runs = {orientation: _leading_count(line) for orientation, line in lines.items()}
+    orientation = max(
+        runs, key=lambda orientation: runs[orientation] * (height if orientation & 4 else width)
+    )
+    if not runs[orientation]:
+        raise UnreadableImage("decode", "no complete row can be decoded")
+    pixels, alpha = _decode_oriented(decoder, orientation)
+    row_count = runs[orientation]
+    opacity = None if alpha is None else alpha[:row_count]
+    return PartialImage(pixels[:row_count], opacity, orientation, len(pixels))
 
 
-def examine_part(damaged: bytes, intact: bytes) -> Examination:
-    """Whether what is there of a damaged file (1) is the same in an intact one (2).
+def examine_partial(damaged: bytes, intact: bytes) -> Examination:
+    """Return whether the decoded part of a damaged file (1) equals that part of an intact one (2).
 
-    Both are to have one aspect ratio. Raises :class:`UnreadableImage` when one cannot be read.
+    Both images must have the same aspect ratio. Raises :class:`UnreadableImage` when one cannot be
+    read.
     """
     with alone(prod(opened(intact).size)):
-        cut = _cut_out(damaged, intact)
-    if cut is None:
+        parts = _matching_parts(damaged, intact)
+    if parts is None:
         return Examination(OPEN, note="parts of transparent images are not compared")
-    remains, one, other = cut
-    if is_flat(one.picture) or is_flat(other.picture):
-        return Examination(OPEN, note="there is too little in what is there to be sure")
-    if remains < LEAST_SHARE_PRINT and (one.picture.is_graphic or other.picture.is_graphic):
-        return Examination(OPEN, note="too little of it is there for a document or a drawing")
-    return examine(one, other)
+    share, own, intact_part = parts
+    if own.picture.is_flat or intact_part.picture.is_flat:
+        return Examination(OPEN, note="the part that can be decoded shows too little to be sure")
+    is_graphic = own.picture.is_graphic or intact_part.picture.is_graphic
+    if share < MIN_SHARE_OF_GRAPHIC and is_graphic:
+        return Examination(OPEN, note="too little of it can be decoded for a document or a drawing")
+    return examine(own, intact_part)
 
 
-def _cut_out(damaged: bytes, intact: bytes) -> tuple[float, Opened, Opened] | None:
-    """The share of a damaged file that is there, that part of it, and the same of an intact one.
+def _matching_parts(damaged: bytes, intact: bytes) -> tuple[float, LazyImage, LazyImage] | None:
+    """Return the decoded share of a damaged file, its decoded part, and the same part of an intact
+    one.
 
-    None where something shows through one of the two.
+    None if one of the parts is transparent.
     """
-    remains = remains_of(damaged)
-    whole, turn, share = Decoder(intact), remains.turn, remains.share
-    width, height = whole.size
-    rows, others = _cuts(remains, width if turn & 4 else height)
-    if not _is_opaque(remains.alpha, rows):
+    partial = decode_partial(damaged)
+    decoder_of_intact, orientation, share = Decoder(intact), partial.orientation, partial.share
+    width, height = decoder_of_intact.size
+    rows, intact_rows = _common_rows(partial, width if orientation & 4 else height)
+    if not _is_opaque(partial.alpha, rows):
         return None
-    one, mine = _opened(remains.pixels[:rows]), _digest(remains.pixels[:rows])
-    del remains  # of two large images one is in memory at a time
-    pixels, alpha = _turned(whole, turn)
-    if not _is_opaque(alpha, others):
+    own, own_digest = _as_lazy_image(partial.pixels[:rows]), _digest(partial.pixels[:rows])
+    del partial  # keep only one large image in memory
+    pixels, alpha = _decode_oriented(decoder_of_intact, orientation)
+    if not _is_opaque(alpha, intact_rows):
         return None
-    there = pixels[:others]
-    return share, one, one if mine == _digest(there) else _opened(there)
+    decoded = pixels[:intact_rows]
+    return share, own, own if own_digest == _digest(decoded) else _as_lazy_image(decoded)
 
 
 def _digest(pixels: Pixels) -> bytes:
@@ -120,46 +127,48 @@ def _digest(pixels: Pixels) -> bytes:
     return digest.digest()
 
 
-def _run(line: np.ndarray) -> int:
-    """How many of the first values (n,) are true, one after the other."""
+def _leading_count(line: np.ndarray) -> int:
+    """Return how many of the first values (n,) are true."""
     return len(line) if line.all() else int(np.argmin(line))
 
 
-def _turned(decoder: Decoder, turn: int) -> tuple[Pixels, Pixels | None]:
-    """The pixels of an image at full scale after a turn, and their alpha if there is any."""
+def _decode_oriented(decoder: Decoder, orientation: int) -> tuple[Pixels, Pixels | None]:
+    """Return the pixels of an image at full scale in an orientation, and its alpha channel if it
+    has one."""
     alpha = None
     if decoder.is_transparent:
-        alpha = turned(np.asarray(decoder.rgba().getchannel("A")), turn)
-    return turned(np.asarray(decoder.at_least(short=min(decoder.stored_size))), turn), alpha
+        alpha = orient(np.asarray(decoder.rgba().getchannel("A")), orientation)
+    return orient(np.asarray(decoder.at_least(short=min(decoder.stored_size))), orientation), alpha
 
 
 def _is_opaque(alpha: Pixels | None, rows: int) -> bool:
-    """Whether nothing shows through the first rows."""
+    """Return whether the first rows are opaque."""
     return alpha is None or bool((alpha[:rows] == 255).all())
 
 
-def _cuts(remains: Remains, height: int) -> tuple[int, int]:
-    """The rows of what is there, and of an intact image of a height, that show the same part.
+def _common_rows(partial: PartialImage, height: int) -> tuple[int, int]:
+    """Return how many rows of the damaged and of the intact image show the same part.
 
-    The two may have other sizes: of some numbers of rows it is the one that both have whole.
+    ``height`` is that of the intact image. The sizes may differ: of the possible numbers of rows,
+    the one nearest to a whole number of rows in both is chosen.
     """
-    rows = remains.rows if remains.rows == remains.height else max(1, remains.rows - _BORDER)
-    scale = height / remains.height
-    most = range(rows, max(0, rows - _SPARE), -1)
-    best = min(most, key=lambda count: abs(count * scale - round(count * scale)))
+    rows = partial.rows if partial.rows == partial.height else max(1, partial.rows - _BORDER)
+    scale = height / partial.height
+    counts = range(rows, max(0, rows - _MAX_DROPPED_ROWS), -1)
+    best = min(counts, key=lambda row_count: abs(row_count * scale - round(row_count * scale)))
     return best, max(1, round(best * scale))
 
 
-def _opened(pixels: Pixels) -> Opened:
-    """A part of an image as a file: no format keeps pixels more simply than BMP does."""
+def _as_lazy_image(pixels: Pixels) -> LazyImage:
+    """Return a part of an image as a file in memory, as BMP."""
     height, width = pixels.shape[:2]
     scale = min(1.0, (DETAIL_AREA / (width * height)) ** 0.5)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(resized(pixels, size))).save(file, "BMP")
+    Image.fromarray(np.ascontiguousarray(resize(pixels, size))).save(file, "BMP")
     data = file.getvalue()
 
-    def seen() -> View:
+    def view_of_part() -> View:
         return view(pixels_of(Decoder(data)))
 
-    return Opened(lambda: data, seen)
+    return LazyImage(lambda: data, view_of_part)

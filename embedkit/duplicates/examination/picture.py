@@ -1,4 +1,4 @@
-"""An image as the examination of a pair looks at it: upright, at a working resolution."""
+"""An image as the examination compares it: upright, at a working resolution."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedkit.duplicates.examination.metadata import facts_of
+from embedkit.duplicates.examination.metadata import read_facts
+from embedkit.duplicates.orientations import orient
 from embedkit.images.decode import Decoder
 from embedkit.images.transparency import WHITE, Colour, composite, is_opaque
 from embedkit.results import FileMetadata
@@ -17,24 +18,29 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 AREA = 600_000
-"""Pixels of the working resolution; larger images are reduced to it."""
+"""Largest number of pixels of the working resolution."""
 DETAIL_AREA = 6_000_000
-"""Pixels at which images of little texture are compared: enough for the print of a scanned page."""
+"""Number of pixels at which documents and drawings are compared: enough for the print of a scanned
+page."""
 SMALL = 288
-"""Longest side, pixels, of the version that is aligned and looked at first."""
+"""Longest side, pixels, of the version that is aligned."""
 
-_SHARP = 120.0  # slope (Sobel, both directions) of a sharp edge
-_EDGES = 0.01  # share of the pixels on such edges
-_TONES, _NEXT = 6, 2
-_PAPER = 0.3  # share of the pixels that have the most frequent tone
-_FLAT_TONES = 0.7  # share that have one of the most frequent ones
-_PLAIN_TONES = 0.85  # the same of a drawing without shades
-_NOTHING_ELSE = 0.95  # share that have one of the most frequent ones, whatever the edges
+_SHARP_SLOPE = 120.0  # slope of a sharp edge (Sobel, sum of both directions)
+_MIN_EDGE_SHARE = 0.01  # least share of pixels on such edges
+_TONES = 6  # number of most frequent tones
+_NEIGHBOURING = 2  # levels to each side that count as one tone
+_MIN_TEXTURED_SHARE = 0.002  # share of textured pixels below which an image is flat
+_TEXTURED = 10.0  # levels of standard deviation in a square of 7 pixels
+_PAPER_SHARE = 0.3  # least share of the most frequent tone
+_GRAPHIC_SHARE = 0.7  # least share of the most frequent tones
+_PLAIN_SHARE = 0.85  # the same for a drawing without shades
+_FLAT_SHARE = 0.95  # the same whatever the edges
 _COLOURED = 20.0  # levels of chroma
-_TINGE, _TINGED = 12, 0.005  # levels between the colours of a pixel; share of such pixels
-_ONE_HUE = 0.9  # length of the mean direction of chroma, 1 for one hue
+_MIN_TINGE = 12  # levels between the channels of a tinged pixel
+_MIN_TINGED_SHARE = 0.005  # least share of such pixels
+_ONE_HUE = 0.9  # length of the mean direction of chroma; 1 for a single hue
 
-TURN_OF = {
+ORIENTATION_OF = {
     Image.Transpose.FLIP_LEFT_RIGHT: 1,
     Image.Transpose.FLIP_TOP_BOTTOM: 2,
     Image.Transpose.ROTATE_180: 3,
@@ -43,22 +49,21 @@ TURN_OF = {
     Image.Transpose.ROTATE_90: 6,
     Image.Transpose.TRANSVERSE: 7,
 }
-"""The turn, as :func:`turned` takes it, of what makes a stored image upright."""
+"""The orientation (:mod:`embedkit.duplicates.orientations`) that makes a stored image upright."""
 
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One decoded image, reduced, and what its file says of where it comes from.
-
-    ``rgb`` is uint8 (H, W, 3), composited on ``background``; ``alpha`` is uint8 (H, W) for an image
-    with transparency, else None, as ``background`` is; ``size`` is the upright width and height of
-    the file's image, pixels.
-    """
+    """A decoded and reduced image, and the facts in its file's header."""
 
     rgb: Pixels
+    """uint8 (H, W, 3), composited on ``background`` if it is transparent."""
     alpha: Pixels | None
+    """uint8 (H, W); None for an opaque image."""
     background: Colour | None
+    """The colour that a transparent image is composited on; None for an opaque image."""
     size: tuple[int, int]
+    """Width and height of the upright image in the file, pixels."""
     facts: FileMetadata
 
     @cached_property
@@ -71,31 +76,33 @@ class Picture:
         """Luma of the image reduced to a longest side of :data:`SMALL` pixels."""
         height, width = self.grey.shape
         scale = min(1.0, SMALL / max(height, width))
-        return resized(self.grey, (max(8, round(width * scale)), max(8, round(height * scale))))
+        return resize(self.grey, (max(8, round(width * scale)), max(8, round(height * scale))))
 
     @cached_property
     def is_graphic(self) -> bool:
         """Whether it has few tones and sharp edges: documents, screenshots, drawings, cards.
 
-        Such images may differ in one glyph only, and their layout says nothing of their content.
+        Such images may differ in a single glyph, and a common layout does not mean a common
+        content.
         """
         shares = self._tones
-        if shares[0] >= _PAPER and sum(shares) >= _NOTHING_ELSE:
-            return True  # the edges may be those of a light stroke, or of a blurred one
+        if shares[0] >= _PAPER_SHARE and sum(shares) >= _FLAT_SHARE:
+            return True  # edges of light or blurred strokes may not be sharp
         slope = np.abs(cv2.Sobel(self.grey, cv2.CV_32F, 1, 0)) + np.abs(
             cv2.Sobel(self.grey, cv2.CV_32F, 0, 1)
         )
-        if (slope >= _SHARP).mean() < _EDGES:
+        if (slope >= _SHARP_SLOPE).mean() < _MIN_EDGE_SHARE:
             return False
-        return shares[0] >= _PAPER or sum(shares) >= _FLAT_TONES
+        return shares[0] >= _PAPER_SHARE or sum(shares) >= _GRAPHIC_SHARE
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether it is a drawing of few tones and one colour: in another colour it is another one.
+        """Whether it is a drawing of few tones and one colour, such as a letter, a symbol or an
+        icon.
 
-        What is known by its colour is not known any more without it: letters, symbols, icons.
+        In another colour, such a drawing may mean something else.
         """
-        if not self.is_graphic or sum(self._tones) < _PLAIN_TONES:
+        if not self.is_graphic or sum(self._tones) < _PLAIN_SHARE:
             return False
         pixels = cv2.cvtColor(np.ascontiguousarray(self.rgb), cv2.COLOR_RGB2YCrCb)
         chroma = pixels[..., 1:].astype(np.float32) - 128
@@ -108,39 +115,44 @@ class Picture:
 
     @cached_property
     def _tones(self) -> list[float]:
-        """Shares of the pixels that have the most frequent tones, each with those next to it."""
+        """Shares of the pixels with the most frequent tones, each including neighbouring tones."""
         counts = np.bincount(np.rint(self.grey).clip(0, 255).astype(np.intp).ravel(), minlength=256)
         tones = counts / self.grey.size
         shares = []
         for _ in range(_TONES):
-            around = np.convolve(tones, np.ones(2 * _NEXT + 1), "same")
+            around = np.convolve(tones, np.ones(2 * _NEIGHBOURING + 1), "same")
             best = int(around.argmax())
             shares.append(float(around[best]))
-            tones[max(0, best - _NEXT) : best + _NEXT + 1] = 0
+            tones[max(0, best - _NEIGHBOURING) : best + _NEIGHBOURING + 1] = 0
         return shares
 
     @cached_property
     def has_colour(self) -> bool:
-        """Whether any part of it is coloured, beyond what compression leaves of grey."""
+        """Whether any part of it is coloured, beyond the traces that compression leaves in grey."""
         red, green, blue = cv2.split(self.rgb)
         spread = cv2.max(cv2.max(red, green), blue) - cv2.min(cv2.min(red, green), blue)
-        return bool((spread > _TINGE).mean() > _TINGED)
+        return bool((spread > _MIN_TINGE).mean() > _MIN_TINGED_SHARE)
 
-    def turned(self, turn: int) -> "Picture":
-        """The picture under one of the eight turns of :mod:`embedkit.duplicates.orientations`."""
-        if turn == 0:
+    @cached_property
+    def is_flat(self) -> bool:
+        """Whether it has hardly any texture to recognise it by."""
+        return bool((local_std(self.grey, 7) > _TEXTURED).mean() < _MIN_TEXTURED_SHARE)
+
+    def oriented(self, orientation: int) -> "Picture":
+        """Return the picture in an orientation of :mod:`embedkit.duplicates.orientations`."""
+        if orientation == 0:
             return self
         width, height = self.size
-        size = (height, width) if turn & 4 else self.size
-        alpha = None if self.alpha is None else turned(self.alpha, turn)
-        return Picture(turned(self.rgb, turn), alpha, self.background, size, self.facts)
+        size = (height, width) if orientation & 4 else self.size
+        alpha = None if self.alpha is None else orient(self.alpha, orientation)
+        return Picture(orient(self.rgb, orientation), alpha, self.background, size, self.facts)
 
 
-def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) -> Picture:
-    """The picture of an image's bytes, reduced to at most ``area`` pixels.
+def load_picture(data: bytes, area: int = AREA, background: Colour | None = None) -> Picture:
+    """Decode an image, reduced to at most ``area`` pixels.
 
-    A transparent image is composited on ``background``, on its own if that is None. Raises
-    :class:`UnreadableImage` when the bytes do not decode.
+    A transparent image is composited on ``background``, by default on its own. Raises
+    :class:`UnreadableImage` when the bytes cannot be decoded.
     """
     decoder = Decoder(data)
     with decoder.alone(reduced=True):
@@ -150,31 +162,31 @@ def picture_of(data: bytes, area: int = AREA, background: Colour | None = None) 
         alpha = _alpha(decoder) if decoder.is_transparent else None
         if alpha is None:
             image = decoder.at_least(short=min(target), long=max(target))
-            return Picture(_reduced(image, target), None, None, (width, height), facts_of(data))
+            return Picture(_reduced(image, target), None, None, (width, height), read_facts(data))
         colour = background or decoder.background or WHITE
-        own = colour == decoder.background
-        image = decoder.at_least() if own else composite(decoder.rgba(), colour)
+        has_own_background = colour == decoder.background
+        image = decoder.at_least() if has_own_background else composite(decoder.rgba(), colour)
         rgb = _reduced(image, target)
-        return Picture(rgb, _reduced(alpha, target), colour, (width, height), facts_of(data))
+        return Picture(rgb, _reduced(alpha, target), colour, (width, height), read_facts(data))
 
 
 def _alpha(decoder: Decoder) -> Image.Image | None:
-    """The alpha channel of an upright image; None where it covers its background everywhere."""
+    """Return the alpha channel of an upright image; None if the image is opaque everywhere."""
     pixels = decoder.rgba()
     return None if is_opaque(pixels) else pixels.getchannel("A")
 
 
 def _reduced(image: Image.Image, size: tuple[int, int]) -> Pixels:
-    return np.asarray(resized(np.asarray(image), size), np.uint8)
+    return np.asarray(resize(np.asarray(image), size), np.uint8)
 
 
 def luma(rgb: Pixels) -> Floats:
-    """Luma of RGB pixels, uint8 (H, W, 3): float32 (H, W)."""
+    """Return the luma of RGB pixels, uint8 (H, W, 3): float32 (H, W)."""
     return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An image of width and height ``size``: averaged when it shrinks, else interpolated."""
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize an image to a width and height: averaging when it shrinks, else interpolating."""
     height, width = image.shape[:2]
     if (width, height) == size:
         return image
@@ -182,30 +194,14 @@ def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def turned(image: np.ndarray, turn: int) -> np.ndarray:
-    """An image (H, W, ...) transposed (4), mirrored (1) and turned upside down (2), as asked."""
-    image = image.swapaxes(0, 1) if turn & 4 else image
-    image = image[:, ::-1] if turn & 1 else image
-    image = image[::-1] if turn & 2 else image
-    return np.ascontiguousarray(image)
-
-
-def turned_back(image: np.ndarray, turn: int) -> np.ndarray:
-    """The image (H, W, ...) that :func:`turned` made this one of."""
-    image = image[::-1] if turn & 2 else image
-    image = image[:, ::-1] if turn & 1 else image
-    image = image.swapaxes(0, 1) if turn & 4 else image
-    return np.ascontiguousarray(image)
-
-
-def box(values: Floats, side: int) -> Floats:
-    """Means over squares around each pixel."""
+def box_mean(values: Floats, side: int) -> Floats:
+    """Return the mean over a square around each pixel."""
     return cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT).astype(
         np.float32, copy=False
     )
 
 
-def deviation_in(values: Floats, side: int) -> Floats:
-    """Standard deviations over squares around each pixel."""
-    mean = box(values, side)
-    return np.sqrt(np.maximum(box(values * values, side) - mean * mean, 0))
+def local_std(values: Floats, side: int) -> Floats:
+    """Return the standard deviation over a square around each pixel."""
+    mean = box_mean(values, side)
+    return np.sqrt(np.maximum(box_mean(values * values, side) - mean * mean, 0))

@@ -1,48 +1,54 @@
-"""Which of two copies is the better file: the detail that each really has, and which came first."""
+"""Which of two copies is the better file: the detail that each resolves, and which came first."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from embedkit.duplicates.examination.compression import Compressed, History, clipped, history
-from embedkit.duplicates.examination.picture import TURN_OF, turned
+from embedkit.duplicates.examination.compression import (
+    CompressedImage,
+    History,
+    clipped,
+    infer_history,
+)
+from embedkit.duplicates.examination.picture import ORIENTATION_OF
+from embedkit.duplicates.orientations import orient
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import strips
 from embedkit.results import FileMetadata
 
-_ENLARGED = 1.3  # pixels for each resolved one, beside the other image's, of an enlarged image
-_LINES = 192  # rows, and columns, whose spectra are averaged
-_BANDS = 12  # to the octave
-_LOWEST = 6.0  # cycles across the image: below, there is no telling detail from composition
-_LACKING = 0.12  # of the other's power: a band with less lacks the detail
-_CLIFF = 0.125  # of what the spectrum would go on with: beyond it, an enlarged image has nothing
-_GUARD = 0.92  # of the Nyquist frequency, where resampling has its roll-off
+_ENLARGED = 1.3  # ratio of oversampling from which on an image is enlarged
+_LINES = 192  # number of rows, and of columns, whose spectra are averaged
+_BANDS = 12  # per octave
+_LOWEST = 6.0  # cycles across the image: lower bands are composition, not detail
+_DETAIL_RATIO = 0.12  # share of the other's power below which a band lacks detail
+_CLIFF = 0.125  # share of the extrapolated power below which the spectrum is cut off
+_GUARD = 0.92  # share of the Nyquist frequency at which resampling rolls off
 
-_NOISE = 1 / 32  # power of rounding to whole levels, under the window, times the width
-_TELLING = 4.0  # times that noise, from which on a band holds detail
+_ROUNDING_POWER = 1 / 32  # power of rounding to whole levels under the window, times the width
+_MIN_SIGNAL = 4.0  # ratio to that noise from which on a band contains detail
 
 
 @dataclass(frozen=True, eq=False)
 class Detail:
-    """The luma of an image at full scale, upright, and what it needs to be judged as a file."""
+    """An image at full scale, with the data needed to compare it as a file."""
 
     luma: np.ndarray
-    """uint8 (H, W)."""
-    compressed: Compressed
+    """uint8 (H, W), upright."""
+    compressed: CompressedImage
 
 
-def detail_of(data: bytes, facts: FileMetadata, turn: int = 0) -> Detail:
-    """The detail of an image's bytes, turned. Raises :class:`UnreadableImage`."""
+def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detail:
+    """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.alone():
         image = decoder.at_least(short=1 << 30)
-        upright = 0 if decoder.turn is None else TURN_OF[decoder.turn]
-        luma = turned(np.asarray(image.convert("L")), turn)
+        upright = 0 if decoder.turn is None else ORIENTATION_OF[decoder.turn]
+        luma = orient(np.asarray(image.convert("L")), orientation)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
-        is_clipped = turned(np.concatenate(parts), turn)
+        is_clipped = orient(np.concatenate(parts), orientation)
     table = facts.tables[0] if facts.tables else ()
     is_exact = facts.is_lossless and facts.colours is None
-    stored = Compressed(luma, is_clipped, table, (upright, turn), is_exact)
+    stored = CompressedImage(luma, is_clipped, table, (upright, orientation), is_exact)
     return Detail(luma, stored)
 
 
@@ -51,57 +57,57 @@ class Quality:
     """How two copies of one frame compare as files."""
 
     resolution: float
-    """How many pixels, along a side, the second resolves for each that the first does."""
-    softness: float
-    """Pixels that the second has for each that it resolves, divided by the same of the first."""
+    """Ratio of the pixels, along a side, that the second and the first image resolve."""
+    oversampling: float
+    """Ratio of the pixels per resolved pixel of the second and the first image."""
     history: History
-    """How one came from the other, as far as files of one size tell."""
+    """How one was made from the other, as far as files of one size show."""
 
     @property
     def enlarged(self) -> int:
-        """Which of the two has more pixels than detail, beside the other: 1, 2, or 0."""
-        if 1 / _ENLARGED <= self.softness <= _ENLARGED:
+        """Which of the two has more pixels than detail, compared to the other: 1, 2, or 0."""
+        if 1 / _ENLARGED <= self.oversampling <= _ENLARGED:
             return 0
-        return 2 if self.softness > 1 else 1
+        return 2 if self.oversampling > 1 else 1
 
 
-def quality(one: Detail, other: Detail) -> Quality:
-    """Compare two copies that show the same frame, the same way up."""
-    across = _resolved(one.luma, other.luma)
-    down = _resolved(one.luma.T, other.luma.T)
+def compare_quality(one: Detail, other: Detail) -> Quality:
+    """Compare two copies that show the same frame in the same orientation."""
+    across = _resolved_cycles(one.luma, other.luma)
+    down = _resolved_cycles(one.luma.T, other.luma.T)
     ratio = ((across[1] / across[0]) * (down[1] / down[0])) ** 0.5
     pixels = (other.luma.size / one.luma.size) ** 0.5
-    return Quality(ratio, pixels / ratio, history(one.compressed, other.compressed))
+    return Quality(ratio, pixels / ratio, infer_history(one.compressed, other.compressed))
 
 
 # -- resolution ------------------------------------------------------------------------------------
 
 
-def _resolved(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Up to how many cycles across the frame each of two images has detail of its own.
+def _resolved_cycles(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+    """Return up to how many cycles across the frame each of two images resolves.
 
-    Spectra of the same rows of both are compared band by band. An image ends where it has only the
-    noise of rounding, or, below that, where it has hardly any power beside the other one. A cliff
-    in the spectrum at the end of the smaller one is what enlarging leaves.
+    Compares the spectra of the same rows band by band. An image's detail ends where its spectrum
+    sinks to the noise of rounding, or, below that, where it has hardly any power compared to the
+    other image. Enlarging leaves a sharp cutoff in the spectrum at the end of the smaller image's.
     """
     nyquist = (one.shape[1] / 2, other.shape[1] / 2)
     edges = _band_edges(max(nyquist))
     powers = tuple(_spectrum(image, edges) for image in (one, other))
-    floors = tuple(_NOISE / image.shape[1] for image in (one, other))
-    ends = [_own_end(*item, edges) for item in zip(powers, floors, nyquist, strict=True)]
+    noise = tuple(_ROUNDING_POWER / image.shape[1] for image in (one, other))
+    ends = [_own_end(*item, edges) for item in zip(powers, noise, nyquist, strict=True)]
     common = np.flatnonzero(edges[1:] <= _GUARD * min(nyquist))
     for place in (0, 1):
         mine, theirs = powers[place][common], powers[1 - place][common]
-        telling = np.flatnonzero(theirs > _TELLING * floors[1 - place])
-        lacking = (mine < _LACKING * theirs)[telling]
-        for start in range(len(telling)):
-            if lacking[start] and lacking[start:].mean() >= 0.85:
-                ends[place] = min(ends[place], float(edges[common[telling[start]]]))
+        informative = np.flatnonzero(theirs > _MIN_SIGNAL * noise[1 - place])
+        lacks_detail = (mine < _DETAIL_RATIO * theirs)[informative]
+        for start in range(len(informative)):
+            if lacks_detail[start] and lacks_detail[start:].mean() >= 0.85:
+                ends[place] = min(ends[place], float(edges[common[informative[start]]]))
                 break
     smaller, larger = (0, 1) if nyquist[0] <= nyquist[1] else (1, 0)
-    reaches = ends[smaller] >= 0.99 * nyquist[smaller]
+    is_resolved = ends[smaller] >= 0.99 * nyquist[smaller]
     if (
-        reaches
+        is_resolved
         and ends[larger] > 1.15 * ends[smaller]
         and _falls_off(powers[larger], edges, nyquist[smaller])
     ):
@@ -109,16 +115,18 @@ def _resolved(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     return ends[0], ends[1]
 
 
-def _own_end(power: np.ndarray, floor: float, nyquist: float, edges: np.ndarray) -> float:
-    """Where a spectrum sinks to the noise of rounding; its Nyquist frequency if it does not."""
+def _own_end(power: np.ndarray, noise: float, nyquist: float, edges: np.ndarray) -> float:
+    """Return where a spectrum sinks to the noise of rounding; its Nyquist frequency if it does
+    not."""
     inside = np.flatnonzero(edges[1:] <= nyquist)
-    above = np.flatnonzero(power[inside] > _TELLING * floor)
+    above = np.flatnonzero(power[inside] > _MIN_SIGNAL * noise)
     end = float(edges[above[-1] + 1]) if len(above) else float(edges[1])
     return nyquist if end >= _GUARD * nyquist else end
 
 
 def _falls_off(power: np.ndarray, edges: np.ndarray, at: float) -> bool:
-    """Whether a spectrum falls off a cliff at a frequency, as those of photographs do not."""
+    """Return whether a spectrum has a sharp cutoff at a frequency, which photographs do not
+    have."""
     middle = np.sqrt(edges[:-1] * edges[1:])
 
     def mean(low: float, high: float) -> float:
@@ -138,7 +146,7 @@ def _band_edges(highest: float) -> np.ndarray:
 
 
 def _spectrum(image: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Mean power of rows in bands of cycles across the image."""
+    """Return the mean power of rows in bands of cycles across the image."""
     rows = np.unique(np.linspace(0, len(image) - 1, _LINES).round().astype(int))
     values = image[rows].astype(np.float32)
     width = values.shape[1]
