@@ -29,7 +29,7 @@ from sklearn.metrics import roc_auc_score
 
 from embedkit import Workspace
 from embedkit._internal.tables import write_table
-from embedkit.classify.evaluation.figures import MAIN_FIGURES, Evaluation
+from embedkit.classify.evaluation.results import MAIN_METRICS, Evaluation
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 
@@ -122,7 +122,7 @@ def table_one(evaluation: Evaluation) -> None:
     """Print our table 1 above the published one."""
     print(f"\n{'table 1':<16}{'accuracy':>10}{'precision':>10}{'recall':>10}{'F':>10}   95 %")
     for head in evaluation.heads:
-        figures = "".join(f"{getattr(head, name):>10.4f}" for name in MAIN_FIGURES)
+        figures = "".join(f"{getattr(head, name):>10.4f}" for name in MAIN_METRICS)
         low, high = head.intervals["accuracy"]
         print(f"{head.name:<16}{figures}   {low:.4f}-{high:.4f}")
     print("published, other data and networks")

@@ -53,10 +53,10 @@ def certain(predicted: list[int], classes: int = 2) -> np.ndarray:
     return np.eye(classes)[predicted]
 
 
-# -- figures -------------------------------------------------------------------------------------
+# -- metrics -------------------------------------------------------------------------------------
 
 
-def test_figures_equal_those_of_scikit_learn() -> None:
+def test_metrics_equal_those_of_scikit_learn() -> None:
     truth, probabilities = photos_and_probabilities()
     (head,) = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads
     taken_for = probabilities.argmax(1)

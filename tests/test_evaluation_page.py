@@ -12,8 +12,8 @@ from PIL import Image
 
 from embedkit._internal import statistics
 from embedkit.classify.evaluation.evaluation import evaluate
-from embedkit.classify.evaluation.figures import Evaluation
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
+from embedkit.classify.evaluation.results import Evaluation
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 from embedkit.results import Neighbour

@@ -7,8 +7,8 @@ from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_test_data
 from embedkit.classify.evaluation.evaluation import evaluate
-from embedkit.classify.evaluation.figures import Evaluation
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
+from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.classify.head_checks import check_test_photos
 from embedkit.classify.heads.head import Head
@@ -18,9 +18,9 @@ from embedkit.errors import BadInput
 
 
 def evaluate_heads(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evaluation:
-    """Return the figures of heads on the test photos that have all embeddings the heads need.
+    """Return the metrics of heads on the test photos that have all embeddings the heads need.
 
-    With ``tables``, a folder, the figures of heads and classes and the predictions of each head are
+    With ``tables``, a folder, the metrics of heads and classes and the predictions of each head are
     also written there as CSV. Raises :class:`BadInput` when the heads have different classes, when
     one was trained or validated on a test photo, or when there is no test set.
     """

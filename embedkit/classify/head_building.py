@@ -1,4 +1,4 @@
-"""Build heads from fitted scorers: calibration, rejection thresholds and validation figures."""
+"""Build heads from fitted scorers: calibration, rejection thresholds and validation metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -107,7 +107,7 @@ class FittedScorer:
 
     data: EmbeddedTrainingData
     scorer: Scorer
-    """The scorer that the validation figures are for."""
+    """The scorer that the validation metrics are for."""
     settings: dict[str, Any]
     refitted: Scorer | None = None
     """The scorer that was fitted again on training and validation set, which replaces it."""

@@ -10,7 +10,7 @@ from rich.text import Text
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
-from embedkit.classify.evaluation.figures import Evaluation
+from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.heads.head import ENSEMBLE, Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
 from embedkit.cli.show import new_table, out, say, warn

@@ -1,1 +1,1 @@
-"""Compare backbones on one collection: retrieval figures, and tests of their differences."""
+"""Compare backbones on one collection: retrieval metrics, and tests of their differences."""

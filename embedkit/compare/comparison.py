@@ -1,4 +1,4 @@
-"""Compare backbones: figures of each, tests of their differences, rankings side by side."""
+"""Compare backbones: metrics of each, tests of their differences, rankings side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -109,7 +109,7 @@ def compare(
     if groups is not None:
         check_triplets(collection.classes, groups, group, queries)
     units = units_of(collection.classes[queries])
-    figures, precisions = [], []
+    metrics, precisions = [], []
     for backbone in backbones:
         name = backbone.resolved.name
 
@@ -118,10 +118,10 @@ def compare(
 
         vectors = _vectors(backbone, collection)
         measures = measure(vectors, collection.classes, queries, groups, report)
-        figures.append(_figures(backbone, vectors, measures, units))
+        metrics.append(_metrics(backbone, vectors, measures, units))
         precisions.append(measures.average_precision)
-    tests = _tests([item.backbone for item in figures], np.stack(precisions), units)
-    results = _ranked(figures, tests)
+    tests = _tests([item.backbone for item in metrics], np.stack(precisions), units)
+    results = _ranked(metrics, tests)
     names = [item.backbone for item in results]
     best_first = sorted(backbones, key=lambda backbone: names.index(backbone.resolved.name))
     return Comparison(
@@ -178,12 +178,12 @@ def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
     return backbone.stored.vectors[order[np.searchsorted(ids, collection.ids, sorter=order)]]
 
 
-def _figures(
+def _metrics(
     backbone: ComparedBackbone, vectors: np.ndarray, measures: Measures, units: np.ndarray
 ) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
         found = estimate(values, units)
-        assert found is not None  # these figures have a value for every query
+        assert found is not None  # these metrics have a value for every query
         return found
 
     spec = backbone.resolved.spec
@@ -244,10 +244,10 @@ def _tests(
 
 
 def _ranked(
-    figures: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
+    metrics: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
 ) -> tuple[BackboneMetrics, ...]:
     """Return the backbones with their places, the best first."""
-    ranked = sorted(figures, key=lambda item: -item.mean_ap.value)
+    ranked = sorted(metrics, key=lambda item: -item.mean_ap.value)
     ties = {(test.backbone, test.other) for test in tests if test.tie}
     taken = places([item.backbone for item in ranked], ties)
     return tuple(replace(item, place=place) for item, place in zip(ranked, taken, strict=True))

@@ -1,6 +1,6 @@
-"""Retrieval figures of one backbone on a collection, by ranking all other images for each query.
+"""Retrieval metrics of one backbone on a collection, by ranking all other images for each query.
 
-Figures do not depend on the order of images at equal distances: average precision treats them as
+Metrics do not depend on the order of images at equal distances: average precision treats them as
 one rank, as scikit-learn does, and a tie at place k counts in proportion. Only the neighbours that
 vote are ordered by path at equal distances.
 """
@@ -25,7 +25,7 @@ _BLOCK = 1 << 24
 
 @dataclass(frozen=True)
 class Measures:
-    """Figures of a backbone for each of Q queries; arrays are float64 (Q,)."""
+    """Metrics of a backbone for each of Q queries; arrays are float64 (Q,)."""
 
     average_precision: np.ndarray
     precision_at_1: np.ndarray
@@ -48,7 +48,7 @@ def measure(
     groups: np.ndarray | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Measures:
-    """Return the figures of each query, ranking all images except the query itself.
+    """Return the metrics of each query, ranking all images except the query itself.
 
     It takes time Q N (dim + log N), and memory for the vectors and a block of distances. kNN
     accuracy follows DINOv2 (:mod:`embedkit.classify.heads.knn`), with all other images in the place

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from embedkit._internal.paths import shown
 from embedkit.classify.evaluation.evaluation import describe, worst_first
-from embedkit.classify.evaluation.figures import (
-    MAIN_FIGURES,
-    ClassFigures,
+from embedkit.classify.evaluation.results import (
+    MAIN_METRICS,
+    ClassMetrics,
     Evaluation,
-    HeadFigures,
+    HeadMetrics,
     HeadPair,
     Mistake,
 )
@@ -98,7 +98,7 @@ def _plot(png: bytes) -> dict[str, object]:
 
 
 def _head(
-    head: HeadFigures, evaluation: Evaluation, photos: Photos, low: float, high: float
+    head: HeadMetrics, evaluation: Evaluation, photos: Photos, low: float, high: float
 ) -> dict[str, object]:
     def percent(value: float) -> float:
         return round(100 * (value - low) / ((high - low) or 1.0), 2)
@@ -113,7 +113,7 @@ def _head(
                 "value": f"{getattr(head, name):.4f}",
                 "interval": "{:.3f} to {:.3f}".format(*head.intervals[name]),
             }
-            for name in MAIN_FIGURES
+            for name in MAIN_METRICS
         ],
         "from": percent(start),
         "at": percent(head.accuracy),
@@ -129,14 +129,14 @@ def _head(
     }
 
 
-def _worst(item: ClassFigures) -> str:
+def _worst(item: ClassMetrics) -> str:
     text = f"{shown(item.name)} (F {item.f1:.3f}, recall {item.recall:.3f}"
     if item.confused_with is not None:
         text += f", most often predicted as {shown(item.confused_with)}"
     return f"{text})"
 
 
-def _class(item: ClassFigures) -> dict[str, object]:
+def _class(item: ClassMetrics) -> dict[str, object]:
     def three(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 

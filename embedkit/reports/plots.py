@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from embedkit._internal.paths import shown
-from embedkit.classify.evaluation.figures import HeadFigures
+from embedkit.classify.evaluation.results import HeadMetrics
 
 DPI = 150
 MAX_NAME_LENGTH = 28
@@ -48,7 +48,7 @@ _STYLE = {
 }
 
 
-def accuracy_curves(heads: Sequence[HeadFigures]) -> bytes:
+def accuracy_curves(heads: Sequence[HeadMetrics]) -> bytes:
     """Plot the validation accuracy by epoch, one line per head, with the best epoch marked.
 
     Heads without a history are left out.
@@ -80,7 +80,7 @@ def accuracy_curves(heads: Sequence[HeadFigures]) -> bytes:
         return _png(figure)
 
 
-def confusion_matrix(head: HeadFigures) -> bytes:
+def confusion_matrix(head: HeadMetrics) -> bytes:
     """Plot the number of photos by true class (row) and predicted class (column).
 
     Correct predictions are blue, mistakes orange, darker with their share of the class. The two
@@ -134,7 +134,7 @@ def _shaded(shares: np.ndarray, most: float) -> np.ndarray:
     return colours
 
 
-def reliability_diagrams(heads: Sequence[HeadFigures]) -> bytes:
+def reliability_diagrams(heads: Sequence[HeadMetrics]) -> bytes:
     """Plot the accuracy of predictions by their probability, one diagram per head.
 
     Each bin with photos has a dot with the 95 % interval of its accuracy. A head above the dashed
@@ -152,7 +152,7 @@ def reliability_diagrams(heads: Sequence[HeadFigures]) -> bytes:
         return _png(figure)
 
 
-def _reliability(figure: Figure, above: Any, below: Any, head: HeadFigures) -> None:
+def _reliability(figure: Figure, above: Any, below: Any, head: HeadMetrics) -> None:
     fifths = np.arange(6) / 5
     upper = figure.add_subplot(above)
     lower = figure.add_subplot(below, sharex=upper)

@@ -10,7 +10,7 @@ from embedkit.search.embedding_store import full_names
 from embedkit.workspace.state import Base, StrPath
 
 if TYPE_CHECKING:
-    from embedkit.classify.evaluation.figures import Evaluation
+    from embedkit.classify.evaluation.results import Evaluation
     from embedkit.classify.heads.head import Head
 
 

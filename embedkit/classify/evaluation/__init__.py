@@ -1,1 +1,1 @@
-"""Evaluation of heads on a test set: figures with intervals, and tests of their differences."""
+"""Evaluation of heads on a test set: metrics with intervals, and tests of their differences."""

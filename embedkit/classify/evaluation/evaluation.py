@@ -1,4 +1,4 @@
-"""Evaluate heads on test photos: figures of each head, tests between heads, confident mistakes."""
+"""Evaluate heads on test photos: metrics of each head, tests between heads, confident mistakes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,31 +7,31 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit._internal.statistics import SIGNIFICANCE, intervals, places
-from embedkit.classify.evaluation.figures import (
-    MAIN_FIGURES,
-    ClassFigures,
-    Evaluation,
-    HeadFigures,
-    HeadPair,
-    Mistake,
-)
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
 from embedkit.classify.evaluation.measures import (
     class_rates,
     clipped_logarithms,
     confusion_matrix,
-    macro_figures,
+    macro_metrics,
     top_k_accuracies,
 )
 from embedkit.classify.evaluation.pairs import compare_heads
 from embedkit.classify.evaluation.reliability import expected_calibration_error, reliability_bins
+from embedkit.classify.evaluation.results import (
+    MAIN_METRICS,
+    ClassMetrics,
+    Evaluation,
+    HeadMetrics,
+    HeadPair,
+    Mistake,
+)
 from embedkit.classify.heads.probabilities import negative_log_likelihood
 from embedkit.results import Neighbour
 
 WORST = 5
-"""Classes in :attr:`HeadFigures.worst`."""
+"""Classes in :attr:`HeadMetrics.worst`."""
 MISTAKES = 24
-"""Mistakes in :attr:`HeadFigures.mistakes`."""
+"""Mistakes in :attr:`HeadMetrics.mistakes`."""
 NEAREST = 4
 """Training photos of each mistake."""
 
@@ -60,7 +60,7 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
     predicted = np.stack([item.probabilities.argmax(1) for item in predictions])
     pairs = compare_heads([item.head for item in predictions], predicted == truth, units)
     heads = [
-        _figures(ground_truth, item, truth, of_head, units)
+        _metrics(ground_truth, item, truth, of_head, units)
         for item, of_head in zip(predictions, predicted, strict=True)
     ]
     support = np.bincount(truth, minlength=len(ground_truth.classes))
@@ -77,7 +77,7 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
     )
 
 
-def worst_first(classes: Sequence[ClassFigures]) -> list[ClassFigures]:
+def worst_first(classes: Sequence[ClassMetrics]) -> list[ClassMetrics]:
     """Sort classes by F, then recall, then name, lowest first; classes without photos are last."""
     return sorted(
         classes,
@@ -92,7 +92,7 @@ def describe(evaluation: Evaluation) -> str:
         resampled = f"{evaluation.units:,} groups of related photos"
         test = "a randomisation test over these groups"
     text = (
-        f"Figures on {evaluation.photos:,} test photos of "
+        f"Metrics on {evaluation.photos:,} test photos of "
         f"{len(evaluation.classes) - len(evaluation.without_photos)} classes. Precision, recall "
         f"and F are means over the classes; intervals are 95 % bootstrap intervals over "
         f"{resampled}."
@@ -113,30 +113,30 @@ def describe(evaluation: Evaluation) -> str:
     return text
 
 
-def _figures(
+def _metrics(
     ground_truth: GroundTruth,
     predictions: HeadPredictions,
     truth: np.ndarray,
     predicted: np.ndarray,
     units: np.ndarray,
-) -> HeadFigures:
+) -> HeadMetrics:
     names = ground_truth.classes
 
-    def figures(weights: np.ndarray) -> list[float]:
-        return macro_figures(truth, predicted, len(names), weights)
+    def metrics(weights: np.ndarray) -> list[float]:
+        return macro_metrics(truth, predicted, len(names), weights)
 
-    accuracy, precision, recall, f1 = figures(np.ones(len(truth)))
+    accuracy, precision, recall, f1 = metrics(np.ones(len(truth)))
     confusion = confusion_matrix(truth, predicted, len(names))
-    classes = _class_figures(names, confusion, truth, predictions.unknown)
+    classes = _class_metrics(names, confusion, truth, predictions.unknown)
     bins = reliability_bins(predictions.probabilities.max(1), predicted == truth)
-    return HeadFigures(
+    return HeadMetrics(
         name=predictions.head,
         place=0,  # set by _ranked
         accuracy=accuracy,
         precision=precision,
         recall=recall,
         f1=f1,
-        intervals=dict(zip(MAIN_FIGURES, intervals(figures, units), strict=True)),
+        intervals=dict(zip(MAIN_METRICS, intervals(metrics, units), strict=True)),
         top_k=top_k_accuracies(truth, predictions.probabilities),
         nll=negative_log_likelihood(clipped_logarithms(predictions.probabilities), truth),
         ece=expected_calibration_error(bins),
@@ -151,15 +151,15 @@ def _figures(
     )
 
 
-def _class_figures(
+def _class_metrics(
     names: Sequence[str], confusion: np.ndarray, truth: np.ndarray, unknown: np.ndarray | None
-) -> tuple[ClassFigures, ...]:
+) -> tuple[ClassMetrics, ...]:
     hits, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     missed = confusion - np.diag(hits)
     most = missed.argmax(1)
     rates = class_rates(hits, support, predicted)
     return tuple(
-        ClassFigures(
+        ClassMetrics(
             name=name,
             support=int(support[number]),
             predicted=int(predicted[number]),
@@ -203,7 +203,7 @@ def _confident_mistakes(
     )
 
 
-def _ranked(heads: Sequence[HeadFigures], pairs: Sequence[HeadPair]) -> tuple[HeadFigures, ...]:
+def _ranked(heads: Sequence[HeadMetrics], pairs: Sequence[HeadPair]) -> tuple[HeadMetrics, ...]:
     """Return the heads with their places, the most accurate first."""
     ranked = sorted(heads, key=lambda head: -head.accuracy)
     ties = {(pair.head, pair.other) for pair in pairs if pair.tie}

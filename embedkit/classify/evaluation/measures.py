@@ -1,4 +1,4 @@
-"""Figures of one head, computed from class numbers and probabilities."""
+"""Metrics of one head, computed from class numbers and probabilities."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ TOP = (1, 3, 5)
 _EPS = float(np.finfo(np.float64).eps)
 
 
-def macro_figures(
+def macro_metrics(
     truth: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray
 ) -> list[float]:
     """Return accuracy and the macro averages of precision, recall and F.
@@ -50,7 +50,7 @@ def top_k_accuracies(truth: np.ndarray, probabilities: np.ndarray) -> dict[int, 
     """Return the share of photos whose class is among the k most probable, for k = 1, 3, 5 below C.
 
     Of equally probable classes the first counts as more probable, as in the prediction, so that the
-    figure for k = 1 is the accuracy.
+    metric for k = 1 is the accuracy.
     """
     own = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from embedkit._internal.paths import to_stored
 from embedkit._internal.tables import write_table
-from embedkit.classify.evaluation.figures import MAIN_FIGURES, Evaluation, HeadFigures
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
+from embedkit.classify.evaluation.results import MAIN_METRICS, Evaluation, HeadMetrics
 
 CLASS_COLUMNS = (
     "support",
@@ -17,20 +17,20 @@ CLASS_COLUMNS = (
     "confused",
     "unknown",
 )
-LAST_FIGURES = ("nll", "ece", "unknown")
+LAST_METRICS = ("nll", "ece", "unknown")
 
 
 def write_heads(target: Path, evaluation: Evaluation) -> None:
-    """Write one row per head, best first, with figures and intervals.
+    """Write one row per head, best first, with metrics and intervals.
 
     Tables are written atomically, with a byte order mark so that spreadsheets recognise UTF-8.
     Raises :class:`StorageError` when a table cannot be written.
     """
     ks = list(evaluation.heads[0].top_k)
-    bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
+    bounds = [f"{name}_{end}" for name in MAIN_METRICS for end in ("low", "high")]
     write_table(
         target,
-        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), *LAST_FIGURES],
+        ["head", "place", *MAIN_METRICS, *bounds, *(f"top_{k}" for k in ks), *LAST_METRICS],
         (_head(head) for head in evaluation.heads),
     )
 
@@ -69,8 +69,8 @@ def write_predictions(
     )
 
 
-def _head(head: HeadFigures) -> list[object]:
-    bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
-    values = [getattr(head, name) for name in MAIN_FIGURES]
-    last = [getattr(head, name) for name in LAST_FIGURES]
+def _head(head: HeadMetrics) -> list[object]:
+    bounds = [end for name in MAIN_METRICS for end in head.intervals[name]]
+    values = [getattr(head, name) for name in MAIN_METRICS]
+    last = [getattr(head, name) for name in LAST_METRICS]
     return [head.name, head.place, *values, *bounds, *head.top_k.values(), *last]

@@ -20,7 +20,7 @@ _MIN_PROBABILITY = 1e-12
 
 @dataclass(frozen=True)
 class Step:
-    """A member that forward selection added, with figures on the validation set."""
+    """A member that forward selection added, with metrics on the validation set."""
 
     member: str
     accuracy: float

@@ -97,7 +97,7 @@ class Head:
     rejection: Rejection | Format2Rejection
     """Thresholds beyond which a photo is unknown."""
     validation: Mapping[str, float] = field(default_factory=dict)
-    """Figures on the validation set: accuracy, nll (nats), images."""
+    """Metrics on the validation set: accuracy, nll (nats), images."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The hyperparameters of the head, and those that were tried."""
 

@@ -34,7 +34,7 @@ class Neighbours:
 def fit_neighbours(
     gallery: Gallery, classes: int, val: Features, val_labels: np.ndarray
 ) -> tuple[Neighbours, list[dict[str, float]]]:
-    """Select k on the validation set; return the classifier and the figures of every k.
+    """Select k on the validation set; return the classifier and the metrics of every k.
 
     The highest accuracy wins, then the lowest negative log-likelihood, then the smallest k.
     """

@@ -46,7 +46,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Epoch:
-    """Figures of one epoch."""
+    """Metrics of one epoch."""
 
     number: int
     """Number of the epoch, from 1."""

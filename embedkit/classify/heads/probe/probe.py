@@ -15,7 +15,7 @@ from embedkit.results import Progress, ProgressCallback, no_progress
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit of the sweep, with its figures on the validation set."""
+    """One fit of the sweep, with its metrics on the validation set."""
 
     features: str
     C: float
@@ -53,7 +53,7 @@ class Probe:
     best
         The trial that was selected.
     selected
-        Its layer, which the validation figures are for.
+        Its layer, which the validation metrics are for.
     linear
         The layer to predict with: ``selected``, or with ``refit`` the same hyperparameters fitted
         on training and validation set together. Standardisation is folded into the layer.

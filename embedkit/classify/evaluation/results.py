@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from embedkit.results import Neighbour, Thresholds
 
-MAIN_FIGURES = ("accuracy", "precision", "recall", "f1")
-"""The figures of table 1 in Doi (2018)."""
+MAIN_METRICS = ("accuracy", "precision", "recall", "f1")
+"""The metrics of table 1 in Doi (2018)."""
 
 
 @dataclass(frozen=True)
-class ClassFigures:
-    """Figures of one head on one class."""
+class ClassMetrics:
+    """Metrics of one head on one class."""
 
     name: str
     support: int
@@ -64,8 +64,8 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class HeadFigures:
-    """Figures of one head on the test set."""
+class HeadMetrics:
+    """Metrics of one head on the test set."""
 
     name: str
     place: int
@@ -78,7 +78,7 @@ class HeadFigures:
     f1: float
     """Mean F over the classes."""
     intervals: dict[str, tuple[float, float]]
-    """95 % bootstrap intervals of the :data:`MAIN_FIGURES`, by name."""
+    """95 % bootstrap intervals of the :data:`MAIN_METRICS`, by name."""
     top_k: dict[int, float]
     """By k: share of photos whose class is among the k most probable."""
     nll: float
@@ -90,9 +90,9 @@ class HeadFigures:
     head without rejection."""
     thresholds: Thresholds | None
     """Thresholds of the rejection."""
-    worst: tuple[ClassFigures, ...]
+    worst: tuple[ClassMetrics, ...]
     """The classes with the lowest F, lowest first; classes with an F of 1 are left out."""
-    classes: tuple[ClassFigures, ...]
+    classes: tuple[ClassMetrics, ...]
     """Every class, in the order of the names."""
     confusion: tuple[tuple[int, ...], ...]
     """Number of photos by true class (row) and predicted class (column)."""
@@ -136,7 +136,7 @@ class Evaluation:
     """Classes without test photos, which the means over classes leave out."""
     units: int
     """Number of units that intervals and tests resample: photos, or groups of related photos."""
-    heads: tuple[HeadFigures, ...]
+    heads: tuple[HeadMetrics, ...]
     """The highest accuracy first."""
     pairs: tuple[HeadPair, ...]
     """Every pair of heads, the better one first."""
