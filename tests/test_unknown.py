@@ -261,10 +261,10 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     assert len(opened) == 1
     file = tmp_path / f"{toy.spec.digest}.{VERSION}.sealed"
     whole = file.read_bytes()
-    with sealed(tmp_path / "fewer") as temporary:
+    with sealed(tmp_path / "fewer.sealed") as temporary:
         temporary.write_bytes(found.vectors[1:].tobytes())
     flipped = whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:]
-    for damaged in (b"torn", (tmp_path / "fewer").read_bytes(), flipped):
+    for damaged in (b"torn", (tmp_path / "fewer.sealed").read_bytes(), flipped):
         file.write_bytes(damaged)
         assert (
             embedded_outliers(tmp_path, toy.resolved, open_network).vectors == found.vectors

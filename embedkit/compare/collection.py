@@ -45,13 +45,13 @@ def load_collection(
 
     Parameters
     ----------
-    catalog
+    catalog : Catalog
         The catalog of the workspace.
-    embedded
+    embedded : sequence of ndarray
         Ids of the images with an embedding, one int64 array for each backbone.
-    by
+    by : {'label', 'folder'}
         What the classes are: ``label``, or ``folder`` for the folder that a file is in.
-    failures
+    failures : sequence of Failure, optional
         Files that could not be embedded, for the message of the error.
 
     Raises

@@ -88,16 +88,16 @@ def compare(
 
     Parameters
     ----------
-    collection
+    collection : Collection
         Images with classes. Every image of a class with two or more is a query.
-    backbones
+    backbones : sequence of ComparedBackbone
         The backbones with their embeddings.
-    ranked
+    ranked : sequence of Query, optional
         Photos to return rankings for; by default the queries on which the backbones differ most.
-    group, groups
+    group, groups : str and ndarray, optional
         Name of a nuisance grouping, such as the camera, and the group number of each image, int64
         (N,), -1 for unknown. They give the content score.
-    progress
+    progress : callable, optional
         Called with the state of the work.
 
     Raises

@@ -56,15 +56,15 @@ def measure(
 
     Parameters
     ----------
-    vectors
+    vectors : ndarray
         L2-normalised embeddings: float32 (N, dim).
-    classes
+    classes : ndarray
         Class numbers: int64 (N,).
-    queries
+    queries : ndarray
         Rows with another image of their class: int64 (Q,).
-    groups
+    groups : ndarray, optional
         Group numbers for the content score, -1 for unknown: int64 (N,).
-    progress
+    progress : callable, optional
         Called with the number of queries so far.
     """
     count, query_count = len(vectors), len(queries)
@@ -139,9 +139,9 @@ def content_score(same_class: np.ndarray, same_group: np.ndarray) -> float:
 
     Parameters
     ----------
-    same_class
+    same_class : ndarray
         Distances from the query to images of its class in other groups.
-    same_group
+    same_group : ndarray
         Distances from the query to images of other classes in its group.
 
     Returns

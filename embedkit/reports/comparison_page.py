@@ -32,9 +32,9 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
 
     Parameters
     ----------
-    target
+    target : Path
         Path of the page.
-    comparison
+    comparison : Comparison
         The result of :meth:`embedkit.Workspace.compare`.
 
     Raises

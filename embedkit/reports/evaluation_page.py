@@ -31,9 +31,9 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
 
     Parameters
     ----------
-    target
+    target : Path
         Path of the page.
-    evaluation
+    evaluation : Evaluation
         The result of evaluating heads on the test set.
 
     Raises

@@ -108,15 +108,15 @@ def write_plan_page(
 
     Parameters
     ----------
-    target
+    target : Path
         Path of the page.
-    rows
+    rows : sequence of PlanRow
         Rows of the plan.
-    title
+    title : str, optional
         Title of the page.
-    workspace
+    workspace : Path, optional
         Folder of the workspace, for the command on the page that applies a saved plan.
-    progress
+    progress : callable, optional
         Called with the number of thumbnails so far.
 
     Raises

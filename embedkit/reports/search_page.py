@@ -27,11 +27,11 @@ def write_search_page(target: Path, results: Sequence[Matches], title: str | Non
 
     Parameters
     ----------
-    target
+    target : Path
         Path of the page.
-    results
+    results : sequence of Matches
         The matches of each search.
-    title
+    title : str, optional
         Title of the page; by default the first query.
 
     Raises

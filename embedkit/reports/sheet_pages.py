@@ -29,11 +29,11 @@ def write_sheet_pages(
 
     Parameters
     ----------
-    folder
+    folder : Path
         The folder of the pages.
-    sheets
+    sheets : sequence of Sheet
         The result of :meth:`embedkit.Workspace.sheets`.
-    progress
+    progress : callable, optional
         Called with the number of photos so far.
 
     Returns

@@ -43,9 +43,9 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
 
     Parameters
     ----------
-    ground_truth
+    ground_truth : GroundTruth
         The test photos with their classes.
-    predictions
+    predictions : sequence of HeadPredictions
         The predictions of each head for these photos.
 
     Raises

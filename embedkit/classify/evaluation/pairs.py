@@ -20,11 +20,11 @@ def compare_heads(
 
     Parameters
     ----------
-    names
+    names : sequence of str
         Names of the H heads.
-    right
+    right : ndarray
         Whether each head gets each photo right: bool (H, N).
-    units
+    units : ndarray
         Unit of each photo: int64 (N,).
     """
     order = np.argsort(-right.mean(1), kind="stable").tolist()

@@ -49,13 +49,13 @@ def select_members(
 
     Parameters
     ----------
-    names
+    names : sequence of str
         Names of the M members.
-    probabilities
+    probabilities : sequence of ndarray
         Their validation probabilities, M arrays of shape (N, C).
-    labels
+    labels : ndarray
         Class numbers: int64 (N,).
-    stop_early
+    stop_early : bool, default True
         Whether to stop when no member improves the mean; otherwise all members are ordered.
     """
     steps: list[Step] = []

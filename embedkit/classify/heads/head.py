@@ -115,7 +115,7 @@ class Head:
 
         Parameters
         ----------
-        embedded
+        embedded : mapping of str to Features
             Features of N images by the digest of their spec, for the specs of all models.
 
         Returns
@@ -142,11 +142,11 @@ class Head:
 
         Parameters
         ----------
-        embedded
+        embedded : mapping of str to Features
             Features of the images by the digest of their spec.
-        nearest
+        nearest : sequence of (ndarray, ndarray)
             Their nearest training photos, from :meth:`nearest`.
-        probabilities
+        probabilities : ndarray
             Their probabilities, from :meth:`predict_proba`.
         """
         found = [

@@ -149,10 +149,10 @@ class Rejection:
 
         Parameters
         ----------
-        distance, ratio
+        distance, ratio : ndarray
             Neighbour distances and log outlier ratios, both (K,), of validation photos and of
             training photos that were left out in turn.
-        odds_against
+        odds_against : ndarray
             Log odds against the best class of the validation photos: (V,).
         """
         outlier = None

@@ -81,9 +81,9 @@ def leave_one_out_distances(
 
     Parameters
     ----------
-    vectors
+    vectors : ndarray
         L2-normalised embeddings: float32 (N, dim).
-    labels, groups
+    labels, groups : ndarray
         Class numbers and group numbers: int64 (N,).
     """
     pairs = np.unique(np.stack([labels, groups]), axis=1)
@@ -126,9 +126,9 @@ def without_kinds_like_classes(
 
     Parameters
     ----------
-    outliers
+    outliers : Outliers
         Embeddings of synthetic outliers.
-    vectors, distance, labels
+    vectors, distance, labels : ndarray
         Embeddings (K, dim), neighbour distances (K,) and class numbers, int64 (K,), of known
         photos.
     """

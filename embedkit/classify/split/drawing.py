@@ -21,11 +21,11 @@ def tied_groups(
 
     Parameters
     ----------
-    ids
+    ids : ndarray
         Image ids: int64 (N,).
-    pairs
+    pairs : (ndarray, ndarray)
         Ids of images that are copies of each other: two int64 (P,) arrays.
-    values
+    values : (ndarray, ndarray)
         Image ids and the number of a value of each: two int64 (M,) arrays. Images that share a
         value are tied.
 
@@ -73,13 +73,13 @@ def draw_parts(
 
     Parameters
     ----------
-    classes, groups
+    classes, groups : ndarray
         Class number and group number of each image: int64 (N,).
-    keys
+    keys : ndarray
         Groups are drawn in the order of their smallest key: uint64 (N,).
-    requested
+    requested : (int, int)
         Images of each class for validation and for test.
-    given_parts
+    given_parts : ndarray
         The part of each image that was given, -1 for an image to draw: int64 (N,).
     """
     settled, held_out = (np.zeros(int(groups.max()) + 1, bool) for _ in range(2))

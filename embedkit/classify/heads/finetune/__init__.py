@@ -44,15 +44,15 @@ def fit(
 
     Parameters
     ----------
-    task
+    task : Task
         The backbone to train, and labelled photos.
-    configuration
+    configuration : Configuration
         How to train.
-    folder
+    folder : str or Path
         Becomes the ``local/<folder>`` backbone.
-    progress
+    progress : callable, optional
         Called with the state of the training.
-    processes
+    processes : int, default 1
         GPUs that train together, or CPU processes on a machine without a GPU.
 
     Returns

@@ -57,15 +57,15 @@ class Logistic:
 
     Parameters
     ----------
-    rows
+    rows : Tensor
         Centred features and a last column of ones: (N, dim + 1).
-    labels
+    labels : Tensor
         Class numbers: int64 (N,).
-    weights
+    weights : Tensor
         Weight of each example: (N,), on the same device as the others.
-    classes
+    classes : int
         Number of classes.
-    parallel_map
+    parallel_map : callable
         Runs blocks of work; see :func:`parallel_over_cores`.
     """
 

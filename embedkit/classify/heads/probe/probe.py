@@ -41,7 +41,7 @@ class Probe:
 
     Parameters
     ----------
-    protocol
+    protocol : Protocol, optional
         Features and values of C to try; ``Protocol()`` by default.
 
     Attributes
@@ -79,11 +79,11 @@ class Probe:
 
         Parameters
         ----------
-        train, validation
+        train, validation : Examples
             Embeddings with class numbers.
-        classes
+        classes : sequence of str
             Names of the classes, by class number.
-        progress
+        progress : callable, optional
             Called with the state of the work.
 
         Returns
@@ -120,9 +120,9 @@ class Probe:
 
         Parameters
         ----------
-        vectors
+        vectors : ndarray
             L2-normalised embeddings: float32 (N, dim).
-        norms
+        norms : ndarray
             Their norms before normalising: float32 (N,).
 
         Returns
