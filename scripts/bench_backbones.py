@@ -50,8 +50,8 @@ def measure(name: str, images: int, rounds: int) -> dict[str, float]:
 
     from embedkit import load_backbone
     from embedkit.backbones import openvino_runtime
+    from embedkit.backbones.backbone import overlapped
     from embedkit.backbones.loading import load_network
-    from embedkit.backbones.runtime import overlapped
     from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -63,7 +63,7 @@ def measure(name: str, images: int, rounds: int) -> dict[str, float]:
         coarse = np.random.default_rng(0).integers(0, 256, (images, 8, 8, 3), dtype=np.uint8)
         grown = coarse.repeat(spec.size // 8 + 1, 1).repeat(spec.size // 8 + 1, 2)
         pixels = np.ascontiguousarray(grown[:, : spec.size, : spec.size])
-        backbone.settle_runtime(pixels)
+        backbone.choose_runtime(pixels)
 
         # Each alternative has the network to itself: laying weights out anew would cost the others.
         eager = TorchRuntime(load_network(backbone.resolved.name)[0], spec, EAGER)

@@ -98,8 +98,8 @@ def stages(files: list[str]) -> dict[str, float]:
     import numpy as np
 
     from embedkit.backbones import last_resolved, open_backbone, registry
+    from embedkit.backbones.backbone import overlapped
     from embedkit.backbones.preprocess import prepare
-    from embedkit.backbones.runtime import overlapped
     from embedkit.catalog import Batch, Catalog, ImageRow, PendingFile
     from embedkit.images.decode import Decoder, read_bytes
     from embedkit.images.fingerprint import FINGERPRINT_SIDE, digests, fingerprint

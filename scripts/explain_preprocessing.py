@@ -109,7 +109,7 @@ def sample(folder: str | None) -> Iterator[Decoder]:
         yield photo
     if folder is None:
         for drawn in calendar_photos():
-            yield Decoder.of(drawn.image)
+            yield Decoder.from_image(drawn.image)
 
 
 def wrong(spec: EmbeddingSpec) -> Iterator[Wrong]:

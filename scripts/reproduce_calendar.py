@@ -29,7 +29,7 @@ from PIL import Image
 
 from embedkit import Workspace, load_backbone
 from embedkit.backbones.registry import KNOWN
-from embedkit.backbones.weights import whereabouts
+from embedkit.backbones.weights import weights_status
 from embedkit.demo.calendar import FRAMINGS, MONTHS, SHOTS
 from embedkit.reports.comparison_page import write_comparison_page
 from embedkit.reports.search_page import write_search_page
@@ -122,7 +122,7 @@ def number(path: str) -> int:
 
 def available() -> tuple[list[str], list[str]]:
     """The known backbones whose weights are on this machine, and those whose are not."""
-    here = [name for name, known in KNOWN.items() if whereabouts(known) != "needs download"]
+    here = [name for name, known in KNOWN.items() if weights_status(known) != "needs download"]
     return here, [name for name in KNOWN if name not in here]
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from cleaning import device, filled, mount, pair, root, small  # noqa: F401  (fi
 from PIL import Image, ImageFilter
 
 from embedkit import Workspace
-from embedkit.backbones import evidence
+from embedkit.backbones.backbone import Backbone
+from embedkit.backbones.preprocess import Prepare, prepare
+from embedkit.backbones.providers import evidence
+from embedkit.errors import WeightsMissing
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -46,28 +50,33 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-class ToyBackbone:
-    """A network without a network: the mean colours of a 4 x 4 grid, so dim is 48."""
+def toy_spec(name: str, weights: str = "0" * 64) -> EmbeddingSpec:
+    """The embedding spec of a toy backbone; another digest of its ``weights`` is another spec."""
+    return EmbeddingSpec(
+        architecture=f"toy/{name}",
+        weights=weights,
+        dim=48,
+        size=32,
+        resize="squash",
+        crop=1.0,
+        interpolation="bilinear",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        pool="native",
+    )
+
+
+class ToyBackbone(Backbone):
+    """A backbone without a network: the mean colours of a 4 x 4 grid, so dim is 48."""
 
     batch = 32
     passes = 2
 
     def __init__(self, name: str, passes: list[int], weights: str = "0" * 64) -> None:
-        spec = EmbeddingSpec(
-            architecture=f"toy/{name}",
-            weights=weights,
-            dim=48,
-            size=32,
-            resize="squash",
-            crop=1.0,
-            interpolation="bilinear",
-            mean=(0.0, 0.0, 0.0),
-            std=(1.0, 1.0, 1.0),
-            pool="native",
-        )
-        self.spec = spec
-        self.resolved = ResolvedName(name, spec, __file__, *_stamp(__file__), evidence(name))
+        self.spec = toy_spec(name, weights)
+        self.resolved = ResolvedName(name, self.spec, __file__, *_stamp(__file__), evidence(name))
         self._passes = passes
+        self._transform = None
 
     def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self._passes.append(len(pixels))
@@ -80,15 +89,8 @@ class ToyBackbone:
         embeddings = self.embed_pixels(pixels)
         return lambda: embeddings
 
-    def settle_runtime(self, pixels: np.ndarray) -> None:
-        """There is but one way to run it."""
-
-    def embed(self, images: list[object]) -> np.ndarray:
-        from embedkit.backbones.preprocess import prepare
-        from embedkit.images.decode import decoder_of
-
-        pixels = [prepare(decoder_of(image), self.spec) for image in images]
-        return self.embed_pixels(np.stack(pixels))[0]
+    def choose_runtime(self, pixels: np.ndarray) -> None:
+        """A toy has one runtime."""
 
 
 def _stamp(path: str) -> tuple[int, int]:
@@ -96,24 +98,59 @@ def _stamp(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
+class Toys:
+    """A provider of toys, for all names: see :class:`embedkit.backbones.providers.Provider`.
+
+    ``passes`` gets the size of each forward pass. A test may change ``weights``, the ``kind`` of
+    toy, and the names whose weights are ``missing``.
+    """
+
+    def __init__(self) -> None:
+        self.passes: list[int] = []
+        self.weights = "0" * 64
+        self.kind: Callable[[str, list[int], str], Backbone] = ToyBackbone
+        self.missing: set[str] = set()
+
+    def load(self, name: str) -> Backbone:
+        if name in self.missing:
+            raise WeightsMissing(f"no weights for {name}")
+        return self.kind(name, self.passes, self.weights)
+
+    def open(self, resolved: ResolvedName) -> Backbone:
+        return self.load(resolved.name)
+
+    def last_resolved(self, name: str) -> None:  # noqa: ARG002
+        return None
+
+    def is_current(self, resolved: ResolvedName) -> bool:
+        return resolved.spec == toy_spec(resolved.name, self.weights)
+
+    def preparation(self, resolved: ResolvedName) -> Prepare:
+        return partial(prepare, spec=resolved.spec)
+
+
+def provide_toys(monkeypatch: pytest.MonkeyPatch) -> Toys:
+    """Make all backbones toys."""
+    toys = Toys()
+    monkeypatch.setattr("embedkit.backbones.provider_of", lambda _: toys)
+    return toys
+
+
 def take_toys(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Replace every network by a toy; the list gets the size of each forward pass."""
-    made: list[int] = []
-
-    def load(name: str) -> ToyBackbone:
-        return ToyBackbone(name, made)
-
-    for module in ("ingest.network", "search.embedding_store"):
-        monkeypatch.setattr(f"embedkit.{module}.load_backbone", load)
-    for module in ("ingest.network", "search.embedding_store", "compare.run"):
-        monkeypatch.setattr(f"embedkit.{module}.open_backbone", lambda known: load(known.name))
-    return made
+    """Make all backbones toys; the returned list gets the size of each forward pass."""
+    return provide_toys(monkeypatch).passes
 
 
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """What :func:`take_toys` gives, for one test."""
-    return take_toys(monkeypatch)
+def toys(monkeypatch: pytest.MonkeyPatch) -> Toys:
+    """The provider of toys that takes the place of the real ones in one test."""
+    return provide_toys(monkeypatch)
+
+
+@pytest.fixture
+def passes(toys: Toys) -> list[int]:
+    """The size of each forward pass of the toys."""
+    return toys.passes
 
 
 @pytest.fixture

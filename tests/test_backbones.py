@@ -42,7 +42,7 @@ PUBLISHED_DIMS = {
 # -- names -------------------------------------------------------------------------------------
 
 
-def test_overrides_are_read_and_file_names_may_hold_separators() -> None:
+def test_overrides_are_parsed_and_file_names_may_contain_separators() -> None:
     name = parse("resnet50?size=448&pool=gem&weights=/a b/x&y=1+%41.pth&resize=pad")
     assert (name.provider, name.id) == ("timm", "resnet50.tv_in1k")
     assert (name.size, name.pool, name.resize) == (448, "gem", "pad")
@@ -64,7 +64,7 @@ def test_overrides_are_read_and_file_names_may_hold_separators() -> None:
         ("resnet50?weights=", "unknown override 'weights'"),
     ],
 )
-def test_a_bad_name_says_what_the_choices_are(text: str, complaint: str) -> None:
+def test_the_error_for_a_bad_name_lists_the_choices(text: str, complaint: str) -> None:
     with pytest.raises(UnknownBackbone, match=complaint.replace("?", r"\?")):
         parse(text)
 
@@ -89,7 +89,7 @@ def test_a_name_that_its_provider_does_not_know_is_an_error(text: str, complaint
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
-def test_each_known_network_embeds_one_image_as_the_table_says(name: str) -> None:
+def test_each_known_network_matches_the_table(name: str) -> None:
     known = KNOWN[name]
     provider = open_clip_networks if known.provider == "open_clip" else timm_networks
     provider.check(known.id)
@@ -135,9 +135,7 @@ def spec(**changes: object) -> EmbeddingSpec:
 
 @pytest.mark.parametrize("size", [(640, 480), (481, 733), (100, 90), (256, 256), (1000, 260)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_pixels_are_those_of_timms_evaluation_transform(
-    size: tuple[int, int], interpolation: str
-) -> None:
+def test_pixels_equal_timms_evaluation_transform(size: tuple[int, int], interpolation: str) -> None:
     from timm.data import create_transform
 
     image = draw_photo(4, size)
@@ -149,7 +147,7 @@ def test_pixels_are_those_of_timms_evaluation_transform(
 
 
 @pytest.mark.parametrize("mode", ["shortest", "squash"])
-def test_pixels_are_those_of_open_clips_evaluation_transform(mode: str) -> None:
+def test_pixels_equal_open_clips_evaluation_transform(mode: str) -> None:
     from open_clip.transform import image_transform
 
     image = draw_photo(4, (640, 480))
@@ -170,14 +168,14 @@ def test_padding_keeps_the_whole_image_between_bars_of_the_mean_colour() -> None
     assert red_rows == 56
 
 
-def test_a_reduced_jpeg_decode_moves_pixels_by_less_than_two_levels_on_average() -> None:
+def test_a_reduced_jpeg_decode_changes_pixels_by_less_than_two_levels_on_average() -> None:
     data = encoded(draw_photo(6, (1280, 960)), "JPEG", quality=95)
     reduced = prepare(Decoder(data), spec())
     whole = prepare(Decoder(encoded(Decoder(data).at_least(short=960))), spec())
     assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
-def test_extreme_shapes_cost_no_more_than_others() -> None:
+def test_extreme_shapes_need_no_more_memory() -> None:
     for size in ((20_000, 2), (1, 20_000), (1, 1)):
         for resize in registry.RESIZES:
             pixels = prepare(Decoder(encoded(Image.new("L", size))), spec(resize=resize))
@@ -187,7 +185,7 @@ def test_extreme_shapes_cost_no_more_than_others() -> None:
 # -- specs -------------------------------------------------------------------------------------
 
 
-def test_a_spec_comes_back_from_its_json_and_its_digest_is_of_all_of_it() -> None:
+def test_a_spec_round_trips_through_json_and_every_field_changes_its_digest() -> None:
     one = spec()
     assert EmbeddingSpec.from_json(one.canonical_json) == one
     digests = {one.digest}
@@ -200,7 +198,7 @@ def test_a_spec_comes_back_from_its_json_and_its_digest_is_of_all_of_it() -> Non
 # -- weights -----------------------------------------------------------------------------------
 
 
-def test_missing_weights_name_every_place_tried_and_what_to_do() -> None:
+def test_the_error_for_missing_weights_lists_places_and_advice() -> None:
     with pytest.raises(WeightsMissing) as error:
         embedkit.load_backbone("resnet50")
     message = str(error.value)
@@ -209,7 +207,7 @@ def test_missing_weights_name_every_place_tried_and_what_to_do() -> None:
     assert "\n" not in message
 
 
-def test_only_the_given_file_is_tried_when_one_is_given(tmp_path: Path) -> None:
+def test_only_the_file_in_the_name_is_tried(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissing, match="only the given file is tried"):
         embedkit.load_backbone(f"efficientnet_lite0?weights={tmp_path}/none.pth")
 
@@ -230,7 +228,7 @@ def test_the_hubs_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"])
-def test_packaged_weights_load_and_are_the_pinned_ones(name: str) -> None:
+def test_packaged_weights_load_and_have_the_pinned_digest(name: str) -> None:
     backbone = embedkit.load_backbone(name)
     package = KNOWN[name].package
     assert package is not None
@@ -241,7 +239,7 @@ def test_packaged_weights_load_and_are_the_pinned_ones(name: str) -> None:
     assert np.median(distances[np.triu_indices(4, 1)]) > 0.01
 
 
-def test_the_default_backbone_sees_what_a_person_sees() -> None:
+def test_the_default_backbone_ranks_similar_images_first() -> None:
     backbone = embedkit.load_backbone()
     logos = []
     for seed in range(10):
@@ -298,9 +296,7 @@ def same_direction(backbone: Backbone, module: torch.nn.Module, image: Image.Ima
     assert np.abs(backbone.embed([image])[0] - expected).max() < 1e-5
 
 
-def test_timm_loads_a_given_file_and_leaves_only_the_classifier_over(
-    tiny: str, tiny_weights: Path
-) -> None:
+def test_timm_loads_a_file_without_its_classifier(tiny: str, tiny_weights: Path) -> None:
     import timm
 
     backbone = embedkit.load_backbone(tiny)
@@ -335,7 +331,7 @@ def test_a_checkpoint_of_torch_loads_without_running_code(
     assert not (tmp_path / "ran").exists()
 
 
-def test_weights_that_do_not_fill_the_network_are_refused(
+def test_weights_that_do_not_fit_the_network_are_refused(
     tmp_path: Path, tiny_weights: Path
 ) -> None:
     from safetensors.torch import load_file
@@ -373,12 +369,14 @@ NO_WEIGHTS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("write", NO_WEIGHTS.values(), ids=NO_WEIGHTS)
-def test_what_is_no_weights_file_is_refused_before_a_network_is_built(
+def test_a_file_that_is_not_weights_is_refused_before_the_network_is_built(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], object]
 ) -> None:
     write(tmp_path / "weights.bin")
     monkeypatch.setitem(sys.modules, "embedkit.backbones.loading", None)  # cannot be imported
-    with pytest.raises(BadWeights, match=r"weights\.bin is no weights file: .*Give one") as caught:
+    with pytest.raises(
+        BadWeights, match=r"weights\.bin is not a weights file: .*Use a file"
+    ) as caught:
         embedkit.load_backbone(f"timm/test_resnet?weights={tmp_path}/weights.bin")
     assert "\n" not in str(caught.value)
 
@@ -388,7 +386,7 @@ def test_weights_far_too_large_for_their_network_are_not_read(
 ) -> None:
     from embedkit.backbones import network
 
-    monkeypatch.setattr(network, "MOST_BESIDES", 0)
+    monkeypatch.setattr(network, "MAX_EXTRA", 0)
     with open(tmp_path / "weights.pth", "wb") as file:
         file.write(bytes.fromhex("80028a0a6cfc9c46f9206aa850192e"))
         file.truncate(11 * tiny_weights.stat().st_size)
@@ -440,7 +438,7 @@ def small_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, torch.nn.
     return f"open_clip/ViT-S-32-alt?weights={path}", model.eval()
 
 
-def test_open_clip_loads_a_given_file_and_embeds_images_and_text(
+def test_open_clip_loads_a_file_and_embeds_images_and_text(
     small_clip: tuple[str, torch.nn.Module], caplog: pytest.LogCaptureFixture
 ) -> None:
     import open_clip
@@ -462,7 +460,7 @@ def test_open_clip_refuses_weights_that_do_not_fit(tiny_weights: Path) -> None:
         embedkit.load_backbone(f"open_clip/ViT-S-32-alt?weights={tiny_weights}")
 
 
-def test_a_backbone_without_a_text_tower_says_so(tiny: str) -> None:
+def test_a_backbone_without_a_text_tower_refuses_text(tiny: str) -> None:
     with pytest.raises(BadInput, match="embeds images only"):
         embedkit.load_backbone(tiny).embed_text(["x"])
 

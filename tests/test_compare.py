@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import ToyBackbone, draw_photo, take_toys, write_photos
+from conftest import ToyBackbone, Toys, draw_photo, take_toys, write_photos
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
@@ -36,7 +36,6 @@ from embedkit.errors import (
     WeightsMissing,
 )
 from embedkit.index.rows import Rows
-from embedkit.ingest import network
 from embedkit.results import EmbeddingSpec, ResolvedName
 from embedkit.version import __version__
 
@@ -354,7 +353,7 @@ def test_a_reduced_precision_that_moves_distances_gives_a_warning() -> None:
     }
     assert found["one"].warning is None
     warning = found["two"].warning
-    assert warning is not None and warning.startswith("bf16 moves distances by up to 0.020")
+    assert warning is not None and warning.startswith("bf16 changes distances by up to 0.020")
 
 
 def test_the_description_of_one_backbone_names_no_tests() -> None:
@@ -523,20 +522,11 @@ def test_search_uses_the_backbone_of_add(filled: Workspace, kept: Path) -> None:
     assert filled.search(kept / "red/0.jpg").backbone == "efficientnet_lite0"
 
 
-def test_every_backbone_is_resolved_before_embedding(
-    filled: Workspace, passes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    load = network.load_backbone
-
-    def load_some(name: str) -> ToyBackbone:
-        if name == "resnet50":
-            raise WeightsMissing("no weights for resnet50")
-        return load(name)
-
-    monkeypatch.setattr(network, "load_backbone", load_some)
+def test_every_backbone_is_resolved_before_embedding(filled: Workspace, toys: Toys) -> None:
+    toys.missing = {"resnet50"}
     with pytest.raises(WeightsMissing):
         filled.compare(["vgg16", "resnet50"])
-    assert passes == []
+    assert toys.passes == []
 
 
 def test_one_network_at_a_time_is_in_memory(

@@ -17,7 +17,7 @@ def ramp(largest: int, step: int = 1) -> np.ndarray:
     return values[None].repeat(4, 0)
 
 
-def test_fewer_bits_in_sixteen_look_as_they_are_meant_to() -> None:
+def test_fewer_than_16_bits_are_scaled_from_their_depth() -> None:
     expected = np.arange(256)
     for bits in (8, 10, 12, 14, 16):
         values = np.rint(expected * ((1 << bits) - 1) / 255).astype(np.uint16)[None].repeat(4, 0)
@@ -29,7 +29,7 @@ def test_fewer_bits_in_sixteen_look_as_they_are_meant_to() -> None:
             assert decoder.warnings == []
 
 
-def test_all_sixteen_bits_are_divided_by_257() -> None:
+def test_16_bits_are_divided_by_257() -> None:
     values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
     shown = np.asarray(Decoder(encoded(Image.fromarray(values))).at_least())[..., 0]
     assert (shown == np.rint(values / 257)).all()
@@ -58,7 +58,7 @@ def test_a_depth_is_a_guess_when_the_range_is_not_filled(
     assert decoder.warnings == [GUESSED_DEPTH] * is_guess
 
 
-def test_what_a_file_declares_counts_for_more() -> None:
+def test_a_declared_depth_takes_precedence() -> None:
     dark = Image.fromarray(ramp(3000))
     for tags, bits in (
         ({281: 65_535}, 16),
@@ -107,7 +107,7 @@ def test_a_jpeg_2000_has_the_whole_range() -> None:
     assert np.asarray(decoder.at_least()).max() == round(3000 / 257)
 
 
-def test_whole_numbers_of_32_bits_are_scaled_alike_and_floats_as_before() -> None:
+def test_32_bit_integers_are_scaled_like_16_bit_ones_and_floats_separately() -> None:
     for values, largest in (
         (np.arange(0, 4096, 16), 255),
         (np.arange(256), 255),
@@ -129,7 +129,7 @@ def test_whole_numbers_of_32_bits_are_scaled_alike_and_floats_as_before() -> Non
         assert decoder.depth is None
 
 
-def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     deep = Image.fromarray(random.integers(0, 4096, (90, 70), dtype=np.uint16))
     floats = Image.fromarray(random.random((90, 70), dtype=np.float32) * 300)

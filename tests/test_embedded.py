@@ -16,7 +16,7 @@ from embedkit import Workspace
 from embedkit.images.decode import Decoder
 from embedkit.images.depth import has_deep_colours
 from embedkit.images.embedded import has_embedded_data
-from embedkit.images.opening import opened
+from embedkit.images.opening import open_image
 
 PAYLOAD = random.Random(0).randbytes(60_000)
 
@@ -58,8 +58,8 @@ KINDS = [motion_photo, layered_tiff, diagram, depth_map]
 @pytest.mark.parametrize("kind", KINDS)
 def test_embedded_data_is_found(kind: Files) -> None:
     rich, plain = kind(scene(1, (160, 120)))
-    assert has_embedded_data(opened(rich), rich)
-    assert not has_embedded_data(opened(plain), plain)
+    assert has_embedded_data(open_image(rich), rich)
+    assert not has_embedded_data(open_image(plain), plain)
     assert Decoder(rich).pixel_digest() != Decoder(plain).pixel_digest()
 
 
@@ -75,7 +75,7 @@ def test_embedded_data_is_found(kind: Files) -> None:
     ids=["exif", "profile", "progressive", "filler", "comment"],
 )
 def test_usual_metadata_are_not_embedded_data(data: bytes) -> None:
-    assert not has_embedded_data(opened(data), data)
+    assert not has_embedded_data(open_image(data), data)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,9 +85,9 @@ def test_a_file_with_embedded_data_never_goes_without_review(
     photos = tmp_path / "photos"
     photos.mkdir()
     for name, data in zip(("rich", "plain"), kind(scene(1, (320, 240))), strict=True):
-        (photos / name).with_suffix(Path(f"x.{opened(data).format}").suffix.lower()).write_bytes(
-            data
-        )
+        (photos / name).with_suffix(
+            Path(f"x.{open_image(data).format}").suffix.lower()
+        ).write_bytes(data)
     workspace.add(photos, fingerprints_only=True)
     rows = list(workspace.clean())
     assert [row.action for row in rows if Path(row.path).stem == "rich"] in (["keep"], ["review"])
@@ -114,16 +114,16 @@ def test_a_deep_image_has_other_pixels_than_its_copy_of_8_bits(
     tmp_path: Path, name: str, bits: int
 ) -> None:
     data = deep(tmp_path, name, bits)
-    assert has_deep_colours(opened(data), data)
+    assert has_deep_colours(open_image(data), data)
     copy = encoded(Decoder(data).at_least(), "PNG")
-    assert not has_deep_colours(opened(copy), copy)
+    assert not has_deep_colours(open_image(copy), copy)
     assert Decoder(data).pixel_digest() != Decoder(copy).pixel_digest()
 
 
 def test_an_avif_and_a_jpeg_2000_of_8_bits_are_not_deep() -> None:
     for kind in ("AVIF", "JPEG2000"):
         data = encoded(scene(1, (160, 120)), kind)
-        assert not has_deep_colours(opened(data), data), kind
+        assert not has_deep_colours(open_image(data), data), kind
 
 
 def test_a_heic_of_10_bits_is_deep() -> None:
@@ -139,4 +139,4 @@ def test_a_heic_of_10_bits_is_deep() -> None:
         except (RuntimeError, ValueError, OSError):
             pytest.skip("no HEVC encoder")
         data = stream.getvalue()
-        assert has_deep_colours(opened(data), data) == (bits > 8)
+        assert has_deep_colours(open_image(data), data) == (bits > 8)

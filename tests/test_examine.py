@@ -340,6 +340,17 @@ def test_small_drawings_of_different_sizes_are_never_sure_copies() -> None:
     assert examine(opened(one, "PNG"), opened(one, "WEBP", lossless=True)).outcome == COPY
 
 
+def test_small_photos_of_different_sizes_are_never_sure_copies() -> None:
+    photo = scene(2, (146, 100))
+    frame = photo.resize((111, 76), Image.Resampling.LANCZOS)
+    ImageDraw.Draw(frame).line((0, 60, 5, 58), fill=(40, 30, 20), width=2)  # a wing at the edge
+    assert examine(opened(photo), opened(frame)).outcome != COPY
+    again = examine(opened(photo), opened(photo.resize((111, 76))))
+    assert (again.outcome, again.note) == (OPEN, "they are too small to show a small difference")
+    large = scene(2, (438, 300))
+    assert examine(opened(large), opened(large.resize((111, 76)))).outcome == COPY
+
+
 @pytest.mark.parametrize("width", [540, 640, 1600])
 def test_images_of_any_width_have_8_bits_a_colour(width: int) -> None:
     image = PHOTO.resize((width, 40))

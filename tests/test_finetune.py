@@ -432,7 +432,7 @@ STILL = Augmentation((1.0, 1.0), (1.0, 1.0), flip=0, saturation=0, brightness=0,
 def test_no_augmentation_gives_the_embedding_input(
     square: EmbeddingSpec,
 ) -> None:
-    decoder = Decoder.of(draw_photo(1, (200, 200)))
+    decoder = Decoder.from_image(draw_photo(1, (200, 200)))
     random = np.random.default_rng(0)
     plain = prepare(decoder, square)
     assert np.array_equal(augmented(decoder, square, STILL, random), plain)
@@ -443,7 +443,7 @@ def test_no_augmentation_gives_the_embedding_input(
 def test_crops_have_the_configured_shape_and_area(square: EmbeddingSpec) -> None:
     # Red says how far right a pixel of the photo is, green how far down, in 200 steps each.
     down, right = np.mgrid[0:200, 0:200].astype(np.uint8)
-    decoder = Decoder.of(Image.fromarray(np.stack([right, down, 0 * down], 2)))
+    decoder = Decoder.from_image(Image.fromarray(np.stack([right, down, 0 * down], 2)))
     how = replace(STILL, crop_area=(0.25, 0.49), crop_ratio=(0.5, 2.0))
     areas, ratios = [], []
     for seed in range(200):
@@ -457,7 +457,7 @@ def test_crops_have_the_configured_shape_and_area(square: EmbeddingSpec) -> None
 
 
 def test_colours_change_within_limits_and_grey_stays_grey(square: EmbeddingSpec) -> None:
-    grey = Decoder.of(Image.new("RGB", (48, 48), (100, 100, 100)))
+    grey = Decoder.from_image(Image.new("RGB", (48, 48), (100, 100, 100)))
     how = replace(STILL, hue=90, saturation=0.5, brightness=0.2)
     seen = set()
     for seed in range(100):
@@ -466,7 +466,7 @@ def test_colours_change_within_limits_and_grey_stays_grey(square: EmbeddingSpec)
         seen.add(int(pixels[0, 0, 0]))
     assert 80 <= min(seen) < 84 and 116 < max(seen) <= 120
     # Hue and saturation leave the luma alone.
-    colour = Decoder.of(Image.new("RGB", (48, 48), (130, 110, 120)))
+    colour = Decoder.from_image(Image.new("RGB", (48, 48), (130, 110, 120)))
     dull = replace(STILL, hue=180, saturation=0.5)
     lumas, reds = [], []
     for seed in range(100):
@@ -480,7 +480,7 @@ def test_colours_change_within_limits_and_grey_stays_grey(square: EmbeddingSpec)
 def test_rotation_stays_within_the_limit(square: EmbeddingSpec) -> None:
     half = np.zeros((96, 96, 3), np.uint8)
     half[:, 48:] = 255
-    decoder = Decoder.of(Image.fromarray(half))
+    decoder = Decoder.from_image(Image.fromarray(half))
     angles = []
     for seed in range(100):
         pixels = augmented(

@@ -3,14 +3,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from embedkit.ingest.stages import Clock, InOrder
+from embedkit.ingest.stages import Clock, OrderedMap
 
 
 def stage(function, items, *, threads=2, weight=lambda _: 1, limit=10):  # type: ignore[no-untyped-def]
-    return InOrder(function, items, threads=threads, weight=weight, limit=limit)
+    return OrderedMap(function, items, threads=threads, weight=weight, limit=limit)
 
 
-def test_results_come_in_order_whatever_finishes_first() -> None:
+def test_results_are_in_order() -> None:
     second_done = threading.Event()
 
     def slow_first(number: int) -> int:
@@ -26,7 +26,7 @@ def test_results_come_in_order_whatever_finishes_first() -> None:
     mapped.join()
 
 
-def test_it_works_ahead_by_weight_and_by_one_item_at_least() -> None:
+def test_working_ahead_is_limited_by_weight_with_at_least_one_item() -> None:
     calls = threading.Semaphore(0)
 
     def note(weight: int) -> int:
@@ -37,14 +37,14 @@ def test_it_works_ahead_by_weight_and_by_one_item_at_least() -> None:
     results = iter(mapped)
     assert calls.acquire(timeout=10)
     assert calls.acquire(timeout=10), "two calls, and nobody has asked for a result"
-    assert mapped._held == 8, "the third one waits for room"
+    assert mapped._pending_weight == 8, "the third one waits for room"
     assert [next(results) for _ in range(6)] == [4, 4, 4, 50, 1, 1]
     assert next(results, None) is None
     mapped.stop()
     mapped.join()
 
 
-def test_an_error_is_raised_where_the_result_would_have_been() -> None:
+def test_an_error_is_raised_in_place_of_its_result() -> None:
     mapped = stage(lambda number: 1 // number, [2, 1, 0, 1])
     results = iter(mapped)
     assert [next(results), next(results)] == [0, 1]
@@ -68,7 +68,7 @@ def test_an_error_of_the_items_is_raised_too() -> None:
     mapped.join()
 
 
-def test_stages_that_feed_each_other_can_be_closed_in_the_middle() -> None:
+def test_chained_stages_can_be_stopped_early() -> None:
     before = threading.active_count()
     first = stage(lambda number: number, range(10_000), limit=3)
     second = stage(lambda number: -number, first, limit=3)
@@ -80,13 +80,13 @@ def test_stages_that_feed_each_other_can_be_closed_in_the_middle() -> None:
     assert threading.active_count() == before
 
 
-def test_a_clock_counts_by_name() -> None:
+def test_a_clock_sums_seconds_by_name() -> None:
     clock = Clock()
     clock.add("a", 1.5)
     clock.add("a", 0.5)
-    with clock.counting("b"):
+    with clock.measure("b"):
         pass
     assert clock.seconds["a"] == 2.0
     assert 0 <= clock.seconds["b"] < 10
-    assert list(clock.waits("c", [1, 2])) == [1, 2]
+    assert list(clock.measure_waits("c", [1, 2])) == [1, 2]
     assert clock.seconds.keys() == {"a", "b", "c"}

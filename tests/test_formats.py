@@ -40,7 +40,7 @@ XMP = b"XML:com.adobe.xmp\0"
         (b"iTXt", b""),
     ],
 )
-def test_a_png_with_any_text_shows_what_it_shows_without(kind: bytes, content: bytes) -> None:
+def test_text_in_a_png_does_not_change_its_pixels(kind: bytes, content: bytes) -> None:
     plain = encoded(draw_photo(1))
     end = plain.index(b"IEND") - 4
     for data in (
@@ -52,7 +52,7 @@ def test_a_png_with_any_text_shows_what_it_shows_without(kind: bytes, content: b
         assert decoder.at_least().info == {}
 
 
-def test_text_beyond_what_pillow_takes_in_all_is_read() -> None:
+def test_a_png_with_more_text_than_pillow_allows_is_read() -> None:
     data = encoded(draw_photo(1))
     some = zlib.compress(bytes(1_000_000))
     for number in range(80):
@@ -60,7 +60,7 @@ def test_text_beyond_what_pillow_takes_in_all_is_read() -> None:
     assert Decoder(data).at_least().tobytes() == draw_photo(1).tobytes()
 
 
-def test_text_is_unpacked_no_further_than_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_decompressed_only_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked: list[int] = []
     real = zlib.decompressobj
 
@@ -78,12 +78,12 @@ def test_text_is_unpacked_no_further_than_it_counts(monkeypatch: pytest.MonkeyPa
     data = with_chunk(data, b"zTXt", b"a\0\0" + bomb)
     data = with_chunk(data, b"iCCP", b"a\0\0" + bomb)
     monkeypatch.setattr(png.zlib, "decompressobj", Counted)
-    png.cleaned(data)
+    png.without_text(data)
     assert sorted(unpacked) == [png.TEXT_BYTES + 1, png.PROFILE_BYTES + 1]
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_an_orientation_in_text_is_followed(packed: bool) -> None:
+def test_an_orientation_in_text_is_applied(packed: bool) -> None:
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>', zip=packed)
     assert Decoder(encoded(draw_photo(1), "PNG", pnginfo=info)).size == (240, 320)
@@ -95,7 +95,7 @@ def test_an_orientation_in_text_is_followed(packed: bool) -> None:
     assert Decoder(encoded(draw_photo(1), "PNG", pnginfo=info)).size == (240, 320)
 
 
-def test_damaged_pngs_fail_or_show_what_they_show() -> None:
+def test_damaged_pngs_fail_or_decode_as_before() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("workflow", "x" * 3000, zip=True)
     info.add_itxt("XML:com.adobe.xmp", "<x/>" * 500)
@@ -117,8 +117,8 @@ def test_damaged_pngs_fail_or_show_what_they_show() -> None:
         except UnreadableImage as error:
             assert error.stage in ("format", "decode")
     assert 5 < read < 380
-    assert png.cleaned(png.MAGIC).data == png.MAGIC
-    assert png.cleaned(whole[:50]).data == whole[:50]
+    assert png.without_text(png.MAGIC).data == png.MAGIC
+    assert png.without_text(whole[:50]).data == whole[:50]
 
 
 # -- JPEG 2000 -----------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_jpeg_2000_is_read(mode: str, codestream: bool) -> None:
     assert decoder.at_least().tobytes() == picture.convert("RGB").tobytes()
 
 
-def test_jpeg_2000_is_found_by_its_names(tmp_path: Path) -> None:
+def test_jpeg_2000_suffixes_are_scanned(tmp_path: Path) -> None:
     for ending in ("jp2", "J2K", "jpx", "jpf", "j2c", "txt"):
         (tmp_path / f"a.{ending}").touch()
     found = [item.path for item in scan(str(tmp_path)) if isinstance(item, FoundFile)]
@@ -163,7 +163,7 @@ def test_a_jpeg_2000_too_large_to_decode_is_refused(monkeypatch: pytest.MonkeyPa
         Decoder(large)
 
 
-def test_damaged_jpeg_2000_fails_or_shows_something() -> None:
+def test_damaged_jpeg_2000_fails_or_decodes() -> None:
     random = np.random.default_rng(0)
     for how in ({}, {"no_jp2": True}, {"tile_size": (32, 32)}):
         whole = encoded(draw_photo(1, (64, 48)), "JPEG2000", **how)
@@ -180,7 +180,7 @@ def test_damaged_jpeg_2000_fails_or_shows_something() -> None:
 # -- what comes with the pixels ------------------------------------------------------------------
 
 
-def test_images_are_pixels_and_nothing_else(tmp_path: Path) -> None:
+def test_decoded_images_have_no_metadata(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F] = "Camera"
     exif[0x0112] = 6
@@ -228,7 +228,9 @@ def detailed(mode: str = "RGB") -> Image.Image:
 
 
 @pytest.mark.parametrize(("mode", "options"), JPEGS.values(), ids=JPEGS)
-def test_the_rows_that_are_there_of_a_jpeg_are_right(mode: str, options: dict[str, object]) -> None:
+def test_the_decoded_rows_of_a_truncated_jpeg_are_right(
+    mode: str, options: dict[str, object]
+) -> None:
     data = encoded(detailed(mode), "JPEG", quality=90, **options)
     whole = np.asarray(full(data)).astype(int)
     seen = []
@@ -252,7 +254,7 @@ def test_the_rows_that_are_there_of_a_jpeg_are_right(mode: str, options: dict[st
         assert seen == sorted(seen) and 40 < seen[0] < 100 and 190 <= seen[-1] < 240
 
 
-def test_a_cut_in_the_first_scan_of_a_progressive_jpeg_leaves_the_rows_above_it() -> None:
+def test_a_progressive_jpeg_cut_in_its_first_scan_has_the_rows_above() -> None:
     data = encoded(detailed(), "JPEG", quality=90, progressive=True)
     scans = [place for place in range(len(data) - 1) if data[place : place + 2] == b"\xff\xda"]
     _, there = decode_partial(data[: (scans[0] + scans[1]) // 2])
@@ -263,7 +265,7 @@ def test_a_cut_in_the_first_scan_of_a_progressive_jpeg_leaves_the_rows_above_it(
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "1"])
-def test_the_rows_that_are_there_of_a_png_are_right(mode: str) -> None:
+def test_the_decoded_rows_of_a_truncated_png_are_right(mode: str) -> None:
     data = encoded(detailed(mode), "PNG")
     whole = np.asarray(full(data))
     seen = []
@@ -289,7 +291,7 @@ def interlaced(image: Image.Image) -> bytes:
     return png.MAGIC + b"".join(png._chunk(kind, content) for kind, content in chunks)
 
 
-def test_the_pixels_that_are_there_of_an_interlaced_png_are_right() -> None:
+def test_the_decoded_pixels_of_a_truncated_interlaced_png_are_right() -> None:
     picture = detailed().crop((0, 0, 101, 77))
     data = interlaced(picture)
     assert Decoder(data).at_least().tobytes() == picture.tobytes()
@@ -299,7 +301,7 @@ def test_the_pixels_that_are_there_of_an_interlaced_png_are_right() -> None:
         assert share - 0.1 < there.mean() < share
 
 
-def test_a_damaged_part_of_a_png_counts_as_its_end() -> None:
+def test_a_png_ends_at_its_first_damage() -> None:
     data = bytearray(encoded(detailed(), "PNG"))
     data[len(data) // 2] ^= 255
     with pytest.raises(UnreadableImage):
@@ -309,7 +311,7 @@ def test_a_damaged_part_of_a_png_counts_as_its_end() -> None:
     assert (np.asarray(image)[there] == np.asarray(detailed())[there]).all()
 
 
-def test_what_is_there_is_upright_and_in_srgb() -> None:
+def test_partial_images_are_upright_and_in_srgb() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     profile = icc.rgb(icc.DISPLAY_P3, icc.SRGB_CURVE)
@@ -323,7 +325,7 @@ def test_what_is_there_is_upright_and_in_srgb() -> None:
         assert (np.asarray(image)[inside] == whole[inside]).all()
 
 
-def test_intact_images_are_there_as_a_whole() -> None:
+def test_intact_images_are_decoded_completely() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "GIF"):
         data = encoded(draw_photo(1), kind)
         image, there = decode_partial(data)
@@ -345,19 +347,19 @@ def test_intact_images_are_there_as_a_whole() -> None:
         b"\xff\xd8" + b"\xff" * 50,
     ],
 )
-def test_too_little_of_an_image_is_unreadable(data: bytes) -> None:
+def test_a_file_that_ends_before_its_first_row_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableImage):
         decode_partial(data)
 
 
-def test_a_png_that_claims_too_much_is_not_mended() -> None:
+def test_a_truncated_png_with_a_huge_size_is_refused() -> None:
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     data = png.MAGIC + png._chunk(b"IHDR", header) + b"\0\0\1\0IDAT" + zlib.compress(bytes(9000))
     with pytest.raises(UnreadableImage, match=f"{PIXEL_CAP:,}"):
         decode_partial(data)
 
 
-def test_threads_decode_intact_and_broken_files_side_by_side() -> None:
+def test_threads_decode_intact_and_truncated_files_concurrently() -> None:
     whole = encoded(detailed(), "JPEG", quality=90)
     cut = whole[: len(whole) // 2]
 

@@ -276,7 +276,7 @@ def test_any_edit_of_a_manifest_is_detected(tmp_path: Path, edit: dict[str, obje
         load_head(tmp_path, "probe")
 
 
-@pytest.mark.parametrize("edit", [{"backbone": "resnet18"}, {"classes": None}, {"rejection": []}])
+@pytest.mark.parametrize("edit", [{"backbone": "timm/"}, {"classes": None}, {"rejection": []}])
 def test_an_invalid_manifest_is_refused_even_with_a_matching_digest(
     tmp_path: Path, edit: dict[str, object]
 ) -> None:

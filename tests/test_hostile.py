@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from embedkit import Workspace
 from embedkit.cli.app import embedkit
 from embedkit.errors import UnreadableImage
-from embedkit.images.opening import opened
+from embedkit.images.opening import open_image
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 SEED = 7
@@ -93,9 +93,9 @@ def test_a_webp_whose_decode_would_take_too_much_memory_is_refused_unread(
         bits = (width - 1) | (height - 1) << 14
         return hostile.riff([(b"VP8L", b"\x2f" + bits.to_bytes(4, "little") + bytes(20))])
 
-    assert opened(claiming(10_000, 9_000)).size == (10_000, 9_000)
-    with pytest.raises(UnreadableImage, match="a WebP of more than 90,000,000 pixels, the cap"):
-        opened(claiming(10_001, 9_000))
+    assert open_image(claiming(10_000, 9_000)).size == (10_000, 9_000)
+    with pytest.raises(UnreadableImage, match="a WebP of more than 90,000,000 pixels, the limit"):
+        open_image(claiming(10_001, 9_000))
 
 
 # -- a folder --------------------------------------------------------------------------------------

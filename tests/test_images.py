@@ -42,7 +42,7 @@ def found(folder: Path) -> list[str]:
     return [os.path.relpath(item.path, folder) for item in items if isinstance(item, FoundFile)]
 
 
-def test_scan_takes_image_names_of_any_case_in_sorted_order_and_skips_hidden_ones(
+def test_scan_sorts_image_files_of_any_case_and_skips_hidden_ones(
     tmp_path: Path,
 ) -> None:
     for name in ("b.JPG", "a.webp", "notes.txt", ".hidden.png", "c/d.Heic", ".git/e.png"):
@@ -63,7 +63,7 @@ def test_scan_follows_links_once_and_ends_in_loops(tmp_path: Path) -> None:
     assert found(tmp_path) == ["real/deep/x.png", "zz/y.png"]
 
 
-def test_scan_passes_over_the_workspace_itself(tmp_path: Path) -> None:
+def test_scan_skips_the_workspace(tmp_path: Path) -> None:
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws/inside.png").touch()
     (tmp_path / "x.png").touch()
@@ -72,7 +72,7 @@ def test_scan_passes_over_the_workspace_itself(tmp_path: Path) -> None:
     ]
 
 
-def test_scan_names_what_cannot_be_an_image(tmp_path: Path) -> None:
+def test_scan_reports_files_that_are_not_images(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "dangling.png").symlink_to(tmp_path / "gone.png")
     problems = {os.path.basename(item.path): item.reason for item in scan(str(tmp_path))
@@ -83,7 +83,7 @@ def test_scan_names_what_cannot_be_an_image(tmp_path: Path) -> None:
     }
 
 
-def test_scan_of_nothing_is_bad_input(tmp_path: Path) -> None:
+def test_scan_of_a_missing_source_is_bad_input(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="No such file"):
         list(scan(str(tmp_path / "nope")))
 
@@ -99,7 +99,7 @@ def test_reading_a_pipe_does_not_block(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_comes_out_upright(kind: str, orientation: int) -> None:
+def test_every_orientation_is_decoded_upright(kind: str, orientation: int) -> None:
     upright = Image.new("RGB", (96, 64), "blue")
     upright.paste("red", (0, 0, 48, 32))  # red stands in the left top
     undo = {
@@ -133,11 +133,11 @@ def test_jpeg_is_decoded_at_the_smallest_scale_that_is_large_enough() -> None:
     assert decoder.at_least(short=300) is decoder.at_least(short=256), "one decode serves both"
 
 
-def test_png_is_decoded_whole() -> None:
+def test_png_is_decoded_at_full_scale() -> None:
     assert Decoder(encoded(draw_photo(1))).at_least(short=8).size == (320, 240)
 
 
-def test_an_opened_image_is_not_opened_again_and_knows_the_digest_of_its_file(
+def test_a_decoder_is_not_opened_again_and_has_the_digest_of_its_file(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.png"
@@ -207,7 +207,7 @@ def png_claiming(width: int, height: int) -> bytes:
         (b"", "format", "empty"),
         (b"not an image at all", "format", "not an image"),
         (b"\0\0\0\x18ftypheic", "format", "heif|HEIC|known format"),
-        (png_claiming(30_000, 30_000), "decode", "cap"),
+        (png_claiming(30_000, 30_000), "decode", "limit"),
         (png_claiming(13_400, 13_400), "decode", f"more than {PIXEL_CAP:,} pixels"),
         (encoded(draw_photo(1), "JPEG")[:3000], "decode", "truncated"),
         (encoded(draw_photo(1), "PNG")[:9000], "decode", "."),
@@ -220,7 +220,7 @@ def test_bad_bytes_have_a_stage_and_a_reason(data: bytes, stage: str, reason: st
     assert error.value.stage in stage.split("|")
 
 
-def test_no_corruption_of_a_good_file_gets_past_as_anything_but_unreadable() -> None:
+def test_corrupted_files_raise_only_unreadable_image() -> None:
     random = np.random.default_rng(0)
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"):
         data = bytearray(encoded(draw_photo(5, (64, 48)), kind))
@@ -258,12 +258,12 @@ def test_a_palette_image_without_a_palette_is_a_damaged_file() -> None:
         Decoder(data[:start] + data[start + 12 + length :])
 
 
-def test_a_large_image_is_given_up_before_the_next_one_is_let_in(
+def test_a_large_image_is_freed_before_the_next_one_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(decode, "LARGE_PIXELS", 100)
     decoder = Decoder(encoded(draw_photo(1, (40, 30)), "PNG"))
-    with decoder.alone():
+    with decoder.exclusive():
         image = weakref.ref(decoder.at_least())
     assert image() is None
     assert decoder.at_least().size == (40, 30)
@@ -272,7 +272,7 @@ def test_a_large_image_is_given_up_before_the_next_one_is_let_in(
 # -- fingerprints ------------------------------------------------------------------------------
 
 
-def test_phash_is_imagehashs_on_the_same_pixels() -> None:
+def test_phash_equals_imagehash_for_the_same_pixels() -> None:
     flat = Image.new("RGB", (300, 300), (7, 7, 7))
     symmetric = Image.fromarray(np.tile(np.abs(np.arange(-64, 64)).astype(np.uint8) * 3, (99, 1)))
     images = [*(draw_photo(seed, (500, 400)) for seed in range(20)), flat, symmetric]
@@ -292,31 +292,31 @@ def test_phash_is_imagehashs_on_the_same_pixels() -> None:
     assert again == found.phash, "the hash can be made again from what is kept"
 
 
-def test_a_fingerprint_is_the_same_alone_and_among_others() -> None:
+def test_a_fingerprint_does_not_depend_on_the_others() -> None:
     sizes = [(32, 32), (500, 400), (32, 32), (2, 700), (32, 48), (500, 400)]
-    decoders = [Decoder.of(draw_photo(seed, size)) for seed, size in enumerate(sizes)]
+    decoders = [Decoder.from_image(draw_photo(seed, size)) for seed, size in enumerate(sizes)]
     together = fingerprints([sketch(decoder) for decoder in decoders])
     assert together == [fingerprint(decoder) for decoder in decoders]
     assert fingerprints([]) == []
 
 
-def test_quality_is_that_of_the_luma() -> None:
+def test_quality_is_computed_from_the_luma() -> None:
     image = draw_photo(3, (300, 256))
     luma = np.asarray(image.convert("L")) / 255
     around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    found = fingerprint(Decoder.of(image))
+    found = fingerprint(Decoder.from_image(image))
     assert found.brightness == pytest.approx(luma.mean(), rel=1e-5)
     assert found.contrast == pytest.approx(luma.std(), rel=1e-5)
     assert found.sharpness == pytest.approx((around - 4 * luma[1:-1, 1:-1]).var(), rel=1e-3)
 
 
-def test_digests_are_those_of_the_bytes() -> None:
+def test_digests_are_of_the_bytes() -> None:
     sha256, md5 = digests(b"abc")
     assert sha256.hex().startswith("ba7816bf8f01cfea")
     assert md5.hex() == "900150983cd24fb0d6963f7d28e17f72"
 
 
-def test_quality_measures_say_what_they_measure() -> None:
+def test_quality_measures_order_images_as_expected() -> None:
     sharp = draw_photo(1).resize((512, 384))
     blurred = sharp.resize((32, 24)).resize((512, 384), Image.Resampling.BICUBIC)
     checks = np.indices((256, 384)).sum(0) // 4 % 2 * 255

@@ -15,7 +15,7 @@ from threading import Lock
 
 import numpy as np
 import pytest
-from conftest import ToyBackbone, draw_photo
+from conftest import ToyBackbone, Toys, draw_photo, take_toys
 from PIL import Image
 from test_images import encoded, png_claiming
 
@@ -24,9 +24,10 @@ from embedkit.catalog import Batch, Catalog
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
-from embedkit.ingest import network, pipeline
-from embedkit.ingest.pipeline import OnePass
-from embedkit.results import AddReport, EmbeddingSpec, Progress
+from embedkit.ingest import pipeline
+from embedkit.ingest.network import IngestNetwork
+from embedkit.ingest.pipeline import IngestPipeline
+from embedkit.results import AddReport, Progress
 
 
 def counts(report: AddReport) -> tuple[int, ...]:
@@ -119,7 +120,7 @@ def test_copies_within_one_run_are_embedded_once(
     assert sum(passes) == 12
 
 
-def test_two_backbones_live_side_by_side_and_each_embeds_only_what_it_lacks(
+def test_each_of_two_backbones_embeds_only_missing_images(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     workspace.add([photos / "red"], backbones=["resnet50"])
@@ -129,7 +130,7 @@ def test_two_backbones_live_side_by_side_and_each_embeds_only_what_it_lacks(
     assert [spec.images for spec in workspace.info().specs] == [12, 12]
 
 
-def test_the_recipe_decides_what_is_not_said(workspace: Workspace, photos: Path) -> None:
+def test_the_recipe_has_the_defaults(workspace: Workspace, photos: Path) -> None:
     workspace.folder.mkdir()
     recipe = workspace.folder / "recipe.toml"
     text = f'sources = ["{photos}"]\nlabels_from_folders = true\nbackbones = ["vgg16"]\n'
@@ -166,16 +167,11 @@ def test_labels_come_from_the_first_folder_below_the_source(
     assert workspace.info().labels == {"blue": 6, "red": 7}, "labels stay"
 
 
-def test_the_weights_changing_makes_a_new_spec(
-    workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_weights_are_a_new_spec(workspace: Workspace, photos: Path, toys: Toys) -> None:
     workspace.add([photos])
-    monkeypatch.setattr(network, "is_current", lambda _: False)
-    monkeypatch.setattr(
-        network, "load_backbone", lambda name: ToyBackbone(name, passes, weights="1" * 64)
-    )
+    toys.weights = "1" * 64
     assert counts(workspace.add([photos])) == (12, 12, 12, 0, 0, 0)
-    assert passes == [12, 12]
+    assert toys.passes == [12, 12]
     assert (
         len({item.spec.digest for item in workspace._embeddings.backbone_snapshot().backbones}) == 1
     )
@@ -208,7 +204,7 @@ def test_nearly_equal_embeddings_raise_the_collapse_warning(
 
 
 def test_a_vector_that_cannot_be_used_is_a_failure(
-    workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, photos: Path, toys: Toys
 ) -> None:
     class Broken(ToyBackbone):
         def embed_pixels(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -216,7 +212,7 @@ def test_a_vector_that_cannot_be_used_is_a_failure(
             vectors[3], norms[3] = 0, 0
             return vectors, norms
 
-    monkeypatch.setattr(network, "load_backbone", lambda name: Broken(name, []))
+    toys.kind = Broken
     report = workspace.add([photos])
     assert counts(report) == (12, 12, 12, 0, 1, 0)
     assert report.failures[0].stage == "embed"
@@ -278,7 +274,7 @@ def test_hostile_files_are_listed_and_good_ones_embedded_upright(
     assert passes == before
 
 
-def test_a_file_that_breaks_is_a_failure_and_one_that_is_mended_is_not(
+def test_a_file_that_breaks_is_a_failure_until_it_is_repaired(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add([photos])
@@ -316,7 +312,7 @@ def test_copies_of_a_broken_file_are_all_listed(workspace: Workspace, photos: Pa
     assert report.files == report.failed + 11
 
 
-def test_a_file_that_gives_no_data_or_no_end_of_it_is_a_failure(
+def test_a_file_without_data_or_without_end_is_a_failure(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = ("red/0.jpg", "red/1.jpg")
@@ -362,26 +358,26 @@ def test_a_file_that_gives_no_data_or_no_end_of_it_is_a_failure(
     monkeypatch.undo()
 
 
-def test_whatever_goes_wrong_with_a_file_is_the_failure_of_that_file(
+def test_any_exception_for_a_file_is_the_failure_of_that_file(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
     wrong = {
         (photos / f"red/{number}.jpg").read_bytes(): error
         for number, error in enumerate((MemoryError(), ZeroDivisionError("by zero"), OSError()))
     }
-    real = pipeline.prepare
+    real = IngestNetwork.prepare
 
-    def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
+    def prepare(self: IngestNetwork, decoder: Decoder) -> np.ndarray:
         if decoder._data in wrong:
             raise wrong[decoder._data]
-        return real(decoder, spec)
+        return real(self, decoder)
 
-    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(IngestNetwork, "prepare", prepare)
     report = workspace.add(photos)
     assert counts(report) == (12, 9, 9, 0, 3, 0)
     assert passes == [9]
     assert [(item.stage, item.reason) for item in report.failures] == [
-        ("read", "too large for the memory that is free"),
+        ("read", "too large for the free memory"),
         ("decode", "unexpected ZeroDivisionError: by zero"),
         ("decode", "unexpected OSError: OSError"),
     ]
@@ -433,7 +429,7 @@ except UnreadableImage as error:
         ((178_000_000, 1), "178,000,000 x 1 pixels take too much memory"),
     ],
 )
-def test_a_picture_of_any_shape_takes_no_more_memory_than_its_pixels(
+def test_memory_depends_on_the_pixels_not_on_the_shape_of_an_image(
     size: tuple[int, int], said: str, tmp_path: Path
 ) -> None:
     (tmp_path / "long.png").write_bytes(long_png(*size))
@@ -445,7 +441,7 @@ def test_a_picture_of_any_shape_takes_no_more_memory_than_its_pixels(
     assert run.stdout.strip() == said
 
 
-def test_whatever_happens_to_a_file_between_the_scan_and_its_reading_is_its_failure(
+def test_a_file_that_changes_between_scan_and_reading_is_a_failure(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def replaced(make: Callable[[Path], object]) -> Callable[[Path], None]:
@@ -504,7 +500,7 @@ print(peak() / one)
 
 @pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the memory that glibc keeps")
-def test_threads_keep_no_memory_of_large_images(tmp_path: Path) -> None:
+def test_threads_release_the_memory_of_large_images(tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(long_png(6000, 6000))
     run = subprocess.run(
         [sys.executable, "-c", IN_TURN, str(tmp_path / "large.png")],
@@ -513,7 +509,7 @@ def test_threads_keep_no_memory_of_large_images(tmp_path: Path) -> None:
     assert float(run.stdout) < 1.3
 
 
-def test_a_large_image_is_worked_with_alone(
+def test_a_large_image_is_decoded_exclusively(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
     folder = tmp_path / "large"
@@ -521,7 +517,7 @@ def test_a_large_image_is_worked_with_alone(
     for number in range(6):
         draw_photo(number).save(folder / f"{number}.png")
     free: list[bool] = []
-    real = pipeline.prepare
+    real = IngestNetwork.prepare
 
     def is_free() -> bool:
         taken = decode._large_lock.acquire(blocking=False)
@@ -529,12 +525,12 @@ def test_a_large_image_is_worked_with_alone(
             decode._large_lock.release()
         return taken
 
-    def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
+    def prepare(self: IngestNetwork, decoder: Decoder) -> np.ndarray:
         with ThreadPoolExecutor(1) as other:
             free.append(other.submit(is_free).result())
-        return real(decoder, spec)
+        return real(self, decoder)
 
-    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(IngestNetwork, "prepare", prepare)
     for limit in (320 * 240 - 1, 320 * 240):
         free.clear()
         monkeypatch.setattr(decode, "LARGE_PIXELS", limit)
@@ -550,7 +546,7 @@ def test_large_files_are_in_memory_one_at_a_time(
     monkeypatch.setattr(pipeline, "PACK_FILES", 1)
     held: list[int] = []
     lock, inside = Lock(), 0
-    read, prepare = pipeline.read_bytes, OnePass._prepare
+    read, prepare = pipeline.read_bytes, IngestPipeline._prepare
 
     def reading(path: str) -> bytes:
         nonlocal inside
@@ -559,14 +555,14 @@ def test_large_files_are_in_memory_one_at_a_time(
             held.append(inside)
         return read(path)
 
-    def preparing(one: OnePass, item: object) -> None:
+    def preparing(one: IngestPipeline, item: object) -> None:
         nonlocal inside
         prepare(one, item)
         with lock:
             inside -= 1
 
     monkeypatch.setattr(pipeline, "read_bytes", reading)
-    monkeypatch.setattr(OnePass, "_prepare", preparing)
+    monkeypatch.setattr(IngestPipeline, "_prepare", preparing)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
     assert held == [1] * 12
 
@@ -586,7 +582,7 @@ def test_an_add_of_large_files_can_be_interrupted(
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
 
 
-def test_what_is_doubtful_in_pixels_is_said_once_with_the_first_file(
+def test_a_warning_about_pixels_is_reported_once_with_the_first_file(
     workspace: Workspace, photos: Path
 ) -> None:
     for number in range(3):
@@ -607,7 +603,7 @@ import os, signal, sys
 from embedkit import Workspace, ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
 from embedkit.ingest import network, pipeline
-from embedkit.ingest.pipeline import OnePass
+from embedkit.ingest.pipeline import IngestPipeline
 pipeline.COMMIT_FILES, pipeline.COMMIT_SECONDS, network.FIRST_BATCH = 4, 0, 2
 TorchRuntime.batch = property(lambda _: 2, lambda *_: None)
 def commit(catalog, batch):
@@ -622,7 +618,7 @@ Workspace(sys.argv[1]).add([sys.argv[2]], backbones=[sys.argv[3]], labels_from_f
 
 
 @pytest.mark.slow
-def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
+def test_a_run_killed_three_times_ends_like_an_uninterrupted_one(
     photos: Path,
     tmp_path: Path,
     tiny: str,
@@ -668,7 +664,9 @@ def test_killed_three_times_and_resumed_ends_like_one_uninterrupted_run(
 
 
 @pytest.mark.slow
-def test_two_adds_at_once_lose_and_double_nothing(photos: Path, tmp_path: Path, tiny: str) -> None:
+def test_two_concurrent_adds_lose_and_duplicate_nothing(
+    photos: Path, tmp_path: Path, tiny: str
+) -> None:
     command = [sys.executable, "-m", "embedkit", "add", str(photos), "-b", tiny]
     command += ["-w", str(tmp_path / "ws")]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -707,7 +705,7 @@ def meanwhile(
 
 
 @pytest.mark.usefixtures("passes")
-def test_a_folder_above_added_meanwhile_takes_everything_in(
+def test_a_parent_folder_added_concurrently_contains_all_files(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, report = meanwhile(photos, monkeypatch, lambda other: other.add(photos))
@@ -719,7 +717,7 @@ def test_a_folder_above_added_meanwhile_takes_everything_in(
 
 
 @pytest.mark.usefixtures("passes")
-def test_what_is_removed_meanwhile_is_gone_and_heals_with_the_next_add(
+def test_files_removed_concurrently_are_gone_until_the_next_add(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace, report = meanwhile(photos, monkeypatch, lambda other: other.remove(photos / "red"))
@@ -731,7 +729,7 @@ def test_what_is_removed_meanwhile_is_gone_and_heals_with_the_next_add(
 
 
 @pytest.mark.usefixtures("passes")
-def test_a_file_added_meanwhile_is_not_missing(
+def test_a_file_added_concurrently_is_not_missing(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def add_one(other: Workspace) -> None:
@@ -744,7 +742,7 @@ def test_a_file_added_meanwhile_is_not_missing(
 
 
 @pytest.mark.usefixtures("passes")
-def test_a_backbone_removed_meanwhile_ends_the_add_with_an_error(
+def test_a_backbone_removed_concurrently_ends_the_add_with_an_error(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match="was removed meanwhile"):
@@ -754,7 +752,7 @@ def test_a_backbone_removed_meanwhile_ends_the_add_with_an_error(
 # -- what is added again, and what is kept -----------------------------------------------------
 
 
-def test_one_file_added_is_all_that_is_looked_at_again(workspace: Workspace, photos: Path) -> None:
+def test_adding_one_file_checks_only_that_file(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos / "red/0.jpg")
     assert counts(workspace.add()) == (1, 1, 0, 1, 0, 0)
 
@@ -770,16 +768,14 @@ def test_a_folder_that_has_gone_does_not_stop_the_others(
     assert len(workspace.search(photos / "blue/6.jpg", 20)) == 6
 
 
-def test_a_file_that_is_there_is_not_missing_for_having_been_passed_over(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_a_skipped_file_on_disk_is_not_missing(workspace: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").rename(photos / "red/photo.dat")
     assert workspace.add(photos / "red/photo.dat").images == 1
     assert workspace.add(photos / "red").missing == 0
     assert len(workspace.search(photos / "red/photo.dat", 20)) == 6
 
 
-def test_labels_survive_a_file_being_broken_for_a_while(workspace: Workspace, photos: Path) -> None:
+def test_labels_are_kept_while_a_file_is_broken(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos)
     (photos / "labels.csv").write_text("path,label\nred/0.jpg,mine\n")
     workspace.labels.from_csv(photos / "labels.csv")
@@ -792,14 +788,14 @@ def test_labels_survive_a_file_being_broken_for_a_while(workspace: Workspace, ph
     assert workspace.info().labels == {"mine": 1}
 
 
-def test_sources_keep_their_way_of_labelling(workspace: Workspace, photos: Path) -> None:
+def test_sources_keep_labelling_from_folders(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos, labels_from_folders=True)
     draw_photo(61).save(photos / "red/new.jpg")
     workspace.add()
     assert workspace.info().labels == {"blue": 6, "red": 7}
 
 
-def test_running_out_of_memory_is_not_remembered(
+def test_failures_for_lack_of_memory_are_tried_again(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Image.Image) -> None:
@@ -808,8 +804,7 @@ def test_running_out_of_memory_is_not_remembered(
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
     assert workspace.add(photos / "red").failed == 6
     monkeypatch.undo()
-    monkeypatch.setattr(network, "load_backbone", lambda name: ToyBackbone(name, []))
-    monkeypatch.setattr(network, "open_backbone", lambda known: ToyBackbone(known.name, []))
+    take_toys(monkeypatch)
     assert workspace.add(photos / "red").images == 6
 
 
@@ -847,7 +842,7 @@ def test_a_backbone_name_means_the_same_from_every_folder(
 # -- the flow of the pass ----------------------------------------------------------------------
 
 
-def test_full_batches_go_through_the_network_whatever_is_committed(
+def test_forward_passes_are_full_whatever_the_commits_are(
     workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 2)
@@ -858,7 +853,7 @@ def test_full_batches_go_through_the_network_whatever_is_committed(
 
 
 @pytest.mark.slow
-def test_what_the_catalog_holds_does_not_depend_on_where_batches_are_cut(
+def test_the_catalog_does_not_depend_on_batches(
     photos: Path,
     tmp_path: Path,
     passes: list[int],
@@ -879,7 +874,7 @@ def test_what_the_catalog_holds_does_not_depend_on_where_batches_are_cut(
     assert sum(passes) == 2 * (6 + 12 + 12)
 
 
-def test_the_report_says_where_the_time_went(workspace: Workspace, photos: Path) -> None:
+def test_the_report_contains_the_time_of_each_stage(workspace: Workspace, photos: Path) -> None:
     stages = workspace.add(photos).stages
     assert stages is not None
     waited = {name: getattr(stages, name) for name in ("read", "decode", "network", "catalog")}
@@ -889,7 +884,7 @@ def test_the_report_says_where_the_time_went(workspace: Workspace, photos: Path)
     assert workspace.add(photos).stages is None, "nothing was read"
 
 
-def test_an_error_in_the_catalogs_thread_ends_the_add(
+def test_an_error_in_the_writer_thread_ends_the_add(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -901,7 +896,7 @@ def test_an_error_in_the_catalogs_thread_ends_the_add(
     monkeypatch.undo()
 
 
-def test_an_error_in_the_network_keeps_what_was_committed(
+def test_commits_before_an_error_of_the_network_are_kept(
     photos: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 2)
@@ -921,7 +916,7 @@ def test_an_error_in_the_network_keeps_what_was_committed(
     assert 0 < Workspace(photos.parent / "ws").add(photos).embedded < 12
 
 
-def test_files_are_read_no_further_ahead_than_their_bytes_allow(
+def test_reading_ahead_is_limited_by_bytes(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "READ_AHEAD", 1)

@@ -154,7 +154,7 @@ def test_spaces_are_kept_and_line_ends_are_escaped() -> None:
         ("{photos}/red/0.jpg", "blue"),
     ],
 )
-def test_paths_are_found_as_people_write_them(
+def test_paths_are_found_in_many_notations(
     filled: Workspace, photos: Path, tmp_path: Path, cell: str, root: str | None
 ) -> None:
     source = photos / "labels.csv" if root is None else tmp_path / "labels.csv"
@@ -164,7 +164,7 @@ def test_paths_are_found_as_people_write_them(
     assert label_of(filled, photos / "red/0.jpg") == "cat"
 
 
-def test_a_backslash_in_a_name_is_part_of_it_where_there_is_such_a_file(
+def test_a_backslash_belongs_to_a_name_if_there_is_such_a_file(
     workspace: Workspace, photos: Path
 ) -> None:
     draw_photo(50).save(photos / "red\\0.jpg")
@@ -291,7 +291,8 @@ def test_the_innermost_label_folder_wins_in_any_order(
     report = workspace.add()
     assert workspace.info().labels == {"animals": 1, "birds": 1, "fish": 3}
     assert report.warnings == (
-        f"two folders label 4 photos, {overlap}/animals inside {overlap}: the innermost decides",
+        f"two folders label 4 photos, {overlap}/animals inside {overlap}; "
+        "the labels of the innermost are used",
     )
 
 

@@ -368,8 +368,8 @@ def test_everything_follows_a_root_that_moved(
     assert (report.images, report.embedded) == (12, 0)
     if flag is None:
         assert report.warnings == (
-            f"{new} holds the photos of {photos}, which is gone: its folders are their labels, as "
-            "they were",
+            f"{new} contains the photos of {photos}, which is gone: they are labelled by its "
+            "folders, as before",
         )
     if how is move:
         assert filled.info().labels == LABELS and posts(filled) == 3

@@ -29,7 +29,7 @@ def apart(one: Image.Image, other: Image.Image) -> float:
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF", "JPEG"])
 @pytest.mark.parametrize("profile", [P3, ADOBE], ids=["P3", "Adobe"])
-def test_a_picture_looks_the_same_in_whatever_space_it_is_stored(kind: str, profile: bytes) -> None:
+def test_colours_are_the_same_in_every_colour_space(kind: str, profile: bytes) -> None:
     picture = draw_photo(4)
     options = {"JPEG": {"quality": 98, "subsampling": 0}, "WEBP": {"lossless": True}}
     how = options.get(kind, {"quality": 95} if kind == "AVIF" else {})
@@ -50,7 +50,7 @@ def test_a_reduced_jpeg_is_converted_too() -> None:
     assert apart(small, plain) < 1.5
 
 
-def test_a_profile_of_srgb_is_known_by_what_it_does_not_by_its_name() -> None:
+def test_an_srgb_profile_is_recognised_by_its_effect_not_its_name() -> None:
     by_another_name = icc.rgb(icc.SRGB, icc.SRGB_CURVE, "Weird Monitor 7")
     pretender = icc.rgb(icc.ADOBE_RGB, icc.gamma(2.2), "sRGB IEC61966-2.1")
     assert conversion(by_another_name, "RGB") is None
@@ -60,7 +60,7 @@ def test_a_profile_of_srgb_is_known_by_what_it_does_not_by_its_name() -> None:
     assert same.tobytes() == picture.tobytes()
 
 
-def test_grey_is_converted_by_grey_profiles_and_by_those_of_colours() -> None:
+def test_grey_images_are_converted_with_grey_and_rgb_profiles() -> None:
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None].repeat(2, 0))
     linear = icc.grey(icc.gamma(1.0))
     pixels = Decoder(encoded(ramp, "PNG", icc_profile=linear)).at_least()
@@ -74,7 +74,7 @@ def test_grey_is_converted_by_grey_profiles_and_by_those_of_colours() -> None:
     assert pixels.getpixel((55, 0)) == pytest.approx((128,) * 3, abs=1)
 
 
-def test_the_inks_of_a_press_are_converted() -> None:
+def test_cmyk_is_converted() -> None:
     inks = Image.new("CMYK", (48, 16))
     for number, ink in enumerate([(255, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 255)]):
         inks.paste(ink, (16 * number, 0, 16 * number + 16, 16))
@@ -105,11 +105,11 @@ def test_the_colours_of_transparent_images_are_converted_and_their_alpha_is_not(
     assert pixels.getpixel((2, 2)) == pytest.approx(colour, abs=2)
 
 
-def test_images_that_are_open_already_are_converted_and_stay_as_they_are() -> None:
+def test_pillow_images_are_converted_without_changing_them() -> None:
     stored = icc.in_space(draw_photo(4), P3)
     stored.info["icc_profile"] = P3
     before = stored.tobytes()
-    decoder = Decoder.of(stored)
+    decoder = Decoder.from_image(stored)
     assert apart(decoder.at_least(), draw_photo(4)) < 1.5
     assert decoder.rgba().convert("RGB").tobytes() == decoder.at_least().tobytes()
     assert stored.tobytes() == before
@@ -129,7 +129,7 @@ def test_images_that_are_open_already_are_converted_and_stay_as_they_are() -> No
     ],
     ids=["text", "header", "cut", "press", "grey", "link", "no curve", "huge"],
 )
-def test_a_broken_profile_is_ignored_and_said_to_be(profile: bytes) -> None:
+def test_a_broken_profile_is_ignored_with_a_warning(profile: bytes) -> None:
     picture = draw_photo(4)
     decoder = Decoder(encoded(picture, "PNG", icc_profile=profile))
     assert decoder.at_least().tobytes() == picture.tobytes()
@@ -144,7 +144,7 @@ def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
     return png[:33] + chunk + png[33:]
 
 
-def test_a_profile_of_a_png_may_be_larger_than_pillow_allows() -> None:
+def test_a_png_profile_may_be_larger_than_pillow_allows() -> None:
     data = icc.rgb(icc.DISPLAY_P3, icc.SRGB_CURVE)
     long = data + bytes(3_000_000)
     long = struct.pack(">I", len(long)) + long[4:]
@@ -170,7 +170,7 @@ def test_gamma_and_primaries_of_a_png_are_ignored() -> None:
         assert pixels.tobytes() == picture.tobytes(), kind
 
 
-def test_a_jpeg_2000_has_its_profile_converted() -> None:
+def test_the_profile_of_a_jpeg_2000_is_used() -> None:
     stored = icc.in_space(draw_photo(4), P3)
     data = encoded(stored, "JPEG2000")
     start = data.index(b"colr") - 4
@@ -183,7 +183,7 @@ def test_a_jpeg_2000_has_its_profile_converted() -> None:
     assert apart(Decoder(data).at_least(), draw_photo(4)) < 2
 
 
-def test_threads_convert_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_a_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = [icc.in_space(draw_photo(seed, (500, 400)), ADOBE) for seed in range(6)]
     files = [encoded(picture, "PNG", icc_profile=ADOBE) for picture in pictures] * 6
 
@@ -196,19 +196,19 @@ def test_threads_convert_alike(monkeypatch: pytest.MonkeyPatch) -> None:
         assert list(threads.map(decoded, files)) == one_by_one
 
 
-def test_conversions_are_made_once_and_not_kept_without_end(
+def test_conversions_are_cached_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[bytes] = []
-    real: Callable[[bytes, str], profiles.Conversion | None] = profiles._made
+    real: Callable[[bytes, str], profiles.Conversion | None] = profiles._build
 
     def counted(profile: bytes, kind: str) -> profiles.Conversion | None:
         made.append(profile)
         return real(profile, kind)
 
-    monkeypatch.setattr(profiles, "_made", counted)
+    monkeypatch.setattr(profiles, "_build", counted)
     monkeypatch.setattr(profiles, "_conversions", type(profiles._conversions)())
-    monkeypatch.setattr(profiles, "_KEPT", 3)
+    monkeypatch.setattr(profiles, "_MAX_CACHED", 3)
     several = [icc.rgb(icc.SRGB, icc.gamma(1 + number / 10)) for number in range(4)]
     for profile in (several[0], several[0], several[1], several[2], several[0]):
         conversion(profile, "RGB")
@@ -223,7 +223,7 @@ def test_conversions_are_made_once_and_not_kept_without_end(
     assert made.count(b"nonsense") == 1
 
 
-def test_no_profile_makes_anything_but_an_image_or_a_broken_profile() -> None:
+def test_corrupted_profiles_convert_or_are_broken() -> None:
     random = np.random.default_rng(0)
     picture = io.BytesIO()
     draw_photo(4, (40, 30)).save(picture, "PNG")

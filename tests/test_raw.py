@@ -74,7 +74,7 @@ def test_the_preview_is_read_wherever_it_is(made: bytes) -> None:
 
 
 @pytest.mark.usefixtures("without_rawpy")
-def test_the_largest_preview_counts() -> None:
+def test_the_largest_preview_is_used() -> None:
     small, large, lossless = jpeg(1, (160, 120)), jpeg(2), jpeg(3, (1600, 1200))
     lossless = lossless.replace(b"\xff\xc0", b"\xff\xc3", 1)
     first = {0x0201: (LONG, [-1]), 0x0202: (LONG, [len(small)]), 0x014A: (LONG, [-101, -102]),
@@ -90,7 +90,7 @@ def test_the_largest_preview_counts() -> None:
 @pytest.mark.parametrize(("own", "of_file", "size"), [
     (None, 6, (600, 800)), (None, 1, (800, 600)), (8, 1, (600, 800)), (1, 6, (800, 600)),
 ])  # fmt: skip
-def test_the_orientation_is_the_previews_own_else_that_of_the_file(
+def test_the_orientation_is_the_previews_or_else_the_files(
     own: int | None, of_file: int, size: tuple[int, int]
 ) -> None:
     exif = Image.Exif()
@@ -101,11 +101,11 @@ def test_the_orientation_is_the_previews_own_else_that_of_the_file(
     assert decoder.exif()[0x0110] == "Model 7", "what the preview does not say, the file does"
 
 
-def test_an_ordinary_tiff_is_no_raw_file() -> None:
+def test_an_ordinary_tiff_is_not_a_raw_file() -> None:
     file = io.BytesIO()
     draw_photo(1).save(file, "TIFF")
     assert Decoder(file.getvalue()).format == "TIFF"
-    assert raw.found(jpeg()) is None and raw.found(b"II*\0") is None
+    assert raw.find_raw(jpeg()) is None and raw.find_raw(b"II*\0") is None
 
 
 # -- without a preview -----------------------------------------------------------------------------
@@ -113,11 +113,9 @@ def test_an_ordinary_tiff_is_no_raw_file() -> None:
 
 @pytest.mark.usefixtures("without_rawpy")
 @pytest.mark.parametrize(("preview", "says"), [
-    (jpeg(1, (680, 511)), "the largest is 680 x 511"), (b"", "it has none"),
+    (jpeg(1, (680, 511)), "the largest has 680 x 511"), (b"", "it has none"),
 ])  # fmt: skip
-def test_without_a_large_preview_and_the_extra_it_is_a_failure_that_says_what_to_install(
-    preview: bytes, says: str
-) -> None:
+def test_a_file_without_a_large_preview_needs_the_extra(preview: bytes, says: str) -> None:
     with pytest.raises(UnreadableImage, match=r"pip install 'embedkit\[raw\]'") as caught:
         Decoder(dng(draw_photo(1, (64, 48)), preview))
     assert caught.value.stage == "format" and says in caught.value.reason
@@ -133,7 +131,7 @@ def test_a_file_without_a_preview_is_developed() -> None:
     assert np.array_equal(pixels(dng(scene(1, SIZE))), made)
 
 
-def test_what_cannot_be_developed_is_a_failure_that_is_tried_again() -> None:
+def test_a_failed_development_is_tried_again() -> None:
     pytest.importorskip("rawpy")
     for data in (dng(draw_photo(1, (64, 48)))[:600], b"FOVb" + bytes(500)):
         with pytest.raises(UnreadableImage, match="cannot be developed") as caught:
@@ -158,7 +156,7 @@ def test_a_file_that_was_developed_once_has_the_vector_of_its_preview_with_and_w
         assert [round(match.distance, 6) for match in found] == [0, 0]
 
 
-def test_the_catalog_says_which_picture_was_read_and_an_add_heals_what_lacked_the_extra(
+def test_the_catalog_stores_which_picture_was_read_and_an_add_retries_with_the_extra(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     put(tmp_path / "p/a.NEF", with_preview(jpeg()))
@@ -177,9 +175,7 @@ def test_the_catalog_says_which_picture_was_read_and_an_add_heals_what_lacked_th
 # -- copies ----------------------------------------------------------------------------------------
 
 
-def test_neither_a_raw_file_nor_its_jpeg_goes_for_the_other(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_a_raw_file_and_its_jpeg_are_both_kept(workspace: Workspace, tmp_path: Path) -> None:
     picture = io.BytesIO()
     scene(1, SIZE).save(picture, "JPEG", quality=90)
     put(tmp_path / "p/1.jpg", picture.getvalue())
@@ -192,7 +188,7 @@ def test_neither_a_raw_file_nor_its_jpeg_goes_for_the_other(
     assert all("RAW data" in row.reason for row in rows.values() if row.action == "review")
 
 
-def test_a_copy_of_a_raw_file_byte_for_byte_goes(workspace: Workspace, tmp_path: Path) -> None:
+def test_an_exact_copy_of_a_raw_file_is_removed(workspace: Workspace, tmp_path: Path) -> None:
     put(tmp_path / "p/1.nef", with_preview(jpeg()))
     put(tmp_path / "p/1 copy.nef", with_preview(jpeg()))
     rows = planned(workspace, tmp_path / "p")
@@ -203,26 +199,26 @@ def test_a_copy_of_a_raw_file_byte_for_byte_goes(workspace: Workspace, tmp_path:
 
 
 @pytest.mark.usefixtures("without_rawpy")
-def test_directories_that_name_themselves_or_thousands_end() -> None:
+def test_cyclic_and_huge_directories_end() -> None:
     loop = tiff([{0x0106: (SHORT, [CFA]), 0x014A: (LONG, [-100, -100])}])
     many = tiff([{0x0106: (SHORT, [CFA])}] * 300)
     endless = b"II*\0" + struct.pack("<IH", 8, 0xFFFF) + b"\xff" * 200_000
     for data in (loop, many):
         with pytest.raises(UnreadableImage, match="it has none"):
             Decoder(data)
-    assert raw.found(endless) is None
+    assert raw.find_raw(endless) is None
 
 
 @pytest.mark.usefixtures("without_rawpy")
 @pytest.mark.parametrize("claim", [(0, 100), (2**32 - 1, 4), (100, 2**32 - 1), (10**6, 10)])
-def test_a_preview_beyond_the_file_is_none(claim: tuple[int, int]) -> None:
+def test_a_preview_beyond_the_end_of_the_file_is_ignored(claim: tuple[int, int]) -> None:
     folder = {0x0106: (SHORT, [CFA]), 0x0201: (LONG, [claim[0]]), 0x0202: (LONG, [claim[1]])}
     with pytest.raises(UnreadableImage, match="it has none"):
         Decoder(tiff([folder], jpeg()))
 
 
 @pytest.mark.usefixtures("without_rawpy")
-def test_a_preview_that_claims_to_be_huge_is_refused() -> None:
+def test_a_preview_with_a_huge_size_is_refused() -> None:
     start = jpeg().index(b"\xff\xc0") + 5
     huge = jpeg()[:start] + struct.pack(">HH", 60_000, 60_000) + jpeg()[start + 4 :]
     with pytest.raises(UnreadableImage, match="pixels"):
@@ -231,7 +227,7 @@ def test_a_preview_that_claims_to_be_huge_is_refused() -> None:
 
 @pytest.mark.usefixtures("without_rawpy")
 @pytest.mark.parametrize("made", [with_preview(jpeg(), 6), strip_preview(jpeg()), raf(jpeg())])
-def test_whatever_is_damaged_it_decodes_or_is_unreadable(made: bytes) -> None:
+def test_damaged_raw_files_decode_or_are_unreadable(made: bytes) -> None:
     chance = random.Random(0)
     for _ in range(150):
         data = bytearray(made)

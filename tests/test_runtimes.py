@@ -15,10 +15,9 @@ from safetensors.torch import save_file
 
 import embedkit
 from embedkit.backbones import choice, open_backbone, openvino_runtime
-from embedkit.backbones.backbone import Backbone
+from embedkit.backbones.backbone import Backbone, PassTooLarge, Runtime, overlapped
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
-from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
 from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, memory_errors
 from embedkit.errors import OutOfMemory
 from embedkit.images.decode import Decoder
@@ -33,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def pixels(backbone: Backbone, count: int = 8) -> np.ndarray:
     images = [draw_photo(seed) for seed in range(count)]
-    return np.stack([prepare(Decoder.of(image), backbone.spec) for image in images])
+    return np.stack([prepare(Decoder.from_image(image), backbone.spec) for image in images])
 
 
 def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
@@ -42,7 +41,7 @@ def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
     def race(entrants: dict[str, Runtime], _: np.ndarray) -> dict[str, float]:
         return {name: 1.0 if name == winner else 2.0 for name in entrants}
 
-    monkeypatch.setattr(choice, "_race", race)
+    monkeypatch.setattr(choice, "_time", race)
 
 
 @pytest.mark.slow
@@ -89,14 +88,14 @@ def test_clip_can_be_converted(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("winner", [EAGER, CHANNELS_LAST, openvino_runtime.NAME])
-def test_the_fastest_runtime_is_chosen_and_remembered(
+def test_the_fastest_runtime_is_chosen_and_stored(
     tiny: str, cache: Path, monkeypatch: pytest.MonkeyPatch, winner: str
 ) -> None:
     prefer(monkeypatch, winner)
     backbone = embedkit.load_backbone(tiny)
     before = backbone.embed([draw_photo(1)])
     assert backbone.runtime == CHANNELS_LAST
-    backbone.settle_runtime(pixels(backbone))
+    backbone.choose_runtime(pixels(backbone))
     assert backbone.runtime == winner
     assert embedkit.load_backbone(tiny).runtime == winner
     assert np.abs(backbone.embed([draw_photo(1)]) - before).max() < 1e-5
@@ -106,11 +105,11 @@ def test_the_fastest_runtime_is_chosen_and_remembered(
     assert set(content["images_per_second"]) == {EAGER, CHANNELS_LAST, openvino_runtime.NAME}
     assert content["refused"] == {}
     monkeypatch.setattr(choice, "choose", lambda *_: pytest.fail("chosen twice"))
-    backbone.settle_runtime(pixels(backbone))
+    backbone.choose_runtime(pixels(backbone))
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_runtime_that_moves_distances_or_fails_is_refused(
+def test_a_runtime_that_changes_distances_or_fails_is_refused(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prefer(monkeypatch, openvino_runtime.NAME)
@@ -125,10 +124,10 @@ def test_a_runtime_that_moves_distances_or_fails_is_refused(
         return lambda: vectors
 
     monkeypatch.setattr(openvino_runtime.OpenVinoRuntime, "submit", shaken)
-    backbone.settle_runtime(pixels(backbone))
+    backbone.choose_runtime(pixels(backbone))
     assert backbone.runtime != openvino_runtime.NAME
     content = json.loads((choice._folder(backbone.spec) / choice.FILE_NAME).read_text())
-    assert "moves distances by up to" in content["refused"][openvino_runtime.NAME]
+    assert "changes distances by up to" in content["refused"][openvino_runtime.NAME]
 
     def fail(*_: object) -> None:
         raise RuntimeError("no such operation\nand more")
@@ -145,7 +144,7 @@ def test_a_damaged_converted_network_is_not_used(
 ) -> None:
     prefer(monkeypatch, openvino_runtime.NAME)
     backbone = embedkit.load_backbone(tiny)
-    backbone.settle_runtime(pixels(backbone))
+    backbone.choose_runtime(pixels(backbone))
     assert open_backbone(backbone.resolved)._network is None
     (weights,) = cache.rglob("model.bin")
     data = bytearray(weights.read_bytes())
@@ -153,14 +152,14 @@ def test_a_damaged_converted_network_is_not_used(
     weights.write_bytes(data)
     again = open_backbone(backbone.resolved)
     assert again.runtime == CHANNELS_LAST
-    again.settle_runtime(pixels(again))
+    again.choose_runtime(pixels(again))
     assert again.runtime == open_backbone(backbone.resolved).runtime == openvino_runtime.NAME
     assert np.abs(again.embed([draw_photo(1)]) - backbone.embed([draw_photo(1)])).max() < 1e-5
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
-def test_images_without_a_usable_vector_are_no_probe(
+def test_images_without_a_usable_vector_are_not_timed(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = embedkit.load_backbone(tiny)
@@ -174,21 +173,21 @@ def test_images_without_a_usable_vector_are_no_probe(
     monkeypatch.setattr(TorchRuntime, "submit", blind)
     data = pixels(backbone)
     data[3] = 0
-    backbone.settle_runtime(data)
-    assert choice.remembered(backbone.spec) == backbone.runtime
+    backbone.choose_runtime(data)
+    assert choice.chosen_runtime(backbone.spec) == backbone.runtime
     other = embedkit.load_backbone(f"{tiny}&pool=max")
-    other.settle_runtime(np.zeros_like(data))
-    assert choice.remembered(other.spec) is None, "there was nothing to compare"
+    other.choose_runtime(np.zeros_like(data))
+    assert choice.chosen_runtime(other.spec) is None, "there was nothing to compare"
     assert other.runtime == CHANNELS_LAST
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
-def test_photos_that_look_alike_raise_no_doubt(tiny: str) -> None:
+def test_similar_photos_give_no_warning_of_precision(tiny: str) -> None:
     backbone = embedkit.load_backbone(f"{tiny}&precision=bf16")
-    backbone.settle_runtime(pixels(backbone)[:1].repeat(8, 0))
-    assert choice.remembered(backbone.spec) is not None
-    assert choice.doubt(backbone.spec) is None
+    backbone.choose_runtime(pixels(backbone)[:1].repeat(8, 0))
+    assert choice.chosen_runtime(backbone.spec) is not None
+    assert choice.precision_warning(backbone.spec) is None
 
 
 def test_a_cache_that_cannot_be_written_changes_nothing(
@@ -198,7 +197,7 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     backbone = embedkit.load_backbone(tiny)
     before = backbone.embed([draw_photo(1)])
-    backbone.settle_runtime(pixels(backbone))
+    backbone.choose_runtime(pixels(backbone))
     assert np.array_equal(backbone.embed([draw_photo(1)]), before)
 
 
@@ -242,7 +241,7 @@ def test_a_pass_that_does_not_fit_the_memory_is_halved_until_it_does(tiny: str, 
         backbone.submit(np.zeros((1, 4, 4, 3), np.uint8))()
 
 
-def test_torchs_word_for_a_full_memory_is_understood() -> None:
+def test_torch_errors_for_full_memory_are_recognised() -> None:
     for error in (
         torch.OutOfMemoryError("CUDA out of memory."),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9999999 bytes"),
@@ -269,24 +268,26 @@ def test_a_reduced_precision_is_another_spec_with_nearly_the_same_vectors(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("cache")
-def test_a_reduced_precision_that_moves_distances_far_is_told(
+def test_a_reduced_precision_that_changes_distances_gives_a_warning(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(choice, "LARGEST_CHANGE", 1e-9)
     exact = embedkit.load_backbone(tiny)
-    exact.settle_runtime(pixels(exact))
-    assert choice.doubt(exact.spec) is None
-    # Random weights put all images close together, so that bf16 moves distances by much of them.
+    exact.choose_runtime(pixels(exact))
+    assert choice.precision_warning(exact.spec) is None
+    # Random weights put all images close together, so that bf16 changes distances by much of them.
     reduced = embedkit.load_backbone(f"{tiny}&precision=bf16")
-    assert choice.doubt(reduced.spec) is None, "not known yet"
-    reduced.settle_runtime(pixels(reduced))
+    assert choice.precision_warning(reduced.spec) is None, "not known yet"
+    reduced.choose_runtime(pixels(reduced))
     content = json.loads((choice._folder(reduced.spec) / choice.FILE_NAME).read_text())
     change = content["largest_change"][reduced.runtime]
     assert change > content["largest_change_wanted"]
-    assert f"bf16 moves distances by up to {change:.3f}" in (choice.doubt(reduced.spec) or "")
+    assert f"bf16 changes distances by up to {change:.3f}" in (
+        choice.precision_warning(reduced.spec) or ""
+    )
 
 
-def test_a_precision_that_the_processor_lacks_is_refused(tiny: str, tmp_path: Path) -> None:
+def test_an_unsupported_precision_is_refused(tiny: str, tmp_path: Path) -> None:
     network, resolved = load_network(tiny)
     openvino_runtime.convert(network, resolved.spec, tmp_path)
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -298,7 +299,7 @@ def test_a_precision_that_the_processor_lacks_is_refused(tiny: str, tmp_path: Pa
                 openvino_runtime.OpenVinoRuntime(tmp_path, precision)
 
 
-def test_passes_are_started_ahead_and_come_back_in_order() -> None:
+def test_passes_run_ahead_and_results_are_in_order() -> None:
     under_way: list[int] = []
     most = 0
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ToyBackbone, draw_photo
+from conftest import ToyBackbone, Toys, draw_photo
 from PIL import Image
 
 from embedkit import Workspace
@@ -93,15 +93,13 @@ def test_an_image_that_is_not_stored_is_embedded(
 
 
 def test_text_queries_work_if_the_backbone_embeds_text(
-    filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, photos: Path, toys: Toys
 ) -> None:
     class Talking(ToyBackbone):
         def embed_text(self, texts: list[str]) -> np.ndarray:
             return np.concatenate([self.embed([photos / text]) for text in texts])
 
-    monkeypatch.setattr(
-        "embedkit.search.embedding_store.open_backbone", lambda known: Talking(known.name, [])
-    )
+    toys.kind = Talking
     matches = filled.search(text="blue/7.jpg", k=3)
     assert matches.query == "blue/7.jpg"
     assert matches[0].path == str(photos / "blue/7.jpg")
@@ -216,12 +214,9 @@ def test_errors_name_what_is_missing_in_the_workspace(workspace: Workspace, phot
 
 
 def test_a_query_is_not_embedded_with_weights_other_than_those_of_the_photos(
-    filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, tmp_path: Path, toys: Toys
 ) -> None:
-    monkeypatch.setattr(
-        "embedkit.search.embedding_store.open_backbone",
-        lambda known: ToyBackbone(known.name, [], weights="1" * 64),
-    )
+    toys.weights = "1" * 64
     draw_photo(77).save(tmp_path / "new.png")
     with pytest.raises(BadInput, match="have changed since the photos were added"):
         filled.search(tmp_path / "new.png")

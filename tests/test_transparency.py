@@ -104,7 +104,7 @@ CASES: dict[str, tuple[Draw, tuple[int, int, int]]] = {
 
 
 @pytest.mark.parametrize(("draw", "colour"), CASES.values(), ids=CASES)
-def test_the_background_is_white_unless_what_is_visible_would_vanish(
+def test_the_background_is_white_unless_the_content_would_vanish(
     draw: Draw, colour: tuple[int, int, int]
 ) -> None:
     image = draw()
@@ -170,7 +170,7 @@ def test_pixels_with_their_alpha_are_upright() -> None:
     assert opaque.rgba().convert("RGB").tobytes() == opaque.at_least(short=240).tobytes()
 
 
-def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     for draw, colour in (CASES["white strokes"], CASES["white with an outline"]):
         image = draw().resize((1000, 700))
         whole = composite(image, colour)

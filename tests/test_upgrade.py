@@ -18,15 +18,15 @@ from test_ingest import counts
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of, with_digest, write_json
-from embedkit.backbones import evidence, is_current
+from embedkit.backbones import is_current
 from embedkit.backbones.choice import _folder
+from embedkit.backbones.providers import evidence
 from embedkit.catalog import Batch, ImageRow, schema
 from embedkit.classify.heads.finetune.configuration import Configuration
 from embedkit.classify.heads.finetune.job import digest_of
 from embedkit.classify.heads.finetune.task import Task
 from embedkit.classify.heads.store import load_head, save_head
-from embedkit.images.changes import changed
-from embedkit.images.decode import Decoder
+from embedkit.images.decode import Decoder, differs_from_version_1
 from embedkit.images.fingerprint import digests
 from embedkit.ingest import pipeline
 from embedkit.results import PIPELINE_VERSION, EmbeddingSpec
@@ -97,10 +97,10 @@ def test_every_changed_kind_of_photo_has_other_pixels(tmp_path: Path) -> None:
     for draw, expected in ((draw_affected, True), (draw_unaffected, False)):
         folder = tmp_path / draw.__name__
         for name in draw(folder):
-            assert changed(Decoder((folder / name).read_bytes())) is expected, name
+            assert differs_from_version_1(Decoder((folder / name).read_bytes())) is expected, name
     wide = Image.new("L", (65_537, 2))
     wide.save(tmp_path / "wide.png")
-    assert changed(Decoder((tmp_path / "wide.png").read_bytes()))
+    assert differs_from_version_1(Decoder((tmp_path / "wide.png").read_bytes()))
 
 
 def test_what_is_said_to_be_the_same_decodes_the_same(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_what_is_said_to_be_the_same_decodes_the_same(tmp_path: Path) -> None:
         now = Decoder(path.read_bytes())
         with first_pipeline():
             then = Decoder(path.read_bytes()).at_least().tobytes()
-        if not changed(now):
+        if not differs_from_version_1(now):
             assert now.at_least().tobytes() == then, path.name
         else:
             assert now.at_least().tobytes() != then, path.name
@@ -241,22 +241,22 @@ def test_an_interrupted_upgrade_continues(
     monkeypatch.setattr(ToyBackbone, "batch", 1)
     monkeypatch.setattr(pipeline, "GROUP_FILES", 1)
     passes.clear()
-    real = pipeline.OnePass._settle
+    real = pipeline.IngestPipeline._settle
     settled: list[object] = []
 
-    def stop(self: pipeline.OnePass, item: pipeline._Item) -> None:
+    def stop(self: pipeline.IngestPipeline, item: pipeline._Item) -> None:
         settled.append(item)
         if len(settled) == 15:
             raise KeyboardInterrupt
         real(self, item)
 
-    monkeypatch.setattr(pipeline.OnePass, "_settle", stop)
+    monkeypatch.setattr(pipeline.IngestPipeline, "_settle", stop)
     with pytest.raises(KeyboardInterrupt):
         before.add()
     left = outdated(before)
     assert 0 < left < 24
     opened.clear()
-    monkeypatch.setattr(pipeline.OnePass, "_settle", real)
+    monkeypatch.setattr(pipeline.IngestPipeline, "_settle", real)
     report = before.add()
     assert left <= len(opened) <= left + 1
     assert report.failed == 0 and outdated(before) == 0

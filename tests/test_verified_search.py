@@ -16,7 +16,7 @@ from PIL import Image
 from test_verify import Pixels, photographed, poster
 
 from embedkit import Workspace
-from embedkit.cli.show import matches_document
+from embedkit.cli.show_find import matches_document
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
 from embedkit.reports.search_page import write_search_page

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
-from conftest import ToyBackbone, draw_photo
+from conftest import Toys, draw_photo
 
 import embedkit
 from embedkit import Workspace
@@ -114,13 +114,9 @@ def test_compact_keeps_imported_vectors_of_photos_that_are_added_later(
 
 
 def test_compact_drops_vectors_of_superseded_weights(
-    filled: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
+    filled: Workspace, photos: Path, toys: Toys
 ) -> None:
-    monkeypatch.setattr("embedkit.ingest.network.is_current", lambda _: False)
-    monkeypatch.setattr(
-        "embedkit.ingest.network.load_backbone",
-        lambda name: ToyBackbone(name, [], weights="1" * 64),
-    )
+    toys.weights = "1" * 64
     filled.add(photos)
     assert len(list(filled.folder.glob("index/*"))) == 2
     filled.compact()
@@ -231,14 +227,14 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
             lambda out: rewrite(out, images=NO_PARQUET),
             "out: .*; give a folder that 'embedkit export",
         ),
-        (lambda out: rewrite(out, sha256=["ab"] * 12), "a sha256 that is not one"),
+        (lambda out: rewrite(out, sha256=["ab"] * 12), "an invalid sha256"),
         (lambda out: rewrite(out, sha256=["ab" * 32] * 12), "an image twice"),
         (lambda out: rewrite(out, norm=[None] * 12), "empty cells"),
         (lambda out: rewrite(out, bytes=["many"] * 12), "is not an export"),
         (lambda out: rewrite(out, bytes=[-1] * 12), "an image of -1 bytes"),
-        (lambda out: rewrite(out, norm=[np.nan] * 12), "a norm that is not a number above 0"),
-        (lambda out: rewrite(out, norm=[-1.0] * 12), "a norm that is not a number above 0"),
-        (lambda out: rewrite(out, norm=[np.inf] * 12), "a norm that is not a number above 0"),
+        (lambda out: rewrite(out, norm=[np.nan] * 12), "a norm that is not a positive number"),
+        (lambda out: rewrite(out, norm=[-1.0] * 12), "a norm that is not a positive number"),
+        (lambda out: rewrite(out, norm=[np.inf] * 12), "a norm that is not a positive number"),
         (lambda out: rewrite(out, raw=npy("(12, 48")), "is not an export"),
         (lambda out: rewrite(out, raw=npy("(-12, 48)")), "is not an export"),
         (lambda out: rewrite(out, raw=npy("(" * 4000)), "is not an export"),
@@ -248,10 +244,10 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
         (lambda out: rewrite(out, spec={"dim": -48}), "above 0, and not huge"),
         (lambda out: rewrite(out, spec={"crop": 0.0}), "above 0, and not huge"),
         (lambda out: rewrite(out, spec={"size": True}), "size of a spec cannot be True"),
-        (lambda out: renamed(out, "local/../../etc"), "its backbone cannot be called"),
-        (lambda out: renamed(out, "resnet50?weights=../x"), "its backbone cannot be called"),
-        (lambda out: renamed(out, "resnet50?weights=a\nb"), "its backbone cannot be called"),
-        (lambda out: renamed(out, ["resnet50"]), "its backbone cannot be called"),
+        (lambda out: renamed(out, "local/../../etc"), "invalid name of its backbone"),
+        (lambda out: renamed(out, "resnet50?weights=../x"), "invalid name of its backbone"),
+        (lambda out: renamed(out, "resnet50?weights=a\nb"), "invalid name of its backbone"),
+        (lambda out: renamed(out, ["resnet50"]), "invalid name of its backbone"),
         (
             lambda out: (
                 (out / "vectors.npy").unlink(),
@@ -298,7 +294,7 @@ def test_an_export_that_fails_says_why_and_leaves_no_file(
 ) -> None:
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
-        with pytest.raises(BadInput, match=f"{place}: a file is in the way; name a folder"):
+        with pytest.raises(BadInput, match=f"{place}: this is a file; name a folder"):
             filled.embeddings.export(tmp_path / place)
 
     def full(_: int) -> None:

@@ -1,97 +1,79 @@
-"""Names to networks: the registry, the weights, the preprocessing, the forward pass.
+"""Backbones: names, weights, preprocessing and the networks that embed images.
 
-Reading names, specs and the table of known backbones is light, and so is :func:`open_backbone` of
-a network that was converted before; :func:`load_backbone` imports torch.
+Parsing names, reading specs and listing the known backbones is light, and so is
+:func:`open_backbone` for a network that was converted before; most other calls of
+:func:`load_backbone` import torch.
 """
 
-import os
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute, stamp
 from embedkit.backbones import registry
-from embedkit.results import PIPELINE_VERSION, ResolvedName
+from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
+    from embedkit.backbones.preprocess import Prepare
+    from embedkit.backbones.providers import Provider
 
 
 def load_backbone(name: str = registry.DEFAULT) -> "Backbone":
-    """The backbone called ``name``, with its weights loaded, on the best device there is.
+    """Load a backbone with its weights on the best device available.
 
-    ``name`` is a known name (``embedkit backbones`` lists them), ``timm/<model[.tag]>``,
-    ``open_clip/<arch>/<pretrained>`` or ``local/<folder>``, with overrides as in
-    ``resnet50?weights=FILE&size=448&resize=pad&pool=gem``. Weights are taken from the given file
-    only, if one is given; else from an installed package, the hub's cache, or the hub.
+    Parameters
+    ----------
+    name : str
+        A known name (``embedkit backbones`` lists them), ``timm/<model[.tag]>``,
+        ``open_clip/<arch>/<pretrained>``, ``local/<folder>``, or a name passed to
+        :func:`embedkit.register_backbone`, with overrides as in
+        ``resnet50?weights=FILE&size=448&resize=pad&pool=gem``. Weights come from the file in the
+        name, if it has one; otherwise from an installed package, the hub's cache, or the hub.
 
-    Raises :class:`UnknownBackbone` for a name that cannot be built, :class:`WeightsMissing` when
-    no weights are found and :class:`BadWeights` when they do not fit.
+    Returns
+    -------
+    Backbone
+        ``embed(images)`` returns float32 embeddings (N, dim), L2-normalised.
+
+    Raises
+    ------
+    UnknownBackbone
+        When the name cannot be built.
+    WeightsMissing
+        When no weights are found.
+    BadWeights
+        When the weights do not fit the network.
     """
-    from embedkit.backbones import weights
-
-    weights.given(registry.parse(name))  # refuse what is none before torch is imported
-    from embedkit.backbones.backbone import Backbone
-    from embedkit.backbones.choice import open_converted, remembered
-    from embedkit.backbones.loading import load_network
-    from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime
-
-    network, resolved = load_network(name)
-    runtime = open_converted(resolved.spec)
-    if runtime is None:
-        eager = remembered(resolved.spec) == EAGER
-        runtime = TorchRuntime(network, resolved.spec, EAGER if eager else CHANNELS_LAST)
-    return Backbone(resolved, runtime, network)
+    return provider_of(name).load(name)
 
 
 def open_backbone(resolved: ResolvedName) -> "Backbone":
-    """The backbone that a name was resolved to, without torch where it was converted before.
+    """Open the backbone that a name was resolved to, without torch where it was converted before.
 
-    Falls back on :func:`load_backbone`, and raises as it does; the caller compares the specs, for
-    the weights may have changed.
+    Falls back on :func:`load_backbone` and raises as it does. The caller compares the specs: the
+    weights may have changed.
     """
-    from embedkit.backbones.backbone import Backbone
-    from embedkit.backbones.choice import open_converted
-
-    runtime = open_converted(resolved.spec) if is_current(resolved) else None
-    return Backbone(resolved, runtime) if runtime is not None else load_backbone(resolved.name)
+    return provider_of(resolved.name).open(resolved)
 
 
 def last_resolved(name: str) -> ResolvedName | None:
-    """What a name stands for, if its network was converted here and nothing changed since."""
-    from embedkit.backbones import resolutions
-
-    resolved = resolutions.noted(name)
-    return resolved if resolved is not None and is_current(resolved) else None
+    """Return what a name stands for if that is known without loading its network."""
+    return provider_of(name).last_resolved(name)
 
 
 def is_current(resolved: ResolvedName) -> bool:
-    """Whether what a name was resolved from is still there, unchanged."""
-    # What an earlier version of the pipeline noted is good: its specs are upgraded when read.
-    versions = range(PIPELINE_VERSION, 0, -1)
-    if all(resolved.evidence != evidence(resolved.name, version) for version in versions):
-        return False
-    try:
-        status = os.stat(resolved.weights_path)
-    except OSError:
-        return False
-    return stamp(status) == (
-        resolved.weights_bytes,
-        resolved.weights_mtime_ns,
-    )
+    """Return whether a name still stands for what it was resolved to, as far as is known."""
+    return provider_of(resolved.name).is_current(resolved)
 
 
-def evidence(name: str, pipeline: int = PIPELINE_VERSION) -> str:
-    """Digest of all but the weights file that decides what a backbone name stands for.
+def preparation(resolved: ResolvedName) -> "Prepare":
+    """Return the function that makes the network input of an image; opens no network.
 
-    That is the version of our own ``pipeline``, of the providers, what our table says of the name,
-    and the manifest of a local backbone.
+    Raises :class:`UnknownBackbone` for a registered backbone that is not registered here.
     """
-    from importlib.metadata import version
+    return provider_of(resolved.name).preparation(resolved)
 
-    parsed = registry.parse(name)
-    known = [str(pipeline), version("timm"), version("open_clip_torch"), repr(parsed)]
-    if parsed.provider == "local":
-        manifest = Path(absolute(parsed.id)) / registry.MANIFEST
-        known.append(manifest.read_text("utf-8", "replace") if manifest.is_file() else "")
-    return sha256("\n".join(known).encode("utf-8", "replace")).hexdigest()[:16]
+
+def provider_of(name: str) -> "Provider":
+    """Return the provider of a backbone name. Raises as :func:`registry.parse_syntax` does."""
+    from embedkit.backbones.providers import OwnModels, Published
+
+    return OwnModels() if registry.parse_syntax(name).provider == registry.OWN else Published()

@@ -1,70 +1,116 @@
-"""A backbone ready to embed: images in, embeddings out."""
+"""The backbone: it prepares images, runs its network and normalises the vectors."""
 
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from embedkit.backbones import resolutions
-from embedkit.backbones.preprocess import prepare
-from embedkit.backbones.runtime import PassTooLarge, Runtime, overlapped
+from embedkit.backbones.preprocess import Prepare, prepare
 from embedkit.errors import BadInput, OutOfMemory
-from embedkit.images.decode import ImageInput, decoder_of
+from embedkit.images.decode import Decoder, ImageInput, decoder_of
 from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network
 
+_Out = TypeVar("_Out")
+
+
+class Runtime(Protocol):
+    """A network with its weights on the device that runs it."""
+
+    name: str
+    batch: int
+    """Images in a forward pass that suit the device."""
+    passes: int
+    """Forward passes to run concurrently so that the device never waits."""
+
+    def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start a forward pass on prepared pixels, uint8 (N, size, size, 3).
+
+        The returned function waits for the raw vectors, float32 (N, dim). Both raise
+        :class:`PassTooLarge`.
+        """
+
+
+class PassTooLarge(Exception):
+    """A forward pass does not fit the device's memory; a smaller one may."""
+
+
+def overlapped(
+    submit: Callable[[np.ndarray], Callable[[], _Out]], batches: Iterable[np.ndarray], passes: int
+) -> Iterator[_Out]:
+    """Yield the results of forward passes over ``batches`` in order, ``passes`` at a time."""
+    pending: deque[Callable[[], _Out]] = deque()
+    for batch in batches:
+        if len(pending) == passes:
+            yield pending.popleft()()
+        pending.append(submit(batch))
+    while pending:
+        yield pending.popleft()()
+
 
 class Backbone:
-    """A network with its weights, ready to embed.
+    """A network with its weights, which maps images to embeddings.
 
-    ``spec`` is all that decides its vectors; ``resolved`` adds the name and the weights file that
-    it came from. Made by :func:`embedkit.load_backbone`.
+    :func:`embedkit.load_backbone` creates backbones.
+
+    Attributes
+    ----------
+    spec : EmbeddingSpec
+        Everything that determines the embeddings.
+    resolved : ResolvedName
+        The name and the weights file of the backbone, with its spec.
     """
 
     def __init__(
-        self, resolved: ResolvedName, runtime: Runtime, network: "Network | None" = None
+        self,
+        resolved: ResolvedName,
+        runtime: Runtime,
+        network: "Network | None" = None,
+        transform: Prepare | None = None,
     ) -> None:
         self.resolved = resolved
         self.spec = resolved.spec
         self._runtime = runtime
         self._network = network  # None when the runtime needs no torch
+        self._transform = transform
         self._fitting: int | None = None
 
     @property
     def runtime(self) -> str:
-        """What runs the network: ``torch channels-last``, ``torch`` or ``openvino``."""
+        """Name of the runtime: ``torch channels-last``, ``torch``, ``openvino`` or ``python``."""
         return self._runtime.name
 
     @property
     def batch(self) -> int:
-        """Images in one forward pass; less than the runtime likes once that was too large."""
+        """Images in a forward pass: the runtime's, or fewer if that did not fit the memory."""
         return min(self._runtime.batch, self._fitting or self._runtime.batch)
 
     @property
     def passes(self) -> int:
-        """Forward passes that should be under way at once."""
+        """Forward passes to run concurrently."""
         return self._runtime.passes
 
-    def settle_runtime(self, pixels: np.ndarray) -> None:
-        """Time the runtimes on prepared pixels and go on with the fastest, if never done here.
+    def choose_runtime(self, pixels: np.ndarray) -> None:
+        """Time the runtimes on prepared pixels and use the fastest, unless it is known already.
 
-        Where the cache folder cannot be written, or the probe does not fit the memory, the network
-        goes on as it is.
+        The runtime stays as it is if the cache folder cannot be written or the pixels do not fit
+        the memory.
         """
-        from embedkit.backbones.choice import choose, remembered
+        from embedkit.backbones.choice import choose, chosen_runtime, save_resolved
 
-        # A damaged converted network is not what runs now, though it was chosen: it is made anew.
+        # The chosen runtime differs from the current one when its converted network is damaged.
         if self._network is None:
             return
-        if remembered(self.spec) != self.runtime:
+        if chosen_runtime(self.spec) != self.runtime:
             with contextlib.suppress(OSError, PassTooLarge):
                 self._runtime = choose(self._network, self.spec, pixels)
-        if self._runtime.name == remembered(self.spec):
-            resolutions.note(self.resolved)
+        if self._runtime.name == chosen_runtime(self.spec):
+            save_resolved(self.resolved)
 
     @property
     def dim(self) -> int:
@@ -72,10 +118,24 @@ class Backbone:
         return self.spec.dim
 
     def embed(self, images: Iterable[ImageInput]) -> np.ndarray:
-        """The embeddings of images: float32, L2-normalised, shape (N, dim).
+        """Embed images.
 
-        An image is a path, a Pillow image or an RGB uint8 array of shape (H, W, 3). Raises
-        :class:`UnreadableImage` for one that cannot be read.
+        Parameters
+        ----------
+        images : iterable of path, PIL.Image.Image or numpy.ndarray
+            Arrays are uint8 (H, W, 3), RGB.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (N, dim), L2-normalised; zeros for a vector that is zero or not finite.
+
+        Raises
+        ------
+        UnreadableImage
+            When an image cannot be read.
+        OutOfMemory
+            When a single image does not fit the device's memory.
         """
         batches = overlapped(self.submit, self._prepared(images), self.passes)
         none = np.empty((0, self.dim), np.float32)
@@ -83,15 +143,23 @@ class Backbone:
 
     def _prepared(self, images: Iterable[ImageInput]) -> Iterator[np.ndarray]:
         rest = iter(images)
-        while batch := [prepare(decoder_of(item), self.spec) for item in islice(rest, self.batch)]:
+        while batch := [self.prepare(decoder_of(item)) for item in islice(rest, self.batch)]:
             yield np.stack(batch)
 
-    def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """Start a forward pass over prepared pixels, uint8 (N, size, size, 3).
+    def prepare(self, decoder: Decoder) -> np.ndarray:
+        """Return the network input of one image: uint8 (size, size, 3), RGB, or a transform's.
 
-        The call that is returned waits for the embeddings (N, dim) and their norms (N,). A vector
-        that is not finite, or is zero, comes back as zeros with norm 0. A pass that does not fit
-        the memory is halved until it does; raises :class:`OutOfMemory` for one image that does not.
+        Raises :class:`UnreadableImage` when the image does not decode.
+        """
+        return self._transform(decoder) if self._transform else prepare(decoder, self.spec)
+
+    def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """Start a forward pass on prepared pixels, uint8 (N, size, size, 3).
+
+        The returned function waits for the embeddings (N, dim) and their norms (N,), both float32.
+        A vector that is zero or not finite is returned as zeros with norm 0. A pass that does not
+        fit the memory is halved until it does; :class:`OutOfMemory` is raised when a single image
+        does not fit.
         """
         try:
             fetch = self._runtime.submit(pixels)
@@ -108,12 +176,12 @@ class Backbone:
         return fetch_embeddings
 
     def _halved(self, pixels: np.ndarray, error: PassTooLarge) -> np.ndarray:
-        """Raw vectors of a pass that was too large, as two smaller ones."""
+        """Return the raw vectors of a pass that was too large, computed in two smaller ones."""
         half = len(pixels) // 2
         if not half:
             raise OutOfMemory(
                 f"{self.resolved.name} does not fit the memory of the device with a single image; "
-                "close other programs, or take a smaller backbone or size="
+                "close other programs, or use a smaller backbone or size="
             ) from error
         self._fitting = min(half, self._fitting or half)
         halves = []
@@ -125,9 +193,21 @@ class Backbone:
         return np.concatenate(halves)
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:
-        """The embeddings of texts, in the space of the images: float32 (N, dim), L2-normalised.
+        """Embed texts in the space of the images.
 
-        Raises :class:`BadInput` when the backbone embeds images only.
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        numpy.ndarray
+            float32 (N, dim), L2-normalised.
+
+        Raises
+        ------
+        BadInput
+            When the backbone embeds images only.
         """
         if self._network is None:
             from embedkit.backbones.loading import load_network
@@ -137,11 +217,15 @@ class Backbone:
                 raise BadInput(f"{self.resolved.name} has changed; add the photos again")
             self._network = network
         if self._network.embed_text is None:
-            raise BadInput(
-                f"{self.resolved.name} embeds images only; use one that embeds text too, "
-                "like --backbone clip-vit-b-32"
-            )
+            raise self.images_only()
         return _normalised(self._network.embed_text(list(texts)))[0]
+
+    def images_only(self) -> BadInput:
+        """Return the error for a text when the backbone embeds images only."""
+        return BadInput(
+            f"{self.resolved.name} embeds images only; use one that embeds text too, "
+            "like --backbone clip-vit-b-32"
+        )
 
 
 def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,11 @@
-"""Which runtime a network is fastest with on this machine: timed once, then remembered.
+"""Choice of the fastest runtime of a network on this machine, timed once and cached.
 
-The choice is kept in the user's cache folder, a folder for each (embedding spec, machine), beside
-the converted network, so that a later run neither times nor imports torch. On a GPU torch is not
-up for choice; a reduced precision is compared with float32 there too.
+The choice is stored in the user's cache folder, in one folder for each (embedding spec, machine),
+together with the converted network, so that later runs neither time runtimes nor import torch. On
+a GPU, torch is always used; only a reduced precision is compared with float32 there.
 """
 
+import contextlib
 import copy
 import os
 import platform
@@ -12,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,10 @@ from embedkit._internal.artifacts import (
     without_digest,
     write_json,
 )
-from embedkit.backbones.runtime import Runtime, overlapped
+from embedkit._internal.paths import to_stored
+from embedkit.backbones.backbone import Runtime, overlapped
 from embedkit.errors import BadArtefact
-from embedkit.results import EmbeddingSpec
+from embedkit.results import EmbeddingSpec, ResolvedName
 from embedkit.version import __version__
 
 if TYPE_CHECKING:
@@ -39,22 +41,22 @@ FILE_NAME = "choice.json"
 PROBE_IMAGES = 16
 ROUNDS = 5
 CHOICE_SECONDS = 20.0
-"""Each runtime is timed this often, in turn, unless that takes longer; at least once."""
+"""Each runtime is timed ROUNDS times, in turn, until CHOICE_SECONDS are over; at least once."""
 SLOW_SECONDS = 2.0
-"""A network that takes longer for half of the probe images is timed on those."""
+"""A network that takes longer for half of the probe images is timed on that half."""
 
 TORCH_FREE = {"openvino": 0.95}
-"""What the time of a runtime that spares later runs torch counts for."""
+"""Factor on the time of runtimes that do not import torch in later runs."""
 
 LARGEST_CHANGE = 1e-4
-"""A float32 runtime is refused when it moves the distance of any two probe images by more."""
+"""Largest change of the distance between two probe images that a float32 runtime may cause."""
 LARGEST_SHARE = 0.01
-"""One of reduced precision, by more than this share of the median distance, compared with float32,
-unless torch itself moves them as far at that precision."""
+"""The same for a reduced precision, compared with float32, as a share of the median distance; torch
+at that precision may change distances by more, and the other runtimes as much as torch."""
 
 
-def remembered(spec: EmbeddingSpec) -> str | None:
-    """Name of the runtime that was chosen for a spec on this machine; None before the choice."""
+def chosen_runtime(spec: EmbeddingSpec) -> str | None:
+    """Return the name of the runtime chosen for a spec on this machine; None before the choice."""
     content = _content(spec)
     return None if content is None else str(content["runtime"])
 
@@ -70,7 +72,7 @@ def _content(spec: EmbeddingSpec) -> dict[str, Any] | None:
 
 
 def open_converted(spec: EmbeddingSpec) -> Runtime | None:
-    """The converted network, if that is what was chosen and its files are as they were written."""
+    """Open the converted network if it was chosen and its files are intact; else return None."""
     from embedkit.backbones import openvino_runtime
 
     content, folder = _content(spec), _folder(spec)
@@ -82,17 +84,17 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
             return None
         for file in openvino_runtime.compiled_files(folder):
             if sha256_of(file) != digests.get(_relative(file, folder)):
-                file.unlink()  # it is compiled anew
+                file.unlink()  # OpenVINO compiles it again
         runtime = openvino_runtime.OpenVinoRuntime(folder, spec.precision)
         if (now := _digests(folder)) != digests:
             write_json(folder / FILE_NAME, with_digest(content | {"sha256": now}))
     except (OSError, KeyError, TypeError, RuntimeError):
-        return None  # made anew, like any damaged cache
+        return None  # it is converted again, as any damaged cache
     return runtime
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of a converted network, by its path in the folder."""
+    """Return the SHA-256 of each file of a converted network by its path in the folder."""
     from embedkit.backbones import openvino_runtime
 
     files = [folder / name for name in openvino_runtime.FILES]
@@ -105,11 +107,11 @@ def _relative(file: Path, folder: Path) -> str:
 
 
 def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runtime:
-    """Time the runtimes on prepared pixels, uint8 (N, size, size, 3); keep and return the fastest.
+    """Time the runtimes on prepared pixels, uint8 (N, size, size, 3), and return the fastest.
 
-    ``pixels`` are of real images; when fewer than two of them give a usable vector there is no
-    choice, and torch goes on. A runtime that cannot run the network, or moves distances, is noted
-    as refused and not used. Raises :class:`PassTooLarge` when torch cannot run the probe at all.
+    ``pixels`` are of real images. If fewer than two of them have a usable vector, torch is returned
+    and nothing is stored. A runtime that cannot run the network or changes distances is stored as
+    refused. Raises :class:`PassTooLarge` when torch cannot run the pixels.
     """
     from embedkit.backbones import openvino_runtime
     from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, best_device
@@ -120,7 +122,9 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
     on_cpu = best_device().type == "cpu"
     if not on_cpu and spec.precision == "float32":
         return TorchRuntime(network, spec)
-    apart = replace(network, module=copy.deepcopy(network.module))  # runtimes lay weights out anew
+    apart = replace(
+        network, module=copy.deepcopy(network.module)
+    )  # each runtime has its memory layout
     if on_cpu:
         makers[EAGER] = lambda _: TorchRuntime(apart, spec, EAGER)
         makers[openvino_runtime.NAME] = lambda folder: _converted(network, spec, folder)
@@ -143,7 +147,7 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
             try:
                 runtime = make(folder)
                 change = float(np.abs(_pair_distances(_run(runtime, probe)) - exact).max())
-            except Exception as error:  # a converter's errors are of any kind; torch remains
+            except Exception as error:  # converters raise anything; torch remains
                 refused[name] = next(iter(str(error).splitlines()), type(error).__name__)
                 continue
             if name == CHANNELS_LAST and reduced:
@@ -151,11 +155,10 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
             if change <= allowed:
                 entrants[name], changes[name] = runtime, change
             else:
-                refused[name] = f"moves distances by up to {change:.1e}"
+                refused[name] = f"changes distances by up to {change:.1e}"
         if not entrants or not len(exact):
-            return TorchRuntime(network, spec)  # nothing to compare with this time
-        seconds = _race(entrants, probe)
-        # One that later runs need not import torch for is worth a few percent.
+            return TorchRuntime(network, spec)  # nothing to compare
+        seconds = _time(entrants, probe)
         fastest = min(seconds, key=lambda name: seconds[name] * TORCH_FREE.get(name, 1.0))
         content: dict[str, Any] = {
             "runtime": fastest,
@@ -174,8 +177,8 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
     return open_converted(spec) or TorchRuntime(network, spec, fastest)
 
 
-def doubt(spec: EmbeddingSpec) -> str | None:
-    """What to say of a reduced precision that moves distances further than it should."""
+def precision_warning(spec: EmbeddingSpec) -> str | None:
+    """Return a warning for a reduced precision that changes distances too much; else None."""
     content = _content(spec)
     if content is None or spec.precision == "float32":
         return None
@@ -183,9 +186,9 @@ def doubt(spec: EmbeddingSpec) -> str | None:
     if change <= wanted:
         return None
     return (
-        f"{spec.precision} moves distances by up to {change:.3f} with this network, "
+        f"{spec.precision} changes distances by up to {change:.3f} with this network, "
         f"{LARGEST_SHARE * change / wanted:.1%} of the median distance; "
-        "without precision= they are exact"
+        "leave precision= out for exact distances"
     )
 
 
@@ -197,23 +200,24 @@ def _converted(network: "Network", spec: EmbeddingSpec, folder: Path) -> Runtime
 
 
 def _run(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
-    """Raw vectors, (N, dim), of all pixels, as many passes under way as the runtime likes."""
+    """Return the raw vectors (N, dim) of all pixels."""
     starts = range(0, len(pixels), runtime.batch)
     batches = (pixels[start : start + runtime.batch] for start in starts)
     return np.concatenate(list(overlapped(runtime.submit, batches, runtime.passes)))
 
 
-def _race(entrants: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
-    """Best time of each runtime for an image, seconds, of all the device's cores.
+def _time(entrants: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
+    """Return the best time of each runtime, in seconds per image on the whole device.
 
-    They take turns, as the machine's mood changes. Each has run before.
+    The runtimes are timed in turn, so that a change of the machine's load affects all of them. Each
+    has run before.
     """
     best = dict.fromkeys(entrants, float("inf"))
     begun = time.perf_counter()
     for _ in range(ROUNDS):
         for name, runtime in entrants.items():
             batch = probe[: runtime.batch]
-            batches = [batch] * max(1, runtime.passes // 2)  # as many as run beside each other
+            batches = [batch] * max(1, runtime.passes // 2)  # run concurrently
             started = time.perf_counter()
             for _ in overlapped(runtime.submit, batches, runtime.passes):
                 pass
@@ -225,7 +229,7 @@ def _race(entrants: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
 
 
 def _reference(exact: Runtime, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The usable probe images, fewer for a slow network, and the distances of their pairs."""
+    """Return the usable probe images, fewer for a slow network, and their pair distances."""
     probe = np.ascontiguousarray(pixels[: PROBE_IMAGES // 2])
     started = time.perf_counter()
     vectors = _run(exact, probe)
@@ -238,25 +242,56 @@ def _reference(exact: Runtime, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _pair_distances(raw: np.ndarray) -> np.ndarray:
-    """Cosine distances of all pairs of raw vectors (N, dim): float64 (N * (N - 1) / 2,)."""
+    """Return the cosine distances of all pairs of raw vectors (N, dim): float64 (N(N-1)/2,)."""
     unit = raw.astype(np.float64)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     return np.asarray((1.0 - unit @ unit.T)[np.triu_indices(len(unit), 1)].clip(0.0, 2.0))
 
 
 def _folder(spec: EmbeddingSpec) -> Path:
-    # How photos are decoded makes no difference to the network.
+    # The runtime does not depend on how photos are decoded, so all pipeline versions share it.
     return Path(user_cache_path("embedkit")) / "runtimes" / f"{spec.first.digest}-{_machine()}"
 
 
 def _machine() -> str:
-    """A short name of this kind of machine: processor, how many of its cores we have, GPU."""
+    """Return a short digest of the processor, the number of usable cores and the GPU driver."""
     processor = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor += next((line for line in lines if line.startswith("model name")), "")
     except OSError:
-        pass  # not Linux: the platform's own word has to do
+        pass  # not Linux
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpu = Path("/proc/driver/nvidia/version").exists()
     return sha256(f"{processor} {platform.system()} {cores} {gpu}".encode()).hexdigest()[:12]
+
+
+# -- what names stand for --------------------------------------------------------------------------
+
+
+def save_resolved(resolved: ResolvedName) -> None:
+    """Store what a name was resolved to, where the cache folder can be written.
+
+    Another workspace can then use a converted network without building it in torch to find its
+    spec.
+    """
+    content = asdict(resolved) | {"spec": resolved.spec.canonical_json}
+    with contextlib.suppress(OSError):
+        write_json(_name_file(resolved.name), with_digest(content))
+
+
+def load_resolved(name: str) -> ResolvedName | None:
+    """Return what a name was last resolved to, which may be outdated; None if it is not stored."""
+    file = _name_file(name)
+    try:
+        content = without_digest(file, read_json(file))
+        spec = EmbeddingSpec.from_json(content.pop("spec"))
+        resolved = ResolvedName(spec=spec, **content)
+    except (OSError, BadArtefact, KeyError, TypeError, ValueError):
+        return None
+    return resolved if resolved.name == name else None
+
+
+def _name_file(name: str) -> Path:
+    key = sha256(to_stored(name).encode()).hexdigest()[:16]
+    return Path(user_cache_path("embedkit")) / "names" / f"{key}.json"

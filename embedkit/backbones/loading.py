@@ -1,27 +1,37 @@
-"""Build the network that a name stands for, with its weights. Imports torch."""
+"""Build the network of a backbone name with its weights. Imports torch."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from embedkit._internal.artifacts import read_json, sha256_of
-from embedkit._internal.paths import absolute, shown, stamp
-from embedkit.backbones import evidence, registry, weights
+from embedkit._internal.artifacts import sha256_of
+from embedkit._internal.paths import stamp
+from embedkit.backbones import registry, weights
+from embedkit.backbones.local import model_file, network_of
 from embedkit.backbones.network import Network, Preprocessing
-from embedkit.backbones.preprocess import INTERPOLATIONS
+from embedkit.backbones.own import require
+from embedkit.backbones.providers import evidence
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 
 def load_network(text: str) -> tuple[Network, ResolvedName]:
-    """The network called ``text``, with its weights: see :func:`embedkit.load_backbone`."""
+    """Build the network of a backbone name with its weights.
+
+    Raises as :func:`embedkit.load_backbone` does, and :class:`BadInput` for a registered backbone
+    or model file that is not a torch module.
+    """
     name = registry.parse(text)
+    if name.provider == registry.OWN:
+        own = require(text)
+        return own.network(text), own.resolved(name)
+    if (own_file := model_file(name)) is not None:
+        return own_file.network(text), own_file.resolved(name)
     wanted: dict[str, Any] = {}
     if name.provider == "local":
-        name, wanted = _read_local(name)
+        name, wanted = network_of(name)
     provider = _provider(name)
     provider.check(name.id)
     size = name.size or (name.known.size if name.known else None) or wanted.get("size")
@@ -53,6 +63,10 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
 
 
 def _provider(name: BackboneName) -> Any:
+    if name.provider == registry.OWN:
+        from embedkit.backbones.module_engine import ModuleProvider
+
+        return ModuleProvider(require(name.id))
     if name.provider == "open_clip":
         from embedkit.backbones import open_clip_networks
 
@@ -60,61 +74,6 @@ def _provider(name: BackboneName) -> Any:
     from embedkit.backbones import timm_networks
 
     return timm_networks
-
-
-def _read_local(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
-    """The base name and the manifest of a ``local/<folder>`` backbone.
-
-    The manifest names the architecture (``timm/...`` or ``open_clip/...``) and the weights file
-    beside it; size, resize, crop, interpolation, mean, std, pool and sha256 are optional.
-    """
-    folder = Path(absolute(name.id))
-    manifest = folder / registry.MANIFEST
-    if not manifest.is_file():
-        raise UnknownBackbone(f"{shown(name.text)}: there is no {shown(str(manifest))}")
-    wanted = read_json(manifest)
-    for key in ("architecture", "weights"):
-        if not isinstance(wanted.get(key), str):
-            raise BadArtefact(f"{manifest} has no {key!r}")
-    _check_manifest(manifest, wanted)
-    base = registry.parse(wanted["architecture"])
-    if base.provider == "local":
-        raise BadArtefact(f"{manifest}: its architecture must be a timm/ or open_clip/ name")
-    chosen = BackboneName(
-        text=name.text,
-        provider=base.provider,
-        id=base.id,
-        weights=name.weights or str(folder / wanted["weights"]),
-        size=name.size,
-        resize=name.resize,
-        pool=name.pool,
-        precision=name.precision,
-    )
-    return chosen, wanted
-
-
-def _check_manifest(manifest: Path, wanted: dict[str, Any]) -> None:
-    """Raise :class:`BadArtefact` for a value in a manifest that cannot be."""
-
-    def three(value: Any, positive: bool) -> bool:
-        numbers = isinstance(value, list) and len(value) == 3
-        return numbers and all(
-            isinstance(item, (int, float)) and (item > 0 or not positive) for item in value
-        )
-
-    tests: dict[str, Callable[[Any], bool]] = {
-        "size": lambda value: isinstance(value, int) and 16 <= value <= 4096,
-        "resize": lambda value: value in registry.RESIZES,
-        "pool": lambda value: value in registry.POOLS,
-        "crop": lambda value: isinstance(value, (int, float)) and 0 < value <= 1,
-        "interpolation": lambda value: value in INTERPOLATIONS,
-        "mean": lambda value: three(value, positive=False),
-        "std": lambda value: three(value, positive=True),
-        "sha256": lambda value: isinstance(value, str),
-    }
-    for key, is_good in tests.items():
-        if key in wanted and not is_good(wanted[key]):
-            raise BadArtefact(f"{manifest}: {key} cannot be {wanted[key]!r}")
 
 
 def _dim(network: Network, size: int, name: BackboneName) -> int:

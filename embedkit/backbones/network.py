@@ -1,4 +1,4 @@
-"""What a provider hands over: a module that turns normalised pixels into vectors."""
+"""Networks as torch modules: what the providers build and the torch runtime runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,15 +11,14 @@ from embedkit._internal.paths import shown
 from embedkit.errors import BadWeights
 from embedkit.results import EmbeddingSpec
 
-MOST_TIMES = 10
-"""Times the size of a network that its weights file may have."""
-MOST_BESIDES = 64_000_000
-"""Bytes that it may have besides."""
+MAX_RATIO = 10
+MAX_EXTRA = 64_000_000
+"""A weights file has at most MAX_RATIO times the bytes of its network, plus MAX_EXTRA."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a network wants its pixels; the fields are those of :class:`EmbeddingSpec`."""
+    """The preprocessing of a network; the fields are those of :class:`EmbeddingSpec`."""
 
     size: int
     resize: str
@@ -31,23 +30,27 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Network:
-    """A built network and the provider's name of its architecture."""
+    """A network and the provider's name of its architecture."""
 
     architecture: str
     module: torch.nn.Module
     """(N, 3, size, size) float32, normalised, to (N, dim)."""
     embed_text: Callable[[list[str]], np.ndarray] | None = None
     """N texts to float32 (N, dim) in the space of the images, for networks that have one."""
+    is_own: bool = False
+    """Whether the module is the user's, whose code may change without its name."""
+    is_normalised: bool = True
+    """Whether the module takes normalised pixels; else what a transform returns."""
 
 
 def check_size(network: Network, file: Path) -> None:
     """Raise :class:`BadWeights` for a weights file that is far too large for a network.
 
-    So no hostile file is read into memory. A checkpoint of a training may hold the weights several
-    times over, and the state of an optimiser.
+    This keeps hostile files out of memory. A training checkpoint may contain the weights several
+    times and the state of an optimiser.
     """
     own = sum(item.nbytes for item in network.module.state_dict().values())
-    size, most = file.stat().st_size, MOST_TIMES * own + MOST_BESIDES
+    size, most = file.stat().st_size, MAX_RATIO * own + MAX_EXTRA
     if size > most:
         raise BadWeights(
             f"{shown(str(file))} has {size / 1e6:.0f} MB, and the weights of "
@@ -55,8 +58,27 @@ def check_size(network: Network, file: Path) -> None:
         )
 
 
+class Transformed(torch.nn.Module):
+    """A network whose input a transform has prepared."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(
+        self, batch: torch.Tensor, layout: torch.memory_format = torch.contiguous_format
+    ) -> torch.Tensor:
+        """Return raw vectors (N, dim); floating-point input is computed in float32."""
+        if batch.is_floating_point():
+            batch = batch.to(torch.float32)
+        if batch.ndim == 4:
+            batch = batch.contiguous(memory_format=layout)
+        raw: torch.Tensor = self.module(batch)
+        return raw
+
+
 class Normalised(torch.nn.Module):
-    """A network that takes pixels as they are stored: uint8 (N, size, size, 3), RGB."""
+    """A network with normalisation: its input is uint8 (N, size, size, 3), RGB."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -71,7 +93,7 @@ class Normalised(torch.nn.Module):
     def forward(
         self, pixels: torch.Tensor, layout: torch.memory_format = torch.contiguous_format
     ) -> torch.Tensor:
-        """(N, dim), not normalised."""
+        """Return raw vectors (N, dim)."""
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32)
         planes = (planes - self.mean) / self.std
         raw: torch.Tensor = self.module(planes.contiguous(memory_format=layout))

@@ -1,4 +1,4 @@
-"""Networks that open_clip builds: CLIP, SigLIP and their kin, which embed text too."""
+"""Networks of open_clip: CLIP, SigLIP and similar ones, which embed texts too."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ def _split(identifier: str) -> tuple[str, str]:
 
 
 def hub_file(identifier: str) -> HubFile | None:
-    """Where the weights of ``<arch>/<pretrained>`` are published; None when only by address."""
+    """Return where the weights of ``<arch>/<pretrained>`` are on the hub, if they are there."""
     architecture, tag = _split(identifier)
     configuration = open_clip.get_pretrained_cfg(architecture, tag) if tag else None
     location = (configuration or {}).get("hf_hub") or ""
@@ -50,7 +50,7 @@ def check(identifier: str) -> None:
 
 
 def preprocessing(identifier: str, size: int | None) -> Preprocessing:
-    """The evaluation preprocessing that the weights' own configuration asks for."""
+    """Return the evaluation preprocessing in the configuration of the weights."""
     architecture, tag = _split(identifier)
     configuration: dict[str, Any] = (
         open_clip.get_pretrained_cfg(architecture, tag) if tag else None
@@ -67,13 +67,15 @@ def preprocessing(identifier: str, size: int | None) -> Preprocessing:
 
 
 def build(identifier: str, size: int | None, pool: str) -> Network:
-    """The network without weights (its parameters are still open_clip's random ones).
+    """Build the network with open_clip's random parameters.
 
-    Raises :class:`UnknownBackbone` when it cannot be built, or for a pooling other than its own.
+    Raises :class:`UnknownBackbone` when it cannot be built, and for any pooling but ``native``.
     """
     architecture, tag = _split(identifier)
     if pool != "native":
-        raise UnknownBackbone(f"open_clip/{identifier}: its pooling is fixed, pool={pool} is not")
+        raise UnknownBackbone(
+            f"open_clip/{identifier}: its pooling is fixed; leave pool={pool} out"
+        )
     configuration: dict[str, Any] = (
         open_clip.get_pretrained_cfg(architecture, tag) if tag else None
     ) or {}
@@ -96,7 +98,7 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
 def load(network: Network, weights: Weights) -> None:
     """Load a weights file into a network built by :func:`build`.
 
-    Raises :class:`BadWeights` when the file does not fill every parameter.
+    Raises :class:`BadWeights` when the file does not have every parameter.
     """
     embedder = network.module
     assert isinstance(embedder, _Embedder)
@@ -110,7 +112,7 @@ def load(network: Network, weights: Weights) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip from warning of random weights, which :func:`load` is about to replace."""
+    """Suppress open_clip's warning about random weights, which :func:`load` replaces."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -120,7 +122,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _Embedder(torch.nn.Module):
-    """An open_clip model whose forward is its image tower."""
+    """An open_clip model whose forward pass is that of its image tower."""
 
     def __init__(self, body: Any, architecture: str) -> None:
         super().__init__()
@@ -128,12 +130,12 @@ class _Embedder(torch.nn.Module):
         self._architecture = architecture
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised pixels to (N, dim)."""
+        """Return the vectors (N, dim) of normalised pixels (N, 3, H, W)."""
         embedding: torch.Tensor = self.body.encode_image(pixels)
         return embedding
 
     def embed_text(self, texts: list[str]) -> np.ndarray:
-        """float32 (N, dim) embeddings of ``texts``, in the space of the images."""
+        """Return the vectors of ``texts`` in the space of the images, float32 (N, dim)."""
         try:
             tokens = open_clip.get_tokenizer(self._architecture)(texts)
         except (ImportError, OSError) as error:

@@ -1,4 +1,7 @@
-"""Networks compiled by OpenVINO for the CPU; torch is needed to convert one, not to run it."""
+"""The OpenVINO runtime: converted networks and model files, compiled for the CPU.
+
+Converting a network needs torch; running one does not.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -8,7 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
-from embedkit.backbones.runtime import PassTooLarge
+from embedkit._internal.paths import shown
+from embedkit._internal.text import one_line
+from embedkit.backbones.backbone import PassTooLarge, Runtime
+from embedkit.errors import BadInput, BadWeights
 
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network
@@ -16,7 +22,7 @@ if TYPE_CHECKING:
 
 NAME = "openvino"
 FILES = ("model.xml", "model.bin")
-"""What :func:`convert` writes; the first one names the model."""
+"""Files that :func:`convert` writes: the graph and its weights."""
 
 _COMPILED = "compiled"
 _PRECISIONS = {
@@ -27,21 +33,22 @@ _PRECISIONS = {
 
 
 class OpenVinoRuntime:
-    """A converted network, compiled for this machine's CPU in a precision of the specs.
+    """A model, or a folder with a converted network, compiled for the CPU in a spec's precision.
 
-    Several small passes run beside each other, each on its own cores, so that none waits for a
-    core that is busy decoding. Raises RuntimeError when the processor lacks the precision.
+    Several small passes run concurrently, each on its own cores, so that none waits for a core that
+    is busy decoding. Raises RuntimeError when the processor does not support the precision.
     """
 
     name = NAME
     batch = 8
 
-    def __init__(self, folder: Path, precision: str) -> None:
+    def __init__(self, source: "Path | openvino.Model", precision: str) -> None:
         wanted = _PRECISIONS[precision]
         core = openvino.Core()
-        core.set_property({"CACHE_DIR": str(folder / _COMPILED)})
+        if isinstance(source, Path):
+            core.set_property({"CACHE_DIR": str(source / _COMPILED)})
         self._compiled = core.compile_model(
-            str(folder / FILES[0]),
+            str(source / FILES[0]) if isinstance(source, Path) else source,
             "CPU",
             {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": wanted},
         )
@@ -51,8 +58,10 @@ class OpenVinoRuntime:
         self._idle: list[openvino.InferRequest] = []
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
-        """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""
+        """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
         request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
+        if pixels.dtype.kind == "f":  # what a transform returned
+            pixels = pixels.astype(np.float32, copy=False)
         request.start_async({0: np.ascontiguousarray(pixels)})
 
         def fetch() -> np.ndarray:
@@ -70,15 +79,15 @@ class OpenVinoRuntime:
 
 
 def compiled_files(folder: Path) -> list[Path]:
-    """What OpenVINO keeps beside a converted network so that it need not compile it again.
+    """Return the files of OpenVINO's cache of a compiled network.
 
-    It takes these files as they are, whatever has happened to them.
+    OpenVINO does not check these files when it loads them.
     """
     return sorted(file for file in (folder / _COMPILED).glob("**/*") if file.is_file())
 
 
 def convert(network: "Network", spec: "EmbeddingSpec", folder: Path) -> None:
-    """Write a network as OpenVINO's own files into ``folder``; the batch size stays free."""
+    """Convert a network to OpenVINO's format, with a dynamic batch size, and save it."""
     import torch
 
     from embedkit.backbones.network import Normalised
@@ -89,7 +98,7 @@ def convert(network: "Network", spec: "EmbeddingSpec", folder: Path) -> None:
     torch.backends.mha.set_fastpath_enabled(False)  # the fused attention cannot be traced
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer's own deprecations
+            warnings.simplefilter("ignore")  # deprecations in the tracer
             model = openvino.convert_model(
                 Normalised(network.module, spec).eval(),
                 example_input=example,
@@ -99,3 +108,101 @@ def convert(network: "Network", spec: "EmbeddingSpec", folder: Path) -> None:
         torch.backends.mha.set_fastpath_enabled(fast_path)
     folder.mkdir(parents=True, exist_ok=True)
     openvino.save_model(model, str(folder / FILES[0]), compress_to_fp16=False)
+
+
+class FileModel:
+    """An ONNX or OpenVINO model file with one image input and one output.
+
+    ``size`` is the side of its input in pixels, None where it takes any. Raises
+    :class:`BadWeights` for a file that OpenVINO cannot read and for other inputs and outputs.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self._name, self._path = name, path
+        model = self._read()
+        if len(model.inputs) != 1 or len(model.outputs) != 1:
+            raise BadWeights(
+                f"{name}: {shown(path.name)} has {len(model.inputs)} inputs and "
+                f"{len(model.outputs)} outputs; export it with one image input and one output"
+            )
+        shape = model.input(0).get_partial_shape()
+        kind = model.input(0).get_element_type()
+        self._rank = shape.rank.get_length() if shape.rank.is_static else None
+        sides = [_fixed(shape, axis) for axis in (2, 3)] if self._rank == 4 else [None, None]
+        self.size = sides[0]
+        self._is_image = self._rank == 4 and _fixed(shape, 1) in (3, None)
+        self._batch = _fixed(shape, 0) if self._rank else None
+        if not kind.is_real():
+            raise BadWeights(
+                f"{name}: {shown(path.name)} takes {kind.to_string()}; export it with a float32 "
+                "input (N, 3, H, W)"
+            )
+        if sides[0] != sides[1]:
+            raise BadWeights(
+                f"{name}: {shown(path.name)} takes images of shape {sides}; only square ones work"
+            )
+
+    def _read(self) -> "openvino.Model":
+        try:
+            return openvino.Core().read_model(str(self._path))
+        except RuntimeError as error:
+            raise BadWeights(
+                f"{self._name}: OpenVINO cannot read {shown(str(self._path))}: {one_line(error)}"
+            ) from error
+
+    def compile(self, spec: "EmbeddingSpec") -> Runtime:
+        """Return the model compiled for a spec, with its resizing done and normalisation built in.
+
+        Raises :class:`BadInput` for a size that the model does not take.
+        """
+        model = self._read()
+        if spec.resize != "transform":
+            self._normalise(model, spec)
+        runtime = OpenVinoRuntime(model, spec.precision)
+        return runtime if self._batch is None else FixedBatch(runtime, self._batch)
+
+    def _normalise(self, model: "openvino.Model", spec: "EmbeddingSpec") -> None:
+        """Let the model take uint8 (N, size, size, 3), RGB."""
+        if not self._is_image:
+            raise BadWeights(
+                f"{self._name}: the input of {shown(self._path.name)} is not (N, 3, H, W); export "
+                "it so, or register it with transform="
+            )
+        if self.size not in (None, spec.size):
+            raise BadInput(
+                f"{self._name}: {shown(self._path.name)} takes {self.size} pixels, not {spec.size}"
+            )
+        batch = -1 if self._batch is None else self._batch
+        model.reshape([batch, 3, spec.size, spec.size])
+        steps = openvino.preprocess.PrePostProcessor(model)
+        pixels = steps.input()
+        pixels.tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+        pixels.model().set_layout(openvino.Layout("NCHW"))
+        pixels.preprocess().convert_element_type(openvino.Type.f32)
+        pixels.preprocess().mean([255 * value for value in spec.mean])
+        pixels.preprocess().scale([255 * value for value in spec.std])
+        steps.build()
+
+
+class FixedBatch:
+    """A runtime of a model whose batch size is fixed: passes are split and the last one padded."""
+
+    name = NAME
+
+    def __init__(self, runtime: OpenVinoRuntime, size: int) -> None:
+        self._runtime, self._size = runtime, size
+        self.batch = -(-OpenVinoRuntime.batch // size) * size
+        self.passes = runtime.passes
+
+    def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
+        """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
+        missing = -len(pixels) % self._size
+        padded = np.concatenate([pixels, np.repeat(pixels[-1:], missing, axis=0)])
+        parts = np.split(padded, len(padded) // self._size)
+        fetches = [self._runtime.submit(part) for part in parts]
+        return lambda: np.concatenate([fetch() for fetch in fetches])[: len(pixels)]
+
+
+def _fixed(shape: "openvino.PartialShape", axis: int) -> int | None:
+    dimension = shape[axis]
+    return int(dimension.get_length()) if dimension.is_static else None

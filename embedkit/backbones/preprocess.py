@@ -1,17 +1,24 @@
-"""From an image to the uint8 pixels that a network is fed, as its embedding spec says.
+"""The network input of an image: resized uint8 pixels, or the result of the user's transform.
 
-Resampling is Pillow's, so that the pixels equal those of timm's and open_clip's own evaluation
-transforms on the same decode. Normalisation happens later, beside the network.
+Resampling is Pillow's, so the pixels equal those of the evaluation transforms of timm and open_clip
+for the same decode. The runtime normalises them.
 """
 
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from embedkit._internal.text import one_line
+from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder
 from embedkit.images.strips import shortened
 from embedkit.results import EmbeddingSpec
+
+Prepare = Callable[[Decoder], np.ndarray]
+"""Makes the network input of one image."""
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -22,7 +29,7 @@ INTERPOLATIONS = {
 
 
 def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
-    """The network input of one image: uint8, shape (size, size, 3), RGB.
+    """Return the network input of an image: uint8 (size, size, 3), RGB.
 
     Raises :class:`UnreadableImage` when the image does not decode.
     """
@@ -51,8 +58,8 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
         offset = ((size - inner[0]) // 2, (size - inner[1]) // 2)
         canvas.paste(image.resize(inner, resample), offset)
         return canvas
-    # Resize the short side, then crop the centre: done as one resize of the crop's source box, so
-    # that a panorama of extreme shape costs no more than any other image.
+    # Only the source box of the centre crop is resized, so that a panorama costs no more than any
+    # other image.
     if width <= height:
         resized = (short, max(size, int(short * height / width)))
     else:
@@ -66,3 +73,71 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
         min(height, (top + size) * to_y),
     )
     return image.resize((size, size), resample, box=box)
+
+
+class Transform:
+    """A function of the user that makes the network input of an image.
+
+    Raises :class:`UnreadableImage` (stage ``embed``) for an image on which the function fails or
+    returns something of another shape or dtype than for the first one.
+    """
+
+    def __init__(self, name: str, function: Callable[[Image.Image], Any]) -> None:
+        self._name, self._function = name, function
+        self.returns_tensors = False
+        self._kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
+
+    def measure(self, decoder: Decoder) -> np.ndarray:
+        """Return the input of an image; its shape and dtype are those of all images from now on.
+
+        Raises :class:`BadInput` when the function fails or returns neither an array nor a tensor.
+        """
+        try:
+            value = self._function(_full(decoder))
+            self.returns_tensors = hasattr(value, "detach")
+            sample = self._array(value)
+        except Exception as error:  # code of the user may raise anything
+            raise BadInput(
+                f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}"
+            ) from error
+        if sample.dtype.kind not in "fiub":
+            raise BadInput(
+                f"the transform of {self._name} returns {type(value).__name__}; return an array or "
+                "tensor of numbers"
+            )
+        self._kind = sample.shape, sample.dtype
+        return sample
+
+    def __call__(self, decoder: Decoder) -> np.ndarray:
+        """Return the network input of an image, decoded at full scale."""
+        image = _full(decoder)
+        try:
+            sample = self._array(self._function(image))
+        except Exception as error:
+            raise UnreadableImage(
+                "embed",
+                f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}",
+            ) from error
+        if (found := (sample.shape, sample.dtype)) != self._kind:
+            raise UnreadableImage(
+                "embed",
+                f"the transform of {self._name} returns {found[1]} {found[0]}, and for other "
+                "images another shape or dtype",
+            )
+        return sample
+
+    @staticmethod
+    def _array(value: Any) -> np.ndarray:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu().numpy()
+        return np.ascontiguousarray(value)
+
+
+def _full(decoder: Decoder) -> Image.Image:
+    """Return the image at full scale, as a copy that the caller may change."""
+    return decoder.at_least(short=min(decoder.stored_size)).copy()
+
+
+def is_reduced(specs: Iterable[EmbeddingSpec]) -> bool:
+    """Return whether images are decoded at a reduced scale, where there is one, for all specs."""
+    return all(spec.reduced_decode != "none" for spec in specs)

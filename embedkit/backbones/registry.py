@@ -1,10 +1,10 @@
-"""Backbone names: the table of known ones, and how any name is read.
+"""Backbone names: the table of known backbones, the registered ones, and the syntax of names.
 
-A name is ``BASE`` or ``BASE?key=value&key=value``. ``BASE`` is a name of :data:`KNOWN`,
-``timm/<model[.tag]>``, ``open_clip/<arch>/<pretrained>`` or ``local/<folder>``. The overrides are
-``weights=FILE``, ``size=PIXELS``, ``resize=crop|pad|squash``, ``pool=native|avg|max|gem`` and
-``precision=float32|bf16|fp16``.
-Nothing heavy is imported here.
+A name is ``BASE`` or ``BASE?key=value&key=value``. ``BASE`` is a name in :data:`KNOWN`,
+``timm/<model[.tag]>``, ``open_clip/<arch>/<pretrained>``, ``local/<folder>`` or a name passed to
+:func:`embedkit.register_backbone`. The overrides are ``weights=FILE``, ``size=PIXELS``,
+``resize=crop|pad|squash``, ``pool=native|avg|max|gem`` and ``precision=float32|bf16|fp16``.
+This module imports nothing heavy.
 """
 
 import difflib
@@ -12,16 +12,25 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute
 from embedkit.errors import UnknownBackbone
 
+if TYPE_CHECKING:
+    from embedkit.backbones.own import OwnModel
+
 DEFAULT = "efficientnet_lite0"
 MANIFEST = "backbone.json"
-"""File of a ``local/<folder>`` backbone that says what its weights are for."""
+"""File in the folder of a ``local/<folder>`` backbone that describes its network."""
 
 PROVIDERS = ("timm", "open_clip", "local")
+OWN = "own"
+"""Provider of the backbones that the user or an installed package registers."""
+ENTRY_POINTS = "embedkit.backbones"
+"""Entry point group of packages that provide backbones."""
 RESIZES = ("crop", "pad", "squash")
 POOLS = ("native", "avg", "max", "gem")
 PRECISIONS = ("float32", "bf16", "fp16")
@@ -29,28 +38,28 @@ PRECISIONS = ("float32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Known:
-    """What the table says of one backbone; a test builds each network and holds it to this."""
+    """One backbone of the table; a test builds each network and compares it with this."""
 
     provider: str
     id: str
-    """The provider's own name, with the tag of the published weights."""
+    """The provider's name, with the tag of the published weights."""
     size: int
     """Side of the network's input, pixels."""
     dim: int
     parameters: int
-    """Of the network as embedkit builds it, without a classifier."""
+    """Number of parameters without the classifier."""
     licence: str
-    """Of the weights, as their publisher states it."""
+    """Licence of the weights, as their publisher states it."""
     layer: str
-    """Which layer's output is the embedding."""
+    """The layer whose output is the embedding."""
     package: str | None = None
-    """The installable package that ships the weights, when one does."""
+    """The Python package that contains the weights, if any."""
     hub_name: str | None = None
-    """Name under which the hub keeps the weights, where it is not ``id``."""
+    """Name of the weights on the hub, where it is not ``id``."""
 
     @property
     def repository(self) -> str:
-        """The hub's repository of the weights."""
+        """Repository of the weights on the hub."""
         return f"timm/{self.hub_name or self.id}"
 
 
@@ -131,10 +140,10 @@ KNOWN: dict[str, Known] = {
 
 @dataclass(frozen=True)
 class BackboneName:
-    """A backbone name, read: which provider is to build what, with which overrides."""
+    """A parsed backbone name: the provider, the provider's name and the overrides."""
 
     text: str
-    """The name as it was given."""
+    """The name as the user wrote it."""
     provider: str
     id: str
     known: Known | None = None
@@ -145,50 +154,97 @@ class BackboneName:
     precision: str = "float32"
 
 
-def parse(text: str) -> BackboneName:
-    """Read a backbone name.
+_registered: "dict[str, OwnModel]" = {}
 
-    Raises :class:`UnknownBackbone` for a base that no provider has and for overrides that are not
-    of the known ones, listing the choices.
+
+def register(name: str, model: "OwnModel") -> None:
+    """Make ``model`` the backbone called ``name``, in place of one registered earlier."""
+    _registered[name] = model
+
+
+def registered(name: str) -> "OwnModel | None":
+    """Return the model registered under ``name``, if any; entry points are not loaded."""
+    return _registered.get(name)
+
+
+def entry_point(name: str) -> EntryPoint | None:
+    """Return the entry point of an installed package that provides the backbone ``name``."""
+    return next(iter(entry_points(group=ENTRY_POINTS, name=name)), None)
+
+
+def parse(text: str) -> BackboneName:
+    """Parse a backbone name and check that there is such a backbone.
+
+    Raises :class:`UnknownBackbone` for a base that no provider has and for an unknown override,
+    listing the choices.
     """
-    base, _, query = text.strip().partition("?")
-    name = _parse_base(text, base)
-    # An ampersand inside a file name must not end it, so only one before a key separates.
-    for item in re.split(r"&(?=(?:weights|size|resize|pool|precision)=)", query) if query else []:
-        key, _, value = item.partition("=")
-        name = _override(name, key, value)
+    name = parse_syntax(text)
+    if name.provider == OWN and registered(name.id) is None and entry_point(name.id) is None:
+        close = difflib.get_close_matches(name.id, [*KNOWN, *_registered], n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(close)}? " if close else ""
+        raise UnknownBackbone(
+            f"no backbone is called {name.id!r}; {hint}known: "
+            f"{', '.join([*KNOWN, *_registered])}, timm/NAME, open_clip/ARCH/PRETRAINED, "
+            f"local/FOLDER. Register a model of your own with embedkit.register_backbone("
+            f"{name.id!r}, model), or install the package that provides it"
+        )
     return name
 
 
-def rooted(text: str, folder: str) -> str:
-    """A backbone name whose paths are absolute, so that it means the same from anywhere.
+def parse_syntax(text: str) -> BackboneName:
+    """Parse a backbone name; a plain name that is not in :data:`KNOWN` may be unregistered.
 
-    Relative ones are taken from ``folder``. Raises as :func:`parse` does.
+    Raises :class:`UnknownBackbone` for a malformed name and for an unknown override.
+    """
+    base, _, query = text.strip().partition("?")
+    name = _parse_base(text, base)
+    # Only an ampersand before a key separates overrides: file names may contain ampersands.
+    for item in re.split(r"&(?=(?:weights|size|resize|pool|precision)=)", query) if query else []:
+        key, _, value = item.partition("=")
+        name = _override(name, key, value)
+    if name.provider == OWN and (name.weights is not None or name.pool is not None):
+        raise UnknownBackbone(
+            f"{text}: a registered backbone takes only the overrides size=, resize= and "
+            "precision=; register the model again with other weights or pooling"
+        )
+    return name
+
+
+def absolute_name(text: str, folder: str) -> str:
+    """Return a backbone name with absolute paths, which means the same in every folder.
+
+    Relative paths are taken from ``folder``. Raises as :func:`parse_syntax` does.
     """
     return _with_paths(text, lambda path: absolute(os.path.join(folder, os.path.expanduser(path))))
 
 
-def unrooted(text: str, folder: str, within: str) -> str:
-    """The name of which :func:`rooted` makes ``text``, when paths inside ``within`` are relative.
+def relative_name(text: str, folder: str, within: str) -> str:
+    """Return a backbone name with the paths inside ``within`` relative to ``folder``.
 
-    So it still means the same when the folder ``within``, which holds ``folder``, moves.
+    :func:`absolute_name` is the inverse. The name stays valid when ``within``, which contains
+    ``folder``, is moved.
     """
 
     def relative(path: str) -> str:
         inside = Path(path).is_relative_to(within)
         return Path(os.path.relpath(path, folder)).as_posix() if inside else path
 
-    return _with_paths(rooted(text, folder), relative)
+    return _with_paths(absolute_name(text, folder), relative)
 
 
 def _with_paths(text: str, change: Callable[[str], str]) -> str:
-    name = parse(text)
+    name = parse_syntax(text)
     base, mark, query = text.strip().partition("?")
     if name.provider == "local":
         base = "local/" + change(name.id)
     if name.weights is not None:
         query = query.replace(f"weights={name.weights}", f"weights={change(name.weights)}")
     return base + mark + query
+
+
+def is_own_name(text: str) -> bool:
+    """Return whether ``text`` can be the name of a registered backbone."""
+    return re.fullmatch(r"\w[\w.-]*", text) is not None and text not in KNOWN
 
 
 def _parse_base(text: str, base: str) -> BackboneName:
@@ -198,10 +254,10 @@ def _parse_base(text: str, base: str) -> BackboneName:
     provider, _, identifier = base.partition("/")
     if provider in PROVIDERS and identifier:
         return BackboneName(text, provider, identifier)
-    close = difflib.get_close_matches(base, KNOWN, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    if is_own_name(base):
+        return BackboneName(text, OWN, base)
     raise UnknownBackbone(
-        f"no backbone is called {base!r}; {hint}known: {', '.join(KNOWN)}, timm/NAME, "
+        f"no backbone is called {base!r}; known: {', '.join(KNOWN)}, timm/NAME, "
         "open_clip/ARCH/PRETRAINED, local/FOLDER"
     )
 

@@ -18,7 +18,7 @@ _CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
 
 
 def hub_file(identifier: str) -> HubFile | None:
-    """Where timm publishes the weights of a model name with its tag; None when it does not."""
+    """Return where timm publishes the weights of a model name with its tag, if it does."""
     configuration = timm.get_pretrained_cfg(identifier)
     if configuration is None or not configuration.hf_hub_id:
         return None
@@ -40,7 +40,7 @@ def check(identifier: str) -> None:
 
 
 def preprocessing(identifier: str, size: int | None) -> Preprocessing:
-    """The evaluation preprocessing that the weights' own configuration asks for."""
+    """Return the evaluation preprocessing in the configuration of the weights."""
     configuration = timm.get_pretrained_cfg(identifier)
     wanted = resolve_data_config(
         pretrained_cfg=configuration.to_dict() if configuration is not None else None
@@ -56,9 +56,9 @@ def preprocessing(identifier: str, size: int | None) -> Preprocessing:
 
 
 def build(identifier: str, size: int | None, pool: str) -> Network:
-    """The network without weights (its parameters are still timm's random ones).
+    """Build the network with timm's random parameters.
 
-    Raises :class:`UnknownBackbone` when the input size or the pooling does not suit it.
+    Raises :class:`UnknownBackbone` when it does not support the input size.
     """
     extra: dict[str, Any] = {}
     model, _, _ = identifier.partition(".")
@@ -75,8 +75,8 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
 def load(network: Network, weights: Weights) -> None:
     """Load a weights file into a network built by :func:`build`.
 
-    Every parameter must be filled; only a classifier may be left over. Raises :class:`BadWeights`
-    when the file does not fit, or is not the pinned one of its package.
+    The file must have every parameter, and may have a classifier besides. Raises
+    :class:`BadWeights` when it does not fit or is not the published file of its package.
     """
     embedder = network.module
     assert isinstance(embedder, _Embedder)
@@ -94,10 +94,10 @@ def load(network: Network, weights: Weights) -> None:
     except Exception as error:  # torch, safetensors and the filters each raise their own
         raise BadWeights(f"{misfit}: {_first_line(error)}") from error
     if missing := outcome.missing_keys:
-        raise BadWeights(f"{misfit}: it lacks {len(missing)} tensors, {missing[0]!r} first")
+        raise BadWeights(f"{misfit}: {len(missing)} tensors are missing, first {missing[0]!r}")
     heads = _classifier_names(embedder.body)
     if surplus := [key for key in outcome.unexpected_keys if not key.startswith(heads)]:
-        raise BadWeights(f"{misfit}: {len(surplus)} tensors too many, {surplus[0]!r} first")
+        raise BadWeights(f"{misfit}: {len(surplus)} tensors too many, first {surplus[0]!r}")
 
 
 def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
@@ -107,7 +107,7 @@ def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
 
 
 def _load_packaged(body: torch.nn.Module, weights: Path, package: str) -> None:
-    """The packages use other names for the same tensors in the same order."""
+    """Load the file of a package, which has other names for the same tensors in the same order."""
     from embedkit._internal.artifacts import sha256_of
 
     if sha256_of(weights) != PINNED[package]:
@@ -129,14 +129,14 @@ class _Embedder(torch.nn.Module):
         super().__init__()
         self.body = body
         self.pool = pool
-        # VGG's own head turns the pooled convolutions into 4096 numbers tied to its classes.
+        # The head of VGG maps the pooled features to 4096 numbers that depend on its classes.
         self.headless = type(body).__name__ == "VGG"
         if self.headless:
             body.pre_logits = torch.nn.Identity()
             body.head = torch.nn.Identity()
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(N, 3, H, W) normalised pixels to (N, dim)."""
+        """Return the vectors (N, dim) of normalised pixels (N, 3, H, W)."""
         features = self.body.forward_features(pixels)
         if self.headless or self.pool != "native":
             features = _pooled(features, "avg" if self.pool == "native" else self.pool, self.body)
@@ -147,9 +147,9 @@ class _Embedder(torch.nn.Module):
 
 
 def _pooled(features: torch.Tensor, pool: str, body: torch.nn.Module) -> torch.Tensor:
-    """Pool a feature map to (N, C, 1, 1), on which a network's own average pool does nothing.
+    """Pool a feature map to (N, C, 1, 1), which the network's average pool leaves unchanged.
 
-    Tokens of a transformer, (N, T, C), are pooled to (N, C), its prefix tokens left out.
+    Tokens of a transformer (N, T, C) are pooled to (N, C) without the prefix tokens.
     ``gem`` is generalised-mean pooling with p = 3 (Radenovic et al. 2018).
     """
     if features.ndim == 3:

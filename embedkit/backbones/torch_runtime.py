@@ -1,4 +1,4 @@
-"""Networks run by torch: on CUDA or MPS when there is one, else on the CPU."""
+"""The torch runtime: CUDA or MPS when available, otherwise the CPU."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -6,25 +6,25 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 
-from embedkit.backbones.network import Network, Normalised
-from embedkit.backbones.runtime import PassTooLarge
+from embedkit.backbones.backbone import PassTooLarge
+from embedkit.backbones.network import Network, Normalised, Transformed
 from embedkit.results import EmbeddingSpec
 
 CHANNELS_LAST = "torch channels-last"
 EAGER = "torch"
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# Images in a pass, and passes under way, by device. A CUDA pass is started and left alone, so the
-# next one is being copied and queued while it runs; on the CPU it is done when it is submitted.
+# Images in a pass and concurrent passes, by device. CUDA runs a pass asynchronously while the next
+# one is copied and queued; on the CPU a pass has finished when it is submitted.
 _BATCH = {"cuda": 128, "mps": 64, "cpu": 32}
 _PASSES = {"cuda": 3}
 
 
 class TorchRuntime:
-    """A network as torch runs it; ``name`` is :data:`CHANNELS_LAST` or :data:`EAGER`.
+    """A network run by torch; ``name`` is :data:`CHANNELS_LAST` or :data:`EAGER`.
 
-    ``precision`` (``float32``, ``bf16``, ``fp16``) is the spec's unless one is given; the reduced
-    ones are torch's autocast.
+    ``device`` is the best one by default. ``precision`` (``float32``, ``bf16``, ``fp16``) is the
+    spec's by default; the reduced ones are torch's autocast.
     """
 
     def __init__(
@@ -32,20 +32,24 @@ class TorchRuntime:
         network: Network,
         spec: EmbeddingSpec,
         name: str = CHANNELS_LAST,
+        device: torch.device | None = None,
         precision: str | None = None,
     ) -> None:
         self.name = name
-        self.device = best_device()
+        self.device = device or best_device()
         self.batch = _BATCH[self.device.type]
         self.passes = _PASSES.get(self.device.type, 1)
         layout = torch.channels_last if name == CHANNELS_LAST else torch.contiguous_format
         network.module.to(self.device).to(memory_format=layout)
         self._layout = layout
         self._dtype = _DTYPES[precision or spec.precision]
-        self._module = Normalised(network.module, spec).to(self.device).eval()
+        self._module: Normalised | Transformed = Normalised(network.module, spec)
+        if not network.is_normalised:
+            self._module = Transformed(network.module)
+        self._module.to(self.device).eval()
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
-        """Start a forward pass: see :class:`embedkit.backbones.runtime.Runtime`."""
+        """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
         with memory_errors(), torch.inference_mode(), exact_float32(), self._reduced():
             staged = torch.from_numpy(pixels)
             if self.device.type != "cuda":
@@ -72,7 +76,7 @@ class TorchRuntime:
 
 
 def best_device() -> torch.device:
-    """CUDA, else MPS, else the CPU."""
+    """Return CUDA if available, else MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -80,7 +84,7 @@ def best_device() -> torch.device:
 
 @contextlib.contextmanager
 def exact_float32() -> Iterator[None]:
-    """Float32 that is float32: no TF32 on GPUs, and the same algorithm every time."""
+    """Compute in full float32 and deterministically: no TF32, no benchmarking of algorithms."""
     products = torch.backends.cuda.matmul
     before, products.allow_tf32 = products.allow_tf32, False
     try:
@@ -94,13 +98,13 @@ def exact_float32() -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise :class:`PassTooLarge` for whatever the device says when its memory is full."""
+    """Raise :class:`PassTooLarge` for the errors of a device whose memory is full."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         torch.cuda.empty_cache()
         raise PassTooLarge(str(error)) from error
-    except RuntimeError as error:  # how the CPU's and MPS's allocators say it
+    except RuntimeError as error:  # of the allocators of the CPU and MPS
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
         raise PassTooLarge(str(error)) from error

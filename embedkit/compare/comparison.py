@@ -15,7 +15,7 @@ from embedkit._internal.statistics import (
     places,
     units_of,
 )
-from embedkit.backbones.choice import doubt
+from embedkit.backbones.choice import precision_warning
 from embedkit.compare.collection import Collection
 from embedkit.compare.measures import (
     Measures,
@@ -190,7 +190,7 @@ def _metrics(
     sample = np.random.default_rng(_SEED).permutation(len(vectors))[:COLLAPSE_SAMPLE]
     suspicion = collapse(vectors[sample])
     warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
-    if (text := doubt(spec)) is not None:
+    if (text := precision_warning(spec)) is not None:
         warnings.append(text)
     return BackboneMetrics(
         backbone=backbone.resolved.name,

@@ -23,9 +23,9 @@ from embedkit.duplicates.examination.placement import same_aspect
 from embedkit.duplicates.orientations import orient_all
 from embedkit.duplicates.similarity import descriptors, downsampled
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, alone, read_bytes
-from embedkit.images.faults import one_file
-from embedkit.images.opening import PIXEL_CAP, opened
+from embedkit.images.decode import Decoder, exclusive, read_bytes
+from embedkit.images.faults import file_errors
+from embedkit.images.opening import PIXEL_CAP, open_image
 from embedkit.images.scan import FoundFile
 from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
@@ -202,11 +202,11 @@ def _read_damaged(file: FoundFile) -> DamagedImage | None:
     try:
         if _state(file.path) != (file.bytes, file.mtime_ns):
             return None
-        with one_file():
+        with file_errors():
             data = read_bytes(file.path)
             if _state(file.path) != (file.bytes, file.mtime_ns):
                 return None
-            with alone(_pixel_count(data)):
+            with exclusive(_pixel_count(data)):
                 return None if _is_intact(data) else _decode_damaged(file.path, data)
     except (OSError, UnreadableImage):
         return None
@@ -240,7 +240,7 @@ def _state(path: str) -> tuple[int, int]:
 def _pixel_count(data: bytes) -> int:
     """Return the number of pixels of an image, or the largest allowed one for a broken header."""
     try:
-        width, height = opened(data).size
+        width, height = open_image(data).size
     except UnreadableImage:
         return PIXEL_CAP
     return width * height

@@ -22,7 +22,7 @@ from embedkit.duplicates.examination import (
 )
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import DECODER
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.results import (
     OPEN,
     Change,
@@ -208,7 +208,7 @@ class Examiner:
 
     def _examine_pair(self, pair: Pair) -> Examination:
         try:
-            with one_file():
+            with file_errors():
                 return self._compare_files(pair)
         except UnreadableImage:
             unreadable = [not self._is_readable(image_id) for image_id in pair]
@@ -227,7 +227,7 @@ class Examiner:
 
     def _is_readable(self, image_id: int) -> bool:
         try:
-            with one_file():
+            with file_errors():
                 return self._images(image_id).picture.size[0] > 0
         except UnreadableImage:
             return False
@@ -242,7 +242,7 @@ class Examiner:
 
     def _read_facts(self, image_id: int) -> FileMetadata | None:
         try:
-            with one_file():
+            with file_errors():
                 return read_facts(self._images(image_id).read())
         except UnreadableImage:
             return None

@@ -44,7 +44,7 @@ from embedkit.duplicates.semantic import (
 )
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.fingerprint import fingerprint
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates
@@ -121,7 +121,7 @@ def find_duplicates_of(
 
 def _read_photo(path: str) -> QueryPhoto:
     try:
-        with one_file():
+        with file_errors():
             data = read_bytes(path)
             read = fingerprint(Decoder(data))
     except UnreadableImage as error:

@@ -9,7 +9,7 @@ from embedkit.duplicates.evidence import Fingerprints
 from embedkit.duplicates.hamming import near_pairs
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoding
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 
 MAX_BITS = 4
 """Largest Hamming distance of pixel-identical images in files of different formats."""
@@ -82,7 +82,7 @@ def pixel_digests(ids: np.ndarray, paths: Mapping[int, str]) -> list[bytes | Non
 
 def _digest(path: str) -> bytes | None:
     try:
-        with one_file(), decoding(path) as decoder:
+        with file_errors(), decoding(path) as decoder:
             return decoder.pixel_digest()
     except UnreadableImage:
         return None

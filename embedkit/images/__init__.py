@@ -1,1 +1,1 @@
-"""Files to pixels: find image files, read each once, decode, fingerprint."""
+"""From files to pixels: find image files, read, decode and fingerprint them."""

@@ -1,11 +1,12 @@
-"""Bytes to upright RGB pixels, at full or reduced scale."""
+"""Decode image files to upright RGB pixels at full or reduced scale."""
 
+import ctypes
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 
 import numpy as np
@@ -15,36 +16,35 @@ from PIL import Image
 from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images import raw, transparency
-from embedkit.images.depth import Depth, eight_bits, has_deep_colours, is_deep
+from embedkit.images.depth import Depth, has_deep_colours, is_deep, to_eight_bits
 from embedkit.images.embedded import has_embedded_data
-from embedkit.images.faults import damaged, quiet
-from embedkit.images.memory import give_back
-from embedkit.images.opening import check_size, frames_of, is_progressive, opened
+from embedkit.images.faults import decode_error, quiet
+from embedkit.images.opening import check_size, count_frames, is_progressive, open_image
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
-from embedkit.images.strips import strips
+from embedkit.images.strips import LONGEST, strips
 from embedkit.results import PIPELINE_VERSION
 
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
-"""What a failure to decode depends on, besides the file."""
+"""Version of the decoder; failures to decode are tried again when it changes."""
 
 TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
-"""The same where files that end early are decoded as far as they go."""
+"""The same when truncated files are decoded as far as they go."""
 
 BYTE_CAP = 1_200_000_000
-"""Files of more bytes are refused unread. The largest image with 16 bits a colour has fewer."""
+"""Largest file that is read, bytes; the largest image with 16 bits a colour has fewer."""
 
 LARGE_PIXELS = 32_000_000
-"""Images of more pixels than this are decoded one at a time."""
+"""Larger images are decoded one at a time, pixels."""
 
 LARGE_BYTES = 200_000_000
-"""Files of more bytes than this are in memory one at a time."""
+"""Larger files are in memory one at a time, bytes."""
 
 GUESSED_DEPTH = (
-    "16-bit grey values whose range is a guess: they were scaled as 8, 10, 12 or 14 bits, and may "
-    "come out too bright"
+    "16-bit grey values whose range is a guess: they were scaled as 8, 10, 12 or 14 bits and may "
+    "be too bright"
 )
-BROKEN_PROFILE = "a colour profile that cannot be used and was ignored"
-"""What :attr:`Decoder.warnings` may say that an image has."""
+BROKEN_PROFILE = "a colour profile that is invalid and was ignored"
+"""Warnings in :attr:`Decoder.warnings`."""
 
 _DCT_SCALES = (8, 4, 2)
 _SCALED = ("JPEG", "MPO", raw.PREVIEW)
@@ -52,9 +52,9 @@ _large_lock = threading.RLock()
 
 
 def read_bytes(path: str) -> bytes:
-    """The content of a regular file, read once.
+    """Read a regular file; never blocks on a pipe.
 
-    Raises :class:`UnreadableImage` (stage ``read``) when it cannot be had. Never blocks on a pipe.
+    Raises :class:`UnreadableImage` (stage ``read``) when it cannot be read.
     """
     try:
         descriptor = os.open(
@@ -66,50 +66,64 @@ def read_bytes(path: str) -> bytes:
                 raise UnreadableImage("read", "not a regular file")
             if status.st_size > BYTE_CAP:
                 raise UnreadableImage("read", f"larger than {BYTE_CAP / 1e9:.1f} GB")
-            # One byte more shows that what the system calls a file has no end, or is growing.
+            # One more byte detects files without an end and files that grow.
             data: bytes | None = file.read(status.st_size + 1)
     except OSError as error:
         raise UnreadableImage("read", error.strerror or str(error)) from error
     if data is None:
-        raise UnreadableImage("read", "it gives no data")
+        raise UnreadableImage("read", "it contains no data")
     if len(data) > status.st_size:
         raise UnreadableImage("read", "it grew while it was read")
     return data
 
 
-def alone(pixels: int) -> AbstractContextManager[object]:
-    """Held by a thread that works with images of so many pixels, if that is a large one."""
-    return _alone() if pixels > LARGE_PIXELS else nullcontext()
+def exclusive(pixels: int) -> AbstractContextManager[object]:
+    """Return an exclusive lock for work on an image of so many pixels, if it is a large one."""
+    return _exclusive() if pixels > LARGE_PIXELS else nullcontext()
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _exclusive() -> Iterator[None]:
     with _large_lock:
-        give_back()  # what the one before has held
+        _trim()(0)
         yield
 
 
+@cache
+def _trim() -> Callable[[int], object]:
+    """Return glibc's ``malloc_trim``, which returns freed memory to the system.
+
+    Pillow allocates an image in blocks of 16 MB, and glibc keeps freed blocks for the thread that
+    freed them: without trimming, every thread that ever decoded a large image keeps its memory.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library or system
+        return lambda _: 0
+    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
+    return trim
+
+
 class Decoder:
-    """One image's bytes and the decodes made of them.
+    """The bytes of one image and its decodes.
 
-    Decodes at the same scale are made once and shared, so the images handed out must not be
-    changed. They are plain: nothing else that was in the file, such as comments, comes with them.
+    Each scale is decoded once and shared, so callers must not change the returned images. These
+    have pixels only, without metadata.
 
-    Raises :class:`UnreadableImage` (stage ``format`` or ``decode``) when the bytes are no image
-    that this installation decodes, or one that is too large
-    (:data:`embedkit.images.opening.PIXEL_CAP`).
+    Raises :class:`UnreadableImage` (stage ``format`` or ``decode``) when this installation does not
+    decode the bytes, or the image is too large (:data:`embedkit.images.opening.PIXEL_CAP`).
     """
 
     def __init__(self, data: bytes) -> None:
-        image = opened(data)
+        image = open_image(data)
         try:
             self._read(data, image)
-        except Exception as error:  # of a header that Pillow has read and finds wanting only now
-            raise damaged(data, error) from error
+        except Exception as error:  # Pillow checks parts of the header late
+            raise decode_error(data, error) from error
 
     @classmethod
-    def of(cls, image: Image.Image) -> "Decoder":
-        """A decoder of pixels that are decoded already."""
+    def from_image(cls, image: Image.Image) -> "Decoder":
+        """Create a decoder from a decoded image."""
         check_size(*image.size)
         decoder = cls.__new__(cls)
         decoder._read(b"", image.copy())
@@ -117,32 +131,32 @@ class Decoder:
 
     def _read(self, data: bytes, image: Image.Image) -> None:
         self._data = data
-        self._given = None if data else image
+        self._source_image = None if data else image
         self.name = ""
-        """What errors call the image."""
+        """Name of the image in errors."""
         self.warnings: list[str] = []
-        """What is doubtful in the pixels decoded so far: :data:`GUESSED_DEPTH` and the like."""
+        """Warnings about the pixels decoded so far, such as :data:`GUESSED_DEPTH`."""
         self._decoded: dict[int, Image.Image] = {}
         self._opened: Image.Image | None = image
-        self.turn: Image.Transpose | None = None
-        """What makes the stored image upright; known once it is decoded."""
+        self.transpose: Image.Transpose | None = None
+        """Transposition to the upright orientation; set when the image is decoded."""
         self.format = image.format or ""
-        """Pillow's name of the format; of a camera RAW file, :data:`embedkit.images.raw.PREVIEW` or
-        :data:`embedkit.images.raw.DEVELOPED`."""
+        """Pillow's name of the format; :data:`embedkit.images.raw.PREVIEW` or
+        :data:`embedkit.images.raw.DEVELOPED` for a camera RAW file."""
         self.is_transparent = image.has_transparency_data
-        """Whether there is an alpha channel, or a colour that stands for transparency."""
+        """Whether there is an alpha channel or a transparent colour."""
         self.is_deep = is_deep(image)
-        """Whether grey pixels have more than 8 bits, which decodes reduce to 8."""
+        """Whether grey pixels have more than 8 bits; decodes have 8."""
         self.stored_size = image.size
-        """Width and height before the image is turned upright, pixels."""
+        """Width and height in the stored orientation, pixels."""
         self.stored_mode = image.mode
-        """Pillow's name of the kind of its pixels."""
+        """Pillow's mode of the stored pixels."""
         self._is_progressive = is_progressive(image)
         self._conversion = self._conversion_of(image)
         self._background: transparency.Colour | None = None
         self._depth: Depth | None = None
         self._scales = _DCT_SCALES if self.format in _SCALED else ()
-        self._turned = bool(self._scales) and _orientation(image) >= 5
+        self._swaps_sides = bool(self._scales) and _orientation(image) >= 5
 
     def _conversion_of(self, image: Image.Image) -> Conversion | None:
         profile = image.info.get("icc_profile")
@@ -155,7 +169,7 @@ class Decoder:
 
     @cached_property
     def sha256(self) -> str | None:
-        """SHA-256 (hex) of the bytes; None of pixels that were decoded already."""
+        """SHA-256 (hex) of the bytes; None for a decoder created from an image."""
         return sha256(self._data).hexdigest() if self._data else None
 
     @property
@@ -164,42 +178,42 @@ class Decoder:
         if not self._scales:
             return self.at_least().size
         width, height = self.stored_size
-        return (height, width) if self._turned else (width, height)
+        return (height, width) if self._swaps_sides else (width, height)
 
     def exif(self) -> Image.Exif:
-        """The EXIF metadata; empty where there is none, or none that can be parsed."""
+        """Return the EXIF metadata; empty when it is missing or invalid."""
         if self._data:
             try:
                 with quiet():
-                    return opened(self._data).getexif()
-            except Exception:  # broken EXIF is common and harmless, as in _orientation
+                    return open_image(self._data).getexif()
+            except Exception:  # broken EXIF is common and harmless
                 pass
         return Image.Exif()
 
     @property
     def is_converted(self) -> bool:
-        """Whether the colours are converted to sRGB, as the image's profile says they are not."""
+        """Whether the colours are converted to sRGB, according to the image's profile."""
         return self._conversion is not None
 
     @property
     def background(self) -> transparency.Colour | None:
-        """The colour that a transparent image is composited on; None for an opaque one."""
+        """The colour on which a transparent image is composited; None for an opaque image."""
         if self.is_transparent:
             self.at_least()
         return self._background
 
     @property
     def depth(self) -> Depth | None:
-        """What whole grey values of more than 8 bits are scaled from; None for other images."""
+        """The depth of integer grey values with more than 8 bits; None for other images."""
         if self.is_deep:
             self.at_least()
         return self._depth
 
     def at_least(self, *, short: int = 1, long: int = 1) -> Image.Image:
-        """The upright RGB image, reduced while decoding where the format can (JPEG).
+        """Return the upright RGB image, decoded at a reduced scale if the format allows it (JPEG).
 
-        The scale is the smallest of 1, 1/2, 1/4, 1/8 at which the short side is at least
-        ``short`` and the long side at least ``long`` pixels; other formats decode at full scale.
+        The scale is the smallest of 1, 1/2, 1/4, 1/8 at which the short side has at least ``short``
+        pixels and the long side at least ``long``. Other formats are decoded at full scale.
         """
         low, high = sorted(self.stored_size)
         fitting = (s for s in self._scales if low // s >= short and high // s >= long)
@@ -210,10 +224,10 @@ class Decoder:
         return self._decoded[scale]
 
     def rgba(self) -> Image.Image:
-        """The upright image at full scale with its alpha: RGBA, in sRGB.
+        """Return the upright image at full scale as RGBA, in sRGB.
 
-        The colours of wholly transparent pixels are 0, so that images that differ in nothing
-        visible are equal; those of an opaque image have an alpha of 255.
+        Fully transparent pixels have the colour 0, so that images without a visible difference are
+        equal. Opaque images have an alpha of 255.
         """
         with self._loaded(1) as image:
             coloured = self._coloured(image)
@@ -222,20 +236,20 @@ class Decoder:
             return self._upright(coloured.convert("RGBA"))
 
     def pixel_digest(self) -> bytes:
-        """SHA-256 of the upright pixels at full scale: the same for images that show the same.
+        """Return the SHA-256 of the upright pixels at full scale, equal for pixel-identical images.
 
-        Their size, colours and alpha count, and of grey pixels of more than 8 bits all that is
-        stored, as it is stored. A file that contains more than these pixels, such as other frames,
-        colours of more bits, a video or a camera's RAW data, has the digest of its bytes.
+        It depends on the size, the colours and the alpha, and on the stored values of grey pixels
+        with more than 8 bits. For a file with more than these pixels (other frames, colours of more
+        bits, a video, a camera's RAW data) it is the SHA-256 of the bytes.
         """
         if self._data:
-            stored = opened(self._data)
-            is_more = (
+            stored = open_image(self._data)
+            has_more = (
                 has_deep_colours(stored, self._data)
                 or has_embedded_data(stored, self._data)
-                or frames_of(stored, self._data) > 1
+                or count_frames(stored, self._data) > 1
             )
-            if is_more or self.format in raw.FORMATS:
+            if has_more or self.format in raw.FORMATS:
                 return sha256(self._data).digest()
         pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
         if pixels.mode == "RGBA" and transparency.is_opaque(pixels):
@@ -251,17 +265,17 @@ class Decoder:
         return digest.digest()
 
     @contextmanager
-    def alone(self, *, reduced: bool = False) -> Iterator[None]:
-        """Held by a thread that works with a large image, so that one is in memory at a time.
+    def exclusive(self, *, reduced: bool = False) -> Iterator[None]:
+        """Hold the exclusive lock of large images, if this is one, so that one is in memory.
 
-        What was decoded of a large image is given up at the end. With ``reduced`` the work is with
-        a reduced scale where there is one, so that nothing is held for a JPEG, but for a
-        progressive one, which is in memory as a whole all the same.
+        Decodes of a large image are dropped at the end. With ``reduced`` only reduced scales are
+        used, so a JPEG needs no lock, unless it is progressive and so decoded at full scale
+        internally.
         """
         is_small = reduced and self._scales and not self._is_progressive
         width, height = self.stored_size
         pixels = 0 if is_small else width * height
-        with alone(pixels):
+        with exclusive(pixels):
             try:
                 yield
             finally:
@@ -271,24 +285,24 @@ class Decoder:
 
     @contextmanager
     def _loaded(self, scale: int) -> Iterator[Image.Image]:
-        """The image with its pixels as they are stored. What goes wrong is said of the image."""
-        image, self._opened = self._opened or self._given or opened(self._data), None
+        """Load the image in its stored orientation and mode; errors have the image's name."""
+        image, self._opened = self._opened or self._source_image or open_image(self._data), None
         try:
             if scale > 1:
                 width, height = self.stored_size
                 image.draft(None, (width // scale, height // scale))
-            with alone(image.width * image.height), quiet():
+            with exclusive(image.width * image.height), quiet():
                 image.load()
-                self.turn = _TRANSPOSE.get(_orientation(image))
+                self.transpose = _TRANSPOSE.get(_orientation(image))
                 yield image
         except UnreadableImage:
             raise
-        except Exception as error:  # parsers meet hostile bytes here and raise anything
-            found = damaged(self._data, error)
+        except Exception as error:  # parsers raise anything for hostile bytes
+            found = decode_error(self._data, error)
             raise UnreadableImage(found.stage, found.reason, self.name) from error
 
     def _opaque(self, image: Image.Image) -> Image.Image:
-        """A loaded image as RGB; notes the background."""
+        """Return a loaded image as RGB and set the background."""
         coloured = self._coloured(image)
         if coloured.mode != "RGBA":
             return coloured
@@ -296,9 +310,9 @@ class Decoder:
         return transparency.composite(coloured, self._background)
 
     def _coloured(self, image: Image.Image) -> Image.Image:
-        """A loaded image in sRGB: RGB, or RGBA where it is transparent; notes its depth."""
+        """Return a loaded image in sRGB as RGB, or RGBA if it is transparent; set its depth."""
         if is_deep(image):
-            image, self._depth = eight_bits(image)
+            image, self._depth = to_eight_bits(image)
             if self._depth is not None and self._depth.is_guess:
                 self._warn(GUESSED_DEPTH)
         mode = "RGBA" if image.has_transparency_data else "RGB"
@@ -306,8 +320,8 @@ class Decoder:
             return image if image.mode == mode else image.convert(mode)
         alpha = image.convert("RGBA").getchannel("A") if mode == "RGBA" else None
         source = self._conversion.source
-        # What the caller of `of` has given stays as it is: converting makes a copy.
-        ours = image.mode == source and image is not self._given
+        # The image passed to from_image must not change; converting makes a copy.
+        ours = image.mode == source and image is not self._source_image
         colours = image if ours else image.convert(source)
         made = self._conversion.apply(colours)
         if alpha is not None:
@@ -315,9 +329,10 @@ class Decoder:
         return made
 
     def _upright(self, pixels: Image.Image) -> Image.Image:
-        """The pixels of a loaded image turned upright, as an image of nothing but pixels."""
-        # Without a turn it is not a copy, which would take as much memory again.
-        plain = pixels._new(pixels.im) if self.turn is None else pixels.transpose(self.turn)
+        """Return the pixels of a loaded image in the upright orientation, without metadata."""
+        plain = (
+            pixels._new(pixels.im) if self.transpose is None else pixels.transpose(self.transpose)
+        )
         plain.info = {}
         return plain
 
@@ -326,14 +341,31 @@ class Decoder:
             self.warnings.append(text)
 
 
+def differs_from_version_1(decoder: Decoder) -> bool:
+    """Return whether an image has other pixels than under version 1 of the pipeline.
+
+    Version 1 composited all transparent images on white, took all colours for sRGB, took integers
+    above 255 for 16 bits, and resized images of any length in one step. The header shows that
+    most images are the same.
+    """
+    if decoder.is_converted or max(decoder.stored_size) > LONGEST:
+        return True
+    if decoder.is_transparent and decoder.background != transparency.WHITE:
+        return True
+    depth = decoder.depth
+    if depth is None:
+        return False
+    return depth.bits != (8 if decoder.stored_mode == "I" and depth.largest <= 255 else 16)
+
+
 ImageInput = str | os.PathLike[str] | Image.Image | np.ndarray | Decoder
-"""A path, a Pillow image, an RGB uint8 array (H, W, 3), or what :func:`decoder_of` made of one."""
+"""A path, a Pillow image, an RGB uint8 array (H, W, 3), or a decoder."""
 
 
 def decoder_of(image: ImageInput) -> Decoder:
-    """The decoder of an image; one that is a decoder already is itself.
+    """Return the decoder of an image; a decoder is returned unchanged.
 
-    Raises :class:`BadInput` for another array and :class:`UnreadableImage`, naming the path.
+    Raises :class:`BadInput` for other arrays, and :class:`UnreadableImage` with the path.
     """
     if isinstance(image, Decoder):
         return image
@@ -344,7 +376,7 @@ def decoder_of(image: ImageInput) -> Decoder:
             )
         image = Image.fromarray(image)
     if isinstance(image, Image.Image):
-        return Decoder.of(image)
+        return Decoder.from_image(image)
     path = absolute(image)
     try:
         decoder = Decoder(read_bytes(path))
@@ -356,21 +388,21 @@ def decoder_of(image: ImageInput) -> Decoder:
 
 @contextmanager
 def decoding(image: ImageInput, *, reduced: bool = False) -> Iterator[Decoder]:
-    """The decoder of an image, with nothing else in memory that is large if it is large itself.
+    """Yield the decoder of an image, holding the exclusive lock of large images if it is one.
 
-    ``reduced`` is what it is for :meth:`Decoder.alone`. Raises as :func:`decoder_of` does.
+    ``reduced`` is that of :meth:`Decoder.exclusive`. Raises as :func:`decoder_of` does.
     """
-    with _alone() if _file_bytes(image) > LARGE_BYTES else nullcontext():
+    with _exclusive() if _file_bytes(image) > LARGE_BYTES else nullcontext():
         decoder = decoder_of(image)
-        with decoder.alone(reduced=reduced):
+        with decoder.exclusive(reduced=reduced):
             yield decoder
 
 
 def _file_bytes(image: ImageInput) -> int:
-    """Bytes of the file that is still to be read; 0 where there is none."""
+    """Return the bytes of the file to read; 0 for other images."""
     try:
         return os.stat(image).st_size if isinstance(image, (str, os.PathLike)) else 0
-    except OSError:  # reading it will say why
+    except OSError:  # reading it reports the error
         return 0
 
 
@@ -378,7 +410,7 @@ def _orientation(image: Image.Image) -> int:
     try:
         with quiet():
             value = image.getexif().get(0x0112, 1)
-    except Exception:  # broken EXIF is common and harmless: any parser error means "as stored"
+    except Exception:  # broken EXIF means the stored orientation
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

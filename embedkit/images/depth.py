@@ -10,40 +10,40 @@ from embedkit.images import jpeg2000
 from embedkit.images.strips import strips
 
 BITS = (8, 10, 12, 14, 16)
-"""What grey values of more than 8 bits may be scaled from."""
+"""Possible bit depths of grey values with more than 8 bits."""
 
 SIGNIFICANT_BITS = "significant bits"
-"""Key of ``info`` under which an opened PNG has the first byte of its sBIT chunk, if any."""
+"""Key in ``info`` of an opened PNG for the first byte of its sBIT chunk."""
 
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUES = 258, (281, 341)  # tags of TIFF
 _FILLED = 15 / 16
-"""Share of a range that a maximum has to reach to show that it is the right one."""
-
+"""Share of a range that the maximum must reach for the range not to be a guess."""
 
 _SIXTEEN = (";16B", ";16L", ";16N")
-"""How Pillow's raw modes of 16 bits a colour end, by the order of their bytes."""
+"""Endings of Pillow's raw modes with 16 bits a colour, one for each byte order."""
 
 
 @dataclass(frozen=True)
 class Depth:
-    """What grey values are scaled from."""
+    """The range from which grey values are scaled to 8 bits."""
 
     bits: int
+    """Bit depth of the range."""
     largest: int
-    """The largest value there is, 65,535 at the most."""
+    """The largest value in the image, at most 65,535."""
     is_guess: bool = False
-    """Whether the values fill so little of the range that it may be another one."""
+    """Whether the values cover so little of the range that it may be wrong."""
 
 
 def is_deep(image: Image.Image) -> bool:
-    """Whether an image has grey pixels of more than 8 bits: integers or floats."""
+    """Return whether an image has grey pixels of more than 8 bits, integers or floats."""
     return image.mode.startswith(("I", "F"))
 
 
 def has_deep_colours(image: Image.Image, data: bytes) -> bool:
     """Return whether the pixels of an opened image, not loaded yet, have more than 8 bits a colour.
 
-    ``data`` is its file: Pillow decodes JPEG 2000, AVIF and HEIF to 8 bits without saying so.
+    ``data`` is its file: Pillow decodes JPEG 2000, AVIF and HEIF to 8 bits without a sign of it.
     """
     if image.format in ("AVIF", "HEIF"):
         return _has_deep_heif(data)
@@ -73,13 +73,13 @@ def _has_deep_heif(data: bytes) -> bool:
     return False
 
 
-def eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:
-    """A deep image as L, or as LA where a grey value stands for transparency, and its depth.
+def to_eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:
+    """Convert a deep image to L, or LA if a grey value means transparent; return it and its depth.
 
-    Integers are scaled from the smallest number of :data:`BITS` that has room for their maximum,
-    since programs put 8, 10, 12 or 14 bits in files of 16. What the file declares counts for more
-    (see :func:`_depth`). Values beyond the range are cut off. Floats, which have no depth, are
-    taken for 0..1 when none exceeds 1, for 0..255 otherwise.
+    Programs store 8, 10, 12 or 14 bits in files of 16, so integers are scaled from the smallest
+    depth in :data:`BITS` that contains their maximum, unless the file declares a depth (see
+    :func:`_depth`). Values beyond the range are clipped. Floats have no depth: their range is 0 to
+    1 if no value exceeds 1, else 0 to 255.
     """
     scaled = Image.new("L", image.size)
     depth = None
@@ -105,15 +105,15 @@ def eight_bits(image: Image.Image) -> tuple[Image.Image, Depth | None]:
 
 
 def _depth(image: Image.Image) -> Depth:
-    """What the integers of an image are scaled from.
+    """Return the depth of the integers of an image.
 
     - JPEG 2000 decodes to the whole range.
-    - Of a TIFF, BitsPerSample below 16 is the depth, and MaxSampleValue counts as a value.
-    - Values that are all multiples of 256 or of 257 were 8 bits, spread over 16.
-    - A PNG with an sBIT chunk has the whole range, as its specification says. When all values are
-      below what the chunk's bits hold, and not multiples of what spreading them gives, the program
-      that wrote it did not know: they are of that many bits.
-    - Otherwise the maximum decides. That is a guess unless it reaches 15/16 of the range.
+    - In a TIFF, BitsPerSample below 16 is the depth, and MaxSampleValue counts as a value.
+    - Values that are all multiples of 256 or of 257 are 8 bits scaled to 16.
+    - A PNG with an sBIT chunk has the whole range, by its specification. Some programs do not scale
+      the values: if all of them fit the chunk's number of bits and are not multiples of the scaling
+      factor, that number is the depth.
+    - Otherwise the maximum decides. It is a guess unless it reaches 15/16 of the range.
     """
     present = np.zeros(1 << 16, bool)
     for _, strip in strips(image):
@@ -127,18 +127,18 @@ def _depth(image: Image.Image) -> Depth:
         return Depth(declared, largest)
     maximum = _max_sample_value(image)
     if maximum is not None:
-        return Depth(_room_for(max(largest, maximum)), largest)
+        return Depth(_smallest_depth(max(largest, maximum)), largest)
     if (largest > 255 and not (values % 256).any()) or not (values % 257).any():
         return Depth(16, largest)
     significant = image.info.get(SIGNIFICANT_BITS)
     if significant is not None:
         spread = largest >= 1 << significant or not (values % (1 << 16 - significant)).any()
-        return Depth(16 if spread else _room_for((1 << significant) - 1), largest)
-    bits = _room_for(largest)
+        return Depth(16 if spread else _smallest_depth((1 << significant) - 1), largest)
+    bits = _smallest_depth(largest)
     return Depth(bits, largest, bits < 16 and 0 < largest < _FILLED * (1 << bits))
 
 
-def _room_for(value: int) -> int:
+def _smallest_depth(value: int) -> int:
     return next(bits for bits in BITS if value < 1 << bits)
 
 
@@ -153,7 +153,7 @@ def _max_sample_value(image: Image.Image) -> int | None:
 
 
 def _tag(image: Image.Image, tag: int) -> int | None:
-    """The first whole number of a TIFF's tag; None for another format, tag or kind of value."""
+    """Return the first integer of a TIFF tag; None for other formats, tags and types."""
     tags: Any = getattr(image, "tag_v2", {})
     value = tags.get(tag)
     if isinstance(value, tuple):

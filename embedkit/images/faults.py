@@ -1,7 +1,7 @@
-"""What goes wrong with one image: as one kind of error, in words, and without a sound.
+"""Failures of parsers: one exception with a one-line reason for each file, nothing on stderr.
 
-The parsers that read images meet hostile bytes. They raise anything, warn through Python, through
-``logging`` and, in C, on stderr. All of that is one file's failure, and one line.
+For hostile bytes, image parsers raise any exception and write warnings through ``warnings``,
+``logging`` and, in C, stderr.
 """
 
 import ctypes
@@ -15,12 +15,12 @@ from functools import cache
 from embedkit._internal.text import one_line
 from embedkit.errors import EmbedkitError, UnreadableImage
 
-NO_MEMORY = "too large for the memory that is free"
+NO_MEMORY = "too large for the free memory"
 NOT_AN_IMAGE = "not an image of a known format"
 
 _SHORT = ("truncated", "end of file", "not enough data", "unexpected end", "ended prematurely")
 _UNSUPPORTED = ("unsupported", "not implemented", "not supported", "cannot handle", "unknown")
-"""Parts of what parsers say of files that end early, and of kinds that they do not decode."""
+"""Parts of the messages for files that end early and for unsupported variants of a format."""
 
 _STARTS = (
     (b"\xff\xd8", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"),
@@ -33,8 +33,8 @@ _BRANDS = {
 }  # fmt: skip
 
 
-def kind_of(data: bytes) -> str | None:
-    """The format that bytes begin like; None for those that begin like no image."""
+def format_of(data: bytes) -> str | None:
+    """Return the image format that the first bytes indicate, if any."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     if data[4:8] == b"ftyp":
@@ -42,24 +42,26 @@ def kind_of(data: bytes) -> str | None:
     return next((kind for start, kind in _STARTS if data.startswith(start)), None)
 
 
-def damaged(data: bytes, error: Exception) -> UnreadableImage:
-    """What a parser could not do with the bytes of an image. What it said itself is the cause."""
-    kind, said = kind_of(data) or "image", str(error).lower()
+def decode_error(data: bytes, error: Exception) -> UnreadableImage:
+    """Return the error for an image whose parser raised ``error``."""
+    kind, said = format_of(data) or "image", str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in said:
-        return UnreadableImage("read", NO_MEMORY)  # may well fit another time, so not for ever
+        return UnreadableImage("read", NO_MEMORY)  # stage "read": it is tried again
     if any(part in said for part in _SHORT):
         return UnreadableImage("decode", f"a truncated {kind} file: it ends early")
     if any(part in said for part in _UNSUPPORTED):
-        return UnreadableImage("decode", f"a {kind} file that is damaged, or of an unusual kind")
+        return UnreadableImage(
+            "decode", f"a {kind} file that is damaged or of an unsupported variant"
+        )
     return UnreadableImage("decode", f"a damaged {kind} file")
 
 
 @contextmanager
-def one_file(name: str = "", stage: str = "decode") -> Iterator[None]:
-    """What is done with one file inside fails as :class:`UnreadableImage`, whatever goes wrong.
+def file_errors(name: str = "", stage: str = "decode") -> Iterator[None]:
+    """Raise :class:`UnreadableImage` for any unexpected exception in the block.
 
-    Other errors that embedkit raises on purpose are not the file's. ``name`` is what the message
-    calls the file, ``stage`` that of what nobody expected.
+    Errors of embedkit's own pass through. ``name`` is the file's name in the message, ``stage`` the
+    stage of unexpected exceptions.
     """
     try:
         yield
@@ -72,16 +74,16 @@ def one_file(name: str = "", stage: str = "decode") -> Iterator[None]:
         raise UnreadableImage(stage, reason, name) from error
 
 
-# -- parsers that talk -----------------------------------------------------------------------------
+# -- messages of parsers ---------------------------------------------------------------------------
 
-_filters_lock = threading.Lock()  # warning filters are the whole process's
+_filters_lock = threading.Lock()  # warning filters are global
 _filters: list[warnings.catch_warnings] = []
 _quiet = 0
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Pillow says nothing on stderr inside. Threads may be inside at the same time."""
+    """Suppress Pillow's messages on stderr; several threads may use it at once."""
     global _quiet
     _silence_c()
     with _filters_lock:
@@ -101,14 +103,14 @@ def quiet() -> Iterator[None]:
 
 @cache
 def _silence_c() -> None:
-    """Errors that Pillow logs, and that libtiff prints, go nowhere unless somebody listens.
+    """Suppress errors that Pillow logs, unless there is a handler, and that libtiff prints.
 
-    Pillow knows of every error of libtiff by its result.
+    Pillow still raises an exception for every error of libtiff.
     """
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     from PIL import _imaging
 
     try:
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
-    except (AttributeError, OSError):  # libtiff inside Pillow without a name: it goes on printing
+    except (AttributeError, OSError):  # a Pillow whose libtiff has no such symbol
         return

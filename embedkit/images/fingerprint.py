@@ -1,7 +1,7 @@
-"""What can be said of an image without a network: digests, a perceptual hash, quality.
+"""Fingerprints of images without a network: digests, a perceptual hash, quality measures.
 
-A **sketch** is all that is needed of the pixels. Many sketches become fingerprints together, which
-takes a fraction of the time for small images. Each fingerprint is the same as one made alone.
+A *sketch* contains the pixel data that a fingerprint needs. Fingerprints are computed from many
+sketches at once, which is much faster for small images and gives the same results.
 """
 
 import hashlib
@@ -17,44 +17,44 @@ from embedkit.images.strips import shortened
 from embedkit.results import LUMA_SIDE, Fingerprint
 
 FINGERPRINT_SIDE = 256
-"""Fingerprints are taken from the reduced-scale decode whose short side is at least this."""
+"""Smallest short side of the reduced-scale decode from which fingerprints are computed, pixels."""
 
 _HASH_SIDE = 8
 _LUMA_SCALE = np.float32(1 / 255.0)
-_TOGETHER = 1 << 20  # pixels
+_CHUNK = 1 << 20  # pixels
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """What a fingerprint is made from."""
+    """The pixel data from which a fingerprint is computed."""
 
     hashed: np.ndarray
-    """What :func:`hashed_luma` gives: uint8 (32, 32)."""
+    """Result of :func:`hashed_luma`: uint8 (32, 32)."""
     luma: np.ndarray
-    """uint8 (H, W), at a short side of :data:`FINGERPRINT_SIDE` if the image has as much."""
+    """Luma, uint8 (H, W), with a short side of at most :data:`FINGERPRINT_SIDE`."""
     format: str
     width: int
     height: int
 
 
 def digests(data: bytes) -> tuple[bytes, bytes]:
-    """SHA-256 and MD5 of a file's content, 32 and 16 bytes."""
+    """Return SHA-256 (32 bytes) and MD5 (16 bytes) of a file's content."""
     return hashlib.sha256(data).digest(), hashlib.md5(data, usedforsecurity=False).digest()
 
 
 def hashed_luma(image: Image.Image) -> Image.Image:
-    """The 32 x 32 grey image that ``imagehash.phash`` makes of an image before all else."""
+    """Return the 32 x 32 grey image on which ``imagehash.phash`` is computed."""
     side = (LUMA_SIDE, LUMA_SIDE)
     return image.convert("L").resize(side, Image.Resampling.LANCZOS)
 
 
 def phashes(lumas: np.ndarray) -> np.ndarray:
-    """The 64 bits of ``imagehash.phash``, of what :func:`hashed_luma` makes of images.
+    """Compute ``imagehash.phash`` of the results of :func:`hashed_luma`.
 
-    ``lumas`` is uint8 (N, 32, 32); the hashes are uint8 (N, 8), the first bit the highest of the
-    first byte. Bit for bit the same as imagehash's: both take the transform from SciPy.
+    ``lumas`` is uint8 (N, 32, 32). The hashes are uint8 (N, 8); the first bit is the highest of the
+    first byte. They equal imagehash's bit for bit: both use SciPy's cosine transform.
     """
-    import scipy.fft  # a run in which no image is new does without it
+    import scipy.fft  # not needed when no image is new
 
     rows = scipy.fft.dct(lumas.astype(np.float64), axis=1)[:, :_HASH_SIDE]
     lowest = scipy.fft.dct(rows, axis=2)[:, :, :_HASH_SIDE].reshape(len(lumas), -1)
@@ -62,7 +62,7 @@ def phashes(lumas: np.ndarray) -> np.ndarray:
 
 
 def sketch(decoder: Decoder) -> Sketch:
-    """The sketch of a decoded image, whose very long sides are reduced first.
+    """Return the sketch of an image; sides above :data:`LONGEST` are reduced first.
 
     Raises :class:`UnreadableImage` when the image does not decode.
     """
@@ -78,7 +78,7 @@ def sketch(decoder: Decoder) -> Sketch:
 
 
 def fingerprints(sketches: Sequence[Sketch]) -> list[Fingerprint]:
-    """The fingerprints that sketches make, in their order."""
+    """Return the fingerprints of sketches, in the same order."""
     if not sketches:
         return []
     hashes = phashes(np.stack([one.hashed for one in sketches]))
@@ -101,18 +101,18 @@ def fingerprints(sketches: Sequence[Sketch]) -> list[Fingerprint]:
 
 
 def fingerprint(decoder: Decoder) -> Fingerprint:
-    """The fingerprint of one decoded image; raises as :func:`sketch` does."""
+    """Return the fingerprint of an image; raises as :func:`sketch` does."""
     return fingerprints([sketch(decoder)])[0]
 
 
 def _qualities(lumas: Sequence[np.ndarray]) -> list[tuple[float, float, float]]:
-    """Sharpness, brightness and contrast of each; those of one size are worked out together."""
+    """Return sharpness, brightness and contrast of each luma; equal sizes are stacked."""
     of_size: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number, luma in enumerate(lumas):
         of_size[luma.shape].append(number)
     qualities = [(0.0, 0.0, 0.0)] * len(lumas)
     for shape, numbers in of_size.items():
-        together = max(1, _TOGETHER // (shape[0] * shape[1]))
+        together = max(1, _CHUNK // (shape[0] * shape[1]))
         for start in range(0, len(numbers), together):
             some = numbers[start : start + together]
             stack = np.stack([lumas[number] for number in some]).astype(np.float32) * _LUMA_SCALE
@@ -124,7 +124,7 @@ def _qualities(lumas: Sequence[np.ndarray]) -> list[tuple[float, float, float]]:
 
 
 def _sharpness(lumas: np.ndarray) -> np.ndarray:
-    """The variance of the Laplacian of each of float32 (N, H, W)."""
+    """Return the variance of the Laplacian of lumas, float32 (N, H, W)."""
     if min(lumas.shape[1:]) < 3:
         return np.zeros(len(lumas), np.float32)
     centre = lumas[:, 1:-1, 1:-1]

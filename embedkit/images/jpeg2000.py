@@ -1,18 +1,18 @@
-"""What Pillow does not say of a JPEG 2000 file: how large its tiles are, and its colour profile."""
+"""Properties of JPEG 2000 files that Pillow does not provide: tile size and colour profile."""
 
 import struct
 from collections.abc import Iterator
 
 SAMPLE_CAP = 134_217_728
-"""Samples of a tile, those of all its channels together, above which an image is refused: OpenJPEG
-decodes a tile at once, and takes six bytes for each. Many files are one tile."""
+"""Largest number of samples of a tile, over all channels: OpenJPEG decodes a whole tile and takes
+six bytes a sample. Many files have one tile."""
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a"
 _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 def tile_samples(data: bytes) -> int:
-    """Return the number of samples of one tile of a file; 0 if it cannot be told."""
+    """Return the number of samples of one tile; 0 if unknown."""
     start = _codestream(data)
     if start is None:
         return 0
@@ -44,7 +44,7 @@ def _codestream(data: bytes) -> int | None:
 
 
 def profile(data: bytes) -> bytes | None:
-    """The ICC profile of a file; None when it has none."""
+    """Return the ICC profile of a file, if it has one."""
     for kind, start, end in _boxes(data, 0, len(data)):
         if kind == b"jp2h":
             for inner, at, stop in _boxes(data, start, end):
@@ -54,7 +54,7 @@ def profile(data: bytes) -> bytes | None:
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kinds of the boxes in a part of a file, and where the content of each begins and ends."""
+    """Yield the type of each box in a part of a file, and start and end of its content."""
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
         content = start + 8

@@ -1,4 +1,4 @@
-"""Bytes to an opened image: the formats that are read, and what is refused before it is decoded."""
+"""Open images: supported formats, and limits that are checked before decoding."""
 
 import io
 import re
@@ -8,94 +8,92 @@ from PIL import Image, UnidentifiedImageError
 from embedkit.errors import UnreadableImage
 from embedkit.images import jpeg2000, png, raw, tiff
 from embedkit.images.depth import SIGNIFICANT_BITS
-from embedkit.images.faults import NOT_AN_IMAGE, damaged, kind_of, quiet
+from embedkit.images.faults import NOT_AN_IMAGE, decode_error, format_of, quiet
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "HEIF")
-"""Pillow's formats that are read. Others are not: some of their readers run programs (EPS)."""
+"""Pillow's formats that are read. Others are refused: some readers run programs (EPS)."""
 
 PIXEL_CAP = 178_956_970
-"""Images of more pixels than this are refused, as Pillow does: decoding them fills the memory."""
+"""Largest number of pixels of an image, the same as Pillow's limit."""
 
 MEMORY_CAP = 200_000_000
-"""Nor may the pixels and four times the longer side be more than this together: each row of an
-image takes the memory of two pixels besides its own, and there are two images on the way."""
+"""Largest sum of the pixels and four times the longer side of an image: each row takes the memory
+of two pixels besides its own, and decoding needs two images."""
 
 WEBP_CAP = 90_000_000
-"""WebP images of more pixels than this are refused: decoding takes 16 bytes for each, twice as much
-as other formats with transparency, as Pillow reads even a still one as an animation."""
+"""Largest number of pixels of a WebP image: decoding takes 16 bytes a pixel, twice as much as
+other formats with transparency, as Pillow reads even a still image as an animation."""
 
 SCAN_CAP = 5_000_000_000
-"""Pixels times scans above which a progressive JPEG is refused: each scan goes over all pixels,
-however few bytes it has. Photographs have some ten scans."""
+"""Largest product of pixels and scans of a progressive JPEG: each scan processes all pixels,
+however few bytes it has. Photos have about ten scans."""
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-"""The markers that a JPEG begins and ends with."""
+"""First and last marker of a JPEG."""
 
 _FILLER = bytes(64)
-_READ_AHEAD = bytes(16)  # what a decoder wants beyond the last pixels if there is no end marker
+_READ_AHEAD = bytes(16)  # bytes that a decoder reads after the last pixels without an end marker
 
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 JPEG_SCAN, JPEG_LAST = 0xDA, 0xD9
 JPEG_BARE = (0x01, 0xD8)
-"""Markers of a JPEG, but for those inside of pixels: that of a scan, the last one, and those
-without a length."""
+"""Markers outside of pixel data: start of a scan, end of the image, markers without a length."""
 
 _heif_opener: bool | None = None
 
 
-def opened(data: bytes) -> Image.Image:
-    """An image whose header was read and whose pixels were not.
+def open_image(data: bytes) -> Image.Image:
+    """Open an image: read its header, but not its pixels.
 
-    Its ``info`` has the colour profile that the file holds and, of a PNG, the number of significant
-    bits. Of a camera RAW file it is the preview or the development
-    (:mod:`embedkit.images.raw`). Raises :class:`UnreadableImage` when the bytes are no image of a
-    known format, or one that is too large.
+    ``info`` contains the colour profile and, for a PNG, the number of significant bits. For a
+    camera RAW file the image is its preview or development (:mod:`embedkit.images.raw`). Raises
+    :class:`UnreadableImage` when the bytes have no supported format or the image is too large.
     """
     if not data:
         raise UnreadableImage("format", "the file is empty")
-    found = png.cleaned(data) if data.startswith(png.MAGIC) else None
-    negative = raw.found(data)
-    preview = negative.preview if negative else None
-    developed = negative.developed(check_size) if negative and not preview else None
+    png_content = png.without_text(data) if data.startswith(png.MAGIC) else None
+    raw_file = raw.find_raw(data)
+    preview = raw_file.preview if raw_file else None
+    developed = raw_file.develop(check_size) if raw_file and not preview else None
     try:
         with quiet():
-            content = preview or (found.data if found else _without_filler(data))
+            content = preview or (png_content.data if png_content else _without_filler(data))
             formats = ("JPEG",) if preview else _formats()
             image = developed or Image.open(io.BytesIO(content), formats=formats)
-            if negative:
-                negative.describe(image)
+            if raw_file:
+                raw_file.add_metadata(image)
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the cap") from error
-    except Exception as error:  # parsers meet hostile bytes here and raise anything
-        raise damaged(data, error) from error
-    if found and found.profile is not None:
-        image.info["icc_profile"] = found.profile
-    if found and found.significant_bits is not None:
-        image.info[SIGNIFICANT_BITS] = found.significant_bits
+        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the limit") from error
+    except Exception as error:  # parsers raise anything for hostile bytes
+        raise decode_error(data, error) from error
+    if png_content and png_content.profile is not None:
+        image.info["icc_profile"] = png_content.profile
+    if png_content and png_content.significant_bits is not None:
+        image.info[SIGNIFICANT_BITS] = png_content.significant_bits
     check_size(*image.size)
     if image.format == "WEBP" and image.width * image.height > WEBP_CAP:
-        raise UnreadableImage("decode", f"a WebP of more than {WEBP_CAP:,} pixels, the cap")
+        raise UnreadableImage("decode", f"a WebP of more than {WEBP_CAP:,} pixels, the limit")
     if image.format == "JPEG2000":
         if jpeg2000.tile_samples(data) > jpeg2000.SAMPLE_CAP:
-            reason = f"a tile of more than {jpeg2000.SAMPLE_CAP:,} samples, the cap"
+            reason = f"a tile of more than {jpeg2000.SAMPLE_CAP:,} samples, the limit"
             raise UnreadableImage("decode", reason)
         image.info["icc_profile"] = jpeg2000.profile(data)
     if image.format == "TIFF" and tiff.tile_bytes(image) > tiff.TILE_BYTES:
-        raise UnreadableImage("decode", f"a tile of more than {tiff.TILE_BYTES:,} bytes, the cap")
+        raise UnreadableImage("decode", f"a tile of more than {tiff.TILE_BYTES:,} bytes, the limit")
     if is_progressive(image) and _scans(data) * image.width * image.height > SCAN_CAP:
         raise UnreadableImage("decode", "too many scans for a photograph of its size")
     return image
 
 
 def is_progressive(image: Image.Image) -> bool:
-    """Whether an opened image is a JPEG that is decoded as a whole, whatever the scale."""
+    """Return whether an image is a progressive JPEG, which is decoded at full scale internally."""
     return image.format in ("JPEG", "MPO") and bool(image.info.get("progressive"))
 
 
 def _scans(data: bytes) -> int:
-    """Scans of a JPEG."""
+    """Return the number of scans of a JPEG."""
     at, scans = len(JPEG_START), 0
     while (marker := JPEG_MARKER.search(data, at)) is not None:
         start, at = marker.span()
@@ -109,9 +107,9 @@ def _scans(data: bytes) -> int:
 
 
 def _without_filler(data: bytes) -> bytes:
-    """A JPEG without the zeros with which a broken copy fills up what it lacks of the file.
+    """Return a JPEG without the zeros that replace missing data in a broken copy.
 
-    They would decode to pixels that are not the photo's. Zeros after a whole image stay.
+    They would decode to wrong pixels. Zeros after a complete image are kept.
     """
     if data.startswith(JPEG_START) and data.endswith(_FILLER):
         content = data.rstrip(b"\0")
@@ -119,27 +117,27 @@ def _without_filler(data: bytes) -> bytes:
     return data
 
 
-def frames_of(image: Image.Image, data: bytes) -> int:
-    """How many frames, pages or pictures the file of an opened image has."""
+def count_frames(image: Image.Image, data: bytes) -> int:
+    """Return the number of frames, pages or pictures in the file of an opened image."""
     if image.format == "TIFF":
         return tiff.pages(data)
     try:
         with quiet():
             return int(getattr(image, "n_frames", 1))
-    except Exception:  # parsers meet hostile bytes here and raise anything; the first one decodes
+    except Exception:  # parsers raise anything for hostile bytes; the first frame decodes
         return 1
 
 
 def check_size(width: int, height: int) -> None:
     """Raise :class:`UnreadableImage` for an image that is too large to decode."""
     if width * height > PIXEL_CAP:
-        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the cap")
+        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the limit")
     if width * height + 4 * max(width, height) > MEMORY_CAP:
         raise UnreadableImage("decode", f"{width:,} x {height:,} pixels take too much memory")
 
 
 def _unidentified(data: bytes) -> str:
-    kind = kind_of(data)
+    kind = format_of(data)
     if kind == "HEIC" and "HEIF" not in _formats():
         return "a HEIC image: pip install 'embedkit[heif]' to read these"
     return NOT_AN_IMAGE if kind is None else f"a damaged {kind} file: its header makes no sense"

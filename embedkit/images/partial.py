@@ -1,7 +1,7 @@
-"""What there is of an image whose file ends early: JPEG and PNG.
+"""Decode JPEG and PNG files that end early as far as they go.
 
-The bytes are mended and decoded like any others, so that nothing is set for the whole process and
-threads may decode at the same time.
+The bytes are repaired before they are decoded. Unlike Pillow's ``LOAD_TRUNCATED_IMAGES``, this has
+no effect on other threads.
 """
 
 import numpy as np
@@ -20,43 +20,44 @@ from embedkit.images.opening import (
     JPEG_START,
     check_size,
     is_progressive,
-    opened,
+    open_image,
 )
 from embedkit.images.strips import strips
 
 _MENDABLE = (JPEG_START, png.MAGIC)
-_FILLER = b"\0\xff"  # what broken copies fill a file up with
+_FILLER = b"\0\xff"  # padding in broken copies
 _PROGRESSIVE = 0xC2
-_GREY = (127, 128)  # what libjpeg makes of blocks that are not there
-_TOO_LITTLE = "it ends before its first row does"
+_GREY = (127, 128)  # libjpeg's colour of missing blocks
+_TOO_LITTLE = "it ends before the end of its first row"
 
 
 def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
-    """The upright RGB image of a file that may end early, and which of its pixels are there.
+    """Decode a file that may end early.
 
-    The mask is bool (H, W). In a JPEG whole rows are there, rounded down to its blocks and one
-    row of blocks less, as the last one is damaged; of a progressive one, all rows that its first
-    scan has, as sharp as its whole scans make them. In a PNG whole rows are there or, of an
-    interlaced one, the pixels of the passes. Pixels that are not there are of one colour in a PNG,
-    grey in a JPEG. Of an intact image of any format, all are there.
+    Returns the upright RGB image and a mask of the decoded pixels, bool (H, W). A JPEG has whole
+    rows of blocks, without the last one, which is damaged. A progressive JPEG has all rows of its
+    first scan, as sharp as its complete scans make them. A PNG has whole rows or, if interlaced,
+    the pixels of its passes. Missing pixels are grey in a JPEG and of one colour in a PNG. An
+    intact image of any format has all pixels.
 
-    Raises :class:`UnreadableImage` when no row is there, and for other formats that end early.
+    Raises :class:`UnreadableImage` when no row can be decoded, and for other formats that end
+    early.
     """
     try:
         image = _whole(Decoder(data))
     except UnreadableImage:
         if not data.startswith(_MENDABLE):
             raise
-        decoder, there = mended(data)
+        decoder, there = repaired(data)
         return _whole(decoder), there
     return image, np.ones((image.height, image.width), bool)
 
 
-def mended(data: bytes) -> tuple[Decoder, np.ndarray]:
-    """What decodes as much of a file that ends early as is there, and which pixels are there.
+def repaired(data: bytes) -> tuple[Decoder, np.ndarray]:
+    """Return a decoder of a file that ends early, and the mask of its decoded pixels.
 
-    Both as :func:`decode_partial` says. Raises :class:`UnreadableImage` when no row is there, and
-    for other formats than JPEG and PNG.
+    Both are described in :func:`decode_partial`. Raises :class:`UnreadableImage` when no row can be
+    decoded, and for formats other than JPEG and PNG.
     """
     if data.startswith(JPEG_START):
         return _jpeg(data)
@@ -70,7 +71,7 @@ def _png(data: bytes) -> tuple[Decoder, np.ndarray]:
     if header is None:
         raise UnreadableImage("decode", _TOO_LITTLE)
     check_size(header.width, header.height)
-    whole, rows = png.mended(data, header)
+    whole, rows = png.repaired(data, header)
     there = np.zeros((header.height, header.width), bool)
     for part, count in zip(header.passes, rows, strict=True):
         there[part.y :: part.down, part.x :: part.across][:count] = True
@@ -78,18 +79,18 @@ def _png(data: bytes) -> tuple[Decoder, np.ndarray]:
 
 
 def _jpeg(data: bytes) -> tuple[Decoder, np.ndarray]:
-    whole = _ended(data)
-    image = opened(whole)
+    whole = _terminated(data)
+    image = open_image(whole)
     there = np.zeros((image.height, image.width), bool)
     there[: _rows(image)] = True
     return _decoded(whole, there)
 
 
-def _ended(data: bytes) -> bytes:
-    """A JPEG that ends after the last segment or pixels that are there of one that ends early.
+def _terminated(data: bytes) -> bytes:
+    """Return a JPEG that ends early with an end marker after its last intact data.
 
-    A progressive one ends before the scan that is cut off, unless it is the first: so all of its
-    rows are equally sharp.
+    A progressive JPEG ends before the scan that is cut off, unless that is the first one, so that
+    all rows are equally sharp.
     """
     at, end = 2, 0
     scans: list[int] = []
@@ -117,13 +118,13 @@ def _ended(data: bytes) -> bytes:
 
 
 def _rows(image: Image.Image) -> int:
-    """How many rows are there of a JPEG that was cut off and ended."""
+    """Return the number of rows decoded of a JPEG that was cut off."""
     blocks = 8 * max((part[2] for part in getattr(image, "layer", ())), default=1)
-    image.draft("L", None)  # where it can: in colours, rows of blocks run into each other
+    image.draft("L", None)  # with colours, rows of blocks overlap
     try:
         with quiet():
             image.load()
-    except Exception as error:  # as in Decoder: parsers raise anything
+    except Exception as error:  # parsers raise anything
         raise UnreadableImage("decode", _TOO_LITTLE) from error
     last = np.asarray(image.crop((0, image.height - 1, image.width, image.height))).ravel()[-1]
     parts = (np.asarray(strip).reshape(strip.height, -1) for _, strip in strips(image))
@@ -135,14 +136,14 @@ def _rows(image: Image.Image) -> int:
 
 
 def _decoded(whole: bytes, there: np.ndarray) -> tuple[Decoder, np.ndarray]:
-    """The decoder of a file that was mended, and the mask turned with its image."""
+    """Return the decoder of a repaired file, and the mask in the orientation of its image."""
     if not there.any():
         raise UnreadableImage("decode", _TOO_LITTLE)
     decoder = Decoder(whole)
     _whole(decoder)
     mask = Image.fromarray(there.astype(np.uint8))
-    if decoder.turn is not None:
-        mask = mask.transpose(decoder.turn)
+    if decoder.transpose is not None:
+        mask = mask.transpose(decoder.transpose)
     return decoder, np.asarray(mask) > 0
 
 

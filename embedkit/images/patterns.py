@@ -1,10 +1,9 @@
-"""Patterns of what a scan leaves out, on paths below the folder that is scanned.
+"""Patterns that exclude files and folders from a scan, a subset of gitignore's.
 
-They are a simple part of gitignore's: a pattern without ``/`` is compared with the name of every
-file and folder, one with ``/`` with the whole path below the scanned folder; a ``/`` at the end
-makes it one for folders alone. ``*`` and ``?`` stand for characters other than ``/``, ``**`` for
-any, ``[abc]`` and ``[!abc]`` for one of some characters. Upper and lower case differ. A folder
-that is left out is not looked into.
+A pattern without ``/`` matches the name of any file or folder. A pattern with ``/`` matches the
+whole path below the scanned folder. A trailing ``/`` restricts it to folders. ``*`` and ``?`` match
+characters other than ``/``, ``**`` matches any characters, and ``[abc]`` and ``[!abc]`` match one
+character. Patterns are case-sensitive. Excluded folders are not scanned.
 """
 
 import re
@@ -15,13 +14,13 @@ from embedkit.errors import BadInput
 
 
 class Patterns:
-    """Patterns, compiled. Raises :class:`BadInput` for one that cannot match anything."""
+    """Compiled patterns. Raises :class:`BadInput` for a pattern that cannot match anything."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._compiled = [(pattern, *_compiled(pattern)) for pattern in patterns]
 
     def matching(self, path: str, *, is_folder: bool) -> tuple[str, ...]:
-        """The patterns that match a path below the scanned folder, with ``/`` between its parts."""
+        """Return the patterns that match a path below the scanned folder, separated by ``/``."""
         name = path.rpartition("/")[2]
         return tuple(
             pattern
@@ -32,26 +31,26 @@ class Patterns:
 
 
 def _compiled(pattern: str) -> tuple[re.Pattern[str], bool, bool]:
-    """The expression, whether it is compared with whole paths, and whether only with folders."""
+    """Return the expression, whether it matches whole paths, and whether only folders."""
     text = pattern.removesuffix("/")
     is_of_path = "/" in text
     text = text.removeprefix("/")
     if pattern.startswith("!"):
-        raise BadInput(f"{shown(pattern)}: patterns of what to leave out cannot be negated")
+        raise BadInput(f"{shown(pattern)}: exclude patterns cannot be negated; leave the '!' out")
     if not text or "//" in text or {".", ".."} & set(text.split("/")):
         raise BadInput(
-            f"{shown(pattern)!r} matches no path below a folder; leave out files with patterns "
+            f"{shown(pattern)!r} matches no path below a folder; exclude files with patterns "
             "such as '*.png', 'thumbs/' or '2019/raw/**'"
         )
     try:
         expression = re.compile("".join(_pieces(text)), re.DOTALL)
     except re.error as error:
-        raise BadInput(f"{shown(pattern)}: not a pattern: {error}") from error
+        raise BadInput(f"{shown(pattern)} is not a valid pattern: {error}") from error
     return expression, is_of_path, pattern.endswith("/")
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """A pattern as the pieces of a regular expression."""
+    """Yield the parts of the regular expression of a pattern."""
     at = 0
     while at < len(text):
         if text.startswith("**/", at) and text[at - 1 : at] in ("", "/"):

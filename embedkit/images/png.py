@@ -1,8 +1,7 @@
-"""PNG files chunk by chunk: without the text that nothing here reads, and mended where they end.
+"""Chunks of PNG files: remove unused text, extract the colour profile, repair truncated files.
 
-Pillow reads all text and the colour profile of a PNG when it opens it, and refuses a file in which
-they are large. What a picture shows does not depend on them, apart from the orientation that two
-kinds of text may hold, and the profile.
+Pillow reads all text and the colour profile when it opens a PNG, and refuses a file in which they
+are large. The pixels do not depend on text, except for the orientation in two kinds of text.
 """
 
 import struct
@@ -15,34 +14,34 @@ from embedkit.images.profiles import PROFILE_BYTES
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
 TEXT_BYTES = 1 << 20
-"""Text of more bytes, uncompressed, is not looked at for an orientation; Pillow would refuse it."""
+"""Largest uncompressed text that is searched for an orientation, bytes, as Pillow's limit."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _ORIENTED = (b"XML:com.adobe.xmp", b"Raw profile type exif")
-"""Keywords of texts in which Pillow finds an orientation."""
+"""Keywords of texts that may contain an orientation."""
 
 
 class Chunk(NamedTuple):
-    """Where a chunk is: all of it is ``data[start:end]``, its content between 8 and -4 bytes."""
+    """Position of a chunk: ``data[start:end]``, with its content at ``[start + 8:end - 4]``."""
 
     kind: bytes
     start: int
     end: int
 
 
-class Cleaned(NamedTuple):
-    """A PNG without text and profile, and what was in it."""
+class PngContent(NamedTuple):
+    """A PNG without text and profile, with what was removed."""
 
     data: bytes
     profile: bytes | None
-    """The ICC profile, at most one byte more than :data:`PROFILE_BYTES` of it; what is not a
-    profile when it cannot be unpacked."""
+    """The ICC profile, at most one byte longer than :data:`PROFILE_BYTES`; invalid bytes when it
+    cannot be decompressed."""
     significant_bits: int | None
-    """The first number of the sBIT chunk, of the first channel."""
+    """The first value of the sBIT chunk, for the first channel."""
 
 
 def chunks(data: bytes) -> Iterator[Chunk]:
-    """The chunks of a PNG that are there as a whole, up to the first that is not."""
+    """Yield the complete chunks of a PNG up to the first incomplete one."""
     start = len(MAGIC)
     while start + 12 <= len(data):
         end = start + 12 + int.from_bytes(data[start : start + 4], "big")
@@ -55,10 +54,10 @@ def chunks(data: bytes) -> Iterator[Chunk]:
             return
 
 
-def cleaned(data: bytes) -> Cleaned:
-    """A PNG without the chunks that hold text, unless for an orientation, and without its profile.
+def without_text(data: bytes) -> PngContent:
+    """Return a PNG without its profile and without text, except text with an orientation.
 
-    A file that is damaged comes back as it is from the damage on.
+    A damaged file is unchanged from the damage on.
     """
     kept: list[bytes] = []
     profile = bits = None
@@ -78,7 +77,7 @@ def cleaned(data: bytes) -> Cleaned:
         done = chunk.end
     if done:
         data = b"".join([*kept, data[done:]])
-    return Cleaned(data, profile, bits)
+    return PngContent(data, profile, bits)
 
 
 def _profile(content: bytes) -> bytes:
@@ -87,7 +86,7 @@ def _profile(content: bytes) -> bytes:
 
 
 def _unpacked(packed: bytes, most: int) -> bytes | None:
-    """What zlib packed, at most one byte more than ``most`` of it; None where it cannot be read."""
+    """Decompress at most ``most + 1`` bytes; return None for invalid data."""
     try:
         return zlib.decompressobj().decompress(packed, most + 1)
     except zlib.error:
@@ -95,7 +94,7 @@ def _unpacked(packed: bytes, most: int) -> bytes | None:
 
 
 def _may_orient(kind: bytes, content: bytes) -> bool:
-    """Whether a text may hold an orientation and is one that Pillow reads."""
+    """Return whether a text may contain an orientation and Pillow reads it."""
     keyword = content.partition(b"\0")[0]
     if keyword not in _ORIENTED:
         return False
@@ -120,12 +119,12 @@ def text(kind: bytes, content: bytes, most: int) -> bytes | None:
 
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
            (0, 1, 1, 2))  # fmt: skip
-"""Adam7: first column, first row, and the steps across and down, of each pass."""
+"""Adam7: first column, first row, horizontal and vertical step of each pass."""
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 class Pass(NamedTuple):
-    """The pixels that a part of the data holds, row by row: all of them, unless interlaced."""
+    """A pass of an interlaced PNG, or all pixels of another."""
 
     x: int
     y: int
@@ -133,11 +132,11 @@ class Pass(NamedTuple):
     down: int
     rows: int
     row_bytes: int
-    """Of a row of pixels, with the byte that names its filter."""
+    """Bytes of a row of pixels and its filter type."""
 
 
 class Header(NamedTuple):
-    """What the first chunk of a PNG says."""
+    """Size and passes of a PNG, from its first chunk."""
 
     width: int
     height: int
@@ -145,7 +144,7 @@ class Header(NamedTuple):
 
 
 def header(data: bytes) -> Header | None:
-    """The header of a PNG; None where there is none that makes sense."""
+    """Return the header of a PNG; None when it is missing or invalid."""
     first = next(chunks(data), None) if data.startswith(MAGIC) else None
     if first is None or first.kind != b"IHDR" or first.end - first.start < 25:
         return None
@@ -161,23 +160,23 @@ def header(data: bytes) -> Header | None:
     return Header(width, height, tuple(passes))
 
 
-def mended(data: bytes, head: Header) -> tuple[bytes, list[int]]:
-    """A whole PNG of what one that ends early, or is damaged, has of its pixels.
+def repaired(data: bytes, head: Header) -> tuple[bytes, list[int]]:
+    """Return a valid PNG with the pixels of one that ends early or is damaged.
 
-    Returns it with the number of rows that are there of each pass; other pixels are 0.
+    The second value is the number of decoded rows of each pass. Missing pixels are 0.
     """
     pieces = [data[: len(MAGIC)]]
     unpack, pack = zlib.decompressobj(), zlib.compressobj(1)
     total = sum(item.rows * item.row_bytes for item in head.passes)
-    there = 0
+    decoded = 0
     packed: list[bytes] = []
     for kind, content in _contents(data):
         if kind == b"IDAT":
             try:
-                while content and there < total and not unpack.eof:
-                    pixels = unpack.decompress(content, min(1 << 20, total - there))
+                while content and decoded < total and not unpack.eof:
+                    pixels = unpack.decompress(content, min(1 << 20, total - decoded))
                     content = unpack.unconsumed_tail
-                    there += len(pixels)
+                    decoded += len(pixels)
                     packed.append(pack.compress(pixels))
                     if not pixels:
                         break
@@ -186,19 +185,19 @@ def mended(data: bytes, head: Header) -> tuple[bytes, list[int]]:
         elif kind in (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"sBIT", *_TEXTS):
             pieces.append(_chunk(kind, content))
     rows = []
-    left = there
+    left = decoded
     for item in head.passes:
         rows.append(min(item.rows, left // item.row_bytes))
         left = max(0, left - item.rows * item.row_bytes)
-    lacking = (min(1 << 20, total - start) for start in range(there, total, 1 << 20))
-    packed += [pack.compress(bytes(count)) for count in lacking]
+    missing = (min(1 << 20, total - start) for start in range(decoded, total, 1 << 20))
+    packed += [pack.compress(bytes(count)) for count in missing]
     packed.append(pack.flush())
     pieces += [_chunk(b"IDAT", b"".join(packed)), _chunk(b"IEND", b"")]
     return b"".join(pieces), rows
 
 
 def _contents(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kinds and contents of the chunks before any damage, and the pixels of one that ends early."""
+    """Yield type and content of the chunks before any damage, and of a truncated pixel chunk."""
     end = len(MAGIC)
     for chunk in chunks(data):
         content = data[chunk.start + 8 : chunk.end - 4]

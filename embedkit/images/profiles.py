@@ -1,14 +1,13 @@
-"""Colours to sRGB, by the ICC profile that an image carries.
+"""Conversion of colours to sRGB with the ICC profile of an image.
 
-Colours are converted with LittleCMS, through Pillow: those of RGB and grey profiles by the
-relative colorimetric intent, which changes no colour that sRGB has; those of CMYK profiles by the
-perceptual one, which keeps the shades of prints, whose black is not sRGB's. A profile that maps all
-colours to themselves, give or take :data:`TOLERANCE`, is one of sRGB whatever its name: nothing is
-converted then.
+LittleCMS converts the colours, through Pillow: RGB and grey profiles with the relative colorimetric
+intent, which leaves colours inside sRGB unchanged; CMYK profiles with the perceptual intent, which
+keeps the shades of prints, whose black differs from sRGB's. A profile that maps all colours to
+themselves within :data:`TOLERANCE` is sRGB, whatever its name, and nothing is converted.
 
-Only ICC profiles count. The gAMA and cHRM chunks of PNG are ignored, since many programs wrote
-wrong ones and few heed them; its sRGB chunk says what is assumed anyway; the code points in PNG's
-cICP chunk and in AVIF files, which Pillow does not hand on, are ignored too.
+Only ICC profiles are used. The gAMA and cHRM chunks of PNG are ignored, as many programs write
+wrong ones and few programs use them. The sRGB chunk states the default. The code points in PNG's
+cICP chunk and in AVIF files are ignored, as Pillow does not provide them.
 """
 
 import io
@@ -25,37 +24,37 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
 PROFILE_BYTES = 1 << 24
-"""Profiles of more bytes are taken for broken ones; those of presses have some millions."""
+"""Largest profile, bytes; profiles of printing presses have a few million."""
 
 TOLERANCE = 2
-"""Levels, of 255, by which a profile of sRGB may change a colour: some are coarsely rounded."""
+"""Largest change of a colour, of 255 levels, by an sRGB profile; some are coarsely rounded."""
 
-_KEPT = 64
-"""Conversions kept, by profile and mode."""
+_MAX_CACHED = 64
+"""Number of cached conversions."""
 
 _GRID = 9
-"""Levels of each channel at which it is tried whether a profile changes colours."""
+"""Levels of each channel at which a profile is compared with sRGB."""
 
 _SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """How the colours of an image become those of sRGB. Threads may share it."""
+    """Conversion of the colours of an image to sRGB; safe to share between threads."""
 
     transform: "ImageCmsTransform"
     source: str
-    """Mode that images are converted to first: ``RGB``, ``L`` or ``CMYK``."""
+    """Mode of the images that it converts: ``RGB``, ``L`` or ``CMYK``."""
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The colours of an image of mode ``source`` as RGB; an RGB image is changed itself."""
+        """Convert an image of mode ``source`` to RGB; an RGB image is converted in place."""
         if self.source == "RGB":
             return self.transform.apply_in_place(image)
         return self.transform.apply(image)
 
 
 class BrokenProfile(Exception):
-    """A profile that LittleCMS cannot use, or that is not one of the image's kind of colours."""
+    """A profile that LittleCMS cannot use or that does not fit the image's mode."""
 
 
 _conversions: OrderedDict[tuple[bytes, str], Conversion | BrokenProfile | None] = OrderedDict()
@@ -63,7 +62,7 @@ _lock = threading.Lock()
 
 
 def conversion(profile: bytes | None, mode: str) -> Conversion | None:
-    """What makes sRGB of the colours of an image of some mode; None when they are that already.
+    """Return the conversion to sRGB for an image mode; None when the colours are sRGB already.
 
     Raises :class:`BrokenProfile` when the profile cannot be used.
     """
@@ -74,10 +73,10 @@ def conversion(profile: bytes | None, mode: str) -> Conversion | None:
     with _lock:
         if key not in _conversions:
             try:
-                _conversions[key] = _made(profile, kind)
+                _conversions[key] = _build(profile, kind)
             except BrokenProfile as error:
                 _conversions[key] = error
-            if len(_conversions) > _KEPT:
+            if len(_conversions) > _MAX_CACHED:
                 _conversions.popitem(last=False)
         _conversions.move_to_end(key)
         found = _conversions[key]
@@ -86,8 +85,8 @@ def conversion(profile: bytes | None, mode: str) -> Conversion | None:
     return found
 
 
-def _made(profile: bytes, kind: str) -> Conversion | None:
-    from PIL import ImageCms  # few images need it
+def _build(profile: bytes, kind: str) -> Conversion | None:
+    from PIL import ImageCms  # needed by few images
 
     if len(profile) > PROFILE_BYTES:
         raise BrokenProfile("too large")
@@ -95,9 +94,9 @@ def _made(profile: bytes, kind: str) -> Conversion | None:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         space = opened.profile.xcolor_space
         if kind == "L" and space == "RGB ":
-            kind = "RGB"  # a grey picture in a space of colours
+            kind = "RGB"  # a grey image with an RGB profile
         if space != _SPACES[kind]:
-            raise BrokenProfile(f"a profile of {space.strip()} for an image of {kind}")
+            raise BrokenProfile(f"a {space.strip()} profile in an image of mode {kind}")
         transform = ImageCms.ImageCmsTransform(
             opened,
             ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),

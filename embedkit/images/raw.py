@@ -1,14 +1,12 @@
-"""Camera RAW files: the picture that the camera put beside the sensor's data, or a development.
+"""Camera RAW files: the embedded preview, or a development of the sensor's data.
 
-One file has one picture, whatever is installed: the largest JPEG preview counts when its short side
-has :data:`LEAST_SIDE` pixels, which all current cameras give it. Only a file without such a preview
-is developed, by LibRaw through the ``raw`` extra; where that is not installed the file cannot be
-read. An opened image's ``format`` says which of the two it is: :data:`PREVIEW` or
-:data:`DEVELOPED`.
+The picture of a file does not depend on what is installed. It is the largest JPEG preview if its
+short side has at least :data:`MIN_SIDE` pixels, as in files of all current cameras. Only a file
+without such a preview is developed, by LibRaw (the ``raw`` extra); without the extra it cannot be
+read. The ``format`` of the opened image is :data:`PREVIEW` or :data:`DEVELOPED`.
 
-Previews are found through the structure of TIFF, which DNG, CR2, NEF, ARW, PEF, SRW, RW2 and
-others have, and through the header of RAF. Those in a maker's own notes (ORF) or boxes (CR3) are
-not looked for.
+Previews are found through the TIFF structure of DNG, CR2, NEF, ARW, PEF, SRW, RW2 and others, and
+through the header of RAF. Previews in maker notes (ORF) and in boxes (CR3) are not searched.
 """
 
 import io
@@ -24,68 +22,69 @@ from embedkit._internal.text import one_line
 from embedkit.errors import UnreadableImage
 
 PREVIEW, DEVELOPED = FORMATS = "RAW preview", "RAW developed"
-"""What the ``format`` of an opened RAW file is."""
+"""Values of ``format`` of an opened RAW file."""
 
-LEAST_SIDE = 512
-"""Pixels of the short side from which on a preview stands for the picture."""
+MIN_SIDE = 512
+"""Smallest short side of a preview that is used as the picture, pixels."""
 
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
-_OTHER = {b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"}  # ORF, RW2: else like TIFF
+_OTHER = {b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"}  # ORF and RW2; otherwise TIFF
 _RAF = b"FUJIFILMCCD-RAW "
 _STRANGE = (b"FOVb", b"\0MRM")  # X3F, MRW
-_RAF_PREVIEW = 84  # where a RAF file has the offset and the length of its preview
+_RAF_PREVIEW = 84  # position of the offset and the length of the preview
 
 _COMPRESSION, _PHOTOMETRIC, _STRIP, _STRIP_BYTES = 0x0103, 0x0106, 0x0111, 0x0117
 _SUB_IFDS, _JPEG, _JPEG_BYTES, _DNG_VERSION = 0x014A, 0x0201, 0x0202, 0xC612
 _RW2_PREVIEW = 0x002E
-_SENSOR = (32803, 34892)  # photometric interpretations of a sensor's data
+_SENSOR = (32803, 34892)  # photometric interpretations of sensor data
 _JPEG_COMPRESSIONS = (6, 7)
-_SIZES = {1: 1, 3: 2, 4: 4, 7: 1, 13: 4}  # bytes of the types of TIFF that are needed here
+_SIZES = {1: 1, 3: 2, 4: 4, 7: 1, 13: 4}  # bytes of the TIFF types used here
 _MOST_FOLDERS, _MOST_ENTRIES, _MOST_VALUES = 32, 512, 32
 
 _MAKE, _MODEL, _ORIENTATION, _SOFTWARE = 0x010F, 0x0110, 0x0112, 0x0131
 _EXIF, _GPS = 0x8769, 0x8825
 _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 
-_developing = threading.Lock()  # the memory of one development is enough
+_developing = threading.Lock()  # one development at a time, for its memory
 
 
 @dataclass(frozen=True)
 class Raw:
-    """A RAW file, of which nothing is decoded yet."""
+    """A RAW file that is not decoded yet."""
 
     data: bytes
     previews: tuple[tuple[int, int], ...]
-    """Where JPEG files are in it: start and end."""
+    """Start and end of each embedded JPEG, bytes."""
 
     @property
     def preview(self) -> bytes | None:
-        """The largest preview, a JPEG file; None when it is too small to stand for the picture."""
+        """The largest preview, a JPEG file; None when all are too small."""
         size, place = self._largest
-        return self.data[slice(*place)] if min(size) >= LEAST_SIDE else None
+        return self.data[slice(*place)] if min(size) >= MIN_SIDE else None
 
-    def describe(self, image: Image.Image) -> None:
-        """Give a preview or a development its format, and the metadata of the file."""
+    def add_metadata(self, image: Image.Image) -> None:
+        """Set the format of a preview or development, and the metadata of the file."""
         is_preview = image.format is not None
         image.info["exif"] = _metadata(self.data, image if is_preview else None)
-        image._exif = None  # what was read of it before
+        image._exif = None  # Pillow's cache
         image.format = PREVIEW if is_preview else DEVELOPED
 
-    def developed(self, check_size: Callable[[int, int], None]) -> Image.Image:
-        """The picture that LibRaw makes of the sensor's data, upright.
+    def develop(self, check_size: Callable[[int, int], None]) -> Image.Image:
+        """Develop the sensor's data with LibRaw and return the upright image.
 
-        ``check_size`` is given width and height first. Raises :class:`UnreadableImage` without the
-        ``raw`` extra, and for a file that LibRaw cannot develop; both may change.
+        ``check_size`` is called with the width and height first. Raises :class:`UnreadableImage`
+        (stage ``format``, so that it is tried again) without the ``raw`` extra and for a file that
+        LibRaw cannot develop.
         """
         try:
             import rawpy
         except ImportError as error:
             (width, height), _ = self._largest
-            largest = f"the largest is {width} x {height}" if width else "it has none"
+            largest = f"the largest has {width} x {height}" if width else "it has none"
             raise UnreadableImage(
                 "format",
-                f"a camera RAW file without a preview of {LEAST_SIDE} pixels ({largest}): "
-                "pip install 'embedkit[raw]' to develop these",
+                f"a camera RAW file without a preview of {MIN_SIDE} pixels ({largest}): "
+                "pip install 'embedkit[raw]' to develop such files",
             ) from error
         try:
             with _developing, rawpy.imread(io.BytesIO(self.data)) as raw:
@@ -94,19 +93,19 @@ class Raw:
                 return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         except (UnreadableImage, MemoryError):
             raise
-        except Exception as error:  # parsers meet hostile bytes here and raise anything
+        except Exception as error:  # parsers raise anything for hostile bytes
             reason = f"a camera RAW file that cannot be developed: {one_line(error)}"
             raise UnreadableImage("format", reason) from error
 
     @property
     def _largest(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Width and height of the largest preview, and where it is; zeros for none."""
+        """Width and height of the largest preview, and its start and end; zeros without one."""
         sized = [(_size(self.data, *place), place) for place in self.previews]
         return max(sized, key=lambda one: one[0][0] * one[0][1], default=((0, 0), (0, 0)))
 
 
-def found(data: bytes) -> Raw | None:
-    """The RAW file that bytes are; None for anything else, other TIFF files too."""
+def find_raw(data: bytes) -> Raw | None:
+    """Return the RAW file in ``data``; None for other formats, including other TIFF files."""
     if data.startswith(_RAF):
         places = []
         if len(data) >= _RAF_PREVIEW + 8:
@@ -132,11 +131,11 @@ def found(data: bytes) -> Raw | None:
 # -- the structure of TIFF -------------------------------------------------------------------------
 
 _Folder = dict[int, tuple[int, ...]]
-"""The entries of one directory by tag: their values; of long ones offset and length."""
+"""Values of a TIFF directory by tag; offset and length of the RW2 preview."""
 
 
 def _folders(data: bytes, order: str) -> Iterator[_Folder]:
-    """The directories of a file and those below them, each once."""
+    """Yield the directories and sub-directories of a file, each once."""
     waiting = list(_numbers(data, order, 4, 4, 1))
     seen: set[int] = set()
     while waiting and len(seen) < _MOST_FOLDERS:
@@ -164,7 +163,7 @@ def _folders(data: bytes, order: str) -> Iterator[_Folder]:
 
 
 def _numbers(data: bytes, order: str, at: int, kind: int, count: int) -> tuple[int, ...]:
-    """Whole numbers of a type of TIFF at a place; none where the file does not reach."""
+    """Return integers of a TIFF type at a position; none beyond the end of the file."""
     size = _SIZES[kind]
     if not 0 <= at <= len(data) - size * count:
         return ()
@@ -173,18 +172,18 @@ def _numbers(data: bytes, order: str, at: int, kind: int, count: int) -> tuple[i
 
 
 def _previews(data: bytes, folder: _Folder) -> Iterator[tuple[int, int]]:
-    """Where a directory says that JPEG files are, if they are in the file."""
-    claims = [folder.get(_JPEG, ()) + folder.get(_JPEG_BYTES, ()), folder.get(_RW2_PREVIEW, ())]
+    """Yield start and end of the JPEG files that a directory refers to."""
+    references = [folder.get(_JPEG, ()) + folder.get(_JPEG_BYTES, ()), folder.get(_RW2_PREVIEW, ())]
     is_jpeg = _first(folder, _COMPRESSION) in _JPEG_COMPRESSIONS
     if is_jpeg and _first(folder, _PHOTOMETRIC) not in _SENSOR:
-        claims.append(folder.get(_STRIP, ()) + folder.get(_STRIP_BYTES, ()))
-    for claim in claims:
-        if len(claim) == 2:
-            yield from _inside(data, *claim)
+        references.append(folder.get(_STRIP, ()) + folder.get(_STRIP_BYTES, ()))
+    for reference in references:
+        if len(reference) == 2:
+            yield from _inside(data, *reference)
 
 
 def _first(folder: _Folder, tag: int) -> int:
-    """The first value of a tag; 0 without one."""
+    """Return the first value of a tag; 0 without the tag."""
     return next(iter(folder.get(tag, ())), 0)
 
 
@@ -197,7 +196,7 @@ def _inside(data: bytes, start: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _size(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Width and height of a JPEG that Pillow reads; (0, 0) for another, such as a lossless one."""
+    """Return width and height of a JPEG that Pillow reads; (0, 0) for others, such as lossless."""
     at = start + 2
     while at + 9 <= end and data[at] == 0xFF:
         kind = data[at + 1]
@@ -217,10 +216,10 @@ def _size(data: bytes, start: int, end: int) -> tuple[int, int]:
 
 
 def _metadata(data: bytes, preview: Image.Image | None) -> bytes:
-    """EXIF of a RAW file: what its preview has, and beyond that what the file itself has.
+    """Return the EXIF metadata of the preview, completed by that of the RAW file.
 
-    The orientation is that of the preview, else that of the file; none for a development, which is
-    upright.
+    The orientation is the preview's, or the file's if the preview has none. A development is
+    upright and gets no orientation.
     """
     exif = Image.Exif()
     try:
@@ -234,12 +233,12 @@ def _metadata(data: bytes, preview: Image.Image | None) -> bytes:
         _copy(exif.get_ifd(_EXIF), details, own.get_ifd(_EXIF), theirs.get_ifd(_EXIF))
         exif.get_ifd(_GPS).update(own.get_ifd(_GPS) or theirs.get_ifd(_GPS))
         return exif.tobytes()
-    except Exception:  # a parser meets hostile bytes here; a picture without metadata is one too
+    except Exception:  # hostile bytes; metadata is optional
         return b""
 
 
 def _copy(target: Any, tags: tuple[int, ...], *sources: Any) -> None:
-    """Take over tags, each from the first source that has it."""
+    """Copy each tag from the first source that has it."""
     for tag in tags:
         value = next((source[tag] for source in sources if source.get(tag) is not None), None)
         if value is not None:

@@ -1,4 +1,4 @@
-"""Find the image files below a folder, in an order that never changes."""
+"""Find the image files below a folder in a deterministic order."""
 
 import os
 import stat
@@ -16,14 +16,14 @@ SUFFIXES = (
     ".3fr", ".arw", ".cr2", ".cr3", ".dcr", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
     ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 )  # fmt: skip
-"""File name endings that are taken for images; what a file really is, its content decides."""
+"""File name suffixes of images. The format is determined from the content of a file."""
 
 _NOTHING = Patterns(())
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A candidate image file, as the folder listing shows it."""
+    """A candidate image file, as listed in its folder."""
 
     path: str
     bytes: int
@@ -32,11 +32,11 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file or folder that is not looked at."""
+    """A file or folder that is not read."""
 
     path: str
     patterns: tuple[str, ...] = ()
-    """The patterns that exclude it; none for a file that is no image by its name."""
+    """The patterns that exclude it; empty for a file without an image suffix."""
 
 
 def scan(
@@ -45,16 +45,16 @@ def scan(
     exclude: Patterns = _NOTHING,
     named: Container[str] = (),
 ) -> Iterator[FoundFile | Failure | Skipped]:
-    """Every candidate image file at or below ``source``, an absolute path.
+    """Yield every candidate image file at or below ``source``, an absolute path.
 
-    A file named directly is a candidate whatever its ending. In a folder, names that begin with
-    a dot are passed over, and so is the folder ``skip``. What matches ``exclude`` comes as
-    :class:`Skipped`; so do files that are no images by their name. The absolute paths ``named``
-    are never excluded, and patterns are for the path below the innermost of them.
+    ``source`` itself may be a file with any suffix. In folders, names that begin with a dot and the
+    folder ``skip`` are ignored. Paths that match ``exclude`` and files without an image suffix are
+    yielded as :class:`Skipped`. The absolute paths ``named`` are never excluded; patterns apply to
+    the path below the innermost of them.
 
-    Links to folders are followed, after all real folders; each real folder is entered once, so
-    loops end. What cannot be used at all (a folder that cannot be listed, a broken link, a pipe
-    with an image's name) comes as a :class:`Failure`.
+    Links to folders are followed after all real folders. Each real folder is entered once, so loops
+    end. A folder that cannot be listed, a broken link or a special file with an image suffix is
+    yielded as a :class:`Failure`.
 
     Raises :class:`BadInput` when ``source`` does not exist.
     """
@@ -87,7 +87,7 @@ def scan(
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            is_image_name = ending(entry.name) in SUFFIXES
+            is_image_name = suffix_of(entry.name) in SUFFIXES
             try:
                 is_folder = entry.is_dir()
                 below_source = entry.path[start:].replace(os.sep, "/")
@@ -115,24 +115,24 @@ def scan(
             linked.pop(0)
 
 
-def ending(name: str) -> str:
-    """The extension of a file's name, in lower case with its dot; empty without one."""
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file name in lower case, with its dot; empty without one."""
     return os.path.splitext(name)[1].lower()
 
 
 def _base(folder: str, source: str, named: Container[str]) -> str:
-    """The folder that patterns start from: the source, or a named folder further down."""
+    """Return the folder that patterns apply below: the source or the innermost named folder."""
     while folder != source and folder not in named:
         folder = os.path.dirname(folder)
     return folder
 
 
 def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
-    """Note a linked folder as entered; False when it, or what it points to, was entered before."""
+    """Mark a linked folder as entered; return False when its target was entered before."""
     try:
         status = os.stat(folder)
     except OSError:
-        return True  # listing it will say why
+        return True  # listing it reports the error
     identity = (status.st_dev, status.st_ino)
     if identity in entered:
         return False

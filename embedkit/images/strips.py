@@ -1,19 +1,22 @@
-"""Images a strip at a time, so that what is worked out on the way takes little memory."""
+"""Process images in strips, so that intermediate results need little memory."""
 
 from collections.abc import Iterator
 
 from PIL import Image
 
 STRIP_PIXELS = 4_000_000
-"""Pixels of a strip, at the most, unless one unit of rows has more."""
+"""Largest number of pixels of a strip, unless one unit of rows has more."""
 
 LONGEST = 65_536
-"""Sides longer than this are reduced before an image is resized. Pillow's resampling takes memory
-in proportion to each side of what it starts from: gigabytes for a picture one pixel wide."""
+"""Longer sides are reduced before an image is resized, pixels. The memory of Pillow's resampling is
+proportional to each side of its input: gigabytes for an image one pixel wide."""
 
 
 def strips(image: Image.Image, unit: int = 1) -> Iterator[tuple[int, Image.Image]]:
-    """The top row and the pixels of consecutive strips; all but the last are whole ``unit`` s."""
+    """Yield the top row and the pixels of each strip, whose height is a multiple of ``unit``.
+
+    The last strip may be shorter.
+    """
     width, height = image.size
     rows = max(1, STRIP_PIXELS // (width * unit)) * unit
     if rows >= height:
@@ -24,6 +27,6 @@ def strips(image: Image.Image, unit: int = 1) -> Iterator[tuple[int, Image.Image
 
 
 def shortened(image: Image.Image) -> Image.Image:
-    """The image itself, or one reduced by whole factors along the sides above :data:`LONGEST`."""
+    """Reduce the sides above :data:`LONGEST` by integer factors; return other images unchanged."""
     across, down = (-(-side // LONGEST) for side in image.size)
     return image if across == down == 1 else image.reduce((across, down))

@@ -1,21 +1,20 @@
-"""What Pillow does not say of a TIFF in time: the size of a tile, and how many pages there are."""
+"""Properties of TIFF files that Pillow does not provide: tile size and number of pages."""
 
 import struct
 
 from PIL import Image
 
 TILE_BYTES = 1 << 28
-"""Bytes of a tile above which an image is refused: libtiff decodes a tile at once, however little
-of it belongs to the image."""
+"""Largest tile, bytes: libtiff decodes a whole tile, even if most of it is outside the image."""
 
 PAGES = 10_000
-"""Pages that are counted at the most."""
+"""Largest number of pages that are counted."""
 
 _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _BITS = 322, 323, 277, 258
 
 
 def tile_bytes(image: Image.Image) -> int:
-    """Bytes of one tile of an opened image; 0 where it has none, or there is no telling."""
+    """Return the bytes of one tile of an opened image; 0 without tiles or if unknown."""
     tags = getattr(image, "tag_v2", {})
     width, height, samples = (tags.get(tag) for tag in (_TILE_WIDTH, _TILE_HEIGHT, _SAMPLES))
     if not (isinstance(width, int) and isinstance(height, int)):
@@ -26,9 +25,9 @@ def tile_bytes(image: Image.Image) -> int:
 
 
 def pages(data: bytes) -> int:
-    """How many pages a file has, up to :data:`PAGES`; 1 where its directories make no sense.
+    """Return the number of pages of a file, at most :data:`PAGES`; 1 for invalid directories.
 
-    A chain of directories that runs in a circle ends where it closes.
+    A cyclic chain of directories ends where it closes.
     """
     order = "<" if data[:1] == b"I" else ">"
     is_big = len(data) > 16 and data[2:4] in (b"+\0", b"\0+")
@@ -42,6 +41,6 @@ def pages(data: bytes) -> int:
             (count,) = struct.unpack_from(order + count_kind, data, at)
             after = at + struct.calcsize(count_kind) + entry * count
             (at,) = struct.unpack_from(order + pointer, data, after)
-    except struct.error:  # it ends there
+    except struct.error:  # the file ends early
         pass
     return max(1, len(seen))

@@ -1,18 +1,18 @@
-"""What transparent images are composited on: white, unless what they show would vanish there.
+"""The background of transparent images: white, or grey if the content would vanish on white.
 
-The rule, ``alpha = "contrast"`` in an embedding spec, looks at an image as a network will: reduced
-by a whole factor, colours weighted by alpha, to at most :data:`SIDE` pixels a side. There, with
-``a`` the alpha of a pixel and ``m`` the smallest of its colour channels times alpha, all in 0 to
-255, ``v = a - m`` is how far white is darkened where the pixel covers it. A pixel *merges* with
-white when ``8 v < a``: its colour differs from white by less than an eighth. Two shares decide.
+The rule is ``alpha = "contrast"`` in an embedding spec. The image is reduced by an integer factor,
+with colours weighted by alpha, to at most :data:`SIDE` pixels a side. For a pixel with alpha ``a``,
+and the smallest of its colour channels times alpha ``m``, all in 0 to 255, ``v = a - m`` is the
+darkening of white under the pixel. A pixel *merges* with white when ``8 v < a``: its colour differs
+from white by less than an eighth. Two shares are computed:
 
-- Of the **visible pixels** (alpha of at least :data:`FAINT`), weighted by alpha: those that merge.
-- Of the **outline**, the steps of alpha between neighbouring pixels, weighted by their squares: the
-  steps at which ``v`` changes by less than an eighth of the step.
+- the share of **visible pixels** (alpha of at least :data:`FAINT`), weighted by alpha, that merge;
+- the share of the **outline** (steps of alpha between neighbouring pixels, weighted by their
+  squares) at which ``v`` changes by less than an eighth of the step.
 
-When both are above two fifths the background is :data:`GREY`, which differs from white as much as
-from black; otherwise it is white. White that is drawn with an outline, or has a shadow all around
-it, stays on white; so does a dark picture with a white rim; an image that shows nothing does too.
+When both exceed two fifths, the background is :data:`GREY`, which has the same contrast with white
+and black. Otherwise it is white: for white shapes with an outline or a shadow all around, for dark
+pictures with a white rim, and for images without visible pixels.
 """
 
 import numpy as np
@@ -25,15 +25,15 @@ GREY = (128, 128, 128)
 
 SIDE = 256
 FAINT = 16
-_LIMIT = (2, 5)  # a share of two fifths
-_CONTRAST = 8  # an eighth
+_LIMIT = (2, 5)  # two fifths
+_CONTRAST = 8  # one eighth
 
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
 
 def background(image: Image.Image) -> Colour:
-    """The colour that an RGBA image is composited on."""
+    """Return the colour on which an RGBA image is composited."""
     red, green, blue, alpha = (np.asarray(band, np.int32) for band in _reduced(image).split())
     darkened = alpha - np.minimum(np.minimum(red, green), blue)
     visible = alpha * (alpha >= FAINT)
@@ -51,7 +51,7 @@ def background(image: Image.Image) -> Colour:
 
 
 def composite(image: Image.Image, colour: Colour) -> Image.Image:
-    """An RGBA image on a colour: RGB."""
+    """Composite an RGBA image on a colour; return RGB."""
     made = Image.new("RGB", image.size)
     for top, strip in strips(image):
         canvas = Image.new("RGBA", strip.size, (*colour, 255))
@@ -60,12 +60,12 @@ def composite(image: Image.Image, colour: Colour) -> Image.Image:
 
 
 def is_opaque(image: Image.Image) -> bool:
-    """Whether an RGBA image covers its background everywhere."""
+    """Return whether all pixels of an RGBA image are opaque."""
     return image.getchannel("A").getextrema() == (255, 255)
 
 
 def without_hidden_colours(image: Image.Image) -> Image.Image:
-    """An RGBA image with the colours of its wholly transparent pixels set to 0."""
+    """Return an RGBA image with the colours of fully transparent pixels set to 0."""
     made = Image.new("RGBA", image.size)
     for top, strip in strips(image):
         made.paste(strip, (0, top), strip.getchannel("A").point([0] + [255] * 255))
@@ -73,7 +73,7 @@ def without_hidden_colours(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """An RGBA image as RGBa, which is weighted by alpha, of at most :data:`SIDE` pixels a side."""
+    """Return an RGBA image as RGBa (premultiplied), at most :data:`SIDE` pixels a side."""
     factor = -(-max(image.size) // SIDE)
     if factor == 1:
         return image.convert("RGBa")
@@ -85,5 +85,5 @@ def _reduced(image: Image.Image) -> Image.Image:
 
 
 def _most(part: int, whole: int) -> bool:
-    """Whether ``part`` is more than two fifths of ``whole``."""
+    """Return whether ``part`` is more than two fifths of ``whole``."""
     return _LIMIT[1] * part > _LIMIT[0] * whole

@@ -1,12 +1,12 @@
-"""The one pass over a collection: scan, read each file once, fingerprint and embed, commit.
+"""Ingest: scan folders, read each file once, fingerprint, embed and commit.
 
-Nothing is read twice and nothing is computed twice: a file whose size and time are those of the
-last run is not opened, bytes that are known are not decoded, and an image whose embedding is there
-is not embedded. Progress is committed in batches, so that a run that was killed goes on where it
-was, and ends with the same catalog as one that was not.
+Nothing is read or computed twice. A file with the size and time of the last run is not opened,
+known bytes are not decoded, and images with an embedding are not embedded again. Progress is
+committed in batches: a run that was killed continues where it stopped and ends with the same
+catalog as an uninterrupted one.
 
-There are two ways in. :func:`add` brings the catalog in line with folders as they are now;
-:func:`embed` takes the images that the catalog has, and gives them what they lack of one backbone.
+:func:`add` updates the catalog to the current content of folders. :func:`embed` adds the missing
+embeddings of one backbone to the images in the catalog.
 """
 
 import os
@@ -22,9 +22,9 @@ from embedkit.backbones import registry
 from embedkit.catalog import Batch, Catalog
 from embedkit.images.patterns import Patterns
 from embedkit.ingest.labels import FolderLabels
-from embedkit.ingest.network import IngestNetwork, recalled
+from embedkit.ingest.network import IngestNetwork, resolve_without_network
 from embedkit.ingest.network import resolve as resolve
-from embedkit.ingest.pipeline import OnePass
+from embedkit.ingest.pipeline import IngestPipeline
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
@@ -59,15 +59,13 @@ def add(
     skip: str,
     progress: ProgressCallback,
 ) -> AddReport:
-    """Bring the catalog in line with the photos at ``sources``.
+    """Update the catalog to the photos at ``sources``.
 
-    ``resolved`` are the backbone names that the catalog has, which need not be resolved again
-    while their weights file is the same; ``new_patterns`` are the patterns of ``options`` that a
-    person gave just now; ``skip`` is a folder that is never scanned. Without ``backbones`` images
-    are only fingerprinted. Files that cannot be used are in the report; the run goes on. Raises
-    :class:`BadInput` for a named source that does not exist and for a new pattern that excludes
-    nothing, before anything is done, and the errors of
-    :func:`embedkit.load_backbone`.
+    ``resolved`` are the resolved names in the catalog. ``new_patterns`` are the patterns of
+    ``options`` that this call adds. The folder ``skip`` is never scanned. Without ``backbones``
+    images are only fingerprinted. Files that cannot be used are in the report and do not stop the
+    run. Before any work, raises :class:`BadInput` for a named source that does not exist and for a
+    new pattern that excludes nothing, and the errors of :func:`embedkit.load_backbone`.
     """
     started = time.monotonic()
     for name in backbones:
@@ -75,7 +73,7 @@ def add(
     labels = FolderLabels(sources.label_folders)
     scanned = scan_sources(sources, labels, Patterns(options.exclude), skip, progress)
     scanned.check_used(new_patterns)
-    networks = [IngestNetwork(name, recalled(name, resolved)) for name in backbones]
+    networks = [IngestNetwork(name, resolve_without_network(name, resolved)) for name in backbones]
 
     places = [(source.path, source.is_file) for source in sources.items]
     with catalog.write() as writer:
@@ -98,14 +96,13 @@ def add(
     named = named_inside((item.path for _, item in scanned.excluded), sources.known)
     unlisted = [item.path for _, item in scanned.problems if os.path.isdir(item.path)]
     embedded, fingerprinted, stages = 0, 0, None
-    doubts: list[str] = []
+    warnings: list[str] = []
     if known is not None:
-        one_pass = OnePass(roots, known, networks, partial(_commit, catalog), options)
+        one_pass = IngestPipeline(roots, known, networks, partial(_commit, catalog), options)
         stages = one_pass.run(todo, progress)
         embedded, fingerprinted = one_pass.embedded, one_pass.fingerprinted
-        doubts += one_pass.warnings()
+        warnings += one_pass.warnings()
 
-    warnings = list(doubts)
     warnings += [warning for network in networks for warning in network.warnings()]
     warnings += [*sources.warnings, *labels.warnings()]
     with catalog.write() as writer:
@@ -121,7 +118,7 @@ def add(
         if kept := writer.reader.files.counts(unknown)["files"]:
             warnings.append(
                 f"{counted(kept, 'known photo')} below folders that cannot be listed stay in the "
-                "workspace as they were, and are not among the counts of this add"
+                "workspace unchanged and are not counted in this report"
             )
         report = AddReport(
             files=table.num_rows
@@ -132,7 +129,7 @@ def add(
             images=counts["images"],
             embedded=embedded,
             fingerprinted=fingerprinted,
-            # Another process may have removed what this one added.
+            # Another process may have removed images that this one added.
             reused=max(0, counts["images"] - (embedded if networks else fingerprinted)),
             failed=len(failures),
             missing=counts["missing"],
@@ -154,7 +151,7 @@ def add(
 
 
 def _skipped(scanned: Scanned, small: Sequence[SmallImage]) -> SkippedFiles:
-    """What a scan left out, as it is told."""
+    """Return the skipped files of a scan for the report."""
     excluded = Counter(item.patterns[0] for _, item in scanned.excluded)
     return SkippedFiles(
         by_name=dict(sorted(scanned.by_name.items(), key=lambda item: (-item[1], item[0]))),
@@ -166,21 +163,21 @@ def _skipped(scanned: Scanned, small: Sequence[SmallImage]) -> SkippedFiles:
 def embed(
     catalog: Catalog, backbone: ResolvedName, progress: ProgressCallback
 ) -> tuple[int, list[Failure]]:
-    """Embed the images that are there and lack ``backbone``'s embedding; how many, what failed.
+    """Embed the images without an embedding of ``backbone``; return their number and the failures.
 
-    No folder is scanned, and what the catalog knows of files stays as it is: those that cannot be
-    used just now, or hold something else by now, are told and left to the next :func:`add`.
-    Nothing is written when nothing is lacking. Raises the errors of :func:`embedkit.load_backbone`.
+    No folder is scanned and the files in the catalog are not updated: files that cannot be read or
+    have changed are reported and left to the next :func:`add`. Nothing is written when no embedding
+    is missing. Raises the errors of :func:`embedkit.load_backbone`.
     """
     spec = backbone.spec.digest
     with catalog.read() as reader:
         there = {(item.name, item.spec.digest) for item in reader.backbones.all()}
         roots, todo = reader.folders.roots(), reader.files.without_embedding(spec)
-        # What an add has let in is embedded, whatever it would let in now.
+        # Images in the catalog are embedded whatever the current options of add are.
         options = AddOptions(tolerate_truncated=True)
         known = reader.images.known([spec], options) if todo else None
     if (backbone.name, spec) not in there:
-        with catalog.write() as writer:  # where it cannot be written, that is told at once
+        with catalog.write() as writer:  # an error of writing is raised before any work
             if known is None:
                 writer.backbones.register(backbone, added=False)
     if known is None:
@@ -192,10 +189,10 @@ def embed(
     def store(batch: Batch) -> None:
         nonlocal embedded
         changed = "it has changed since it was added; add it again"
-        strangers = [
+        changed_files = [
             (file, "read", changed) for file, sha in batch.files if known.mask(sha) is None
         ]
-        for file, stage, reason in batch.failures + strangers:
+        for file, stage, reason in batch.failures + changed_files:
             failures.append(Failure(paths.join(roots[file.root_id], file.path), stage, reason))
         if any(image.embeddings for image in batch.images):
             with catalog.write() as writer:
@@ -204,7 +201,7 @@ def embed(
 
     network = IngestNetwork(backbone.name, backbone)
     stage = f"embedding with {backbone.name}"
-    one_pass = OnePass(roots, known, [network], store, options)
+    one_pass = IngestPipeline(roots, known, [network], store, options)
     one_pass.run(todo, lambda step: progress(replace(step, stage=stage)))
     if embedded:
         with catalog.write() as writer:

@@ -1,4 +1,4 @@
-"""Embeddings out of a workspace and into one, as a folder of files that other tools read."""
+"""Export and import of embeddings as a folder of files that other tools can read."""
 
 import json
 import os
@@ -18,32 +18,32 @@ from embedkit._internal.artifacts import (
     write_json,
 )
 from embedkit._internal.paths import shown
-from embedkit.backbones.registry import rooted
+from embedkit.backbones.registry import absolute_name
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 VECTORS, IMAGES = FILES = ("vectors.npy", "images.parquet")
 SPEC = "spec.json"
-"""Written last: it vouches for the other two."""
+"""Written last; contains the digests of the other two."""
 
 _ROWS = 8192
 _DIGITS = {"sha256": 64, "md5": 32}
-"""Hexadecimal digits of the digests in the images' table."""
+"""Hexadecimal digits of the digests in the table of images."""
 _OUTDATED = "outdated"
-"""Column of the images that an earlier version decoded; those of older exports have none."""
+"""Column that marks images decoded by an earlier version; missing in older exports."""
 
 
 def export(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
-    """Write the embeddings of one backbone to a folder; how many.
+    """Write the embeddings of one backbone to a folder; return their number.
 
-    Raises :class:`BadInput` when a file is in the folder's place and :class:`StorageError` when it
-    cannot be written.
+    Raises :class:`BadInput` when ``folder`` is a file, and :class:`StorageError` when it cannot be
+    written.
     """
     try:
         return _write(catalog, resolved, folder)
     except (FileExistsError, NotADirectoryError) as error:
-        raise BadInput(f"{shown(str(folder))}: a file is in the way; name a folder") from error
+        raise BadInput(f"{shown(str(folder))}: this is a file; name a folder") from error
     except OSError as error:
         raise storage_error(f"cannot write to {shown(str(folder))}", error) from error
 
@@ -71,10 +71,10 @@ def _write(catalog: Catalog, resolved: ResolvedName, folder: Path) -> int:
 
 
 def import_(catalog: Catalog, folder: Path) -> int:
-    """Take in embeddings that :func:`export` wrote; how many were new.
+    """Import embeddings that :func:`export` wrote; return the number of new ones.
 
-    Raises :class:`BadArtefact` when the files do not fit together, and :class:`BadInput` when the
-    catalog's backbone of that name is another one.
+    Raises :class:`BadArtefact` when the files are inconsistent, and :class:`BadInput` when the
+    catalog has another backbone of that name.
     """
     from embedkit.catalog import ImageRow
 
@@ -106,7 +106,7 @@ def import_(catalog: Catalog, folder: Path) -> int:
 
 
 def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
-    """Name, spec, Arrow table and vectors of an exported folder, checked against each other."""
+    """Return name, spec, Arrow table and vectors of an exported folder, checked for consistency."""
     import pyarrow as pa
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
@@ -136,13 +136,11 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
             table = table.append_column(_OUTDATED, pa.array([old] * table.num_rows, pa.bool_()))
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        culprit, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)
-        raise BadInput(
-            f"{culprit}: {reason}; give a folder that 'embedkit export' wrote"
-        ) from error
+        path, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)
+        raise BadInput(f"{path}: {reason}; name a folder that 'embedkit export' wrote") from error
     except BadArtefact:
         raise
-    except Exception as error:  # parsers meet hostile bytes here and raise anything
+    except Exception as error:  # parsers raise anything for hostile bytes
         reason = _first_line(error)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
     shape = (table.num_rows, spec.dim)
@@ -156,11 +154,11 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         raise BadArtefact(f"{place}: {IMAGES} has an image of {least} bytes")
     norms = table["norm"].to_numpy()
     if not np.all(np.isfinite(norms) & (norms > 0)):
-        raise BadArtefact(f"{place}: {IMAGES} has a norm that is not a number above 0")
+        raise BadArtefact(f"{place}: {IMAGES} has a norm that is not a positive number")
     for column, digits in _DIGITS.items():
         fits = compute.match_substring_regex(table[column], f"^[0-9a-f]{{{digits}}}$")
         if compute.all(fits).as_py() is False:
-            raise BadArtefact(f"{place}: {IMAGES} has a {column} that is not one")
+            raise BadArtefact(f"{place}: {IMAGES} has an invalid {column}")
     if compute.count_distinct(table["sha256"]).as_py() != table.num_rows:
         raise BadArtefact(f"{place}: {IMAGES} has an image twice")
     for start in range(0, len(vectors), _ROWS):
@@ -171,14 +169,14 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
 
 
 def _name(text: object) -> str:
-    """The name of the backbone in an export; raises ValueError for one that no export has."""
+    """Return the name of the backbone in an export; raises ValueError for an invalid name."""
     if (
         not isinstance(text, str)
         or not text.isprintable()
         or os.pardir in re.split(r"[/\\=]", text)
     ):
-        raise ValueError(f"its backbone cannot be called {shown(str(text))!r}")
-    return rooted(text, os.sep)
+        raise ValueError(f"invalid name of its backbone: {shown(str(text))!r}")
+    return absolute_name(text, os.sep)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Labels of files: from the names of folders, and from tables that people write.
+"""Labels of files, from folder names and from tables.
 
-A label is trimmed, in Unicode's composed form (NFC) and on one line, wherever it comes from: so
-``" cat"`` is ``"cat"``, and a name that another system spells with combining marks is one class.
+All labels are trimmed, in Unicode's composed form (NFC) and on one line. So ``" cat"`` is
+``"cat"``, and a name that another system writes with combining marks is the same class.
 """
 
 import os
@@ -27,7 +27,7 @@ _CHANGED = "the file has changed since it was added; run 'embedkit add' and read
 
 
 def as_label(text: str) -> str:
-    """A text as a label, or as what a label is compared with: trimmed, composed, on one line."""
+    """Return a text in the form of labels: trimmed, composed (NFC), on one line."""
     return shown(unicodedata.normalize("NFC", text).strip())
 
 
@@ -35,11 +35,11 @@ def as_label(text: str) -> str:
 
 
 class FolderLabels:
-    """The labels that files have from the folders that they are in.
+    """Labels of files from the names of their folders.
 
-    A folder that labels gives every file below it the name of the first folder on the way, which
-    is the class of torchvision's ``ImageFolder``; files directly in it get none. Where such folders
-    are inside each other, the innermost that gives a file a label decides.
+    A label folder labels every file below it with the name of the first folder on the path, as
+    torchvision's ``ImageFolder``. Files directly in it have no label. Of nested label folders, the
+    innermost one that labels a file is used.
     """
 
     def __init__(self, folders: Iterable[str]) -> None:
@@ -48,7 +48,7 @@ class FolderLabels:
         self._overlaps: Counter[tuple[str, str]] = Counter()
 
     def of(self, path: str) -> str | None:
-        """The label of a file at an absolute path; None when no folder gives it one."""
+        """Return the label of a file at an absolute path; None without a label folder."""
         folder = os.path.dirname(path)
         if folder not in self._known:
             self._known[folder] = self._of_folder(folder)
@@ -58,15 +58,15 @@ class FolderLabels:
         return label
 
     def warnings(self) -> list[str]:
-        """Where folders that label are inside each other, and disagree on files seen so far."""
+        """Return warnings about nested label folders that disagree on the files so far."""
         return [
-            f"two folders label {counted(count, 'photo')}, {shown(inner)} inside {shown(outer)}: "
-            "the innermost decides"
+            f"two folders label {counted(count, 'photo')}, {shown(inner)} inside {shown(outer)}; "
+            "the labels of the innermost are used"
             for (inner, outer), count in sorted(self._overlaps.items())
         ]
 
     def _of_folder(self, folder: str) -> tuple[str | None, tuple[str, str] | None]:
-        """The label of files in a folder, and which two folders disagree on it: inner, outer."""
+        """Return the label of files in a folder, and the folders that disagree: (inner, outer)."""
         label, inner, child = None, "", ""
         while True:
             if folder in self._folders and (name := as_label(child)):
@@ -81,22 +81,22 @@ class FolderLabels:
 
 
 def label_from_folders(catalog: Catalog, source: str) -> LabelReport:
-    """Label the known files below an absolute folder by the first folder on the way.
+    """Make an absolute folder a label folder and label the known files below it.
 
-    The folder labels from then on: files that come or move are labelled by where they are. Raises
-    :class:`NotInWorkspace` when there are none.
+    Files that are added or moved below it later are labelled too. Raises :class:`NotInWorkspace`
+    when it has no known files in sub-folders.
     """
     catalog.require()
     with catalog.write() as writer:
-        alone = FolderLabels([source])
-        if not any(alone.of(path) for path in writer.reader.files.paths_below(source)):
+        folder = FolderLabels([source])
+        if not any(folder.of(path) for path in writer.reader.files.paths_below(source)):
             raise NotInWorkspace(f"the workspace has no photos in folders of {shown(source)}")
         writer.folders.add_label_folder(source)
         return relabel_from_folders(writer, source)
 
 
 def relabel_from_folders(writer: "Writer", source: str) -> LabelReport:
-    """Label the known files below an absolute folder anew by the folders that label."""
+    """Label the known files below an absolute folder again by the label folders."""
     folders = FolderLabels(writer.reader.folders.label_folders())
     found = {
         path: label
@@ -112,23 +112,23 @@ def relabel_from_folders(writer: "Writer", source: str) -> LabelReport:
 
 @dataclass(frozen=True)
 class FileTable:
-    """What a table says of files."""
+    """The content of a table about files."""
 
     values: dict[str, dict[str, str]]
-    """By the name of the column, values by absolute path; empty cells are left out."""
+    """Values by column and absolute path, without empty cells."""
     unknown: dict[str, str]
-    """Absolute paths that are not in the workspace, and how they are written."""
+    """Absolute paths that are not in the workspace, with the text of their cells."""
     skipped: tuple[SkippedLine, ...]
-    """Lines without a path or without a value in the column that was wanted."""
+    """Lines without a path or a value in the required column."""
     base: str
-    """The folder that relative paths are looked for in."""
+    """The folder of relative paths."""
 
 
 def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> LabelReport:
-    """Label files from a CSV, and note what its other columns say of them.
+    """Label files from a CSV, and store its other columns.
 
     Lines without a label and paths that are not in the workspace are skipped and reported. Raises
-    as :func:`read_table` does, and :class:`NotInWorkspace` when no path at all is known.
+    as :func:`read_table` does, and :class:`NotInWorkspace` when no path is in the workspace.
     """
     table = read_table(catalog, source, LABEL, root)
     known = {
@@ -146,9 +146,9 @@ def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> L
 
 
 def values_from_csv(catalog: Catalog, source: Path, column: str) -> dict[str, str]:
-    """The values of a column by absolute path, from a CSV in which no cell of it is empty.
+    """Return the values of a column of a CSV by absolute path, in the workspace or not.
 
-    Paths that are not in the workspace are there too. Raises as :func:`read_table` does.
+    Raises as :func:`read_table` does, and :class:`BadInput` for an empty cell in the column.
     """
     table = read_table(catalog, source, column)
     for item in table.skipped:
@@ -157,38 +157,38 @@ def values_from_csv(catalog: Catalog, source: Path, column: str) -> dict[str, st
 
 
 def read_table(catalog: Catalog, source: Path, column: str, root: str | None = None) -> FileTable:
-    """What a CSV with the columns ``path`` and ``column``, and others, says of files.
+    """Read a CSV with the columns ``path`` and ``column``, and others, about files.
 
-    Relative paths are looked for in ``root``, else in the CSV's folder. Windows' paths are
-    understood: those with a drive letter are looked for below ``root``. Raises :class:`BadInput`
-    for a file that is no such table, and for one path with two values; :class:`EmptyWorkspace`.
+    Relative paths are resolved in ``root``, or in the CSV's folder. Windows paths are supported;
+    paths with a drive letter are resolved below ``root``. Raises :class:`BadInput` for a file that
+    is not such a table and for a path with two values, and :class:`EmptyWorkspace`.
     """
     rows: list[tuple[int, str, dict[str, str]]] = []
     skipped = []
     with open_table(source, (PATH, column), f"a table of {column}s") as table:
         names = [name for name in table.columns if name and name != PATH]
         for line, cells in table:
-            said = {name: value for name in names if (value := as_label(cells[name]))}
+            values_of_line = {name: value for name in names if (value := as_label(cells[name]))}
             if not cells[PATH].strip():
                 skipped.append(SkippedLine(line, "no path"))
                 continue
-            if column not in said:
+            if column not in values_of_line:
                 skipped.append(SkippedLine(line, f"no {column}"))
-            if said:
-                rows.append((line, cells[PATH], said))
+            if values_of_line:
+                rows.append((line, cells[PATH], values_of_line))
     base = absolute(source.parent) if root is None else root
     places = _places(catalog, [cell for _, cell, _ in rows], base, root is not None)
     changed = _changed(catalog, [path for path, is_known in places if is_known])
 
     values: dict[str, dict[str, str]] = {name: {} for name in names}
     unknown: dict[str, str] = {}
-    for (line, cell, said), (path, is_known) in zip(rows, places, strict=True):
+    for (line, cell, values_of_line), (path, is_known) in zip(rows, places, strict=True):
         if path in changed:
             skipped.append(SkippedLine(line, _CHANGED))
             continue
         if not is_known:
             unknown.setdefault(path, cell)
-        for name, value in said.items():
+        for name, value in values_of_line.items():
             if values[name].setdefault(path, value) != value:
                 two = f"two {name}s" if name == column else f"two values of {shown(name)}"
                 raise BadInput(f"{shown(str(source))}, line {line}: {shown(path)} has {two}")
@@ -213,7 +213,7 @@ def _changed(catalog: Catalog, known: list[str]) -> set[str]:
 def _places(
     catalog: Catalog, cells: list[str], base: str, has_root: bool
 ) -> list[tuple[str, bool]]:
-    """The absolute path that each cell stands for, and whether it is in the workspace."""
+    """Return the absolute path of each cell, and whether it is in the workspace."""
     found = [absolute(os.path.join(base, from_stored(cell))) for cell in cells]
     with catalog.read() as reader:
         known = reader.files.known(found)
@@ -229,7 +229,7 @@ def _places(
 
 
 def _candidates(cell: str, base: str, has_root: bool) -> Iterator[str]:
-    """Absolute paths that a cell may stand for, the likeliest first."""
+    """Yield possible absolute paths of a cell, the most likely first."""
     texts = [cell, cell.strip()]
     texts += [unicodedata.normalize(form, cell.strip()) for form in ("NFC", "NFD")]
     for path in map(from_stored, dict.fromkeys(texts)):

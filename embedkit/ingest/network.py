@@ -1,64 +1,81 @@
-"""A backbone as the pass uses it: opened when it is needed, timed, and watched for collapse."""
+"""Backbones in the ingest pipeline: opened on first use, timed, checked for collapse."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from embedkit.backbones import is_current, last_resolved, load_backbone, open_backbone
+from embedkit.backbones import (
+    is_current,
+    last_resolved,
+    load_backbone,
+    open_backbone,
+    preparation,
+)
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.choice import doubt
+from embedkit.backbones.choice import precision_warning
 from embedkit.errors import BadInput
+from embedkit.images.decode import Decoder
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 CHOICE_FILES = 256
-"""With this many files to read, it pays to find out which runtime is the fastest."""
+"""Number of files from which on the runtimes are timed."""
 
 FIRST_BATCH = 32
-"""Images in the first pass of a network that is not open yet: enough to time the runtimes on."""
+"""Images in the first pass of a network that is not open yet; enough to time the runtimes."""
 
 
-def recalled(name: str, known: Sequence[ResolvedName]) -> ResolvedName | None:
-    """What a backbone name stands for, where that is found without its network; else None.
+def resolve_without_network(name: str, known: Sequence[ResolvedName]) -> ResolvedName | None:
+    """Resolve a backbone name without loading its network; return None if that is not possible.
 
-    ``known`` is what the catalog has; it counts while the weights file is the same.
+    ``known`` are the resolved names in the catalog, which are used while they are current.
     """
     there = next((item for item in known if item.name == name and is_current(item)), None)
     return there or last_resolved(name)
 
 
 def resolve(name: str, known: Sequence[ResolvedName]) -> ResolvedName:
-    """What a backbone name stands for; its network is loaded to find that only if it has to be.
+    """Resolve a backbone name; load its network, temporarily, only if necessary.
 
-    It is not kept. Raises as :func:`embedkit.load_backbone` does.
+    Raises as :func:`embedkit.load_backbone` does.
     """
-    return recalled(name, known) or load_backbone(name).resolved
+    return resolve_without_network(name, known) or load_backbone(name).resolved
 
 
 class IngestNetwork:
-    """A backbone that is loaded when the first image needs it, and not otherwise."""
+    """A backbone whose network is loaded for the first image to embed."""
 
-    def __init__(self, name: str, remembered: ResolvedName | None) -> None:
+    def __init__(self, name: str, resolved: ResolvedName | None) -> None:
         self.name = name
         self.rate = 0.0
-        """Images a second through the whole pass, the network's own loading aside; 0 for none."""
+        """Images per second through the whole pipeline, without loading; 0 if none was embedded."""
         self.waited = 0.0
-        """Seconds that opening it and choosing its runtime took."""
+        """Seconds spent opening the network and choosing its runtime."""
         self._backbone: Backbone | None = None
         self._settled = True
         self._images = 0
         self._sample: list[np.ndarray] = []
-        if remembered is not None:
-            self.resolved = remembered
+        if resolved is not None:
+            self.resolved = resolved
         else:
             self._backbone = load_backbone(name)
             self.resolved = self._backbone.resolved
+        self._prepare = preparation(self.resolved)
 
     @property
     def spec(self) -> EmbeddingSpec:
-        """What decides its embeddings."""
+        """The embedding spec."""
         return self.resolved.spec
+
+    def prepare(self, decoder: Decoder) -> np.ndarray:
+        """Return the network input of one image: see :meth:`Backbone.prepare`."""
+        return self._prepare(decoder)
+
+    @property
+    def input_bytes(self) -> int:
+        """Bytes of the network input of an image; floats for a transform."""
+        return (12 if self.spec.resize == "transform" else 3) * self.spec.size**2
 
     @property
     def batch(self) -> int:
@@ -67,23 +84,23 @@ class IngestNetwork:
 
     @property
     def passes(self) -> int:
-        """Forward passes that should be under way at once."""
+        """Forward passes to run concurrently."""
         return self._backbone.passes if self._backbone is not None else 1
 
     def expect(self, files: int) -> None:
-        """Note how many files are about to come, at the most."""
+        """Set the largest number of files to come; few files do not pay for timing runtimes."""
         self._settled = files < CHOICE_FILES and self.spec.precision == "float32"
 
     def submit(self, pixels: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """Start a pass over prepared pixels: see :meth:`Backbone.submit`."""
+        """Start a forward pass on prepared pixels: see :meth:`Backbone.submit`."""
         batch = np.stack(pixels)
         started = time.monotonic()
         if self._backbone is None:
             self._backbone = open_backbone(self.resolved)
             if self._backbone.spec != self.resolved.spec:
-                raise BadInput(f"{self.name} has changed just now; add the photos again")
+                raise BadInput(f"{self.name} has changed during this add; add the photos again")
         if not self._settled and len(batch) > 1:
-            self._backbone.settle_runtime(batch)
+            self._backbone.choose_runtime(batch)
             self._settled = True
         self.waited += time.monotonic() - started
         fetch = self._backbone.submit(batch)
@@ -98,15 +115,15 @@ class IngestNetwork:
         return fetch_embeddings
 
     def finish(self, seconds: float) -> None:
-        """Note how long the pass took that this network was part of."""
+        """Compute the rate from the duration of the pipeline, seconds."""
         if self._images:
             self.rate = self._images / (seconds - self.waited)
 
     def warnings(self) -> Iterator[str]:
-        """What to say of the embeddings just made."""
+        """Yield warnings about the new embeddings."""
         if not self._images:
             return
-        if text := doubt(self.spec):
+        if text := precision_warning(self.spec):
             yield f"{self.name}: {text}"
         if self._sample and (text := collapse(np.stack(self._sample))):
-            yield f"{self.name}: the embeddings just made have {text}"
+            yield f"{self.name}: the new embeddings have {text}"

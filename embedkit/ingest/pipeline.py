@@ -1,13 +1,12 @@
-"""The pass itself: read, decode, embed and commit, all at the same time, in bounded memory.
+"""The ingest pipeline: read, decode, embed and commit concurrently, in bounded memory.
 
 ::
 
-    packs -> [read, digest] -> claim -> [decode, fingerprint, prepare] -> passes -> batches
-              threads                    threads                          device    storing thread
+    packs -> [read, digest] -> assign -> [decode, fingerprint, prepare] -> passes -> batches
+              threads                     threads                          device    writer thread
 
-Small files go from thread to thread in packs, since handing over costs more than reading one.
-Everything comes out in the order in which it went in, so that identifiers do not depend on what
-was fast.
+Small files are passed between threads in packs, as passing one costs more than reading it. The
+order of the files is kept, so that ids do not depend on timing.
 """
 
 import os
@@ -23,54 +22,53 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit._internal import paths
-from embedkit.backbones.preprocess import prepare
+from embedkit.backbones.preprocess import is_reduced
 from embedkit.catalog import Batch, ImageRow, KnownImages, PendingFile, PendingFiles
 from embedkit.errors import UnreadableImage
-from embedkit.images.changes import changed
-from embedkit.images.decode import LARGE_BYTES, Decoder, read_bytes
-from embedkit.images.faults import one_file
-from embedkit.images.opening import opened
-from embedkit.images.partial import mended
+from embedkit.images.decode import LARGE_BYTES, Decoder, differs_from_version_1, read_bytes
+from embedkit.images.faults import file_errors
+from embedkit.images.opening import open_image
+from embedkit.images.partial import repaired
 from embedkit.ingest.network import IngestNetwork
-from embedkit.ingest.stages import Clock, InOrder
+from embedkit.ingest.stages import Clock, OrderedMap
 from embedkit.results import ADD_ALL, AddOptions, Progress, ProgressCallback, StageTimes
 
 if TYPE_CHECKING:
     from embedkit.images.fingerprint import Sketch
 
 READERS = 4
-"""Files read at once; more than cores, for they mostly wait for the disk."""
+"""Files read concurrently; more than cores, as reading mostly waits for the disk."""
 
 READ_AHEAD = 64_000_000
 PREPARE_AHEAD = 192_000_000
-"""Bytes of files that were read, and of files and pixels on their way to the network, that may be
-waiting in memory."""
+"""Largest number of bytes in memory: of files that are read, and of files and pixels that wait for
+the network."""
 
 PACK_FILES = 64
 PACK_BYTES = 500_000
-"""A pack has so many files at most, and no further one once it has so many bytes."""
+"""A pack ends at this number of files or bytes."""
 
 GROUP_FILES = 1024
-"""Files that go on together at the most, when few of them have anything to embed."""
+"""Largest number of files in a group, if few of them have to be embedded."""
 
 COMMIT_FILES = 256
 COMMIT_SECONDS = 2.0
-"""A batch is committed when it has this many files and the last was so long ago, ..."""
+"""A batch is committed when it has this many files and the last commit is this long ago, ..."""
 COMMIT_MOST_FILES = 8192
 COMMIT_MOST_SECONDS = 10.0
-"""... or when it reaches one of these."""
+"""... or when it reaches one of these limits."""
 
 _FINGERPRINT, _UP_TO_DATE = 1, 2
-"""Bits in a mask of what an image has; the embedding of network n is bit n + 2."""
-_LESS_THAN_ALL = 1 - 1e-6
-"""Share of the pixels that is said to be there of an image that only lacks detail."""
+"""Bits in the mask of an image's results; bit n + 2 is the embedding of network n."""
+_MAX_PARTIAL = 1 - 1e-6
+"""Largest share of decoded pixels of a partial image; a progressive JPEG may only miss detail."""
 _ITEM_BYTES = 2048
-"""What an item weighs besides its bytes and pixels."""
+"""Memory of an item besides its bytes and pixels."""
 
 
 @dataclass(slots=True)
 class _Item:
-    """A file on its way through the pass."""
+    """A file in the pipeline."""
 
     todo: PendingFile
     data: bytes = b""
@@ -79,16 +77,16 @@ class _Item:
     failure: tuple[str, str] | None = None
     """Stage and reason."""
     small: tuple[int, int] | None = None
-    """Width and height of an image that is left out for its size."""
-    lacks: int = 0
-    """Mask of what its image lacks and this file has to provide."""
+    """Width and height of an image that is skipped because of its size."""
+    missing: int = 0
+    """Mask of the results of its image that are computed from this file."""
     image: ImageRow | None = None
     sketch: "Sketch | None" = None
-    """What the fingerprint is made from, until it is made."""
+    """Data of the fingerprint until it is computed."""
     pixels: dict[int, np.ndarray] = field(default_factory=dict)
     """Prepared pixels by network number."""
     warnings: Sequence[str] = ()
-    """What is doubtful in its pixels."""
+    """Warnings about its pixels."""
 
 
 _Pack = list[_Item]
@@ -96,20 +94,21 @@ _Pack = list[_Item]
 
 @dataclass
 class _Group:
-    """Files whose images go through the networks together."""
+    """Files whose images are embedded together."""
 
     items: list[_Item] = field(default_factory=list)
     to_embed: int = 0
     passes: list[tuple[int, list[_Item], Callable[[], tuple[np.ndarray, np.ndarray]]]] = field(
         default_factory=list
     )
-    """Network number, the items it embeds, and what fetches their embeddings."""
+    """Network number, the items that it embeds, and the function that fetches the embeddings."""
 
 
-class OnePass:
-    """Reads, decodes and embeds the files that need it, in order, and stores them in batches.
+class IngestPipeline:
+    """Read, decode and embed files in order and store the results in batches.
 
-    ``store`` commits a batch to the catalog; it is called in a thread, for one batch at a time.
+    ``store`` commits a batch to the catalog. It is called in a separate thread, for one batch at a
+    time.
     """
 
     def __init__(
@@ -120,7 +119,7 @@ class OnePass:
         store: Callable[[Batch], None],
         options: AddOptions = ADD_ALL,
     ) -> None:
-        from embedkit.images import fingerprint  # scipy: only when there is something to do
+        from embedkit.images import fingerprint  # imports scipy
 
         self._fingerprint = fingerprint
         self._roots = roots
@@ -129,45 +128,46 @@ class OnePass:
         self._store = store
         self._options = options
         self._all = (4 << len(networks)) - 1
-        self._pixel_bytes = sum(3 * network.spec.size**2 for network in networks)
-        self._claimed: set[bytes] = set()
+        self._pixel_bytes = sum(network.input_bytes for network in networks)
+        self._is_reduced = is_reduced(network.spec for network in networks)
+        self._assigned: set[bytes] = set()
         self._failed: dict[bytes, tuple[str, str]] = {}
         self._group = _Group()
-        self._under_way: deque[_Group] = deque()
+        self._running: deque[_Group] = deque()
         self._batch = self._new_batch()
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
         self._clock = Clock()
         self.embedded = 0
-        """Images that went through a network."""
+        """Number of images that were embedded."""
         self.fingerprinted = 0
-        """Images whose fingerprint was made."""
-        self._doubts: dict[str, tuple[int, PendingFile]] = {}
-        self._gate = Semaphore()
-        """Let through by a pack with a large file, from before it is read until it is prepared."""
+        """Number of images that were fingerprinted."""
+        self._warnings: dict[str, tuple[int, PendingFile]] = {}
+        self._large_file = Semaphore()
+        """Held by a pack with a large file, from before it is read until it is prepared."""
 
     def run(self, todo: PendingFiles, progress: ProgressCallback) -> StageTimes:
-        """Take all of ``todo`` through the pass; returns where the time went."""
+        """Process all files of ``todo``; return the time spent in each stage."""
         for network in self._networks:
             network.expect(len(todo))
         cores = max(2, os.cpu_count() or 1)
         stage = "embedding" if self._networks else "fingerprinting"
         started = committed = time.monotonic()
-        reading = InOrder(
+        reading = OrderedMap(
             self._read_pack,
             self._admitted(_packs(todo)),
             threads=READERS,
             weight=lambda files: sum(_ITEM_BYTES + file.bytes for file in files),
             limit=READ_AHEAD,
         )
-        preparing = InOrder(
+        preparing = OrderedMap(
             self._prepare_pack,
-            map(self._claim_pack, reading),
+            map(self._assign_work, reading),
             threads=cores,
-            weight=lambda pack: sum(map(self._weight, pack)),
+            weight=lambda pack: sum(map(self._memory, pack)),
             limit=PREPARE_AHEAD,
         )
-        ready = chain.from_iterable(self._clock.waits("files", preparing))
+        ready = chain.from_iterable(self._clock.measure_waits("files", preparing))
         try:
             for done, item in enumerate(ready, 1):
                 self._take(item)
@@ -178,14 +178,14 @@ class OnePass:
                 rate = done / max(now - started, 1e-6)
                 progress(Progress(stage, done, len(todo), rate, (len(todo) - done) / rate))
             self._submit()
-            while self._under_way:
+            while self._running:
                 self._fetch()
             self._commit()
-            self._written()
+            self._wait_for_writer()
         finally:
             reading.stop()
             preparing.stop()
-            self._gate.release()  # whoever waits for it ends
+            self._large_file.release()  # end a thread that waits for it
             reading.join()
             preparing.join()
             self._writer.shutdown()
@@ -195,8 +195,8 @@ class OnePass:
         return self._stages(seconds, cores)
 
     def warnings(self) -> Iterator[str]:
-        """What is doubtful in the pixels of files, each kind once, with the first such file."""
-        for text, (count, first) in self._doubts.items():
+        """Yield each warning about pixels with the number of files and the first file."""
+        for text, (count, first) in self._warnings.items():
             path = paths.shown(paths.join(self._roots[first.root_id], first.path))
             which = f"{path} has" if count == 1 else f"{count} files, the first {path}, have"
             yield f"{which} {text}"
@@ -204,19 +204,19 @@ class OnePass:
     # -- in threads ----------------------------------------------------------------------------
 
     def _admitted(self, packs: Iterable[list[PendingFile]]) -> Iterator[list[PendingFile]]:
-        """The packs, those with a large file one at a time."""
+        """Yield the packs, and packs with a large file one at a time."""
         for pack in packs:
             if _is_large(pack):
-                self._gate.acquire()
+                self._large_file.acquire()
             yield pack
 
     def _read_pack(self, files: list[PendingFile]) -> _Pack:
-        with self._clock.counting("read"):
+        with self._clock.measure("read"):
             return [self._read(todo) for todo in files]
 
     def _read(self, todo: PendingFile) -> _Item:
         try:
-            with one_file(stage="read"):
+            with file_errors(stage="read"):
                 data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
                 sha256, md5 = self._fingerprint.digests(data)
         except UnreadableImage as error:
@@ -226,90 +226,90 @@ class OnePass:
         return _Item(todo, data, sha256, md5)
 
     def _too_small(self, data: bytes) -> tuple[int, int] | None:
-        """Width and height of an image that is left out for its size; None for any other."""
+        """Return width and height of an image that is skipped because of its size, else None."""
         if not self._options.min_size:
             return None
         try:
-            size = opened(data).size
-        except Exception:  # what is wrong with it is said when it is decoded
+            size = open_image(data).size
+        except Exception:  # decoding reports the error
             return None
         return size if min(size) < self._options.min_size else None
 
-    def _claim_pack(self, pack: _Pack) -> _Pack:
-        """Decide what each file has to provide: nothing, if its bytes are known or on the way."""
+    def _assign_work(self, pack: _Pack) -> _Pack:
+        """Set the missing results of each file; none if its bytes are known or in the pipeline."""
         for item in pack:
-            if item.sha256 and item.sha256 not in self._claimed:
-                self._claimed.add(item.sha256)
-                item.lacks = self._all & ~(self._known.mask(item.sha256) or 0)
-            if not item.lacks:
+            if item.sha256 and item.sha256 not in self._assigned:
+                self._assigned.add(item.sha256)
+                item.missing = self._all & ~(self._known.mask(item.sha256) or 0)
+            if not item.missing:
                 item.data = b""
         return pack
 
-    def _weight(self, item: _Item) -> int:
-        return _ITEM_BYTES + len(item.data) + bool(item.lacks) * self._pixel_bytes
+    def _memory(self, item: _Item) -> int:
+        return _ITEM_BYTES + len(item.data) + bool(item.missing) * self._pixel_bytes
 
     def _prepare_pack(self, pack: _Pack) -> _Pack:
-        with self._clock.counting("decode"):
+        with self._clock.measure("decode"):
             for item in pack:
-                if item.lacks:
+                if item.missing:
                     self._prepare(item)
-            sketched = [(item.image, item.sketch) for item in pack if item.image and item.sketch]
-            prints = self._fingerprint.fingerprints([sketch for _, sketch in sketched])
-            for (image, _), made in zip(sketched, prints, strict=True):
-                image.fingerprint = made
+            sketches = [(item.image, item.sketch) for item in pack if item.image and item.sketch]
+            prints = self._fingerprint.fingerprints([sketch for _, sketch in sketches])
+            for (image, _), fingerprint in zip(sketches, prints, strict=True):
+                image.fingerprint = fingerprint
             for item in pack:
                 item.sketch = None
         if _is_large([item.todo for item in pack]):
-            self._gate.release()
+            self._large_file.release()
         return pack
 
     def _prepare(self, item: _Item) -> None:
         try:
             try:
-                with one_file():
+                with file_errors():
                     self._fill(item, Decoder(item.data))
             except UnreadableImage as error:
                 if error.stage != "decode" or not self._options.tolerate_truncated:
                     raise
-                with one_file():
-                    self._fill_partially(item, error)
+                with file_errors():
+                    self._fill_partial(item, error)
         except UnreadableImage as error:
             item.failure = error.stage, error.reason
             item.image = None
             item.pixels.clear()
         item.data = b""
 
-    def _fill_partially(self, item: _Item, reason: UnreadableImage) -> None:
-        """Make what a file lacks from what is there of its image; raises ``reason`` for nothing."""
+    def _fill_partial(self, item: _Item, reason: UnreadableImage) -> None:
+        """Compute the results of a truncated file; raise ``reason`` if nothing can be decoded."""
         try:
-            decoder, there = mended(item.data)
+            decoder, mask = repaired(item.data)
         except UnreadableImage:
             raise reason from None
         item.pixels.clear()
         self._fill(item, decoder)
         assert item.image is not None
-        item.image.share = min(float(there.mean()), _LESS_THAN_ALL)
+        item.image.share = min(float(mask.mean()), _MAX_PARTIAL)
 
     def _fill(self, item: _Item, decoder: Decoder) -> None:
-        """Make what the image of a file lacks, and all if it was made from other pixels.
+        """Compute the missing results of an image, and all if an earlier version decoded it.
 
-        Its fingerprint is made with those of the other files of the pack, from the sketch.
+        The fingerprint is computed from the sketch, together with the others of the pack.
         """
-        with decoder.alone(reduced=True):
-            self._fill_from(item, decoder)
+        with decoder.exclusive(reduced=self._is_reduced):
+            self._compute(item, decoder)
         item.warnings = decoder.warnings
 
-    def _fill_from(self, item: _Item, decoder: Decoder) -> None:
+    def _compute(self, item: _Item, decoder: Decoder) -> None:
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
         known = self._known.mask(item.sha256)
-        if known is not None and not known & _UP_TO_DATE and changed(decoder):
+        if known is not None and not known & _UP_TO_DATE and differs_from_version_1(decoder):
             item.image.renewed = True
-            item.lacks = self._all
-        if item.lacks & _FINGERPRINT:
+            item.missing = self._all
+        if item.missing & _FINGERPRINT:
             item.sketch = self._fingerprint.sketch(decoder)
         for number, network in enumerate(self._networks):
-            if item.lacks & (4 << number):
-                item.pixels[number] = prepare(decoder, network.spec)
+            if item.missing & (4 << number):
+                item.pixels[number] = network.prepare(decoder)
 
     # -- in order ------------------------------------------------------------------------------
 
@@ -321,25 +321,25 @@ class OnePass:
             self._submit()
 
     def _submit(self) -> None:
-        """Start the passes of the group, once there is room for them."""
+        """Start the forward passes of the group, after waiting for earlier ones."""
         group, self._group = self._group, _Group()
         passes = max((network.passes for network in self._networks), default=1)
-        while len(self._under_way) >= passes:
+        while len(self._running) >= passes:
             self._fetch()
-        with self._clock.counting("network"):
+        with self._clock.measure("network"):
             for number, network in enumerate(self._networks):
                 items = [item for item in group.items if number in item.pixels]
                 if items:
                     fetch = network.submit([item.pixels[number] for item in items])
                     group.passes.append((number, items, fetch))
-        self._under_way.append(group)
+        self._running.append(group)
 
     def _fetch(self) -> None:
-        """Wait for the oldest group and put it into the batch."""
-        group = self._under_way.popleft()
+        """Wait for the oldest group and add it to the batch."""
+        group = self._running.popleft()
         self.embedded += group.to_embed
         for number, items, fetch in group.passes:
-            with self._clock.counting("network"):
+            with self._clock.measure("network"):
                 vectors, norms = fetch()
             network = self._networks[number]
             for item, vector, norm in zip(items, vectors, norms, strict=True):
@@ -358,14 +358,14 @@ class OnePass:
             return
         if item.failure is not None and item.sha256:
             self._failed[item.sha256] = item.failure
-        # Copies of a file that failed to decode share its fate.
+        # Copies of a file that failed to decode fail too.
         failure = item.failure or self._failed.get(item.sha256)
         if failure is not None:
             self._batch.failures.append((item.todo, *failure))
             return
         for text in item.warnings:
-            count, first = self._doubts.get(text, (0, item.todo))
-            self._doubts[text] = count + 1, first
+            count, first = self._warnings.get(text, (0, item.todo))
+            self._warnings[text] = count + 1, first
         self._batch.files.append((item.todo, item.sha256))
         if item.image is not None:
             self._batch.images.append(item.image)
@@ -380,8 +380,8 @@ class OnePass:
         )
 
     def _commit(self) -> None:
-        """Hand the batch to the storing thread, once that has done with the one before."""
-        self._written()
+        """Pass the batch to the writer thread when it has stored the one before."""
+        self._wait_for_writer()
         batch, self._batch = self._batch, self._new_batch()
         if len(batch):
             self._writing = self._writer.submit(self._store, batch)
@@ -389,13 +389,16 @@ class OnePass:
     def _new_batch(self) -> Batch:
         return Batch(tolerant=self._options.tolerate_truncated)
 
-    def _written(self) -> None:
+    def _wait_for_writer(self) -> None:
         if self._writing is not None:
-            with self._clock.counting("catalog"):
+            with self._clock.measure("catalog"):
                 self._writing.result()
 
     def _stages(self, seconds: float, cores: int) -> StageTimes:
-        """What the pass waited for; waiting for files is reading or decoding by their work."""
+        """Return the time that the pipeline waited for each stage.
+
+        Waiting for files is divided between reading and decoding in proportion to their work.
+        """
         spent = self._clock.seconds
         read, decode = spent.get("read", 0.0) / READERS, spent.get("decode", 0.0) / cores
         files = spent.get("files", 0.0) / (read + decode or 1.0)
@@ -411,12 +414,12 @@ class OnePass:
 
 
 def _is_large(files: Iterable[PendingFile]) -> bool:
-    """Whether a pack has a file that is to be in memory alone."""
+    """Return whether a pack contains a large file."""
     return any(file.bytes > LARGE_BYTES for file in files)
 
 
 def _packs(files: Iterable[PendingFile]) -> Iterator[list[PendingFile]]:
-    """The files in order, in packs: see :data:`PACK_FILES`."""
+    """Yield the files in order, in packs: see :data:`PACK_FILES`."""
     pack: list[PendingFile] = []
     size = 0
     for file in files:

@@ -1,4 +1,4 @@
-"""Folders of photos that moved as a whole: recognised, and relocated without reading a photo."""
+"""Detect and relocate folders of photos that were moved as a whole, without reading photos."""
 
 import os
 import stat
@@ -14,22 +14,22 @@ from embedkit.results import RelocationReport
 
 @dataclass(frozen=True)
 class Presence:
-    """Which of some files are at a new place, by id."""
+    """Ids of files by their presence in another folder."""
 
     there: list[int]
-    """With the size that is known."""
+    """Files with the known size."""
     changed: list[int]
-    """With another one."""
+    """Files with another size."""
     absent: list[int]
 
     @property
     def is_same(self) -> bool:
-        """Whether the new place may be taken for the old one: half of the files are there."""
+        """Whether at least half of the files are there, so that the folder replaces the old one."""
         return bool(self.there) and len(self.there) >= len(self.changed) + len(self.absent)
 
 
 def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
-    """Look for files (id, relative path, bytes) below a folder; none is opened."""
+    """Check which files (id, relative path, bytes) are below a folder, without opening them."""
     found = Presence([], [], [])
     for file_id, path, size in files:
         try:
@@ -43,16 +43,18 @@ def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
 
 
 def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
-    """Take the files of one absolute folder for those of another, to which they were moved.
+    """Relocate the files of an absolute folder that was moved to another one.
 
-    At least half of the files have to be at the new place with their sizes. Raises
-    :class:`BadInput` otherwise, and when the workspace has files at the new place already, and
-    :class:`NotInWorkspace` when it has none at the old one.
+    Raises :class:`BadInput` unless at least half of the files are in the new folder with their
+    sizes, and when the workspace has files there already; :class:`NotInWorkspace` when it has none
+    in the old folder.
     """
     if not os.path.isdir(new):
-        raise BadInput(f"{shown(new)} is not a folder; give the folder where the photos are now")
+        raise BadInput(
+            f"{shown(new)} is not a folder; name the folder that contains the photos now"
+        )
     if old == new:
-        raise BadInput("give two folders: where the photos were, and where they are now")
+        raise BadInput("both folders are the same; name the old and the new folder of the photos")
     with catalog.read() as reader:
         files = reader.files.below(old)
     if not files:
@@ -62,7 +64,7 @@ def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
         raise BadInput(
             f"{len(found.there)} of the {len(files)} files of {shown(old)} are at {shown(new)} "
             "with their sizes, fewer than half; nothing was changed. Check the folder, or add it "
-            f"and remove {shown(old)}: labels stay with the photos"
+            f"and remove {shown(old)}; labels are kept"
         )
     with catalog.write() as writer:
         sources, warnings = writer.relocate(old, new, found.absent)

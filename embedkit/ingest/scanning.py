@@ -1,4 +1,4 @@
-"""What lies at the sources of an add, as one Arrow table."""
+"""Scan the sources of an add into an Arrow table."""
 
 import os
 from collections import Counter
@@ -14,14 +14,14 @@ from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog, PendingFile, Reader, Scope
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
-from embedkit.images.scan import FoundFile, Skipped, ending, scan
+from embedkit.images.scan import FoundFile, Skipped, scan, suffix_of
 from embedkit.ingest.labels import FolderLabels
 from embedkit.ingest.relocation import presence
 from embedkit.recipe import FILE_NAME, Recipe
 from embedkit.results import ADD_ALL, AddOptions, Failure, Progress, ProgressCallback
 
 _ROWS = 10_000
-"""Files kept as Python objects before they become a piece of the table."""
+"""Files collected as Python objects before they are converted to a record batch."""
 
 _FOUND = pa.schema(
     [
@@ -43,7 +43,7 @@ class Source:
     is_file: bool
     labels_from_folders: bool
     named: bool
-    """Whether a person named it just now; one that is remembered may have gone."""
+    """Whether it is in the call or the recipe; an earlier source may be gone."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +60,17 @@ class Sources:
 
 @dataclass
 class Scanned:
-    """What lies at the sources."""
+    """The files found at the sources."""
 
     found: pa.Table
-    """The candidate files, each once: source (its number), path (absolute, stored form), bytes,
+    """The candidate files, each once: source (number), path (absolute, in stored form), bytes,
     mtime_ns and label."""
     problems: list[tuple[int, Failure]] = field(default_factory=list)
-    """What cannot be used at all, with the number of its source."""
+    """Paths that cannot be used, with the number of their source."""
     excluded: list[tuple[int, Skipped]] = field(default_factory=list)
     """Files and folders that a pattern excludes, with the number of their source."""
     by_name: Counter[str] = field(default_factory=Counter)
-    """Files that are no images by their name: their number by extension."""
+    """Number of files without an image suffix, by suffix."""
 
     def check_used(self, patterns: Sequence[str]) -> None:
         """Raise :class:`BadInput` for a pattern that excludes nothing."""
@@ -78,38 +78,38 @@ class Scanned:
         for pattern in patterns:
             if pattern not in used:
                 raise BadInput(
-                    f"nothing that is scanned matches the pattern {shown(pattern)!r} of what to "
-                    "exclude; nothing was added. Patterns are for the path below a source, such as "
-                    "'*.png', 'thumbs/' or '2019/raw/**'; what was added by itself is not excluded"
+                    f"the exclude pattern {shown(pattern)!r} matches no scanned file or folder; "
+                    "nothing was added. Patterns apply to the path below a source, such as "
+                    "'*.png', 'thumbs/' or '2019/raw/**'; sources themselves are not excluded"
                 )
 
 
 def sources_of(
     catalog: Catalog, recipe: Recipe, named: Sequence[str], labels_from_folders: bool | None
 ) -> Sources:
-    """What to add: the absolute paths ``named``, or those of the recipe and those added before.
+    """Return the sources to add: the absolute paths ``named``, or the recipe's and earlier ones.
 
-    Without ``labels_from_folders`` each is labelled as it was, or as the recipe says; a folder to
-    which another one moved, as that was. Raises :class:`BadInput` when there is nothing.
+    Without ``labels_from_folders``, each source is labelled as before or as in the recipe; a folder
+    that replaces a moved one, as that one was. Raises :class:`BadInput` when there is no source.
     """
-    remembered: dict[str, bool] = {}
+    earlier: dict[str, bool] = {}
     label_folders: list[str] = []
     moved: dict[str, str] = {}
     if catalog.exists:
         with catalog.read() as reader:
-            remembered, label_folders = reader.folders.sources(), reader.folders.label_folders()
+            earlier, label_folders = reader.folders.sources(), reader.folders.label_folders()
             if labels_from_folders is None and not recipe.labels_from_folders:
-                new = [path for path in named if path not in remembered]
+                new = [path for path in named if path not in earlier]
                 moved = _moved_to(reader, label_folders, new)
     labelled = {
         **dict.fromkeys([*label_folders, *moved], True),
-        **remembered,
+        **earlier,
         **dict.fromkeys(recipe.sources, recipe.labels_from_folders),
     }
-    places = dict.fromkeys(named or [*recipe.sources, *remembered])
+    places = dict.fromkeys(named or [*recipe.sources, *earlier])
     if not places:
         raise BadInput(
-            "nothing to add: give photos or folders of photos, or list sources in "
+            "nothing to add; name photos or folders of photos, or list sources in "
             f"{catalog.path.parent / FILE_NAME}"
         )
     items = [
@@ -127,10 +127,10 @@ def sources_of(
     return Sources(
         items,
         frozenset(path for path, is_labelled in labelled.items() if is_labelled),
-        frozenset([*places, *remembered]),
+        frozenset([*places, *earlier]),
         tuple(
-            f"{shown(new)} holds the photos of {shown(old)}, which is gone: its folders are their "
-            "labels, as they were"
+            f"{shown(new)} contains the photos of {shown(old)}, which is gone: they are labelled "
+            "by its folders, as before"
             for new, old in moved.items()
         ),
     )
@@ -142,12 +142,12 @@ def options_of(
     min_size: int | None,
     tolerate_truncated: bool | None,
 ) -> AddOptions:
-    """The options of an add: those given, and where one is None that of the last add.
+    """Return the options of an add; options that are None are those of the last add.
 
     Raises :class:`BadInput` for a size below 0.
     """
     if min_size is not None and min_size < 0:
-        raise BadInput(f"a smallest size is a number of pixels, 0 or more, not {min_size}")
+        raise BadInput(f"min_size must be 0 or more pixels, not {min_size}")
     last = ADD_ALL
     if catalog.exists:
         with catalog.read() as reader:
@@ -160,7 +160,7 @@ def options_of(
 
 
 def _moved_to(reader: Reader, label_folders: Sequence[str], new: Sequence[str]) -> dict[str, str]:
-    """Which new folders hold the files of a folder that gave labels and is gone: new, old."""
+    """Return the new folders that contain the files of a label folder that is gone: new to old."""
     moved = {}
     for old in label_folders:
         if os.path.lexists(old):
@@ -179,14 +179,14 @@ def scan_sources(
     skip: str,
     progress: ProgressCallback,
 ) -> Scanned:
-    """What lies at the sources, without what ``exclude`` matches and the folder ``skip``.
+    """Scan the sources, without paths that match ``exclude`` and the folder ``skip``.
 
     Raises :class:`BadInput` for a named source that does not exist.
     """
     pieces: list[pa.RecordBatch] = []
     rows: list[tuple[int, str, int, int, str | None]] = []
     scanned = Scanned(_FOUND.empty_table())
-    seen: set[str] = set()  # a tree holds a path once, so only several sources can overlap
+    seen: set[str] = set()  # only several sources can contain a path twice
 
     def finish_piece() -> None:
         columns = zip(*rows, strict=True) if rows else ((),) * len(_FOUND)
@@ -206,7 +206,7 @@ def scan_sources(
                 if item.patterns:
                     scanned.excluded.append((number, item))
                 else:
-                    scanned.by_name[ending(item.path)] += 1
+                    scanned.by_name[suffix_of(item.path)] += 1
                 continue
             rows.append(
                 (
@@ -237,9 +237,9 @@ def _scanned(
 
 
 def found_table(found: pa.Table, scopes: Sequence[Scope], roots: dict[int, str]) -> pa.Table:
-    """The found files as the catalog takes them: root_id, path (relative), bytes, mtime_ns, label.
+    """Return the found files for the catalog: root_id, path (relative), bytes, mtime_ns, label.
 
-    ``scopes`` are those of the sources, ``roots`` the absolute folders of their roots.
+    ``scopes`` are those of the sources; ``roots`` are the absolute folders of their roots.
     """
     root_ids = pa.array([scope.root_id for scope in scopes], pa.int64()).take(found["source"])
     pieces = []
@@ -254,13 +254,13 @@ def found_table(found: pa.Table, scopes: Sequence[Scope], roots: dict[int, str])
 
 
 def placed(scope: Scope, roots: dict[int, str], path: str) -> PendingFile:
-    """A path at which something cannot be used, or is excluded, as the catalog takes it."""
+    """Return a path that cannot be used or is excluded as an entry of the catalog."""
     stored = paths.to_stored(path)[_length(roots[scope.root_id]) :]
     return PendingFile(scope.root_id, stored, 0, 0, None)
 
 
 def named_inside(excluded: Iterable[str], known: Iterable[str]) -> list[str]:
-    """The paths of ``known`` that are somewhere below excluded ones."""
+    """Return the paths in ``known`` that are below excluded folders."""
     places = set(excluded)
     return [
         path for path in known if any(str(folder) in places for folder in PurePath(path).parents)
@@ -268,5 +268,5 @@ def named_inside(excluded: Iterable[str], known: Iterable[str]) -> list[str]:
 
 
 def _length(root: str) -> int:
-    """Characters of stored absolute paths below a root that come before the relative path."""
+    """Return the length of the prefix of stored absolute paths below a root, in characters."""
     return len(paths.to_stored(root).rstrip("/")) + 1

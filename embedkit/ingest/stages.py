@@ -1,10 +1,11 @@
-"""How the stages of the pass overlap, and who waited for whom."""
+"""Concurrency of the ingest pipeline: an ordered parallel map, and clocks for its stages."""
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -12,12 +13,12 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-class InOrder(Generic[_In, _Out]):
-    """``map`` over threads that works ahead whatever its consumer does; results in order.
+class OrderedMap(Generic[_In, _Out]):
+    """A parallel ``map`` that works ahead of its consumer and yields results in order.
 
-    It is ahead by as many items as weigh ``limit`` together, or by one. A thread of its own takes
-    the items, so they may come from another such stage. Errors of the items or the function are
-    raised where the result would have been.
+    The weights of the items that it works ahead sum to at most ``limit``; one item is always
+    allowed. A separate thread iterates over the items, so they may come from another map. An error
+    of the items or the function is raised in place of its result.
     """
 
     def __init__(
@@ -34,8 +35,8 @@ class InOrder(Generic[_In, _Out]):
         self._limit = limit
         self._pool = ThreadPoolExecutor(threads)
         self._results: SimpleQueue[tuple[Future[_Out], int] | None] = SimpleQueue()
-        self._room = threading.Condition()
-        self._held = 0
+        self._has_capacity = threading.Condition()
+        self._pending_weight = 0
         self._closed = False
         self._feeder = threading.Thread(target=self._feed, args=(items,))
         self._feeder.start()
@@ -44,35 +45,38 @@ class InOrder(Generic[_In, _Out]):
         while (entry := self._results.get()) is not None:
             future, weight = entry
             result = future.result()
-            with self._room:
-                self._held -= weight
-                self._room.notify()
+            with self._has_capacity:
+                self._pending_weight -= weight
+                self._has_capacity.notify()
             yield result
 
     def stop(self) -> None:
-        """Drop the calls not yet begun; whoever waits for a result gets none. Does not wait."""
-        with self._room:
+        """Cancel calls that have not started and end the iteration, without waiting."""
+        with self._has_capacity:
             self._closed = True
-            self._room.notify()
+            self._has_capacity.notify()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._results.put(None)
 
     def join(self) -> None:
-        """Wait for the calls under way, after :meth:`stop`."""
+        """Wait for running calls, after :meth:`stop`."""
         self._feeder.join()
         self._pool.shutdown()
+
+    def _accepts(self, weight: int) -> bool:
+        """Return whether an item can be submitted, or the map has stopped."""
+        is_empty = not self._pending_weight
+        return self._closed or is_empty or self._pending_weight + weight <= self._limit
 
     def _feed(self, items: Iterable[_In]) -> None:
         try:
             for item in items:
                 weight = self._weight(item)
-                with self._room:
-                    self._room.wait_for(
-                        lambda: self._closed or not self._held or self._held + weight <= self._limit  # noqa: B023
-                    )
+                with self._has_capacity:
+                    self._has_capacity.wait_for(partial(self._accepts, weight))
                     if self._closed:
                         return
-                    self._held += weight
+                    self._pending_weight += weight
                 self._results.put((self._pool.submit(self._function, item), weight))
         except BaseException as error:
             failed: Future[_Out] = Future()
@@ -83,15 +87,15 @@ class InOrder(Generic[_In, _Out]):
 
 
 class Clock:
-    """Seconds by name, counted from several threads."""
+    """Seconds by name; may be used from several threads."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def counting(self, name: str) -> Iterator[None]:
-        """Count what the block takes to ``name``."""
+    def measure(self, name: str) -> Iterator[None]:
+        """Add the duration of the block to ``name``."""
         started = time.monotonic()
         try:
             yield
@@ -99,15 +103,15 @@ class Clock:
             self.add(name, time.monotonic() - started)
 
     def add(self, name: str, seconds: float) -> None:
-        """Count seconds to ``name``."""
+        """Add seconds to ``name``."""
         with self._lock:
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
-    def waits(self, name: str, items: Iterable[_Out]) -> Iterator[_Out]:
-        """The items, counting the time that each is waited for."""
+    def measure_waits(self, name: str, items: Iterable[_Out]) -> Iterator[_Out]:
+        """Yield the items and add the time spent waiting for them to ``name``."""
         source = iter(items)
         while True:
-            with self.counting(name):
+            with self.measure(name):
                 try:
                     item = next(source)
                 except StopIteration:

@@ -17,7 +17,7 @@ from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoding
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.strips import shortened
 from embedkit.version import __version__
 
@@ -52,7 +52,7 @@ class Thumbnail(NamedTuple):
 def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
     """Return a thumbnail of at most ``side`` pixels a side; None if the photo is unreadable."""
     try:
-        with one_file(), decoding(photo, reduced=True) as decoder:
+        with file_errors(), decoding(photo, reduced=True) as decoder:
             address = small_jpeg(decoder.at_least(long=side), side)
             return Thumbnail(address, *decoder.size)
     except UnreadableImage:

@@ -31,7 +31,7 @@ from embedkit.cleaning.plan import (
 )
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoding, read_bytes
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.partial import decode_partial
 from embedkit.reports.page import small_webp, write_page
 from embedkit.reports.photo_facts import Fact, facts_of, modified, size_text
@@ -209,7 +209,7 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
     note = ""
     for path in paths:
         try:
-            with one_file(), decoding(path, reduced=True) as decoder:
+            with file_errors(), decoding(path, reduced=True) as decoder:
                 if decoder.sha256 == digest:
                     address, (width, height) = _drawn(decoder, path, side)
                     return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
@@ -226,7 +226,7 @@ def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]
         return small_webp(decoder.at_least(long=side), side), decoder.size
     except UnreadableImage as error:
         try:
-            with decoder.alone():
+            with decoder.exclusive():
                 image, _ = decode_partial(read_bytes(path))
                 return small_webp(image, side), image.size
         except UnreadableImage:

@@ -10,7 +10,7 @@ from PIL import Image
 from embedkit._internal.paths import shown
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.reports.page import hue, small_jpeg, thumbnail, write_page
 from embedkit.results import Match, Matches
 
@@ -85,7 +85,7 @@ def _headline(matches: Matches) -> str:
 def _opened(paths: Sequence[str]) -> Decoder | None:
     """Return the decoder of the first file that exists and is an image."""
     for path in paths:
-        with suppress(UnreadableImage), one_file():
+        with suppress(UnreadableImage), file_errors():
             return decoder_of(path)
     return None
 
@@ -124,7 +124,7 @@ def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
     from embedkit.search.verification.overlay import difference_map, overlay
     from embedkit.search.verification.photos import pixels_of
 
-    with suppress(UnreadableImage), one_file():
+    with suppress(UnreadableImage), file_errors():
         here, there = pixels_of(query), pixels_of(photo)
         return {
             name: small_jpeg(Image.fromarray(pixels), side)

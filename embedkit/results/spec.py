@@ -23,16 +23,18 @@ class EmbeddingSpec:
     Attributes
     ----------
     architecture : str
-        Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``.
+        Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``. Of a registered
+        model its kind, its class or name, and its version: ``module/Net@2``,
+        ``function/histogram@1``, ``onnx``, ``openvino``.
     weights : str
-        Hex SHA-256 of the weights file.
+        Hex SHA-256 of the weights: of the weights file, the state dict or the model file.
     dim : int
         Dimension of the embedding.
     size : int
         Side of the square network input, pixels.
-    resize : {'crop', 'pad', 'squash'}
+    resize : {'crop', 'pad', 'squash', 'transform'}
         ``crop``: resize the short side, then crop the centre. ``pad``: resize the long side, then
-        add bars. ``squash``: ignore the aspect ratio.
+        add bars. ``squash``: ignore the aspect ratio. ``transform``: a function of the user.
     crop : float
         Share of the resized short side that the crop keeps (``resize='crop'`` only).
     interpolation : str
@@ -45,7 +47,8 @@ class EmbeddingSpec:
         Number format of the forward pass.
     reduced_decode : str
         Rule of the reduced-scale decode. ``jpeg-dct``: a JPEG is decoded at the smallest of 1, 1/2,
-        1/4, 1/8 of its size whose relevant side is not below the resized side.
+        1/4, 1/8 of its size whose relevant side is not below the resized side. ``none``: images
+        are decoded at full scale.
     orientation : str
         ``exif``: the EXIF orientation is applied.
     alpha : str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit.backbones import load_backbone, open_backbone
-from embedkit.backbones.registry import DEFAULT, rooted
+from embedkit.backbones.registry import DEFAULT, absolute_name
 from embedkit.catalog import BackboneSnapshot, Catalog, Reader
 from embedkit.images.decode import ImageInput
 from embedkit.index.indexes import Indexes
@@ -45,7 +45,9 @@ class EmbeddingStore:
 
     def recipe_backbones(self) -> list[str]:
         """Return the backbones of the recipe; files in their names are relative to its folder."""
-        return [rooted(name, str(self._folder)) for name in read_recipe(self._folder).backbones]
+        return [
+            absolute_name(name, str(self._folder)) for name in read_recipe(self._folder).backbones
+        ]
 
     def pick(self, backbone: str | None) -> ResolvedName:
         """Return a backbone of the workspace.
@@ -184,8 +186,8 @@ def full_names(backbones: str | Sequence[str]) -> list[str]:
     Files in a name are relative to the current folder.
     """
     names = [backbones] if isinstance(backbones, str) else backbones
-    return list(dict.fromkeys(rooted(name, os.getcwd()) for name in names))
+    return list(dict.fromkeys(absolute_name(name, os.getcwd()) for name in names))
 
 
 def _full_name(backbone: str | None) -> str | None:
-    return None if backbone is None else rooted(backbone, os.getcwd())
+    return None if backbone is None else absolute_name(backbone, os.getcwd())

@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from embedkit._internal.paths import absolute, shown
+from embedkit.backbones.registry import parse
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadInput, EmptyWorkspace, NotInWorkspace
 from embedkit.images.decode import Decoder, ImageInput, decoder_of, read_bytes
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.results import ResolvedName
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ def select_backbone(
 ) -> ResolvedName:
     """Return the backbone with a name, or the first one for None.
 
-    Raises :class:`EmptyWorkspace` when there are none, and :class:`NotInWorkspace` when none has
-    that name.
+    Raises :class:`EmptyWorkspace` when there are none, :class:`NotInWorkspace` when none has that
+    name, and :class:`UnknownBackbone` when no backbone has it.
     """
     if not known:
         raise EmptyWorkspace(
@@ -57,6 +58,7 @@ def select_backbone(
     for resolved in known:
         if resolved.name == name:
             return resolved
+    parse(name)
     raise NotInWorkspace(
         f"{name} is not in the workspace, which has {', '.join(item.name for item in known)}; "
         f"add its embeddings with 'embedkit add --backbone {name}'"
@@ -179,7 +181,7 @@ def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
     path = absolute(image)
     _check_not_folder(path)
     try:
-        with one_file():
+        with file_errors():
             content = read_bytes(path)
             if photo:
                 Decoder(content).at_least()

@@ -28,7 +28,7 @@ from embedkit._internal.artifacts import (
     write_json,
 )
 from embedkit._internal.paths import shown
-from embedkit.backbones.registry import rooted, unrooted
+from embedkit.backbones.registry import absolute_name, relative_name
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
 from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.head import ENSEMBLE, Head, Model
@@ -218,7 +218,7 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "chosen_on": model.selected_on,
     }
     manifest: dict[str, Any] = {
-        "backbone": unrooted(model.backbone, str(own), str(own.parent.parent)),
+        "backbone": relative_name(model.backbone, str(own), str(own.parent.parent)),
         "spec": model.spec.canonical_json,
         "temperature": model.temperature,
     }
@@ -257,7 +257,7 @@ def _load_model(own: Path, manifest: Mapping[str, Any]) -> Model:
         outliers = tensors["outliers"]
     model = Model(
         classes_=classes,
-        backbone=rooted(manifest["backbone"], str(own)),
+        backbone=absolute_name(manifest["backbone"], str(own)),
         spec=EmbeddingSpec.from_json(manifest["spec"]),
         scorer=scorer,
         gallery=gallery,

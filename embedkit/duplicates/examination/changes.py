@@ -9,7 +9,7 @@ from embedkit.duplicates.examination.colour import compare_colours, stroke_shift
 from embedkit.duplicates.examination.compare import Agreement
 from embedkit.duplicates.examination.placement import have_same_aspect
 from embedkit.duplicates.examination.quality import Quality, compare_quality, load_detail
-from embedkit.images.decode import alone
+from embedkit.images.decode import exclusive
 from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination
 
 TONE, CHROMA, SHIFT = 4.0, 7.0, 7.0
@@ -26,8 +26,9 @@ STRONGLY_BLURRED = 2.5
 """Ratio of oversampling from which on an image is strongly blurred."""
 MIN_TEXT_SCALE = 0.45
 """Scale below which a small version of a document does not show what the large one says."""
-MIN_SIDE_OF_GRAPHIC = 128
-"""Shorter side, pixels, below which resized drawings are always for review."""
+MIN_RESIZED_SIDE = 128
+"""Shorter side, pixels, below which a resized copy is always for review: that of the smaller of two
+drawings, that of the larger of two photographs."""
 
 _COLOUR_AREA = 150_000
 _MIRRORS = (1, 2, 4, 7)
@@ -141,7 +142,7 @@ def _file_quality(pair: AlignedPair) -> Quality | None:
     if not pair.framing.is_whole:
         return None
     facts = pair.one.picture.facts, pair.other.picture.facts
-    with alone(max(prod(item.picture.size) for item in (pair.one, pair.other))):
+    with exclusive(max(prod(item.picture.size) for item in (pair.one, pair.other))):
         one = load_detail(pair.one.read(), facts[0], pair.orientation)
         return compare_quality(one, load_detail(pair.other.read(), facts[1]))
 
@@ -170,10 +171,11 @@ def _doubt(pair: AlignedPair, is_cropped: bool) -> str:
         return "they show too little to be sure"
     if is_cropped and pair.framing.has_caption:
         return "the larger one may have a caption"
-    if pair.is_graphic:
-        is_resized = pair.first.size != pair.second.size
-        if is_resized and min(*pair.first.size, *pair.second.size) < MIN_SIDE_OF_GRAPHIC:
+    if pair.first.size != pair.second.size:
+        sides = min(pair.first.size), min(pair.second.size)
+        if (min(sides) if pair.is_graphic else max(sides)) < MIN_RESIZED_SIDE:
             return "they are too small to show a small difference"
+    if pair.is_graphic:
         of_first, of_second = pair.placement.shares
         scale = (pair.first.size[0] * pair.first.size[1] * of_first) / (
             pair.second.size[0] * pair.second.size[1] * of_second

@@ -8,7 +8,7 @@ from PIL import Image
 from embedkit.images.depth import has_deep_colours, is_deep
 from embedkit.images.embedded import has_embedded_data
 from embedkit.images.faults import quiet
-from embedkit.images.opening import frames_of, opened
+from embedkit.images.opening import count_frames, open_image
 from embedkit.results import FileMetadata
 
 _MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
@@ -21,7 +21,7 @@ def read_facts(data: bytes) -> FileMetadata:
 
     Raises :class:`UnreadableImage` when the bytes are not an image.
     """
-    image = opened(data)
+    image = open_image(data)
     # Before metadata are read, which loads PNGs.
     deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
@@ -37,7 +37,7 @@ def read_facts(data: bytes) -> FileMetadata:
         place=bool(place),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),
-        frames=frames_of(image, data),
+        frames=count_frames(image, data),
         deep=deep,
         embedded=has_embedded_data(image, data),
         colours=len(image.palette.colors) if image.mode == "P" and image.palette else None,

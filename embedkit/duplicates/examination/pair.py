@@ -28,7 +28,7 @@ from embedkit.duplicates.examination.placement import (
     refine,
 )
 from embedkit.images import raw
-from embedkit.images.decode import Decoder, alone
+from embedkit.images.decode import Decoder, exclusive
 from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination, FileMetadata
 from embedkit.search.verification.geometry import aligned
 
@@ -133,7 +133,7 @@ def _have_same_pixels(one: LazyImage, other: LazyImage) -> bool:
         return False
     if float(np.abs(first.grey - second.grey).mean()) > _SAME_LUMA:
         return False
-    with alone(prod(first.size)):
+    with exclusive(prod(first.size)):
         return Decoder(one.read()).pixel_digest() == Decoder(other.read()).pixel_digest()
 
 

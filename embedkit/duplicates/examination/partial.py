@@ -16,9 +16,9 @@ from embedkit.duplicates.examination.pair import examine
 from embedkit.duplicates.examination.picture import DETAIL_AREA, Pixels, resize
 from embedkit.duplicates.orientations import orient
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import Decoder, alone
-from embedkit.images.opening import opened
-from embedkit.images.partial import mended
+from embedkit.images.decode import Decoder, exclusive
+from embedkit.images.opening import open_image
+from embedkit.images.partial import repaired
 from embedkit.results import OPEN, Examination
 from embedkit.search.verification.features import View, view
 from embedkit.search.verification.photos import pixels_of
@@ -65,7 +65,7 @@ def decode_partial(data: bytes) -> PartialImage:
     Raises :class:`UnreadableImage` when no complete row or column can be decoded, and for formats
     other than JPEG and PNG.
     """
-    decoder, decoded = mended(data)
+    decoder, decoded = repaired(data)
     height, width = decoded.shape
     rows, columns = (np.asarray(decoded.all(axis=axis)) for axis in (1, 0))
     lines = {0: rows, 2: rows[::-1], 4: columns, 6: columns[::-1]}
@@ -87,7 +87,7 @@ def examine_partial(damaged: bytes, intact: bytes) -> Examination:
     Both images must have the same aspect ratio. Raises :class:`UnreadableImage` when one cannot be
     read.
     """
-    with alone(prod(opened(intact).size)):
+    with exclusive(prod(open_image(intact).size)):
         parts = _matching_parts(damaged, intact)
     if parts is None:
         return Examination(OPEN, note="parts of transparent images are not compared")

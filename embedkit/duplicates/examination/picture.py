@@ -155,7 +155,7 @@ def load_picture(data: bytes, area: int = AREA, background: Colour | None = None
     :class:`UnreadableImage` when the bytes cannot be decoded.
     """
     decoder = Decoder(data)
-    with decoder.alone(reduced=True):
+    with decoder.exclusive(reduced=True):
         width, height = decoder.size
         scale = min(1.0, (area / (width * height)) ** 0.5)
         target = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -40,9 +40,9 @@ class Detail:
 def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detail:
     """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
-    with decoder.alone():
+    with decoder.exclusive():
         image = decoder.at_least(short=1 << 30)
-        upright = 0 if decoder.turn is None else ORIENTATION_OF[decoder.turn]
+        upright = 0 if decoder.transpose is None else ORIENTATION_OF[decoder.transpose]
         luma = orient(np.asarray(image.convert("L")), orientation)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
         is_clipped = orient(np.concatenate(parts), orientation)

@@ -14,7 +14,7 @@ import numpy as np
 from embedkit._internal.paths import shown
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.images.faults import one_file
+from embedkit.images.faults import file_errors
 from embedkit.images.strips import shortened
 from embedkit.results import Match, Matches
 from embedkit.search.verification import order, verify_matches
@@ -42,7 +42,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
     """
 
     def view_of_match(match: Match) -> View | None:
-        with suppress(UnreadableImage), one_file():
+        with suppress(UnreadableImage), file_errors():
             return view_of(match.files, match.sha256, cache)
         return None
 
@@ -57,7 +57,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
 def pixels_of(photo: Decoder) -> Pixels:
     """Return the upright RGB pixels (H, W, 3) of a photo, reduced to :data:`AREA`."""
     side = isqrt(AREA)
-    with photo.alone(reduced=True):
+    with photo.exclusive(reduced=True):
         return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
 
 

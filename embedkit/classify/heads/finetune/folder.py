@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 
 from embedkit._internal.artifacts import read_json, sha256_of, sweep, write_json
 from embedkit._internal.paths import absolute, shown
+from embedkit.backbones.local import architecture_of
 from embedkit.backbones.registry import MANIFEST
 from embedkit.classify.heads.finetune import checkpoint
 from embedkit.classify.heads.finetune.job import Job
@@ -88,7 +89,7 @@ class Folder:
         write_json(
             self.path / MANIFEST,
             {
-                "architecture": spec.architecture,
+                "architecture": architecture_of(job.task.backbone, spec),
                 "weights": _WEIGHTS,
                 "sha256": sha256_of(self.path / _WEIGHTS),
                 "size": spec.size,

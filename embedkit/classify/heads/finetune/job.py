@@ -60,10 +60,11 @@ def _bytes(path: str) -> int:
 
 def check(task: Task, spec: EmbeddingSpec) -> None:
     """Raise :class:`BadInput` unless this network can be trained on this task."""
-    if not spec.architecture.startswith("timm/"):
+    if not spec.architecture.startswith(("timm/", "module/")):
         raise BadInput(
-            f"{task.backbone}: only timm networks can be fine-tuned; timm has the image towers of "
-            "CLIP and SigLIP too, such as timm/vit_base_patch32_clip_224.openai"
+            f"{task.backbone}: only timm networks and torch modules that you registered "
+            "(embedkit.register_backbone) can be fine-tuned; timm has the image towers of CLIP and "
+            "SigLIP too, such as timm/vit_base_patch32_clip_224.openai"
         )
     if spec.precision != "float32":
         raise BadInput(

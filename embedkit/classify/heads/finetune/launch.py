@@ -6,9 +6,9 @@ from pathlib import Path
 from torch import multiprocessing
 from torch.multiprocessing.spawn import ProcessException, spawn
 
+from embedkit.backbones.backbone import PassTooLarge
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.network import Network
-from embedkit.backbones.runtime import PassTooLarge
 from embedkit.backbones.torch_runtime import memory_errors
 from embedkit.classify.heads.finetune import checkpoint
 from embedkit.classify.heads.finetune.configuration import Configuration

@@ -10,8 +10,8 @@ from embedkit._internal.paths import shown
 from embedkit.classify.heads.finetune.task import Photo
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoding
-from embedkit.images.faults import one_file
-from embedkit.ingest.stages import InOrder
+from embedkit.images.faults import file_errors
+from embedkit.ingest.stages import OrderedMap
 from embedkit.results import Failure, Progress, ProgressCallback
 
 _BATCHES_AHEAD = 3
@@ -32,13 +32,13 @@ def batches(
 
     def load(number: int) -> np.ndarray:
         path = photos[number][0]
-        with one_file(shown(path)), decoding(path, reduced=True) as decoder:
+        with file_errors(shown(path)), decoding(path, reduced=True) as decoder:
             return make(decoder, number)
 
     most = max((len(part) for part in parts), default=0)
     order = (int(number) for part in parts for number in part)
     for_most = most * _BATCHES_AHEAD
-    loading = InOrder(load, order, threads=threads, weight=lambda _: 1, limit=for_most)
+    loading = OrderedMap(load, order, threads=threads, weight=lambda _: 1, limit=for_most)
     try:
         loaded = iter(loading)
         for part in parts:
@@ -54,13 +54,13 @@ def unreadable(paths: Sequence[str], threads: int, progress: ProgressCallback) -
 
     def check(path: str) -> Failure | None:
         try:
-            with one_file(), decoding(path, reduced=True) as decoder:
+            with file_errors(), decoding(path, reduced=True) as decoder:
                 decoder.at_least()
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
         return None
 
-    checking = InOrder(check, paths, threads=threads, weight=lambda _: 1, limit=64 * threads)
+    checking = OrderedMap(check, paths, threads=threads, weight=lambda _: 1, limit=64 * threads)
     try:
         for done, failure in enumerate(checking, 1):
             if failure is not None:
