@@ -4,6 +4,7 @@ import base64
 from pathlib import Path
 
 from embedkit._internal.paths import shown
+from embedkit._internal.text import listed
 from embedkit.classify.evaluation.evaluation import describe, worst_first
 from embedkit.classify.evaluation.results import (
     MAIN_METRICS,
@@ -80,14 +81,10 @@ def _verdict(evaluation: Evaluation) -> str:
     ties = [shown(head.name) for head in others if head.place == 1]
     rest = [shown(head.name) for head in others if head.place > 1]
     if ties:
-        text += f" It ties with {_listed(ties)}: the difference may be due to chance."
+        text += f" It ties with {listed(ties)}: the difference may be due to chance."
     if rest:
-        text += f" Its lead over {_listed(rest)} is statistically significant."
+        text += f" Its lead over {listed(rest)} is statistically significant."
     return text
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _plot(png: bytes) -> dict[str, object]:
