@@ -230,10 +230,11 @@ fit(task, configuration, folder)
 def test_a_killed_training_resumes_with_the_same_result(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
-    # The fourth file is the second epoch's checkpoint: its network is there, its record is not.
+    # Every file is renamed twice, and the fourth is the checkpoint of the second epoch: the network
+    # of that epoch is written, its record is not.
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
-        input=pickle.dumps((task, EVERYTHING, tmp_path / "out", 4)),
+        input=pickle.dumps((task, EVERYTHING, tmp_path / "out", 8)),
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
