@@ -150,7 +150,7 @@ def test_a_folder_that_was_added_by_itself_is_not_excluded_with_the_one_around_i
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add(photos / "blue")
-    with pytest.raises(BadInput, match="added by itself"):
+    with pytest.raises(BadInput, match="sources themselves are not excluded"):
         workspace.add(photos, exclude=["/blue"])
     assert workspace.add(photos, exclude=["/[67].jpg", "red/0.jpg"]).images == 9
     deep = photos / "out/deep"

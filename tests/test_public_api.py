@@ -98,6 +98,7 @@ PUBLIC = [
     "load_backbone",
     "load_head",
     "no_progress",
+    "register_backbone",
 ]
 
 WORKSPACE = [

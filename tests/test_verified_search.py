@@ -196,8 +196,12 @@ def test_a_page_shows_agreement_and_an_overlay_of_each_verified_match(
     for agreement in (1.0, same.verification.agreement):
         assert page.count(f">agreement {agreement:.3f}<") == 1
     assert (page.count(">not verified<"), page.count(">not compared<")) == (2, 1)
-    assert page.count("same.png laid over the query") == page.count("laid over the query") == 1
-    assert page.count("where same.png differs") == page.count("red: differs") == 1
+    assert (
+        page.count('alt="same.png laid over the query"')
+        == page.count("<figcaption>laid over the query</figcaption>")
+        == 1
+    )
+    assert page.count("where same.png differs") == page.count("differences in red") == 1
 
 
 def test_a_page_reads_and_decodes_each_photo_once(

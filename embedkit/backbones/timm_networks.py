@@ -10,7 +10,7 @@ import torch
 from timm.data import resolve_data_config
 from timm.models import load_checkpoint
 
-from embedkit._internal.text import first_line
+from embedkit._internal.text import counted, first_line
 from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile, Weights
 from embedkit.errors import BadWeights, UnknownBackbone
@@ -95,7 +95,9 @@ def load(network: Network, weights: Weights) -> None:
     except Exception as error:  # torch, safetensors and the filters each raise their own
         raise BadWeights(f"{misfit}: {first_line(error)}") from error
     if missing := outcome.missing_keys:
-        raise BadWeights(f"{misfit}: {len(missing)} tensors are missing, first {missing[0]!r}")
+        raise BadWeights(
+            f"{misfit}: {counted(len(missing), 'missing tensor')}, first {missing[0]!r}"
+        )
     heads = _classifier_names(embedder.body)
     if surplus := [key for key in outcome.unexpected_keys if not key.startswith(heads)]:
         raise BadWeights(f"{misfit}: {len(surplus)} tensors too many, first {surplus[0]!r}")
