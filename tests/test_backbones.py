@@ -221,8 +221,8 @@ def test_the_hubs_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     (snapshot / "model.safetensors").touch()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))
-    assert weights.whereabouts(KNOWN["resnet50"]) == "cached"
-    assert weights.whereabouts(KNOWN["resnet101"]) == "needs download"
+    assert weights.weights_status(KNOWN["resnet50"]) == "cached"
+    assert weights.weights_status(KNOWN["resnet101"]) == "needs download"
     hub = timm_networks.hub_file("resnet50.tv_in1k")
     assert weights.find(parse("resnet50"), hub).path == snapshot / "model.safetensors"
 
@@ -338,7 +338,7 @@ def test_weights_that_do_not_fit_the_network_are_refused(
 
     state = load_file(tiny_weights)
     for change, complaint in (
-        ({"drop": "conv1.0.weight"}, "lacks 1 tensors"),
+        ({"drop": "conv1.0.weight"}, "1 tensors are missing"),
         ({"add": "extra.weight"}, "1 tensors too many"),
     ):
         changed = {key: value for key, value in state.items() if key != change.get("drop")}

@@ -352,7 +352,7 @@ def test_a_file_without_data_or_without_end_is_a_failure(
     report = workspace.add(photos)
     assert counts(report) == (12, 10, 10, 0, 2, 0)
     assert [(item.stage, item.reason) for item in report.failures] == [
-        ("read", "it gives no data"),
+        ("read", "it contains no data"),
         ("read", "it grew while it was read"),
     ]
     monkeypatch.undo()

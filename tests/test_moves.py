@@ -503,7 +503,7 @@ def test_an_impossible_relocation_is_rejected_and_changes_nothing(
     for old, new, complaint in (
         (photos, tmp_path / "nowhere", "nowhere is not a folder"),
         (photos, photos / "red/0.jpg", r"0\.jpg is not a folder"),
-        (photos, photos, "give two folders"),
+        (photos, photos, "both folders are the same"),
         (photos, other.parent, "5 of the 12 files of .*photos are at .*other with their sizes"),
         (tmp_path / "unknown", other, "no photos below .*unknown"),
     ):
