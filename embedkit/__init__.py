@@ -42,10 +42,10 @@ if TYPE_CHECKING:
     from embedkit.backbones import load_backbone
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.own import register_backbone
-    from embedkit.classify.evaluation.figures import (
-        ClassFigures,
+    from embedkit.classify.evaluation.results import (
+        ClassMetrics,
         Evaluation,
-        HeadFigures,
+        HeadMetrics,
         HeadPair,
         Mistake,
         ReliabilityBin,
@@ -121,7 +121,7 @@ __all__ = [
     "CarriedOver",
     "CatalogBusy",
     "Change",
-    "ClassFigures",
+    "ClassMetrics",
     "ClassSplit",
     "ComparedQuery",
     "Comparison",
@@ -139,7 +139,7 @@ __all__ = [
     "GroupMember",
     "Head",
     "HeadBusy",
-    "HeadFigures",
+    "HeadMetrics",
     "HeadPair",
     "LabelProbability",
     "LabelReport",
@@ -195,15 +195,15 @@ __all__ = [
 
 _MODULES = {
     "Backbone": "embedkit.backbones.backbone",
-    "ClassFigures": "embedkit.classify.evaluation.figures",
-    "Evaluation": "embedkit.classify.evaluation.figures",
+    "ClassMetrics": "embedkit.classify.evaluation.results",
+    "Evaluation": "embedkit.classify.evaluation.results",
     "Head": "embedkit.classify.heads.head",
-    "HeadFigures": "embedkit.classify.evaluation.figures",
-    "HeadPair": "embedkit.classify.evaluation.figures",
-    "Mistake": "embedkit.classify.evaluation.figures",
+    "HeadMetrics": "embedkit.classify.evaluation.results",
+    "HeadPair": "embedkit.classify.evaluation.results",
+    "Mistake": "embedkit.classify.evaluation.results",
     "Plan": "embedkit.workspace",
     "Recipe": "embedkit.recipe",
-    "ReliabilityBin": "embedkit.classify.evaluation.figures",
+    "ReliabilityBin": "embedkit.classify.evaluation.results",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",

@@ -1,11 +1,11 @@
-"""The catalog's rates of storing and reading embeddings, held against bare Arrow.
+"""Rates at which the catalog stores and reads embeddings, compared with plain Arrow.
 
     python scripts/bench_catalog.py [--vectors 1000000] [--dim 512] [--repeat 3]
 
-Stores vectors with ``store_vectors`` and with one bare ``INSERT ... SELECT`` of the same Arrow
-table, and reads them back into an array made beforehand, through the catalog and through a bare
-Arrow reader. Both have the same memory limit; each run is a process of its own, and they take
-turns. The vectors lie in a file that is mapped, as DuckDB has no more of the memory than its limit.
+Stores vectors with ``store_vectors`` and with one plain ``INSERT ... SELECT`` of the same Arrow
+table, and reads them into a preallocated array, through the catalog and through a plain Arrow
+reader. Both have the same memory limit. Each run is a separate process, and the two alternate. The
+vectors are mapped from a file, because DuckDB's memory is limited.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def digests(count: int) -> list[bytes]:
 
 
 def prepare(folder: Path, vectors: np.ndarray) -> None:
-    """A catalog that knows the images, and has no embeddings yet."""
+    """Create a catalog with the images, without embeddings."""
     with Catalog(folder).write() as writer:
         writer.backbones.register(ResolvedName("bench", spec_of(vectors.shape[1]), "", 0, 0))
         writer.images.store([ImageRow(item, item[:16], 1) for item in digests(len(vectors))])

@@ -1,11 +1,11 @@
-"""What it costs to check the embeddings of an index against their checksums when they are read.
+"""Cost of verifying the checksums of an index's embeddings when they are read.
 
     python scripts/bench_checksums.py --folder /tmp/bench --vectors 1000000
 
-It writes one sealed file of embeddings and reads it in processes of their own, in turn: comparing a
-query with every embedding, without and with the check of all of them, and measuring the candidates
-of an approximate search, without and with the check of their rows. The file is in the system's
-cache. Times are medians, milliseconds.
+Writes one sealed file of embeddings and reads it in separate processes, in turn: comparing a query
+with every embedding, without and with a check of all of them, and computing the distances of the
+candidates of an approximate search, without and with a check of their rows. The file is in the
+system's cache. Prints medians in milliseconds.
 """
 
 import argparse
@@ -19,9 +19,9 @@ from statistics import median
 import numpy as np
 
 ROWS = 10_000
-"""Embeddings that are written at once."""
+"""Embeddings written at once."""
 CANDIDATES = 40
-"""Embeddings that a search for ten matches measures."""
+"""Embeddings whose distance a search for ten matches computes."""
 WAYS = ("exact", "exact, checked", "candidates", "candidates, checked")
 
 

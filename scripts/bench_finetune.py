@@ -1,18 +1,18 @@
-"""How fast a network is fine-tuned, against a bare timm training loop.
+"""Compare the speed of fine-tuning with that of a plain timm training loop.
 
     python scripts/bench_finetune.py [FOLDER] [--backbone efficientnet_lite0] [--batch 32]
         [--rounds 3] [--photos 256]
 
-Prints one table of images a second. Ours is embedkit.classify.heads.finetune with the preset
-`modern`: every photo decoded and augmented anew, the moving average of the weights and a checkpoint
-included. The bare loop is the one that anybody would write: torch's DataLoader with a worker a
-core, timm's create_transform with the same augmentation, timm's model, the same batch, optimiser
-and loss; once as torch comes, and once in its channels-last layout. Each trains two epochs on the
-same photos in a process of its own, and the second is timed, validation aside. They take turns;
-figures are medians over the rounds, ratios medians of each round's ratio.
+Prints a table of images per second. Ours is embedkit.classify.heads.finetune with the preset
+`modern`, including decoding and augmentation of every photo, the moving average of the weights and
+a checkpoint. The plain loop has torch's DataLoader with one worker per core, timm's
+create_transform with the same augmentation, timm's model, and the same batch, optimiser and loss;
+once in torch's default layout, and once channels-last. Each trains two epochs on the same photos in
+its own process; the second epoch is timed, without validation. The sides alternate; figures are
+medians over the rounds, ratios are medians of the ratio in each round.
 
-FOLDER holds the photos (JPEG); without one, photos of 1280 x 960 pixels are cut out of Debian's
-wallpapers by scripts/make_crops.py. Their classes are made up: speed is all that is measured.
+FOLDER contains the photos (JPEG); without it, photos of 1280 x 960 pixels are cut out of Debian's
+wallpapers by scripts/make_crops.py. Their classes are arbitrary, since only speed is measured.
 """
 
 import argparse
@@ -30,11 +30,11 @@ CLASSES = 10
 WALLPAPERS = ("/usr/share/backgrounds", "/usr/share/wallpapers")
 
 
-# -- parts that run in a process of their own ------------------------------------------------------
+# -- parts that run in their own process -----------------------------------------------------------
 
 
 def ours(photos: list[tuple[str, int]], backbone: str, batch: int) -> float:
-    """Images a second of the second epoch."""
+    """Return the images per second of our second epoch."""
     from dataclasses import replace
 
     from embedkit.classify.heads.finetune import PRESETS, Task, fit
@@ -49,7 +49,7 @@ def ours(photos: list[tuple[str, int]], backbone: str, batch: int) -> float:
 
 
 def bare(photos: list[tuple[str, int]], backbone: str, batch: int, layout: str) -> float:
-    """Images a second of the second epoch of the loop that anybody would write."""
+    """Return the images per second of the second epoch of the plain loop."""
     import timm
     import torch
     from PIL import Image
@@ -109,7 +109,7 @@ def bare(photos: list[tuple[str, int]], backbone: str, batch: int, layout: str) 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        loss.item()  # a GPU is done only then
+        loss.item()  # waits for the GPU
     return len(photos) / (time.perf_counter() - started)
 
 

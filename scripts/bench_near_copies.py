@@ -62,7 +62,7 @@ def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, n
     pairs = np.repeat(test, CANDIDATES), train[rows.ravel()]
     hashes = fingerprint_hashes(here.fingerprints)
     found = score_pairs(
-        here.fingerprints, hashes, pairs, (places, vectors), here.distribution.density_of_pair, 0
+        here.fingerprints, hashes, pairs, (places, vectors), here.distribution.median, 0
     )
     relative = found.distance / density_of_pair.ravel() * np.median(density_of_pair)
     normalised = copy_probability(

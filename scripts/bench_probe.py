@@ -1,21 +1,21 @@
-"""The probe's sweep over C held against scikit-learn's, on the same embeddings, grid and cores.
+"""Compare the probe's sweep over C with scikit-learn's, on the same embeddings, grid and cores.
 
     python scripts/bench_probe.py [--export DIR...] [--grid 10] [--heads]
 
-Embeddings come from folders that ``embedkit export`` wrote: a photo's class is the name of the
-folder that holds its file, and it is a test photo if a folder on the way is called "test"; where
-none is, one photo in six is drawn. Without --export they are made: 60,000 x 1280 in 10 classes and
-12,000 x 1280 in 40, with the spectrum of real embeddings, and 10,000 more to test on. Both sides
-get them L2-normalised, in float32.
+Embeddings are read from folders of ``embedkit export``: the class of a photo is the name of its
+folder, and it is a test photo if one of its parent folders is called "test"; without any, one photo
+in six is drawn. Without --export they are synthetic: 60,000 x 1280 in 10 classes and 12,000 x 1280
+in 40, with the spectrum of real embeddings, and 10,000 more for the test. Both sides get float32
+embeddings, L2-normalised.
 
-Fits logistic regression for each C of a grid from 1e-4 to 1e4 (scikit-learn's default for
-``LogisticRegressionCV`` is ten values), ours as one sweep, scikit-learn's LogisticRegression
-(lbfgs, its default tolerance, max_iter=1000) one by one, each side in a process of its own. Prints
-for each C seconds, iterations, the objective (worked out in float64 for both) and test accuracy.
-Negative differences of the objective mean that ours is lower.
+Fits logistic regression for each C of a grid from 1e-4 to 1e4 (the default of scikit-learn's
+``LogisticRegressionCV`` is ten values): ours as one sweep, scikit-learn's LogisticRegression
+(lbfgs, default tolerance, max_iter=1000) one by one, each in its own process. Prints for each C
+seconds, iterations, the objective (computed in float64 for both) and test accuracy. A negative
+difference of the objective means that ours is lower.
 
---heads also fits what a person would: the default probe, all features, and k-nearest neighbours,
-their choices made on a tenth of the training photos.
+--heads also trains the default probe with all features, and k-nearest neighbours, with
+hyperparameters selected on a tenth of the training photos.
 """
 
 import argparse
@@ -32,21 +32,20 @@ from typing import Any
 import numpy as np
 
 SIZES = ((60_000, 10, 1.6), (12_000, 40, 2.0))
-"""Examples, classes and how far apart these are, of the made embeddings."""
+"""Examples, classes and separation of the classes of the synthetic embeddings."""
 DIM = 1280
-TESTED = 10_000
+TEST_PHOTOS = 10_000
 PARTS = ("vectors", "norms", "labels")
 
 Arrays = dict[str, np.ndarray]
 
 
-def made(count: int, classes: int, apart: float) -> tuple[Arrays, np.ndarray]:
-    """Embeddings, and which of them are for testing.
+def synthetic(count: int, classes: int, apart: float) -> tuple[Arrays, np.ndarray]:
+    """Return embeddings, and which of them are for the test.
 
-    Gaussian clusters, three for a class, whose spectrum is like that of EfficientNet-Lite0's
-    embeddings of CIFAR-10: variances of directions fall as 1/j and at the end by some orders of
-    magnitude more; what tells classes apart lies mostly in the first directions; the mean is about
-    as long as what varies.
+    Gaussian clusters, three per class, with a spectrum like that of EfficientNet-Lite0's embeddings
+    of CIFAR-10: the variances of directions fall as 1/j, and by some orders of magnitude more at
+    the end; classes differ mostly in the first directions; the mean is as long as the deviation.
     """
     random = np.random.default_rng(count)
     places = np.arange(1, DIM + 1)
@@ -55,7 +54,7 @@ def made(count: int, classes: int, apart: float) -> tuple[Arrays, np.ndarray]:
     centres = random.normal(size=(classes, 1, DIM)) + 0.7 * random.normal(size=(classes, 3, DIM))
     centres *= deviations * places**-0.3 * apart / np.sqrt(DIM) * 10
     mean = random.normal(size=DIM) * np.sqrt(np.sum(deviations**2) / DIM)
-    labels = random.integers(0, classes, count + TESTED)
+    labels = random.integers(0, classes, count + TEST_PHOTOS)
     vectors = np.empty((len(labels), DIM), np.float32)
     for start in range(0, len(labels), 4096):
         part = slice(start, start + 4096)
@@ -69,7 +68,7 @@ def made(count: int, classes: int, apart: float) -> tuple[Arrays, np.ndarray]:
 
 
 def exported(folder: Path) -> tuple[Arrays, np.ndarray]:
-    """As :func:`made`, from a folder that ``embedkit export`` wrote."""
+    """Return the same from a folder of ``embedkit export``."""
     import pyarrow.parquet as parquet
 
     table = parquet.read_table(folder / "images.parquet", columns=["norm", "files"])
@@ -87,19 +86,19 @@ def load(scratch: Path, part: str) -> Arrays:
 
 
 def clocks() -> np.ndarray:
-    """Seconds by the clock, and of all cores' work in this process."""
+    """Return wall-clock seconds, and CPU seconds of this process."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
 def peak() -> float:
-    """GB, of this process."""
+    """Return the peak memory of this process, GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def ours(scratch: Path, grid: list[float]) -> dict[str, Any]:
+    from embedkit.classify.heads.examples import Examples
     from embedkit.classify.heads.probe import Protocol
     from embedkit.classify.heads.probe.sweep import sweep
-    from embedkit.classify.heads.training_set import Examples
 
     train = Examples(**load(scratch, "train"))
     before = peak()
@@ -150,11 +149,11 @@ def theirs(scratch: Path, grid: list[float]) -> dict[str, Any]:
 
 
 def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
+    from embedkit.classify.heads.examples import Examples
     from embedkit.classify.heads.gallery import Gallery
     from embedkit.classify.heads.knn import fit_neighbours
     from embedkit.classify.heads.linear import Features
     from embedkit.classify.heads.probe import Probe
-    from embedkit.classify.heads.training_set import Examples
 
     known, test = load(scratch, "train"), Examples(**load(scratch, "test"))
     order = np.random.default_rng(0).permutation(len(known["labels"]))
@@ -172,15 +171,15 @@ def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
     right = probe.predict_proba(test.vectors, test.norms).argmax(1) == test.labels
     memory = peak() - before
     again = time.perf_counter()
-    asked = Features(validation.vectors, validation.norms)
+    val_features = Features(validation.vectors, validation.norms)
     unnamed = np.zeros((len(train), 32), np.uint8)
-    gallery = Gallery.of(train.vectors, unnamed, train.labels, len(train))
-    knn, _ = fit_neighbours(gallery, len(classes), asked, validation.labels)
+    gallery = Gallery.sample(train.vectors, unnamed, train.labels, len(train))
+    knn, _ = fit_neighbours(gallery, len(classes), val_features, validation.labels)
     near = knn.scores(Features(test.vectors, test.norms)).argmax(1) == test.labels
     done = time.perf_counter()
-    chosen = probe.chosen
+    best = probe.best
     return {
-        "probe": f"{chosen.features}, C {chosen.C:.3g} of {len(probe.history)} fits in "
+        "probe": f"{best.features}, C {best.C:.3g} of {len(probe.history)} fits in "
         f"{fitted - started:.1f} s, {memory:.1f} GB; test accuracy {right.mean():.4f}",
         "knn": f"k {knn.k}, {len(validation)} + {len(test)} photos in {done - again:.1f} s; "
         f"test accuracy {near.mean():.4f}",
@@ -190,8 +189,8 @@ def heads(scratch: Path, _: list[float]) -> dict[str, Any]:
 STEPS = {"ours": ours, "theirs": theirs, "heads": heads}
 
 
-def judged(scratch: Path, side: str, grid: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """For each C, the objective on the training examples in float64, and test accuracy."""
+def scores_of(scratch: Path, side: str, grid: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each C, the float64 objective on the training examples, and the test accuracy."""
     train, test = load(scratch, "train"), load(scratch, "test")
     found = np.load(scratch / f"{side}.npz")
     weights, bias = found["weights"].astype(np.float64), found["bias"].astype(np.float64)
@@ -222,7 +221,7 @@ def run(step: str, scratch: Path, options: argparse.Namespace) -> dict[str, Any]
 def compare(scratch: Path, grid: list[float], options: argparse.Namespace) -> None:
     mine, other = run("ours", scratch, options), run("theirs", scratch, options)
     (low, right), (theirs_low, theirs_right) = (
-        judged(scratch, side, grid) for side in ("ours", "theirs")
+        scores_of(scratch, side, grid) for side in ("ours", "theirs")
     )
     print(
         f"{'C':>10}{'iterations':>16}{'sklearn s':>11}{'objective':>13}{'difference':>12}", end=""
@@ -250,10 +249,10 @@ def compare(scratch: Path, grid: list[float], options: argparse.Namespace) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--export", type=Path, nargs="+", default=[], metavar="DIR")
-    parser.add_argument("--grid", type=int, default=10, help="how many values of C")
+    parser.add_argument("--grid", type=int, default=10, help="number of values of C")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--heads", action="store_true", help="the default probe and k-NN as well")
-    parser.add_argument("--heads-only", action="store_true", help="and nothing else")
+    parser.add_argument("--heads", action="store_true", help="also the default probe and k-NN")
+    parser.add_argument("--heads-only", action="store_true", help="only these")
     parser.add_argument("--step", nargs=2, metavar=("STEP", "SCRATCH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     grid = np.logspace(-4, 4, options.grid).tolist()
@@ -263,7 +262,8 @@ def main() -> None:
     sources = [(str(folder), lambda folder=folder: exported(folder)) for folder in options.export]
     if not sources:
         sources = [
-            (f"made, {size[0]} in {size[1]}", lambda size=size: made(*size)) for size in SIZES
+            (f"synthetic, {size[0]} in {size[1]}", lambda size=size: synthetic(*size))
+            for size in SIZES
         ]
     for name, source in sources:
         arrays, tested = source()

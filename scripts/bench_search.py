@@ -1,13 +1,13 @@
-"""Search among many synthetic vectors, held against raw FAISS and usearch.
+"""Search among many synthetic vectors, compared with plain FAISS and usearch.
 
     python scripts/bench_search.py [--vectors 1000000] [--dim 512] [--repeat 5] [--usearch]
 
-Draws vectors from Gaussian clusters, stores them with a file each (one folder a cluster), builds
-the index, and prints: how long that took; opening and the first query in a new process; 100 queries
-by the index and by the workspace, against FAISS on the same codes with the same effort and, if
-asked for, usearch's own index, which takes longest to build; recall@10 on queries that are not
-stored; adding 10,000 vectors; and removing the clusters that queries are nearest to. Each step is a
-process of its own.
+Draws vectors from Gaussian clusters, stores them with one file each (one folder per cluster) and
+builds the index. Prints the times of building; of opening and the first query in a new process; of
+100 queries by the index and by the workspace, compared with FAISS on the same codes with the same
+effort and, with ``--usearch``, with usearch's own index, which takes longest to build; of adding
+10,000 vectors; and of removing the clusters nearest to queries; and recall@10 on queries that are
+not stored. Each step is a separate process.
 """
 
 import argparse

@@ -1,23 +1,23 @@
-"""How well heads tell photos of no class, by the number of training and validation photos.
+"""Measure out-of-distribution rejection by the number of training and validation photos.
 
     python scripts/bench_unknown.py STAMPS DIGITS [--photos FOLDER] [--seeds 3]
 
 STAMPS is a folder of clip art, DIGITS one of photographs, both a folder a class: Debian's
 /usr/share/tuxpaint/stamps, and Dataset of github.com/ardamavi/Sign-Language-Digits-Dataset. For
-several sets of their classes, 5 to 100 training photos of a class and 4 to 200 validation photos in
-all, it makes knn, a probe and the ensemble of both on embeddings of the default backbone. Tables
-are means over heads and seeds: the known photos and validation photos that thresholds rest on, the
-share of test photos called unknown (rejected) and the accuracy on the others; of each unknown set
-the share called unknown; the area under the ROC curve of the OOD score on all unknown sets (AUROC)
-and on images of other classes (near). They compare the rule with the one before it, on the same
-heads: a threshold of the sum of neighbour distance and confidence, both standardised, at the 0.95
+several sets of their classes, 5 to 100 training photos per class and 4 to 200 validation photos in
+all, it trains knn, a probe and the ensemble of both on embeddings of the default backbone. Tables
+are means over heads and seeds: the known photos and validation photos that thresholds are estimated
+from, the share of test photos that are rejected and the accuracy on the others; the share of each
+unknown set that is rejected; the area under the ROC curve of the OOD score on all unknown sets
+(AUROC) and on images of other classes (near). They compare the rule with an earlier one on the same
+heads: a threshold on the sum of neighbour distance and confidence, both standardised, at the 0.95
 quantile of the validation photos.
 
-The unknown sets: solid colours, gradients, noise, QR codes (by segno where it is installed, else
-grids of modules), barcodes, web pages in windows of several sizes and pages of text (by chromium,
-without which they are missing), charts (by matplotlib), the photographs below --photos, and images
-of the classes that the head was not trained on (others). None is one of the drawn outliers of
-heads, and charts are of no kind that is among these.
+The unknown sets: solid colours, gradients, noise, QR codes (by segno if it is installed, else grids
+of modules), barcodes, web pages in windows of several sizes and pages of text (by chromium, missing
+without it), charts (by matplotlib), the photographs below --photos, and images of the classes that
+the head was not trained on (others). None is one of the synthetic outliers of heads, and charts are
+not a kind of these.
 """
 
 import argparse
@@ -37,24 +37,31 @@ from embedkit import Workspace, load_backbone
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import prepare
 from embedkit.catalog import Catalog
-from embedkit.classify.datasets import Lesson, School, embedded_part, exam, lesson
-from embedkit.classify.head_building import ValidationScores, head_of
+from embedkit.classify.datasets import (
+    EmbeddedTrainingData,
+    TrainingData,
+    load_embeddings,
+    load_test_data,
+    load_training_data,
+)
+from embedkit.classify.head_building import ValidationScores, build_head
 from embedkit.classify.heads.ensemble import CALIBRATED, mean_scores
-from embedkit.classify.heads.format2 import EarlierRejection, Scale
+from embedkit.classify.heads.format2 import Format2Rejection, Scale
 from embedkit.classify.heads.head import ENSEMBLE, KNN, PROBE, Embedded, Head
 from embedkit.classify.heads.linear import Features
+from embedkit.classify.heads.outliers.cache import embedded_outliers
+from embedkit.classify.heads.probabilities import softmax
 from embedkit.classify.heads.rejection import log_odds_against
 from embedkit.classify.heads.rejection_calibration import Outliers
-from embedkit.classify.outliers import embedded_outliers
-from embedkit.classify.training import Order, finished, fitted
+from embedkit.classify.training import TrainOptions, fit_scorer, trained_head
 from embedkit.images.decode import decoder_of
 from embedkit.results import ResolvedName, no_progress
 
 BACKBONE = "efficientnet_lite0"
 TRAINING = (5, 20, 100)
-"""Training photos of a class, at the most."""
+"""Training photos per class at most."""
 VALIDATION = (4, 10, 20, 50, 100, 200)
-"""Validation photos in all, at the most."""
+"""Validation photos at most."""
 LARGE = ("animals", "food", "household", "plants", "seasonal", "symbols", "town", "vehicles")
 CLASSES: dict[str, tuple[str, ...]] = {
     "stamps, all": (),
@@ -65,7 +72,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "digits": (),
     "digits 0-7": tuple("01234567"),
 }
-"""Without names, all that have images enough."""
+"""Names of classes by set; no names stand for all classes with enough images."""
 FIGURES = (
     *("known", "val", "rejected", "accuracy", "solid", "gradient", "noise", "code", "barcode"),
     *("web", "text", "chart", "photo", "others", "AUROC", "near"),
@@ -74,7 +81,7 @@ RULES = ("before", "now")
 
 
 def embed(backbone: Backbone, images: list[Image.Image | Path]) -> Features:
-    """Embeddings with their norms."""
+    """Return embeddings with their norms."""
     vectors, norms = [], []
     for start in range(0, len(images), 64):
         some = images[start : start + 64]
@@ -86,7 +93,7 @@ def embed(backbone: Backbone, images: list[Image.Image | Path]) -> Features:
 
 
 def labelled(base: Workspace, folder: Path, names: tuple[str, ...], target: Path) -> Workspace:
-    """A copy of a workspace in which the images of some classes have their labels."""
+    """Return a copy of a workspace with labels for the images of some classes."""
     shutil.copytree(base.folder, target)
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in (".png", ".jpg"))
     rows = [(file, file.relative_to(folder).parts[0]) for file in files]
@@ -101,7 +108,7 @@ def labelled(base: Workspace, folder: Path, names: tuple[str, ...], target: Path
 
 
 def features_of_others(workspace: Workspace, backbone: Backbone) -> Features:
-    """Embeddings of the images without a label."""
+    """Return the embeddings of the images without a label."""
     catalog = Catalog(workspace.folder)
     with catalog.read() as reader:
         table = reader.labels.by_image()
@@ -111,8 +118,8 @@ def features_of_others(workspace: Workspace, backbone: Backbone) -> Features:
     return Features(vectors, norms)
 
 
-def smaller(whole: Lesson, each: int, validation: int, seed: int) -> Lesson:
-    """At most so many training photos of a class, and so many validation photos in all."""
+def reduced(whole: TrainingData, each: int, validation: int, seed: int) -> TrainingData:
+    """Return at most ``each`` training photos per class, and ``validation`` validation photos."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(whole.train))
     rows = [order[whole.train.labels[order] == label][:each] for label in range(len(whole.classes))]
@@ -121,31 +128,32 @@ def smaller(whole: Lesson, each: int, validation: int, seed: int) -> Lesson:
 
 
 def heads_of(
-    catalog: Catalog, part: Lesson, resolved: ResolvedName, outliers: Outliers
+    catalog: Catalog, images: TrainingData, resolved: ResolvedName, outliers: Outliers
 ) -> list[Head]:
-    """knn, a probe and their ensemble, each with the rule of now and the one before."""
+    """Return knn, a probe and their ensemble, each with the earlier rule, then the present one."""
     train, val = (
-        embedded_part(catalog, resolved.spec.digest, some) for some in (part.train, part.val)
+        load_embeddings(catalog, resolved.spec.digest, some) for some in (images.train, images.val)
     )
-    school = School(part, resolved, train, val)
-    made, validation = [], []
+    data = EmbeddedTrainingData(images, resolved, train, val)
+    heads, validation = [], []
     for kind in (KNN, PROBE):
-        order = Order(kind, kind, BACKBONE)
-        head, scores = finished(order, fitted(school, order, no_progress), BACKBONE, outliers)
-        made.append(head)
+        options = TrainOptions(kind, kind, BACKBONE)
+        fitted = fit_scorer(data, options, no_progress)
+        head, scores = trained_head(options, fitted, BACKBONE, outliers)
+        heads.append(head)
         validation.append(scores)
-    models = [head.models[0] for head in made]
-    made.append(head_of("both", ENSEMBLE, models, validation, val.labels, {}, CALIBRATED))
+    models = [head.models[0] for head in heads]
+    heads.append(build_head("both", ENSEMBLE, models, validation, val.labels, {}, CALIBRATED))
     rows = (validation[:1], validation[1:], validation)
     return [
         one
-        for head, scores in zip(made, rows, strict=True)
+        for head, scores in zip(heads, rows, strict=True)
         for one in (replace(head, rejection=earlier(head, scores)), head)
     ]
 
 
-def earlier(head: Head, validation: Sequence[ValidationScores]) -> EarlierRejection:
-    """The rule that was there before, fitted as it was."""
+def earlier(head: Head, validation: Sequence[ValidationScores]) -> Format2Rejection:
+    """Return the earlier rule, fitted to validation scores."""
 
     def scale(values: np.ndarray) -> Scale:
         return Scale(float(values.mean()), max(float(values.std()), 0.1))
@@ -155,24 +163,26 @@ def earlier(head: Head, validation: Sequence[ValidationScores]) -> EarlierReject
         [of(one.distance) for of, one in zip(models, validation, strict=True)], axis=0
     )
     mean = mean_scores([scores.probabilities for scores in validation]) / head.temperature
-    odds = log_odds_against(np.exp(mean - np.logaddexp.reduce(mean, axis=1, keepdims=True)))
+    odds = log_odds_against(softmax(mean))
     scales = scale(distance), scale(odds)
     total = scales[0](distance) + scales[1](odds)
     threshold = float(np.quantile(total, 0.95, method="higher"))
-    return EarlierRejection(models, *scales, threshold, len(odds))
+    return Format2Rejection(models, *scales, threshold, len(odds))
 
 
-def judged(head: Head, embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and OOD scores."""
+def scores_of(head: Head, embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities and OOD scores."""
     probabilities = head.predict_proba(embedded)
-    return probabilities, head.judge(embedded, head.nearest(embedded), probabilities).scores
+    return probabilities, head.rejection_scores(
+        embedded, head.nearest(embedded), probabilities
+    ).ood_scores
 
 
 def row_of(
     head: Head, known: Embedded, labels: np.ndarray, unknown: dict[str, Embedded]
 ) -> dict[str, float]:
-    """The figures of a head."""
-    probabilities, scores = judged(head, known)
+    """Return the figures of a head."""
+    probabilities, scores = scores_of(head, known)
     passed, right = scores <= 0, probabilities.argmax(axis=1) == labels
     thresholds = head.thresholds
     row = {
@@ -183,7 +193,7 @@ def row_of(
     }
     far = []
     for name, some in unknown.items():
-        found = judged(head, some)[1]
+        found = scores_of(head, some)[1]
         row[name] = float((found > 0).mean())
         if name == "others":
             row["near"] = auroc(scores, found)
@@ -199,7 +209,7 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
 
 
 def table(runs: list[dict[str, float | str]], by: tuple[str, ...]) -> None:
-    """Means over the runs that agree in some columns, a line for each combination."""
+    """Print means over the runs that agree in some columns, one line per combination."""
     groups: dict[tuple[str, ...], list[dict[str, float | str]]] = defaultdict(list)
     for run in runs:
         groups[tuple(str(run[name]) for name in by)].append(run)
@@ -209,7 +219,7 @@ def table(runs: list[dict[str, float | str]], by: tuple[str, ...]) -> None:
 
 
 def worst(runs: list[dict[str, float | str]], rule: str) -> None:
-    """The worst of each figure over all runs of a rule."""
+    """Print the worst of each figure over all runs of a rule."""
     some = [run for run in runs if run["rule"] == rule]
     worse = [(max if name == "rejected" else min)(column(some, name)) for name in FIGURES]
     print(line(worse) + f"   worst of {len(some)} heads, rule {rule}")
@@ -231,7 +241,7 @@ def bench(
     unknown: dict[str, Embedded],
     others: Features,
 ) -> Iterator[dict[str, float | str]]:
-    """A run for each number of photos, seed, head and rule."""
+    """Yield one run per number of photos, seed, head and rule."""
     catalog, digest = Catalog(workspace.folder), backbone.spec.digest
     outliers = embedded_outliers(
         workspace.folder / "outliers", backbone.resolved, lambda _: backbone
@@ -240,16 +250,15 @@ def bench(
         unknown = {**unknown, "others": {digest: others}}
     for seed in range(seeds):
         workspace.split(30, 30, seed=seed)
-        whole = lesson(catalog)
-        asked = exam(catalog, whole.classes)
-        test = embedded_part(catalog, digest, asked.images)
+        whole = load_training_data(catalog)
+        test = load_embeddings(catalog, digest, load_test_data(catalog, whole.classes).images)
         done = set()
         for each, validation in ((each, val) for each in TRAINING for val in VALIDATION):
-            part = smaller(whole, each, validation, seed)
-            if (size := (len(part.train), len(part.val))) in done:
-                continue  # there are no more photos
+            images = reduced(whole, each, validation, seed)
+            if (size := (len(images.train), len(images.val))) in done:
+                continue  # the same photos as before
             done.add(size)
-            for number, head in enumerate(heads_of(catalog, part, backbone.resolved, outliers)):
+            for number, head in enumerate(heads_of(catalog, images, backbone.resolved, outliers)):
                 row = row_of(head, {digest: test.features}, test.labels, unknown)
                 yield {
                     "classes": names,

@@ -1,4 +1,4 @@
-"""Verification held against embeddings on calendar photos, and against photos of other things.
+"""Verification compared with embeddings on calendar photos, and on unrelated photos.
 
     python scripts/bench_verify.py [--sets 5] [--pairs 2000] [FOLDER...]
 

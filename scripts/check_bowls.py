@@ -1,16 +1,16 @@
-"""How hard the drawn bowls are to tell apart, and what duplicates makes of what is planted.
+"""Measure how hard the drawn bowls are to classify, and which planted copies are found.
 
     python scripts/check_bowls.py FOLDER [WORKSPACE]
 
-FOLDER is what make_bowls.py wrote. Its photos are added under the default backbone (to WORKSPACE,
-else to a temporary one). Prints
+FOLDER was written by make_bowls.py. Its photos are embedded by the default backbone, in WORKSPACE
+or a temporary one. Prints
 
-* the accuracy of nearest neighbours and of a logistic regression on the frozen embeddings of the
-  clean bowls, each photo predicted by one of four folds that had no photo of its post;
-* how well the distance to the nearest bowl that was learnt tells bowls of the forty stores from
-  photos of no bowl, and from bowls of stores never seen (area under the ROC curve);
-* the share of copies found beside their original, by kind, and of all pairs of files that share a
-  group the share that is a copy; pairs of one post are told apart, for they show one bowl.
+* the accuracy of nearest neighbours and of a logistic regression on frozen embeddings of the clean
+  bowls, by four-fold cross-validation that keeps posts together;
+* the area under the ROC curve of the distance to the nearest training bowl, for bowls of the forty
+  stores against photos without a bowl, and against bowls of unseen stores;
+* the share of copies that are in a group with their original, by kind, and the share of copies
+  among all pairs in a group; pairs of one post are counted apart, since they show one bowl.
 """
 
 import csv
@@ -36,13 +36,13 @@ NEIGHBOURS = (1, 20)
 
 
 def table(path: Path, column: str) -> dict[str, str]:
-    """One column of a CSV, by path."""
+    """Return one column of a CSV, by path."""
     with path.open(encoding="utf-8", newline="") as file:
         return {row["path"]: row[column] for row in csv.DictReader(file)}
 
 
 def embeddings(workspace: Workspace, folder: Path) -> dict[str, np.ndarray]:
-    """The embedding of every file, at its length before normalising, by path below ``folder``."""
+    """Return the unnormalised embedding of every file, by path relative to ``folder``."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace.embeddings.export(scratch)
         vectors = np.load(Path(scratch) / "vectors.npy")

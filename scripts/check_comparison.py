@@ -1,14 +1,13 @@
-"""The figures of a comparison, held against scikit-learn's and a brute force's.
+"""Check the figures of a comparison against scikit-learn and plain loops.
 
-    python scripts/check_comparison.py WORKSPACE [BACKBONES [FRAMING.csv]]
+    python scripts/check_comparison.py WORKSPACE [BACKBONES [GROUP]]
 
-Compares backbones (with commas; else those in use) on a workspace twice, of which the second must
-embed nothing and say the same. Then works every figure out again from the exported vectors:
-average precision and AUC by scikit-learn's metrics, votes from scikit-learn's neighbours, the rest
-by plain loops.
+Compares backbones (separated by commas; by default those in use) on a workspace twice: the second
+comparison must embed nothing and give the same result. Then computes every figure again from the
+exported vectors: average precision and AUC with scikit-learn's metrics, votes from scikit-learn's
+neighbours, the rest with plain loops. GROUP is a column of the label tables for the content score.
 """
 
-import csv
 import sys
 import tempfile
 import time
@@ -20,26 +19,27 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 from embedkit import Workspace
+from embedkit.catalog import Catalog
 from embedkit.results import BackboneMetrics
 
 TOLERANCE = 1e-6
 
 
-def main(folder: str, backbones: str = "", framing: str | None = None) -> None:
+def main(folder: str, backbones: str = "", group: str | None = None) -> None:
     workspace = Workspace(folder)
     names = [name for name in backbones.split(",") if name]
-    comparison = workspace.compare(names, framing=framing)
+    comparison = workspace.compare(names, group=group)
     started = time.monotonic()
-    again = workspace.compare(names, framing=framing)
+    again = workspace.compare(names, group=group)
     seconds = time.monotonic() - started
     print(f"compared {len(comparison.backbones)} backbones again in {seconds:.1f} s")
     if again != comparison:
-        sys.exit("the second comparison says something else than the first")
+        sys.exit("the second comparison differs from the first")
     if comparison.sampled:
-        sys.exit("too many images to check one by one")
+        sys.exit("too many images to check all of them")
     worst = 0.0
     for item in comparison.backbones:
-        expected, exact = figures(workspace, item, framing)
+        expected, exact = figures(workspace, item, group)
         found = {
             "mAP": item.mean_ap,
             "P@1": item.precision_at_1,
@@ -63,9 +63,9 @@ def main(folder: str, backbones: str = "", framing: str | None = None) -> None:
 
 
 def figures(
-    workspace: Workspace, item: BackboneMetrics, framing: str | None
+    workspace: Workspace, item: BackboneMetrics, group: str | None
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The mean figures, and the average precision of each query by its path."""
+    """Return the mean figures, and the average precision of each query by its path."""
     with tempfile.TemporaryDirectory() as scratch:
         workspace.embeddings.export(scratch, backbone=item.backbone)
         vectors = np.load(Path(scratch) / "vectors.npy").astype(np.float64)
@@ -76,7 +76,8 @@ def figures(
     labels = np.array([rows["label"][row] for row in order])
     vectors = vectors[order] / np.linalg.norm(vectors[order], axis=1, keepdims=True)
     distances = 1 - vectors @ vectors.T
-    framings = framing_of(framing, paths)
+    ids = [rows["image_id"][row] for row in order]
+    groups = group_of(workspace, group, ids)
     count = len(vectors)
     queries = [query for query in range(count) if (labels == labels[query]).sum() > 1]
 
@@ -98,11 +99,11 @@ def figures(
             [
                 distances[query, one] < distances[query, other]
                 for one in others
-                if labels[one] == labels[query] and framings[one] != framings[query]
+                if labels[one] == labels[query] and groups[one] != groups[query]
                 for other in others
-                if labels[other] != labels[query] and framings[other] == framings[query]
+                if labels[other] != labels[query] and groups[other] == groups[query]
             ]
-            if framing
+            if group
             else []
         )
         content.append(np.mean(wins) if wins else np.nan)
@@ -112,7 +113,7 @@ def figures(
         **{f"R@{k}": np.mean(values) for k, values in recall.items()},
         "AUC": roc_auc_score(np.concatenate(alike), -np.concatenate(apart)),
     }
-    if framing:
+    if group:
         expected["content"] = np.nanmean(content)
     for k in item.knn_accuracy:
         cosines, places = NearestNeighbors(n_neighbors=k, metric="cosine").fit(vectors).kneighbors()
@@ -128,13 +129,13 @@ def figures(
     return {name: float(value) for name, value in expected.items()}, exact
 
 
-def framing_of(framing: str | None, paths: list[str]) -> list[str]:
-    if framing is None:
-        return [""] * len(paths)
-    folder = Path(framing).absolute().parent
-    with open(framing, newline="") as file:
-        known = {str(folder / row["path"]): row["framing"] for row in csv.DictReader(file)}
-    return [known[path] for path in paths]
+def group_of(workspace: Workspace, column: str | None, ids: list[int]) -> list[str]:
+    """Return the value of each image in a column of the label tables, which all must have."""
+    if column is None:
+        return [""] * len(ids)
+    with Catalog(workspace.folder).read() as reader:
+        known = dict(reader.labels.column(column))
+    return [known[image_id] for image_id in ids]
 
 
 if __name__ == "__main__":

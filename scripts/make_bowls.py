@@ -1,21 +1,21 @@
-"""A collection of photos of ramen from forty stores, drawn, and as messy as a crawl brings it.
+"""Draw a collection of photos of ramen from forty stores, with the noise of a crawl.
 
     python scripts/make_bowls.py FOLDER [--classes 40] [--each 60] [--seed 0]
 
-Stands in for the photos of Doi (2018), which nobody can pass on: the stores are imaginary and no
-bowl here exists. Writes below FOLDER
+It replaces the photos of Doi (2018), which cannot be distributed; all stores are imaginary. Writes
+below FOLDER
 
-    photos/<store>/0001.jpg ...   EACH bowls of each store, then what was planted among them
-    unknown/0001.jpg ...          photos that show no bowl
-    unknown_stores/0001.jpg ...   bowls of five stores that are none of the classes
+    photos/<store>/0001.jpg ...   EACH bowls per store, then planted copies and noise
+    unknown/0001.jpg ...          photos without a bowl
+    unknown_stores/0001.jpg ...   bowls of five stores that are not classes
     truth.csv                     path,class,kind,copy_of,copy_kind
     posts.csv                     path,post
 
-Some customers post two or three shots of one bowl: a post. Planted are copies, exact, recompressed
-and resized, in the folder of their store (6 % of the bowls) and in that of another (4 %), bowls in
-the folder of another store (2 %), and photos that show no bowl (4 %). ``class`` is the store whose
-bowl it is, empty for no bowl; ``kind`` is clean, copy, wrong_label, off_topic or unseen_store.
-Paths are relative to FOLDER. A bowl's photo depends on the seed, its store and its number alone.
+Some customers post two or three shots of one bowl: a post. Planted are exact, recompressed and
+resized copies in the folder of the same store (6 % of the bowls) and of another store (4 %), bowls
+in the folder of another store (2 %), and photos without a bowl (4 %). ``class`` is the store of the
+bowl, empty without a bowl; ``kind`` is clean, copy, wrong_label, off_topic or unseen_store. Paths
+are relative to FOLDER. The photo of a bowl only depends on the seed, the store and its number.
 """
 
 import argparse
@@ -42,12 +42,12 @@ from plant_variants import VARIANTS, opened
 from embedkit.demo import SAMPLES, package_file
 
 COPIES = ("exact", "jpeg60", "jpeg30", "resize50", "crop5")
-"""How copies differ from their original; but for the first, see plant_variants.py."""
+"""How copies differ from their original; see plant_variants.py for all except the first."""
 OWN_COPY, OTHER_COPY, WRONG, NOISE = 0.06, 0.04, 0.02, 0.04
-"""How many bowls have a copy under their own label, one under another, lie under a wrong label;
-how many photos of no bowl lie among them."""
+"""Shares of bowls with a copy under their own label, with a copy under another label, and with a
+wrong label; photos without a bowl, relative to the number of bowls."""
 BOWLS_PER_UNKNOWN = 24
-"""So many bowls of the classes for each photo in the folder ``unknown``."""
+"""Number of bowls for each photo in the folder ``unknown``."""
 REAL = SAMPLES | {
     name: ("skimage", f"data/{file}")
     for name, file in (
@@ -59,7 +59,7 @@ REAL = SAMPLES | {
         ("rocket", "rocket.jpg"),
     )
 }
-"""Photos that other packages ship; those whose package is there join the folder ``unknown``."""
+"""Photos of other packages; those of installed packages are copied to the folder ``unknown``."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +85,19 @@ class Task:
 
 
 def bowl(store: str, seed: int, customer: int, shot: int) -> Image.Image:
-    """A photo of what a customer of a store was served."""
+    """Draw a photo of the bowl of a customer of a store."""
     return photograph(serve(store, seed, customer), shot)
 
 
 def real(name: str) -> Image.Image:
-    """A photo of :data:`REAL`."""
+    """Open a photo of :data:`REAL`."""
     path = package_file(*REAL[name])
     assert path is not None
     return opened(path)
 
 
 def shots(store: str, seed: int, each: int) -> list[tuple[int, int]]:
-    """The customer and the shot of each photo of a store, in order."""
+    """Return the customer and the shot of each photo of a store, in order."""
     chance = np.random.default_rng([seed, 4, STORES.index(store)])
     found: list[tuple[int, int]] = []
     while len(found) < each:
@@ -107,7 +107,7 @@ def shots(store: str, seed: int, each: int) -> list[tuple[int, int]]:
 
 
 def plan(classes: int, each: int, seed: int) -> list[Task]:
-    """What to draw, and where to write it."""
+    """Return the photos to draw and their paths."""
     return [*_planned_stores(classes, each, seed), *_planned_unknown(classes, each, seed)]
 
 
@@ -160,7 +160,7 @@ def _planned_unknown(classes: int, each: int, seed: int) -> Iterable[Task]:
 
 def write(task: Task, folder: Path) -> None:
     """Draw a photo and make its copies."""
-    cv2.setNumThreads(1)  # each process has a core for itself
+    cv2.setNumThreads(1)  # one process per core
     path = folder / task.photo.path
     path.parent.mkdir(parents=True, exist_ok=True)
     task.draw().save(path, quality=task.quality)
@@ -176,9 +176,9 @@ def write(task: Task, folder: Path) -> None:
 
 
 def make(folder: Path, classes: int, each: int, seed: int) -> list[Photo]:
-    """Write the collection; the rows of its truth.csv."""
+    """Write the collection; return the rows of truth.csv."""
     tasks = plan(classes, each, seed)
-    spawn = multiprocessing.get_context("spawn")  # OpenCV has threads, which forking would lose
+    spawn = multiprocessing.get_context("spawn")  # forking would lose the threads of OpenCV
     with ProcessPoolExecutor(os.cpu_count(), spawn) as pool:
         for _ in pool.map(partial(write, folder=folder), tasks, chunksize=16):
             pass

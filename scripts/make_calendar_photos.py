@@ -1,6 +1,7 @@
 """Write the 18 generated calendar photos to a folder: python scripts/make_calendar_photos.py DIR
 
-Beside them comes framing.csv, which gives ``embedkit compare --framing`` the framing of each.
+It also writes framing.csv with the columns path, label and framing, for
+``embedkit labels --from-csv`` and ``embedkit compare --group framing``.
 """
 
 import sys
@@ -14,14 +15,14 @@ FRAMING = "framing.csv"
 
 
 def make(folder: Path, shooting: Shooting | None = None) -> list[Path]:
-    """Write the photos and :data:`FRAMING`; the paths of the photos, in order."""
+    """Write the photos and :data:`FRAMING`; return the paths of the photos, in order."""
     photos = write_calendar_photos(folder, shooting=shooting)
     framings = [framing for _ in MONTHS for framing in FRAMINGS for _ in range(SHOTS)]
     rows = [
-        f"{photo.relative_to(folder).as_posix()},{framing}\n"
+        f"{photo.relative_to(folder).as_posix()},{photo.parent.name},{framing}\n"
         for photo, framing in zip(photos, framings, strict=True)
     ]
-    (folder / FRAMING).write_text("path,framing\n" + "".join(rows), "utf-8")
+    (folder / FRAMING).write_text("path,label,framing\n" + "".join(rows), "utf-8")
     return photos
 
 

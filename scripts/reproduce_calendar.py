@@ -207,7 +207,8 @@ def main() -> None:
     photos = options.workspace / "photos"
     workspace = Workspace(options.workspace)
     workspace.add(photos, backbones=backbones, labels_from_folders=True)
-    comparison = workspace.compare(backbones, queries=sets["easy"][:1], framing=photos / FRAMING)
+    workspace.labels.from_csv(photos / FRAMING)
+    comparison = workspace.compare(backbones, queries=sets["easy"][:1], group="framing")
     matches = workspace.search(sets["easy"][0], PHOTOS, verify=PHOTOS)
     pages = options.workspace / "compare.html", options.workspace / "verified.html"
     write_comparison_page(pages[0].absolute(), comparison)

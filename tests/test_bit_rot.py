@@ -1,4 +1,4 @@
-"""Bits that flip in caches and artefacts while their times stay: the right answer, or an error."""
+"""Bits that flip in caches and artefacts, with unchanged times: the right answer or an error."""
 
 import os
 import shutil
@@ -17,13 +17,13 @@ from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.index import index as index_module
 
 FLIPS = 10
-"""In each file."""
+"""Flips in each file."""
 CACHES = ("files.listing", "index", "features", "outliers")
 ARTEFACTS = ("heads",)
 
 
 def answers(workspace: Path, photo: Path) -> dict[str, Callable[[], object]]:
-    """What is asked of a workspace, each by a process that has just opened it."""
+    """Queries to a workspace that has just been opened."""
 
     def ask(question: Callable[[Workspace], object]) -> Callable[[], object]:
         return lambda: question(Workspace(workspace))
@@ -95,7 +95,7 @@ def test_flipped_bits_give_the_right_answer_or_an_error(
             place, bit = int(random.integers(len(whole))), int(random.integers(8))
             damaged[place] ^= 1 << bit
             for name, answer in asked.items():
-                for part in (*CACHES, *ARTEFACTS):  # as they were before the last answer
+                for part in (*CACHES, *ARTEFACTS):  # as before the last answer
                     shutil.rmtree(folder / part, ignore_errors=True)
                 shutil.copytree(sound / "workspace", folder, dirs_exist_ok=True)
                 (folder / file).write_bytes(damaged)

@@ -34,12 +34,12 @@ def by_path(tasks: list) -> dict:
     return {task.photo.path: task for task in tasks}
 
 
-def test_there_are_forty_stores_and_five_that_are_none_of_them(stores: ModuleType) -> None:
+def test_there_are_forty_stores_and_five_unseen_ones(stores: ModuleType) -> None:
     assert len(set(stores.STORES)) == 40
     assert len(set(stores.STORES + stores.UNSEEN)) == 45
 
 
-def test_stores_of_a_family_share_most_habits_and_differ_in_the_same_others(
+def test_stores_of_a_family_differ_in_a_few_habits(
     stores: ModuleType,
 ) -> None:
     family = [*stores.STORES[5:10], stores.UNSEEN[1]]
@@ -65,7 +65,7 @@ def test_servings_of_a_store_vary_around_its_habits(stores: ModuleType) -> None:
     assert eggs == pytest.approx(0.05 + 0.85 * usual["egg"], abs=0.1)
 
 
-def test_a_point_is_seen_where_a_camera_straight_above_has_it() -> None:
+def test_projection_of_a_camera_straight_above() -> None:
     scene = importlib.import_module("bowls.scene")
     camera = scene.Camera((400, 300), 0.0, 0.0, 0.0, 100.0, (200.0, 150.0), 0.25)
     points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 0, 2)], float)
@@ -74,7 +74,7 @@ def test_a_point_is_seen_where_a_camera_straight_above_has_it() -> None:
     assert camera.towards(points).tolist() == pytest.approx([0, 0, 0, 2])
 
 
-def test_the_same_bowl_is_drawn_again_and_another_seed_customer_or_shot_is_another_photo(
+def test_a_bowl_is_deterministic_in_seed_customer_and_shot(
     bowls: ModuleType,
 ) -> None:
     store = "三田本店"
@@ -85,7 +85,7 @@ def test_the_same_bowl_is_drawn_again_and_another_seed_customer_or_shot_is_anoth
 
 
 @pytest.mark.parametrize("topping", ["egg", "nori", "naruto", "menma", "scallion", "chilli"])
-def test_a_topping_changes_the_bowl_and_nothing_beside_it(
+def test_a_topping_changes_only_the_bowl(
     bowls: ModuleType, stores: ModuleType, topping: str
 ) -> None:
     serving = stores.serve("三田本店", 0, 1)
@@ -98,7 +98,7 @@ def test_a_topping_changes_the_bowl_and_nothing_beside_it(
     assert not changed[-10:].any()
 
 
-def test_what_is_drawn_of_a_bowl_does_not_depend_on_how_many_are_drawn(bowls: ModuleType) -> None:
+def test_a_bowl_does_not_depend_on_the_number_of_bowls(bowls: ModuleType) -> None:
     few, many = by_path(bowls.plan(3, 8, 0)), by_path(bowls.plan(6, 30, 0))
     clean = [path for path, task in few.items() if task.photo.kind == "clean"]
     assert len(clean) > 20
@@ -108,7 +108,7 @@ def test_what_is_drawn_of_a_bowl_does_not_depend_on_how_many_are_drawn(bowls: Mo
         assert (one.post, one.quality) == (other.post, other.quality)
 
 
-def test_the_whole_collection_is_as_messy_as_it_says(bowls: ModuleType) -> None:
+def test_the_collection_has_the_planted_noise(bowls: ModuleType) -> None:
     tasks = bowls.plan(40, 60, 0)
     photos = [photo for task in tasks for photo in (task.photo, *task.copies)]
     assert len({photo.path for photo in photos}) == len(photos)
@@ -130,7 +130,7 @@ def test_the_whole_collection_is_as_messy_as_it_says(bowls: ModuleType) -> None:
     assert sizes[1] > sizes[2] > sizes[3] > 50
 
 
-def test_shots_of_a_post_show_one_customers_bowl(bowls: ModuleType) -> None:
+def test_shots_of_a_post_show_one_bowl(bowls: ModuleType) -> None:
     shots = bowls.shots("小岩店", 0, 60)
     assert shots[:30] == bowls.shots("小岩店", 0, 30)
     assert len(set(shots)) == 60
@@ -139,9 +139,7 @@ def test_shots_of_a_post_show_one_customers_bowl(bowls: ModuleType) -> None:
     }
 
 
-def test_an_exact_copy_has_the_bytes_of_its_original_and_the_others_only_its_looks(
-    bowls: ModuleType, tmp_path: Path
-) -> None:
+def test_exact_copies_have_equal_bytes_and_others_do_not(bowls: ModuleType, tmp_path: Path) -> None:
     tasks = [task for task in bowls.plan(40, 60, 0) if task.copies]
     seen = set()
     for task in tasks:
@@ -162,9 +160,7 @@ def test_an_exact_copy_has_the_bytes_of_its_original_and_the_others_only_its_loo
     assert seen == set(bowls.COPIES)
 
 
-def test_the_tables_name_every_file_and_each_is_written_the_same_again(
-    bowls: ModuleType, tmp_path: Path
-) -> None:
+def test_tables_list_every_file_and_are_deterministic(bowls: ModuleType, tmp_path: Path) -> None:
     bowls.make(tmp_path, 2, 6, 0)
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jpg")}
     for table in ("truth.csv", "posts.csv"):
@@ -178,14 +174,14 @@ def test_the_tables_name_every_file_and_each_is_written_the_same_again(
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_photos_of_no_bowl_are_many_and_different(bowls: ModuleType) -> None:
+def test_photos_without_a_bowl_are_all_different(bowls: ModuleType) -> None:
     drawn = [bowls.off_topic((0, 7, number)) for number in range(12)]
     small = [np.asarray(image.convert("L").resize((16, 16)), float).ravel() for image in drawn]
     alike = np.corrcoef(small)[np.triu_indices(12, 1)]
     assert alike.max() < 0.95
 
 
-def test_the_recipe_of_the_forty_stores_names_the_three_published_networks() -> None:
+def test_the_recipe_names_the_three_published_networks() -> None:
     recipe = read_recipe(ROOT / "indexes/jiro")
     assert recipe.sources == (str(ROOT / "indexes/jiro/photos"),)
     assert recipe.labels_from_folders

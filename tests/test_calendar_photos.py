@@ -24,7 +24,7 @@ def test_there_are_two_months_of_three_framings_of_three_shots() -> None:
     assert {photo.image.size for photo in photos} == {(1280, 960)}
 
 
-def test_a_seed_draws_the_same_photos_and_another_one_others() -> None:
+def test_the_photos_are_deterministic_in_the_seed() -> None:
     one, again, other = (next(calendar_photos(seed)).image for seed in (0, 0, 1))
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)

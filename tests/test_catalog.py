@@ -148,7 +148,7 @@ def vectors_of(numbers: range) -> np.ndarray:
 
 
 def stored(catalog: Catalog, batches: list[range]) -> list[tuple[object, ...]]:
-    """Rows of the embeddings table after storing images in these batches."""
+    """Return the rows of the embeddings table after storing images in batches."""
     toy = ToyBackbone("resnet50", []).resolved
     with catalog.write() as writer:
         writer.backbones.register(toy)
@@ -197,7 +197,7 @@ def test_vectors_are_stored_by_digest_in_their_order_of_arrival(
     with catalog.write() as writer:
         writer.backbones.register(toy)
         writer.images.store([image(number) for number in range(40)])
-        for numbers in ([3, 1, 2, 50], [30, 2, 0, 3, 20]):  # 50 is not known, some come twice
+        for numbers in ([3, 1, 2, 50], [30, 2, 0, 3, 20]):  # 50 is unknown, some are repeated
             vectors = np.stack([image(number, "x").embeddings["x"][0] for number in numbers])
             shas = [image(number).sha256 for number in numbers]
             assert writer.embeddings.store_vectors(toy.spec.digest, shas, vectors, numbers) == 3
@@ -543,7 +543,7 @@ def listed(folder: Path) -> Path:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What grows by one whenever a catalog is opened."""
+    """A list that grows by one item whenever a catalog is opened."""
     openings: list[bool] = []
     real = Catalog._open
 
@@ -613,7 +613,7 @@ def test_two_changes_with_the_same_coarse_time_are_both_seen(
 ) -> None:
     def at_one_time() -> tuple[int, int]:
         file = workspace.folder / "catalog.duckdb"
-        os.utime(file, (2**32, 2**32))  # which is still to come
+        os.utime(file, (2**32, 2**32))  # in the future
         return file.stat().st_ino, file.stat().st_size
 
     workspace.add([photos])

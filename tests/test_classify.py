@@ -1,4 +1,4 @@
-"""From labels to an answer, on drawn photos under toy networks: train, combine, judge, classify."""
+"""Train, combine and evaluate heads and classify photos, on drawn photos under toy networks."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from conftest import draw_photo, take_toys
 from PIL import Image
 
 from embedkit import Workspace
-from embedkit.classify.heads.locking import claimed
+from embedkit.classify.heads.locking import locked_name
 from embedkit.classify.heads.store import load_head, save_head
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
@@ -24,7 +24,7 @@ NEW = 51
 
 
 def draw(label: int, number: int) -> Image.Image:
-    """A photo of a class: all of one look alike, no two are copies."""
+    """A photo of a class: photos of one class look similar, and none are copies."""
     base = np.asarray(draw_photo(label, (96, 72)), np.float32)
     other = np.asarray(draw_photo(1000 + 100 * label + number, (96, 72)), np.float32)
     return Image.fromarray(np.uint8(0.55 * base + 0.45 * other))
@@ -84,7 +84,7 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
     }
 
 
-def test_no_test_label_steers_anything(workspace: Workspace, tmp_path: Path) -> None:
+def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path) -> None:
     """Every choice and artefact stays the same, to the byte, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
     truth = workspace.heads.evaluate(["both"], csv=tmp_path / "tables").heads[0].accuracy
@@ -102,48 +102,50 @@ def test_no_test_label_steers_anything(workspace: Workspace, tmp_path: Path) -> 
     assert workspace.heads.evaluate(["both"]).heads[0].accuracy == 0.0
 
 
-def test_a_backbone_that_the_workspace_lacks_is_embedded_for_it(workspace: Workspace) -> None:
+def test_training_embeds_a_new_backbone(workspace: Workspace) -> None:
     head = workspace.heads.train("knn", "other", backbone="efficientnet_lite2")
     assert head.models[0].backbone == "efficientnet_lite2"
     assert "efficientnet_lite2" in [name for s in workspace.info().specs for name in s.backbones]
     assert workspace.heads.evaluate(["other"]).photos == 9
 
 
-def test_an_ensemble_tells_what_each_member_adds_and_where_they_err_alike(
+def test_an_ensemble_reports_the_gain_and_the_error_overlap_of_members(
     workspace: Workspace,
 ) -> None:
-    told = workspace.heads.ensemble("greedy", ["knn", "probe"], method="greedy").settings
-    assert told["candidates"] == ["knn", "probe"]
-    assert {item["name"] for item in told["members"]} == {
-        step["member"] for step in told["selection"]
+    settings = workspace.heads.ensemble("greedy", ["knn", "probe"], method="greedy").settings
+    assert settings["candidates"] == ["knn", "probe"]
+    assert {item["name"] for item in settings["members"]} == {
+        step["member"] for step in settings["selection"]
     }
-    assert told["error_overlap"] == [[None, None], [None, None]]  # of members without errors
+    assert settings["error_overlap"] == [[None, None], [None, None]]  # of members without errors
 
 
 # -- photos that a head has seen ---------------------------------------------------------------
 
 
-def test_a_head_is_not_judged_on_photos_that_taught_it(workspace: Workspace) -> None:
+def test_a_head_is_not_evaluated_on_photos_that_it_was_trained_on(workspace: Workspace) -> None:
     workspace.split(3, 3, seed=1)
-    with pytest.raises(BadInput, match=r"\d of 9 test photos taught knn or chose for it"):
+    with pytest.raises(BadInput, match=r"knn was trained or validated on \d of 9 test photos"):
         workspace.heads.evaluate(["knn"])
-    with pytest.raises(BadInput, match=r"\d of 9 validation photos taught knn, so that they can"):
+    with pytest.raises(
+        BadInput, match=r"knn was trained on \d of 9 validation photos, so it cannot"
+    ):
         workspace.heads.ensemble("both", ["knn", "probe"])
     workspace.heads.train("knn", "knn")
     assert workspace.heads.evaluate(["knn"]).photos == 9
 
 
-def test_a_probe_fitted_on_validation_too_is_judged_on_test_and_in_no_ensemble(
+def test_a_refitted_probe_can_be_evaluated_but_cannot_join_an_ensemble(
     workspace: Workspace,
 ) -> None:
     workspace.heads.train("probe", "dino", preset="dinov2")
     assert workspace.heads.evaluate(["dino"]).photos == 9
-    with pytest.raises(BadInput, match="9 of 9 validation photos taught dino"):
+    with pytest.raises(BadInput, match="dino was trained on 9 of 9 validation photos"):
         workspace.heads.ensemble("x", ["knn", "dino"])
 
 
 @pytest.mark.slow
-def test_photos_that_only_some_backbones_could_read_count_for_none_and_are_told(
+def test_photos_without_all_embeddings_are_left_out_and_counted(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)
@@ -167,27 +169,27 @@ def test_photos_that_only_some_backbones_could_read_count_for_none_and_are_told(
     )
     assert workspace.heads.ensemble("both", ["one", "other"]).validation["images"] == 8
     for heads, count in ((["one"], 9), (["one", "both"], 8)):
-        judged = workspace.heads.evaluate(heads)
-        assert (judged.photos, judged.left_out) == (count, 9 - count)
+        evaluation = workspace.heads.evaluate(heads)
+        assert (evaluation.photos, evaluation.left_out) == (count, 9 - count)
     workspace.remove(backbone="efficientnet_lite2")
     assert workspace.heads.ensemble("again", ["one", "other"]).validation["images"] == 8
 
 
-def test_settings_take_the_place_of_a_presets_own(workspace: Workspace) -> None:
+def test_settings_override_those_of_the_preset(workspace: Workspace) -> None:
     where = ["--workspace", str(workspace.folder), "--json"]
-    asked = ["--set", "features=['raw']", "--set", "grid=[1, 10.0]", "--set", "refit=true"]
-    done = CliRunner().invoke(embedkit, ["train", "probe", "--name", "own", *asked, *where])
-    told = json.loads(done.stdout)["settings"]
-    assert [(trial["features"]) for trial in told["tried"]] == ["raw", "raw"]
-    assert told["changed"] == {"features": ["raw"], "grid": [1, 10.0], "refit": True}
-    with pytest.raises(BadInput, match="validation photos taught own"):
+    options = ["--set", "features=['raw']", "--set", "grid=[1, 10.0]", "--set", "refit=true"]
+    done = CliRunner().invoke(embedkit, ["train", "probe", "--name", "own", *options, *where])
+    settings = json.loads(done.stdout)["settings"]
+    assert [(trial["features"]) for trial in settings["tried"]] == ["raw", "raw"]
+    assert settings["changed"] == {"features": ["raw"], "grid": [1, 10.0], "refit": True}
+    with pytest.raises(BadInput, match="own was trained on 9 of 9 validation photos"):
         workspace.heads.ensemble("x", ["own", "knn"])
 
 
 # -- classifying -------------------------------------------------------------------------------
 
 
-def test_new_photos_get_their_class_and_the_training_photos_nearest_to_them(
+def test_new_photos_get_a_class_and_their_nearest_training_photos(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     draw(0, NEW).save(tmp_path / "new.png")
@@ -216,7 +218,7 @@ def test_a_photo_of_no_class_is_unknown(workspace: Workspace, tmp_path: Path) ->
         assert sum(photo.unknown for photo in found) >= 4
 
 
-def test_a_head_classifies_where_the_training_photos_are_no_more(
+def test_a_head_classifies_without_the_training_photos(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     shutil.copytree(workspace.folder / "heads", tmp_path / "elsewhere/heads")
@@ -230,44 +232,46 @@ def test_a_head_classifies_where_the_training_photos_are_no_more(
     assert photo.top == here.top
 
 
-# -- what cannot be ----------------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
+def test_invalid_training_options_are_refused_and_no_head_is_lost(
     workspace: Workspace, made: Path, tmp_path: Path
 ) -> None:
     before = bytes_of(workspace.folder / "heads")
     for arguments, message in (
-        (("tree", "x"), "heads are probe, knn, finetune"),
-        (("knn", "a/b"), "cannot be called"),
+        (("tree", "x"), "unknown kind of head 'tree'; use probe, knn, finetune"),
+        (("knn", "a/b"), "is not a valid name"),
     ):
         with pytest.raises(BadInput, match=message):
             workspace.heads.train(*arguments)
     with pytest.raises(BadInput, match="knn has no preset 'modern'; it has none"):
         workspace.heads.train("knn", "x", preset="modern")
-    with pytest.raises(BadInput, match="epochs, 1 or more, are for finetune"):
+    with pytest.raises(BadInput, match="epochs must be 1 or more, and apply to finetune only"):
         workspace.heads.train("knn", "x", epochs=3)
     for settings, message in (
-        ({"refit": 1}, "refit is true or false, such as False, not 1"),
-        ({"mixup": 0.2}, "no setting 'mixup'; there are features, grid, relative, refit, bal"),
-        ({"features": ["raw", "cooked"]}, "no features called 'cooked'"),
+        ({"refit": 1}, "refit must be true or false, such as False, not 1"),
+        ({"mixup": 0.2}, "no setting 'mixup'; the settings are features, grid, relative, refit"),
+        ({"features": ["raw", "cooked"]}, "unknown features 'cooked'"),
     ):
         with pytest.raises(BadInput, match=message):
             workspace.heads.train("probe", "x", settings=settings)
-    with pytest.raises(BadInput, match=r"there are epochs, batch, .* precision, seed, crop_area"):
+    with pytest.raises(
+        BadInput, match=r"the settings are epochs, batch, .* precision, seed, crop_area"
+    ):
         workspace.heads.train("finetune", "x", settings={"refit": True})
     with pytest.raises(BadInput, match="fine-tuning: hue cannot be 200"):
         workspace.heads.train("finetune", "x", settings={"hue": 200})
-    with pytest.raises(NotInWorkspace, match="no head is called x; there are: both, knn, probe"):
+    with pytest.raises(NotInWorkspace, match="there is no head x; the heads are: both, knn, probe"):
         workspace.classify(tmp_path, head="x")
     with pytest.raises(BadInput, match="needs two heads or more"):
         workspace.heads.ensemble("x", ["knn", "knn"])
     with pytest.raises(BadInput, match="both is an ensemble itself"):
         workspace.heads.ensemble("x", ["knn", "both"])
-    with pytest.raises(BadInput, match="knn is a head already, of the kind knn; take another name"):
+    with pytest.raises(BadInput, match="knn is already the name of a knn head; use another name"):
         workspace.heads.ensemble("knn", ["knn", "probe"])
-    with pytest.raises(BadInput, match="probe is a head already, of the kind probe"):
+    with pytest.raises(BadInput, match="probe is already the name of a probe head"):
         workspace.heads.train("knn", "probe", backbone="efficientnet_lite2")
     specs = [name for spec in workspace.info().specs for name in spec.backbones]
     assert "efficientnet_lite2" not in specs  # refused before anything was embedded
@@ -279,24 +283,24 @@ def test_what_cannot_be_taught_is_refused_and_nothing_is_lost(
     given = tmp_path / "given.csv"
     given.write_text("\n".join(["path,part", *rows]), "utf-8")
     empty.split(2, 2, given=given)
-    with pytest.raises(BadInput, match="no validation part"):
+    with pytest.raises(BadInput, match="no validation set"):
         empty.heads.train("knn", "knn")
     given.write_text(
         "\n".join(["path,part", rows[0].replace(",train", ",val"), *rows[1:]]), "utf-8"
     )
     empty.split(2, 2, given=given)
     empty.heads.train("knn", "knn")
-    with pytest.raises(BadInput, match="no test part"):
+    with pytest.raises(BadInput, match="no test set"):
         empty.heads.evaluate(["knn"])
     assert bytes_of(workspace.folder / "heads") == before
 
 
-def test_a_class_without_training_photos_is_told(workspace: Workspace, made: Path) -> None:
+def test_a_class_without_training_photos_is_an_error(workspace: Workspace, made: Path) -> None:
     given = workspace.folder / "given.csv"
     rows = [f"{made}/photos/green/{number}.png,val" for number in range(EACH)]
     given.write_text("\n".join(["path,part", *rows]))
     workspace.split(2, 2, given=given)
-    with pytest.raises(BadInput, match="green has photos for validation and none for training"):
+    with pytest.raises(BadInput, match="green has validation photos and no training photos"):
         workspace.heads.train("knn", "knn")
 
 
@@ -313,18 +317,18 @@ def test_a_head_trained_on_other_weights_is_refused(workspace: Workspace, tmp_pa
         workspace.heads.evaluate(["knn"])
 
 
-def test_a_head_that_is_being_made_is_left_to_who_makes_it(workspace: Workspace) -> None:
+def test_a_head_that_another_process_trains_is_locked(workspace: Workspace) -> None:
     heads = workspace.folder / "heads"
     before = bytes_of(heads)
-    with claimed(heads, "knn", "knn"), claimed(heads, "both", "ensemble"):
-        with pytest.raises(HeadBusy, match="another training of knn is at work"):
+    with locked_name(heads, "knn", "knn"), locked_name(heads, "both", "ensemble"):
+        with pytest.raises(HeadBusy, match="another process is training knn"):
             workspace.heads.train("knn", "knn")
-        with pytest.raises(HeadBusy, match="another training of both is at work"):
+        with pytest.raises(HeadBusy, match="another process is training both"):
             workspace.heads.ensemble("both", ["knn", "probe"])
     assert bytes_of(heads) == before
 
 
-def test_a_workspace_that_cannot_be_written_is_told(workspace: Workspace) -> None:
+def test_a_workspace_that_cannot_be_written_is_a_storage_error(workspace: Workspace) -> None:
     shutil.rmtree(workspace.folder / "heads")
     (workspace.folder / "heads").write_text("in the way")
     with pytest.raises(StorageError, match="heads: File exists; no head is lost"):
@@ -337,7 +341,7 @@ def test_a_workspace_that_cannot_be_written_is_told(workspace: Workspace) -> Non
 
 
 @pytest.mark.slow
-def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_commands_print_json_documents(workspace: Workspace, tmp_path: Path) -> None:
     where = ["--workspace", str(workspace.folder)]
 
     def run(*arguments: str) -> str:
@@ -345,12 +349,12 @@ def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    told = json.loads(run("train", "knn", "--name", "again", "--json"))
-    assert told["kind"] == "knn"
-    assert told["validation"]["accuracy"] == 1.0
+    document = json.loads(run("train", "knn", "--name", "again", "--json"))
+    assert document["kind"] == "knn"
+    assert document["validation"]["accuracy"] == 1.0
     assert "validation photos of 3 classes" in run("ensemble", "again", "probe", "--name", "two")
     page = tmp_path / "report.html"
-    judged = json.loads(run("evaluate", "two", "knn", "--json", "--html", str(page)))
+    evaluation = json.loads(run("evaluate", "two", "knn", "--json", "--html", str(page)))
     assert {
         "name",
         "accuracy",
@@ -361,8 +365,8 @@ def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path
         "nll",
         "ece",
         "worst",
-    } <= (judged["heads"][0].keys())
-    assert len(judged["pairs"]) == 1
+    } <= (evaluation["heads"][0].keys())
+    assert len(evaluation["pairs"]) == 1
     assert "赤" in page.read_text("utf-8")
     assert "accuracy" in run("evaluate", "two")
     draw(0, NEW).save(tmp_path / "new.png")
@@ -375,7 +379,9 @@ def test_the_commands_tell_the_same_as_json(workspace: Workspace, tmp_path: Path
     assert "赤" in run("classify", str(tmp_path / "new.png"), "--head", "two")
 
 
-def test_classifying_nothing_readable_is_an_error(workspace: Workspace, tmp_path: Path) -> None:
+def test_classifying_only_unreadable_photos_is_an_error(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     where = ["--workspace", str(workspace.folder)]
     done = CliRunner().invoke(
@@ -390,7 +396,7 @@ def test_classifying_nothing_readable_is_an_error(workspace: Workspace, tmp_path
 
 
 @pytest.mark.slow
-def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: str) -> None:
+def test_a_fine_tuned_head_is_also_a_backbone(made: Path, tmp_path: Path, tiny: str) -> None:
     workspace = Workspace(tmp_path / "workspace")
     workspace.add(made / "photos", labels_from_folders=True, backbones=tiny)
     workspace.split(3, 3)
@@ -398,8 +404,8 @@ def test_a_fine_tuned_head_is_a_backbone_too(made: Path, tmp_path: Path, tiny: s
     assert [epoch["number"] for epoch in head.settings["history"]] == [1, 2]
     best = max(epoch["validation_accuracy"] for epoch in head.settings["history"])
     assert head.validation["accuracy"] == best
-    judged = workspace.heads.evaluate(["tuned"])
-    assert judged.heads[0].history == tuple(
+    evaluation = workspace.heads.evaluate(["tuned"])
+    assert evaluation.heads[0].history == tuple(
         epoch["validation_accuracy"] for epoch in head.settings["history"]
     )
     draw(0, NEW).save(tmp_path / "new.png")

@@ -18,7 +18,7 @@ from cleaning import check_nothing_is_lost, contents, killed_at, put, row, run
 from conftest import draw_photo
 
 from embedkit import Workspace
-from embedkit._internal.artifacts import sha256_of
+from embedkit._internal.artifacts import sha256_of, sweep
 from embedkit.cleaning import apply as applying
 from embedkit.cleaning import file_moves
 from embedkit.cleaning import undo as undoing
@@ -698,6 +698,7 @@ def test_an_apply_killed_anywhere_is_finished_or_undone(
         report = apply(root, rows)
         assert len(report.moved) + len(report.already_moved) == 3 and not report.skipped
         assert [item.state for item in quarantines(root)] == ["applied"]
+        sweep(root.parent, (root.name,))  # as every command of a workspace does when it begins
         assert not list(root.rglob(".*"))
         undo(root)
         assert contents(folder) == before, step

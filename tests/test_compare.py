@@ -25,8 +25,8 @@ from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures
 from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import Asked, Contender, compare
-from embedkit.compare.description import described, overrides
+from embedkit.compare.comparison import ComparedBackbone, Query, compare
+from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
 from embedkit.errors import (
     BadInput,
@@ -58,14 +58,14 @@ def cloud() -> tuple[np.ndarray, np.ndarray]:
 # -- measures ----------------------------------------------------------------------------------
 
 
-def test_average_precision_is_that_of_the_textbook() -> None:
+def test_average_precision_of_small_examples() -> None:
     ranked = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     assert average_precision(ranked, ranked[[0, 2, 3]]) == (1 / 1 + 2 / 3 + 3 / 4) / 3
     assert average_precision(ranked, ranked[:2]) == 1.0
     assert average_precision(np.zeros(4), np.zeros(1)) == 0.25  # all at once: one in four
 
 
-def test_a_sample_of_pairs_tells_what_all_of_them_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_of_pairs_estimates_the_auc(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(1)
     centres = random.normal(size=(300, 1, 8)) + 0.6 * random.normal(size=(300, 4, 8))
     shots = np.array([0.0, 0.0, 1.0, 1.0])[:, None]  # two from the front, two from the back
@@ -84,7 +84,7 @@ def test_a_sample_of_pairs_tells_what_all_of_them_do(monkeypatch: pytest.MonkeyP
     assert abs(auc() - exact) < 0.03
 
 
-def test_measures_of_six_photos_are_those_worked_out_by_hand() -> None:
+def test_measures_of_six_photos() -> None:
     # Three photos a class; the third of each looks like the other class.
     vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
     found = measure(vectors, classes, np.arange(6))
@@ -97,7 +97,7 @@ def test_measures_of_six_photos_are_those_worked_out_by_hand() -> None:
     assert len(found.same) == 12 and len(found.different) == 18
 
 
-def test_average_precision_and_auc_are_those_of_scikit_learn(
+def test_average_precision_and_auc_equal_those_of_scikit_learn(
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     vectors, classes = cloud
@@ -118,7 +118,7 @@ def test_average_precision_and_auc_are_those_of_scikit_learn(
     )
 
 
-def test_neighbours_vote_as_in_a_literal_reading_of_the_protocol(
+def test_votes_equal_a_literal_implementation_of_the_protocol(
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     vectors, classes = cloud
@@ -137,7 +137,7 @@ def test_neighbours_vote_as_in_a_literal_reading_of_the_protocol(
         assert found.knn_accuracy[k][query] == right, (k, query)
 
 
-def test_images_at_equal_distances_share_the_last_place() -> None:
+def test_ties_at_the_last_place_count_in_part() -> None:
     # All others are equally far: one in three of them is of the class.
     vectors, classes = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
     found = measure(vectors, classes, np.arange(4))
@@ -145,7 +145,7 @@ def test_images_at_equal_distances_share_the_last_place() -> None:
     assert found.average_precision.tolist() == pytest.approx([1 / 3] * 4)
 
 
-def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
+def test_blocks_and_samples_of_pairs_do_not_change_figures(
     cloud: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, classes = cloud
@@ -164,15 +164,15 @@ def test_blocks_and_samples_of_pairs_leave_the_figures_alone(
     )
 
 
-def test_content_wins_the_triplets_in_which_it_is_nearer_than_composition() -> None:
+def test_the_content_score_is_the_share_of_triplets_where_the_class_decides() -> None:
     assert content_score(np.array([0.1, 0.5]), np.array([0.3, 0.5])) == (1 + 1 + 0 + 0.5) / 4
-    # Classes 0 and 1 in framings 0 and 1; the first axis is content, the second framing.
+    # Classes 0 and 1 in groups 0 and 1; the first axis is the class, the second the group.
     points = np.array([[1, 0], [1, 1], [-1, 0], [-1, 1]])
-    classes, framings = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    classes, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
     for weights, expected in (((3, 1), 1.0), ((1, 9), 0.0)):
         vectors = np.concatenate([points * weights, np.full((4, 1), 0.1)], axis=1)
         vectors = (vectors - [0, weights[1] / 2, 0]).astype(np.float32)
-        found = measure(vectors, classes, np.arange(4), framings)
+        found = measure(vectors, classes, np.arange(4), groups)
         assert found.content_score.tolist() == [expected] * 4
     unknown = measure(vectors, classes, np.arange(4), np.array([0, -1, -1, 1]))
     assert np.isnan(unknown.content_score).all()
@@ -181,7 +181,7 @@ def test_content_wins_the_triplets_in_which_it_is_nearer_than_composition() -> N
 # -- statistics --------------------------------------------------------------------------------
 
 
-def test_an_interval_is_where_the_mean_of_other_queries_would_be() -> None:
+def test_an_interval_matches_the_normal_one() -> None:
     values = np.random.default_rng(1).normal(0.6, 0.1, 400)
     found = estimate(values, np.arange(400))
     assert found is not None
@@ -195,7 +195,7 @@ def test_an_interval_is_where_the_mean_of_other_queries_would_be() -> None:
     assert estimate(np.array([np.nan]), np.arange(1)) is None
 
 
-def test_queries_of_one_class_are_not_independent_where_there_are_many_classes() -> None:
+def test_with_many_classes_whole_classes_are_resampled() -> None:
     classes = np.repeat(np.arange(20), 30)
     values = np.random.default_rng(2).normal(0.6, 0.1, 20)[classes]
     assert len(np.unique(units_of(classes))) == 20
@@ -207,7 +207,7 @@ def test_queries_of_one_class_are_not_independent_where_there_are_many_classes()
     assert together.high - together.low > 4 * (apart.high - apart.low)
 
 
-def test_p_values_are_those_of_all_ways_to_toss_the_signs() -> None:
+def test_p_values_match_an_exhaustive_sign_test() -> None:
     random = np.random.default_rng(4)
     differences = random.normal(0.3, 0.5, (10, 3))
     differences[:, 2] = 0.0
@@ -219,12 +219,12 @@ def test_p_values_are_those_of_all_ways_to_toss_the_signs() -> None:
     assert found[2] == 1.0
 
 
-def test_many_pairs_are_corrected_for_as_holm_does() -> None:
+def test_p_values_are_corrected_by_holm() -> None:
     found = corrected(np.array([0.01, 0.04, 0.03, 0.005]))
     assert found.tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_what_ties_with_the_first_of_a_place_shares_it() -> None:
+def test_ties_with_the_best_of_a_place_share_it() -> None:
     ties = {("a", "b"), ("b", "c"), ("c", "d")}
     assert places(["a", "b", "c", "d", "e"], ties) == [1, 1, 3, 3, 5]
 
@@ -232,15 +232,15 @@ def test_what_ties_with_the_first_of_a_place_shares_it() -> None:
 # -- backbones -----------------------------------------------------------------------------------
 
 
-def contender(name: str, vectors: np.ndarray, asked: np.ndarray | None = None) -> Contender:
+def compared(name: str, vectors: np.ndarray, queries: np.ndarray | None = None) -> ComparedBackbone:
     spec = EmbeddingSpec(
         architecture=f"toy/{name}", weights="0" * 64, dim=vectors.shape[1], size=32,
         resize="squash", crop=1.0, interpolation="bilinear", mean=(0.0, 0.0, 0.0),
         std=(1.0, 1.0, 1.0), pool="native",
     )  # fmt: skip
     rows = Rows(np.arange(len(vectors))[::-1].copy(), vectors[::-1].astype(np.float32))
-    asked = np.empty((0, spec.dim)) if asked is None else asked
-    return Contender(ResolvedName(name, spec, "", 0, 0), rows, None, asked)
+    queries = np.empty((0, spec.dim)) if queries is None else queries
+    return ComparedBackbone(ResolvedName(name, spec, "", 0, 0), rows, None, queries)
 
 
 def photos_of(classes: np.ndarray) -> Collection:
@@ -259,7 +259,7 @@ def photos_of(classes: np.ndarray) -> Collection:
     )
 
 
-def test_a_better_backbone_comes_first_and_twins_tie() -> None:
+def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:
     random = np.random.default_rng(5)
     classes = np.repeat(np.arange(4), 12)
     centres, noise = random.normal(size=(4, 8)), random.normal(size=(48, 8))
@@ -267,7 +267,7 @@ def test_a_better_backbone_comes_first_and_twins_tie() -> None:
     twin = good + random.normal(0, 1e-3, good.shape)
     found = compare(
         photos_of(classes),
-        [contender("bad", bad), contender("good", good), contender("twin", twin)],
+        [compared("bad", bad), compared("good", good), compared("twin", twin)],
     )
     placed = {item.backbone: item.place for item in found.backbones}
     assert placed == {"good": 1, "twin": 1, "bad": 3}
@@ -283,12 +283,12 @@ def test_a_better_backbone_comes_first_and_twins_tie() -> None:
     assert found.resampled == "queries" and not found.sampled
 
 
-def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> None:
+def test_a_query_is_not_in_its_own_ranking() -> None:
     classes = np.array([0, 0, 1, 1, 2])
     vectors = on_circle(0, 10, 30, 40, 35)
-    asked = [Asked("/p/001.jpg", 1), Asked("/q/new.jpg", None)]
+    queries = [Query("/p/001.jpg", 1), Query("/q/new.jpg", None)]
     found = compare(
-        photos_of(classes), [contender("one", vectors, asked=on_circle(99, 32))], asked
+        photos_of(classes), [compared("one", vectors, queries=on_circle(99, 32))], queries
     )  # fmt: skip
     own, strange = found.rankings
     assert (own.label, strange.label) == ("0", None)
@@ -303,42 +303,42 @@ def test_a_query_is_not_in_its_own_ranking_and_a_strange_one_has_no_class() -> N
     assert (found.alone, found.queries) == (1, 4)
 
 
-def test_too_many_queries_are_sampled_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("embedkit.compare.comparison.MOST_QUERIES", 30)
+def test_many_queries_are_sampled_and_the_report_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedkit.compare.comparison.MAX_QUERIES", 30)
     classes = np.repeat(np.arange(40), 3)
     vectors = np.random.default_rng(6).normal(size=(120, 4))
-    one, again = (compare(photos_of(classes), [contender("one", vectors)]) for _ in range(2))
+    one, again = (compare(photos_of(classes), [compared("one", vectors)]) for _ in range(2))
     assert one == again
     assert one.sampled and one.queries == 30
-    assert one.resampled == "classes" and "a sample of 30 queries" in described(one)
+    assert one.resampled == "classes" and "a sample of 30 queries" in describe(one)
 
 
-def test_overrides_of_one_backbone_are_held_against_the_best_of_them() -> None:
+def test_variants_of_a_backbone_are_tested_against_the_best() -> None:
     random = np.random.default_rng(7)
     classes = np.repeat(np.arange(3), 10)
     centres, noise = random.normal(size=(3, 8)), random.normal(size=(30, 8))
     small, large = centres[classes] + 2 * noise, 3 * centres[classes] + noise
     found = compare(
         photos_of(classes),
-        [contender("a?size=32", small), contender("b", small), contender("a?size=64", large)],
+        [compared("a?size=32", small), compared("b", small), compared("a?size=64", large)],
     )
-    (variants,) = overrides(found)
+    (variants,) = variants_by_backbone(found)
     assert [(item.backbone, test and test.tie) for item, test in variants] == [
         ("a?size=64", None),
         ("a?size=32", False),
     ]
 
 
-def test_collapsed_embeddings_are_told() -> None:
+def test_collapsed_embeddings_give_a_warning() -> None:
     classes = np.repeat(np.arange(2), 5)
     vectors = np.ones((10, 4)) + np.random.default_rng(8).normal(0, 1e-3, (10, 4))
-    (found,) = compare(photos_of(classes), [contender("one", vectors)]).backbones
+    (found,) = compare(photos_of(classes), [compared("one", vectors)]).backbones
     assert found.warning is not None and "have collapsed" in found.warning
 
 
-def test_a_reduced_precision_that_moves_distances_is_told() -> None:
+def test_a_reduced_precision_that_moves_distances_gives_a_warning() -> None:
     classes = np.repeat(np.arange(2), 5)
-    exact = contender("one", np.random.default_rng(9).normal(size=(10, 4)))
+    exact = compared("one", np.random.default_rng(9).normal(size=(10, 4)))
     spec = replace(exact.resolved.spec, precision="bf16")
     noted = {
         "runtime": "openvino",
@@ -356,25 +356,39 @@ def test_a_reduced_precision_that_moves_distances_is_told() -> None:
     assert warning is not None and warning.startswith("bf16 changes distances by up to 0.020")
 
 
-def test_one_backbone_is_not_said_to_be_tested() -> None:
+def test_the_description_of_one_backbone_names_no_tests() -> None:
     classes = np.array([0, 0, 1, 1, 2, 3])
-    one, other = (contender(name, on_circle(0, 10, 20, 30, 40, 50)) for name in ("one", "other"))
+    one, other = (compared(name, on_circle(0, 10, 20, 30, 40, 50)) for name in ("one", "other"))
     alone, both = compare(photos_of(classes), [one]), compare(photos_of(classes), [one, other])
-    assert described(alone) == (
-        "Means over 4 queries, each asked for the others of its label among 6 images of 4 classes; "
-        "95 % intervals resample the queries; 2 images are alone in their class, and no queries."
+    assert describe(alone) == (
+        "Means over 4 queries, each for the other images of its label among 6 images of 4 classes; "
+        "95 % intervals resample the queries; 2 images are the only ones of their class, and not "
+        "queries."
     )
-    assert "; 95 % intervals and tests resample the queries; a place is shared" in described(both)
+    assert "; 95 % intervals and tests resample the queries; backbones that tie" in describe(both)
 
 
-def test_framings_that_make_no_triplet_are_an_error() -> None:
+def test_groups_without_triplets_are_an_error() -> None:
     vectors = on_circle(0, 10, 20, 30)
-    with pytest.raises(BadInput, match="make no triplet"):
+    with pytest.raises(BadInput, match="a class with photos in two groups of camera, "):
         compare(
             photos_of(np.array([0, 0, 1, 1])),
-            [contender("one", vectors)],
-            framing_of={"/p/000.jpg": "front"},
+            [compared("one", vectors)],
+            group="camera",
+            groups=np.array([0, -1, -1, -1]),
         )
+
+
+def test_the_group_and_the_number_of_grouped_images_are_reported() -> None:
+    found = compare(
+        photos_of(np.array([0, 0, 1, 1])),
+        [compared("one", on_circle(0, 10, 20, 30))],
+        group="camera",
+        groups=np.array([0, 1, 0, -1]),
+    )
+    assert (found.group, found.grouped) == ("camera", 3)
+    assert "; 3 images have a value of camera." in describe(found)
+    assert found.backbones[0].content_score is not None
 
 
 # -- workspaces ----------------------------------------------------------------------------------
@@ -399,9 +413,7 @@ def filled(kept: Path, tmp_path: Path, passes: list[int]) -> Workspace:
     return Workspace(tmp_path / "filled")
 
 
-def test_comparing_embeds_only_what_is_lacking_and_again_nothing(
-    filled: Workspace, passes: list[int]
-) -> None:
+def test_comparing_embeds_only_missing_images(filled: Workspace, passes: list[int]) -> None:
     names = ["efficientnet_lite0", "resnet50"]
     first = filled.compare(names)
     assert passes == [12]  # the first was there already
@@ -431,7 +443,7 @@ def test_a_workspace_on_a_read_only_disk_can_be_compared(
     assert sum(passes) == before
 
 
-def test_comparing_looks_at_no_folder_and_changes_nothing_that_is_known_of_files(
+def test_comparing_does_not_scan_folders(
     workspace: Workspace,
     photos: Path,
     catalog_rows: Callable[[Path], dict[str, list[tuple[object, ...]]]],
@@ -463,7 +475,7 @@ def test_comparing_looks_at_no_folder_and_changes_nothing_that_is_known_of_files
     assert workspace.compare("vgg16").images == 10
 
 
-def test_an_image_is_embedded_from_whichever_of_its_files_is_there(
+def test_an_image_is_embedded_from_any_of_its_existing_files(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "blue/0-copy.jpg")
@@ -474,9 +486,7 @@ def test_an_image_is_embedded_from_whichever_of_its_files_is_there(
     assert [item.path for item in found.failures] == [str(photos / "blue/0-copy.jpg")]
 
 
-def test_where_files_are_away_that_is_why_nothing_can_be_compared(
-    filled: Workspace, kept: Path, passes: list[int]
-) -> None:
+def test_the_error_names_missing_files(filled: Workspace, kept: Path, passes: list[int]) -> None:
     first = filled.compare()
     away = kept.rename(kept.parent / "unplugged")
     try:
@@ -490,9 +500,7 @@ def test_where_files_are_away_that_is_why_nothing_can_be_compared(
 
 
 @pytest.mark.slow
-def test_what_was_only_compared_is_not_what_later_photos_are_added_with(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_a_compared_backbone_is_not_used_by_add(filled: Workspace, tmp_path: Path) -> None:
     filled.compare("vgg16")
     draw_photo(50).save(tmp_path / "new.png")
     filled.add(tmp_path / "new.png")
@@ -506,7 +514,7 @@ def test_what_was_only_compared_is_not_what_later_photos_are_added_with(
     assert [spec.images for spec in filled.info().specs] == [14, 15]
 
 
-def test_photos_are_searched_under_what_they_were_added_with(filled: Workspace, kept: Path) -> None:
+def test_search_uses_the_backbone_of_add(filled: Workspace, kept: Path) -> None:
     filled.compare("vgg16")
     filled.remove(backbone="efficientnet_lite0")
     assert filled.search(kept / "red/0.jpg").backbone == "vgg16"
@@ -514,7 +522,7 @@ def test_photos_are_searched_under_what_they_were_added_with(filled: Workspace, 
     assert filled.search(kept / "red/0.jpg").backbone == "efficientnet_lite0"
 
 
-def test_every_backbone_is_found_before_any_of_them_embeds(filled: Workspace, toys: Toys) -> None:
+def test_every_backbone_is_resolved_before_embedding(filled: Workspace, toys: Toys) -> None:
     toys.missing = {"resnet50"}
     with pytest.raises(WeightsMissing):
         filled.compare(["vgg16", "resnet50"])
@@ -550,14 +558,12 @@ def test_an_image_has_the_class_of_its_first_file(workspace: Workspace, photos: 
     assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
 
 
-def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
-    workspace: Workspace, photos: Path
-) -> None:
+def test_classes_by_folder(workspace: Workspace, photos: Path) -> None:
     (photos / "photos").mkdir()
     for seed, path in ((70, "70.png"), (71, "71.png"), (72, "photos/72.png")):
         draw_photo(seed).save(photos / path)
     workspace.add(photos)
-    with pytest.raises(BadInput, match="none of the 15 photos has a label; give labels with"):
+    with pytest.raises(BadInput, match="none of the 15 photos has a label; add labels with"):
         workspace.compare("vgg16")
     other = photos.parent / "elsewhere.png"
     draw_photo(3).save(other)
@@ -570,18 +576,18 @@ def test_folders_can_be_the_classes_and_the_uppermost_has_its_own_name(
     assert {match.label for match in known.rankings[0].matches} == {
         "red", "blue", "photos", "photos/",
     }  # fmt: skip
-    assert "; 1 image is alone in its class, and no query." in described(found)
+    assert "; 1 image is the only one of its class, and not a query." in describe(found)
     (spec,) = workspace.info().specs
     assert spec.backbones == ("efficientnet_lite0",), "vgg16 was not even looked at"
 
 
-def test_what_cannot_be_compared_is_said(filled: Workspace, kept: Path, tmp_path: Path) -> None:
+def test_invalid_comparisons_are_errors(filled: Workspace, kept: Path, tmp_path: Path) -> None:
     with pytest.raises(EmptyWorkspace):
         Workspace(tmp_path / "nothing").compare()
     assert not (tmp_path / "nothing").exists()
     with pytest.raises(UnknownBackbone, match="no backbone is called"):
         filled.compare(["efficientnet_lite0", "resnet5O"])
-    with pytest.raises(BadInput, match="by label or folder, not by 'colour'"):
+    with pytest.raises(BadInput, match="by must be label or folder, not 'colour'"):
         filled.compare(by="colour")
     with pytest.raises(BadInput, match=r"nope\.jpg"):
         filled.compare(queries=[kept / "nope.jpg"])
@@ -590,23 +596,20 @@ def test_what_cannot_be_compared_is_said(filled: Workspace, kept: Path, tmp_path
         filled.compare()
 
 
-def test_framings_of_other_photos_are_refused_before_anything_is_embedded(
+def test_an_unusable_group_is_refused_before_anything_is_embedded(
     filled: Workspace, kept: Path, tmp_path: Path, passes: list[int]
 ) -> None:
-    framing = tmp_path / "framing.csv"
-    for rows, by, complaint in (
-        (
-            ["red/0.jpg,front", "red/1.jpg,side"],
-            "label",
-            r"framing.csv: none of its 2 paths is in the workspace under a label; the first is /",
-        ),
-        (["red/0.jpg,front"], "folder", r"its only path, /.*/red/0\.jpg, is not in the workspace$"),
-        ([], "folder", "the framings make no triplet"),
-        ([f"{kept}/red/0.jpg,front", f"{kept}/blue/6.jpg,front"], "label", "make no triplet"),
-    ):
-        framing.write_text("\n".join(["path,framing", *rows]))
-        with pytest.raises(BadInput, match=complaint):
-            filled.compare("vgg16", by=by, framing=framing)
+    with pytest.raises(BadInput, match=r"no label table has a column camera \(there are none\)"):
+        filled.compare("vgg16", group="camera")
+    table = tmp_path / "labels.csv"
+    rows = [f"{kept}/red/0.jpg,red,front", f"{kept}/blue/6.jpg,blue,front"]
+    table.write_text("\n".join(["path,label,framing", *rows]))
+    filled.labels.from_csv(table)
+    with pytest.raises(BadInput, match=r"a column camera \(the columns are framing\)"):
+        filled.compare("vgg16", group="camera")
+    for by in ("label", "folder"):
+        with pytest.raises(BadInput, match="two groups of framing"):
+            filled.compare("vgg16", by=by, group="framing")
     assert passes == []
 
 
@@ -622,13 +625,15 @@ def test_a_query_given_twice_is_ranked_once(filled: Workspace, kept: Path) -> No
 def test_the_command_prints_the_document_and_writes_the_page(
     filled: Workspace, kept: Path, tmp_path: Path
 ) -> None:
-    framing = tmp_path / "framing.csv"
-    rows = [f"{path},{n % 2}" for n, path in enumerate(sorted(kept.rglob("*.jpg")))]
-    framing.write_text("\n".join(["path,framing", *rows]))
+    table = tmp_path / "labels.csv"
+    paths = sorted(kept.rglob("*.jpg"))
+    rows = [f"{path},{path.parent.name},{n % 2}" for n, path in enumerate(paths)]
+    table.write_text("\n".join(["path,label,framing", *rows]))
+    filled.labels.from_csv(table)
     page, query = tmp_path / "page.html", kept / "red/0.jpg"
     arguments = [
         "compare", "-w", str(filled.folder), "--backbones", "resnet50,resnet50?size=64",
-        "--query", str(query), "--framing", str(framing),
+        "--query", str(query), "--group", "framing",
     ]  # fmt: skip
     done = CliRunner().invoke(embedkit, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
@@ -638,24 +643,26 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert set(figures["mean_ap"]) == {"value", "low", "high"}
     assert list(figures["knn_accuracy"]) == ["10"]
     assert 0 <= figures["content_score"]["value"] <= 1
+    assert (document["group"], document["grouped"]) == ("framing", 12)
     assert document["rankings"][0]["path"] == str(query)
     assert len(document["rankings"][0]["rankings"][0]["matches"]) == 11
     assert len(document["average_precision"]) == 12
     assert document["failures"] == []
     assert set(done.stderr.splitlines()) == {"embedkit: building the index"}
 
-    table = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
-    assert table.exit_code == 0, table.output
-    assert "Photos similar to" in table.stdout and "size=64" in table.stdout
-    assert f"page: {page}" in table.stdout
+    done = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
+    assert done.exit_code == 0, done.output
+    assert "Photos similar to" in done.stdout and "size=64" in done.stdout
+    assert f"page: {page}" in done.stdout
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once
     assert not re.search(r"(?:src|href)=[\"'](?!data:)|url\((?!data:)", html)
-    assert "What preprocessing does to resnet50" in html
+    assert "Effect of preprocessing on resnet50" in html
+    assert "a photo with the same class and another framing" in html
     assert html.count('class="photo right') == 2 * 5 and html.count('class="photo wrong') == 2 * 6
 
 
-def test_failures_and_suspicions_are_told_on_stderr(
+def test_failures_and_warnings_are_printed_to_stderr(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dull(_: ToyBackbone, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -676,7 +683,7 @@ def test_failures_and_suspicions_are_told_on_stderr(
     assert (document["images"], document["left_out"]) == (11, 1)
 
 
-def test_wrong_preprocessing_is_told_from_the_right_one(
+def test_the_script_finds_wrong_preprocessing(
     tiny: str, photos: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = Path(__file__).parents[1] / "scripts/explain_preprocessing.py"

@@ -123,7 +123,7 @@ def test_each_kind_finds_its_own_duplicates(
 
 def test_perceptual_duplicates_may_be_rotated_on_request(filled: Workspace) -> None:
     straight = {"larger.jpg", "0.jpg", "pixels.png", "smaller.jpg", "grey.jpg"}
-    found = filled.duplicates(["perceptual"], max_hamming=4, turns=True)
+    found = filled.duplicates(["perceptual"], max_hamming=4, any_orientation=True)
     assert sets(found) == {frozenset(straight | {"mirrored.jpg", "turned.jpg"})}
     once = filled.duplicates(["perceptual"], max_hamming=4)
     assert sets(once) == {frozenset(straight)}
@@ -254,7 +254,7 @@ def test_limits_adapt_to_the_size_of_the_collection(filled: Workspace) -> None:
         ({"max_hamming": 65}, "0 to 64 bits, not 65"),
         ({"max_hamming": 257, "kinds": ["perceptual"], "hash_bits": 256}, "0 to 256 bits, not 257"),
         ({"hash_bits": 128}, "64 or 256 bits, not 128"),
-        ({"kinds": ["exact"], "turns": True}, "need the kind perceptual"),
+        ({"kinds": ["exact"], "any_orientation": True}, "need the kind perceptual"),
         ({"kinds": ["combined"], "max_hamming": 4}, "need the kind perceptual"),
         ({"kinds": ["exact"], "max_distance": 0.1}, "needs the kind semantic"),
         ({"hash_bits": 256}, "needs hashes of 64 bits"),

@@ -11,8 +11,8 @@ from sklearn import metrics
 
 from embedkit._internal import statistics
 from embedkit._internal.statistics import estimate
-from embedkit.classify.evaluation.evaluation import described, evaluate, worst_first
-from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+from embedkit.classify.evaluation.evaluation import describe, evaluate, worst_first
+from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
 from embedkit.classify.evaluation.pairs import compare_heads, mcnemar
 from embedkit.classify.evaluation.reliability import (
     expected_calibration_error,
@@ -53,12 +53,12 @@ def certain(predicted: list[int], classes: int = 2) -> np.ndarray:
     return np.eye(classes)[predicted]
 
 
-# -- figures -------------------------------------------------------------------------------------
+# -- metrics -------------------------------------------------------------------------------------
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_metrics_equal_those_of_scikit_learn() -> None:
     truth, probabilities = photos_and_probabilities()
-    (head,) = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)]).heads
+    (head,) = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads
     taken_for = probabilities.argmax(1)
     every = range(7)
     assert head.accuracy == pytest.approx(metrics.accuracy_score(truth, taken_for))
@@ -84,12 +84,12 @@ def test_figures_are_those_of_scikit_learn() -> None:
 def test_f_is_the_mean_of_the_classes_f_and_not_the_f_of_the_means() -> None:
     truth = np.array([0, 0, 0, 0, 1, 1])
     head = evaluate(
-        GroundTruth(("a", "b"), truth), [Predictions("x", certain([0, 0, 0, 1, 1, 0]))]
+        GroundTruth(("a", "b"), truth), [HeadPredictions("x", certain([0, 0, 0, 1, 1, 0]))]
     ).heads[0]
     assert (head.precision, head.recall) == pytest.approx(((3 / 4 + 1 / 2) / 2,) * 2)
     assert head.f1 == pytest.approx((3 / 4 + 1 / 2) / 2)
     uneven = evaluate(
-        GroundTruth(("a", "b"), truth), [Predictions("x", certain([0, 0, 0, 0, 0, 1]))]
+        GroundTruth(("a", "b"), truth), [HeadPredictions("x", certain([0, 0, 0, 0, 0, 1]))]
     ).heads[0]
     precision, recall = (4 / 5 + 1) / 2, (1 + 1 / 2) / 2
     assert (uneven.precision, uneven.recall) == pytest.approx((precision, recall))
@@ -97,11 +97,11 @@ def test_f_is_the_mean_of_the_classes_f_and_not_the_f_of_the_means() -> None:
     assert uneven.f1 != pytest.approx(2 * precision * recall / (precision + recall))
 
 
-def test_a_class_without_test_photos_is_named_and_in_no_mean() -> None:
+def test_a_class_without_test_photos_is_reported_and_in_no_mean() -> None:
     truth, probabilities = photos_and_probabilities()
     some = truth != 2
     truth, probabilities = truth[some], probabilities[some]
-    evaluation = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)])
+    evaluation = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
     taken_for = probabilities.argmax(1)
     assert (taken_for == 2).any()
     expected = metrics.precision_recall_fscore_support(
@@ -114,27 +114,27 @@ def test_a_class_without_test_photos_is_named_and_in_no_mean() -> None:
     assert (cow.support, cow.precision, cow.recall, cow.f1) == (0, None, None, None)
     assert cow.predicted == np.count_nonzero(taken_for == 2)
     assert worst_first(head.classes)[-1] == cow and cow not in head.worst
-    assert "of 6 classes" in described(evaluation)
-    assert described(evaluation).endswith("in no mean over classes: cow.")
+    assert "of 6 classes" in describe(evaluation)
+    assert describe(evaluation).endswith("which the means leave out: cow.")
 
 
-def test_of_equal_probabilities_the_first_class_is_the_prediction() -> None:
+def test_the_first_of_equally_probable_classes_is_predicted() -> None:
     votes = np.array([[0.4, 0.4, 0.2, 0.0], [0.4, 0.4, 0.2, 0.0], [0.0, 0.2, 0.4, 0.4]])
     truth = np.array([0, 1, 0])
-    head = evaluate(GroundTruth(("a", "b", "c", "d"), truth), [Predictions("votes", votes)]).heads[
-        0
-    ]
+    head = evaluate(
+        GroundTruth(("a", "b", "c", "d"), truth), [HeadPredictions("votes", votes)]
+    ).heads[0]
     assert head.accuracy == head.top_k[1] == pytest.approx(1 / 3)
     assert head.top_k[3] == pytest.approx(2 / 3)
     assert head.nll == pytest.approx(metrics.log_loss(truth, votes, labels=range(4)))
     assert head.nll > 36 / 3  # a probability of 0 costs much, and not infinitely much
 
 
-def test_the_worst_classes_come_with_what_they_are_taken_for() -> None:
+def test_the_worst_classes_are_listed_with_their_confusions() -> None:
     truth = np.repeat([0, 1, 2], 4)
     taken_for = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 0]
     head = evaluate(
-        GroundTruth(("a", "b", "c"), truth), [Predictions("x", certain(taken_for, 3))]
+        GroundTruth(("a", "b", "c"), truth), [HeadPredictions("x", certain(taken_for, 3))]
     ).heads[0]
     assert [(item.name, item.confused_with, item.confused) for item in head.worst] == [
         ("b", "c", 2),
@@ -143,7 +143,7 @@ def test_the_worst_classes_come_with_what_they_are_taken_for() -> None:
     ]
     assert head.worst[0].recall == 0.5 and head.worst[0].f1 == pytest.approx(2 / 3)
     right = evaluate(
-        GroundTruth(("a", "b"), truth[:8]), [Predictions("x", certain([0] * 4 + [1] * 4))]
+        GroundTruth(("a", "b"), truth[:8]), [HeadPredictions("x", certain([0] * 4 + [1] * 4))]
     )
     assert right.heads[0].worst == ()
 
@@ -151,7 +151,7 @@ def test_the_worst_classes_come_with_what_they_are_taken_for() -> None:
 # -- calibration ---------------------------------------------------------------------------------
 
 
-def test_the_calibration_error_is_the_one_worked_out_by_hand() -> None:
+def test_the_calibration_error_of_a_small_example() -> None:
     confidence = np.array([0.95, 0.97, 0.99, 1.0, 0.8, 0.8, 0.62, 0.65])
     right = np.array([1, 1, 1, 0, 1, 0, 0, 0], dtype=bool)
     bins = reliability_bins(confidence, right)
@@ -162,14 +162,14 @@ def test_the_calibration_error_is_the_one_worked_out_by_hand() -> None:
     assert bins[0].accuracy is None and bins[0].interval is None
 
 
-def test_a_bin_holds_its_upper_end() -> None:
+def test_a_bin_contains_its_upper_end() -> None:
     bins = reliability_bins(np.array([0.2, 0.2000001, 1.0]), np.ones(3, bool))
     assert [number for number, item in enumerate(bins, 1) if item.photos] == [3, 4, 15]
     assert (bins[2].high, bins[3].low, bins[14].high) == (0.2, 0.2, 1.0)
 
 
 @pytest.mark.parametrize(("hits", "photos"), [(0, 3), (7, 10), (73, 80), (80, 80)])
-def test_intervals_of_shares_are_those_of_scipy(hits: int, photos: int) -> None:
+def test_wilson_intervals_equal_those_of_scipy(hits: int, photos: int) -> None:
     expected = binomtest(hits, photos).proportion_ci(0.95, method="wilson")
     assert wilson(hits, photos) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
@@ -177,11 +177,11 @@ def test_intervals_of_shares_are_those_of_scipy(hits: int, photos: int) -> None:
 # -- chance --------------------------------------------------------------------------------------
 
 
-def test_intervals_are_those_of_a_plain_loop_over_samples_of_units() -> None:
+def test_intervals_equal_those_of_a_plain_bootstrap_loop() -> None:
     truth, probabilities = photos_and_probabilities(120)
     units = np.arange(120) // 3 * 7 + 1_000_000
     ground_truth = GroundTruth(CLASSES, truth, units=units)
-    head = evaluate(ground_truth, [Predictions("a", probabilities)]).heads[0]
+    head = evaluate(ground_truth, [HeadPredictions("a", probabilities)]).heads[0]
     taken_for, random = probabilities.argmax(1), np.random.default_rng(0)
     figures = []
     for _ in range(60):
@@ -197,21 +197,21 @@ def test_intervals_are_those_of_a_plain_loop_over_samples_of_units() -> None:
     assert np.array(list(head.intervals.values())) == pytest.approx(np.stack([low, high], axis=1))
 
 
-def test_the_interval_of_the_accuracy_is_that_of_a_mean() -> None:
+def test_the_interval_of_the_accuracy_matches_the_normal_one() -> None:
     truth, probabilities = photos_and_probabilities()
-    head = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)]).heads[0]
+    head = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads[0]
     expected = estimate((probabilities.argmax(1) == truth).astype(float), np.arange(300))
     assert expected is not None
     assert head.intervals["accuracy"] == pytest.approx((expected.low, expected.high))
     assert head.intervals["accuracy"][0] < head.accuracy < head.intervals["accuracy"][1]
 
 
-def test_copies_of_one_photo_add_no_certainty_where_they_are_one_unit() -> None:
+def test_copies_in_one_unit_do_not_narrow_the_interval() -> None:
     truth, probabilities = photos_and_probabilities()
-    once = evaluate(GroundTruth(CLASSES, truth), [Predictions("a", probabilities)])
+    once = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
     units = np.repeat(np.arange(300), 4)
     fourfold = GroundTruth(CLASSES, np.repeat(truth, 4), units=units)
-    copies = [Predictions("a", np.repeat(probabilities, 4, axis=0))]
+    copies = [HeadPredictions("a", np.repeat(probabilities, 4, axis=0))]
     together = evaluate(fourfold, copies)
     apart = evaluate(replace(fourfold, units=None), copies)
     for name, (low, high) in together.heads[0].intervals.items():
@@ -219,7 +219,7 @@ def test_copies_of_one_photo_add_no_certainty_where_they_are_one_unit() -> None:
         narrow = apart.heads[0].intervals[name]
         assert narrow[1] - narrow[0] < 0.75 * (high - low)
     assert (once.units, together.units, apart.units) == (300, 300, 1200)
-    assert "300 groups of photos" in described(together)
+    assert "300 groups of related photos" in describe(together)
 
 
 def test_mcnemar_is_the_exact_test() -> None:
@@ -233,12 +233,12 @@ def test_mcnemar_is_the_exact_test() -> None:
     assert mcnemar(2, 10) == pytest.approx(np.mean(np.abs(tosses - 6) >= 4))
 
 
-def test_heads_are_ranked_and_what_chance_would_do_is_a_tie() -> None:
+def test_heads_are_ranked_and_insignificant_differences_are_ties() -> None:
     truth = np.tile([0, 1], 50)
     flipped = np.arange(100)
     wrong = {"good": flipped < 4, "twin": (flipped >= 2) & (flipped < 8), "bad": flipped >= 70}
     predictions = [
-        Predictions(name, certain(np.where(mask, 1 - truth, truth).tolist()))
+        HeadPredictions(name, certain(np.where(mask, 1 - truth, truth).tolist()))
         for name, mask in wrong.items()
     ]
     evaluation = evaluate(GroundTruth(("a", "b"), truth), predictions[::-1])
@@ -256,10 +256,10 @@ def test_heads_are_ranked_and_what_chance_would_do_is_a_tie() -> None:
     second = pairs["good", "bad"]
     assert (second.only_head, second.only_other, second.tie) == (30, 4, False)
     assert second.p_value == pytest.approx(3 * binomtest(4, 34).pvalue)  # Holm
-    assert "McNemar's exact test" in described(evaluation)
+    assert "McNemar's exact test" in describe(evaluation)
 
 
-def test_photos_that_belong_together_are_tossed_together() -> None:
+def test_photos_of_one_unit_are_permuted_together() -> None:
     right = np.ones((2, 40), dtype=bool)
     right[1, :20] = False
     (apart,) = compare_heads(["a", "b"], right, np.arange(40))
@@ -273,20 +273,21 @@ def test_photos_that_belong_together_are_tossed_together() -> None:
 # -- mistakes ------------------------------------------------------------------------------------
 
 
-def test_the_surest_mistakes_come_first_with_their_nearest_training_photos() -> None:
+def test_the_most_confident_mistakes_come_first() -> None:
     truth = np.zeros(40, np.int64)
     probabilities = np.stack([np.linspace(0.01, 0.79, 40), np.linspace(0.99, 0.21, 40)], axis=1)
-    asked: list[list[int]] = []
+    requested: list[list[int]] = []
 
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
-        asked.append(rows.tolist())
+        requested.append(rows.tolist())
         return [[Neighbour(f"{row}-{n}.jpg", "b", n / 10) for n in range(9)] for row in rows]
 
     paths = tuple(f"{row}.jpg" for row in range(40))
     head = evaluate(
-        GroundTruth(("a", "b"), truth, paths), [Predictions("x", probabilities, nearest=nearest)]
+        GroundTruth(("a", "b"), truth, paths),
+        [HeadPredictions("x", probabilities, nearest=nearest)],
     ).heads[0]
-    assert asked == [list(range(24))]
+    assert requested == [list(range(24))]
     assert [item.row for item in head.mistakes] == list(range(24))
     first = head.mistakes[0]
     assert (first.path, first.truth, first.predicted) == ("0.jpg", "a", "b")
@@ -294,11 +295,11 @@ def test_the_surest_mistakes_come_first_with_their_nearest_training_photos() -> 
     assert [near.path for near in first.nearest] == ["0-0.jpg", "0-1.jpg", "0-2.jpg", "0-3.jpg"]
 
 
-def test_nobody_is_asked_for_the_neighbours_of_no_mistakes() -> None:
+def test_neighbours_are_not_computed_without_mistakes() -> None:
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
         raise AssertionError(rows)
 
-    head = Predictions("x", certain([0, 1]), nearest=nearest)
+    head = HeadPredictions("x", certain([0, 1]), nearest=nearest)
     assert evaluate(GroundTruth(("a", "b"), np.array([0, 1])), [head]).heads[0].mistakes == ()
 
 
@@ -314,31 +315,35 @@ EVEN = np.full((3, 2), 0.5)
         (FINE, [EVEN[:2]], r"shape \(2, 2\), not \(photos, classes\) = \(3, 2\)"),
         (FINE, [np.full((3, 3), 1 / 3)], r"trained on other classes\?"),
         (FINE, [EVEN * [1, np.nan]], "not finite"),
-        (FINE, [EVEN * 3], "a photo's sum is up to 2 off 1; give probabilities, not scores"),
-        (FINE, [EVEN + np.array([0.6, -0.6])], "the least is -0.1"),
+        (FINE, [EVEN * 3], "sums differ from 1 by up to 2; give probabilities, not scores"),
+        (FINE, [EVEN + np.array([0.6, -0.6])], "the smallest is -0.1"),
         (FINE, [], "no head to evaluate"),
-        (FINE, [EVEN, EVEN], "two heads are called x"),
-        (replace(FINE, classes=("a",)), [EVEN[:, :1]], "nothing to tell apart"),
+        (FINE, [EVEN, EVEN], "two heads have the name x"),
+        (replace(FINE, classes=("a",)), [EVEN[:, :1]], "two classes or more, not 1"),
         (replace(FINE, truth=np.array([], np.int64)), [EVEN[:0]], "no test photos"),
         (replace(FINE, truth=np.array([0, 1, 2])), [EVEN], "class numbers from 0 to 2"),
         (replace(FINE, truth=np.array([0, 1, -1])), [EVEN], "class numbers from -1 to 1"),
-        (replace(FINE, truth=np.array([0.0, 1, 1])), [EVEN], "not one class number a photo"),
+        (
+            replace(FINE, truth=np.array([0.0, 1, 1])),
+            [EVEN],
+            "give one class number for each photo",
+        ),
         (replace(FINE, paths=("a",)), [EVEN], "1 paths for 3 test photos"),
         (replace(FINE, units=np.arange(4)), [EVEN], "4 units for 3 test photos"),
     ],
 )
-def test_what_cannot_be_evaluated_is_said(
+def test_invalid_inputs_are_errors(
     ground_truth: GroundTruth, heads: list[np.ndarray], complaint: str
 ) -> None:
     with pytest.raises(BadInput, match=complaint):
-        evaluate(ground_truth, [Predictions("x", probabilities) for probabilities in heads])
+        evaluate(ground_truth, [HeadPredictions("x", probabilities) for probabilities in heads])
 
 
-def test_rounded_probabilities_are_taken() -> None:
+def test_rounded_probabilities_are_accepted() -> None:
     truth, probabilities = photos_and_probabilities()
     ground_truth = GroundTruth(CLASSES, truth.astype(np.uint8))
-    full = evaluate(ground_truth, [Predictions("a", probabilities)]).heads[0]
-    half = evaluate(ground_truth, [Predictions("a", probabilities.astype(np.float16))]).heads[0]
+    full = evaluate(ground_truth, [HeadPredictions("a", probabilities)]).heads[0]
+    half = evaluate(ground_truth, [HeadPredictions("a", probabilities.astype(np.float16))]).heads[0]
     assert (half.accuracy, half.f1) == pytest.approx((full.accuracy, full.f1), abs=0.01)
     assert half.nll == pytest.approx(full.nll, abs=0.01)
 
@@ -346,14 +351,14 @@ def test_rounded_probabilities_are_taken() -> None:
 # -- what it becomes -----------------------------------------------------------------------------
 
 
-def test_the_document_is_json_that_holds_the_figures() -> None:
+def test_the_evaluation_converts_to_json() -> None:
     truth, probabilities = photos_and_probabilities()
     some = truth != 2
     evaluation = evaluate(
         GroundTruth(CLASSES, truth[some]),
         [
-            Predictions("a", probabilities[some], history=(0.5, 0.75)),
-            Predictions("b", probabilities_of(truth[some], 3.0, 9)),
+            HeadPredictions("a", probabilities[some], history=(0.5, 0.75)),
+            HeadPredictions("b", probabilities_of(truth[some], 3.0, 9)),
         ],
     )
     document = json.loads(json.dumps(asdict(evaluation), allow_nan=False))
@@ -372,14 +377,14 @@ def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
 
 
-def test_tables_hold_every_head_class_and_prediction(tmp_path: Path) -> None:
+def test_tables_contain_every_head_class_and_prediction(tmp_path: Path) -> None:
     truth, probabilities = photos_and_probabilities(50)
     classes = ("野猿街道店2", 'with "quotes", and commas', *CLASSES[2:])
     paths = (*(f"/p/{row}.jpg" for row in range(49)), "/p/\udce9.jpg")
     ground_truth = GroundTruth(classes, truth, paths)
     predictions = [
-        Predictions("a", probabilities),
-        Predictions("b", probabilities_of(truth, 4.0, 5)),
+        HeadPredictions("a", probabilities),
+        HeadPredictions("b", probabilities_of(truth, 4.0, 5)),
     ]
     evaluation = evaluate(ground_truth, predictions)
     write_heads(tmp_path / "heads.csv", evaluation)

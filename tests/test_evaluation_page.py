@@ -12,8 +12,8 @@ from PIL import Image
 
 from embedkit._internal import statistics
 from embedkit.classify.evaluation.evaluation import evaluate
-from embedkit.classify.evaluation.figures import Evaluation
-from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
+from embedkit.classify.evaluation.results import Evaluation
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 from embedkit.results import Neighbour
@@ -46,7 +46,7 @@ def evaluation_of(names: tuple[str, ...], heads: tuple[str, ...] = ("a",)) -> Ev
     probabilities = scores / scores.sum(1, keepdims=True)
     return evaluate(
         GroundTruth(names, truth),
-        [Predictions(head, probabilities, history=(0.5, 0.75, 0.7)) for head in heads],
+        [HeadPredictions(head, probabilities, history=(0.5, 0.75, 0.7)) for head in heads],
     )
 
 
@@ -67,7 +67,7 @@ def test_forty_japanese_names_are_drawn() -> None:
     plots.reliability_diagrams([head])
 
 
-def test_what_no_font_shows_is_a_box_and_nothing_is_taken_for_markup() -> None:
+def test_missing_characters_are_boxes_and_markup_is_plain_text() -> None:
     heads = evaluation_of(STRANGE, STRANGE[:5]).heads
     width, _ = inches_of(plots.confusion_matrix(heads[2]))
     assert width < 8
@@ -78,7 +78,7 @@ def test_what_no_font_shows_is_a_box_and_nothing_is_taken_for_markup() -> None:
     assert plots.drawable("y" * 300) == "y" * 27 + "…"
 
 
-def test_a_single_mistake_among_many_photos_shows() -> None:
+def test_a_single_mistake_among_many_photos_is_visible() -> None:
     (head,) = evaluation_of(("a", "b")).heads
     rare = replace(head, confusion=((9_999, 1), (0, 10_000)))
     none = replace(head, confusion=((10_000, 0), (0, 10_000)))
@@ -92,7 +92,7 @@ def test_a_single_mistake_among_many_photos_shows() -> None:
     assert orange(plots.confusion_matrix(none)) == 0
 
 
-def test_many_classes_make_a_picture_of_bounded_size() -> None:
+def test_a_plot_of_many_classes_has_a_bounded_size() -> None:
     (head,) = evaluation_of(("a", "b")).heads
     names = tuple(replace(head.classes[0], name=f"class {n}") for n in range(300))
     counts = tuple(map(tuple, np.eye(300, dtype=int).tolist()))
@@ -102,13 +102,13 @@ def test_many_classes_make_a_picture_of_bounded_size() -> None:
     assert 20 < max(width, height) < 25
 
 
-def test_heads_without_epochs_have_no_curve_and_one_epoch_is_a_curve() -> None:
+def test_only_heads_with_epochs_have_a_curve() -> None:
     (head,) = evaluation_of(("a", "b")).heads
     once, never = replace(head, history=(0.5,)), replace(head, history=())
     assert plots.accuracy_curves([once, never]) == plots.accuracy_curves([once])
 
 
-def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
+def test_plotting_does_not_change_matplotlib_settings() -> None:
     before = dict(matplotlib.rcParams)
     plots.reliability_diagrams(evaluation_of(("a", "b")).heads)
     assert dict(matplotlib.rcParams) == before
@@ -117,7 +117,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
 # -- page ----------------------------------------------------------------------------------------
 
 
-def test_the_page_holds_everything_it_shows(tmp_path: Path) -> None:
+def test_the_page_is_self_contained(tmp_path: Path) -> None:
     for number in range(4):
         draw_photo(number).save(tmp_path / f"{number}.jpg")
     paths = [str(tmp_path / f"{number}.jpg") for number in range(4)]
@@ -136,7 +136,10 @@ def test_the_page_holds_everything_it_shows(tmp_path: Path) -> None:
         GroundTruth(
             ("<b>猫</b>", "dog"), truth, (paths[0], *[str(tmp_path / "other.jpg")] * 4, paths[1])
         ),
-        [Predictions("bad", bad, (), nearest), Predictions("good", good, (0.5, 0.8), nearest)],
+        [
+            HeadPredictions("bad", bad, (), nearest),
+            HeadPredictions("good", good, (0.5, 0.8), nearest),
+        ],
     )
     page = tmp_path / "out/page.html"
     write_evaluation_page(page, evaluation)
@@ -150,8 +153,9 @@ def test_the_page_holds_everything_it_shows(tmp_path: Path) -> None:
     ) in html  # fmt: skip
     assert "= 1.000" in html and "a tie" in html
     assert html.count("Worst classes: ") == 2
-    assert "Worst classes: dog (F 0.800, recall 0.667, most often taken for <b>猫</b>)" in unescape(
-        html
+    assert (
+        "Worst classes: dog (F 0.800, recall 0.667, most often predicted as <b>猫</b>)"
+        in unescape(html)
     )
     assert "<b>猫" not in html  # but escaped
     assert html.count("data:image/png;base64,") == 2 + 2  # curves, reliability, a matrix a head
@@ -162,7 +166,7 @@ def test_the_page_holds_everything_it_shows(tmp_path: Path) -> None:
     assert html.count('class="photo right') == 3 and html.count('class="photo wrong') == 3
 
 
-def test_a_page_needs_neither_paths_nor_neighbours_nor_epochs(tmp_path: Path) -> None:
+def test_a_page_without_paths_neighbours_and_epochs(tmp_path: Path) -> None:
     evaluation = evaluation_of(tuple("abcdef"))
     (head,) = evaluation.heads
     evaluation = replace(evaluation, heads=(replace(head, history=()),))
@@ -170,8 +174,8 @@ def test_a_page_needs_neither_paths_nor_neighbours_nor_epochs(tmp_path: Path) ->
     html = (tmp_path / "page.html").read_text("utf-8")
     assert "1 head on 30 test photos" in html
     assert "a gets 24 of 30 photos right." in html
-    assert "6 of 6 mistakes" in html
+    assert "The most confident mistakes: 6 of 6" in html
     assert f"row {head.mistakes[0].row} of the test photos" in html
     assert "no longer readable" not in html
     assert html.count("data:image/png;base64,") == 2
-    assert "Which differences are real" not in html
+    assert "Which differences are significant" not in html

@@ -1,4 +1,4 @@
-"""What interrupted commands leave on the disk, and what the next command makes of it."""
+"""Files that interrupted commands leave on the disk, and how the next command treats them."""
 
 import errno
 import io
@@ -34,7 +34,7 @@ LEFT = (
     f"quarantine/0123/.plan.csv.{DEAD}",
     f"sheets/.red.html.{DEAD}",
 )
-"""What killed commands leave in a workspace."""
+"""Files that killed commands leave in a workspace."""
 
 
 def add(workspace: Workspace) -> None:
@@ -82,7 +82,7 @@ def empty(workspace: Workspace) -> None:
 
 
 def leave(workspace: Workspace) -> None:
-    """Put what killed commands leave into a workspace."""
+    """Put the files that killed commands leave into a workspace."""
     for name in LEFT:
         file = workspace.folder / name
         file.parent.mkdir(parents=True, exist_ok=True)

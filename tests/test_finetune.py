@@ -36,13 +36,13 @@ from embedkit.classify.heads.finetune import (
 )
 from embedkit.classify.heads.finetune.augment import augmented
 from embedkit.classify.heads.finetune.job import check
-from embedkit.classify.heads.finetune.loader import shares
+from embedkit.classify.heads.finetune.loader import step_indices
 from embedkit.classify.heads.finetune.mixing import mixed
 from embedkit.classify.heads.finetune.model import (
     Classifier,
     class_weights,
-    optimizer_of,
-    rate_at,
+    create_optimizer,
+    learning_rate_at,
 )
 from embedkit.classify.heads.finetune.task import best_of
 from embedkit.classify.heads.linear import RAW, Linear
@@ -112,7 +112,7 @@ def assert_same(one: FineTuned, other: FineTuned) -> None:
 # -- what comes out --------------------------------------------------------------------------------
 
 
-def test_embeddings_from_the_catalog_times_the_linear_layer_give_the_logits_that_were_validated(
+def test_catalog_embeddings_and_the_linear_layer_give_the_validated_logits(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     workspace = embedkit.Workspace(tmp_path / "ws")
@@ -130,7 +130,7 @@ def test_embeddings_from_the_catalog_times_the_linear_layer_give_the_logits_that
     assert loss == pytest.approx(epoch.validation_loss, rel=1e-5)
 
 
-def test_a_network_learns_what_it_did_not_know(task: Task, tmp_path: Path) -> None:
+def test_fine_tuning_raises_the_accuracy(task: Task, tmp_path: Path) -> None:
     plain = replace(EVERYTHING, epochs=6, mixup=0.0, cutmix=0.0, dropout=0.0, ema_decay=0.5)
     history = fit(task, plain, tmp_path / "out").history
     assert history[0].train_loss > 1.0  # ln 3 = 1.099 is knowing nothing
@@ -148,7 +148,7 @@ def test_a_fine_tuned_backbone_can_be_fine_tuned_again(
     assert more.history[0].validation_loss == pytest.approx(epoch.validation_loss, rel=1e-6)
 
 
-def test_the_network_begins_as_the_probe_that_it_is_given(task: Task) -> None:
+def test_training_starts_from_the_given_linear_layer(task: Task) -> None:
     network, resolved = load_network(task.backbone)
     spec = resolved.spec
     random = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def test_the_network_begins_as_the_probe_that_it_is_given(task: Task) -> None:
         RAW,
     )
     classifier = Classifier(network, spec, 3, dropout=0.5).eval()
-    classifier.start_as(probe)
+    classifier.set_linear(probe)
     pixels = np.stack([prepare(decoder_of(path), spec) for path, _ in task.validation])
     vectors, norms = embedkit.load_backbone(task.backbone).submit(pixels)()
     with torch.inference_mode():
@@ -167,7 +167,7 @@ def test_the_network_begins_as_the_probe_that_it_is_given(task: Task) -> None:
     np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss_then_is_the_first() -> None:
+def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss() -> None:
     def epoch(number: int, accuracy: float, loss: float) -> Epoch:
         return Epoch(number, 0.0, 0.0, loss, accuracy, 0.0)
 
@@ -187,17 +187,17 @@ def test_frozen_batch_norms_keep_their_statistics(task: Task, tmp_path: Path) ->
 # -- the same again --------------------------------------------------------------------------------
 
 
-def test_the_same_call_elsewhere_gives_the_same_bytes(
+def test_fine_tuning_in_another_folder_gives_the_same_bytes(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     assert_same(fit(task, EVERYTHING, tmp_path / "again"), tuned)
 
 
-def test_a_finished_training_is_returned_and_not_repeated(task: Task, tuned: FineTuned) -> None:
-    told: list[Progress] = []
+def test_a_finished_training_is_not_repeated(task: Task, tuned: FineTuned) -> None:
+    reports: list[Progress] = []
     folder = Path(tuned.backbone.removeprefix("local/"))
-    again = fit(task, EVERYTHING, folder, told.append)
-    assert told == []
+    again = fit(task, EVERYTHING, folder, reports.append)
+    assert reports == []
     assert again.history == tuned.history
     assert np.array_equal(again.linear.bias, tuned.linear.bias)
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -227,20 +227,21 @@ fit(task, configuration, folder)
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_to_the_same_bytes(
+def test_a_killed_training_resumes_with_the_same_result(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
-    # The fourth file is the second epoch's checkpoint: its network is there, its record is not.
+    # Every file is renamed twice, and the fourth is the checkpoint of the second epoch: the network
+    # of that epoch is written, its record is not.
     killed = subprocess.run(
         [sys.executable, "-c", KILLED],
-        input=pickle.dumps((task, EVERYTHING, tmp_path / "out", 4)),
+        input=pickle.dumps((task, EVERYTHING, tmp_path / "out", 8)),
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     assert (tmp_path / "out/checkpoint.safetensors").is_file()
-    told: list[Progress] = []
-    assert_same(fit(task, EVERYTHING, tmp_path / "out", told.append), tuned)
-    assert told[0].stage.startswith("epoch 2/3")
+    reports: list[Progress] = []
+    assert_same(fit(task, EVERYTHING, tmp_path / "out", reports.append), tuned)
+    assert reports[0].stage.startswith("epoch 2/3")
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
@@ -250,7 +251,7 @@ class Interrupted(BaseException):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fatal", [1, 2, 5, 7, 8, 9, 10])
-def test_interrupted_at_any_write_the_same_call_goes_on_to_the_same_bytes(
+def test_a_training_interrupted_at_any_write_resumes_with_the_same_result(
     task: Task, tuned: FineTuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fatal: int
 ) -> None:
     replace_file, files = os.replace, []
@@ -268,23 +269,23 @@ def test_interrupted_at_any_write_the_same_call_goes_on_to_the_same_bytes(
     assert_same(fit(task, EVERYTHING, tmp_path / "out"), tuned)
 
 
-def test_a_folder_of_another_training_is_refused_and_left_alone(
+def test_the_folder_of_another_training_is_refused_and_unchanged(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     folder = Path(tuned.backbone.removeprefix("local/"))
     before = {path: path.read_bytes() for path in folder.iterdir()}
     fewer = replace(task, training=task.training[:-1])
     for other, configuration in ((fewer, EVERYTHING), (task, replace(EVERYTHING, seed=1))):
-        with pytest.raises(BadInput, match=f"take another name, or delete {folder}$"):
+        with pytest.raises(BadInput, match=f"use another name, or delete {folder}$"):
             fit(other, configuration, folder)
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
 
     (tmp_path / "backbone.json").write_text("{}")
-    with pytest.raises(BadInput, match="holds another backbone"):
+    with pytest.raises(BadInput, match="contains another backbone"):
         fit(task, EVERYTHING, tmp_path)
 
 
-def test_a_probe_that_differs_in_its_last_bits_keeps_no_training_from_going_on(
+def test_training_resumes_when_the_probe_differs_in_the_last_bits(
     task: Task, tmp_path: Path
 ) -> None:
     random = np.random.default_rng(0)
@@ -300,9 +301,11 @@ def test_a_probe_that_differs_in_its_last_bits_keeps_no_training_from_going_on(
 
     with pytest.raises(KeyboardInterrupt):
         fit(replace(task, start=start), short, tmp_path / "out", interrupt)
-    told: list[Progress] = []
-    assert len(fit(replace(task, start=other), short, tmp_path / "out", told.append).history) == 2
-    assert not any(progress.stage.startswith("epoch 1") for progress in told)
+    reports: list[Progress] = []
+    assert (
+        len(fit(replace(task, start=other), short, tmp_path / "out", reports.append).history) == 2
+    )
+    assert not any(progress.stage.startswith("epoch 1") for progress in reports)
 
 
 def test_a_checkpoint_of_another_training_is_refused(task: Task, tmp_path: Path) -> None:
@@ -316,13 +319,11 @@ def test_a_checkpoint_of_another_training_is_refused(task: Task, tmp_path: Path)
     with pytest.raises(BadInput, match="trained on other photos"):
         fit(task, replace(EVERYTHING, batch=9), tmp_path)
     (tmp_path / "checkpoint.safetensors").write_bytes(b"\0" * 100)
-    with pytest.raises(BadArtefact, match="delete it to begin again"):
+    with pytest.raises(BadArtefact, match="delete it to start again"):
         fit(task, EVERYTHING, tmp_path)
 
 
-def test_another_linear_layer_beside_the_backbone_is_noticed(
-    task: Task, tuned: FineTuned, tmp_path: Path
-) -> None:
+def test_a_replaced_linear_layer_is_detected(task: Task, tuned: FineTuned, tmp_path: Path) -> None:
     copy = shutil.copytree(tuned.backbone.removeprefix("local/"), tmp_path / "copy")
     tensors = load_file(copy / "linear.safetensors")
     save_file({**tensors, "bias": tensors["bias"] + 1}, copy / "linear.safetensors")
@@ -333,7 +334,7 @@ def test_another_linear_layer_beside_the_backbone_is_noticed(
 # -- photos that cannot be used --------------------------------------------------------------------
 
 
-def test_photos_that_cannot_be_read_are_listed_and_change_nothing_else(
+def test_unreadable_photos_are_listed_and_have_no_other_effect(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.jpg"
@@ -360,18 +361,18 @@ def test_a_class_without_a_readable_photo_is_an_error(task: Task, tmp_path: Path
         fit(replace(task, training=[*blue, (str(tmp_path / "gone.jpg"), 0)]), EVERYTHING, tmp_path)
 
 
-def test_what_cannot_be_learnt_from_is_an_error(task: Task) -> None:
+def test_invalid_tasks_are_errors(task: Task) -> None:
     with pytest.raises(BadInput, match="two classes or more, not 1"):
         Task("resnet50", ["one"], [("a", 0)], [("b", 0)])
     with pytest.raises(BadInput, match="'red' has no training photo"):
         Task("resnet50", CLASSES, [("a", 0), ("b", 1)], [("c", 0)])
-    with pytest.raises(BadInput, match="c: there is no class number 3"):
+    with pytest.raises(BadInput, match="c has the class number 3, which is no class"):
         Task("resnet50", CLASSES, task.training, [("c", 3)])
     with pytest.raises(BadInput, match="needs validation photos"):
         Task("resnet50", CLASSES, task.training, [])
 
 
-def test_settings_that_cannot_be_are_errors() -> None:
+def test_invalid_settings_are_errors() -> None:
     for name, value in (("epochs", 0), ("batch", 1), ("layer_decay", 0.0), ("optimizer", "adam")):
         with pytest.raises(BadInput, match=f"fine-tuning: {name} cannot be {value!r}"):
             replace(EVERYTHING, **{name: value})
@@ -380,7 +381,7 @@ def test_settings_that_cannot_be_are_errors() -> None:
 
 
 def test_networks_that_cannot_be_trained_are_errors(task: Task, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="leave precision= out"):
+    with pytest.raises(BadInput, match="remove precision="):
         fit(replace(task, backbone=f"{task.backbone}&precision=bf16"), EVERYTHING, tmp_path)
     wrong = Linear(np.zeros((2, 96), np.float32), np.zeros(2, np.float32), RAW)
     with pytest.raises(BadInput, match=r"3 classes need \(3, 96\) and \(3,\)"):
@@ -392,27 +393,27 @@ def test_networks_that_cannot_be_trained_are_errors(task: Task, tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_network_of_open_clip_is_refused_and_timms_copy_of_it_named(
+def test_an_open_clip_network_is_refused_with_a_timm_alternative(
     task: Task, square: EmbeddingSpec
 ) -> None:
     clip = replace(square, architecture="open_clip/ViT-B-32-quickgelu")
-    with pytest.raises(BadInput, match=r"image towers .* like timm/vit_base_patch32_clip_224"):
+    with pytest.raises(BadInput, match=r"image towers .* such as timm/vit_base_patch32_clip_224"):
         check(replace(task, backbone="clip-vit-b-32"), clip)
 
 
-def test_a_batch_that_does_not_fit_the_memory_says_what_to_do(
+def test_the_error_for_a_batch_that_does_not_fit_says_what_to_do(
     task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(training.Training, "_step", full)
-    with pytest.raises(OutOfMemory, match=r"a batch of 6 photos .* take a smaller batch"):
+    with pytest.raises(OutOfMemory, match=r"a batch of 6 photos .* use a smaller batch"):
         fit(task, EVERYTHING, tmp_path)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(task: Task, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="diverged in epoch 1: take a lower learning_rate"):
+def test_a_loss_that_is_not_finite_ends_the_training(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="diverged in epoch 1; use a lower learning_rate"):
         fit(task, replace(EVERYTHING, warmup_epochs=0, learning_rate=1e30), tmp_path)
 
 
@@ -429,7 +430,7 @@ def square() -> EmbeddingSpec:
 STILL = Augmentation((1.0, 1.0), (1.0, 1.0), flip=0, saturation=0, brightness=0, rotation=0)
 
 
-def test_a_photo_to_which_nothing_is_done_is_the_photo_as_it_is_embedded(
+def test_no_augmentation_gives_the_embedding_input(
     square: EmbeddingSpec,
 ) -> None:
     decoder = Decoder.from_image(draw_photo(1, (200, 200)))
@@ -440,7 +441,7 @@ def test_a_photo_to_which_nothing_is_done_is_the_photo_as_it_is_embedded(
     assert np.array_equal(mirrored, plain[:, ::-1])
 
 
-def test_crops_have_the_shape_and_the_area_that_were_asked_for(square: EmbeddingSpec) -> None:
+def test_crops_have_the_configured_shape_and_area(square: EmbeddingSpec) -> None:
     # Red says how far right a pixel of the photo is, green how far down, in 200 steps each.
     down, right = np.mgrid[0:200, 0:200].astype(np.uint8)
     decoder = Decoder.from_image(Image.fromarray(np.stack([right, down, 0 * down], 2)))
@@ -456,7 +457,7 @@ def test_crops_have_the_shape_and_the_area_that_were_asked_for(square: Embedding
     assert 0.23 < min(areas) < 0.28 and 0.45 < max(areas) < 0.53
 
 
-def test_colours_change_as_asked_and_grey_keeps_its_hue(square: EmbeddingSpec) -> None:
+def test_colours_change_within_limits_and_grey_stays_grey(square: EmbeddingSpec) -> None:
     grey = Decoder.from_image(Image.new("RGB", (48, 48), (100, 100, 100)))
     how = replace(STILL, hue=90, saturation=0.5, brightness=0.2)
     seen = set()
@@ -477,7 +478,7 @@ def test_colours_change_as_asked_and_grey_keeps_its_hue(square: EmbeddingSpec) -
     assert np.ptp(reds) > 20
 
 
-def test_rotation_turns_by_no_more_than_was_asked(square: EmbeddingSpec) -> None:
+def test_rotation_stays_within_the_limit(square: EmbeddingSpec) -> None:
     half = np.zeros((96, 96, 3), np.uint8)
     half[:, 48:] = 255
     decoder = Decoder.from_image(Image.fromarray(half))
@@ -491,7 +492,7 @@ def test_rotation_turns_by_no_more_than_was_asked(square: EmbeddingSpec) -> None
     assert -22 < min(angles) < -17 and 17 < max(angles) < 22
 
 
-def test_mixup_adds_and_cutmix_pastes_the_share_that_they_say() -> None:
+def test_mixup_and_cutmix_return_the_share_of_the_first_photo() -> None:
     pixels = torch.arange(5.0).reshape(5, 1, 1, 1).expand(5, 40, 30, 3) + 1
     both = set()
     for seed in range(50):
@@ -509,19 +510,19 @@ def test_mixup_adds_and_cutmix_pastes_the_share_that_they_say() -> None:
     assert x is pixels
 
 
-def test_the_learning_rate_rises_falls_along_a_cosine_or_in_steps() -> None:
+def test_the_learning_rate_warms_up_and_falls_by_cosine_or_steps() -> None:
     cosine = Configuration(epochs=9, batch=2, learning_rate=2.0, warmup_epochs=1)
-    rates = [rate_at(epochs, cosine) for epochs in (0, 0.5, 1, 5, 9)]
+    rates = [learning_rate_at(epochs, cosine) for epochs in (0, 0.5, 1, 5, 9)]
     assert rates == pytest.approx([0, 1, 2, 1, 0])
     steps = Configuration(epochs=30, batch=2, learning_rate=1.0, schedule="step")
-    rates = [rate_at(epochs, steps) for epochs in (0, 9.9, 10.1, 19.9, 20.1, 30)]
+    rates = [learning_rate_at(epochs, steps) for epochs in (0, 9.9, 10.1, 19.9, 20.1, 30)]
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_lower_layers_learn_more_slowly_and_only_weights_decay(task: Task) -> None:
+def test_lower_layers_have_lower_rates_and_only_weights_decay(task: Task) -> None:
     network, resolved = load_network(task.backbone)
     classifier = Classifier(network, resolved.spec, 3, 0.0)
-    optimizer = optimizer_of(classifier, replace(EVERYTHING, layer_decay=0.5))
+    optimizer = create_optimizer(classifier, replace(EVERYTHING, layer_decay=0.5))
     scale = {
         parameter: (group.get("lr_scale", 1.0), group["weight_decay"])
         for group in optimizer.param_groups
@@ -537,17 +538,17 @@ def test_lower_layers_learn_more_slowly_and_only_weights_decay(task: Task) -> No
     assert scale[classifier.linear.weight][0] == 1.0
 
 
-def test_balanced_classes_weigh_what_scikit_learn_gives_them() -> None:
+def test_balanced_weights_equal_those_of_scikit_learn() -> None:
     targets = [0] * 7 + [1] * 2 + [2]
     wanted = compute_class_weight("balanced", classes=np.arange(3), y=targets)
     np.testing.assert_allclose(class_weights(targets, 3), wanted, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("count", "batch", "processes"), [(23, 5, 1), (23, 10, 3), (7, 20, 2)])
-def test_every_photo_is_used_once_an_epoch_in_steps_of_one_size(
+def test_an_epoch_uses_every_photo_once_in_steps_of_equal_size(
     count: int, batch: int, processes: int
 ) -> None:
-    steps = [shares(count, batch, rank, processes) for rank in range(processes)]
+    steps = [step_indices(count, batch, rank, processes) for rank in range(processes)]
     assert len({len(mine) for mine in steps}) == 1
     parts = [part for mine in steps for part in mine]
     assert sorted(np.concatenate(parts).tolist()) == list(range(count))
@@ -555,30 +556,28 @@ def test_every_photo_is_used_once_an_epoch_in_steps_of_one_size(
     assert max(sum(map(len, together)) for together in zip(*steps, strict=True)) <= batch
 
 
-def test_doi2018_takes_as_many_steps_as_the_article_says() -> None:
+def test_doi2018_has_the_number_of_steps_of_the_article() -> None:
     preset = PRESETS["doi2018"]
     configuration = preset.configuration
     photos = 59_100 - 2 * 40 * 80  # about 60,000, less 80 + 80 of each of 40 shops
-    steps = len(shares(photos, configuration.batch, 0, 1))
+    steps = len(step_indices(photos, configuration.batch, 0, 1))
     assert steps * configuration.epochs == 79_050
     assert set(preset.backbones) <= set(registry.KNOWN)
 
 
-def test_progress_says_what_the_loss_and_the_accuracy_are_and_how_long_it_will_take(
-    task: Task, tmp_path: Path
-) -> None:
-    told: list[Progress] = []
-    tuned = fit(task, replace(EVERYTHING, epochs=2), tmp_path, told.append)
-    checks = [progress for progress in told if progress.stage == "checking photos"]
+def test_progress_reports_loss_accuracy_and_remaining_time(task: Task, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    tuned = fit(task, replace(EVERYTHING, epochs=2), tmp_path, reports.append)
+    checks = [progress for progress in reports if progress.stage == "checking photos"]
     assert [progress.done for progress in checks] == list(range(1, 28))
-    last = told[-1]
+    last = reports[-1]
     epoch = tuned.history[-1]
     assert last.stage == (
         f"epoch 2/2: loss {epoch.train_loss:.3f}, accuracy {epoch.train_accuracy:.3f}, "
         f"validation {epoch.validation_accuracy:.3f}"
     )
     assert (last.done, last.total, last.seconds_left) == (36, 36, 0)
-    first = next(progress for progress in told if progress.stage.startswith("epoch 1"))
+    first = next(progress for progress in reports if progress.stage.startswith("epoch 1"))
     assert first.seconds_left is not None and first.seconds_left > 0
 
 
@@ -595,7 +594,7 @@ def test_several_processes_need_accelerate(
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does(task: Task, tmp_path: Path) -> None:
+def test_two_processes_give_the_result_of_one(task: Task, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
     # Layer norms know nothing of the rest of the batch, so that halves of it are the whole.
     import timm
@@ -607,9 +606,9 @@ def test_two_processes_train_as_one_does(task: Task, tmp_path: Path) -> None:
         )
     halves = replace(task, backbone=f"timm/test_vit?weights={tmp_path}/vit.safetensors&size=32")
     plain = Configuration(epochs=2, batch=6, learning_rate=0.1, optimizer="sgd", ema_decay=0.9)
-    told: list[Progress] = []
+    reports: list[Progress] = []
     one = fit(halves, plain, tmp_path / "one")
-    two = fit(halves, plain, tmp_path / "two", told.append, processes=2)
+    two = fit(halves, plain, tmp_path / "two", reports.append, processes=2)
     histories = [[astuple(epoch) for epoch in tuned.history] for tuned in (one, two)]
     np.testing.assert_allclose(*histories, rtol=1e-5)
-    assert told[-1].done == 36
+    assert reports[-1].done == 36

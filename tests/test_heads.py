@@ -14,8 +14,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from embedkit._internal.artifacts import with_digest
-from embedkit.classify.heads.calibration import fit_temperature, nll
-from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select
+from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select_members
 from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.head import (
     CALIBRATED,
@@ -28,7 +27,8 @@ from embedkit.classify.heads.head import (
     Model,
 )
 from embedkit.classify.heads.linear import L2, RAW, Features, Linear
-from embedkit.classify.heads.locking import claimed
+from embedkit.classify.heads.locking import locked_name
+from embedkit.classify.heads.probabilities import fit_temperature, negative_log_likelihood
 from embedkit.classify.heads.rejection import Rejection, Threshold
 from embedkit.classify.heads.rejection_calibration import Calibration
 from embedkit.classify.heads.store import check_name, digest_of, load_head, names, save_head
@@ -49,10 +49,11 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
     random = np.random.default_rng(seed)
     known = features(20, seed)
     scorer = Linear(random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on)
-    gallery = Gallery.of(
+    gallery = Gallery.sample(
         known.vectors,
         random.integers(0, 256, (20, 32), dtype=np.uint8),
         random.integers(0, 3, 20),
+        max_photos=20,
     )
     spec = ToyBackbone("efficientnet_lite0", []).spec
     model = Model(
@@ -65,7 +66,7 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
         temperature=1.5,
         calibration=Calibration(gallery.sha256[:6], np.linspace(-1, 0, 6), np.linspace(-2, -1, 6)),
         fitted_on=gallery.sha256,
-        chosen_on=np.full((4, 32), seed, np.uint8),
+        selected_on=np.full((4, 32), seed, np.uint8),
     )
     rejection = Rejection(
         Threshold(-0.4, 0.5, 10), Threshold(0.0, 0.3, 10), Threshold(-1.0, 1.5, 60), 60
@@ -80,7 +81,7 @@ def embedded(head: Head, count: int = 7) -> dict[str, Features]:
 # -- numbers -----------------------------------------------------------------------------------
 
 
-def test_a_layer_on_raw_features_undoes_the_normalising() -> None:
+def test_a_layer_on_raw_features_multiplies_by_the_norms() -> None:
     some = features(5)
     layer = made_head(on=RAW).models[0].scorer
     raw = some.vectors * some.norms[:, None]
@@ -92,7 +93,7 @@ def test_a_layer_on_raw_features_undoes_the_normalising() -> None:
     )
 
 
-def test_the_temperature_undoes_an_overconfidence() -> None:
+def test_the_temperature_corrects_overconfidence() -> None:
     random = np.random.default_rng(0)
     scores = 2 * random.normal(size=(20_000, 4))
     labels = np.array([random.choice(4, p=row) for row in softmax(scores, axis=1)])
@@ -100,29 +101,29 @@ def test_the_temperature_undoes_an_overconfidence() -> None:
     assert fit_temperature(0.5 * scores, labels) == pytest.approx(0.5, rel=0.05)
 
 
-def test_nll_is_that_of_scikit_learn() -> None:
+def test_the_negative_log_likelihood_equals_that_of_scikit_learn() -> None:
     scores = np.random.default_rng(0).normal(size=(50, 3))
     labels = np.arange(50) % 3
-    assert nll(scores, labels) == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
+    found = negative_log_likelihood(log_softmax(scores, axis=1), labels)
+    assert found == pytest.approx(log_loss(labels, softmax(scores, axis=1)))
 
 
-def test_perfect_validation_leaves_as_much_to_doubt_as_so_few_photos_do() -> None:
+def test_the_temperature_limits_confidence_by_the_number_of_validation_photos() -> None:
     scores = 10.0 * np.eye(3)[np.arange(9) % 3]
     temperature = fit_temperature(scores, np.arange(9) % 3)
     assert softmax(scores / temperature, axis=1).max(axis=1) == pytest.approx(1 - 1 / 11, abs=1e-4)
 
 
-def test_the_gallery_gives_the_nearest_by_cosine_distance() -> None:
-    some, asked = features(300, 1), features(5, 2)
-    gallery = Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300))
-    rows, distances = gallery.nearest(asked.vectors, 4)
-    brute = 1 - asked.vectors @ some.vectors.T
+def test_the_gallery_returns_the_nearest_by_cosine_distance() -> None:
+    some, queries = features(300, 1), features(5, 2)
+    photos = some.vectors, np.zeros((300, 32), np.uint8), np.arange(300)
+    gallery = Gallery.sample(*photos, max_photos=300)
+    rows, distances = gallery.nearest(queries.vectors, 4)
+    brute = 1 - queries.vectors @ some.vectors.T
     assert (rows == np.argsort(brute, axis=1)[:, :4]).all()
     assert np.allclose(distances, np.sort(brute, axis=1)[:, :4], atol=1e-3)  # float16
-    assert gallery.nearest(asked.vectors, 999)[0].shape == (5, 300)
-    assert (
-        len(Gallery.of(some.vectors, np.zeros((300, 32), np.uint8), np.arange(300), 7).labels) == 7
-    )
+    assert gallery.nearest(queries.vectors, 999)[0].shape == (5, 300)
+    assert len(Gallery.sample(*photos, max_photos=7).labels) == 7
 
 
 # -- ensembles ---------------------------------------------------------------------------------
@@ -133,17 +134,19 @@ USELESS = np.full((4, 2), 0.5)
 LABELS = np.array([0, 0, 0, 1])
 
 
-def test_the_mean_is_of_probabilities() -> None:
+def test_an_ensemble_averages_probabilities() -> None:
     assert np.allclose(np.exp(mean_scores([FIRST, SECOND])), (FIRST + SECOND) / 2)
 
 
 def test_selection_starts_with_the_best_and_stops_when_nothing_helps() -> None:
-    steps = select(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS)
+    steps = select_members(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS)
     assert [(step.member, step.accuracy, step.gain) for step in steps] == [
         ("first", 0.75, 0.75),
         ("second", 1.0, 0.25),
     ]
-    everyone = select(["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS, False)
+    everyone = select_members(
+        ["useless", "first", "second"], [USELESS, FIRST, SECOND], LABELS, False
+    )
     assert [step.member for step in everyone] == ["first", "second", "useless"]
     assert everyone[2].gain <= 0
     mean = (FIRST + SECOND) / 2
@@ -160,18 +163,18 @@ def test_overlap_is_the_share_of_errors_that_both_make() -> None:
     assert error_overlap([np.eye(2)[LABELS], FIRST], LABELS)[0] == [None, None]
 
 
-def test_an_ensemble_of_uncalibrated_members_takes_their_plain_probabilities() -> None:
+def test_the_mean_method_averages_uncalibrated_probabilities() -> None:
     one, other = made_head("one", 1), made_head("other", 2)
     together = Head("both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection)
     some = embedded(one)
     plain = [softmax(head.models[0].scores(some), axis=1) for head in (one, other)]
     assert np.allclose(together.predict_proba(some), np.mean(plain, axis=0))
     calibrated = replace(together, method=CALIBRATED)
-    told = [head.predict_proba(some) for head in (one, other)]
-    assert np.allclose(calibrated.predict_proba(some), np.mean(told, axis=0))
+    probabilities = [head.predict_proba(some) for head in (one, other)]
+    assert np.allclose(calibrated.predict_proba(some), np.mean(probabilities, axis=0))
 
 
-def test_a_head_alone_is_calibrated_by_its_temperature() -> None:
+def test_a_single_head_is_calibrated_by_its_temperature() -> None:
     head = made_head()
     some = embedded(head)
     scores = head.models[0].scores(some)
@@ -182,14 +185,15 @@ def test_a_head_alone_is_calibrated_by_its_temperature() -> None:
 
 
 @pytest.mark.parametrize("on", [RAW, L2])
-def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
+def test_a_loaded_head_equals_the_saved_one(tmp_path: Path, on: str) -> None:
     head = made_head(on=on)
     save_head(tmp_path, head)
     back = load_head(tmp_path, "probe")
     some = embedded(head)
     assert (back.predict_proba(some) == head.predict_proba(some)).all()
     excess, before = (
-        one.judge(some, one.nearest(some), one.predict_proba(some)).excess for one in (back, head)
+        one.rejection_scores(some, one.nearest(some), one.predict_proba(some)).excess
+        for one in (back, head)
     )
     assert (excess == before).all()
     assert excess.shape == (7, 3)
@@ -204,7 +208,7 @@ def test_a_head_comes_back_as_it_was_saved(tmp_path: Path, on: str) -> None:
     assert names(tmp_path) == ["probe"]
 
 
-def test_saving_twice_gives_the_same_bytes_and_leaves_no_old_tensors(tmp_path: Path) -> None:
+def test_saving_is_deterministic_and_removes_old_tensors(tmp_path: Path) -> None:
     save_head(tmp_path, made_head())
     before = {file.name: file.read_bytes() for file in (tmp_path / "probe").iterdir()}
     save_head(tmp_path, made_head())
@@ -213,7 +217,7 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_no_old_tensors(tmp_path: P
     assert len(list((tmp_path / "probe").iterdir())) == 2
 
 
-def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path) -> None:
+def test_an_ensemble_is_refused_after_a_member_was_trained_again(tmp_path: Path) -> None:
     one, other = made_head("one", 1), made_head("other", 2)
     for head in (one, other):
         save_head(tmp_path, head)
@@ -228,12 +232,12 @@ def test_an_ensemble_is_its_members_and_notices_one_trained_anew(tmp_path: Path)
         softmax(mean_scores(back.member_probabilities(some)) / 1.2, axis=1),
     )
     save_head(tmp_path, made_head("other", 3))
-    with pytest.raises(BadArtefact, match="other was trained anew"):
+    with pytest.raises(BadArtefact, match="other was trained again after"):
         load_head(tmp_path, "both")
 
 
 @pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "gone"])
-def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage: str) -> None:
+def test_the_error_for_a_damaged_head_says_what_to_do(tmp_path: Path, damage: str) -> None:
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     tensors = next((tmp_path / "probe").glob("*.safetensors"))
@@ -245,7 +249,7 @@ def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage:
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     else:
         manifest.write_text("{}")
-    with pytest.raises(BadArtefact, match=r"train .*probe again"):
+    with pytest.raises(BadArtefact, match=r"(train|create) .*probe again"):
         load_head(tmp_path, "probe")
 
 
@@ -264,43 +268,43 @@ def test_a_damaged_head_is_an_error_that_says_what_to_do(tmp_path: Path, damage:
     ],
     ids=str,
 )
-def test_an_edited_manifest_is_noticed_whatever_the_edit(
-    tmp_path: Path, edit: dict[str, object]
-) -> None:
+def test_any_edit_of_a_manifest_is_detected(tmp_path: Path, edit: dict[str, object]) -> None:
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **edit}))
-    with pytest.raises(BadArtefact, match=r"was edited; train or make probe again$"):
+    with pytest.raises(BadArtefact, match=r"was edited; create probe again$"):
         load_head(tmp_path, "probe")
 
 
 @pytest.mark.parametrize("edit", [{"backbone": "timm/"}, {"classes": None}, {"rejection": []}])
-def test_a_manifest_that_no_embedkit_writes_is_damaged_even_with_its_digest(
+def test_an_invalid_manifest_is_refused_even_with_a_matching_digest(
     tmp_path: Path, edit: dict[str, object]
 ) -> None:
     save_head(tmp_path, made_head())
-    manifest = tmp_path / "probe/head.json"
-    told = {**json.loads(manifest.read_text()), **edit}
-    del told["digest"]
-    canonical = json.dumps(told, sort_keys=True, separators=(",", ":"))
+    file = tmp_path / "probe/head.json"
+    manifest = {**json.loads(file.read_text()), **edit}
+    del manifest["digest"]
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     digest = sha256(canonical.encode()).hexdigest()
-    manifest.write_text(json.dumps({**told, "digest": digest}))
-    with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again"):
+    file.write_text(json.dumps({**manifest, "digest": digest}))
+    with pytest.raises(BadArtefact, match=r"is damaged .*; create probe again"):
         load_head(tmp_path, "probe")
 
 
 def crafted(folder: Path, name: str = "probe", **changes: object) -> None:
     """Change a saved head and make its digests fit again: values by key, tensors by name."""
     own = folder / name
-    told = json.loads((own / "head.json").read_text())
-    del told["digest"]
+    manifest = json.loads((own / "head.json").read_text())
+    del manifest["digest"]
     tensors = {key: value for key, value in changes.items() if isinstance(value, np.ndarray)}
     if tensors:
-        packed = save({**load((own / f"{told['tensors']}.safetensors").read_bytes()), **tensors})
-        told["tensors"] = sha256(packed).hexdigest()
-        (own / f"{told['tensors']}.safetensors").write_bytes(packed)
-    told |= {key: value for key, value in changes.items() if key not in tensors}
-    (own / "head.json").write_text(json.dumps(with_digest(told)))
+        packed = save(
+            {**load((own / f"{manifest['tensors']}.safetensors").read_bytes()), **tensors}
+        )
+        manifest["tensors"] = sha256(packed).hexdigest()
+        (own / f"{manifest['tensors']}.safetensors").write_bytes(packed)
+    manifest |= {key: value for key, value in changes.items() if key not in tensors}
+    (own / "head.json").write_text(json.dumps(with_digest(manifest)))
 
 
 def edited(array: np.ndarray, value: float) -> np.ndarray:
@@ -370,26 +374,26 @@ CRAFTED: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("changes", CRAFTED.values(), ids=CRAFTED)
-def test_a_head_that_makes_no_sense_is_refused_in_one_line(
+def test_a_head_with_invalid_values_is_refused_with_a_one_line_error(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
     save_head(tmp_path, made_head())
     crafted(tmp_path, **changes)
-    with pytest.raises(BadArtefact, match=r"is damaged .*; train or make probe again$") as caught:
+    with pytest.raises(BadArtefact, match=r"is damaged .*; create probe again$") as caught:
         load_head(tmp_path, "probe")
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("depth", [900, 100_000])
-def test_a_manifest_that_is_nested_deeply_is_refused(tmp_path: Path, depth: int) -> None:
+def test_a_deeply_nested_manifest_is_refused(tmp_path: Path, depth: int) -> None:
     save_head(tmp_path, made_head())
     text = '{"settings": ' + "[" * depth + "]" * depth + "}"
     (tmp_path / "probe/head.json").write_text(text)
-    with pytest.raises(BadArtefact, match="train or make probe again"):
+    with pytest.raises(BadArtefact, match="create probe again"):
         load_head(tmp_path, "probe")
 
 
-def test_an_ensemble_in_itself_or_in_another_is_refused(tmp_path: Path) -> None:
+def test_an_ensemble_as_a_member_is_refused(tmp_path: Path) -> None:
     head = made_head()
     save_head(tmp_path, head)
     for name, member in (("both", "probe"), ("outer", "both"), ("own", "own")):
@@ -402,23 +406,23 @@ def test_an_ensemble_in_itself_or_in_another_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadArtefact, match="no members"):
         load_head(tmp_path, "both")
     crafted(tmp_path, "both", settings={"members": [{"name": "../probe", "digest": "0"}]})
-    with pytest.raises((BadArtefact, BadInput), match="cannot be called"):
+    with pytest.raises((BadArtefact, BadInput), match="is not a valid name"):
         load_head(tmp_path, "both")
 
 
-def test_the_manifest_says_what_calibrates_the_head(tmp_path: Path) -> None:
+def test_the_manifest_contains_the_temperature_of_the_head(tmp_path: Path) -> None:
     one = made_head()
     save_head(tmp_path, one)
     models, members = one.models * 2, {"members": []}
     save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members))
     for name, temperature in (("probe", 1.5), ("both", 1.2)):
-        told = json.loads((tmp_path / name / "head.json").read_text())
-        assert {key: told[key] for key in told if "temperature" in key} == {
+        manifest = json.loads((tmp_path / name / "head.json").read_text())
+        assert {key: manifest[key] for key in manifest if "temperature" in key} == {
             "temperature": temperature
         }
 
 
-def test_a_backbone_inside_the_workspace_is_found_after_a_move_and_one_outside_stays(
+def test_paths_of_backbones_inside_the_workspace_move_with_it(
     tmp_path: Path,
 ) -> None:
     heads = tmp_path / "workspace/heads"
@@ -440,12 +444,12 @@ def test_a_backbone_inside_the_workspace_is_found_after_a_move_and_one_outside_s
     ]
 
 
-def test_a_name_is_kept_composed_and_has_room_for_more_in_a_file_name(tmp_path: Path) -> None:
+def test_a_name_is_normalised_and_limited_in_length(tmp_path: Path) -> None:
     save_head(tmp_path, made_head("が"))
     assert load_head(tmp_path, "か\u3099").name == "が"
     assert check_name("あ" * 66) == "あ" * 66
     for name, size in (("a" * 201, 201), ("あ" * 67, 201), ("a" * 5000, 5000)):
-        with pytest.raises(BadInput, match=f"200 bytes in UTF-8 at the most, and this one {size};"):
+        with pytest.raises(BadInput, match=f"at most 200 bytes in UTF-8, and this one has {size};"):
             load_head(tmp_path, name)
 
 
@@ -465,69 +469,69 @@ def test_a_head_that_cannot_be_read_is_a_storage_error(
 # -- names that are taken ----------------------------------------------------------------------
 
 
-def test_a_name_of_another_kind_of_head_is_refused_and_one_of_the_same_kind_is_not(
+def test_the_name_of_another_kind_of_head_is_refused(
     tmp_path: Path,
 ) -> None:
     save_head(tmp_path, made_head("mine"))
-    with claimed(tmp_path, "mine", PROBE) as name:
+    with locked_name(tmp_path, "mine", PROBE) as name:
         assert name == "mine"
     for kind in (KNN, FINETUNE, ENSEMBLE):
         with (
-            pytest.raises(BadInput, match=f"kind probe; .* delete {tmp_path}/mine$"),
-            claimed(tmp_path, "mine", kind),
+            pytest.raises(BadInput, match=f"the name of a probe head; .* delete {tmp_path}/mine$"),
+            locked_name(tmp_path, "mine", kind),
         ):
-            pytest.fail("it was claimed")
+            pytest.fail("the name was locked")
     (tmp_path / "mine/head.json").write_text("{")
-    with claimed(tmp_path, "mine", KNN):
+    with locked_name(tmp_path, "mine", KNN):
         pass
     assert [file.name for file in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_name_is_held_by_one_at_a_time(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_locks_a_name(tmp_path: Path) -> None:
     with (
-        claimed(tmp_path, "が", KNN),
-        claimed(tmp_path, "other", KNN),
-        pytest.raises(HeadBusy, match=r"another training of が is at work .*; wait for it"),
-        claimed(tmp_path, "か\u3099", KNN),
+        locked_name(tmp_path, "が", KNN),
+        locked_name(tmp_path, "other", KNN),
+        pytest.raises(HeadBusy, match=r"another process is training が .*; wait"),
+        locked_name(tmp_path, "か\u3099", KNN),
     ):
-        pytest.fail("it was claimed twice")
-    with claimed(tmp_path, "が", KNN):
+        pytest.fail("the name was locked twice")
+    with locked_name(tmp_path, "が", KNN):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_the_disk_refuses_while_a_head_is_made_is_a_storage_error(tmp_path: Path) -> None:
+def test_errors_of_the_disk_during_training_are_storage_errors(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("in the way")
     with (
         pytest.raises(StorageError, match="mine: File exists; no head is lost"),
-        claimed(tmp_path, "mine", PROBE),
+        locked_name(tmp_path, "mine", PROBE),
     ):
         save_head(tmp_path, made_head("mine"))
     (tmp_path / "yours/head.json").mkdir(parents=True)
     with (
         pytest.raises(StorageError, match=r"yours/head\.json: Is a directory"),
-        claimed(tmp_path, "yours", PROBE),
+        locked_name(tmp_path, "yours", PROBE),
     ):
         save_head(tmp_path, made_head("yours"))
     assert names(tmp_path) == []
     with (
         pytest.raises(StorageError, match=r"mine: (Not a directory|File exists)"),
-        claimed(tmp_path / "mine", "deep", PROBE),
+        locked_name(tmp_path / "mine", "deep", PROBE),
     ):
         pytest.fail("there is no such folder")
 
 
-def test_whoever_no_longer_reads_the_progress_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
-    with pytest.raises(BrokenPipeError), claimed(tmp_path, "mine", PROBE):
+def test_a_broken_pipe_of_the_progress_is_not_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), locked_name(tmp_path, "mine", PROBE):
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
-def test_an_unknown_head_is_an_error_that_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(NotInWorkspace, match="there are: none"):
+def test_the_error_for_an_unknown_head_lists_the_heads(tmp_path: Path) -> None:
+    with pytest.raises(NotInWorkspace, match="the heads are: none"):
         load_head(tmp_path, "probe")
     save_head(tmp_path, made_head())
-    with pytest.raises(NotInWorkspace, match="no head is called knn; there are: probe"):
+    with pytest.raises(NotInWorkspace, match="there is no head knn; the heads are: probe"):
         load_head(tmp_path, "knn")
     for name in ("../probe", "", ".hidden", "a/b", "a\nb"):
-        with pytest.raises(BadInput, match="cannot be called"):
+        with pytest.raises(BadInput, match="is not a valid name"):
             load_head(tmp_path, name)

@@ -34,7 +34,7 @@ def unit(count: int, dim: int = DIM, seed: int = 0) -> np.ndarray:
 
 
 def clustered(count: int, seed: int = 0) -> np.ndarray:
-    """Vectors around 40 centres, which is what codes are good at."""
+    """Vectors around 40 centres, which suit codes."""
     random = np.random.default_rng(seed)
     near = unit(40)[random.integers(0, 40, count)] + random.normal(size=(count, DIM)) * 0.1
     return (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
@@ -47,7 +47,7 @@ class Collection:
         self.catalog = Catalog(folder)
         self.folder = folder / "index" / SPEC.digest
         self.vectors = np.empty((0, DIM), np.float32)
-        """Row n is image n + 1."""
+        """Store vectors; row n is image n + 1."""
         self.gone: set[int] = set()
         if not self.catalog.exists:
             with self.catalog.write() as writer:
@@ -97,7 +97,7 @@ def collection(tmp_path: Path) -> Collection:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes some thousand vectors many."""
+    """Lower the limits, so that some thousand vectors count as many."""
     make_small(monkeypatch)
 
 
@@ -208,7 +208,7 @@ def test_a_factory_string_overrides_the_choice(collection: Collection, kind: str
 
 @pytest.mark.usefixtures("small")
 def test_the_recorded_recall_is_that_of_the_codes(collection: Collection) -> None:
-    collection.store(unit(2000))  # without clusters, so that it is not 1
+    collection.store(unit(2000))  # without clusters, so that the recall is below 1
     collection.saved("PCA12,IVF16,SQ8")
     manifest = read_manifest(collection.folder)
     index = faiss.read_index(str(collection.folder / manifest.files["codes"].name))
@@ -360,7 +360,7 @@ def test_removing_images_does_not_rebuild_an_index(collection: Collection) -> No
     collection.store(clustered(2000))
     collection.saved()
     base = collection.files()
-    collection.remove([2000, 3])  # the last that was stored is what the index remembers
+    collection.remove([2000, 3])  # the revision of the index is that of the last stored embedding
     collection.store(clustered(10, seed=1))
     index = collection.saved()
     assert {name for name in base if name.startswith("2000.")} <= set(collection.files())
@@ -375,7 +375,7 @@ def test_removing_images_does_not_rebuild_an_index(collection: Collection) -> No
 
 
 def full(collection: Collection) -> Index:
-    """An index that has every kind of file."""
+    """An index with every kind of file."""
     collection.store(clustered(2000))
     index = collection.saved()
     collection.store(clustered(50, seed=1))
@@ -391,7 +391,7 @@ def test_the_ids_in_an_index_are_known_without_reading_its_embeddings(
     expected = index.stored().ids.tolist()
     assert len(expected) == 2048 and not {7, 8} & set(expected)
     again = collection.load()
-    monkeypatch.setattr(SealedFile, "_check", None)  # whoever reads more fails
+    monkeypatch.setattr(SealedFile, "_check", None)  # reading embeddings fails
     assert again.stored_ids().tolist() == expected
 
 
@@ -409,13 +409,13 @@ ROLES = ("ids", "vectors", "codes", "delta_ids", "delta_vectors", "removed")
 
 
 def touched(file: Path) -> None:
-    """Give a file another time, as if it had been written later."""
+    """Change the time of a file, as if it had been written later."""
     status = file.stat()
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
 
 
 def flip(file: Path) -> None:
-    """Flip a bit in the middle of a file, and keep its times."""
+    """Flip a bit in the middle of a file, without changing its times."""
     status = file.stat()
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
@@ -434,7 +434,7 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture(scope="module")
 def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace whose index has every kind of file."""
+    """A workspace with an index with every kind of file."""
     folder = tmp_path_factory.mktemp("intact") / "workspace"
     with pytest.MonkeyPatch.context() as patch:
         make_small(patch)
@@ -456,7 +456,7 @@ def test_an_index_with_a_damaged_file_is_rebuilt(
     HARMS[harm](file)
     with pytest.warns(DamagedCache, match="is rebuilt from the catalog"):
         again = collection.load()
-        again.search(clustered(2000, seed=4), 1)  # looks through every list
+        again.search(clustered(2000, seed=4), 1)  # searches every list
         if len(again) == 0:
             if harm == "a folder":
                 file.rmdir()
@@ -466,7 +466,7 @@ def test_an_index_with_a_damaged_file_is_rebuilt(
 
 
 def rewrite(folder: Path, **values: object) -> None:
-    """Change a manifest, and make its digest fit again."""
+    """Change a manifest and update its digest."""
     content = json.loads((folder / "manifest.json").read_text())
     content.pop("digest")
     (folder / "manifest.json").write_text(json.dumps(with_digest({**content, **values})))

@@ -1,4 +1,4 @@
-"""Labels as people have them: in tables of any spelling, and in the names of folders."""
+"""Labels from tables in any CSV dialect and from the names of folders."""
 
 import json
 import os
@@ -211,17 +211,22 @@ def test_names_that_are_not_utf_8_are_read_in_the_form_in_which_tables_are_writt
     assert label_of(workspace, photos / name) == "cat"
 
 
-def test_a_given_part_or_framing_is_read_from_any_table(filled: Workspace, photos: Path) -> None:
+def test_given_parts_and_groups_are_read_from_any_dialect_of_csv(
+    filled: Workspace, photos: Path
+) -> None:
     given = photos / "given.csv"
     given.write_text("sep=;\r\nPath;PART\r\nred\\0.jpg; test\r\n", "utf-16")
     assert {item.label: item.test for item in filled.split(1, 1, given=given).classes}["red"] == 1
     given.write_text("path,part\nred/0.jpg,\n")
     with pytest.raises(BadInput, match="line 2: no part"):
         filled.split(1, 1, given=given)
-    framing = photos / "framing.csv"
-    rows = [f"{'red' if n < 6 else 'blue'}\\{n}.jpg\t{n % 2}" for n in range(12)]
-    framing.write_text("\n".join(["PATH\tFraming", *rows]), "utf-8-sig")
-    assert filled.compare(framing=framing).backbones[0].content_score is not None
+    table = photos / "framing.csv"
+    rows = [
+        f"{name}\\{n}.jpg\t{name}\t{n % 2}" for n, name in enumerate(6 * ["red"] + 6 * ["blue"])
+    ]
+    table.write_text("\n".join(["PATH\tLabel\tframing", *rows]), "utf-8-sig")
+    filled.labels.from_csv(table)
+    assert filled.compare(group="framing").backbones[0].content_score is not None
 
 
 # -- from folders ------------------------------------------------------------------------------

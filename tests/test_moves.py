@@ -1,4 +1,4 @@
-"""Every label stays with its photo: files and folders that move, go, come back, and are edited."""
+"""Labels stay with photos that are moved, removed, brought back and edited."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from embedkit.results import RemovalReport
 
 @pytest.fixture
 def filled(workspace: Workspace, photos: Path) -> Workspace:
-    """Twelve photos under their folders' labels; a CSV gives 0, 1 and 6 another, and a post."""
+    """Twelve photos with folder labels; a CSV gives 0, 1 and 6 another label, and a post."""
     workspace.add([photos], labels_from_folders=True)
     label(workspace, photos, {"red/0.jpg": "cat", "red/1.jpg": "cat", "blue/6.jpg": "猫"}, post="p")
     assert workspace.info().labels == LABELS
@@ -44,7 +44,7 @@ def label(workspace: Workspace, base: Path, labels: dict[str, str], **others: st
 
 
 def labels_of(workspace: Workspace) -> dict[str, str | None]:
-    """The label of every file, by path below the folder that the workspace is in."""
+    """Return the label of every file, by path relative to the workspace's parent folder."""
     with workspace._catalog.read() as reader:
         files = reader.files.of_images(reader.files.image_ids().tolist())
     folder = str(workspace.folder.parent)
@@ -54,7 +54,7 @@ def labels_of(workspace: Workspace) -> dict[str, str | None]:
 
 
 def posts(workspace: Workspace) -> int:
-    """How many images have a post."""
+    """Return the number of images with a post."""
     with workspace._catalog.read() as reader:
         return len(reader.labels.column("post"))
 
@@ -318,7 +318,7 @@ def test_a_kept_copy_without_a_label_takes_that_of_the_removed_one(
 
 
 def parts_of(workspace: Workspace) -> dict[str, str]:
-    """The part of each photo, by its name."""
+    """Return the part of each photo by name."""
     _, parts = read_split(workspace._catalog)
     with workspace._catalog.read() as reader:
         names = {
@@ -330,7 +330,7 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
 
 @pytest.fixture
 def decided(filled: Workspace, photos: Path) -> dict[str, str]:
-    """Verdicts and a split besides the labels; the split."""
+    """Record verdicts and a split; return the split."""
     filled.verdicts.set("duplicate", photos / "red/2.jpg", photos / "red/3.jpg")
     filled.verdicts.set("keep", photos / "red/4.jpg")
     filled.split(1, 1, group="post")
@@ -363,7 +363,7 @@ def test_everything_follows_a_root_that_moved(
     new = photos.with_name("新しい photos")
     how(photos, new)
     if flag is None and how is copy_then_delete:
-        flag = True  # nothing moved: whether the copy's folders are labels is for a person to say
+        flag = True  # nothing moved: the label folders of a copy have to be named
     report = filled.add(new, labels_from_folders=flag)
     assert (report.images, report.embedded) == (12, 0)
     if flag is None:

@@ -65,7 +65,7 @@ def page_of(tmp_path: Path, rows: list[PlanRow]) -> str:
 # -- what is in the file -----------------------------------------------------------------------
 
 
-def test_what_needs_a_decision_comes_first_and_conflicts_before_the_rest(tmp_path: Path) -> None:
+def test_groups_to_review_come_first_and_conflicts_before_others(tmp_path: Path) -> None:
     rows = grouped(tmp_path / "photos", "rk", "vk", "vv", "k")
     rows[4] = replace(rows[4], label="dog")  # group 3 is under two labels
     text = page_of(tmp_path, rows)
@@ -87,7 +87,7 @@ def test_an_empty_plan_has_a_page(tmp_path: Path) -> None:
     assert "0 groups" in page_of(tmp_path, [])
 
 
-def test_an_image_is_decoded_once_and_its_picture_embedded_once_in_a_group(
+def test_an_image_is_decoded_once_and_embedded_once_per_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[str] = []
@@ -104,7 +104,7 @@ def test_an_image_is_decoded_once_and_its_picture_embedded_once_in_a_group(
     assert [(step.done, step.total) for step in made] == [(1, 2), (2, 2)]
 
 
-def test_a_picture_that_cannot_be_shown_has_a_note_that_says_why(tmp_path: Path) -> None:
+def test_a_missing_thumbnail_has_a_note_with_the_reason(tmp_path: Path) -> None:
     rows = [
         file_row(1, "keep", tmp_path / "broken.jpg", b"no picture"),
         row(1, "review", str(tmp_path / "gone.jpg"), b"gone"),
@@ -121,7 +121,7 @@ def test_a_picture_that_cannot_be_shown_has_a_note_that_says_why(tmp_path: Path)
     assert "data:image" not in text
 
 
-def test_a_copy_that_is_gone_has_the_picture_of_its_twin(tmp_path: Path) -> None:
+def test_a_missing_copy_has_the_thumbnail_of_another_copy(tmp_path: Path) -> None:
     rows = [
         row(1, "remove", str(tmp_path / "gone.jpg"), jpeg(1)),
         file_row(1, "keep", tmp_path / "there.jpg", jpeg(1)),
@@ -141,7 +141,7 @@ def facts(text: str) -> list[list[str]]:
     ]
 
 
-def test_metadata_is_shown_where_it_differs_and_marked_where_it_is_not_the_first_file_s(
+def test_metadata_is_shown_where_it_differs_and_differences_are_marked(
     tmp_path: Path,
 ) -> None:
     exif = Image.Exif()
@@ -166,7 +166,7 @@ def test_metadata_is_shown_where_it_differs_and_marked_where_it_is_not_the_first
     assert [len(card) for card in facts(page_of(tmp_path, alike))] == [3, 3]
 
 
-def test_broken_exif_spoils_nothing(tmp_path: Path) -> None:
+def test_broken_exif_is_reported_as_unreadable(tmp_path: Path) -> None:
     broken = b"Exif\0\0II*\0\xff\xff\xff\xff"
     nested = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x69\x87\x04\0\x01\0\0\0\xff\xff\xff\x7f\0\0\0\0"
     rows = [
@@ -176,7 +176,7 @@ def test_broken_exif_spoils_nothing(tmp_path: Path) -> None:
     assert page_of(tmp_path, rows).count("data:image/webp;base64,") == 2
 
 
-def test_every_file_links_to_itself_whatever_its_name(tmp_path: Path) -> None:
+def test_every_card_links_to_its_file_whatever_the_name(tmp_path: Path) -> None:
     paths = [os.path.join(tmp_path, os.fsdecode(name)) for name in HOSTILE]
     text = page_of(tmp_path, [row(1, "keep", path) for path in paths])
     links = [html.unescape(link) for link in re.findall(r'class="name" href="([^"]+)"', text)]
@@ -223,7 +223,7 @@ def hostile(folder: Path) -> list[PlanRow]:
     return rows
 
 
-def test_hostile_names_and_labels_end_no_element_and_survive_in_the_data(tmp_path: Path) -> None:
+def test_hostile_names_and_labels_are_escaped(tmp_path: Path) -> None:
     rows = hostile(tmp_path)
     text = page_of(tmp_path, rows)
     words = dict(zip(sorted({item.label or "" for item in rows}), "abcdefg", strict=True))
@@ -244,7 +244,7 @@ def test_hostile_names_and_labels_end_no_element_and_survive_in_the_data(tmp_pat
     assert [data["columns"], *data["rows"]] == table
 
 
-def test_only_the_style_and_the_script_of_the_page_may_run(tmp_path: Path) -> None:
+def test_the_policy_allows_only_the_style_and_script_of_the_page(tmp_path: Path) -> None:
     text = page_of(tmp_path, hostile(tmp_path))
     (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]+)"', text)
     policy = html.unescape(policy)
@@ -333,7 +333,7 @@ def run(workspace: Workspace, *words: object) -> str:
 
 
 @pytest.mark.slow
-def test_a_plan_decided_by_keyboard_is_applied_and_undone(
+def test_a_plan_decided_by_keyboard_can_be_applied_and_undone(
     workspace: Workspace, photos: Path, tmp_path: Path, browser: Any
 ) -> None:
     for name in ("0 copy.jpg", "0 and.jpg"):  # sure copies of one label
@@ -348,7 +348,7 @@ def test_a_plan_decided_by_keyboard_is_applied_and_undone(
     page.goto((tmp_path / "plan.html").as_uri())
     assert page.inner_text("#left") == "4 decisions left"
     press(page, "k r r k ArrowDown")  # of each conflict one label is right
-    assert page.inner_text("#left") == "No decision left"
+    assert page.inner_text("#left") == "No decisions left"
     assert focused(page).startswith("0")
     file = saved(page, tmp_path / "decided.csv")
     context.close()
@@ -365,9 +365,7 @@ def test_a_plan_decided_by_keyboard_is_applied_and_undone(
     assert contents(photos) == before
 
 
-def test_a_plan_saved_as_it_is_is_the_very_file_that_was_written(
-    tmp_path: Path, opened: Open
-) -> None:
+def test_an_unchanged_plan_is_saved_with_the_same_bytes(tmp_path: Path, opened: Open) -> None:
     rows = hostile(tmp_path)
     for number, name in enumerate([*HOSTILE, b"only\rthis.jpg"]):
         path = tmp_path / "more" / os.fsdecode(name)
@@ -382,7 +380,7 @@ def test_a_plan_saved_as_it_is_is_the_very_file_that_was_written(
     assert f"{LABELS[0]} (2)" in labels and f"No label ({len(HOSTILE) + 1})" in labels
 
 
-def test_decisions_change_the_action_and_nothing_else(tmp_path: Path, opened: Open) -> None:
+def test_decisions_change_only_the_action(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "photos", "kvv", "kr")
     page = opened(rows)
     press(page, "r s ArrowDown ArrowRight k")
@@ -400,7 +398,7 @@ class WiderRow(PlanRow):
     remark: str = 'he said "no, no"'
 
 
-def test_columns_that_the_page_does_not_know_are_shown_and_saved(
+def test_unknown_columns_are_shown_and_saved(
     tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     columns = tuple(item.name for item in fields(WiderRow))
@@ -424,13 +422,13 @@ def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, open
     page.on("download", lambda download: downloads.append(download))
     press(page, "r")  # one goes, the other is undecided: the plan would be refused
     page.click("#save")
-    assert "nothing of group 1 would be kept" in page.inner_text("#notice")
+    assert "no file of group 1 would be kept" in page.inner_text("#notice")
     assert focused(page) == "1a.jpg"
     press(page, "ArrowRight s ArrowDown r")
     assert page.locator(".alarm:not(:empty)").count() == 2
     page.click("#filters label:has-text('Needs')")  # where neither is in view
     page.click("#save")
-    assert "nothing of group 1 and 1 other would be kept" in page.inner_text("#notice")
+    assert "no file of group 1 and 1 other would be kept" in page.inner_text("#notice")
     press(page, "ArrowRight k ArrowDown ArrowRight k")
     assert page.locator(".alarm:not(:empty)").count() == 0
     assert downloads == []
@@ -460,7 +458,7 @@ def test_the_keys(tmp_path: Path, opened: Open) -> None:
     }  # fmt: skip
     assert focused(page) == "2b.jpg"
     press(page, "Space")
-    assert states(page)["2b.jpg"] == "left" and page.inner_text("#left") == "No decision left"
+    assert states(page)["2b.jpg"] == "left" and page.inner_text("#left") == "No decisions left"
     press(page, "u u u")
     assert states(page)["1c.jpg"] == "remove" and states(page)["2b.jpg"] == "review"
     press(page, "u")
@@ -489,10 +487,10 @@ def test_one_key_keeps_a_file_and_removes_the_undecided_others(
     assert [states(page)[f"2{letter}.jpg"] for letter in "abcd"] == [
         "keep", "remove", "keep", "remove",
     ]  # fmt: skip
-    assert "No decision is left: save the plan" in page.inner_text("#notice")
+    assert "All files are decided: save the plan" in page.inner_text("#notice")
 
 
-def test_a_group_goes_back_to_what_the_plan_proposes(tmp_path: Path, opened: Open) -> None:
+def test_a_group_can_be_reset_to_the_proposal(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "kvvr"))
     back = page.locator("#view [data-act=proposed]")
     before = states(page)
@@ -504,7 +502,7 @@ def test_a_group_goes_back_to_what_the_plan_proposes(tmp_path: Path, opened: Ope
     assert page.inner_text("#view .status") == "2 undecided"
 
 
-def test_what_is_undecided_on_a_page_is_decided_at_once(tmp_path: Path, opened: Open) -> None:
+def test_all_undecided_files_on_a_page_can_be_decided_at_once(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "photos", "kv", "kvv", "vv", "kv")
     for place in (1, 4, 8):
         rows[place] = replace(rows[place], reason="shows the same, but this one is mirrored")
@@ -529,11 +527,11 @@ def test_what_is_undecided_on_a_page_is_decided_at_once(tmp_path: Path, opened: 
     page.click("[data-rest=remove]")
     page.fill("[name=text]", "")
     page.click("[data-rest=left]")
-    assert page.inner_text("#left") == "No decision left"
+    assert page.inner_text("#left") == "No decisions left"
     assert page.inner_text("#total-left") == "3" and page.inner_text("#total-remove") == "3"
 
 
-def test_the_changes_that_the_reasons_name_are_offered_as_a_filter(tmp_path: Path) -> None:
+def test_changes_in_reasons_are_offered_as_filters(tmp_path: Path) -> None:
     rows = grouped(tmp_path / "photos", "kv", "kv")
     rows[1] = replace(rows[1], reason="shows the same as x, but this one is cropped and mirrored")
     text = page_of(tmp_path, rows)
@@ -541,7 +539,7 @@ def test_the_changes_that_the_reasons_name_are_offered_as_a_filter(tmp_path: Pat
     assert re.findall('value="([^"]+)"', offered) == ["mirrored", "cropped"]
 
 
-def test_a_reason_that_a_whole_group_shares_is_there_once(tmp_path: Path) -> None:
+def test_a_shared_reason_is_shown_once(tmp_path: Path) -> None:
     rows = grouped(tmp_path / "photos", "vv", reason="labelled cat and dog")
     rows += [replace(row, group=2) for row in grouped(tmp_path / "more", "kr", reason="other")]
     rows[3] = replace(rows[3], reason="another")
@@ -550,7 +548,7 @@ def test_a_reason_that_a_whole_group_shares_is_there_once(tmp_path: Path) -> Non
     assert reasons == ["labelled cat and dog", "other", "another"]
 
 
-def test_labels_of_a_conflict_have_colours_of_their_own(tmp_path: Path) -> None:
+def test_conflicting_labels_have_different_colours(tmp_path: Path) -> None:
     labels = [f"label {number}" for number in range(12)]
     rows = [row(1, "review", f"/nowhere/{label}", label=label) for label in labels]
     hues = sorted(
@@ -560,7 +558,7 @@ def test_labels_of_a_conflict_have_colours_of_their_own(tmp_path: Path) -> None:
     assert len(hues) == 12 and min(gaps) >= 15
 
 
-def test_nothing_covers_a_picture(tmp_path: Path, opened: Open) -> None:
+def test_nothing_covers_a_thumbnail(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "kvr", label="dog " * 20))
     boxes = page.eval_on_selector_all(
         "#view .card",
@@ -584,7 +582,7 @@ def test_the_command_to_apply_a_saved_plan_names_the_workspace(
     assert page.inner_text("#notice").endswith(f".csv -w '{tmp_path}/a b'")
 
 
-def test_the_pages_do_not_cover_the_heading(opened: Open) -> None:
+def test_the_page_navigation_does_not_cover_the_heading(opened: Open) -> None:
     page = opened([row(group, "review", f"/nowhere/{group}/x") for group in range(60)])
     apart = """() => {
         const heading = document.createRange();
@@ -598,7 +596,7 @@ def test_the_pages_do_not_cover_the_heading(opened: Open) -> None:
         assert page.evaluate(apart), width
 
 
-def test_no_key_decides_while_somebody_types(tmp_path: Path, opened: Open) -> None:
+def test_keys_do_not_decide_while_typing(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos/ark", "kv", "kr"))
     before = states(page)
     page.click("[name=text]")
@@ -614,7 +612,7 @@ def test_no_key_decides_while_somebody_types(tmp_path: Path, opened: Open) -> No
     assert states(page)["1b.jpg"] == "remove"
 
 
-def test_a_button_has_its_own_enter_and_space(tmp_path: Path, opened: Open) -> None:
+def test_enter_and_space_activate_a_focused_button(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "kv"))
     press(page, "ArrowLeft Tab Tab")  # to the button that removes
     page.keyboard.press("Space")
@@ -689,7 +687,7 @@ def test_filters_and_their_counts(tmp_path: Path, opened: Open) -> None:
     assert shown() == ["2"] and states(page)["2b.jpg"] == "keep"
 
 
-def test_thousands_of_groups_are_paged_and_few_are_elements(opened: Open) -> None:
+def test_thousands_of_groups_are_paged_and_only_some_are_elements(opened: Open) -> None:
     rows = [row(group, "keep", f"/nowhere/{group}/x") for group in range(1200)]
     rows += [row(7, "remove", f"/nowhere/7/copy {number}") for number in range(60)]
     rows.append(row(3000, "review", "/nowhere/3000/x"))
@@ -729,12 +727,12 @@ def test_decisions_survive_a_reload_and_unsaved_ones_warn_before_leaving(
         "1a.jpg": "keep",
         "1b.jpg": "remove",
     }
-    assert "here before are back" in page.inner_text("#notice")
+    assert "decisions on this page were restored" in page.inner_text("#notice")
     press(page, "k")
     saved(page, tmp_path / "saved.csv")
     page.reload()
     assert dialogs == ["beforeunload"]  # nothing is unsaved
-    assert page.inner_text("#left") == "No decision left" and page.inner_text("#unsaved") == ""
+    assert page.inner_text("#left") == "No decisions left" and page.inner_text("#unsaved") == ""
     press(page, "?")
     page.click("#restart")
     assert (
@@ -790,7 +788,7 @@ def test_a_file_is_enlarged_beside_the_one_that_stays(tmp_path: Path, opened: Op
     assert page.is_visible("#large") and len(page.context.pages) == 1
 
 
-def test_without_scripts_the_page_is_there_to_be_read(tmp_path: Path, opened: Open) -> None:
+def test_without_scripts_the_page_is_readable(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "vv", "kr"), java_script_enabled=False)
     assert page.locator("section.group").count() == 2
     assert "the CSV that embedkit clean --plan writes" in page.inner_text(".notice")
@@ -815,17 +813,17 @@ def test_the_page_fits_any_width(tmp_path: Path, opened: Open, width: int) -> No
     )
 
 
-def test_a_refusal_is_in_view_on_a_small_screen(tmp_path: Path, opened: Open) -> None:
+def test_an_error_is_visible_on_a_small_screen(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "kr", "kr", "kr"))
     page.set_viewport_size({"width": 400, "height": 700})
     press(page, "ArrowDown ArrowDown r")
     page.click("#save")
     box = page.locator("#notice").bounding_box()
     assert box["y"] >= 0 and box["y"] + box["height"] <= 700
-    assert "nothing of group 3" in page.inner_text("#notice")
+    assert "no file of group 3" in page.inner_text("#notice")
 
 
-def test_the_policy_stops_whatever_is_not_the_page_s_own(tmp_path: Path, browser: Any) -> None:
+def test_the_policy_blocks_other_scripts_and_images(tmp_path: Path, browser: Any) -> None:
     write_plan_page(tmp_path / "plan.html", grouped(tmp_path / "photos", "kr"))
     context = browser.new_context()
     page = context.new_page()

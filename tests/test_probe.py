@@ -7,10 +7,10 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import L2, RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.classify.heads.probe.treatments import STANDARDISED
-from embedkit.classify.heads.training_set import Examples
 from embedkit.errors import BadInput
 
 CLASSES = ("a", "b", "c")
@@ -50,21 +50,21 @@ def objective(
 
 @pytest.mark.parametrize("treatment", [RAW, L2, STANDARDISED])
 @pytest.mark.parametrize("c", [1e-3, 1.0, 1e3])
-def test_the_optimum_is_that_of_scikit_learn(treatment: str, c: float) -> None:
+def test_the_optimum_equals_that_of_scikit_learn(treatment: str, c: float) -> None:
     probe = Probe(exactly(treatment, c))
     probe.fit(TRAIN, VAL, CLASSES)
     x = features_of(TRAIN, treatment)
     scaler = StandardScaler().fit(x) if treatment == STANDARDISED else None
-    told = scaler.transform(x) if scaler else x
-    exact = LogisticRegression(C=c, tol=1e-8, max_iter=10_000).fit(told, TRAIN.labels)
-    least = objective(exact.coef_, exact.intercept_, told, TRAIN.labels, c)
-    assert probe.chosen.objective == pytest.approx(least, rel=1e-5)
-    asked = features_of(VAL, treatment)
-    expected = exact.predict_proba(scaler.transform(asked) if scaler else asked)
+    treated = scaler.transform(x) if scaler else x
+    exact = LogisticRegression(C=c, tol=1e-8, max_iter=10_000).fit(treated, TRAIN.labels)
+    least = objective(exact.coef_, exact.intercept_, treated, TRAIN.labels, c)
+    assert probe.best.objective == pytest.approx(least, rel=1e-5)
+    val_features = features_of(VAL, treatment)
+    expected = exact.predict_proba(scaler.transform(val_features) if scaler else val_features)
     assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
 
 
-def test_every_strength_is_solved_as_if_it_were_alone() -> None:
+def test_each_c_has_the_same_solution_alone_and_in_a_grid() -> None:
     grid = (1e-3, 1e-1, 1e1, 1e3)
     together = Probe(exactly(L2, *grid)).fit(TRAIN, VAL, CLASSES).history
     for c, trial in zip(grid, together, strict=True):
@@ -73,16 +73,16 @@ def test_every_strength_is_solved_as_if_it_were_alone() -> None:
         assert trial.objective == pytest.approx(alone.objective, rel=1e-5)
 
 
-def test_validation_chooses_the_most_accurate_then_the_least_surprised() -> None:
+def test_the_probe_with_the_best_validation_accuracy_then_nll_is_selected() -> None:
     probe = Probe().fit(TRAIN, VAL, CLASSES)
     assert len(probe.history) == 3 * len(Protocol().grid)
     best = min(probe.history, key=lambda trial: (-trial.accuracy, trial.nll))
-    assert probe.chosen == best
+    assert probe.best == best
     predicted = probe.predict_proba(VAL.vectors, VAL.norms).argmax(axis=1)
     assert (predicted == VAL.labels).mean() == best.accuracy
 
 
-def test_balanced_classes_weigh_as_in_scikit_learn() -> None:
+def test_balanced_class_weights_equal_those_of_scikit_learn() -> None:
     few = np.flatnonzero((TRAIN.labels > 0) | (np.arange(len(TRAIN)) % 5 == 0))
     some = Examples(TRAIN.vectors[few], TRAIN.norms[few], TRAIN.labels[few])
     probe = Probe(replace(exactly(RAW, 1.0), balanced=True)).fit(some, VAL, CLASSES)
@@ -92,34 +92,34 @@ def test_balanced_classes_weigh_as_in_scikit_learn() -> None:
     assert np.abs(probe.predict_proba(VAL.vectors, VAL.norms) - expected).max() < 0.01
 
 
-def test_a_refit_learns_from_validation_too_and_keeps_what_was_chosen() -> None:
+def test_a_refit_uses_the_validation_set_and_keeps_the_hyperparameters() -> None:
     protocol = replace(PROTOCOLS["embedkit"], refit=True)
     probe = Probe(protocol).fit(TRAIN, VAL, CLASSES)
     plain = Probe().fit(TRAIN, VAL, CLASSES)
-    assert probe.chosen == plain.chosen
+    assert probe.best == plain.best
     assert (probe.selected.weights == plain.linear.weights).all()
     assert not np.allclose(probe.linear.weights, plain.linear.weights)
 
 
-def test_the_same_photos_give_the_same_bytes() -> None:
+def test_fitting_is_deterministic() -> None:
     one, other = (Probe().fit(TRAIN, VAL, CLASSES).linear for _ in range(2))
     assert one.weights.tobytes() == other.weights.tobytes()
     assert one.bias.tobytes() == other.bias.tobytes()
 
 
-def test_what_cannot_be_learnt_is_refused() -> None:
+def test_invalid_training_data_is_refused() -> None:
     with pytest.raises(BadInput, match="no training photo of the class 'd'"):
         Probe().fit(TRAIN, VAL, (*CLASSES, "d"))
-    with pytest.raises(BadInput, match="two or more"):
+    with pytest.raises(BadInput, match="two classes or more"):
         Probe().fit(TRAIN, VAL, ("a",))
     with pytest.raises(BadInput, match="one norm and one label"):
         Examples(TRAIN.vectors, TRAIN.norms[:-1], TRAIN.labels)
-    with pytest.raises(BadInput, match="no features called 'cubed'"):
+    with pytest.raises(BadInput, match="unknown features 'cubed'"):
         Protocol(("cubed",))
 
 
 @pytest.mark.slow
-def test_fewer_photos_than_dimensions_are_enough() -> None:
+def test_a_probe_fits_fewer_photos_than_dimensions() -> None:
     few = examples(18, 3, dim=1280)
     probe = Probe().fit(few, examples(9, 4, dim=1280), CLASSES)
     assert all(trial.converged for trial in probe.history)

@@ -30,14 +30,14 @@ def photo(tmp_path: Path) -> str:
     return str(tmp_path / "a.jpg")
 
 
-def test_the_page_holds_everything_it_shows(tmp_path: Path, photo: str) -> None:
+def test_the_page_is_self_contained(tmp_path: Path, photo: str) -> None:
     page = tmp_path / "out/page.html"
     write_search_page(page, [matches(photo, [photo, photo])])
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 3
     assert not re.search(r"(?:src|href)=[\"'](?!data:)", html)
     assert "http" not in html
-    assert "What looks like a.jpg?" in html
+    assert "Photos similar to a.jpg" in html
     assert "0.1000" in html and "0.2000" in html
     assert os.listdir(page.parent) == ["page.html"]
 
@@ -63,7 +63,7 @@ def test_a_photo_that_is_gone_has_a_note_in_its_place(tmp_path: Path, photo: str
     assert "“a dog &amp; a cat”" in html
 
 
-def test_words_are_not_taken_for_a_file_of_that_name(
+def test_a_text_query_is_not_a_file(
     tmp_path: Path, photo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -72,7 +72,7 @@ def test_words_are_not_taken_for_a_file_of_that_name(
     assert "“two words”" in (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_places_are_told_from_the_common_folder_on(tmp_path: Path) -> None:
+def test_paths_are_relative_to_the_common_folder(tmp_path: Path) -> None:
     paths = []
     for name in ("photos/a.jpg", "photos2/b.jpg"):
         (tmp_path / name).parent.mkdir()

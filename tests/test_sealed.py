@@ -50,13 +50,13 @@ def test_larger_damage_is_detected(tmp_path: Path, seed: int) -> None:
     kind = seed % 4
     if kind == 0:  # a sector of zeros
         whole[sector : sector + 512] = bytes(512)
-    elif kind == 1:  # two sectors in each other's place
+    elif kind == 1:  # two sectors swapped
         one, two = whole[sector : sector + 512], whole[other : other + 512]
         whole[sector : sector + 512], whole[other : other + 512] = two, one
-    elif kind == 2:  # a sign turned in two numbers of one block
+    elif kind == 2:  # the signs of two numbers of one block flipped
         for place in random.permutation(BLOCK // 4)[:2].tolist():
             whole[4 * place + 3] ^= 0x80
-    else:  # a sector of something else
+    else:  # a sector of other content
         whole[sector : sector + 512] = random.bytes(512)
     file.write_bytes(whole)
     with pytest.raises(DamagedFile):

@@ -1,4 +1,4 @@
-"""The split: exact numbers, no copy in two parts, what is given, what is too small."""
+"""The split: exact numbers, tied images in one part, given parts, small classes."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from earlier import undo_schema_steps
 from embedkit import Workspace
 from embedkit.catalog import Catalog
 from embedkit.classify.split import read_split
-from embedkit.classify.split.drawing import draw, leaks, units_of
+from embedkit.classify.split.drawing import count_leaks, draw_parts, tied_groups
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
 
@@ -31,7 +31,7 @@ def drawn(
 ) -> np.ndarray:
     keys = np.random.default_rng(seed).permutation(len(classes)).astype(np.uint64)
     settled = np.array(fixed if fixed is not None else [FREE] * len(classes))
-    return draw(np.array(classes), np.array(units), keys, wanted, settled)
+    return draw_parts(np.array(classes), np.array(units), keys, wanted, settled)
 
 
 def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:
@@ -41,7 +41,7 @@ def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:
 # -- drawing -----------------------------------------------------------------------------------
 
 
-def test_every_class_has_exactly_the_numbers_asked_for() -> None:
+def test_every_class_has_exactly_the_requested_numbers() -> None:
     classes = [0] * 50 + [1] * 30
     parts = drawn(classes, list(range(80)), (5, 7))
     assert counts(parts, classes, 0) == [38, 5, 7]
@@ -49,7 +49,7 @@ def test_every_class_has_exactly_the_numbers_asked_for() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_no_unit_straddles_and_the_numbers_are_still_exact(seed: int) -> None:
+def test_groups_stay_in_one_part_and_numbers_are_exact(seed: int) -> None:
     random = np.random.default_rng(seed)
     classes = random.integers(0, 3, 120).tolist()
     tied = np.minimum(random.integers(0, 40, 120), 30)  # the last of some ten images
@@ -88,7 +88,7 @@ def test_a_small_class_keeps_half_for_training(
     assert counts(parts, classes, 1)[1:] == list(wanted)
 
 
-def test_given_parts_stay_and_count() -> None:
+def test_given_parts_are_kept_and_count() -> None:
     classes = [0] * 30 + [1] * 30
     fixed = [2] * 3 + [0] * 20 + [FREE] * 37
     parts = drawn(classes, list(range(60)), (2, 5), fixed=fixed)
@@ -114,7 +114,7 @@ def test_drawing_beside_given_parts_leaves_half_for_training(
     assert counts(parts, classes, 0) == expected
 
 
-def test_what_is_tied_to_a_given_test_image_is_in_no_part_and_not_of_the_class() -> None:
+def test_images_tied_to_a_given_test_image_get_no_part() -> None:
     units = [0, 0, 0, *range(1, 18)]
     fixed = [2, FREE, FREE, *[FREE] * 17]
     classes = [0] * 10 + [1] * 10
@@ -124,7 +124,7 @@ def test_what_is_tied_to_a_given_test_image_is_in_no_part_and_not_of_the_class()
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_units_are_what_can_be_reached_over_ties(seed: int) -> None:
+def test_groups_are_connected_components_of_ties(seed: int) -> None:
     random = np.random.default_rng(seed)
     ids = np.arange(10, 30)
     pairs = random.integers(0, 40, (2, 12))
@@ -141,15 +141,15 @@ def test_units_are_what_can_be_reached_over_ties(seed: int) -> None:
         joined = reached[one] | reached[other]
         for member in joined:
             reached[member] = joined
-    units = units_of(ids, (pairs[0], pairs[1]), (holders, numbers))
+    units = tied_groups(ids, (pairs[0], pairs[1]), (holders, numbers))
     assert sorted(set(units.tolist())) == list(range(len(set(units.tolist()))))
     for one, unit in zip(ids.tolist(), units.tolist(), strict=True):
         assert set(ids[units == unit].tolist()) == reached[one] & set(ids.tolist())
 
 
-def test_what_is_held_out_leaks_when_its_unit_is_in_training() -> None:
+def test_held_out_images_with_a_group_in_training_are_leaks() -> None:
     units = np.array([0, 0, 0, 1, 1, 2, 3, 3])
-    assert leaks(units, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
+    assert count_leaks(units, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
 
 
 # -- of a workspace ----------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_what_is_held_out_leaks_when_its_unit_is_in_training() -> None:
 
 @pytest.fixture
 def filled(workspace: Workspace, tmp_path: Path) -> Workspace:
-    """Ten photos each of red and blue; 0.jpg has five near-copies, ``both`` is under two labels."""
+    """Ten photos each of red and blue; 0.jpg has five near-copies, both.jpg has two labels."""
     for number in range(20):
         path = tmp_path / "photos" / ("red" if number < 10 else "blue") / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def filled(workspace: Workspace, tmp_path: Path) -> Workspace:
 
 
 def parts_of(workspace: Workspace) -> dict[str, str]:
-    """The part of each file, by name."""
+    """Return the part of each file, by name."""
     catalog = Catalog(workspace.folder)
     _, parts = read_split(catalog)
     found = {}
@@ -185,58 +185,58 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_near_copies_are_in_one_part(filled: Workspace, seed: int) -> None:
-    told = filled.split(2, 3, seed=seed)
+    report = filled.split(2, 3, seed=seed)
     parts = parts_of(filled)
     assert len({parts["0.jpg"], *(parts[f"copy {q}.jpg"] for q in range(50, 75, 5))}) == 1
-    assert [(item.label, item.val, item.test) for item in told.classes] == [
+    assert [(item.label, item.val, item.test) for item in report.classes] == [
         ("blue", 2, 3),
         ("red", 2, 3),
     ]
-    assert (told.groups, told.grouped, told.leaks) == (1, 6, 0)
-    assert (told.unlabelled, told.conflicting) == (1, 1)
+    assert (report.groups, report.grouped, report.leaks) == (1, 6, 0)
+    assert (report.unlabelled, report.conflicting) == (1, 1)
     assert "both.jpg" not in parts
 
 
-def test_the_audit_counts_what_drawing_one_by_one_would_leak(filled: Workspace) -> None:
+def test_the_report_counts_leaks_of_an_ungrouped_split(filled: Workspace) -> None:
     leaked = []
     for seed in range(5):
-        told = filled.split(2, 3, seed=seed)
-        copies = told.leaks_ungrouped
-        assert told.leaks == 0
+        report = filled.split(2, 3, seed=seed)
+        copies = report.leaks_ungrouped
+        assert report.leaks == 0
         leaked.append(copies)
     # 6 of 15 red photos are copies of each other, 5 of the 15 are held out: about two leak.
     assert 0 < np.mean(leaked) <= 5
 
 
-def test_what_would_leak_is_counted_among_what_would_be_held_out(
+def test_the_report_counts_held_out_images_of_an_ungrouped_split(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    """All photos of a class are copies, so that none of them can be held out now."""
+    """All photos of a class are copies of each other, so that none can be held out."""
     for label, folder in enumerate(("red", "blue")):
         (tmp_path / "photos" / folder).mkdir(parents=True)
         for number in range(10):
             draw_photo(label).save(tmp_path / f"photos/{folder}/{number}.jpg", quality=80 + number)
     workspace.add(tmp_path / "photos", labels_from_folders=True)
-    told = workspace.split(1, 4)
-    held_out = sum(item.val + item.test for item in told.classes)
-    assert (held_out, told.leaks_ungrouped, told.held_out_ungrouped) == (0, 10, 10)
+    report = workspace.split(1, 4)
+    held_out = sum(item.val + item.test for item in report.classes)
+    assert (held_out, report.leaks_ungrouped, report.held_out_ungrouped) == (0, 10, 10)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
     assert "Drawn one by one, 10 of 10 held-out images would have had one" in shown.stdout
 
 
-def test_a_split_is_stored_and_says_the_same_again(filled: Workspace) -> None:
+def test_a_stored_split_has_the_same_report(filled: Workspace) -> None:
     with pytest.raises(BadInput, match="no split yet"):
         filled.last_split()
-    told = filled.split(2, 3)
-    assert filled.last_split() == told
+    report = filled.split(2, 3)
+    assert filled.last_split() == report
     parts = parts_of(filled)
-    assert filled.split(2, 3) == told
+    assert filled.split(2, 3) == report
     assert parts_of(filled) == parts
     filled.split(2, 3, seed=1)
     assert parts_of(filled) != parts
 
 
-def test_renaming_and_removing_photos_moves_no_other_between_parts(
+def test_renaming_and_removing_photos_keeps_the_parts_of_others(
     filled: Workspace, tmp_path: Path
 ) -> None:
     filled.split(2, 3)
@@ -251,34 +251,34 @@ def test_renaming_and_removing_photos_moves_no_other_between_parts(
 
 
 @pytest.mark.slow
-def test_a_group_column_keeps_posts_together(filled: Workspace, tmp_path: Path) -> None:
+def test_images_with_one_group_value_stay_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{'a' if n < 14 else 'b'}" for n in range(10, 16)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
     assert filled.labels.from_csv(tmp_path / "labels.csv").labelled == 6
     for seed in range(5):
-        told = filled.split(2, 4, seed=seed, group="post")
+        report = filled.split(2, 4, seed=seed, group="post")
         parts = parts_of(filled)
         assert len({parts[f"{n}.jpg"] for n in range(10, 14)}) == 1
         assert parts["14.jpg"] == parts["15.jpg"]
-        assert (told.groups, told.leaks) == (3, 0)
+        assert (report.groups, report.leaks) == (3, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("between", ["unlabelled.jpg", "red/both.jpg"])
-def test_copies_of_an_image_in_no_class_are_in_one_part(
+def test_copies_of_an_unlabelled_image_are_in_one_part(
     filled: Workspace, tmp_path: Path, between: str
 ) -> None:
     for number in range(1, 6):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos" / between
         filled.verdicts.set("duplicate", *pair)
     for seed in range(5):
-        told = filled.split(2, 3, seed=seed)
+        report = filled.split(2, 3, seed=seed)
         parts = parts_of(filled)
         assert len({parts[f"{n}.jpg"] for n in range(1, 6)}) == 1
-        assert (told.groups, told.grouped, told.leaks) == (2, 11, 0)
+        assert (report.groups, report.grouped, report.leaks) == (2, 11, 0)
 
 
-def test_the_audit_sees_a_tie_over_an_unlabelled_photo(filled: Workspace, tmp_path: Path) -> None:
+def test_leaks_over_an_unlabelled_photo_are_counted(filled: Workspace, tmp_path: Path) -> None:
     for number in (1, 2):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos/unlabelled.jpg"
         filled.verdicts.set("duplicate", *pair)
@@ -288,7 +288,7 @@ def test_the_audit_sees_a_tie_over_an_unlabelled_photo(filled: Workspace, tmp_pa
     assert filled.split(1, 2, given=tmp_path / "given.csv").leaks == 1
 
 
-def test_a_group_value_of_a_conflicting_photo_ties_its_copies(
+def test_the_group_of_a_conflicting_photo_ties_its_copies(
     filled: Workspace, tmp_path: Path
 ) -> None:
     filled.verdicts.set(
@@ -298,37 +298,33 @@ def test_a_group_value_of_a_conflicting_photo_ties_its_copies(
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
     filled.labels.from_csv(tmp_path / "labels.csv")
     for seed in range(5):
-        told = filled.split(2, 3, seed=seed, group="post")
+        report = filled.split(2, 3, seed=seed, group="post")
         parts = parts_of(filled)
         assert parts["1.jpg"] == parts["2.jpg"]
-        assert told.groups == 2
+        assert report.groups == 2
 
 
-def test_one_path_with_two_values_of_a_column_labels_nothing(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_a_path_with_two_values_of_a_column_is_an_error(filled: Workspace, tmp_path: Path) -> None:
     rows = ["path,label,post", "photos/red/1.jpg,scarlet,a", "photos/red/1.jpg,scarlet,b"]
     (tmp_path / "labels.csv").write_text("\n".join(rows))
     with pytest.raises(BadInput, match=r"line 3: .*1\.jpg has two values of post"):
         filled.labels.from_csv(tmp_path / "labels.csv")
     assert "scarlet" not in filled.info().labels
-    with pytest.raises(BadInput, match="no column called post"):
+    with pytest.raises(BadInput, match="no label table has a column post"):
         filled.split(1, 1, group="post")
 
 
-def test_given_parts_of_a_csv_stay_and_their_copies_leave(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_given_parts_are_kept_and_their_copies_left_out(filled: Workspace, tmp_path: Path) -> None:
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,test\nphotos/red/1.jpg,val\n")
-    told = filled.split(1, 2, given=tmp_path / "given.csv")
+    report = filled.split(1, 2, given=tmp_path / "given.csv")
     parts = parts_of(filled)
     assert (parts["0.jpg"], parts["1.jpg"]) == ("test", "val")
     assert not any(name.startswith("copy") for name in parts)
-    assert (told.left_out, told.leaks) == (5, 0)
-    assert {item.label: (item.val, item.test) for item in told.classes}["red"] == (1, 2)
+    assert (report.left_out, report.leaks) == (5, 0)
+    assert {item.label: (item.val, item.test) for item in report.classes}["red"] == (1, 2)
 
 
-def test_what_leaks_between_given_parts_is_told(filled: Workspace, tmp_path: Path) -> None:
+def test_leaks_between_given_parts_are_reported(filled: Workspace, tmp_path: Path) -> None:
     rows = ["photos/red/0.jpg,test", *(f"photos/red/copy {q}.jpg,train" for q in range(50, 75, 5))]
     (tmp_path / "given.csv").write_text("\n".join(["path,part", *rows]))
     assert filled.split(1, 2, given=tmp_path / "given.csv").leaks == 1
@@ -338,7 +334,7 @@ def test_what_leaks_between_given_parts_is_told(filled: Workspace, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,part\nphotos/red/0.jpg,exam\n", "train, val, test, not for exam"),
+        ("path,part\nphotos/red/0.jpg,exam\n", "unknown part exam; use train, val, test"),
         (
             "path,part\nphotos/red/0.jpg,test\nelsewhere.jpg,test\nnowhere.jpg,val\n",
             "2 of 3 paths with a given part .* the first is .*elsewhere.jpg; nothing was split",
@@ -352,7 +348,7 @@ def test_what_leaks_between_given_parts_is_told(filled: Workspace, tmp_path: Pat
         ("path\nphotos/red/0.jpg\n", "no column called part"),
     ],
 )
-def test_given_parts_that_cannot_be_are_refused_and_nothing_is_stored(
+def test_invalid_given_parts_are_refused_and_nothing_is_stored(
     filled: Workspace, tmp_path: Path, content: str, message: str
 ) -> None:
     (tmp_path / "given.csv").write_text(content)
@@ -362,7 +358,7 @@ def test_given_parts_that_cannot_be_are_refused_and_nothing_is_stored(
         filled.last_split()
 
 
-def test_what_cannot_be_split_is_told_before_duplicates_are_searched(
+def test_errors_come_before_the_search_for_duplicates(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(*_: object) -> None:
@@ -372,13 +368,15 @@ def test_what_cannot_be_split_is_told_before_duplicates_are_searched(
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,exam\n")
     (tmp_path / "elsewhere.csv").write_text("path,part\nelsewhere.jpg,test\n")
     for val in (0, -1):
-        with pytest.raises(BadInput, match=f"heads are chosen on: 1 or more, not {val}"):
+        with pytest.raises(BadInput, match=f"to select heads on: 1 or more, not {val}"):
             filled.split(val, 3)
-    with pytest.raises(BadInput, match="heads are judged on: 1 or more, not 0"):
+    with pytest.raises(BadInput, match="to evaluate heads on: 1 or more, not 0"):
         filled.split(3, 0)
-    with pytest.raises(BadInput, match=r"no column called photographer was .* there is none;"):
+    with pytest.raises(
+        BadInput, match=r"no label table has a column photographer \(there are none\)"
+    ):
         filled.split(2, 4, group="photographer")
-    with pytest.raises(BadInput, match="not for exam"):
+    with pytest.raises(BadInput, match="unknown part exam"):
         filled.split(2, 4, given=tmp_path / "given.csv")
     with pytest.raises(NotInWorkspace, match=r"elsewhere\.jpg"):
         filled.split(2, 4, given=tmp_path / "elsewhere.csv")
@@ -386,13 +384,13 @@ def test_what_cannot_be_split_is_told_before_duplicates_are_searched(
         filled.split(2, 4)
 
 
-def test_the_last_split_tells_what_went_and_came_since(filled: Workspace, tmp_path: Path) -> None:
+def test_the_last_split_counts_gone_and_new_images(filled: Workspace, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,test\n")
-    told = filled.split(2, 3, given=tmp_path / "given.csv")
-    assert told.left_out == 5
-    assert (told.gone, told.later) == (0, 0)
-    assert filled.last_split() == told
+    report = filled.split(2, 3, given=tmp_path / "given.csv")
+    assert report.left_out == 5
+    assert (report.gone, report.later) == (0, 0)
+    assert filled.last_split() == report
     (photos / "red/5.jpg").rename(photos / "red/five.jpg")  # neither gone nor new
     (photos / "red/4.jpg").unlink()
     (photos / "red/copy 50.jpg").unlink()  # was in no part
@@ -401,7 +399,7 @@ def test_the_last_split_tells_what_went_and_came_since(filled: Workspace, tmp_pa
     (photos / "red/both.jpg").unlink()
     filled.add()
     filled.remove(photos / "blue/12.jpg")
-    assert filled.last_split() == replace(told, gone=2, later=3)
+    assert filled.last_split() == replace(report, gone=2, later=3)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(filled.folder)])
     assert "missing: 2 images of the split without a file\n" in shown.stdout
     assert "new: 3 images labelled after the split" in shown.stdout
@@ -414,44 +412,41 @@ def notes_of(workspace: Workspace, given: list[str], val: int, test: int) -> tup
     return workspace.split(val, test, given=source).notes
 
 
-def test_a_note_counts_neither_what_was_left_out_nor_says_half_of_what_is_not(
+def test_notes_give_the_reason_and_the_left_out_photos(
     filled: Workspace,
 ) -> None:
     blue = [f"blue/{number}.jpg,train" for number in range(10, 20)]
     assert notes_of(filled, ["red/0.jpg,test", *blue], 3, 3) == (
-        "blue has 10 photos, not 3 for validation and 3 for test, for the other photos were given "
-        "their part: 10 for training, 0 for validation, 0 for test",
-        "red has 10 photos besides 5 left out, too few for 3 + 3 out of half of them: 6 for "
-        "training, 2 for validation, 2 for test",
+        "blue has 10 photos, and fewer than 3 + 3 are held out because the other photos have a "
+        "given part: 10 for training, 0 for validation, 0 for test",
+        "red has 10 photos (and 5 left out); half of them are fewer than 3 + 3: 6 for training, 2 "
+        "for validation, 2 for test",
     )
 
 
-def test_a_note_says_that_given_parts_are_half_of_the_class(filled: Workspace) -> None:
+def test_a_note_names_the_limit_of_half_the_class(filled: Workspace) -> None:
     blue = [f"blue/{number}.jpg,test" for number in range(10, 15)]
     assert notes_of(filled, blue, 2, 2) == (
-        "blue has 10 photos, not 2 for validation and 2 for test, for no more are drawn when half "
-        "are held out: 5 for training, 0 for validation, 5 for test",
+        "blue has 10 photos, and fewer than 2 + 2 are held out because at most half of a class is "
+        "held out: 5 for training, 0 for validation, 5 for test",
     )
 
 
-def test_a_note_says_that_sets_stay_whole_whatever_ties_them(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_a_note_names_groups_that_stay_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{n // 5}" for n in range(10, 20)]  # two posts of five
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
     filled.labels.from_csv(tmp_path / "labels.csv")
     assert filled.split(2, 3, group="post").notes == (
-        "blue has 10 photos, not 2 for validation and 3 for test, for the others that could be "
-        "drawn are in sets that stay whole: 10 for training, 0 for validation, 0 for test",
+        "blue has 10 photos, and fewer than 2 + 3 are held out because the other photos are in "
+        "groups that must stay together: 10 for training, 0 for validation, 0 for test",
     )
 
 
-def test_a_note_says_that_a_class_is_too_small_to_split(filled: Workspace, tmp_path: Path) -> None:
+def test_a_note_names_a_class_that_is_too_small(filled: Workspace, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,label\nphotos/red/1.jpg,lonely\n")
     filled.labels.from_csv(tmp_path / "labels.csv")
     assert filled.split(1, 1).notes == (
-        "lonely has 1 photo, too few to split: 1 for training, and nothing can be said of how "
-        "well it is recognised",
+        "lonely has 1 photo, too few to split: 1 for training, so its accuracy cannot be measured",
     )
 
 
@@ -461,22 +456,24 @@ def test_one_class_cannot_be_split(workspace: Workspace, photos: Path) -> None:
         workspace.split(1, 1)
     shutil.rmtree(photos / "blue")
     workspace.add(photos, labels_from_folders=True)
-    with pytest.raises(BadInput, match="all photos are of one class, red"):
+    with pytest.raises(BadInput, match="all photos have the label red"):
         workspace.split(1, 1)
 
 
 def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
     where = ["--workspace", str(filled.folder)]
-    asked = CliRunner().invoke(embedkit, ["split", "--val", "2", "--test", "9", *where])
-    assert asked.exit_code == 0, asked.output
+    drawn_split = CliRunner().invoke(embedkit, ["split", "--val", "2", "--test", "9", *where])
+    assert drawn_split.exit_code == 0, drawn_split.output
     assert (
-        "red has 15 photos, too few for 2 + 9 out of half of them: 9 for training, 1 for "
-        "validation, 5 for test"
-    ) in asked.stderr
-    assert "6 images are in 1 group of copies" in asked.stdout
-    assert "left out: 1 image without a label\n" in asked.stdout
-    assert "left out: 1 image with several labels; see 'embedkit duplicates'\n" in asked.stdout
-    assert "since" not in asked.stdout
+        "red has 15 photos; half of them are fewer than 2 + 9: 9 for training, 1 for validation, "
+        "5 for test"
+    ) in drawn_split.stderr
+    assert "6 images are in 1 group of copies" in drawn_split.stdout
+    assert "left out: 1 image without a label\n" in drawn_split.stdout
+    assert (
+        "left out: 1 image with several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
+    )
+    assert "since" not in drawn_split.stdout
     shown = CliRunner().invoke(embedkit, ["split", "--json", *where])
     assert json.loads(shown.stdout)["classes"][1] == {
         "label": "red",
@@ -489,16 +486,14 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
 @pytest.mark.parametrize(
     "options", ["--group post", "--seed 4", "--seed 0", "--val 5", "--test 5", "--val 5 --seed 4"]
 )
-def test_the_command_draws_nothing_without_both_numbers(workspace: Workspace, options: str) -> None:
+def test_the_command_needs_both_numbers(workspace: Workspace, options: str) -> None:
     where = ["--workspace", str(workspace.folder)]
     wrong = CliRunner().invoke(embedkit, ["split", *options.split(), *where])
     assert wrong.exit_code == 2
     assert "give both --val N and --test N" in wrong.stderr
 
 
-def test_the_fourth_schema_step_gives_an_older_workspace_splits(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_the_fourth_migration_adds_splits(filled: Workspace, tmp_path: Path) -> None:
     older = Workspace(tmp_path / "older")
     older.add(tmp_path / "photos", labels_from_folders=True)
     with duckdb.connect(str(older.folder / "catalog.duckdb")) as connection:

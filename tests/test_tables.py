@@ -1,4 +1,4 @@
-"""Tables as CSV: whatever program wrote them, they are read; whatever reads them, they are safe."""
+"""CSV tables: reading those of any program, and writing safely for any program."""
 
 import csv
 import io

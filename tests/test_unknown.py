@@ -1,4 +1,4 @@
-"""Photos of no class: measures, thresholds, drawn outliers, and the heads that use them."""
+"""Out-of-distribution rejection: measures, thresholds, synthetic outliers, stored heads."""
 
 import json
 from collections.abc import Callable
@@ -16,33 +16,33 @@ from scipy.stats import binom
 
 from embedkit import Workspace
 from embedkit._internal.sealed import sealed
-from embedkit.classify.heads.format2 import EarlierRejection, Scale
-from embedkit.classify.heads.head import Judgement
+from embedkit.classify.heads.format2 import Format2Rejection, Scale
+from embedkit.classify.heads.head import RejectionScores
 from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
+from embedkit.classify.heads.outliers.cache import embedded_outliers, remove_all_but
 from embedkit.classify.heads.rejection import (
-    CERTAINTY,
-    FEW,
-    KNOWN_SHARE,
-    OUTLIER_SHARE,
+    CONFIDENCE_LEVEL,
+    KNOWN_QUANTILE,
+    MIN_VALIDATION_PHOTOS,
+    OUTLIER_QUANTILE,
     Measures,
     Rejection,
     Threshold,
-    bound_rank,
-    expected_share,
-    log_distance,
+    expected_rejection_rate,
     log_distance_to_outliers,
     log_odds_against,
+    mean_log_distance,
+    quantile_bound_rank,
 )
 from embedkit.classify.heads.rejection_calibration import (
     Calibration,
     Outliers,
-    alike,
-    in_all,
-    leave_one_out,
-    unlike_classes,
+    leave_one_out_distances,
+    measured_by_all,
+    same_distribution,
+    without_kinds_like_classes,
 )
 from embedkit.classify.heads.store import load_head
-from embedkit.classify.outliers import embedded_outliers, forget_all_but
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadArtefact
 
@@ -61,8 +61,8 @@ def measures(distance: list[float], ratio: list[float], odds: list[float]) -> Me
 # -- measures ----------------------------------------------------------------------------------
 
 
-def test_measures_are_logarithms_that_stay_finite() -> None:
-    assert log_distance(np.array([[0.1, 0.4], [0.0, 0.0]])) == pytest.approx(
+def test_measures_are_finite_logarithms() -> None:
+    assert mean_log_distance(np.array([[0.1, 0.4], [0.0, 0.0]])) == pytest.approx(
         [np.log(0.2), np.log(1e-6)]
     )
     found = log_odds_against(np.array([[0.5, 0.3, 0.2], [0.9, 0.1, 0.0], [1.0, 0.0, 0.0]]))
@@ -70,7 +70,7 @@ def test_measures_are_logarithms_that_stay_finite() -> None:
     assert np.isfinite(found).all()
 
 
-def test_the_distance_to_outliers_is_that_of_the_nearest() -> None:
+def test_the_distance_to_outliers_is_to_the_nearest() -> None:
     outliers = unit([1, 0], [0, 1])
     found = log_distance_to_outliers(unit([1, 1], [1, 0], [-1, -1]), outliers)
     half = 1 - np.sqrt(0.5)
@@ -78,7 +78,7 @@ def test_the_distance_to_outliers_is_that_of_the_nearest() -> None:
     assert log_distance_to_outliers(unit([1, 0]), outliers[:0]).tolist() == [np.inf]
 
 
-def test_measures_are_means_over_models_and_the_ratio_over_those_with_outliers() -> None:
+def test_measures_are_means_over_models() -> None:
     distances = np.array([[0.0, 1.0], [2.0, 5.0]])
     ratios = np.array([[1.0, 2.0], [-np.inf, -np.inf]])
     found = Measures(distances, ratios, np.zeros(2))
@@ -90,57 +90,58 @@ def test_measures_are_means_over_models_and_the_ratio_over_those_with_outliers()
 # -- thresholds --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("share", [KNOWN_SHARE, OUTLIER_SHARE])
+@pytest.mark.parametrize("share", [KNOWN_QUANTILE, OUTLIER_QUANTILE])
 @pytest.mark.parametrize("count", [3, 4, 10, 34, 50, 99, 200, 1000])
-def test_the_rank_is_the_largest_that_bounds_the_quantile_with_certainty(
-    count: int, share: float
-) -> None:
+def test_the_rank_is_the_largest_with_enough_confidence(count: int, share: float) -> None:
     """The k-th value is above the quantile when fewer than k values are at most it."""
-    rank = bound_rank(count, share)
+    rank = quantile_bound_rank(count, share)
     assert 1 <= rank < count
-    assert binom.sf(rank - 1, count, share) >= CERTAINTY
+    assert binom.sf(rank - 1, count, share) >= CONFIDENCE_LEVEL
     if rank < count - 1:
-        assert binom.sf(rank, count, share) < CERTAINTY
+        assert binom.sf(rank, count, share) < CONFIDENCE_LEVEL
 
 
-def test_thresholds_lie_below_the_quantile_as_often_as_promised() -> None:
+def test_thresholds_are_below_the_quantile_at_the_confidence_level() -> None:
     values = np.random.default_rng(0).random((4_000, 60))
-    thresholds = np.sort(values, axis=1)[:, bound_rank(60, OUTLIER_SHARE) - 1]
-    next_ones = np.sort(values, axis=1)[:, bound_rank(60, OUTLIER_SHARE)]
-    assert (thresholds <= OUTLIER_SHARE).mean() >= CERTAINTY
-    assert (next_ones <= OUTLIER_SHARE).mean() < CERTAINTY
-    assert Threshold.of(values[0], OUTLIER_SHARE).value == thresholds[0]
+    thresholds = np.sort(values, axis=1)[:, quantile_bound_rank(60, OUTLIER_QUANTILE) - 1]
+    next_ones = np.sort(values, axis=1)[:, quantile_bound_rank(60, OUTLIER_QUANTILE)]
+    assert (thresholds <= OUTLIER_QUANTILE).mean() >= CONFIDENCE_LEVEL
+    assert (next_ones <= OUTLIER_QUANTILE).mean() < CONFIDENCE_LEVEL
+    assert Threshold.fit(values[0], OUTLIER_QUANTILE).value == thresholds[0]
     new = np.random.default_rng(1).random((4_000, 1))
-    known = np.sort(values, axis=1)[:, bound_rank(60, KNOWN_SHARE) - 1]
-    assert (new[:, 0] > known).mean() == pytest.approx(expected_share(60), abs=0.01)
+    known = np.sort(values, axis=1)[:, quantile_bound_rank(60, KNOWN_QUANTILE) - 1]
+    assert (new[:, 0] > known).mean() == pytest.approx(expected_rejection_rate(60), abs=0.01)
 
 
 @pytest.mark.parametrize("count", [2, 4, 9, 30])
-def test_one_odd_photo_among_few_does_not_set_a_threshold(count: int) -> None:
+def test_one_extreme_photo_among_few_does_not_set_a_threshold(count: int) -> None:
     plain = np.linspace(-1.0, 0.0, count - 1)
-    found = Threshold.of(np.append(plain, 1e6), KNOWN_SHARE)
+    found = Threshold.fit(np.append(plain, 1e6), KNOWN_QUANTILE)
     assert found.value <= 0.0
     assert found.photos == count
 
 
-def test_a_threshold_on_one_photo_is_that_photo() -> None:
-    assert Threshold.of(np.array([-1.5]), KNOWN_SHARE) == Threshold(-1.5, 0.1, 1)
+def test_a_threshold_on_one_photo_is_its_value() -> None:
+    assert Threshold.fit(np.array([-1.5]), KNOWN_QUANTILE) == Threshold(-1.5, 0.1, 1)
 
 
-def test_few_validation_photos_set_no_threshold_of_confidence() -> None:
+def test_few_validation_photos_give_no_confidence_threshold() -> None:
     distance = ratio = np.linspace(-2, -1, 300)
-    odds = np.linspace(-5, -1, FEW)
+    odds = np.linspace(-5, -1, MIN_VALIDATION_PHOTOS)
     assert Rejection.fit(distance, ratio, odds[1:]).confidence is None
     found = Rejection.fit(distance, ratio, odds)
     assert found.confidence is not None
-    assert (found.confidence.photos, found.distance.photos) == (FEW, 300)
+    assert (found.confidence.photos, found.distance.photos) == (MIN_VALIDATION_PHOTOS, 300)
     assert found.thresholds.probability == pytest.approx(1 / (1 + np.exp(found.confidence.value)))
-    assert 0.03 < expected_share(FEW) < 0.06 < expected_share(FEW // 2)
+    assert (
+        0.03
+        < expected_rejection_rate(MIN_VALIDATION_PHOTOS)
+        < 0.06
+        < expected_rejection_rate(MIN_VALIDATION_PHOTOS // 2)
+    )
 
 
-def test_a_drawn_outlier_that_is_nearer_makes_a_photo_unknown_unless_known_photos_are_alike() -> (
-    None
-):
+def test_the_outlier_threshold_is_raised_when_known_photos_are_near_outliers() -> None:
     distance = np.zeros(100)
     for beyond, expected in ((0, 1.0), (5, 1.0), (20, np.exp(0.3))):
         ratio = np.append(np.full(100 - beyond, -1.0), np.full(beyond, 0.3))
@@ -151,90 +152,90 @@ def test_a_drawn_outlier_that_is_nearer_makes_a_photo_unknown_unless_known_photo
     assert found.thresholds.outlier_ratio is None
 
 
-def test_any_measure_alone_makes_a_photo_unknown_and_is_the_reason() -> None:
+def test_each_measure_alone_makes_a_photo_unknown() -> None:
     rejection = Rejection(Threshold(-1, 0.5, 200), Threshold(0, 0.2, 200), Threshold(1, 2, 60), 60)
-    judged = Judgement(
+    scores = RejectionScores(
         rejection.excess(
             measures([-2, 0, -2, -2, -0.5], [-1, -1, 0.1, -1, 0.3], [-9, -9, -9, 2, 3])
         )
     )
-    assert judged.unknown.tolist() == [False, True, True, True, True]
-    assert judged.scores == pytest.approx([-2, 2, 0.5, 0.5, 1.5])
-    reasons = [judged.reason(row) for row in range(5)]
+    assert scores.unknown.tolist() == [False, True, True, True, True]
+    assert scores.ood_scores == pytest.approx([-2, 2, 0.5, 0.5, 1.5])
+    reasons = [scores.deciding_measure(row) for row in range(5)]
     assert reasons == [None, "distance", "outlier", "confidence", "outlier"]
     alone = replace(rejection, outlier=None, confidence=None)
     assert (alone.excess(measures([-2], [9], [9])) > 0).tolist() == [[False] * 3]
-    assert np.isfinite(Judgement(alone.excess(measures([-2], [9], [9]))).scores).all()
+    assert np.isfinite(RejectionScores(alone.excess(measures([-2], [9], [9]))).ood_scores).all()
 
 
 # -- known photos ------------------------------------------------------------------------------
 
 
-def test_training_photos_are_measured_without_themselves_and_their_copies() -> None:
+def test_leave_one_out_distances_leave_out_copies() -> None:
     random = np.random.default_rng(0)
     vectors = unit(*random.normal(size=(40, 8)))
     vectors[1] = vectors[0]  # a copy
     labels = np.append(np.arange(39) % 3, 3)  # the last is alone in its class
     units = np.append(0, np.arange(39))
-    rows, found = leave_one_out(vectors, labels, units)
+    rows, found = leave_one_out_distances(vectors, labels, units)
     assert rows.tolist() == list(range(39))
     for row, value in zip(rows, found, strict=True):
         distances = np.sort((1 - vectors @ vectors[row])[units != units[row]])
         assert value == pytest.approx(np.log(distances[:5]).mean(), abs=1e-4)
 
 
-def test_a_photo_with_few_others_is_measured_by_those() -> None:
+def test_leave_one_out_distances_with_few_photos() -> None:
     vectors = unit([1, 0], [1, 1], [0, 1])
-    rows, found = leave_one_out(vectors, np.zeros(3, np.int64), np.array([0, 1, 1]))
+    rows, found = leave_one_out_distances(vectors, np.zeros(3, np.int64), np.array([0, 1, 1]))
     assert rows.tolist() == [0, 1, 2]
     half = 1 - np.sqrt(0.5)
     assert found == pytest.approx([np.log(half) / 2, np.log(half), 0.0], abs=1e-6)
 
 
-def test_at_most_a_thousand_training_photos_are_measured() -> None:
+def test_leave_one_out_measures_at_most_a_thousand_photos() -> None:
     vectors = unit(*np.random.default_rng(0).normal(size=(1_200, 4)))
-    rows, found = leave_one_out(vectors, np.arange(1_200) % 2, np.arange(1_200))
+    rows, found = leave_one_out_distances(vectors, np.arange(1_200) % 2, np.arange(1_200))
     assert len(rows) == len(found) == len(np.unique(rows)) == 1_000
 
 
-def test_training_photos_that_a_network_was_trained_on_do_not_count() -> None:
+def test_training_photos_of_a_fine_tuned_network_do_not_calibrate_it() -> None:
     random = np.random.default_rng(0)
     training, validation = random.normal(size=300), random.normal(size=30)
-    assert alike(training, validation)
-    assert not alike(training - 2, validation)
-    assert not alike(training[:0], validation)
+    assert same_distribution(training, validation)
+    assert not same_distribution(training - 2, validation)
+    assert not same_distribution(training[:0], validation)
 
 
-def test_photos_that_all_models_have_measured_are_those_of_an_ensemble() -> None:
+def test_an_ensemble_uses_the_photos_that_all_models_have_measured() -> None:
     def made(digests: list[int], shift: float) -> Calibration:
         rows = np.tile(np.array(digests, np.uint8)[:, None], (1, 32))
         values = np.array(digests, float) + shift
         return Calibration(rows, values, -values)
 
-    found = in_all([made([1, 2, 3], 0.0), made([3, 9, 1], 10.0)])
+    found = measured_by_all([made([1, 2, 3], 0.0), made([3, 9, 1], 10.0)])
     assert [one.distance.tolist() for one in found] == [[1, 3], [11, 13]]
     assert [one.ratio.tolist() for one in found] == [[-1, -3], [-11, -13]]
-    assert in_all([made([1], 0.0), Calibration.none()])[0].distance.shape == (0,)
+    assert measured_by_all([made([1], 0.0), Calibration.none()])[0].distance.shape == (0,)
 
 
-def test_a_kind_of_outlier_that_a_class_shows_is_left_out() -> None:
+def test_a_kind_of_outlier_that_resembles_a_class_is_left_out() -> None:
     outliers = Outliers(unit([1, 0, 0], [0, 1, 0]), ("screen", "code"))
     near_screen = np.tile(unit([20, 0, 1]), (40, 1))
     elsewhere = np.tile(unit([0, 0, 1]), (400, 1))
     vectors, labels = np.concatenate([near_screen, elsewhere]), np.repeat([0, 1], [40, 400])
     distance = np.full(440, np.log(0.2))
-    assert unlike_classes(outliers, vectors, distance, labels).kinds == ("code",)
+    assert without_kinds_like_classes(outliers, vectors, distance, labels).kinds == ("code",)
     few = np.concatenate([near_screen[:3], elsewhere[:37], elsewhere])
-    assert unlike_classes(outliers, few, distance, labels).kinds == ("screen", "code")
+    assert without_kinds_like_classes(outliers, few, distance, labels).kinds == ("screen", "code")
     both = Outliers(unit([1, 0, 0], [20, 1, 0]), ("screen", "code"))
-    assert unlike_classes(both, vectors, distance, labels).kinds == ()
+    assert without_kinds_like_classes(both, vectors, distance, labels).kinds == ()
 
 
-# -- drawn outliers ----------------------------------------------------------------------------
+# -- synthetic outliers ------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_drawn_outliers_are_the_same_every_time_and_no_two_alike() -> None:
+def test_synthetic_outliers_are_deterministic_and_distinct() -> None:
     first, again = draw_outliers(), draw_outliers()
     assert tuple(kind for kind, _ in first) == OUTLIERS
     pixels = [image.tobytes() for _, image in first]
@@ -260,10 +261,10 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     assert len(opened) == 1
     file = tmp_path / f"{toy.spec.digest}.{VERSION}.sealed"
     whole = file.read_bytes()
-    with sealed(tmp_path / "fewer") as temporary:
+    with sealed(tmp_path / "fewer.sealed") as temporary:
         temporary.write_bytes(found.vectors[1:].tobytes())
     flipped = whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:]
-    for damaged in (b"torn", (tmp_path / "fewer").read_bytes(), flipped):
+    for damaged in (b"torn", (tmp_path / "fewer.sealed").read_bytes(), flipped):
         file.write_bytes(damaged)
         assert (
             embedded_outliers(tmp_path, toy.resolved, open_network).vectors == found.vectors
@@ -271,9 +272,9 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     assert len(opened) == 4
     older = tmp_path / f"{toy.spec.digest}.{VERSION - 1}.safetensors"
     older.write_bytes(b"")
-    forget_all_but(tmp_path, [toy.spec.digest])
+    remove_all_but(tmp_path, [toy.spec.digest])
     assert list(tmp_path.iterdir()) == [file]
-    forget_all_but(tmp_path, [])
+    remove_all_but(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -281,7 +282,7 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
 
 
 def draw(label: int, number: int, strength: float = 0.45) -> Image.Image:
-    """A photo of a class: all of one look alike, no two are copies."""
+    """A photo of a class: photos of one class look similar, and none are copies."""
     base = np.asarray(draw_photo(label, (96, 72)), np.float32)
     other = np.asarray(draw_photo(1000 + 100 * label + number, (96, 72)), np.float32)
     return Image.fromarray(np.uint8((1 - strength) * base + strength * other))
@@ -313,7 +314,7 @@ def trained(folder: Path, val: int, each: int, plant: Callable[[int], Image.Imag
 
 @pytest.mark.slow
 @pytest.mark.parametrize("val", [2, 5])
-def test_an_odd_validation_photo_opens_no_door(
+def test_an_extreme_validation_photo_does_not_raise_the_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val: int
 ) -> None:
     """The threshold stays where it is without the photo, and what is odd stays unknown."""
@@ -331,7 +332,7 @@ def test_an_odd_validation_photo_opens_no_door(
 
 
 @pytest.mark.slow
-def test_what_unknown_rests_on_is_said_everywhere(
+def test_thresholds_and_their_photo_counts_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)
@@ -366,7 +367,7 @@ def test_what_unknown_rests_on_is_said_everywhere(
 
 
 @pytest.mark.slow
-def test_evaluating_says_how_many_test_photos_are_unknown(
+def test_evaluation_reports_the_unknown_test_photos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)
@@ -426,7 +427,7 @@ def test_a_class_of_plain_colours_is_known_and_codes_are_not(
 
 
 @pytest.mark.slow
-def test_compacting_forgets_the_outliers_of_backbones_that_are_gone(
+def test_compacting_removes_the_outliers_of_removed_backbones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)
@@ -442,12 +443,12 @@ def test_compacting_forgets_the_outliers_of_backbones_that_are_gone(
 
 
 def write_format_2(own: Path, remote: Scale, rejection: dict[str, object]) -> None:
-    """Turn a head on disk into what format 2 was."""
-    told = json.loads((own / "head.json").read_text())
-    del told["digest"]
-    told |= {"format": 2, "rejection": rejection}
-    if "tensors" in told:
-        file = own / f"{told['tensors']}.safetensors"
+    """Convert a head on disk to format 2."""
+    manifest = json.loads((own / "head.json").read_text())
+    del manifest["digest"]
+    manifest |= {"format": 2, "rejection": rejection}
+    if "tensors" in manifest:
+        file = own / f"{manifest['tensors']}.safetensors"
         tensors = load(file.read_bytes())
         kept = {
             name: array
@@ -456,11 +457,11 @@ def write_format_2(own: Path, remote: Scale, rejection: dict[str, object]) -> No
         }
         file.unlink()
         packed = save(kept)
-        told |= {"tensors": sha256(packed).hexdigest(), "remote": asdict(remote)}
-        (own / f"{told['tensors']}.safetensors").write_bytes(packed)
-    text = json.dumps(told, sort_keys=True, separators=(",", ":"))
-    told["digest"] = sha256(text.encode()).hexdigest()
-    (own / "head.json").write_text(json.dumps(told))
+        manifest |= {"tensors": sha256(packed).hexdigest(), "remote": asdict(remote)}
+        (own / f"{manifest['tensors']}.safetensors").write_bytes(packed)
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    manifest["digest"] = sha256(text.encode()).hexdigest()
+    (own / "head.json").write_text(json.dumps(manifest))
 
 
 REMOTE = Scale(-2.0, 0.5)
@@ -473,7 +474,7 @@ SAVED = {
 
 @pytest.fixture
 def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace whose heads were saved in format 2: ``knn``, ``probe`` and ``both`` of them."""
+    """A workspace with heads in format 2: ``knn``, ``probe`` and their ensemble ``both``."""
     take_toys(monkeypatch)
     workspace = trained(tmp_path / "photos", 3, 12, lambda number: draw(0, number))
     workspace.heads.train("probe", "probe")
@@ -492,11 +493,11 @@ def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["knn", "probe", "both"])
-def test_a_head_saved_before_loads_and_judges_as_before(
+def test_a_format_2_head_loads_with_its_own_rule(
     earlier: Workspace, tmp_path: Path, name: str
 ) -> None:
     head = load_head(earlier.folder / "heads", name)
-    assert isinstance(head.rejection, EarlierRejection)
+    assert isinstance(head.rejection, Format2Rejection)
     assert head.thresholds.validation_photos == 6
     photos = [draw(0, 50), draw(1, 51), draw_photo(700, (96, 72)), Image.new("RGB", (9, 9), "red")]
     for number, image in enumerate(photos):
@@ -514,7 +515,7 @@ def test_a_head_saved_before_loads_and_judges_as_before(
 
 
 @pytest.mark.slow
-def test_a_head_saved_before_is_said_to_be_one(earlier: Workspace, tmp_path: Path) -> None:
+def test_a_format_2_head_is_reported_as_such(earlier: Workspace, tmp_path: Path) -> None:
     draw(0, 50).save(tmp_path / "new.png")
     where = ["--workspace", str(earlier.folder)]
     done = CliRunner().invoke(
@@ -525,14 +526,14 @@ def test_a_head_saved_before_is_said_to_be_one(earlier: Workspace, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_heads_saved_before_make_an_ensemble_of_now(earlier: Workspace) -> None:
+def test_format_2_heads_can_be_combined_now(earlier: Workspace) -> None:
     head = earlier.heads.ensemble("new", ["knn", "probe"])
     assert head.thresholds.photos == 6
     assert head.thresholds.outlier_ratio is None
     again = load_head(earlier.folder / "heads", "new")
     assert again.rejection == head.rejection
     earlier.heads.train("knn", "knn")
-    with pytest.raises(BadArtefact, match="knn was trained anew"):
+    with pytest.raises(BadArtefact, match="knn was trained again after"):
         load_head(earlier.folder / "heads", "both")
     mixed = earlier.heads.ensemble("new", ["knn", "probe"])
     assert mixed.thresholds.outlier_ratio is not None
@@ -546,7 +547,7 @@ KINDS = ("house", "flower", "fish", "car")
 
 
 def clip_art(kind: str, number: int) -> Image.Image:
-    """A cut-out on white, turned and sized at random."""
+    """A cut-out on white, rotated and scaled at random."""
     random = np.random.default_rng([KINDS.index(kind), number])
     image = Image.new("RGB", (220, 220), "white")
     draw = ImageDraw.Draw(image)
@@ -604,7 +605,7 @@ def code_on_page(number: int) -> Image.Image:
 
 
 def screen(number: int) -> Image.Image:
-    """A list with a title bar, as no drawn outlier is."""
+    """A list with a title bar, which no synthetic outlier is."""
     random = np.random.default_rng([8, number])
     image = Image.new("RGB", (540, 960), "white" if number % 2 else (24, 24, 28))
     draw, ink = ImageDraw.Draw(image), "black" if number % 2 else "white"

@@ -1,4 +1,4 @@
-"""Workspaces made under pipeline version 1: what they answer, and what the next add does."""
+"""Workspaces of pipeline version 1: their answers, and the next add."""
 
 import json
 import os
@@ -35,7 +35,7 @@ P3 = icc.rgb(icc.DISPLAY_P3, icc.SRGB_CURVE)
 
 
 def draw_affected(folder: Path) -> set[str]:
-    """Images that version 2 decodes otherwise; their names."""
+    """Write images that version 2 decodes differently; return their names."""
     folder.mkdir()
     for number in range(2):
         logo = Image.new("RGBA", (90, 60), (255, 255, 255, 0))
@@ -50,7 +50,7 @@ def draw_affected(folder: Path) -> set[str]:
 
 
 def draw_unaffected(folder: Path) -> set[str]:
-    """Images of the same kinds that it does not; their names."""
+    """Write images of the same kinds that it decodes equally; return their names."""
     folder.mkdir()
     logo = Image.new("RGBA", (90, 60), (255, 255, 255, 0))
     ImageDraw.Draw(logo).line((5, 5, 80, 50), (200, 0, 0, 255), 6)
@@ -68,7 +68,7 @@ def draw_unaffected(folder: Path) -> set[str]:
 
 @pytest.fixture
 def before(workspace: Workspace, photos: Path) -> Workspace:
-    """A workspace of version 1: twelve photos, images that changed since, and some like them."""
+    """A workspace of version 1: twelve photos, images that changed since, and similar ones."""
     draw_affected(photos / "affected")
     draw_unaffected(photos / "unaffected")
     with first_pipeline():

@@ -1,4 +1,4 @@
-"""Matches and duplicates that are verified, through the workspace, on posters drawn here."""
+"""Matches and duplicates that are verified, through the workspace, on drawn posters."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def save(pixels: Pixels, path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def posters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The query, its poster from another side, and other posters from the query's side."""
+    """The query, its poster from another angle, and other posters from the query's angle."""
     folder = tmp_path_factory.mktemp("drawn") / "posters"
     save(photographed(poster(1)), folder / "query.png")
     save(photographed(poster(1), ASIDE, 0.4), folder / "same.png")
@@ -46,7 +46,7 @@ def posters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def added(posters: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    """A workspace with the posters; they are not touched."""
+    """A workspace with the posters, which tests do not change."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         take_toys(monkeypatch)
         workspace = Workspace(tmp_path_factory.mktemp("added"))
@@ -107,7 +107,7 @@ def test_features_are_extracted_once_for_all_searches(
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each photo is opened to be read."""
+    """Counts how often each photo is opened for reading."""
     opened: Counter[str] = Counter()
     real = os.open
 
@@ -227,7 +227,7 @@ def test_a_page_reads_and_decodes_each_photo_once(
 
 
 def cut(folder: Path) -> Path:
-    """A poster, most of it, and other posters."""
+    """A poster, a crop with most of it, and other posters."""
     for seed in range(1, 7):
         save(poster(seed), folder / f"{seed}.png")
     save(poster(1)[:309, :412], folder / "part.png")
@@ -236,7 +236,7 @@ def cut(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def doubtful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, Path]]:
-    """A workspace with :func:`cut`, and where that is; it is not touched."""
+    """A workspace with :func:`cut`, and its folder, which tests do not change."""
     folder = cut(tmp_path_factory.mktemp("cut"))
     with pytest.MonkeyPatch.context() as monkeypatch:
         take_toys(monkeypatch)
@@ -314,5 +314,5 @@ def test_files_that_cannot_be_opened_stay_for_review(workspace: Workspace, tmp_p
 
 
 def test_only_combined_pairs_are_verified(doubtful: tuple[Workspace, Path]) -> None:
-    with pytest.raises(BadInput, match="needs the kind combined"):
+    with pytest.raises(BadInput, match="verification needs the kind combined"):
         doubtful[0].duplicates(["exact"], verify=True)

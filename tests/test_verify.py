@@ -1,4 +1,4 @@
-"""Verification of pairs and of candidates, on posters and calendar pages that are drawn here."""
+"""Verification of pairs and of candidates, on drawn posters and calendar pages."""
 
 import os
 import zlib
@@ -34,7 +34,7 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def poster(seed: int, size: tuple[int, int] = (480, 360)) -> Pixels:
-    """Many shapes of many colours: no two seeds share any."""
+    """Many shapes of many colours, none of them shared by two seeds."""
     random = np.random.default_rng(seed)
     pixels = np.full((size[1], size[0], 3), 230, np.uint8)
     for _ in range(150):
@@ -49,7 +49,7 @@ TILT = np.array([[0.8, -0.25, 90.0], [0.15, 0.7, 30.0], [-0.0002, 0.0003, 1.0]])
 
 
 def photographed(pixels: Pixels, homography: np.ndarray = TILT, light: float = 0.7) -> Pixels:
-    """Pixels as they look on a table, seen aslant in another light."""
+    """Pixels of a photo of the image on a table, in perspective and other light."""
     table = np.full((420, 560, 3), 110, np.uint8)
     return (
         cv2.warpPerspective(
@@ -130,7 +130,7 @@ def test_no_candidates_have_no_verifications() -> None:
 
 
 def page(seed: int) -> Pixels:
-    """A picture of its own above a table that all pages share."""
+    """An individual picture above a table that all pages share."""
     pixels = poster(99)
     pixels[:240] = poster(seed)[:240]
     return pixels
@@ -141,7 +141,7 @@ def test_shared_parts_of_pages_do_not_hide_their_differences() -> None:
     alone = verify_matches(query, [other])[0]
     found = verify_matches(query, [other, same])
     assert alone.verified
-    assert alone.agreement > 0.7  # for all it is asked is the table
+    assert alone.agreement > 0.7  # only the table is compared
     assert found[0].agreement < 0.2
     assert found[1].agreement > 0.7
     assert order(found) == [1, 0]
@@ -233,7 +233,7 @@ def test_small_images_are_not_enlarged() -> None:
 
 
 def planted(homography: np.ndarray, count: int = 60) -> tuple[LocalFeatures, LocalFeatures]:
-    """Features that say nothing but where they are, and where a homography takes them."""
+    """Distinct features at random positions, and the same features mapped by a homography."""
     random = np.random.default_rng(0)
     points = random.uniform((0, 0), (480, 360), (count, 2)).astype(np.float32)
     descriptors = random.integers(0, 90, (count, 128)).astype(np.uint8)
@@ -334,7 +334,7 @@ def test_the_least_recently_used_files_are_removed_and_the_cap_is_enforced(tmp_p
         (file,) = tmp_path.glob(f"{name}-*")
         os.utime(file, (1000 + number, 1000 + number))
     one = file.stat().st_size
-    cache.features(names[0], never)  # used just now
+    cache.features(names[0], never)  # so that it was used last
     cap = int(4.5 * one)
     FeatureCache(tmp_path, cap).features("e" * 64, small(1))
     assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["a", "c", "d", "e"]

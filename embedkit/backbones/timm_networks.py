@@ -10,6 +10,7 @@ import torch
 from timm.data import resolve_data_config
 from timm.models import load_checkpoint
 
+from embedkit._internal.text import first_line
 from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile, Weights
 from embedkit.errors import BadWeights, UnknownBackbone
@@ -92,7 +93,7 @@ def load(network: Network, weights: Weights) -> None:
             embedder.body, str(weights.path), strict=False, filter_fn=filter_fn, weights_only=True
         )
     except Exception as error:  # torch, safetensors and the filters each raise their own
-        raise BadWeights(f"{misfit}: {_first_line(error)}") from error
+        raise BadWeights(f"{misfit}: {first_line(error)}") from error
     if missing := outcome.missing_keys:
         raise BadWeights(f"{misfit}: {len(missing)} tensors are missing, first {missing[0]!r}")
     heads = _classifier_names(embedder.body)
@@ -116,10 +117,6 @@ def _load_packaged(body: torch.nn.Module, weights: Path, package: str) -> None:
     wanted = body.state_dict()
     named = dict(zip(wanted, list(tensors.values()), strict=False))  # the last two: classifier
     body.load_state_dict(named, strict=True)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 class _Embedder(torch.nn.Module):

@@ -1,1 +1,1 @@
-"""From labels to an answer: heads are trained on a split, judged on its test part, put to use."""
+"""Image classification: split the labelled images, train heads, evaluate them, classify photos."""

@@ -1,4 +1,4 @@
-"""What known photos add to a trained scorer: temperatures, thresholds, figures of validation."""
+"""Build heads from fitted scorers: calibration, rejection thresholds and validation metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,59 +6,64 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.classify.datasets import School
-from embedkit.classify.heads.calibration import fit_temperature, nll
+from embedkit.classify.datasets import EmbeddedTrainingData
 from embedkit.classify.heads.ensemble import CALIBRATED, mean_scores
-from embedkit.classify.heads.gallery import Gallery, kept_rows
+from embedkit.classify.heads.gallery import Gallery, sampled_rows
 from embedkit.classify.heads.head import Head, Model, Scorer
+from embedkit.classify.heads.probabilities import (
+    fit_temperature,
+    log_softmax,
+    negative_log_likelihood,
+    softmax,
+)
 from embedkit.classify.heads.rejection import (
     Rejection,
-    log_distance,
     log_distance_to_outliers,
     log_odds_against,
+    mean_log_distance,
     mean_ratio,
 )
 from embedkit.classify.heads.rejection_calibration import (
     Calibration,
     Outliers,
-    alike,
-    in_all,
-    leave_one_out,
-    unlike_classes,
+    leave_one_out_distances,
+    measured_by_all,
+    same_distribution,
+    without_kinds_like_classes,
 )
 
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """What a model makes of the validation photos."""
+    """Output of a model for the validation set."""
 
     probabilities: np.ndarray
-    """float64 (N, C)"""
+    """float64 (N, C)."""
     distance: np.ndarray
-    """Neighbour distance, float64 (N,), as :class:`embedkit.classify.heads.rejection.Measures` has
-    it;
-    likewise ``ratio``."""
+    """Neighbour distances, float64 (N,): see
+    :class:`embedkit.classify.heads.rejection.Measures`."""
     ratio: np.ndarray
+    """Logarithms of the outlier ratios, float64 (N,)."""
 
 
-def model_of(
-    school: School, backbone: str, scorer: Scorer, most: int, outliers: Outliers
+def build_model(
+    data: EmbeddedTrainingData, backbone: str, scorer: Scorer, max_photos: int, outliers: Outliers
 ) -> tuple[Model, ValidationScores, list[str]]:
-    """A trained ``scorer`` with what known photos say of it, and its validation scores.
+    """Return a calibrated model, its validation scores and the outlier kinds that it leaves out.
 
-    At most ``most`` training photos are kept, and the drawn ``outliers`` of kinds that no class
-    shows. The last are the kinds that a class shows.
+    The model keeps at most ``max_photos`` training photos, and the synthetic ``outliers`` except
+    for the kinds that resemble one of its classes.
     """
-    train, val = school.train, school.val
-    rows = kept_rows(len(train), most)
+    train, val = data.train, data.val
+    rows = sampled_rows(len(train), max_photos)
     vectors, labels = train.features.vectors[rows], train.labels[rows]
     gallery = Gallery(vectors.astype(np.float16), train.sha256[rows], labels)
     nearest = gallery.nearest(val.features.vectors)
-    val_distance = log_distance(nearest[1])
-    known, distance = leave_one_out(vectors, labels, train.units[rows])
-    if not alike(distance, val_distance):
+    val_distance = mean_log_distance(nearest[1])
+    known, distance = leave_one_out_distances(vectors, labels, train.groups[rows])
+    if not same_distribution(distance, val_distance):
         known, distance = known[:0], distance[:0]
-    suited = unlike_classes(
+    suited = without_kinds_like_classes(
         outliers,
         np.concatenate([vectors[known], val.features.vectors]),
         np.concatenate([distance, val_distance]),
@@ -67,9 +72,9 @@ def model_of(
     kept = suited.vectors.astype(np.float16)
     scores = scorer.scores(val.features)
     model = Model(
-        classes_=school.lesson.classes,
+        classes_=data.images.classes,
         backbone=backbone,
-        spec=school.resolved.spec,
+        spec=data.resolved.spec,
         scorer=scorer,
         gallery=gallery,
         outliers=kept,
@@ -80,7 +85,7 @@ def model_of(
             distance - log_distance_to_outliers(vectors[known], kept),
         ),
         fitted_on=train.sha256,
-        chosen_on=val.sha256,
+        selected_on=val.sha256,
     )
     validation = ValidationScores(
         model.probabilities(scores), *model.distances(val.features, nearest)
@@ -88,7 +93,7 @@ def model_of(
     return model, validation, sorted(set(outliers.kinds) - set(suited.kinds))
 
 
-def head_of(
+def build_head(
     name: str,
     kind: str,
     models: Sequence[Model],
@@ -97,36 +102,36 @@ def head_of(
     settings: Mapping[str, Any],
     method: str = CALIBRATED,
 ) -> Head:
-    """The head of one or several models.
+    """Return the head of one or several models.
 
-    ``validation`` are the scores of each, ``labels``, int64 (N,), those of the validation photos.
+    ``validation`` are the validation scores of each model, ``labels`` the class numbers of the
+    validation photos, int64 (N,).
     """
     mean = mean_scores([scores.probabilities for scores in validation])
-    # A model alone is calibrated already, and its mean is itself.
+    # A single model is calibrated already, and the mean is its own probabilities.
     temperature = fit_temperature(mean, labels) if len(models) > 1 else 1.0
     scores = mean / temperature
-    probabilities = np.exp(scores - np.logaddexp.reduce(scores, axis=1, keepdims=True))
     return Head(
         name=name,
         kind=kind,
         models=tuple(models),
         method=method,
         temperature=temperature,
-        rejection=_rejection(models, validation, log_odds_against(probabilities)),
+        rejection=_fit_rejection(models, validation, log_odds_against(softmax(scores))),
         validation={
             "images": len(labels),
             "accuracy": float((scores.argmax(axis=1) == labels).mean()),
-            "nll": nll(scores, labels),
+            "nll": negative_log_likelihood(log_softmax(scores), labels),
         },
         settings=settings,
     )
 
 
-def _rejection(
+def _fit_rejection(
     models: Sequence[Model], validation: Sequence[ValidationScores], odds_against: np.ndarray
 ) -> Rejection:
-    """The thresholds of unknown photos, from the training photos that all models have measured."""
-    common = in_all([model.calibration for model in models])
+    """Fit thresholds on validation photos and on training photos that all models have measured."""
+    common = measured_by_all([model.calibration for model in models])
     distances, ratios = (
         np.concatenate(
             [np.stack([getattr(one, name) for one in some]) for some in (common, validation)],

@@ -1,4 +1,4 @@
-"""New photos to classes: their features, the most probable classes, unknown ones, the reasons."""
+"""Classify new photos: probabilities, rejection of unknown photos, nearest training photos."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,9 +10,8 @@ import numpy as np
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import is_reduced
 from embedkit.catalog import Catalog
-from embedkit.classify.heads.head import Embedded, Head, Model
+from embedkit.classify.heads.head import Embedded, Head, Model, Nearest
 from embedkit.classify.heads.linear import Features
-from embedkit.classify.neighbours import nearest_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoding
 from embedkit.images.faults import file_errors
@@ -20,6 +19,7 @@ from embedkit.images.scan import FoundFile, scan
 from embedkit.results import (
     Failure,
     LabelProbability,
+    Neighbour,
     Prediction,
     Predictions,
     Progress,
@@ -29,7 +29,7 @@ from embedkit.results import (
 BATCH = 128
 """Photos that are read, embedded and classified together."""
 
-Load = Callable[[Model], Backbone]
+LoadBackbone = Callable[[Model], Backbone]
 _Photo = tuple[str, list[np.ndarray]]
 """A path, and the pixels for each backbone."""
 
@@ -39,63 +39,94 @@ def classify(
     head: Head,
     sources: Sequence[str],
     k: int,
-    load: Load,
+    load: LoadBackbone,
     progress: ProgressCallback,
 ) -> Predictions:
-    """The classes of the photos at ``sources``, absolute paths of photos and folders.
+    """Classify the photos at ``sources``, absolute paths of photos and folders.
 
-    ``load`` opens the backbone of a model. Photos that cannot be used are among the failures;
-    raises :class:`BadInput` for a source that does not exist.
+    ``k`` is the number of classes in each prediction; ``load`` opens the backbone of a model.
+    Photos that cannot be read are returned as failures. Raises :class:`BadInput` for a source that
+    does not exist.
     """
     found = [item for source in sources for item in scan(source)]
     failures = [item for item in found if isinstance(item, Failure)]
-    unseen = len(failures)
+    scan_failures = len(failures)
     paths = list(dict.fromkeys(item.path for item in found if isinstance(item, FoundFile)))
     specs = {model.spec.digest: model for model in head.models}
     backbones = {digest: load(model) for digest, model in specs.items()} if paths else {}
-    made: list[Prediction] = []
+    predictions: list[Prediction] = []
     for photos in _batches(paths, list(backbones.values()), failures):
         embedded = {}
         for place, (digest, backbone) in enumerate(backbones.items()):
             fetch = backbone.submit(np.stack([pixels[place] for _, pixels in photos]))
             embedded[digest] = Features(*fetch())
-        made += predictions(catalog, head, [path for path, _ in photos], embedded, k)
-        done = len(made) + len(failures) - unseen
+        predictions += _predict(catalog, head, [path for path, _ in photos], embedded, k)
+        done = len(predictions) + len(failures) - scan_failures
         progress(Progress("classifying", done, len(paths)))
-    return Predictions(head.name, head.thresholds, tuple(made), tuple(failures))
+    return Predictions(head.name, head.thresholds, tuple(predictions), tuple(failures))
 
 
-def predictions(
+def nearest_photos(catalog: Catalog, head: Head, nearest: Nearest) -> list[tuple[Neighbour, ...]]:
+    """Return the training photos nearest to each photo, nearest first.
+
+    ``nearest`` are rows of the gallery of the head's first model, with their distances.
+    """
+    gallery = head.models[0].gallery
+    rows, distances = nearest
+    path_of = _current_paths(catalog, gallery.sha256[np.unique(rows)])
+    return [
+        tuple(
+            Neighbour(
+                path_of.get(gallery.sha256[row].tobytes()),
+                head.classes_[gallery.labels[row]],
+                float(distance),
+            )
+            for row, distance in zip(*of_photo, strict=True)
+        )
+        for of_photo in zip(rows, distances, strict=True)
+    ]
+
+
+def _current_paths(catalog: Catalog, digests: np.ndarray) -> dict[bytes, str]:
+    """Return the path of each image that the workspace still has, by SHA-256."""
+    if not catalog.exists:
+        return {}
+    with catalog.read() as reader:
+        ids = reader.images.ids([row.tobytes() for row in digests])
+        files = reader.files.of_images(list(ids.values()))
+    return {digest: files[one][0].path for digest, one in ids.items() if one in files}
+
+
+def _predict(
     catalog: Catalog, head: Head, paths: Sequence[str], embedded: Embedded, k: int
 ) -> list[Prediction]:
-    """The ``k`` most probable classes of embedded photos, and the training photos nearest them."""
     probabilities = head.predict_proba(embedded)
     nearest = head.nearest(embedded)
-    judgement = head.judge(embedded, nearest, probabilities)
-    reasons = nearest_photos(catalog, head, nearest[0])
-    made = []
+    rejection = head.rejection_scores(embedded, nearest, probabilities)
+    neighbours = nearest_photos(catalog, head, nearest[0])
+    predictions = []
     for number, path in enumerate(paths):
         best = np.argsort(-probabilities[number], kind="stable")[:k]
-        made.append(
+        predictions.append(
             Prediction(
                 path,
                 tuple(
                     LabelProbability(head.classes_[one], float(probabilities[number, one]))
                     for one in best.tolist()
                 ),
-                bool(judgement.unknown[number]),
-                float(judgement.scores[number]),
-                judgement.reason(number),
-                reasons[number],
+                bool(rejection.unknown[number]),
+                float(rejection.ood_scores[number]),
+                rejection.deciding_measure(number),
+                neighbours[number],
             )
         )
-    return made
+    return predictions
 
 
 def _batches(
     paths: Sequence[str], backbones: Sequence[Backbone], failures: list[Failure]
 ) -> Iterator[list[_Photo]]:
-    """Photos as the networks want them, :data:`BATCH` at a time; others go to ``failures``."""
+    """Yield batches of up to :data:`BATCH` photos; add unreadable ones to ``failures``."""
 
     reduced = is_reduced(item.spec for item in backbones)
 
@@ -106,10 +137,10 @@ def _batches(
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
 
-    rest = iter(paths)
+    remaining = iter(paths)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(rest, BATCH)):
-            read_ones = list(pool.map(read, some))
-            failures += [item for item in read_ones if isinstance(item, Failure)]
-            if photos := [item for item in read_ones if not isinstance(item, Failure)]:
+        while batch := list(islice(remaining, BATCH)):
+            results = list(pool.map(read, batch))
+            failures += [item for item in results if isinstance(item, Failure)]
+            if photos := [item for item in results if not isinstance(item, Failure)]:
                 yield photos

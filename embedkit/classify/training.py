@@ -1,4 +1,4 @@
-"""A head trained on the split: what it learns from, what is chosen for it, what is kept of it."""
+"""Train heads on the split of a workspace."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -9,17 +9,22 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
-from embedkit.classify.datasets import Lesson, School, embedded_part, lesson
-from embedkit.classify.head_building import ValidationScores, head_of, model_of
+from embedkit.classify.datasets import (
+    EmbeddedTrainingData,
+    TrainingData,
+    load_embeddings,
+    load_training_data,
+)
+from embedkit.classify.head_building import ValidationScores, build_head, build_model
 from embedkit.classify.heads import finetune
-from embedkit.classify.heads.gallery import MOST, Gallery
+from embedkit.classify.heads.gallery import MAX_PHOTOS, Gallery
 from embedkit.classify.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.classify.heads.knn import fit_neighbours
 from embedkit.classify.heads.linear import RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.classify.heads.rejection_calibration import Outliers
 from embedkit.classify.heads.store import check_name, save_head
-from embedkit.classify.settings import changed
+from embedkit.classify.settings import override
 from embedkit.errors import BadInput
 from embedkit.results import Progress, ProgressCallback, ResolvedName
 
@@ -28,185 +33,201 @@ PRESETS: dict[str, tuple[str, ...]] = {
     KNN: (),
     FINETUNE: tuple(finetune.PRESETS),
 }
-"""What a kind of head may be trained by; unless one is named, :data:`USUAL`."""
-USUAL = {PROBE: "embedkit", FINETUNE: "modern"}
+"""The presets of each kind of head."""
+DEFAULT_PRESETS = {PROBE: "embedkit", FINETUNE: "modern"}
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be trained. Raises :class:`BadInput` for what cannot be."""
+class TrainOptions:
+    """Options of a training. Raises :class:`BadInput` for invalid ones."""
 
     kind: str
+    """``probe``, ``knn`` or ``finetune``."""
     name: str
+    """Name of the head."""
     backbone: str
     preset: str | None = None
+    """One of the :data:`PRESETS` of the kind; None for the default one."""
     epochs: int | None = None
-    """Of fine-tuning, in place of the preset's."""
+    """Epochs of fine-tuning; None for those of the preset."""
     processes: int = 1
-    """GPUs that fine-tune together."""
+    """Number of GPUs that fine-tune together."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """Of the preset, in place of its own: see
-    :class:`embedkit.classify.heads.finetune.Configuration` and
+    """Values that override those of the preset, by name: fields of
+    :class:`embedkit.classify.heads.finetune.Configuration` or
     :class:`embedkit.classify.heads.probe.Protocol`."""
 
     def __post_init__(self) -> None:
         check_name(self.name)
         if self.kind not in PRESETS:
-            raise BadInput(f"heads are {', '.join(PRESETS)}, not {shown(self.kind)!r}")
+            raise BadInput(f"unknown kind of head {shown(self.kind)!r}; use {', '.join(PRESETS)}")
         if self.preset is not None and self.preset not in PRESETS[self.kind]:
-            there = ", ".join(PRESETS[self.kind]) or "none"
-            raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; it has {there}")
+            presets = ", ".join(PRESETS[self.kind])
+            there = f"its presets are {presets}" if presets else "it has none"
+            raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; {there}")
         if self.epochs is not None and (self.kind != FINETUNE or self.epochs < 1):
-            raise BadInput("epochs, 1 or more, are for finetune")
+            raise BadInput("epochs must be 1 or more, and apply to finetune only")
         if self.processes != 1 and (self.kind != FINETUNE or self.processes < 1):
-            raise BadInput("processes, 1 or more, are for finetune")
+            raise BadInput("processes must be 1 or more, and apply to finetune only")
         if self.settings and self.kind == KNN:
-            raise BadInput("knn has no settings: it counts by DINOv2's protocol")
+            raise BadInput("knn has no settings; it follows DINOv2's protocol")
         if self.kind == FINETUNE:
             self.configuration()
         elif self.kind == PROBE:
             self.protocol()
 
     @property
-    def chosen_preset(self) -> str:
-        """The preset that was named, or the usual one."""
-        return self.preset or USUAL[self.kind]
+    def preset_name(self) -> str:
+        """The given preset, or the default one of the kind."""
+        return self.preset or DEFAULT_PRESETS[self.kind]
 
     def protocol(self) -> Protocol:
-        """How a probe is fitted."""
-        return changed(PROTOCOLS[self.chosen_preset], self.settings)
+        """Return the protocol of a probe."""
+        return override(PROTOCOLS[self.preset_name], self.settings)
 
     def configuration(self) -> finetune.Configuration:
-        """How a network is fine-tuned."""
-        preset = finetune.PRESETS[self.chosen_preset].configuration
+        """Return the configuration of a fine-tuning."""
+        preset = finetune.PRESETS[self.preset_name].configuration
         if self.epochs is not None:
             warmup = min(preset.warmup_epochs, self.epochs / 2)
             preset = replace(preset, epochs=self.epochs, warmup_epochs=warmup)
-        return changed(preset, self.settings)
+        return override(preset, self.settings)
 
 
 Embed = Callable[[str], ResolvedName]
-"""Gives the workspace's images what they lack of a backbone's embeddings; what that stands for."""
+"""Embeds the images of the workspace that have no embedding of this backbone yet."""
 
-OutliersOf = Callable[[ResolvedName], Outliers]
-"""Gives the drawn outliers under a backbone."""
+LoadOutliers = Callable[[ResolvedName], Outliers]
+"""Returns the synthetic outliers embedded by a backbone."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What was trained, on what, and what was chosen for it."""
+class FittedScorer:
+    """A fitted scorer with the data it was fitted on and its settings."""
 
-    school: School
+    data: EmbeddedTrainingData
     scorer: Scorer
-    """What validation judges."""
+    """The scorer that the validation metrics are for."""
     settings: dict[str, Any]
-    final: Scorer | None = None
-    """What is kept in its place, when it was fitted again with the validation photos."""
+    refitted: Scorer | None = None
+    """The scorer that was fitted again on training and validation set, which replaces it."""
 
 
 def train(
     catalog: Catalog,
     folder: Path,
-    order: Order,
+    options: TrainOptions,
     embed: Embed,
-    outliers: OutliersOf,
+    load_outliers: LoadOutliers,
     progress: ProgressCallback,
 ) -> Head:
-    """Train a head on the training part, choose on the validation part, and save it in ``folder``.
+    """Train a head, select its hyperparameters on the validation set, and save it in ``folder``.
 
-    The test part is not looked at. Raises :class:`BadInput` for what cannot be taught.
+    The test set is not used. Raises :class:`BadInput` for a split that a head cannot be trained on.
     """
-    learnt = lesson(catalog)
-    school, backbone = _school(catalog, learnt, embed(order.backbone)), order.backbone
-    if order.kind == FINETUNE:
-        tuned = _finetuned(catalog, folder / order.name, school, order, progress)
-        own = _school(catalog, learnt, embed(tuned.backbone))
-        trained, backbone = _judged(own, tuned, order), tuned.backbone
+    images = load_training_data(catalog)
+    data, backbone = _embedded(catalog, images, embed(options.backbone)), options.backbone
+    if options.kind == FINETUNE:
+        tuned = _finetune(catalog, folder / options.name, data, options, progress)
+        own = _embedded(catalog, images, embed(tuned.backbone))
+        fitted, backbone = _finetuned_scorer(own, tuned, options), tuned.backbone
     else:
-        trained = fitted(school, order, progress)
-    progress(Progress("embedding drawn outliers"))
-    head = finished(order, trained, backbone, outliers(trained.school.resolved))[0]
+        fitted = fit_scorer(data, options, progress)
+    progress(Progress("embedding synthetic outliers"))
+    head = trained_head(options, fitted, backbone, load_outliers(fitted.data.resolved))[0]
     save_head(folder, head)
     return head
 
 
-def fitted(school: School, order: Order, progress: ProgressCallback) -> Trained:
-    """What is trained on embeddings alone: votes of neighbours or a probe."""
-    return _knn(school) if order.kind == KNN else _probe(school, order, progress)
+def fit_scorer(
+    data: EmbeddedTrainingData, options: TrainOptions, progress: ProgressCallback
+) -> FittedScorer:
+    """Fit a probe or a kNN classifier on embeddings."""
+    return _fit_knn(data) if options.kind == KNN else _fit_probe(data, options, progress)
 
 
-def _school(catalog: Catalog, learnt: Lesson, resolved: ResolvedName) -> School:
-    digest = resolved.spec.digest
-    train_part, val = (embedded_part(catalog, digest, some) for some in (learnt.train, learnt.val))
-    return School(learnt, resolved, train_part, val)
-
-
-def finished(
-    order: Order, trained: Trained, backbone: str, outliers: Outliers
+def trained_head(
+    options: TrainOptions, fitted: FittedScorer, backbone: str, outliers: Outliers
 ) -> tuple[Head, ValidationScores]:
-    """The head of what was trained, with thresholds of unknown photos; its validation scores."""
-    school = trained.school
-    most = len(school.train) if order.kind == KNN else MOST
-    model, validation, shown = model_of(school, backbone, trained.scorer, most, outliers)
-    settings = {**trained.settings, "left_out": school.left_out, "outliers_left_out": shown}
-    head = head_of(order.name, order.kind, [model], [validation], school.val.labels, settings)
-    if trained.final is not None:
-        seen = np.concatenate([model.fitted_on, model.chosen_on])
-        head = replace(head, models=(replace(model, scorer=trained.final, fitted_on=seen),))
+    """Return the head of a fitted scorer, with rejection thresholds, and its validation scores."""
+    data = fitted.data
+    max_photos = len(data.train) if options.kind == KNN else MAX_PHOTOS
+    model, validation, left_out = build_model(data, backbone, fitted.scorer, max_photos, outliers)
+    settings = {**fitted.settings, "left_out": data.left_out, "outliers_left_out": left_out}
+    head = build_head(options.name, options.kind, [model], [validation], data.val.labels, settings)
+    if fitted.refitted is not None:
+        seen = np.concatenate([model.fitted_on, model.selected_on])
+        head = replace(head, models=(replace(model, scorer=fitted.refitted, fitted_on=seen),))
     return head, validation
 
 
-def _knn(school: School) -> Trained:
-    part, val = school.train, school.val
-    gallery = Gallery.of(part.features.vectors, part.sha256, part.labels, len(part))
-    classes = len(school.lesson.classes)
+def _embedded(
+    catalog: Catalog, images: TrainingData, resolved: ResolvedName
+) -> EmbeddedTrainingData:
+    digest = resolved.spec.digest
+    train_set, val = (load_embeddings(catalog, digest, some) for some in (images.train, images.val))
+    return EmbeddedTrainingData(images, resolved, train_set, val)
+
+
+def _fit_knn(data: EmbeddedTrainingData) -> FittedScorer:
+    part, val = data.train, data.val
+    gallery = Gallery.sample(part.features.vectors, part.sha256, part.labels, len(part))
+    classes = len(data.images.classes)
     scorer, tried = fit_neighbours(gallery, classes, val.features, val.labels)
-    return Trained(school, scorer, {"k": scorer.k, "tried": tried})
+    return FittedScorer(data, scorer, {"k": scorer.k, "tried": tried})
 
 
-def _probe(school: School, order: Order, progress: ProgressCallback) -> Trained:
-    protocol = order.protocol()
-    found = _fitted(school, protocol, progress)
+def _fit_probe(
+    data: EmbeddedTrainingData, options: TrainOptions, progress: ProgressCallback
+) -> FittedScorer:
+    protocol = options.protocol()
+    probe = _probe(data, protocol, progress)
     settings = {
-        "preset": order.chosen_preset,
-        "changed": dict(order.settings),
-        "features": found.chosen.features,
-        "C": found.chosen.C,
-        "tried": [asdict(trial) for trial in found.history],
+        "preset": options.preset_name,
+        "changed": dict(options.settings),
+        "features": probe.best.features,
+        "C": probe.best.C,
+        "tried": [asdict(trial) for trial in probe.history],
     }
-    return Trained(school, found.selected, settings, found.linear if protocol.refit else None)
+    return FittedScorer(data, probe.selected, settings, probe.linear if protocol.refit else None)
 
 
-def _fitted(school: School, protocol: Protocol, progress: ProgressCallback) -> Probe:
-    train_part, val = school.train.examples(), school.val.examples()
-    return Probe(protocol).fit(train_part, val, school.lesson.classes, progress)
+def _probe(data: EmbeddedTrainingData, protocol: Protocol, progress: ProgressCallback) -> Probe:
+    train_set, val = data.train.examples(), data.val.examples()
+    return Probe(protocol).fit(train_set, val, data.images.classes, progress)
 
 
-def _finetuned(
-    catalog: Catalog, folder: Path, school: School, order: Order, progress: ProgressCallback
+def _finetune(
+    catalog: Catalog,
+    folder: Path,
+    data: EmbeddedTrainingData,
+    options: TrainOptions,
+    progress: ProgressCallback,
 ) -> finetune.FineTuned:
-    """A network and the layer on it, trained together in the head's folder."""
-    preset = finetune.PRESETS[order.chosen_preset]
+    """Fine-tune a network and its linear layer in the folder of the head."""
+    preset = finetune.PRESETS[options.preset_name]
     start = None
     if preset.from_probe:
-        start = _fitted(school, Protocol((RAW,)), progress).linear
+        start = _probe(data, Protocol((RAW,)), progress).linear
     task = finetune.Task(
-        order.backbone,
-        school.lesson.classes,
-        school.lesson.train.photos(catalog),
-        school.lesson.val.photos(catalog),
+        options.backbone,
+        data.images.classes,
+        data.images.train.photos(catalog),
+        data.images.val.photos(catalog),
         start,
     )
-    return finetune.fit(task, order.configuration(), folder, progress, order.processes)
+    return finetune.fit(task, options.configuration(), folder, progress, options.processes)
 
 
-def _judged(school: School, tuned: finetune.FineTuned, order: Order) -> Trained:
+def _finetuned_scorer(
+    data: EmbeddedTrainingData, tuned: finetune.FineTuned, options: TrainOptions
+) -> FittedScorer:
     settings = {
-        "preset": order.chosen_preset,
-        "backbone": order.backbone,
-        "configuration": asdict(order.configuration()),
+        "preset": options.preset_name,
+        "backbone": options.backbone,
+        "configuration": asdict(options.configuration()),
         "epoch": tuned.best,
         "history": [asdict(epoch) for epoch in tuned.history],
         "failures": [asdict(failure) for failure in tuned.failures],
     }
-    return Trained(school, tuned.linear, settings)
+    return FittedScorer(data, tuned.linear, settings)

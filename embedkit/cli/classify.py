@@ -197,7 +197,7 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
     """Classify photos: the most probable classes, and the nearest training photos.
 
     A photo that probably belongs to no class is 'unknown': it is far from the training photos, near
-    a drawn outlier such as a code or a screen, or its best class has a low probability.
+    a synthetic outlier such as a code or a screen, or its best class has a low probability.
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace

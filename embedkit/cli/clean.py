@@ -39,7 +39,9 @@ _verify = click.option(
 @click.option(
     "--hash-bits", type=int, default=64, metavar="N", help="Size of perceptual hashes: 64 or 256."
 )
-@click.option("--turns", is_flag=True, help="Find rotated and mirrored perceptual duplicates too.")
+@click.option(
+    "--any-orientation", is_flag=True, help="Find rotated and mirrored perceptual duplicates too."
+)
 @click.option("--max-distance", type=float, metavar="D", help="Largest distance, semantic.")
 @_verify
 @click.option("--of", type=PATH, metavar="FILE", help="Only the group of this photo, new or not.")
@@ -50,7 +52,7 @@ def duplicates(
     kinds: tuple[str, ...],
     max_hamming: int | None,
     hash_bits: int,
-    turns: bool,
+    any_orientation: bool,
     max_distance: float | None,
     verify: bool,
     of: Path | None,
@@ -69,7 +71,7 @@ def duplicates(
             max_hamming=max_hamming,
             max_distance=max_distance,
             hash_bits=hash_bits,
-            turns=turns,
+            any_orientation=any_orientation,
             verify=verify,
             of=of,
             backbone=backbone,

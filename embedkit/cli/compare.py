@@ -35,10 +35,9 @@ from embedkit.cli.options import PAGE, PATH, items_of, options
     help="What defines the classes.",
 )
 @click.option(
-    "--framing",
-    type=PATH,
-    metavar="FILE",
-    help="A CSV with columns path and framing: content against composition.",
+    "--group",
+    metavar="COLUMN",
+    help="A column of the label tables, such as the camera, for the content score.",
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of rankings and plots.")
 @options
@@ -46,7 +45,7 @@ def compare(
     backbones: tuple[str, ...],
     queries: tuple[Path, ...],
     by: str,
-    framing: Path | None,
+    group: str | None,
     html: Path | None,
     workspace: Path,
     as_json: bool,
@@ -60,7 +59,7 @@ def compare(
 
     with show.progress_bar() as progress:
         comparison = Workspace(workspace, progress).compare(
-            items_of(backbones), queries=queries, by=by, framing=framing
+            items_of(backbones), queries=queries, by=by, group=group
         )
     if html is not None:
         from embedkit.reports.comparison_page import write_comparison_page

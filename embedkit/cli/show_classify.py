@@ -9,10 +9,10 @@ from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.classify.evaluation.evaluation import described
-from embedkit.classify.evaluation.figures import Evaluation
+from embedkit.classify.evaluation.evaluation import describe
+from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.heads.head import ENSEMBLE, Head
-from embedkit.classify.heads.rejection import FEW, expected_share
+from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
 from embedkit.cli.show import new_table, out, say, warn
 from embedkit.results import Neighbour, Predictions, Split, Thresholds
 
@@ -91,8 +91,8 @@ def head_summary(head: Head) -> None:
         elif key == "outliers_left_out":
             if value:
                 warn(
-                    f"note: a class resembles drawn outliers ({', '.join(value)}); these make no "
-                    "photo unknown"
+                    f"note: a class resembles synthetic outliers ({', '.join(value)}); these make "
+                    "no photo unknown"
                 )
         elif isinstance(value, (str, int, float)) or value is None:
             say(f"{key}: {value}")
@@ -115,7 +115,7 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
         return
     text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
     if thresholds.outlier_ratio is not None:
-        text += f" or {thresholds.outlier_ratio:.2f} of the distance of a drawn outlier"
+        text += f" or {thresholds.outlier_ratio:.2f} of the distance of a synthetic outlier"
     text += f", from {counted(thresholds.photos, 'known photo')}"
     if thresholds.probability is not None:
         text += (
@@ -123,15 +123,15 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
             f"{counted(thresholds.validation_photos, 'validation photo')}"
         )
     say(text)
-    if thresholds.photos < FEW:
+    if thresholds.photos < MIN_VALIDATION_PHOTOS:
         warn(
             f"note: with so few known photos the threshold of the distance is strict: about "
-            f"{100 * expected_share(thresholds.photos):.0f} % of known photos are above it"
+            f"{100 * expected_rejection_rate(thresholds.photos):.0f} % of known photos are above it"
         )
     if thresholds.probability is None:
         warn(
-            f"note: only {counted(thresholds.validation_photos, 'validation photo')}: below {FEW}, "
-            "a low probability makes no photo unknown"
+            f"note: only {counted(thresholds.validation_photos, 'validation photo')}: below "
+            f"{MIN_VALIDATION_PHOTOS}, a low probability makes no photo unknown"
         )
 
 
@@ -159,7 +159,7 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             f"{head.ece:.4f}",
         )
     out.print(table)
-    say(described(evaluation))
+    say(describe(evaluation))
     for pair in evaluation.pairs:
         result = "a tie" if pair.tie else "significant"
         say(

@@ -67,7 +67,7 @@ def duplicates_summary(found: Duplicates) -> None:
     if "perceptual" in found.kinds:
         say(
             f"perceptual: up to {found.max_hamming} of {found.hash_bits} bits"
-            + (", also rotated and mirrored" if found.turns else "")
+            + (", also rotated and mirrored" if found.any_orientation else "")
             + f"; {found.chance_hamming:.2g} pairs expected by chance"
         )
     if "semantic" in found.kinds:

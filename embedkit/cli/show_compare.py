@@ -13,7 +13,7 @@ RANKS_SHOWN = 20
 
 def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     """Print the metrics, ties and overrides of backbones, and the rankings of queries."""
-    from embedkit.compare.description import described, overrides
+    from embedkit.compare.description import describe, variants_by_backbone
 
     metrics = _metrics_of(comparison.backbones[0])
     table = new_table(["place", "backbone", *metrics, "dim", "MB", "images/s"], left=["backbone"])
@@ -27,8 +27,8 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
             "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
         )
     out.print(table)
-    say(described(comparison))
-    for variants in overrides(comparison):
+    say(describe(comparison))
+    for variants in variants_by_backbone(comparison):
         base = variants[0][0].backbone.partition("?")[0]
         say(f"\nEffect of preprocessing on {shown(base)}:")
         table = new_table(

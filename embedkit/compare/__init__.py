@@ -1,1 +1,1 @@
-"""Backbones side by side: what each makes of one collection, and which differences are real."""
+"""Compare backbones on one collection: retrieval metrics, and tests of their differences."""

@@ -1,4 +1,4 @@
-"""The images that backbones are compared on, and the class of each."""
+"""The images that backbones are compared on, with their classes."""
 
 import os
 from collections.abc import Sequence
@@ -16,35 +16,51 @@ LABEL, FOLDER = BY = ("label", "folder")
 
 @dataclass(frozen=True)
 class Collection:
-    """Images with a class, in order of path; an image has the class of its first file."""
+    """Images with a class, in order of path; the class is that of the image's first file."""
 
     by: str
+    """What the classes are: ``label`` or ``folder``."""
     ids: np.ndarray
-    """int64 (N,)"""
+    """Image ids: int64 (N,)."""
     files: tuple[tuple[LiveFile, ...], ...]
+    """The files of each image."""
     names: tuple[str, ...]
-    """Of the classes, sorted."""
+    """Names of the classes, sorted."""
     classes: np.ndarray
-    """int64 (N,), places in ``names``."""
+    """Class numbers, indices into ``names``: int64 (N,)."""
     left_out: int
+    """Number of images without a class or an embedding."""
     root: str
-    """Folder that names of folders are told from."""
+    """The folder that contains all files; names of folders are relative to it."""
 
     def class_of(self, path: str, label: str | None) -> str | None:
-        """The name of the class of a file at an absolute path; None when it has none."""
+        """Return the class name of a file at an absolute path; None if it has no class."""
         return _class_of(self.by, self.root, path, label)
 
 
-def collection(
+def load_collection(
     catalog: Catalog, embedded: Sequence[np.ndarray], by: str, failures: Sequence[Failure] = ()
 ) -> Collection:
-    """The images with a class and an embedding in each of ``embedded``, int64 arrays of ids.
+    """Return the images with a class and an embedding under every backbone.
 
-    Classes are labels, or ``by`` folder the folders that files are in. Raises :class:`BadInput`
-    when nothing can be told apart by them; the ``failures`` are why images have no embedding.
+    Parameters
+    ----------
+    catalog : Catalog
+        The catalog of the workspace.
+    embedded : sequence of ndarray
+        Ids of the images with an embedding, one int64 array for each backbone.
+    by : {'label', 'folder'}
+        What the classes are: ``label``, or ``folder`` for the folder that a file is in.
+    failures : sequence of Failure, optional
+        Files that could not be embedded, for the message of the error.
+
+    Raises
+    ------
+    BadInput
+        When there are fewer than two classes, or no class has two images.
     """
     if by not in BY:
-        raise BadInput(f"photos are compared by {' or '.join(BY)}, not by {by!r}")
+        raise BadInput(f"by must be {' or '.join(BY)}, not {by!r}")
     with catalog.read() as reader:
         live = reader.files.image_ids()
     ids = live
@@ -59,7 +75,7 @@ def collection(
     ]
     names = sorted({name for _, _, name in named})
     if len(names) < 2 or len(named) == len(names):
-        raise BadInput(_nothing_to_tell(by, len(found), names) + _failed(failures))
+        raise BadInput(_too_few_classes(by, len(found), names) + _failed(failures))
     number_of = {name: number for number, name in enumerate(names)}
     return Collection(
         by,
@@ -76,16 +92,16 @@ def _class_of(by: str, root: str, path: str, label: str | None) -> str | None:
     if by == LABEL:
         return label
     folder = os.path.dirname(path)
-    # The separator at its end tells the root's own name from those of folders below it.
+    # The separator at the end distinguishes the root from a folder of the same name in it.
     return os.path.basename(root) + os.sep if folder == root else os.path.relpath(folder, root)
 
 
-def _nothing_to_tell(by: str, images: int, names: Sequence[str]) -> str:
+def _too_few_classes(by: str, images: int, names: Sequence[str]) -> str:
     how = (
-        "give labels with 'embedkit labels --from-folders DIR' or '--from-csv FILE', or compare "
+        "add labels with 'embedkit labels --from-folders DIR' or '--from-csv FILE', or compare "
         "with '--by folder'"
         if by == LABEL
-        else "give labels with 'embedkit labels' and compare by them"
+        else "add labels with 'embedkit labels' and compare by label"
     )
     if not images:
         return "there are no photos to compare backbones on"
@@ -93,10 +109,8 @@ def _nothing_to_tell(by: str, images: int, names: Sequence[str]) -> str:
         none = f"none of the {images} photos has" if images > 1 else "the only photo does not have"
         return f"{none} a label; {how}"
     if len(names) == 1:
-        return (
-            f"all photos are of one class, {shown(names[0])}, so nothing can be told apart; {how}"
-        )
-    return f"each of the {images} photos is alone in its class; {how}"
+        return f"all photos are of one class, {shown(names[0])}; a comparison needs two; {how}"
+    return f"each of the {images} photos is the only one of its class; {how}"
 
 
 def _failed(failures: Sequence[Failure]) -> str:

@@ -1,4 +1,4 @@
-"""Backbones compared: the figures of each, which differences are real, rankings side by side."""
+"""Compare backbones: metrics of each, tests of their differences, rankings side by side."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from embedkit._internal.paths import shown
 from embedkit._internal.statistics import (
     SIGNIFICANCE,
     corrected,
@@ -16,8 +17,14 @@ from embedkit._internal.statistics import (
 )
 from embedkit.backbones.choice import precision_warning
 from embedkit.compare.collection import Collection
-from embedkit.compare.groups import framings_of
-from embedkit.compare.measures import Measures, average_precision, measure, share_nearer
+from embedkit.compare.measures import (
+    Measures,
+    average_precision,
+    is_triplet_query,
+    measure,
+    share_nearer,
+)
+from embedkit.errors import BadInput
 from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
 from embedkit.index.rows import Rows
 from embedkit.results import (
@@ -36,121 +43,158 @@ from embedkit.results import (
 )
 from embedkit.search.search import make_match
 
-MOST_QUERIES = 5_000
+MAX_QUERIES = 5_000
+"""Queries of a comparison, drawn at random from more."""
 RANKED = 50
-"""Images of a ranking that are told."""
-SHOWN = 3
-"""Queries whose rankings are told when none is asked for."""
+"""Images in a ranking."""
+DEFAULT_RANKINGS = 3
+"""Queries with rankings when none is given."""
 BINS = 40
+"""Bins of a histogram of distances."""
 _SEED = 0
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A backbone to compare, and its embeddings."""
+class ComparedBackbone:
+    """A backbone to compare, with its embeddings."""
 
     resolved: ResolvedName
     stored: Rows
+    """Embeddings of the images of the workspace."""
     images_per_second: float | None
-    asked: np.ndarray
-    """Embeddings of the queries that are asked for: float32 (A, dim)."""
+    query_vectors: np.ndarray
+    """Embeddings of the given queries: float32 (A, dim)."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A query that is asked for by its path."""
+class Query:
+    """A photo to return rankings for."""
 
     path: str
-    """Absolute."""
+    """Absolute path."""
     image_id: int | None
-    """None when its bytes are not in the workspace."""
+    """None for a photo that is not in the workspace."""
 
 
 def compare(
     collection: Collection,
-    contenders: Sequence[Contender],
-    asked: Sequence[Asked] = (),
-    framing_of: dict[str, str] | None = None,
+    backbones: Sequence[ComparedBackbone],
+    ranked: Sequence[Query] = (),
+    group: str | None = None,
+    groups: np.ndarray | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Comparison:
-    """Measure every contender on the collection, test their differences, rank side by side.
+    """Compare backbones on a collection, with the embeddings of one at a time in memory.
 
-    ``framing_of`` gives the framings of photos by absolute path. One contender's embeddings are in
-    memory at a time. Raises :class:`BadInput` when the framings make no triplet.
+    Parameters
+    ----------
+    collection : Collection
+        Images with classes. Every image of a class with two or more is a query.
+    backbones : sequence of ComparedBackbone
+        The backbones with their embeddings.
+    ranked : sequence of Query, optional
+        Photos to return rankings for; by default the queries on which the backbones differ most.
+    group, groups : str and ndarray, optional
+        Name of a nuisance grouping, such as the camera, and the group number of each image, int64
+        (N,), -1 for unknown. They give the content score.
+    progress : callable, optional
+        Called with the state of the work.
+
+    Raises
+    ------
+    BadInput
+        When no query has the images that the content score needs.
     """
     queries, alone, sampled = _queries(collection.classes)
-    framings = None if framing_of is None else framings_of(collection, queries, framing_of)
+    if groups is not None:
+        check_triplets(collection.classes, groups, group, queries)
     units = units_of(collection.classes[queries])
-    figures, precisions = [], []
-    for contender in contenders:
-        name = contender.resolved.name
+    metrics, precisions = [], []
+    for backbone in backbones:
+        name = backbone.resolved.name
 
-        def tell(step: Progress, name: str = name) -> None:
+        def report(step: Progress, name: str = name) -> None:
             progress(replace(step, stage=f"comparing {name}"))
 
-        vectors = _vectors(contender, collection)
-        measures = measure(vectors, collection.classes, queries, framings, tell)
-        figures.append(_figures(contender, vectors, measures, units))
+        vectors = _vectors(backbone, collection)
+        measures = measure(vectors, collection.classes, queries, groups, report)
+        metrics.append(_metrics(backbone, vectors, measures, units))
         precisions.append(measures.average_precision)
-    tests = _tests([item.backbone for item in figures], np.stack(precisions), units)
-    backbones = _placed(figures, tests)
-    names = [item.backbone for item in backbones]
-    best_first = sorted(contenders, key=lambda contender: names.index(contender.resolved.name))
+    tests = _tests([item.backbone for item in metrics], np.stack(precisions), units)
+    results = _ranked(metrics, tests)
+    names = [item.backbone for item in results]
+    best_first = sorted(backbones, key=lambda backbone: names.index(backbone.resolved.name))
     return Comparison(
         by=collection.by,
         images=len(collection.ids),
         classes=len(collection.names),
         left_out=collection.left_out,
         alone=alone,
-        framed=0 if framings is None else int(np.count_nonzero(framings >= 0)),
+        group=group,
+        grouped=0 if groups is None else int(np.count_nonzero(groups >= 0)),
         queries=len(queries),
         sampled=sampled,
         resampled="classes" if units.max() + 1 < len(queries) else "queries",
-        backbones=backbones,
+        backbones=results,
         tests=tests,
-        average_precision=_by_query(collection, queries, contenders, precisions),
+        average_precision=_by_query(collection, queries, backbones, precisions),
         rankings=_rankings(
             collection,
             best_first,
-            asked or _most_disputed(collection, queries, np.stack(precisions)),
+            ranked or _most_disputed(collection, queries, np.stack(precisions)),
         ),
     )
 
 
+def check_triplets(
+    classes: np.ndarray, groups: np.ndarray, group: str | None, queries: np.ndarray | None = None
+) -> None:
+    """Raise :class:`BadInput` unless one of the queries, by default any image, has a triplet.
+
+    See :func:`embedkit.compare.measures.content_score`; ``classes`` and ``groups`` are int64 (N,).
+    """
+    found = is_triplet_query(classes, groups)
+    if not (found if queries is None else found[queries]).any():
+        raise BadInput(
+            f"the content score needs a class with photos in two groups of {shown(group or '')}, "
+            "and in one of these groups a photo of another class; there is none. Use another column"
+        )
+
+
 def _queries(classes: np.ndarray) -> tuple[np.ndarray, int, bool]:
-    """The rows that are queries, how many are alone in their class, whether it is a sample."""
+    """Return the rows of the queries, the number of images alone in a class, if it is a sample."""
     eligible = np.flatnonzero(np.bincount(classes)[classes] > 1)
     alone = len(classes) - len(eligible)
-    if len(eligible) <= MOST_QUERIES:
+    if len(eligible) <= MAX_QUERIES:
         return eligible, alone, False
-    drawn = np.random.default_rng(_SEED).choice(eligible, MOST_QUERIES, replace=False)
+    drawn = np.random.default_rng(_SEED).choice(eligible, MAX_QUERIES, replace=False)
     return np.sort(drawn), alone, True
 
 
-def _vectors(contender: Contender, collection: Collection) -> np.ndarray:
-    """Its embeddings of the collection's images: float32 (N, dim)."""
-    ids = contender.stored.ids
+def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
+    """Return the embeddings of the collection's images: float32 (N, dim)."""
+    ids = backbone.stored.ids
     order = np.argsort(ids)
-    return contender.stored.vectors[order[np.searchsorted(ids, collection.ids, sorter=order)]]
+    return backbone.stored.vectors[order[np.searchsorted(ids, collection.ids, sorter=order)]]
 
 
-def _figures(
-    contender: Contender, vectors: np.ndarray, measures: Measures, units: np.ndarray
+def _metrics(
+    backbone: ComparedBackbone, vectors: np.ndarray, measures: Measures, units: np.ndarray
 ) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
         found = estimate(values, units)
-        assert found is not None  # of these there is one for every query
+        assert found is not None  # these metrics have a value for every query
         return found
 
-    spec = contender.resolved.spec
+    spec = backbone.resolved.spec
     sample = np.random.default_rng(_SEED).permutation(len(vectors))[:COLLAPSE_SAMPLE]
     suspicion = collapse(vectors[sample])
     warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
     if (text := precision_warning(spec)) is not None:
         warnings.append(text)
     return BackboneMetrics(
-        backbone=contender.resolved.name,
-        place=0,  # until the others are known
+        backbone=backbone.resolved.name,
+        place=0,  # set by _ranked
         mean_ap=mean(measures.average_precision),
         precision_at_1=mean(measures.precision_at_1),
         recall_at={k: mean(values) for k, values in measures.recall_at.items()},
@@ -166,7 +210,7 @@ def _figures(
         pool=spec.pool,
         dim=spec.dim,
         megabytes=vectors.nbytes / 1e6,
-        images_per_second=contender.images_per_second,
+        images_per_second=backbone.images_per_second,
         warning="; ".join(warnings) or None,
     )
 
@@ -187,23 +231,23 @@ def _separation(same: np.ndarray, different: np.ndarray) -> Separation:
 def _tests(
     names: Sequence[str], precisions: np.ndarray, units: np.ndarray
 ) -> tuple[PairedTest, ...]:
-    """Every pair of backbones, the better one first; ``precisions`` is float64 (B, Q)."""
+    """Test every pair of backbones, the better one first; ``precisions`` is float64 (B, Q)."""
     pairs = list(combinations(np.argsort(-precisions.mean(1), kind="stable").tolist(), 2))
     if not pairs:
         return ()
     differences = np.stack([precisions[one] - precisions[other] for one, other in pairs], axis=1)
-    chances = corrected(p_values(differences, units))
+    p_of_pairs = corrected(p_values(differences, units))
     return tuple(
         PairedTest(names[one], names[other], float(mean), float(p), bool(p >= SIGNIFICANCE))
-        for (one, other), mean, p in zip(pairs, differences.mean(0), chances, strict=True)
+        for (one, other), mean, p in zip(pairs, differences.mean(0), p_of_pairs, strict=True)
     )
 
 
-def _placed(
-    figures: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
+def _ranked(
+    metrics: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
 ) -> tuple[BackboneMetrics, ...]:
-    """The backbones with their places, the best first."""
-    ranked = sorted(figures, key=lambda item: -item.mean_ap.value)
+    """Return the backbones with their places, the best first."""
+    ranked = sorted(metrics, key=lambda item: -item.mean_ap.value)
     ties = {(test.backbone, test.other) for test in tests if test.tie}
     taken = places([item.backbone for item in ranked], ties)
     return tuple(replace(item, place=place) for item, place in zip(ranked, taken, strict=True))
@@ -212,10 +256,10 @@ def _placed(
 def _by_query(
     collection: Collection,
     queries: np.ndarray,
-    contenders: Sequence[Contender],
+    backbones: Sequence[ComparedBackbone],
     precisions: Sequence[np.ndarray],
 ) -> tuple[QueryMetrics, ...]:
-    names = [contender.resolved.name for contender in contenders]
+    names = [backbone.resolved.name for backbone in backbones]
     return tuple(
         QueryMetrics(
             collection.files[row][0].path,
@@ -228,58 +272,60 @@ def _by_query(
 
 def _most_disputed(
     collection: Collection, queries: np.ndarray, precisions: np.ndarray
-) -> list[Asked]:
-    """Queries on which the backbones differ most, then fail most; of each class one."""
+) -> list[Query]:
+    """Return the queries on which the backbones differ most, then fail most, one of each class."""
     spread = precisions.max(0) - precisions.min(0)
-    found: dict[int, Asked] = {}
+    found: dict[int, Query] = {}
     for place in np.lexsort((precisions.mean(0), -spread)).tolist():
         row = int(queries[place])
         path, image_id = collection.files[row][0].path, int(collection.ids[row])
-        found.setdefault(int(collection.classes[row]), Asked(path, image_id))
-        if len(found) == SHOWN:
+        found.setdefault(int(collection.classes[row]), Query(path, image_id))
+        if len(found) == DEFAULT_RANKINGS:
             break
     return list(found.values())
 
 
 def _rankings(
-    collection: Collection, contenders: Sequence[Contender], asked: Sequence[Asked]
+    collection: Collection, backbones: Sequence[ComparedBackbone], ranked: Sequence[Query]
 ) -> tuple[ComparedQuery, ...]:
     row_of = {image_id: row for row, image_id in enumerate(collection.ids.tolist())}
-    rows = [None if query.image_id is None else row_of.get(query.image_id) for query in asked]
-    strange = (collection.class_of(query.path, None) for query in asked)
+    rows = [None if query.image_id is None else row_of.get(query.image_id) for query in ranked]
+    names = (collection.class_of(query.path, None) for query in ranked)
     labels = [
         (name if name in collection.names else None)
         if row is None
         else collection.names[collection.classes[row]]
-        for name, row in zip(strange, rows, strict=True)
+        for name, row in zip(names, rows, strict=True)
     ]
-    rankings: list[list[Ranking]] = [[] for _ in asked]
-    for contender in contenders:
-        vectors = _vectors(contender, collection)
+    rankings: list[list[Ranking]] = [[] for _ in ranked]
+    for backbone in backbones:
+        vectors = _vectors(backbone, collection)
         for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-            vector = contender.asked[number] if row is None else vectors[row]
-            away = cross_distances(vector[None], vectors)[0]
-            rankings[number].append(_ranking(contender.resolved.name, collection, away, row, label))
+            vector = backbone.query_vectors[number] if row is None else vectors[row]
+            distances = cross_distances(vector[None], vectors)[0]
+            rankings[number].append(
+                _ranking(backbone.resolved.name, collection, distances, row, label)
+            )
     return tuple(
         ComparedQuery(query.path, label, tuple(of_query))
-        for query, label, of_query in zip(asked, labels, rankings, strict=True)
+        for query, label, of_query in zip(ranked, labels, rankings, strict=True)
     )
 
 
 def _ranking(
-    backbone: str, collection: Collection, away: np.ndarray, row: int | None, label: str | None
+    backbone: str, collection: Collection, distances: np.ndarray, row: int | None, label: str | None
 ) -> Ranking:
-    """The images nearest to a query, its own ``row`` left out, by distance, then by path."""
-    order = np.argsort(away, kind="stable")
+    """Rank the images, except the query's own ``row``, by distance, then by path."""
+    order = np.argsort(distances, kind="stable")
     order = order[order != row] if row is not None else order
     known = label in collection.names
     relevant = collection.classes[order] == (collection.names.index(label) if known else -1)
     precision = None
     if relevant.any():
-        precision = average_precision(away[order], away[order][relevant])
+        precision = average_precision(distances[order], distances[order][relevant])
     matches = []
     for rank, place in enumerate(order[:RANKED].tolist(), 1):
         files, name = collection.files[place], collection.names[collection.classes[place]]
-        match = make_match(rank, float(away[place]), files, files)
+        match = make_match(rank, float(distances[place]), files, files)
         matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

@@ -1,12 +1,14 @@
-"""A comparison in words: what its figures are of, and which backbones are variants of one."""
+"""Describe a comparison in words, and list the variants of each backbone."""
 
 from embedkit.results import BackboneMetrics, Comparison, PairedTest
 
 
-def overrides(comparison: Comparison) -> list[list[tuple[BackboneMetrics, PairedTest | None]]]:
-    """The backbones of which several variants were compared, each as its variants, best first.
+def variants_by_backbone(
+    comparison: Comparison,
+) -> list[list[tuple[BackboneMetrics, PairedTest | None]]]:
+    """Return the variants of each backbone that was compared with several overrides, best first.
 
-    With each comes its test against the best variant, None for that one itself.
+    Each variant comes with its test against the best one; the test of the best one is None.
     """
     tests = {(test.backbone, test.other): test for test in comparison.tests}
     variants: dict[str, list[BackboneMetrics]] = {}
@@ -19,24 +21,28 @@ def overrides(comparison: Comparison) -> list[list[tuple[BackboneMetrics, Paired
     ]
 
 
-def described(comparison: Comparison) -> str:
-    """What the figures are of: queries, images, classes, what intervals and tests draw."""
+def describe(comparison: Comparison) -> str:
+    """Return a sentence on the queries, images, classes, intervals and tests of a comparison."""
     sample = "a sample of " if comparison.sampled else ""
     tested = "intervals and tests" if comparison.tests else "intervals"
-    drawn = "whole classes" if comparison.resampled == "classes" else "the queries"
+    resampled = "whole classes" if comparison.resampled == "classes" else "the queries"
     parts = [
-        f"Means over {sample}{comparison.queries} queries, each asked for the others of its "
+        f"Means over {sample}{comparison.queries} queries, each for the other images of its "
         f"{comparison.by} among {comparison.images} images of {comparison.classes} classes",
-        f"95 % {tested} resample {drawn}",
+        f"95 % {tested} resample {resampled}",
     ]
     if comparison.tests:
-        parts.append("a place is shared by what ties with its best")
+        parts.append("backbones that tie with the best of a place share it")
     for count, one, more in (
-        (comparison.framed, "image has a framing", "images have a framing"),
+        (
+            comparison.grouped,
+            f"image has a value of {comparison.group}",
+            f"images have a value of {comparison.group}",
+        ),
         (
             comparison.alone,
-            "image is alone in its class, and no query",
-            "images are alone in their class, and no queries",
+            "image is the only one of its class, and not a query",
+            "images are the only ones of their class, and not queries",
         ),
         (
             comparison.left_out,

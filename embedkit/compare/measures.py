@@ -1,8 +1,8 @@
-"""What one backbone makes of a collection: every query asked for all other images.
+"""Retrieval metrics of one backbone on a collection, by ranking all other images for each query.
 
-Nothing here depends on the order of images at equal distances: average precision takes them
-together, as scikit-learn does, and they share the last of the first k places evenly. Only of the
-neighbours that vote do those come first, at equal distances, that are first by path.
+Metrics do not depend on the order of images at equal distances: average precision treats them as
+one rank, as scikit-learn does, and a tie at place k counts in proportion. Only the neighbours that
+vote are ordered by path at equal distances.
 """
 
 from dataclasses import dataclass
@@ -16,84 +16,96 @@ from embedkit.results import Progress, ProgressCallback, no_progress
 RECALL_AT = (5, 10, 50)
 
 PAIRS = 4_000_000
-"""Distances of pairs of one class that are kept, about, and of pairs of two; drawn at random."""
+"""Approximate number of distances that are kept for pairs of one class, and for pairs of two
+classes; drawn at random from more."""
 _SEED = 0
 _BLOCK = 1 << 24
-"""Distances worked out at once: 128 MiB."""
+"""Distances computed at once: 128 MiB."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Query by query, what a backbone makes of a collection: arrays are float64 (Q,)."""
+    """Metrics of a backbone for each of Q queries; arrays are float64 (Q,)."""
 
     average_precision: np.ndarray
     precision_at_1: np.ndarray
     recall_at: dict[int, np.ndarray]
-    """Share of the other images of the query's class that are among its k nearest."""
+    """By k: share of the other images of the query's class that are among its k nearest."""
     knn_accuracy: dict[int, np.ndarray]
-    """1 where the k nearest vote for the query's class, else 0."""
+    """By k: 1 if the k nearest images vote for the query's class, else 0."""
     content_score: np.ndarray
-    """Share of the triplets in which content beats composition; NaN where there is none."""
+    """Content score of each query, see :func:`content_score`; NaN without triplets."""
     same: np.ndarray
-    """Distances of pairs of one class, sorted: (S,)."""
+    """Distances between images of one class, sorted: (S,)."""
     different: np.ndarray
-    """Distances of pairs of two classes, sorted: (D,)."""
+    """Distances between images of two classes, sorted: (D,)."""
 
 
 def measure(
     vectors: np.ndarray,
     classes: np.ndarray,
     queries: np.ndarray,
-    framings: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
     progress: ProgressCallback = no_progress,
 ) -> Measures:
-    """Ask every query for all other images; a query is never in its own ranking.
+    """Return the metrics of each query, ranking all images except the query itself.
 
-    ``vectors`` is float32 (N, dim); ``classes`` and ``framings`` are int64 (N,), a framing of -1
-    being unknown; ``queries``, int64 (Q,), are rows that have another image of their class. Takes
-    time Q N (dim + log N), and memory N dim and a block of distances.
+    It takes time Q N (dim + log N), and memory for the vectors and a block of distances. kNN
+    accuracy follows DINOv2 (:mod:`embedkit.classify.heads.knn`), with all other images in the place
+    of the training set.
 
-    kNN accuracy follows DINOv2 (:mod:`embedkit.classify.heads.knn`). There, neighbours come from a
-    training set; here, they are all images but the query.
+    Parameters
+    ----------
+    vectors : ndarray
+        L2-normalised embeddings: float32 (N, dim).
+    classes : ndarray
+        Class numbers: int64 (N,).
+    queries : ndarray
+        Rows with another image of their class: int64 (Q,).
+    groups : ndarray, optional
+        Group numbers for the content score, -1 for unknown: int64 (N,).
+    progress : callable, optional
+        Called with the number of queries so far.
     """
-    count, asked = len(vectors), len(queries)
-    precisions, firsts, content = (np.full(asked, np.nan) for _ in range(3))
-    recall_at = {k: np.empty(asked) for k in RECALL_AT if k < count}
-    knn_accuracy = {k: np.empty(asked) for k in NEIGHBOURS if k < count}
+    count, query_count = len(vectors), len(queries)
+    precisions, firsts, content = (np.full(query_count, np.nan) for _ in range(3))
+    recall_at = {k: np.empty(query_count) for k in RECALL_AT if k < count}
+    knn_accuracy = {k: np.empty(query_count) for k in NEIGHBOURS if k < count}
     same: list[np.ndarray] = []
     different: list[np.ndarray] = []
     sizes = np.bincount(classes)
     others = sizes[classes[queries]] - 1
-    shares = [min(1.0, PAIRS / pairs) for pairs in (others.sum(), asked * count)]
+    shares = [min(1.0, PAIRS / pairs) for pairs in (others.sum(), query_count * count)]
     random = np.random.default_rng(_SEED)
     block = max(1, _BLOCK // count)
     for place, row in enumerate(queries):
         if place % block == 0:
-            progress(Progress("comparing", place, asked))
+            progress(Progress("comparing", place, query_count))
             distances = cross_distances(vectors[queries[place : place + block]], vectors)
-        away = distances[place % block]
-        away[row] = np.inf
+        from_query = distances[place % block]
+        from_query[row] = np.inf
         relevant = classes == classes[row]
         relevant[row] = False
-        ranked, found = np.sort(away)[:-1], np.sort(away[relevant])
+        ranked, found = np.sort(from_query)[:-1], np.sort(from_query[relevant])
 
         precisions[place] = average_precision(ranked, found)
         firsts[place] = _found_among(ranked, found, 1)
         for k, values in recall_at.items():
             values[place] = _found_among(ranked, found, k) / len(found)
         if knn_accuracy:
-            nearest = _nearest(away, ranked[max(knn_accuracy) - 1])
+            nearest = _nearest(from_query, ranked[max(knn_accuracy) - 1])
             for k, values in knn_accuracy.items():
                 voters = nearest[None, :k]
-                voted = votes(away[voters], classes[voters], len(sizes))
+                voted = votes(from_query[voters], classes[voters], len(sizes))
                 values[place] = voted.argmax() == classes[row]
-        if framings is not None and framings[row] >= 0:
-            alike = framings == framings[row]
+        if groups is not None and groups[row] >= 0:
+            same_group = groups == groups[row]
             content[place] = content_score(
-                away[relevant & ~alike & (framings >= 0)], away[(classes != classes[row]) & alike]
+                from_query[relevant & ~same_group & (groups >= 0)],
+                from_query[(classes != classes[row]) & same_group],
             )
         for kept, pairs, share in zip(
-            (same, different), (found, away[classes != classes[row]]), shares, strict=True
+            (same, different), (found, from_query[classes != classes[row]]), shares, strict=True
         ):
             kept.append(pairs if share == 1 else pairs[random.random(len(pairs)) < share])
     return Measures(
@@ -108,52 +120,65 @@ def measure(
 
 
 def average_precision(ranked: np.ndarray, relevant: np.ndarray) -> float:
-    """Average precision of a ranking, images at equal distances taken together.
+    """Return the average precision of a ranking; images at equal distances are one rank.
 
-    ``ranked`` holds the distances of all images, ``relevant`` those of the ones to be found, both
-    sorted. It is the mean, over the latter, of the share of relevant ones among all images that
-    are as near: what scikit-learn's ``average_precision_score`` computes.
+    ``ranked`` are the distances of all images, ``relevant`` those of the relevant ones, both
+    sorted. It is the mean, over relevant images, of the share of relevant ones among all images at
+    most as far: the value of scikit-learn's ``average_precision_score``.
     """
     so_far = np.searchsorted(relevant, relevant, "right")
     return float(np.mean(so_far / np.searchsorted(ranked, relevant, "right")))
 
 
-def content_score(content: np.ndarray, composition: np.ndarray) -> float:
-    """Share of triplets in which content beats composition, a draw being half; NaN without any.
+def content_score(same_class: np.ndarray, same_group: np.ndarray) -> float:
+    """Return the share of triplets in which the class decides over the group.
 
-    A triplet is a query, an image of its class in another framing, whose distance is in
-    ``content``, and one of another class in its framing, whose distance is in ``composition``.
+    A triplet is a query, an image of its class in another group, and an image of another class in
+    its group. The score is how often the first image is nearer, a draw counting as half: 0.5 is no
+    preference, and less follows the group, such as a framing, a camera, a shop or a photographer.
+
+    Parameters
+    ----------
+    same_class : ndarray
+        Distances from the query to images of its class in other groups.
+    same_group : ndarray
+        Distances from the query to images of other classes in its group.
+
+    Returns
+    -------
+    float
+        From 0 to 1; NaN without triplets.
     """
-    if not len(content) or not len(composition):
+    if not len(same_class) or not len(same_group):
         return np.nan
-    return share_nearer(content, np.sort(composition))
+    return share_nearer(same_class, np.sort(same_group))
 
 
-def in_triplet(classes: np.ndarray, framings: np.ndarray) -> np.ndarray:
-    """Which images are the query of a triplet of :func:`content_score`: bool (N,).
+def is_triplet_query(classes: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return whether each image is the query of a triplet of :func:`content_score`: bool (N,).
 
-    ``classes`` and ``framings`` are int64 (N,), a framing of -1 being unknown.
+    ``classes`` and ``groups`` are int64 (N,), -1 for an unknown group.
     """
-    known = framings >= 0
-    pairs = np.unique(np.stack([classes[known], framings[known]], axis=1), axis=0)
-    framings_of, classes_in = np.bincount(pairs[:, 0]), np.bincount(pairs[:, 1])
+    known = groups >= 0
+    pairs = np.unique(np.stack([classes[known], groups[known]], axis=1), axis=0)
+    groups_of_class, classes_in_group = np.bincount(pairs[:, 0]), np.bincount(pairs[:, 1])
     found = np.zeros(len(classes), bool)
-    found[known] = (framings_of[classes[known]] > 1) & (classes_in[framings[known]] > 1)
+    found[known] = (groups_of_class[classes[known]] > 1) & (classes_in_group[groups[known]] > 1)
     return found
 
 
 def share_nearer(ones: np.ndarray, others: np.ndarray) -> float:
-    """Share of pairs in which the one is less than the other, a draw being half.
+    """Return the share of pairs (one, other) with one < other, a draw counting as half.
 
-    Of same and different distances that is the area under the ROC curve (Mann & Whitney 1947).
-    ``others`` is sorted; takes time log(len(others)) for each of ``ones``.
+    For distances of pairs of one class and of two classes it is the area under the ROC curve (Mann
+    & Whitney 1947). ``others`` is sorted; it takes time log(len(others)) for each of ``ones``.
     """
     not_more = np.searchsorted(others, ones, "left") + np.searchsorted(others, ones, "right")
     return float(1 - np.mean(not_more) / (2 * len(others)))
 
 
 def _found_among(ranked: np.ndarray, relevant: np.ndarray, k: int) -> float:
-    """How many relevant images are among the k nearest; those at the last one's distance share."""
+    """Return the number of relevant images among the k nearest; ties at place k count in part."""
     last = ranked[k - 1]
     nearer, upto = np.searchsorted(ranked, last, "left"), np.searchsorted(ranked, last, "right")
     found, also = np.searchsorted(relevant, last, "left"), np.searchsorted(relevant, last, "right")
@@ -161,6 +186,6 @@ def _found_among(ranked: np.ndarray, relevant: np.ndarray, k: int) -> float:
 
 
 def _nearest(distances: np.ndarray, limit: float) -> np.ndarray:
-    """The rows up to a distance, nearest first, then by row."""
+    """Return the rows up to a distance, by distance, then by row."""
     rows = np.flatnonzero(distances <= limit)
     return rows[np.argsort(distances[rows], kind="stable")]

@@ -1,50 +1,56 @@
-"""A comparison from start to end: checked, what lacks embedded, measured."""
+"""Compare backbones from start to end: check the options, embed missing images, measure."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+
+import numpy as np
 
 from embedkit._internal.paths import absolute
 from embedkit.backbones import open_backbone
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
-from embedkit.compare.collection import collection
-from embedkit.compare.comparison import Asked, Contender, compare
-from embedkit.compare.groups import read_framings
+from embedkit.classify.split import group_values
+from embedkit.compare.collection import Collection, load_collection
+from embedkit.compare.comparison import ComparedBackbone, Query, check_triplets, compare
 from embedkit.results import Comparison, ProgressCallback, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore, full_names
 from embedkit.search.queries import digest_of, embed_images
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be compared, as a person asks for it."""
+class CompareOptions:
+    """Options of a comparison."""
 
     backbones: str | Sequence[str]
-    """One or several; none stands for those of the recipe and those that are known."""
+    """Names of the backbones; empty for those of the recipe and those with embeddings."""
     queries: Sequence[str | os.PathLike[str]]
-    """Photos whose rankings are wanted."""
+    """Photos to return rankings for."""
     by: str
-    framing: str | os.PathLike[str] | None
-    """A CSV."""
+    """What the classes are: ``label`` or ``folder``."""
+    group: str | None
+    """A column of the label tables, for the content score."""
 
 
 def compare_backbones(
-    catalog: Catalog, embeddings: EmbeddingStore, order: Order, progress: ProgressCallback
+    catalog: Catalog,
+    embeddings: EmbeddingStore,
+    options: CompareOptions,
+    progress: ProgressCallback,
 ) -> Comparison:
-    """Compare backbones on the images that are there, after embedding what those lack.
+    """Compare backbones on the images of the workspace, after embedding missing images.
 
-    Raises as :meth:`embedkit.Workspace.compare` does, before anything is embedded.
+    Raises the errors of :meth:`embedkit.Workspace.compare`, before anything is embedded.
     """
-    asked = list(dict.fromkeys(map(absolute, order.queries)))
-    for path in asked:
+    paths = list(dict.fromkeys(map(absolute, options.queries)))
+    for path in paths:
         digest_of(path, photo=True)
-    images = collection(catalog, (), order.by)
-    framing_of = None
-    if order.framing is not None:
-        framing_of = read_framings(catalog, Path(absolute(order.framing)), images)
-    resolved = _resolved(embeddings, order.backbones)
+    collection = load_collection(catalog, (), options.by)
+    values = None
+    if options.group is not None:
+        values = group_values(catalog, options.group)
+        check_triplets(collection.classes, _groups(collection, values), options.group)
+    resolved = _resolved(embeddings, options.backbones)
     failures = embeddings.embed_missing(resolved)
     with catalog.read() as reader:
         revisions = [reader.embeddings.revision(item.spec.digest) for item in resolved]
@@ -53,20 +59,33 @@ def compare_backbones(
         embeddings.indexes.at(item.spec, revision).stored()
         for item, revision in zip(resolved, revisions, strict=True)
     ]
-    images = collection(catalog, [rows.ids for rows in stored], order.by, failures)
-    # One network is in memory at a time, and none of them afterwards.
-    found = [embed_images(catalog, item.name, asked, open_backbone) for item in resolved]
-    contenders = [
-        Contender(item, rows, rates.get(item.spec.digest), queries.vectors)
+    collection = load_collection(catalog, [rows.ids for rows in stored], options.by, failures)
+    groups = None if values is None else _groups(collection, values)
+    # One network at a time is in memory, and none while measuring.
+    found = [embed_images(catalog, item.name, paths, open_backbone) for item in resolved]
+    backbones = [
+        ComparedBackbone(item, rows, rates.get(item.spec.digest), queries.vectors)
         for item, rows, queries in zip(resolved, stored, found, strict=True)
     ]
-    queried = list(map(Asked, asked, found[0].image_ids))
-    comparison = compare(images, contenders, queried, framing_of, progress)
+    queries = list(map(Query, paths, found[0].image_ids))
+    comparison = compare(collection, backbones, queries, options.group, groups, progress)
     return replace(comparison, failures=failures)
 
 
 def _resolved(embeddings: EmbeddingStore, backbones: str | Sequence[str]) -> list[ResolvedName]:
-    """What the backbones to compare stand for, each once."""
+    """Return the backbones to compare, without repetitions."""
     known = [item.name for item in embeddings.backbone_snapshot().backbones]
     names = full_names(backbones) or [*embeddings.recipe_backbones(), *known] or [DEFAULT]
     return [embeddings.resolve(name) for name in dict.fromkeys(names)]
+
+
+def _groups(collection: Collection, values: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return the group number of each image, int64 (N,), -1 for an image without one.
+
+    ``values`` are image ids and group numbers, two int64 (M,) arrays. An image whose files are in
+    different groups has the first one.
+    """
+    group_of: dict[int, int] = {}
+    for image_id, number in zip(*(array.tolist() for array in values), strict=True):
+        group_of.setdefault(image_id, number)
+    return np.array([group_of.get(image_id, -1) for image_id in collection.ids.tolist()], np.int64)

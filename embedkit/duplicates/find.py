@@ -147,7 +147,7 @@ def to_result(
         kinds=options.kinds,
         max_hamming=found.limits.hamming,
         hash_bits=options.hash_bits,
-        turns=options.turns,
+        any_orientation=options.any_orientation,
         max_distance=found.limits.distance,
         min_score=found.limits.score,
         chance_hamming=found.chance_hamming,

@@ -58,7 +58,7 @@ class DuplicateOptions:
     """Largest cosine distance of ``semantic`` duplicates; None adapts it to the collection."""
     hash_bits: int = 64
     """Length of the perceptual hashes, 64 or 256 bits."""
-    turns: bool = False
+    any_orientation: bool = False
     """Whether ``perceptual`` duplicates may be rotated or mirrored."""
     verify: bool = False
     """Whether pairs with doubtful evidence are candidates of the kind ``combined`` too."""
@@ -69,7 +69,7 @@ def duplicate_options(
     max_hamming: int | None = None,
     max_distance: float | None = None,
     hash_bits: int = 64,
-    turns: bool = False,
+    any_orientation: bool = False,
     verify: bool = False,
 ) -> DuplicateOptions:
     """Return checked options; raise :class:`BadInput` for invalid or contradictory ones.
@@ -88,14 +88,15 @@ def duplicate_options(
     if max_distance is not None and not 0 <= max_distance <= 2:
         raise BadInput(f"distances range from 0 to 2, not {max_distance}")
     implied = {
-        PERCEPTUAL: turns or hash_bits != 64 or max_hamming is not None,
+        PERCEPTUAL: any_orientation or hash_bits != 64 or max_hamming is not None,
         SEMANTIC: max_distance is not None,
     }
     wanted = kinds or [*DEFAULT_KINDS, *(kind for kind in implied if implied[kind])]
     chosen = tuple(kind for kind in KINDS if kind in wanted)
     if implied[PERCEPTUAL] and PERCEPTUAL not in chosen:
         raise BadInput(
-            "turns, hash bits and the Hamming limit need the kind perceptual; add it to the kinds"
+            "orientations, hash bits and the Hamming limit need the kind perceptual; add it to the "
+            "kinds"
         )
     if implied[SEMANTIC] and SEMANTIC not in chosen:
         raise BadInput("a distance limit needs the kind semantic; add it to the kinds")
@@ -103,7 +104,7 @@ def duplicate_options(
         raise BadInput("the kind combined needs hashes of 64 bits; leave one of the two out")
     if verify and COMBINED not in chosen:
         raise BadInput("verification needs the kind combined; add it to the kinds")
-    return DuplicateOptions(chosen, max_hamming, max_distance, hash_bits, turns, verify)
+    return DuplicateOptions(chosen, max_hamming, max_distance, hash_bits, any_orientation, verify)
 
 
 @dataclass(frozen=True)
@@ -157,13 +158,13 @@ def candidate_limits(
     options: DuplicateOptions, count: int, distribution: DistanceDistribution
 ) -> CandidateLimits:
     """Return the limits for a search among ``count`` images; those not given are adapted to it."""
-    kinds, turns = options.kinds, options.turns
+    kinds, any_orientation = options.kinds, options.any_orientation
     max_bits = MAX_BITS * options.hash_bits // 64
     limits = Limits(
         candidates.max_bits_within(
             count,
             max_bits,
-            ORIENTATIONS if turns else 1,
+            ORIENTATIONS if any_orientation else 1,
             max(1.0, count / 10_000),
             options.hash_bits,
         )
@@ -173,14 +174,14 @@ def candidate_limits(
         if options.max_distance is None
         else options.max_distance,
         MIN_SCORE_TO_VERIFY if options.verify else MIN_SCORE,
-        any_orientation=turns,
+        any_orientation=any_orientation,
         similarity=MIN_SIMILARITY if count > RELIABLE_UP_TO and options.hash_bits == 64 else -1.0,
     )
     bits = oriented_bits = -1
     distance = -1.0
     if PERCEPTUAL in kinds:
         bits = limits.hamming
-        oriented_bits = bits if turns else -1
+        oriented_bits = bits if any_orientation else -1
     if SEMANTIC in kinds:
         distance = limits.distance
     if COMBINED in kinds:
@@ -303,7 +304,7 @@ def fingerprint_hashes(fingerprints: Fingerprints, bits: int = 64) -> np.ndarray
 
 def expected_chance_pairs(options: DuplicateOptions, limits: CandidateLimits, count: int) -> float:
     """Return the expected number of pairs within the Hamming limit among unrelated images."""
-    orientations = ORIENTATIONS if options.turns else 1
+    orientations = ORIENTATIONS if options.any_orientation else 1
     return orientations * chance_pairs(count, limits.duplicates.hamming, options.hash_bits)
 
 

@@ -18,6 +18,7 @@ from embedkit._internal.artifacts import (
     write_json,
 )
 from embedkit._internal.paths import shown
+from embedkit._internal.text import first_line
 from embedkit.backbones.registry import absolute_name
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput
@@ -136,12 +137,12 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
             table = table.append_column(_OUTDATED, pa.array([old] * table.num_rows, pa.bool_()))
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        path, reason = shown(str(error.filename or folder)), error.strerror or _first_line(error)
+        path, reason = shown(str(error.filename or folder)), error.strerror or first_line(error)
         raise BadInput(f"{path}: {reason}; name a folder that 'embedkit export' wrote") from error
     except BadArtefact:
         raise
     except Exception as error:  # parsers raise anything for hostile bytes
-        reason = _first_line(error)
+        reason = first_line(error)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
     shape = (table.num_rows, spec.dim)
     if vectors.dtype != np.float32 or vectors.shape != shape:
@@ -177,7 +178,3 @@ def _name(text: object) -> str:
     ):
         raise ValueError(f"invalid name of its backbone: {shown(str(text))!r}")
     return absolute_name(text, os.sep)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

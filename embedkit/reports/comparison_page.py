@@ -1,10 +1,10 @@
-"""A comparison of backbones as one HTML file: figures, distances, rankings side by side."""
+"""A comparison of backbones as one HTML page: figures, distances, rankings side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from embedkit._internal.paths import shown
-from embedkit.compare.description import described, overrides
+from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.reports.page import p_value, photos_once, write_page
 from embedkit.results import (
     BackboneMetrics,
@@ -18,18 +18,29 @@ from embedkit.results import (
 )
 
 RANKS = 20
-"""Images of a ranking on the page."""
+"""Images in a ranking on the page."""
 THUMBNAIL = 180
 """Longest side of a thumbnail, pixels."""
 HISTOGRAM = (100, 40)
-"""Width and height of a histogram, in units of its own."""
+"""Width and height of a histogram, in SVG units."""
 
 
 def write_comparison_page(target: Path, comparison: Comparison) -> None:
-    """Write a page of a comparison, each photo embedded once.
+    """Write a comparison as one HTML page.
 
-    A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
-    when the file cannot be written.
+    Each thumbnail is embedded once. A photo that cannot be read has a note in its place.
+
+    Parameters
+    ----------
+    target : Path
+        Path of the page.
+    comparison : Comparison
+        The result of :meth:`embedkit.Workspace.compare`.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written.
     """
     photos = photos_once(
         (
@@ -50,10 +61,10 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
         target,
         "comparison.html",
         title=f"{count} backbone{'s' if count > 1 else ''} on {comparison.images} photos",
-        described=described(comparison),
+        description=describe(comparison),
         recall_at=list(best.recall_at),
         neighbours=list(best.knn_accuracy),
-        framed=best.content_score is not None,
+        group=None if comparison.group is None else shown(comparison.group),
         scale=(f"{low:.2f}", f"{high:.2f}"),
         backbones=[_backbone(item, low, high) for item in comparison.backbones],
         preprocessing=[
@@ -61,7 +72,7 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
                 "base": shown(variants[0][0].backbone.partition("?")[0]),
                 "variants": [_variant(item, test) for item, test in variants],
             }
-            for variants in overrides(comparison)
+            for variants in variants_by_backbone(comparison)
         ],
         tests=[_test(test) for test in comparison.tests],
         histogram=HISTOGRAM,
@@ -112,7 +123,7 @@ def _histogram(separation: Separation) -> dict[str, str]:
 
 
 def _steps(shares: Sequence[float], peak: float) -> str:
-    """The outline of a histogram, as an SVG path."""
+    """Return the outline of a histogram as an SVG path."""
     width, height = HISTOGRAM
     step = width / len(shares)
     tops = [

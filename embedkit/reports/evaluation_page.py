@@ -1,15 +1,16 @@
-"""An evaluation as one HTML file: table 1, classes, confusion, curves, the mistakes to look at."""
+"""An evaluation as one HTML page: figures, classes, confusion, curves, confident mistakes."""
 
 import base64
 from pathlib import Path
 
 from embedkit._internal.paths import shown
-from embedkit.classify.evaluation.evaluation import described, worst_first
-from embedkit.classify.evaluation.figures import (
-    MAIN_FIGURES,
-    ClassFigures,
+from embedkit._internal.text import listed
+from embedkit.classify.evaluation.evaluation import describe, worst_first
+from embedkit.classify.evaluation.results import (
+    MAIN_METRICS,
+    ClassMetrics,
     Evaluation,
-    HeadFigures,
+    HeadMetrics,
     HeadPair,
     Mistake,
 )
@@ -19,16 +20,27 @@ from embedkit.reports.page import p_value, photos_once, write_page
 THUMBNAIL = 260
 """Longest side of a thumbnail, pixels."""
 PAGE_DPI = 96
-"""Pixels of a page to the inch, by definition of CSS."""
+"""Pixels per inch of a page, as defined by CSS."""
 
 Photos = dict[str, dict[str, object]]
 
 
 def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
-    """Write a page of an evaluation, plots and thumbnails embedded, the best head first.
+    """Write an evaluation as one HTML page, the best head first.
 
-    A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
-    when the file cannot be written.
+    Plots and thumbnails are embedded. A photo that cannot be read has a note in its place.
+
+    Parameters
+    ----------
+    target : Path
+        Path of the page.
+    evaluation : Evaluation
+        The result of evaluating heads on the test set.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written.
     """
     heads = evaluation.heads
     photos = photos_once(
@@ -50,7 +62,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
         "evaluation.html",
         title=f"{count} head{'s' if count > 1 else ''} on {evaluation.photos:,} test photos",
         verdict=_verdict(evaluation),
-        described=described(evaluation),
+        description=describe(evaluation),
         ks=[k for k in heads[0].top_k if k > 1],
         scale=(f"{low:.3f}", f"{high:.3f}"),
         heads=[_head(head, evaluation, photos, low, high) for head in heads],
@@ -62,32 +74,28 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
 
 
 def _verdict(evaluation: Evaluation) -> str:
-    """The answer in two sentences: which head is best, and how sure that is."""
+    """Return the best head, and whether its lead may be due to chance, in two sentences."""
     best, *others = evaluation.heads
     right = round(best.accuracy * evaluation.photos)
     text = f"{shown(best.name)} gets {right:,} of {evaluation.photos:,} photos right."
     ties = [shown(head.name) for head in others if head.place == 1]
     rest = [shown(head.name) for head in others if head.place > 1]
     if ties:
-        text += f" It ties with {_listed(ties)}: chance could make so small a difference."
+        text += f" It ties with {listed(ties)}: the difference may be due to chance."
     if rest:
-        text += f" Its lead over {_listed(rest)} is more than chance makes."
+        text += f" Its lead over {listed(rest)} is statistically significant."
     return text
 
 
-def _listed(names: list[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-
-
 def _plot(png: bytes) -> dict[str, object]:
-    """A plot as a data address, and the width at which its letters are as large as the page's."""
-    pixels = int.from_bytes(png[16:20], "big")  # where every PNG has its width
+    """Return a plot as a data URL, and the width at which its text is as large as the page's."""
+    pixels = int.from_bytes(png[16:20], "big")  # the width in the header of a PNG
     address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     return {"address": address, "width": round(pixels * PAGE_DPI / plots.DPI)}
 
 
 def _head(
-    head: HeadFigures, evaluation: Evaluation, photos: Photos, low: float, high: float
+    head: HeadMetrics, evaluation: Evaluation, photos: Photos, low: float, high: float
 ) -> dict[str, object]:
     def percent(value: float) -> float:
         return round(100 * (value - low) / ((high - low) or 1.0), 2)
@@ -102,7 +110,7 @@ def _head(
                 "value": f"{getattr(head, name):.4f}",
                 "interval": "{:.3f} to {:.3f}".format(*head.intervals[name]),
             }
-            for name in MAIN_FIGURES
+            for name in MAIN_METRICS
         ],
         "from": percent(start),
         "at": percent(head.accuracy),
@@ -118,14 +126,14 @@ def _head(
     }
 
 
-def _worst(item: ClassFigures) -> str:
+def _worst(item: ClassMetrics) -> str:
     text = f"{shown(item.name)} (F {item.f1:.3f}, recall {item.recall:.3f}"
     if item.confused_with is not None:
-        text += f", most often taken for {shown(item.confused_with)}"
+        text += f", most often predicted as {shown(item.confused_with)}"
     return f"{text})"
 
 
-def _class(item: ClassFigures) -> dict[str, object]:
+def _class(item: ClassMetrics) -> dict[str, object]:
     def three(value: float | None) -> str:
         return "" if value is None else f"{value:.3f}"
 

@@ -1,4 +1,4 @@
-"""What all pages share: one HTML file each, with everything it shows inside."""
+"""Write self-contained HTML pages: templates, thumbnails, formatting."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ from embedkit.version import __version__
 
 
 def write_page(target: Path, template: str, **values: object) -> None:
-    """Fill a template, with every value escaped, and write it whole or not at all.
+    """Fill a template, with every value escaped, and write the page atomically.
 
     Raises :class:`StorageError` when the file cannot be written.
     """
@@ -39,17 +39,18 @@ def write_page(target: Path, template: str, **values: object) -> None:
 
 
 class Thumbnail(NamedTuple):
-    """A small picture of a photo, and the photo's own size."""
+    """A thumbnail of a photo, and the size of the photo."""
 
     address: str
-    """A JPEG as a data address."""
+    """The thumbnail as a data URL of a JPEG."""
     width: int
-    """Of the upright photo, pixels; likewise ``height``."""
+    """Width of the upright photo, pixels."""
     height: int
+    """Height of the upright photo, pixels."""
 
 
 def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
-    """A JPEG of at most ``side`` pixels a side; None if the photo is unreadable."""
+    """Return a thumbnail of at most ``side`` pixels a side; None if the photo is unreadable."""
     try:
         with file_errors(), decoding(photo, reduced=True) as decoder:
             address = small_jpeg(decoder.at_least(long=side), side)
@@ -59,13 +60,13 @@ def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
 
 
 def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
-    """Photos for a page that shows some of them often, by path, thumbnails of ``side`` pixels.
+    """Return the values of ``photo.html`` for photos, by path, with thumbnails of ``side`` pixels.
 
-    Each is what ``photo.html`` draws; ``figures.html`` embeds the thumbnails, each once. The number
-    and the address of an unreadable photo are None.
+    ``figures.html`` embeds each thumbnail once, however often a page shows it. An unreadable photo
+    has no number and no address (None).
     """
     distinct = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
         small = pool.map(thumbnail, distinct, repeat(side))
         return {
             path: {
@@ -79,12 +80,12 @@ def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]
 
 
 def small_jpeg(image: Image.Image, side: int) -> str:
-    """An image reduced to at most ``side`` pixels a side, as a data address."""
+    """Return an image, reduced to at most ``side`` pixels a side, as a data URL of a JPEG."""
     return _reduced(image, side, "jpeg", quality=82, optimize=True)
 
 
 def small_webp(image: Image.Image, side: int) -> str:
-    """The same in two thirds of the bytes, for pages of thousands of pictures."""
+    """Return the same as a WebP, in two thirds of the bytes, for pages with thousands of images."""
     return _reduced(image, side, "webp", quality=75, method=2)
 
 
@@ -100,10 +101,10 @@ def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> st
 
 
 def p_value(p: float) -> str:
-    """A p-value as what follows the letter p."""
+    """Format a p-value, to follow the letter p."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def hue(label: str | None) -> int:
-    """A colour that a label keeps from page to page: degrees on the colour circle."""
+    """Return the hue of a label, the same on every page: degrees on the colour circle."""
     return hashlib.sha256((label or "").encode("utf-8", "replace")).digest()[0] * 360 // 256

@@ -1,4 +1,4 @@
-"""Facts about a photo file, as the words that a page shows."""
+"""Facts about a photo file, as text for a page."""
 
 import os
 import re
@@ -18,29 +18,29 @@ _GPS = 0x8825
 
 
 class Fact(NamedTuple):
-    """One thing that is known about a file."""
+    """A fact about a file."""
 
     name: str
     text: str
-    """What the page shows; two files differ in the fact if their texts differ."""
+    """The text on the page; two files differ in the fact if their texts differ."""
     meaning: str
-    """One sentence that explains the fact."""
+    """An explanation of the fact."""
 
 
 def facts_of(decoder: Decoder) -> list[Fact]:
-    """What the bytes of a photo say besides its pixels; always the same facts in the same order."""
+    """Return facts from the metadata of a photo, always the same ones in the same order."""
     exif = decoder.exif()
     return [
         Fact("format", decoder.format, "File format"),
-        Fact("taken", _parsed(_taken, exif), "When the photo was taken, by its EXIF metadata"),
-        Fact("camera", _parsed(_camera, exif), "Camera, by the EXIF metadata"),
-        Fact("software", _parsed(_software, exif), "Program that wrote it, by the EXIF metadata"),
-        Fact("position", _parsed(_position, exif), "Whether the EXIF metadata has a GPS position"),
+        Fact("taken", _parsed(_taken, exif), "When the photo was taken (EXIF)"),
+        Fact("camera", _parsed(_camera, exif), "Camera (EXIF)"),
+        Fact("software", _parsed(_software, exif), "Program that wrote the file (EXIF)"),
+        Fact("position", _parsed(_position, exif), "Whether the photo has a GPS position (EXIF)"),
     ]
 
 
 def modified(status: os.stat_result) -> Fact:
-    """When a file was last changed, in local time to the minute."""
+    """Return when a file was last changed, in local time to the minute."""
     try:
         when = f"{datetime.fromtimestamp(status.st_mtime):%Y-%m-%d %H:%M}"
     except (OverflowError, ValueError, OSError):  # a year that Python's dates do not have
@@ -49,7 +49,7 @@ def modified(status: os.stat_result) -> Fact:
 
 
 def size_text(count: int) -> str:
-    """A number of bytes with a unit: ``320 kB``, ``1.2 MB``."""
+    """Format a number of bytes with a unit: ``320 kB``, ``1.2 MB``."""
     if count < 1e6:
         return f"{count / 1e3:,.0f} kB"
     return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
@@ -59,7 +59,7 @@ def _parsed(read: Callable[[Image.Exif], str], exif: Image.Exif) -> str:
     try:
         with quiet():
             return read(exif) or "none"
-    except Exception:  # parsers meet hostile bytes here and raise anything
+    except Exception:  # the parsers raise any exception on malformed bytes
         return "unreadable"
 
 
@@ -83,7 +83,7 @@ def _position(exif: Image.Exif) -> str:
 
 
 def _text(value: object) -> str:
-    """An EXIF text on one line, without its padding and no longer than a line."""
+    """Return an EXIF text without padding, on one line of at most 80 characters."""
     if value is None:
         return ""
     text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

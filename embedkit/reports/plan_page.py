@@ -1,8 +1,8 @@
-"""A plan as one HTML file in which a person decides: group by group, what stays and what goes.
+"""A cleaning plan as one HTML page, on which a person reviews the groups and saves the plan.
 
-The template renders every group once, inside a ``<noscript>``: a browser that runs the page's
-script takes that for text, so that it opens a page of thousands of groups at once and builds only
-the groups in view; a browser without scripts shows them all, to be read.
+The template renders every group once, inside a ``<noscript>``. A browser with scripts treats that
+as text, so that it opens a page of thousands of groups at once, and the script builds the groups in
+view only. A browser without scripts shows all groups, read-only.
 """
 
 import base64
@@ -38,54 +38,54 @@ from embedkit.reports.photo_facts import Fact, facts_of, modified, size_text
 from embedkit.results import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, no_progress
 
 SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
-"""Longest side of the thumbnails in pixels, on a page of up to so many images."""
-LEAST_SIDE = 120
-"""Longest side on a page of more images than that."""
+"""Pairs (images, side): the longest side of thumbnails, pixels, on a page of up to that many."""
+SMALLEST_SIDE = 120
+"""Longest side of thumbnails on a page with more images, pixels."""
 STATES = {
     KEEP: ("Stays", "The file stays where it is."),
-    REMOVE: ("Goes", "'embedkit apply' moves the file to quarantine, from where undo restores it."),
-    REVIEW: ("Needs a decision", "Nobody has decided yet; the file stays until somebody does."),
-    "left": ("Left for review", "You looked at it and left it undecided; the file stays."),
+    REMOVE: ("Goes", "'embedkit apply' moves the file to quarantine; 'embedkit undo' restores it."),
+    REVIEW: ("Needs a decision", "The plan leaves the decision to you; until then the file stays."),
+    "left": ("Left for review", "You looked at the file and left it undecided; it stays."),
 }
-"""The page's word for the state of a file, and what it means; ``left`` exists on the page only."""
+"""The word on the page for each state of a file, and its meaning; ``left`` is not in plans."""
 KINDS = {
     "exact": "the same bytes",
-    "pixels": "other bytes, but the same pixels when decoded",
+    "pixels": "different bytes, but the same pixels when decoded",
     "perceptual": "perceptual hashes that differ in few bits",
     "semantic": "embeddings at a small distance",
-    "combined": "all evidence together: embeddings, hashes and a comparison at 16 x 16 pixels",
-    DAMAGED: "a file that ends early; what is there of it is the same in an intact file",
-    INTACT: "an intact file of which a damaged copy was found",
+    "combined": "all evidence combined: embeddings, hashes and a comparison at 16 x 16 pixels",
+    DAMAGED: "a file that ends early, whose remaining part is the same in an intact file",
+    INTACT: "an intact file with a damaged copy",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
 FIGURES = {
-    "score": "Probability that the file is a copy of the one that its group formed around, which "
-    "has 1 itself; from 0.9 on a copy goes without a question, unless its reason raises one",
+    "score": "Probability that the file is a copy of the file that its group was formed around, "
+    "whose own score is 1; from 0.9 on a copy goes without review, unless its reason requires one",
     "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
     "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
     "distance": "Cosine distance between the embeddings of the file and of the best file: "
-    "0 is the same, 2 the opposite",
+    "0 is identical, 2 the opposite",
 }
-"""What a column of figures means, by the column's name."""
+"""The meaning of each column of figures."""
 ALWAYS = frozenset({"pixels", "bytes"})
-"""Facts that the page shows of every file; the others only where files of a group differ."""
+"""Facts that every file has on the page; others are shown only where files of a group differ."""
 _ID = re.compile(rb'"id": ?"([0-9a-f]{12})", ?"name":')
 _APART = frozenset(plan.COLUMNS) - {"score"}
 
 
 class _Photo(NamedTuple):
-    """What distinct bytes look like, for all files that contain them."""
+    """Thumbnail and facts of an image, for all files that contain it."""
 
     address: str | None
-    """The thumbnail as a data address; None if there is no picture."""
+    """The thumbnail as a data URL; None if there is none."""
     note: str
-    """Why there is no picture."""
+    """Why there is no thumbnail."""
     pixels: str
     facts: list[Fact]
 
 
 def plan_of_page(page: Path) -> str | None:
-    """The :func:`plan_id` of the plan that a page shows; None when it is no page of a plan."""
+    """Return the :func:`plan_id` of the plan on a page; None if it is not the page of a plan."""
     try:
         found = _ID.search(page.read_bytes())
     except OSError:
@@ -100,14 +100,29 @@ def write_plan_page(
     workspace: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> None:
-    """Write a page with every group of a plan, on which a person decides and saves the plan.
+    """Write a plan as one HTML page, on which a person decides and saves the plan.
 
-    Groups with files to review come first, those under several labels before the others; in a
-    group the files that stay come first. Each image is decoded once; one that cannot be read, or
-    whose file has changed since the plan was made, has a note in the place of its picture. The
-    command that the page gives to apply a saved plan names the ``workspace``.
+    Groups with files to review come first, and among them those with different labels. In each
+    group the files that stay come first. Each image is decoded once. An image that cannot be read,
+    or whose file has changed since the plan was made, has a note in the place of its thumbnail.
 
-    Raises :class:`StorageError` when the file cannot be written.
+    Parameters
+    ----------
+    target : Path
+        Path of the page.
+    rows : sequence of PlanRow
+        Rows of the plan.
+    title : str, optional
+        Title of the page.
+    workspace : Path, optional
+        Folder of the workspace, for the command on the page that applies a saved plan.
+    progress : callable, optional
+        Called with the number of thumbnails so far.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written.
     """
     numbered = sorted(enumerate(rows), key=lambda item: (item[1].group, _place(item[1])))
     groups = [list(members) for _, members in groupby(numbered, key=lambda item: item[1].group)]
@@ -155,7 +170,7 @@ def write_plan_page(
 
 
 def _place(row: PlanRow) -> int:
-    """Where a file comes in its group: what stays, what needs a decision, what goes."""
+    """Return the place of a file in its group: files that stay, to review, that go."""
     return (KEEP, REVIEW, REMOVE).index(row.action)
 
 
@@ -166,7 +181,7 @@ def _urgency(members: Sequence[PlanRow]) -> int:
 
 
 def _hue(place: int) -> int:
-    """Degrees on the colour circle, far apart for labels that are near each other in the list."""
+    """Return a hue in degrees; neighbouring labels in the list get very different ones."""
     return round(place * 137.5) % 360
 
 
@@ -175,13 +190,13 @@ def _is_conflict(members: Sequence[PlanRow]) -> bool:
 
 
 def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, _Photo]:
-    """The photo of each digest, decoded once from the first of its files that contains it."""
+    """Return the photo of each digest, decoded from the first file that contains it."""
     paths: dict[str, list[str]] = {}
     for row in rows:
         paths.setdefault(row.sha256, []).append(row.path)
-    side = next((side for most, side in SIDES if len(paths) <= most), LEAST_SIDE)
+    side = next((side for most, side in SIDES if len(paths) <= most), SMALLEST_SIDE)
     photos = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
         drawn = pool.map(_photo, paths, paths.values(), repeat(side))
         for digest, photo in zip(paths, drawn, strict=True):
             photos[digest] = photo
@@ -190,7 +205,7 @@ def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, _P
 
 
 def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
-    """The photo of a digest, or a note that says what is wrong with the first of its files."""
+    """Return the photo of a digest, or a note on what is wrong with the first of its files."""
     note = ""
     for path in paths:
         try:
@@ -206,7 +221,7 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
 
 
 def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]]:
-    """The address of a thumbnail, and the image's size; of a damaged one, of what is there."""
+    """Return a thumbnail, as a data URL, and the image's size; of a damaged one, what decodes."""
     try:
         return small_webp(decoder.at_least(long=side), side), decoder.size
     except UnreadableImage as error:
@@ -219,7 +234,7 @@ def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]
 
 
 def _bytes(path: str) -> int:
-    """The bytes that a file takes on the disk; 0 for one that is gone, and for a link."""
+    """Return the bytes that a file takes on disk; 0 for a missing file and for a link."""
     try:
         return 0 if os.path.islink(path) else os.stat(path).st_size
     except OSError:
@@ -288,7 +303,7 @@ def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
 
 
 def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
-    """Name, value and meaning of the columns that have figures or facts of their own."""
+    """Return name, value and meaning of the columns that the page does not show elsewhere."""
     (cells,) = plan_cells([row])
     return [
         (
@@ -306,7 +321,7 @@ def _below(folder: str, place: str) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON that ends no script element, whatever its texts are: ASCII, and no markup."""
+    """Return JSON in ASCII without markup, so that no text in it can end the script element."""
     text = json.dumps(value, separators=(",", ":"))
     for char in "<>&":
         text = text.replace(char, f"\\u{ord(char):04x}")
@@ -314,9 +329,9 @@ def _json(value: object) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """A content security policy under which this style and this script run, and nothing else.
+    """Return a content security policy that allows only this style and this script.
 
-    Pictures may come from the page itself and, enlarged, from the files that it lists.
+    Images may be data URLs, and local files for the enlarged view.
     """
     style_hash, script_hash = (
         base64.b64encode(sha256(text.encode()).digest()).decode() for text in (style, script)

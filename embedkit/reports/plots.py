@@ -1,4 +1,4 @@
-"""Plots of an evaluation, drawn by matplotlib: each a PNG, as bytes."""
+"""Plots of an evaluation by matplotlib; each function returns the bytes of a PNG."""
 
 import io
 import math
@@ -14,16 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from embedkit._internal.paths import shown
-from embedkit.classify.evaluation.figures import HeadFigures
+from embedkit.classify.evaluation.results import HeadMetrics
 
 DPI = 150
-LONGEST_NAME = 28
+MAX_NAME_LENGTH = 28
+"""Characters of a name; longer ones are cut."""
 NUMBERED = 60
-"""Classes up to which the cells of a confusion matrix hold their counts."""
+"""Largest number of classes for which the cells of a confusion matrix contain counts."""
 NAMED = 120
-"""Names for which a side of a confusion matrix has room."""
+"""Largest number of class names along a side of a confusion matrix."""
 ACROSS = 4
-"""Reliability diagrams in a row."""
+"""Reliability diagrams per row."""
 
 _INK, _FAINT, _LINE = "#1d1f23", "#74726b", "#e3e0d8"
 _BLUE, _ORANGE = "#1f6fb2", "#d9772b"
@@ -47,8 +48,8 @@ _STYLE = {
 }
 
 
-def accuracy_curves(heads: Sequence[HeadFigures]) -> bytes:
-    """Accuracy on the validation photos by epoch: a line a head, its best epoch marked.
+def accuracy_curves(heads: Sequence[HeadMetrics]) -> bytes:
+    """Plot the validation accuracy by epoch, one line per head, with the best epoch marked.
 
     Heads without a history are left out.
     """
@@ -65,7 +66,7 @@ def accuracy_curves(heads: Sequence[HeadFigures]) -> bytes:
             lines += axes.plot(epochs, head.history, style, color=colour, lw=1.6)
             axes.plot(epochs[best], head.history[best], "o", color=colour, ms=7, mec="white")
         axes.set_xlabel("epoch")
-        axes.set_ylabel("accuracy on the validation photos")
+        axes.set_ylabel("accuracy on the validation set")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_xlim(0.5, max(len(head.history) for head in curves) + 0.5)
         axes.grid(axis="y")
@@ -79,12 +80,13 @@ def accuracy_curves(heads: Sequence[HeadFigures]) -> bytes:
         return _png(figure)
 
 
-def confusion_matrix(head: HeadFigures) -> bytes:
-    """How many photos of each class (row) a head takes for each class (column).
+def confusion_matrix(head: HeadMetrics) -> bytes:
+    """Plot the number of photos by true class (row) and predicted class (column).
 
-    Right predictions are blue by their share of the class, mistakes orange by theirs, on a scale
-    of their own, so that a few of them show beside many that are right. Up to :data:`NUMBERED`
-    classes the counts are in the cells; above :data:`NAMED` not every class is named.
+    Correct predictions are blue, mistakes orange, darker with their share of the class. The two
+    colours have separate scales, so that a few mistakes are visible beside many correct
+    predictions. Up to :data:`NUMBERED` classes the cells contain the counts; above :data:`NAMED`
+    not every class is named.
     """
     counts = np.array(head.confusion)
     classes = len(counts)
@@ -95,7 +97,7 @@ def confusion_matrix(head: HeadFigures) -> bytes:
     points = 72 * side / classes
     with _styled():
         figure = Figure((side, side))
-        axes = figure.add_axes((0, 0, 1, 1))  # the names lie outside, the picture grows by them
+        axes = figure.add_axes((0, 0, 1, 1))  # names are outside; the saved figure includes them
         axes.imshow(_shaded(shares, most), interpolation="nearest")
         named = np.arange(0, classes, math.ceil(classes / NAMED))
         names = [drawable(head.classes[number].name) for number in named]
@@ -106,7 +108,7 @@ def confusion_matrix(head: HeadFigures) -> bytes:
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
         axes.set_title(
-            f"{drawable(head.name)}: {np.trace(counts):,} of {counts.sum():,} test photos right",
+            f"{drawable(head.name)}: {np.trace(counts):,} of {counts.sum():,} test photos correct",
             parse_math=False,
         )
         if numbered:
@@ -122,8 +124,8 @@ def confusion_matrix(head: HeadFigures) -> bytes:
 
 
 def _shaded(shares: np.ndarray, most: float) -> np.ndarray:
-    """The colours of a confusion matrix's cells, RGBA (C, C, 4); ``most`` is the most mistakes."""
-    pale = 0.2  # so that a single mistake of many photos still shows
+    """Return the colours of cells, RGBA (C, C, 4); ``most`` is the largest share of mistakes."""
+    pale = 0.2  # so that a single mistake among many photos is visible
     colours = np.ones((*shares.shape, 4))
     wrong = shares > 0
     colours[wrong] = matplotlib.colormaps["Oranges"](pale + (1 - pale) * shares[wrong] / most)
@@ -132,12 +134,12 @@ def _shaded(shares: np.ndarray, most: float) -> np.ndarray:
     return colours
 
 
-def reliability_diagrams(heads: Sequence[HeadFigures]) -> bytes:
-    """Accuracy of predictions by their probability, one diagram a head (Guo et al. 2017).
+def reliability_diagrams(heads: Sequence[HeadMetrics]) -> bytes:
+    """Plot the accuracy of predictions by their probability, one diagram per head.
 
-    A dot for each bin that holds photos, and its accuracy's 95 % interval: on the dashed line
-    probabilities are what they say, below it the head is too sure, above it not sure enough. Below
-    it, how many photos each bin holds.
+    Each bin with photos has a dot with the 95 % interval of its accuracy. A head above the dashed
+    line is underconfident, one below it overconfident. The bars below are the number of photos in
+    each bin (Guo et al. 2017).
     """
     across = min(ACROSS, len(heads))
     down = math.ceil(len(heads) / across)
@@ -150,17 +152,17 @@ def reliability_diagrams(heads: Sequence[HeadFigures]) -> bytes:
         return _png(figure)
 
 
-def _reliability(figure: Figure, above: Any, below: Any, head: HeadFigures) -> None:
+def _reliability(figure: Figure, above: Any, below: Any, head: HeadMetrics) -> None:
     fifths = np.arange(6) / 5
     upper = figure.add_subplot(above)
     lower = figure.add_subplot(below, sharex=upper)
     bins = [item for item in head.reliability if item.photos]
-    said = np.array([item.confidence for item in bins])
+    confidence = np.array([item.confidence for item in bins])
     accuracy = np.array([item.accuracy for item in bins])
     whiskers = np.abs(np.array([item.interval for item in bins]).T - accuracy)
     upper.plot((0, 1), (0, 1), "--", color=_FAINT, lw=0.9)
     upper.errorbar(
-        said, accuracy, whiskers, fmt="o", ms=5, color=_BLUE, elinewidth=1, clip_on=False
+        confidence, accuracy, whiskers, fmt="o", ms=5, color=_BLUE, elinewidth=1, clip_on=False
     )
     lower.bar(
         [item.low for item in bins],
@@ -181,7 +183,7 @@ def _reliability(figure: Figure, above: Any, below: Any, head: HeadFigures) -> N
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    _covered()  # knows the fonts from here on
+    _covered()  # registers the fonts
     with matplotlib.rc_context(_STYLE):
         yield
 
@@ -193,17 +195,17 @@ def _png(figure: Figure, **how: Any) -> bytes:
 
 
 def drawable(name: str) -> str:
-    """A name that can be drawn: not too long, and a box for what no font at hand can show."""
+    """Return a name that the fonts can draw: cut, and with a box for missing characters."""
     text = shown(name)
-    if len(text) > LONGEST_NAME:
-        text = f"{text[: LONGEST_NAME - 1]}…"
+    if len(text) > MAX_NAME_LENGTH:
+        text = f"{text[: MAX_NAME_LENGTH - 1]}…"
     return "".join(char if ord(char) in _covered() else "□" for char in text)
 
 
 @cache
 def _covered() -> frozenset[int]:
-    """The characters that the fonts of the plots have."""
-    with matplotlib.rc_context():  # importing it makes its font that of all plots
+    """Return the characters that the fonts of the plots contain."""
+    with matplotlib.rc_context():  # importing it changes the default font of all plots
         import matplotlib_fontja  # noqa: F401
     fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _FAMILIES)
     return frozenset(code for font in fonts for code in font.get_charmap())

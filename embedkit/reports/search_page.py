@@ -1,4 +1,4 @@
-"""One search as one HTML file: thumbnails inside, nothing fetched from anywhere."""
+"""Search results as one self-contained HTML page."""
 
 import os
 from collections.abc import Sequence
@@ -17,19 +17,32 @@ from embedkit.results import Match, Matches
 THUMBNAIL = 360
 """Longest side of a thumbnail, pixels."""
 ENLARGED = 720
-"""Longest side of the pictures of what verification found, which can be enlarged."""
+"""Longest side of the overlay and the difference map of a verified match, pixels."""
 
 
 def write_search_page(target: Path, results: Sequence[Matches], title: str | None = None) -> None:
-    """Write a page of one or several searches, with the thumbnails embedded.
+    """Write the results of one or several searches as one HTML page.
 
-    A photo that cannot be read any more has a note in its place. Raises :class:`StorageError`
-    when the file cannot be written.
+    Thumbnails are embedded. A photo that cannot be read has a note in its place.
+
+    Parameters
+    ----------
+    target : Path
+        Path of the page.
+    results : sequence of Matches
+        The matches of each search.
+    title : str, optional
+        Title of the page; by default the first query.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written.
     """
     write_page(
         target,
         "search.html",
-        title=title or f"What looks like {_headline(results[0])}?",
+        title=title or _title(results[0]),
         sections=[_section(matches) for matches in results],
     )
 
@@ -58,6 +71,11 @@ def _section(matches: Matches) -> dict[str, object]:
     }
 
 
+def _title(matches: Matches) -> str:
+    relation = "that match" if matches.is_text else "similar to"
+    return f"Photos {relation} {_headline(matches)}"
+
+
 def _headline(matches: Matches) -> str:
     if matches.is_text:
         return f"“{shown(matches.query)}”"
@@ -65,7 +83,7 @@ def _headline(matches: Matches) -> str:
 
 
 def _opened(paths: Sequence[str]) -> Decoder | None:
-    """The first of the files that is there and an image."""
+    """Return the decoder of the first file that exists and is an image."""
     for path in paths:
         with suppress(UnreadableImage), file_errors():
             return decoder_of(path)
@@ -78,7 +96,7 @@ def _by_distance(match: Match, farthest: float) -> dict[str, object]:
 
 
 def _by_agreement(match: Match) -> dict[str, object]:
-    """What a verified search ranks a match by comes first, and its distance last."""
+    """Return the values of a match in a verified search: its agreement first, the distance last."""
     found, distance = match.verification, f"distance {match.distance:.4f}"
     if found is None:
         return {"head": "not compared", "share": None, "detail": distance}
@@ -90,9 +108,9 @@ def _by_agreement(match: Match) -> dict[str, object]:
 
 
 def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
-    """A match as a thumbnail and, if verified, over the query and where it differs, as addresses.
+    """Return the thumbnail of a match and, if it is verified, its overlay and difference map.
 
-    All from one decode. The query itself is not held against itself.
+    All are data URLs from one decode. The query itself gets a thumbnail only.
     """
     none: dict[str, str | None] = {"thumbnail": None, "overlay": None, "difference_map": None}
     photo = _opened(match.files)
@@ -131,7 +149,7 @@ def _caption(match: Match, folder: str) -> dict[str, object]:
 
 
 def _within(folder: str, path: str) -> str:
-    """``path`` without the folder that the page names once."""
+    """Return ``path`` relative to the folder that the page names once."""
     if path == folder:
         return ""
     return path.removeprefix(os.path.join(folder, ""))

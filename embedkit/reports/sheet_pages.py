@@ -1,4 +1,4 @@
-"""Contact sheets: a page for each class to be looked over at a glance, and an index of them."""
+"""Contact sheets: a page of thumbnails for each class, and an index of the pages."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ from embedkit.reports.page import hue, thumbnail, write_page
 from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, no_progress
 
 PHOTOS = 3000
-"""Photos on a page: the first of its sheet."""
-FOREMOST = 8
+"""Photos on a page at most, the first ones of the sheet."""
+INDEX_PHOTOS = 8
 """Photos of each class in the index."""
 THUMBNAIL = 120
 """Longest side of a thumbnail, pixels."""
@@ -23,16 +23,34 @@ THUMBNAIL = 120
 def write_sheet_pages(
     folder: Path, sheets: Sequence[Sheet], progress: ProgressCallback = no_progress
 ) -> list[Path]:
-    """Write a page for each sheet, with the thumbnails embedded, and ``index.html``; the pages.
+    """Write an HTML page for each sheet, and ``index.html`` for several.
 
-    A single sheet has no index. A page's name follows from its label alone. Raises
-    :class:`StorageError` when a file cannot be written.
+    Thumbnails are embedded. The name of a page only depends on its label.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder of the pages.
+    sheets : sequence of Sheet
+        The result of :meth:`embedkit.Workspace.sheets`.
+    progress : callable, optional
+        Called with the number of photos so far.
+
+    Returns
+    -------
+    list of Path
+        The pages of the sheets, without the index.
+
+    Raises
+    ------
+    StorageError
+        When a file cannot be written.
     """
     pages: list[Path] = []
     entries: list[dict[str, object]] = []
     total = sum(min(len(sheet.photos), PHOTOS) for sheet in sheets)
     done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding leaves Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
         for sheet in sheets:
             tiles = []
             for tile in pool.map(_tile, sheet.photos[:PHOTOS]):
@@ -51,11 +69,11 @@ def write_sheet_pages(
                     **common,
                     "hue": hue(sheet.label),
                     "address": quote(pages[-1].name),
-                    "tiles": tiles[:FOREMOST],
+                    "tiles": tiles[:INDEX_PHOTOS],
                 }
             )
     if len(sheets) != 1:
-        write_page(folder / "index.html", "sheets.html", title="Every class once", sheets=entries)
+        write_page(folder / "index.html", "sheets.html", title="All classes", sheets=entries)
     return pages
 
 
@@ -64,7 +82,7 @@ def _title(sheet: Sheet) -> str:
 
 
 def _page_name(label: str | None) -> str:
-    """A file name for any label: its words, and a digest that tells it from all others."""
+    """Return a file name for a label: its words, and a digest to make it unique."""
     if label is None:
         return "without-label.html"
     digest = hashlib.sha256(label.encode("utf-8", "surrogatepass")).hexdigest()[:8]

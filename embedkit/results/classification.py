@@ -81,8 +81,8 @@ class Thresholds:
     distance : float or None
         Largest geometric mean of the cosine distances to the nearest training photos.
     outlier_ratio : float or None
-        Largest ratio of that mean to the distance to the nearest drawn outlier. None if the head
-        has no drawn outliers.
+        Largest ratio of that mean to the distance to the nearest synthetic outlier. None if the
+        head has no synthetic outliers.
     photos : int
         Known photos (training and validation set) that these two rest on.
     probability : float or None

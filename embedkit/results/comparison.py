@@ -66,8 +66,9 @@ class BackboneMetrics:
     knn_accuracy : dict of int to Estimate
         By k: share of queries whose class the k nearest vote for (DINOv2's protocol).
     content_score : Estimate or None
-        Share of triplets (query, same class in another framing, other class in its framing) in
-        which the same class is nearer; 0.5 is no preference. None without framings.
+        Of an image of the query's class in another group and one of another class in its group,
+        how often the first is nearer: 0.5 is no preference, less follows the group. None without
+        ``group``.
     separation : Separation
         Distances within and between classes.
     spec : str
@@ -206,8 +207,10 @@ class Comparison:
         Images without a class, or without an embedding of some backbone.
     alone : int
         Images that are the only one of their class, and therefore no queries.
-    framed : int
-        Images with a known framing.
+    group : str or None
+        The column of the label tables whose values are the groups of the content score.
+    grouped : int
+        Images with a value in that column.
     queries : int
         Queries that were ranked.
     sampled : bool
@@ -233,7 +236,8 @@ class Comparison:
     classes: int
     left_out: int
     alone: int
-    framed: int
+    group: str | None
+    grouped: int
     queries: int
     sampled: bool
     resampled: str

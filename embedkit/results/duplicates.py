@@ -103,7 +103,7 @@ class Duplicates:
         Largest number of different bits, of ``hash_bits``, of ``perceptual`` duplicates.
     hash_bits : int
         Size of the perceptual hashes, 64 or 256.
-    turns : bool
+    any_orientation : bool
         Whether rotated and mirrored images counted as ``perceptual`` duplicates.
     max_distance : float
         Largest cosine distance of ``semantic`` duplicates.
@@ -123,7 +123,7 @@ class Duplicates:
     kinds: tuple[str, ...]
     max_hamming: int
     hash_bits: int
-    turns: bool
+    any_orientation: bool
     max_distance: float
     min_score: float
     chance_hamming: float

@@ -21,7 +21,7 @@ class ClassMethods(Base):
         *,
         queries: Sequence[StrPath] = (),
         by: str = "label",
-        framing: StrPath | None = None,
+        group: str | None = None,
     ) -> Comparison:
         """Compare how well backbones separate the classes of the workspace's photos.
 
@@ -36,8 +36,10 @@ class ClassMethods(Base):
             Photos whose rankings to return, in the workspace or not.
         by : {'label', 'folder'}, default 'label'
             What defines the classes.
-        framing : path, optional
-            A CSV with the columns ``path`` and ``framing``.
+        group : str, optional
+            A column of the label tables for the content score, such as the camera, the shop or the
+            photographer: of a photo of the same class in another group and one of another class in
+            the same group, how often the first is nearer.
 
         Returns
         -------
@@ -53,10 +55,11 @@ class ClassMethods(Base):
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
         """
-        from embedkit.compare.run import Order, compare_backbones
+        from embedkit.compare.run import CompareOptions, compare_backbones
 
-        order = Order(backbones, queries, by, framing)
-        return compare_backbones(self._catalog, self._embeddings, order, self._progress)
+        group = None if group is None else labels.as_label(group)
+        options = CompareOptions(backbones, queries, by, group)
+        return compare_backbones(self._catalog, self._embeddings, options, self._progress)
 
     def split(
         self,
@@ -97,7 +100,7 @@ class ClassMethods(Base):
         NotInWorkspace
             The CSV has a path that is not of a photo with one label.
         """
-        from embedkit.classify.split import Asked, split_images, subject_of
+        from embedkit.classify.split import SplitOptions, draw_split, prepare_split
         from embedkit.duplicates.find import duplicate_pairs
         from embedkit.duplicates.pair_search import duplicate_options
 
@@ -107,12 +110,12 @@ class ClassMethods(Base):
             parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
         group = None if group is None else labels.as_label(group)
         # Errors are raised before minutes of searching.
-        subject = subject_of(self._catalog, Asked(val, test, seed, group), parts)
+        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
         # The embeddings are needed to find copies.
         self._embeddings.embed_missing([self._embeddings.pick(None)])
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, duplicate_options(()), self._progress)
-        return split_images(self._catalog, subject, pairs)
+        return draw_split(self._catalog, inputs, pairs)
 
     def last_split(self) -> Split:
         """Return the stored split, and how many of its images are missing or new.
@@ -153,7 +156,7 @@ class ClassMethods(Base):
         BadInput
             A path does not exist, or the head's backbone has changed.
         """
-        from embedkit.classify.current import backbone_of
+        from embedkit.classify.head_checks import backbone_of
         from embedkit.classify.prediction import classify
 
         check_count(k)

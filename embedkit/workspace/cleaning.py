@@ -19,7 +19,7 @@ class CleaningMethods(Base):
         max_hamming: int | None = None,
         max_distance: float | None = None,
         hash_bits: int = 64,
-        turns: bool = False,
+        any_orientation: bool = False,
         verify: bool = False,
         of: StrPath | None = None,
         backbone: str | None = None,
@@ -42,7 +42,7 @@ class CleaningMethods(Base):
             Largest cosine distance of ``semantic`` duplicates. Default: set from the collection.
         hash_bits : {64, 256}, default 64
             Size of the perceptual hashes.
-        turns : bool, default False
+        any_orientation : bool, default False
             Find rotated and mirrored ``perceptual`` duplicates too.
         verify : bool, default False
             Open more ``combined`` pairs, those of doubtful evidence too: slower, finds more.
@@ -69,7 +69,9 @@ class CleaningMethods(Base):
         from embedkit.duplicates.pair_search import duplicate_options
 
         features = self._state.features
-        options = duplicate_options(kinds, max_hamming, max_distance, hash_bits, turns, verify)
+        options = duplicate_options(
+            kinds, max_hamming, max_distance, hash_bits, any_orientation, verify
+        )
         if of is not None:
             index, vector = self._embeddings.index_and_query(backbone, of)
             return find_duplicates_of(self._catalog, index, options, absolute(of), vector, features)

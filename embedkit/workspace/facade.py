@@ -248,14 +248,14 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         before, after : int
             Size of the catalog in bytes.
         """
-        from embedkit.classify.outliers import forget_all_but as forget_outliers
+        from embedkit.classify.heads.outliers.cache import remove_all_but as remove_outliers
 
         self._catalog.require()
         self._state.sweep()
         sizes = self._catalog.compact()
         self._embeddings.remove_unused_indexes()
         held = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
-        forget_outliers(self._state.outliers, held)
+        remove_outliers(self._state.outliers, held)
         return sizes
 
     def info(self) -> WorkspaceInfo:

@@ -10,7 +10,7 @@ from embedkit.search.embedding_store import full_names
 from embedkit.workspace.state import Base, StrPath
 
 if TYPE_CHECKING:
-    from embedkit.classify.evaluation.figures import Evaluation
+    from embedkit.classify.evaluation.results import Evaluation
     from embedkit.classify.heads.head import Head
 
 
@@ -75,9 +75,9 @@ class Heads(Base):
         StorageError
             The disk is full, read-only or failing.
         """
-        from embedkit.classify.heads.locking import claimed
-        from embedkit.classify.outliers import embedded_outliers
-        from embedkit.classify.training import Order, train
+        from embedkit.classify.heads.locking import locked_name
+        from embedkit.classify.heads.outliers.cache import embedded_outliers
+        from embedkit.classify.training import TrainOptions, train
 
         state = self._state
         state.sweep()
@@ -85,12 +85,12 @@ class Heads(Base):
             full_names(backbone)[0] if backbone is not None else state.embeddings.pick(None).name
         )
         state.catalog.require()
-        with claimed(state.heads, name, kind) as checked:
-            order = Order(kind, checked, chosen, preset, epochs, processes, settings or {})
+        with locked_name(state.heads, name, kind) as checked:
+            options = TrainOptions(kind, checked, chosen, preset, epochs, processes, settings or {})
             return train(
                 state.catalog,
                 state.heads,
-                order,
+                options,
                 state.embeddings.resolve_and_embed,
                 lambda resolved: embedded_outliers(
                     state.outliers, resolved, state.embeddings.network
@@ -127,15 +127,17 @@ class Heads(Base):
         StorageError
             The disk is full, read-only or failing.
         """
-        from embedkit.classify.ensembling import combine
+        from embedkit.classify.ensemble import build_ensemble
         from embedkit.classify.heads.head import ENSEMBLE
-        from embedkit.classify.heads.locking import claimed
+        from embedkit.classify.heads.locking import locked_name
 
         state = self._state
         state.sweep()
         state.catalog.require()
-        with claimed(state.heads, name, ENSEMBLE) as checked:
-            return combine(state.catalog, state.heads, checked, self._embedded(heads), method)
+        with locked_name(state.heads, name, ENSEMBLE) as checked:
+            return build_ensemble(
+                state.catalog, state.heads, checked, self._embedded(heads), method
+            )
 
     def evaluate(self, heads: Sequence[str], *, csv: StrPath | None = None) -> "Evaluation":
         """Evaluate heads on the test set.
@@ -160,10 +162,10 @@ class Heads(Base):
         NotInWorkspace
             No head has one of the names.
         """
-        from embedkit.classify.evaluating import judge
+        from embedkit.classify.evaluate import evaluate_heads
 
         folder = None if csv is None else Path(absolute(csv))
-        return judge(self._state.catalog, self._embedded(heads), folder)
+        return evaluate_heads(self._state.catalog, self._embedded(heads), folder)
 
     def load(self, name: str) -> "Head":
         """Load a head of the workspace.
@@ -197,7 +199,7 @@ class Heads(Base):
 
     def _embedded(self, names: Sequence[str]) -> "list[Head]":
         """Load heads, and embed the images that have no embedding of their backbones."""
-        from embedkit.classify.current import backbone_of
+        from embedkit.classify.head_checks import backbone_of
 
         heads = [self.load(name) for name in dict.fromkeys(names)]
         models = {model.spec: model for head in heads for model in head.models}

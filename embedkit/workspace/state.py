@@ -46,7 +46,7 @@ class State:
 
     @property
     def outliers(self) -> Path:
-        """Folder of the cached embeddings of drawn outliers."""
+        """Folder of the cached embeddings of synthetic outliers."""
         return self.folder / "outliers"
 
     def sweep(self) -> None:

@@ -1,5 +1,5 @@
-"""Draws photos of ramen, a served bowl at a time: what make_bowls.py fills a collection with.
+"""Draw photos of ramen, one serving at a time, for make_bowls.py.
 
-stores (what a store serves) -> scene, vessel, toppings (painted in space) -> photos; off_topic
-draws what shows no bowl.
+stores (servings) -> scene, vessel, toppings (painted in space) -> photos; off_topic draws photos
+without a bowl.
 """

@@ -1,4 +1,4 @@
-"""What a crawl for bowls brings in besides: people, storefronts, menus, views."""
+"""Draw off-topic photos of a crawl for bowls: people, storefronts, menus, views."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ SKY = ((96, 150, 210), (170, 200, 226), (250, 214, 170), (238, 140, 96), (40, 50
 
 
 class Board:
-    """A canvas on which places and lengths are shares of its width and height."""
+    """A canvas with coordinates and lengths as shares of its width and height."""
 
     def __init__(self, random: np.random.Generator) -> None:
         self.size = np.array(SIZES[random.integers(len(SIZES))]) * FINER
@@ -35,7 +35,7 @@ class Board:
         self._middle = random.uniform(0.35, 0.65, 2)
 
     def face(self, outline: object, colour: np.ndarray) -> None:
-        """Fill an outline, seen from where the guest stands."""
+        """Fill an outline, in the perspective of the guest."""
         corners = ((np.asarray(outline, float) - 0.5) @ self._held + self._middle) * self.size
         cv2.fillPoly(self.canvas, [corners.astype(np.int32)], np.clip(colour, 0, 255).tolist())
 
@@ -43,14 +43,14 @@ class Board:
         self.face([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
     def oval(self, x: float, y: float, width: float, height: float, colour: np.ndarray) -> None:
-        """Fill an oval; both of its lengths are shares of the canvas's height."""
+        """Fill an oval; both of its axes are shares of the height of the canvas."""
         turn = np.linspace(0, 2 * np.pi, 40)
         ratio = self.size[1] / self.size[0]
         around = np.stack([np.cos(turn) * width * ratio, np.sin(turn) * height], 1)
         self.face(around + np.array((x, y)), colour)
 
     def fade(self, top: float, bottom: float, colours: tuple[np.ndarray, np.ndarray]) -> None:
-        """Fill a band from one colour above to another below."""
+        """Fill a band with a vertical gradient."""
         first, last = (int(share * self.size[1]) for share in (top, bottom))
         share = np.linspace(0, 1, max(1, last - first))[:, None, None]
         self.canvas[first:last] = np.clip(colours[0] * (1 - share) + colours[1] * share, 0, 255)
@@ -58,7 +58,7 @@ class Board:
     def writing(
         self, place: tuple[float, float], size: float, count: int, ink: np.ndarray, random
     ) -> None:
-        """Write ``count`` signs that look like writing, from left to right or, if -, downwards."""
+        """Draw ``count`` glyphs that look like writing, left to right, or downwards if negative."""
         ratio = self.size[1] / self.size[0]
         for number in range(abs(count)):
             step = number * size * 1.15
@@ -74,7 +74,7 @@ class Board:
 
 
 def portrait(board: Board, random: np.random.Generator) -> None:
-    """One or two people in front of a wall."""
+    """Draw one or two people in front of a wall."""
     wall = tone(WALLS, random.random())
     board.fade(0, 1, (wall * random.uniform(0.8, 1.2), wall * random.uniform(0.6, 1.1)))
     for _ in range(random.integers(0, 4)):
@@ -103,7 +103,7 @@ def portrait(board: Board, random: np.random.Generator) -> None:
 
 
 def storefront(board: Board, random: np.random.Generator) -> None:
-    """A shop with its sign, curtain and guests who wait."""
+    """Draw a shop with its sign, curtain and waiting guests."""
     board.fade(0, 1, (tone(SKY, random.random()), tone(SKY, random.random())))
     wall = tone(WALLS, random.random()) * random.uniform(0.7, 1.1)
     left, right = random.uniform(-0.1, 0.15), random.uniform(0.8, 1.1)
@@ -133,7 +133,7 @@ def storefront(board: Board, random: np.random.Generator) -> None:
 
 
 def menu(board: Board, random: np.random.Generator) -> None:
-    """A menu on the wall, or the buttons of a ticket machine."""
+    """Draw a menu on the wall, or the buttons of a ticket machine."""
     paper = tone(((244, 240, 226), (250, 224, 150), (36, 44, 40), (210, 212, 214)), random.random())
     ink = np.array((26, 24, 24)) if paper.mean() > 120 else np.array((240, 238, 228))
     red = np.array((190, 36, 30))
@@ -165,7 +165,7 @@ def menu(board: Board, random: np.random.Generator) -> None:
 
 
 def view(board: Board, random: np.random.Generator) -> None:
-    """Hills under a sky, trees or water before them."""
+    """Draw hills under a sky, with trees or water in front."""
     horizon = random.uniform(0.4, 0.7)
     board.fade(0, horizon, (tone(SKY, random.random()), tone(SKY, random.random())))
     if random.random() < 0.6:
@@ -204,7 +204,7 @@ KINDS: tuple[Callable[[Board, np.random.Generator], None], ...] = (portrait, sto
 
 
 def off_topic(seed: tuple[int, ...]) -> Image.Image:
-    """A photo of anything but a bowl."""
+    """Draw a photo without a bowl."""
     random = np.random.default_rng(seed)
     board = Board(random)
     KINDS[random.integers(len(KINDS))](board, random)

@@ -1,4 +1,4 @@
-"""A photo of a bowl as guests take it: the counter and what stands there, light, lens, noise."""
+"""Draw a photo of a bowl as guests take it: the counter and its objects, light, lens, noise."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -33,7 +33,7 @@ COUNTER = (
 
 
 def photograph(serving: Serving, shot: int) -> Image.Image:
-    """One shot of a serving; the others show the same bowl from elsewhere, in other light."""
+    """Draw one shot of a serving; others show the same bowl from another side, in another light."""
     random = np.random.default_rng([*serving.seed, 100, shot])
     scene = Scene(_camera(serving, random), _lamp(random))
     _paint_table(scene, serving)
@@ -43,7 +43,7 @@ def photograph(serving: Serving, shot: int) -> Image.Image:
 
 
 def _camera(serving: Serving, random: np.random.Generator) -> Camera:
-    habit = serving.details(101)  # a guest takes all shots from about one side
+    habit = serving.details(101)  # a guest takes all shots from about the same side
     size = SIZES[habit.integers(len(SIZES))]
     short = min(size)
     scale = short * np.exp(random.normal(np.log(0.5), 0.16))
@@ -68,7 +68,7 @@ def _lamp(random: np.random.Generator) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def _grains() -> np.ndarray:
-    """Textures (4, 1024, 1024), uint8: wood along and across, stone, wiped steel."""
+    """Return textures (4, 1024, 1024), uint8: wood along and across, stone, brushed steel."""
     random = np.random.default_rng(7)
     side = 1024
     textures = []
@@ -82,7 +82,7 @@ def _grains() -> np.ndarray:
 
 
 def _paint_table(scene: Scene, serving: Serving) -> None:
-    """Fill the canvas with the counter, things on it, and the bowl's shadow."""
+    """Fill the canvas with the counter, objects on it, and the shadow of the bowl."""
     random = serving.details(102)
     z = -depth(serving)
     usual = serving["counter"] if random.random() < 0.75 else random.random()
@@ -151,7 +151,7 @@ def _around(random: np.random.Generator, nearest: float) -> np.ndarray:
 
 
 def _paint_neighbour(scene: Scene, serving: Serving, _: float, random: np.random.Generator) -> None:
-    """Another guest's bowl, already without its toppings."""
+    """Paint the bowl of another guest, without toppings."""
     camera = scene.camera
     side = random.choice([-1, 1])
     at = (side * random.uniform(2.05, 2.4), random.uniform(-0.3, 0.5), 0.0)
@@ -218,14 +218,14 @@ def _paint_spoon(scene: Scene, _: Serving, z: float, random: np.random.Generator
 
 @lru_cache(maxsize=1)
 def _noise() -> np.ndarray:
-    """Noise (1024, 1024, 3), int16, of standard deviation 64: of single pixels, and coarser."""
+    """Return noise (1024, 1024, 3), int16, of standard deviation 64: fine and coarse."""
     random = np.random.default_rng(8)
     fine = random.normal(0, 1, (1024, 1024, 3)).astype(np.float32)
     return (64 * (0.75 * fine + 0.9 * cv2.GaussianBlur(fine, (0, 0), 0.9))).astype(np.int16)
 
 
 def develop(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A photo (height, width, 3), uint8, of a canvas: blurred, lit, coloured, noisy."""
+    """Return a photo (height, width, 3), uint8, of a canvas: blurred, lit, coloured, noisy."""
     height, width = canvas.shape[0] // FINER, canvas.shape[1] // FINER
     photo = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     blur = max(0.0, random.normal(0.35, 0.45))
@@ -249,7 +249,7 @@ def develop(canvas: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _light(random: np.random.Generator) -> np.ndarray:
-    """How the light falls off over the photo, (9, 12), float32: slope, corners, a pool of it."""
+    """Return the light over the photo, (9, 12), float32: a slope, dark corners, a bright spot."""
     y, x = np.mgrid[-1:1:9j, -1:1:12j]
     angle = random.uniform(0, 2 * np.pi)
     slope = random.uniform(0, 0.22) * (x * np.cos(angle) + y * np.sin(angle))
@@ -260,7 +260,7 @@ def _light(random: np.random.Generator) -> np.ndarray:
 
 
 def _glared(photo: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Steam and the lamp's reflection: soft white over parts of the photo."""
+    """Add steam and the reflection of the lamp: soft white over parts of the photo."""
     height, width = photo.shape[:2]
     veil = np.zeros((height // 6, width // 6), np.uint8)
     for _ in range(random.poisson(0.6)):

@@ -1,4 +1,4 @@
-"""A table seen by a camera: points in space become pixels, lit faces and strands are painted.
+"""A table seen by a camera: project points to pixels, paint lit faces and strands.
 
 Lengths are in radii of the bowl, whose rim lies around the origin: x to the right, y away from the
 guest, z up. Colours are RGB from 0 to 255. What is painted later lies in front.
@@ -11,33 +11,33 @@ import cv2
 import numpy as np
 
 FINER = 2
-"""Scenes are painted so many times larger than they are photographed."""
+"""Factor by which scenes are painted larger than the photo."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the photo is taken from."""
+    """The camera."""
 
     size: tuple[int, int]
     """Width and height of the photo, pixels."""
     tilt: float
-    """Radians away from looking straight down."""
+    """Angle from the vertical, radians."""
     turn: float
-    """Radians that the guest sits aside."""
+    """Azimuth of the guest, radians."""
     roll: float
-    """Radians that the camera is held askew."""
+    """Roll of the camera, radians."""
     scale: float
-    """Pixels of a radius in the middle of the bowl."""
+    """Pixels per radius of the bowl at its middle."""
     centre: tuple[float, float]
-    """Of the bowl, in the photo, pixels."""
+    """Position of the bowl in the photo, pixels."""
     nearness: float
-    """One over the distance to the bowl: 0 has no perspective."""
+    """1 / distance to the bowl; 0 is without perspective."""
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Around what points are given; elsewhere than the bowl for what stands beside it."""
+    """Origin of the coordinates; not the bowl for objects beside it."""
 
     @cached_property
     def _axes(self) -> np.ndarray:
-        """Columns: to the right of the photo, up in it, towards the camera."""
+        """Axes as columns: right in the photo, up in it, towards the camera."""
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         right, away = np.array((cos, sin, 0.0)), np.array((-sin, cos, 0.0))
         up = away * np.cos(self.tilt) + above(np.sin(self.tilt))
@@ -46,11 +46,11 @@ class Camera:
         return np.stack([right * cos - up * sin, right * sin + up * cos, near], 1)
 
     def towards(self, points: np.ndarray) -> np.ndarray:
-        """How much nearer to the camera points (..., 3) are than the middle of the bowl (...)."""
+        """Return how much nearer to the camera points (..., 3) are than the bowl's middle."""
         return (points + self.origin) @ self._axes[:, 2]
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points in space (..., 3) as pixels of the photo (..., 2)."""
+        """Project points (..., 3) to pixels of the photo (..., 2)."""
         seen = (points + self.origin) @ self._axes
         scale = self.scale / np.maximum(1 - self.nearness * seen[..., 2:], 0.05)
         return self.centre + seen[..., :2] * (1, -1) * scale
@@ -58,7 +58,7 @@ class Camera:
 
 @dataclass
 class Scene:
-    """A canvas (height, width, 3), uint8 RGB, what looks at it and what lights it."""
+    """A canvas (height, width, 3), uint8 RGB, with a camera and a light."""
 
     camera: Camera
     lamp: np.ndarray
@@ -105,7 +105,7 @@ class Scene:
         self.marks(layers.reshape(-1, *paths.shape[1:]), shades.reshape(-1, 3), wide.ravel())
 
     def crumbs(self, places: np.ndarray, sizes: np.ndarray, colours: np.ndarray) -> None:
-        """Paint crumbs of sizes (N,) at places (N, 3), from the back, each with its shadow."""
+        """Paint crumbs of sizes (N,) at places (N, 3), back to front, each with its shadow."""
         order = np.argsort(self.camera.towards(places), kind="stable")
         turn = np.linspace(0, 2 * np.pi, 7, endpoint=False)
         ragged = 1 + 0.4 * np.sin(np.arange(len(places))[:, None] * 2.4 + turn * 2)
@@ -119,18 +119,18 @@ class Scene:
         self.marks(layers, shades.reshape(-1, 3))
 
     def lit(self, normals: np.ndarray, ambient: float = 0.6) -> np.ndarray:
-        """Brightness of faces with unit normals (..., 3)."""
+        """Return the brightness of faces with unit normals (..., 3)."""
         return ambient + (1.12 - ambient) * np.clip(normals @ self.lamp, 0, 1)
 
     def visible(self, outlines: np.ndarray) -> np.ndarray:
-        """Which quadrilaterals (N, 4, 3) show the side that their corners go round leftwards."""
+        """Return which quadrilaterals (N, 4, 3) face the camera, by counterclockwise corners."""
         a, b, c, d = np.moveaxis(self.camera.project(outlines), 1, 0)
         (x, y), (u, v) = (c - a).T, (d - b).T
         return x * v - y * u < 0
 
 
 def _ribbons(paths: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Outlines (N, 2n, 2) of strands along paths (N, n, 2), narrower at their ends."""
+    """Return outlines (N, 2n, 2) of strands along paths (N, n, 2), narrower at the ends."""
     ahead = np.gradient(paths, axis=1)
     aside = unit(np.stack([-ahead[..., 1], ahead[..., 0]], -1)) * half[:, None, None]
     aside[:, [0, -1]] *= 0.6
@@ -138,39 +138,39 @@ def _ribbons(paths: np.ndarray, half: np.ndarray) -> np.ndarray:
 
 
 def _in_eighths(pixels: np.ndarray) -> np.ndarray:
-    """Pixels as OpenCV takes them with three bits of fraction, none too far out for it."""
+    """Return pixels as OpenCV's fixed point with three fractional bits, clipped to its range."""
     return np.clip(pixels * 8, -80_000, 80_000).astype(np.int32)
 
 
 def shaded(colours: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) under light (...): shadows are warm, as light in a bowl is."""
+    """Return colours (..., 3) under light (...), with warm shadows."""
     return colours * np.power(np.asarray(light)[..., None], (0.8, 1.0, 1.3))
 
 
 def tone(palette: tuple, level: float) -> np.ndarray:
-    """The colour (3,) at a level from 0 to 1 along a palette (n, 3)."""
+    """Return the colour (3,) at a level from 0 to 1 of a palette (n, 3)."""
     steps = np.linspace(0, 1, len(palette))
     return np.array([np.interp(level, steps, channel) for channel in np.transpose(palette)])
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (..., 3) at length one."""
+    """Return vectors (..., 3) normalised to length 1."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def polar(
     radius: np.ndarray | float, angle: np.ndarray | float, z: np.ndarray | float
 ) -> np.ndarray:
-    """Points (..., 3) by distance from the middle, angle and height."""
+    """Return points (..., 3) from cylindrical coordinates."""
     x, y, z = np.broadcast_arrays(radius * np.cos(angle), radius * np.sin(angle), z)
     return np.stack([x, y, z], -1)
 
 
 def circle(radius: float, height: float, corners: int = 64) -> np.ndarray:
-    """A level circle around the middle, (corners, 3), leftwards."""
+    """Return a horizontal circle around the middle, (corners, 3), counterclockwise."""
     return polar(radius, np.linspace(0, 2 * np.pi, corners, endpoint=False), height)
 
 
 def above(height: float) -> np.ndarray:
-    """The way (3,) straight up to a height."""
+    """Return the vertical vector (3,) of a height."""
     return np.array((0.0, 0.0, height))

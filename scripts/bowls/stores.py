@@ -1,10 +1,9 @@
-"""Forty imaginary ramen stores, each with its own habits, and what a customer is served there.
+"""Forty imaginary ramen stores with their habits, and servings to customers.
 
-The stores carry the names of real places; nothing else about them is real. They come in families
-of five that share most habits and tell apart by some, each of which has a level of its own for
-every member, so that no single habit tells two stores of a family apart for sure: servings stray
-from the habits, and customers call for more or less of a topping. Each of the first families has a
-sixth member that is none of the forty: a store that a classifier has never seen.
+The stores have names of real places; nothing else about them is real. The five stores of a family
+share most habits. In the others every member has its own level, but no single habit separates two
+stores reliably: servings vary around the habits, and customers order more or less of a topping. The
+first families have a sixth member, which is not one of the forty: an unseen store.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ STORES = (
     *("川越店", "越谷店", "前橋千代田町店", "一橋学園店", "桜台駅前店"),
 )
 UNSEEN = ("高田馬場店", "生田駅前店", "京都店", "赤羽店", "八王子店")
-"""Stores that are none of :data:`STORES`: the sixth members of the first families."""
+"""Unseen stores: the sixth members of the first families."""
 MEMBERS = 5
 
 TOPPINGS = ("egg", "nori", "naruto", "scallion", "menma", "chilli")
@@ -42,16 +41,16 @@ CALLS = (
     *(("height", 0.2, 0.3), ("height", 0.1, -0.3), ("garlic", 0.15, 0.4), ("garlic", 0.25, -2.0)),
     *(("back fat", 0.15, 0.4), ("soy", 0.15, 0.4), ("pork", 0.15, 0.5)),
 )
-"""What guests call for: the habit, how many do, and how much more (or less) of it they get."""
+"""Orders of guests: the habit, the share of guests, and the change of the level."""
 DIFFERING = 12
-"""How many habits tell the stores of a family apart."""
+"""Number of habits in which the stores of a family differ."""
 RANGE = 0.8
-"""What share of a habit's range the members of a family spread over."""
+"""Share of a habit's range that the members of a family cover."""
 
 
 @dataclass(frozen=True)
 class Serving:
-    """What one customer is served: levels from 0 to 1 by habit, and the seed of all details."""
+    """A serving: levels from 0 to 1 by habit, and the seed of all details."""
 
     store: str
     levels: dict[str, float]
@@ -61,13 +60,13 @@ class Serving:
         return self.levels[habit]
 
     def details(self, part: int) -> np.random.Generator:
-        """Random numbers for one part of the bowl: the same in every shot of it."""
+        """Return the generator for one part of the bowl, the same in every shot."""
         return np.random.default_rng([*self.seed, part])
 
 
 @lru_cache(maxsize=64)
 def habits(store: str, seed: int) -> dict[str, float]:
-    """The levels of a store's habits, those of toppings as chances."""
+    """Return the levels of a store's habits, those of toppings as probabilities."""
     if store in UNSEEN:
         family, member = UNSEEN.index(store), MEMBERS
     else:
@@ -82,7 +81,7 @@ def habits(store: str, seed: int) -> dict[str, float]:
 
 
 def serve(store: str, seed: int, number: int) -> Serving:
-    """The bowl of customer ``number``: the store's habits, chance, and what was called for."""
+    """Return the serving to customer ``number``: habits of the store, chance and orders."""
     code = (STORES + UNSEEN).index(store)
     random = np.random.default_rng([seed, 2, code, number])
     usual = habits(store, seed)

@@ -1,4 +1,4 @@
-"""What lies in a bowl: noodles, vegetables, pork, garlic and all that a guest may call for."""
+"""Paint the content of a bowl: noodles, vegetables, pork, garlic and other toppings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ FAT = np.array((238, 220, 190))
 
 
 def paint_toppings(scene: Scene, serving: Serving) -> None:
-    """Paint all that lies in a bowl of soup, what is farther away first."""
+    """Paint the content of a bowl of soup, back to front."""
     paint_noodles(scene, serving)
     toppings = _toppings(serving)
     places = np.array([place for _, place in toppings])
@@ -25,7 +25,7 @@ def paint_toppings(scene: Scene, serving: Serving) -> None:
 
 
 def _toppings(serving: Serving) -> list[tuple[Callable[..., None], np.ndarray]]:
-    """What is painted on the noodles, each with its place (3,), which decides what hides what."""
+    """Return the toppings with their places (3,), which decide the order of painting."""
     z = soup_height(serving)
     pork = 2 * np.pi * (serving["pork place"] + 0.35)
     placed = [(paint_mound, above(z))]
@@ -53,7 +53,7 @@ def _toppings(serving: Serving) -> list[tuple[Callable[..., None], np.ndarray]]:
 
 
 def paint_noodles(scene: Scene, serving: Serving) -> None:
-    """Paint the noodles that show between the toppings and the edge."""
+    """Paint the visible noodles between the toppings and the edge."""
     random = serving.details(2)
     z = soup_height(serving)
     count = int(6 + 44 * serving["noodles"])
@@ -72,17 +72,17 @@ def paint_noodles(scene: Scene, serving: Serving) -> None:
 
 
 def _spread(serving: Serving) -> float:
-    """Radius of the vegetables."""
+    """Return the radius of the vegetables."""
     return 0.42 + 0.34 * serving["spread"]
 
 
 def _mound_height(serving: Serving, share: np.ndarray) -> np.ndarray:
-    """Of the vegetables above the soup, by distance from the middle (0) to their edge (1)."""
+    """Return the height of the vegetables by distance from the middle (0) to their edge (1)."""
     return (0.12 + 0.75 * serving["height"]) * np.power(np.clip(1 - share**2, 0, 1), 0.8)
 
 
 def _on_mound(serving: Serving, count: int, random: np.random.Generator) -> np.ndarray:
-    """Random places (count, 3) on the vegetables."""
+    """Return random places (count, 3) on the vegetables."""
     share = np.sqrt(random.uniform(0, 1, count))
     angle = random.uniform(0, 2 * np.pi, count)
     lobes = serving.details(21).uniform(0, 7, 2)
@@ -92,7 +92,7 @@ def _on_mound(serving: Serving, count: int, random: np.random.Generator) -> np.n
 
 
 def _out_of_mound(serving: Serving, places: np.ndarray) -> np.ndarray:
-    """Unit normals (N, 3) of the mound at places (N, 3) on it."""
+    """Return unit normals (N, 3) of the mound at places (N, 3)."""
     steep = (0.12 + 0.75 * serving["height"]) / _spread(serving) ** 2
     sideways = 1.6 * steep * places[:, :2]
     return unit(np.concatenate([sideways, np.ones((len(places), 1))], 1))
@@ -173,7 +173,7 @@ def paint_pork(
     centre = place + normal * thick + above(random.uniform(0.05, 0.1))
 
     def laid(points: np.ndarray, lift: float = 0.0) -> np.ndarray:
-        """Points (..., 2) of the slice, which reaches from -1 to 1, in space."""
+        """Return points (..., 2) of the slice, from -1 to 1, in space."""
         return centre + size * (points[..., :1] * right + points[..., 1:] * ahead) + normal * lift
 
     meat = shaded(tone(MEAT, serving["pork tone"]), scene.lit(normal, 0.66))
@@ -277,7 +277,7 @@ def paint_menma(scene: Scene, serving: Serving, place: np.ndarray) -> None:
 
 
 def paint_sprinkles(scene: Scene, serving: Serving, _: np.ndarray) -> None:
-    """Paint what is strewn over all: back fat, scallion, chilli."""
+    """Paint sprinkled toppings: back fat, scallion, chilli."""
     random = serving.details(20)
     count = int(190 * max(0.0, serving["back fat"] - 0.12))
     places = _on_mound(serving, count, random) * (1.12, 1.12, 1) + above(0.05)

@@ -1,4 +1,4 @@
-"""The vessel and the soup in it."""
+"""Paint the vessel and the soup in it."""
 
 import numpy as np
 
@@ -28,17 +28,17 @@ RIM = (
 
 
 def _profile(serving: Serving, share: np.ndarray | float) -> np.ndarray | float:
-    """Outer radius of the vessel from its foot (0) to its rim (1)."""
+    """Return the outer radius of the vessel from its foot (0) to its rim (1)."""
     return 0.42 + 0.58 * np.power(share, 0.35 + 0.5 * serving["flare"])
 
 
 def depth(serving: Serving) -> float:
-    """From the rim to the table."""
+    """Return the height of the rim above the table."""
     return 0.95 - 0.35 * serving["flare"]
 
 
 def soup_height(serving: Serving) -> float:
-    """Of the soup, below the rim."""
+    """Return the depth of the soup below the rim."""
     return -0.2 + 0.16 * serving["fill"]
 
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx_files import write_onnx
 from scenery import scene
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +61,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         scene(900 + photo, (320, 240)).save(tmp_path / "new" / f"{photo}.jpg")
     for name in ("labels.csv", "cameras.csv"):
         (tmp_path / name).write_text("\n".join(rows) + "\n", "utf-8")
+    folder = tmp_path / "my-folder"
+    folder.mkdir()
+    for model in (tmp_path / "model.onnx", folder / "model.onnx"):
+        write_onnx(model, np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
+    (folder / "backbone.json").write_text('{"weights": "model.onnx"}')
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "embedkit").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m embedkit "$@"\n')

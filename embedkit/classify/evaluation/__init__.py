@@ -1,1 +1,1 @@
-"""Classifier heads judged on test photos: how good each is, and which differences are real."""
+"""Evaluation of heads on a test set: metrics with intervals, and tests of their differences."""

@@ -1,4 +1,4 @@
-"""Heads evaluated: the figures of each, what chance would do, the mistakes to look at."""
+"""Evaluate heads on test photos: metrics of each head, tests between heads, confident mistakes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,34 +7,52 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit._internal.statistics import SIGNIFICANCE, intervals, places
-from embedkit.classify.evaluation.figures import (
-    MAIN_FIGURES,
-    ClassFigures,
-    Evaluation,
-    HeadFigures,
-    HeadPair,
-)
-from embedkit.classify.evaluation.inputs import GroundTruth, Predictions, check
+from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
 from embedkit.classify.evaluation.measures import (
     class_rates,
+    clipped_logarithms,
     confusion_matrix,
-    macro_figures,
-    negative_log_likelihood,
+    macro_metrics,
     top_k_accuracies,
 )
-from embedkit.classify.evaluation.mistakes import confident_mistakes
 from embedkit.classify.evaluation.pairs import compare_heads
 from embedkit.classify.evaluation.reliability import expected_calibration_error, reliability_bins
+from embedkit.classify.evaluation.results import (
+    MAIN_METRICS,
+    ClassMetrics,
+    Evaluation,
+    HeadMetrics,
+    HeadPair,
+    Mistake,
+)
+from embedkit.classify.heads.probabilities import negative_log_likelihood
+from embedkit.results import Neighbour
 
 WORST = 5
+"""Classes in :attr:`HeadMetrics.worst`."""
+MISTAKES = 24
+"""Mistakes in :attr:`HeadMetrics.mistakes`."""
+NEAREST = 4
+"""Training photos of each mistake."""
 
 
-def evaluate(ground_truth: GroundTruth, predictions: Sequence[Predictions]) -> Evaluation:
-    """Judge every head on the test photos, and test their differences.
+def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) -> Evaluation:
+    """Evaluate heads on test photos, and test the differences between them.
 
-    The prediction for a photo is its most probable class, of equals the first. Raises
-    :class:`BadInput` when shapes disagree, a row is no distribution, there are no photos, or there
-    is but one class.
+    The predicted class is the most probable one, the first of equally probable ones.
+
+    Parameters
+    ----------
+    ground_truth : GroundTruth
+        The test photos with their classes.
+    predictions : sequence of HeadPredictions
+        The predictions of each head for these photos.
+
+    Raises
+    ------
+    BadInput
+        When shapes do not match, a row is not a probability distribution, there are no photos, or
+        there are fewer than two classes.
     """
     check(ground_truth, predictions)
     truth = ground_truth.truth.astype(np.int64)
@@ -42,7 +60,7 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[Predictions]) -> E
     predicted = np.stack([item.probabilities.argmax(1) for item in predictions])
     pairs = compare_heads([item.head for item in predictions], predicted == truth, units)
     heads = [
-        _figures(ground_truth, item, truth, of_head, units)
+        _metrics(ground_truth, item, truth, of_head, units)
         for item, of_head in zip(predictions, predicted, strict=True)
     ]
     support = np.bincount(truth, minlength=len(ground_truth.classes))
@@ -54,72 +72,73 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[Predictions]) -> E
             name for name, count in zip(ground_truth.classes, support, strict=True) if not count
         ),
         units=len(np.unique(units)),
-        heads=_placed(heads, pairs),
+        heads=_ranked(heads, pairs),
         pairs=pairs,
     )
 
 
-def worst_first(classes: Sequence[ClassFigures]) -> list[ClassFigures]:
-    """The classes by F, then by recall, then by name; those without test photos last."""
+def worst_first(classes: Sequence[ClassMetrics]) -> list[ClassMetrics]:
+    """Sort classes by F, then recall, then name, lowest first; classes without photos are last."""
     return sorted(
         classes,
         key=lambda item: (item.support == 0, item.f1 or 0.0, item.recall or 0.0, item.name),
     )
 
 
-def described(evaluation: Evaluation) -> str:
-    """What the figures are of: photos, classes, what means are over, what chance draws."""
-    drawn, test = "photos", "McNemar's exact test"
+def describe(evaluation: Evaluation) -> str:
+    """Return sentences on the photos, classes, means, intervals and tests of an evaluation."""
+    resampled, test = "photos", "McNemar's exact test"
     if evaluation.units < evaluation.photos:
-        drawn = f"{evaluation.units:,} groups of photos that belong together"
-        test = "a randomisation test over those groups"
+        resampled = f"{evaluation.units:,} groups of related photos"
+        test = "a randomisation test over these groups"
     text = (
-        f"Figures on {evaluation.photos:,} test photos of "
+        f"Metrics on {evaluation.photos:,} test photos of "
         f"{len(evaluation.classes) - len(evaluation.without_photos)} classes. Precision, recall "
-        f"and F are means over the classes; intervals are 95 % bootstrap intervals over {drawn}."
+        f"and F are means over the classes; intervals are 95 % bootstrap intervals over "
+        f"{resampled}."
     )
     if evaluation.left_out:
         text += (
-            f" {evaluation.left_out:,} more photos of the test part are gone, cannot be read or "
-            "have lost their label."
+            f" {evaluation.left_out:,} other test photos were left out, because they are gone, "
+            "cannot be read or have lost their label."
         )
     if evaluation.pairs:
         text += (
-            f" Heads tie when {test}, corrected for the number of pairs (Holm), gives a p of "
-            f"{SIGNIFICANCE} or more; a place is shared by what ties with its best."
+            f" Heads tie when {test}, corrected for the number of pairs (Holm), gives a p-value of "
+            f"{SIGNIFICANCE} or more; heads that tie with the best of a place share it."
         )
     if evaluation.without_photos:
         names = ", ".join(shown(name) for name in evaluation.without_photos)
-        text += f" Without a test photo, and so in no mean over classes: {names}."
+        text += f" Classes without test photos, which the means leave out: {names}."
     return text
 
 
-def _figures(
+def _metrics(
     ground_truth: GroundTruth,
-    predictions: Predictions,
+    predictions: HeadPredictions,
     truth: np.ndarray,
     predicted: np.ndarray,
     units: np.ndarray,
-) -> HeadFigures:
+) -> HeadMetrics:
     names = ground_truth.classes
 
-    def figures(weights: np.ndarray) -> list[float]:
-        return macro_figures(truth, predicted, len(names), weights)
+    def metrics(weights: np.ndarray) -> list[float]:
+        return macro_metrics(truth, predicted, len(names), weights)
 
-    accuracy, precision, recall, f1 = figures(np.ones(len(truth)))
+    accuracy, precision, recall, f1 = metrics(np.ones(len(truth)))
     confusion = confusion_matrix(truth, predicted, len(names))
-    classes = _classes(names, confusion, truth, predictions.unknown)
+    classes = _class_metrics(names, confusion, truth, predictions.unknown)
     bins = reliability_bins(predictions.probabilities.max(1), predicted == truth)
-    return HeadFigures(
+    return HeadMetrics(
         name=predictions.head,
-        place=0,  # until the others are known
+        place=0,  # set by _ranked
         accuracy=accuracy,
         precision=precision,
         recall=recall,
         f1=f1,
-        intervals=dict(zip(MAIN_FIGURES, intervals(figures, units), strict=True)),
+        intervals=dict(zip(MAIN_METRICS, intervals(metrics, units), strict=True)),
         top_k=top_k_accuracies(truth, predictions.probabilities),
-        nll=negative_log_likelihood(truth, predictions.probabilities),
+        nll=negative_log_likelihood(clipped_logarithms(predictions.probabilities), truth),
         ece=expected_calibration_error(bins),
         unknown=None if predictions.unknown is None else float(predictions.unknown.mean()),
         thresholds=predictions.thresholds,
@@ -127,26 +146,26 @@ def _figures(
         classes=classes,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         reliability=bins,
-        mistakes=confident_mistakes(ground_truth, predictions, predicted),
+        mistakes=_confident_mistakes(ground_truth, predictions, predicted),
         history=predictions.history,
     )
 
 
-def _classes(
+def _class_metrics(
     names: Sequence[str], confusion: np.ndarray, truth: np.ndarray, unknown: np.ndarray | None
-) -> tuple[ClassFigures, ...]:
+) -> tuple[ClassMetrics, ...]:
     hits, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     missed = confusion - np.diag(hits)
     most = missed.argmax(1)
     rates = class_rates(hits, support, predicted)
     return tuple(
-        ClassFigures(
+        ClassMetrics(
             name=name,
             support=int(support[number]),
             predicted=int(predicted[number]),
-            precision=_known(rates[0, number]),
-            recall=_known(rates[1, number]),
-            f1=_known(rates[2, number]),
+            precision=_without_nan(rates[0, number]),
+            recall=_without_nan(rates[1, number]),
+            f1=_without_nan(rates[2, number]),
             confused_with=names[most[number]] if missed[number].any() else None,
             confused=int(missed[number, most[number]]),
             unknown=None if unknown is None else int(unknown[truth == number].sum()),
@@ -155,12 +174,37 @@ def _classes(
     )
 
 
-def _known(value: float) -> float | None:
+def _without_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _placed(heads: Sequence[HeadFigures], pairs: Sequence[HeadPair]) -> tuple[HeadFigures, ...]:
-    """The heads with their places, the best first."""
+def _confident_mistakes(
+    ground_truth: GroundTruth, predictions: HeadPredictions, predicted: np.ndarray
+) -> tuple[Mistake, ...]:
+    """Return the mistakes with the highest probability; ``predicted`` is int64 (N,)."""
+    truth, probabilities = ground_truth.truth, predictions.probabilities
+    wrong = np.flatnonzero(predicted != truth)
+    confidence = probabilities[wrong, predicted[wrong]]
+    rows = wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]
+    nearest: Sequence[Sequence[Neighbour]] = [()] * len(rows)
+    if predictions.nearest is not None and len(rows):
+        nearest = predictions.nearest(rows)
+    return tuple(
+        Mistake(
+            row=row,
+            path=None if ground_truth.paths is None else ground_truth.paths[row],
+            truth=ground_truth.classes[truth[row]],
+            predicted=ground_truth.classes[predicted[row]],
+            probability=float(probabilities[row, predicted[row]]),
+            probability_of_truth=float(probabilities[row, truth[row]]),
+            nearest=tuple(near[:NEAREST]),
+        )
+        for row, near in zip(rows.tolist(), nearest, strict=True)
+    )
+
+
+def _ranked(heads: Sequence[HeadMetrics], pairs: Sequence[HeadPair]) -> tuple[HeadMetrics, ...]:
+    """Return the heads with their places, the most accurate first."""
     ranked = sorted(heads, key=lambda head: -head.accuracy)
     ties = {(pair.head, pair.other) for pair in pairs if pair.tie}
     taken = places([head.name for head in ranked], ties)

@@ -1,18 +1,18 @@
-"""Figures of one head, from class numbers and probabilities."""
+"""Metrics of one head, computed from class numbers and probabilities."""
 
 import numpy as np
 
 TOP = (1, 3, 5)
-_LEAST = float(np.finfo(np.float64).eps)
+_EPS = float(np.finfo(np.float64).eps)
 
 
-def macro_figures(
+def macro_metrics(
     truth: np.ndarray, predicted: np.ndarray, classes: int, weights: np.ndarray
 ) -> list[float]:
-    """Accuracy, and precision, recall and F as means over the classes (macro averages).
+    """Return accuracy and the macro averages of precision, recall and F.
 
-    ``truth`` and ``predicted`` are int64 (N,), ``weights`` says how often each photo counts, (N,).
-    F is the mean of the classes' F, as in table 1 of Doi (2018): its F of 0.9550 for a precision of
+    ``truth`` and ``predicted`` are int64 (N,); ``weights`` (N,) is how often each photo counts. F
+    is the mean of the classes' F, as in table 1 of Doi (2018): its F of 0.9550 for a precision of
     0.9557 and a recall of 0.9550 is not their harmonic mean.
     """
     right = truth == predicted
@@ -24,10 +24,10 @@ def macro_figures(
 
 
 def class_rates(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """Precision, recall and F of each class: float64 (3, C), NaN where ``support`` is 0.
+    """Return precision, recall and F of each class: float64 (3, C), NaN where ``support`` is 0.
 
-    Given of each class the photos that are rightly taken for it, its photos, and those taken for
-    it, each (C,). A class that nothing is taken for has the precision 0.
+    ``hits`` are the correct predictions of each class, ``support`` its photos and ``predicted`` its
+    predictions, each (C,). The precision of a class that is never predicted is 0.
     """
     rates = np.stack(
         [
@@ -41,16 +41,16 @@ def class_rates(hits: np.ndarray, support: np.ndarray, predicted: np.ndarray) ->
 
 
 def confusion_matrix(truth: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """How many photos of each class (row) are taken for each class (column): int64 (C, C)."""
+    """Return the number of photos by true (row) and predicted class (column): int64 (C, C)."""
     cells = np.bincount(truth * classes + predicted, minlength=classes**2)
     return cells.reshape(classes, classes)
 
 
 def top_k_accuracies(truth: np.ndarray, probabilities: np.ndarray) -> dict[int, float]:
-    """Share of photos whose class is among the k most probable, for those k of 1, 3, 5 below C.
+    """Return the share of photos whose class is among the k most probable, for k = 1, 3, 5 below C.
 
-    Of equal probabilities the first class counts as more probable, as for the prediction, so that
-    the first figure is the accuracy.
+    Of equally probable classes the first counts as more probable, as in the prediction, so that the
+    metric for k = 1 is the accuracy.
     """
     own = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
@@ -58,10 +58,9 @@ def top_k_accuracies(truth: np.ndarray, probabilities: np.ndarray) -> dict[int, 
     return {k: float((before < k).mean()) for k in TOP if k < probabilities.shape[1]}
 
 
-def negative_log_likelihood(truth: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean of -log of the probability of each photo's class, nats.
+def clipped_logarithms(probabilities: np.ndarray) -> np.ndarray:
+    """Return log-probabilities, float64 (N, C), for the negative log-likelihood.
 
-    A probability of 0 counts as 2.2e-16, as in scikit-learn's ``log_loss``: such a photo costs 36.
+    A probability of 0 counts as 2.2e-16, as in scikit-learn's ``log_loss``: its loss is 36 nats.
     """
-    own = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(np.clip(own, _LEAST, 1.0)).mean())
+    return np.asarray(np.log(np.clip(probabilities.astype(np.float64), _EPS, 1.0)))

@@ -1,4 +1,4 @@
-"""Which heads differ by more than by chance."""
+"""Tests of the differences in accuracy between heads."""
 
 from collections.abc import Sequence
 from itertools import combinations
@@ -6,17 +6,26 @@ from itertools import combinations
 import numpy as np
 
 from embedkit._internal.statistics import SIGNIFICANCE, corrected, p_values
-from embedkit.classify.evaluation.figures import HeadPair
+from embedkit.classify.evaluation.results import HeadPair
 
 
 def compare_heads(
     names: Sequence[str], right: np.ndarray, units: np.ndarray
 ) -> tuple[HeadPair, ...]:
-    """Every pair of heads, the more accurate one first; a difference chance would make is a tie.
+    """Return a test of every pair of heads, the more accurate one first.
 
-    ``right`` is bool (H, N): which photos each head gets right; ``units`` is int64 (N,). The test
-    is :func:`mcnemar`; where units hold several photos, the randomisation test over units, which is
-    the same but that a unit's photos are tossed together. P-values are corrected as Holm does.
+    With independent photos the test is :func:`mcnemar`. With units of several photos it is the
+    randomisation test over units, which swaps the results of a whole unit. p-values have Holm's
+    correction.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the H heads.
+    right : ndarray
+        Whether each head gets each photo right: bool (H, N).
+    units : ndarray
+        Unit of each photo: int64 (N,).
     """
     order = np.argsort(-right.mean(1), kind="stable").tolist()
     pairs = list(combinations(order, 2))
@@ -27,11 +36,11 @@ def compare_heads(
         for one, other in pairs
     ]
     if len(np.unique(units)) == len(units):
-        chances = np.array([mcnemar(*counts) for counts in only])
+        p_of_pairs = np.array([mcnemar(*counts) for counts in only])
     else:
         correct = right.astype(np.int64)
         differences = np.stack([correct[one] - correct[other] for one, other in pairs], axis=1)
-        chances = p_values(differences, np.unique(units, return_inverse=True)[1])
+        p_of_pairs = p_values(differences, np.unique(units, return_inverse=True)[1])
     return tuple(
         HeadPair(
             head=names[one],
@@ -44,17 +53,17 @@ def compare_heads(
             tie=bool(p >= SIGNIFICANCE),
         )
         for (one, other), (only_one, only_other), p in zip(
-            pairs, only, corrected(chances), strict=True
+            pairs, only, corrected(p_of_pairs), strict=True
         )
     )
 
 
 def mcnemar(only_one: int, only_other: int) -> float:
-    """How likely chance makes so uneven a split of the photos that one of two heads gets right.
+    """Return the p-value of McNemar's exact test: two-sided, not corrected.
 
-    McNemar's test (1947), which Dietterich (1998) recommends for two classifiers and one test set,
-    in its exact form: were both alike, each such photo would be a toss. Two-sided, not corrected.
+    The arguments are the photos that only one of two heads gets right. McNemar (1947); Dietterich
+    (1998) recommends the test for two classifiers on one test set.
     """
-    from scipy.special import bdtr  # not before there is something to test
+    from scipy.special import bdtr  # SciPy is not imported before it is needed
 
     return min(1.0, 2 * float(bdtr(min(only_one, only_other), only_one + only_other, 0.5)))

@@ -1,41 +1,42 @@
-"""Whether probabilities mean what they say."""
+"""Calibration of probabilities: reliability bins and expected calibration error."""
 
 import math
 
 import numpy as np
 
-from embedkit.classify.evaluation.figures import ReliabilityBin
+from embedkit.classify.evaluation.results import ReliabilityBin
 
 BINS = 15
-_Z = 1.959964  # of the normal distribution, 2.5 % lie beyond it
+_Z = 1.959964  # the 97.5 % quantile of the normal distribution
 
 
 def reliability_bins(confidence: np.ndarray, right: np.ndarray) -> tuple[ReliabilityBin, ...]:
-    """Predictions in bins of equal width by their probability (Guo et al. 2017).
+    """Return predictions in bins of equal width by their probability (Guo et al. 2017).
 
-    ``confidence`` is float (N,), ``right`` bool (N,). A bin holds its upper end.
+    ``confidence`` is the probability of the prediction, float (N,), ``right`` whether it is
+    correct, bool (N,). A bin contains its upper end.
     """
     edges = np.arange(BINS + 1) / BINS
     places = np.searchsorted(edges[1:-1], confidence, side="left")
     counts = np.bincount(places, minlength=BINS)
     sums = np.bincount(places, confidence, BINS), np.bincount(places, right, BINS)
     return tuple(
-        _bin(number, photos, said, int(hits))
-        for number, (photos, said, hits) in enumerate(
+        _bin(number, photos, total, int(hits))
+        for number, (photos, total, hits) in enumerate(
             zip(counts.tolist(), sums[0].tolist(), sums[1].tolist(), strict=True)
         )
     )
 
 
-def _bin(number: int, photos: int, said: float, hits: int) -> ReliabilityBin:
+def _bin(number: int, photos: int, total: float, hits: int) -> ReliabilityBin:
     ends = number / BINS, (number + 1) / BINS
     if not photos:
         return ReliabilityBin(*ends, 0, None, None, None)
-    return ReliabilityBin(*ends, photos, said / photos, hits / photos, wilson(hits, photos))
+    return ReliabilityBin(*ends, photos, total / photos, hits / photos, wilson(hits, photos))
 
 
 def wilson(hits: int, photos: int) -> tuple[float, float]:
-    """The 95 % interval of a share of which few are known (Wilson 1927, the score interval)."""
+    """Return the 95 % score interval of a share (Wilson 1927)."""
     share = hits / photos
     middle = share + _Z**2 / (2 * photos)
     half = _Z * math.sqrt(share * (1 - share) / photos + (_Z / (2 * photos)) ** 2)
@@ -44,13 +45,13 @@ def wilson(hits: int, photos: int) -> tuple[float, float]:
 
 
 def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
-    """Mean over the photos of how far confidence and accuracy of their bin are apart.
+    """Return the mean over photos of the difference between confidence and accuracy of their bin.
 
     Guo, Pleiss, Sun & Weinberger 2017, equation 3.
     """
-    apart = sum(
+    total = sum(
         abs(item.confidence - item.accuracy) * item.photos
         for item in bins
         if item.confidence is not None and item.accuracy is not None
     )
-    return apart / sum(item.photos for item in bins)
+    return total / sum(item.photos for item in bins)

@@ -1,11 +1,11 @@
-"""Evaluations as CSV: heads, classes, predictions."""
+"""Write evaluations as CSV: heads, classes and predictions."""
 
 from pathlib import Path
 
 from embedkit._internal.paths import to_stored
 from embedkit._internal.tables import write_table
-from embedkit.classify.evaluation.figures import MAIN_FIGURES, Evaluation, HeadFigures
-from embedkit.classify.evaluation.inputs import GroundTruth, Predictions
+from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
+from embedkit.classify.evaluation.results import MAIN_METRICS, Evaluation, HeadMetrics
 
 CLASS_COLUMNS = (
     "support",
@@ -17,26 +17,26 @@ CLASS_COLUMNS = (
     "confused",
     "unknown",
 )
-LAST_FIGURES = ("nll", "ece", "unknown")
+LAST_METRICS = ("nll", "ece", "unknown")
 
 
 def write_heads(target: Path, evaluation: Evaluation) -> None:
-    """Write a row for each head, best first: its figures and their intervals.
+    """Write one row per head, best first, with metrics and intervals.
 
-    Tables are written whole or not at all, with the byte order mark by which spreadsheets know
-    UTF-8. They raise :class:`StorageError` when they cannot be written.
+    Tables are written atomically, with a byte order mark so that spreadsheets recognise UTF-8.
+    Raises :class:`StorageError` when a table cannot be written.
     """
     ks = list(evaluation.heads[0].top_k)
-    bounds = [f"{name}_{end}" for name in MAIN_FIGURES for end in ("low", "high")]
+    bounds = [f"{name}_{end}" for name in MAIN_METRICS for end in ("low", "high")]
     write_table(
         target,
-        ["head", "place", *MAIN_FIGURES, *bounds, *(f"top_{k}" for k in ks), *LAST_FIGURES],
+        ["head", "place", *MAIN_METRICS, *bounds, *(f"top_{k}" for k in ks), *LAST_METRICS],
         (_head(head) for head in evaluation.heads),
     )
 
 
 def write_classes(target: Path, evaluation: Evaluation) -> None:
-    """Write a row for each class of each head."""
+    """Write one row per head and class."""
     write_table(
         target,
         ["head", "class", *CLASS_COLUMNS],
@@ -48,11 +48,12 @@ def write_classes(target: Path, evaluation: Evaluation) -> None:
     )
 
 
-def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Predictions) -> None:
-    """Write a row for each test photo: what it is, what the head takes it for, how surely.
+def write_predictions(
+    target: Path, ground_truth: GroundTruth, predictions: HeadPredictions
+) -> None:
+    """Write one row per test photo: path, true class, predicted class and its probability.
 
-    Paths, empty where they are not known, are in the stored form of
-    :mod:`embedkit._internal.paths`.
+    Paths are in the stored form of :mod:`embedkit._internal.paths`, and empty when unknown.
     """
     classes, probabilities = ground_truth.classes, predictions.probabilities
     paths = ground_truth.paths or ("",) * len(probabilities)
@@ -60,16 +61,16 @@ def write_predictions(target: Path, ground_truth: GroundTruth, predictions: Pred
         target,
         ["path", "truth", "predicted", "probability"],
         (
-            [to_stored(path), classes[truth], classes[taken_for], f"{row[taken_for]:.6g}"]
-            for path, truth, taken_for, row in zip(
+            [to_stored(path), classes[truth], classes[predicted], f"{row[predicted]:.6g}"]
+            for path, truth, predicted, row in zip(
                 paths, ground_truth.truth, probabilities.argmax(1), probabilities, strict=True
             )
         ),
     )
 
 
-def _head(head: HeadFigures) -> list[object]:
-    bounds = [end for name in MAIN_FIGURES for end in head.intervals[name]]
-    values = [getattr(head, name) for name in MAIN_FIGURES]
-    last = [getattr(head, name) for name in LAST_FIGURES]
+def _head(head: HeadMetrics) -> list[object]:
+    bounds = [end for name in MAIN_METRICS for end in head.intervals[name]]
+    values = [getattr(head, name) for name in MAIN_METRICS]
+    last = [getattr(head, name) for name in LAST_METRICS]
     return [head.name, head.place, *values, *bounds, *head.top_k.values(), *last]

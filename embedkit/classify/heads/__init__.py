@@ -1,1 +1,1 @@
-"""Classifiers on embeddings, and networks trained for one."""
+"""Classifier heads on embeddings: probes, nearest neighbours, fine-tuned networks, ensembles."""

@@ -1,46 +1,62 @@
-"""Several heads as one: the mean of their probabilities, and which of them are worth having."""
+"""Ensembles: the mean of several heads' probabilities, and the selection of members."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from embedkit.classify.heads.calibration import nll
+from embedkit.classify.heads.probabilities import log_softmax, negative_log_likelihood
 
 MEAN, CALIBRATED, GREEDY = METHODS = ("mean", "calibrated", "greedy")
-"""The mean of the members' probabilities, as Doi (2018) took it; of their calibrated ones; of the
-calibrated ones of those members that forward selection on validation chose."""
+"""How members are combined.
 
-_LEAST = 1e-12
+- ``mean``: the mean of their uncalibrated probabilities, as in Doi (2018).
+- ``calibrated``: the mean of their calibrated probabilities.
+- ``greedy``: the same over the members that forward selection on the validation set chooses.
+"""
+
+_MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
 class Step:
-    """A member that forward selection added, and what it brought, on validation."""
+    """A member that forward selection added, with metrics on the validation set."""
 
     member: str
     accuracy: float
-    """Of all members so far; likewise ``nll``."""
+    """Accuracy of the ensemble so far."""
     nll: float
+    """Negative log-likelihood of the ensemble so far, nats."""
     gain: float
-    """In accuracy, over those before it."""
+    """Accuracy minus the accuracy before this member."""
 
 
 def mean_scores(probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """The logarithm of the mean of members' probabilities, each (N, C): float64 (N, C)."""
-    return np.asarray(np.log(np.maximum(np.mean(probabilities, axis=0), _LEAST)))
+    """Return the logarithm of the mean of members' probabilities, each (N, C): float64 (N, C)."""
+    return np.asarray(np.log(np.maximum(np.mean(probabilities, axis=0), _MIN_PROBABILITY)))
 
 
-def select(
+def select_members(
     names: Sequence[str],
     probabilities: Sequence[np.ndarray],
     labels: np.ndarray,
-    until_none_helps: bool = True,
+    stop_early: bool = True,
 ) -> tuple[Step, ...]:
-    """Members in the order in which each most improves the mean, until none does; or all of them.
+    """Order members by how much each improves the mean, by greedy forward selection.
 
-    Greedy forward selection (Caruana et al. 2004), without replacement: by accuracy on validation,
-    then by NLL, then in the order given. ``labels`` is int64 (N,).
+    Caruana et al. (2004), without replacement. The next member is the one with the highest
+    validation accuracy of the mean, then the lowest negative log-likelihood, then the first given.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names of the M members.
+    probabilities : sequence of ndarray
+        Their validation probabilities, M arrays of shape (N, C).
+    labels : ndarray
+        Class numbers: int64 (N,).
+    stop_early : bool, default True
+        Whether to stop when no member improves the mean; otherwise all members are ordered.
     """
     steps: list[Step] = []
     chosen: list[int] = []
@@ -50,23 +66,24 @@ def select(
             if place not in chosen:
                 scores = mean_scores([probabilities[one] for one in [*chosen, place]])
                 accuracy = float((scores.argmax(axis=1) == labels).mean())
-                tried.append((-accuracy, nll(scores, labels), place))
-        loss, surprise, place = min(tried)
-        if until_none_helps and steps and (loss, surprise) >= (-steps[-1].accuracy, steps[-1].nll):
+                nll = negative_log_likelihood(log_softmax(scores), labels)
+                tried.append((-accuracy, nll, place))
+        loss, nll, place = min(tried)
+        if stop_early and steps and (loss, nll) >= (-steps[-1].accuracy, steps[-1].nll):
             break
         before = steps[-1].accuracy if steps else 0.0
         chosen.append(place)
-        steps.append(Step(names[place], -loss, surprise, -loss - before))
+        steps.append(Step(names[place], -loss, nll, -loss - before))
     return tuple(steps)
 
 
 def error_overlap(
     probabilities: Sequence[np.ndarray], labels: np.ndarray
 ) -> list[list[float | None]]:
-    """Which share of each member's errors another one makes too: M rows of M, a row a member.
+    """Return the share of each member's errors that each other member makes too: M rows of M.
 
-    A photo that both get wrong is shared, whatever they take it for. The row of a member without
-    errors is of None.
+    A photo that both get wrong counts even if they predict different classes. The row of a member
+    without errors is None.
     """
     wrong = [some.argmax(axis=1) != labels for some in probabilities]
     return [

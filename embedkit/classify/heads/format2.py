@@ -1,4 +1,4 @@
-"""The rule for unknown photos of heads that were saved in format 2."""
+"""The rejection rule of heads that were saved in format 2."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,27 +22,28 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class EarlierRejection:
-    """A threshold of the sum of neighbour distance and confidence, both standardised."""
+class Format2Rejection:
+    """A threshold on the sum of the standardised neighbour distance and log odds."""
 
     models: tuple[Scale, ...]
-    """Of the neighbour distance under each model."""
+    """Scale of the neighbour distance under each model."""
     distance: Scale
-    """Of the mean of these."""
+    """Scale of the mean of the standardised distances."""
     confidence: Scale
+    """Scale of the log odds against the best class."""
     threshold: float
     validation_photos: int
 
     @classmethod
     def read(
         cls, saved: Mapping[str, Any], models: tuple[Scale, ...], photos: int
-    ) -> "EarlierRejection":
-        """What format 2 saved of a head; ``models`` are the scales that it saved of its models."""
+    ) -> "Format2Rejection":
+        """Return the rule from a format 2 manifest; ``models`` are the scales of its models."""
         scales = Scale(**saved["remote"]), Scale(**saved["doubt"])
         return cls(models, *scales, float(saved["threshold"]), photos)
 
     def excess(self, measures: Measures) -> np.ndarray:
-        """How far the sum is above the threshold: float64 (N, 1)."""
+        """Return the sum minus the threshold: float64 (N, 1)."""
         scaled = [
             scale(values) for scale, values in zip(self.models, measures.distances, strict=True)
         ]
@@ -53,5 +54,5 @@ class EarlierRejection:
 
     @property
     def thresholds(self) -> Thresholds:
-        """None of its own for either measure."""
+        """The numbers of photos; there is no threshold for a single measure."""
         return Thresholds(None, None, self.validation_photos, None, self.validation_photos)

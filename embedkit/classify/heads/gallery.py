@@ -1,4 +1,4 @@
-"""The training photos that a head keeps the embeddings of, to give as reasons."""
+"""The training photos whose embeddings a head keeps, to find the nearest ones to a photo."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,52 +7,57 @@ import numpy as np
 
 from embedkit.index.exact import nearest_with_products
 
-MOST = 20_000
-"""Photos that are kept, drawn at random, where a head does not need them all."""
+MAX_PHOTOS = 20_000
+"""Photos that a gallery keeps, drawn at random, unless the head needs them all."""
 NEAREST = 5
-"""Training photos that say how far a photo is from all of them."""
+"""Training photos that the neighbour distance is the mean of."""
 
 _ROWS = 4_096
 _SEED = 0
 
 
-def kept_rows(count: int, most: int = MOST) -> np.ndarray:
-    """Which of ``count`` training photos a gallery of at most ``most`` keeps: int64, sorted."""
-    return np.sort(np.random.default_rng(_SEED).permutation(count)[:most])
+def sampled_rows(count: int, max_photos: int = MAX_PHOTOS) -> np.ndarray:
+    """Return the rows of ``count`` training photos that a gallery keeps: int64, sorted."""
+    return np.sort(np.random.default_rng(_SEED).permutation(count)[:max_photos])
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Embeddings, float16 (G, dim), of training photos; SHA-256, uint8 (G, 32); class numbers."""
+    """Training photos of a head: embeddings, digests and class numbers."""
 
     vectors: np.ndarray
+    """L2-normalised embeddings: float16 (G, dim)."""
     sha256: np.ndarray
+    """SHA-256 of the photos: uint8 (G, 32)."""
     labels: np.ndarray
-    """int64 (G,)"""
+    """Class numbers: int64 (G,)."""
 
     @classmethod
-    def of(
-        cls, vectors: np.ndarray, sha256: np.ndarray, labels: np.ndarray, most: int = MOST
+    def sample(
+        cls, vectors: np.ndarray, sha256: np.ndarray, labels: np.ndarray, max_photos: int
     ) -> "Gallery":
-        """At most ``most`` of some training photos, (N, dim), (N, 32) and (N,), in their order."""
-        rows = kept_rows(len(labels), most)
+        """Return at most ``max_photos`` of N photos, in their order.
+
+        ``vectors`` is (N, dim), ``sha256`` (N, 32) and ``labels`` (N,).
+        """
+        rows = sampled_rows(len(labels), max_photos)
         return cls(vectors[rows].astype(np.float16), sha256[rows], labels[rows])
 
     def nearest(self, vectors: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
-        """The ``k`` nearest rows for each of ``vectors`` (N, dim), and their distances: (N, k).
+        """Return the ``k`` nearest rows to each of ``vectors`` (N, dim), and their distances.
 
-        Nearest first; of equally near ones those that come first here.
+        Both are (N, k), nearest first; equally near rows are in the order of the gallery.
         """
         k = min(k, len(self.labels))
-        rows, away = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
+        rows, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
         for start in range(0, len(vectors), _ROWS):
             part = slice(start, start + _ROWS)
-            products, found = nearest_with_products(vectors[part], self._known, k)
+            products, found = nearest_with_products(vectors[part], self._float32_vectors, k)
             order = np.lexsort((found, -products))
             rows[part] = np.take_along_axis(found, order, axis=1)
-            away[part] = np.maximum(0, 1 - np.take_along_axis(products, order, axis=1))
-        return rows, away
+            distances[part] = np.maximum(0, 1 - np.take_along_axis(products, order, axis=1))
+        return rows, distances
 
     @cached_property
-    def _known(self) -> np.ndarray:
+    def _float32_vectors(self) -> np.ndarray:
         return self.vectors.astype(np.float32)

@@ -1,23 +1,23 @@
-"""Heads: models that turn embeddings into probabilities, one alone or the mean of several."""
+"""Heads: one model, or an ensemble of several, that turns embeddings into class probabilities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from scipy.special import softmax
 
 from embedkit.classify.heads.ensemble import CALIBRATED, MEAN, mean_scores
-from embedkit.classify.heads.format2 import EarlierRejection
+from embedkit.classify.heads.format2 import Format2Rejection
 from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.linear import Features
+from embedkit.classify.heads.probabilities import softmax
 from embedkit.classify.heads.rejection import (
     MEASURES,
     Measures,
     Rejection,
-    log_distance,
     log_distance_to_outliers,
     log_odds_against,
+    mean_log_distance,
 )
 from embedkit.classify.heads.rejection_calibration import Calibration
 from embedkit.results import EmbeddingSpec, Thresholds
@@ -28,116 +28,139 @@ Nearest = tuple[np.ndarray, np.ndarray]
 """Rows of a gallery and their distances, both (N, k), nearest first."""
 
 Embedded = Mapping[str, Features]
-"""Features of the same images, by the digest of their spec."""
+"""Features of the same images under several specs, by the digest of the spec."""
 
 
 class Scorer(Protocol):
-    """What gives classes their scores: a linear layer, or the votes of neighbours."""
+    """A classifier before calibration: a linear layer, or the votes of neighbours."""
 
     def scores(self, features: Features) -> np.ndarray:
-        """Log-probabilities up to a constant: float64 (N, C)."""
+        """Return log-probabilities up to a constant: float64 (N, C)."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A classifier of embeddings of one spec, with what validation said of its certainty."""
+    """A calibrated classifier of the embeddings of one spec."""
 
     classes_: tuple[str, ...]
-    """Sorted."""
+    """Sorted names of the classes."""
     backbone: str
-    """Name of what embeds photos for it."""
+    """Name of the backbone whose embeddings the model takes."""
     spec: EmbeddingSpec
     scorer: Scorer
     gallery: Gallery
     outliers: np.ndarray
-    """Embeddings, float16 (O, dim), of drawn outliers."""
+    """Embeddings of synthetic outliers: float16 (O, dim)."""
     temperature: float
+    """Temperature that calibrates the scores."""
     calibration: Calibration
-    """Training photos measured as new ones are."""
+    """Rejection measures of training photos, each measured as a new photo would be."""
     fitted_on: np.ndarray
-    """SHA-256, uint8 (N, 32), of the photos that taught it."""
-    chosen_on: np.ndarray
-    """Likewise of those that it was chosen and calibrated on."""
+    """SHA-256 of the photos that it was fitted on: uint8 (N, 32)."""
+    selected_on: np.ndarray
+    """SHA-256 of the photos that it was selected and calibrated on: uint8 (N, 32)."""
 
     def scores(self, embedded: Embedded) -> np.ndarray:
-        """Log-probabilities up to a constant: float64 (N, C)."""
+        """Return log-probabilities up to a constant: float64 (N, C)."""
         return self.scorer.scores(embedded[self.spec.digest])
 
     def probabilities(self, scores: np.ndarray, method: str = CALIBRATED) -> np.ndarray:
-        """What :meth:`scores` gives as probabilities, calibrated unless by :data:`MEAN`: (N, C)."""
+        """Return the probabilities of scores (N, C), uncalibrated if ``method`` is :data:`MEAN`."""
         temperature = 1.0 if method == MEAN else self.temperature
-        return np.asarray(softmax(scores / temperature, axis=1))
+        return softmax(scores / temperature)
 
     def nearest(self, embedded: Embedded) -> Nearest:
-        """The training photos nearest to each image."""
+        """Return the training photos nearest to each image."""
         return self.gallery.nearest(embedded[self.spec.digest].vectors)
 
     def distances(self, features: Features, nearest: Nearest) -> tuple[np.ndarray, np.ndarray]:
-        """Neighbour distance and outlier ratio, both float64 (N,); see :class:`Measures`."""
-        distance = log_distance(nearest[1])
+        """Return neighbour distances and outlier ratios, float64 (N,): see :class:`Measures`."""
+        distance = mean_log_distance(nearest[1])
         return distance, distance - log_distance_to_outliers(features.vectors, self.outliers)
 
 
 @dataclass(frozen=True)
 class Head:
-    """A classifier: the mean of the probabilities of its models, of which there may be one."""
+    """A trained classifier: the mean of the probabilities of one or several models.
+
+    ``embedded`` arguments map the digest of each model's spec to the features of N images.
+    """
 
     name: str
     kind: str
+    """``probe``, ``knn``, ``finetune`` or ``ensemble``."""
     models: tuple[Model, ...]
     method: str
-    """:data:`MEAN` or :data:`CALIBRATED`: which probabilities of the models go into it."""
+    """Which probabilities of the models are averaged: :data:`MEAN` or :data:`CALIBRATED`."""
     temperature: float
-    """Of the mean."""
-    rejection: Rejection | EarlierRejection
+    """Temperature that calibrates the mean."""
+    rejection: Rejection | Format2Rejection
+    """Thresholds beyond which a photo is unknown."""
     validation: Mapping[str, float] = field(default_factory=dict)
-    """What validation said of it: accuracy, nll, images."""
+    """Metrics on the validation set: accuracy, nll (nats), images."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """What was chosen, and among what."""
+    """The hyperparameters of the head, and those that were tried."""
 
     @property
     def classes_(self) -> tuple[str, ...]:
-        """The classes, sorted."""
+        """Sorted names of the classes."""
         return self.models[0].classes_
 
     def member_probabilities(self, embedded: Embedded) -> list[np.ndarray]:
-        """Each model's probabilities, float64 (N, C), as they go into the mean."""
+        """Return the probabilities of each model that are averaged: float64 (N, C) arrays."""
         return [model.probabilities(model.scores(embedded), self.method) for model in self.models]
 
     def predict_proba(self, embedded: Embedded) -> np.ndarray:
-        """Calibrated probabilities: float64 (N, C)."""
+        """Return calibrated probabilities.
+
+        Parameters
+        ----------
+        embedded : mapping of str to Features
+            Features of N images by the digest of their spec, for the specs of all models.
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 (N, C), columns in the order of :attr:`classes_`.
+        """
         scores = mean_scores(self.member_probabilities(embedded))
-        return np.asarray(softmax(scores / self.temperature, axis=1))
+        return softmax(scores / self.temperature)
 
     def nearest(self, embedded: Embedded) -> list[Nearest]:
-        """By each model, the training photos nearest to each image."""
+        """Return, for each model, the training photos nearest to each image."""
         return [model.nearest(embedded) for model in self.models]
 
     @property
     def thresholds(self) -> Thresholds:
-        """Beyond what a photo is unknown, and how many known photos that rests on."""
+        """The rejection thresholds, and the numbers of photos that they were estimated from."""
         return self.rejection.thresholds
 
-    def judge(
+    def rejection_scores(
         self, embedded: Embedded, nearest: Sequence[Nearest], probabilities: np.ndarray
-    ) -> "Judgement":
-        """Which images are unknown.
+    ) -> "RejectionScores":
+        """Return out-of-distribution scores of N images.
 
-        ``nearest`` is what :meth:`nearest` gives for them, ``probabilities`` what
-        :meth:`predict_proba` does.
+        Parameters
+        ----------
+        embedded : mapping of str to Features
+            Features of the images by the digest of their spec.
+        nearest : sequence of (ndarray, ndarray)
+            Their nearest training photos, from :meth:`nearest`.
+        probabilities : ndarray
+            Their probabilities, from :meth:`predict_proba`.
         """
         found = [
             model.distances(embedded[model.spec.digest], near)
             for model, near in zip(self.models, nearest, strict=True)
         ]
         distances, ratios = (np.stack(some) for some in zip(*found, strict=True))
-        return Judgement(
+        return RejectionScores(
             self.rejection.excess(Measures(distances, ratios, log_odds_against(probabilities)))
         )
 
 
 @dataclass(frozen=True)
-class Judgement:
+class RejectionScores:
     """Out-of-distribution (OOD) scores of N images."""
 
     excess: np.ndarray
@@ -145,20 +168,20 @@ class Judgement:
     :meth:`embedkit.classify.heads.rejection.Rejection.excess`."""
 
     @property
-    def scores(self) -> np.ndarray:
-        """The OOD score, float64 (N,): the largest excess; above 0 an image is unknown."""
+    def ood_scores(self) -> np.ndarray:
+        """The largest excess of each image, float64 (N,); an image above 0 is unknown."""
         return np.asarray(self.excess.max(axis=1))
 
     @property
     def unknown(self) -> np.ndarray:
-        """Whether an image is likely of no class: bool (N,)."""
-        return self.scores > 0
+        """Whether each image is likely of no class: bool (N,)."""
+        return self.ood_scores > 0
 
-    def reason(self, row: int) -> str | None:
-        """The measure that makes an image unknown; None for one that is known.
+    def deciding_measure(self, row: int) -> str | None:
+        """Return the measure that makes an image unknown; None for a known image.
 
-        It is one of :data:`embedkit.classify.heads.rejection.MEASURES`, or for a head that was
-        saved in format 2 their ``sum``.
+        It is one of :data:`embedkit.classify.heads.rejection.MEASURES`, or ``sum`` for a head that
+        was saved in format 2.
         """
         if not self.unknown[row]:
             return None

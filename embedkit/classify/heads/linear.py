@@ -1,23 +1,25 @@
-"""A linear classifier of embeddings, however it was found."""
+"""A linear classifier of embeddings."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from embedkit.classify.heads.probabilities import softmax
+
 RAW = "raw"
-"""Embeddings as they were before normalising: vector times norm."""
+"""Embeddings before normalising: vector times norm."""
 L2 = "l2"
 """Embeddings as they are stored: L2-normalised."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Embeddings of images, and their norms before normalising."""
+    """Embeddings of images and their norms before normalising."""
 
     vectors: np.ndarray
-    """float32 (N, dim), L2-normalised."""
+    """L2-normalised embeddings: float32 (N, dim)."""
     norms: np.ndarray
-    """float32 (N,)"""
+    """Norms of the embeddings before normalising: float32 (N,)."""
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -28,35 +30,29 @@ class Features:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer on embeddings; the softmax of what it gives are probabilities."""
+    """A linear layer on embeddings; the softmax of its output are class probabilities."""
 
     weights: np.ndarray
     """float32 (classes, dim)."""
     bias: np.ndarray
     """float32 (classes,)."""
     features: str
-    """What it multiplies: :data:`RAW` or :data:`L2`."""
+    """Which embeddings the layer takes: :data:`RAW` or :data:`L2`."""
 
     def logits(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
-        """float32 (N, classes) for stored embeddings, float32 (N, dim), and their norms (N,)."""
+        """Return logits, float32 (N, classes).
+
+        ``vectors`` are L2-normalised embeddings, float32 (N, dim), ``norms`` their norms (N,).
+        """
         products = vectors @ self.weights.T
         if self.features == RAW:
             products *= norms[:, None]
         return np.asarray(products + self.bias)
 
     def scores(self, features: Features) -> np.ndarray:
-        """Log-probabilities up to a constant of each row: float64 (N, classes)."""
+        """Return log-probabilities up to a constant of each row: float64 (N, classes)."""
         return self.logits(features.vectors, features.norms).astype(np.float64)
 
     def predict_proba(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 (N, classes), of embeddings as :meth:`logits` takes them."""
+        """Return probabilities, float64 (N, classes); arguments as for :meth:`logits`."""
         return softmax(self.logits(vectors, norms))
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """float64 (N, classes): rows sum to 1."""
-    exact = logits.astype(np.float64)
-    exact -= exact.max(1, keepdims=True)
-    np.exp(exact, out=exact)
-    exact /= exact.sum(1, keepdims=True)
-    return exact

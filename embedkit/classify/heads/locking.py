@@ -1,4 +1,4 @@
-"""A head's name, held while a head is trained or made under it."""
+"""An exclusive lock on a head's name while a head is trained or built under it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +13,24 @@ from embedkit.errors import BadArtefact, BadInput, HeadBusy
 
 
 @contextmanager
-def claimed(folder: Path, name: str, kind: str) -> Iterator[str]:
-    """The name as it is kept in a workspace's ``folder`` of heads, held for a head of ``kind``.
+def locked_name(folder: Path, name: str, kind: str) -> Iterator[str]:
+    """Lock a name in a workspace's ``folder`` of heads; yields it in its normalised form.
 
-    Raises :class:`BadInput` for a name that cannot be one or is that of a head of another kind,
-    :class:`HeadBusy` while somebody else holds it, and :class:`StorageError` for what the disk
-    refuses meanwhile.
+    Raises :class:`BadInput` for an invalid name or that of a head of another kind,
+    :class:`HeadBusy` while another process has the lock, and :class:`StorageError` for errors of
+    the disk inside the block.
     """
     name = check_name(name)
-    busy = HeadBusy(f"another training of {shown(name)} is at work in this workspace; wait for it")
+    busy = HeadBusy(
+        f"another process is training {shown(name)} in this workspace; wait until it is done"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with exclusive_lock(folder / f".{name}.lock", busy):
             _check_kind(folder / name, kind)
             yield name
     except ConnectionError:
-        raise  # of whoever reads the progress
+        raise  # from the progress callback, not from the disk
     except OSError as error:
         place = error.filename2 or error.filename or folder / name
         raise storage_error(shown(str(place)), error, "no head is lost") from error
@@ -40,9 +42,9 @@ def _check_kind(own: Path, kind: str) -> None:
     try:
         found = read_json(own / MANIFEST).get("kind")
     except BadArtefact:
-        return  # what it was cannot be told, and making it again is what mends it
+        return  # a damaged head may be replaced by any kind
     if found in KINDS and found != kind:
         raise BadInput(
-            f"{shown(own.name)} is a head already, of the kind {found}; take another name, or "
-            f"delete {shown(str(own))}"
+            f"{shown(own.name)} is already the name of a {found} head; use another name, or delete "
+            f"{shown(str(own))}"
         )

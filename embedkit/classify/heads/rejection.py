@@ -1,14 +1,16 @@
-"""Which photos are unknown, that is of no class: three measures, each with a threshold of its own.
+"""Out-of-distribution rejection: photos of no class are unknown.
 
-- Neighbour distance: far from the nearest training photos (Sun, Ming, Zhu & Li 2022, *Deep nearest
-  neighbors*).
-- Outlier ratio: the training photos are farther than a drawn outlier, such as a solid colour, a
-  code or a screen (outlier exposure: Hendrycks, Mazeika & Dietterich 2019).
-- Confidence: the best class is not probable (Hendrycks & Gimpel 2017).
+Three measures have a threshold each, and exceeding any of them makes a photo unknown:
 
-Any of the three makes a photo unknown. A threshold is a lower bound of a quantile over known photos
-that holds with 95 % confidence whatever their distribution is (Wilks 1941): few photos make it
-strict, and a single odd one among them never sets it.
+- Neighbour distance: the distance to the nearest training photos (Sun, Ming, Zhu & Li 2022, *Deep
+  nearest neighbors*).
+- Outlier ratio: that distance divided by the distance to the nearest synthetic outlier, such as a
+  solid colour, a code or a screen (outlier exposure: Hendrycks, Mazeika & Dietterich 2019).
+- Confidence: the probability of the best class (Hendrycks & Gimpel 2017).
+
+A threshold is a lower bound of a quantile over known photos, with 95 % confidence and without
+assumptions about their distribution (Wilks 1941). Few photos make it strict, and a single extreme
+photo never sets it.
 """
 
 from collections.abc import Sequence
@@ -20,109 +22,110 @@ from embedkit.results import Thresholds
 
 DISTANCE, OUTLIER, CONFIDENCE = MEASURES = ("distance", "outlier", "confidence")
 
-KNOWN_SHARE = 0.99
+KNOWN_QUANTILE = 0.99
 """The quantile of known photos that bounds neighbour distance and confidence."""
-OUTLIER_SHARE = 0.95
-"""The quantile that bounds the outlier ratio where it is above 1, as for heads on few photos."""
-CERTAINTY = 0.95
-"""How likely a threshold is below its quantile, over draws of the known photos."""
-FEW = 50
-"""From so many validation photos on, confidence has a threshold. With fewer, its lower bound would
-call more than 6 % of known photos unknown."""
+OUTLIER_QUANTILE = 0.95
+"""The quantile that bounds the outlier ratio if it is above 1, as for heads on few photos."""
+CONFIDENCE_LEVEL = 0.95
+"""Probability, over samples of known photos, that a threshold is below its quantile."""
+MIN_VALIDATION_PHOTOS = 50
+"""Validation photos that the confidence threshold needs. With fewer, its lower bound would reject
+more than 6 % of known photos."""
+EPSILON = 1e-6
+"""Lower bound of distances, and of the probability of all but the best class, in logarithms."""
 
-_NARROWEST = 0.1
-LEAST = 1e-6
-"""Distances, and probabilities of all other classes together, below this are as good as none."""
+_MIN_DEVIATION = 0.1
 
 
-def log_distance(distances: np.ndarray) -> np.ndarray:
-    """The mean logarithm of cosine ``distances`` (N, k): float64 (N,)."""
-    return np.asarray(np.log(np.maximum(distances, LEAST)).mean(axis=1))
+def mean_log_distance(distances: np.ndarray) -> np.ndarray:
+    """Return the mean logarithm of cosine ``distances`` (N, k): float64 (N,)."""
+    return np.asarray(np.log(np.maximum(distances, EPSILON)).mean(axis=1))
 
 
 def log_distance_to_outliers(vectors: np.ndarray, outliers: np.ndarray) -> np.ndarray:
-    """The logarithm of the cosine distance of each of ``vectors`` (N, dim) to the nearest outlier.
+    """Return the logarithm of the cosine distance to the nearest outlier: float64 (N,).
 
-    ``outliers`` is (O, dim); without any the distance is infinite. float64 (N,).
+    ``vectors`` is (N, dim), ``outliers`` (O, dim); without outliers the distance is infinite.
     """
     if not len(outliers):
         return np.full(len(vectors), np.inf)
     products = (vectors @ outliers.astype(np.float32).T).max(axis=1)
-    return np.asarray(np.log(np.maximum(1.0 - products.astype(np.float64), LEAST)))
+    return np.asarray(np.log(np.maximum(1.0 - products.astype(np.float64), EPSILON)))
 
 
 def log_odds_against(probabilities: np.ndarray) -> np.ndarray:
-    """The log odds against the best class of each row of ``probabilities`` (N, C): float64 (N,)."""
-    best = np.clip(probabilities.max(axis=1), LEAST, 1 - LEAST)
+    """Return the log odds against the best class of each row (N, C): float64 (N,)."""
+    best = np.clip(probabilities.max(axis=1), EPSILON, 1 - EPSILON)
     return np.asarray(np.log1p(-best) - np.log(best))
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of N photos under M models; the higher, the less like a known photo."""
+    """The measures of N photos under M models; higher values are less like known photos."""
 
     distances: np.ndarray
-    """Neighbour distance by :func:`log_distance`, float64 (M, N)."""
+    """Neighbour distances, by :func:`mean_log_distance`: float64 (M, N)."""
     ratios: np.ndarray
-    """The logarithm of the outlier ratio, float64 (M, N); -inf under a model without outliers."""
+    """Logarithms of outlier ratios, float64 (M, N); -inf under a model without outliers."""
     odds_against: np.ndarray
-    """By :func:`log_odds_against`, float64 (N,)."""
+    """Log odds against the best class, by :func:`log_odds_against`: float64 (N,)."""
 
     @property
     def distance(self) -> np.ndarray:
-        """The mean over the models, float64 (N,)."""
+        """Mean neighbour distance over the models: float64 (N,)."""
         return np.asarray(self.distances.mean(axis=0))
 
     @property
     def ratio(self) -> np.ndarray:
-        """The mean over the models that have outliers, float64 (N,); -inf where none has."""
+        """Mean log outlier ratio over the models with outliers, float64 (N,); -inf if none has."""
         return mean_ratio(self.ratios)
 
 
 def mean_ratio(ratios: np.ndarray) -> np.ndarray:
-    """The mean over models, (M, N) to (N,), without those that have no outliers."""
-    there = np.isfinite(ratios).all(axis=1)
-    return np.asarray(ratios[there].mean(axis=0) if there.any() else ratios.max(axis=0))
+    """Return the mean over the models with outliers: (N,) of (M, N)."""
+    finite = np.isfinite(ratios).all(axis=1)
+    return np.asarray(ratios[finite].mean(axis=0) if finite.any() else ratios.max(axis=0))
 
 
-def bound_rank(count: int, share: float) -> int:
-    """The rank k, from 1, of the value that bounds the quantile ``share`` from below.
+def quantile_bound_rank(count: int, quantile: float) -> int:
+    """Return the rank k, from 1, of the value that bounds the ``quantile`` from below.
 
-    The k-th smallest of ``count`` independent values is at most that quantile with a probability of
-    :data:`CERTAINTY` or more: that is P(Binomial(count, share) >= k), so k is the largest for which
-    that holds. The largest of two values or more is never taken, so that one alone opens no door.
-    A new photo is above with a mean probability of (count - k + 1) / (count + 1).
+    The k-th smallest of ``count`` independent values is at most the quantile with probability
+    P(Binomial(count, quantile) >= k). The result is the largest k for which that is at least
+    :data:`CONFIDENCE_LEVEL`, but never the largest of several values, so that a single extreme
+    value cannot raise the threshold. A new photo exceeds the k-th value with a mean probability of
+    (count - k + 1) / (count + 1).
     """
     from scipy.special import bdtrc
 
     ranks = np.arange(1, max(2, count))
-    enough = ranks[bdtrc(ranks - 1, count, share) >= CERTAINTY]
+    enough = ranks[bdtrc(ranks - 1, count, quantile) >= CONFIDENCE_LEVEL]
     return int(enough.max(initial=1))
 
 
-def expected_share(count: int, share: float = KNOWN_SHARE) -> float:
-    """The mean share of known photos above a threshold that rests on ``count`` of them."""
-    return (count - bound_rank(count, share) + 1) / (count + 1)
+def expected_rejection_rate(count: int, quantile: float = KNOWN_QUANTILE) -> float:
+    """Return the mean share of known photos above a threshold estimated from ``count`` photos."""
+    return (count - quantile_bound_rank(count, quantile) + 1) / (count + 1)
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where a measure says that a photo is unknown."""
+    """The value of a measure above which a photo is unknown."""
 
     value: float
     deviation: float
-    """The measure's standard deviation over the known photos, 0.1 at the least."""
+    """Standard deviation of the measure over the known photos, at least 0.1."""
     photos: int
-    """Known photos that it rests on."""
+    """Number of known photos that it was estimated from."""
 
     @classmethod
-    def of(cls, values: np.ndarray, share: float) -> "Threshold":
-        """The lower bound of the quantile ``share`` of a measure, (N,), of known photos."""
-        value = np.sort(values)[bound_rank(len(values), share) - 1]
-        return cls(float(value), max(float(values.std()), _NARROWEST), len(values))
+    def fit(cls, values: np.ndarray, quantile: float) -> "Threshold":
+        """Return the lower bound of a quantile of the measure over known photos (N,)."""
+        value = np.sort(values)[quantile_bound_rank(len(values), quantile) - 1]
+        return cls(float(value), max(float(values.std()), _MIN_DEVIATION), len(values))
 
     def excess(self, values: np.ndarray) -> np.ndarray:
-        """How far values are above it, in standard deviations: float64 (N,)."""
+        """Return how far values are above it, in standard deviations: float64 (N,)."""
         return np.asarray((values - self.value) / self.deviation)
 
 
@@ -132,52 +135,57 @@ class Rejection:
 
     distance: Threshold
     outlier: Threshold | None
-    """None without drawn outliers."""
+    """None without synthetic outliers."""
     confidence: Threshold | None
-    """None with fewer than :data:`FEW` validation photos."""
+    """None with fewer than :data:`MIN_VALIDATION_PHOTOS` validation photos."""
     validation_photos: int
 
     @classmethod
     def fit(cls, distance: np.ndarray, ratio: np.ndarray, odds_against: np.ndarray) -> "Rejection":
-        """From the measures of known photos.
+        """Estimate the thresholds from known photos.
 
-        ``distance`` and ``ratio``, both (K,), are of validation photos and of training photos that
-        were left out in turn; ``odds_against``, (V,), is of the validation photos.
+        A photo that is nearer to a synthetic outlier than to the training photos is unknown, unless
+        that would reject more than 5 % of known photos: then the threshold is raised.
 
-        What is nearer to a drawn outlier than to the training photos is unknown, unless so many
-        known photos are that 5 % of them are for sure: then the threshold rises.
+        Parameters
+        ----------
+        distance, ratio : ndarray
+            Neighbour distances and log outlier ratios, both (K,), of validation photos and of
+            training photos that were left out in turn.
+        odds_against : ndarray
+            Log odds against the best class of the validation photos: (V,).
         """
         outlier = None
         if np.isfinite(ratio).all():
-            bound = Threshold.of(ratio, OUTLIER_SHARE)
+            bound = Threshold.fit(ratio, OUTLIER_QUANTILE)
             outlier = Threshold(max(0.0, bound.value), bound.deviation, bound.photos)
-        enough = len(odds_against) >= FEW
+        enough = len(odds_against) >= MIN_VALIDATION_PHOTOS
         return cls(
-            Threshold.of(distance, KNOWN_SHARE),
+            Threshold.fit(distance, KNOWN_QUANTILE),
             outlier,
-            Threshold.of(odds_against, KNOWN_SHARE) if enough else None,
+            Threshold.fit(odds_against, KNOWN_QUANTILE) if enough else None,
             len(odds_against),
         )
 
     def excess(self, measures: Measures) -> np.ndarray:
-        """How far each measure is above its threshold: float64 (N, 3), as :data:`MEASURES`.
+        """Return how far each measure is above its threshold: float64 (N, 3), as :data:`MEASURES`.
 
-        In standard deviations of known photos; -inf for a measure that has no threshold.
+        In standard deviations of known photos; -inf for a measure without a threshold.
         """
         pairs: Sequence[tuple[Threshold | None, np.ndarray]] = (
             (self.distance, measures.distance),
             (self.outlier, measures.ratio),
             (self.confidence, measures.odds_against),
         )
-        none = np.full(len(measures.odds_against), -np.inf)
+        never = np.full(len(measures.odds_against), -np.inf)
         columns = [
-            none if threshold is None else threshold.excess(values) for threshold, values in pairs
+            never if threshold is None else threshold.excess(values) for threshold, values in pairs
         ]
         return np.stack(columns, axis=1)
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds as distance, ratio and probability, and what they rest on."""
+        """The thresholds as distance, ratio and probability, with their numbers of photos."""
         return Thresholds(
             distance=float(np.exp(self.distance.value)),
             outlier_ratio=None if self.outlier is None else float(np.exp(self.outlier.value)),

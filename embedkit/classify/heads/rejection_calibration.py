@@ -1,4 +1,4 @@
-"""Known photos: what a new photo of a class measures, to set the thresholds of unknown ones by."""
+"""Measure training photos as if they were new, to set the rejection thresholds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit.classify.heads.gallery import NEAREST
-from embedkit.classify.heads.rejection import LEAST, log_distance_to_outliers
+from embedkit.classify.heads.rejection import EPSILON, log_distance_to_outliers
 
-MOST = 1_000
-"""Training photos that are left out in turn, drawn at random where there are more."""
-ALIKE = 1e-3
-"""Below this p-value training and validation photos differ in neighbour distance."""
-LIKENESS = 0.1
-"""The share of a class's photos that may lie nearer to one kind of outlier than to training photos
-before the kind is taken for something that the class shows."""
-SURE = 1e-4
-"""Below this p-value the share is larger."""
+MAX_LEFT_OUT = 1_000
+"""Training photos that are left out in turn, drawn at random from more."""
+SAME_DISTRIBUTION_P = 1e-3
+"""Training and validation photos differ in neighbour distance below this p-value."""
+MAX_NEARER_SHARE = 0.1
+"""Share of a class's photos that may be nearer to one kind of outlier than to training photos.
+Above it the class itself shows that kind."""
+NEARER_SHARE_P = 1e-4
+"""The share is above the limit below this p-value."""
 
 _SEED = 0
 _ROWS = 256
@@ -24,23 +24,27 @@ _ROWS = 256
 
 @dataclass(frozen=True)
 class Calibration:
-    """Measures of training photos against a gallery without their own copies."""
+    """Rejection measures of K training photos, without their copies in the gallery.
+
+    They are empty if training photos do not have the same distances as validation photos.
+    """
 
     sha256: np.ndarray
-    """uint8 (K, 32); none when training photos say nothing of new ones."""
+    """SHA-256 of the photos: uint8 (K, 32)."""
     distance: np.ndarray
-    """float64 (K,), as :class:`embedkit.classify.heads.rejection.Measures` has it; likewise
-    ``ratio``."""
+    """Neighbour distances, float64 (K,): see
+    :class:`embedkit.classify.heads.rejection.Measures`."""
     ratio: np.ndarray
+    """Logarithms of the outlier ratios, float64 (K,)."""
 
     @classmethod
     def none(cls) -> "Calibration":
-        """No photos."""
+        """Return measures of no photos."""
         return cls(np.empty((0, 32), np.uint8), np.empty(0), np.empty(0))
 
 
-def in_all(calibrations: Sequence[Calibration]) -> list[Calibration]:
-    """The measures, under each of several models, of the photos that all of them have measured."""
+def measured_by_all(calibrations: Sequence[Calibration]) -> list[Calibration]:
+    """Return the measures of the photos that all models have measured, for each model."""
     digests = [[row.tobytes() for row in one.sha256] for one in calibrations]
     common = sorted(set(digests[0]).intersection(*digests[1:]))
     found = []
@@ -53,64 +57,80 @@ def in_all(calibrations: Sequence[Calibration]) -> list[Calibration]:
 
 @dataclass(frozen=True)
 class Outliers:
-    """Embeddings of drawn outliers."""
+    """Embeddings of synthetic outliers."""
 
     vectors: np.ndarray
-    """float32 (O, dim), L2-normalised."""
+    """L2-normalised embeddings: float32 (O, dim)."""
     kinds: tuple[str, ...]
-    """Of each."""
+    """Kind of each outlier, such as ``barcode``."""
 
     def without(self, kinds: Sequence[str]) -> "Outliers":
-        """Those of other kinds."""
+        """Return the outliers of other kinds."""
         kept = [place for place, kind in enumerate(self.kinds) if kind not in kinds]
         return Outliers(self.vectors[kept], tuple(self.kinds[place] for place in kept))
 
 
-def leave_one_out(
-    vectors: np.ndarray, labels: np.ndarray, units: np.ndarray
+def leave_one_out_distances(
+    vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How far training photos are from the others: rows, int64 (K,), and float64 (K,).
+    """Return rows of training photos, int64 (K,), and their neighbour distances, float64 (K,).
 
-    ``vectors`` is float32 (N, dim), ``labels`` and ``units`` int64 (N,); photos of one unit are
-    copies or belong together, and are no neighbours of each other, as validation photos have no
-    copies in training. Distances are mean logarithms over the :data:`NEAREST` nearest. Photos whose
-    class has no other unit are left out: of theirs, nothing would be near.
+    Photos of one group are not neighbours of each other, since a validation photo has no copy in
+    the training set either. Distances are mean logarithms over the :data:`NEAREST` nearest photos.
+    Photos of a class with a single group are left out: no photo of their class would be near.
+
+    Parameters
+    ----------
+    vectors : ndarray
+        L2-normalised embeddings: float32 (N, dim).
+    labels, groups : ndarray
+        Class numbers and group numbers: int64 (N,).
     """
-    pairs = np.unique(np.stack([labels, units]), axis=1)
+    pairs = np.unique(np.stack([labels, groups]), axis=1)
     several = np.bincount(pairs[0], minlength=int(labels.max()) + 1) > 1
     rows = np.flatnonzero(several[labels])
-    rows = np.sort(np.random.default_rng(_SEED).permutation(rows)[:MOST])
+    rows = np.sort(np.random.default_rng(_SEED).permutation(rows)[:MAX_LEFT_OUT])
     found = np.empty(len(rows))
     for start in range(0, len(rows), _ROWS):
         part = rows[start : start + _ROWS]
         distances = 1.0 - vectors[part] @ vectors.T
-        distances[units[part][:, None] == units] = np.inf
+        distances[groups[part][:, None] == groups] = np.inf
         k = min(NEAREST, len(vectors))
         nearest = np.partition(distances, k - 1, axis=1)[:, :k].astype(np.float64)
-        there = np.isfinite(nearest)
-        logarithms = np.log(np.maximum(nearest, LEAST), where=there, out=np.zeros_like(nearest))
-        found[start : start + _ROWS] = logarithms.sum(axis=1) / there.sum(axis=1)
+        finite = np.isfinite(nearest)
+        logarithms = np.log(np.maximum(nearest, EPSILON), where=finite, out=np.zeros_like(nearest))
+        found[start : start + _ROWS] = logarithms.sum(axis=1) / finite.sum(axis=1)
     return rows, found
 
 
-def alike(training: np.ndarray, validation: np.ndarray) -> bool:
-    """Whether training and validation photos measure the same: a rank test (Mann & Whitney 1947).
+def same_distribution(training: np.ndarray, validation: np.ndarray) -> bool:
+    """Return whether training and validation distances may have one distribution.
 
-    Under a network that was trained on the training photos they do not: it draws them together.
+    By a rank test (Mann & Whitney 1947). Under a network that was trained on the training photos
+    they differ, because training draws these together.
     """
     from scipy.stats import mannwhitneyu
 
-    return len(training) > 0 and bool(mannwhitneyu(training, validation).pvalue >= ALIKE)
+    return len(training) > 0 and bool(
+        mannwhitneyu(training, validation).pvalue >= SAME_DISTRIBUTION_P
+    )
 
 
-def unlike_classes(
+def without_kinds_like_classes(
     outliers: Outliers, vectors: np.ndarray, distance: np.ndarray, labels: np.ndarray
 ) -> Outliers:
-    """The outliers of those kinds that no class of the head shows.
+    """Return the outliers without the kinds that a class of the head shows, such as screenshots.
 
-    Known photos have the embeddings ``vectors`` (K, dim), the neighbour ``distance`` (K,) and the
-    classes ``labels``, int64 (K,). A kind goes when more than a tenth of a class's photos lie
-    nearer to it than to the training photos, beyond chance: screenshots may be one of the classes.
+    A kind is left out if more than a tenth of a class's photos are nearer to it than to the
+    training photos, and by more than chance.
+
+    Parameters
+    ----------
+    outliers : Outliers
+        Embeddings of synthetic outliers.
+    vectors, distance, labels : ndarray
+        Embeddings (K, dim), neighbour distances (K,) and class numbers, int64 (K,), of known
+        photos.
     """
     from scipy.special import bdtrc
 
@@ -122,9 +142,9 @@ def unlike_classes(
         kind = numbers[products.argmax(axis=1)][nearer]
         counts = np.zeros((len(of_class), len(kinds)), np.int64)
         np.add.at(counts, (labels[nearer], kind), 1)
-        chance = bdtrc(counts - 1, of_class[:, None], LIKENESS)
-        shown = ((counts > 0) & (chance < SURE)).any(axis=0)
-        if not shown.any():
+        p_values = bdtrc(counts - 1, of_class[:, None], MAX_NEARER_SHARE)
+        like_class = ((counts > 0) & (p_values < NEARER_SHARE_P)).any(axis=0)
+        if not like_class.any():
             break
-        outliers = outliers.without(kinds[shown].tolist())
+        outliers = outliers.without(kinds[like_class].tolist())
     return outliers

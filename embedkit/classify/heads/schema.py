@@ -1,7 +1,7 @@
-"""What the manifest and the tensors of a head have to be, whoever wrote them.
+"""Validation of a head's manifest and tensors.
 
-A digest says that a head is as it was written, not that what was written makes sense. All of these
-raise ValueError with what is wrong.
+A digest shows that a head was not changed, not that its content is valid. All functions raise
+ValueError with what is wrong.
 """
 
 import math
@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from embedkit.classify.heads.ensemble import CALIBRATED, MEAN
-from embedkit.classify.heads.format2 import EarlierRejection
+from embedkit.classify.heads.format2 import Format2Rejection
 from embedkit.classify.heads.head import ENSEMBLE, KINDS, Head, Model
 from embedkit.classify.heads.knn import Neighbours
 from embedkit.classify.heads.linear import L2, RAW, Linear
 from embedkit.classify.heads.rejection import Threshold
 
-LEAST_TEMPERATURE = 1e-3
-"""Calibration finds none outside of 0.0067 to 148."""
-LARGEST = 1e12
-"""Larger weights could make scores that no float32 holds."""
+MIN_TEMPERATURE = 1e-3
+"""Calibration finds temperatures from 0.0067 to 148."""
+MAX_MAGNITUDE = 1e12
+"""Larger weights could make scores overflow float32."""
 
 
-def check_manifest(told: Mapping[str, Any]) -> None:
-    """Check what a manifest says, but for what :func:`check_head` checks."""
-    classes = told["classes"]
+def check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Check the fields of a manifest, except those that :func:`check_head` checks."""
+    classes = manifest["classes"]
     _require(
         isinstance(classes, list)
         and len(classes) > 1
@@ -33,78 +33,78 @@ def check_manifest(told: Mapping[str, Any]) -> None:
         and classes == sorted(set(classes)),
         "its classes are not two or more sorted names",
     )
-    _require(told["kind"] in KINDS, f"there is no kind {told['kind']!r}")
-    _require(told["method"] in (MEAN, CALIBRATED), f"there is no method {told['method']!r}")
+    _require(manifest["kind"] in KINDS, f"there is no kind {manifest['kind']!r}")
+    _require(manifest["method"] in (MEAN, CALIBRATED), f"there is no method {manifest['method']!r}")
     for name in ("rejection", "validation", "settings"):
-        _require(isinstance(told[name], dict), f"its {name} are not named values")
-    if told["kind"] == ENSEMBLE:
-        members = told["settings"]["members"]
+        _require(isinstance(manifest[name], dict), f"its {name} are not an object")
+    if manifest["kind"] == ENSEMBLE:
+        members = manifest["settings"]["members"]
         _require(isinstance(members, list) and len(members) > 0, "it has no members")
-    temperature = told["temperature"]
+    temperature = manifest["temperature"]
     _require(
-        _is_number(temperature) and LEAST_TEMPERATURE <= temperature <= 1 / LEAST_TEMPERATURE,
-        f"its temperature is not from {LEAST_TEMPERATURE} to {1 / LEAST_TEMPERATURE:.0f}",
+        _is_number(temperature) and MIN_TEMPERATURE <= temperature <= 1 / MIN_TEMPERATURE,
+        f"its temperature is not from {MIN_TEMPERATURE} to {1 / MIN_TEMPERATURE:.0f}",
     )
 
 
 def check_head(head: Head) -> None:
-    """Check a head whose models are sound; of an ensemble's that they have the same classes."""
+    """Check a head whose models are valid: the classes of its models, and its thresholds."""
     _require(
         all(model.classes_ == head.classes_ for model in head.models),
         "its members have other classes",
     )
-    if isinstance(head.rejection, EarlierRejection):
+    if isinstance(head.rejection, Format2Rejection):
         scales = (*head.rejection.models, head.rejection.distance, head.rejection.confidence)
         _require(
             all(_is_number(one.mean) and _is_number(one.deviation, above=0) for one in scales)
             and _is_number(head.rejection.threshold),
-            "a threshold is not one",
+            "a threshold is not valid",
         )
         return
     for threshold in (head.rejection.distance, head.rejection.outlier, head.rejection.confidence):
-        _require(threshold is None or _is_threshold(threshold), "a threshold is not one")
+        _require(threshold is None or _is_valid(threshold), "a threshold is not valid")
 
 
 def check_model(model: Model) -> None:
-    """Check that the tensors of a model have the shapes, types and values of its classes."""
+    """Check the shapes, types and values of a model's tensors."""
     dim, classes = model.spec.dim, len(model.classes_)
     gallery, calibration, scorer = model.gallery, model.calibration, model.scorer
     count = len(gallery.labels)
-    _require(count > 0, "it keeps no training photos")
-    _check("gallery.vectors", gallery.vectors, np.float16, (count, dim))
-    _check("gallery.sha256", gallery.sha256, np.uint8, (count, 32))
-    _check("gallery.labels", gallery.labels, np.int64, (count,))
+    _require(count > 0, "it has no training photos")
+    _check_array("gallery.vectors", gallery.vectors, np.float16, (count, dim))
+    _check_array("gallery.sha256", gallery.sha256, np.uint8, (count, 32))
+    _check_array("gallery.labels", gallery.labels, np.int64, (count,))
     _require(
         int(gallery.labels.min()) >= 0 and int(gallery.labels.max()) < classes,
-        "gallery.labels has a class that it does not have",
+        "gallery.labels has a number that is not a class",
     )
-    _check("outliers", model.outliers, np.float16, (len(model.outliers), dim))
+    _check_array("outliers", model.outliers, np.float16, (len(model.outliers), dim))
     known = len(calibration.sha256)
-    _check("calibration.sha256", calibration.sha256, np.uint8, (known, 32))
-    _check("calibration.distance", calibration.distance, np.float64, (known,))
-    # Without drawn outliers the ratio is -inf.
+    _check_array("calibration.sha256", calibration.sha256, np.uint8, (known, 32))
+    _check_array("calibration.distance", calibration.distance, np.float64, (known,))
+    # Without synthetic outliers the ratio is -inf.
     ratio = np.where(np.isneginf(calibration.ratio), 0, calibration.ratio)
-    _check("calibration.ratio", ratio, np.float64, (known,))
-    for name, digests in (("fitted_on", model.fitted_on), ("chosen_on", model.chosen_on)):
-        _check(name, digests, np.uint8, (len(digests), 32))
+    _check_array("calibration.ratio", ratio, np.float64, (known,))
+    for name, digests in (("fitted_on", model.fitted_on), ("chosen_on", model.selected_on)):
+        _check_array(name, digests, np.uint8, (len(digests), 32))
     if isinstance(scorer, Linear):
-        _check("weights", scorer.weights, np.float32, (classes, dim))
-        _check("bias", scorer.bias, np.float32, (classes,))
+        _check_array("weights", scorer.weights, np.float32, (classes, dim))
+        _check_array("bias", scorer.bias, np.float32, (classes,))
         _require(scorer.features in (RAW, L2), f"there are no features {scorer.features!r}")
     elif isinstance(scorer, Neighbours):
-        _require(scorer.k > 0, "it asks no neighbour")
+        _require(scorer.k > 0, "k is below 1")
 
 
-def _check(name: str, array: np.ndarray, kind: type[Any], shape: tuple[int, ...]) -> None:
+def _check_array(name: str, array: np.ndarray, kind: type[Any], shape: tuple[int, ...]) -> None:
     if array.dtype != kind or array.shape != shape:
-        wanted = f"{np.dtype(kind)} {shape}"
-        raise ValueError(f"{name} is {array.dtype} {array.shape}, not {wanted}")
+        expected = f"{np.dtype(kind)} {shape}"
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, not {expected}")
     if array.dtype.kind == "f":
-        largest = float(np.abs(array).max(initial=0))  # NaN when one is, which is no less
-        _require(largest <= LARGEST, f"{name} has numbers that are not finite, or too large")
+        largest = float(np.abs(array).max(initial=0))  # NaN if any is, which compares as False
+        _require(largest <= MAX_MAGNITUDE, f"{name} has numbers that are not finite, or too large")
 
 
-def _is_threshold(threshold: Threshold) -> bool:
+def _is_valid(threshold: Threshold) -> bool:
     return (
         _is_number(threshold.value)
         and _is_number(threshold.deviation, above=0)
@@ -115,9 +115,9 @@ def _is_threshold(threshold: Threshold) -> bool:
 def _is_number(value: object, above: float = -math.inf) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return above < value < math.inf  # not for NaN, and right for whole numbers of any size
+    return above < value < math.inf  # False for NaN, and exact for integers of any size
 
 
-def _require(is_sound: bool, complaint: str) -> None:
-    if not is_sound:
+def _require(condition: bool, complaint: str) -> None:
+    if not condition:
         raise ValueError(complaint)

@@ -1,10 +1,9 @@
-"""Heads on disk: a folder each, which describes itself and needs no training photos.
+"""Save and load heads: a folder for each, which does not depend on the training photos.
 
-``head.json`` says what a head is and names the tensors, ``<digest>.safetensors``, that belong to
-it. They are written first, so that what the manifest names is there; it holds a digest of what else
-is in it, so that nothing is taken from one that was damaged or edited. Its ``temperature`` is what
-the head's probabilities are calibrated with: a model's own, or of the mean for an ensemble, which
-names its members, each with its digest: one that was trained anew is another one.
+``head.json`` is the manifest. It names the file of the tensors, ``<digest>.safetensors``, which is
+written first, and contains a digest of its own content, so that a damaged or edited manifest is
+refused. ``temperature`` calibrates the probabilities of a model, or of the mean for an ensemble. An
+ensemble names its members with their digests; a member that was trained again has another digest.
 """
 
 import re
@@ -30,7 +29,7 @@ from embedkit._internal.artifacts import (
 )
 from embedkit._internal.paths import shown
 from embedkit.backbones.registry import absolute_name, relative_name
-from embedkit.classify.heads.format2 import EarlierRejection, Scale
+from embedkit.classify.heads.format2 import Format2Rejection, Scale
 from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.head import ENSEMBLE, Head, Model
 from embedkit.classify.heads.knn import Neighbours
@@ -44,40 +43,40 @@ from embedkit.version import __version__
 
 MANIFEST = "head.json"
 FORMAT = 3
-EARLIER = 2
-"""A format that is still read. It has no drawn outliers, and another rule for unknown photos."""
-LONGEST_NAME = 200
-"""Bytes of a name: file systems take 255, and files named after a head have more in their names."""
+FORMAT_2 = 2
+"""A format that is still read. It has no synthetic outliers, and another rejection rule."""
+MAX_NAME_BYTES = 200
+"""Longest name in UTF-8. File systems allow 255, and some file names add to the head's name."""
 
 
 def check_name(name: str) -> str:
-    """A head's name as it is kept: composed (NFC), however it was typed.
+    """Return a head's name in its normalised form (NFC).
 
-    Raises :class:`BadInput` for one that cannot be a folder's everywhere.
+    Raises :class:`BadInput` for a name that is not a valid folder name on every system.
     """
     name = unicodedata.normalize("NFC", name)
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise BadInput(
-            f"a head cannot be called {shown(name)!r}: letters, digits, _, - and . are allowed"
+            f"{shown(name)!r} is not a valid name of a head; use letters, digits, _, - and ."
         )
-    if (size := len(name.encode())) > LONGEST_NAME:
+    if (size := len(name.encode())) > MAX_NAME_BYTES:
         raise BadInput(
-            f"a head's name has {LONGEST_NAME} bytes in UTF-8 at the most, and this one {size}; "
-            "take a shorter one"
+            f"the name of a head has at most {MAX_NAME_BYTES} bytes in UTF-8, and this one has "
+            f"{size}; use a shorter one"
         )
     return name
 
 
 def names(folder: Path) -> list[str]:
-    """The names of the heads in a workspace's ``folder`` of heads, sorted."""
+    """Return the names of the heads in a workspace's ``folder`` of heads, sorted."""
     return sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST}") if file.is_file())
 
 
 def save_head(folder: Path, head: Head) -> None:
-    """Write a head to ``folder / head.name``, whole or not at all, in place of one so called."""
-    assert isinstance(head.rejection, Rejection)  # what is saved was trained now
+    """Write a head atomically to ``folder / head.name``; a head of that name is replaced."""
+    assert isinstance(head.rejection, Rejection)  # heads of format 2 are never saved again
     own = folder / head.name
-    told: dict[str, Any] = {
+    manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": head.name,
         "kind": head.kind,
@@ -89,60 +88,58 @@ def save_head(folder: Path, head: Head) -> None:
         "versions": {"embedkit": __version__, "torch": version("torch"), "timm": version("timm")},
     }
     if head.kind == ENSEMBLE:
-        told["temperature"] = head.temperature
+        manifest["temperature"] = head.temperature
     else:
-        told |= _save_model(own, head.models[0])
-    write_json(own / MANIFEST, with_digest(told))
+        manifest |= _save_model(own, head.models[0])
+    write_json(own / MANIFEST, with_digest(manifest))
     for tensors in own.glob("*.safetensors"):
-        if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != told.get("tensors"):
+        if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != manifest.get("tensors"):
             tensors.unlink()
 
 
 def load_head(folder: Path, name: str) -> Head:
-    """The head called ``name`` in a workspace's ``folder`` of heads.
+    """Load the head ``name`` from a workspace's ``folder`` of heads.
 
-    Raises :class:`NotInWorkspace`, listing those there are, and :class:`BadArtefact` for a damaged
-    one, or an ensemble whose members are no longer those that it was made of;
-    :class:`StorageError` for one that cannot be read.
+    Raises :class:`NotInWorkspace` for an unknown name, :class:`BadArtefact` for a damaged head or
+    an ensemble with a member that was trained again, and :class:`StorageError` for a head that
+    cannot be read.
     """
     name = check_name(name)
     own = folder / name
     if not (own / MANIFEST).is_file():
         there = ", ".join(names(folder)) or "none; see 'embedkit train --help'"
-        raise NotInWorkspace(f"no head is called {shown(name)}; there are: {there}")
+        raise NotInWorkspace(f"there is no head {shown(name)}; the heads are: {there}")
     try:
-        told = _read(own)
-        check_manifest(told)
-        if told["kind"] == ENSEMBLE:
-            members = [_member(folder, name, member) for member in told["settings"]["members"]]
+        manifest = _read(own)
+        check_manifest(manifest)
+        if manifest["kind"] == ENSEMBLE:
+            members = [_member(folder, name, member) for member in manifest["settings"]["members"]]
             models = tuple(member.models[0] for member in members)
-            temperature = float(told["temperature"])
+            temperature = float(manifest["temperature"])
         else:
-            members, models, temperature = [], (_load_model(own, told),), 1.0
+            members, models, temperature = [], (_load_model(own, manifest),), 1.0
         head = Head(
             name=name,
-            kind=told["kind"],
+            kind=manifest["kind"],
             models=models,
-            method=told["method"],
+            method=manifest["method"],
             temperature=temperature,
-            rejection=_rejection(told, members),
-            validation=told["validation"],
-            settings=told["settings"],
+            rejection=_rejection(manifest, members),
+            validation=manifest["validation"],
+            settings=manifest["settings"],
         )
-        if head.classes_ != tuple(told["classes"]):
+        if head.classes_ != tuple(manifest["classes"]):
             raise ValueError("its members have other classes")
         check_head(head)
         return head
     except _MALFORMED as error:
-        raise BadArtefact(
-            f"{own} is damaged ({error}); train or make {shown(name)} again"
-        ) from error
+        raise BadArtefact(f"{own} is damaged ({error}); create {shown(name)} again") from error
     except OSError as error:
         raise StorageError(f"cannot read {shown(str(own))}: {error.strerror or error}") from error
 
 
 def digest_of(folder: Path, name: str) -> str:
-    """The digest of a head: another one when it was trained anew, to something else."""
+    """Return the digest of a head's manifest, which changes when training changes the head."""
     return str(read_json(folder / name / MANIFEST)[DIGEST])
 
 
@@ -158,32 +155,34 @@ _MALFORMED = (
 
 
 def _read(own: Path) -> dict[str, Any]:
-    """The manifest of a head. Raises :class:`BadArtefact` unless it is as it was written."""
-    file, again = own / MANIFEST, f"train or make {shown(own.name)} again"
+    """Read a head's manifest. Raises :class:`BadArtefact` if it is damaged or was edited."""
+    file, again = own / MANIFEST, f"create {shown(own.name)} again"
     try:
-        told = read_json(file)
+        manifest = read_json(file)
     except BadArtefact as error:
         raise BadArtefact(f"{error}; {again}") from error
-    if told.get("format", FORMAT) not in (EARLIER, FORMAT):
+    if manifest.get("format", FORMAT) not in (FORMAT_2, FORMAT):
         raise BadArtefact(
-            f"{file} has format {told['format']}, this embedkit reads {FORMAT}; {again}"
+            f"{file} has format {manifest['format']}, this embedkit reads {FORMAT}; {again}"
         )
     try:
-        return without_digest(file, told)
+        return without_digest(file, manifest)
     except BadArtefact as error:
         raise BadArtefact(f"{error}; {again}") from error
 
 
-def _rejection(told: Mapping[str, Any], members: Sequence[Head]) -> Rejection | EarlierRejection:
-    """The rule for unknown photos in a manifest; ``members`` are those of an ensemble."""
-    saved = told["rejection"]
-    if told["format"] == EARLIER:
-        scales = [Scale(**told["remote"])] if not members else []
+def _rejection(
+    manifest: Mapping[str, Any], members: Sequence[Head]
+) -> Rejection | Format2Rejection:
+    """Return the rejection thresholds in a manifest; ``members`` are those of an ensemble."""
+    saved = manifest["rejection"]
+    if manifest["format"] == FORMAT_2:
+        scales = [Scale(**manifest["remote"])] if not members else []
         for member in members:
-            if not isinstance(member.rejection, EarlierRejection):
-                raise ValueError(f"{member.name} was saved in a later format than what it is in")
+            if not isinstance(member.rejection, Format2Rejection):
+                raise ValueError(f"its member {member.name} has a newer format")
             scales += member.rejection.models
-        return EarlierRejection.read(saved, tuple(scales), int(told["validation"]["images"]))
+        return Format2Rejection.read(saved, tuple(scales), int(manifest["validation"]["images"]))
     outlier, confidence = (
         None if saved[measure] is None else Threshold(**saved[measure])
         for measure in (OUTLIER, CONFIDENCE)
@@ -199,8 +198,8 @@ def _member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
     head = load_head(folder, member["name"])
     if digest_of(folder, head.name) != member["digest"]:
         raise BadArtefact(
-            f"{shown(head.name)} was trained anew since the ensemble {shown(name)} was made of it; "
-            f"make that again with 'embedkit ensemble --name {shown(name)} ...'"
+            f"{shown(head.name)} was trained again after the ensemble {shown(name)} was built; "
+            f"build the ensemble again with 'embedkit ensemble --name {shown(name)} ...'"
         )
     return head
 
@@ -216,40 +215,40 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "calibration.distance": model.calibration.distance,
         "calibration.ratio": model.calibration.ratio,
         "fitted_on": model.fitted_on,
-        "chosen_on": model.chosen_on,
+        "chosen_on": model.selected_on,
     }
-    told: dict[str, Any] = {
+    manifest: dict[str, Any] = {
         "backbone": relative_name(model.backbone, str(own), str(own.parent.parent)),
         "spec": model.spec.canonical_json,
         "temperature": model.temperature,
     }
     if isinstance(model.scorer, Linear):
         tensors |= {"weights": model.scorer.weights, "bias": model.scorer.bias}
-        told["features"] = model.scorer.features
+        manifest["features"] = model.scorer.features
     else:
         assert isinstance(model.scorer, Neighbours)
-        told["k"] = model.scorer.k
+        manifest["k"] = model.scorer.k
     packed = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
     digest = sha256(packed).hexdigest()
     with atomic_write(own / f"{digest}.safetensors") as temporary:
         temporary.write_bytes(packed)
-    return {**told, "tensors": digest}
+    return {**manifest, "tensors": digest}
 
 
-def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
-    file = own / f"{told['tensors']}.safetensors"
+def _load_model(own: Path, manifest: Mapping[str, Any]) -> Model:
+    file = own / f"{manifest['tensors']}.safetensors"
     packed = file.read_bytes() if file.is_file() else b""
-    if sha256(packed).hexdigest() != told["tensors"]:
+    if sha256(packed).hexdigest() != manifest["tensors"]:
         raise BadArtefact(f"{file} is missing or damaged; train {shown(own.name)} again")
     tensors = load(packed)
     gallery = Gallery(*(tensors[f"gallery.{part}"] for part in ("vectors", "sha256", "labels")))
-    classes = tuple(told["classes"])
+    classes = tuple(manifest["classes"])
     scorer: Linear | Neighbours
-    if "k" in told:
-        scorer = Neighbours(gallery, len(classes), int(told["k"]))
+    if "k" in manifest:
+        scorer = Neighbours(gallery, len(classes), int(manifest["k"]))
     else:
-        scorer = Linear(tensors["weights"], tensors["bias"], told["features"])
-    if told["format"] == EARLIER:
+        scorer = Linear(tensors["weights"], tensors["bias"], manifest["features"])
+    if manifest["format"] == FORMAT_2:
         calibration = Calibration.none()
         outliers = np.empty((0, gallery.vectors.shape[1]), np.float16)
     else:
@@ -258,15 +257,15 @@ def _load_model(own: Path, told: Mapping[str, Any]) -> Model:
         outliers = tensors["outliers"]
     model = Model(
         classes_=classes,
-        backbone=absolute_name(told["backbone"], str(own)),
-        spec=EmbeddingSpec.from_json(told["spec"]),
+        backbone=absolute_name(manifest["backbone"], str(own)),
+        spec=EmbeddingSpec.from_json(manifest["spec"]),
         scorer=scorer,
         gallery=gallery,
         outliers=outliers,
-        temperature=float(told["temperature"]),
+        temperature=float(manifest["temperature"]),
         calibration=calibration,
         fitted_on=tensors["fitted_on"],
-        chosen_on=tensors["chosen_on"],
+        selected_on=tensors["chosen_on"],
     )
     check_model(model)
     return model

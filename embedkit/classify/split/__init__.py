@@ -1,4 +1,7 @@
-"""The split of labelled images into training, validation and test; no copy sits in two parts."""
+"""The split of the labelled images into training, validation and test sets.
+
+Copies, and images with the same value in a chosen column, are never in two sets.
+"""
 
 import json
 from dataclasses import asdict, dataclass, replace
@@ -6,75 +9,88 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from embedkit.catalog import Catalog
-from embedkit.classify.split.drawing import NOWHERE, PARTS, draw, leaks, order_keys, units_of
+from embedkit.classify.split.drawing import (
+    NO_PART,
+    PARTS,
+    count_leaks,
+    draw_parts,
+    order_keys,
+    tied_groups,
+)
 from embedkit.classify.split.drawing import TEST as TEST
 from embedkit.classify.split.drawing import TRAIN as TRAIN
 from embedkit.classify.split.drawing import VAL as VAL
-from embedkit.classify.split.notes import notes_of
-from embedkit.classify.split.subject import Asked as Asked
-from embedkit.classify.split.subject import Labelled, Subject
-from embedkit.classify.split.subject import subject_of as subject_of
+from embedkit.classify.split.inputs import LabelledImages as LabelledImages
+from embedkit.classify.split.inputs import SplitInput
+from embedkit.classify.split.inputs import SplitOptions as SplitOptions
+from embedkit.classify.split.inputs import group_values as group_values
+from embedkit.classify.split.inputs import labelled_images as labelled_images
+from embedkit.classify.split.inputs import prepare_split as prepare_split
+from embedkit.classify.split.notes import shortfall_notes
 from embedkit.errors import BadInput
 from embedkit.results import ClassSplit, Split
 
-_LEFT_OUT = "left out"  # so that images in no part can be told from those labelled later
+_LEFT_OUT = "left out"
+"""The stored part of an image in no set, which tells it from images that were labelled later."""
 
 
 @dataclass(frozen=True)
-class Part:
-    """The images of a part of the split, in order of id."""
+class Subset:
+    """The images of one part of the split, in order of id."""
 
     ids: np.ndarray
-    """int64 (N,)"""
-    units: np.ndarray
-    """int64 (N,): images that are tied to each other have one number."""
+    """Image ids: int64 (N,)."""
+    groups: np.ndarray
+    """Group of each image, int64 (N,): images that are tied to each other share a number."""
 
 
-def split_images(catalog: Catalog, subject: Subject, pairs: tuple[np.ndarray, np.ndarray]) -> Split:
-    """Draw a split, store it in the catalog, and say what it is and what it kept from leaking.
+def draw_split(catalog: Catalog, inputs: SplitInput, pairs: tuple[np.ndarray, np.ndarray]) -> Split:
+    """Draw a split, store it in the catalog, and return its report.
 
-    ``pairs`` are the ids of images that are copies, two int64 (P,), labelled or not: what is a copy
-    of one unlabelled image is tied by it. What was given stays as it is; the rest is drawn, and
-    given images count. What is tied to one given to validation or test is in no part.
+    ``pairs`` are the ids of images that are copies of each other, two int64 (P,) arrays; they may
+    be unlabelled, since copies of one unlabelled image are tied through it. Given parts are kept
+    and count towards the requested numbers; the other images are drawn. An image that is tied to
+    one given to validation or test gets no part.
     """
-    images, asked = subject.images, subject.asked
-    units = units_of(images.ids, pairs, subject.values)
-    keys = order_keys(images.sha256, asked.seed)
-    wanted = asked.val, asked.test
-    parts = draw(images.classes, units, keys, wanted, subject.fixed)
-    careless = draw(images.classes, np.arange(len(units)), keys, wanted, subject.fixed)
-    sizes = np.bincount(units)
-    classes = _classes(images, parts)
-    told = Split(
-        **asdict(asked),
+    images, options = inputs.images, inputs.options
+    groups = tied_groups(images.ids, pairs, inputs.values)
+    keys = order_keys(images.sha256, options.seed)
+    requested = options.val, options.test
+    parts = draw_parts(inputs.classes, groups, keys, requested, inputs.given_parts)
+    ungrouped = draw_parts(
+        inputs.classes, np.arange(len(groups)), keys, requested, inputs.given_parts
+    )
+    sizes = np.bincount(groups)
+    classes = _count_classes(inputs, parts)
+    report = Split(
+        **asdict(options),
         classes=classes,
         images=len(images.ids),
         unlabelled=images.unlabelled,
         conflicting=images.conflicting,
-        left_out=int((parts == NOWHERE).sum()),
+        left_out=int((parts == NO_PART).sum()),
         groups=int((sizes > 1).sum()),
         grouped=int(sizes[sizes > 1].sum()),
-        leaks=leaks(units, parts),
-        leaks_ungrouped=leaks(units, careless),
-        held_out_ungrouped=int((careless > PARTS.index(TRAIN)).sum()),
-        notes=notes_of(subject, parts, classes),
+        leaks=count_leaks(groups, parts),
+        leaks_ungrouped=count_leaks(groups, ungrouped),
+        held_out_ungrouped=int((ungrouped > PARTS.index(TRAIN)).sum()),
+        notes=shortfall_notes(inputs, parts, classes),
     )
     names = (*PARTS, _LEFT_OUT)
     columns = {
         "image_id": images.ids,
         "part": [names[part] for part in parts.tolist()],
-        "unit": units,
+        "unit": groups,
     }
     with catalog.write() as writer:
-        writer.splits.store(json.dumps(asdict(told)), columns)
-    return told
+        writer.splits.store(json.dumps(asdict(report)), columns)
+    return report
 
 
-def read_split(catalog: Catalog) -> tuple[Split, dict[str, Part]]:
-    """The split that is stored, and its parts by name. Raises :class:`BadInput` without one."""
+def read_split(catalog: Catalog) -> tuple[Split, dict[str, Subset]]:
+    """Return the stored split and its subsets by name. Raises :class:`BadInput` without one."""
     with catalog.read() as reader:
         stored = reader.splits.last()
-        now = reader.labels.by_image()
     if stored is None:
         raise BadInput(
             "the workspace has no split yet; draw one with 'embedkit split --val N --test N'"
@@ -82,21 +98,21 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, Part]]:
     report, columns = json.loads(stored[0]), stored[1]
     report["classes"] = tuple(ClassSplit(**item) for item in report["classes"])
     report["notes"] = tuple(report["notes"])
-    ids, units = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
-    chosen = {name: columns["part"] == name for name in PARTS}
-    parts = {name: Part(ids[some], units[some]) for name, some in chosen.items()}
+    ids, groups = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
+    masks = {name: columns["part"] == name for name in PARTS}
+    subsets = {name: Subset(ids[mask], groups[mask]) for name, mask in masks.items()}
 
-    there = now.column("image_id").to_numpy()
-    labels, others = (now.column(name).is_valid().to_numpy() for name in ("label", "other"))
+    images = labelled_images(catalog)
     drawn = sum(item.train + item.val + item.test for item in report["classes"])
-    kept = sum(int(np.isin(part.ids, there).sum()) for part in parts.values())
-    later = int((~np.isin(there[labels & ~others], ids)).sum())
-    return replace(Split(**report), gone=drawn - kept, later=later), parts
+    kept = sum(int(np.isin(subset.ids, images.all_ids).sum()) for subset in subsets.values())
+    later = int((~np.isin(images.ids, ids)).sum())
+    return replace(Split(**report), gone=drawn - kept, later=later), subsets
 
 
-def _classes(images: Labelled, parts: np.ndarray) -> tuple[ClassSplit, ...]:
-    counts = np.zeros((len(images.names), len(PARTS)), np.int64)
-    np.add.at(counts, (images.classes[parts != NOWHERE], parts[parts != NOWHERE]), 1)
+def _count_classes(inputs: SplitInput, parts: np.ndarray) -> tuple[ClassSplit, ...]:
+    counts = np.zeros((len(inputs.class_names), len(PARTS)), np.int64)
+    np.add.at(counts, (inputs.classes[parts != NO_PART], parts[parts != NO_PART]), 1)
     return tuple(
-        ClassSplit(name, *row) for name, row in zip(images.names, counts.tolist(), strict=True)
+        ClassSplit(name, *row)
+        for name, row in zip(inputs.class_names, counts.tolist(), strict=True)
     )

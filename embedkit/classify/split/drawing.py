@@ -1,4 +1,4 @@
-"""Drawing: the part that each image goes to, so that what is tied to each other stays together."""
+"""Draw the part of each image so that tied images stay in one part."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -8,20 +8,28 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 TRAIN, VAL, TEST = PARTS = ("train", "val", "test")
-NOWHERE = -1
+NO_PART = -1
 _TRAIN, _VAL, _TEST = range(3)
 
 
-def units_of(
+def tied_groups(
     ids: np.ndarray,
     pairs: tuple[np.ndarray, np.ndarray],
     values: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    """The number of the unit of each image of ``ids``: int64 (N,), what is tied has one number.
+    """Return the group number of each image: int64 (N,), the same for images that are tied.
 
-    ``pairs`` are the ids of images that are copies, two int64 (P,); ``values`` ids and the number
-    of a value that each has, two int64 (M,): images that share one are tied. Images may be tied
-    by others that are not among ``ids``.
+    Parameters
+    ----------
+    ids : ndarray
+        Image ids: int64 (N,).
+    pairs : (ndarray, ndarray)
+        Ids of images that are copies of each other: two int64 (P,) arrays.
+    values : (ndarray, ndarray)
+        Image ids and the number of a value of each: two int64 (M,) arrays. Images that share a
+        value are tied.
+
+    Pairs and values may contain images that are not among ``ids``; these tie images too.
     """
     (first, second), (holders, numbers) = pairs, values
     everyone = np.unique(np.concatenate([ids, first, second, holders]))
@@ -33,86 +41,102 @@ def units_of(
     return np.asarray(np.unique(components, return_inverse=True)[1])
 
 
-def leaks(units: np.ndarray, parts: np.ndarray) -> int:
-    """How many images of validation and test are in one unit with an image of training."""
-    in_training = np.zeros(int(units.max()) + 1, bool)
-    in_training[units[parts == _TRAIN]] = True
-    return int((in_training[units] & (parts > _TRAIN)).sum())
+def count_leaks(groups: np.ndarray, parts: np.ndarray) -> int:
+    """Count the validation and test images whose group has an image in the training set."""
+    in_training = np.zeros(int(groups.max()) + 1, bool)
+    in_training[groups[parts == _TRAIN]] = True
+    return int((in_training[groups] & (parts > _TRAIN)).sum())
 
 
 def order_keys(sha256: Sequence[bytes], seed: int) -> np.ndarray:
-    """What decides the order of drawing, uint64 (N,): by content, so that it survives renames."""
+    """Return the keys that order the drawing, uint64 (N,).
+
+    They depend on the content of the images and the seed, so that renaming files changes nothing.
+    """
     salt = str(seed).encode()
     digests = (blake2b(digest, key=salt, digest_size=8).digest() for digest in sha256)
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def draw(
+def draw_parts(
     classes: np.ndarray,
-    units: np.ndarray,
+    groups: np.ndarray,
     keys: np.ndarray,
-    wanted: tuple[int, int],
-    fixed: np.ndarray,
+    requested: tuple[int, int],
+    given_parts: np.ndarray,
 ) -> np.ndarray:
-    """The part of each image: int64 (N,), 0 training, 1 validation, 2 test.
+    """Return the part of each image, int64 (N,): 0 training, 1 validation, 2 test, -1 none.
 
-    ``classes`` and ``units`` are int64 (N,); ``keys`` uint64 (N,) decide the order in which units
-    are drawn; ``wanted`` are the images of each class for validation and test; ``fixed`` the parts
-    that are given, -1 for none. A unit goes to test, else to validation, if there is room for all
-    its images; what has room in neither is for training. Of a unit with given images the others are
-    for training if those are, else for nothing: -1.
+    A group goes to test if all its images are still needed there, else to validation if they are
+    needed there, else to training. If some images of a group have a given part, the others go to
+    training when the given ones are all training images, and get no part otherwise.
+
+    Parameters
+    ----------
+    classes, groups : ndarray
+        Class number and group number of each image: int64 (N,).
+    keys : ndarray
+        Groups are drawn in the order of their smallest key: uint64 (N,).
+    requested : (int, int)
+        Images of each class for validation and for test.
+    given_parts : ndarray
+        The part of each image that was given, -1 for an image to draw: int64 (N,).
     """
-    bound, held_out = (np.zeros(int(units.max()) + 1, bool) for _ in range(2))
-    bound[units[fixed != NOWHERE]] = True
-    held_out[units[fixed > _TRAIN]] = True
-    parts = np.where(fixed != NOWHERE, fixed, np.where(held_out[units], NOWHERE, _TRAIN))
-    room = _room(classes, parts, wanted)
-    first = np.full(len(bound), np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(first, units, keys)
-    by_unit = np.argsort(units, kind="stable")
-    starts = np.searchsorted(units[by_unit], np.arange(len(bound) + 1))
-    for unit in np.argsort(first, kind="stable").tolist():
-        rows = by_unit[starts[unit] : starts[unit + 1]]
-        if bound[unit]:
+    settled, held_out = (np.zeros(int(groups.max()) + 1, bool) for _ in range(2))
+    settled[groups[given_parts != NO_PART]] = True
+    held_out[groups[given_parts > _TRAIN]] = True
+    parts = np.where(
+        given_parts != NO_PART, given_parts, np.where(held_out[groups], NO_PART, _TRAIN)
+    )
+    needed = _images_to_draw(classes, parts, requested)
+    first_key = np.full(len(settled), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(first_key, groups, keys)
+    by_group = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[by_group], np.arange(len(settled) + 1))
+    for group in np.argsort(first_key, kind="stable").tolist():
+        rows = by_group[starts[group] : starts[group + 1]]
+        if settled[group]:
             continue
-        touched, needed = np.unique(classes[rows], return_counts=True)
+        of_classes, counts = np.unique(classes[rows], return_counts=True)
         for part in (_TEST, _VAL):
-            if (room[part][touched] >= needed).all():
-                room[part][touched] -= needed
+            if (needed[part][of_classes] >= counts).all():
+                needed[part][of_classes] -= counts
                 parts[rows] = part
                 break
     return parts
 
 
-def most_held_out(size: int) -> int:
-    """How many images of a class of ``size`` are drawn for validation and test at most: half.
+def max_held_out(size: int) -> int:
+    """Return how many images of a class of ``size`` may be drawn for validation and test.
 
-    Of three images it is one for each part, of fewer none.
+    It is half of the class, two of three images, and none of fewer.
     """
     return 0 if size < len(PARTS) else max(2, size // 2)
 
 
-def _room(classes: np.ndarray, parts: np.ndarray, wanted: tuple[int, int]) -> dict[int, np.ndarray]:
-    """How many images of each class are to be drawn for validation and for test.
+def _images_to_draw(
+    classes: np.ndarray, parts: np.ndarray, requested: tuple[int, int]
+) -> dict[int, np.ndarray]:
+    """Return how many images of each class to draw for validation and for test.
 
-    ``parts`` are those before drawing: what is not given is for training. Given images count; where
-    one part was given more than its share, the other is drawn only while half of the class stays
-    for training.
+    ``parts`` are the parts before drawing, where images without a given part are training images.
+    Given images count. If more than its share was given to one part, images for the other are
+    drawn only while half of the class stays in training.
     """
     count = int(classes.max()) + 1
-    sizes = np.bincount(classes[parts != NOWHERE], minlength=count).tolist()
+    sizes = np.bincount(classes[parts != NO_PART], minlength=count).tolist()
     given = [np.bincount(classes[parts == part], minlength=count) for part in (_VAL, _TEST)]
-    limits = np.array([most_held_out(size) for size in sizes])
-    quotas = np.array([_quota(limit, *wanted) for limit in limits.tolist()])
+    limits = np.array([max_held_out(size) for size in sizes])
+    shares = np.array([_proportional_shares(limit, *requested) for limit in limits.tolist()])
     left = np.maximum(limits - given[0] - given[1], 0)
     return {
-        part: np.minimum(np.maximum(quotas[:, place] - given[place], 0), left)
+        part: np.minimum(np.maximum(shares[:, place] - given[place], 0), left)
         for place, part in enumerate((_VAL, _TEST))
     }
 
 
-def _quota(limit: int, val: int, test: int) -> tuple[int, int]:
-    """The shares of validation and test, in proportion where ``limit`` is less than both."""
+def _proportional_shares(limit: int, val: int, test: int) -> tuple[int, int]:
+    """Return the numbers for validation and test, scaled down to ``limit`` images together."""
     if val + test <= limit:
         return val, test
     if limit == 0:

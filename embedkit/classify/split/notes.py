@@ -1,4 +1,4 @@
-"""What there is to say of classes that got less than was asked for, and why."""
+"""Notes on classes that got fewer validation or test images than requested, with the reason."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,24 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.classify.split.drawing import NOWHERE, PARTS, TRAIN, most_held_out
-from embedkit.classify.split.subject import Subject
+from embedkit.classify.split.drawing import NO_PART, PARTS, TRAIN, max_held_out
+from embedkit.classify.split.inputs import SplitInput
 from embedkit.results import ClassSplit
 
 
-def notes_of(subject: Subject, parts: np.ndarray, classes: Sequence[ClassSplit]) -> tuple[str, ...]:
-    """A sentence for each of the classes that got less than was asked for.
+def shortfall_notes(
+    inputs: SplitInput, parts: np.ndarray, classes: Sequence[ClassSplit]
+) -> tuple[str, ...]:
+    """Return one sentence for each class that got fewer images than requested.
 
-    ``parts`` are those of the images, int64 (N,), and ``classes`` what they come to.
+    ``parts`` are the parts of the images, int64 (N,); ``classes`` are their counts.
     """
     count = len(classes)
-    of = subject.images.classes
-    left_out = np.bincount(of[parts == NOWHERE], minlength=count).tolist()
-    free = (subject.fixed == NOWHERE) & (parts == PARTS.index(TRAIN))
+    of = inputs.classes
+    left_out = np.bincount(of[parts == NO_PART], minlength=count).tolist()
+    free = (inputs.given_parts == NO_PART) & (parts == PARTS.index(TRAIN))
     drawable = np.bincount(of[free], minlength=count).tolist()
-    val, test = subject.asked.val, subject.asked.test
+    val, test = inputs.options.val, inputs.options.test
     return tuple(
         _note(item, (val, test), *rest)
         for item, *rest in zip(classes, left_out, drawable, strict=True)
@@ -29,25 +31,25 @@ def notes_of(subject: Subject, parts: np.ndarray, classes: Sequence[ClassSplit])
     )
 
 
-def _note(item: ClassSplit, wanted: tuple[int, int], left_out: int, drawable: int) -> str:
-    """The sentence for a class; ``drawable`` are its images for training that were not given."""
-    val, test = wanted
+def _note(item: ClassSplit, requested: tuple[int, int], left_out: int, drawable: int) -> str:
+    """Return the note on a class; ``drawable`` counts its training images without a given part."""
+    val, test = requested
     size = item.train + item.val + item.test
-    most = most_held_out(size)
-    besides = f" besides {left_out} left out" if left_out else ""
-    has = f"{shown(item.label)} has {counted(size, 'photo')}{besides}"
-    parted = f"{item.train} for training, {item.val} for validation, {item.test} for test"
+    most = max_held_out(size)
+    left = f" (and {left_out} left out)" if left_out else ""
+    has = f"{shown(item.label)} has {counted(size, 'photo')}{left}"
+    got = f"{item.train} for training, {item.val} for validation, {item.test} for test"
     if most == 0 and item.train == size:
         return (
-            f"{has}, too few to split: {item.train} for training, and nothing can be said of how "
-            "well it is recognised"
+            f"{has}, too few to split: {item.train} for training, so its accuracy cannot be "
+            "measured"
         )
     if drawable == 0:
-        why = "the other photos were given their part"
+        why = "the other photos have a given part"
     elif val + test > most:
-        return f"{has}, too few for {val} + {test} out of half of them: {parted}"
+        return f"{has}; half of them are fewer than {val} + {test}: {got}"
     elif item.val + item.test >= most:
-        why = "no more are drawn when half are held out"
+        why = "at most half of a class is held out"
     else:
-        why = "the others that could be drawn are in sets that stay whole"
-    return f"{has}, not {val} for validation and {test} for test, for {why}: {parted}"
+        why = "the other photos are in groups that must stay together"
+    return f"{has}, and fewer than {val} + {test} are held out because {why}: {got}"

@@ -1,12 +1,12 @@
 "use strict";
 // The page of a plan: filters and pages through its groups, takes decisions, saves the plan as CSV.
-// Every group is markup inside a <noscript>, which is text here; only groups in view become elements.
+// Every group is markup inside a <noscript>, which scripts see as text; only groups in view become elements.
 
 const $ = (id) => document.getElementById(id);
 const plan = JSON.parse($("data").textContent);
 const GROUPS_A_PAGE = 50;
 const FILES_AT_ONCE = 48; // of a group
-const OPEN = "review"; // what the plan leaves to a person; "left" is what the person leaves open too
+const OPEN = "review"; // undecided in the plan; "left" means that the person leaves it undecided too
 const STATES = [OPEN, "remove", "keep", "left"];
 
 // -- the plan and the decisions ------------------------------------------------------------------
@@ -19,7 +19,7 @@ const files = plan.rows.map((cells, row) => ({
 }));
 const groups = plan.groups.map((rows, index) => ({ index, files: rows.map((row) => files[row]) }));
 for (const group of groups) for (const file of group.files) file.group = group;
-const past = []; // decisions that undo takes back, each a list of [file, state before]
+const past = []; // decisions that can be undone, each a list of [file, state before]
 const storageKey = `embedkit-plan-${plan.id}`;
 let saved = snapshot(); // the states in the file on the disk
 
@@ -32,7 +32,7 @@ function openOthers(file) { return file.group.files.filter((other) => other !== 
 function has(group, state) { return number(group, state) > 0; }
 function keepsOne(group) { return group.files.some((file) => file.state === "keep" && file.kind !== "damaged"); }
 
-// The rule of read_plan: a keep-one group that loses a file keeps an intact one; "you decide" is not "keep".
+// As in read_plan: a keep-one group that loses a file keeps an intact one; an undecided file is not kept.
 function losesAll(group) {
   return group.files[0].cells[column.rule] === "keep-one" && has(group, "remove") && !keepsOne(group);
 }
@@ -48,8 +48,8 @@ function set(changes) {
   for (const [file, state] of changes) file.state = state;
   try {
     localStorage.setItem(storageKey, JSON.stringify({ states: snapshot(), saved }));
-  } catch { // a private window or full storage; the warning before leaving still holds
-    notify("This browser stores no decisions: save the plan before you close the page.", true);
+  } catch { // a private window or full storage; the warning before leaving still appears
+    notify("This browser cannot store decisions: save the plan before you close the page.", true);
   }
   draw(new Set(changes.map(([file]) => file.group)));
 }
@@ -86,17 +86,17 @@ function save() {
   if (bad.length) {
     const others = bad.length > 1 ? ` and ${counted(bad.length - 1, "other")}` : "";
     goTo(bad[0].files[0]);
-    return notify(`Not saved: nothing of group ${bad[0].files[0].cells[column.group]}${others} would be kept. Keep one of its files first.`, true);
+    return notify(`Not saved: no file of group ${bad[0].files[0].cells[column.group]}${others} would be kept. Keep one of its files first.`, true);
   }
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob(["\ufeff", csv()], { type: "text/csv" }));
-  link.download = `${plan.name}-${timestamp(new Date())}.csv`; // one of its own: browsers rename a second plan.csv
+  link.download = `${plan.name}-${timestamp(new Date())}.csv`; // a unique name, since browsers would rename a second plan.csv
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   saved = snapshot();
   set([]);
   const where = plan.workspace && ` -w ${plan.workspace}`;
-  notify(`Saved among your downloads. Next, in the folder there: embedkit apply ${link.download}${where}`);
+  notify(`Saved to your downloads. Next, in that folder: embedkit apply ${link.download}${where}`);
 }
 
 function timestamp(now) { // local time, as 20260131-235959
@@ -105,7 +105,7 @@ function timestamp(now) { // local time, as 20260131-235959
     + "-" + [now.getHours(), now.getMinutes(), now.getSeconds()].map(digits).join("");
 }
 
-function csv() { // the very bytes of write_plan, but for the actions
+function csv() { // the same bytes as write_plan, except for the actions
   const quoted = (cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
   const row = (cells) => `${cells.map(quoted).join(",")}\r\n`;
   const action = (file) => (file.state === "left" ? OPEN : file.state);
@@ -122,7 +122,7 @@ const passes = {
 };
 const passesAll = (file) => Object.values(passes).every((pass) => pass(file));
 const cards = new Map(); // by file: its element in view
-let list = []; // groups that pass, made when a filter changes: a decision moves none from under a hand
+let list = []; // groups that pass the filters; only a change of filters updates it, so that decisions move no group
 let undecided = new Set(); // those of them with open files at that time; they come first
 let page = 0;
 let current = null; // the file that keys decide about
@@ -159,7 +159,7 @@ function section(group) {
   const parsed = new DOMParser().parseFromString($(`group-${group.index}`).textContent, "text/html");
   const node = document.adoptNode(parsed.querySelector("section"));
   node.querySelector("header").append($("settle").content.cloneNode(true));
-  const pictures = new Map(); // equal bytes have one picture in the markup
+  const pictures = new Map(); // files with equal bytes share one picture in the markup
   const items = [...node.querySelectorAll(".card")];
   for (const item of items) {
     const frame = item.querySelector(".picture");
@@ -178,7 +178,7 @@ function section(group) {
   return node;
 }
 
-function fewer(parent, items) { // a group of thousands of files would hold up the whole page
+function fewer(parent, items) { // a group of thousands of files would block the page
   parent.replaceChildren(...items.slice(0, FILES_AT_ONCE));
   if (items.length <= FILES_AT_ONCE) return;
   const more = element("button", "more", `Show the other ${counted(items.length - FILES_AT_ONCE, "file")}`);
@@ -216,7 +216,7 @@ function drawGroup(group) {
   group.node.querySelector("[data-act=proposed]").hidden = isProposed;
   group.node.querySelector(".status").textContent = left > 1 ? `${left} undecided` : "";
   group.node.querySelector(".alarm").textContent = losesAll(group)
-    ? "Nothing of this group would be kept, so the plan cannot be saved: keep one of its files." : "";
+    ? "No file of this group would be kept, so the plan cannot be saved: keep one of its files." : "";
 }
 
 function drawChoices(parent, file) {
@@ -236,7 +236,7 @@ function drawBar() {
   const asked = files.filter((file) => file.proposed === OPEN).length;
   const freed = files.reduce((sum, file) => sum + (file.state === "remove" ? file.bytes : 0), 0);
   const unsaved = [...snapshot()].filter((digit, row) => digit !== saved[row]).length;
-  $("left").textContent = count(OPEN) ? `${counted(count(OPEN), "decision")} left` : "No decision left";
+  $("left").textContent = count(OPEN) ? `${counted(count(OPEN), "decision")} left` : "No decisions left";
   $("progress").max = asked || 1;
   $("progress").value = asked ? asked - count(OPEN) : 1;
   for (const state of ["keep", "remove", "left"]) $(`total-${state}`).textContent = count(state).toLocaleString("en");
@@ -251,7 +251,7 @@ function sizeText(bytes) {
   return bytes < 1e9 ? `${inUnit(1e6)} MB` : `${inUnit(1e9)} GB`;
 }
 
-function drawFilters() { // beside each choice: the files it would leave, the other filters as they are
+function drawFilters() { // show beside each choice how many files would pass with it
   for (const [name, choices] of [["state", $("filters").elements.state], ["kind", $("kind").options], ["label", $("label").options]]) {
     const others = Object.keys(passes).filter((other) => other !== name);
     const passing = files.filter((file) => others.every((other) => passes[other](file)));
@@ -268,7 +268,7 @@ function drawFilters() { // beside each choice: the files it would leave, the ot
   }
 }
 
-function rest(state) { // of the page in view: what passes the filter and is undecided; no group loses all its files
+function rest(state) { // decide the undecided files on this page that pass the filters; no group loses all its files
   const shown = [...new Set([...cards.keys()].map((file) => file.group))];
   return shown.filter((group) => state !== "remove" || keepsOne(group))
     .flatMap((group) => group.files.filter((file) => isOpen(file) && passesAll(file)));
@@ -307,7 +307,7 @@ function notify(text, isBad = false) {
 
 // -- moving --------------------------------------------------------------------------------------
 
-function focusOn(file, withFocus = true) { // one card is in the order of the Tab key, with its buttons
+function focusOn(file, withFocus = true) { // only the focused card and its buttons are in the tab order
   const tabbable = (card, is) => {
     card.tabIndex = is ? 0 : -1;
     for (const inner of card.querySelectorAll("button, .name")) inner.tabIndex = is ? 0 : -1;
@@ -331,7 +331,7 @@ function goTo(file) {
   turnTo(list.indexOf(file.group), () => file);
 }
 
-function turnTo(index, pick) { // to a group of the list, on whatever page it is
+function turnTo(index, pick) { // go to a group of the list, on any page
   if (index < 0 || index >= list.length) return;
   if (Math.floor(index / GROUPS_A_PAGE) !== page) showPage(Math.floor(index / GROUPS_A_PAGE));
   focusOn(pick(list[index].files));
@@ -348,26 +348,26 @@ function moveGroup(step) {
   turnTo(list.indexOf(current.group) + step, (others) => others.find((file) => file.state === OPEN) ?? others[0]);
 }
 
-function onward(act) { // what is decided by key leads to the next open file
+function onward(act) { // after a decision by key go to the next undecided file
   const { group } = current;
   const before = number(group, OPEN);
   act();
   if (number(group, OPEN) === before) return;
   const from = list.indexOf(group);
   const next = [...list.slice(from), ...list.slice(0, from)].find((other) => has(other, OPEN));
-  if (!next) return notify(files.some(isOpen) ? "No decision is left in this view; the filters hide others." : "No decision is left: save the plan.");
+  if (!next) return notify(files.some(isOpen) ? "All files in this view are decided; the filters hide undecided ones." : "All files are decided: save the plan.");
   const later = next === group ? group.files.slice(group.files.indexOf(current)) : [];
   turnTo(list.indexOf(next), (others) => later.find(isOpen) ?? others.find(isOpen));
 }
 
 // -- enlarged ------------------------------------------------------------------------------------
 
-function showDialog(id, focused) { // the attribute autofocus would ask for the focus when the page opens, too
+function showDialog(id, focused) { // the attribute autofocus would also take the focus when the page opens
   $(id).showModal();
   $(id).querySelector(focused).focus();
 }
 
-function partner(file) { // the file that stays; without one the first that is not the same
+function partner(file) { // the file that stays, or else the first other file
   const others = file.group.files.filter((other) => other !== file);
   const differs = (other) => other.cells[column.sha256] !== file.cells[column.sha256];
   return others.find((other) => other.state === "keep") ?? others.find(differs) ?? others[0];
@@ -385,7 +385,7 @@ function drawLarge() {
   const shown = pair.map((file) => file.path).join("\0");
   if (stage.dataset.shown !== shown) {
     stage.dataset.shown = shown;
-    stage.classList.remove("turned"); // what is in view is what keys decide about
+    stage.classList.remove("turned"); // keys decide about the file in view
     $("large").querySelector(".here b").textContent = nameOf(current);
     stage.replaceChildren(...pair.map(figure));
   }
@@ -426,7 +426,7 @@ function compare(mode) {
   drawLarge();
 }
 
-// -- hands ---------------------------------------------------------------------------------------
+// -- input ---------------------------------------------------------------------------------------
 
 const KEYS = {
   ArrowRight: () => move(1), ArrowLeft: () => move(-1), ArrowDown: () => moveGroup(1), ArrowUp: () => moveGroup(-1),
@@ -446,7 +446,7 @@ document.addEventListener("keydown", (event) => {
   const act = ANYWHERE[key] ?? (current && KEYS[key]) ?? ($("large").open && LARGE_KEYS[key]);
   if (!act) return;
   event.preventDefault();
-  if (event.repeat && !key.startsWith("Arrow")) return; // a key held down decides once
+  if (event.repeat && !key.startsWith("Arrow")) return; // a key that is held down decides once
   notify("");
   act();
 });
@@ -515,4 +515,4 @@ for (const hidden of document.querySelectorAll("#bar, #filters")) hidden.hidden 
 $("large").querySelector(".here").append($("choices").content.cloneNode(true));
 restore();
 applyFilters();
-if (files.some((file) => file.state !== file.proposed)) notify("The decisions that you made here before are back.");
+if (files.some((file) => file.state !== file.proposed)) notify("Your earlier decisions on this page were restored.");

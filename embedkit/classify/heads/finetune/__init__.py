@@ -1,7 +1,7 @@
-"""Fine-tuning: a network and a linear layer on its embedding, trained together on labelled photos.
+"""Fine-tuning: train a network and a linear layer on its embedding together on labelled photos.
 
-What comes out is no new kind of thing: a ``local/<folder>`` backbone, whose embedding before
-normalising times the linear layer gives the logits. Torch is imported when training begins.
+The result is a ``local/<folder>`` backbone and a linear layer on its embeddings before normalising.
+Torch is imported when training begins.
 """
 
 from pathlib import Path
@@ -35,19 +35,40 @@ def fit(
     progress: ProgressCallback = no_progress,
     processes: int = 1,
 ) -> FineTuned:
-    """Train a backbone on labelled photos; ``folder`` becomes the ``local/<folder>`` backbone.
+    """Train a backbone on labelled photos.
 
-    The epoch of the highest validation accuracy is kept (ties: the lower validation loss, then the
-    earlier). Interrupted at any moment, the same call goes on after the last whole epoch; once
-    done, it returns what was made. On a CPU with the same number of threads the metrics are those
-    of an uninterrupted run to the last bit.
+    The epoch with the highest validation accuracy is kept, then the lowest validation loss, then
+    the first. After an interruption the same call continues after the last whole epoch; after the
+    last epoch it returns the stored result. On a CPU with the same number of threads an interrupted
+    run gives the same result as an uninterrupted one, to the last bit.
 
-    ``processes`` are the GPUs that train together (CPU processes, where there is no GPU). Photos
-    that cannot be read are left out and listed in ``failures``.
+    Parameters
+    ----------
+    task : Task
+        The backbone to train, and labelled photos.
+    configuration : Configuration
+        How to train.
+    folder : str or Path
+        Becomes the ``local/<folder>`` backbone.
+    progress : callable, optional
+        Called with the state of the training.
+    processes : int, default 1
+        GPUs that train together, or CPU processes on a machine without a GPU.
 
-    Raises :class:`BadInput` for a task or a folder that cannot be used, or a loss that diverges;
-    :class:`OutOfMemory` when a batch does not fit; :class:`MissingExtra` when several processes are
-    asked for without accelerate.
+    Returns
+    -------
+    FineTuned
+        The backbone, its linear layer and the history. Photos that cannot be read are skipped and
+        listed in ``failures``.
+
+    Raises
+    ------
+    BadInput
+        For an unusable task or folder, or when the loss diverges.
+    OutOfMemory
+        When a batch does not fit into memory.
+    MissingExtra
+        For several processes without accelerate.
     """
     from embedkit.classify.heads.finetune.launch import run
 

@@ -1,4 +1,4 @@
-"""One training photo as the network sees it in one epoch: cropped, mirrored, coloured, turned."""
+"""Random augmentation of a training photo: crop, mirror, rotation and colours."""
 
 import math
 
@@ -11,7 +11,7 @@ from embedkit.images.decode import Decoder
 from embedkit.images.strips import shortened
 from embedkit.results import EmbeddingSpec
 
-# RGB to YIQ, as in the FCC's NTSC standard of 1953: luma, and two axes of colour.
+# RGB to YIQ, from the FCC's NTSC standard of 1953: luma and two colour axes.
 _YIQ = np.array([[0.30, 0.59, 0.11], [0.599, -0.2773, -0.3217], [0.213, -0.5251, 0.3121]])
 _RGB = np.linalg.inv(_YIQ)
 
@@ -19,10 +19,10 @@ _RGB = np.linalg.inv(_YIQ)
 def augmented(
     decoder: Decoder, spec: EmbeddingSpec, how: Augmentation, random: np.random.Generator
 ) -> np.ndarray:
-    """The network input of one photo, altered at random: uint8, shape (size, size, 3), RGB.
+    """Return the augmented network input of a photo: uint8 RGB, (size, size, 3).
 
-    The photo is decoded at the smallest scale at which the drawn crop need not be enlarged. Raises
-    :class:`UnreadableImage` when it does not decode.
+    The photo is decoded at the smallest scale at which the random crop is not enlarged. Raises
+    :class:`UnreadableImage` when it cannot be decoded.
     """
     width, height = decoder.size
     left, top, right, bottom = _crop(width, height, how, random)
@@ -40,10 +40,10 @@ def augmented(
         pixels = pixels[:, ::-1]
     if how.rotation:
         centre = (spec.size - 1) / 2
-        turn = cv2.getRotationMatrix2D((centre, centre), angle, 1.0)
+        rotation = cv2.getRotationMatrix2D((centre, centre), angle, 1.0)
         pixels = cv2.warpAffine(
             np.ascontiguousarray(pixels),
-            turn,
+            rotation,
             side,
             flags=cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REFLECT_101,
@@ -56,10 +56,10 @@ def augmented(
 def _crop(
     width: int, height: int, how: Augmentation, random: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a random crop, in pixels.
+    """Return left, top, right and bottom of a random crop, in pixels.
 
-    As torchvision's RandomResizedCrop, but for the area, which is a share of the largest crop of
-    the drawn shape and not of the photo: every draw fits.
+    As torchvision's RandomResizedCrop, except that the area is a share of the largest crop with
+    the random aspect ratio instead of the photo, so that every crop fits.
     """
     least, most = how.crop_ratio
     ratio = math.exp(random.uniform(math.log(least), math.log(most)))
@@ -71,14 +71,14 @@ def _crop(
 
 
 def _colours(how: Augmentation, random: np.random.Generator) -> np.ndarray:
-    """A random change of colours as one matrix (3, 3), from RGB to RGB.
+    """Return a random change of colours as an RGB to RGB matrix (3, 3).
 
-    Brightness scales all of YIQ, saturation the plane of its colour axes, and hue turns that plane.
+    Brightness scales all YIQ axes, saturation the two colour axes, and hue rotates these.
     """
     hue = math.radians(random.uniform(-how.hue, how.hue))
     saturation = 1 + random.uniform(-how.saturation, how.saturation)
     brightness = 1 + random.uniform(-how.brightness, how.brightness)
     cosine, sine = saturation * math.cos(hue), saturation * math.sin(hue)
-    turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
-    matrix: np.ndarray = brightness * (_RGB @ turn @ _YIQ)
+    rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    matrix: np.ndarray = brightness * (_RGB @ rotation @ _YIQ)
     return matrix

@@ -1,4 +1,4 @@
-"""Where training stands, in one file: tensors, and a record that says what they belong to."""
+"""Checkpoints: the state of a training in one file of tensors and a JSON record."""
 
 import json
 import os
@@ -19,14 +19,15 @@ _ENTRY, _RECORD, _DIGEST = "embedkit", "record", "sha256"
 
 
 def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, Any]) -> None:
-    """Write tensors and what they belong to, whole or not at all; raises :class:`StorageError`."""
+    """Write tensors and their record atomically. Raises :class:`StorageError`."""
     kept = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in tensors.items()
     }
-    # One entry: safetensors writes several in any order, and the same training the same bytes.
+    # A single entry, because safetensors writes several in any order, and the same training should
+    # write the same bytes.
     text = json.dumps({_RECORD: record, _DIGEST: _digest(record, kept)})
-    # safetensors writes to a temporary file of its own beside its target: in a folder it is ours.
+    # safetensors writes its own temporary file beside the target; in this folder it gets removed.
     with atomic_write(target) as temporary, temporary_beside(target) as folder:
         folder.mkdir()
         try:
@@ -37,31 +38,31 @@ def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, A
 
 
 def read_record(source: Path) -> dict[str, Any]:
-    """The record alone. Raises :class:`BadArtefact` when there is none to be read."""
+    """Return the record only. Raises :class:`BadArtefact` when it cannot be read."""
     try:
         with safe_open(source, "pt") as file:
             record: dict[str, Any] = json.loads(file.metadata()[_ENTRY])[_RECORD]
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise BadArtefact(f"{source} is damaged; delete it to begin again") from error
+        raise BadArtefact(f"{source} is damaged; delete it to start again") from error
     return record
 
 
 def read_tensors(source: Path) -> dict[str, torch.Tensor]:
-    """The tensors, on the CPU. Raises :class:`BadArtefact` unless they are as they were written."""
+    """Return the tensors, on the CPU. Raises :class:`BadArtefact` if they are damaged."""
     try:
         with safe_open(source, "pt") as file:
-            told = json.loads(file.metadata()[_ENTRY])
+            entry = json.loads(file.metadata()[_ENTRY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        is_sound = told[_DIGEST] == _digest(told[_RECORD], tensors)
+        is_intact = entry[_DIGEST] == _digest(entry[_RECORD], tensors)
     except (SafetensorError, KeyError, TypeError, ValueError):
-        is_sound = False
-    if not is_sound:
-        raise BadArtefact(f"{source} is damaged; delete it to begin again")
+        is_intact = False
+    if not is_intact:
+        raise BadArtefact(f"{source} is damaged; delete it to start again")
     return tensors
 
 
 def _digest(record: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256, hex, of a record and the tensors that it is about."""
+    """Return the SHA-256, in hex, of a record and its tensors."""
     digest = sha256(json.dumps(record, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -70,12 +71,12 @@ def _digest(record: dict[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
 
 
 def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors under names that begin with ``prefix`` and a dot."""
+    """Return the tensors with ``prefix`` and a dot before their names."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
-def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The inverse of :func:`prefixed`; other tensors are left out."""
+def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors of :func:`prefixed` under their own names, without other tensors."""
     start = f"{prefix}."
     return {
         name.removeprefix(start): tensor
@@ -85,7 +86,7 @@ def under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.T
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """What an optimiser keeps for each parameter, by the parameter's place."""
+    """Return the state of an optimiser, by index of the parameter and name of the tensor."""
     return {
         f"{place}.{key}": value
         for place, parameter in enumerate(_parameters(optimizer))
@@ -97,9 +98,9 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]
 ) -> None:
-    """The inverse of :func:`optimizer_tensors`.
+    """Set the state of an optimiser from :func:`optimizer_tensors`.
 
-    Layouts in memory are those that an optimiser makes itself, so that the same kernels go on.
+    The tensors get the memory layout of a new optimiser, so that the same kernels run.
     """
     parameters = _parameters(optimizer)
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""How a network is fine-tuned: every choice, and presets of them. Nothing heavy is imported."""
+"""Configuration of fine-tuning, and presets. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
 
@@ -11,65 +11,65 @@ PRECISIONS = ("auto", "float32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training photo at random, anew in every epoch."""
+    """Random augmentation of the training photos, drawn again in every epoch."""
 
     crop_area: tuple[float, float] = (0.5, 1.0)
-    """Share that is kept of the largest crop of the drawn shape: least and most."""
+    """Area of the crop, least and most, as a share of the largest crop with its aspect ratio."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width by height of the crop."""
+    """Aspect ratio of the crop, width / height: least and most."""
     flip: float = 0.5
-    """Probability of being mirrored left to right."""
+    """Probability of mirroring left to right."""
     hue: float = 0.0
-    """The hue turns by at most so many degrees, either way."""
+    """Largest rotation of the hue in either direction, degrees."""
     saturation: float = 0.2
-    """The saturation is multiplied by 1 plus or minus at most this."""
+    """The saturation is multiplied by a factor within 1 ± this."""
     brightness: float = 0.2
-    """Likewise."""
+    """The brightness is multiplied by a factor within 1 ± this."""
     rotation: float = 10.0
-    """Turned by at most so many degrees, either way."""
+    """Largest rotation in either direction, degrees."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """How a network is fine-tuned. Raises :class:`BadInput` for values that cannot be."""
+    """How a network is fine-tuned. Raises :class:`BadInput` for invalid values."""
 
     epochs: int
     batch: int
-    """Photos in one step, over all processes."""
+    """Photos in one step, of all processes together."""
     learning_rate: float
-    """The highest one, of the linear layer; layers below have less with ``layer_decay``."""
+    """Peak learning rate of the linear layer; ``layer_decay`` lowers it for the layers below."""
     optimizer: str = "adamw"
     """``adamw``, or ``sgd`` with a momentum of 0.9."""
     weight_decay: float = 0.05
-    """Of weights; biases and norms have none."""
+    """Weight decay of weights; biases and norms have none."""
     layer_decay: float = 1.0
-    """Each layer's learning rate is this times that of the layer above it (Clark et al. 2020)."""
+    """Learning rate of a layer divided by that of the layer above it (Clark et al. 2020)."""
     schedule: str = "cosine"
-    """``cosine`` down to 0, or ``step``: a tenth after each third of the epochs."""
+    """``cosine`` down to 0, or ``step``: divided by 10 after each third of the epochs."""
     warmup_epochs: float = 0.0
-    """Epochs in which the learning rate rises from 0."""
+    """Epochs in which the learning rate rises linearly from 0."""
     label_smoothing: float = 0.0
     dropout: float = 0.0
-    """Of the embedding, before the linear layer."""
+    """Dropout of the embedding, before the linear layer."""
     mixup: float = 0.0
-    """Alpha of mixup (Zhang et al. 2018); 0 is off."""
+    """Alpha of mixup (Zhang et al. 2018); 0 turns it off."""
     cutmix: float = 0.0
-    """Alpha of CutMix (Yun et al. 2019); with mixup too, each step draws one of the two."""
+    """Alpha of CutMix (Yun et al. 2019), 0 turns it off; with both, each step draws one of them."""
     ema_decay: float = 0.0
-    """Of the moving average of the weights, which is what is validated and saved; 0 is off."""
+    """Decay of the moving average of the weights, which is validated and saved; 0 turns it off."""
     balanced: bool = False
-    """Whether every class weighs the same in the loss, however many photos it has."""
+    """Whether every class has the same weight in the loss, whatever its number of photos."""
     frozen_norm: bool = False
-    """Whether batch norms keep their statistics."""
+    """Whether batch norms keep their running statistics."""
     precision: str = "auto"
-    """What training computes in: ``float32``, ``bf16``, ``fp16``; ``auto`` is bf16 (fp16 where
-    that is missing) on CUDA and float32 elsewhere. Validation is always float32."""
+    """Precision of training: ``float32``, ``bf16``, ``fp16``; ``auto`` is bf16 on CUDA (fp16 on
+    GPUs without bf16) and float32 elsewhere. Validation always uses float32."""
     seed: int = 0
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         augmentation = self.augmentation
-        good = {
+        valid = {
             "epochs": self.epochs >= 1,
             "batch": self.batch >= 2,
             "learning_rate": self.learning_rate >= 0,
@@ -93,30 +93,30 @@ class Configuration:
             "brightness": 0 <= augmentation.brightness < 1,
             "rotation": 0 <= augmentation.rotation <= 180,
         }
-        for name, is_good in good.items():
-            if not is_good:
+        for name, is_valid in valid.items():
+            if not is_valid:
                 owner = self if hasattr(self, name) else augmentation
                 raise BadInput(f"fine-tuning: {name} cannot be {getattr(owner, name)!r}")
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A configuration, and what it is meant for."""
+    """A named configuration."""
 
     configuration: Configuration
     from_probe: bool
-    """Whether the linear layer starts as that of a probe (LP-FT, Kumar et al. 2022)."""
+    """Whether the linear layer starts as a probe (LP-FT, Kumar et al. 2022)."""
     backbones: tuple[str, ...] = ()
-    """Those that it was published with; none for one that suits any."""
+    """The backbones that it was published with; empty if it suits any."""
 
 
 PRESETS = {
     # Doi (2018), "Ramen image classification of all stores", IPSJ Magazine 59(11): these three
     # networks from ImageNet, 30 epochs of batches of 20, random crops, mirroring, hue and
-    # brightness, rotation. What the article leaves out is taken from the author's own tool
+    # brightness, rotation. Values that the article does not give are from the author's own tool
     # (github.com/knjcode/mxnet-finetuner, its example of 30 epochs): SGD at 1e-4 with a momentum
-    # of 0.9 and a decay of 1e-5, a tenth of it after 10 and 20 epochs; hue by 36 of OpenCV's 180
-    # steps, saturation and brightness by 50 of 255, 10 degrees.
+    # of 0.9 and a weight decay of 1e-5, the rate divided by 10 after 10 and 20 epochs; hue by 36 of
+    # OpenCV's 180 steps, saturation and brightness by 50 of 255, rotation by 10 degrees.
     "doi2018": Preset(
         Configuration(
             epochs=30,
@@ -145,4 +145,4 @@ PRESETS = {
         from_probe=True,
     ),
 }
-"""Configurations by name."""
+"""Presets by name."""

@@ -1,12 +1,12 @@
-"""The folder that fine-tuning leaves: a local backbone, its linear layer, and how it went.
+"""The folder of a fine-tuning: a local backbone, its linear layer and the record of the training.
 
 ::
 
-    weights.safetensors   the network's weights, by timm's names
+    weights.safetensors   weights of the network, under timm's names
     linear.safetensors    weight (C, dim) and bias (C,)
-    backbone.json         the backbone's manifest
+    backbone.json         manifest of the backbone
     finetune.json         classes, configuration, history; written last
-    checkpoint.safetensors, best-<epoch>.safetensors    only while it trains
+    checkpoint.safetensors, best-<epoch>.safetensors    during training only
 """
 
 import json
@@ -36,18 +36,17 @@ _CHECKPOINT = "checkpoint.safetensors"
 
 
 class Folder:
-    """Where one fine-tuning is kept."""
+    """The folder of one fine-tuning."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(absolute(path))
 
     def open_for(self, digest: str) -> None:
-        """Make the folder, and see that nothing else is in it than the job of this digest.
-
-        Raises :class:`BadInput` when there is.
-        """
+        """Create the folder. Raises :class:`BadInput` if it contains a job with another digest."""
         if "?" in str(self.path):
-            raise BadInput(f"{shown(str(self.path))}: a '?' in it would end a backbone's name")
+            raise BadInput(
+                f"{shown(str(self.path))}: '?' would end the backbone's name; use another path"
+            )
         self.path.mkdir(parents=True, exist_ok=True)
         sweep(self.path)
         if self._record.is_file():
@@ -58,32 +57,33 @@ class Folder:
             found = "" if (self.path / MANIFEST).exists() else digest
         if found != digest:
             raise BadInput(
-                f"{shown(str(self.path))} holds another backbone, or one trained on other photos "
-                f"or otherwise; take another name, or delete {shown(str(self.path))}"
+                f"{shown(str(self.path))} contains another backbone, or one trained on other "
+                "photos or with another configuration; use another name, or delete "
+                f"{shown(str(self.path))}"
             )
 
     @property
     def checkpoint(self) -> Path:
-        """Where training stands after its last whole epoch."""
+        """The state of the training after its last whole epoch."""
         return self.path / _CHECKPOINT
 
     def best(self, epoch: int) -> Path:
-        """The network of an epoch that was the best so far."""
+        """Return the path of the network of an epoch, the best so far."""
         return self.path / f"best-{epoch}.safetensors"
 
     def keep_best(self, epoch: int | None) -> None:
-        """Remove the networks of other epochs."""
+        """Remove the networks of all other epochs."""
         for path in self.path.glob("best-*.safetensors"):
             if epoch is None or path != self.best(epoch):
                 path.unlink(missing_ok=True)
 
     def finish(self, job: Job, history: list[Epoch]) -> None:
-        """Make the best epoch's network a local backbone, and forget what it took to train it."""
+        """Write the best epoch's network as a local backbone, and remove the training state."""
         best = best_of(history)
         tensors = checkpoint.read_tensors(self.best(best.number))
         for name, prefix in ((_WEIGHTS, "body"), (_LINEAR, "linear")):
             checkpoint.write(
-                self.path / name, checkpoint.under(prefix, tensors), {"epoch": best.number}
+                self.path / name, checkpoint.without_prefix(prefix, tensors), {"epoch": best.number}
             )
         spec = job.spec
         write_json(
@@ -123,21 +123,24 @@ class Folder:
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove what only training needs."""
+        """Remove the files that only training needs."""
         self.checkpoint.unlink(missing_ok=True)
         self.keep_best(None)
 
     @property
     def is_finished(self) -> bool:
-        """Whether it holds a fine-tuned network."""
+        """Whether it contains a finished network."""
         return self._record.is_file()
 
     def read(self) -> FineTuned:
-        """The fine-tuned network. Raises :class:`BadArtefact` when it is damaged."""
+        """Return the fine-tuned network. Raises :class:`BadArtefact` when it is damaged."""
         record = read_json(self._record)
         linear = self.path / _LINEAR
         if not linear.is_file() or sha256_of(linear) != record.get("linear_sha256"):
-            raise BadArtefact(f"{linear} is not the file that {_RECORD} describes")
+            raise BadArtefact(
+                f"{linear} is not the file that {_RECORD} describes; delete its folder "
+                "and train again"
+            )
         arrays: dict[str, Any] = load_file(linear)
         try:
             return FineTuned(

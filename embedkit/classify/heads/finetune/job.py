@@ -1,4 +1,4 @@
-"""One fine-tuning, checked and ready to begin or to go on: what every process of it is given."""
+"""A checked fine-tuning job, which every process of the training gets."""
 
 import json
 import os
@@ -12,32 +12,32 @@ from embedkit.errors import BadInput
 from embedkit.results import EmbeddingSpec, Failure
 
 _VERSION = 1
-"""Raised whenever the same configuration would train otherwise."""
+"""Increased whenever the same configuration would train differently."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task without the photos that cannot be read, and how to do it."""
+    """A task without unreadable photos, and its configuration."""
 
     task: Task
     configuration: Configuration
     spec: EmbeddingSpec
-    """Of the backbone before training."""
+    """Spec of the backbone before training."""
     digest: str
-    """Of all that decides the outcome; a checkpoint of another digest is another job's."""
+    """Digest of everything that affects the result; it identifies the checkpoints of the job."""
     failures: tuple[Failure, ...]
 
 
 def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> str:
-    """SHA-256 of all that decides the outcome: photos, by path, class and bytes, too.
+    """Return the SHA-256 of everything that affects the result.
 
-    Of the linear layer to start from it is only whether there is one: a probe that is fitted again,
-    with another version of torch perhaps, differs in its last bits, and must not keep an
-    interrupted training from going on.
+    Photos are included by path, class and size in bytes. Of the initial linear layer only its
+    presence is: a probe that is fitted again, for example under another version of torch, may
+    differ in the last bits, and an interrupted training has to continue nevertheless.
     """
     content = {
         "version": _VERSION,
-        "spec": spec.first.canonical_json,  # it goes on where an earlier version was interrupted
+        "spec": spec.first.canonical_json,  # continues a training that an earlier version started
         "configuration": asdict(configuration),
         "classes": list(task.classes),
         "training": _stamps(task.training),
@@ -62,27 +62,27 @@ def check(task: Task, spec: EmbeddingSpec) -> None:
     """Raise :class:`BadInput` unless this network can be trained on this task."""
     if not spec.architecture.startswith(("timm/", "module/")):
         raise BadInput(
-            f"{task.backbone}: only networks of timm and torch modules that you registered "
-            "(embedkit.register_backbone) are fine-tuned; timm has the image towers of "
-            "CLIP and SigLIP too, like timm/vit_base_patch32_clip_224.openai"
+            f"{task.backbone}: only timm networks and torch modules that you registered "
+            "(embedkit.register_backbone) can be fine-tuned; timm has the image towers of CLIP and "
+            "SigLIP too, such as timm/vit_base_patch32_clip_224.openai"
         )
     if spec.precision != "float32":
         raise BadInput(
-            f"{task.backbone}: leave precision= out; the configuration says how to train, and the "
-            "fine-tuned backbone takes precision= as any other"
+            f"{task.backbone}: remove precision=; set the precision of training in the "
+            "configuration, and use precision= with the fine-tuned backbone"
         )
     if task.start is not None:
         wanted = (len(task.classes), spec.dim)
         shapes = task.start.weights.shape, task.start.bias.shape
         if shapes != (wanted, wanted[:1]):
             raise BadInput(
-                f"the linear layer to start from has {shapes[0]} weights and {shapes[1]} biases; "
+                f"the initial linear layer has {shapes[0]} weights and {shapes[1]} biases; "
                 f"{task.backbone} and {wanted[0]} classes need {wanted} and {wanted[:1]}"
             )
 
 
 def without(task: Task, unreadable: set[str]) -> Task:
-    """The task without these paths. Raises as :class:`Task` does."""
+    """Return the task without these paths. Raises as :class:`Task` does."""
 
     def kept(photos: Iterable[Photo]) -> list[Photo]:
         return [photo for photo in photos if photo[0] not in unreadable]

@@ -1,4 +1,4 @@
-"""Begin a fine-tuning, or go on with it, in this process or in several."""
+"""Start or continue a fine-tuning, in this process or in several new ones."""
 
 import socket
 from pathlib import Path
@@ -15,14 +15,14 @@ from embedkit.classify.heads.finetune.configuration import Configuration
 from embedkit.classify.heads.finetune.folder import Folder
 from embedkit.classify.heads.finetune.job import Job, check, digest_of, without
 from embedkit.classify.heads.finetune.loader import threads_for, unreadable
-from embedkit.classify.heads.finetune.processes import Processes, become, check_count
+from embedkit.classify.heads.finetune.processes import Processes, check_count, join_processes
 from embedkit.classify.heads.finetune.task import FineTuned, Task
 from embedkit.classify.heads.finetune.training import Training
 from embedkit.errors import BadInput, EmbedkitError, OutOfMemory
 from embedkit.results import Failure, Progress, ProgressCallback
 
 _POLL = 0.2
-"""Seconds between two looks at what other processes report."""
+"""Seconds between two readings of the reports of other processes."""
 
 
 def run(
@@ -32,7 +32,7 @@ def run(
     progress: ProgressCallback,
     processes: int,
 ) -> FineTuned:
-    """Do what :func:`embedkit.classify.heads.finetune.fit` says."""
+    """Implement :func:`embedkit.classify.heads.finetune.fit`."""
     check_count(processes)
     if configuration.batch < 2 * processes:
         raise BadInput(f"a batch of {configuration.batch} is too small for {processes} processes")
@@ -56,7 +56,7 @@ def run(
 
 
 def _failures(task: Task, folder: Folder, progress: ProgressCallback) -> tuple[Failure, ...]:
-    """The photos that cannot be read, as they were found when training began."""
+    """Return the unreadable photos, as they were found when training began."""
     if folder.checkpoint.is_file():
         record = checkpoint.read_record(folder.checkpoint)
         return tuple(Failure(**failure) for failure in record["failures"])
@@ -77,8 +77,8 @@ def _train(
     except PassTooLarge as error:
         raise OutOfMemory(
             f"a batch of {job.configuration.batch} photos of {job.spec.size} pixels does not fit "
-            f"the memory of the {processes.device.type} device; take a smaller batch, or a smaller "
-            "backbone or size="
+            f"into the memory of the {processes.device.type} device; use a smaller batch, backbone "
+            "or size="
         ) from error
 
 
@@ -86,16 +86,16 @@ def _train(
 
 
 def _train_together(job: Job, folder: Folder, count: int, progress: ProgressCallback) -> None:
-    """Train in ``count`` new processes; what the first reports, and what any raises, is ours."""
+    """Train in ``count`` new processes; report the first one's progress, raise any one's error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     reports = multiprocessing.get_context("spawn").SimpleQueue()
     context = spawn(  # type: ignore[no-untyped-call]
-        _one_of_several, (count, port, job, folder, reports), nprocs=count, join=False
+        _train_as_one_of, (count, port, job, folder, reports), nprocs=count, join=False
     )
     raised: list[EmbedkitError] = []
 
-    def hear() -> None:
+    def handle_reports() -> None:
         while not reports.empty():
             report = reports.get()
             if isinstance(report, Progress):
@@ -105,20 +105,20 @@ def _train_together(job: Job, folder: Folder, count: int, progress: ProgressCall
 
     try:
         while not context.join(_POLL):
-            hear()
+            handle_reports()
     except ProcessException:
-        hear()
+        handle_reports()
         if not raised:
             raise
     finally:
         for process in context.processes:
             process.terminate()
-    hear()
+    handle_reports()
     if raised:
         raise raised[0]
 
 
-def _one_of_several(
+def _train_as_one_of(
     rank: int,
     count: int,
     port: int,
@@ -127,10 +127,12 @@ def _one_of_several(
     reports: "multiprocessing.SimpleQueue[Progress | EmbedkitError]",
 ) -> None:
     try:
-        processes = become(rank, count, port)
+        processes = join_processes(rank, count, port)
         network, resolved = load_network(job.task.backbone)
         if resolved.spec != job.spec:
-            raise BadInput(f"{job.task.backbone} has changed just now; begin again")
+            raise BadInput(
+                f"the weights of {job.task.backbone} changed while training started; start again"
+            )
         _train(job, network, folder, processes, reports.put)
     except EmbedkitError as error:
         reports.put(error)

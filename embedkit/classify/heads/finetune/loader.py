@@ -1,4 +1,4 @@
-"""Photos to batches of pixels, decoded by threads while the network is at work."""
+"""Load batches of pixels with threads while the network computes."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,10 +23,11 @@ def batches(
     make: Callable[[Decoder, int], np.ndarray],
     threads: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For each of ``parts``, the numbers of its photos, their pixels and their classes.
+    """Yield the pixels, uint8 (N, size, size, 3), and classes, int64 (N,), of each batch.
 
-    uint8 (N, size, size, 3) and int64 (N,); ``make`` turns a photo and its number into pixels
-    (size, size, 3). Raises :class:`UnreadableImage`, naming the path.
+    Each of ``parts`` contains the indices of the photos of a batch. ``make`` returns the pixels
+    (size, size, 3) of a photo from its decoder and index. Raises :class:`UnreadableImage` with the
+    path.
     """
 
     def load(number: int) -> np.ndarray:
@@ -49,7 +50,7 @@ def batches(
 
 
 def unreadable(paths: Sequence[str], threads: int, progress: ProgressCallback) -> Iterator[Failure]:
-    """The photos that cannot be read; each is decoded once, as small as it can be."""
+    """Yield the photos that cannot be read; each is decoded once, at the smallest scale."""
 
     def check(path: str) -> Failure | None:
         try:
@@ -70,11 +71,11 @@ def unreadable(paths: Sequence[str], threads: int, progress: ProgressCallback) -
         checking.join()
 
 
-def shares(count: int, batch: int, rank: int, processes: int) -> list[np.ndarray]:
-    """Which of ``count`` places each step of one process takes.
+def step_indices(count: int, batch: int, rank: int, processes: int) -> list[np.ndarray]:
+    """Return the indices, out of ``count``, of each step of one process.
 
-    Every place is taken once; the steps are nearly equal, and of at most ``batch`` places together
-    with those of the other processes.
+    Every index occurs once over all processes. The steps have nearly equal sizes, at most ``batch``
+    indices over all processes.
     """
     steps = -(-count // batch)
     mine = np.array_split(np.arange(count), steps * processes)[rank::processes]
@@ -82,5 +83,5 @@ def shares(count: int, batch: int, rank: int, processes: int) -> list[np.ndarray
 
 
 def threads_for(processes: int) -> int:
-    """Threads that decode for one of so many processes."""
+    """Return the number of decoding threads for each of ``processes``."""
     return max(1, (os.cpu_count() or 1) // processes)

@@ -1,4 +1,4 @@
-"""Mixup and CutMix: two photos in one, and how much of each class that is."""
+"""Mixup and CutMix: combine two photos and their classes."""
 
 import math
 
@@ -11,11 +11,10 @@ from embedkit.classify.heads.finetune.configuration import Configuration
 def mixed(
     pixels: torch.Tensor, configuration: Configuration, random: np.random.Generator
 ) -> tuple[torch.Tensor, float]:
-    """A batch (N, H, W, 3), each photo mixed with another of it, and the share that it keeps.
+    """Return a batch (N, H, W, 3) mixed with its reverse, and the share of the first photo.
 
-    The other is the one as far from the batch's end. Mixup (Zhang et al. 2018) adds the two, CutMix
-    (Yun et al. 2019) pastes a box of the other; with both asked for, one is drawn. The share is 1
-    when neither is.
+    Mixup (Zhang et al. 2018) averages two photos, CutMix (Yun et al. 2019) pastes a box of one into
+    the other. If both are configured, one is drawn at random; if neither is, the share is 1.
     """
     kinds = [kind for kind in ("mixup", "cutmix") if getattr(configuration, kind)]
     if not kinds:
@@ -28,7 +27,7 @@ def mixed(
     _, height, width, _ = pixels.shape
     part = math.sqrt(1 - share)
     high, wide = round(height * part), round(width * part)
-    # As published, the box is centred anywhere, and what lies outside the photo is cut off.
+    # As published: the centre of the box is anywhere in the photo, and the box is clipped.
     y, x = (
         int(random.integers(side)) - size // 2 for side, size in ((height, high), (width, wide))
     )

@@ -1,4 +1,4 @@
-"""The network that is trained: a backbone, and a linear layer on its embedding."""
+"""The trained network: a backbone and a linear layer on its embedding."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _MOMENTUM = 0.9
 
 
 class Classifier(torch.nn.Module):
-    """Pixels uint8 or float (N, size, size, 3), 0 to 255, to logits (N, C)."""
+    """Maps pixels, uint8 or float (N, size, size, 3) from 0 to 255, to logits (N, C)."""
 
     def __init__(self, network: Network, spec: EmbeddingSpec, classes: int, dropout: float) -> None:
         super().__init__()
@@ -27,32 +27,32 @@ class Classifier(torch.nn.Module):
         torch.nn.init.zeros_(self.linear.weight)
         torch.nn.init.zeros_(self.linear.bias)
 
-    def start_as(self, linear: Linear) -> None:
-        """Set the linear layer."""
+    def set_linear(self, linear: Linear) -> None:
+        """Set the weights of the linear layer."""
         with torch.no_grad():
             self.linear.weight.copy_(torch.from_numpy(linear.weights))
             self.linear.bias.copy_(torch.from_numpy(linear.bias))
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Logits (N, C)."""
+        """Return logits (N, C)."""
         features = self.embedder(pixels, torch.channels_last)
         logits: torch.Tensor = self.linear(self.dropout(features))
         return logits
 
     @property
     def body(self) -> torch.nn.Module:
-        """timm's own model."""
+        """The timm model."""
         return cast(torch.nn.Module, self.embedder.module.body)
 
 
-def optimizer_of(classifier: Classifier, configuration: Configuration) -> torch.optim.Optimizer:
-    """The optimiser; each group's ``lr_scale`` is its layer's share of the learning rate."""
+def create_optimizer(classifier: Classifier, configuration: Configuration) -> torch.optim.Optimizer:
+    """Return the optimiser; ``lr_scale`` of a group is its learning rate relative to the peak."""
     body: Any = classifier.body
-    spared = body.no_weight_decay() if hasattr(body, "no_weight_decay") else ()
+    without_decay = body.no_weight_decay() if hasattr(body, "no_weight_decay") else ()
     groups = param_groups_layer_decay(
         body,
         configuration.weight_decay,
-        no_weight_decay_list=spared,
+        no_weight_decay_list=without_decay,
         layer_decay=configuration.layer_decay,
     )
     linear = classifier.linear
@@ -65,13 +65,13 @@ def optimizer_of(classifier: Classifier, configuration: Configuration) -> torch.
 
 
 def class_weights(targets: Sequence[int], classes: int) -> np.ndarray:
-    """What each class weighs in a balanced loss, float32 (C,): scikit-learn's ``balanced``."""
+    """Return the class weights of a balanced loss, float32 (C,), as scikit-learn's ``balanced``."""
     counts = np.bincount(targets, minlength=classes)
     return np.asarray(len(targets) / (classes * counts), np.float32)
 
 
-def rate_at(epochs: float, configuration: Configuration) -> float:
-    """The highest layer's learning rate after so many ``epochs``."""
+def learning_rate_at(epochs: float, configuration: Configuration) -> float:
+    """Return the learning rate of the linear layer after a number, or fraction, of epochs."""
     rate, warmup = configuration.learning_rate, configuration.warmup_epochs
     if epochs < warmup:
         return rate * epochs / warmup
@@ -81,7 +81,7 @@ def rate_at(epochs: float, configuration: Configuration) -> float:
     return rate * (1 + math.cos(math.pi * done)) / 2
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group, by its layer's share."""
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of every group, scaled by its ``lr_scale``."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("lr_scale", 1.0)

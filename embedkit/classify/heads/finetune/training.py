@@ -1,9 +1,10 @@
-"""The training loop: epochs of steps, a validation after each, a checkpoint after that."""
+"""The training loop: steps, then validation and a checkpoint after each epoch."""
 
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from enum import IntEnum
 from functools import partial
 
 import numpy as np
@@ -19,29 +20,44 @@ from embedkit.classify.heads.finetune import checkpoint
 from embedkit.classify.heads.finetune.augment import augmented
 from embedkit.classify.heads.finetune.folder import Folder
 from embedkit.classify.heads.finetune.job import Job
-from embedkit.classify.heads.finetune.loader import batches, shares, threads_for
-from embedkit.classify.heads.finetune.memory import kept
+from embedkit.classify.heads.finetune.loader import batches, step_indices, threads_for
 from embedkit.classify.heads.finetune.mixing import mixed
 from embedkit.classify.heads.finetune.model import (
     Classifier,
     class_weights,
-    optimizer_of,
-    rate_at,
-    set_rate,
+    create_optimizer,
+    learning_rate_at,
+    set_learning_rate,
 )
-from embedkit.classify.heads.finetune.processes import Processes
-from embedkit.classify.heads.finetune.randomness import Purpose, stream
+from embedkit.classify.heads.finetune.processes import Processes, retained_memory
 from embedkit.classify.heads.finetune.task import Epoch, best_of
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
 from embedkit.results import Progress, ProgressCallback
 
-_TELL_EVERY = 0.5
-"""Seconds between two reports, each of which waits for the device."""
+_REPORT_EVERY = 0.5
+"""Seconds between two progress reports; each one waits for the device."""
+
+
+class Purpose(IntEnum):
+    """The use of a random stream; different uses never share one."""
+
+    ORDER = 1
+    AUGMENT = 2
+    MIX = 3
+    TORCH = 4
+
+
+def random_stream(seed: int, purpose: Purpose, epoch: int, *place: int) -> np.random.Generator:
+    """Return the generator of one place, such as a photo of an epoch or a step of a process.
+
+    Since it only depends on the place, checkpoints need no random state.
+    """
+    return np.random.default_rng((seed, purpose, epoch, *place))
 
 
 class Training:
-    """One process's part in a job, from where the folder says that it stands."""
+    """The training of one process, which continues from the checkpoint in the folder."""
 
     def __init__(
         self,
@@ -60,10 +76,10 @@ class Training:
         configuration = job.configuration
         classifier = Classifier(network, job.spec, len(job.task.classes), configuration.dropout)
         if job.task.start is not None:
-            classifier.start_as(job.task.start)
+            classifier.set_linear(job.task.start)
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last)
         self._average = ModelEmaV3(classifier, configuration.ema_decay, use_warmup=True)
-        self._optimizer = optimizer_of(classifier, configuration)
+        self._optimizer = create_optimizer(classifier, configuration)
         self._precision = _precision(configuration.precision, self._device)
         self._scaler = torch.amp.GradScaler(
             self._device.type, enabled=self._precision == torch.float16
@@ -71,17 +87,17 @@ class Training:
         self._weights = None
         if configuration.balanced:
             targets = [number for _, number in job.task.training]
-            self._weights = self._sent(class_weights(targets, len(job.task.classes)))
+            self._weights = self._to_device(class_weights(targets, len(job.task.classes)))
         self._history: list[Epoch] = []
         if folder.checkpoint.is_file():
             self._resume()
-        # Wrapped last: several processes begin with the first one's weights.
+        # Wrapped last, because wrapping copies the weights of the first process to the others.
         self._trained = processes.wrap(classifier)
 
     def run(self) -> None:
-        """Train the epochs that are missing; the folder then holds the best network."""
+        """Train the remaining epochs, then write the best network to the folder."""
         configuration, job = self._job.configuration, self._job
-        self._steps = len(self._shares_of(len(job.task.training)))
+        self._steps = len(self._step_indices(len(job.task.training)))
         self._began, self._before = time.monotonic(), len(self._history)
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices), self._memory():
@@ -96,8 +112,8 @@ class Training:
     def _epoch(self, number: int) -> None:
         loss, accuracy = self._train(number)
         if not math.isfinite(loss):
-            raise BadInput(f"training diverged in epoch {number}: take a lower learning_rate")
-        self._processes.follow_first(self._average.module)
+            raise BadInput(f"training diverged in epoch {number}; use a lower learning_rate")
+        self._processes.broadcast(self._average.module)
         validation_loss, validation_accuracy = self._validate()
         epoch = Epoch(
             number=number,
@@ -110,45 +126,45 @@ class Training:
         self._history.append(epoch)
         if self._processes.rank == 0:
             self._save()
-            self._tell(number, len(self._job.task.training), loss, accuracy)
+            self._report(number, len(self._job.task.training), loss, accuracy)
         self._processes.wait()
 
     def _train(self, number: int) -> tuple[float, float]:
-        """One pass over the training photos; the mean loss and the accuracy."""
+        """Train one epoch; return the mean loss and the accuracy."""
         job, rank = self._job, self._processes.rank
         seed = job.configuration.seed
         photos = job.task.training
-        order = stream(seed, Purpose.ORDER, number).permutation(len(photos))
-        torch.manual_seed(int(stream(seed, Purpose.TORCH, number, rank).integers(2**63)))
-        parts = [order[part] for part in self._shares_of(len(photos))]
+        order = random_stream(seed, Purpose.ORDER, number).permutation(len(photos))
+        torch.manual_seed(int(random_stream(seed, Purpose.TORCH, number, rank).integers(2**63)))
+        parts = [order[part] for part in self._step_indices(len(photos))]
         self._set_mode()
         sums: list[torch.Tensor] = []
-        done, told = 0, time.monotonic()
+        done, reported = 0, time.monotonic()
         with self._kernels():
             make = partial(self._augmented, number)
             for step, (pixels, targets) in enumerate(batches(photos, parts, make, self._threads)):
                 sums.append(self._step(number, step, pixels, targets))
                 done += len(targets) * self._processes.count
-                if rank == 0 and time.monotonic() - told >= _TELL_EVERY:
-                    self._tell(number, min(done, len(photos)), *_mean(_sum(sums)))
-                    told = time.monotonic()
-            return _mean(self._processes.total(_sum(sums)))
+                if rank == 0 and time.monotonic() - reported >= _REPORT_EVERY:
+                    self._report(number, min(done, len(photos)), *_mean(_sum(sums)))
+                    reported = time.monotonic()
+            return _mean(self._processes.sum(_sum(sums)))
 
     def _step(
         self, number: int, step: int, pixels: np.ndarray, targets: np.ndarray
     ) -> torch.Tensor:
-        """One update; the summed loss, the photos that were right, and the photos."""
+        """Update the weights; return the summed loss, the correct photos and the photos."""
         configuration = self._job.configuration
-        x, y = self._sent(pixels), self._sent(targets)
-        chance = stream(configuration.seed, Purpose.MIX, number, step, self._processes.rank)
-        x, share = mixed(x, configuration, chance)
-        other = y.flip(0)  # the class of the photo that each was mixed with
+        x, y = self._to_device(pixels), self._to_device(targets)
+        random = random_stream(configuration.seed, Purpose.MIX, number, step, self._processes.rank)
+        x, share = mixed(x, configuration, random)
+        other = y.flip(0)  # the class of the photo that each is mixed with
         with self._autocast():
             logits = self._trained(x).float()
             loss = share * self._loss(logits, y)
             if share < 1:
                 loss = loss + (1 - share) * self._loss(logits, other)
-        set_rate(self._optimizer, self._rate(number, step + 0.5))
+        set_learning_rate(self._optimizer, self._rate(number, step + 0.5))
         self._optimizer.zero_grad()
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self._scaler.step(self._optimizer)
@@ -162,25 +178,25 @@ class Training:
         return cross_entropy(logits, targets, self._weights, label_smoothing=smoothing)
 
     def _validate(self) -> tuple[float, float]:
-        """Mean cross-entropy and accuracy of the averaged network, as it will embed."""
+        """Return mean cross-entropy and accuracy of the averaged network on the validation set."""
         photos, spec = self._job.task.validation, self._job.spec
         network = self._average.module
         sums = []
-        parts = self._shares_of(len(photos))
+        parts = self._step_indices(len(photos))
 
         def make(decoder: Decoder, _: int) -> np.ndarray:
             return prepare(decoder, spec)
 
         with torch.inference_mode(), exact_float32():
             for pixels, targets in batches(photos, parts, make, self._threads):
-                logits, y = network(self._sent(pixels)), self._sent(targets)
+                logits, y = network(self._to_device(pixels)), self._to_device(targets)
                 loss = cross_entropy(logits, y, reduction="sum")
                 right = (logits.argmax(1) == y).sum()
                 sums.append(torch.stack([loss, right, right.new_full((), len(y))]))
-        return _mean(self._processes.total(_sum(sums)))
+        return _mean(self._processes.sum(_sum(sums)))
 
-    def _tell(self, number: int, done: int, loss: float, accuracy: float) -> None:
-        """Report where epoch ``number`` is, ``done`` of its photos in."""
+    def _report(self, number: int, done: int, loss: float, accuracy: float) -> None:
+        """Report progress: ``done`` photos of epoch ``number``, with loss and accuracy so far."""
         photos, epochs = len(self._job.task.training), self._job.configuration.epochs
         text = f"epoch {number}/{epochs}: loss {loss:.3f}, accuracy {accuracy:.3f}"
         if self._history:
@@ -189,10 +205,10 @@ class Training:
         rate = (whole - self._before * photos) / (time.monotonic() - self._began)
         self._progress(Progress(text, whole, total, rate, (total - whole) / rate))
 
-    # -- from one epoch to the next ------------------------------------------------------------
+    # -- checkpoints ---------------------------------------------------------------------------
 
     def _save(self) -> None:
-        """Keep the last epoch's network if it is the best, then where training stands."""
+        """Save the network if the last epoch is the best, then the state of the training."""
         best = best_of(self._history)
         average = self._average.module
         if best is self._history[-1]:
@@ -220,19 +236,21 @@ class Training:
     def _resume(self) -> None:
         record = checkpoint.read_record(self._folder.checkpoint)
         tensors = checkpoint.read_tensors(self._folder.checkpoint)
-        self._classifier.load_state_dict(checkpoint.under("network", tensors))
-        self._average.module.load_state_dict(checkpoint.under("average", tensors))
-        checkpoint.restore_optimizer(self._optimizer, checkpoint.under("optimizer", tensors))
+        self._classifier.load_state_dict(checkpoint.without_prefix("network", tensors))
+        self._average.module.load_state_dict(checkpoint.without_prefix("average", tensors))
+        checkpoint.restore_optimizer(
+            self._optimizer, checkpoint.without_prefix("optimizer", tensors)
+        )
         if record["scaler"]:
             self._scaler.load_state_dict(record["scaler"])
         self._history = [Epoch(**epoch) for epoch in record["history"]]
 
-    # -- small things --------------------------------------------------------------------------
+    # -- helpers -------------------------------------------------------------------------------
 
     def _augmented(self, number: int, decoder: Decoder, place: int) -> np.ndarray:
         configuration = self._job.configuration
-        chance = stream(configuration.seed, Purpose.AUGMENT, number, place)
-        return augmented(decoder, self._job.spec, configuration.augmentation, chance)
+        random = random_stream(configuration.seed, Purpose.AUGMENT, number, place)
+        return augmented(decoder, self._job.spec, configuration.augmentation, random)
 
     def _set_mode(self) -> None:
         self._trained.train()
@@ -241,14 +259,14 @@ class Training:
                 if isinstance(module, _BatchNorm):
                     module.eval()
 
-    def _shares_of(self, photos: int) -> list[np.ndarray]:
+    def _step_indices(self, photos: int) -> list[np.ndarray]:
         processes = self._processes
-        return shares(photos, self._job.configuration.batch, processes.rank, processes.count)
+        return step_indices(photos, self._job.configuration.batch, processes.rank, processes.count)
 
     def _rate(self, number: int, step: float) -> float:
-        return rate_at(number - 1 + step / self._steps, self._job.configuration)
+        return learning_rate_at(number - 1 + step / self._steps, self._job.configuration)
 
-    def _sent(self, array: np.ndarray) -> torch.Tensor:
+    def _to_device(self, array: np.ndarray) -> torch.Tensor:
         tensor = torch.from_numpy(array)
         if self._device.type == "cuda":
             tensor = tensor.pin_memory()
@@ -260,10 +278,10 @@ class Training:
         return torch.autocast(self._device.type, self._precision)
 
     def _memory(self) -> AbstractContextManager[object]:
-        return kept() if self._device.type == "cpu" else nullcontext()
+        return retained_memory() if self._device.type == "cpu" else nullcontext()
 
     def _kernels(self) -> AbstractContextManager[object]:
-        """The same algorithms every time, where cuDNN has a choice."""
+        """Make cuDNN choose the same deterministic algorithms every time."""
         if self._device.type != "cuda":
             return nullcontext()
         return torch.backends.cudnn.flags(
@@ -272,22 +290,22 @@ class Training:
 
 
 def _sum(sums: list[torch.Tensor]) -> torch.Tensor:
-    """Summed loss, photos that were right, photos; a process may have had none."""
+    """Sum (loss, correct photos, photos) over steps; a process may have no step."""
     return torch.stack(sums).cpu().double().sum(0) if sums else torch.zeros(3).double()
 
 
 def _mean(total: torch.Tensor) -> tuple[float, float]:
-    """Mean loss, and accuracy."""
+    """Return mean loss and accuracy."""
     loss, right, count = total.tolist()
     return loss / count, right / count
 
 
-def _precision(asked: str, device: torch.device) -> torch.dtype:
-    """What to compute in. Raises :class:`BadInput` for fp16 without CUDA."""
-    if asked == "fp16" and device.type != "cuda":
-        raise BadInput(f"fp16 training needs CUDA, not {device.type}; take bf16 or float32")
-    if asked == "auto":
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of training. Raises :class:`BadInput` for fp16 without CUDA."""
+    if name == "fp16" and device.type != "cuda":
+        raise BadInput(f"fp16 training needs CUDA, not {device.type}; use bf16 or float32")
+    if name == "auto":
         if device.type != "cuda":
             return torch.float32
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[asked]
+    return {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]

@@ -1,7 +1,8 @@
-"""Drawn outliers: pictures that show no object, such as a solid colour, a code or a screen.
+"""Synthetic outliers: drawn images without an object, such as a solid colour, a code or a screen.
 
-What lies nearer to one of these than to the training photos is of no class: outlier exposure
-(Hendrycks, Mazeika & Dietterich 2019) without training on them. Drawing is deterministic.
+A photo that is nearer to one of them than to the training photos is of no class. This is outlier
+exposure (Hendrycks, Mazeika & Dietterich 2019) without training on the outliers. Drawing is
+deterministic.
 """
 
 import colorsys
@@ -14,14 +15,14 @@ from embedkit.classify.heads.outliers.canvas import BLACK, WHITE, Canvas, pick, 
 from embedkit.classify.heads.outliers.screens import draw_screen
 
 VERSION = 1
-"""Of the drawings: change it when what is drawn changes."""
+"""Version of the images; increase it whenever one changes."""
 
 _SIZES = ((480, 360), (360, 480), (400, 400), (480, 270), (270, 480))
 _PAGES = ((413, 584), (584, 413), (425, 550))
 
 
 def draw_outliers() -> list[tuple[str, Image.Image]]:
-    """The kind and the RGB image of each drawn outlier, in a fixed order."""
+    """Return the kind and the RGB image of each outlier, in a fixed order."""
     return [
         (kind, draw(np.random.default_rng([VERSION, place, number]), number))
         for place, (kind, (draw, count)) in enumerate(_DRAWN.items())
@@ -30,7 +31,7 @@ def draw_outliers() -> list[tuple[str, Image.Image]]:
 
 
 def _solid(random: np.random.Generator, number: int) -> Image.Image:
-    """Twenty-four hues, bright and dark in turn, then greys from black to white."""
+    """Draw one of 24 hues, alternately bright and dark, or of the greys from black to white."""
     if number < 24:
         shares = colorsys.hsv_to_rgb(number / 24, 1.0, 1.0 - 0.5 * (number % 2))
         colour = rgb(255 * np.array(shares))
@@ -40,7 +41,7 @@ def _solid(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def _gradient(random: np.random.Generator, number: int) -> Image.Image:
-    """From one colour to another: along a line, or around a point."""
+    """Draw a gradient between two colours, along a line or around a point."""
     width, height = pick(random, _SIZES)
     y, x = np.mgrid[:height, :width]
     if number % 3 == 2:
@@ -54,7 +55,7 @@ def _gradient(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def _noise(random: np.random.Generator, number: int) -> Image.Image:
-    """Fine grey or coloured noise, noise around one colour, and coarse noise, in turn."""
+    """Draw fine grey or coloured noise, noise around one colour, or coarse noise, in turn."""
     width, height = pick(random, _SIZES)
     if number % 4 == 3:
         coarse = random.integers(0, 256, (height // 16, width // 16, 3), np.uint8)
@@ -69,7 +70,7 @@ def _noise(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def _code(random: np.random.Generator, number: int) -> Image.Image:
-    """A grid of modules with the three finder patterns of a QR code."""
+    """Draw a grid of modules with the three finder patterns of a QR code."""
     side = (21, 25, 29, 33, 41, 57)[number % 6]
     dark = random.random((side, side)) < 0.5
     finder = np.zeros((8, 8), bool)
@@ -84,7 +85,7 @@ def _code(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def _barcode(random: np.random.Generator, number: int) -> Image.Image:
-    """Bars of four widths with their digits below."""
+    """Draw bars of four widths with digits below."""
     bars = np.repeat(255 * (np.arange(80) % 2), random.choice([1, 1, 2, 3, 4], 80))
     width, height, edge = len(bars) * (2 + number % 3), pick(random, (100, 200, 300)), 20
     canvas = Canvas(random, (width + 2 * edge, height + 3 * edge))
@@ -96,7 +97,7 @@ def _barcode(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def _text(random: np.random.Generator, number: int) -> Image.Image:
-    """A page of one or two columns of text; most have a heading."""
+    """Draw a page with one or two columns of text; most pages have a heading."""
     size, paper = (7, 9, 11, 14)[number % 4], WHITE if number % 4 else (253, 248, 236)
     page = Canvas(random, pick(random, _PAGES), paper)
     top = edge = page.width // 10
@@ -125,4 +126,4 @@ _DRAWN: dict[str, tuple[Callable[[np.random.Generator, int], Image.Image], int]]
 }
 
 OUTLIERS = tuple(kind for kind, (_, count) in _DRAWN.items() for _ in range(count))
-"""The kind of each drawn outlier."""
+"""The kind of each outlier, in the order of :func:`draw_outliers`."""

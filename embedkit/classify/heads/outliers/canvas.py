@@ -1,4 +1,4 @@
-"""What drawn outliers are drawn with: a seeded source of colours, words and sizes."""
+"""A canvas for synthetic outliers, with random colours, words and sizes from a seed."""
 
 from functools import lru_cache
 from typing import TypeVar
@@ -18,9 +18,9 @@ _LETTER = 0.52
 
 
 class Canvas:
-    """An image to draw on, with random choices of its own.
+    """An RGB image to draw on, with its own random generator.
 
-    ``paper`` and ``ink`` are its colours, ``unit`` is the font size of its plain text.
+    ``paper`` is the background colour, ``ink`` the text colour, ``unit`` the font size of text.
     """
 
     def __init__(
@@ -37,43 +37,43 @@ class Canvas:
         self.draw = ImageDraw.Draw(self.image)
 
     def shade(self, share: float) -> Colour:
-        """A colour between paper (0) and ink (1)."""
+        """Return a colour between paper (0) and ink (1)."""
         return blend(self.paper, self.ink, share)
 
     def colour(self, least: int, most: int) -> Colour:
-        """A random colour, each channel from ``least`` to below ``most``."""
+        """Return a random colour with channels in [least, most)."""
         return rgb(self.random.integers(least, most, 3))
 
     def title(self, x: float, y: float, words: int, size: int, ink: Colour | None = None) -> None:
-        """Write some words with capitals."""
+        """Write ``words`` capitalised words, the upper left corner at (x, y)."""
         start = int(self.random.integers(len(_words()) - words))
         text = " ".join(_words()[start : start + words]).title()
         self.write(x, y, text, size, ink)
 
     def line(self, x: float, y: float, width: float, size: int, ink: Colour | None = None) -> None:
-        """Write text that fills about ``width`` pixels."""
+        """Write text about ``width`` pixels wide, the upper left corner at (x, y)."""
         letters = max(1, int(width / (_LETTER * size)))
         text = " ".join(_words())
         start = int(self.random.integers(len(text) - letters))
         self.write(x, y, text[start : start + letters].strip(), size, ink)
 
     def write(self, x: float, y: float, text: str, size: int, ink: Colour | None = None) -> None:
-        """Write ``text``, its upper left corner at (x, y)."""
+        """Write ``text``, the upper left corner at (x, y)."""
         self.draw.text((x, y), text, ink or self.ink, _font(size))
 
 
 def pick(random: np.random.Generator, some: tuple[T, ...]) -> T:
-    """One of several."""
+    """Return a random element."""
     return some[int(random.integers(len(some)))]
 
 
 def blend(first: Colour, last: Colour, share: float) -> Colour:
-    """A colour between two."""
+    """Return a colour between two; ``share`` 0 is the first."""
     return rgb((1 - share) * np.array(first) + share * np.array(last))
 
 
 def rgb(values: np.ndarray) -> Colour:
-    """Three numbers as a colour."""
+    """Return an array of three numbers as a colour."""
     red, green, blue = (int(value) for value in values)
     return red, green, blue
 

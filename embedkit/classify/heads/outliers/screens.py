@@ -1,4 +1,4 @@
-"""Drawn screens: an article, a chat, a table, a timetable, windows, switches and a month."""
+"""Synthetic screenshots: article, chat, table, timetable, windows, switches and calendar."""
 
 from collections.abc import Callable
 from itertools import product
@@ -14,7 +14,7 @@ _BUTTONS: tuple[Colour, ...] = ((255, 95, 87), (254, 188, 46), (40, 200, 64))
 
 
 def draw_screen(random: np.random.Generator, number: int) -> Image.Image:
-    """One of seven layouts in turn; a third of the screens are dark, half have a title bar."""
+    """Draw one of seven layouts in turn; a third of the screens are dark, half have a title bar."""
     layout, tall = _LAYOUTS[number % len(_LAYOUTS)]
     size = pick(random, _TALL if tall or number % 4 == 3 else _WIDE)
     dark = number % 3 == 2
@@ -136,4 +136,4 @@ _LAYOUTS: tuple[tuple[Callable[[Canvas], None], bool], ...] = (
     (_switches, True),
     (_month, False),
 )
-"""Each with whether its screens are all taller than wide."""
+"""Each layout, and whether its screens are always taller than wide."""

@@ -1,6 +1,6 @@
-"""L-BFGS (Nocedal & Wright 2006, algorithms 7.4 and 7.5), a trial point at a time.
+"""L-BFGS (Nocedal & Wright 2006, algorithms 7.4 and 7.5), one trial point at a time.
 
-Whoever minimises evaluates the trial points of many descents together.
+The caller evaluates the trial points, so that it can evaluate those of many descents together.
 """
 
 import math
@@ -11,33 +11,34 @@ from dataclasses import dataclass
 import torch
 
 MEMORY = 10
-"""Steps, and changes of the gradient over them, that are remembered."""
+"""Pairs of a step and its change of the gradient that are stored."""
 
 _TRIALS = 20
 _CURVATURE = 0.9
-"""Share of the slope that a step may leave (Wolfe's second condition): usual for quasi-Newton."""
+"""Wolfe's second condition: the largest share of the slope that a step may leave. The usual value
+for quasi-Newton methods."""
 
 Solve = Callable[[torch.Tensor], torch.Tensor]
-"""The inverse of an assumed Hessian, applied to a gradient."""
+"""Applies the inverse of an approximate Hessian to a gradient."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A convex function at a point."""
+    """Value and derivatives of a convex function at a point."""
 
     objective: float
     gradient: torch.Tensor
-    """float64, of the point's shape."""
+    """float64, with the shape of the point."""
     solve: Solve
-    """Near what the inverse Hessian is there; in ``dtype`` of the descent."""
+    """Approximates the inverse Hessian at the point, in the ``dtype`` of the descent."""
 
 
 class Descent:
-    """One minimisation. Evaluate :attr:`trial` and :meth:`take` the value until it is ``done``.
+    """One minimisation: evaluate :attr:`trial` and :meth:`update` with the value until ``done``.
 
-    It has ``converged`` when the next step, were the function the quadratic that L-BFGS takes it
-    for, would lower the objective by less than ``tolerance`` of it; it is done also after
-    ``max_iterations``, or when rounding (to ``dtype``) hides every way down.
+    It has ``converged`` when the next step would lower L-BFGS's quadratic model of the objective by
+    less than ``tolerance`` times the objective. It is also done after ``max_iterations``, or when
+    no step lowers the objective by more than the rounding error of ``dtype``.
     """
 
     def __init__(
@@ -52,19 +53,19 @@ class Descent:
         self._step, self._low, self._high, self._trials = 0.0, 0.0, math.inf, 0
         self._pairs: deque[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = deque(maxlen=MEMORY)
 
-    def take(self, value: Value) -> None:
-        """Go to the trial point, if its ``value`` meets Wolfe's conditions, else try another."""
+    def update(self, value: Value) -> None:
+        """Accept the trial point if its ``value`` meets Wolfe's conditions, else choose another."""
         slope = float(_dot(value.gradient, self._direction))
         rounding = 10 * torch.finfo(self._dtype).eps * abs(value.objective)
         lower = value.objective <= self.value.objective + rounding
         if lower and abs(slope) <= -_CURVATURE * self._slope:
-            self._arrive(value)
+            self._accept(value)
         elif self._trials == _TRIALS:
             self.done = True
         else:
-            self._narrow(slope, short=lower and slope < 0)
+            self._choose_step(slope, short=lower and slope < 0)
 
-    def _arrive(self, value: Value) -> None:
+    def _accept(self, value: Value) -> None:
         if self.iterations >= 0:
             move = (self.trial - self.point).to(self._dtype)
             change = (value.gradient - self.value.gradient).to(self._dtype)
@@ -79,8 +80,8 @@ class Descent:
         self._step, self._low, self._high, self._trials = 1.0, 0.0, math.inf, 1
         self.trial = self.point + self._direction
 
-    def _narrow(self, slope: float, short: bool) -> None:
-        """Another step along the direction; the function is convex, so one bracket is enough."""
+    def _choose_step(self, slope: float, short: bool) -> None:
+        """Choose another step length; since the function is convex, one bracket is enough."""
         step = self._step
         self._low, self._high = (step, self._high) if short else (self._low, step)
         secant = step * self._slope / (self._slope - slope) if slope != self._slope else math.inf
@@ -91,13 +92,13 @@ class Descent:
         self.trial = self.point + self._step * self._direction
 
     def _inverse_hessian(self, value: Value) -> torch.Tensor:
-        """The inverse Hessian, as far as it is known, applied to the gradient: both loops."""
+        """Apply the L-BFGS approximation of the inverse Hessian to the gradient (two loops)."""
         result, weights = value.gradient.to(self._dtype), []
         for move, change, rate in reversed(self._pairs):
             weights.append(rate * _dot(move, result))
             result = result - weights[-1] * change
         result = value.solve(result)
-        if self._pairs:  # scaled as the last pair tells (7.20)
+        if self._pairs:  # scaled by the last pair (7.20)
             move, change, rate = self._pairs[-1]
             result = result / (rate * _dot(change, value.solve(change)))
         for (move, change, rate), weight in zip(self._pairs, reversed(weights), strict=True):

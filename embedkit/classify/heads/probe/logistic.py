@@ -1,57 +1,72 @@
-"""Multinomial logistic regression at many strengths of regularisation at once, in torch.
+"""Multinomial logistic regression for many regularisation strengths at once, in torch.
 
-For each C of a grid it minimises what scikit-learn's ``LogisticRegression`` does::
+For each C of a grid it minimises the objective of scikit-learn's ``LogisticRegression``::
 
     C * sum_i s_i * cross_entropy_i + 1/2 * |W|^2        (the intercept is not penalised)
 
-by L-BFGS. What makes it fast:
+by L-BFGS. Three things make it fast:
 
-- All C share each pass over the features: one product of matrices, as wide as all their classes.
-  A C that has converged leaves, and changes nothing for the others.
-- L-BFGS starts each of its directions from the Hessian that there would be if probabilities and
-  features were independent: the Kronecker product of the mean of ``diag(p) - p p'`` over examples,
-  which Böhning (1992) bounds, and the features' Gram matrix. In the eigenvectors of both it is
-  diagonal, and one decomposition of the Gram matrix serves every C and iteration.
-- Products are float32 (the features' dtype), sums over blocks of examples float64.
+- All C share each pass over the features: one matrix product for the classes of all C. A C that has
+  converged drops out without effect on the others.
+- The initial Hessian of L-BFGS is the one for independent probabilities and features: the Kronecker
+  product of the mean of ``diag(p) - p p'`` over examples, which Böhning (1992) bounds, and the Gram
+  matrix of the features. It is diagonal in the eigenvectors of both, and one decomposition of the
+  Gram matrix serves every C and iteration.
+- Products are float32 (the dtype of the features), sums over blocks of examples float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from embedkit.classify.heads.probe.descent import MEMORY, Descent, Solve, Value
-from embedkit.classify.heads.probe.workers import Spread
+
+ParallelMap = Callable[..., Iterator[Any]]
+"""Like :func:`map`: yields results in the order of the arguments."""
 
 _BYTES = 1 << 30
-"""Of what the descents that go on together remember, about."""
+"""Approximate memory of the L-BFGS pairs of the descents that are evaluated together."""
 _BLOCK = {"cuda": 1 << 16, "cpu": 1 << 10}
-"""Rows of features at once: on a CPU what is worked out of them stays in its cache."""
+"""Rows of features per block; on a CPU the intermediate results fit in its cache."""
 _FLAT = 1e-3
-"""Curvature between classes is taken to be at least this much of its largest."""
+"""Lower bound of the curvature between classes, relative to the largest."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """What was found for one C."""
+    """The minimum for one C."""
 
     parameters: torch.Tensor
     """float64 (classes, dim + 1) on the CPU; the last column is the intercept."""
     objective: float
     iterations: int
     gradient: float
-    """Largest component of the gradient of objective / (C * sum of weights)."""
+    """Largest absolute component of the gradient of objective / (C * sum of weights)."""
     converged: bool
 
 
 class Logistic:
-    """Examples to be told apart by a linear layer.
+    """The logistic loss of a linear layer on a set of examples.
 
-    ``rows`` (N, dim + 1) are features, each column centred, and a column of ones; ``labels`` int64
-    (N,), below ``classes``; ``weights`` (N,) say how much each example counts. All on one device.
+    Points of the descents are parameters (classes, dim + 1) in the basis of the eigenvectors of the
+    weighted Gram matrix of the rows.
 
-    Points are parameters (classes, dim + 1) in other coordinates: those of the eigenvectors of the
-    rows' weighted Gram matrix.
+    Parameters
+    ----------
+    rows : Tensor
+        Centred features and a last column of ones: (N, dim + 1).
+    labels : Tensor
+        Class numbers: int64 (N,).
+    weights : Tensor
+        Weight of each example: (N,), on the same device as the others.
+    classes : int
+        Number of classes.
+    parallel_map : callable
+        Runs blocks of work; see :func:`parallel_over_cores`.
     """
 
     def __init__(
@@ -60,10 +75,10 @@ class Logistic:
         labels: torch.Tensor,
         weights: torch.Tensor,
         classes: int,
-        spread: Spread,
+        parallel_map: ParallelMap,
     ) -> None:
         self._rows, self._labels, self._weights, self._classes = rows, labels, weights, classes
-        self._spread = spread
+        self._map = parallel_map
         self._block = _BLOCK[rows.device.type]
         self._total = float(weights.sum(dtype=torch.float64))
         self._penalised = torch.ones_like(rows[0], dtype=torch.float64)
@@ -73,18 +88,16 @@ class Logistic:
     def minimise(
         self, grid: Sequence[float], tolerance: float, max_iterations: int
     ) -> list[Solution]:
-        """The solution for each C of ``grid``; :class:`Descent` says when one has converged."""
+        """Return the solution for each C of ``grid``; see :class:`Descent` for the convergence."""
         dtype, width = self._rows.dtype, self._rows.shape[1]
         start = self._penalised.new_zeros(self._classes, width)
         at_once = max(1, _BYTES // (2 * MEMORY * start.numel() * dtype.itemsize))
         penalties = [1 / (c * self._total) for c in grid]
         descents = [Descent(start, dtype, tolerance, max_iterations) for _ in grid]
-        while going := [number for number, one in enumerate(descents) if not one.done][:at_once]:
-            some = [descents[number] for number in going]
+        while active := [number for number, one in enumerate(descents) if not one.done][:at_once]:
+            some = [descents[number] for number in active]
             values = self._evaluate([descent.trial for descent in some])
-            list(
-                self._spread(self._advance, some, [penalties[number] for number in going], *values)
-            )
+            list(self._map(self._advance, some, [penalties[number] for number in active], *values))
         return [
             self._solution(descent, penalty)
             for descent, penalty in zip(descents, penalties, strict=True)
@@ -98,17 +111,18 @@ class Logistic:
         gradient: torch.Tensor,
         curvature: torch.Tensor,
     ) -> None:
-        """Let a descent take the mean loss of its trial point, with the penalty added."""
-        pulled = penalty * descent.trial * self._penalised
-        objective = float(loss + torch.sum(pulled * descent.trial) / 2)
-        descent.take(Value(objective, gradient + pulled, self._inverse(curvature, penalty)))
+        """Update a descent with the penalised mean loss of its trial point."""
+        shrinkage = penalty * descent.trial * self._penalised
+        objective = float(loss + torch.sum(shrinkage * descent.trial) / 2)
+        descent.update(Value(objective, gradient + shrinkage, self._inverse(curvature, penalty)))
 
     def _evaluate(
         self, points: list[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The weighted mean loss, float64 (A,), of A points, and its gradients, float64.
+        """Return the weighted mean loss of A points, its gradients and curvatures, all float64.
 
-        The third are curvatures between classes, (A, classes, classes): ``diag(p) - p p'``.
+        The loss is (A,), the gradients (A, classes, dim + 1). The curvatures between classes,
+        (A, classes, classes), are the mean of ``diag(p) - p p'``.
         """
         count = len(points)
         layers = torch.cat(points).to(self._rows.dtype) @ self._axes.T
@@ -117,8 +131,8 @@ class Logistic:
             part = slice(start, start + self._block)
             rows, weights = self._rows[part], self._weights[part]
             true = (slice(None), self._labels[part], torch.arange(len(rows), device=rows.device))
-            # What is told apart well has a loss and residuals far below float32's resolution of 1:
-            # they are summed from the other classes, never taken as 1 - p.
+            # Well separated examples have losses and residuals far below the float32 resolution at
+            # 1, so these are summed over the other classes and never computed as 1 - p.
             logits = (layers @ rows.T).view(count, self._classes, len(rows))
             logits -= logits.amax(1, keepdim=True)
             of_true = logits[true]
@@ -138,7 +152,7 @@ class Logistic:
         losses = self._penalised.new_zeros(count)
         gradients = self._penalised.new_zeros(layers.shape)
         curvatures = self._penalised.new_zeros(count, self._classes, self._classes)
-        for parts in self._spread(block, range(0, len(self._rows), self._block)):
+        for parts in self._map(block, range(0, len(self._rows), self._block)):
             for total, part in zip((losses, gradients, curvatures), parts, strict=True):
                 total += part
         inner = (gradients / self._total).to(self._rows.dtype) @ self._axes
@@ -146,7 +160,7 @@ class Logistic:
         return losses / self._total, inner.view(shape).double(), curvatures / self._total
 
     def _inverse(self, curvature: torch.Tensor, penalty: float) -> Solve:
-        """The inverse of the Hessian that is assumed, of the mean objective."""
+        """Return the inverse of the approximate Hessian of the mean objective."""
         flat, classes = torch.linalg.eigh(curvature)
         flat = torch.maximum(flat, _FLAT * flat[-1])
         hessian = flat[:, None] * self._variances + penalty * self._penalised
@@ -159,9 +173,9 @@ class Logistic:
         return solve
 
     def _decomposed(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Eigenvalues (dim + 1,) and eigenvectors of the rows' weighted Gram matrix.
+        """Return eigenvalues (dim + 1,) and eigenvectors of the weighted Gram matrix of the rows.
 
-        Features are centred, so the column of ones is taken for an eigenvector of its own.
+        Since the features are centred, the column of ones is treated as an eigenvector.
         """
 
         def block(start: int) -> torch.Tensor:
@@ -171,10 +185,10 @@ class Logistic:
 
         width = self._rows.shape[1]
         gram = self._penalised.new_zeros(width - 1, width - 1)
-        for part in self._spread(block, range(0, len(self._rows), 8 * self._block)):
+        for part in self._map(block, range(0, len(self._rows), 8 * self._block)):
             gram += part
         variances, axes = torch.ones_like(self._rows[0]), torch.eye(width).to(self._rows)
-        # In float64: in float32 LAPACK may fail where there are fewer rows than columns.
+        # In float64, because in float32 LAPACK may fail with fewer rows than columns.
         found, vectors = torch.linalg.eigh(gram / self._total)
         variances[:-1], axes[:-1, :-1] = found.clamp(min=0), vectors
         return variances, axes
@@ -188,3 +202,22 @@ class Logistic:
             float((descent.value.gradient @ axes.T).abs().max()),
             descent.converged,
         )
+
+
+@contextmanager
+def parallel_over_cores(device: torch.device) -> Iterator[ParallelMap]:
+    """Yield a :func:`map` that runs calls in parallel, one thread each; on a GPU the plain one.
+
+    torch's own threads synchronise after each operation. With small operations, or other load on
+    the machine, they spend most of their time waiting.
+    """
+    if device.type != "cpu":
+        yield map
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, "probe", torch.set_num_threads, (1,)) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)

@@ -1,51 +1,67 @@
-"""The probe: a linear classifier whose C and features are chosen on validation."""
+"""The probe: a linear classifier whose C and features are selected on the validation set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from embedkit.classify.heads.examples import Examples, check_examples
 from embedkit.classify.heads.linear import Linear
+from embedkit.classify.heads.probabilities import negative_log_likelihood
 from embedkit.classify.heads.probe.protocol import Protocol
 from embedkit.classify.heads.probe.sweep import Fit, sweep
-from embedkit.classify.heads.training_set import Examples, check
 from embedkit.results import Progress, ProgressCallback, no_progress
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One fit of the sweep, and what it is worth on validation."""
+    """One fit of the sweep, with its metrics on the validation set."""
 
     features: str
     C: float
-    """As scikit-learn means it."""
+    """Inverse regularisation strength, as in scikit-learn."""
     objective: float
     """``C * sum(weight * cross-entropy) + |W|^2 / 2`` on the training photos."""
     iterations: int
     gradient: float
-    """Largest component of the gradient of objective / (C * sum of weights)."""
+    """Largest absolute component of the gradient of objective / (C * sum of weights)."""
     converged: bool
     accuracy: float
-    """Share of the validation photos whose most probable class is theirs."""
+    """Accuracy on the validation set."""
     nll: float
-    """Mean over the validation photos of -log of their class's probability, in nats."""
+    """Negative log-likelihood on the validation set, nats."""
 
 
 class Probe:
     """Multinomial logistic regression on frozen embeddings.
 
-    Tries every C of the protocol on each of its features, and keeps what classifies most
-    validation photos correctly; of equals the one with the lower negative log-likelihood, then the
-    one tried first. Runs on CUDA when there is one. Same input, same machine: same result.
+    Fits every C of the protocol on each of its features and selects the fit with the highest
+    validation accuracy, then the lowest negative log-likelihood, then the first. Runs on CUDA if
+    available. The same input gives the same result on the same machine.
 
-    Fitted, it has ``classes_``, ``history`` (a :class:`Trial` for each fit), ``chosen`` (the one
-    that was kept), ``selected`` (its layer, which validation has judged) and ``linear``, the layer
-    to predict with: that one, unless the protocol fits it again. Standardising is folded in.
+    Parameters
+    ----------
+    protocol : Protocol, optional
+        Features and values of C to try; ``Protocol()`` by default.
+
+    Attributes
+    ----------
+    classes_
+        Names of the classes.
+    history
+        A :class:`Trial` for each fit.
+    best
+        The trial that was selected.
+    selected
+        Its layer, which the validation metrics are for.
+    linear
+        The layer to predict with: ``selected``, or with ``refit`` the same hyperparameters fitted
+        on training and validation set together. Standardisation is folded into the layer.
     """
 
     classes_: tuple[str, ...]
     history: tuple[Trial, ...]
-    chosen: Trial
+    best: Trial
     selected: Linear
     linear: Linear
 
@@ -59,37 +75,67 @@ class Probe:
         classes: Sequence[str],
         progress: ProgressCallback = no_progress,
     ) -> "Probe":
-        """Fit on ``train``, choose on ``validation``; ``classes`` are the names of the labels.
+        """Fit the probe and select its hyperparameters.
 
-        Raises :class:`BadInput` for fewer than two classes, one without a training photo, labels
-        that are none of them, and embeddings of two widths.
+        Parameters
+        ----------
+        train, validation : Examples
+            Embeddings with class numbers.
+        classes : sequence of str
+            Names of the classes, by class number.
+        progress : callable, optional
+            Called with the state of the work.
+
+        Returns
+        -------
+        Probe
+            The probe itself.
+
+        Raises
+        ------
+        BadInput
+            For fewer than two classes, a class without training photos, labels that are not class
+            numbers, or embeddings of different dimensions.
         """
         self.classes_ = tuple(classes)
-        check(train, validation, self.classes_)
+        check_examples(train, validation, self.classes_)
         tried: list[tuple[Trial, Linear]] = []
         for number, features in enumerate(self.protocol.features):
             progress(Progress("fitting probes", number, len(self.protocol.features)))
             fits = sweep(train, len(self.classes_), features, self.protocol)
             tried += [(_trial(features, fit, validation), fit.linear) for fit in fits]
         self.history = tuple(trial for trial, _ in tried)
-        self.chosen, self.selected = min(tried, key=lambda one: (-one[0].accuracy, one[0].nll))
+        self.best, self.selected = min(tried, key=lambda one: (-one[0].accuracy, one[0].nll))
         self.linear = self.selected
         if self.protocol.refit:
             progress(Progress("fitting the best probe again"))
-            alone = replace(self.protocol, grid=(self.chosen.C,), relative=False)
+            best_only = replace(self.protocol, grid=(self.best.C,), relative=False)
             both = train + validation
-            (fit,) = sweep(both, len(self.classes_), self.chosen.features, alone)
+            (fit,) = sweep(both, len(self.classes_), self.best.features, best_only)
             self.linear = fit.linear
         return self
 
     def predict_proba(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 (N, classes), of embeddings, float32 (N, dim), with norms (N,)."""
+        """Return class probabilities.
+
+        Parameters
+        ----------
+        vectors : ndarray
+            L2-normalised embeddings: float32 (N, dim).
+        norms : ndarray
+            Their norms before normalising: float32 (N,).
+
+        Returns
+        -------
+        numpy.ndarray
+            float64 (N, classes).
+        """
         return self.linear.predict_proba(vectors, norms)
 
 
 def _trial(features: str, fit: Fit, validation: Examples) -> Trial:
-    chances = fit.linear.predict_proba(validation.vectors, validation.norms)
-    of_true = chances[np.arange(len(validation)), validation.labels]
+    probabilities = fit.linear.predict_proba(validation.vectors, validation.norms)
+    logarithms = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
     return Trial(
         features=features,
         C=fit.C,
@@ -97,6 +143,6 @@ def _trial(features: str, fit: Fit, validation: Examples) -> Trial:
         iterations=fit.iterations,
         gradient=fit.gradient,
         converged=fit.converged,
-        accuracy=float(np.mean(chances.argmax(1) == validation.labels)),
-        nll=float(-np.mean(np.log(np.maximum(of_true, np.finfo(np.float64).tiny)))),
+        accuracy=float(np.mean(probabilities.argmax(1) == validation.labels)),
+        nll=negative_log_likelihood(logarithms, validation.labels),
     )

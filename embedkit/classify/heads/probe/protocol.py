@@ -1,4 +1,4 @@
-"""How a probe is fitted and chosen: this project's way, and those of two papers."""
+"""Protocols of fitting and selecting a probe: the default one, and those of two papers."""
 
 from dataclasses import dataclass
 
@@ -15,35 +15,37 @@ def _powers_of_ten(first: float, last: float, count: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is tried, and what is done with the best of it.
+    """Hyperparameters that a probe tries. Raises :class:`BadInput` for invalid values.
 
-    C is scikit-learn's: the objective is ``C * sum(cross-entropy) + |W|^2 / 2``, with the
-    intercept not penalised. The C that suits is in inverse proportion to the features' squared
-    length, so by default the grid is in such units: one grid fits features of every scale.
+    C is that of scikit-learn: the objective is ``C * sum(cross-entropy) + |W|^2 / 2``, without a
+    penalty on the intercept. The best C is inversely proportional to the squared length of the
+    features. The default grid is relative to it, so that one grid suits features of any scale.
     """
 
     features: tuple[str, ...] = TREATMENTS
+    """Treatments of the embeddings to try: ``raw``, ``l2`` and ``standardised``."""
     grid: tuple[float, ...] = _powers_of_ten(-2, 3, 11)
     """Values of C to try."""
     relative: bool = True
-    """Whether they are multiples of 1 / (mean squared length of the centred training features)."""
+    """Whether ``grid`` is in units of 1 / (mean squared length of centred training features)."""
     refit: bool = False
-    """Fit the best again on training and validation photos together. The validation photos can
-    then choose nothing more: no temperature, no weight in an ensemble."""
+    """Whether to fit the best probe again on training and validation set together. Such a head
+    cannot join an ensemble, since it has no validation photos left."""
     balanced: bool = False
-    """Weigh examples by N / (classes * examples of their class), as scikit-learn's
-    ``class_weight="balanced"``, so that each class counts the same."""
+    """Whether to give each class the same total weight, N / classes, as scikit-learn's
+    ``class_weight="balanced"``."""
     tolerance: float = 1e-6
-    """A fit has converged when its next step promises to lower the objective by less than this
+    """A fit has converged when its next step is expected to lower the objective by less than this
     share of it."""
     max_iterations: int = 1000
+    """Iterations of L-BFGS at most."""
 
     def __post_init__(self) -> None:
         for treatment in self.features:
             if treatment not in TREATMENTS:
-                raise BadInput(f"no features called {treatment!r}; take {', '.join(TREATMENTS)}")
+                raise BadInput(f"unknown features {treatment!r}; use {', '.join(TREATMENTS)}")
         if not self.features or not self.grid:
-            raise BadInput("a protocol needs one of each to try: features, and a value of C")
+            raise BadInput("a protocol needs at least one kind of features and one value of C")
         if min(self.grid) <= 0 or not np.isfinite(self.grid).all():
             raise BadInput("values of C must be positive and finite")
 
@@ -56,13 +58,13 @@ PROTOCOLS = {
 """Protocols by name.
 
 - ``dinov2``: ``dinov2/eval/log_regression.py`` of Oquab et al. (2023): 45 values of C from 1e-6 to
-  1e5, features as the backbone gives them, at most 1000 iterations, the C of the best accuracy on
-  held-out photos (a tenth of the training set, where nothing else is given), then a fit on both
-  together. It minimises with cuML in float64, to a tolerance of 1e-12. (DINOv2's other protocol,
-  ``linear.py``, trains layers by SGD on augmented photos; that is no function of an embedding.)
+  1e5, unnormalised features, at most 1000 iterations, the C of the best accuracy on held-out photos
+  (by default a tenth of the training set), then a fit on both together. It minimises with cuML in
+  float64, to a tolerance of 1e-12. (DINOv2's other protocol, ``linear.py``, trains layers by SGD on
+  augmented photos, which embeddings do not allow.)
 - ``clip``: appendix A.3 of Radford et al. (2021): scikit-learn's L-BFGS, at most 1000 iterations,
-  the L2 strength from 1e-6 to 1e6 in 96 steps, eight for each factor of ten, chosen on validation,
-  then a fit on both together. The paper halves intervals around the best to save time; here all 97
-  values are tried. For CLIP's ViTs it takes features before the projection into the shared space,
-  which are not what ``clip-vit-b-32`` embeds.
+  L2 strengths from 1e-6 to 1e6 in 96 steps, eight for each factor of ten, selected on the
+  validation set, then a fit on both together. The paper bisects around the best value to save time;
+  here all 97 values are tried. For CLIP's ViTs the paper uses features before the projection into
+  the shared space; ``clip-vit-b-32`` embeds after it.
 """

@@ -1,4 +1,4 @@
-"""One layer for each C, on one treatment of the embeddings."""
+"""Fit one layer for each C on one treatment of the embeddings."""
 
 from dataclasses import dataclass
 
@@ -6,39 +6,38 @@ import numpy as np
 import torch
 
 from embedkit.backbones.torch_runtime import best_device, exact_float32
+from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import Linear
-from embedkit.classify.heads.probe.logistic import Logistic
+from embedkit.classify.heads.probe.logistic import Logistic, parallel_over_cores
 from embedkit.classify.heads.probe.protocol import Protocol
 from embedkit.classify.heads.probe.treatments import treat
-from embedkit.classify.heads.probe.workers import spread_over_cores
-from embedkit.classify.heads.training_set import Examples
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted layer, and how far the fit went."""
+    """A fitted layer and the state of its optimisation."""
 
     C: float
-    """In scikit-learn's meaning, whatever the protocol's grid is relative to."""
+    """Inverse regularisation strength as in scikit-learn, also if the grid is relative."""
     linear: Linear
     objective: float
-    """``C * sum(weight * cross-entropy) + |W|^2 / 2`` on the examples, W being on treated ones."""
+    """``C * sum(weight * cross-entropy) + |W|^2 / 2``, W being the weights on treated features."""
     iterations: int
     gradient: float
-    """Largest component of the gradient of objective / (C * sum of weights): what scikit-learn's
-    ``tol`` bounds."""
+    """Largest absolute component of the gradient of objective / (C * sum of weights), which
+    scikit-learn's ``tol`` bounds."""
     converged: bool
 
 
 def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -> list[Fit]:
-    """Fit a layer of so many classes for each C of the protocol's grid, on CUDA or the CPU.
+    """Fit a layer of ``classes`` classes for each C of the protocol's grid, on CUDA or the CPU.
 
-    Takes a copy of the vectors on that device, and beside it memory that does not grow with N.
+    It makes one copy of the vectors on the device; other memory does not grow with N.
     """
     found = best_device()
-    # Sums are float64, which MPS does not have.
+    # Sums are float64, which MPS does not support.
     device = torch.device("cpu") if found.type == "mps" else found
-    with exact_float32(), spread_over_cores(device) as spread:
+    with exact_float32(), parallel_over_cores(device) as parallel_map:
         treated = treat(examples, features, device)
         unit = treated.power if protocol.relative else 1.0
         grid = [c / unit for c in protocol.grid]
@@ -47,7 +46,7 @@ def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -
             torch.from_numpy(examples.labels).to(device),
             torch.from_numpy(_weights(examples.labels, classes, protocol.balanced)).to(device),
             classes,
-            spread,
+            parallel_map,
         )
         solutions = logistic.minimise(grid, protocol.tolerance, protocol.max_iterations)
     return [

@@ -1,25 +1,25 @@
-"""Ways to treat embeddings before a linear layer, each folded back into a plain one."""
+"""Treatments of embeddings before a linear layer, which can be folded into the layer."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import L2, RAW, Linear
-from embedkit.classify.heads.training_set import Examples
 
 STANDARDISED = "standardised"
 TREATMENTS = (RAW, L2, STANDARDISED)
-"""As before normalising; as stored; as stored, each number with mean 0 and deviation 1."""
+"""Before normalising; L2-normalised; L2-normalised, then each column to mean 0 and deviation 1."""
 
 _BLOCK = 1 << 13
 _CONSTANT = 1e-6
-"""A deviation below this share of the mean is what float32 makes of a constant."""
+"""A column is constant if its deviation is below this share of its mean, the float32 rounding."""
 
 
 @dataclass(frozen=True)
 class Treated:
-    """Treated features, and the way back: ``rows = (features - shift) / scale``."""
+    """Treated features: ``rows = (features - shift) / scale``."""
 
     rows: torch.Tensor
     """float32 (N, dim + 1): columns of mean 0, and ones for the intercept."""
@@ -28,12 +28,15 @@ class Treated:
     scale: np.ndarray
     """float64 (dim,): 1 unless the features are standardised."""
     power: float
-    """Mean squared length of the rows, their ones left out."""
+    """Mean squared length of the rows, without the column of ones."""
     features: str
-    """What ``shift`` and ``scale`` apply to: :data:`RAW` or :data:`L2`."""
+    """The embeddings that ``shift`` and ``scale`` apply to: :data:`RAW` or :data:`L2`."""
 
     def fold(self, parameters: torch.Tensor) -> Linear:
-        """The layer on features that is ``parameters``, float64 (classes, dim + 1), on rows."""
+        """Return the layer on features that equals a layer on rows.
+
+        ``parameters`` of the latter are float64 (classes, dim + 1), the intercept last.
+        """
         exact = parameters.numpy()
         weights = exact[:, :-1] / self.scale
         bias = exact[:, -1] - weights @ self.shift
@@ -41,10 +44,10 @@ class Treated:
 
 
 def treat(examples: Examples, treatment: str, device: torch.device) -> Treated:
-    """The examples' features for ``treatment``, one of :data:`TREATMENTS`, on a device.
+    """Return the features of examples under one of :data:`TREATMENTS`, on a device.
 
-    Centring changes nothing but the intercept. A number that is the same in all examples has no
-    deviation to be divided by; it stays 0, as in scikit-learn's ``StandardScaler``.
+    Centring only changes the intercept. A constant column is not scaled and becomes 0, as in
+    scikit-learn's ``StandardScaler``.
     """
     features = RAW if treatment == RAW else L2
     count, dim = examples.vectors.shape

@@ -1,4 +1,4 @@
-"""The embeddings of drawn outliers, kept in the workspace for each embedding spec."""
+"""Embeddings of the synthetic outliers, cached in a workspace for each embedding spec."""
 
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -14,16 +14,15 @@ from embedkit.results import ResolvedName
 if TYPE_CHECKING:
     from embedkit.backbones.backbone import Backbone
 
-Open = Callable[[ResolvedName], "Backbone"]
-"""Opens the network of a backbone."""
+OpenNetwork = Callable[[ResolvedName], "Backbone"]
 
 
-def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: Open) -> Outliers:
-    """The drawn outliers under a backbone, from a cache in ``folder`` or by one forward pass each.
+def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: OpenNetwork) -> Outliers:
+    """Return the synthetic outliers embedded by a backbone, from ``folder`` or by forward passes.
 
     Raises the errors of opening and running the network.
     """
-    file = folder / _name(resolved.spec.digest)
+    file = folder / _file_name(resolved.spec.digest)
     vectors = _read(file, resolved.spec.dim)
     if vectors is None:
         vectors = open_network(resolved).embed([image for _, image in draw_outliers()])
@@ -32,20 +31,20 @@ def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: Open) 
     return Outliers(vectors, OUTLIERS)
 
 
-def forget_all_but(folder: Path, digests: Collection[str]) -> None:
-    """Remove the embeddings of other specs than those with these digests, and of older drawings."""
-    kept = {_name(digest) for digest in digests}
+def remove_all_but(folder: Path, digests: Collection[str]) -> None:
+    """Remove embeddings of specs with other digests, and of earlier versions of the outliers."""
+    kept = {_file_name(digest) for digest in digests}
     for file in folder.glob("*.*"):
         if file.name not in kept:
             file.unlink()
 
 
-def _name(digest: str) -> str:
+def _file_name(digest: str) -> str:
     return f"{digest}.{VERSION}.sealed"
 
 
 def _read(file: Path, dim: int) -> np.ndarray | None:
-    """The embeddings in a file; None unless it holds one for each outlier, and is sound."""
+    """Return the embeddings in a file; None if it is missing, damaged or of another size."""
     try:
         stored = SealedFile(file)
         stored.check()

@@ -1,4 +1,4 @@
-"""What heads are fitted on: embeddings whose classes are known."""
+"""Embeddings with class numbers, which heads are fitted on."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from embedkit.errors import BadInput
 
 @dataclass(frozen=True)
 class Examples:
-    """Embeddings of N photos with their classes, as the catalog has them.
+    """Embeddings of N photos with their class numbers.
 
-    Raises :class:`BadInput` when the three are not of one length, or none.
+    Raises :class:`BadInput` when the arrays are empty or differ in length.
     """
 
     vectors: np.ndarray
-    """float32 (N, dim), L2-normalised."""
+    """L2-normalised embeddings: float32 (N, dim)."""
     norms: np.ndarray
-    """float32 (N,), of the vectors before normalising."""
+    """Norms of the embeddings before normalising: float32 (N,)."""
     labels: np.ndarray
-    """int64 (N,): places in the sorted names of the classes."""
+    """Class numbers, indices into the sorted class names: int64 (N,)."""
 
     def __post_init__(self) -> None:
         counts = {len(self.vectors), len(self.norms), len(self.labels)}
@@ -40,25 +40,22 @@ class Examples:
         )
 
 
-def check(train: Examples, validation: Examples, classes: tuple[str, ...]) -> None:
-    """Raise :class:`BadInput` unless a head of these classes can be fitted and chosen on these.
-
-    Every class needs a training example; a validation example of no class would never be right.
-    """
+def check_examples(train: Examples, validation: Examples, classes: tuple[str, ...]) -> None:
+    """Raise :class:`BadInput` unless a head of these classes can be fitted and selected on them."""
     if len(classes) < 2:
-        raise BadInput(f"a head tells classes apart: give two or more, not {len(classes)}")
+        raise BadInput(f"a head needs two classes or more, not {len(classes)}")
     for examples in (train, validation):
         if examples.labels.min() < 0 or examples.labels.max() >= len(classes):
-            raise BadInput(f"labels must be numbers from 0 to {len(classes) - 1}, a class each")
+            raise BadInput(f"labels must be class numbers from 0 to {len(classes) - 1}")
     if train.vectors.shape[1] != validation.vectors.shape[1]:
         raise BadInput(
             f"training embeddings have {train.vectors.shape[1]} numbers, validation embeddings "
-            f"{validation.vectors.shape[1]}; take both from one backbone"
+            f"{validation.vectors.shape[1]}; use the same backbone for both"
         )
     missing = np.flatnonzero(np.bincount(train.labels, minlength=len(classes)) == 0)
     if len(missing):
         raise BadInput(
             f"no training photo of the class {classes[missing[0]]!r}"
             + (f" and {len(missing) - 1} others" if len(missing) > 1 else "")
-            + "; add some, or leave the class out"
+            + "; add some, or remove the class"
         )
