@@ -3,7 +3,6 @@
 import doctest
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -553,7 +552,7 @@ def test_a_package_provides_backbones(package: Path, photos: Path) -> None:
     assert json.loads(done.stdout)["embedded"] == 12
 
 
-# -- what stays --------------------------------------------------------------------------------
+# -- specs and documentation -------------------------------------------------------------------
 
 
 def test_specs_of_published_backbones_keep_their_digests() -> None:
@@ -575,17 +574,6 @@ def test_specs_of_published_backbones_keep_their_digests() -> None:
     assert embedkit.load_backbone("efficientnet_lite0").spec.digest == "c75133e5aabf4aed"
 
 
-def test_the_examples_of_the_documentation_run(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert doctest.testmod(own, optionflags=doctest.ELLIPSIS).attempted > 3
-    assert doctest.testmod(own).failed == 0
-    monkeypatch.chdir(tmp_path)
-    write_onnx(tmp_path / "model.onnx", WEIGHTS)
-    text = (ROOT / "docs/guides/own-backbone.md").read_text("utf-8")
-    snippets = re.findall(r"^```python\n(.*?)^```", text, re.S | re.M)
-    assert len(snippets) > 3
-    namespace: dict[str, object] = {}
-    for snippet in snippets:
-        exec(compile(snippet, "own-backbone.md", "exec"), namespace)  # noqa: S102
-    assert (tmp_path / "photos").samefile(photos)
+def test_the_examples_of_the_docstring_run() -> None:
+    results = doctest.testmod(own)
+    assert results.attempted > 3 and results.failed == 0

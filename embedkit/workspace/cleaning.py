@@ -99,7 +99,11 @@ class CleaningMethods(Base):
 
         Parameters
         ----------
-        kinds, verify, backbone
+        kinds : sequence of str, optional
+            As for :meth:`duplicates`.
+        verify : bool, default False
+            As for :meth:`duplicates`.
+        backbone : str, optional
             As for :meth:`duplicates`.
         conflicts : {'review', 'drop-all'}, default 'review'
             What to do with groups under several labels: review them, or remove every file.

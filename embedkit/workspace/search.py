@@ -104,7 +104,15 @@ class SearchMethods(Base):
         ----------
         images : path, sequence or array
             Queries as :meth:`search` takes them, or embeddings, floats of shape (Q, dim).
-        k, backbone, max_distance, label, folder
+        k : int, default 10
+            As for :meth:`search`.
+        backbone : str, optional
+            As for :meth:`search`.
+        max_distance : float, optional
+            As for :meth:`search`.
+        label : str, optional
+            As for :meth:`search`.
+        folder : str or path-like, optional
             As for :meth:`search`.
 
         Returns

@@ -71,9 +71,9 @@ def test_commands_that_need_a_network_name_the_missing_package(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_the_light_installation_of_the_readme_is_enough_to_clean_up(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    command = re.search(r"pip install --no-deps \. && (pip install [^`\n]+)", readme)
+def test_the_light_installation_of_the_documentation_is_enough_to_clean_up(tmp_path: Path) -> None:
+    page = (ROOT / "docs/guides/production.md").read_text("utf-8")
+    command = re.search(r"pip install --no-deps \. && (pip install [^`\n]+)", page)
     assert command is not None
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv/bin/python")
