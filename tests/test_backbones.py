@@ -338,7 +338,7 @@ def test_weights_that_do_not_fit_the_network_are_refused(
 
     state = load_file(tiny_weights)
     for change, complaint in (
-        ({"drop": "conv1.0.weight"}, "1 tensors are missing"),
+        ({"drop": "conv1.0.weight"}, "1 missing tensor"),
         ({"add": "extra.weight"}, "1 tensors too many"),
     ):
         changed = {key: value for key, value in state.items() if key != change.get("drop")}
