@@ -8,15 +8,17 @@ Needs Playwright (`pip install '.[test]'`) and Chromium.
 """
 
 import argparse
-import os
+import shutil
 import tempfile
 from pathlib import Path
 
+from PIL import Image, ImageOps
 from playwright.sync_api import Browser, sync_playwright
 
 from embedkit import Workspace
 from embedkit.demo import build
 from embedkit.reports.comparison_page import write_comparison_page
+from embedkit.reports.plan_page import write_plan_page
 from embedkit.reports.search_page import write_search_page
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
@@ -27,9 +29,10 @@ def main() -> None:
     parser.add_argument("--browser", default="/usr/bin/chromium")
     arguments = parser.parse_args()
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        pages = write_pages(Path(folder))
+    folder = Path(tempfile.gettempdir()) / "embedkit-demo"  # pages show the path
+    folder.mkdir()
+    try:
+        pages = write_pages(folder)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(
                 executable_path=arguments.browser, args=["--no-sandbox"]
@@ -37,6 +40,8 @@ def main() -> None:
             for name, page in pages.items():
                 shoot(browser, page, IMAGES / f"{name}.png")
             browser.close()
+    finally:
+        shutil.rmtree(folder)
 
 
 def write_pages(folder: Path) -> dict[str, Path]:
@@ -50,7 +55,20 @@ def write_pages(folder: Path) -> dict[str, Path]:
     names = ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
     comparison = workspace.compare(names, queries=[query])
     write_comparison_page(folder / "comparison.html", comparison)
-    return {name: folder / f"{name}.html" for name in ("search", "comparison")}
+
+    edited = folder / "photos"
+    edited.mkdir()
+    for number in (1, 12):
+        month = "January" if number == 1 else "February"
+        with Image.open(calendar / month / f"{number}.jpg") as photo:
+            photo.save(edited / f"IMG_{number}.jpg", quality=95)
+            photo.save(edited / f"IMG_{number} (1).jpg", quality=60)
+            ImageOps.mirror(photo).save(edited / f"IMG_{number} mirrored.jpg", quality=90)
+    workspace = Workspace(folder / "indexes/photos")
+    workspace.add(edited)
+    plan = workspace.clean()
+    write_plan_page(folder / "plan.html", plan.rows)
+    return {name: folder / f"{name}.html" for name in ("search", "comparison", "plan")}
 
 
 def shoot(browser: Browser, page_file: Path, target: Path) -> None:

@@ -453,3 +453,10 @@ def test_quantisation_steps_of_zero_are_ignored() -> None:
     assert read_facts(broken).tables == read_facts(content).tables[1:]
     found = examine(LazyImage(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
     assert found.derived == 0
+
+
+def test_compression_does_not_show_which_of_two_copies_was_mirrored() -> None:
+    source = Image.open(io.BytesIO(opened(scene(6, (640, 480)), quality=90).read()))
+    plain, mirrored = opened(source, quality=95), opened(ImageOps.mirror(source), quality=90)
+    assert changes(examine(plain, mirrored)) == [("mirrored", 0)]
+    assert changes(examine(mirrored, plain)) == [("mirrored", 0)]

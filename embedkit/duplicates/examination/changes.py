@@ -51,7 +51,7 @@ def describe_copy(
     edited = _edited_side(pair, quality)
     changes = [framed] if (framed := pair.framing.change) else []
     if pair.orientation:
-        changes.append(Change(_orientation_change(pair), edited))
+        changes.append(Change(_orientation_change(pair), _side_without_camera(pair)))
     if not pair.placement.is_straight:
         changes.append(Change("reframed", edited))
     if (
@@ -149,10 +149,19 @@ def _file_quality(pair: AlignedPair) -> Quality | None:
 
 def _edited_side(pair: AlignedPair, quality: Quality | None) -> int:
     """Return which image was made from the other, by metadata and compression: 1, 2, or 0."""
+    return _side_without_camera(pair) or (quality.history.derived if quality else 0)
+
+
+def _side_without_camera(pair: AlignedPair) -> int:
+    """Return which image lacks the camera's metadata that the other one has: 1, 2, or 0.
+
+    Only this shows which of two images was mirrored or rotated. That one was compressed again does
+    not: a JPEG can be mirrored without loss, and both may come from a third file.
+    """
     from_camera = [item.picture.facts.is_from_camera for item in (pair.one, pair.other)]
-    if from_camera[0] != from_camera[1]:
-        return 2 if from_camera[0] else 1
-    return quality.history.derived if quality else 0
+    if from_camera[0] == from_camera[1]:
+        return 0
+    return 2 if from_camera[0] else 1
 
 
 def _stretched_side(pair: AlignedPair, quality: Quality | None) -> int:
