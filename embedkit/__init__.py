@@ -41,7 +41,7 @@ from embedkit.version import __version__ as __version__
 if TYPE_CHECKING:
     from embedkit.backbones import load_backbone
     from embedkit.backbones.backbone import Backbone
-    from embedkit.backbones.own import register_backbone
+    from embedkit.backbones.registered import register_backbone
     from embedkit.classify.evaluation.results import (
         ClassMetrics,
         Evaluation,
@@ -207,7 +207,7 @@ _MODULES = {
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",
-    "register_backbone": "embedkit.backbones.own",
+    "register_backbone": "embedkit.backbones.registered",
 }
 """The module of each public name; of those not listed, :mod:`embedkit.results`."""
 

@@ -13,33 +13,42 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedkit._internal.artifacts import regular_size
+from embedkit._internal.artifacts import regular_file_size
 from embedkit._internal.paths import absolute
 from embedkit.errors import BadRecipe
 
 FILE_NAME = "recipe.toml"
-LARGEST = 1 << 20
-"""Maximum of bytes of a recipe."""
-MOST_LISTS = 1 << 20
-"""Maximum of inverted lists of an index: as many as FAISS advises for 300 million vectors."""
-LARGEST_NUMBER = 4096
-"""Maximum of other numbers in a factory string: neighbours, dimensions, bytes."""
-LONGEST_FACTORY = 100
-"""Maximum of characters of a factory string."""
+MAX_BYTES = 1 << 20
+"""Maximum size of a recipe, bytes."""
+MAX_LISTS = 1 << 20
+"""Maximum number of inverted lists of an index: as many as FAISS advises for 300 million
+vectors."""
+MAX_NUMBER = 4096
+"""Maximum of the other numbers in a factory string: neighbours, dimensions, bytes."""
+MAX_FACTORY_LENGTH = 100
+"""Maximum length of a factory string."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The content of a recipe.toml; every setting is optional."""
+    """The content of a recipe.toml; every setting is optional.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Absolute paths of folders and files.
+    labels_from_folders : bool
+        Whether the first folder below a source is the label of a photo.
+    backbones : tuple of str
+        Names of backbones; the first one is used for searches.
+    index : str
+        ``auto`` (by size), ``exact``, or a FAISS factory string.
+    """
 
     sources: tuple[str, ...] = ()
-    """Absolute paths of folders and files."""
     labels_from_folders: bool = False
-    """Whether the first folder below a source is the label of a photo."""
     backbones: tuple[str, ...] = ()
-    """Names of backbones; the first one is used for searches."""
     index: str = "auto"
-    """``auto`` (by size), ``exact``, or a FAISS factory string."""
 
 
 def read_recipe(workspace: Path) -> Recipe:
@@ -50,8 +59,8 @@ def read_recipe(workspace: Path) -> Recipe:
     """
     path = workspace / FILE_NAME
     try:
-        if regular_size(path) > LARGEST:
-            raise BadRecipe(f"{path}: more than {LARGEST >> 20} MB, too much for a recipe")
+        if regular_file_size(path) > MAX_BYTES:
+            raise BadRecipe(f"{path}: more than {MAX_BYTES >> 20} MB, too much for a recipe")
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Recipe()
@@ -79,7 +88,7 @@ def read_recipe(workspace: Path) -> Recipe:
     if not isinstance(index, str) or not (index in ("auto", "exact") or _is_factory(index)):
         raise BadRecipe(
             f"{path}: index must be auto, exact or a FAISS factory string such as "
-            f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {repr(index)[:LONGEST_FACTORY]}"
+            f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {repr(index)[:MAX_FACTORY_LENGTH]}"
         )
     named = content.get("sources", [])
     try:
@@ -100,11 +109,11 @@ def _is_factory(text: str) -> bool:
 
     if re.search(r"(?<![0-9])0", text):  # as in IVF0; FAISS takes HNSW0 and then aborts
         return False
-    if len(text) > LONGEST_FACTORY or not text.isascii():
+    if len(text) > MAX_FACTORY_LENGTH or not text.isascii():
         return False
     # FAISS allocates all lists before it sees a vector.
     for kind, number in re.findall(r"([A-Za-z]*)([0-9]+)", text):
-        if int(number) > (MOST_LISTS if kind == "IVF" else LARGEST_NUMBER):
+        if int(number) > (MAX_LISTS if kind == "IVF" else MAX_NUMBER):
             return False
     if re.search(r"IMI[0-9]+x([0-9]{2,})", text) or text.count("IVF") > 2:
         return False

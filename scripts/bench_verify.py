@@ -29,7 +29,7 @@ from embedkit.compare import measures
 from embedkit.demo.calendar import calendar_photos, write_calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
-from embedkit.search.verification import order, verify_matches
+from embedkit.search.verification import verified_order, verify_matches
 from embedkit.search.verification.features import AREA, View, view
 from embedkit.search.verification.geometry import aligned
 
@@ -68,7 +68,7 @@ def by_verification(photos: list[Image.Image]) -> Ranking:
     def ranking(query: int) -> list[int]:
         others = [row for row in range(len(views)) if row != query]
         verified = verify_matches(views[query], [views[row] for row in others])
-        return [others[position] for position in order(verified)]
+        return [others[position] for position in verified_order(verified)]
 
     return ranking
 

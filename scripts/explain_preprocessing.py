@@ -32,7 +32,7 @@ from embedkit.demo.calendar import calendar_photos
 from embedkit.errors import EmbedkitError, UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.scan import scan
-from embedkit.index.metric import collapse, cross_distances
+from embedkit.index.metric import collapse_warning, cross_distances
 from embedkit.results import EmbeddingSpec, Failure
 
 PACKAGES = {
@@ -166,7 +166,7 @@ def compare(title: str, found: np.ndarray, right: np.ndarray) -> None:
         for rows in zip(others(distances), others(expected), strict=True)
     ]
     cos = np.mean(np.sum(found * right, axis=1))
-    collapsed = "  collapsed" if collapse(found) else ""
+    collapsed = "  collapsed" if collapse_warning(found) else ""
     print(
         f"{title:<46} {cos:>6.3f} {rank:>6.3f} {1 - np.mean(kept):>6.3f} "
         f"{np.median(distances[pairs]):>7.4f}{collapsed}"

@@ -125,7 +125,7 @@ class Toys:
     def is_current(self, resolved: ResolvedName) -> bool:
         return resolved.spec == toy_spec(resolved.name, self.weights)
 
-    def preparation(self, resolved: ResolvedName) -> Prepare:
+    def prepare_function(self, resolved: ResolvedName) -> Prepare:
         return partial(prepare, spec=resolved.spec)
 
 

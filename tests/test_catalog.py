@@ -87,7 +87,7 @@ def test_committing_twice_stores_once(catalog: Catalog) -> None:
     with catalog.read() as reader:
         assert reader.files.counts()["files"] == 1
         assert [ids.tolist() for ids, _ in reader.embeddings.chunks(toy.spec.digest)] == [[1]]
-        assert reader.embeddings.revision(toy.spec.digest).generation == 1
+        assert reader.embeddings.revision(toy.spec.digest).serial == 1
 
 
 def test_ids_are_never_reused(catalog: Catalog) -> None:
@@ -166,7 +166,7 @@ def stored(catalog: Catalog, batches: list[range]) -> list[tuple[object, ...]]:
             f"SELECT image_id, serial, stamp FROM {schema.embeddings_table(toy.spec.digest)}"
         )
         last = reader.embeddings.revision(toy.spec.digest)
-    assert (last.generation, last.stamp) == rows[-1][1:]
+    assert (last.serial, last.stamp) == rows[-1][1:]
     return rows
 
 
@@ -238,16 +238,16 @@ def test_past_revisions_are_known_after_removals(catalog: Catalog) -> None:
         writer.images.remove("(SELECT unnest([60, 7]) AS image_id)")
         revisions.append(writer.reader.embeddings.revision(spec))
     with catalog.read() as reader:
-        assert revisions[-1].generation == 62
-        assert all(reader.embeddings.has_passed(spec, revision) for revision in revisions)
-        assert not reader.embeddings.has_passed(spec, Revision(60, rows[0][2]))
-        assert not reader.embeddings.has_passed(spec, Revision(63, 1))
+        assert revisions[-1].serial == 62
+        assert all(reader.embeddings.history_contains(spec, revision) for revision in revisions)
+        assert not reader.embeddings.history_contains(spec, Revision(60, rows[0][2]))
+        assert not reader.embeddings.history_contains(spec, Revision(63, 1))
         assert reader.embeddings.removed_ids(spec, 60).tolist() == [7, 60]
         assert reader.embeddings.removed_ids(spec, 61).tolist() == [60]
     with catalog.write() as writer:
         writer.backbones.remove("resnet50")
         writer.backbones.register(ToyBackbone("resnet50", []).resolved)
-        assert not writer.reader.embeddings.has_passed(spec, revisions[-1])
+        assert not writer.reader.embeddings.history_contains(spec, revisions[-1])
 
 
 def test_known_images_have_a_mask_of_their_results(catalog: Catalog) -> None:

@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
-from embedkit._internal.statistics import corrected, estimate, p_values, places, units_of
+from embedkit._internal.statistics import corrected, estimate, p_values, shared_ranks, units_of
 from embedkit.backbones import choice
 from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
@@ -226,7 +226,7 @@ def test_p_values_are_corrected_by_holm() -> None:
 
 def test_ties_with_the_best_of_a_place_share_it() -> None:
     ties = {("a", "b"), ("b", "c"), ("c", "d")}
-    assert places(["a", "b", "c", "d", "e"], ties) == [1, 1, 3, 3, 5]
+    assert shared_ranks(["a", "b", "c", "d", "e"], ties) == [1, 1, 3, 3, 5]
 
 
 # -- backbones -----------------------------------------------------------------------------------

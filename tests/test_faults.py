@@ -206,5 +206,5 @@ def test_a_full_disk_while_codes_are_written_is_an_error_and_leaves_no_file(
 
     monkeypatch.setattr(approximate, "open", opened, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        approximate.write(tmp_path / "codes.faiss", approximate.Codes(index, "Flat"))
+        approximate.write(tmp_path / "codes.faiss", approximate.ApproximateIndex(index, "Flat"))
     assert os.listdir(tmp_path) == []

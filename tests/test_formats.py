@@ -17,7 +17,7 @@ from test_profiles import with_chunk
 from embedkit.errors import UnreadableImage
 from embedkit.images import jpeg2000, png
 from embedkit.images.decode import Decoder, decoder_of
-from embedkit.images.opening import PIXEL_CAP
+from embedkit.images.opening import MAX_PIXELS
 from embedkit.images.partial import decode_partial
 from embedkit.images.scan import FoundFile, scan
 from embedkit.reports.page import thumbnail
@@ -78,8 +78,8 @@ def test_text_is_decompressed_only_up_to_the_limit(monkeypatch: pytest.MonkeyPat
     data = with_chunk(data, b"zTXt", b"a\0\0" + bomb)
     data = with_chunk(data, b"iCCP", b"a\0\0" + bomb)
     monkeypatch.setattr(png.zlib, "decompressobj", Counted)
-    png.without_text(data)
-    assert sorted(unpacked) == [png.TEXT_BYTES + 1, png.PROFILE_BYTES + 1]
+    png.stripped(data)
+    assert sorted(unpacked) == [png.MAX_TEXT_BYTES + 1, png.MAX_PROFILE_BYTES + 1]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -117,8 +117,8 @@ def test_damaged_pngs_fail_or_decode_as_before() -> None:
         except UnreadableImage as error:
             assert error.stage in ("format", "decode")
     assert 5 < read < 380
-    assert png.without_text(png.MAGIC).data == png.MAGIC
-    assert png.without_text(whole[:50]).data == whole[:50]
+    assert png.stripped(png.MAGIC).data == png.MAGIC
+    assert png.stripped(whole[:50]).data == whole[:50]
 
 
 # -- JPEG 2000 -----------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_jpeg_2000_too_large_to_decode_is_refused(monkeypatch: pytest.MonkeyPa
     for size in (0, 20, 60, 90, 120):
         assert jpeg2000.tile_samples(whole[:size]) == 0
         assert jpeg2000.profile(whole[:size]) is None
-    monkeypatch.setattr(jpeg2000, "SAMPLE_CAP", 64 * 64 * 3)
+    monkeypatch.setattr(jpeg2000, "MAX_TILE_SAMPLES", 64 * 64 * 3)
     for data in (whole, stream):
         with pytest.raises(UnreadableImage, match="a tile of more than 12,288 samples"):
             Decoder(data)
@@ -159,7 +159,7 @@ def test_a_jpeg_2000_too_large_to_decode_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     side = struct.pack(">I", 30_000)
     large = whole.replace(struct.pack(">II", 240, 320), side * 2, 1)
-    with pytest.raises(UnreadableImage, match=f"{PIXEL_CAP:,}"):
+    with pytest.raises(UnreadableImage, match=f"{MAX_PIXELS:,}"):
         Decoder(large)
 
 
@@ -355,7 +355,7 @@ def test_a_file_that_ends_before_its_first_row_is_unreadable(data: bytes) -> Non
 def test_a_truncated_png_with_a_huge_size_is_refused() -> None:
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     data = png.MAGIC + png._chunk(b"IHDR", header) + b"\0\0\1\0IDAT" + zlib.compress(bytes(9000))
-    with pytest.raises(UnreadableImage, match=f"{PIXEL_CAP:,}"):
+    with pytest.raises(UnreadableImage, match=f"{MAX_PIXELS:,}"):
         decode_partial(data)
 
 

@@ -23,7 +23,7 @@ from embedkit.images.fingerprint import (
     phashes,
     sketch,
 )
-from embedkit.images.opening import PIXEL_CAP
+from embedkit.images.opening import MAX_PIXELS
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import Failure
 
@@ -208,7 +208,7 @@ def png_claiming(width: int, height: int) -> bytes:
         (b"not an image at all", "format", "not an image"),
         (b"\0\0\0\x18ftypheic", "format", "heif|HEIC|known format"),
         (png_claiming(30_000, 30_000), "decode", "limit"),
-        (png_claiming(13_400, 13_400), "decode", f"more than {PIXEL_CAP:,} pixels"),
+        (png_claiming(13_400, 13_400), "decode", f"more than {MAX_PIXELS:,} pixels"),
         (encoded(draw_photo(1), "JPEG")[:3000], "decode", "truncated"),
         (encoded(draw_photo(1), "PNG")[:9000], "decode", "."),
         (encoded(draw_photo(1), "WEBP")[:900], "decode|format", "."),

@@ -105,7 +105,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_module, "EXACT_UP_TO", 1000)
     monkeypatch.setattr(index_module, "MERGE_ROWS", 100)
     monkeypatch.setattr(index_module, "GATHER_ROWS", 50)
-    monkeypatch.setattr(approximate, "SAMPLE", 100)
+    monkeypatch.setattr(approximate, "RECALL_QUERIES", 100)
 
 
 def test_distance_is_one_minus_the_cosine() -> None:
@@ -213,15 +213,17 @@ def test_the_recorded_recall_is_that_of_the_codes(collection: Collection) -> Non
     manifest = read_manifest(collection.folder)
     index = faiss.read_index(str(collection.folder / manifest.files["codes"].name))
     faiss.extract_index_ivf(index).nprobe = manifest.effort
-    chosen = np.random.default_rng(approximate._SEED).permutation(2000)[: approximate.SAMPLE]
-    count = approximate.REFINE * (11 + exact.EXTRA)
+    chosen = np.random.default_rng(approximate._SEED).permutation(2000)[
+        : approximate.RECALL_QUERIES
+    ]
+    count = approximate.CANDIDATES_PER_MATCH * (11 + exact.EXTRA_ROWS)
     _, proposals = index.search(collection.vectors[chosen], count)
     hits = 0
     for row, proposed in zip(chosen, proposals, strict=True):
         truth = collection.truth(collection.vectors[row], 11)
         hits += len({number + 1 for number in proposed.tolist()} & set(truth[1:]))
-    assert manifest.recall_at_10 == pytest.approx(hits / 10 / approximate.SAMPLE, abs=1e-9)
-    assert 0.1 < manifest.recall_at_10 < approximate.RECALL
+    assert manifest.recall_at_10 == pytest.approx(hits / 10 / approximate.RECALL_QUERIES, abs=1e-9)
+    assert 0.1 < manifest.recall_at_10 < approximate.TARGET_RECALL
 
 
 @pytest.mark.usefixtures("small")

@@ -926,11 +926,11 @@ def test_reading_ahead_is_limited_by_bytes(
 
 @pytest.mark.parametrize("year", [-3000, 2300, 12000])
 def test_a_time_that_64_bits_do_not_hold_is_cut_off(year: int) -> None:
-    from embedkit._internal.paths import stamp
+    from embedkit._internal.paths import size_and_mtime
 
     seconds = (year - 1970) * 31_556_952
     status = os.stat_result((0o100644, 1, 1, 1, 0, 0, 7, 0, 0, 0), {"st_mtime_ns": seconds * 10**9})
-    assert stamp(status) == (7, (1 if year > 1970 else -1) * 2**63 - (year > 1970))
+    assert size_and_mtime(status) == (7, (1 if year > 1970 else -1) * 2**63 - (year > 1970))
 
 
 def test_a_photo_from_a_far_year_is_added_and_not_read_again(

@@ -18,7 +18,7 @@ from PIL import Image
 
 import embedkit
 from embedkit import Workspace, register_backbone
-from embedkit.backbones import own, registry
+from embedkit.backbones import registered, registry
 from embedkit.backbones.preprocess import prepare
 from embedkit.errors import BadInput, BadWeights, UnknownBackbone, WeightsMissing
 from embedkit.images.decode import decoder_of
@@ -533,7 +533,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_a_package_provides_backbones(package: Path, photos: Path) -> None:
-    assert registry.parse("options").provider == registry.OWN
+    assert registry.parse("options").provider == registry.REGISTERED
     assert "their_nets" not in sys.modules, "it is imported when the backbone is loaded"
     for name in ("options", "calls"):
         assert embedkit.load_backbone(name).dim == 12
@@ -575,5 +575,5 @@ def test_specs_of_published_backbones_keep_their_digests() -> None:
 
 
 def test_the_examples_of_the_docstring_run() -> None:
-    results = doctest.testmod(own)
+    results = doctest.testmod(registered)
     assert results.attempted > 3 and results.failed == 0

@@ -125,7 +125,7 @@ def test_pillow_images_are_converted_without_changing_them() -> None:
         icc.grey(icc.gamma(1.8)),
         P3.replace(b"mntr", b"link"),
         P3.replace(b"rTRC", b"xxxx"),
-        P3 + bytes(profiles.PROFILE_BYTES),
+        P3 + bytes(profiles.MAX_PROFILE_BYTES),
     ],
     ids=["text", "header", "cut", "press", "grey", "link", "no curve", "huge"],
 )

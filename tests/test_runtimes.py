@@ -38,8 +38,8 @@ def pixels(backbone: Backbone, count: int = 8) -> np.ndarray:
 def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
     """Makes ``winner`` the fastest, whatever the clock says."""
 
-    def race(entrants: dict[str, Runtime], _: np.ndarray) -> dict[str, float]:
-        return {name: 1.0 if name == winner else 2.0 for name in entrants}
+    def race(runtimes: dict[str, Runtime], _: np.ndarray) -> dict[str, float]:
+        return {name: 1.0 if name == winner else 2.0 for name in runtimes}
 
     monkeypatch.setattr(choice, "_time", race)
 
@@ -83,7 +83,7 @@ def test_clip_can_be_converted(tmp_path: Path) -> None:
             openvino_runtime.OpenVinoRuntime(tmp_path / "made", "float32"),
         )
     )
-    assert np.abs(exact - converted).max() < choice.LARGEST_CHANGE
+    assert np.abs(exact - converted).max() < choice.MAX_DISTANCE_CHANGE
 
 
 @pytest.mark.slow
@@ -271,7 +271,7 @@ def test_a_reduced_precision_is_another_spec_with_nearly_the_same_vectors(
 def test_a_reduced_precision_that_changes_distances_gives_a_warning(
     tiny: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "LARGEST_CHANGE", 1e-9)
+    monkeypatch.setattr(choice, "MAX_DISTANCE_CHANGE", 1e-9)
     exact = embedkit.load_backbone(tiny)
     exact.choose_runtime(pixels(exact))
     assert choice.precision_warning(exact.spec) is None

@@ -133,9 +133,9 @@ def test_endless_and_huge_files_are_rejected_unread(
     with pytest.raises(BadInput, match=r"nope\.csv: No such file"):
         read(tmp_path / "nope.csv")
     with (tmp_path / "huge.csv").open("wb") as file:
-        file.truncate(tables.LIMIT + 1)
+        file.truncate(tables.MAX_TABLE_BYTES + 1)
     with pytest.raises(BadInput, match="has 500 MB, too much for a table"):
         read(tmp_path / "huge.csv")
     (tmp_path / "fits.csv").write_text("path,label\na,b\n")
-    monkeypatch.setattr(tables, "LIMIT", len("path,label\na,b\n"))
+    monkeypatch.setattr(tables, "MAX_TABLE_BYTES", len("path,label\na,b\n"))
     assert pairs(tmp_path / "fits.csv") == [("a", "b")]

@@ -19,8 +19,8 @@ from test_ingest import counts
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of, with_digest, write_json
 from embedkit.backbones import is_current
-from embedkit.backbones.choice import _folder
 from embedkit.backbones.providers import evidence
+from embedkit.backbones.runtime_choice import _folder
 from embedkit.catalog import Batch, ImageRow, schema
 from embedkit.classify.heads.finetune.configuration import Configuration
 from embedkit.classify.heads.finetune.job import digest_of
@@ -272,7 +272,9 @@ def test_two_adds_at_once_replace_a_photo_once(before: Workspace, photos: Path) 
     assert known.mask(sha) == 0b01
     vector = np.eye(48, dtype=np.float32)
     for number in (3, 5):
-        row = ImageRow(sha, md5, len(data), None, {spec: (vector[number], 1.0)}, renewed=True)
+        row = ImageRow(
+            sha, md5, len(data), None, {spec: (vector[number], 1.0)}, pixels_changed=True
+        )
         with before._catalog.write() as writer:
             writer.commit(Batch([row], []))
             ids = writer.reader.images.ids([sha])

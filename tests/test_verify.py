@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from embedkit.demo.calendar import calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.results import Verification
-from embedkit.search.verification import CHANCE, order, verify_matches
+from embedkit.search.verification import CHANCE_INLIERS, verified_order, verify_matches
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.features import (
     AREA,
@@ -144,7 +144,7 @@ def test_shared_parts_of_pages_do_not_hide_their_differences() -> None:
     assert alone.agreement > 0.7  # only the table is compared
     assert found[0].agreement < 0.2
     assert found[1].agreement > 0.7
-    assert order(found) == [1, 0]
+    assert verified_order(found) == [1, 0]
 
 
 def test_a_candidate_identical_to_the_query_does_not_determine_the_subject() -> None:
@@ -170,15 +170,15 @@ def test_verified_candidates_are_sorted_by_agreement_and_then_the_others_by_inli
         None,
         one(False, 3, 0.0),
         one(True, 12, 0.5),
-        one(False, CHANCE + 1, 0.0),
+        one(False, CHANCE_INLIERS + 1, 0.0),
         one(True, 90, 0.4),
         one(True, 30, 0.5),
-        one(False, CHANCE, 0.0),
+        one(False, CHANCE_INLIERS, 0.0),
         one(False, 9, 0.0),
         None,
         one(False, 4, 0.0),
     ]
-    assert order(some) == [5, 2, 4, 7, 3, 1, 6, 9, 0, 8]
+    assert verified_order(some) == [5, 2, 4, 7, 3, 1, 6, 9, 0, 8]
 
 
 def test_unreadable_candidates_have_no_verification() -> None:
@@ -204,7 +204,7 @@ def test_all_framings_of_january_come_first_although_both_months_have_the_same_p
     photos = list(calendar_photos(3, Shooting(same_picture=True, **HAND)))
     assert [photo.month for photo in photos] == ["January"] * 3 + ["February"] * 3
     views = [view(np.asarray(photo.image)) for photo in photos]
-    assert set(order(verify_matches(views[0], views[1:]))[:2]) == {0, 1}
+    assert set(verified_order(verify_matches(views[0], views[1:]))[:2]) == {0, 1}
 
 
 # -- features and alignments -------------------------------------------------------------------

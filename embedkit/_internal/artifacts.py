@@ -18,14 +18,14 @@ from embedkit.errors import BadArtefact, StorageError
 
 DIGEST = "digest"
 """Key of the digest in a JSON object."""
-LARGEST_JSON = 64 << 20
-"""Maximum of bytes of a JSON file that is read; those of embedkit have some kilobytes."""
+MAX_JSON_BYTES = 64 << 20
+"""Maximum size of a JSON file to read, bytes; embedkit's own files have a few kilobytes."""
 
 _CHUNK = 1 << 20
 _ENDINGS = ("", ".wal")
 _TEMPORARY = re.compile(r"(\..+\.(\d+)\.tmp)(?:\.wal)?")
 _in_use: set[str] = set()
-"""The temporary names of this process."""
+"""Names of the temporary files that this process is using."""
 
 
 @contextmanager
@@ -116,23 +116,23 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def storage_error(what: str, error: Exception, safe: str = "") -> StorageError:
-    """Return the error for a failure of the disk: what failed, why, what is safe, what to do."""
+def storage_error(action: str, error: Exception, unaffected: str = "") -> StorageError:
+    """Return the error for a failed disk access: what, why, what is unaffected, and what to do."""
     cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
     cause = shown(cause or type(error).__name__)
     full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
-    remedy = "free some space" if full else "fix this"
-    parts = (f"{what}: {cause}", safe, f"{remedy}, then run the same command again")
+    remedy = "free some space" if full else "fix the problem"
+    parts = (f"{action}: {cause}", unaffected, f"{remedy}, then run the same command again")
     return StorageError("; ".join(filter(None, parts)))
 
 
 @contextmanager
-def storage_errors(what: str, safe: str = "") -> Iterator[None]:
+def storage_errors(action: str, unaffected: str = "") -> Iterator[None]:
     """Convert an OSError in the block with :func:`storage_error`."""
     try:
         yield
     except OSError as error:
-        raise storage_error(what, error, safe) from error
+        raise storage_error(action, error, unaffected) from error
 
 
 def write_file(target: Path, content: bytes) -> None:
@@ -155,12 +155,12 @@ def read_json(source: Path) -> dict[str, Any]:
     """Read the JSON object in ``source``.
 
     Raises OSError for a file that cannot be read, and :class:`BadArtefact` for anything other than
-    a JSON object, and for one that is nested too deeply or larger than :data:`LARGEST_JSON`.
+    a JSON object, and for one that is nested too deeply or larger than :data:`MAX_JSON_BYTES`.
     """
-    if regular_size(source) > LARGEST_JSON:
-        raise BadArtefact(f"{source} is damaged (more than {LARGEST_JSON >> 20} MB)")
+    if regular_file_size(source) > MAX_JSON_BYTES:
+        raise BadArtefact(f"{source} is damaged (more than {MAX_JSON_BYTES >> 20} MB)")
     try:
-        content = json.loads(source.read_text("utf-8"), parse_constant=_no_number)
+        content = json.loads(source.read_text("utf-8"), parse_constant=_reject_constant)
     except RecursionError as error:
         raise BadArtefact(f"{source} is damaged (nested too deeply)") from error
     except ValueError as error:
@@ -170,7 +170,7 @@ def read_json(source: Path) -> dict[str, Any]:
     return content
 
 
-def _no_number(text: str) -> None:
+def _reject_constant(text: str) -> None:
     raise ValueError(f"{text} is not JSON")
 
 
@@ -200,8 +200,8 @@ def _digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def regular_size(source: str | os.PathLike[str]) -> int:
-    """Return the bytes of a regular file; links are followed.
+def regular_file_size(source: str | os.PathLike[str]) -> int:
+    """Return the size of a regular file in bytes, following links.
 
     Raises OSError for a missing file and for anything else, such as a device, which has no end.
     """

@@ -1,4 +1,4 @@
-"""Locks between processes, which end with the process that holds them."""
+"""Locks between processes. A lock is released when its process ends."""
 
 import os
 import sys
@@ -31,7 +31,9 @@ def exclusive_lock(file: Path, busy: EmbedkitError, patience: float = 0.0) -> It
                     raise
                 time.sleep(_PAUSE)
                 continue
-            if not _is_at(lock, file):  # the previous holder removed it before it was locked here
+            if not _is_current(
+                lock, file
+            ):  # the previous holder removed it before it was locked here
                 continue
             try:
                 yield
@@ -41,7 +43,8 @@ def exclusive_lock(file: Path, busy: EmbedkitError, patience: float = 0.0) -> It
             return
 
 
-def _is_at(lock: IO[bytes], file: Path) -> bool:
+def _is_current(lock: IO[bytes], file: Path) -> bool:
+    """Return whether ``file`` is still the locked file."""
     try:
         return os.path.samestat(os.fstat(lock.fileno()), os.stat(file))
     except FileNotFoundError:

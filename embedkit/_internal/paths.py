@@ -9,7 +9,9 @@ import unicodedata
 
 from embedkit.errors import BadInput
 
-_STRAY = 0xF700  # a byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)
+_PRIVATE_USE = (
+    0xF700  # a byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)
+)
 
 
 def to_stored(name: str) -> str:
@@ -24,9 +26,9 @@ def to_stored(name: str) -> str:
     if name.isascii():
         return name
     return "".join(
-        "".join(chr(_STRAY + byte) for byte in char.encode("utf-8"))
+        "".join(chr(_PRIVATE_USE + byte) for byte in char.encode("utf-8"))
         if 0xF780 <= ord(char) <= 0xF7FF
-        else chr(_STRAY + ord(char) - 0xDC00)
+        else chr(_PRIVATE_USE + ord(char) - 0xDC00)
         if 0xDC80 <= ord(char) <= 0xDCFF
         else char
         for char in name
@@ -34,11 +36,11 @@ def to_stored(name: str) -> str:
 
 
 def from_stored(text: str) -> str:
-    """Return the file name with a stored form: the inverse of :func:`to_stored`."""
+    """Return the file name of a stored form: the inverse of :func:`to_stored`."""
     if text.isascii():
         return text
     raw = b"".join(
-        bytes([ord(char) - _STRAY])
+        bytes([ord(char) - _PRIVATE_USE])
         if 0xF780 <= ord(char) <= 0xF7FF
         else char.encode("utf-8", "surrogatepass")
         for char in text
@@ -74,17 +76,17 @@ def absolute(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(os.path.expanduser(os.fspath(path)))
 
 
-def join(root: str, relative: str) -> str:
+def absolute_path(root: str, relative: str) -> str:
     """Return the absolute path of a file stored as (root, relative path)."""
-    return os.path.join(root, place(relative)) if relative else root
+    return os.path.join(root, native_path(relative)) if relative else root
 
 
-def place(stored: str) -> str:
-    """Return the path with a stored form, with the separators of the system."""
+def native_path(stored: str) -> str:
+    """Return the system path of a stored form, with native separators."""
     return from_stored(stored).replace("/", os.sep)
 
 
-def stamp(status: os.stat_result) -> tuple[int, int]:
+def size_and_mtime(status: os.stat_result) -> tuple[int, int]:
     """Return the size of a file in bytes and its modification time in nanoseconds.
 
     Some file systems store times beyond the 64 bits that the catalog has (years 1677 to 2262); such
@@ -93,8 +95,8 @@ def stamp(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)
 
 
-def is_gone(path: str) -> bool:
-    """Return whether nothing exists at a path; False when that is unknown."""
+def is_missing(path: str) -> bool:
+    """Return whether nothing exists at a path; False if that cannot be determined."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

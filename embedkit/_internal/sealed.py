@@ -1,11 +1,11 @@
 """Sealed files: caches of any size, of which a reader checks only the parts that it reads.
 
-The content of a sealed file is followed by a checksum for each of its blocks, and these by the
-length of the content and a digest. A search that reads a few rows of a file of gigabytes checks a
-few blocks, once in a process, and does not rely on the file's times. The checksum is the CRC-32 of
-the parities of a block's rows and columns, which is faster than the CRC-32 of the block itself. It
-detects every change of a single bit, and misses about one in 4e9 random changes. It does not
-protect against deliberate changes.
+A sealed file consists of its content, a checksum of each block of the content, the length of the
+content, and a digest. A search that reads a few rows of a large file checks only their blocks, once
+per process, and does not rely on modification times. The checksum is the CRC-32 of the parities of
+a block's rows and columns, which is faster than the CRC-32 of the block itself. It detects every
+change of a single bit, and misses about one in 4e9 random changes. It does not protect against
+deliberate changes.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from embedkit._internal.artifacts import atomic_write, regular_size
+from embedkit._internal.artifacts import atomic_write, regular_file_size
 
 BLOCK = 1 << 16
 """Bytes of a block: 64 rows of 128 words of 8 bytes."""
 
 _SHAPE = (-1, 64, 128)
-_TOGETHER = 16
+_BLOCKS_AT_ONCE = 16
 """Blocks whose checksums are computed at once; more would not fit into the processor's cache."""
 _FOOTER = struct.Struct("<Q32s")
 
@@ -59,7 +59,7 @@ class SealedFile:
         self._unchecked = np.ones(len(self._sums), bool)
 
     def _opened(self) -> tuple[np.ndarray, np.ndarray, str]:
-        size = regular_size(self.file)  # opening a named pipe would block
+        size = regular_file_size(self.file)  # opening a named pipe would block
         with open(self.file, "rb") as stream:
             if size < _FOOTER.size:
                 raise DamagedFile(f"{self.file} is truncated")
@@ -136,8 +136,8 @@ def _checksums(content: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     whole = len(content) // BLOCK
     words = content[: whole * BLOCK].view(np.uint64).reshape(_SHAPE)
     some = int(np.searchsorted(blocks, whole))
-    for start in range(0, some, _TOGETHER):
-        part = blocks[start : min(start + _TOGETHER, some)]
+    for start in range(0, some, _BLOCKS_AT_ONCE):
+        part = blocks[start : min(start + _BLOCKS_AT_ONCE, some)]
         first, after = int(part[0]), int(part[-1]) + 1
         run = words[first:after] if after - first == len(part) else words[part]
         sums[start : start + len(part)] = _parities(run)

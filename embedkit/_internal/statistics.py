@@ -8,30 +8,31 @@ from embedkit.results import Estimate
 
 RESAMPLES = 2_000
 """Bootstrap samples."""
-FLIPS = 10_000
+SIGN_ASSIGNMENTS = 10_000
 """Random assignments of signs in a randomisation test."""
 SIGNIFICANCE = 0.05
-MANY_CLASSES = 16
-"""Effective number of classes from which on classes, not queries, are resampled. With fewer, a test
+MIN_RESAMPLED_CLASSES = 16
+"""Minimum effective number of classes for resampling classes instead of queries. With fewer, a test
 has no power: the p-values of ten signs are at least 0.002, too large after a correction for many
 pairs."""
 
 _SEED = 0
-_AT_A_TIME = 1_000
+_BLOCK = 1_000
 _ROUNDING = 1e-9
 """Rounding error of sums that differ only in the order of their terms."""
 
 
 def units_of(classes: np.ndarray) -> np.ndarray:
-    """Return the resampling unit of each query by number, int64 (Q,), from its class, int64 (Q,).
+    """Return the resampling unit of each query, int64 (Q,).
 
-    Queries of one class search for the same images, so their figures are correlated: each class is
-    one unit if there are enough classes. The number that counts is the effective number of clusters
-    G / (1 + CV^2) (Carter, Schnepel & Steigerwald 2017). With fewer than :data:`MANY_CLASSES` each
-    query is a unit, and the result holds for these classes only.
+    ``classes`` are class numbers, int64 (Q,). Queries of one class search for the same images, so
+    their metrics are correlated: if there are enough classes, each class is one unit. Enough means
+    an effective number of clusters G / (1 + CV^2) (Carter, Schnepel & Steigerwald 2017) of at least
+    :data:`MIN_RESAMPLED_CLASSES`. Otherwise each query is a unit, and the result applies to these
+    classes only.
     """
     numbers, sizes = np.unique(classes, return_inverse=True, return_counts=True)[1:]
-    enough = len(classes) ** 2 >= MANY_CLASSES * np.sum(sizes**2)
+    enough = len(classes) ** 2 >= MIN_RESAMPLED_CLASSES * np.sum(sizes**2)
     return numbers if enough else np.arange(len(classes))
 
 
@@ -53,12 +54,12 @@ def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
 
 
 def intervals(
-    figures: Callable[[np.ndarray], Sequence[float]], units: np.ndarray
+    statistic: Callable[[np.ndarray], Sequence[float]], units: np.ndarray
 ) -> list[tuple[float, float]]:
-    """Return the 95 % bootstrap intervals of figures computed from Q rows.
+    """Return the 95 % bootstrap intervals of metrics computed from Q rows.
 
     The intervals are percentiles over samples of whole ``units``, int64 (Q,), drawn with
-    replacement (Efron & Tibshirani 1993). ``figures`` computes the figures of a sample, given the
+    replacement (Efron & Tibshirani 1993). ``statistic`` computes the metrics of a sample, given the
     number of times that each row was drawn, int64 (Q,).
     """
     numbers = np.unique(units, return_inverse=True)[1]
@@ -67,7 +68,7 @@ def intervals(
     found = []
     for _ in range(RESAMPLES):
         drawn = random.integers(count, size=count)
-        found.append(figures(np.bincount(drawn, minlength=count)[numbers]))
+        found.append(statistic(np.bincount(drawn, minlength=count)[numbers]))
     low, high = np.quantile(np.array(found), (0.025, 0.975), axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
@@ -83,10 +84,10 @@ def p_values(differences: np.ndarray, units: np.ndarray) -> np.ndarray:
     observed = np.abs(sums.sum(0))
     random = np.random.default_rng(_SEED)
     as_large = np.ones(len(observed))
-    for _ in range(0, FLIPS, _AT_A_TIME):
-        signs = random.integers(2, size=(_AT_A_TIME, len(sums))) * 2.0 - 1.0
+    for _ in range(0, SIGN_ASSIGNMENTS, _BLOCK):
+        signs = random.integers(2, size=(_BLOCK, len(sums))) * 2.0 - 1.0
         as_large += (np.abs(signs @ sums) >= observed - _ROUNDING).sum(0)
-    return np.asarray(as_large / (FLIPS + 1))
+    return np.asarray(as_large / (SIGN_ASSIGNMENTS + 1))
 
 
 def corrected(p_values: np.ndarray) -> np.ndarray:
@@ -98,11 +99,11 @@ def corrected(p_values: np.ndarray) -> np.ndarray:
     return result
 
 
-def places(ranked: Sequence[str], ties: Collection[tuple[str, str]]) -> list[int]:
-    """Return the places of names that are ``ranked`` best first.
+def shared_ranks(ranked: Sequence[str], ties: Collection[tuple[str, str]]) -> list[int]:
+    """Return the rank of each name, from 1; ``ranked`` is best first.
 
-    A name that ties with the first name of a place shares that place. Two first places are followed
-    by a third. ``ties`` contains pairs of names, the better one first.
+    A name that ties with the first name of a rank shares that rank; two names at rank 1 are
+    followed by rank 3. ``ties`` contains pairs of names, the better one first.
     """
     result: list[int] = []
     first = ""

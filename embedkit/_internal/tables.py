@@ -22,8 +22,8 @@ from embedkit._internal.paths import shown
 from embedkit._internal.text import listed
 from embedkit.errors import BadInput
 
-LIMIT = 500_000_000
-"""Maximum of bytes of a table that is read, enough for some four million photos."""
+MAX_TABLE_BYTES = 500_000_000
+"""Maximum size of a table to read, bytes: enough for about four million photos."""
 
 _DELIMITERS = ",;\t"
 _NAMED_DELIMITERS = ",;\t|:"
@@ -149,10 +149,10 @@ def open_table(
         status = os.stat(source)
         if not stat.S_ISREG(status.st_mode):
             raise BadInput(f"{name} is not a regular file; save the table as a CSV file")
-        if status.st_size > LIMIT:
+        if status.st_size > MAX_TABLE_BYTES:
             raise BadInput(
-                f"{name} has {status.st_size / 1e6:.0f} MB, too much for a table; at most "
-                f"{LIMIT / 1e6:.0f} MB are read: split it into several"
+                f"{name} is {status.st_size / 1e6:.0f} MB; a table may have at most "
+                f"{MAX_TABLE_BYTES / 1e6:.0f} MB; split it into several files"
             )
         with open(source, "rb") as raw:
             is_utf_16 = raw.read(2) in _BYTE_ORDER_MARKS
@@ -191,7 +191,7 @@ def _first_lines(name: str, lines: Iterator[str], columns: Sequence[str]) -> tup
 
 
 def _delimiter(header: str, columns: Sequence[str]) -> str:
-    """Return the delimiter that yields most of the wanted columns, then most columns at all."""
+    """Return the delimiter that yields the most required columns, then the most columns overall."""
     wanted = {column.casefold() for column in columns}
 
     def score(delimiter: str) -> tuple[int, int]:

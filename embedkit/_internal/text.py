@@ -1,5 +1,6 @@
 """Numbers, lists and errors in messages."""
 
+import textwrap
 from collections.abc import Sequence
 
 
@@ -20,10 +21,5 @@ def listed(items: Sequence[str]) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Return the message of an exception without line breaks, or its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of the message of an exception, or its type if it has none."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """Return the message of an exception on one line of at most 300 characters, or its type."""
+    return textwrap.shorten(str(error), 300, placeholder=" ...") or type(error).__name__

@@ -46,7 +46,7 @@ def load_backbone(name: str = registry.DEFAULT) -> "Backbone":
 
 
 def open_backbone(resolved: ResolvedName) -> "Backbone":
-    """Open the backbone that a name was resolved to, without torch where it was converted before.
+    """Open a resolved backbone, without torch if its network was converted before.
 
     Falls back on :func:`load_backbone` and raises as it does. The caller compares the specs: the
     weights may have changed.
@@ -55,25 +55,30 @@ def open_backbone(resolved: ResolvedName) -> "Backbone":
 
 
 def last_resolved(name: str) -> ResolvedName | None:
-    """Return what a name stands for if that is known without loading its network."""
+    """Return the resolved backbone of a name if its network need not be loaded for it, else
+    None."""
     return provider_of(name).last_resolved(name)
 
 
 def is_current(resolved: ResolvedName) -> bool:
-    """Return whether a name still stands for what it was resolved to, as far as is known."""
+    """Return whether a resolved backbone is current, as far as can be told without its network."""
     return provider_of(resolved.name).is_current(resolved)
 
 
-def preparation(resolved: ResolvedName) -> "Prepare":
-    """Return the function that makes the network input of an image; opens no network.
+def prepare_function(resolved: ResolvedName) -> "Prepare":
+    """Return the function that prepares an image for the network. Does not open the network.
 
     Raises :class:`UnknownBackbone` for a registered backbone that is not registered here.
     """
-    return provider_of(resolved.name).preparation(resolved)
+    return provider_of(resolved.name).prepare_function(resolved)
 
 
 def provider_of(name: str) -> "Provider":
     """Return the provider of a backbone name. Raises as :func:`registry.parse_syntax` does."""
-    from embedkit.backbones.providers import OwnModels, Published
+    from embedkit.backbones.providers import PublishedNetworks, RegisteredModels
 
-    return OwnModels() if registry.parse_syntax(name).provider == registry.OWN else Published()
+    return (
+        RegisteredModels()
+        if registry.parse_syntax(name).provider == registry.REGISTERED
+        else PublishedNetworks()
+    )

@@ -24,9 +24,9 @@ class Runtime(Protocol):
 
     name: str
     batch: int
-    """Images in a forward pass that suit the device."""
+    """Preferred number of images per forward pass on the device."""
     passes: int
-    """Forward passes to run concurrently so that the device never waits."""
+    """Number of concurrent forward passes that keep the device busy."""
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass on prepared pixels, uint8 (N, size, size, 3).
@@ -87,21 +87,22 @@ class Backbone:
 
     @property
     def batch(self) -> int:
-        """Images in a forward pass: the runtime's, or fewer if that did not fit the memory."""
+        """Number of images per forward pass: the runtime's, or fewer if that did not fit into
+        memory."""
         return min(self._runtime.batch, self._fitting or self._runtime.batch)
 
     @property
     def passes(self) -> int:
-        """Forward passes to run concurrently."""
+        """Number of concurrent forward passes."""
         return self._runtime.passes
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
-        """Time the runtimes on prepared pixels and use the fastest, unless it is known already.
+        """Time the runtimes on prepared pixels and use the fastest, unless it is already known.
 
-        The runtime stays as it is if the cache folder cannot be written or the pixels do not fit
-        the memory.
+        Keeps the current runtime if the cache folder is not writable or the pixels do not fit into
+        memory.
         """
-        from embedkit.backbones.choice import choose, chosen_runtime, save_resolved
+        from embedkit.backbones.runtime_choice import choose, chosen_runtime, save_resolved
 
         # The chosen runtime differs from the current one when its converted network is damaged.
         if self._network is None:
@@ -147,7 +148,9 @@ class Backbone:
             yield np.stack(batch)
 
     def prepare(self, decoder: Decoder) -> np.ndarray:
-        """Return the network input of one image: uint8 (size, size, 3), RGB, or a transform's.
+        """Return the network input of one image: uint8 (size, size, 3) in RGB.
+
+        With a transform, it is the array that the transform returns.
 
         Raises :class:`UnreadableImage` when the image does not decode.
         """
@@ -217,10 +220,10 @@ class Backbone:
                 raise BadInput(f"{self.resolved.name} has changed; add the photos again")
             self._network = network
         if self._network.embed_text is None:
-            raise self.images_only()
+            raise self.text_not_supported()
         return _normalised(self._network.embed_text(list(texts)))[0]
 
-    def images_only(self) -> BadInput:
+    def text_not_supported(self) -> BadInput:
         """Return the error for a text when the backbone embeds images only."""
         return BadInput(
             f"{self.resolved.name} embeds images only; use one that embeds text too, "

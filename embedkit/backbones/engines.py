@@ -1,4 +1,4 @@
-"""What computes the vectors of a registered model: a function or a model file.
+"""Engines of registered models: Python functions and model files.
 
 The engine of torch modules is in :mod:`embedkit.backbones.module_engine`.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedkit._internal.artifacts import sha256_of
-from embedkit._internal.paths import absolute, shown, stamp
+from embedkit._internal.paths import absolute, shown, size_and_mtime
 from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import PassTooLarge, Runtime
 from embedkit.backbones.preprocess import Transform
@@ -24,10 +24,10 @@ from embedkit.results import EmbeddingSpec
 if TYPE_CHECKING:
     from embedkit.backbones.network import Network
 
-Stamp = tuple[str, int, int]
+FileStamp = tuple[str, int, int]
 """Path, bytes and modification time (ns) of a model file; empty and 0 without one."""
 MODEL_SUFFIXES = (".onnx", ".xml")
-"""Of the files that OpenVINO runs."""
+"""Suffixes of the model files that OpenVINO runs."""
 
 _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 """Entry ``location`` of external data in an ONNX file (protobuf), and the length of its value."""
@@ -37,21 +37,22 @@ class Engine(ABC):
     """Identity and computation of a registered model."""
 
     noun: str
-    """What messages call the model."""
+    """Noun for the model in messages."""
     architecture: str
     weights: str
-    """SHA-256 of what determines its vectors, hex."""
+    """SHA-256 of the code or weights that determine its vectors, hex."""
     size: int | None = None
     """Side of the input in pixels, where the model has a fixed one."""
     precisions: tuple[str, ...] = ("float32", "bf16", "fp16")
-    stamp: Stamp = ("", 0, 0)
+    stamp: FileStamp = ("", 0, 0)
 
     @abstractmethod
     def runtime(self, spec: EmbeddingSpec) -> Runtime:
-        """Return what runs the model under a spec."""
+        """Return the runtime of the model for a spec."""
 
     def try_out(self, spec: EmbeddingSpec, batch: np.ndarray) -> np.ndarray:
-        """Return the vectors of a small batch, float32 (N, dim); raises what the model raises."""
+        """Return the vectors of a small batch, float32 (N, dim). Exceptions of the model
+        propagate."""
         return self.runtime(spec).submit(batch)()
 
     def network(self, name: str, architecture: str) -> "Network":  # noqa: ARG002
@@ -63,12 +64,12 @@ class Engine(ABC):
 
 
 def check_output(raw: Any, count: int, name: str) -> None:
-    """Raise :class:`BadInput` unless a model returned one floating-point vector an image."""
+    """Raise :class:`BadInput` unless a model returned one floating-point vector per image."""
     if not isinstance(raw, np.ndarray) and not hasattr(raw, "is_floating_point"):
         raise BadInput(f"{name} returns {type(raw).__name__}; return an array or tensor (N, dim)")
     if raw.ndim != 2 or len(raw) != count or not raw.shape[1]:
         raise BadInput(
-            f"{name} returns shape {tuple(raw.shape)} for {count} images; return one vector an "
+            f"{name} returns shape {tuple(raw.shape)} for {count} images; return one vector per "
             f"image, shape ({count}, dim)"
         )
     is_float = raw.dtype.kind == "f" if isinstance(raw, np.ndarray) else raw.is_floating_point()
@@ -180,12 +181,12 @@ class FileEngine(Engine):
         return as_vectors(self.runtime(spec).submit(batch)(), len(batch), self._name)
 
 
-def _stamp(path: Path) -> Stamp:
-    return str(path), *stamp(os.stat(path))
+def _stamp(path: Path) -> FileStamp:
+    return str(path), *size_and_mtime(os.stat(path))
 
 
 def _digest(path: Path, is_onnx: bool) -> str:
-    """SHA-256 of a model file, or of its digest and those of the files with its weights."""
+    """Return the SHA-256 of a model file, or of the digests of the file and its weight files."""
     others = _external_data(path) if is_onnx else [path.with_suffix(".bin")]
     digests = [sha256_of(path)]
     for other in others:
@@ -199,7 +200,7 @@ def _digest(path: Path, is_onnx: bool) -> str:
 
 
 def _external_data(path: Path) -> list[Path]:
-    """The files beside an ONNX file in which it stores large tensors."""
+    """Return the files beside an ONNX file that store its large tensors."""
     content = path.read_bytes()
     names = set()
     for found in _EXTERNAL.finditer(content):

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 
 from embedkit._internal.artifacts import sha256_of
-from embedkit._internal.paths import stamp
+from embedkit._internal.paths import size_and_mtime
 from embedkit.backbones import registry, weights
 from embedkit.backbones.local import model_file, network_of
 from embedkit.backbones.network import Network, Preprocessing
-from embedkit.backbones.own import require
-from embedkit.backbones.providers import evidence
+from embedkit.backbones.providers import environment_digest
+from embedkit.backbones.registered import require
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
 from embedkit.results import EmbeddingSpec, ResolvedName
@@ -24,7 +24,7 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     or model file that is not a torch module.
     """
     name = registry.parse(text)
-    if name.provider == registry.OWN:
+    if name.provider == registry.REGISTERED:
         own = require(text)
         return own.network(text), own.resolved(name)
     if (own_file := model_file(name)) is not None:
@@ -58,12 +58,14 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     )
     if wanted.get("sha256", spec.weights) != spec.weights:
         raise BadArtefact(f"{file} is not the file that its {registry.MANIFEST} describes")
-    resolved = ResolvedName(text, spec, str(file), *stamp(status), evidence(text))
+    resolved = ResolvedName(
+        text, spec, str(file), *size_and_mtime(status), environment_digest(text)
+    )
     return network, resolved
 
 
 def _provider(name: BackboneName) -> Any:
-    if name.provider == registry.OWN:
+    if name.provider == registry.REGISTERED:
         from embedkit.backbones.module_engine import ModuleProvider
 
         return ModuleProvider(require(name.id))
@@ -86,7 +88,7 @@ def _dim(network: Network, size: int, name: BackboneName) -> int:
             f"{name.text} cannot take {size} x {size} pixels: {reason}"
         ) from error
     if output.ndim != 2:
-        raise UnknownBackbone(f"{name.text} gives {tuple(output.shape)}, not one vector an image")
+        raise UnknownBackbone(f"{name.text} gives {tuple(output.shape)}, not one vector per image")
     return int(output.shape[1])
 
 

@@ -18,8 +18,8 @@ from embedkit._internal.artifacts import read_json
 from embedkit._internal.paths import absolute, shown
 from embedkit.backbones import registry
 from embedkit.backbones.engines import MODEL_SUFFIXES, FileEngine
-from embedkit.backbones.own import CROP, IMAGENET_MEAN, IMAGENET_STD, OwnModel, find
 from embedkit.backbones.preprocess import INTERPOLATIONS
+from embedkit.backbones.registered import CROP, IMAGENET_MEAN, IMAGENET_STD, RegisteredModel, find
 from embedkit.backbones.registry import BackboneName
 from embedkit.errors import BadArtefact, UnknownBackbone
 from embedkit.results import EmbeddingSpec
@@ -48,7 +48,7 @@ def network_of(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
     return chosen, wanted
 
 
-def model_file(name: BackboneName) -> OwnModel | None:
+def model_file(name: BackboneName) -> RegisteredModel | None:
     """Return the model of a local backbone whose manifest names an ONNX or OpenVINO file."""
     if name.provider != "local":
         return None
@@ -62,7 +62,7 @@ def model_file(name: BackboneName) -> OwnModel | None:
         raise BadArtefact(
             f"{engine.stamp[0]} is not the file that its {registry.MANIFEST} describes"
         )
-    return OwnModel(
+    return RegisteredModel(
         name.text,
         engine,
         size=wanted.get("size"),
@@ -79,16 +79,16 @@ def architecture_of(backbone: str, spec: EmbeddingSpec) -> str:
     name = registry.parse(backbone)
     if name.provider == "local":
         return str(network_of(name)[1]["architecture"])
-    return name.id if name.provider == registry.OWN else spec.architecture
+    return name.id if name.provider == registry.REGISTERED else spec.architecture
 
 
-def own_architecture(name: BackboneName) -> str | None:
+def registered_architecture(name: BackboneName) -> str | None:
     """Return the identity of the registered module that a local backbone is built with."""
     try:
         base = registry.parse_syntax(str(_read(name)[1].get("architecture", "")))
     except (BadArtefact, UnknownBackbone):
         return None
-    own = find(base.id) if base.provider == registry.OWN else None
+    own = find(base.id) if base.provider == registry.REGISTERED else None
     return own.architecture if own is not None else None
 
 

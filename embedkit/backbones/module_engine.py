@@ -19,7 +19,7 @@ from embedkit.errors import BadInput, BadWeights, UnknownBackbone
 from embedkit.results import EmbeddingSpec
 
 if TYPE_CHECKING:
-    from embedkit.backbones.own import OwnModel
+    from embedkit.backbones.registered import RegisteredModel
 
 
 class ModuleEngine(Engine):
@@ -58,13 +58,13 @@ class ModuleEngine(Engine):
     def network(self, name: str, architecture: str) -> Network:  # noqa: ARG002
         """Return a copy of the module that can be trained."""
         module = copy.deepcopy(self._module)
-        return Network(architecture, CheckedModule(self._name, module), is_own=True)
+        return Network(architecture, CheckedModule(self._name, module), is_registered=True)
 
     def _network(self, spec: EmbeddingSpec) -> Network:
         # A runtime moves and lays out its network in place.
         module = CheckedModule(self._name, copy.deepcopy(self._module))
         return Network(
-            self.architecture, module, is_own=True, is_normalised=spec.resize != "transform"
+            self.architecture, module, is_registered=True, is_normalised=spec.resize != "transform"
         )
 
 
@@ -74,7 +74,7 @@ class ModuleProvider:
     It has the functions of :mod:`embedkit.backbones.timm_networks`.
     """
 
-    def __init__(self, own: "OwnModel") -> None:
+    def __init__(self, own: "RegisteredModel") -> None:
         self._own = own
 
     def check(self, identifier: str) -> None:
@@ -128,7 +128,7 @@ class CheckedModule(torch.nn.Module):
 
 
 def state_digest(module: torch.nn.Module) -> str:
-    """SHA-256 (hex) of the names, dtypes, shapes and bytes in a module's state dict."""
+    """Return the SHA-256, hex, of the names, dtypes, shapes and bytes in a module's state dict."""
     digest = sha256()
     for key, value in sorted(module.state_dict().items()):
         if isinstance(value, torch.Tensor):

@@ -37,10 +37,10 @@ class Network:
     """(N, 3, size, size) float32, normalised, to (N, dim)."""
     embed_text: Callable[[list[str]], np.ndarray] | None = None
     """N texts to float32 (N, dim) in the space of the images, for networks that have one."""
-    is_own: bool = False
-    """Whether the module is the user's, whose code may change without its name."""
+    is_registered: bool = False
+    """Whether the module is the user's own: its code may change without its name."""
     is_normalised: bool = True
-    """Whether the module takes normalised pixels; else what a transform returns."""
+    """Whether the module takes normalised pixels; else the output of a transform."""
 
 
 def check_size(network: Network, file: Path) -> None:
@@ -53,8 +53,8 @@ def check_size(network: Network, file: Path) -> None:
     size, most = file.stat().st_size, MAX_RATIO * own + MAX_EXTRA
     if size > most:
         raise BadWeights(
-            f"{shown(str(file))} has {size / 1e6:.0f} MB, and the weights of "
-            f"{network.architecture} have {own / 1e6:.0f}: it is not for this network"
+            f"{shown(str(file))} is {size / 1e6:.0f} MB, but the weights of {network.architecture} "
+            f"take {own / 1e6:.0f} MB: it belongs to another network"
         )
 
 

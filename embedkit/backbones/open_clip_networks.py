@@ -73,9 +73,7 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
     """
     architecture, tag = _split(identifier)
     if pool != "native":
-        raise UnknownBackbone(
-            f"open_clip/{identifier}: its pooling is fixed; leave pool={pool} out"
-        )
+        raise UnknownBackbone(f"open_clip/{identifier}: its pooling is fixed; omit pool={pool}")
     configuration: dict[str, Any] = (
         open_clip.get_pretrained_cfg(architecture, tag) if tag else None
     ) or {}

@@ -151,7 +151,8 @@ class FileModel:
             ) from error
 
     def compile(self, spec: "EmbeddingSpec") -> Runtime:
-        """Return the model compiled for a spec, with its resizing done and normalisation built in.
+        """Return the runtime of the model for a spec, with input resized and normalisation built
+        in.
 
         Raises :class:`BadInput` for a size that the model does not take.
         """

@@ -18,7 +18,7 @@ from embedkit.images.strips import shortened
 from embedkit.results import EmbeddingSpec
 
 Prepare = Callable[[Decoder], np.ndarray]
-"""Makes the network input of one image."""
+"""A function that returns the network input of one image."""
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -76,7 +76,7 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
 
 
 class Transform:
-    """A function of the user that makes the network input of an image.
+    """A function of the user that returns the network input of an image.
 
     Raises :class:`UnreadableImage` (stage ``embed``) for an image on which the function fails or
     returns something of another shape or dtype than for the first one.
@@ -138,6 +138,6 @@ def _full(decoder: Decoder) -> Image.Image:
     return decoder.at_least(short=min(decoder.stored_size)).copy()
 
 
-def is_reduced(specs: Iterable[EmbeddingSpec]) -> bool:
-    """Return whether images are decoded at a reduced scale, where there is one, for all specs."""
+def allow_reduced_decode(specs: Iterable[EmbeddingSpec]) -> bool:
+    """Return whether all specs allow decoding at a reduced scale."""
     return all(spec.reduced_decode != "none" for spec in specs)

@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedkit._internal.paths import absolute
-from embedkit.errors import UnknownBackbone
+from embedkit.errors import BadInput, UnknownBackbone
 
 if TYPE_CHECKING:
-    from embedkit.backbones.own import OwnModel
+    from embedkit.backbones.registered import RegisteredModel
 
 DEFAULT = "efficientnet_lite0"
 MANIFEST = "backbone.json"
 """File in the folder of a ``local/<folder>`` backbone that describes its network."""
 
 PROVIDERS = ("timm", "open_clip", "local")
-OWN = "own"
+REGISTERED = "own"
 """Provider of the backbones that the user or an installed package registers."""
 ENTRY_POINTS = "embedkit.backbones"
 """Entry point group of packages that provide backbones."""
@@ -38,11 +38,11 @@ PRECISIONS = ("float32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Known:
-    """One backbone of the table; a test builds each network and compares it with this."""
+    """A known backbone. A test compares each entry with its network."""
 
     provider: str
     id: str
-    """The provider's name, with the tag of the published weights."""
+    """The provider's identifier, with the tag of the published weights."""
     size: int
     """Side of the network's input, pixels."""
     dim: int
@@ -140,7 +140,7 @@ KNOWN: dict[str, Known] = {
 
 @dataclass(frozen=True)
 class BackboneName:
-    """A parsed backbone name: the provider, the provider's name and the overrides."""
+    """A parsed backbone name: the provider, the provider's identifier and the overrides."""
 
     text: str
     """The name as the user wrote it."""
@@ -154,15 +154,15 @@ class BackboneName:
     precision: str = "float32"
 
 
-_registered: "dict[str, OwnModel]" = {}
+_registered: "dict[str, RegisteredModel]" = {}
 
 
-def register(name: str, model: "OwnModel") -> None:
+def register(name: str, model: "RegisteredModel") -> None:
     """Make ``model`` the backbone called ``name``, in place of one registered earlier."""
     _registered[name] = model
 
 
-def registered(name: str) -> "OwnModel | None":
+def registered(name: str) -> "RegisteredModel | None":
     """Return the model registered under ``name``, if any; entry points are not loaded."""
     return _registered.get(name)
 
@@ -179,7 +179,7 @@ def parse(text: str) -> BackboneName:
     listing the choices.
     """
     name = parse_syntax(text)
-    if name.provider == OWN and registered(name.id) is None and entry_point(name.id) is None:
+    if name.provider == REGISTERED and registered(name.id) is None and entry_point(name.id) is None:
         close = difflib.get_close_matches(name.id, [*KNOWN, *_registered], n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise UnknownBackbone(
@@ -192,7 +192,7 @@ def parse(text: str) -> BackboneName:
 
 
 def parse_syntax(text: str) -> BackboneName:
-    """Parse a backbone name; a plain name that is not in :data:`KNOWN` may be unregistered.
+    """Parse a backbone name without checking that it is registered.
 
     Raises :class:`UnknownBackbone` for a malformed name and for an unknown override.
     """
@@ -202,7 +202,7 @@ def parse_syntax(text: str) -> BackboneName:
     for item in re.split(r"&(?=(?:weights|size|resize|pool|precision)=)", query) if query else []:
         key, _, value = item.partition("=")
         name = _override(name, key, value)
-    if name.provider == OWN and (name.weights is not None or name.pool is not None):
+    if name.provider == REGISTERED and (name.weights is not None or name.pool is not None):
         raise UnknownBackbone(
             f"{text}: a registered backbone takes only the overrides size=, resize= and "
             "precision=; register the model again with other weights or pooling"
@@ -242,7 +242,7 @@ def _with_paths(text: str, change: Callable[[str], str]) -> str:
     return base + mark + query
 
 
-def is_own_name(text: str) -> bool:
+def is_registered_name(text: str) -> bool:
     """Return whether ``text`` can be the name of a registered backbone."""
     return re.fullmatch(r"\w[\w.-]*", text) is not None and text not in KNOWN
 
@@ -254,8 +254,8 @@ def _parse_base(text: str, base: str) -> BackboneName:
     provider, _, identifier = base.partition("/")
     if provider in PROVIDERS and identifier:
         return BackboneName(text, provider, identifier)
-    if is_own_name(base):
-        return BackboneName(text, OWN, base)
+    if is_registered_name(base):
+        return BackboneName(text, REGISTERED, base)
     raise UnknownBackbone(
         f"no backbone is called {base!r}; known: {', '.join(KNOWN)}, timm/NAME, "
         "open_clip/ARCH/PRETRAINED, local/FOLDER"
@@ -270,20 +270,25 @@ def _override(name: BackboneName, key: str, value: str) -> BackboneName:
             raise UnknownBackbone(f"{name.text}: size must be 16 to 4096 pixels, not {value!r}")
         return replace(name, size=int(value))
     if key == "resize":
-        return replace(name, resize=_one_of(name, key, value, RESIZES))
+        return replace(name, resize=one_of(name.text, key, value, RESIZES))
     if key == "pool":
-        return replace(name, pool=_one_of(name, key, value, POOLS))
+        return replace(name, pool=one_of(name.text, key, value, POOLS))
     if key == "precision":
-        return replace(name, precision=_one_of(name, key, value, PRECISIONS))
+        return replace(name, precision=one_of(name.text, key, value, PRECISIONS))
     raise UnknownBackbone(
         f"{name.text}: unknown override {key!r}; known: weights=FILE, size=PIXELS, "
         f"resize={'|'.join(RESIZES)}, pool={'|'.join(POOLS)}, precision={'|'.join(PRECISIONS)}"
     )
 
 
-def _one_of(name: BackboneName, key: str, value: str, choices: tuple[str, ...]) -> str:
+def one_of(
+    name: str,
+    key: str,
+    value: str,
+    choices: tuple[str, ...],
+    error: type[BadInput] = UnknownBackbone,
+) -> str:
+    """Return ``value`` if it is one of ``choices``; else raise ``error``."""
     if value not in choices:
-        raise UnknownBackbone(
-            f"{name.text}: {key} must be one of {', '.join(choices)}, not {value!r}"
-        )
+        raise error(f"{name}: {key} must be one of {', '.join(choices)}, not {value!r}")
     return value

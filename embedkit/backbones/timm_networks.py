@@ -10,7 +10,7 @@ import torch
 from timm.data import resolve_data_config
 from timm.models import load_checkpoint
 
-from embedkit._internal.text import counted, first_line
+from embedkit._internal.text import counted, one_line
 from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.weights import HUB_FILENAMES, PINNED, HubFile, Weights
 from embedkit.errors import BadWeights, UnknownBackbone
@@ -93,14 +93,16 @@ def load(network: Network, weights: Weights) -> None:
             embedder.body, str(weights.path), strict=False, filter_fn=filter_fn, weights_only=True
         )
     except Exception as error:  # torch, safetensors and the filters each raise their own
-        raise BadWeights(f"{misfit}: {first_line(error)}") from error
+        raise BadWeights(f"{misfit}: {one_line(error)}") from error
     if missing := outcome.missing_keys:
         raise BadWeights(
-            f"{misfit}: {counted(len(missing), 'missing tensor')}, first {missing[0]!r}"
+            f"{misfit}: {counted(len(missing), 'missing tensor')}, the first is {missing[0]!r}"
         )
     heads = _classifier_names(embedder.body)
     if surplus := [key for key in outcome.unexpected_keys if not key.startswith(heads)]:
-        raise BadWeights(f"{misfit}: {len(surplus)} tensors too many, first {surplus[0]!r}")
+        raise BadWeights(
+            f"{misfit}: {counted(len(surplus), 'unexpected tensor')}, the first is {surplus[0]!r}"
+        )
 
 
 def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
@@ -110,7 +112,10 @@ def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
 
 
 def _load_packaged(body: torch.nn.Module, weights: Path, package: str) -> None:
-    """Load the file of a package, which has other names for the same tensors in the same order."""
+    """Load the weights file of a package.
+
+    It has the same tensors in the same order under other names.
+    """
     from embedkit._internal.artifacts import sha256_of
 
     if sha256_of(weights) != PINNED[package]:

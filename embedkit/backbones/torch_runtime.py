@@ -98,7 +98,7 @@ def exact_float32() -> Iterator[None]:
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raise :class:`PassTooLarge` for the errors of a device whose memory is full."""
+    """Convert out-of-memory errors of a device to :class:`PassTooLarge`."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -37,12 +37,12 @@ HUB_FILENAMES = (
 )
 """File names under which timm and open_clip publish weights, preferred names first."""
 
-LARGEST_HEADER = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 """Largest header of a safetensors file, bytes; safetensors has the same limit."""
 _BEFORE_1_6 = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 """First bytes of files that torch.save wrote before version 1.6."""
-LARGEST_RATIO = 4
-"""Largest ratio of the content of an archive to its size: torch does not compress."""
+MAX_UNPACKED_RATIO = 4
+"""Maximum ratio of the unpacked size of an archive to its size: torch does not compress."""
 
 
 @dataclass(frozen=True)
@@ -133,15 +133,15 @@ def _complaint(file: Path) -> str | None:
                 unpacked = sum(item.file_size for item in archive.infolist())
         except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
             return f"its archive is damaged ({shown(str(error))})"
-        if unpacked > LARGEST_RATIO * size:
+        if unpacked > MAX_UNPACKED_RATIO * size:
             return f"its archive of {size} bytes would unpack to {unpacked}"
         return None
     if start == _BEFORE_1_6:
         return None
     length = int.from_bytes(start[:8], "little")
     if start[8:9] != b"{":
-        return "it has neither of their formats"
-    if 8 + length > size or length > LARGEST_HEADER:
+        return "it is neither a safetensors nor a torch.save file"
+    if 8 + length > size or length > MAX_HEADER_BYTES:
         return f"its header would have {length} bytes"
     return None
 

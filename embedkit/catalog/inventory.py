@@ -33,14 +33,14 @@ def inventory(catalog: Catalog) -> Inventory:
     for first in range(0, last + 1, IMAGES_AT_A_TIME):
         with catalog.read() as reader:
             rows = reader.files.in_image_range(first, first + IMAGES_AT_A_TIME)
-        there: set[int] = set()
+        existing: set[int] = set()
         for image_id, path, label in rows:
-            if paths.is_gone(path):
+            if paths.is_missing(path):
                 missing += 1
                 continue
             files += 1
-            there.add(image_id)
+            existing.add(image_id)
             if label is not None:
                 labels[label] += 1
-        images += len(there)
+        images += len(existing)
     return Inventory(files, images, missing, dict(sorted(labels.items())))

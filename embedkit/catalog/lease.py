@@ -26,7 +26,7 @@ from embedkit._internal.artifacts import (
 from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
 from embedkit._internal.sealed import DamagedFile
-from embedkit._internal.text import first_line
+from embedkit._internal.text import one_line
 from embedkit.catalog import schema
 from embedkit.catalog.listing import FILE_NAME as LISTING
 from embedkit.catalog.listing import Listing, State, is_earlier_version, write_listing
@@ -42,7 +42,7 @@ FILE_NAME = "catalog.duckdb"
 PATIENCE = 60.0
 """Seconds to wait for a lease."""
 LISTING_LIMIT = 5_000_000
-"""Maximum of files in a listing: writing it takes some 500 bytes of memory for each."""
+"""Maximum number of files in a listing: writing it takes about 500 bytes of memory per file."""
 
 # Nearly all of a catalog is vectors, which cannot be compressed: trying takes half the time of
 # storing them.
@@ -63,9 +63,9 @@ _REFUSALS = tuple(
 )
 """Messages of the system about a disk or a folder, not about a file's content."""
 _COARSE = 10_000_000
-"""Resolution in nanoseconds of the times of FAT, exFAT, ext3 and HFS+ is a multiple of this."""
+"""The time resolutions of FAT, exFAT, ext3 and HFS+, in nanoseconds, are multiples of this."""
 _TICK = 2_000_000_000
-"""Nanoseconds within which two changes may have the same time there."""
+"""Two changes within this many nanoseconds may have the same time on these file systems."""
 # One connection per file in this process: DuckDB does not mix read-only and writing ones.
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
@@ -114,7 +114,7 @@ class Catalog:
         """
         if not self.exists:
             raise EmptyWorkspace(
-                f"the workspace {self.path.parent} is empty; put photos in with "
+                f"the workspace {self.path.parent} is empty; add photos with "
                 f"'embedkit add PATH --workspace {self.path.parent}'"
             )
         with self._connection(read_only=True) as connection:
@@ -180,7 +180,8 @@ class Catalog:
     # -- without a lease ------------------------------------------------------------------------
 
     def backbone_snapshot(self) -> BackboneSnapshot:
-        """Return the known backbones; the file is opened only if it has changed since then."""
+        """Return the known backbones. Opens the catalog only if it has changed since the last
+        call."""
         state = self._state()
         if self._seen is None or self._seen[0] != state:
             with self.read() as reader:
@@ -190,7 +191,7 @@ class Catalog:
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
         """Return :meth:`FileReader.of_images`, from the listing if it is up to date.
 
-        A process that needs the catalog for this a second time writes the listing first.
+        On its second call that needs the catalog, a process writes the listing first.
         """
         if not image_ids:
             return {}
@@ -198,7 +199,7 @@ class Catalog:
         if self._listing is None or self._listing[0] != state:
             self._listing = state, self._read_listing(state)
         elif self._listing[1] is None:
-            self.list_files()
+            self.write_listing()
         listing = self._listing[1]
         if listing is not None:
             try:
@@ -209,8 +210,8 @@ class Catalog:
         with self.read() as reader:
             return reader.files.of_images(image_ids)
 
-    def list_files(self) -> None:
-        """Write the listing of the present files, unless they are too many or the disk is full."""
+    def write_listing(self) -> None:
+        """Write the listing of the live files, unless there are too many or the disk is full."""
         if self._unlisted == self._state():
             return
         with self.read() as reader:
@@ -227,7 +228,7 @@ class Catalog:
         self._listing = state, self._read_listing(state)
 
     def _read_listing(self, state: State) -> Listing | None:
-        """Open the listing of the catalog in a state; None when there is none of this state."""
+        """Return the listing of the given state of the catalog; None if there is none."""
         try:
             listing = Listing(self._listing_file)
         except OSError:
@@ -246,7 +247,7 @@ class Catalog:
             self._listing_file.unlink()
 
     def _create(self) -> None:
-        """Create the catalog atomically if it does not exist, even if other processes do so too."""
+        """Create the catalog atomically if it is missing, even if other processes create it now."""
         lock = self.path.with_name(f"{FILE_NAME}.lock")
         if self.exists and not lock.exists():
             return
@@ -341,11 +342,11 @@ def _duckdb_errors(path: Path) -> Iterator[None]:
     except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
         raise storage_error(str(path), error) from error
     except duckdb.Error as error:
-        raise BadCatalog(f"{path}: {first_line(error)}") from error
+        raise BadCatalog(f"{path}: {one_line(error)}") from error
 
 
 def _bad(path: Path, error: Exception) -> BadCatalog:
-    reason = first_line(error).rstrip(".!") if _is_duckdb(path) else "it is not a DuckDB file"
+    reason = one_line(error).rstrip(".!") if _is_duckdb(path) else "it is not a DuckDB file"
     return BadCatalog(
         f"{path} cannot be read: {reason}. Put a backup in its place, or delete it and add the "
         "photos again"

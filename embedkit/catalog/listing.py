@@ -84,7 +84,7 @@ class Listing:
         path, labelled, label = text.partition(_SEPARATOR)
         sha256 = self._sha256s + _DIGEST * row
         digest = self._bytes[sha256 : sha256 + _DIGEST].hex()
-        return LiveFile(paths.place(path), label if labelled else None, digest)
+        return LiveFile(paths.native_path(path), label if labelled else None, digest)
 
 
 def is_earlier_version(file: Path) -> bool:

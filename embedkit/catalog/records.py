@@ -1,4 +1,4 @@
-"""The values that go into the catalog and come out of it."""
+"""Records that the catalog stores and returns."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -77,10 +77,11 @@ class FileFacts:
 class Revision:
     """A point in the history of a spec's embeddings."""
 
-    generation: int = 0
-    """Number of embeddings stored and removed so far."""
+    serial: int = 0
+    """Serial number of the last event: embeddings stored and removed so far."""
     stamp: int = 0
-    """64-bit digest of the history up to here; two histories share it by chance only."""
+    """64-bit digest of the history up to this revision. Different histories have different digests,
+    except by chance."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class BackboneSnapshot:
 
 @dataclass(frozen=True)
 class KnownImages:
-    """The images of the catalog and the results that are stored of each."""
+    """The images of the catalog, and which results are stored for each."""
 
     sha256: np.ndarray
     """Digests as big-endian words, uint64 (N, 4), rows sorted."""
@@ -116,7 +117,7 @@ class KnownImages:
 
 @dataclass
 class ImageRow:
-    """An image and the results that were just computed of it."""
+    """An image and the results just computed for it."""
 
     sha256: bytes
     md5: bytes
@@ -124,7 +125,7 @@ class ImageRow:
     fingerprint: Fingerprint | None = None
     embeddings: dict[str, tuple[np.ndarray, float]] = field(default_factory=dict)
     """Embedding, float32 (dim,), and its norm before normalising, by digest of the spec."""
-    renewed: bool = False
+    pixels_changed: bool = False
     """Whether the decoded pixels differ from those that the stored results were computed from."""
     share: float = 1.0
     """Share of the pixels that were decoded, 0 to 1; less than 1 for a truncated file."""
@@ -141,7 +142,7 @@ class Batch:
     """Files that could not be used, each with the stage and the reason."""
     small: list[tuple[PendingFile, int, int]] = field(default_factory=list)
     """Files whose image is smaller than the minimum size, each with its width and height."""
-    tolerant: bool = False
+    tolerates_truncated: bool = False
     """Whether truncated files were decoded as far as possible."""
 
     def __len__(self) -> int:

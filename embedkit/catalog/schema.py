@@ -21,8 +21,8 @@ def embeddings_table(digest: str) -> str:
     return f"embeddings_{digest}"
 
 
-def _bring_specs_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
-    """Rename specs of an earlier pipeline version to the present ones.
+def _upgrade_specs(connection: duckdb.DuckDBPyConnection) -> None:
+    """Rename the specs of an earlier pipeline version.
 
     Images with results of the earlier version are marked as outdated.
     """
@@ -111,8 +111,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
     (
-        # Whether photos are added with a backbone. One that was only compared keeps the embeddings
-        # of that time: an add does not update it.
+        # Whether photos are added with a backbone. A backbone that was only
+        # compared keeps its embeddings; an add does not update them.
         "ALTER TABLE backbones ADD COLUMN added BOOLEAN DEFAULT true",
     ),
     (
@@ -128,7 +128,7 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         # Images whose fingerprint and embeddings come from an earlier version of the pipeline,
         # which may have decoded other pixels: the next add checks them.
         "CREATE TABLE outdated (image_id BIGINT NOT NULL)",
-        _bring_specs_up_to_date,
+        _upgrade_specs,
     ),
     (
         # Examinations of pairs of files, and the headers of files, by content.
@@ -180,8 +180,8 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
     done = int(steps[0][0])
     if done > len(STEPS):
         raise BadCatalog(
-            f"the catalog has schema step {done}, this embedkit knows {len(STEPS)}: "
-            "pip install --upgrade embedkit"
+            f"the catalog has schema step {done}, but this embedkit knows only {len(STEPS)}; run "
+            "'pip install --upgrade embedkit'"
         )
     return done
 

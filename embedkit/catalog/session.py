@@ -37,7 +37,7 @@ class Session:
         """Execute a statement."""
         self.rows(statement, values)
 
-    def count(self, statement: str, values: Any = None) -> int:
+    def scalar(self, statement: str, values: Any = None) -> int:
         """Return the only number that a statement yields, such as the number of deleted rows."""
         return int(self.rows(statement, values)[0][0])
 
@@ -55,6 +55,6 @@ class Session:
 
     def take_ids(self, counter: str, count: int) -> int:
         """Reserve ``count`` consecutive identifiers and return the first."""
-        first = self.count("SELECT next FROM counters WHERE name = ?", [counter])
+        first = self.scalar("SELECT next FROM counters WHERE name = ?", [counter])
         self.run("UPDATE counters SET next = ? WHERE name = ?", [first + count, counter])
         return first

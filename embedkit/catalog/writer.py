@@ -52,7 +52,7 @@ class Writer:
     def commit(self, batch: Batch) -> None:
         """Store a batch: each image once, by its digest; files and failures by their path.
 
-        What another process has stored in the meantime is kept. Raises :class:`NotInWorkspace`
+        Rows that another process stored in the meantime are kept. Raises :class:`NotInWorkspace`
         when another process has removed a backbone of the batch.
         """
         absorbed = self.folders.absorbed()
@@ -64,16 +64,16 @@ class Writer:
         self.images.bring_up_to_date(batch.images)
         self.images.store(batch.images)
         self.files.store(files)
-        self.failures.store(failures, TOLERANT_DECODER if batch.tolerant else DECODER)
+        self.failures.store(failures, TOLERANT_DECODER if batch.tolerates_truncated else DECODER)
         self.failures.store_small(small)
         self.labels.store(
             [(file.root_id, file.path, file.label, "folder") for file, _ in files if file.label]
         )
 
-    def relocate(self, old: str, new: str, absent: Sequence[int]) -> tuple[list[str], list[str]]:
-        """Store everything below ``old`` as below ``new``: see :meth:`Relocation.relocate`."""
+    def relocate(self, old: str, new: str, missing: Sequence[int]) -> tuple[list[str], list[str]]:
+        """Move the stored paths at or below ``old`` to ``new``: see :meth:`Relocation.relocate`."""
         relocation = Relocation(self.session, self.reader.folders, self.folders, self._facts)
-        return relocation.relocate(old, new, absent)
+        return relocation.relocate(old, new, missing)
 
     def remove_unreferenced(self) -> RemovalReport:
         """Remove images and specs that nothing refers to any more, with their embeddings.

@@ -1,14 +1,14 @@
 """Classify new photos: probabilities, rejection of unknown photos, nearest training photos."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import numpy as np
 
+from embedkit._internal.cores import usable_cores
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.preprocess import is_reduced
+from embedkit.backbones.preprocess import allow_reduced_decode
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.head import Embedded, Head, Model, Nearest
 from embedkit.classify.heads.linear import Features
@@ -128,7 +128,7 @@ def _batches(
 ) -> Iterator[list[_Photo]]:
     """Yield batches of up to :data:`BATCH` photos; add unreadable ones to ``failures``."""
 
-    reduced = is_reduced(item.spec for item in backbones)
+    reduced = allow_reduced_decode(item.spec for item in backbones)
 
     def read(path: str) -> _Photo | Failure:
         try:
@@ -138,7 +138,7 @@ def _batches(
             return Failure(path, error.stage, error.reason)
 
     remaining = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         while batch := list(islice(remaining, BATCH)):
             results = list(pool.map(read, batch))
             failures += [item for item in results if isinstance(item, Failure)]

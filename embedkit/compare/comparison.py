@@ -12,10 +12,10 @@ from embedkit._internal.statistics import (
     corrected,
     estimate,
     p_values,
-    places,
+    shared_ranks,
     units_of,
 )
-from embedkit.backbones.choice import precision_warning
+from embedkit.backbones.runtime_choice import precision_warning
 from embedkit.compare.collection import Collection
 from embedkit.compare.measures import (
     Measures,
@@ -25,7 +25,7 @@ from embedkit.compare.measures import (
     share_nearer,
 )
 from embedkit.errors import BadInput
-from embedkit.index.metric import COLLAPSE_SAMPLE, collapse, cross_distances
+from embedkit.index.metric import COLLAPSE_SAMPLE, collapse_warning, cross_distances
 from embedkit.index.rows import Rows
 from embedkit.results import (
     BackboneMetrics,
@@ -188,7 +188,7 @@ def _metrics(
 
     spec = backbone.resolved.spec
     sample = np.random.default_rng(_SEED).permutation(len(vectors))[:COLLAPSE_SAMPLE]
-    suspicion = collapse(vectors[sample])
+    suspicion = collapse_warning(vectors[sample])
     warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
     if (text := precision_warning(spec)) is not None:
         warnings.append(text)
@@ -249,7 +249,7 @@ def _ranked(
     """Return the backbones with their places, the best first."""
     ranked = sorted(metrics, key=lambda item: -item.mean_ap.value)
     ties = {(test.backbone, test.other) for test in tests if test.tie}
-    taken = places([item.backbone for item in ranked], ties)
+    taken = shared_ranks([item.backbone for item in ranked], ties)
     return tuple(replace(item, place=place) for item, place in zip(ranked, taken, strict=True))
 
 

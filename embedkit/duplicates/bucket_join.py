@@ -9,7 +9,6 @@ differ from it in at most t_i bits. Only the first chunk that brings a pair toge
 Finally the pairs of all chunks are sorted, on all cores.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -19,6 +18,7 @@ import numba
 import numpy as np
 from numba.extending import intrinsic
 
+from embedkit._internal.cores import usable_cores
 from embedkit.duplicates.bucket_plan import plan_chunks
 from embedkit.duplicates.hamming import DISTANCE_BITS, MAX_ROWS, ROW_BITS, Pairs
 
@@ -57,9 +57,9 @@ def join(
     chunks = plan_chunks(queries, hashes, limit, same)
     masks = np.array([chunk.words(words) for chunk in chunks])
     max_differing = np.array([chunk.max_differing for chunk in chunks])
-    task = max(_MIN_TASK, len(queries) // (_TASKS * threads()) + 1)
+    task = max(_MIN_TASK, len(queries) // (_TASKS * usable_cores()) + 1)
     found: list[np.ndarray] = []
-    with ThreadPoolExecutor(threads()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for number, chunk in enumerate(chunks):
             right = _sorted(hashes, rows, chunk.bits)
             left = right if same else _sorted(queries, query_rows, chunk.bits)
@@ -70,11 +70,6 @@ def join(
                 range(0, len(queries), task),
             )
         return _sort_pairs(found, int(query_rows.max()), pool)
-
-
-def threads() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # -- sorting the pairs ---------------------------------------------------------------------------

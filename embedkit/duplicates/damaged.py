@@ -14,7 +14,8 @@ from itertools import groupby
 import numpy as np
 from PIL import Image
 
-from embedkit._internal.paths import stamp
+from embedkit._internal.cores import usable_cores
+from embedkit._internal.paths import size_and_mtime
 from embedkit.catalog import Catalog, Reader
 from embedkit.duplicates.evidence import MIN_CONTRAST
 from embedkit.duplicates.examination import decode_partial
@@ -25,7 +26,7 @@ from embedkit.duplicates.similarity import descriptors, downsampled
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, exclusive, read_bytes
 from embedkit.images.faults import file_errors
-from embedkit.images.opening import PIXEL_CAP, open_image
+from embedkit.images.opening import MAX_PIXELS, open_image
 from embedkit.images.scan import FoundFile
 from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
@@ -69,7 +70,7 @@ def find_damaged_images(catalog: Catalog, progress: ProgressCallback) -> list[Da
     with catalog.read() as reader:
         files = reader.failures.undecodable()
     found: dict[str, DamagedImage] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         for done, image in enumerate(threads.map(_read_damaged, files), 1):
             progress(Progress("reading damaged files", done, len(files)))
             if image is not None:
@@ -234,7 +235,7 @@ def _decode_damaged(path: str, data: bytes) -> DamagedImage | None:
 def _state(path: str) -> tuple[int, int]:
     """Return the size and the modification time of a file."""
     status = os.stat(path)
-    return stamp(status)
+    return size_and_mtime(status)
 
 
 def _pixel_count(data: bytes) -> int:
@@ -242,7 +243,7 @@ def _pixel_count(data: bytes) -> int:
     try:
         width, height = open_image(data).size
     except UnreadableImage:
-        return PIXEL_CAP
+        return MAX_PIXELS
     return width * height
 
 

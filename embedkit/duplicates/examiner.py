@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from embedkit._internal.cores import usable_cores
 from embedkit.catalog import Catalog, LiveFile, Reader
 from embedkit.duplicates.examination import (
     VERSION,
@@ -117,7 +118,7 @@ class Examiner:
         """Return the facts in the headers of images' files; omit images that cannot be read."""
         self._locate(set(image_ids))
         missing = [image_id for image_id in image_ids if image_id not in self._facts]
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
+        with ThreadPoolExecutor(usable_cores()) as threads:
             for start in range(0, len(missing), _HEADERS):
                 self._progress(Progress("reading metadata", start, len(missing)))
                 batch = missing[start : start + _HEADERS]
@@ -190,7 +191,7 @@ class Examiner:
         opencv_threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # pairs are examined in parallel
         try:
-            with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count()) as threads:
+            with threadpool_limits(1), ThreadPoolExecutor(usable_cores()) as threads:
                 found = dict(zip(pairs, threads.map(self._examine_pair, pairs), strict=True))
         finally:
             cv2.setNumThreads(opencv_threads)

@@ -21,23 +21,23 @@ from embedkit.images.embedded import has_embedded_data
 from embedkit.images.faults import decode_error, quiet
 from embedkit.images.opening import check_size, count_frames, is_progressive, open_image
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
-from embedkit.images.strips import LONGEST, strips
+from embedkit.images.strips import MAX_SIDE, strips
 from embedkit.results import PIPELINE_VERSION
 
 DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """Version of the decoder; failures to decode are tried again when it changes."""
 
 TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
-"""The same when truncated files are decoded as far as they go."""
+"""The same for runs that tolerate truncated files."""
 
-BYTE_CAP = 1_200_000_000
-"""Largest file that is read, bytes; the largest image with 16 bits a colour has fewer."""
+MAX_FILE_BYTES = 1_200_000_000
+"""Maximum size of a file to read, bytes; the largest image with 16 bits per colour is smaller."""
 
 LARGE_PIXELS = 32_000_000
-"""Larger images are decoded one at a time, pixels."""
+"""Number of pixels above which images are decoded one at a time."""
 
 LARGE_BYTES = 200_000_000
-"""Larger files are in memory one at a time, bytes."""
+"""Number of bytes above which only one file at a time is in memory."""
 
 GUESSED_DEPTH = (
     "16-bit grey values whose range is a guess: they were scaled as 8, 10, 12 or 14 bits and may "
@@ -64,8 +64,8 @@ def read_bytes(path: str) -> bytes:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableImage("read", "not a regular file")
-            if status.st_size > BYTE_CAP:
-                raise UnreadableImage("read", f"larger than {BYTE_CAP / 1e9:.1f} GB")
+            if status.st_size > MAX_FILE_BYTES:
+                raise UnreadableImage("read", f"larger than {MAX_FILE_BYTES / 1e9:.1f} GB")
             # One more byte detects files without an end and files that grow.
             data: bytes | None = file.read(status.st_size + 1)
     except OSError as error:
@@ -78,7 +78,8 @@ def read_bytes(path: str) -> bytes:
 
 
 def exclusive(pixels: int) -> AbstractContextManager[object]:
-    """Return an exclusive lock for work on an image of so many pixels, if it is a large one."""
+    """Return an exclusive lock for an image with this many pixels if it is large, else a null
+    context."""
     return _exclusive() if pixels > LARGE_PIXELS else nullcontext()
 
 
@@ -111,7 +112,7 @@ class Decoder:
     have pixels only, without metadata.
 
     Raises :class:`UnreadableImage` (stage ``format`` or ``decode``) when this installation does not
-    decode the bytes, or the image is too large (:data:`embedkit.images.opening.PIXEL_CAP`).
+    decode the bytes, or the image is too large (:data:`embedkit.images.opening.MAX_PIXELS`).
     """
 
     def __init__(self, data: bytes) -> None:
@@ -266,7 +267,7 @@ class Decoder:
 
     @contextmanager
     def exclusive(self, *, reduced: bool = False) -> Iterator[None]:
-        """Hold the exclusive lock of large images, if this is one, so that one is in memory.
+        """Hold the exclusive lock of large images if this is one, so that only one is in memory.
 
         Decodes of a large image are dropped at the end. With ``reduced`` only reduced scales are
         used, so a JPEG needs no lock, unless it is progressive and so decoded at full scale
@@ -348,7 +349,7 @@ def differs_from_version_1(decoder: Decoder) -> bool:
     above 255 for 16 bits, and resized images of any length in one step. The header shows that
     most images are the same.
     """
-    if decoder.is_converted or max(decoder.stored_size) > LONGEST:
+    if decoder.is_converted or max(decoder.stored_size) > MAX_SIDE:
         return True
     if decoder.is_transparent and decoder.background != transparency.WHITE:
         return True

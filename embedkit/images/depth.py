@@ -17,10 +17,10 @@ SIGNIFICANT_BITS = "significant bits"
 
 _BITS_PER_SAMPLE, _MAX_SAMPLE_VALUES = 258, (281, 341)  # tags of TIFF
 _FILLED = 15 / 16
-"""Share of a range that the maximum must reach for the range not to be a guess."""
+"""Share of a range that the largest value must reach for the depth not to be a guess."""
 
 _SIXTEEN = (";16B", ";16L", ";16N")
-"""Endings of Pillow's raw modes with 16 bits a colour, one for each byte order."""
+"""Endings of Pillow's raw modes with 16 bits per colour, one for each byte order."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def has_deep_colours(image: Image.Image, data: bytes) -> bool:
-    """Return whether the pixels of an opened image, not loaded yet, have more than 8 bits a colour.
+    """Return whether the pixels of an opened image, not loaded yet, have over 8 bits per colour.
 
-    ``data`` is its file: Pillow decodes JPEG 2000, AVIF and HEIF to 8 bits without a sign of it.
+    ``data`` is its file: Pillow decodes JPEG 2000, AVIF and HEIF to 8 bits without reporting it.
     """
     if image.format in ("AVIF", "HEIF"):
         return _has_deep_heif(data)

@@ -8,15 +8,15 @@ from PIL import Image
 from embedkit.images import png
 from embedkit.images.opening import JPEG_BARE, JPEG_LAST, JPEG_MARKER, JPEG_START
 
-LEAST_BYTES = 1024
-"""Smaller data are ignored: notes of programs and cameras."""
+MIN_BYTES = 1024
+"""Less data is ignored: usually notes of programs and cameras."""
 
 _APPLICATION_SEGMENTS = range(0xE0, 0xF0)
 _USUAL_SEGMENTS = (
     b"JFIF\0", b"JFXX\0", b"Exif\0", b"http://ns.adobe.com/", b"ICC_PROFILE\0", b"MPF\0",
     b"Photoshop 3.0\0", b"Adobe", b"Ducky", b"AVI1", b"FPXR\0",
 )  # fmt: skip
-"""How JPEG segments begin that hold metadata of the picture."""
+"""First bytes of JPEG segments with metadata of the picture."""
 _USUAL_CHUNKS = (
     b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"cHRM", b"gAMA", b"iCCP", b"sBIT", b"sRGB",
     b"cICP", b"mDCV", b"cLLI", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"eXIf", b"tIME", b"acTL",
@@ -30,17 +30,17 @@ _LAYERS = 37724
 def has_embedded_data(image: Image.Image, data: bytes) -> bool:
     """Return whether the file of an opened image contains at least 1 kB besides the picture.
 
-    That is: data after the end of a JPEG or PNG other than filler, JPEG segments and PNG chunks
-    that hold neither pixels nor usual metadata (EXIF, XMP, IPTC, ICC), and Photoshop layers of a
+    This is data after the end of a JPEG or PNG other than filler, JPEG segments and PNG chunks that
+    contain neither pixels nor usual metadata (EXIF, XMP, IPTC, ICC), and Photoshop layers of a
     TIFF. Further frames are not counted here.
     """
     if data.startswith(png.MAGIC):
-        return _embedded_in_png(data) >= LEAST_BYTES
+        return _embedded_in_png(data) >= MIN_BYTES
     if data.startswith(JPEG_START):
-        return image.format != "MPO" and _embedded_in_jpeg(data) >= LEAST_BYTES
+        return image.format != "MPO" and _embedded_in_jpeg(data) >= MIN_BYTES
     if image.format == "TIFF":
         layers = getattr(image, "tag_v2", {}).get(_LAYERS)
-        return isinstance(layers, bytes) and len(layers) >= LEAST_BYTES
+        return isinstance(layers, bytes) and len(layers) >= MIN_BYTES
     return False
 
 
@@ -69,7 +69,7 @@ def _embedded_in_png(data: bytes) -> int:
         end = chunk.end
         content = data[chunk.start + 8 : chunk.end - 4]
         if chunk.kind not in _USUAL_CHUNKS and not content.startswith(_USUAL_KEYWORDS):
-            count += len(png.text(chunk.kind, content, LEAST_BYTES) or content)
+            count += len(png.text(chunk.kind, content, MIN_BYTES) or content)
         if chunk.kind == b"IEND":
             break
     return count + len(data[end:].strip(b"\0"))

@@ -44,12 +44,12 @@ def format_of(data: bytes) -> str | None:
 
 def decode_error(data: bytes, error: Exception) -> UnreadableImage:
     """Return the error for an image whose parser raised ``error``."""
-    kind, said = format_of(data) or "image", str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in said:
+    kind, message = format_of(data) or "image", str(error).lower()
+    if isinstance(error, MemoryError) or "out of memory" in message:
         return UnreadableImage("read", NO_MEMORY)  # stage "read": it is tried again
-    if any(part in said for part in _SHORT):
+    if any(part in message for part in _SHORT):
         return UnreadableImage("decode", f"a truncated {kind} file: it ends early")
-    if any(part in said for part in _UNSUPPORTED):
+    if any(part in message for part in _UNSUPPORTED):
         return UnreadableImage(
             "decode", f"a {kind} file that is damaged or of an unsupported variant"
         )

@@ -17,7 +17,7 @@ from embedkit.images.strips import shortened
 from embedkit.results import LUMA_SIDE, Fingerprint
 
 FINGERPRINT_SIDE = 256
-"""Smallest short side of the reduced-scale decode from which fingerprints are computed, pixels."""
+"""Minimum short side of the reduced-scale decode from which fingerprints are computed, pixels."""
 
 _HASH_SIDE = 8
 _LUMA_SCALE = np.float32(1 / 255.0)
@@ -62,7 +62,7 @@ def phashes(lumas: np.ndarray) -> np.ndarray:
 
 
 def sketch(decoder: Decoder) -> Sketch:
-    """Return the sketch of an image; sides above :data:`LONGEST` are reduced first.
+    """Return the sketch of an image; sides above :data:`MAX_SIDE` are reduced first.
 
     Raises :class:`UnreadableImage` when the image does not decode.
     """

@@ -3,9 +3,9 @@
 import struct
 from collections.abc import Iterator
 
-SAMPLE_CAP = 134_217_728
-"""Largest number of samples of a tile, over all channels: OpenJPEG decodes a whole tile and takes
-six bytes a sample. Many files have one tile."""
+MAX_TILE_SAMPLES = 134_217_728
+"""Maximum number of samples of a tile, over all channels: OpenJPEG decodes a whole tile and takes
+six bytes per sample. Many files have one tile."""
 
 _SIGNATURE = b"\x00\x00\x00\x0cjP  \x0d\x0a\x87\x0a"
 _CODESTREAM = b"\xff\x4f\xff\x51"
@@ -24,7 +24,7 @@ def tile_samples(data: bytes) -> int:
 
 
 def bits(data: bytes) -> int:
-    """Return the largest number of bits of a component of a file; 0 if it cannot be told."""
+    """Return the largest number of bits of a component of a file; 0 if unknown."""
     start = _codestream(data)
     if start is None:
         return 0

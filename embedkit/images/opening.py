@@ -13,19 +13,19 @@ from embedkit.images.faults import NOT_AN_IMAGE, decode_error, format_of, quiet
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "JPEG2000", "AVIF", "HEIF")
 """Pillow's formats that are read. Others are refused: some readers run programs (EPS)."""
 
-PIXEL_CAP = 178_956_970
-"""Largest number of pixels of an image, the same as Pillow's limit."""
+MAX_PIXELS = 178_956_970
+"""Maximum number of pixels of an image, the same as Pillow's limit."""
 
-MEMORY_CAP = 200_000_000
-"""Largest sum of the pixels and four times the longer side of an image: each row takes the memory
-of two pixels besides its own, and decoding needs two images."""
+MAX_MEMORY_PIXELS = 200_000_000
+"""Maximum sum of the pixels and four times the longer side of an image: each row takes the memory
+of two more pixels, and decoding needs two images."""
 
-WEBP_CAP = 90_000_000
-"""Largest number of pixels of a WebP image: decoding takes 16 bytes a pixel, twice as much as
+MAX_WEBP_PIXELS = 90_000_000
+"""Maximum number of pixels of a WebP image: decoding takes 16 bytes per pixel, twice as much as
 other formats with transparency, as Pillow reads even a still image as an animation."""
 
-SCAN_CAP = 5_000_000_000
-"""Largest product of pixels and scans of a progressive JPEG: each scan processes all pixels,
+MAX_SCAN_PIXELS = 5_000_000_000
+"""Maximum product of pixels and scans of a progressive JPEG: each scan processes all pixels,
 however few bytes it has. Photos have about ten scans."""
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -51,7 +51,7 @@ def open_image(data: bytes) -> Image.Image:
     """
     if not data:
         raise UnreadableImage("format", "the file is empty")
-    png_content = png.without_text(data) if data.startswith(png.MAGIC) else None
+    png_content = png.stripped(data) if data.startswith(png.MAGIC) else None
     raw_file = raw.find_raw(data)
     preview = raw_file.preview if raw_file else None
     developed = raw_file.develop(check_size) if raw_file and not preview else None
@@ -65,7 +65,7 @@ def open_image(data: bytes) -> Image.Image:
     except UnidentifiedImageError as error:
         raise UnreadableImage("format", _unidentified(data)) from error
     except Image.DecompressionBombError as error:
-        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the limit") from error
+        raise UnreadableImage("decode", f"more than {MAX_PIXELS:,} pixels, the limit") from error
     except Exception as error:  # parsers raise anything for hostile bytes
         raise decode_error(data, error) from error
     if png_content and png_content.profile is not None:
@@ -73,16 +73,20 @@ def open_image(data: bytes) -> Image.Image:
     if png_content and png_content.significant_bits is not None:
         image.info[SIGNIFICANT_BITS] = png_content.significant_bits
     check_size(*image.size)
-    if image.format == "WEBP" and image.width * image.height > WEBP_CAP:
-        raise UnreadableImage("decode", f"a WebP of more than {WEBP_CAP:,} pixels, the limit")
+    if image.format == "WEBP" and image.width * image.height > MAX_WEBP_PIXELS:
+        raise UnreadableImage(
+            "decode", f"a WebP of more than {MAX_WEBP_PIXELS:,} pixels, the limit"
+        )
     if image.format == "JPEG2000":
-        if jpeg2000.tile_samples(data) > jpeg2000.SAMPLE_CAP:
-            reason = f"a tile of more than {jpeg2000.SAMPLE_CAP:,} samples, the limit"
+        if jpeg2000.tile_samples(data) > jpeg2000.MAX_TILE_SAMPLES:
+            reason = f"a tile of more than {jpeg2000.MAX_TILE_SAMPLES:,} samples, the limit"
             raise UnreadableImage("decode", reason)
         image.info["icc_profile"] = jpeg2000.profile(data)
-    if image.format == "TIFF" and tiff.tile_bytes(image) > tiff.TILE_BYTES:
-        raise UnreadableImage("decode", f"a tile of more than {tiff.TILE_BYTES:,} bytes, the limit")
-    if is_progressive(image) and _scans(data) * image.width * image.height > SCAN_CAP:
+    if image.format == "TIFF" and tiff.tile_bytes(image) > tiff.MAX_TILE_BYTES:
+        raise UnreadableImage(
+            "decode", f"a tile of more than {tiff.MAX_TILE_BYTES:,} bytes, the limit"
+        )
+    if is_progressive(image) and _scans(data) * image.width * image.height > MAX_SCAN_PIXELS:
         raise UnreadableImage("decode", "too many scans for a photograph of its size")
     return image
 
@@ -130,9 +134,9 @@ def count_frames(image: Image.Image, data: bytes) -> int:
 
 def check_size(width: int, height: int) -> None:
     """Raise :class:`UnreadableImage` for an image that is too large to decode."""
-    if width * height > PIXEL_CAP:
-        raise UnreadableImage("decode", f"more than {PIXEL_CAP:,} pixels, the limit")
-    if width * height + 4 * max(width, height) > MEMORY_CAP:
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage("decode", f"more than {MAX_PIXELS:,} pixels, the limit")
+    if width * height + 4 * max(width, height) > MAX_MEMORY_PIXELS:
         raise UnreadableImage("decode", f"{width:,} x {height:,} pixels take too much memory")
 
 
@@ -140,7 +144,7 @@ def _unidentified(data: bytes) -> str:
     kind = format_of(data)
     if kind == "HEIC" and "HEIF" not in _formats():
         return "a HEIC image: pip install 'embedkit[heif]' to read these"
-    return NOT_AN_IMAGE if kind is None else f"a damaged {kind} file: its header makes no sense"
+    return NOT_AN_IMAGE if kind is None else f"a damaged {kind} file: its header is invalid"
 
 
 def _formats() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Decode JPEG and PNG files that end early as far as they go.
+"""Decode truncated JPEG and PNG files as far as possible.
 
 The bytes are repaired before they are decoded. Unlike Pillow's ``LOAD_TRUNCATED_IMAGES``, this has
 no effect on other threads.
@@ -24,7 +24,7 @@ from embedkit.images.opening import (
 )
 from embedkit.images.strips import strips
 
-_MENDABLE = (JPEG_START, png.MAGIC)
+_REPAIRABLE = (JPEG_START, png.MAGIC)
 _FILLER = b"\0\xff"  # padding in broken copies
 _PROGRESSIVE = 0xC2
 _GREY = (127, 128)  # libjpeg's colour of missing blocks
@@ -32,7 +32,7 @@ _TOO_LITTLE = "it ends before the end of its first row"
 
 
 def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
-    """Decode a file that may end early.
+    """Decode a file that may be truncated.
 
     Returns the upright RGB image and a mask of the decoded pixels, bool (H, W). A JPEG has whole
     rows of blocks, without the last one, which is damaged. A progressive JPEG has all rows of its
@@ -40,13 +40,13 @@ def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
     the pixels of its passes. Missing pixels are grey in a JPEG and of one colour in a PNG. An
     intact image of any format has all pixels.
 
-    Raises :class:`UnreadableImage` when no row can be decoded, and for other formats that end
-    early.
+    Raises :class:`UnreadableImage` when no row can be decoded, and for truncated files of other
+    formats.
     """
     try:
         image = _whole(Decoder(data))
     except UnreadableImage:
-        if not data.startswith(_MENDABLE):
+        if not data.startswith(_REPAIRABLE):
             raise
         decoder, there = repaired(data)
         return _whole(decoder), there
@@ -54,7 +54,7 @@ def decode_partial(data: bytes) -> tuple[Image.Image, np.ndarray]:
 
 
 def repaired(data: bytes) -> tuple[Decoder, np.ndarray]:
-    """Return a decoder of a file that ends early, and the mask of its decoded pixels.
+    """Return a decoder of a truncated file, and the mask of its decoded pixels.
 
     Both are described in :func:`decode_partial`. Raises :class:`UnreadableImage` when no row can be
     decoded, and for formats other than JPEG and PNG.
@@ -71,7 +71,7 @@ def _png(data: bytes) -> tuple[Decoder, np.ndarray]:
     if header is None:
         raise UnreadableImage("decode", _TOO_LITTLE)
     check_size(header.width, header.height)
-    whole, rows = png.repaired(data, header)
+    whole, rows = png.repaired_png(data, header)
     there = np.zeros((header.height, header.width), bool)
     for part, count in zip(header.passes, rows, strict=True):
         there[part.y :: part.down, part.x :: part.across][:count] = True

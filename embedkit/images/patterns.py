@@ -36,7 +36,7 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], bool, bool]:
     is_of_path = "/" in text
     text = text.removeprefix("/")
     if pattern.startswith("!"):
-        raise BadInput(f"{shown(pattern)}: exclude patterns cannot be negated; leave the '!' out")
+        raise BadInput(f"{shown(pattern)}: exclude patterns cannot be negated; omit the '!'")
     if not text or "//" in text or {".", ".."} & set(text.split("/")):
         raise BadInput(
             f"{shown(pattern)!r} matches no path below a folder; exclude files with patterns "

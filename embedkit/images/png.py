@@ -9,12 +9,12 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from embedkit.images.profiles import PROFILE_BYTES
+from embedkit.images.profiles import MAX_PROFILE_BYTES
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
-TEXT_BYTES = 1 << 20
-"""Largest uncompressed text that is searched for an orientation, bytes, as Pillow's limit."""
+MAX_TEXT_BYTES = 1 << 20
+"""Maximum size of an uncompressed text to search for an orientation, bytes, as in Pillow."""
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _ORIENTED = (b"XML:com.adobe.xmp", b"Raw profile type exif")
@@ -34,8 +34,8 @@ class PngContent(NamedTuple):
 
     data: bytes
     profile: bytes | None
-    """The ICC profile, at most one byte longer than :data:`PROFILE_BYTES`; invalid bytes when it
-    cannot be decompressed."""
+    """The ICC profile, at most one byte longer than :data:`MAX_PROFILE_BYTES`; invalid bytes
+    when it cannot be decompressed."""
     significant_bits: int | None
     """The first value of the sBIT chunk, for the first channel."""
 
@@ -54,7 +54,7 @@ def chunks(data: bytes) -> Iterator[Chunk]:
             return
 
 
-def without_text(data: bytes) -> PngContent:
+def stripped(data: bytes) -> PngContent:
     """Return a PNG without its profile and without text, except text with an orientation.
 
     A damaged file is unchanged from the damage on.
@@ -82,7 +82,7 @@ def without_text(data: bytes) -> PngContent:
 
 def _profile(content: bytes) -> bytes:
     packed = content.partition(b"\0")[2]
-    return _unpacked(packed[1:], PROFILE_BYTES) or b"unreadable"
+    return _unpacked(packed[1:], MAX_PROFILE_BYTES) or b"unreadable"
 
 
 def _unpacked(packed: bytes, most: int) -> bytes | None:
@@ -98,8 +98,8 @@ def _may_orient(kind: bytes, content: bytes) -> bool:
     keyword = content.partition(b"\0")[0]
     if keyword not in _ORIENTED:
         return False
-    found = text(kind, content, TEXT_BYTES)
-    return found is not None and len(found) <= TEXT_BYTES
+    found = text(kind, content, MAX_TEXT_BYTES)
+    return found is not None and len(found) <= MAX_TEXT_BYTES
 
 
 def text(kind: bytes, content: bytes, most: int) -> bytes | None:
@@ -160,8 +160,8 @@ def header(data: bytes) -> Header | None:
     return Header(width, height, tuple(passes))
 
 
-def repaired(data: bytes, head: Header) -> tuple[bytes, list[int]]:
-    """Return a valid PNG with the pixels of one that ends early or is damaged.
+def repaired_png(data: bytes, head: Header) -> tuple[bytes, list[int]]:
+    """Return a valid PNG with the pixels of one that is truncated or damaged.
 
     The second value is the number of decoded rows of each pass. Missing pixels are 0.
     """

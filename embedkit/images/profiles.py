@@ -23,11 +23,11 @@ from PIL import Image
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
-PROFILE_BYTES = 1 << 24
-"""Largest profile, bytes; profiles of printing presses have a few million."""
+MAX_PROFILE_BYTES = 1 << 24
+"""Maximum size of a profile, bytes; profiles of printing presses have a few million."""
 
 TOLERANCE = 2
-"""Largest change of a colour, of 255 levels, by an sRGB profile; some are coarsely rounded."""
+"""Maximum change of a colour, of 255 levels, by an sRGB profile; some are coarsely rounded."""
 
 _MAX_CACHED = 64
 """Number of cached conversions."""
@@ -88,7 +88,7 @@ def conversion(profile: bytes | None, mode: str) -> Conversion | None:
 def _build(profile: bytes, kind: str) -> Conversion | None:
     from PIL import ImageCms  # needed by few images
 
-    if len(profile) > PROFILE_BYTES:
+    if len(profile) > MAX_PROFILE_BYTES:
         raise BrokenProfile("too large")
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))

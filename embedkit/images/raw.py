@@ -20,17 +20,29 @@ from PIL import Image
 
 from embedkit._internal.text import one_line
 from embedkit.errors import UnreadableImage
+from embedkit.images.exif import (
+    EXIF_IFD,
+    EXPOSURE,
+    F_NUMBER,
+    GPS_IFD,
+    ISO,
+    MAKE,
+    MODEL,
+    ORIENTATION,
+    SOFTWARE,
+    TAKEN,
+)
 
 PREVIEW, DEVELOPED = FORMATS = "RAW preview", "RAW developed"
 """Values of ``format`` of an opened RAW file."""
 
 MIN_SIDE = 512
-"""Smallest short side of a preview that is used as the picture, pixels."""
+"""Minimum short side of a preview that is used as the picture, pixels."""
 
 _TIFF = {b"II*\0": "<", b"MM\0*": ">"}
 _OTHER = {b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"}  # ORF and RW2; otherwise TIFF
 _RAF = b"FUJIFILMCCD-RAW "
-_STRANGE = (b"FOVb", b"\0MRM")  # X3F, MRW
+_UNPARSED = (b"FOVb", b"\0MRM")  # X3F, MRW
 _RAF_PREVIEW = 84  # position of the offset and the length of the preview
 
 _COMPRESSION, _PHOTOMETRIC, _STRIP, _STRIP_BYTES = 0x0103, 0x0106, 0x0111, 0x0117
@@ -39,11 +51,8 @@ _RW2_PREVIEW = 0x002E
 _SENSOR = (32803, 34892)  # photometric interpretations of sensor data
 _JPEG_COMPRESSIONS = (6, 7)
 _SIZES = {1: 1, 3: 2, 4: 4, 7: 1, 13: 4}  # bytes of the TIFF types used here
-_MOST_FOLDERS, _MOST_ENTRIES, _MOST_VALUES = 32, 512, 32
+_MAX_FOLDERS, _MAX_ENTRIES, _MAX_VALUES = 32, 512, 32
 
-_MAKE, _MODEL, _ORIENTATION, _SOFTWARE = 0x010F, 0x0110, 0x0112, 0x0131
-_EXIF, _GPS = 0x8769, 0x8825
-_TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 
 _developing = threading.Lock()  # one development at a time, for its memory
 
@@ -111,7 +120,7 @@ def find_raw(data: bytes) -> Raw | None:
         if len(data) >= _RAF_PREVIEW + 8:
             places = list(_inside(data, *struct.unpack_from(">II", data, _RAF_PREVIEW)))
         return Raw(data, tuple(places))
-    if data.startswith(_STRANGE) or data[4:12] == b"ftypcrx ":
+    if data.startswith(_UNPARSED) or data[4:12] == b"ftypcrx ":
         return Raw(data, ())
     head = data[:4]
     order = _TIFF.get(head) or _OTHER.get(head)
@@ -138,13 +147,13 @@ def _folders(data: bytes, order: str) -> Iterator[_Folder]:
     """Yield the directories and sub-directories of a file, each once."""
     waiting = list(_numbers(data, order, 4, 4, 1))
     seen: set[int] = set()
-    while waiting and len(seen) < _MOST_FOLDERS:
+    while waiting and len(seen) < _MAX_FOLDERS:
         start = waiting.pop(0)
         if start in seen or not 8 <= start <= len(data) - 2:
             continue
         seen.add(start)
         folder: _Folder = {}
-        count = min(_numbers(data, order, start, 3, 1)[0], _MOST_ENTRIES)
+        count = min(_numbers(data, order, start, 3, 1)[0], _MAX_ENTRIES)
         for at in range(start + 2, start + 2 + 12 * count, 12):
             if at + 12 > len(data):
                 break
@@ -156,7 +165,7 @@ def _folders(data: bytes, order: str) -> Iterator[_Folder]:
             if tag == _RW2_PREVIEW:
                 folder[tag] = (where, size)
             else:
-                folder[tag] = _numbers(data, order, where, kind, min(number, _MOST_VALUES))
+                folder[tag] = _numbers(data, order, where, kind, min(number, _MAX_VALUES))
         yield folder
         waiting += folder.get(_SUB_IFDS, ())
         waiting += _numbers(data, order, start + 2 + 12 * count, 4, 1)
@@ -227,11 +236,11 @@ def _metadata(data: bytes, preview: Image.Image | None) -> bytes:
         theirs = Image.Exif()
         if data[:4] in _TIFF:
             theirs.load_from_fp(io.BytesIO(data))
-        turned = (_ORIENTATION,) if preview is not None else ()
-        _copy(exif, (_MAKE, _MODEL, _SOFTWARE, *turned), own, theirs)
-        details = (_TAKEN, _EXPOSURE, _F_NUMBER, _ISO)
-        _copy(exif.get_ifd(_EXIF), details, own.get_ifd(_EXIF), theirs.get_ifd(_EXIF))
-        exif.get_ifd(_GPS).update(own.get_ifd(_GPS) or theirs.get_ifd(_GPS))
+        orientation_tags = (ORIENTATION,) if preview is not None else ()
+        _copy(exif, (MAKE, MODEL, SOFTWARE, *orientation_tags), own, theirs)
+        details = (TAKEN, EXPOSURE, F_NUMBER, ISO)
+        _copy(exif.get_ifd(EXIF_IFD), details, own.get_ifd(EXIF_IFD), theirs.get_ifd(EXIF_IFD))
+        exif.get_ifd(GPS_IFD).update(own.get_ifd(GPS_IFD) or theirs.get_ifd(GPS_IFD))
         return exif.tobytes()
     except Exception:  # hostile bytes; metadata is optional
         return b""

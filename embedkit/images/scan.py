@@ -5,7 +5,7 @@ import stat
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from embedkit._internal.paths import shown, stamp
+from embedkit._internal.paths import shown, size_and_mtime
 from embedkit.errors import BadInput
 from embedkit.images.patterns import Patterns
 from embedkit.results import Failure
@@ -143,7 +143,7 @@ def _enter(folder: str, entered: set[tuple[int, int]]) -> bool:
 def _candidate(path: str, status: os.stat_result) -> FoundFile | Failure:
     if not stat.S_ISREG(status.st_mode):
         return Failure(path, "scan", f"not a regular file ({_kind(status.st_mode)})")
-    return FoundFile(path, *stamp(status))
+    return FoundFile(path, *size_and_mtime(status))
 
 
 def _kind(mode: int) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from PIL import Image
 
 STRIP_PIXELS = 4_000_000
-"""Largest number of pixels of a strip, unless one unit of rows has more."""
+"""Maximum number of pixels of a strip, unless one unit of rows has more."""
 
-LONGEST = 65_536
-"""Longer sides are reduced before an image is resized, pixels. The memory of Pillow's resampling is
-proportional to each side of its input: gigabytes for an image one pixel wide."""
+MAX_SIDE = 65_536
+"""Maximum side, pixels; longer sides are reduced before an image is resized. The memory of Pillow's
+resampling is proportional to each side of its input: gigabytes for an image one pixel wide."""
 
 
 def strips(image: Image.Image, unit: int = 1) -> Iterator[tuple[int, Image.Image]]:
@@ -27,6 +27,6 @@ def strips(image: Image.Image, unit: int = 1) -> Iterator[tuple[int, Image.Image
 
 
 def shortened(image: Image.Image) -> Image.Image:
-    """Reduce the sides above :data:`LONGEST` by integer factors; return other images unchanged."""
-    across, down = (-(-side // LONGEST) for side in image.size)
+    """Reduce the sides above :data:`MAX_SIDE` by integer factors; return other images unchanged."""
+    across, down = (-(-side // MAX_SIDE) for side in image.size)
     return image if across == down == 1 else image.reduce((across, down))

@@ -4,11 +4,12 @@ import struct
 
 from PIL import Image
 
-TILE_BYTES = 1 << 28
-"""Largest tile, bytes: libtiff decodes a whole tile, even if most of it is outside the image."""
+MAX_TILE_BYTES = 1 << 28
+"""Maximum size of a tile, bytes: libtiff decodes a whole tile, even if most of it is outside the
+image."""
 
-PAGES = 10_000
-"""Largest number of pages that are counted."""
+MAX_PAGES = 10_000
+"""Maximum number of pages to count."""
 
 _TILE_WIDTH, _TILE_HEIGHT, _SAMPLES, _BITS = 322, 323, 277, 258
 
@@ -25,7 +26,7 @@ def tile_bytes(image: Image.Image) -> int:
 
 
 def pages(data: bytes) -> int:
-    """Return the number of pages of a file, at most :data:`PAGES`; 1 for invalid directories.
+    """Return the number of pages of a file, at most :data:`MAX_PAGES`; 1 for invalid directories.
 
     A cyclic chain of directories ends where it closes.
     """
@@ -36,7 +37,7 @@ def pages(data: bytes) -> int:
     seen: set[int] = set()
     try:
         (at,) = struct.unpack_from(order + pointer, data, start)
-        while at and at not in seen and len(seen) < PAGES:
+        while at and at not in seen and len(seen) < MAX_PAGES:
             seen.add(at)
             (count,) = struct.unpack_from(order + count_kind, data, at)
             after = at + struct.calcsize(count_kind) + entry * count

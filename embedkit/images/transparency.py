@@ -1,10 +1,10 @@
 """The background of transparent images: white, or grey if the content would vanish on white.
 
 The rule is ``alpha = "contrast"`` in an embedding spec. The image is reduced by an integer factor,
-with colours weighted by alpha, to at most :data:`SIDE` pixels a side. For a pixel with alpha ``a``,
-and the smallest of its colour channels times alpha ``m``, all in 0 to 255, ``v = a - m`` is the
-darkening of white under the pixel. A pixel *merges* with white when ``8 v < a``: its colour differs
-from white by less than an eighth. Two shares are computed:
+with colours weighted by alpha, to at most :data:`SIDE` pixels per side. For a pixel with alpha
+``a``, and the smallest of its colour channels times alpha ``m``, all in 0 to 255, ``v = a - m`` is
+the darkening of white under the pixel. A pixel *merges* with white when ``8 v < a``: its colour
+differs from white by less than an eighth. Two shares are computed:
 
 - the share of **visible pixels** (alpha of at least :data:`FAINT`), weighted by alpha, that merge;
 - the share of the **outline** (steps of alpha between neighbouring pixels, weighted by their
@@ -38,7 +38,7 @@ def background(image: Image.Image) -> Colour:
     darkened = alpha - np.minimum(np.minimum(red, green), blue)
     visible = alpha * (alpha >= FAINT)
     merging = visible * (_CONTRAST * darkened < alpha)
-    if not _most(int(merging.sum()), int(visible.sum())):
+    if not _exceeds_limit(int(merging.sum()), int(visible.sum())):
         return WHITE
 
     lost = outline = 0
@@ -47,7 +47,7 @@ def background(image: Image.Image) -> Colour:
         squares = steps**2
         outline += int(squares.sum())
         lost += int(squares[_CONTRAST * np.abs(np.diff(darkened, axis=axis)) < steps].sum())
-    return GREY if _most(lost, outline) else WHITE
+    return GREY if _exceeds_limit(lost, outline) else WHITE
 
 
 def composite(image: Image.Image, colour: Colour) -> Image.Image:
@@ -73,7 +73,7 @@ def without_hidden_colours(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image) -> Image.Image:
-    """Return an RGBA image as RGBa (premultiplied), at most :data:`SIDE` pixels a side."""
+    """Return an RGBA image as RGBa (premultiplied), at most :data:`SIDE` pixels per side."""
     factor = -(-max(image.size) // SIDE)
     if factor == 1:
         return image.convert("RGBa")
@@ -84,6 +84,6 @@ def _reduced(image: Image.Image) -> Image.Image:
     return made
 
 
-def _most(part: int, whole: int) -> bool:
+def _exceeds_limit(part: int, whole: int) -> bool:
     """Return whether ``part`` is more than two fifths of ``whole``."""
     return _LIMIT[1] * part > _LIMIT[0] * whole

@@ -1,1 +1,1 @@
-"""FAISS indexes: built from the catalog's embeddings, kept up with them, searched."""
+"""FAISS indexes: built from the catalog's embeddings, kept up to date with them, searched."""

@@ -17,29 +17,30 @@ import numpy as np
 
 from embedkit._internal.sealed import DamagedFile, SealedFile, sealed
 from embedkit.errors import BadRecipe
-from embedkit.index.exact import EXTRA, nearest
+from embedkit.index.exact import EXTRA_ROWS, nearest
 from embedkit.index.gpu import Propose, codes_on_gpu
 from embedkit.index.metric import distances
 
-REFINE = 2
-"""Candidates for each match. With 8-bit codes, more than 1.5 find nothing further."""
-RECALL = 0.98
-"""Recall at 10 that a search is tuned to."""
-SAMPLE = 500
-"""Number of stored vectors that are searched for to measure the recall."""
-WORTHWHILE = 1 / 8
-"""Share of the lists from which on a search takes as long as an exact one."""
-POINTS_A_LIST = 40
-"""Training vectors for each list of an IVF index: FAISS warns below 39, and more gain little."""
+CANDIDATES_PER_MATCH = 2
+"""Number of candidates per match. With 8-bit codes, more than 1.5 find nothing further."""
+TARGET_RECALL = 0.98
+"""Recall at 10 that searches are tuned to."""
+RECALL_QUERIES = 500
+"""Number of stored vectors used as queries to measure the recall."""
+MAX_LIST_SHARE = 1 / 8
+"""Share of the lists above which an approximate search takes as long as an exact one."""
+TRAINING_VECTORS_PER_LIST = 40
+"""Number of training vectors per list of an IVF index: FAISS warns below 39, and more gain
+little."""
 TRAINING_ROWS = 65536
-"""Training vectors of other indexes."""
+"""Number of training vectors of other indexes."""
 _SEED = 0
 _BLOCK = 65536
 _EF_SEARCH = 4096
 
 
 @dataclass
-class Codes:
+class ApproximateIndex:
     """A FAISS index whose n-th vector is row n, with its search parameter."""
 
     index: Any
@@ -72,7 +73,7 @@ class Codes:
         The effort is ``times`` the tuned one. Raises :class:`DamagedFile` when an inverted list
         that is searched is damaged.
         """
-        knob = _knob(self.index)
+        knob = _search_parameter(self.index)
         effort = 0
         if knob is not None:
             name, most = knob
@@ -86,7 +87,7 @@ class Codes:
 
     def efforts(self, share: float) -> list[int]:
         """Return possible efforts up to a share of the largest, ascending; [0] without a choice."""
-        knob = _knob(self.index)
+        knob = _search_parameter(self.index)
         if knob is None:
             return [0]
         name, most = knob
@@ -144,7 +145,7 @@ def _lists_on_disk(index: Any) -> Any | None:
 
 
 def _head(index: Any, size: int) -> int:
-    """Return :attr:`Codes.head` of an index mapped from a file of ``size`` bytes."""
+    """Return :attr:`ApproximateIndex.head` of an index mapped from a file of ``size`` bytes."""
     lists = _lists_on_disk(index)
     if lists is None:
         return size
@@ -162,7 +163,7 @@ def default_factory(count: int) -> str:
     return f"IVF{2 ** round(np.log2(2 * np.sqrt(count)))},SQ8"
 
 
-def build(factory: str, vectors: np.ndarray) -> Codes | None:
+def build(factory: str, vectors: np.ndarray) -> ApproximateIndex | None:
     """Build the codes of ``vectors``, float32 (N, dim); None when there are too few to train on.
 
     Raises :class:`BadRecipe` for a factory string that does not suit these vectors.
@@ -173,8 +174,8 @@ def build(factory: str, vectors: np.ndarray) -> Codes | None:
         if not index.is_trained:
             rows = TRAINING_ROWS
             if (ivf := faiss.try_extract_index_ivf(index)) is not None:
-                rows = max(rows, POINTS_A_LIST * ivf.nlist)
-                ivf.cp.max_points_per_centroid = POINTS_A_LIST
+                rows = max(rows, TRAINING_VECTORS_PER_LIST * ivf.nlist)
+                ivf.cp.max_points_per_centroid = TRAINING_VECTORS_PER_LIST
                 ivf.cp.min_points_per_centroid = 1  # the recipe chose so many lists: no warning
             chosen = np.random.default_rng(_SEED).choice(count, min(rows, count), replace=False)
             index.train(vectors[np.sort(chosen)])
@@ -186,10 +187,10 @@ def build(factory: str, vectors: np.ndarray) -> Codes | None:
             f"the recipe's index = {factory!r} does not suit embeddings of dimension {dim}: "
             f"{reason(error)}"
         ) from error
-    return Codes(index, factory)
+    return ApproximateIndex(index, factory)
 
 
-def extended(codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
+def extended(codes: ApproximateIndex, vectors: np.ndarray, kept: int) -> ApproximateIndex:
     """Return mapped codes extended to ``vectors``; they contain the first ``kept`` of these.
 
     With ``kept`` 0, as after removals, all vectors are added again and only the training is reused.
@@ -202,17 +203,17 @@ def extended(codes: Codes, vectors: np.ndarray, kept: int) -> Codes:
     if not kept:
         index.reset()
     _add(index, vectors[kept:])
-    return Codes(index, codes.factory)
+    return ApproximateIndex(index, codes.factory)
 
 
-def tune(codes: Codes, vectors: np.ndarray, share: float = 1.0) -> None:
-    """Set the effort of codes of ``vectors`` to the smallest that reaches :data:`RECALL`.
+def tune(codes: ApproximateIndex, vectors: np.ndarray, share: float = 1.0) -> None:
+    """Set the effort of codes of ``vectors`` to the smallest that reaches :data:`TARGET_RECALL`.
 
     Efforts are tried up to a ``share`` of the largest one, which may not reach it. The recall is
     measured with a sample of the vectors: the share of their ten nearest neighbours, without
     themselves, that is found. A neighbour at the same distance as the tenth counts as found.
     """
-    chosen = np.random.default_rng(_SEED).permutation(len(vectors))[:SAMPLE]
+    chosen = np.random.default_rng(_SEED).permutation(len(vectors))[:RECALL_QUERIES]
     queries = vectors[chosen]
     k = min(10, len(vectors) - 1)
     if not k:
@@ -223,9 +224,9 @@ def tune(codes: Codes, vectors: np.ndarray, share: float = 1.0) -> None:
         others = rows[(rows >= 0) & (rows != chosen[number])]
         return np.sort(distances(queries[number], vectors[others]))[:k]
 
-    near = nearest(queries, vectors, k + 1 + EXTRA)
+    near = nearest(queries, vectors, k + 1 + EXTRA_ROWS)
     limits = [apart(rows, number)[-1] for number, rows in enumerate(near)]
-    count = min(REFINE * (k + 1 + EXTRA), len(vectors))
+    count = min(CANDIDATES_PER_MATCH * (k + 1 + EXTRA_ROWS), len(vectors))
     for effort in codes.efforts(share):
         codes.effort = effort
         proposed = codes.candidates(queries, count)
@@ -234,7 +235,7 @@ def tune(codes: Codes, vectors: np.ndarray, share: float = 1.0) -> None:
             for number, rows in enumerate(proposed)
         )
         codes.recall_at_10 = float(hits / (k * len(queries)))
-        if codes.recall_at_10 >= RECALL:
+        if codes.recall_at_10 >= TARGET_RECALL:
             return
 
 
@@ -243,7 +244,7 @@ def _add(index: Any, vectors: np.ndarray) -> None:
         index.add(vectors[start : start + _BLOCK])
 
 
-def write(file: Path, codes: Codes) -> Codes:
+def write(file: Path, codes: ApproximateIndex) -> ApproximateIndex:
     """Write codes to a sealed file and return them mapped from it. Raises OSError."""
     with _file_errors(file), sealed(file) as temporary, open(temporary, "wb") as stream:
         _write_index(stream, codes.index)
@@ -273,7 +274,9 @@ def _write_index(stream: BinaryIO, index: Any) -> None:
         raise error
 
 
-def read(file: SealedFile, codes: Codes, rows: int, dim: int, head: int) -> Codes:
+def read(
+    file: SealedFile, codes: ApproximateIndex, rows: int, dim: int, head: int
+) -> ApproximateIndex:
     """Return ``codes`` with the FAISS index in a file, mapped where FAISS supports that.
 
     The ``head`` of the file is checked before FAISS parses it. Raises OSError when FAISS cannot
@@ -304,7 +307,7 @@ def reason(error: RuntimeError) -> str:
     return re.sub(r"^Error in .*? at \S+:\d+: (Error: '.*' failed: )?", "", text)
 
 
-def _knob(index: Any) -> tuple[str, int] | None:
+def _search_parameter(index: Any) -> tuple[str, int] | None:
     """Return the parameter that trades speed for recall, and its largest useful value."""
     if (ivf := faiss.try_extract_index_ivf(index)) is not None:
         return "nprobe", int(ivf.nlist)

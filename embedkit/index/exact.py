@@ -3,10 +3,11 @@
 import numpy as np
 
 PAIRS_IN_NUMPY = 1 << 22
-"""Pairs of query and vector up to which numpy is as fast as FAISS, whose import takes 0.2 s."""
-EXTRA = 8
-"""Rows to find beyond k: the order of float32 products of near ties may differ from that of their
-distances."""
+"""Maximum number of query-vector pairs for which numpy is as fast as FAISS, whose import takes 0.2
+s."""
+EXTRA_ROWS = 8
+"""Number of rows to find beyond k: the order of float32 products of near ties may differ from that
+of their distances."""
 _BLOCK = 16384
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import faiss
 import numpy as np
 
-LIMIT = 2048
-"""Maximum of matches, and of probed lists, of FAISS's GPU indexes."""
+MAX_GPU_RESULTS = 2048
+"""Maximum number of matches, and of probed lists, of FAISS's GPU indexes."""
 _BLOCK = 65536
 
 Propose = Callable[[np.ndarray, int, int], np.ndarray | None]
@@ -43,7 +43,7 @@ def vectors_on_gpu(vectors: np.ndarray) -> Propose | None:
 
 def _search(copy: Any) -> Propose:
     def search(queries: np.ndarray, count: int, nprobe: int) -> np.ndarray | None:
-        if count > LIMIT or nprobe > LIMIT:
+        if count > MAX_GPU_RESULTS or nprobe > MAX_GPU_RESULTS:
             return None
         if nprobe:
             faiss.GpuParameterSpace().set_index_parameter(copy, "nprobe", nprobe)

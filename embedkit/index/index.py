@@ -26,14 +26,14 @@ from embedkit._internal.sealed import DamagedFile, SealedFile
 from embedkit.catalog import Catalog, Revision
 from embedkit.errors import BadArtefact, BadRecipe, DamagedCache
 from embedkit.index import rows
-from embedkit.index.exact import EXTRA, PAIRS_IN_NUMPY, nearest, nearest_among
+from embedkit.index.exact import EXTRA_ROWS, PAIRS_IN_NUMPY, nearest, nearest_among
 from embedkit.index.manifest import Manifest, read_manifest, usable_manifest
 from embedkit.index.metric import distances
 from embedkit.index.storage import IndexFiles
 from embedkit.results import Progress, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
-    from embedkit.index.approximate import Codes
+    from embedkit.index.approximate import ApproximateIndex
     from embedkit.index.gpu import Propose
 
 EXACT = "exact"
@@ -42,24 +42,27 @@ AUTO = "auto"
 FLAT = "Flat"
 
 EXACT_UP_TO = 250_000
-"""Images up to which ``auto`` searches exactly: with 512 dimensions one query then reads 0.5 GB,
-which takes as long as opening the catalog."""
+"""Maximum number of images that ``auto`` searches exactly: with 512 dimensions one query then reads
+0.5 GB, which takes as long as opening the catalog."""
 MERGE_SHARE = 0.05
 """Share of the base above which delta and removals are merged into it."""
 MERGE_ROWS = 10_000
 """Indexes up to this size are always written whole."""
-STALE = 4
-"""FAISS is trained again when there are this many times the vectors of the last training."""
+RETRAIN_FACTOR = 4
+"""FAISS is trained again when the number of vectors has grown by this factor since the last
+training."""
 SAVE_SHARE = 0.1
 """A search saves the index when it was behind by more than this share of its size."""
 GATHER_ROWS = 100_000
-"""Rows that pass a filter, up to which they are compared one by one."""
-TOGETHER = 16
-"""Queries whose distances are computed at once; more would not fit into the processor's cache."""
-MEASURED = 1 << 22
-"""Maximum of vector components in one such computation for several queries."""
-TUNED_FOR = 64
-"""Matches up to which an approximate search uses the effort that was tuned for ten matches."""
+"""Maximum number of rows passing a filter that are compared one by one."""
+QUERIES_AT_ONCE = 16
+"""Number of queries whose distances are computed at once; more would not fit into the processor's
+cache."""
+MAX_COMPONENTS_AT_ONCE = 1 << 22
+"""Maximum number of vector components in one such computation for several queries."""
+MAX_TUNED_MATCHES = 64
+"""Maximum number of matches for which an approximate search uses the effort tuned for ten
+matches."""
 
 
 _Result = TypeVar("_Result")
@@ -87,10 +90,10 @@ class Index:
         self.revision = Revision()
         self.kind = ""
         self._files = IndexFiles(self.folder)
-        self._set_base(rows.none(self.dim))
-        self._codes: Codes | None = None
+        self._set_base(rows.empty_rows(self.dim))
+        self._codes: ApproximateIndex | None = None
         self._trained = 0
-        self._delta = rows.none(self.dim)
+        self._delta = rows.empty_rows(self.dim)
 
     def _set_base(self, base: rows.Rows) -> None:
         self._base = base
@@ -127,7 +130,7 @@ class Index:
         if self._live is None and not len(self._delta):
             return rows.Rows(self._base.ids, self._base.vectors)
         chunks = chain(self._base.chunks(self._live), self._delta.chunks())
-        return rows.gather(chunks, len(self), self.dim)
+        return rows.rows_from_chunks(chunks, len(self), self.dim)
 
     def _rebuilding(self, read: Callable[[], _Result]) -> _Result:
         """Return the result of ``read``; rebuild the index and read again if it is damaged."""
@@ -156,8 +159,8 @@ class Index:
 
         ``queries`` are embeddings, float32 (Q, dim); n is k, or the number of images if that is
         less. ``among``, int64 ids, restricts the search to some images. Distances are computed from
-        the stored vectors. Equal ones are in order of image id; which of several images tied at the
-        end is returned is undefined.
+        the stored vectors. Images at equal distances are in order of id. If several tie for the
+        last position, it is undefined which is returned.
         """
         queries = np.ascontiguousarray(queries, np.float32)
         return self._rebuilding(lambda: self._search(queries, k, among))
@@ -172,18 +175,18 @@ class Index:
             delta_rows = np.flatnonzero(np.isin(self._delta.ids, among))
         count = len(self._base) if allowed is None else int(np.count_nonzero(allowed))
         k = min(k, count + len(delta_rows))
-        found = self._nearest_in_base(queries, min(k + EXTRA, count), allowed, count)
+        found = self._nearest_in_base(queries, min(k + EXTRA_ROWS, count), allowed, count)
         if len(delta_rows) == len(self._delta):
-            recent = nearest(queries, self._delta.vectors, k + EXTRA)
+            recent = nearest(queries, self._delta.vectors, k + EXTRA_ROWS)
         else:
-            recent = nearest_among(queries, self._delta.vectors, delta_rows, k + EXTRA)
+            recent = nearest_among(queries, self._delta.vectors, delta_rows, k + EXTRA_ROWS)
 
         ids, measured = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
         widths = {len(rows) for rows in found}
         together = 1
         if len(widths) == 1:
             numbers = (max(widths) + recent.shape[1]) * self.dim
-            together = min(TOGETHER, max(1, MEASURED // max(1, numbers)))
+            together = min(QUERIES_AT_ONCE, max(1, MAX_COMPONENTS_AT_ONCE // max(1, numbers)))
         for start in range(0, len(queries), together):
             some = slice(start, start + together)
             ids[some], measured[some] = self._measured(
@@ -200,9 +203,9 @@ class Index:
         if delta.size:
             ids = np.concatenate([ids, self._delta.ids[delta]], axis=1)
             vectors = np.concatenate([vectors, self._delta.vectors[delta]], axis=1)
-        if ids.shape[1] > k + EXTRA:
+        if ids.shape[1] > k + EXTRA_ROWS:
             products = (vectors @ queries[:, :, None])[:, :, 0]
-            likely = np.argpartition(products, -k - EXTRA, axis=1)[:, -k - EXTRA :]
+            likely = np.argpartition(products, -k - EXTRA_ROWS, axis=1)[:, -k - EXTRA_ROWS :]
             ids, vectors = ids[each, likely], vectors[each, likely]
         apart = distances(queries[:, None], vectors)
         best = np.lexsort((ids, apart))[:, :k]
@@ -218,9 +221,9 @@ class Index:
         """
         found = [np.empty(0, np.int64)] * len(queries)
         pending = np.arange(len(queries) if k else 0)
-        # Ask for so many that about k should be allowed; then for more until there are k.
+        # Request enough candidates that about k pass the filter, then more until k do.
         wanted = int(np.ceil(k * len(self._base) / max(count, 1)))
-        effort, requested = -(-wanted // TUNED_FOR), self._requested(wanted)
+        effort, requested = -(-wanted // MAX_TUNED_MATCHES), self._requested(wanted)
         few = GATHER_ROWS if self._codes is not None else 4 * requested
         while len(pending):
             if 4 * requested >= len(self._base) or (allowed is not None and count <= few):
@@ -245,9 +248,9 @@ class Index:
         """Return the number of candidates to request for ``k`` matches."""
         if self._codes is None:
             return k
-        from embedkit.index.approximate import REFINE
+        from embedkit.index.approximate import CANDIDATES_PER_MATCH
 
-        return REFINE * k
+        return CANDIDATES_PER_MATCH * k
 
     def _propose(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
         """Return ``count`` candidate rows for each query; ``effort`` multiplies the tuned one."""
@@ -305,10 +308,10 @@ class Index:
         with catalog.read() as reader:
             embeddings = reader.embeddings
             revision = embeddings.revision(self.spec)
-            if not embeddings.has_passed(self.spec, self.revision):
+            if not embeddings.history_contains(self.spec, self.revision):
                 self._clear()
-            since = self.revision.generation
-            behind = revision.generation - since > SAVE_SHARE * len(self)
+            since = self.revision.serial
+            behind = revision.serial - since > SAVE_SHARE * len(self)
             save = save or (behind and self._may_save(catalog))
             gained = embeddings.count(self.spec, since)
             fresh = embeddings.chunks(self.spec, since)
@@ -320,7 +323,9 @@ class Index:
                     kept = self._merge(fresh, gained, revision)
             elif gained:
                 size = len(self._delta) + gained
-                self._delta = rows.gather(chain(self._delta.chunks(), fresh), size, self.dim)
+                self._delta = rows.rows_from_chunks(
+                    chain(self._delta.chunks(), fresh), size, self.dim
+                )
             self.revision = revision
         if merge:
             try:
@@ -356,7 +361,11 @@ class Index:
         total = len(self) + gained
         if kind != self.kind or (changed and total <= MERGE_ROWS):
             return True
-        if kind == AUTO and self._codes is None and total > max(EXACT_UP_TO, STALE * self._trained):
+        if (
+            kind == AUTO
+            and self._codes is None
+            and total > max(EXACT_UP_TO, RETRAIN_FACTOR * self._trained)
+        ):
             return True
         return changed > MERGE_SHARE * len(self._base)
 
@@ -368,7 +377,7 @@ class Index:
             return old
         chunks = chain(self._base.chunks(self._live), self._delta.chunks(), fresh)
         self._set_base(self._files.write_rows(revision, "", chunks, self.dim))
-        self._delta = rows.none(self.dim)
+        self._delta = rows.empty_rows(self.dim)
         return old if whole else 0
 
     def _encode(self, kind: str, kept: int) -> None:
@@ -380,7 +389,7 @@ class Index:
             self._codes, self._trained = None, 0
             self._files.forget("codes")
             return
-        stale = kind != self.kind or total > STALE * self._trained
+        stale = kind != self.kind or total > RETRAIN_FACTOR * self._trained
         if kind == AUTO and self._codes is None and not stale:
             return  # codes were tried, and were not faster
 
@@ -395,8 +404,10 @@ class Index:
         if codes is None:
             self._trained = 0
             return  # too few vectors to train on: search exactly
-        approximate.tune(codes, self._base.vectors, approximate.WORTHWHILE if kind == AUTO else 1.0)
-        if kind == AUTO and codes.recall_at_10 < approximate.RECALL:
+        approximate.tune(
+            codes, self._base.vectors, approximate.MAX_LIST_SHARE if kind == AUTO else 1.0
+        )
+        if kind == AUTO and codes.recall_at_10 < approximate.TARGET_RECALL:
             return  # vectors without clusters: exact search is faster
         codes = approximate.write(self._files.path(self.revision, "codes"), codes)
         assert codes.file is not None
@@ -428,7 +439,7 @@ class Index:
                 spec=self.spec,
                 dim=self.dim,
                 count=len(self),
-                generation=self.revision.generation,
+                generation=self.revision.serial,
                 stamp=self.revision.stamp,
                 trained=self._trained,
                 head=codes.head if codes else 0,
@@ -448,16 +459,16 @@ class Index:
             raise DamagedFile(f"{self.folder} contains the index of another spec")
         files = self._files.open(manifest)
         if "vectors" in files:
-            self._set_base(rows.read(files["ids"], files["vectors"], self.dim))
+            self._set_base(rows.read_rows(files["ids"], files["vectors"], self.dim))
         if "delta_vectors" in files:
-            self._delta = rows.read(files["delta_ids"], files["delta_vectors"], self.dim)
+            self._delta = rows.read_rows(files["delta_ids"], files["delta_vectors"], self.dim)
         if "removed" in files:
             self._live = np.ones(len(self._base), bool)
             self._live[rows.read_numbers(files["removed"])] = False
         if manifest.factory != FLAT:
-            from embedkit.index.approximate import Codes, read
+            from embedkit.index.approximate import ApproximateIndex, read
 
-            codes = Codes(None, manifest.factory, manifest.effort, manifest.recall_at_10)
+            codes = ApproximateIndex(None, manifest.factory, manifest.effort, manifest.recall_at_10)
             self._codes = read(files["codes"], codes, len(self._base), self.dim, manifest.head)
         if len(self) != manifest.count:
             raise DamagedFile(f"{self.folder} does not contain {manifest.count} images")

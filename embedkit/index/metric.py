@@ -53,11 +53,11 @@ def _units(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(exact / np.linalg.norm(exact, axis=1, keepdims=True))
 
 
-def collapse(vectors: np.ndarray) -> str | None:
+def collapse_warning(vectors: np.ndarray) -> str | None:
     """Return a warning if embeddings (N, dim) have collapsed, else None.
 
-    They have if half of all pairs are closer than 1e-3, which is a sign of wrong preprocessing.
-    Fewer than five embeddings are not checked.
+    Embeddings have collapsed if half of all pairs are closer than 1e-3, which is a sign of wrong
+    preprocessing. Fewer than five embeddings are not checked.
     """
     if len(vectors) < 5:
         return None

@@ -53,12 +53,12 @@ Chunks = Iterable[tuple[np.ndarray, np.ndarray]]
 """Chunks of image ids, int64 (n,), and embeddings, float32 (n, dim)."""
 
 
-def none(dim: int) -> Rows:
+def empty_rows(dim: int) -> Rows:
     """Return zero rows of dimension ``dim``."""
     return Rows(np.empty(0, np.int64), np.empty((0, dim), np.float32))
 
 
-def gather(chunks: Chunks, count: int, dim: int) -> Rows:
+def rows_from_chunks(chunks: Chunks, count: int, dim: int) -> Rows:
     """Return the ``count`` rows of chunks in memory, copied only once."""
     ids, vectors = np.empty(count, np.int64), np.empty((count, dim), np.float32)
     start = 0
@@ -69,7 +69,7 @@ def gather(chunks: Chunks, count: int, dim: int) -> Rows:
     return Rows(ids, vectors)
 
 
-def write(ids_file: Path, vectors_file: Path, chunks: Chunks) -> None:
+def write_rows(ids_file: Path, vectors_file: Path, chunks: Chunks) -> None:
     """Write the rows of chunks to two sealed files, with one chunk of vectors in memory."""
     all_ids = [np.empty(0, np.int64)]
     with sealed(vectors_file) as temporary, open(temporary, "wb") as file:
@@ -85,7 +85,7 @@ def write_numbers(file: Path, numbers: np.ndarray) -> None:
         temporary.write_bytes(np.ascontiguousarray(numbers, "<i8").data)
 
 
-def read(ids: SealedFile, vectors: SealedFile, dim: int) -> Rows:
+def read_rows(ids: SealedFile, vectors: SealedFile, dim: int) -> Rows:
     """Return the rows in two files, mapped; the ids are checked.
 
     Raises :class:`DamagedFile` when the files are damaged or do not match.

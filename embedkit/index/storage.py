@@ -35,22 +35,22 @@ class IndexFiles:
         """Write rows and return them mapped; ``prefix`` of their roles is ``delta_`` or empty."""
         ids_role, vectors_role = f"{prefix}ids", f"{prefix}vectors"
         ids_path, vectors_path = self.path(revision, ids_role), self.path(revision, vectors_role)
-        rows.write(ids_path, vectors_path, chunks)
+        rows.write_rows(ids_path, vectors_path, chunks)
         ids, vectors = SealedFile(ids_path), SealedFile(vectors_path)
         self.add(ids_role, ids)
         self.add(vectors_role, vectors)
-        return rows.read(ids, vectors, dim)
+        return rows.read_rows(ids, vectors, dim)
 
     def path(self, revision: Revision, role: str) -> Path:
         """Return the path at which to write the file of a role."""
-        return self.folder / f"{revision.generation}.{role}.sealed"
+        return self.folder / f"{revision.serial}.{role}.sealed"
 
     def add(self, role: str, file: SealedFile) -> None:
-        """Make a file that was written the one of its role."""
+        """Record a written file under its role."""
         self._records[role] = FileRecord(file.file.name, file.digest)
 
     def forget(self, *roles: str) -> None:
-        """Leave the files of some roles out of the next manifest."""
+        """Omit the files of some roles from the next manifest."""
         for role in roles:
             self._records.pop(role, None)
 

@@ -193,7 +193,9 @@ def embed(
             (file, "read", changed) for file, sha in batch.files if known.mask(sha) is None
         ]
         for file, stage, reason in batch.failures + changed_files:
-            failures.append(Failure(paths.join(roots[file.root_id], file.path), stage, reason))
+            failures.append(
+                Failure(paths.absolute_path(roots[file.root_id], file.path), stage, reason)
+            )
         if any(image.embeddings for image in batch.images):
             with catalog.write() as writer:
                 writer.backbones.register(backbone, added=False)

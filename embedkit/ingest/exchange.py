@@ -12,13 +12,13 @@ import numpy as np
 from embedkit._internal.artifacts import (
     atomic_write,
     read_json,
-    regular_size,
+    regular_file_size,
     sha256_of,
     storage_error,
     write_json,
 )
 from embedkit._internal.paths import shown
-from embedkit._internal.text import first_line
+from embedkit._internal.text import one_line
 from embedkit.backbones.registry import absolute_name
 from embedkit.catalog import Catalog
 from embedkit.errors import BadArtefact, BadInput
@@ -126,7 +126,7 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
         spec = EmbeddingSpec.from_json(json.dumps(content["spec"]))
         name = _name(content["backbone"])
         for file in FILES:
-            regular_size(folder / file)
+            regular_file_size(folder / file)
             if sha256_of(folder / file) != content["sha256"][file]:
                 raise BadArtefact(f"{place}: {file} is not the one that {SPEC} describes")
         if _OUTDATED in parquet.read_schema(folder / IMAGES).names:
@@ -137,12 +137,12 @@ def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
             table = table.append_column(_OUTDATED, pa.array([old] * table.num_rows, pa.bool_()))
         vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        path, reason = shown(str(error.filename or folder)), error.strerror or first_line(error)
+        path, reason = shown(str(error.filename or folder)), error.strerror or one_line(error)
         raise BadInput(f"{path}: {reason}; name a folder that 'embedkit export' wrote") from error
     except BadArtefact:
         raise
     except Exception as error:  # parsers raise anything for hostile bytes
-        reason = first_line(error)
+        reason = one_line(error)
         raise BadArtefact(f"{place} is not an export of embeddings: {reason}") from error
     shape = (table.num_rows, spec.dim)
     if vectors.dtype != np.float32 or vectors.shape != shape:

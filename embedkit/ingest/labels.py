@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING
 
-from embedkit._internal.paths import absolute, from_stored, shown, stamp
+from embedkit._internal.paths import absolute, from_stored, shown, size_and_mtime
 from embedkit._internal.tables import open_table
 from embedkit._internal.text import counted
 from embedkit.catalog import Catalog
@@ -136,7 +136,7 @@ def label_from_csv(catalog: Catalog, source: Path, root: str | None = None) -> L
         for name, values in table.values.items()
     }
     if table.unknown and not any(known.values()):
-        raise NotInWorkspace(_none_known(source, table, root))
+        raise NotInWorkspace(_no_known_path_message(source, table, root))
     labels = known.pop(LABEL)
     with catalog.write() as writer:
         writer.labels.set(labels, source="csv")
@@ -177,7 +177,7 @@ def read_table(catalog: Catalog, source: Path, column: str, root: str | None = N
             if values_of_line:
                 rows.append((line, cells[PATH], values_of_line))
     base = absolute(source.parent) if root is None else root
-    places = _places(catalog, [cell for _, cell, _ in rows], base, root is not None)
+    places = _resolved_paths(catalog, [cell for _, cell, _ in rows], base, root is not None)
     changed = _changed(catalog, [path for path, is_known in places if is_known])
 
     values: dict[str, dict[str, str]] = {name: {} for name in names}
@@ -199,18 +199,18 @@ def read_table(catalog: Catalog, source: Path, column: str, root: str | None = N
 def _changed(catalog: Catalog, known: list[str]) -> set[str]:
     """Return the known files whose content on disk is not the one that was added."""
     with catalog.read() as reader:
-        stamps = reader.files.stamps(known)
+        stamps = reader.files.sizes_and_mtimes(known)
     changed = set()
     for path, added in stamps.items():
         try:
-            if stamp(os.stat(path)) != added:
+            if size_and_mtime(os.stat(path)) != added:
                 changed.add(path)
         except OSError:  # a missing file is labelled by what was added
             continue
     return changed
 
 
-def _places(
+def _resolved_paths(
     catalog: Catalog, cells: list[str], base: str, has_root: bool
 ) -> list[tuple[str, bool]]:
     """Return the absolute path of each cell, and whether it is in the workspace."""
@@ -239,7 +239,7 @@ def _candidates(cell: str, base: str, has_root: bool) -> Iterator[str]:
             yield absolute(os.path.join(base, *windows.parts[bool(windows.anchor) :]))
 
 
-def _none_known(source: Path, table: FileTable, root: str | None) -> str:
+def _no_known_path_message(source: Path, table: FileTable, root: str | None) -> str:
     path, cell = next(iter(table.unknown.items()))
     count = len(table.unknown)
     none = (

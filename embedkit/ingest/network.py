@@ -10,17 +10,17 @@ from embedkit.backbones import (
     last_resolved,
     load_backbone,
     open_backbone,
-    preparation,
+    prepare_function,
 )
 from embedkit.backbones.backbone import Backbone
-from embedkit.backbones.choice import precision_warning
+from embedkit.backbones.runtime_choice import precision_warning
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
-from embedkit.index.metric import COLLAPSE_SAMPLE, collapse
+from embedkit.index.metric import COLLAPSE_SAMPLE, collapse_warning
 from embedkit.results import EmbeddingSpec, ResolvedName
 
 CHOICE_FILES = 256
-"""Number of files from which on the runtimes are timed."""
+"""Minimum number of files for timing the runtimes."""
 
 FIRST_BATCH = 32
 """Images in the first pass of a network that is not open yet; enough to time the runtimes."""
@@ -61,7 +61,7 @@ class IngestNetwork:
         else:
             self._backbone = load_backbone(name)
             self.resolved = self._backbone.resolved
-        self._prepare = preparation(self.resolved)
+        self._prepare = prepare_function(self.resolved)
 
     @property
     def spec(self) -> EmbeddingSpec:
@@ -125,5 +125,5 @@ class IngestNetwork:
             return
         if text := precision_warning(self.spec):
             yield f"{self.name}: {text}"
-        if self._sample and (text := collapse(np.stack(self._sample))):
+        if self._sample and (text := collapse_warning(np.stack(self._sample))):
             yield f"{self.name}: the new embeddings have {text}"

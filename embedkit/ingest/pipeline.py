@@ -9,7 +9,6 @@ Small files are passed between threads in packs, as passing one costs more than 
 order of the files is kept, so that ids do not depend on timing.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedkit._internal import paths
-from embedkit.backbones.preprocess import is_reduced
+from embedkit._internal.cores import usable_cores
+from embedkit.backbones.preprocess import allow_reduced_decode
 from embedkit.catalog import Batch, ImageRow, KnownImages, PendingFile, PendingFiles
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import LARGE_BYTES, Decoder, differs_from_version_1, read_bytes
@@ -41,7 +41,7 @@ READERS = 4
 
 READ_AHEAD = 64_000_000
 PREPARE_AHEAD = 192_000_000
-"""Largest number of bytes in memory: of files that are read, and of files and pixels that wait for
+"""Maximum number of bytes in memory: of files that are read, and of files and pixels that wait for
 the network."""
 
 PACK_FILES = 64
@@ -49,19 +49,20 @@ PACK_BYTES = 500_000
 """A pack ends at this number of files or bytes."""
 
 GROUP_FILES = 1024
-"""Largest number of files in a group, if few of them have to be embedded."""
+"""Maximum number of files in a group, if few of them have to be embedded."""
 
 COMMIT_FILES = 256
 COMMIT_SECONDS = 2.0
-"""A batch is committed when it has this many files and the last commit is this long ago, ..."""
-COMMIT_MOST_FILES = 8192
-COMMIT_MOST_SECONDS = 10.0
-"""... or when it reaches one of these limits."""
+"""A batch is committed when it has COMMIT_FILES files and COMMIT_SECONDS have passed since the last
+commit."""
+COMMIT_MAX_FILES = 8192
+COMMIT_MAX_SECONDS = 10.0
+"""A batch is also committed when it reaches one of these limits."""
 
 _FINGERPRINT, _UP_TO_DATE = 1, 2
 """Bits in the mask of an image's results; bit n + 2 is the embedding of network n."""
 _MAX_PARTIAL = 1 - 1e-6
-"""Largest share of decoded pixels of a partial image; a progressive JPEG may only miss detail."""
+"""Maximum share of decoded pixels of a partial image; a progressive JPEG may only miss detail."""
 _ITEM_BYTES = 2048
 """Memory of an item besides its bytes and pixels."""
 
@@ -70,7 +71,7 @@ _ITEM_BYTES = 2048
 class _Item:
     """A file in the pipeline."""
 
-    todo: PendingFile
+    file: PendingFile
     data: bytes = b""
     sha256: bytes = b""
     md5: bytes = b""
@@ -98,6 +99,7 @@ class _Group:
 
     items: list[_Item] = field(default_factory=list)
     to_embed: int = 0
+    """Number of images to embed."""
     passes: list[tuple[int, list[_Item], Callable[[], tuple[np.ndarray, np.ndarray]]]] = field(
         default_factory=list
     )
@@ -129,7 +131,7 @@ class IngestPipeline:
         self._options = options
         self._all = (4 << len(networks)) - 1
         self._pixel_bytes = sum(network.input_bytes for network in networks)
-        self._is_reduced = is_reduced(network.spec for network in networks)
+        self._is_reduced = allow_reduced_decode(network.spec for network in networks)
         self._assigned: set[bytes] = set()
         self._failed: dict[bytes, tuple[str, str]] = {}
         self._group = _Group()
@@ -144,13 +146,13 @@ class IngestPipeline:
         """Number of images that were fingerprinted."""
         self._warnings: dict[str, tuple[int, PendingFile]] = {}
         self._large_file = Semaphore()
-        """Held by a pack with a large file, from before it is read until it is prepared."""
+        """Acquired by a pack with a large file before it is read, released when it is prepared."""
 
     def run(self, todo: PendingFiles, progress: ProgressCallback) -> StageTimes:
         """Process all files of ``todo``; return the time spent in each stage."""
         for network in self._networks:
             network.expect(len(todo))
-        cores = max(2, os.cpu_count() or 1)
+        cores = max(2, usable_cores())
         stage = "embedding" if self._networks else "fingerprinting"
         started = committed = time.monotonic()
         reading = OrderedMap(
@@ -197,7 +199,7 @@ class IngestPipeline:
     def warnings(self) -> Iterator[str]:
         """Yield each warning about pixels with the number of files and the first file."""
         for text, (count, first) in self._warnings.items():
-            path = paths.shown(paths.join(self._roots[first.root_id], first.path))
+            path = paths.shown(paths.absolute_path(self._roots[first.root_id], first.path))
             which = f"{path} has" if count == 1 else f"{count} files, the first {path}, have"
             yield f"{which} {text}"
 
@@ -212,18 +214,18 @@ class IngestPipeline:
 
     def _read_pack(self, files: list[PendingFile]) -> _Pack:
         with self._clock.measure("read"):
-            return [self._read(todo) for todo in files]
+            return [self._read(file) for file in files]
 
-    def _read(self, todo: PendingFile) -> _Item:
+    def _read(self, file: PendingFile) -> _Item:
         try:
             with file_errors(stage="read"):
-                data = read_bytes(paths.join(self._roots[todo.root_id], todo.path))
+                data = read_bytes(paths.absolute_path(self._roots[file.root_id], file.path))
                 sha256, md5 = self._fingerprint.digests(data)
         except UnreadableImage as error:
-            return _Item(todo, failure=(error.stage, error.reason))
+            return _Item(file, failure=(error.stage, error.reason))
         if (small := self._too_small(data)) is not None:
-            return _Item(todo, small=small)
-        return _Item(todo, data, sha256, md5)
+            return _Item(file, small=small)
+        return _Item(file, data, sha256, md5)
 
     def _too_small(self, data: bytes) -> tuple[int, int] | None:
         """Return width and height of an image that is skipped because of its size, else None."""
@@ -259,7 +261,7 @@ class IngestPipeline:
                 image.fingerprint = fingerprint
             for item in pack:
                 item.sketch = None
-        if _is_large([item.todo for item in pack]):
+        if _is_large([item.file for item in pack]):
             self._large_file.release()
         return pack
 
@@ -303,7 +305,7 @@ class IngestPipeline:
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
         known = self._known.mask(item.sha256)
         if known is not None and not known & _UP_TO_DATE and differs_from_version_1(decoder):
-            item.image.renewed = True
+            item.image.pixels_changed = True
             item.missing = self._all
         if item.missing & _FINGERPRINT:
             item.sketch = self._fingerprint.sketch(decoder)
@@ -348,25 +350,25 @@ class IngestPipeline:
                     item.image.embeddings[network.spec.digest] = (vector, float(norm))
                 else:
                     reason = f"{network.name} gives no usable vector"
-                    self._batch.failures.append((item.todo, "embed", reason))
+                    self._batch.failures.append((item.file, "embed", reason))
         for item in group.items:
             self._settle(item)
 
     def _settle(self, item: _Item) -> None:
         if item.small is not None:
-            self._batch.small.append((item.todo, *item.small))
+            self._batch.small.append((item.file, *item.small))
             return
         if item.failure is not None and item.sha256:
             self._failed[item.sha256] = item.failure
         # Copies of a file that failed to decode fail too.
         failure = item.failure or self._failed.get(item.sha256)
         if failure is not None:
-            self._batch.failures.append((item.todo, *failure))
+            self._batch.failures.append((item.file, *failure))
             return
         for text in item.warnings:
-            count, first = self._warnings.get(text, (0, item.todo))
+            count, first = self._warnings.get(text, (0, item.file))
             self._warnings[text] = count + 1, first
-        self._batch.files.append((item.todo, item.sha256))
+        self._batch.files.append((item.file, item.sha256))
         if item.image is not None:
             self._batch.images.append(item.image)
             self.fingerprinted += item.image.fingerprint is not None
@@ -375,8 +377,8 @@ class IngestPipeline:
         files = len(self._batch)
         return (
             (files >= COMMIT_FILES and seconds >= COMMIT_SECONDS)
-            or files >= COMMIT_MOST_FILES
-            or seconds >= COMMIT_MOST_SECONDS
+            or files >= COMMIT_MAX_FILES
+            or seconds >= COMMIT_MAX_SECONDS
         )
 
     def _commit(self) -> None:
@@ -387,7 +389,7 @@ class IngestPipeline:
             self._writing = self._writer.submit(self._store, batch)
 
     def _new_batch(self) -> Batch:
-        return Batch(tolerant=self._options.tolerate_truncated)
+        return Batch(tolerates_truncated=self._options.tolerate_truncated)
 
     def _wait_for_writer(self) -> None:
         if self._writing is not None:

@@ -16,16 +16,17 @@ from embedkit.results import RelocationReport
 class Presence:
     """Ids of files by their presence in another folder."""
 
-    there: list[int]
-    """Files with the known size."""
+    unchanged: list[int]
+    """Files with the stored size."""
     changed: list[int]
     """Files with another size."""
-    absent: list[int]
+    missing: list[int]
+    """Files that do not exist there."""
 
     @property
     def is_same(self) -> bool:
         """Whether at least half of the files are there, so that the folder replaces the old one."""
-        return bool(self.there) and len(self.there) >= len(self.changed) + len(self.absent)
+        return bool(self.unchanged) and len(self.unchanged) >= len(self.changed) + len(self.missing)
 
 
 def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
@@ -35,10 +36,10 @@ def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
         try:
             status = os.stat(os.path.join(folder, path))
         except (OSError, ValueError):
-            found.absent.append(file_id)
+            found.missing.append(file_id)
             continue
         same = stat.S_ISREG(status.st_mode) and status.st_size == size
-        (found.there if same else found.changed).append(file_id)
+        (found.unchanged if same else found.changed).append(file_id)
     return found
 
 
@@ -62,16 +63,16 @@ def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
     found = presence(files, new)
     if not found.is_same:
         raise BadInput(
-            f"{len(found.there)} of the {len(files)} files of {shown(old)} are at {shown(new)} "
-            "with their sizes, fewer than half; nothing was changed. Check the folder, or add it "
+            f"{len(found.unchanged)} of the {len(files)} files of {shown(old)} are below "
+            f"{shown(new)} with the same size, fewer than half; nothing was changed. Check the folder, or add it "
             f"and remove {shown(old)}; labels are kept"
         )
     with catalog.write() as writer:
-        sources, warnings = writer.relocate(old, new, found.absent)
+        sources, warnings = writer.relocate(old, new, found.missing)
         labelled = relabel_from_folders(writer, new)
     return RelocationReport(
-        files=len(found.there),
-        missing=len(found.absent),
+        files=len(found.unchanged),
+        missing=len(found.missing),
         changed=len(found.changed),
         sources=tuple(sources),
         warnings=(*warnings, *labelled.warnings),

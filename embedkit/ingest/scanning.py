@@ -39,11 +39,12 @@ class Source:
     """A photo or a folder of photos to add."""
 
     path: str
-    """Absolute."""
+    """Absolute path."""
     is_file: bool
     labels_from_folders: bool
+    """Whether the names of its subfolders are labels."""
     named: bool
-    """Whether it is in the call or the recipe; an earlier source may be gone."""
+    """Whether it is in the call or the recipe; an earlier source may be missing."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,11 @@ class Sources:
     """What to add, and how it is labelled."""
 
     items: list[Source]
+    """The sources."""
     label_folders: frozenset[str]
-    """Absolute folders whose folders are labels: of these sources, and of what was added before."""
+    """Absolute folders whose subfolders are labels, among these sources and earlier ones."""
     known: frozenset[str]
-    """Absolute paths of all that was ever added: what was named is not excluded."""
+    """Absolute paths that were ever added by name; they are never excluded."""
     warnings: tuple[str, ...] = ()
 
 
@@ -89,8 +91,8 @@ def sources_of(
 ) -> Sources:
     """Return the sources to add: the absolute paths ``named``, or the recipe's and earlier ones.
 
-    Without ``labels_from_folders``, each source is labelled as before or as in the recipe; a folder
-    that replaces a moved one, as that one was. Raises :class:`BadInput` when there is no source.
+    Without ``labels_from_folders``, each source is labelled as before or as in the recipe. A folder
+    that replaces a moved one is labelled like it. Raises :class:`BadInput` when there is no source.
     """
     earlier: dict[str, bool] = {}
     label_folders: list[str] = []
@@ -129,8 +131,8 @@ def sources_of(
         frozenset(path for path, is_labelled in labelled.items() if is_labelled),
         frozenset([*places, *earlier]),
         tuple(
-            f"{shown(new)} contains the photos of {shown(old)}, which is gone: they are labelled "
-            "by its folders, as before"
+            f"{shown(new)} contains the photos of {shown(old)}, which is missing: its "
+            "subfolders are labels, as before"
             for new, old in moved.items()
         ),
     )
@@ -160,7 +162,7 @@ def options_of(
 
 
 def _moved_to(reader: Reader, label_folders: Sequence[str], new: Sequence[str]) -> dict[str, str]:
-    """Return the new folders that contain the files of a label folder that is gone: new to old."""
+    """Return the new folders that contain the files of a missing label folder: new to old."""
     moved = {}
     for old in label_folders:
         if os.path.lexists(old):

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from embedkit._internal.artifacts import write_file
+from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoding
@@ -66,7 +67,7 @@ def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]
     has no number and no address (None).
     """
     distinct = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+    with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
         small = pool.map(thumbnail, distinct, repeat(side))
         return {
             path: {

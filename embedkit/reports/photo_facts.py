@@ -10,11 +10,8 @@ from PIL import Image
 
 from embedkit._internal.paths import shown
 from embedkit.images.decode import Decoder
+from embedkit.images.exif import EXIF_IFD, GPS_IFD, MAKE, MODEL, SOFTWARE, TAKEN
 from embedkit.images.faults import quiet
-
-_MAKE, _MODEL, _SOFTWARE = 0x010F, 0x0110, 0x0131
-_EXIF, _TAKEN = 0x8769, 0x9003
-_GPS = 0x8825
 
 
 class Fact(NamedTuple):
@@ -64,22 +61,22 @@ def _parsed(read: Callable[[Image.Exif], str], exif: Image.Exif) -> str:
 
 
 def _taken(exif: Image.Exif) -> str:
-    text = _text(exif.get_ifd(_EXIF).get(_TAKEN))
+    text = _text(exif.get_ifd(EXIF_IFD).get(TAKEN))
     written = re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d).*", text)
     return "{}-{}-{} {}".format(*written.groups()) if written else text
 
 
 def _camera(exif: Image.Exif) -> str:
-    make, model = _text(exif.get(_MAKE)), _text(exif.get(_MODEL))
+    make, model = _text(exif.get(MAKE)), _text(exif.get(MODEL))
     return model if model.startswith(make) else f"{make} {model}".strip()
 
 
 def _software(exif: Image.Exif) -> str:
-    return _text(exif.get(_SOFTWARE))
+    return _text(exif.get(SOFTWARE))
 
 
 def _position(exif: Image.Exif) -> str:
-    return "yes" if exif.get_ifd(_GPS) else ""
+    return "yes" if exif.get_ifd(GPS_IFD) else ""
 
 
 def _text(value: object) -> str:

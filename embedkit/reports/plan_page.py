@@ -17,6 +17,7 @@ from itertools import groupby, repeat
 from pathlib import Path
 from typing import NamedTuple
 
+from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
 from embedkit.cleaning import plan
 from embedkit.cleaning.plan import (
@@ -196,7 +197,7 @@ def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, _P
         paths.setdefault(row.sha256, []).append(row.path)
     side = next((side for most, side in SIDES if len(paths) <= most), SMALLEST_SIDE)
     photos = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+    with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
         drawn = pool.map(_photo, paths, paths.values(), repeat(side))
         for digest, photo in zip(paths, drawn, strict=True):
             photos[digest] = photo

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
 
+from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
 from embedkit.reports.page import hue, thumbnail, write_page
 from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, no_progress
@@ -50,7 +51,7 @@ def write_sheet_pages(
     entries: list[dict[str, object]] = []
     total = sum(min(len(sheet.photos), PHOTOS) for sheet in sheets)
     done = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding releases the GIL
+    with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
         for sheet in sheets:
             tiles = []
             for tile in pool.map(_tile, sheet.photos[:PHOTOS]):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class EmbeddingStore:
-    """The embeddings of the workspace with ``catalog``.
+    """The embeddings of a workspace: its networks, stored vectors and indexes.
 
     Backbones are given by name, as on the command line: files in a name are relative to the current
     folder. ``None`` is the workspace's first backbone.
@@ -49,7 +49,7 @@ class EmbeddingStore:
             absolute_name(name, str(self._folder)) for name in read_recipe(self._folder).backbones
         ]
 
-    def pick(self, backbone: str | None) -> ResolvedName:
+    def select(self, backbone: str | None) -> ResolvedName:
         """Return a backbone of the workspace.
 
         Raises as :func:`embedkit.search.queries.select_backbone` does.
@@ -72,7 +72,7 @@ class EmbeddingStore:
 
     def remove(self, backbone: str) -> RemovalReport:
         """Remove a backbone, and its embeddings and index unless another one shares them."""
-        resolved = self.pick(backbone)
+        resolved = self.select(backbone)
         with self._catalog.write() as writer:
             removal = writer.backbones.remove(resolved.name)
             used = {item.spec.digest for item in writer.reader.backbones.all()}
@@ -120,7 +120,7 @@ class EmbeddingStore:
 
     def index(self, backbone: str | None) -> "Index":
         """Return the index of a backbone, up to date with the catalog."""
-        resolved = self.pick(backbone)
+        resolved = self.select(backbone)
         revision = self._catalog.backbone_snapshot().revisions[resolved.spec.digest]
         return self.indexes.at(resolved.spec, revision)
 
@@ -155,7 +155,7 @@ class EmbeddingStore:
             ]
         for spec, revision in specs:
             self.indexes.save_at(spec, revision)
-        self._catalog.list_files()
+        self._catalog.write_listing()
 
     def remove_unused_indexes(self) -> None:
         """Remove the indexes of specs that are not in the catalog any more."""

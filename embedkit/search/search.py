@@ -18,7 +18,7 @@ from embedkit.search.queries import Queries
 if TYPE_CHECKING:
     from embedkit.index.index import Index
 
-MARGIN = 6
+EXTRA_IMAGES = 6
 """Images to find beyond k, for images without a file and for ties at the end."""
 
 
@@ -27,7 +27,7 @@ class SearchFilter:
     """Conditions that matches have to meet; None for no condition."""
 
     max_distance: float | None
-    """Largest distance."""
+    """Maximum distance."""
     label: str | None
     """Label of one of the image's files."""
     folder: str | None
@@ -67,7 +67,7 @@ def search(
             return reader.files.of_images(ids.tolist(), label, folder)
 
     limit = len(index) if among is None else len(among)
-    count = k + MARGIN
+    count = k + EXTRA_IMAGES
     files: dict[int, list[LiveFile]] = {}
     found: list[list[tuple[float, int]]] = [[] for _ in queries.image_ids]
     pending = list(range(len(found)))
@@ -141,7 +141,7 @@ def make_match(
 ) -> Match:
     """Return the match of an image that is in ``files``; its path is the first of ``chosen``.
 
-    Files that exist on disk come before those that are gone.
+    Files that exist on disk come before missing ones.
     """
     first = _existing_first(chosen)[0]
     paths = tuple([file.path for file in _existing_first(files)])

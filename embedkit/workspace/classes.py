@@ -112,7 +112,7 @@ class ClassMethods(Base):
         # Errors are raised before minutes of searching.
         inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
         # The embeddings are needed to find copies.
-        self._embeddings.embed_missing([self._embeddings.pick(None)])
+        self._embeddings.embed_missing([self._embeddings.select(None)])
         index = self._embeddings.index(None)
         pairs = duplicate_pairs(self._catalog, index, duplicate_options(()), self._progress)
         return draw_split(self._catalog, inputs, pairs)

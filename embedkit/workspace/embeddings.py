@@ -42,7 +42,7 @@ class EmbeddingExchange(Base):
         """
         from embedkit.ingest.exchange import export
 
-        resolved = self._state.embeddings.pick(backbone)
+        resolved = self._state.embeddings.select(backbone)
         return export(self._state.catalog, resolved, Path(absolute(folder)))
 
     def import_(self, folder: StrPath) -> int:

@@ -82,7 +82,7 @@ class Heads(Base):
         state = self._state
         state.sweep()
         chosen = (
-            full_names(backbone)[0] if backbone is not None else state.embeddings.pick(None).name
+            full_names(backbone)[0] if backbone is not None else state.embeddings.select(None).name
         )
         state.catalog.require()
         with locked_name(state.heads, name, kind) as checked:

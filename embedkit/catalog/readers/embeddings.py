@@ -70,7 +70,7 @@ class EmbeddingReader:
         rows = self._session.rows("SELECT generation, stamp FROM specs WHERE spec = ?", [spec])
         return Revision(*rows[0]) if rows else Revision()
 
-    def has_passed(self, spec: str, revision: Revision) -> bool:
+    def history_contains(self, spec: str, revision: Revision) -> bool:
         """Return whether the history of a spec is known to contain a revision.
 
         It does when an embedding was stored or removed with that serial number and stamp.
@@ -83,7 +83,7 @@ class EmbeddingReader:
                     UNION ALL SELECT 1 FROM removals WHERE spec = $spec
                     AND (serial = $serial AND stamp = $stamp
                          OR stored_serial = $serial AND stored_stamp = $stamp)""",
-                {"serial": revision.generation, "stamp": revision.stamp, "spec": spec},
+                {"serial": revision.serial, "stamp": revision.stamp, "spec": spec},
             )
         )
 
@@ -124,19 +124,17 @@ class EmbeddingReader:
             digests.reshape(-1, 32)[order],
         )
 
-    def chunks(
-        self, spec: str, after_generation: int = 0
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def chunks(self, spec: str, after_serial: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield chunks of image ids, int64 (n,), and embeddings, float32 (n, dim).
 
-        They are those stored after ``after_generation``, in the order of storing. The catalog
+        They are those stored after ``after_serial``, in the order of storing. The catalog
         stays locked while iterating.
         """
         if not has_spec(self._session, spec):
             return
         # No ORDER BY: DuckDB keeps the order of insertion, which is that of the serial numbers, and
         # sorting rows as wide as these takes several times as long as reading them.
-        later = f"WHERE serial > {int(after_generation)}" if after_generation else ""
+        later = f"WHERE serial > {int(after_serial)}" if after_serial else ""
         for chunk in self._session.batches(
             f"SELECT image_id, embedding FROM {embeddings_table(spec)} {later}", ROWS_AT_A_TIME
         ):
@@ -144,19 +142,19 @@ class EmbeddingReader:
             values = chunk.column(1).flatten().to_numpy(zero_copy_only=True)
             yield ids, values.reshape(len(ids), -1)
 
-    def count(self, spec: str, after_generation: int = 0) -> int:
-        """Return the number of embeddings that were stored after ``after_generation``."""
+    def count(self, spec: str, after_serial: int = 0) -> int:
+        """Return the number of embeddings that were stored after ``after_serial``."""
         if not has_spec(self._session, spec):
             return 0
-        return self._session.count(
-            f"SELECT count(*) FROM {embeddings_table(spec)} WHERE serial > ?", [after_generation]
+        return self._session.scalar(
+            f"SELECT count(*) FROM {embeddings_table(spec)} WHERE serial > ?", [after_serial]
         )
 
-    def removed_ids(self, spec: str, after_generation: int) -> np.ndarray:
+    def removed_ids(self, spec: str, after_serial: int) -> np.ndarray:
         """Return the ids of images whose embedding was removed after a generation, int64 (N,)."""
         columns = self._session.columns(
             "SELECT image_id FROM removals WHERE spec = ? AND serial > ? ORDER BY serial",
-            [spec, after_generation],
+            [spec, after_serial],
         )
         return np.asarray(columns["image_id"], np.int64)
 

@@ -22,7 +22,7 @@ class FailureReader:
         where = "" if scopes is None else f"AND {inside('x', scopes)}"
         return sorted(
             (
-                Failure(paths.join(paths.from_stored(row[0]), row[1]), row[2], row[3])
+                Failure(paths.absolute_path(paths.from_stored(row[0]), row[1]), row[2], row[3])
                 for row in self._session.rows(
                     f"""SELECT r.path, x.path, stage, reason FROM failures x, roots r
                         WHERE r.root_id = x.root_id {where}"""
@@ -37,7 +37,7 @@ class FailureReader:
         Truncated files are included. Sizes and times are those of the last add.
         """
         found = [
-            FoundFile(paths.join(paths.from_stored(root), path), size, mtime_ns)
+            FoundFile(paths.absolute_path(paths.from_stored(root), path), size, mtime_ns)
             for root, path, size, mtime_ns in self._session.rows(
                 """SELECT r.path, x.path, bytes, mtime_ns FROM failures x JOIN roots r
                    USING (root_id)
@@ -53,7 +53,7 @@ class FailureReader:
     def small_images(self, scopes: Sequence[Scope]) -> list[SmallImage]:
         """Return the files inside scopes whose image is below the minimum size, by path."""
         found = [
-            SmallImage(paths.join(paths.from_stored(root), path), width, height)
+            SmallImage(paths.absolute_path(paths.from_stored(root), path), width, height)
             for root, path, width, height in self._session.rows(
                 f"""SELECT r.path, x.path, width, height FROM small_files x JOIN roots r
                     USING (root_id) WHERE {inside("x", scopes)}"""
@@ -65,7 +65,7 @@ class FailureReader:
         """Return the tolerated truncated files, by path; with ``scopes``, only those inside."""
         where = "true" if scopes is None else inside("f", scopes)
         found = [
-            TruncatedFile(paths.join(paths.from_stored(root), path), share)
+            TruncatedFile(paths.absolute_path(paths.from_stored(root), path), share)
             for root, path, share in self._session.rows(
                 f"""SELECT r.path, f.path, share FROM files f JOIN roots r USING (root_id)
                     JOIN truncated USING (image_id) WHERE NOT missing AND NOT broken AND {where}"""

@@ -1,4 +1,4 @@
-"""Files: which are there, where, with which labels, and which have to be read."""
+"""Files: their paths, images and labels, and the files that have to be read."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +52,7 @@ class FileReader:
                 JOIN images i USING (image_id)""",
             {"ids": list(image_ids), **values},
         ):
-            file = LiveFile(paths.place(place), file_label, sha256.hex())
+            file = LiveFile(paths.native_path(place), file_label, sha256.hex())
             found.setdefault(image_id, []).append(file)
         for files in found.values():
             files.sort(key=lambda file: file.path)
@@ -73,7 +73,7 @@ class FileReader:
         """Return image id, path and label of the live files of images ``first`` to ``stop - 1``."""
         condition = f"image_id >= {int(first)} AND image_id < {int(stop)}"
         return [
-            (image_id, paths.place(place), label)
+            (image_id, paths.native_path(place), label)
             for image_id, place, label in self._session.rows(live_files(condition))
         ]
 
@@ -81,7 +81,7 @@ class FileReader:
         """Return the paths of the live files at or below a folder, sorted."""
         condition, values = file_filter(None, folder)
         rows = self._session.rows(f"SELECT place FROM ({live_files()} {condition})", values)
-        return sorted(paths.place(place) for (place,) in rows)
+        return sorted(paths.native_path(place) for (place,) in rows)
 
     def image_ids(self, label: str | None = None, folder: str | None = None) -> np.ndarray:
         """Return the ids of the images with a live file, int64 (N,), sorted.
@@ -119,7 +119,7 @@ class FileReader:
         """
         start = len(paths.to_stored(folder).rstrip("/")) + 1
         return [
-            (file_id, paths.place(place[start:]), size)
+            (file_id, paths.native_path(place[start:]), size)
             for file_id, place, size in self._session.rows(
                 f"""SELECT file_id, {FILE_PATH} AS place, bytes
                     FROM files f JOIN roots r USING (root_id)
@@ -128,10 +128,10 @@ class FileReader:
         ]
 
     def known(self, absolute: Sequence[str]) -> set[str]:
-        """Return those of the paths that belong to a known file that is not missing."""
-        return {absolute[number] for number, *_ in self.find(absolute)}
+        """Return the paths that belong to a known file that is not missing."""
+        return {absolute[number] for number, *_ in self.locate(absolute)}
 
-    def stamps(self, absolute: Sequence[str]) -> dict[str, tuple[int, int]]:
+    def sizes_and_mtimes(self, absolute: Sequence[str]) -> dict[str, tuple[int, int]]:
         """Return size and modification time (ns), when they were added, of the known files."""
         with self._session.view("batch", self._folders.locate(absolute)):
             rows = self._session.rows(
@@ -140,12 +140,12 @@ class FileReader:
             )
         return {absolute[number]: (size, mtime_ns) for number, size, mtime_ns in rows}
 
-    def find(
+    def locate(
         self, absolute: Sequence[str], include_missing: bool = False
     ) -> list[tuple[int, int, int, str]]:
-        """Return number, file_id, root_id and stored path of the known files among paths.
+        """Return (position, file_id, root_id, stored path) of each known file among absolute paths.
 
-        ``number`` is the position in ``absolute``.
+        The position is that in ``absolute``.
         """
         with self._session.view("batch", self._folders.locate(absolute)):
             return self._session.rows(
@@ -165,7 +165,7 @@ class FileReader:
             return {}
         values = {"places": [paths.to_stored(path) for path in absolute]}
         found = {
-            paths.place(place): FileFacts(sha256.hex(), label, source)
+            paths.native_path(place): FileFacts(sha256.hex(), label, source)
             for place, sha256, label, source in self._session.rows(
                 f"""{_REQUESTED}, labelled AS (
                         SELECT file_id, arg_min(label, source) AS label, min(source) AS source
@@ -186,7 +186,7 @@ class FileReader:
                 ORDER BY ALL""",
             values,
         ):
-            found[paths.place(place)].attributes[name] = value
+            found[paths.native_path(place)].attributes[name] = value
         return found
 
     # -- files to read -------------------------------------------------------------------------

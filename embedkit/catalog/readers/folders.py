@@ -39,7 +39,7 @@ class FolderReader:
         return [paths.from_stored(path) for (path,) in rows]
 
     def scopes_at(self, path: str) -> list[Scope]:
-        """Return the parts of the roots that are at or below a path."""
+        """Return the scopes at or below a path."""
         wanted = PurePath(path)
         return [
             Scope(root_id, relative(root, wanted) if wanted.is_relative_to(root) else "")

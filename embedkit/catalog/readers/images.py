@@ -32,7 +32,7 @@ class ImageReader:
 
     def last_id(self) -> int:
         """Return the largest image id; 0 when there are no images."""
-        return self._session.count("SELECT coalesce(max(image_id), 0) FROM images")
+        return self._session.scalar("SELECT coalesce(max(image_id), 0) FROM images")
 
     def in_several_files(self) -> list[int]:
         """Return the ids of the images with several live files, sorted.
@@ -81,7 +81,7 @@ class ImageReader:
         return lumas
 
     def known(self, specs: Sequence[str], options: AddOptions = ADD_ALL) -> KnownImages:
-        """Return all known images, with the results that are stored of each.
+        """Return all known images, and which results are stored for each.
 
         An image is up to date when its results were computed from its pixels as this version
         decodes them, or when it has no results. A truncated image has no results unless the

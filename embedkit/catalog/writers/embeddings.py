@@ -2,8 +2,8 @@
 
 The history of a spec's embeddings is a sequence of events: an embedding stored or removed. Each
 event has a serial number and a stamp, a digest of the history up to there. With ``h`` the hash of
-the event, ``stamp = stamp * M + h`` modulo 2^64. So the stamps depend on the events and their order
-alone, however they were committed, and a million of them are computed at once.
+the event, ``stamp = stamp * M + h`` modulo 2^64. So stamps depend only on the events and their
+order, not on how they were committed, and a million can be computed at once.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class BackboneWriter:
     def register(self, resolved: ResolvedName, *, added: bool = True) -> None:
         """Record a backbone, and make the table of its spec's embeddings as needed.
 
-        ``added`` is false for a backbone that is only compared. It stays true once it was.
+        ``added`` is false for a backbone that is only compared. Once true, it stays true.
         """
         spec = resolved.spec
         if not has_spec(self._session, spec.digest):
@@ -113,7 +113,9 @@ class EmbeddingWriter:
         is not known any more.
         """
         if not has_spec(self._session, spec):
-            raise NotInWorkspace("a backbone was removed meanwhile; 'embedkit add' again adds it")
+            raise NotInWorkspace(
+                "a backbone was removed in the meantime; run 'embedkit add' again to restore it"
+            )
         table = embeddings_table(spec)
         batch = pa.table(
             {
@@ -141,7 +143,7 @@ class EmbeddingWriter:
             pa.table(
                 {
                     "image_id": pa.array(ids),
-                    "serial": pa.array(start.generation + 1 + np.arange(count)),
+                    "serial": pa.array(start.serial + 1 + np.arange(count)),
                     "stamp": pa.array(stamps),
                     "norm": pa.array(np.asarray(norms, np.float32)[rows]),
                     "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
@@ -172,7 +174,7 @@ class EmbeddingWriter:
             )
             start = self._reader.revision(spec)
             stamps = _stamps(start.stamp, _hashes_of_removal(removed.column(0).to_numpy()))
-            serials = start.generation + 1 + np.arange(removed.num_rows)
+            serials = start.serial + 1 + np.arange(removed.num_rows)
             rows = removed.add_column(0, "spec", pa.array([spec] * removed.num_rows))
             rows = rows.append_column("serial", pa.array(serials))
             self._session.insert("removals", rows.append_column("stamp", pa.array(stamps)))

@@ -51,8 +51,8 @@ class _Receiver:
     def accepts(self, name: str, fact: _KeptFact) -> bool:
         """Return whether the file may take a fact that was kept at another path.
 
-        When a plan is applied, the file that stays takes over facts of the file in quarantine.
-        After that, these are reserved for photos that come back, at whatever path.
+        When a plan is applied, the kept file takes over the facts of the file in quarantine. After
+        that, these facts are reserved for photos that are restored, at any path.
         """
         if not fact.reserved:
             return True
@@ -98,9 +98,9 @@ class FactWriter:
     def attach(self) -> _Attached:
         """Give kept facts to the files with the same bytes.
 
-        A fact goes to the file at its old path. Else it goes to any file with the bytes if there is
-        only one value for them, and otherwise to the file whose path has the longest common end
-        with the old one.
+        A fact is attached to the file at its old path; else, if the bytes have only one value, to
+        any file with these bytes; else to the file whose path shares the longest ending with the
+        old path.
         """
         facts: list[tuple[int, str, str]] = []
         used: list[tuple[bytes, str, str]] = []
@@ -148,7 +148,7 @@ class FactWriter:
             yield (sha256, name), kept, receivers
 
     def note_changed(self, batch: str) -> None:
-        """Record known files that are about to get other bytes, and keep their facts.
+        """Record known files whose bytes are about to change, and keep their facts.
 
         ``batch`` is a relation (root_id, path, sha256) of their new content.
         """
@@ -176,8 +176,8 @@ class FactWriter:
     def _restore_edited(self) -> list[str]:
         """Give files that were edited in place their facts back; return their stored paths.
 
-        A file with other bytes is taken for an edited photo, unless its old bytes are at another
-        path too, or its new bytes are or were.
+        A file with new bytes counts as an edited photo, unless its old bytes are also at another
+        path or its new bytes are, or were, at another path.
         """
         rows = self._session.rows(
             f"""SELECT f.file_id, name, value, k.place
@@ -202,21 +202,21 @@ class FactWriter:
         if ambiguous:
             warnings.append(
                 f"{counted(len(ambiguous), 'photo')} moved, and identical copies had different "
-                f"labels, so that the label is ambiguous; label {it_or_them(len(ambiguous))} "
-                f"again, the first is {_shown(ambiguous[0])}"
+                f"labels, so the labels are ambiguous; label {it_or_them(len(ambiguous))} again "
+                f"(the first is {_shown(ambiguous[0])})"
             )
         if found.relabelled:
             warnings.append(
-                f"{counted(len(found.relabelled), 'photo')} took the CSV label of a copy that has "
-                "gone in place of the folder's label; label "
-                f"{it_or_them(len(found.relabelled))} again if that is wrong, the first is "
-                f"{_shown(found.relabelled[0])}"
+                f"{counted(len(found.relabelled), 'photo')} got the CSV label of a missing copy "
+                "instead of the folder's label; if that is wrong, label "
+                f"{it_or_them(len(found.relabelled))} again (the first is "
+                f"{_shown(found.relabelled[0])})"
             )
         if edited:
             warnings.append(
-                f"{counted(len(edited), 'labelled photo')} changed in place and kept the label; "
-                f"label {it_or_them(len(edited))} again if another photo is there now, the first "
-                f"is {_shown(edited[0])}"
+                f"{counted(len(edited), 'labelled photo')} changed in place and kept "
+                f"{'its label' if len(edited) == 1 else 'their labels'}; if another photo is there "
+                f"now, label {it_or_them(len(edited))} again (the first is {_shown(edited[0])})"
             )
         return warnings
 
@@ -246,14 +246,17 @@ class FactWriter:
                     JOIN files USING (file_id) JOIN images i USING (image_id)
                     WHERE i.sha256 = k.sha256 AND a.name = k.name AND a.value = k.value)"""
         )
-        kept = self._session.count(
+        kept = self._session.scalar(
             "SELECT count(DISTINCT sha256) FROM kept_facts SEMI JOIN freed USING (sha256, place)"
         )
         self._session.run("DROP TABLE freed")
         return kept
 
-    def labelled_images(self, files: str, values: Any = None) -> list[int]:
-        """Return the ids of the images that files label; ``files`` is a query with file_id."""
+    def images_labelled_by(self, files: str, values: Any = None) -> list[int]:
+        """Return the ids of the images that these files give a label.
+
+        ``files`` is a query with file_id.
+        """
         rows = self._session.rows(
             f"""SELECT DISTINCT image_id FROM files SEMI JOIN labels USING (file_id)
                 WHERE file_id IN (SELECT file_id FROM ({files}))""",
@@ -264,7 +267,7 @@ class FactWriter:
     def unlabelled(self, image_ids: list[int]) -> list[str]:
         """Return the stored path of one file of each of the images that has no label now.
 
-        Images without a live file are left out.
+        Images without a live file are skipped.
         """
         rows = self._session.rows(
             f"""SELECT min(place) FROM ({live_files("image_id IN (SELECT unnest($ids))")})
@@ -278,14 +281,14 @@ class FactWriter:
 
         ``missing`` are the ids of the files.
         """
-        before = self.labelled_images("SELECT unnest($missing) AS file_id", {"missing": missing})
+        before = self.images_labelled_by("SELECT unnest($missing) AS file_id", {"missing": missing})
         lost = self.unlabelled(before)
         if not lost:
             return []
         return [
-            f"{counted(len(lost), 'photo')} had a label from a folder and moved out of all label "
-            f"folders, the first is now {_shown(lost[0])}; 'embedkit labels --from-folders DIR' "
-            f"labels {it_or_them(len(lost))} by the first folder below DIR"
+            f"{counted(len(lost), 'photo')} lost the label of a folder when moved out of all label "
+            f"folders (the first is now {_shown(lost[0])}); 'embedkit labels --from-folders DIR' "
+            f"labels {it_or_them(len(lost))} again"
         ]
 
     def _store(self, facts: list[tuple[int, str, str]]) -> None:
@@ -313,7 +316,7 @@ def _assign(
 ) -> Iterator[tuple[_Receiver, str | None]]:
     """Yield each file with the path whose kept fact it takes; None when that is ambiguous.
 
-    Files that take no fact are left out.
+    Files that take no fact are skipped.
     """
     free = dict(kept)
     others = []
@@ -348,4 +351,4 @@ def _same_key(one: str, other: str) -> str:
 
 
 def _shown(place: str) -> str:
-    return paths.shown(paths.place(place))
+    return paths.shown(paths.native_path(place))

@@ -50,8 +50,8 @@ class FailureWriter:
         if not files:
             return
         rows = file_table([file for file, _, _ in files])
-        for place, side in enumerate(("width", "height"), 1):
-            rows = rows.append_column(side, pa.array([item[place] for item in files], pa.int32()))
+        for index, side in enumerate(("width", "height"), 1):
+            rows = rows.append_column(side, pa.array([item[index] for item in files], pa.int32()))
         with self._session.view("batch", rows):
             self.clear("batch")
             self._session.run("INSERT INTO small_files SELECT * FROM batch ORDER BY root_id, path")

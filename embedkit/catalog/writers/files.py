@@ -57,7 +57,7 @@ class FileWriter:
                    WHERE files.root_id = b.root_id AND files.path = b.path"""
             )
             new = "FROM batch b ANTI JOIN files USING (root_id, path) JOIN images USING (sha256)"
-            first = self._session.take_ids("file", self._session.count(f"SELECT count(*) {new}"))
+            first = self._session.take_ids("file", self._session.scalar(f"SELECT count(*) {new}"))
             self._session.run(
                 f"""INSERT INTO files
                     SELECT {first} - 1 + row_number() OVER (ORDER BY root_id, path), root_id, path,
@@ -68,13 +68,13 @@ class FileWriter:
             lost = self._session.rows(
                 "SELECT root_id, path FROM batch b ANTI JOIN images USING (sha256)"
             )
-        reason = "removed from the workspace while it was added; add it again"
+        reason = "removed from the workspace while it was being added; add it again"
         self._failures.store(
             [(PendingFile(root_id, path, 0, 0, None), "read", reason) for root_id, path in lost]
         )
 
     def exclude(self, excluded: Sequence[Scope], except_for: Sequence[Scope]) -> None:
-        """Leave out the known files inside ``excluded``, except those inside ``except_for``."""
+        """Mark the known files inside ``excluded`` as excluded, except those in ``except_for``."""
         self._session.run(
             f"""UPDATE files f SET broken = true
                 WHERE NOT broken AND {inside("f", excluded)} AND NOT {inside("f", except_for)}"""
@@ -114,7 +114,7 @@ class FileWriter:
                           coalesce(r.prefix || '/', '') || s.path AS path, s.label
                    FROM scanned s LEFT JOIN roots r USING (root_id)"""
             )
-        gone = [
+        newly_missing = [
             file_id
             for file_id, root, path in self._session.rows(
                 f"""SELECT f.file_id, r.path, f.path FROM files f JOIN roots r USING (root_id)
@@ -123,13 +123,14 @@ class FileWriter:
                       AND ({inside("f", scopes)} OR image_id IN (
                            SELECT image_id FROM files f WHERE {IS_NEW}))"""
             )
-            if paths.is_gone(paths.join(paths.from_stored(root), path))
+            if paths.is_missing(paths.absolute_path(paths.from_stored(root), path))
         ]
         self._session.run(
-            """UPDATE files SET missing = NOT missing WHERE file_id IN (SELECT unnest($gone))
+            """UPDATE files SET missing = NOT missing
+               WHERE file_id IN (SELECT unnest($newly_missing))
                OR missing AND file_id IN (SELECT file_id FROM files JOIN found
                                           USING (root_id, path))""",
-            {"gone": gone},
+            {"newly_missing": newly_missing},
         )
         self._session.run(
             f"""DELETE FROM failures x WHERE {inside("x", scopes)} AND (stage = 'scan'
@@ -144,7 +145,7 @@ class FileWriter:
         self._labels.store_from("(SELECT root_id, path, label, 'folder' AS source FROM found)")
         self._session.run("DROP TABLE found")
         self._failures.store([(file, item.stage, item.reason) for file, item in problems])
-        warnings = self._facts.follow() + self._facts.lost_labels(gone)
+        warnings = self._facts.follow() + self._facts.lost_labels(newly_missing)
         self._facts.finish_run()
         return warnings
 
@@ -167,38 +168,40 @@ class FileWriter:
         self._facts.attach()
 
     def remove(self, path: str | None) -> RemovalReport:
-        """Remove the files at or below an absolute path, or the missing files with None.
+        """Remove the files at or below an absolute path, or all missing files if it is None.
 
         Images without another file are removed too, with their embeddings; so are failures and
         sources at or below the path. Facts go to other files with the same bytes, or are kept for
         them. Raises :class:`NotInWorkspace` when the catalog has nothing at the path.
         """
-        doomed, failed = "missing", 0
+        removed_files, failed = "missing", 0
         sources: list[str] = []
         if path is not None:
             wanted = PurePath(path)
-            doomed = inside("f", self._reader.scopes_at(path))
+            removed_files = inside("f", self._reader.scopes_at(path))
             for table in ("failures", "small_files"):
-                failed += self._session.count(f"DELETE FROM {table} f WHERE {doomed}")
+                failed += self._session.scalar(f"DELETE FROM {table} f WHERE {removed_files}")
             sources = _below(self._reader.sources(), wanted)
             self._folders.remove_sources(sources)
             self._folders.remove_label_folders(_below(self._reader.label_folders(), wanted))
-        self._session.run(f"CREATE TEMP TABLE doomed AS SELECT file_id FROM files f WHERE {doomed}")
+        self._session.run(
+            f"CREATE TEMP TABLE removed_files AS SELECT file_id FROM files f WHERE {removed_files}"
+        )
         self._session.run(
             """CREATE TEMP TABLE orphans AS SELECT DISTINCT image_id FROM files
-               WHERE file_id IN (FROM doomed)
-               EXCEPT SELECT image_id FROM files WHERE file_id NOT IN (FROM doomed)"""
+               WHERE file_id IN (FROM removed_files)
+               EXCEPT SELECT image_id FROM files WHERE file_id NOT IN (FROM removed_files)"""
         )
-        labelled = self._facts.labelled_images("FROM doomed")
-        self._facts.begin_removal("doomed")
-        files = self._session.count("DELETE FROM files WHERE file_id IN (FROM doomed)")
+        labelled = self._facts.images_labelled_by("FROM removed_files")
+        self._facts.begin_removal("removed_files")
+        files = self._session.scalar("DELETE FROM files WHERE file_id IN (FROM removed_files)")
         if path is not None and not files and not failed and not sources:
             raise NotInWorkspace(f"the workspace has no photos at {paths.shown(path)}")
         self._session.run("DELETE FROM labels WHERE file_id NOT IN (SELECT file_id FROM files)")
         kept = self._facts.end_removal()
         unlabelled = self._facts.unlabelled(labelled)
         images, embeddings = self._images.remove("(FROM orphans)")
-        self._session.run("DROP TABLE doomed")
+        self._session.run("DROP TABLE removed_files")
         self._session.run("DROP TABLE orphans")
         return RemovalReport(files, images, embeddings, kept, len(unlabelled))
 

@@ -75,7 +75,7 @@ class ImageWriter:
         rows = pa.table(
             {
                 "sha256": _digests(images),
-                "renewed": pa.array([image.renewed for image in images], pa.bool_()),
+                "renewed": pa.array([image.pixels_changed for image in images], pa.bool_()),
             }
         )
         with self._session.view("batch", rows):
@@ -92,20 +92,20 @@ class ImageWriter:
 
         ``images`` is SQL of a table with image_id.
         """
-        self._session.run(f"CREATE TEMP TABLE gone AS SELECT image_id FROM {images}")
-        embeddings = self._remove_results("gone")
+        self._session.run(f"CREATE TEMP TABLE removed_images AS SELECT image_id FROM {images}")
+        embeddings = self._remove_results("removed_images")
         for table in ("parts", "outdated", "truncated"):
-            self._session.run(f"DELETE FROM {table} WHERE image_id IN (FROM gone)")
-        count = self._session.count("DELETE FROM images WHERE image_id IN (FROM gone)")
-        self._session.run("DROP TABLE gone")
+            self._session.run(f"DELETE FROM {table} WHERE image_id IN (FROM removed_images)")
+        count = self._session.scalar("DELETE FROM images WHERE image_id IN (FROM removed_images)")
+        self._session.run("DROP TABLE removed_images")
         return count, embeddings
 
     def _remove_results(self, images: str) -> int:
         """Remove fingerprints and embeddings of images; return the number of embeddings."""
-        self._session.run(f"CREATE TEMP TABLE forgotten AS SELECT image_id FROM {images}")
-        embeddings = self._embeddings.remove("forgotten")
-        self._session.run("DELETE FROM fingerprints WHERE image_id IN (FROM forgotten)")
-        self._session.run("DROP TABLE forgotten")
+        self._session.run(f"CREATE TEMP TABLE cleared_images AS SELECT image_id FROM {images}")
+        embeddings = self._embeddings.remove("cleared_images")
+        self._session.run("DELETE FROM fingerprints WHERE image_id IN (FROM cleared_images)")
+        self._session.run("DROP TABLE cleared_images")
         return embeddings
 
     def _store_truncated(self, images: Sequence[ImageRow]) -> None:

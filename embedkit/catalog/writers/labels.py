@@ -21,9 +21,9 @@ class LabelWriter:
     def set(self, labels: dict[str, str], source: str) -> None:
         """Label files by path; ``source`` is ``csv`` or ``folder``.
 
-        Raises :class:`NotInWorkspace`, and labels nothing, when a path is not of a known file.
+        Raises :class:`NotInWorkspace`, and labels nothing, when a path is not that of a known file.
         """
-        found = self._files.find(list(labels))
+        found = self._files.locate(list(labels))
         texts = list(labels.items())
         known = {number for number, *_ in found}
         unknown = [path for number, (path, _) in enumerate(texts) if number not in known]
@@ -66,7 +66,7 @@ class LabelWriter:
     def set_column(self, name: str, values: dict[str, str]) -> None:
         """Set the values of a column by path; files that are not named keep theirs."""
         texts = list(values.values())
-        found = self._files.find(list(values))
+        found = self._files.locate(list(values))
         rows = pa.table(
             {
                 "file_id": pa.array([file_id for _, file_id, *_ in found], pa.int64()),
@@ -99,9 +99,9 @@ class LabelWriter:
         self, table: str, columns: tuple[str, str], rows: Sequence[tuple[str, str, str]]
     ) -> list[int]:
         """Delete rows of a table: path and the values of two columns of each."""
-        files = self._files.find([path for path, _, _ in rows], include_missing=True)
+        files = self._files.locate([path for path, _, _ in rows], include_missing=True)
         known = [(number, file_id, *rows[number][1:]) for number, file_id, *_ in files]
-        texts = {name: [row[place] for row in known] for place, name in enumerate(columns, 2)}
+        texts = {name: [row[index] for row in known] for index, name in enumerate(columns, 2)}
         batch = pa.table(
             {
                 "number": pa.array([row[0] for row in known], pa.int64()),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from embedkit._internal import paths
-from embedkit._internal.text import counted
 from embedkit.catalog.readers.folders import FolderReader, relative
 from embedkit.catalog.records import Scope
 from embedkit.catalog.session import Session
@@ -25,11 +24,11 @@ class Relocation:
         self._folders = folders
         self._facts = facts
 
-    def relocate(self, old: str, new: str, absent: Sequence[int]) -> tuple[list[str], list[str]]:
-        """Store everything at or below ``old`` as at or below ``new``, absolute folders.
+    def relocate(self, old: str, new: str, missing: Sequence[int]) -> tuple[list[str], list[str]]:
+        """Move the stored paths at or below the absolute folder ``old`` to ``new``.
 
-        ``absent`` are the ids of files that are not at their new path: these are missing then, the
-        others are not. Returns the new paths of the sources that moved, and warnings. Raises
+        ``missing`` are the ids of files that are not at their new path: they become missing, and
+        all others present. Returns the new paths of the sources that moved, and warnings. Raises
         :class:`BadInput` when the catalog has other files at one of the new paths.
         """
         target = self._folders.scope(new)
@@ -37,9 +36,9 @@ class Relocation:
         self._move([(scope, self._prefix(scope, old, target)) for scope in scopes], target)
         self._check_duplicates(old, new)
         self._session.run(
-            """UPDATE files SET missing = file_id IN (SELECT unnest($absent)) FROM moves m
+            """UPDATE files SET missing = file_id IN (SELECT unnest($missing)) FROM moves m
                WHERE files.root_id = m.new_root AND files.path = m.new_path""",
-            {"absent": list(absent)},
+            {"missing": list(missing)},
         )
         self._session.run("DROP TABLE moves")
         sources = self._rename(old, new)
@@ -57,7 +56,7 @@ class Relocation:
         return "/".join(filter(None, (target.prefix, middle)))
 
     def _move(self, scopes: Sequence[tuple[Scope, str]], target: Scope) -> None:
-        """Move the rows of scopes below a prefix each in the target's root, all at once.
+        """Move the rows of each scope below its prefix in the target's root, all at once.
 
         The temporary table ``moves`` records them: root_id, path, new_root, new_path.
         """
@@ -94,11 +93,11 @@ class Relocation:
         )
         if doubles:
             root_id, path = doubles[0]
-            first = paths.shown(paths.join(self._reader.roots()[root_id], path))
+            first = paths.shown(paths.absolute_path(self._reader.roots()[root_id], path))
             raise BadInput(
-                f"the workspace already has {counted(len(doubles), 'file')} of {paths.shown(new)}, "
-                f"the first is {first}; nothing was changed. 'embedkit remove {paths.shown(old)}' "
-                "forgets the old paths, and labels stay with the photos"
+                f"the workspace already has {len(doubles)} of the files in {paths.shown(new)} (the "
+                f"first is {first}); nothing was changed. 'embedkit remove {paths.shown(old)}' "
+                "forgets the old paths and keeps the labels"
             )
 
     def _rename(self, old: str, new: str) -> list[str]:

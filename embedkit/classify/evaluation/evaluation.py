@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit._internal.statistics import SIGNIFICANCE, intervals, places
+from embedkit._internal.statistics import SIGNIFICANCE, intervals, shared_ranks
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
 from embedkit.classify.evaluation.measures import (
     class_rates,
@@ -207,5 +207,5 @@ def _ranked(heads: Sequence[HeadMetrics], pairs: Sequence[HeadPair]) -> tuple[He
     """Return the heads with their places, the most accurate first."""
     ranked = sorted(heads, key=lambda head: -head.accuracy)
     ties = {(pair.head, pair.other) for pair in pairs if pair.tie}
-    taken = places([head.name for head in ranked], ties)
+    taken = shared_ranks([head.name for head in ranked], ties)
     return tuple(replace(head, place=place) for head, place in zip(ranked, taken, strict=True))

@@ -7,13 +7,22 @@ from PIL import Image
 
 from embedkit.images.depth import has_deep_colours, is_deep
 from embedkit.images.embedded import has_embedded_data
+from embedkit.images.exif import (
+    EXIF_IFD,
+    EXPOSURE,
+    F_NUMBER,
+    GPS_IFD,
+    HEIGHT,
+    ISO,
+    MAKE,
+    MODEL,
+    SOFTWARE,
+    TAKEN,
+    WIDTH,
+)
 from embedkit.images.faults import quiet
 from embedkit.images.opening import count_frames, open_image
 from embedkit.results import FileMetadata
-
-_MAKE, _MODEL, _SOFTWARE, _EXIF_IFD, _GPS_IFD = 0x010F, 0x0110, 0x0131, 0x8769, 0x8825
-_TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
-_WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
 def read_facts(data: bytes) -> FileMetadata:
@@ -25,15 +34,15 @@ def read_facts(data: bytes) -> FileMetadata:
     # Before metadata are read, which loads PNGs.
     deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
-    detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
-    camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
-    noted = (_integer(detail.get(_WIDTH)), _integer(detail.get(_HEIGHT)))
+    detail, place = _ifd(exif, EXIF_IFD), _ifd(exif, GPS_IFD)
+    camera = " ".join(filter(None, (_text(exif.get(MAKE)), _text(exif.get(MODEL)))))
+    noted = (_integer(detail.get(WIDTH)), _integer(detail.get(HEIGHT)))
     return FileMetadata(
         format=image.format or "",
         camera=camera or None,
-        taken=_time(_text(detail.get(_TAKEN))),
-        software=_text(exif.get(_SOFTWARE)) or None,
-        exposure=any(detail.get(tag) is not None for tag in (_EXPOSURE, _F_NUMBER, _ISO)),
+        taken=_time(_text(detail.get(TAKEN))),
+        software=_text(exif.get(SOFTWARE)) or None,
+        exposure=any(detail.get(tag) is not None for tag in (EXPOSURE, F_NUMBER, ISO)),
         place=bool(place),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),

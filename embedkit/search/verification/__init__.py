@@ -5,7 +5,6 @@ local features of two images, aligns the plane that they share, and compares the
 distinguishes two pages of one calendar, or two editions of one poster.
 """
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedkit._internal.cores import usable_cores
 from embedkit.errors import UnreadableImage
 from embedkit.results import Row, Verification
 from embedkit.search.verification.agreement import agreement, covered
@@ -20,13 +20,13 @@ from embedkit.search.verification.features import LocalFeatures, View
 from embedkit.search.verification.geometry import INLIERS, Alignment, aligned
 
 REFERENCES = 3
-"""Candidates with most inliers, which determine the subject of the query."""
-CHANCE = 6
-"""Inliers that unrelated photos may share by chance (scripts/bench_verify.py). So few are less
-informative than the distance of embeddings."""
+"""Number of candidates with the most inliers that determine the subject of the query."""
+CHANCE_INLIERS = 6
+"""Maximum number of inliers that unrelated photos share by chance (scripts/bench_verify.py). So few
+inliers are less informative than the distance of embeddings."""
 
-_MANY = 3 * INLIERS  # fewer may lie on a detail that is not the subject
-_NEAR = 0.05  # shift as a share of the image's width and height
+_MANY_INLIERS = 3 * INLIERS  # fewer may lie on a detail that is not the subject
+_NEAR_SHIFT = 0.05  # shift as a share of the image's width and height
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
@@ -38,43 +38,43 @@ def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verif
     with nothing in common except digits would agree completely. So the agreement of a candidate
     depends on the others. Identical pixels have agreement 1 if they have enough texture.
 
-    The result is None for a candidate that is None or whose pixels cannot be read any more.
+    The result is None for a candidate that is None or whose file is unreadable or has changed.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         found = list(threads.map(lambda view: _match_features(query, view), candidates))
         grey = query.grey()
-        region = covered(_references(query, [one for one in found if one]), grey.shape)
+        region = covered(_references(query, [item for item in found if item]), grey.shape)
 
-        def verification(one: _Candidate | None) -> Verification | None:
-            if one is None:
+        def verification(candidate: _Candidate | None) -> Verification | None:
+            if candidate is None:
                 return None
-            if one.same and one.inliers >= INLIERS:
-                return Verification(True, one.inliers, 1.0, _IDENTITY)
-            if one.alignment is None:
-                return Verification(False, one.inliers, 0.0, None)
+            if candidate.same and candidate.inliers >= INLIERS:
+                return Verification(True, candidate.inliers, 1.0, _IDENTITY)
+            if candidate.alignment is None:
+                return Verification(False, candidate.inliers, 0.0, None)
             try:
-                agreed = agreement(grey, one.view.grey(), one.alignment, region)
+                agreed = agreement(grey, candidate.view.grey(), candidate.alignment, region)
             except UnreadableImage:
                 return None
-            return Verification(True, one.inliers, agreed, _rows(one.alignment))
+            return Verification(True, candidate.inliers, agreed, _rows(candidate.alignment))
 
         return list(threads.map(verification, found))
 
 
-def order(verifications: Sequence[Verification | None]) -> list[int]:
+def verified_order(verifications: Sequence[Verification | None]) -> list[int]:
     """Return the positions of verifications, best first.
 
-    Verified ones come first, by agreement, then by inliers. The others follow by inliers, where at
-    most :data:`CHANCE` inliers count as none. Positions without a verification come last. Ties
-    keep their order.
+    Verified pairs come first, by agreement, then by inliers. The others follow by inliers, where
+    at most :data:`CHANCE_INLIERS` inliers count as none. Positions without a verification come
+    last. Ties keep their order.
     """
 
     def rank(position: int) -> tuple[bool, bool, float, int]:
-        one = verifications[position]
-        if one is None:
+        found = verifications[position]
+        if found is None:
             return True, True, 0.0, 0
-        inliers = one.inliers if one.verified or one.inliers > CHANCE else 0
-        return False, not one.verified, -one.agreement, -inliers
+        inliers = found.inliers if found.verified or found.inliers > CHANCE_INLIERS else 0
+        return False, not found.verified, -found.agreement, -inliers
 
     return sorted(range(len(verifications)), key=rank)
 
@@ -87,52 +87,55 @@ class _Candidate:
     inliers: int
     alignment: Alignment | None = None
     same: bool = False
-    """Whether its pixels are identical to the query's; it says nothing about the subject then."""
+    """Whether its pixels are identical to the query's. Then it gives no evidence of the subject."""
 
 
 def _match_features(query: View, view: View | None) -> _Candidate | None:
     if view is None:
         return None
     with suppress(UnreadableImage):
-        if _same(query, view):
+        if _same_features(query.features, view.features) and np.array_equal(
+            query.grey(), view.grey()
+        ):
             return _Candidate(view, len(view.features), same=True)
     return _Candidate(view, *aligned(query.features, view.features))
 
 
 def _references(query: View, found: Sequence[_Candidate]) -> list[Alignment]:
-    """Return the alignments with most inliers.
+    """Return the alignments with the most inliers.
 
     Only views from another place count if there are any: a photo from the same place shows the same
     surroundings, which would become the subject.
     """
-    strongest = sorted(found, key=lambda one: -one.inliers)
+    strongest = sorted(found, key=lambda candidate: -candidate.inliers)
     elsewhere = [
-        one.alignment
-        for one in strongest
-        if one.alignment and one.inliers >= _MANY and _moved(query, one.view, one.alignment) > _NEAR
+        candidate.alignment
+        for candidate in strongest
+        if candidate.alignment
+        and candidate.inliers >= _MANY_INLIERS
+        and _median_shift(query, candidate.view, candidate.alignment) > _NEAR_SHIFT
     ]
-    return (elsewhere or [one.alignment for one in strongest if one.alignment])[:REFERENCES]
+    return (elsewhere or [candidate.alignment for candidate in strongest if candidate.alignment])[
+        :REFERENCES
+    ]
 
 
-def _moved(query: View, view: View, alignment: Alignment) -> float:
+def _median_shift(query: View, view: View, alignment: Alignment) -> float:
     """Return the median shift of the inliers, as a share of the image's width and height."""
-    apart = alignment.here / query.features.size - alignment.there / view.features.size
+    apart = (
+        alignment.first_points / query.features.size - alignment.second_points / view.features.size
+    )
     return float(np.median(np.linalg.norm(apart, axis=1)))
 
 
 def _rows(alignment: Alignment) -> tuple[Row, Row, Row]:
-    one, two, three = ((x, y, z) for x, y, z in alignment.homography.tolist())
-    return one, two, three
+    first, second, third = ((x, y, z) for x, y, z in alignment.homography.tolist())
+    return first, second, third
 
 
-def _same(one: View, other: View) -> bool:
-    """Return whether two images have the same pixels; compare the features first."""
-    return _same_features(one.features, other.features) and np.array_equal(one.grey(), other.grey())
-
-
-def _same_features(one: LocalFeatures, other: LocalFeatures) -> bool:
+def _same_features(first: LocalFeatures, second: LocalFeatures) -> bool:
     return (
-        one.size == other.size
-        and np.array_equal(one.points, other.points)
-        and np.array_equal(one.descriptors, other.descriptors)
+        first.size == second.size
+        and np.array_equal(first.points, second.points)
+        and np.array_equal(first.descriptors, second.descriptors)
     )

@@ -20,8 +20,8 @@ from embedkit.search.verification.features import (
     local_features,
 )
 
-CAP = 1 << 30
-"""Default for the maximum of bytes of all files."""
+MAX_BYTES = 1 << 30
+"""Default maximum size of all files together, bytes."""
 
 _TRIMMED = 0.9  # share of the maximum, so that a full cache is not trimmed for every image
 _SUFFIX = ".features"
@@ -36,12 +36,12 @@ class FeatureCache:
     safetensors and a checksum. (NumPy's own format is read with Python's parser, which threads
     cannot share under 3.11.) Writing is atomic except for a power failure, and features that cannot
     be read are extracted again. Threads and processes may share a folder; each process enforces
-    ``cap``, the maximum of bytes, on the files that it knows of.
+    ``max_bytes``, the maximum of bytes, on the files that it knows of.
     """
 
-    def __init__(self, folder: Path, cap: int = CAP) -> None:
+    def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._folder = folder
-        self._cap = cap
+        self._cap = max_bytes
         self._bytes: int | None = None
         self._writing = Lock()
 

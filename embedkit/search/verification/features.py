@@ -13,20 +13,20 @@ from embedkit.results import PIPELINE_VERSION
 Grey = NDArray[np.uint8]
 
 AREA = 768 * 960
-"""Pixels to which a larger image is reduced, whatever its shape. With 1280 x 960 the sets of
-scripts/bench_verify.py were ranked no better, in more time."""
-SOUGHT = 512 * 768
-"""Pixels in which features are detected, half of :data:`AREA`. Detection in all of them takes two
-to three times as long, and the same sets are ranked hardly better."""
+"""Number of pixels to which larger images are reduced, whatever their shape. With 1280 x 960,
+scripts/bench_verify.py took longer and ranked its sets no better."""
+DETECTION_AREA = 512 * 768
+"""Number of pixels in which features are detected, half of :data:`AREA`. Detection in all of them
+takes two to three times as long and hardly improves the ranking of the same sets."""
 FEATURES = 3000
-"""Maximum of features of an image; the strongest are kept."""
+"""Maximum number of features of an image; the strongest are kept."""
 CONTRAST = 0.02
 """SIFT's contrast threshold, half of the usual one, for dim pages."""
 DESCRIPTOR = 128
 _UNIT = 512.0  # scale of stored descriptors, whose components are rarely above 0.5
 EXTRACTION = (
-    f"sift {cv2.__version__} area={AREA} sought={SOUGHT} features={FEATURES} contrast={CONTRAST} "
-    f"root={_UNIT:.0f} pipeline={PIPELINE_VERSION}"
+    f"sift {cv2.__version__} area={AREA} sought={DETECTION_AREA} features={FEATURES} "
+    f"contrast={CONTRAST} root={_UNIT:.0f} pipeline={PIPELINE_VERSION}"
 )
 """Everything that determines an image's local features besides its bytes."""
 
@@ -83,7 +83,7 @@ def local_features(grey: Grey) -> LocalFeatures:
     and Zisserman, CVPR 2012.
     """
     size = (grey.shape[1], grey.shape[0])
-    small = fitted(grey, SOUGHT)
+    small = fitted(grey, DETECTION_AREA)
     if min(small.shape) < 2:  # SIFT's pyramid needs more
         return LocalFeatures(
             np.empty((0, 2), np.float32), np.empty((0, DESCRIPTOR), np.uint8), size

@@ -14,55 +14,58 @@ RATIO = 0.8
 TOLERANCE = 4.0
 """Maximum error of an inlier in pixels."""
 INLIERS = 10
-"""Minimum of inliers at distinct positions for a credible homography."""
+"""Minimum number of inliers at distinct positions for a credible homography."""
 
-_LARGEST_ZOOM = 12.0
-_LARGEST_STRETCH = 6.0  # of one direction relative to the other: a page at 80 degrees
-_LARGEST_SLANT = 8.0  # ratio of the scale of area at the nearest and the farthest point
-_LEAST_SPREAD = 2 * TOLERANCE  # standard deviation in pixels along the direction of least spread
+_MAX_ZOOM = 12.0
+_MAX_STRETCH = 6.0  # of one direction relative to the other: a page at 80 degrees
+_MAX_SLANT = 8.0  # ratio of the scale of area at the nearest and the farthest point
+_MIN_SPREAD = 2 * TOLERANCE  # standard deviation in pixels along the direction of least spread
 _ITERATIONS = 5000
 _CHUNK = 256  # rows of cosines at a time, to fit into the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """Position of one image's plane in another image."""
+    """The mapping of one image's plane to another image."""
 
     homography: NDArray[np.float64]
     """Matrix (3, 3) from pixels of the first image to the second; inliers have depth > 0."""
-    here: NDArray[np.float32]
+    first_points: NDArray[np.float32]
     """Inliers (I, 2) in the first image."""
-    there: NDArray[np.float32]
+    second_points: NDArray[np.float32]
     """The same inliers (I, 2) in the second."""
 
     def zoom(self) -> float:
         """Return the scale of the second image relative to the first, around the inliers."""
-        return zoom(self.homography, self.here)
+        return zoom(self.homography, self.first_points)
 
     def reverse(self) -> "Alignment":
         """Return the alignment from the second image to the first."""
         back = np.linalg.inv(self.homography).astype(np.float64, copy=False)
-        return Alignment(back, self.there, self.here)
+        return Alignment(back, self.second_points, self.first_points)
 
 
-def mutual_matches(one: LocalFeatures, other: LocalFeatures) -> NDArray[np.intp]:
+def mutual_matches(first: LocalFeatures, second: LocalFeatures) -> NDArray[np.intp]:
     """Return rows (M, 2) of features that are mutual nearest neighbours and pass the ratio test."""
-    if min(len(one), len(other)) < 2:
+    if min(len(first), len(second)) < 2:
         return np.empty((0, 2), np.intp)
-    here, there = _unit(one), _unit(other)
-    parts = [_nearest(here[row : row + _CHUNK], there) for row in range(0, len(here), _CHUNK)]
+    first_unit, second_unit = _unit(first), _unit(second)
+    parts = [
+        _nearest(first_unit[row : row + _CHUNK], second_unit)
+        for row in range(0, len(first_unit), _CHUNK)
+    ]
     nearest, clear = (np.concatenate(part) for part in zip(*parts, strict=True))
     rows = np.flatnonzero(clear)
-    mutual = rows[(there[nearest[rows]] @ here.T).argmax(axis=1) == rows]
+    mutual = rows[(second_unit[nearest[rows]] @ first_unit.T).argmax(axis=1) == rows]
     return np.stack([mutual, nearest[mutual]], axis=1)
 
 
 def _nearest(
-    here: NDArray[np.float32], there: NDArray[np.float32]
+    first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Return the nearest row of ``there`` for each row (n, 128), and the ratio test's result."""
-    cosines = here @ there.T
-    rows = np.arange(len(here))
+    """Return the nearest row of ``second`` for each row (n, 128), and the ratio test's result."""
+    cosines = first @ second.T
+    rows = np.arange(len(first))
     nearest = cosines.argmax(axis=1)
     best = cosines[rows, nearest]
     cosines[rows, nearest] = -1
@@ -76,28 +79,35 @@ def _unit(features: LocalFeatures) -> NDArray[np.float32]:
     return unit
 
 
-def aligned(one: LocalFeatures, other: LocalFeatures) -> tuple[int, Alignment | None]:
+def aligned(first: LocalFeatures, second: LocalFeatures) -> tuple[int, Alignment | None]:
     """Return the number of inliers, and the alignment if it is credible.
 
     The homography is estimated with MAGSAC++ (Barath et al., CVPR 2020).
     """
-    rows = mutual_matches(one, other)
+    rows = mutual_matches(first, second)
     if len(rows) < 4:
         return 0, None
-    here, there = one.points[rows[:, 0]], other.points[rows[:, 1]]
+    first_points, second_points = first.points[rows[:, 0]], second.points[rows[:, 1]]
     found: tuple[Any, Any] = cv2.findHomography(
-        here, there, cv2.USAC_MAGSAC, TOLERANCE, maxIters=_ITERATIONS, confidence=0.999
+        first_points,
+        second_points,
+        cv2.USAC_MAGSAC,
+        TOLERANCE,
+        maxIters=_ITERATIONS,
+        confidence=0.999,
     )
     homography, mask = found
     if homography is None:
         return 0, None
     inside = mask.ravel().astype(bool)
-    here, there = here[inside], there[inside]
-    inliers = min(_places(here), _places(there))
-    if inliers < INLIERS or not _is_credible(homography, here, there):
+    first_points, second_points = first_points[inside], second_points[inside]
+    inliers = min(_places(first_points), _places(second_points))
+    if inliers < INLIERS or not _is_credible(homography, first_points, second_points):
         return inliers, None
-    in_front = np.sign(depth(homography, here[:1])[0])  # the sign of the homography is arbitrary
-    return inliers, Alignment(homography * in_front, here, there)
+    in_front = np.sign(
+        depth(homography, first_points[:1])[0]
+    )  # the sign of the homography is arbitrary
+    return inliers, Alignment(homography * in_front, first_points, second_points)
 
 
 def _places(points: NDArray[np.float32]) -> int:
@@ -106,23 +116,28 @@ def _places(points: NDArray[np.float32]) -> int:
 
 
 def _is_credible(
-    homography: NDArray[np.float64], here: NDArray[np.float32], there: NDArray[np.float32]
+    homography: NDArray[np.float64],
+    first_points: NDArray[np.float32],
+    second_points: NDArray[np.float32],
 ) -> bool:
-    """Return whether a camera could see the plane so: not mirrored, torn, or squeezed to a line."""
+    """Return whether a camera could see the plane so: not mirrored, torn, or squeezed flat."""
     if not np.isfinite(homography).all() or abs(np.linalg.det(homography)) < 1e-12:
         return False
-    depths = depth(homography, here)
-    if depths.min() * depths.max() <= 0 or min(_narrow(here), _narrow(there)) < _LEAST_SPREAD:
+    depths = depth(homography, first_points)
+    if (
+        depths.min() * depths.max() <= 0
+        or min(_narrow(first_points), _narrow(second_points)) < _MIN_SPREAD
+    ):
         return False
-    jacobians = _local_affine(homography, here)
+    jacobians = _local_affine(homography, first_points)
     areas = np.linalg.det(jacobians)
     if areas.min() <= 0:
         return False
     return bool(
-        areas.max() <= _LARGEST_ZOOM**2
-        and areas.min() >= 1 / _LARGEST_ZOOM**2
-        and areas.max() <= _LARGEST_SLANT * areas.min()
-        and np.linalg.cond(jacobians).max() <= _LARGEST_STRETCH
+        areas.max() <= _MAX_ZOOM**2
+        and areas.min() >= 1 / _MAX_ZOOM**2
+        and areas.max() <= _MAX_SLANT * areas.min()
+        and np.linalg.cond(jacobians).max() <= _MAX_STRETCH
     )
 
 

@@ -24,12 +24,12 @@ def overlay(query: Pixels, candidate: Pixels, verification: Verification) -> Pix
     reduced as for verification. Raises ValueError for a pair that is not verified.
     """
     homography = _homography(verification)
-    here, there = fitted(query), fitted(candidate)
-    valid = valid_mask(here.shape, there.shape, homography)
+    first, second = fitted(query), fitted(candidate)
+    valid = valid_mask(first.shape, second.shape, homography)
     blended = (
-        here.astype(np.float32) + warped(here.shape, there, homography, cv2.INTER_LINEAR)
+        first.astype(np.float32) + warped(first.shape, second, homography, cv2.INTER_LINEAR)
     ) / 2
-    return _bytes(np.where(valid[:, :, None], blended, _fade(here)))
+    return _bytes(np.where(valid[:, :, None], blended, _fade(first)))
 
 
 def difference_map(query: Pixels, candidate: Pixels, verification: Verification) -> Pixels:
@@ -38,14 +38,14 @@ def difference_map(query: Pixels, candidate: Pixels, verification: Verification)
     Parameters, frame and errors are those of :func:`overlay`.
     """
     homography = _homography(verification)
-    here, there = reduced(query), reduced(candidate)
-    valid = valid_mask(here.shape, there.shape, homography)
-    faded = _fade(np.repeat(here[:, :, None], 3, axis=2))
+    first, second = reduced(query), reduced(candidate)
+    valid = valid_mask(first.shape, second.shape, homography)
+    faded = _fade(np.repeat(first[:, :, None], 3, axis=2))
     rows, columns = np.nonzero(valid[::_STEP, ::_STEP])
     if not len(rows):
         return _bytes(faded)
     places = np.stack([columns, rows], axis=1).astype(np.float32) * _STEP
-    pair = registered(here, there, homography, zoom(homography, places))
+    pair = registered(first, second, homography, zoom(homography, places))
     correlation, either = pair.correlation()
     differs = np.where(either, 1 - np.maximum(correlation, 0), 0)[:, :, None]
     return _bytes((1 - differs) * faded + differs * _DIFFERENT)

@@ -1,6 +1,5 @@
 """Verification of photos: views of files, and the matches of a search in verified order."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
 from embedkit.images.faults import file_errors
 from embedkit.images.strips import shortened
 from embedkit.results import Match, Matches
-from embedkit.search.verification import order, verify_matches
+from embedkit.search.verification import verified_order, verify_matches
 from embedkit.search.verification.cache import FeatureCache
 from embedkit.search.verification.features import AREA, Grey, View, fitted, reduced, view
 from embedkit.search.verification.overlay import Pixels
@@ -46,10 +46,10 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
             return view_of(match.files, match.sha256, cache)
         return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         views = list(threads.map(view_of_match, matches))
     found = verify_matches(_query(photo, cache), views)
-    ranked = [replace(matches[place], verification=found[place]) for place in order(found)]
+    ranked = [replace(matches[place], verification=found[place]) for place in verified_order(found)]
     ranked.sort(key=lambda match: match.sha256 != photo.sha256)
     return ranked
 
@@ -95,4 +95,4 @@ def content_of(paths: Sequence[str], digest: str) -> bytes:
             if sha256(data).hexdigest() == digest:
                 return data
     name = shown(paths[0]) if paths else ""
-    raise UnreadableImage("read", "gone, or changed since it was added", name)
+    raise UnreadableImage("read", "missing, or changed since it was added", name)

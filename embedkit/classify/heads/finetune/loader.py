@@ -1,11 +1,11 @@
 """Load batches of pixels with threads while the network computes."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
 
+from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
 from embedkit.classify.heads.finetune.task import Photo
 from embedkit.errors import UnreadableImage
@@ -84,4 +84,4 @@ def step_indices(count: int, batch: int, rank: int, processes: int) -> list[np.n
 
 def threads_for(processes: int) -> int:
     """Return the number of decoding threads for each of ``processes``."""
-    return max(1, (os.cpu_count() or 1) // processes)
+    return max(1, usable_cores() // processes)

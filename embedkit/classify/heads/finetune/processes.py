@@ -9,6 +9,7 @@ from typing import cast
 
 import torch
 
+from embedkit._internal.cores import usable_cores
 from embedkit.backbones.torch_runtime import best_device
 from embedkit.errors import BadInput, MissingExtra
 
@@ -87,7 +88,7 @@ def check_count(count: int) -> None:
 
 def join_processes(rank: int, count: int, port: int) -> Accelerated:
     """Join ``count`` processes as number ``rank``; they connect to a port of this machine."""
-    threads = max(1, (os.cpu_count() or 1) // count)
+    threads = max(1, usable_cores() // count)
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK=str(rank),

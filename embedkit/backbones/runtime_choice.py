@@ -7,7 +7,6 @@ a GPU, torch is always used; only a reduced precision is compared with float32 t
 
 import contextlib
 import copy
-import os
 import platform
 import shutil
 import tempfile
@@ -28,6 +27,7 @@ from embedkit._internal.artifacts import (
     without_digest,
     write_json,
 )
+from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import to_stored
 from embedkit.backbones.backbone import Runtime, overlapped
 from embedkit.errors import BadArtefact
@@ -46,13 +46,14 @@ SLOW_SECONDS = 2.0
 """A network that takes longer for half of the probe images is timed on that half."""
 
 TORCH_FREE = {"openvino": 0.95}
-"""Factor on the time of runtimes that do not import torch in later runs."""
+"""Factor applied to the time of runtimes that need no torch in later runs, so that they win when
+nearly as fast."""
 
-LARGEST_CHANGE = 1e-4
-"""Largest change of the distance between two probe images that a float32 runtime may cause."""
-LARGEST_SHARE = 0.01
-"""The same for a reduced precision, compared with float32, as a share of the median distance; torch
-at that precision may change distances by more, and the other runtimes as much as torch."""
+MAX_DISTANCE_CHANGE = 1e-4
+"""Maximum change of the distance between two probe images that a float32 runtime may cause."""
+MAX_RELATIVE_CHANGE = 0.01
+"""Maximum such change at a reduced precision, relative to the median float32 distance. torch itself
+may exceed it; other runtimes may then change distances as much as torch does."""
 
 
 def chosen_runtime(spec: EmbeddingSpec) -> str | None:
@@ -89,7 +90,7 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
         if (now := _digests(folder)) != digests:
             write_json(folder / FILE_NAME, with_digest(content | {"sha256": now}))
     except (OSError, KeyError, TypeError, RuntimeError):
-        return None  # it is converted again, as any damaged cache
+        return None  # rebuilt, like any damaged cache
     return runtime
 
 
@@ -109,8 +110,8 @@ def _relative(file: Path, folder: Path) -> str:
 def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runtime:
     """Time the runtimes on prepared pixels, uint8 (N, size, size, 3), and return the fastest.
 
-    ``pixels`` are of real images. If fewer than two of them have a usable vector, torch is returned
-    and nothing is stored. A runtime that cannot run the network or changes distances is stored as
+    ``pixels`` must come from real images. If fewer than two have a usable vector, returns torch and
+    stores nothing. A runtime that cannot run the network or that changes distances is recorded as
     refused. Raises :class:`PassTooLarge` when torch cannot run the pixels.
     """
     from embedkit.backbones import openvino_runtime
@@ -131,11 +132,11 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
 
     probe, exact = _reference(TorchRuntime(apart, spec, EAGER, precision="float32"), pixels)
     reduced = spec.precision != "float32"
-    limit = LARGEST_CHANGE
+    limit = MAX_DISTANCE_CHANGE
     if reduced and len(exact):
-        limit = max(limit, LARGEST_SHARE * float(np.median(exact)))
+        limit = max(limit, MAX_RELATIVE_CHANGE * float(np.median(exact)))
     allowed = limit
-    entrants: dict[str, Runtime] = {}
+    runtimes: dict[str, Runtime] = {}
     changes: dict[str, float] = {}
     refused: dict[str, str] = {}
     target = _folder(spec)
@@ -153,12 +154,12 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
             if name == CHANNELS_LAST and reduced:
                 allowed = max(limit, change)
             if change <= allowed:
-                entrants[name], changes[name] = runtime, change
+                runtimes[name], changes[name] = runtime, change
             else:
                 refused[name] = f"changes distances by up to {change:.1e}"
-        if not entrants or not len(exact):
+        if not runtimes or not len(exact):
             return TorchRuntime(network, spec)  # nothing to compare
-        seconds = _time(entrants, probe)
+        seconds = _time(runtimes, probe)
         fastest = min(seconds, key=lambda name: seconds[name] * TORCH_FREE.get(name, 1.0))
         content: dict[str, Any] = {
             "runtime": fastest,
@@ -187,8 +188,8 @@ def precision_warning(spec: EmbeddingSpec) -> str | None:
         return None
     return (
         f"{spec.precision} changes distances by up to {change:.3f} with this network, "
-        f"{LARGEST_SHARE * change / wanted:.1%} of the median distance; "
-        "leave precision= out for exact distances"
+        f"{MAX_RELATIVE_CHANGE * change / wanted:.1%} of the median distance; "
+        "omit precision= for exact distances"
     )
 
 
@@ -206,16 +207,16 @@ def _run(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
     return np.concatenate(list(overlapped(runtime.submit, batches, runtime.passes)))
 
 
-def _time(entrants: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
+def _time(runtimes: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
     """Return the best time of each runtime, in seconds per image on the whole device.
 
     The runtimes are timed in turn, so that a change of the machine's load affects all of them. Each
     has run before.
     """
-    best = dict.fromkeys(entrants, float("inf"))
+    best = dict.fromkeys(runtimes, float("inf"))
     begun = time.perf_counter()
     for _ in range(ROUNDS):
-        for name, runtime in entrants.items():
+        for name, runtime in runtimes.items():
             batch = probe[: runtime.batch]
             batches = [batch] * max(1, runtime.passes // 2)  # run concurrently
             started = time.perf_counter()
@@ -261,16 +262,16 @@ def _machine() -> str:
         processor += next((line for line in lines if line.startswith("model name")), "")
     except OSError:
         pass  # not Linux
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     gpu = Path("/proc/driver/nvidia/version").exists()
     return sha256(f"{processor} {platform.system()} {cores} {gpu}".encode()).hexdigest()[:12]
 
 
-# -- what names stand for --------------------------------------------------------------------------
+# -- resolved backbones ----------------------------------------------------------------------------
 
 
 def save_resolved(resolved: ResolvedName) -> None:
-    """Store what a name was resolved to, where the cache folder can be written.
+    """Cache a resolved backbone, if the cache folder is writable.
 
     Another workspace can then use a converted network without building it in torch to find its
     spec.
@@ -281,7 +282,8 @@ def save_resolved(resolved: ResolvedName) -> None:
 
 
 def load_resolved(name: str) -> ResolvedName | None:
-    """Return what a name was last resolved to, which may be outdated; None if it is not stored."""
+    """Return the cached resolved backbone of a name, which may be outdated; None if there is
+    none."""
     file = _name_file(name)
     try:
         content = without_digest(file, read_json(file))

@@ -1,4 +1,4 @@
-"""Models of the user as backbones: :func:`register_backbone`, entry points, and what runs them."""
+"""Registered models: :func:`register_backbone`, entry points of packages, and their backbones."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SIZE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of each channel, for values in [0, 1], as torchvision and timm use them."""
+"""Mean and standard deviation of each channel for values in [0, 1], as in torchvision and timm."""
 CROP = 0.875
 """Share of the resized short side, as torchvision crops (224 of 256 pixels)."""
 
@@ -107,7 +107,7 @@ def register_backbone(
     >>> backbone.embed([np.full((8, 8, 3), 255, np.uint8)]).round(2)
     array([[0.58, 0.58, 0.58]], dtype=float32)
     """
-    if not isinstance(name, str) or not registry.is_own_name(name):
+    if not isinstance(name, str) or not registry.is_registered_name(name):
         taken = name in registry.KNOWN if isinstance(name, str) else False
         raise BadInput(
             f"{name} is a backbone that embedkit knows; take another name"
@@ -132,10 +132,10 @@ def register_backbone(
         )
     if transform is not None and (size is not None or is_normalised):
         raise BadInput(
-            f"{name}: a transform replaces resizing and normalisation; leave size, mean and std out"
+            f"{name}: a transform replaces resizing and normalisation; omit size, mean and std"
         )
     plain = isinstance(engine, FunctionEngine) or transform is not None
-    own = OwnModel(
+    registered_model = RegisteredModel(
         name,
         engine,
         size=size,
@@ -147,11 +147,11 @@ def register_backbone(
         version=version or "",
         transform=prepared,
     )
-    own.spec(BackboneName(name, registry.OWN, name))
-    registry.register(name, own)
+    registered_model.spec(BackboneName(name, registry.REGISTERED, name))
+    registry.register(name, registered_model)
 
 
-def find(name: str) -> "OwnModel | None":
+def find(name: str) -> "RegisteredModel | None":
     """Return the model registered as ``name``, loading the entry point of a package if need be.
 
     Raises :class:`UnknownBackbone` when an entry point fails.
@@ -180,7 +180,7 @@ def find(name: str) -> "OwnModel | None":
     return own
 
 
-def require(text: str) -> "OwnModel":
+def require(text: str) -> "RegisteredModel":
     """Return the registered model that a backbone name refers to.
 
     Raises :class:`UnknownBackbone`, which says how to register it, when it is not registered.
@@ -190,8 +190,8 @@ def require(text: str) -> "OwnModel":
     return own
 
 
-class OwnModel:
-    """A model and how images reach it.
+class RegisteredModel:
+    """A registered model and its preprocessing.
 
     Raises :class:`BadInput` for a parameter of :func:`register_backbone` that is invalid.
     """
@@ -215,9 +215,11 @@ class OwnModel:
         self.transform = transform
         self.architecture = f"{engine.architecture}@{version}" if version else engine.architecture
         self._size = size or engine.size or _SIZE
-        self._resize = _one_of(name, "resize", resize, registry.RESIZES)
+        self._resize = registry.one_of(name, "resize", resize, registry.RESIZES, BadInput)
         self._crop = _number(name, "crop", crop, 0.0, 1.0)
-        self._interpolation = _one_of(name, "interpolation", interpolation, tuple(INTERPOLATIONS))
+        self._interpolation = registry.one_of(
+            name, "interpolation", interpolation, tuple(INTERPOLATIONS), BadInput
+        )
         self._mean = _three(name, "mean", mean)
         self._std = _three(name, "std", std)
         if min(self._std) <= 0:
@@ -234,7 +236,7 @@ class OwnModel:
         if name.precision not in self.engine.precisions:
             raise BadInput(
                 f"{name.text}: {self.engine.noun} computes in "
-                f"{' or '.join(self.engine.precisions)}; leave precision= out"
+                f"{' or '.join(self.engine.precisions)}; omit precision="
             )
         if self.transform is not None and (name.size or name.resize):
             raise BadInput(f"{name.text}: its transform decides how images are resized")
@@ -279,7 +281,7 @@ class OwnModel:
             raise
         except Exception as error:  # code of the user may raise anything
             raise BadInput(
-                f"{name.text} fails on a batch {sample.dtype} {(2, *sample.shape)}: "
+                f"{name.text} fails on a batch of {sample.dtype} {(2, *sample.shape)}: "
                 f"{type(error).__name__}: {one_line(error)}"
             ) from error
         if not np.isfinite(raw).all():
@@ -290,15 +292,17 @@ class OwnModel:
         return replace(spec, dim=int(raw.shape[1]))
 
     def resolved(self, name: BackboneName) -> ResolvedName:
-        """Return the name with its spec; a model file is noted beside it."""
+        """Return the resolved backbone, with the path, size and time of its model file, if any."""
         spec = self.spec(name)
         return ResolvedName(name.text, spec, *self.engine.stamp)
 
-    def open(self, name: BackboneName, resolved: ResolvedName | None = None) -> "OwnBackbone":
+    def open(
+        self, name: BackboneName, resolved: ResolvedName | None = None
+    ) -> "RegisteredBackbone":
         """Return the backbone, ready to embed."""
         resolved = resolved or self.resolved(name)
         runtime = self.engine.runtime(resolved.spec)
-        return OwnBackbone(resolved, runtime, transform=self.transform)
+        return RegisteredBackbone(resolved, runtime, transform=self.transform)
 
     def network(self, name: str) -> "Network":
         """Return a copy of the model for training; raises :class:`BadInput` unless it is a module.
@@ -314,7 +318,7 @@ class OwnModel:
 
     @property
     def preprocessing(self) -> "Preprocessing":
-        """How the model gets its pixels, without the overrides of a name."""
+        """Preprocessing of the model, before the overrides of a name."""
         from embedkit.backbones.network import Preprocessing
 
         return Preprocessing(
@@ -322,7 +326,7 @@ class OwnModel:
         )
 
 
-class OwnBackbone(Backbone):
+class RegisteredBackbone(Backbone):
     """A backbone whose model belongs to the user: it has one runtime, and embeds images only."""
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
@@ -330,7 +334,7 @@ class OwnBackbone(Backbone):
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:  # noqa: ARG002
         """Raise :class:`BadInput`: registered models embed images only."""
-        raise self.images_only()
+        raise self.text_not_supported()
 
 
 def _engine(name: str, model: object, transform: Transform | None) -> Engine:
@@ -352,12 +356,6 @@ def _engine(name: str, model: object, transform: Transform | None) -> Engine:
 def _test_image() -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     return Image.fromarray(noise)
-
-
-def _one_of(name: str, key: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise BadInput(f"{name}: {key} must be one of {', '.join(choices)}, not {value!r}")
-    return value
 
 
 def _number(name: str, key: str, value: object, above: float, most: float) -> float:
