@@ -80,7 +80,7 @@ def measure(name: str, images: int, rounds: int) -> dict[str, float]:
             pixels[start : start + backbone.batch] for start in range(0, images, backbone.batch)
         ]
         runs: dict[str, Callable[[], object]] = {
-            "ours": lambda: list(overlapped(backbone.submit, small, backbone.passes)),
+            "ours": lambda: list(overlapped(backbone.submit, small, backbone.concurrent_passes)),
             "eager": lambda: [eager.submit(part)() for part in parts],
             "channels-last": lambda: [last.submit(part)() for part in parts],
             "openvino": lambda: [request.infer({0: part}) for part in parts],

@@ -130,7 +130,8 @@ def stages(files: list[str]) -> dict[str, float]:
     backbone.submit(np.stack(pixels[: backbone.batch]))()
     starts = range(0, len(pixels), backbone.batch)
     batches = [np.stack(pixels[start : start + backbone.batch]) for start in starts]
-    passes = timed("network", lambda: overlapped(backbone.submit, batches, backbone.passes))
+    concurrent = backbone.concurrent_passes
+    passes = timed("network", lambda: overlapped(backbone.submit, batches, concurrent))
     vectors = np.concatenate([vectors for vectors, _ in passes])
     rows = [
         ImageRow(sha256, md5, 0, mark, {spec.digest: (vector, 1.0)})

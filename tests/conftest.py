@@ -17,7 +17,7 @@ from PIL import Image, ImageFilter
 from embedkit import Workspace
 from embedkit.backbones.backbone import Backbone
 from embedkit.backbones.preprocess import Prepare, prepare
-from embedkit.backbones.providers import evidence
+from embedkit.backbones.providers import environment_digest
 from embedkit.errors import WeightsMissing
 from embedkit.results import EmbeddingSpec, ResolvedName
 
@@ -70,11 +70,13 @@ class ToyBackbone(Backbone):
     """A backbone without a network: the mean colours of a 4 x 4 grid, so dim is 48."""
 
     batch = 32
-    passes = 2
+    concurrent_passes = 2
 
     def __init__(self, name: str, passes: list[int], weights: str = "0" * 64) -> None:
         self.spec = toy_spec(name, weights)
-        self.resolved = ResolvedName(name, self.spec, __file__, *_stamp(__file__), evidence(name))
+        self.resolved = ResolvedName(
+            name, self.spec, __file__, *_stamp(__file__), environment_digest(name)
+        )
         self._passes = passes
         self._transform = None
 

@@ -204,7 +204,7 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
 class Small:
     """A runtime whose device holds three images; it tells sums of pixels."""
 
-    name, batch, passes = "small", 8, 2
+    name, batch, concurrent_passes = "small", 8, 2
 
     def __init__(self, late: bool) -> None:
         self.late = late

@@ -19,7 +19,7 @@ from test_ingest import counts
 from embedkit import Workspace
 from embedkit._internal.artifacts import sha256_of, with_digest, write_json
 from embedkit.backbones import is_current
-from embedkit.backbones.providers import evidence
+from embedkit.backbones.providers import environment_digest
 from embedkit.backbones.runtime_choice import _folder
 from embedkit.catalog import Batch, ImageRow, schema
 from embedkit.classify.heads.finetune.configuration import Configuration
@@ -311,9 +311,10 @@ def test_a_spec_of_version_1_is_read_as_the_present_one() -> None:
 def test_backbones_recorded_by_an_earlier_version_are_valid() -> None:
     toy = ToyBackbone("resnet50", []).resolved
     assert is_current(toy)
-    assert is_current(replace(toy, evidence=evidence("resnet50", 1)))
-    assert not is_current(replace(toy, evidence=evidence("resnet50", PIPELINE_VERSION + 1)))
-    assert not is_current(replace(toy, evidence=evidence("vgg16", 1)))
+    assert is_current(replace(toy, evidence=environment_digest("resnet50", 1)))
+    newer = environment_digest("resnet50", PIPELINE_VERSION + 1)
+    assert not is_current(replace(toy, evidence=newer))
+    assert not is_current(replace(toy, evidence=environment_digest("vgg16", 1)))
     assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
 
 

@@ -31,9 +31,8 @@ def exclusive_lock(file: Path, busy: EmbedkitError, patience: float = 0.0) -> It
                     raise
                 time.sleep(_PAUSE)
                 continue
-            if not _is_current(
-                lock, file
-            ):  # the previous holder removed it before it was locked here
+            # The previous holder may have removed it before it was locked here.
+            if not _is_current(lock, file):
                 continue
             try:
                 yield

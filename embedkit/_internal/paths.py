@@ -9,9 +9,8 @@ import unicodedata
 
 from embedkit.errors import BadInput
 
-_PRIVATE_USE = (
-    0xF700  # a byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)
-)
+_PRIVATE_USE = 0xF700
+"""A byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)."""
 
 
 def to_stored(name: str) -> str:

@@ -55,8 +55,7 @@ def open_backbone(resolved: ResolvedName) -> "Backbone":
 
 
 def last_resolved(name: str) -> ResolvedName | None:
-    """Return the resolved backbone of a name if its network need not be loaded for it, else
-    None."""
+    """Return the resolved backbone of a name if that needs no network, else None."""
     return provider_of(name).last_resolved(name)
 
 
@@ -77,8 +76,5 @@ def provider_of(name: str) -> "Provider":
     """Return the provider of a backbone name. Raises as :func:`registry.parse_syntax` does."""
     from embedkit.backbones.providers import PublishedNetworks, RegisteredModels
 
-    return (
-        RegisteredModels()
-        if registry.parse_syntax(name).provider == registry.REGISTERED
-        else PublishedNetworks()
-    )
+    is_registered = registry.parse_syntax(name).provider == registry.REGISTERED
+    return RegisteredModels() if is_registered else PublishedNetworks()

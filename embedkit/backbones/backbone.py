@@ -25,7 +25,7 @@ class Runtime(Protocol):
     name: str
     batch: int
     """Preferred number of images per forward pass on the device."""
-    passes: int
+    concurrent_passes: int
     """Number of concurrent forward passes that keep the device busy."""
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
@@ -41,12 +41,14 @@ class PassTooLarge(Exception):
 
 
 def overlapped(
-    submit: Callable[[np.ndarray], Callable[[], _Out]], batches: Iterable[np.ndarray], passes: int
+    submit: Callable[[np.ndarray], Callable[[], _Out]],
+    batches: Iterable[np.ndarray],
+    concurrent_passes: int,
 ) -> Iterator[_Out]:
-    """Yield the results of forward passes over ``batches`` in order, ``passes`` at a time."""
+    """Yield the results of forward passes over ``batches``, in order."""
     pending: deque[Callable[[], _Out]] = deque()
     for batch in batches:
-        if len(pending) == passes:
+        if len(pending) == concurrent_passes:
             yield pending.popleft()()
         pending.append(submit(batch))
     while pending:
@@ -87,14 +89,13 @@ class Backbone:
 
     @property
     def batch(self) -> int:
-        """Number of images per forward pass: the runtime's, or fewer if that did not fit into
-        memory."""
+        """Number of images per forward pass, reduced if the runtime's did not fit into memory."""
         return min(self._runtime.batch, self._fitting or self._runtime.batch)
 
     @property
-    def passes(self) -> int:
+    def concurrent_passes(self) -> int:
         """Number of concurrent forward passes."""
-        return self._runtime.passes
+        return self._runtime.concurrent_passes
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
         """Time the runtimes on prepared pixels and use the fastest, unless it is already known.
@@ -138,7 +139,7 @@ class Backbone:
         OutOfMemory
             When a single image does not fit the device's memory.
         """
-        batches = overlapped(self.submit, self._prepared(images), self.passes)
+        batches = overlapped(self.submit, self._prepared(images), self.concurrent_passes)
         none = np.empty((0, self.dim), np.float32)
         return np.concatenate([none, *(vectors for vectors, _ in batches)])
 

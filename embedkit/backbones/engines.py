@@ -51,8 +51,10 @@ class Engine(ABC):
         """Return the runtime of the model for a spec."""
 
     def try_out(self, spec: EmbeddingSpec, batch: np.ndarray) -> np.ndarray:
-        """Return the vectors of a small batch, float32 (N, dim). Exceptions of the model
-        propagate."""
+        """Return the vectors of a small batch, float32 (N, dim).
+
+        Exceptions of the model propagate.
+        """
         return self.runtime(spec).submit(batch)()
 
     def network(self, name: str, architecture: str) -> "Network":  # noqa: ARG002
@@ -110,7 +112,7 @@ class FunctionEngine(Engine):
 class _FunctionRuntime:
     name = "python"
     batch = 32
-    passes = 1
+    concurrent_passes = 1
 
     def __init__(self, name: str, function: Callable[[Any], Any], is_tensor: bool) -> None:
         self._backbone, self._function, self._is_tensor = name, function, is_tensor

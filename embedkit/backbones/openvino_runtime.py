@@ -54,7 +54,8 @@ class OpenVinoRuntime:
         )
         if self._compiled.get_property("INFERENCE_PRECISION_HINT") != wanted:
             raise RuntimeError(f"this processor does not compute in {precision}")
-        self.passes = 2 * int(self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        requests = self._compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.concurrent_passes = 2 * int(requests)
         self._idle: list[openvino.InferRequest] = []
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
@@ -151,8 +152,9 @@ class FileModel:
             ) from error
 
     def compile(self, spec: "EmbeddingSpec") -> Runtime:
-        """Return the runtime of the model for a spec, with input resized and normalisation built
-        in.
+        """Return the runtime of the model for a spec.
+
+        Its input is resized and normalisation is built in.
 
         Raises :class:`BadInput` for a size that the model does not take.
         """
@@ -193,7 +195,7 @@ class FixedBatch:
     def __init__(self, runtime: OpenVinoRuntime, size: int) -> None:
         self._runtime, self._size = runtime, size
         self.batch = -(-OpenVinoRuntime.batch // size) * size
-        self.passes = runtime.passes
+        self.concurrent_passes = runtime.concurrent_passes
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""

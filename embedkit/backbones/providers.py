@@ -29,7 +29,7 @@ class Provider(Protocol):
         """Open a resolved backbone."""
 
     def last_resolved(self, name: str) -> ResolvedName | None:
-        """Return the resolved backbone of a name if its network need not be loaded, else None."""
+        """Return the resolved backbone of a name if that needs no network, else None."""
 
     def is_current(self, resolved: ResolvedName) -> bool:
         """Return whether a resolved backbone is current."""

@@ -204,7 +204,7 @@ def _run(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
     """Return the raw vectors (N, dim) of all pixels."""
     starts = range(0, len(pixels), runtime.batch)
     batches = (pixels[start : start + runtime.batch] for start in starts)
-    return np.concatenate(list(overlapped(runtime.submit, batches, runtime.passes)))
+    return np.concatenate(list(overlapped(runtime.submit, batches, runtime.concurrent_passes)))
 
 
 def _time(runtimes: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
@@ -218,9 +218,9 @@ def _time(runtimes: dict[str, Runtime], probe: np.ndarray) -> dict[str, float]:
     for _ in range(ROUNDS):
         for name, runtime in runtimes.items():
             batch = probe[: runtime.batch]
-            batches = [batch] * max(1, runtime.passes // 2)  # run concurrently
+            batches = [batch] * max(1, runtime.concurrent_passes // 2)  # run concurrently
             started = time.perf_counter()
-            for _ in overlapped(runtime.submit, batches, runtime.passes):
+            for _ in overlapped(runtime.submit, batches, runtime.concurrent_passes):
                 pass
             seconds = time.perf_counter() - started
             best[name] = min(best[name], seconds / (len(batches) * len(batch)))
@@ -282,8 +282,7 @@ def save_resolved(resolved: ResolvedName) -> None:
 
 
 def load_resolved(name: str) -> ResolvedName | None:
-    """Return the cached resolved backbone of a name, which may be outdated; None if there is
-    none."""
+    """Return the cached resolved backbone of a name, or None. It may be outdated."""
     file = _name_file(name)
     try:
         content = without_digest(file, read_json(file))

@@ -38,7 +38,7 @@ class TorchRuntime:
         self.name = name
         self.device = device or best_device()
         self.batch = _BATCH[self.device.type]
-        self.passes = _PASSES.get(self.device.type, 1)
+        self.concurrent_passes = _PASSES.get(self.device.type, 1)
         layout = torch.channels_last if name == CHANNELS_LAST else torch.contiguous_format
         network.module.to(self.device).to(memory_format=layout)
         self._layout = layout

@@ -38,7 +38,7 @@ HUB_FILENAMES = (
 """File names under which timm and open_clip publish weights, preferred names first."""
 
 MAX_HEADER_BYTES = 100_000_000
-"""Largest header of a safetensors file, bytes; safetensors has the same limit."""
+"""Maximum size of the header of a safetensors file, bytes; safetensors has the same limit."""
 _BEFORE_1_6 = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 """First bytes of files that torch.save wrote before version 1.6."""
 MAX_UNPACKED_RATIO = 4

@@ -180,8 +180,7 @@ class Catalog:
     # -- without a lease ------------------------------------------------------------------------
 
     def backbone_snapshot(self) -> BackboneSnapshot:
-        """Return the known backbones. Opens the catalog only if it has changed since the last
-        call."""
+        """Return the known backbones; reopen the catalog only if it has changed."""
         state = self._state()
         if self._seen is None or self._seen[0] != state:
             with self.read() as reader:

@@ -111,8 +111,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
     (
-        # Whether photos are added with a backbone. A backbone that was only
-        # compared keeps its embeddings; an add does not update them.
+        # Whether photos are added with a backbone. A backbone that was
+        # only compared keeps its embeddings; an add does not update them.
         "ALTER TABLE backbones ADD COLUMN added BOOLEAN DEFAULT true",
     ),
     (
@@ -158,7 +158,7 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         # The options of the last add: at most one row.
         """CREATE TABLE add_options (exclude VARCHAR[] NOT NULL, min_size BIGINT NOT NULL,
                tolerate_truncated BOOLEAN NOT NULL)""",
-        # Files that are left out because their image is too small; known ones are broken.
+        # Files that are skipped because their image is too small; known ones are broken.
         """CREATE TABLE small_files (root_id BIGINT NOT NULL, path VARCHAR NOT NULL,
                bytes BIGINT NOT NULL, mtime_ns BIGINT NOT NULL, width INTEGER NOT NULL,
                height INTEGER NOT NULL)""",

@@ -78,8 +78,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def exclusive(pixels: int) -> AbstractContextManager[object]:
-    """Return an exclusive lock for an image with this many pixels if it is large, else a null
-    context."""
+    """Return an exclusive lock for an image of this many pixels if it is large."""
     return _exclusive() if pixels > LARGE_PIXELS else nullcontext()
 
 

@@ -81,20 +81,20 @@ def fingerprints(sketches: Sequence[Sketch]) -> list[Fingerprint]:
     """Return the fingerprints of sketches, in the same order."""
     if not sketches:
         return []
-    hashes = phashes(np.stack([one.hashed for one in sketches]))
-    qualities = _qualities([one.luma for one in sketches])
+    hashes = phashes(np.stack([sketch.hashed for sketch in sketches]))
+    qualities = _qualities([sketch.luma for sketch in sketches])
     return [
         Fingerprint(
             phash=int.from_bytes(bits.tobytes(), "big"),
-            luma=one.hashed.tobytes(),
-            format=one.format,
-            width=one.width,
-            height=one.height,
+            luma=sketch.hashed.tobytes(),
+            format=sketch.format,
+            width=sketch.width,
+            height=sketch.height,
             sharpness=sharpness,
             brightness=brightness,
             contrast=contrast,
         )
-        for one, bits, (sharpness, brightness, contrast) in zip(
+        for sketch, bits, (sharpness, brightness, contrast) in zip(
             sketches, hashes, qualities, strict=True
         )
     ]

@@ -110,7 +110,7 @@ class Raw:
     def _largest(self) -> tuple[tuple[int, int], tuple[int, int]]:
         """Width and height of the largest preview, and its start and end; zeros without one."""
         sized = [(_size(self.data, *place), place) for place in self.previews]
-        return max(sized, key=lambda one: one[0][0] * one[0][1], default=((0, 0), (0, 0)))
+        return max(sized, key=lambda item: item[0][0] * item[0][1], default=((0, 0), (0, 0)))
 
 
 def find_raw(data: bytes) -> Raw | None:

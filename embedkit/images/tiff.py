@@ -21,7 +21,7 @@ def tile_bytes(image: Image.Image) -> int:
     if not (isinstance(width, int) and isinstance(height, int)):
         return 0
     bits = tags.get(_BITS)
-    depths = [one for one in bits if isinstance(one, int)] if isinstance(bits, tuple) else []
+    depths = [depth for depth in bits if isinstance(depth, int)] if isinstance(bits, tuple) else []
     return width * height * (samples if isinstance(samples, int) else 1) * max([8, *depths]) // 8
 
 

@@ -41,7 +41,7 @@ _EF_SEARCH = 4096
 
 @dataclass
 class ApproximateIndex:
-    """A FAISS index whose n-th vector is row n, with its search parameter."""
+    """A FAISS index with its search parameter; its n-th vector is row n."""
 
     index: Any
     factory: str
@@ -73,10 +73,10 @@ class ApproximateIndex:
         The effort is ``times`` the tuned one. Raises :class:`DamagedFile` when an inverted list
         that is searched is damaged.
         """
-        knob = _search_parameter(self.index)
+        parameter = _search_parameter(self.index)
         effort = 0
-        if knob is not None:
-            name, most = knob
+        if parameter is not None:
+            name, most = parameter
             effort = max(1, min(self.effort * times, most))
             faiss.ParameterSpace().set_index_parameter(self.index, name, effort)
         if self._gpu is not None and (found := self._gpu(queries, count, effort)) is not None:
@@ -87,10 +87,10 @@ class ApproximateIndex:
 
     def efforts(self, share: float) -> list[int]:
         """Return possible efforts up to a share of the largest, ascending; [0] without a choice."""
-        knob = _search_parameter(self.index)
-        if knob is None:
+        parameter = _search_parameter(self.index)
+        if parameter is None:
             return [0]
-        name, most = knob
+        name, most = parameter
         limit = max(1, int(share * most))
         least = 0 if name == "nprobe" else 4
         return [*(2**power for power in range(least, limit.bit_length())), limit]

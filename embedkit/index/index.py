@@ -350,9 +350,9 @@ class Index:
         """Drop the rows of images, given by id."""
         if not len(removed):
             return
-        gone = np.isin(self._base.ids, removed)
-        if gone.any():
-            self._live = ~gone if self._live is None else self._live & ~gone
+        is_removed = np.isin(self._base.ids, removed)
+        if is_removed.any():
+            self._live = ~is_removed if self._live is None else self._live & ~is_removed
         kept = ~np.isin(self._delta.ids, removed)
         self._delta = rows.Rows(self._delta.ids[kept], self._delta.vectors[kept])
 

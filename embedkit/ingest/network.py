@@ -83,9 +83,9 @@ class IngestNetwork:
         return self._backbone.batch if self._backbone is not None else FIRST_BATCH
 
     @property
-    def passes(self) -> int:
-        """Forward passes to run concurrently."""
-        return self._backbone.passes if self._backbone is not None else 1
+    def concurrent_passes(self) -> int:
+        """Number of concurrent forward passes."""
+        return self._backbone.concurrent_passes if self._backbone is not None else 1
 
     def expect(self, files: int) -> None:
         """Set the largest number of files to come; few files do not pay for timing runtimes."""

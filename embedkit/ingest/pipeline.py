@@ -325,7 +325,7 @@ class IngestPipeline:
     def _submit(self) -> None:
         """Start the forward passes of the group, after waiting for earlier ones."""
         group, self._group = self._group, _Group()
-        passes = max((network.passes for network in self._networks), default=1)
+        passes = max((network.concurrent_passes for network in self._networks), default=1)
         while len(self._running) >= passes:
             self._fetch()
         with self._clock.measure("network"):

@@ -64,8 +64,8 @@ def relocate(catalog: Catalog, old: str, new: str) -> RelocationReport:
     if not found.is_same:
         raise BadInput(
             f"{len(found.unchanged)} of the {len(files)} files of {shown(old)} are below "
-            f"{shown(new)} with the same size, fewer than half; nothing was changed. Check the folder, or add it "
-            f"and remove {shown(old)}; labels are kept"
+            f"{shown(new)} with the same size, fewer than half; nothing was changed. Check the "
+            f"folder, or add it and remove {shown(old)}; labels are kept"
         )
     with catalog.write() as writer:
         sources, warnings = writer.relocate(old, new, found.missing)

@@ -50,7 +50,7 @@ def select_backbone(
     """
     if not known:
         raise EmptyWorkspace(
-            f"the workspace {workspace} is empty; add photos with "
+            f"the workspace {workspace} has no embeddings; add photos with "
             f"'embedkit add PATH --workspace {workspace}'"
         )
     if name is None:

@@ -1,4 +1,4 @@
-"""Files that could not be used or were left out, and the options of the last add."""
+"""Files that could not be used or were skipped, and the options of the last add."""
 
 from collections.abc import Sequence
 

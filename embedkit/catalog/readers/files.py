@@ -39,20 +39,20 @@ class FileReader:
     ) -> dict[int, list[LiveFile]]:
         """Return the live files of images, by image id, sorted by path.
 
-        Images without a live file are left out. With a ``label`` or a ``folder``, only files with
+        Images without a live file are skipped. With a ``label`` or a ``folder``, only files with
         that label or below that folder count.
         """
         found: dict[int, list[LiveFile]] = {}
         if not image_ids:
             return found
         condition, values = file_filter(label, folder)
-        for image_id, place, file_label, sha256 in self._session.rows(
+        for image_id, stored, file_label, sha256 in self._session.rows(
             f"""SELECT l.*, i.sha256
                 FROM ({live_files("image_id IN (SELECT unnest($ids))")} {condition}) l
                 JOIN images i USING (image_id)""",
             {"ids": list(image_ids), **values},
         ):
-            file = LiveFile(paths.native_path(place), file_label, sha256.hex())
+            file = LiveFile(paths.native_path(stored), file_label, sha256.hex())
             found.setdefault(image_id, []).append(file)
         for files in found.values():
             files.sort(key=lambda file: file.path)
@@ -73,15 +73,15 @@ class FileReader:
         """Return image id, path and label of the live files of images ``first`` to ``stop - 1``."""
         condition = f"image_id >= {int(first)} AND image_id < {int(stop)}"
         return [
-            (image_id, paths.native_path(place), label)
-            for image_id, place, label in self._session.rows(live_files(condition))
+            (image_id, paths.native_path(stored), label)
+            for image_id, stored, label in self._session.rows(live_files(condition))
         ]
 
     def paths_below(self, folder: str) -> list[str]:
         """Return the paths of the live files at or below a folder, sorted."""
         condition, values = file_filter(None, folder)
         rows = self._session.rows(f"SELECT place FROM ({live_files()} {condition})", values)
-        return sorted(paths.native_path(place) for (place,) in rows)
+        return sorted(paths.native_path(stored) for (stored,) in rows)
 
     def image_ids(self, label: str | None = None, folder: str | None = None) -> np.ndarray:
         """Return the ids of the images with a live file, int64 (N,), sorted.
@@ -119,8 +119,8 @@ class FileReader:
         """
         start = len(paths.to_stored(folder).rstrip("/")) + 1
         return [
-            (file_id, paths.native_path(place[start:]), size)
-            for file_id, place, size in self._session.rows(
+            (file_id, paths.native_path(stored[start:]), size)
+            for file_id, stored, size in self._session.rows(
                 f"""SELECT file_id, {FILE_PATH} AS place, bytes
                     FROM files f JOIN roots r USING (root_id)
                     WHERE {inside("f", self._folders.scopes_at(folder))} ORDER BY place"""
@@ -165,8 +165,8 @@ class FileReader:
             return {}
         values = {"places": [paths.to_stored(path) for path in absolute]}
         found = {
-            paths.native_path(place): FileFacts(sha256.hex(), label, source)
-            for place, sha256, label, source in self._session.rows(
+            paths.native_path(stored): FileFacts(sha256.hex(), label, source)
+            for stored, sha256, label, source in self._session.rows(
                 f"""{_REQUESTED}, labelled AS (
                         SELECT file_id, arg_min(label, source) AS label, min(source) AS source
                         FROM (SELECT file_id, label, source FROM labels
@@ -180,13 +180,13 @@ class FileReader:
                 values,
             )
         }
-        for place, name, value in self._session.rows(
+        for stored, name, value in self._session.rows(
             f"""{_REQUESTED} SELECT place, name, value FROM requested JOIN
                     (FROM attributes UNION ALL FROM kept WHERE name <> 'label') USING (file_id)
                 ORDER BY ALL""",
             values,
         ):
-            found[paths.native_path(place)].attributes[name] = value
+            found[paths.native_path(stored)].attributes[name] = value
         return found
 
     # -- files to read -------------------------------------------------------------------------

@@ -37,7 +37,7 @@ class ImageReader:
     def in_several_files(self) -> list[int]:
         """Return the ids of the images with several live files, sorted.
 
-        Truncated images are left out.
+        Truncated images are skipped.
         """
         return [
             image_id

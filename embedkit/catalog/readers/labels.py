@@ -27,7 +27,7 @@ class LabelReader:
         """Return an Arrow table of the images with a live file, in order of image id.
 
         Columns: image_id, sha256, label (the first, null without one) and other (the last, null
-        unless the image has several labels). Truncated images are left out.
+        unless the image has several labels). Truncated images are skipped.
         """
         return self._session.table(
             f"""SELECT image_id, first(i.sha256) AS sha256, min(label) AS label,

@@ -43,7 +43,7 @@ class _Receiver:
     """A file that has no fact of a name that is kept for its bytes."""
 
     file_id: int
-    place: str
+    stored_path: str
     """Stored absolute path."""
     is_new: bool
     folder_label: str | None
@@ -106,17 +106,18 @@ class FactWriter:
         used: list[tuple[bytes, str, str]] = []
         found = _Attached()
         for (sha256, name), kept, receivers in self._candidates():
-            for receiver, place in _assign(name, kept, receivers):
-                if place is None:
-                    found.ambiguous.append(receiver.place)
+            for receiver, stored in _assign(name, kept, receivers):
+                if stored is None:
+                    found.ambiguous.append(receiver.stored_path)
                     continue
-                fact = kept[place]
+                fact = kept[stored]
                 facts.append((receiver.file_id, name, fact.value))
-                if place == receiver.place or not fact.reserved:
-                    used.append((sha256, place, name))
+                if stored == receiver.stored_path or not fact.reserved:
+                    used.append((sha256, stored, name))
                 differs = receiver.folder_label not in (None, fact.value)
-                if name == LABEL and differs and place != receiver.place and not receiver.is_new:
-                    found.relabelled.append(receiver.place)
+                has_moved = stored != receiver.stored_path
+                if name == LABEL and differs and has_moved and not receiver.is_new:
+                    found.relabelled.append(receiver.stored_path)
         self._store(facts)
         with self._session.view("used", _table(("sha256", "place", "name"), used)):
             self._session.run("DELETE FROM kept_facts k USING used u WHERE " + _same_key("k", "u"))
@@ -191,7 +192,7 @@ class FactWriter:
                 ORDER BY ALL"""
         )
         self._store([row[:3] for row in rows])
-        return list(dict.fromkeys(place for *_, place in rows))
+        return list(dict.fromkeys(stored for *_, stored in rows))
 
     def follow(self) -> list[str]:
         """Move all facts to the files that they belong to now; return warnings."""
@@ -274,7 +275,7 @@ class FactWriter:
                 GROUP BY image_id HAVING max(label) IS NULL ORDER BY 1""",
             {"ids": image_ids},
         )
-        return [place for (place,) in rows]
+        return [stored for (stored,) in rows]
 
     def lost_labels(self, missing: list[int]) -> list[str]:
         """Return a warning if images lost their label when files went missing.
@@ -321,34 +322,34 @@ def _assign(
     free = dict(kept)
     others = []
     for receiver in receivers:
-        if free.pop(receiver.place, None) is not None:
-            yield receiver, receiver.place
+        if free.pop(receiver.stored_path, None) is not None:
+            yield receiver, receiver.stored_path
         else:
             others.append(receiver)
     taken: set[str] = set()
     for receiver in others:
-        accepted = [place for place in free if receiver.accepts(name, free[place])]
-        if len({free[place].value for place in accepted}) > 1:
-            common = {place: _common_names(receiver.place, place) for place in accepted}
-            accepted = [place for place in accepted if common[place] == max(common.values())]
-            if len({free[place].value for place in accepted}) > 1:
+        accepted = [stored for stored in free if receiver.accepts(name, free[stored])]
+        if len({free[stored].value for stored in accepted}) > 1:
+            common = {stored: _common_names(receiver.stored_path, stored) for stored in accepted}
+            accepted = [stored for stored in accepted if common[stored] == max(common.values())]
+            if len({free[stored].value for stored in accepted}) > 1:
                 yield receiver, None
                 continue
         if accepted:
-            chosen = next((place for place in accepted if place not in taken), accepted[0])
+            chosen = next((stored for stored in accepted if stored not in taken), accepted[0])
             taken.add(chosen)
             yield receiver, chosen
 
 
-def _common_names(one: str, other: str) -> int:
+def _common_names(first: str, second: str) -> int:
     """Return the number of equal names at the ends of two stored paths."""
-    names = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
+    names = zip(reversed(first.split("/")), reversed(second.split("/")), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], names))
 
 
-def _same_key(one: str, other: str) -> str:
-    return " AND ".join(f"{one}.{key} = {other}.{key}" for key in ("sha256", "place", "name"))
+def _same_key(first: str, second: str) -> str:
+    return " AND ".join(f"{first}.{key} = {second}.{key}" for key in ("sha256", "place", "name"))
 
 
-def _shown(place: str) -> str:
-    return paths.shown(paths.native_path(place))
+def _shown(stored: str) -> str:
+    return paths.shown(paths.native_path(stored))

@@ -14,7 +14,7 @@ from embedkit.results import AddOptions
 
 
 class FailureWriter:
-    """Changes to the files that could not be used, or that are left out for their size."""
+    """Changes to the files that could not be used, or that are skipped because of their size."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -46,7 +46,7 @@ class FailureWriter:
             )
 
     def store_small(self, files: Sequence[tuple[PendingFile, int, int]]) -> None:
-        """Store files that are left out for the size of their image: file, width and height."""
+        """Store files that are skipped because of their size: file, width and height."""
         if not files:
             return
         rows = file_table([file for file, _, _ in files])

@@ -94,7 +94,7 @@ class FileWriter:
         - Failures of files that were not found are removed; ``problems``, the failures of the scan
           itself, are stored.
         - Files below a folder that could not be listed stay unchanged.
-        - Files at or below the paths ``excluded`` are left out, except those of ``named`` scopes.
+        - Files at or below the paths ``excluded`` are excluded, except those of ``named`` scopes.
         - Files with the same bytes as new files are checked wherever they are, so that facts follow
           files that moved.
         """
