@@ -745,7 +745,7 @@ def test_a_file_added_concurrently_is_not_missing(
 def test_a_backbone_removed_concurrently_ends_the_add_with_an_error(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BadInput, match="was removed meanwhile"):
+    with pytest.raises(BadInput, match="was removed in the meantime"):
         meanwhile(photos, monkeypatch, lambda other: other.remove(backbone="efficientnet_lite0"))
 
 

@@ -102,8 +102,8 @@ def test_a_photo_that_is_edited_in_place_keeps_its_label_and_is_reported_once(
     original = (photos / "red/0.jpg").read_bytes()
     draw_photo(50).save(photos / "red/0.jpg")
     (warning,) = filled.add().warnings
-    assert warning.startswith("1 labelled photo changed in place and kept the label; label it")
-    assert warning.endswith(f"the first is {photos}/red/0.jpg")
+    assert warning.startswith("1 labelled photo changed in place and kept its label; if another")
+    assert warning.endswith(f"the first is {photos}/red/0.jpg)")
     assert filled.info().labels == LABELS and posts(filled) == 3
     assert filled.add().warnings == ()
     (photos / "red/0.jpg").rename(photos / "blue/edited.jpg")
@@ -368,8 +368,8 @@ def test_everything_follows_a_root_that_moved(
     assert (report.images, report.embedded) == (12, 0)
     if flag is None:
         assert report.warnings == (
-            f"{new} contains the photos of {photos}, which is gone: they are labelled by its "
-            "folders, as before",
+            f"{new} contains the photos of {photos}, which is missing: its subfolders are "
+            "labels, as before",
         )
     if how is move:
         assert filled.info().labels == LABELS and posts(filled) == 3
@@ -387,7 +387,7 @@ def test_lost_folder_labels_are_reported(filled: Workspace, photos: Path) -> Non
     new = photos.with_name("new")
     (photos / "red").rename(new)
     (warning,) = filled.add(new).warnings
-    assert warning.startswith("4 photos had a label from a folder and moved out of all label")
+    assert warning.startswith("4 photos lost the label of a folder when moved out of all label")
     assert filled.info().labels == {"blue": 5, "cat": 2, "猫": 1}
     shutil.copytree(photos / "blue", new / "sky")
     filled.add(new)
@@ -504,7 +504,11 @@ def test_an_impossible_relocation_is_rejected_and_changes_nothing(
         (photos, tmp_path / "nowhere", "nowhere is not a folder"),
         (photos, photos / "red/0.jpg", r"0\.jpg is not a folder"),
         (photos, photos, "both folders are the same"),
-        (photos, other.parent, "5 of the 12 files of .*photos are at .*other with their sizes"),
+        (
+            photos,
+            other.parent,
+            "5 of the 12 files of .*photos are below .*other with the same size",
+        ),
         (tmp_path / "unknown", other, "no photos below .*unknown"),
     ):
         with pytest.raises(BadInput, match=complaint):
@@ -581,7 +585,7 @@ def test_the_commands_report_changes_of_labels(
     Path("新 photos/red/0.jpg").unlink()
     draw_photo(50).save("新 photos/red/1.jpg")
     out, err = run("add")
-    assert "warning: 1 labelled photo changed in place and kept the label" in err
+    assert "warning: 1 labelled photo changed in place and kept its label" in err
     out, err = run("remove", "--missing")
     assert out == (
         "forgot 1 file, 1 image, 1 embedding; no photo was touched\n"

@@ -133,7 +133,7 @@ def test_the_overrides_of_a_name_apply_to_registered_models() -> None:
         with pytest.raises(UnknownBackbone, match="takes only the overrides size="):
             embedkit.load_backbone(f"net?{override}")
     register_backbone("grid", grid, size=32, version="1")
-    with pytest.raises(BadInput, match="a function computes in float32; leave precision= out"):
+    with pytest.raises(BadInput, match="a function computes in float32; omit precision="):
         embedkit.load_backbone("grid?precision=bf16")
 
 
@@ -317,7 +317,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (grid, {"resize": "stretch"}, "resize must be one of crop, pad, squash, not 'stretch'"),
     (grid, {"interpolation": "area"}, "interpolation must be one of"),
     (grid, {"crop": 0}, "crop must be above 0, at most 1, not 0"),
-    (grid, {"transform": thumbnail}, "leave size, mean and std out"),
+    (grid, {"transform": thumbnail}, "omit size, mean and std"),
     (grid, {"transform": lambda _: "x", "size": None}, "returns str; return an array"),
     (grid, {"transform": lambda _: 1 / 0, "size": None}, "the transform of wrong fails: Zero"),
     (Net(), {"transform": thumbnail, "version": None, "size": None}, "code of a transform cannot"),

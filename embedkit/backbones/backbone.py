@@ -102,6 +102,11 @@ class Backbone:
 
         Keeps the current runtime if the cache folder is not writable or the pixels do not fit into
         memory.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            Prepared pixels of real images, uint8 (N, size, size, 3).
         """
         from embedkit.backbones.runtime_choice import choose, chosen_runtime, save_resolved
 
@@ -149,21 +154,46 @@ class Backbone:
             yield np.stack(batch)
 
     def prepare(self, decoder: Decoder) -> np.ndarray:
-        """Return the network input of one image: uint8 (size, size, 3) in RGB.
+        """Return the network input of one image.
 
-        With a transform, it is the array that the transform returns.
+        Parameters
+        ----------
+        decoder : Decoder
+            Decoder of the image.
 
-        Raises :class:`UnreadableImage` when the image does not decode.
+        Returns
+        -------
+        numpy.ndarray
+            uint8 (size, size, 3), RGB; with a transform, the array that it returns.
+
+        Raises
+        ------
+        UnreadableImage
+            When the image does not decode.
         """
         return self._transform(decoder) if self._transform else prepare(decoder, self.spec)
 
     def submit(self, pixels: np.ndarray) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """Start a forward pass on prepared pixels, uint8 (N, size, size, 3).
+        """Start a forward pass.
 
-        The returned function waits for the embeddings (N, dim) and their norms (N,), both float32.
-        A vector that is zero or not finite is returned as zeros with norm 0. A pass that does not
-        fit the memory is halved until it does; :class:`OutOfMemory` is raised when a single image
-        does not fit.
+        A pass that does not fit into memory is halved until it does.
+
+        Parameters
+        ----------
+        pixels : numpy.ndarray
+            Prepared pixels: N results of :meth:`prepare`.
+
+        Returns
+        -------
+        callable
+            Function without parameters that waits for the embeddings, float32 (N, dim), and their
+            norms before normalising, float32 (N,). A vector that is zero or not finite becomes
+            zeros with norm 0.
+
+        Raises
+        ------
+        OutOfMemory
+            When a single image does not fit into memory; the returned function may raise it too.
         """
         try:
             fetch = self._runtime.submit(pixels)

@@ -20,7 +20,7 @@ NOT_AN_IMAGE = "not an image of a known format"
 
 _SHORT = ("truncated", "end of file", "not enough data", "unexpected end", "ended prematurely")
 _UNSUPPORTED = ("unsupported", "not implemented", "not supported", "cannot handle", "unknown")
-"""Parts of the messages for files that end early and for unsupported variants of a format."""
+"""Parts of the messages for truncated files and for unsupported variants of a format."""
 
 _STARTS = (
     (b"\xff\xd8", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF8", "GIF"), (b"BM", "BMP"),

@@ -87,7 +87,7 @@ def _jpeg(data: bytes) -> tuple[Decoder, np.ndarray]:
 
 
 def _terminated(data: bytes) -> bytes:
-    """Return a JPEG that ends early with an end marker after its last intact data.
+    """Return a truncated JPEG with an end marker after its last intact data.
 
     A progressive JPEG ends before the scan that is cut off, unless that is the first one, so that
     all rows are equally sharp.

@@ -42,6 +42,6 @@ def pages(data: bytes) -> int:
             (count,) = struct.unpack_from(order + count_kind, data, at)
             after = at + struct.calcsize(count_kind) + entry * count
             (at,) = struct.unpack_from(order + pointer, data, after)
-    except struct.error:  # the file ends early
+    except struct.error:  # a truncated file
         pass
     return max(1, len(seen))

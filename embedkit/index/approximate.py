@@ -106,7 +106,7 @@ class _Lists:
         self._ivf = _downcast(index)
         lists = _lists_on_disk(index)
         assert lists is not None
-        self._places = lists.lists
+        self._positions = lists.lists
         self._file = file
         self._unchecked = np.ones(int(self._ivf.nlist), bool)
 
@@ -121,8 +121,10 @@ class _Lists:
     def _check(self, lists: np.ndarray) -> None:
         lists = lists[lists >= 0]
         for number in lists[self._unchecked[lists]].tolist():
-            place = self._places.at(number)
-            self._file.check(place.offset, place.offset + place.capacity * _entry(self._ivf))
+            position = self._positions.at(number)
+            self._file.check(
+                position.offset, position.offset + position.capacity * _entry(self._ivf)
+            )
             self._unchecked[number] = False
 
 

@@ -173,7 +173,7 @@ def embed(
     with catalog.read() as reader:
         there = {(item.name, item.spec.digest) for item in reader.backbones.all()}
         roots, todo = reader.folders.roots(), reader.files.without_embedding(spec)
-        # Images in the catalog are embedded whatever the current options of add are.
+        # Images in the catalog are embedded regardless of the current options of add.
         options = AddOptions(tolerate_truncated=True)
         known = reader.images.known([spec], options) if todo else None
     if (backbone.name, spec) not in there:

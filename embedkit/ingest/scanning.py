@@ -49,7 +49,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """What to add, and how it is labelled."""
+    """The sources to add, and how their photos are labelled."""
 
     items: list[Source]
     """The sources."""

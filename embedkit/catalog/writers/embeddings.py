@@ -123,7 +123,7 @@ class EmbeddingWriter:
                 "sha256": pa.array(sha256s, pa.binary()),
             }
         )
-        # The look-up and the ordering leave out the vectors, which are by far the largest part of a
+        # The look-up and the ordering skip the vectors, which are by far the largest part of a
         # row: they are copied at most once, below.
         with self._session.view("batch", batch):
             new = self._session.columns(

@@ -130,5 +130,5 @@ def _check(data: bytes) -> bytes:
 def _touch(path: Path) -> None:
     try:
         os.utime(path)
-    except OSError:  # removed meanwhile, or not writable: the last use is not recorded
+    except OSError:  # removed in the meantime, or not writable: the last use is not recorded
         return

@@ -33,7 +33,7 @@ class Alignment:
     first_points: NDArray[np.float32]
     """Inliers (I, 2) in the first image."""
     second_points: NDArray[np.float32]
-    """The same inliers (I, 2) in the second."""
+    """The same inliers (I, 2) in the second image."""
 
     def zoom(self) -> float:
         """Return the scale of the second image relative to the first, around the inliers."""
@@ -101,7 +101,7 @@ def aligned(first: LocalFeatures, second: LocalFeatures) -> tuple[int, Alignment
         return 0, None
     inside = mask.ravel().astype(bool)
     first_points, second_points = first_points[inside], second_points[inside]
-    inliers = min(_places(first_points), _places(second_points))
+    inliers = min(_distinct_positions(first_points), _distinct_positions(second_points))
     if inliers < INLIERS or not _is_credible(homography, first_points, second_points):
         return inliers, None
     in_front = np.sign(
@@ -110,7 +110,7 @@ def aligned(first: LocalFeatures, second: LocalFeatures) -> tuple[int, Alignment
     return inliers, Alignment(homography * in_front, first_points, second_points)
 
 
-def _places(points: NDArray[np.float32]) -> int:
+def _distinct_positions(points: NDArray[np.float32]) -> int:
     """Return the number of distinct positions: SIFT may find several features at one."""
     return len(np.unique(np.rint(points / 2), axis=0))
 
@@ -165,7 +165,7 @@ def _local_affine(
 ) -> NDArray[np.float64]:
     """Return the derivatives (I, 2, 2) of a homography at points (I, 2)."""
     depths = depth(homography, points)[:, None]
-    places = (points @ homography[:2, :2].T + homography[:2, 2]) / depths
-    rows = homography[:2, :2] - places[:, :, None] * homography[2, :2]
+    mapped = (points @ homography[:2, :2].T + homography[:2, 2]) / depths
+    rows = homography[:2, :2] - mapped[:, :, None] * homography[2, :2]
     derivatives: NDArray[np.float64] = rows / depths[:, :, None]
     return derivatives

@@ -23,13 +23,13 @@ from embedkit.search.verification.features import AREA, Grey, View, fitted, redu
 from embedkit.search.verification.overlay import Pixels
 
 
-def verify_first(matches: Matches, photo: Decoder, count: int, features: Path) -> None:
+def verify_first(matches: Matches, photo: Decoder, count: int, features_folder: Path) -> None:
     """Verify the first ``count`` matches of a photo, and sort them by their verification.
 
-    ``features`` is the folder with the cache of local features. Raises :class:`UnreadableImage`
-    when the photo cannot be decoded.
+    ``features_folder`` contains the cache of local features. Raises :class:`UnreadableImage` when
+    the photo cannot be decoded.
     """
-    ranked = _verified(photo, matches[:count], FeatureCache(features)) + matches[count:]
+    ranked = _verified(photo, matches[:count], FeatureCache(features_folder)) + matches[count:]
     matches[:] = [replace(match, rank=rank) for rank, match in enumerate(ranked, 1)]
     matches.verified = min(count, len(matches))
 
@@ -49,7 +49,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
     with ThreadPoolExecutor(usable_cores()) as threads:
         views = list(threads.map(view_of_match, matches))
     found = verify_matches(_query(photo, cache), views)
-    ranked = [replace(matches[place], verification=found[place]) for place in verified_order(found)]
+    ranked = [replace(matches[index], verification=found[index]) for index in verified_order(found)]
     ranked.sort(key=lambda match: match.sha256 != photo.sha256)
     return ranked
 
