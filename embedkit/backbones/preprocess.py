@@ -33,16 +33,12 @@ def prepare(decoder: Decoder, spec: EmbeddingSpec) -> np.ndarray:
 
     Raises :class:`UnreadableImage` when the image does not decode.
     """
-    short = _resized_short_side(spec)
+    short = math.floor(spec.size / spec.crop) if spec.resize == "crop" else spec.size
     if spec.resize == "pad":
         image = decoder.at_least(long=spec.size)
     else:
         image = decoder.at_least(short=short)
     return np.asarray(_fit(shortened(image), spec, short))
-
-
-def _resized_short_side(spec: EmbeddingSpec) -> int:
-    return math.floor(spec.size / spec.crop) if spec.resize == "crop" else spec.size
 
 
 def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
