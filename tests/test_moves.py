@@ -593,9 +593,9 @@ def test_the_commands_report_changes_of_labels(
     )
     Path("新 photos/blue").rename("elsewhere")
     _, err = run("add", "elsewhere")
-    assert "warning: 5 photos had a label from a folder" in err
+    assert "warning: 5 photos lost the label of a folder" in err
     _, err = run("remove", "新 photos/blue")
-    assert "warning: 5 photos had a label from a folder that was forgotten" in err
+    assert "warning: 5 photos lost the label of a folder that was forgotten" in err
     document = json.loads(run("remove", "新 photos", "--json")[0])
     assert (document["files"], document["kept"], document["unlabelled"]) == (5, 1, 0)
     _, err = run("relocate", "nowhere", "elsewhere", status=2)
