@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -241,3 +243,18 @@ def test_one_path_is_one_query(workspace: Workspace, photos: Path) -> None:
     workspace.add(photos)
     (matches,) = workspace.search_many(str(photos / "red/0.jpg"), 3)
     assert matches[0].path == str(photos / "red/0.jpg")
+
+
+def test_a_search_by_embedding_does_not_import_what_only_writing_needs(
+    filled: Workspace, tmp_path: Path
+) -> None:
+    program = (
+        "import sys, numpy\n"
+        "from embedkit import Workspace\n"
+        f"Workspace({str(filled.folder)!r}).search_many(numpy.eye(48, dtype='f4')[:2], k=3)\n"
+        "print(sorted({'pyarrow', 'torch', 'faiss', 'cv2', 'scipy'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

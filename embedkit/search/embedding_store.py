@@ -59,7 +59,7 @@ class EmbeddingStore:
 
     def resolve(self, backbone: str) -> ResolvedName:
         """Resolve the full name of a backbone, whether the workspace has it or not."""
-        from embedkit.ingest import resolve
+        from embedkit.ingest.network import resolve
 
         return resolve(backbone, self.backbone_snapshot().backbones)
 
@@ -103,7 +103,7 @@ class EmbeddingStore:
 
     def embed_missing(self, backbones: Sequence[ResolvedName]) -> tuple[Failure, ...]:
         """Compute the missing embeddings of all images; return the files that failed."""
-        from embedkit.ingest import embed
+        from embedkit.ingest.add import embed
 
         done = [embed(self._catalog, item, self._progress) for item in backbones]
         if any(embedded for embedded, _ in done):

@@ -142,7 +142,8 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         later calls until they are given again. Images that they leave out are no longer found;
         their embeddings are stored, and come back without a forward pass.
         """
-        from embedkit.ingest import add, options_of, sources_of
+        from embedkit.ingest.add import add
+        from embedkit.ingest.scanning import options_of, sources_of
 
         if fingerprints_only and backbones:
             raise BadInput(
