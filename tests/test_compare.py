@@ -20,7 +20,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
 from embedkit._internal.statistics import corrected, estimate, p_values, shared_ranks, units_of
-from embedkit.backbones import choice
+from embedkit.backbones import runtime_choice as choice
 from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare import measures

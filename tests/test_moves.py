@@ -266,7 +266,7 @@ def test_ambiguous_labels_of_equal_bytes_are_reported_and_not_assigned(
     for _ in range(2):
         (warning,) = workspace.add().warnings
         assert warning.startswith("2 photos moved, and identical copies had different labels")
-        assert warning.endswith(f"label them again, the first is {doubled}/x.jpg")
+        assert warning.endswith(f"label them again (the first is {doubled}/x.jpg)")
         assert workspace.info().labels == {"cow": 1}
     label(workspace, doubled, {"x.jpg": "cat", "y.jpg": "dog"})
     assert workspace.add().warnings == ()
@@ -515,7 +515,7 @@ def test_an_impossible_relocation_is_rejected_and_changes_nothing(
             filled.relocate(old, new)
     shutil.copytree(photos, tmp_path / "known", dirs_exist_ok=True)
     filled.add(tmp_path / "known", labels_from_folders=True)
-    with pytest.raises(BadInput, match=r"already has 12 files of .*known, .* 'embedkit remove"):
+    with pytest.raises(BadInput, match=r"12 of the files in .*known .* 'embedkit remove"):
         filled.relocate(photos, tmp_path / "known")
     assert {path: name for path, name in labels_of(filled).items() if "known" not in path} == before
 
@@ -593,7 +593,7 @@ def test_the_commands_report_changes_of_labels(
     )
     Path("新 photos/blue").rename("elsewhere")
     _, err = run("add", "elsewhere")
-    assert "warning: 5 photos had a label from a folder" in err
+    assert "warning: 5 photos lost the label of a folder" in err
     _, err = run("remove", "新 photos/blue")
     assert "warning: 5 photos had a label from a folder that was forgotten" in err
     document = json.loads(run("remove", "新 photos", "--json")[0])

@@ -309,7 +309,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (lambda pixels: pixels.mean((1, 2))[:1], {}, r"shape \(1, 3\) for 2 images"),
     (lambda pixels: pixels[:, 0, 0], {}, "returns uint8; return floating-point vectors"),
     (lambda pixels: [1.0] * len(pixels), {}, "returns list; return an array or tensor"),
-    (fails, {}, r"fails on a batch uint8 \(2, 32, 32, 3\): ZeroDivisionError: by zero"),
+    (fails, {}, r"fails on a batch of uint8 \(2, 32, 32, 3\): ZeroDivisionError: by zero"),
     (grid, {"mean": (0, 0, 0)}, "a function gets uint8 pixels, to which mean and std"),
     (grid, {"version": None}, "the code of a function cannot be hashed; pass version='1'"),
     (grid, {"version": 1}, "version must be a printable string, not 1"),

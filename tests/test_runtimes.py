@@ -14,7 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import embedkit
-from embedkit.backbones import choice, open_backbone, openvino_runtime
+from embedkit.backbones import open_backbone, openvino_runtime
+from embedkit.backbones import runtime_choice as choice
 from embedkit.backbones.backbone import Backbone, PassTooLarge, Runtime, overlapped
 from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
