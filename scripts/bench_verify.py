@@ -25,7 +25,7 @@ from calendar_shooting import Shooting
 from PIL import Image
 
 from embedkit import Workspace, load_backbone
-from embedkit.compare import measures
+from embedkit.compare import retrieval_metrics
 from embedkit.demo.calendar import calendar_photos, write_calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
@@ -44,7 +44,7 @@ Ranking = Callable[[int], list[int]]
 
 def average_precision(relevant: np.ndarray) -> float:
     """Of a ranking, (N,) of bool: the mean over its relevant rows of the precision up to each."""
-    return measures.average_precision(np.arange(len(relevant)), np.flatnonzero(relevant))
+    return retrieval_metrics.average_precision(np.arange(len(relevant)), np.flatnonzero(relevant))
 
 
 def scores(months: np.ndarray, ranking: Ranking) -> tuple[float, float]:

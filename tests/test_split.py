@@ -15,7 +15,7 @@ from earlier import undo_schema_steps
 from embedkit import Workspace
 from embedkit.catalog import Catalog
 from embedkit.classify.split import read_split
-from embedkit.classify.split.drawing import count_leaks, draw_parts, tied_groups
+from embedkit.classify.split.drawing import count_leaks, draw_sets, tied_groups
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
 
@@ -31,7 +31,7 @@ def drawn(
 ) -> np.ndarray:
     keys = np.random.default_rng(seed).permutation(len(classes)).astype(np.uint64)
     settled = np.array(fixed if fixed is not None else [FREE] * len(classes))
-    return draw_parts(np.array(classes), np.array(units), keys, wanted, settled)
+    return draw_sets(np.array(classes), np.array(units), keys, wanted, settled)
 
 
 def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:

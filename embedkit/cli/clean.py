@@ -13,7 +13,15 @@ import click
 from embedkit._internal.paths import shown
 from embedkit.cleaning.links import KINDS
 from embedkit.cli import show, show_clean
-from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, items_of, naming, options
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    TABLE,
+    backbone_option,
+    options,
+    split_items,
+    workspace_argument,
+)
 from embedkit.errors import BadInput
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
 
@@ -67,7 +75,7 @@ def duplicates(
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
         found = here.duplicates(
-            items_of(kinds),
+            split_items(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
             hash_bits=hash_bits,
@@ -179,11 +187,11 @@ def clean(
         raise BadInput(f"{shown(str(plan))} is a folder; name a CSV file")
     with show.progress_bar() as progress:
         planned = Workspace(workspace, progress).clean(
-            items_of(kinds),
+            split_items(kinds),
             conflicts=conflicts,
             protect=protect,
             prefer=prefer,
-            allow=items_of(allow),
+            allow=split_items(allow),
             verify=verify,
             backbone=backbone,
         )
@@ -202,7 +210,7 @@ def clean(
     else:
         if aside:
             show.say(f"{shown(str(plan))} had been edited; it was renamed to {shown(str(aside))}")
-        show_clean.plan_summary(planned.rows, plan, page, naming(workspace))
+        show_clean.plan_summary(planned.rows, plan, page, workspace_argument(workspace))
 
 
 def _report(

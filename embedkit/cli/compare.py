@@ -8,7 +8,7 @@ import click
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_compare
-from embedkit.cli.options import PAGE, PATH, items_of, options
+from embedkit.cli.options import PAGE, PATH, options, split_items
 
 
 @click.command()
@@ -59,7 +59,7 @@ def compare(
 
     with show.progress_bar() as progress:
         comparison = Workspace(workspace, progress).compare(
-            items_of(backbones), queries=queries, by=by, group=group
+            split_items(backbones), queries=queries, by=by, group=group
         )
     if html is not None:
         from embedkit.reports.comparison_page import write_comparison_page

@@ -209,10 +209,11 @@ def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa
 @common("indexes/demo")
 def demo(workspace: Path, as_json: bool) -> None:
     """Build a small workspace of sample photos and search it: embedkit in a minute."""
-    from embedkit.demo import build
+
+    from embedkit.demo import build_demo
 
     with show.progress_bar() as progress:
-        result = build(workspace, progress)
+        result = build_demo(workspace, progress)
     if as_json:
         show.document(
             {

@@ -17,11 +17,11 @@ from embedkit._internal.statistics import (
 )
 from embedkit.backbones.choice import precision_warning
 from embedkit.compare.collection import Collection
-from embedkit.compare.measures import (
-    Measures,
+from embedkit.compare.retrieval_metrics import (
+    RetrievalMetrics,
     average_precision,
     is_triplet_query,
-    measure,
+    retrieval_metrics,
     share_nearer,
 )
 from embedkit.errors import BadInput
@@ -117,7 +117,7 @@ def compare(
             progress(replace(step, stage=f"comparing {name}"))
 
         vectors = _vectors(backbone, collection)
-        measures = measure(vectors, collection.classes, queries, groups, report)
+        measures = retrieval_metrics(vectors, collection.classes, queries, groups, report)
         metrics.append(_metrics(backbone, vectors, measures, units))
         precisions.append(measures.average_precision)
     tests = _tests([item.backbone for item in metrics], np.stack(precisions), units)
@@ -151,7 +151,8 @@ def check_triplets(
 ) -> None:
     """Raise :class:`BadInput` unless one of the queries, by default any image, has a triplet.
 
-    See :func:`embedkit.compare.measures.content_score`; ``classes`` and ``groups`` are int64 (N,).
+    See :func:`embedkit.compare.retrieval_metrics.content_score`; ``classes`` and ``groups`` are
+    int64 (N,).
     """
     found = is_triplet_query(classes, groups)
     if not (found if queries is None else found[queries]).any():
@@ -179,7 +180,7 @@ def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
 
 
 def _metrics(
-    backbone: ComparedBackbone, vectors: np.ndarray, measures: Measures, units: np.ndarray
+    backbone: ComparedBackbone, vectors: np.ndarray, measures: RetrievalMetrics, units: np.ndarray
 ) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
         found = estimate(values, units)

@@ -145,12 +145,12 @@ def copy_probability(
     differing: np.ndarray, distance: np.ndarray, similar: np.ndarray, median_distance: float
 ) -> np.ndarray:
     """Return the probability that pairs are copies: float32 (P,)."""
-    terms = features(differing, distance, similar, median_distance)
+    terms = regression_features(differing, distance, similar, median_distance)
     logit = WEIGHTS["bias"] + sum(WEIGHTS[name] * term for name, term in terms.items())
     return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
 
 
-def features(
+def regression_features(
     differing: np.ndarray, distance: np.ndarray, similar: np.ndarray, median_distance: float
 ) -> dict[str, np.ndarray]:
     """Return the features of the logistic regression by name.

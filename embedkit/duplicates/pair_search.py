@@ -31,11 +31,11 @@ DEFAULT_KINDS = (EXACT, PIXELS, COMBINED)
 
 HASH_BITS = (64, 256)
 """Lengths of perceptual hashes; fingerprints store those of 64 bits."""
-MAX_BITS = 10
+MAX_PERCEPTUAL_BITS = 10
 """Largest Hamming distance of ``perceptual`` duplicates, of 64 bits; lower in large collections."""
 RELIABLE_UP_TO = 1_000_000
 """Number of images up to which 64 bits alone identify ``perceptual`` duplicates."""
-MIN_SIMILARITY = 0.8
+MIN_PERCEPTUAL_SIMILARITY = 0.8
 """Least similarity of ``perceptual`` duplicates in larger collections."""
 MAX_SEMANTIC_DISTANCE = 0.15
 """Largest distance of ``semantic`` duplicates, in units of the median distance."""
@@ -159,7 +159,7 @@ def candidate_limits(
 ) -> CandidateLimits:
     """Return the limits for a search among ``count`` images; those not given are adapted to it."""
     kinds, any_orientation = options.kinds, options.any_orientation
-    max_bits = MAX_BITS * options.hash_bits // 64
+    max_bits = MAX_PERCEPTUAL_BITS * options.hash_bits // 64
     limits = Limits(
         candidates.max_bits_within(
             count,
@@ -175,7 +175,9 @@ def candidate_limits(
         else options.max_distance,
         MIN_SCORE_TO_VERIFY if options.verify else MIN_SCORE,
         any_orientation=any_orientation,
-        similarity=MIN_SIMILARITY if count > RELIABLE_UP_TO and options.hash_bits == 64 else -1.0,
+        similarity=MIN_PERCEPTUAL_SIMILARITY
+        if count > RELIABLE_UP_TO and options.hash_bits == 64
+        else -1.0,
     )
     bits = oriented_bits = -1
     distance = -1.0

@@ -10,9 +10,9 @@ import numpy as np
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all
 from embedkit.results import LUMA_SIDE
 
-HIGH = 0.97
+MAX_SIMILARITY_FOR_CROPS = 0.97
 """Similarity from which on crops are not tried: they could hardly raise it."""
-LOW = 0.1
+MIN_SIMILARITY_FOR_CROPS = 0.1
 """Similarity up to which crops are not tried: they could not raise it enough."""
 
 _SIDE = LUMA_SIDE // 2
@@ -49,7 +49,11 @@ def similarity(
             one = orient_all(small[first[part][chosen]], number)
             found = _products(descriptors(one), targets[chosen])
             best[start + chosen] = np.maximum(best[start + chosen], found)
-        unsure = (best[part] < HIGH) & (best[part] > LOW) & may_be_crop[part]
+        unsure = (
+            (best[part] < MAX_SIMILARITY_FOR_CROPS)
+            & (best[part] > MIN_SIMILARITY_FOR_CROPS)
+            & may_be_crop[part]
+        )
         chosen = start + np.flatnonzero(unsure)
         one, other = small[first[chosen]], small[second[chosen]]
         cropped = np.maximum(_crop_similarity(one, other), _crop_similarity(other, one))

@@ -62,7 +62,7 @@ def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
 def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
     """Return the values of ``photo.html`` for photos, by path, with thumbnails of ``side`` pixels.
 
-    ``figures.html`` embeds each thumbnail once, however often a page shows it. An unreadable photo
+    ``metrics.html`` embeds each thumbnail once, however often a page shows it. An unreadable photo
     has no number and no address (None).
     """
     distinct = list(dict.fromkeys(paths))

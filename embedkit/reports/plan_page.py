@@ -58,7 +58,7 @@ KINDS = {
     INTACT: "an intact file with a damaged copy",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
-FIGURES = {
+COLUMN_MEANINGS = {
     "score": "Probability that the file is a copy of the file that its group was formed around, "
     "whose own score is 1; from 0.9 on a copy goes without review, unless its reason requires one",
     "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
@@ -142,7 +142,7 @@ def write_plan_page(
         csv=shown(target.with_suffix(".csv").name),
         states=STATES,
         kinds={kind: KINDS[kind] for kind in KINDS if any(row.kind == kind for row in rows)},
-        figures={name: FIGURES[name] for name in plan.COLUMNS if name in FIGURES},
+        figures={name: COLUMN_MEANINGS[name] for name in plan.COLUMNS if name in COLUMN_MEANINGS},
         kind_options=[
             (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
         ],
@@ -308,8 +308,8 @@ def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
     return [
         (
             name.replace("_", " "),
-            f"{float(cell):.4g}" if name in FIGURES else shown(cell),
-            FIGURES.get(name, f"The column {name} of the plan"),
+            f"{float(cell):.4g}" if name in COLUMN_MEANINGS else shown(cell),
+            COLUMN_MEANINGS.get(name, f"The column {name} of the plan"),
         )
         for name, cell in zip(plan.COLUMNS, cells, strict=True)
         if cell and name not in _APART

@@ -14,7 +14,7 @@ from PIL import Image
 
 from embedkit.backbones.preprocess import prepare
 from embedkit.duplicates.damaged import _read_damaged
-from embedkit.duplicates.examination import LazyImage, examine, examine_partial, read_facts
+from embedkit.duplicates.examination import LazyImage, examine, examine_partial, read_metadata
 from embedkit.duplicates.examination.quality import load_detail
 from embedkit.errors import UnreadableImage
 from embedkit.images import png
@@ -196,8 +196,8 @@ def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], obj
         "alpha": lambda: Decoder(data).rgba(),
         "thumbnail": lambda: thumbnail(str(path), 64),
         "facts on a page": lambda: photo_facts.facts_of(Decoder(data)),
-        "facts": lambda: read_facts(data),
-        "detail": lambda: load_detail(data, read_facts(data)),
+        "facts": lambda: read_metadata(data),
+        "detail": lambda: load_detail(data, read_metadata(data)),
         "pair": lambda: examine(look(data), look(intact)),
         "features": lambda: look(data).view(),
         "part": lambda: decode_partial(data),

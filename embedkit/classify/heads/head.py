@@ -13,8 +13,8 @@ from embedkit.classify.heads.linear import Features
 from embedkit.classify.heads.probabilities import softmax
 from embedkit.classify.heads.rejection import (
     MEASURES,
-    Measures,
     Rejection,
+    RejectionMeasures,
     log_distance_to_outliers,
     log_odds_against,
     mean_log_distance,
@@ -74,7 +74,8 @@ class Model:
         return self.gallery.nearest(embedded[self.spec.digest].vectors)
 
     def distances(self, features: Features, nearest: Nearest) -> tuple[np.ndarray, np.ndarray]:
-        """Return neighbour distances and outlier ratios, float64 (N,): see :class:`Measures`."""
+        """Return neighbour distances and outlier ratios, float64 (N,): see
+        :class:`RejectionMeasures`."""
         distance = mean_log_distance(nearest[1])
         return distance, distance - log_distance_to_outliers(features.vectors, self.outliers)
 
@@ -155,7 +156,9 @@ class Head:
         ]
         distances, ratios = (np.stack(some) for some in zip(*found, strict=True))
         return RejectionScores(
-            self.rejection.excess(Measures(distances, ratios, log_odds_against(probabilities)))
+            self.rejection.excess(
+                RejectionMeasures(distances, ratios, log_odds_against(probabilities))
+            )
         )
 
 

@@ -7,8 +7,8 @@ copies, they are compared as files (:mod:`~embedkit.duplicates.examination.quali
 """
 
 from embedkit.duplicates.examination.aligned import LazyImage as LazyImage
-from embedkit.duplicates.examination.metadata import read_facts as read_facts
+from embedkit.duplicates.examination.metadata import read_metadata as read_metadata
 from embedkit.duplicates.examination.pair import VERSION as VERSION
 from embedkit.duplicates.examination.pair import examine as examine
-from embedkit.duplicates.examination.partial import decode_partial as decode_partial
 from embedkit.duplicates.examination.partial import examine_partial as examine_partial
+from embedkit.duplicates.examination.partial import load_partial_image as load_partial_image

@@ -89,7 +89,8 @@ class AlignedPair:
     def quantised_side(self) -> int:
         """Which of the two has a palette of few colours: 1, 2, or 0 for none or both."""
         few = [
-            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
+            0 < (item.picture.metadata.colours or 0) <= FEW_COLOURS
+            for item in (self.one, self.other)
         ]
         if few[0] == few[1]:
             return 0

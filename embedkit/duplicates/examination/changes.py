@@ -74,7 +74,7 @@ def describe_copy(
         changes.append(Change("blurred", blurred_side))
     if quantised := pair.quantised_side:
         # A drawing may have had few colours before lossy compression added others.
-        full = (pair.one, pair.other)[2 - quantised].picture.facts
+        full = (pair.one, pair.other)[2 - quantised].picture.metadata
         is_reduced = not pair.is_graphic or full.is_lossless
         changes.append(Change("quantised", quantised if is_reduced else 0))
     if not changes and quality and quality.history.retouched and not quality.enlarged:
@@ -141,10 +141,10 @@ def _file_quality(pair: AlignedPair) -> Quality | None:
     """Return how the two compare as files, if they show the same frame."""
     if not pair.framing.is_whole:
         return None
-    facts = pair.one.picture.facts, pair.other.picture.facts
+    metadata = pair.one.picture.metadata, pair.other.picture.metadata
     with exclusive(max(prod(item.picture.size) for item in (pair.one, pair.other))):
-        one = load_detail(pair.one.read(), facts[0], pair.orientation)
-        return compare_quality(one, load_detail(pair.other.read(), facts[1]))
+        one = load_detail(pair.one.read(), metadata[0], pair.orientation)
+        return compare_quality(one, load_detail(pair.other.read(), metadata[1]))
 
 
 def _edited_side(pair: AlignedPair, quality: Quality | None) -> int:
@@ -158,7 +158,7 @@ def _side_without_camera(pair: AlignedPair) -> int:
     Only this shows which of two images was mirrored or rotated. That one was compressed again does
     not: a JPEG can be mirrored without loss, and both may come from a third file.
     """
-    from_camera = [item.picture.facts.is_from_camera for item in (pair.one, pair.other)]
+    from_camera = [item.picture.metadata.is_from_camera for item in (pair.one, pair.other)]
     if from_camera[0] == from_camera[1]:
         return 0
     return 2 if from_camera[0] else 1

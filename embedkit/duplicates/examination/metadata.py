@@ -16,8 +16,9 @@ _TAKEN, _EXPOSURE, _F_NUMBER, _ISO = 0x9003, 0x829A, 0x829D, 0x8827
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 
 
-def read_facts(data: bytes) -> FileMetadata:
-    """Return the facts in an image's bytes; facts with missing or broken metadata are left out.
+def read_metadata(data: bytes) -> FileMetadata:
+    """Return the metadata in an image's bytes; fields that are missing or broken have their
+    defaults.
 
     Raises :class:`UnreadableImage` when the bytes are not an image.
     """

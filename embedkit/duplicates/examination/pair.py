@@ -91,7 +91,7 @@ def examine(one: LazyImage, other: LazyImage) -> Examination:
         return Examination(COPY, same_pixels=True)
     orientation = best_orientation(first, second)
     pair = AlignedPair(one, other, orientation, first.oriented(orientation), second)
-    return _with_uncompared(_Comparison(pair).examine(), first.facts, second.facts)
+    return _with_uncompared(_Comparison(pair).examine(), first.metadata, second.metadata)
 
 
 def _with_uncompared(found: Examination, first: FileMetadata, second: FileMetadata) -> Examination:

@@ -59,7 +59,7 @@ class PartialImage:
         return self.rows / self.height
 
 
-def decode_partial(data: bytes) -> PartialImage:
+def load_partial_image(data: bytes) -> PartialImage:
     """Decode as much as possible of a file that ends early: the largest strip along one side.
 
     Raises :class:`UnreadableImage` when no complete row or column can be decoded, and for formats
@@ -106,7 +106,7 @@ def _matching_parts(damaged: bytes, intact: bytes) -> tuple[float, LazyImage, La
 
     None if one of the parts is transparent.
     """
-    partial = decode_partial(damaged)
+    partial = load_partial_image(damaged)
     decoder_of_intact, orientation, share = Decoder(intact), partial.orientation, partial.share
     width, height = decoder_of_intact.size
     rows, intact_rows = _common_rows(partial, width if orientation & 4 else height)

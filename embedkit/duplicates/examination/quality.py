@@ -37,7 +37,7 @@ class Detail:
     compressed: CompressedImage
 
 
-def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detail:
+def load_detail(data: bytes, metadata: FileMetadata, orientation: int = 0) -> Detail:
     """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.exclusive():
@@ -46,8 +46,8 @@ def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detai
         luma = orient(np.asarray(image.convert("L")), orientation)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
         is_clipped = orient(np.concatenate(parts), orientation)
-    table = facts.tables[0] if facts.tables else ()
-    is_exact = facts.is_lossless and facts.colours is None
+    table = metadata.tables[0] if metadata.tables else ()
+    is_exact = metadata.is_lossless and metadata.colours is None
     stored = CompressedImage(luma, is_clipped, table, (upright, orientation), is_exact)
     return Detail(luma, stored)
 
