@@ -30,16 +30,24 @@ LONGEST_FACTORY = 100
 
 @dataclass(frozen=True)
 class Recipe:
-    """The content of a recipe.toml; every setting is optional."""
+    """The content of a recipe.toml; every setting is optional.
+
+    Attributes
+    ----------
+    sources : tuple of str
+        Absolute paths of folders and files.
+    labels_from_folders : bool
+        Whether the first folder below a source is the label of a photo.
+    backbones : tuple of str
+        Names of backbones; the first one is used for searches.
+    index : str
+        ``auto`` (by size), ``exact``, or a FAISS factory string.
+    """
 
     sources: tuple[str, ...] = ()
-    """Absolute paths of folders and files."""
     labels_from_folders: bool = False
-    """Whether the first folder below a source is the label of a photo."""
     backbones: tuple[str, ...] = ()
-    """Names of backbones; the first one is used for searches."""
     index: str = "auto"
-    """``auto`` (by size), ``exact``, or a FAISS factory string."""
 
 
 def read_recipe(workspace: Path) -> Recipe:

@@ -211,7 +211,7 @@ def test_undo_restores_removed_files_byte_for_byte(
     assert os.listdir(root / report.quarantine / "files") == []
 
 
-def test_two_real_devices_are_crossed_both_ways(
+def test_moves_between_two_devices_work_in_both_directions(
     tmp_path: Path, collection: tuple[Path, list[PlanRow]], mount: Callable[[Path, str], None]
 ) -> None:
     folder, rows = collection
@@ -297,7 +297,7 @@ def left_of(root: Path, rows: list[PlanRow]) -> str:
     return left.reason
 
 
-def test_a_file_that_changed_is_left(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+def test_a_file_that_changed_is_skipped(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     _, copy, rows = pair
     put(copy, b"edited!")
     assert left_of(root, rows) == "it has changed since the plan was made"
@@ -550,7 +550,7 @@ def test_files_that_a_person_marked_to_keep_or_review_stay(
 
 
 @pytest.mark.parametrize("device", ["one device", "two devices"], indirect=True)
-def test_a_file_that_is_replaced_while_it_is_moved_is_left(
+def test_a_file_that_is_replaced_while_it_is_moved_is_skipped(
     root: Path, pair: tuple[str, str, list[PlanRow]], device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, copy, rows = pair
@@ -832,7 +832,7 @@ def test_an_undo_stopped_by_a_full_disk_continues_later(
     assert Path(path).read_bytes() == content
 
 
-def test_files_in_a_read_only_folder_are_left(
+def test_files_in_a_read_only_folder_are_skipped(
     tmp_path: Path, mount: Callable[[Path, str], None], root: Path
 ) -> None:
     mount(tmp_path / "photos", "1m")

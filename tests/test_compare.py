@@ -24,7 +24,7 @@ from embedkit.backbones import choice
 from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
 from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import ComparedBackbone, Query, compare
+from embedkit.compare.comparison import ComparedBackbone, RankedPhoto, compare
 from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.compare.retrieval_metrics import (
     average_precision,
@@ -88,7 +88,7 @@ def test_a_sample_of_pairs_estimates_the_auc(monkeypatch: pytest.MonkeyPatch) ->
     assert abs(auc() - exact) < 0.03
 
 
-def test_measures_of_six_photos() -> None:
+def test_measures_equal_values_computed_by_hand() -> None:
     # Three photos a class; the third of each looks like the other class.
     vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
     found = retrieval_metrics(vectors, classes, np.arange(6))
@@ -290,7 +290,7 @@ def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:
 def test_a_query_is_not_in_its_own_ranking() -> None:
     classes = np.array([0, 0, 1, 1, 2])
     vectors = on_circle(0, 10, 30, 40, 35)
-    queries = [Query("/p/001.jpg", 1), Query("/q/new.jpg", None)]
+    queries = [RankedPhoto("/p/001.jpg", 1), RankedPhoto("/q/new.jpg", None)]
     found = compare(
         photos_of(classes), [compared("one", vectors, queries=on_circle(99, 32))], queries
     )  # fmt: skip
@@ -562,7 +562,7 @@ def test_an_image_has_the_class_of_its_first_file(workspace: Workspace, photos: 
     assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
 
 
-def test_classes_by_folder(workspace: Workspace, photos: Path) -> None:
+def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
     (photos / "photos").mkdir()
     for seed, path in ((70, "70.png"), (71, "71.png"), (72, "photos/72.png")):
         draw_photo(seed).save(photos / path)

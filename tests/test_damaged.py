@@ -411,7 +411,7 @@ def test_apply_and_undo_treat_damaged_files_like_others(
     assert workspace.load_plan(tmp_path / "plan.csv").apply().moved == (str(damaged),)
 
 
-def test_a_damaged_file_that_changes_after_the_plan_is_left(
+def test_a_damaged_file_that_changes_after_the_plan_is_skipped(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside

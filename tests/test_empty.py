@@ -339,7 +339,7 @@ def test_a_full_disk_for_the_journal_deletes_nothing(
     assert len(empty(root, name).deleted) == 3
 
 
-def test_files_that_cannot_be_deleted_are_left(
+def test_files_that_cannot_be_deleted_are_skipped(
     root: Path, applied: tuple[str, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, rows = applied

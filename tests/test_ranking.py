@@ -36,7 +36,7 @@ def test_two_jpegs_of_unknown_order_are_for_review() -> None:
     assert chosen.disputed == "may have been compressed first"
 
 
-def test_so_are_equal_tables_and_a_rotated_copy() -> None:
+def test_jpegs_with_equal_tables_and_rotated_copies_are_for_review() -> None:
     found = Examination(COPY, resolution=1.0)
     assert preference(jpeg("a", 8), jpeg("b", 8), found).disputed
     rotated = replace(jpeg("b", 9), width=800), replace(jpeg("a", 8), height=800)

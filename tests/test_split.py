@@ -384,7 +384,7 @@ def test_errors_come_before_the_search_for_duplicates(
         filled.split(2, 4)
 
 
-def test_the_last_split_counts_gone_and_new_images(filled: Workspace, tmp_path: Path) -> None:
+def test_the_last_split_counts_missing_and_new_images(filled: Workspace, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,test\n")
     report = filled.split(2, 3, given=tmp_path / "given.csv")

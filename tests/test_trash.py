@@ -105,7 +105,7 @@ def test_a_file_is_trashed_only_with_the_planned_bytes_and_while_a_kept_file_exi
     assert Path(alone[1].path).exists() and not trash.exists()
 
 
-def test_a_file_that_changes_before_it_goes_is_left(
+def test_a_file_that_changes_before_it_is_trashed_is_skipped(
     root: Path, tmp_path: Path, trash: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg"])
@@ -328,7 +328,7 @@ def test_files_stay_on_a_disk_where_no_trash_may_be_created(
     assert "its disk has no trash, and none can be made there" in left_alone(root, rows)
 
 
-def test_a_file_with_a_name_too_long_for_the_trash_is_left(root: Path, tmp_path: Path) -> None:
+def test_a_file_with_a_name_too_long_for_the_trash_is_skipped(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["x" * 251 + ".jpg"])
     assert "the trash does not accept it (File name too long)" in left_alone(root, rows)
 

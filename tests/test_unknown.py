@@ -184,7 +184,7 @@ def test_leave_one_out_distances_leave_out_copies() -> None:
         assert value == pytest.approx(np.log(distances[:5]).mean(), abs=1e-4)
 
 
-def test_leave_one_out_distances_with_few_photos() -> None:
+def test_few_photos_give_leave_one_out_distances() -> None:
     vectors = unit([1, 0], [1, 1], [0, 1])
     rows, found = leave_one_out_distances(vectors, np.zeros(3, np.int64), np.array([0, 1, 1]))
     assert rows.tolist() == [0, 1, 2]

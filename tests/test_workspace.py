@@ -56,7 +56,7 @@ def test_remove_accepts_a_folder_that_no_longer_exists(filled: Workspace, photos
     assert filled.info().sources == ()
 
 
-def test_remove_missing_forgets_what_is_gone(filled: Workspace, photos: Path) -> None:
+def test_remove_missing_forgets_missing_files(filled: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").unlink()
     filled.add([photos])
     assert filled.info().missing == 1

@@ -66,15 +66,15 @@ def compare(
 
         write_comparison_page(html.absolute(), comparison)
     if as_json:
-        show.document(asdict(comparison))
+        show.print_json(asdict(comparison))
     else:
         show_compare.comparison_summary(comparison, rankings=bool(queries))
         if html is not None:
-            show.say(f"page: {shown(str(html))}")
-    show.failed(comparison.failures, "--json lists all")
+            show.print_line(f"page: {shown(str(html))}")
+    show.print_failures(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:
-            show.warn(f"warning: {backbone.backbone}: {backbone.warning}")
+            show.print_warning(f"warning: {backbone.backbone}: {backbone.warning}")
 
 
 COMMANDS: Sequence[click.Command] = (compare,)

@@ -134,8 +134,9 @@ def content_score(same_class: np.ndarray, same_group: np.ndarray) -> float:
     """Return the share of triplets in which the class decides over the group.
 
     A triplet is a query, an image of its class in another group, and an image of another class in
-    its group. The score is how often the first image is nearer, a draw counting as half: 0.5 is no
-    preference, and less follows the group, such as a framing, a camera, a shop or a photographer.
+    its group. The score is how often the first image is nearer, ties count half. 0.5 means no
+    preference; lower values mean that distances follow the group, such as a framing, a camera, a
+    shop or a photographer.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def is_triplet_query(classes: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def share_nearer(ones: np.ndarray, others: np.ndarray) -> float:
-    """Return the share of pairs (one, other) with one < other, a draw counting as half.
+    """Return the share of pairs (one, other) with one < other, ties count half.
 
     For distances of pairs of one class and of two classes it is the area under the ROC curve (Mann
     & Whitney 1947). ``others`` is sorted; it takes time log(len(others)) for each of ``ones``.

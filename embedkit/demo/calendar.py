@@ -48,7 +48,7 @@ class ShootingConditions:
     """
 
     light: tuple[float, float] = (0.88, 1.1)
-    """Least and largest brightness of a shot; 1 is the page as drawn."""
+    """Minimum and maximum brightness of a shot; 1 is the page as drawn."""
 
     def picture_of(self, month: int, seed: int) -> int:  # noqa: ARG002
         """Return which of the two pictures a month (0 or 1) has."""

@@ -30,7 +30,7 @@ from embedkit.images.scan import FoundFile
 from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
 MIN_DECODED_SIMILARITY = 0.9
-"""Least similarity of the decoded part, at 32 x 32, for an image to be opened."""
+"""Minimum similarity of the decoded part, at 32 x 32, for an image to be opened."""
 MAX_CANDIDATES = 4
 """Images opened for each damaged file: the most similar ones."""
 

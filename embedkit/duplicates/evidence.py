@@ -25,7 +25,7 @@ MIN_CONTRAST = 0.02
 UNRELATED_SHARE = 0.5
 """Share of the bits in which hashes of unrelated images differ, assumed for low-contrast images."""
 MAX_CROP_DISTANCE = 0.4
-"""Largest distance at which crops are compared, in units of the median distance."""
+"""Maximum distance at which crops are compared, in units of the median distance."""
 NO_DISTANCE = np.float32(np.nan)
 """The distance of a pair in which an image has no embedding."""
 

@@ -53,23 +53,23 @@ _VERSION = f"{VERSION}; {DECODER}; {EXTRACTION}"
 class Examiner:
     """Examine pairs of images of a catalog by id, and cache the results in the catalog.
 
-    ``features`` is the folder of local features; ``new`` maps ids below those of the catalog to
-    files of images that the catalog does not contain. Examinations of unreadable files are not
-    cached.
+    ``features_folder`` is the folder of cached local features; ``new_files`` maps ids smaller than
+    all ids of the catalog to the files of images that are not in the catalog. Examinations of
+    unreadable files are not cached.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        features: Path,
+        features_folder: Path,
         progress: ProgressCallback = no_progress,
-        new: Mapping[int, LiveFile] | None = None,
+        new_files: Mapping[int, LiveFile] | None = None,
     ) -> None:
         self._catalog = catalog
         self._progress = progress
-        self._cache = FeatureCache(features)
+        self._cache = FeatureCache(features_folder)
         self._files: dict[int, list[LiveFile]] = {
-            image_id: [file] for image_id, file in (new or {}).items()
+            image_id: [file] for image_id, file in (new_files or {}).items()
         }
         self._images = lru_cache(_CACHED_IMAGES)(self._lazy_image)
         self._known: dict[Pair, Examination] = {}

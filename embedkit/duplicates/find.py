@@ -101,7 +101,7 @@ def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFil
 
 
 def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examiner) -> list[int]:
-    """Return the images in the order in which they may represent a group.
+    """Return the images in the order in which they are preferred as representatives.
 
     Images with a camera's metadata come first: a plan mostly keeps them, and the file to keep has
     to be compared with all others.

@@ -61,7 +61,7 @@ class QueryPhoto:
     sha256: str
     """Hex digest."""
     fingerprint: Fingerprints
-    """Of one row."""
+    """Fingerprint of the photo, as a table of one row."""
 
 
 def find_duplicates_of(
@@ -79,7 +79,7 @@ def find_duplicates_of(
     photo cannot be decoded, and for hashes of other than 64 bits.
     """
     if options.hash_bits != 64:
-        raise BadInput("one photo is compared by the stored hashes of 64 bits; leave hash bits out")
+        raise BadInput("one photo is compared by the stored hashes of 64 bits; omit hash_bits")
     require_embeddings(options, index)
     photo = _read_photo(path)
     with catalog.read() as reader:
@@ -114,7 +114,7 @@ def find_duplicates_of(
         index.recall_at_10,
     )
     examiner = Examiner(
-        catalog, features_folder, new={QUERY_ID: LiveFile(path, None, photo.sha256)}
+        catalog, features_folder, new_files={QUERY_ID: LiveFile(path, None, photo.sha256)}
     )
     group = _group(catalog, table, found, options, photo, own_id, examiner)
     embedded = np.count_nonzero(places >= 0)

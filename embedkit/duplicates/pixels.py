@@ -12,9 +12,9 @@ from embedkit.images.decode import decoding
 from embedkit.images.faults import file_errors
 
 MAX_PIXEL_BITS = 4
-"""Largest Hamming distance of pixel-identical images in files of different formats."""
+"""Maximum Hamming distance of pixel-identical images in files of different formats."""
 MAX_LUMA_DIFFERENCE = 4
-"""Largest difference of their lumas, 0 to 255: JPEGs are decoded at a reduced scale."""
+"""Maximum difference of their lumas, 0 to 255: JPEGs are decoded at a reduced scale."""
 
 RULE_VERSION = 4
 """Raise this whenever the rule finds other pixel-identical images."""

@@ -1,4 +1,4 @@
-"""The similarity of two images at 16 x 16 pixels, also when one is oriented otherwise or cropped.
+"""The similarity of two images at 16 x 16 pixels, including when one is reoriented or cropped.
 
 It is computed from the lumas stored in fingerprints, without a decode: the mean of the correlation
 of the lumas and that of their gradients. Gradients distinguish drawings on the same background and
@@ -11,9 +11,9 @@ from embedkit.duplicates.orientations import ORIENTATIONS, orient_all
 from embedkit.results import LUMA_SIDE
 
 MAX_SIMILARITY_FOR_CROPS = 0.97
-"""Similarity from which on crops are not tried: they could hardly raise it."""
+"""Similarity above which crops are not tried, because they could hardly raise it."""
 MIN_SIMILARITY_FOR_CROPS = 0.1
-"""Similarity up to which crops are not tried: they could not raise it enough."""
+"""Similarity below which crops are not tried, because they could not raise it enough."""
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048

@@ -14,7 +14,7 @@ from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.results import COPY, Examination
 
 _MIN_RESOLUTION = 0.9
-"""Least resolution of the source of an enlarged centre, relative to the centre's."""
+"""Minimum resolution of the source of an enlarged centre, relative to the centre's."""
 
 
 @dataclass
@@ -212,34 +212,36 @@ def _examine_links(
 
 
 def _joined(state: _Grouping, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
-    """Return the stars, each with the images that may be, or are changed, copies of its centre.
+    """Return the stars, each with the images that may be copies or are changed copies of its
+    centre.
 
     An image that several centres could take joins the best-fitting one, or the first if that is no
-    longer a centre. A centre that stays alone joins the first star that it could not take in whole.
+    longer a centre. A centre without members joins the first star that could not join it as a
+    whole.
     """
-    gone: set[int] = set()
+    assigned: set[int] = set()
     found: dict[int, dict[int, Link]] = {}
     best = _best_centres(state)
     passed: dict[int, list[int]] = {}
     refused: list[tuple[int, int]] = []
     for one in order:
-        if one in state.members or one in gone:
+        if one in state.members or one in assigned:
             continue
         for centre in passed.get(one, ()):
             if centre in found and _try_join(state, centre, one, found[centre]):
-                gone.add(one)
+                assigned.add(one)
                 break
-        if one in gone:
+        if one in assigned:
             continue
         found[one] = dict(state.stars[one])
         unsure = state.unsure[one]
         for other in sorted(unsure, key=lambda image_id: (-unsure[image_id].score, image_id)):
-            if other in state.members or other in gone or other in found:
+            if other in state.members or other in assigned or other in found:
                 continue
-            if best[other] != one and best[other] not in gone:
+            if best[other] != one and best[other] not in assigned:
                 passed.setdefault(other, []).append(one)
             elif _try_join(state, one, other, found[one]):
-                gone.add(other)
+                assigned.add(other)
             elif state.stars[other]:
                 refused.append((one, other))
     for one, other in refused:

@@ -1,4 +1,4 @@
-"""A comparison of backbones as one HTML page: figures, distances, rankings side by side."""
+"""A comparison of backbones as one HTML page: metrics, distances, rankings side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path

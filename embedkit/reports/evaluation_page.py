@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page: figures, classes, confusion, curves, confident mistakes."""
+"""An evaluation as one HTML page: metrics, classes, confusion, curves, confident mistakes."""
 
 import base64
 from pathlib import Path

@@ -20,9 +20,9 @@ DPI = 150
 MAX_NAME_LENGTH = 28
 """Characters of a name; longer ones are cut."""
 MAX_COUNTED_CLASSES = 60
-"""Largest number of classes for which the cells of a confusion matrix contain counts."""
+"""Maximum number of classes for which the cells of a confusion matrix contain counts."""
 MAX_NAMED_CLASSES = 120
-"""Largest number of class names along a side of a confusion matrix."""
+"""Maximum number of class names along a side of a confusion matrix."""
 DIAGRAMS_PER_ROW = 4
 """Reliability diagrams per row."""
 
@@ -51,7 +51,7 @@ _STYLE = {
 def accuracy_curves(heads: Sequence[HeadMetrics]) -> bytes:
     """Plot the validation accuracy by epoch, one line per head, with the best epoch marked.
 
-    Heads without a history are left out.
+    Heads without a history are skipped.
     """
     curves = [head for head in heads if head.history]
     with _styled():

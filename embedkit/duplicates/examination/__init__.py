@@ -1,4 +1,5 @@
-"""The comparison of two opened files: are they copies, what was done to which, which is better?
+"""The comparison of two opened files: whether they are copies, which one was changed and how, and
+which one is better.
 
 Fingerprints and embeddings only propose pairs. Here both files are opened, aligned
 (:mod:`~embedkit.duplicates.examination.placement`) and compared window by window, at a resolution

@@ -21,7 +21,7 @@ from embedkit.duplicates.examination.placement import Placement
 from embedkit.search.verification.features import View
 
 FEW_COLOURS = 256
-"""Largest number of colours in a palette that counts as reduced."""
+"""Maximum number of colours in a palette that counts as reduced."""
 
 _BLENDED = 3  # pixels at the edge of the shared area that may be blended with what is beyond
 

@@ -23,10 +23,10 @@ def read_metadata(data: bytes) -> FileMetadata:
     Raises :class:`UnreadableImage` when the bytes are not an image.
     """
     image = open_image(data)
-    # Before metadata are read, which loads PNGs.
+    # Before the metadata is read, which loads PNGs.
     deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
-    detail, place = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
+    detail, position = _ifd(exif, _EXIF_IFD), _ifd(exif, _GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(_MAKE)), _text(exif.get(_MODEL)))))
     noted = (_integer(detail.get(_WIDTH)), _integer(detail.get(_HEIGHT)))
     return FileMetadata(
@@ -35,7 +35,7 @@ def read_metadata(data: bytes) -> FileMetadata:
         taken=_time(_text(detail.get(_TAKEN))),
         software=_text(exif.get(_SOFTWARE)) or None,
         exposure=any(detail.get(tag) is not None for tag in (_EXPOSURE, _F_NUMBER, _ISO)),
-        place=bool(place),
+        place=bool(position),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),
         frames=count_frames(image, data),

@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 AREA = 600_000
-"""Largest number of pixels of the working resolution."""
+"""Maximum number of pixels of the working resolution."""
 DETAIL_AREA = 6_000_000
 """Number of pixels at which documents and drawings are compared: enough for the print of a scanned
 page."""
@@ -32,12 +32,12 @@ _NEIGHBOURING = 2  # levels to each side that count as one tone
 _MIN_TEXTURED_SHARE = 0.002  # share of textured pixels below which an image is flat
 _TEXTURED = 10.0  # levels of standard deviation in a square of 7 pixels
 _PAPER_SHARE = 0.3  # least share of the most frequent tone
-_GRAPHIC_SHARE = 0.7  # least share of the most frequent tones
+_GRAPHIC_SHARE = 0.7  # minimum share of the most frequent tones
 _PLAIN_SHARE = 0.85  # the same for a drawing without shades
-_FLAT_SHARE = 0.95  # the same whatever the edges
+_FLAT_SHARE = 0.95  # the same, regardless of edges
 _COLOURED = 20.0  # levels of chroma
 _MIN_TINGE = 12  # levels between the channels of a tinged pixel
-_MIN_TINGED_SHARE = 0.005  # least share of such pixels
+_MIN_TINGED_SHARE = 0.005  # minimum share of such pixels
 _ONE_HUE = 0.9  # length of the mean direction of chroma; 1 for a single hue
 
 ORIENTATION_OF = {

@@ -16,7 +16,7 @@ from embedkit.images.decode import Decoder
 from embedkit.images.strips import strips
 from embedkit.results import FileMetadata
 
-_ENLARGED = 1.3  # ratio of oversampling from which on an image is enlarged
+_ENLARGED = 1.3  # minimum ratio of oversampling of an enlarged image
 _LINES = 192  # number of rows, and of columns, whose spectra are averaged
 _BANDS = 12  # per octave
 _LOWEST = 6.0  # cycles across the image: lower bands are composition, not detail
@@ -25,7 +25,7 @@ _CLIFF = 0.125  # share of the extrapolated power below which the spectrum is cu
 _GUARD = 0.92  # share of the Nyquist frequency at which resampling rolls off
 
 _ROUNDING_POWER = 1 / 32  # power of rounding to whole levels under the window, times the width
-_MIN_SIGNAL = 4.0  # ratio to that noise from which on a band contains detail
+_MIN_SIGNAL = 4.0  # minimum ratio to that noise of a band with detail
 
 
 @dataclass(frozen=True, eq=False)

@@ -277,7 +277,7 @@ function rest(state) { // decide the undecided files on this page that pass the 
 function drawRest() {
   const asking = [...undecided].filter((group) => has(group, OPEN)).length;
   const part = $("view").querySelector(".asks");
-  if (part) part.textContent = `Needs a decision: ${asking < undecided.size ? `${asking} of ` : ""}${counted(undecided.size, "group")}`;
+  if (part) part.textContent = `To review: ${asking < undecided.size ? `${asking} of ` : ""}${counted(undecided.size, "group")}`;
   const count = rest().length;
   $("rest").hidden = !count;
   $("rest").querySelector("span").textContent = `Undecided on this page: ${counted(count, "file")}`;
@@ -367,7 +367,7 @@ function showDialog(id, focused) { // the attribute autofocus would also take th
   $(id).querySelector(focused).focus();
 }
 
-function partner(file) { // the file that stays, or else the first other file
+function partner(file) { // the kept file, or else the first other file
   const others = file.group.files.filter((other) => other !== file);
   const differs = (other) => other.cells[column.sha256] !== file.cells[column.sha256];
   return others.find((other) => other.state === "keep") ?? others.find(differs) ?? others[0];
