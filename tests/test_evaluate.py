@@ -115,7 +115,7 @@ def test_a_class_without_test_photos_is_reported_and_in_no_mean() -> None:
     assert cow.predicted == np.count_nonzero(taken_for == 2)
     assert worst_first(head.classes)[-1] == cow and cow not in head.worst
     assert "of 6 classes" in describe(evaluation)
-    assert describe(evaluation).endswith("which the means leave out: cow.")
+    assert describe(evaluation).endswith("which the means omit: cow.")
 
 
 def test_the_first_of_equally_probable_classes_is_predicted() -> None:

@@ -221,7 +221,7 @@ def test_the_report_counts_held_out_images_of_an_ungrouped_split(
     held_out = sum(item.val + item.test for item in report.classes)
     assert (held_out, report.leaks_ungrouped, report.held_out_ungrouped) == (0, 10, 10)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
-    assert "Drawn one by one, 10 of 10 held-out images would have had one" in shown.stdout
+    assert "Had images been drawn one by one, 10 of 10 held-out images would share" in shown.stdout
 
 
 def test_a_stored_split_has_the_same_report(filled: Workspace) -> None:
@@ -334,7 +334,7 @@ def test_leaks_between_given_parts_are_reported(filled: Workspace, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,part\nphotos/red/0.jpg,exam\n", "unknown part exam; use train, val, test"),
+        ("path,part\nphotos/red/0.jpg,exam\n", "unknown set exam; use train, val, test"),
         (
             "path,part\nphotos/red/0.jpg,test\nelsewhere.jpg,test\nnowhere.jpg,val\n",
             "2 of 3 paths with a given part .* the first is .*elsewhere.jpg; nothing was split",
@@ -376,7 +376,7 @@ def test_errors_come_before_the_search_for_duplicates(
         BadInput, match=r"no label table has a column photographer \(there are none\)"
     ):
         filled.split(2, 4, group="photographer")
-    with pytest.raises(BadInput, match="unknown part exam"):
+    with pytest.raises(BadInput, match="unknown set exam"):
         filled.split(2, 4, given=tmp_path / "given.csv")
     with pytest.raises(NotInWorkspace, match=r"elsewhere\.jpg"):
         filled.split(2, 4, given=tmp_path / "elsewhere.csv")
@@ -419,7 +419,7 @@ def test_notes_give_the_reason_and_the_left_out_photos(
     assert notes_of(filled, ["red/0.jpg,test", *blue], 3, 3) == (
         "blue has 10 photos, and fewer than 3 + 3 are held out because the other photos have a "
         "given part: 10 for training, 0 for validation, 0 for test",
-        "red has 10 photos (and 5 left out); half of them are fewer than 3 + 3: 6 for training, 2 "
+        "red has 10 photos (and 5 skipped), and half of them is fewer than the requested 3 + 3: 6 for training, 2 "
         "for validation, 2 for test",
     )
 
@@ -465,7 +465,7 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
     drawn_split = CliRunner().invoke(embedkit, ["split", "--val", "2", "--test", "9", *where])
     assert drawn_split.exit_code == 0, drawn_split.output
     assert (
-        "red has 15 photos; half of them are fewer than 2 + 9: 9 for training, 1 for validation, "
+        "red has 15 photos, and half of them is fewer than the requested 2 + 9: 9 for training, 1 for validation, "
         "5 for test"
     ) in drawn_split.stderr
     assert "6 images are in 1 group of copies" in drawn_split.stdout

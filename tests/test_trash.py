@@ -101,7 +101,7 @@ def test_a_file_is_trashed_only_with_the_planned_bytes_and_while_a_kept_file_exi
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
     (left,) = discard(root, alone).skipped
-    assert left.reason.startswith("no kept file that it is a copy of is intact")
+    assert left.reason.startswith("none of the kept files that it is a copy of is intact")
     assert Path(alone[1].path).exists() and not trash.exists()
 
 
@@ -264,7 +264,7 @@ def left_alone(root: Path, rows: list[PlanRow]) -> str:
     for item in rows:
         assert sha256(Path(item.path).read_bytes()) == item.sha256
     (reason,) = {item.reason for item in report.skipped}
-    assert "leave --trash out to move it to quarantine" in reason
+    assert "omit --trash to move it to quarantine" in reason
     assert quarantines(root)[0].trashed == 0 and not undo(root).skipped
     return reason
 
@@ -402,7 +402,7 @@ def test_the_commands_say_what_is_in_the_trash(
     where = trash / "files/copy of 0.jpg"
     assert f"not put back: {copy}: in the trash, as {where}; restore" in told.stderr
     os.rename(where, copy)
-    assert "1 file back in place already" in run(workspace, "undo").stdout
+    assert "1 file already back in place" in run(workspace, "undo").stdout
     assert workspace.info().missing == 0
 
 

@@ -133,7 +133,7 @@ def test_backbones_lists_the_table(run: Run) -> None:
         (["search"], 2, "either an image or a text"),
         (["search", "photos/red/0.jpg", "-k", "0"], 2, "0 is not in the range"),
         (["info"], 1, "is empty"),
-        (["remove"], 2, "say what to forget"),
+        (["remove"], 2, "give exactly one of"),
         (["backbones", "nonsense"], 2, "no backbone is called"),
         (["frobnicate"], 2, "No such command"),
     ],
