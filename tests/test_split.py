@@ -368,9 +368,9 @@ def test_errors_come_before_the_search_for_duplicates(
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,exam\n")
     (tmp_path / "elsewhere.csv").write_text("path,part\nelsewhere.jpg,test\n")
     for val in (0, -1):
-        with pytest.raises(BadInput, match=f"to select heads on: 1 or more, not {val}"):
+        with pytest.raises(BadInput, match=f"to select heads on, must be 1 or more, not {val}"):
             filled.split(val, 3)
-    with pytest.raises(BadInput, match="to evaluate heads on: 1 or more, not 0"):
+    with pytest.raises(BadInput, match="to evaluate heads on, must be 1 or more, not 0"):
         filled.split(3, 0)
     with pytest.raises(
         BadInput, match=r"no label table has a column photographer \(there are none\)"
@@ -419,7 +419,8 @@ def test_notes_give_the_reason_and_the_left_out_photos(
     assert notes_of(filled, ["red/0.jpg,test", *blue], 3, 3) == (
         "blue has 10 photos, and fewer than 3 + 3 are held out because the other photos have a "
         "given part: 10 for training, 0 for validation, 0 for test",
-        "red has 10 photos (and 5 skipped), and half of them is fewer than the requested 3 + 3: 6 for training, 2 "
+        "red has 10 photos (and 5 skipped), and half of them is fewer than the requested 3 + 3: "
+        "6 for training, 2 "
         "for validation, 2 for test",
     )
 
@@ -465,14 +466,13 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
     drawn_split = CliRunner().invoke(embedkit, ["split", "--val", "2", "--test", "9", *where])
     assert drawn_split.exit_code == 0, drawn_split.output
     assert (
-        "red has 15 photos, and half of them is fewer than the requested 2 + 9: 9 for training, 1 for validation, "
+        "red has 15 photos, and half of them is fewer than the requested 2 + 9: "
+        "9 for training, 1 for validation, "
         "5 for test"
     ) in drawn_split.stderr
     assert "6 images are in 1 group of copies" in drawn_split.stdout
-    assert "left out: 1 image without a label\n" in drawn_split.stdout
-    assert (
-        "left out: 1 image with several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
-    )
+    assert "skipped: 1 image without a label\n" in drawn_split.stdout
+    assert "skipped: 1 image with several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
     assert "since" not in drawn_split.stdout
     shown = CliRunner().invoke(embedkit, ["split", "--json", *where])
     assert json.loads(shown.stdout)["classes"][1] == {
