@@ -1,4 +1,4 @@
-"""The split: exact numbers, tied images in one part, given parts, small classes."""
+"""The split: exact numbers, tied images in one set, given sets, small classes."""
 
 import json
 import shutil
@@ -337,7 +337,7 @@ def test_leaks_between_given_parts_are_reported(filled: Workspace, tmp_path: Pat
         ("path,part\nphotos/red/0.jpg,exam\n", "unknown set exam; use train, val, test"),
         (
             "path,part\nphotos/red/0.jpg,test\nelsewhere.jpg,test\nnowhere.jpg,val\n",
-            "2 of 3 paths with a given part .* the first is .*elsewhere.jpg; nothing was split",
+            "2 of 3 paths with a given set .* the first is .*elsewhere.jpg; nothing was split",
         ),
         (
             "path,part\nphotos/unlabelled.jpg,test\n",
@@ -417,8 +417,8 @@ def test_notes_give_the_reason_and_the_left_out_photos(
 ) -> None:
     blue = [f"blue/{number}.jpg,train" for number in range(10, 20)]
     assert notes_of(filled, ["red/0.jpg,test", *blue], 3, 3) == (
-        "blue has 10 photos, and fewer than 3 + 3 are held out because the other photos have a "
-        "given part: 10 for training, 0 for validation, 0 for test",
+        "blue has 10 photos, and fewer than 3 + 3 are held out because the sets of the other "
+        "photos are given: 10 for training, 0 for validation, 0 for test",
         "red has 10 photos (and 5 skipped), and half of them is fewer than the requested 3 + 3: "
         "6 for training, 2 "
         "for validation, 2 for test",
