@@ -15,7 +15,7 @@
     ├── MissingExtra              an optional dependency is not installed; names the extra
     ├── CatalogBusy               another process kept the catalog open for too long
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
-    ├── HeadBusy                  another training of that head runs in this workspace
+    ├── HeadBusy                  another process trains or combines a head of that name
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
     ├── BadArtefact               a file beside the catalog is damaged or inconsistent
     └── StorageError              the disk is full, read-only or failing
@@ -40,7 +40,7 @@ class EmbedkitError(Exception):
 
 
 class BadInput(EmbedkitError):
-    """Arguments, files or names are wrong, or do not fit together."""
+    """Arguments, files or names are wrong, or contradict each other."""
 
     exit_status = 2
 
@@ -58,9 +58,10 @@ class UnreadableImage(BadInput):
 
     Attributes
     ----------
-    stage : {'read', 'format', 'decode'}
+    stage : {'read', 'format', 'decode', 'embed'}
         The step that failed: the file cannot be read; it is not an image that this installation
-        decodes; or it is a broken or oversized image.
+        decodes; it is a broken or oversized image; or the transform of a registered backbone fails
+        on it.
     reason : str
         What is wrong, as a clause.
     """

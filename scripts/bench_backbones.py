@@ -1,11 +1,12 @@
-"""How fast each known backbone runs on this machine's CPU, against torch and OpenVINO as they come.
+"""Measure the speed of each known backbone on the CPU, and of torch and OpenVINO with default
+settings.
 
     python scripts/bench_backbones.py [NAME...] [--images 32] [--rounds 3]
 
-For each backbone, in a process of its own: images a second of the runtime that embedkit chooses,
+For each backbone, in a process of its own: images per second of the runtime that embedkit chooses,
 of torch eager, of torch channels-last (both in batches of 32) and of OpenVINO with its own default
 settings, on the same prepared pixels, taking turns; and the ratio of ours to eager and to the best
-of the three. WEIGHTS ARE RANDOM, made here from a fixed seed: this says nothing about quality.
+of the three. The weights are random, from a fixed seed: the result says nothing about quality.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from embedkit.backbones.registry import KNOWN
 
 
 def random_weights(name: str, target: Path) -> None:
-    """Write a full state dict of a known backbone, of random numbers."""
+    """Write a state dict of a known backbone with random weights."""
     import torch
     from safetensors.torch import save_file
 
@@ -45,7 +46,7 @@ def random_weights(name: str, target: Path) -> None:
 
 
 def measure(name: str, images: int, rounds: int) -> dict[str, float]:
-    """Images a second by runtime: the median over the rounds, and of each round's ratios."""
+    """Return images per second by runtime, the median over the rounds, and the median ratios."""
     import openvino
 
     from embedkit import load_backbone

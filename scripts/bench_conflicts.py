@@ -1,4 +1,5 @@
-"""How well photos that sit under two labels are found, whatever was done to one of the two.
+"""Measure how well photos under two labels are found after exact copying, recompression and
+cropping.
 
     python scripts/bench_conflicts.py SOURCE... [--count 400] [--alone 600] [--seed 2]
 
@@ -30,7 +31,7 @@ KINDS = ("exact", *ALTERED, "own")
 
 
 def plant(folder: Path, sources: list[str], count: int, alone: int, seed: int) -> Counter[str]:
-    """Write the photos; how many copies there are of each kind."""
+    """Write the photos. Returns the number of copies of each kind."""
     chance = random.Random(seed)
     files = photos(sources)
     planted: Counter[str] = Counter()

@@ -1,9 +1,9 @@
-"""How fast photos are fingerprinted, against imagededup's perceptual hash.
+"""Measure the speed of fingerprinting, compared with imagededup's perceptual hash.
 
     python scripts/bench_fingerprints.py FOLDER... --peer ENVIRONMENT [--rounds 3]
     python scripts/bench_fingerprints.py --make FOLDER COUNT SOURCE...
 
-Of each folder it prints images a second of whole processes in turn: ``add --fingerprints-only``
+For each folder, prints images per second of whole processes in turn: ``add --fingerprints-only``
 into a new workspace (SHA-256, MD5, hash, luma, quality, catalog), imagededup's
 ``PHash.encode_images`` with its own defaults (on all cores), and the ratio of the medians. Every
 file is read once before the clock starts, so that all come from memory as far as they fit.
@@ -40,7 +40,7 @@ if __name__ == "__main__":
 
 
 def seconds(command: list[str]) -> float:
-    """How long a command takes; ends the script when it fails."""
+    """Return the duration of a command; exit if it fails."""
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -49,14 +49,14 @@ def seconds(command: list[str]) -> float:
 
 
 def ours(folder: Path) -> float:
-    """Seconds of ``add --fingerprints-only`` into a new workspace."""
+    """Return the seconds of ``add --fingerprints-only`` into a new workspace."""
     with tempfile.TemporaryDirectory() as scratch:
         add = ["add", str(folder), "--fingerprints-only", "--workspace", f"{scratch}/ws"]
         return seconds([sys.executable, "-m", "embedkit", *add])
 
 
 def theirs(python: Path, folder: Path) -> float:
-    """Seconds of imagededup's hashes."""
+    """Return the seconds of imagededup's hashes."""
     with tempfile.NamedTemporaryFile("w", suffix=".py") as script:
         script.write(PEER)  # a file, since its processes import it
         script.flush()

@@ -1,14 +1,14 @@
-"""How fast photos are added, against a plain timm loop and against tools for duplicates.
+"""Measure the speed of adding photos, compared with a plain PyTorch loop and tools for duplicates.
 
     python scripts/bench_ingest.py FOLDER [--rounds 3] [--peers ENVIRONMENT]
 
-Prints one table. First images a second at steady state: ours (every fingerprint, the embeddings,
+Prints one table. First images per second at steady state: ours (every fingerprint, the embeddings,
 catalog and index; default backbone), and a plain loop (torch's DataLoader with 2 workers, full
-decode, timm's evaluation transform, torch as it comes, batches of 32; embeddings only). Then each
-of our stages alone on all cores, and what share we reach of the rate at which the stages one after
-another would run. Then whole processes, in seconds. Alternatives take turns, each in a process of
-its own; figures are medians over the rounds, ratios medians of each round's ratio. Our runtime is
-chosen beforehand, as for anybody's second add; every workspace is new.
+decode, timm's evaluation transform, torch with default settings, batches of 32; embeddings only).
+Then each of our stages alone on all cores, and what share we reach of the rate at which the stages
+one after another would run. Then whole processes, in seconds. Alternatives take turns, each in a
+process of its own; figures are medians over the rounds, ratios medians of each round's ratio. Our
+runtime is chosen beforehand, as in every add after the first; every workspace is new.
 
 ENVIRONMENT is a virtual environment with fastdup, imagededup and cleanvision (python -m venv
 ENVIRONMENT; ENVIRONMENT/bin/pip install fastdup imagededup cleanvision). Photos like those of the
@@ -54,7 +54,7 @@ if __name__ == "__main__":
 
 
 def ours(files: list[str]) -> dict[str, float]:
-    """Images a second of a whole add, in a process that is warm."""
+    """Return images per second of a whole add, in a warm process."""
     from embedkit import Workspace
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -67,7 +67,7 @@ def ours(files: list[str]) -> dict[str, float]:
 
 
 def plain(files: list[str]) -> dict[str, float]:
-    """Images a second of the loop that anybody would write, after its first batch."""
+    """Return images per second of a plain PyTorch loop, after its first batch."""
     import timm
     import torch
     from PIL import Image
@@ -94,7 +94,7 @@ def plain(files: list[str]) -> dict[str, float]:
 
 
 def stages(files: list[str]) -> dict[str, float]:
-    """Images a second of each stage alone, on all cores."""
+    """Return images per second of each stage alone, on all cores."""
     import numpy as np
 
     from embedkit.backbones import last_resolved, open_backbone, registry

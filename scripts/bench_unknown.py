@@ -53,7 +53,7 @@ from embedkit.classify.heads.outliers.cache import embedded_outliers
 from embedkit.classify.heads.probabilities import softmax
 from embedkit.classify.heads.rejection import log_odds_against
 from embedkit.classify.heads.rejection_calibration import Outliers
-from embedkit.classify.training import TrainOptions, fit_scorer, trained_head
+from embedkit.classify.training import TrainOptions, build_trained_head, fit_scorer
 from embedkit.images.decode import decoder_of
 from embedkit.results import ResolvedName, no_progress
 
@@ -139,7 +139,7 @@ def heads_of(
     for kind in (KNN, PROBE):
         options = TrainOptions(kind, kind, BACKBONE)
         fitted = fit_scorer(data, options, no_progress)
-        head, scores = trained_head(options, fitted, BACKBONE, outliers)
+        head, scores = build_trained_head(options, fitted, BACKBONE, outliers)
         heads.append(head)
         validation.append(scores)
     models = [head.models[0] for head in heads]

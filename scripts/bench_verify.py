@@ -1,4 +1,4 @@
-"""Verification compared with embeddings on calendar photos, and on unrelated photos.
+"""Compare verification with embeddings on calendar photos, and on unrelated photos.
 
     python scripts/bench_verify.py [--sets 5] [--pairs 2000] [FOLDER...]
 
@@ -25,7 +25,7 @@ from calendar_shooting import Shooting
 from PIL import Image
 
 from embedkit import Workspace, load_backbone
-from embedkit.compare import measures
+from embedkit.compare import retrieval_metrics
 from embedkit.demo.calendar import calendar_photos, write_calendar_photos
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, read_bytes
@@ -39,16 +39,17 @@ JPEG = 60
 CANDIDATES = 100
 
 Ranking = Callable[[int], list[int]]
-"""From the row of a query to all rows, best first."""
+"""Ranks all rows for the row of a query, best first."""
 
 
 def average_precision(relevant: np.ndarray) -> float:
-    """Of a ranking, (N,) of bool: the mean over its relevant rows of the precision up to each."""
-    return measures.average_precision(np.arange(len(relevant)), np.flatnonzero(relevant))
+    """Return the average precision of a ranking, bool (N,)."""
+    return retrieval_metrics.average_precision(np.arange(len(relevant)), np.flatnonzero(relevant))
 
 
 def scores(months: np.ndarray, ranking: Ranking) -> tuple[float, float]:
-    """AP of the first photo as the query, and the mean over all; a query is not in its ranking."""
+    """Return the AP of the first photo as the query, and the mean over all queries. A query is not
+    in its own ranking."""
     found = []
     for query in range(len(months)):
         rows = [row for row in ranking(query) if row != query]
@@ -57,7 +58,7 @@ def scores(months: np.ndarray, ranking: Ranking) -> tuple[float, float]:
 
 
 def by_embedding(vectors: np.ndarray) -> Ranking:
-    """By the embeddings of the photos, float32 (N, dim)."""
+    """Return the ranking by the embeddings of the photos, float32 (N, dim)."""
     distances = 1 - vectors @ vectors.T
     return lambda query: np.argsort(distances[query], kind="stable").tolist()
 
@@ -99,7 +100,7 @@ def calendars(sets: int) -> None:
 
 
 def speed() -> None:
-    """Time for a search that verifies many, with and without local features, and where it goes."""
+    """Measure a search that verifies many photos, with and without cached features, by stage."""
     with TemporaryDirectory() as scratch:
         photos = Path(scratch) / "photos"
         for seed in range(6):
@@ -133,7 +134,7 @@ def speed() -> None:
 
 
 def photos_below(folders: list[Path], count: int) -> Iterator[tuple[Path, View]]:
-    """Files and views of up to ``count`` photos, evenly by folder; unreadable ones are left out."""
+    """Return files and views of up to ``count`` photos, evenly by folder; skip unreadable ones."""
     random = np.random.default_rng(0)
     for folder in folders:
         files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -148,7 +149,7 @@ def photos_below(folders: list[Path], count: int) -> Iterator[tuple[Path, View]]
 
 
 def unrelated(folders: list[Path], pairs: int) -> None:
-    """How often photos that have nothing to do with each other are verified."""
+    """Measure how often unrelated photos are verified."""
     files, views = zip(*photos_below(folders, max(4, pairs // 4)), strict=True)
     random = np.random.default_rng(1)
     chosen = random.integers(0, len(views), (2 * pairs, 2))

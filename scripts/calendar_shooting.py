@@ -10,7 +10,7 @@ from embedkit.demo.calendar import PAGE, PHOTO
 
 
 @dataclass(frozen=True)
-class Shooting(calendar.Shooting):
+class Shooting(calendar.ShootingConditions):
     """How the shots of a set are taken; by default as those of the demo."""
 
     same_picture: bool = False
@@ -20,7 +20,7 @@ class Shooting(calendar.Shooting):
     """Largest rotation of a shot in degrees, either way."""
     scale: tuple[float, float] = (1.0, 1.0)
     """Least and largest factor by which the page is enlarged."""
-    light: tuple[float, float] = calendar.Shooting.light
+    light: tuple[float, float] = calendar.ShootingConditions.light
     """Least and largest brightness; 1 is the page as drawn."""
     glare: float = 0.0
     """Strength of a lamp's reflection on the page: 0 is none, 1 is white in its middle, and above

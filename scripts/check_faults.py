@@ -1,12 +1,12 @@
-"""Interrupt commands at their writes, and hold what comes of it against an uninterrupted run.
+"""Interrupt commands at their writes and compare the result with an uninterrupted run.
 
     python scripts/check_faults.py [--points N] [COMMAND ...]
 
-Each command is run once under strace, which lists its calls that change files of the photos or
-the workspace. Then it is run again and again from a copy of the same start: killed at one of these
-calls, or told there that the disk fails (EIO) or is full (ENOSPC). After a fault the command has to
-end with one line on stderr and no traceback, or well. The same command again has to complete, with
-the same files, catalog, quarantine, heads and search results as without the fault, and with no
+Each command is run once under strace, which lists its calls that change files of the photos or the
+workspace. Then it is run again and again from a copy of the same start: killed at one of these
+calls, or given an error of a failing (EIO) or full (ENOSPC) disk. After a fault the command must
+succeed, or end with one line on stderr and no traceback. The same command again has to complete,
+with the same files, catalog, quarantine, heads and search results as without the fault, and with no
 temporary file. Needs Linux, strace and the right to trace processes. COMMAND is one or more of:
 add-new, add, import, split, train, ensemble, compact, remove, apply, undo.
 """
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _check(name: str, command: Command, scratch: Path, points: int) -> tuple[object, ...]:
-    """The row of the table for one command; what goes wrong is printed at once."""
+    """Return the table row of one command, and print its problems at once."""
     started = time.monotonic()
     bench = _Bench(command, scratch)
     everything = [(point, fault) for point in bench.points for fault in _faults_of(point)]
@@ -82,7 +82,7 @@ def _faults_of(point: Point) -> tuple[str, ...]:
 
 
 class _Bench:
-    """One command, its start, and what it comes to without a fault."""
+    """One command, its initial state, and its result without a fault."""
 
     def __init__(self, command: Command, scratch: Path) -> None:
         self._command = command
@@ -103,7 +103,7 @@ class _Bench:
         self._expected = in_child(state_of, self._arena)
 
     def strike(self, point: Point, fault: str) -> tuple[bool, list[str]]:
-        """Whether a fault met its file, and what was wrong after it."""
+        """Return whether a fault hit its file, and the problems after it."""
         self._restore()
         ended, fired = struck(self._running(), self._scratch, self._arena, point, fault)
         if not fired:
@@ -123,7 +123,7 @@ class _Bench:
         return True, troubles
 
     def _looked_at(self) -> dict[str, Any]:
-        """The state, without the caches that looking at it makes."""
+        """Return the state without the caches that reading it creates."""
         before = self._scratch / "before"
         shutil.copytree(self._arena, before, symlinks=True)
         found = in_child(state_of, self._arena)
@@ -132,7 +132,8 @@ class _Bench:
         return dict(found)
 
     def _lost(self, found: dict[str, Any]) -> list[str]:
-        """What differs in a state, but for what the next command does: caches and locks."""
+        """Return the differences between two states, except for caches and locks, which the next
+        command handles."""
         kept = {key: value for key, value in found.items() if not _PASSING.search(key)}
         expected = {key: value for key, value in self._expected.items() if not _PASSING.search(key)}
         return differences(kept, expected)
@@ -146,7 +147,7 @@ class _Bench:
 
 
 def _complaints(ended: Ended, fault: str) -> list[str]:
-    """What is wrong with how a command ended."""
+    """Return the problems of how a command ended."""
     if fault == "KILL" or not ended.status or ended.is_mute:
         return []
     lines = ended.messages.splitlines()
@@ -158,7 +159,7 @@ def _complaints(ended: Ended, fault: str) -> list[str]:
 
 
 def _modules_of(line: list[str], folder: Path) -> list[str]:
-    """The modules that a command has imported at its end."""
+    """Return the modules that a command has imported at its end."""
     from embedkit.cli import main as run
 
     os.chdir(folder)

@@ -1,16 +1,16 @@
-"""What embedkit does with hostile files: it lists them, uses the others, and stays small.
+"""Check that embedkit lists hostile files, uses all other files, and needs little memory.
 
     python scripts/check_hostile.py folder [FOLDER]
     python scripts/check_hostile.py fuzz [--count 500] [--kind NAME]...
 
 ``folder`` writes hostile files of more than 40 kinds among 20 photographs, to FOLDER (else to a
 temporary folder), and runs ``embedkit add`` and every command that writes a page or counts files,
-each in a process of its own. It checks that every command ends well, in less than 3 GB of memory,
+each in a process of its own. It checks that every command succeeds, in less than 3 GB of memory,
 that stderr has nothing but embedkit's own lines, that every file is either used or listed with a
 reason, and that all photographs are used. ``fuzz`` damages a good file of each format in ``count``
-ways and does with each what embedkit does with an image; it checks that nothing but
+ways and applies all image operations of embedkit to each; it checks that nothing but
 ``UnreadableImage`` is raised and that no warning is given. Both print a table, and end with
-status 1 when something is wrong.
+status 1 if a check fails.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from hostile.folder import Hostile
 SEED = 7
 MEMORY_GB = 3.0
 SECONDS = 900
-"""Longer than this, and a command is taken to hang."""
+"""Maximum duration of a command, seconds; a longer one is taken to hang."""
 PROCESSES = 2
 FOREIGN = (
     "Traceback",
@@ -48,22 +48,22 @@ FOREIGN = (
     "Error:",
     "Exception",
 )
-"""What embedkit itself does not write on stderr."""
+"""Pattern of stderr lines that embedkit itself does not write."""
 
 
 @dataclass
 class Run:
-    """One command that has ended."""
+    """A command that has ended."""
 
     output: str
     errors: str
     status: int
     seconds: float
     gigabytes: float
-    """The most memory that it had at a time."""
+    """Its peak memory."""
 
     def faults(self) -> list[str]:
-        """What is wrong with how it ended."""
+        """Return the problems of how it ended."""
         faults = [f"status {self.status}"] if self.status else []
         if self.gigabytes > MEMORY_GB:
             faults.append(f"{self.gigabytes:.2f} GB of memory")
@@ -97,7 +97,8 @@ def run(*arguments: str, scratch: Path) -> Run:
 
 
 def check_folder(folder: Path) -> bool:
-    """Write the hostile folder, run all commands, and print a table; whether all went well."""
+    """Write the hostile folder, run all commands, and print a table. Returns whether all checks
+    passed."""
     source, scratch, pages = folder / "photos", folder / "scratch", folder / "pages"
     for made in (source, scratch, pages):
         made.mkdir(parents=True)
@@ -139,7 +140,8 @@ def check_folder(folder: Path) -> bool:
 
 
 def _written(source: Path) -> tuple[list[Path], list[Hostile]]:
-    """Write the photographs and the hostile files; the latter come without what is in them."""
+    """Write the photographs and the hostile files. Returns the hostile files without their
+    content."""
     random = np.random.default_rng(SEED)
     photos = hostile_folder.write_photos(source, random)
     files = hostile_folder.hostile_files(random)
@@ -150,7 +152,7 @@ def _written(source: Path) -> tuple[list[Path], list[Hostile]]:
 def _counted(
     source: Path, files: list[Hostile], photos: list[Path], report: dict[str, Any]
 ) -> list[str]:
-    """What is wrong with what ``add`` reported; prints how often it gave which reason."""
+    """Return the problems of the report of ``add``, and print the number of failures by reason."""
     reasons = {os.fsencode(item["path"]): item["reason"] for item in report["failures"]}
     faults = []
     listed = [file for file in files if file.is_listed]
@@ -175,7 +177,7 @@ def _counted(
 
 
 def check_fuzz(count: int, only: list[str]) -> bool:
-    """Mutate good files of each format and print a table; whether nothing went wrong."""
+    """Mutate good files of each format and print a table. Returns whether all checks passed."""
     good = fuzz.samples(np.random.default_rng(SEED))
     kinds = {kind: data for kind, data in good.items() if not only or kind in only}
     faults: list[str] = []
@@ -199,7 +201,7 @@ def check_fuzz(count: int, only: list[str]) -> bool:
 
 
 def _fuzzed(data: bytes, count: int) -> tuple[fuzz.Outcome, list[str]]:
-    """What became of one kind, and what parsers wrote on stderr, even from C."""
+    """Return the outcome of one kind, and what parsers wrote on stderr, including C libraries."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as said:
         before = os.dup(2)
         os.dup2(said.fileno(), 2)

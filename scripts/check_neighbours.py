@@ -1,4 +1,4 @@
-"""Nearest neighbours of a folder of photos, held against a brute force.
+"""Compare nearest neighbours with a brute-force search.
 
     python scripts/check_neighbours.py FOLDER [BACKBONE]
 

@@ -1,10 +1,10 @@
-"""Top-1 accuracy of the packaged weights on one photo per ImageNet class.
+"""Measure the top-1 accuracy of the packaged weights on one photo per ImageNet class.
 
     python scripts/check_packaged_weights.py FOLDER
 
-FOLDER holds images named ``n01440764_tench.JPEG``: WordNet id first. The classes are timm's, in
-their usual order: the sorted WordNet ids. The classifier that embedkit leaves off is put back on
-top of its own embeddings, so that what is measured is the path that every embedding takes:
+FOLDER contains images named ``n01440764_tench.JPEG``: WordNet id first. The classes are timm's, in
+their usual order: the sorted WordNet ids. The classifier that embedkit omits is applied
+to its embeddings, so that the whole path is measured:
 packaged file, tensor order, decode, preprocessing, network, pooling.
 """
 
@@ -50,7 +50,7 @@ def main(folder: str) -> None:
 
 
 def classify(backbone: Backbone, paths: list[str]) -> np.ndarray:
-    """The most probable class of each image, from embedkit's own embedding of it."""
+    """Return the most probable class of each image, computed from its embedding."""
     pixels = [prepare(Decoder(read_bytes(path)), backbone.spec) for path in paths]
     vectors, norms = backbone.submit(np.stack(pixels))()
     weight, bias = classifier(backbone.resolved.weights_path)
@@ -58,7 +58,8 @@ def classify(backbone: Backbone, paths: list[str]) -> np.ndarray:
 
 
 def classifier(weights_path: str) -> tuple[np.ndarray, np.ndarray]:
-    """The classifier's weight (1000, 1280) and bias (1000,): the last two tensors of the file."""
+    """Return the classifier's weight (1000, 1280) and bias (1000,), the last two tensors of the
+    file."""
     tensors = list(torch.load(weights_path, map_location="cpu", weights_only=True).values())
     return tensors[-2].numpy(), tensors[-1].numpy()
 

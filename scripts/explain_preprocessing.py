@@ -1,16 +1,16 @@
-"""What a backbone's preprocessing is, and what wrong ones do to its distances.
+"""Explain the preprocessing of a backbone, and measure the effect of common mistakes.
 
     python scripts/explain_preprocessing.py NAME [FOLDER]
 
-NAME is any backbone name, with overrides. Prints what its pixels go through, then embeds photos
-the right way and in ways in which it is often got wrong, and prints for each
+NAME is any backbone name, with overrides. Prints the steps of the preprocessing, then embeds photos
+correctly and with common mistakes, and prints for each
 
     cos       the mean cosine of a photo's vector to its right one
     rank      Spearman's correlation of the distances of all pairs to the right ones
     moved     share of the five nearest of each photo that are others than the right five
     median    median distance of two photos; below 1e-3 the embeddings have collapsed
 
-Photos are those in FOLDER; else the ones that installed packages bring along (scikit-learn,
+Photos are those in FOLDER; by default those in installed packages (scikit-learn,
 matplotlib and, if it is there, scikit-image) and the generated calendar photos.
 """
 
@@ -71,7 +71,7 @@ def main(name: str, folder: str | None = None) -> None:
 
 
 def explain(spec: EmbeddingSpec) -> None:
-    """Print what a photo goes through on its way to the network."""
+    """Print the steps from a photo to the network input."""
     decode = f"EXIF orientation applied, colours to sRGB, transparency by {spec.alpha}"
     if spec.resize == "crop":
         short = int(spec.size / spec.crop)
@@ -93,7 +93,7 @@ def explain(spec: EmbeddingSpec) -> None:
 
 
 def sample(folder: str | None) -> Iterator[Decoder]:
-    """The photos to embed, decoded; those that cannot be are passed over."""
+    """Return the decoded photos to embed; unreadable ones are skipped."""
     folders = [Path(folder)] if folder is not None else []
     for package, inside in PACKAGES.items() if folder is None else ():
         spec = find_spec(package)
@@ -113,7 +113,7 @@ def sample(folder: str | None) -> Iterator[Decoder]:
 
 
 def wrong(spec: EmbeddingSpec) -> Iterator[Wrong]:
-    """Ways to get it wrong. Means and deviations are of pixels divided by 255."""
+    """Return common mistakes. Means and deviations are of pixels divided by 255."""
     ones, zeros = (1.0,) * 3, (0.0,) * 3
     yield (
         "0-255, neither divided nor normalised",
@@ -157,7 +157,7 @@ def scaled(three: tuple[float, ...], by: float) -> tuple[float, float, float]:
 
 
 def compare(title: str, found: np.ndarray, right: np.ndarray) -> None:
-    """Print what became of the distances."""
+    """Print the effect on the distances."""
     pairs = np.triu_indices(len(right), 1)
     distances, expected = cross_distances(found, found), cross_distances(right, right)
     rank = spearmanr(distances[pairs], expected[pairs]).statistic
@@ -174,7 +174,7 @@ def compare(title: str, found: np.ndarray, right: np.ndarray) -> None:
 
 
 def others(distances: np.ndarray) -> np.ndarray:
-    """Distances, float64 (N, N), without those to oneself: (N, N - 1)."""
+    """Return distances, float64 (N, N), without the diagonal: (N, N - 1)."""
     away = ~np.eye(len(distances), dtype=bool)
     return distances[away].reshape(len(distances), -1)
 

@@ -19,7 +19,7 @@ from collection import collection_of
 from sklearn.linear_model import LogisticRegression
 
 from embedkit import Workspace
-from embedkit.duplicates.evidence import features
+from embedkit.duplicates.evidence import regression_features
 from embedkit.duplicates.pair_search import (
     COMBINED,
     DuplicateOptions,
@@ -53,7 +53,9 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     number = np.array([int(name[0]) for name in names])
     hard = np.array([name[1] == "crop20" for name in names])
     copies = number[found.first] == number[found.second]
-    terms = features(found.hamming / 64, found.distance, found.similarity, here.distribution.median)
+    terms = regression_features(
+        found.hamming / 64, found.distance, found.similarity, here.distribution.median
+    )
     counts = copies | (found.similarity < NEARLY_EQUAL)
     rows = np.stack(list(terms.values()), axis=1)
     return rows[counts], copies[counts], (hard[found.first] | hard[found.second])[counts]

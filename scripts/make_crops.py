@@ -1,4 +1,4 @@
-"""Photographs of one size, cut out of larger ones, for the benchmarks.
+"""Cut photographs of one size out of larger ones, for the benchmarks.
 
     python scripts/make_crops.py TARGET COUNT SOURCE...
 

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from playwright.sync_api import Browser, sync_playwright
 
 from embedkit import Workspace
-from embedkit.demo import build
+from embedkit.demo import build_demo
 from embedkit.reports.comparison_page import write_comparison_page
 from embedkit.reports.plan_page import write_plan_page
 from embedkit.reports.search_page import write_search_page
@@ -46,7 +46,7 @@ def main() -> None:
 
 def write_pages(folder: Path) -> dict[str, Path]:
     """Write the pages to show; return their files by the name of the picture."""
-    build(folder / "indexes/demo", lambda _: None)
+    build_demo(folder / "indexes/demo", lambda _: None)
     workspace = Workspace(folder / "indexes/demo")
     calendar = folder / "indexes/demo/photos/calendar"
     query = calendar / "January/1.jpg"

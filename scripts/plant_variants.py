@@ -1,12 +1,12 @@
-"""A collection of photos among which altered copies of some are planted.
+"""Write a collection of photos with altered copies of some of them.
 
     python scripts/plant_variants.py TARGET COUNT SOURCE... [--alone N] [--seed 0]
 
 Draws COUNT photos from the images below the SOURCE folders and writes each to TARGET as
 ``00012.original.jpg`` beside one copy for each kind of variant (``00012.crop5.jpg``, ...), and N
 other photos with no copies (``00013.alone.jpg``). Files whose names begin with the same number are
-copies of each other; no others are, as far as the sources hold no copies themselves. The same
-arguments make the same files.
+copies of each other; no others are, unless the sources contain copies. The same
+arguments write the same files.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST = 1280
-"""Originals are made no larger than this."""
+"""Maximum longer side of the originals, pixels."""
 
 Variant = Callable[[Image.Image, random.Random], tuple[Image.Image, str, dict[str, object]]]
 JPEG: dict[str, object] = {"quality": 92}
@@ -37,7 +37,7 @@ def resized(scale: float) -> Variant:
 
 
 def cropped(share: float) -> Variant:
-    """Cut ``share`` of the width and of the height away, more or less of it on either side."""
+    """Crop ``share`` of the width and of the height, split at random between the two sides."""
 
     def variant(image: Image.Image, chance: random.Random) -> tuple[Image.Image, str, dict]:
         width, height = image.size
@@ -91,7 +91,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def photos(sources: list[str]) -> list[Path]:
-    """Every image file below the sources, each real file once."""
+    """Return every image file below the sources, each real file once."""
     return sorted(
         {
             path.resolve()
@@ -103,7 +103,7 @@ def photos(sources: list[str]) -> list[Path]:
 
 
 def opened(path: Path) -> Image.Image:
-    """A photo as people see it, on white where it is transparent, no larger than LONGEST."""
+    """Return the upright photo on a white background, with sides of at most LONGEST pixels."""
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data:

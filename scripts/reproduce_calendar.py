@@ -1,4 +1,4 @@
-"""The calendar photos, ranked by every backbone whose weights are here, and then verified.
+"""Rank the calendar photos by every backbone whose weights are available locally, and verify them.
 
     python scripts/reproduce_calendar.py [--workspace indexes/calendar]
 
@@ -8,10 +8,10 @@ come before January photos of another. Here such sets are drawn, a third of each
 (each month has its own picture), hard (both have the same), the easy one with its pages turned any
 way, in dim light, and with a lamp's reflection on every page, and the hard one with that.
 
-Prints the average precision on each set by every backbone whose weights are on this machine and by
-verification; what the blog published for 1.jpg beside the same of the easy set; and the easy set's
-verified ranking. The easy set stays in the workspace, with a page of the comparison and one of the
-verified ranking. About two minutes on two cores.
+Prints the average precision on each set by every backbone whose weights are available locally and
+by verification; what the blog published for 1.jpg beside the same of the easy set; and the easy
+set's verified ranking. The easy set stays in the workspace, with a page of the comparison and one
+of the verified ranking. About two minutes on two cores.
 """
 
 import argparse
@@ -63,7 +63,7 @@ InceptionResNetV2  299  1536  0.0000536 0.000245  2 12  3 13 10 11 18 15 17 16 1
 
 @dataclass(frozen=True)
 class Ranked:
-    """All photos but 1.jpg, by one backbone; photos are told by their numbers."""
+    """All photos except 1.jpg, ranked by one backbone; photos are identified by number."""
 
     name: str
     pixels: str
@@ -75,7 +75,7 @@ class Ranked:
 
     @property
     def ahead(self) -> int:
-        """January photos before any of February."""
+        """Return the number of January photos that are ranked before any February photo."""
         return next(place for place, number in enumerate(self.order) if number > A_MONTH)
 
     @property
@@ -92,7 +92,7 @@ def published() -> list[Ranked]:
 
 
 def compared(comparison: Comparison) -> list[Ranked]:
-    """The rankings of the first query asked for, the best backbone first."""
+    """Return the rankings of the first query, the best backbone first."""
     found = []
     for item, ranking in zip(comparison.backbones, comparison.rankings[0].rankings, strict=True):
         distances = {number(match.path): match.distance for match in ranking.matches}
@@ -112,7 +112,7 @@ def compared(comparison: Comparison) -> list[Ranked]:
 
 
 def verified(matches: Matches) -> Ranked:
-    """A verified ranking; it has no distances, but goes by agreement."""
+    """Return a verified ranking; it has no distances and is ranked by agreement."""
     return Ranked("verification", "", "", "", "", tuple(number(one.path) for one in matches[1:]))
 
 
@@ -121,7 +121,7 @@ def number(path: str) -> int:
 
 
 def available() -> tuple[list[str], list[str]]:
-    """The known backbones whose weights are on this machine, and those whose are not."""
+    """Return the known backbones with and without locally available weights."""
     here = [name for name, known in KNOWN.items() if weights_status(known) != "needs download"]
     return here, [name for name in KNOWN if name not in here]
 
@@ -129,7 +129,8 @@ def available() -> tuple[list[str], list[str]]:
 def measured(
     sets: dict[str, list[Path]], backbones: Sequence[str]
 ) -> dict[str, list[tuple[float, float]]]:
-    """For each backbone and verification, set by set, the AP of 1.jpg and the mean over all."""
+    """Print the AP of 1.jpg and the mean over all queries for each backbone, for verification and
+    each set."""
     months = np.repeat(MONTHS, A_MONTH)
     figures = {}
     for name in backbones:

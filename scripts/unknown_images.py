@@ -1,4 +1,5 @@
-"""Images of no class for bench_unknown.py: drawn, and as a browser shows pages."""
+"""Images that belong to no class, for bench_unknown.py: drawings, and pages rendered by a
+browser."""
 
 import colorsys
 import io
@@ -15,7 +16,7 @@ WINDOWS = ("1280,800", "390,844", "1920,1080")
 
 
 def solid(random: np.random.Generator, number: int) -> Image.Image:
-    """Hues, pastels and dark ones, greys, then random colours."""
+    """Return colours: hues, pastels and dark ones, greys, then random ones."""
     if number < 72:
         saturation, value = ((1, 1), (0.6, 0.9), (0.8, 0.45))[number // 24]
         colour = 255 * np.array(colorsys.hsv_to_rgb(number % 24 / 24, saturation, value))
@@ -28,14 +29,14 @@ def solid(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def gradient(random: np.random.Generator, _: int) -> Image.Image:
-    """From one to another of two or three colours, along a line."""
+    """Return a gradient of two or three colours along a line."""
     colours = random.integers(0, 256, (random.integers(2, 4), 1, 3), np.uint8)
     image = Image.fromarray(colours).resize((600, 600), Image.Resampling.BILINEAR)
     return image.rotate(random.uniform(0, 360)).crop((100, 100, 500, 500))
 
 
 def noise(random: np.random.Generator, number: int) -> Image.Image:
-    """Uniform, salt and pepper, or Gaussian around a colour."""
+    """Return noise: uniform, salt and pepper, or Gaussian around a colour."""
     shape = (*random.integers(200, 500, 2), 3)
     if number % 3 == 0:
         values = random.integers(0, 256, shape)
@@ -47,7 +48,7 @@ def noise(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def code(random: np.random.Generator, number: int) -> Image.Image:
-    """A QR code of some random letters, in black or in a colour, or on a larger page."""
+    """Return a QR code of random letters, in black or in a colour, or on a larger page."""
     letters = "".join(map(chr, random.integers(97, 123, random.choice((5, 20, 60, 200, 400)))))
     scale, border = int(random.choice((4, 7, 12))), int(random.choice((1, 2, 4, 6)))
     try:
@@ -71,7 +72,7 @@ def code(random: np.random.Generator, number: int) -> Image.Image:
 
 
 def barcode(random: np.random.Generator, _: int) -> Image.Image:
-    """Black bars of one to four widths."""
+    """Return a barcode: black bars of one to four widths."""
     bars = np.repeat(np.arange(random.integers(50, 120)) % 2 == 1, 1)
     bars = np.repeat(bars, random.integers(1, 5, len(bars)))
     row = Image.fromarray(np.uint8(255 * bars)[None]).convert("RGB")
@@ -82,7 +83,7 @@ def barcode(random: np.random.Generator, _: int) -> Image.Image:
 
 
 def chart(random: np.random.Generator, number: int) -> Image.Image:
-    """Bars, lines, points or shares."""
+    """Return a chart of bars, lines, points or shares."""
     figure, axes = plt.subplots(figsize=(6, 4))
     values = random.random((3, random.integers(4, 30)))
     if number % 4 == 0:
@@ -117,7 +118,8 @@ def words(random: np.random.Generator, count: int) -> str:
 
 
 def web_page(random: np.random.Generator, number: int) -> str:
-    """An article, a table, a form, a program, a month or a chat, in one of three styles."""
+    """Return the HTML of an article, a table, a form, a program, a month or a chat, in one of three
+    styles."""
     style = (
         "body{font-family:sans-serif;margin:2em}",
         "body{font-family:serif;background:#222;color:#ddd;margin:3em}",
@@ -158,7 +160,7 @@ def web_page(random: np.random.Generator, number: int) -> str:
 
 
 def text_page(random: np.random.Generator, number: int) -> str:
-    """A page in one or two columns."""
+    """Return the HTML of a page in one or two columns."""
     columns, size = 1 + number % 2, int(random.integers(14, 28))
     style = f"body{{columns:{columns};font:{size}px serif;margin:4em;text-align:justify}}"
     paragraphs = "".join(f"<p>{words(random, random.integers(20, 120))}" for _ in range(30))
@@ -166,7 +168,7 @@ def text_page(random: np.random.Generator, number: int) -> str:
 
 
 def shots(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Web pages and pages of text as chromium shows them: their set, and the file of each."""
+    """Return web pages and pages of text rendered by Chromium: the set and the file of each."""
     if (chromium := shutil.which("chromium")) is None:
         print("there is no chromium: without web pages and pages of text")
         return
@@ -185,7 +187,7 @@ def shots(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def unknown_images(photos: Path | None, scratch: Path) -> dict[str, list[Image.Image | Path]]:
-    """The images of each unknown set."""
+    """Return the images of each set of unknowns."""
     found: dict[str, list[Image.Image | Path]] = {
         name: [draw(np.random.default_rng([7, number]), number) for number in range(count)]
         for name, (draw, count) in DRAWN.items()

@@ -65,7 +65,7 @@ def test_servings_of_a_store_vary_around_its_habits(stores: ModuleType) -> None:
     assert eggs == pytest.approx(0.05 + 0.85 * usual["egg"], abs=0.1)
 
 
-def test_projection_of_a_camera_straight_above() -> None:
+def test_a_camera_straight_above_projects_in_perspective() -> None:
     scene = importlib.import_module("bowls.scene")
     camera = scene.Camera((400, 300), 0.0, 0.0, 0.0, 100.0, (200.0, 150.0), 0.25)
     points = np.array([(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 0, 2)], float)

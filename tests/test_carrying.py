@@ -256,7 +256,7 @@ def test_a_verdict_stays_with_an_image_that_another_file_still_has(collection: C
     collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     assert collection.remove("a.jpg", "x.jpg", review=["y.jpg"]).carried_over == ()
     assert collection.remove("a.jpg", "b.jpg").carried_over == (), (
-        "nor is it one of the keeper's own"
+        "nor is it one of the kept file's own"
     )
 
 

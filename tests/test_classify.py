@@ -248,7 +248,7 @@ def test_invalid_training_options_are_refused_and_no_head_is_lost(
             workspace.heads.train(*arguments)
     with pytest.raises(BadInput, match="knn has no preset 'modern'; it has none"):
         workspace.heads.train("knn", "x", preset="modern")
-    with pytest.raises(BadInput, match="epochs must be 1 or more, and apply to finetune only"):
+    with pytest.raises(BadInput, match="epochs must be 1 or more, and only finetune takes them"):
         workspace.heads.train("knn", "x", epochs=3)
     for settings, message in (
         ({"refit": 1}, "refit must be true or false, such as False, not 1"),

@@ -211,7 +211,7 @@ def test_undo_restores_removed_files_byte_for_byte(
     assert os.listdir(root / report.quarantine / "files") == []
 
 
-def test_two_real_devices_are_crossed_both_ways(
+def test_moves_between_two_devices_work_in_both_directions(
     tmp_path: Path, collection: tuple[Path, list[PlanRow]], mount: Callable[[Path, str], None]
 ) -> None:
     folder, rows = collection
@@ -297,7 +297,7 @@ def left_of(root: Path, rows: list[PlanRow]) -> str:
     return left.reason
 
 
-def test_a_file_that_changed_is_left(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
+def test_a_file_that_changed_is_skipped(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     _, copy, rows = pair
     put(copy, b"edited!")
     assert left_of(root, rows) == "it has changed since the plan was made"
@@ -334,7 +334,9 @@ def test_the_last_file_of_a_group_is_not_removed(
     keep, copy, rows = pair
     harm(keep, copy)
     reason = left_of(root, rows)
-    assert reason.startswith("no kept file that it is a copy of is intact") and why in reason
+    assert (
+        reason.startswith("none of the kept files that it is a copy of is intact") and why in reason
+    )
     assert Path(copy).read_bytes() == b"picture"
 
 
@@ -356,7 +358,7 @@ def test_a_file_is_removed_only_for_another_one_with_its_bytes_while_that_exists
         row(1, "remove", copy, b"alike"),
     ]
     harm(other)
-    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
+    assert left_of(root, rows).startswith("none of the kept files that it is a copy of is intact")
     Path(other).unlink(missing_ok=True)
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
@@ -377,7 +379,7 @@ def test_a_file_is_removed_only_while_its_original_exists(root: Path, tmp_path: 
         row(1, "remove", copy, b"the same pixels", copy_of=other),
     ]
     put(other, b"edited")
-    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
+    assert left_of(root, rows).startswith("none of the kept files that it is a copy of is intact")
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
@@ -432,7 +434,7 @@ def test_nothing_is_removed_for_a_damaged_file(root: Path, tmp_path: Path) -> No
         row(1, "remove", copy, b"alike", copy_of=damaged),
     ]
     os.unlink(kept)
-    assert left_of(root, rows).startswith("no kept file that it is a copy of is intact")
+    assert left_of(root, rows).startswith("none of the kept files that it is a copy of is intact")
 
 
 def test_a_quarantine_of_a_plan_without_copy_of_is_emptied_and_undone(
@@ -482,7 +484,7 @@ def test_the_same_file_through_another_mount_is_not_a_copy(
         pytest.skip("nothing can be mounted here")
     try:
         rows = [replace(rows[0], path=str(alias / "copy.jpg")), rows[1]]
-        assert "under another name" in left_of(root, rows)
+        assert "reached through another path" in left_of(root, rows)
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert os.path.exists(copy)
@@ -550,18 +552,18 @@ def test_files_that_a_person_marked_to_keep_or_review_stay(
 
 
 @pytest.mark.parametrize("device", ["one device", "two devices"], indirect=True)
-def test_a_file_that_is_replaced_while_it_is_moved_is_left(
+def test_a_file_that_is_replaced_while_it_is_moved_is_skipped(
     root: Path, pair: tuple[str, str, list[PlanRow]], device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, copy, rows = pair
-    place = file_moves._place
+    place = file_moves._link_or_rename
 
     def replaced_meanwhile(source: str, target: str) -> None:
         place(source, target)
         put(copy + ".new", b"another")
         os.replace(copy + ".new", copy)
 
-    monkeypatch.setattr(file_moves, "_place", replaced_meanwhile)
+    monkeypatch.setattr(file_moves, "_link_or_rename", replaced_meanwhile)
     (left,) = apply(root, rows).skipped
     assert left.reason == "it changed while it was being moved", device
     assert Path(copy).read_bytes() == b"another"
@@ -576,13 +578,13 @@ def test_a_kept_file_that_vanishes_stops_the_removal_of_its_group(
     keep, copy, rows = pair
     other = put(tmp_path / "photos/other.jpg", b"picture")
     rows.append(row(1, "remove", other, b"picture"))
-    place = file_moves._place
+    place = file_moves._link_or_rename
 
     def keeper_goes(source: str, target: str) -> None:
         place(source, target)
         os.unlink(keep)
 
-    monkeypatch.setattr(file_moves, "_place", keeper_goes)
+    monkeypatch.setattr(file_moves, "_link_or_rename", keeper_goes)
     report = apply(root, rows)
     assert report.moved == (copy,)
     assert [item.path for item in report.skipped] == [other]
@@ -753,7 +755,7 @@ def test_a_file_missing_from_the_journal_stays_in_quarantine(
     journal.write_bytes(journal.read_bytes().replace(b'"row": 2', b'"row: 2'))
     report = undo(root)
     assert len(report.restored) == 2
-    reason = "the journal does not say where it was; plan.csv may"
+    reason = "the journal does not contain its original path; plan.csv may"
     assert [(os.path.basename(item.path), item.reason) for item in report.skipped] == [
         ("000002", reason)
     ]
@@ -832,7 +834,7 @@ def test_an_undo_stopped_by_a_full_disk_continues_later(
     assert Path(path).read_bytes() == content
 
 
-def test_files_in_a_read_only_folder_are_left(
+def test_files_in_a_read_only_folder_are_skipped(
     tmp_path: Path, mount: Callable[[Path, str], None], root: Path
 ) -> None:
     mount(tmp_path / "photos", "1m")
@@ -880,7 +882,7 @@ def test_a_copy_that_does_not_verify_is_discarded(
     def elsewhere(_source: str, _target: str) -> None:
         raise OSError(errno.EXDEV, "Invalid cross-device link")
 
-    monkeypatch.setattr(file_moves, "_place", elsewhere)
+    monkeypatch.setattr(file_moves, "_link_or_rename", elsewhere)
     monkeypatch.setattr(file_moves, "sha256_of", lambda _: "0" * 64)
     (left,) = apply(root, rows).skipped
     assert "the disk may be failing" in left.reason

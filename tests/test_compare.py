@@ -23,11 +23,15 @@ from embedkit._internal.statistics import corrected, estimate, p_values, shared_
 from embedkit.backbones import runtime_choice as choice
 from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
-from embedkit.compare import measures
 from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import ComparedBackbone, Query, compare
+from embedkit.compare.comparison import ComparedBackbone, RankedPhoto, compare
 from embedkit.compare.description import describe, variants_by_backbone
-from embedkit.compare.measures import average_precision, content_score, measure, share_nearer
+from embedkit.compare.retrieval_metrics import (
+    average_precision,
+    content_score,
+    retrieval_metrics,
+    share_nearer,
+)
 from embedkit.errors import (
     BadInput,
     EmptyWorkspace,
@@ -74,20 +78,20 @@ def test_a_sample_of_pairs_estimates_the_auc(monkeypatch: pytest.MonkeyPatch) ->
     classes, queries = np.arange(1200) // 4, np.arange(1200)
 
     def auc() -> float:
-        found = measure(vectors, classes, queries)
+        found = retrieval_metrics(vectors, classes, queries)
         return share_nearer(found.same, found.different)
 
     exact = auc()
-    monkeypatch.setattr(measures, "PAIRS", 200_000)
+    monkeypatch.setattr("embedkit.compare.retrieval_metrics.MAX_SAMPLED_PAIRS", 200_000)
     assert abs(auc() - exact) < 0.003
-    monkeypatch.setattr(measures, "PAIRS", 2_000)
+    monkeypatch.setattr("embedkit.compare.retrieval_metrics.MAX_SAMPLED_PAIRS", 2_000)
     assert abs(auc() - exact) < 0.03
 
 
-def test_measures_of_six_photos() -> None:
+def test_measures_equal_values_computed_by_hand() -> None:
     # Three photos a class; the third of each looks like the other class.
     vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
-    found = measure(vectors, classes, np.arange(6))
+    found = retrieval_metrics(vectors, classes, np.arange(6))
     # From 0: 10 (right), 20, 95, 100 (right), 110. From 100: 95, 110, 20, 10 (right), 0 (right).
     assert found.average_precision[0] == (1 + 2 / 4) / 2
     assert found.average_precision[2] == (1 / 4 + 2 / 5) / 2
@@ -101,7 +105,7 @@ def test_average_precision_and_auc_equal_those_of_scikit_learn(
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     vectors, classes = cloud
-    found = measure(vectors, classes, np.arange(150))
+    found = retrieval_metrics(vectors, classes, np.arange(150))
     exact = vectors.astype(np.float64)
     exact /= np.linalg.norm(exact, axis=1, keepdims=True)
     distances = np.round(1 - exact @ exact.T, 12)
@@ -122,7 +126,7 @@ def test_votes_equal_a_literal_implementation_of_the_protocol(
     cloud: tuple[np.ndarray, np.ndarray],
 ) -> None:
     vectors, classes = cloud
-    found = measure(vectors, classes, np.arange(150))
+    found = retrieval_metrics(vectors, classes, np.arange(150))
     assert list(found.knn_accuracy) == [10, 20, 100]  # there are not 200
     exact = vectors.astype(np.float64)
     cosines = exact @ exact.T / np.outer(*[np.linalg.norm(exact, axis=1)] * 2)
@@ -140,7 +144,7 @@ def test_votes_equal_a_literal_implementation_of_the_protocol(
 def test_ties_at_the_last_place_count_in_part() -> None:
     # All others are equally far: one in three of them is of the class.
     vectors, classes = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
-    found = measure(vectors, classes, np.arange(4))
+    found = retrieval_metrics(vectors, classes, np.arange(4))
     assert found.precision_at_1.tolist() == pytest.approx([1 / 3] * 4)
     assert found.average_precision.tolist() == pytest.approx([1 / 3] * 4)
 
@@ -149,14 +153,14 @@ def test_blocks_and_samples_of_pairs_do_not_change_figures(
     cloud: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, classes = cloud
-    whole = measure(vectors, classes, np.arange(150), classes % 2)
-    monkeypatch.setattr(measures, "_BLOCK", 1000)
+    whole = retrieval_metrics(vectors, classes, np.arange(150), classes % 2)
+    monkeypatch.setattr("embedkit.compare.retrieval_metrics._BLOCK", 1000)
     monkeypatch.setattr("embedkit.index.metric._BLOCK", 64)
-    blocks = measure(vectors, classes, np.arange(150), classes % 2)
+    blocks = retrieval_metrics(vectors, classes, np.arange(150), classes % 2)
     for name in ("average_precision", "precision_at_1", "content_score", "same", "different"):
         np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
-    monkeypatch.setattr(measures, "PAIRS", 5000)
-    some = measure(vectors, classes, np.arange(150))
+    monkeypatch.setattr("embedkit.compare.retrieval_metrics.MAX_SAMPLED_PAIRS", 5000)
+    some = retrieval_metrics(vectors, classes, np.arange(150))
     assert len(some.same) == len(whole.same) < 5000
     assert 3500 < len(some.different) < 5000 < len(whole.different)
     assert share_nearer(some.same, some.different) == pytest.approx(
@@ -172,9 +176,9 @@ def test_the_content_score_is_the_share_of_triplets_where_the_class_decides() ->
     for weights, expected in (((3, 1), 1.0), ((1, 9), 0.0)):
         vectors = np.concatenate([points * weights, np.full((4, 1), 0.1)], axis=1)
         vectors = (vectors - [0, weights[1] / 2, 0]).astype(np.float32)
-        found = measure(vectors, classes, np.arange(4), groups)
+        found = retrieval_metrics(vectors, classes, np.arange(4), groups)
         assert found.content_score.tolist() == [expected] * 4
-    unknown = measure(vectors, classes, np.arange(4), np.array([0, -1, -1, 1]))
+    unknown = retrieval_metrics(vectors, classes, np.arange(4), np.array([0, -1, -1, 1]))
     assert np.isnan(unknown.content_score).all()
 
 
@@ -286,7 +290,7 @@ def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:
 def test_a_query_is_not_in_its_own_ranking() -> None:
     classes = np.array([0, 0, 1, 1, 2])
     vectors = on_circle(0, 10, 30, 40, 35)
-    queries = [Query("/p/001.jpg", 1), Query("/q/new.jpg", None)]
+    queries = [RankedPhoto("/p/001.jpg", 1), RankedPhoto("/q/new.jpg", None)]
     found = compare(
         photos_of(classes), [compared("one", vectors, queries=on_circle(99, 32))], queries
     )  # fmt: skip
@@ -558,7 +562,7 @@ def test_an_image_has_the_class_of_its_first_file(workspace: Workspace, photos: 
     assert {item.label for item in found.average_precision if "0-copy" in item.path} == {"blue"}
 
 
-def test_classes_by_folder(workspace: Workspace, photos: Path) -> None:
+def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
     (photos / "photos").mkdir()
     for seed, path in ((70, "70.png"), (71, "71.png"), (72, "photos/72.png")):
         draw_photo(seed).save(photos / path)

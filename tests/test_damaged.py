@@ -340,7 +340,10 @@ def test_nothing_is_removed_for_a_protected_damaged_file(
     write_plan(tmp_path / "plan.csv", rows)
     kept.unlink()
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
-    assert not report.moved and "no kept file that it is a copy of" in report.skipped[0].reason
+    assert (
+        not report.moved
+        and "none of the kept files that it is a copy of" in report.skipped[0].reason
+    )
     write_plan(
         tmp_path / "all.csv",
         [row if row.kind == "damaged" else replace(row, action="remove") for row in rows],
@@ -411,7 +414,7 @@ def test_apply_and_undo_treat_damaged_files_like_others(
     assert workspace.load_plan(tmp_path / "plan.csv").apply().moved == (str(damaged),)
 
 
-def test_a_damaged_file_that_changes_after_the_plan_is_left(
+def test_a_damaged_file_that_changes_after_the_plan_is_skipped(
     workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
 ) -> None:
     whole, damaged = beside
@@ -432,7 +435,7 @@ def test_a_damaged_file_is_removed_only_while_its_intact_copy_exists(
     whole.write_bytes(encoded(scene(9)))
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
     assert not report.moved and damaged.exists()
-    assert "no kept file that it is a copy of" in report.skipped[0].reason
+    assert "none of the kept files that it is a copy of" in report.skipped[0].reason
 
 
 @pytest.mark.usefixtures("beside")
@@ -513,7 +516,7 @@ def test_the_page_shows_the_decoded_part_and_the_command_allows_removal(
     write_plan_page(page, workspace.clean())
     text = page.read_text()
     assert text.count("data:image/webp") == 2 and "cannot be read" not in text
-    assert "a file that ends early" in text and "640 × 480" in text
+    assert "a truncated file" in text and "640 × 480" in text
     arguments = ["clean", "--plan", str(tmp_path / "plan.csv"), "--allow", "damaged", "--json"]
     result = CliRunner().invoke(embedkit, [*arguments, "--workspace", str(workspace.folder)])
     assert result.exit_code == 0 and '"kind": "damaged"' in result.stdout

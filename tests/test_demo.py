@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedkit import Workspace
-from embedkit.demo import SAMPLES, VARIANTS, build
+from embedkit.demo import SAMPLES, VARIANTS, build_demo
 from embedkit.results import no_progress
 
 RECIPE = Path(__file__).parents[1] / "indexes/demo/recipe.toml"
@@ -17,7 +17,7 @@ def test_the_recipe_of_the_demo_finds_the_photos_of_the_demo(tmp_path: Path) -> 
     folder = tmp_path / "demo"
     folder.mkdir()
     shutil.copy(RECIPE, folder)
-    demo = build(folder, no_progress)
+    demo = build_demo(folder, no_progress)
     variants = 2 + len(VARIANTS)
     assert demo.report.images == 18 + len(SAMPLES) * variants
     labels = {"January": 9, "February": 9, **dict.fromkeys(SAMPLES, variants)}
@@ -25,7 +25,7 @@ def test_the_recipe_of_the_demo_finds_the_photos_of_the_demo(tmp_path: Path) -> 
     again = Workspace(folder).add()
     assert (again.files, again.embedded, again.missing) == (demo.report.files, 0, 0)
     assert Workspace(folder).info().labels == labels
-    assert build(folder, no_progress).report.embedded == 0, "the photos are made once"
+    assert build_demo(folder, no_progress).report.embedded == 0, "the photos are made once"
     assert [len(matches) for matches in demo.searches] == [18, 10]
     assert demo.page.exists()
     (verify,) = (shlex.split(line) for line in demo.next_steps if "--verify" in line)

@@ -153,7 +153,7 @@ def test_in_a_large_collection_hashes_alone_do_not_suffice(
     monkeypatch.setattr(pair_search, "RELIABLE_UP_TO", 5)
     (group,) = filled.duplicates(["perceptual"], max_hamming=10).groups
     assert "grey.jpg" in names(group)
-    monkeypatch.setattr(pair_search, "MIN_SIMILARITY", 1.1)
+    monkeypatch.setattr(pair_search, "MIN_PERCEPTUAL_SIMILARITY", 1.1)
     assert filled.duplicates(["perceptual"], max_hamming=9).groups == ()
 
 
@@ -770,7 +770,7 @@ class FakeExaminer:
         for other in others:
             self.compare(one, other)
 
-    def facts_by_digest(self, _: Sequence[str]) -> dict[str, FileMetadata]:
+    def metadata_by_digest(self, _: Sequence[str]) -> dict[str, FileMetadata]:
         return {}
 
 
@@ -868,4 +868,4 @@ def test_a_plan_never_removes_a_whole_group(filled: Workspace) -> None:
     rows = filled.clean(duplicates=peaceful, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
-    assert candidates.MAX_CANDIDATE_BITS > pair_search.MAX_BITS
+    assert candidates.MAX_CANDIDATE_BITS > pair_search.MAX_PERCEPTUAL_BITS

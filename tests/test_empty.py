@@ -91,7 +91,7 @@ def test_a_plan_of_unknown_age_is_emptied_only_by_its_id(
     (root / name / "journal.jsonl").unlink()
     assert empty(root, None, NOW).quarantines == ()
     assert {item.reason for item in empty(root, name).skipped} == {
-        "the journal does not say where it was"
+        "the journal does not contain its original path"
     }
     assert len(os.listdir(root / name / "files")) == 3
 
@@ -128,7 +128,9 @@ def test_the_last_intact_copy_of_a_group_is_not_deleted(
     harm(rows[0].path)
     report = empty(root, name)
     assert {item.path for item in report.skipped} == {rows[1].path, rows[2].path}
-    assert all("no kept file that it is a copy of is intact" in i.reason for i in report.skipped)
+    assert all(
+        "none of the kept files that it is a copy of is intact" in i.reason for i in report.skipped
+    )
     assert all(why in item.reason for item in report.skipped)
     assert report.deleted == (rows[3].path,)
     assert [item.state for item in quarantines(root)] == ["partly emptied"]
@@ -339,7 +341,7 @@ def test_a_full_disk_for_the_journal_deletes_nothing(
     assert len(empty(root, name).deleted) == 3
 
 
-def test_files_that_cannot_be_deleted_are_left(
+def test_files_that_cannot_be_deleted_are_skipped(
     root: Path, applied: tuple[str, list[PlanRow]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, rows = applied
@@ -382,7 +384,7 @@ def test_the_workspace_finds_a_kept_file_under_its_new_name(
     name = workspace.load_plan(plan).apply().quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
     (left,) = workspace.quarantine.empty(name).skipped
-    assert "no kept file that it is a copy of is intact" in left.reason
+    assert "none of the kept files that it is a copy of is intact" in left.reason
     workspace.add()
     assert workspace.quarantine.empty(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 
@@ -404,7 +406,7 @@ def test_the_command_frees_space_and_reports_how_much(
     assert "no quarantine was chosen" in run(workspace, "quarantine", "empty", status=2).stderr
     for wrong in ("a month", "-1", "1w", "", "1e3", "nan"):
         told = run(workspace, "quarantine", "empty", "--older-than", wrong, status=2).stderr
-        assert "is no age; give days (30 or 30d) or hours (12h)" in told
+        assert "is not an age; give days (30 or 30d) or hours (12h)" in told
     dry = run(workspace, "quarantine", "empty", "--older-than", "0", "--dry-run").stdout
     assert "1 file would be deleted, 0.0 MB to be freed" in dry
     report = json.loads(run(workspace, "quarantine", "empty", "--older-than", "0", "--json").stdout)

@@ -115,7 +115,7 @@ def test_a_class_without_test_photos_is_reported_and_in_no_mean() -> None:
     assert cow.predicted == np.count_nonzero(taken_for == 2)
     assert worst_first(head.classes)[-1] == cow and cow not in head.worst
     assert "of 6 classes" in describe(evaluation)
-    assert describe(evaluation).endswith("which the means leave out: cow.")
+    assert describe(evaluation).endswith("which the means omit: cow.")
 
 
 def test_the_first_of_equally_probable_classes_is_predicted() -> None:
@@ -180,7 +180,7 @@ def test_wilson_intervals_equal_those_of_scipy(hits: int, photos: int) -> None:
 def test_intervals_equal_those_of_a_plain_bootstrap_loop() -> None:
     truth, probabilities = photos_and_probabilities(120)
     units = np.arange(120) // 3 * 7 + 1_000_000
-    ground_truth = GroundTruth(CLASSES, truth, units=units)
+    ground_truth = GroundTruth(CLASSES, truth, groups=units)
     head = evaluate(ground_truth, [HeadPredictions("a", probabilities)]).heads[0]
     taken_for, random = probabilities.argmax(1), np.random.default_rng(0)
     figures = []
@@ -210,10 +210,10 @@ def test_copies_in_one_unit_do_not_narrow_the_interval() -> None:
     truth, probabilities = photos_and_probabilities()
     once = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
     units = np.repeat(np.arange(300), 4)
-    fourfold = GroundTruth(CLASSES, np.repeat(truth, 4), units=units)
+    fourfold = GroundTruth(CLASSES, np.repeat(truth, 4), groups=units)
     copies = [HeadPredictions("a", np.repeat(probabilities, 4, axis=0))]
     together = evaluate(fourfold, copies)
-    apart = evaluate(replace(fourfold, units=None), copies)
+    apart = evaluate(replace(fourfold, groups=None), copies)
     for name, (low, high) in together.heads[0].intervals.items():
         assert (low, high) == pytest.approx(once.heads[0].intervals[name])
         narrow = apart.heads[0].intervals[name]
@@ -329,7 +329,7 @@ EVEN = np.full((3, 2), 0.5)
             "give one class number for each photo",
         ),
         (replace(FINE, paths=("a",)), [EVEN], "1 paths for 3 test photos"),
-        (replace(FINE, units=np.arange(4)), [EVEN], "4 units for 3 test photos"),
+        (replace(FINE, groups=np.arange(4)), [EVEN], "4 groups for 3 test photos"),
     ],
 )
 def test_invalid_inputs_are_errors(

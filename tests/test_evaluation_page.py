@@ -166,7 +166,7 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
     assert html.count('class="photo right') == 3 and html.count('class="photo wrong') == 3
 
 
-def test_a_page_without_paths_neighbours_and_epochs(tmp_path: Path) -> None:
+def test_a_page_is_written_without_paths_neighbours_and_epochs(tmp_path: Path) -> None:
     evaluation = evaluation_of(tuple("abcdef"))
     (head,) = evaluation.heads
     evaluation = replace(evaluation, heads=(replace(head, history=()),))

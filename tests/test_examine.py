@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from scenery import again, camera_exif, invoice, scene, timetable, with_bird
 
-from embedkit.duplicates.examination import LazyImage, examine, read_facts
+from embedkit.duplicates.examination import LazyImage, examine, read_metadata
 from embedkit.duplicates.examination.placement import Placement, refine
 from embedkit.images.decode import Decoder
 from embedkit.results import COPY, DIFFERENT, OPEN, Examination
@@ -450,7 +450,7 @@ def test_quantisation_steps_of_zero_are_ignored() -> None:
     content = whole.read()
     at = content.index(b"\xff\xdb") + 5
     broken = content[:at] + b"\0" + content[at + 1 :]
-    assert read_facts(broken).tables == read_facts(content).tables[1:]
+    assert read_metadata(broken).tables == read_metadata(content).tables[1:]
     found = examine(LazyImage(lambda: broken, lambda: view(pixels_of(Decoder(broken)))), copy)
     assert found.derived == 0
 

@@ -73,7 +73,9 @@ def test_the_copies_of_one_photo_are_found_by_fingerprints(
     assert groups_of(workspace.duplicates(of=tmp_path / "outside.jpg")) == []
 
 
-def test_what_needs_embeddings_says_so(workspace: Workspace, photos: Path) -> None:
+def test_commands_that_need_embeddings_raise_an_error_without_them(
+    workspace: Workspace, photos: Path
+) -> None:
     workspace.add([photos], labels_from_folders=True, fingerprints_only=True)
     for question in (
         lambda: workspace.search(photos / "red/0.jpg"),

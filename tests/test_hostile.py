@@ -138,7 +138,7 @@ def check_folder(files: list, folder: Path, workspace: Workspace, source: Path) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="devices, pipes and such names are not for Windows")
-def test_special_files_claims_and_names_are_used_or_listed_and_pages_are_written(
+def test_special_files_false_sizes_and_hostile_names_are_used_or_listed_and_pages_are_written(
     hostile: ModuleType, workspace: Workspace, photos: Path
 ) -> None:
     random = np.random.default_rng(SEED)

@@ -365,7 +365,7 @@ def test_the_command_takes_a_root(filled: Workspace, photos: Path, tmp_path: Pat
     assert "--root is for the paths in --from-csv" in wrong.stderr
 
 
-def test_a_label_is_not_given_to_what_was_at_the_path_before(
+def test_a_label_is_not_given_to_a_file_that_has_changed_since(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
     first, second = photos / "red/0.jpg", photos / "red/1.jpg"

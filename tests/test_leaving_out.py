@@ -67,7 +67,7 @@ def test_a_pattern_that_can_match_nothing_is_bad_input(pattern: str) -> None:
 # -- by name ---------------------------------------------------------------------------------------
 
 
-def test_files_that_are_no_images_by_their_name_are_counted_by_extension(
+def test_files_without_an_image_extension_are_counted_by_extension(
     workspace: Workspace, photos: Path
 ) -> None:
     for name in ("a.txt", "red/B.TXT", "clip.mp4", "README", ".hidden.txt"):
@@ -78,9 +78,7 @@ def test_files_that_are_no_images_by_their_name_are_counted_by_extension(
     assert counts(report) == (12, 12, 12, 0, 0, 0)
 
 
-def test_the_command_says_what_was_left_out(
-    photos: Path, tmp_path: Path, passes: list[int]
-) -> None:
+def test_the_command_lists_excluded_files(photos: Path, tmp_path: Path, passes: list[int]) -> None:
     (photos / "a.txt").write_text("x")
     (photos / "README").write_text("x")
     draw_photo(50, (40, 30)).save(photos / "small.png")
@@ -110,7 +108,7 @@ def test_the_command_says_what_was_left_out(
 # -- excluded --------------------------------------------------------------------------------------
 
 
-def test_what_is_excluded_stays_out_of_later_adds_until_the_pattern_is_taken_back(
+def test_excluded_files_are_skipped_until_the_pattern_is_removed(
     workspace: Workspace, photos: Path
 ) -> None:
     assert counts(workspace.add(photos, exclude=["blue/"])) == (6, 6, 6, 0, 0, 0)
@@ -121,7 +119,7 @@ def test_what_is_excluded_stays_out_of_later_adds_until_the_pattern_is_taken_bac
     assert report.options == AddOptions() and report.skipped == SkippedFiles()
 
 
-def test_what_was_added_before_it_was_excluded_is_found_no_more_and_comes_back_as_it_was(
+def test_excluding_a_known_file_hides_it_until_the_pattern_is_removed(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     workspace.add(photos)
@@ -161,7 +159,7 @@ def test_a_folder_that_was_added_by_itself_is_not_excluded_with_the_one_around_i
     assert "60.png" in names(workspace, photos / "red/1.jpg")
 
 
-def test_patterns_are_of_one_option_at_a_time(photos: Path, tmp_path: Path) -> None:
+def test_exclude_and_no_exclude_are_mutually_exclusive(photos: Path, tmp_path: Path) -> None:
     command = ["add", str(photos), "--exclude", "blue/", "--no-exclude", "-w", str(tmp_path / "ws")]
     done = CliRunner().invoke(embedkit, command)
     assert done.exit_code == 2 and "give one" in done.output
@@ -183,7 +181,7 @@ def test_small_images_are_listed_and_neither_failed_nor_embedded(
     assert workspace.info().failures == ()
 
 
-def test_small_images_are_not_read_again_and_come_in_when_they_may(
+def test_small_images_are_added_when_the_minimum_size_is_lowered(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
@@ -202,7 +200,7 @@ def test_small_images_are_not_read_again_and_come_in_when_they_may(
     assert workspace.add(min_size=100).missing == 1
 
 
-def test_images_that_were_added_before_they_were_too_small_are_found_no_more(
+def test_raising_the_minimum_size_hides_known_small_images(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     draw_photo(50, (90, 80)).save(photos / "small.png")
@@ -227,7 +225,7 @@ def test_small_images_are_forgotten_and_relocated_like_other_files(
     workspace.remove(photos.parent / "moved/icons")
 
 
-def test_a_size_below_nothing_is_bad_input(workspace: Workspace, photos: Path) -> None:
+def test_a_negative_minimum_size_is_bad_input(workspace: Workspace, photos: Path) -> None:
     with pytest.raises(BadInput, match="-1"):
         workspace.add(photos, min_size=-1)
 
@@ -262,7 +260,9 @@ def test_a_file_that_ends_early_is_a_failure_unless_it_is_tolerated(
     assert passes == [4, 2]
 
 
-def test_what_is_there_is_embedded_as_it_is(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_decoded_part_of_a_truncated_file_is_embedded(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     put(tmp_path / "p/whole.jpg", encoded(scene(1)))
     put(tmp_path / "p/cut.jpg", cut(encoded(scene(1)), 0.95))
     for seed in range(2, 6):
@@ -272,7 +272,7 @@ def test_what_is_there_is_embedded_as_it_is(workspace: Workspace, tmp_path: Path
     assert Path(found[1].path).name == "cut.jpg" and 0 < found[1].distance < 0.2
 
 
-def test_when_it_is_tolerated_no_more_it_is_a_failure_again(
+def test_a_truncated_file_fails_again_when_truncation_is_no_longer_tolerated(
     workspace: Workspace, early: Path, passes: list[int]
 ) -> None:
     workspace.add(early, tolerate_truncated=True)
@@ -282,7 +282,7 @@ def test_when_it_is_tolerated_no_more_it_is_a_failure_again(
     assert passes == [6]
 
 
-def test_what_cannot_be_decoded_at_all_fails_all_the_same_and_is_read_once(
+def test_an_undecodable_file_fails_even_if_truncation_is_tolerated(
     workspace: Workspace, early: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
@@ -347,7 +347,7 @@ def test_a_tolerated_photo_is_in_no_part_of_a_split(workspace: Workspace, photos
 # -- workspaces of before --------------------------------------------------------------------------
 
 
-def test_the_eighth_schema_step_leaves_nothing_out(workspace: Workspace, photos: Path) -> None:
+def test_the_eighth_schema_step_excludes_no_file(workspace: Workspace, photos: Path) -> None:
     import duckdb
 
     workspace.add(photos)

@@ -78,7 +78,7 @@ def test_exact_copies_become_links_and_others_are_moved(
     assert len(apply(root, group, link=kind).linked) == 2, "and again"
 
 
-def test_the_same_on_every_kind_of_device(
+def test_links_work_on_every_kind_of_device(
     device: str, root: Path, tmp_path: Path, group: list[PlanRow]
 ) -> None:
     before = contents(tmp_path / "photos")
@@ -156,7 +156,7 @@ def test_a_file_stays_if_a_hard_link_would_cross_devices(
     assert undo(root).skipped == ()
 
 
-def test_a_copy_that_is_already_a_hard_link_is_left(root: Path, group: list[PlanRow]) -> None:
+def test_a_copy_that_is_already_a_hard_link_is_skipped(root: Path, group: list[PlanRow]) -> None:
     os.unlink(group[1].path)
     os.link(group[0].path, group[1].path)
     report = apply(root, group, link="hard")

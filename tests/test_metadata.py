@@ -89,7 +89,7 @@ def pages(workspace: Workspace, folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_no_page_carries_what_photos_say_besides_their_pixels(
+def test_pages_contain_no_metadata_of_photos(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)

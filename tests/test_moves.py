@@ -589,7 +589,7 @@ def test_the_commands_report_changes_of_labels(
     out, err = run("remove", "--missing")
     assert out == (
         "forgot 1 file, 1 image, 1 embedding; no photo was touched\n"
-        "labels and columns of 1 photo from CSVs are stored until they are added again\n"
+        "labels and columns of 1 photo from CSVs are kept until the photos are added again\n"
     )
     Path("新 photos/blue").rename("elsewhere")
     _, err = run("add", "elsewhere")

@@ -437,7 +437,7 @@ def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, open
     assert actions == ["remove", "keep", "remove", "keep", "remove", "remove"]
 
 
-def test_the_keys(tmp_path: Path, opened: Open) -> None:
+def test_every_key_does_its_action(tmp_path: Path, opened: Open) -> None:
     page = opened(grouped(tmp_path / "photos", "kvr", "kv", "kr"))
     press(page, "ArrowLeft")
     assert focused(page) == "1a.jpg"
@@ -521,7 +521,7 @@ def test_all_undecided_files_on_a_page_can_be_decided_at_once(tmp_path: Path, op
     page.click("[data-rest=remove]")
     removed = [name for name, state in states(page).items() if state == "remove"]
     assert sorted(removed) == ["1b.jpg", "2c.jpg", "4b.jpg"] and not rest.is_visible()
-    assert page.inner_text("h2.asks") == "Needs a decision: 1 of 3 groups"
+    assert page.inner_text("h2.asks") == "To review: 1 of 3 groups"
     press(page, "u")
     assert "3 files" in rest.inner_text()
     page.click("[data-rest=remove]")
@@ -649,7 +649,7 @@ def test_the_figures_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
     assert re.search(r"embedkit apply plan-[\d-]+\.csv$", page.inner_text("#notice"))
 
 
-def test_filters_and_their_counts(tmp_path: Path, opened: Open) -> None:
+def test_filters_show_the_number_of_matching_files(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "Ärger", "kr", "kv")
     rows += [
         replace(r, group=3) for r in grouped(tmp_path / "cats", "kr", kind="exact", label=None)
@@ -673,7 +673,7 @@ def test_filters_and_their_counts(tmp_path: Path, opened: Open) -> None:
     page.select_option("#kind", "=exact")
     assert shown() == ["3"] and options("label") == ["All labels (2)", "No label (2)", "cat (0)"]
     page.select_option("#kind", "")
-    page.click("#filters label:has-text('Goes')")
+    page.click("#filters label:has-text('Remove')")
     assert shown() == ["1", "3"] and options("kind")[0] == "All kinds (2)"
     page.fill("[name=text]", "a\u0308RGER/1")  # in whatever form and case it is written
     assert shown() == ["1"]
@@ -781,7 +781,7 @@ def test_a_file_is_enlarged_beside_the_one_that_stays(tmp_path: Path, opened: Op
     assert page.eval_on_selector_all("#large .frame", seen) == ["visible", "hidden"]
     assert page.inner_text("#large .here b") == "c.tif"
     press(page, "k")
-    assert page.inner_text("#large .badge >> nth=0") == "Stays"
+    assert page.inner_text("#large .badge >> nth=0") == "Keep"
     press(page, "Enter")
     assert not page.is_visible("#large") and focused(page) == "c.tif"
     page.click("#view .picture >> nth=0")
@@ -844,5 +844,5 @@ def test_the_policy_blocks_other_scripts_and_images(tmp_path: Path, browser: Any
         }"""
     )
     assert stopped == ["img-src", "script-src-attr", "script-src-elem"]
-    assert page.title() == "What stays and what goes"
+    assert page.title() == "Cleaning plan"
     context.close()

@@ -141,7 +141,7 @@ def public(thing: object) -> list[str]:
     return sorted(name for name in dir(thing) if not name.startswith("_"))
 
 
-def test_the_public_names_are_these() -> None:
+def test_the_public_names_match_the_list() -> None:
     assert embedkit.__all__ == PUBLIC == sorted(PUBLIC)
     assert public(embedkit) == PUBLIC
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -156,7 +156,7 @@ def test_every_public_name_has_a_docstring_of_its_own(name: str) -> None:
     assert text.strip() and not text.startswith(f"{name}(")  # a dataclass writes such a one itself
 
 
-def test_the_names_of_a_workspace_and_its_namespaces_are_these(tmp_path: Path) -> None:
+def test_the_names_of_a_workspace_and_its_namespaces_match_the_list(tmp_path: Path) -> None:
     workspace = embedkit.Workspace(tmp_path / "ws")
     assert public(workspace) == sorted(WORKSPACE)
     for namespace, names in NAMESPACES.items():

@@ -23,10 +23,10 @@ from embedkit.results import (
 )
 
 
-def jpeg(path: str, step: int, side: int = 1000, **facts: object) -> Candidate:
+def jpeg(path: str, step: int, side: int = 1000, **metadata: object) -> Candidate:
     """Return a JPEG whose tables have one quantisation step."""
-    facts = {"format": "JPEG", "tables": ((step,) * 64,)} | facts
-    return Candidate(path, side, side, side * side // step, FileMetadata(**facts))  # type: ignore[arg-type]
+    metadata = {"format": "JPEG", "tables": ((step,) * 64,)} | metadata
+    return Candidate(path, side, side, side * side // step, FileMetadata(**metadata))  # type: ignore[arg-type]
 
 
 def test_two_jpegs_of_unknown_order_are_for_review() -> None:
@@ -36,7 +36,7 @@ def test_two_jpegs_of_unknown_order_are_for_review() -> None:
     assert chosen.disputed == "may have been compressed first"
 
 
-def test_so_are_equal_tables_and_a_rotated_copy() -> None:
+def test_jpegs_with_equal_tables_and_rotated_copies_are_for_review() -> None:
     found = Examination(COPY, resolution=1.0)
     assert preference(jpeg("a", 8), jpeg("b", 8), found).disputed
     rotated = replace(jpeg("b", 9), width=800), replace(jpeg("a", 8), height=800)
@@ -47,7 +47,7 @@ def test_of_equal_pixels_the_smaller_file_is_preferred() -> None:
     found = Examination(COPY, same_pixels=True)
     padded = replace(jpeg("a", 8), bytes=10**9)
     assert not preference(padded, jpeg("b", 8), found).first
-    png = replace(padded, facts=FileMetadata("PNG"))
+    png = replace(padded, metadata=FileMetadata("PNG"))
     assert preference(jpeg("b", 8), png, found).first
 
 
@@ -112,7 +112,7 @@ class FakeExaminer:
     def prefetch(self, one: str, others: Iterable[str]) -> None:
         pass
 
-    def facts_by_digest(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
+    def metadata_by_digest(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
         return dict.fromkeys(digests, FileMetadata("JPEG", tables=((8,) * 64,)))
 
 

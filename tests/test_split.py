@@ -1,4 +1,4 @@
-"""The split: exact numbers, tied images in one part, given parts, small classes."""
+"""The split: exact numbers, tied images in one set, given sets, small classes."""
 
 import json
 import shutil
@@ -15,7 +15,7 @@ from earlier import undo_schema_steps
 from embedkit import Workspace
 from embedkit.catalog import Catalog
 from embedkit.classify.split import read_split
-from embedkit.classify.split.drawing import count_leaks, draw_parts, tied_groups
+from embedkit.classify.split.drawing import count_leaks, draw_sets, tied_groups
 from embedkit.cli.app import embedkit
 from embedkit.errors import BadInput, NotInWorkspace
 
@@ -31,7 +31,7 @@ def drawn(
 ) -> np.ndarray:
     keys = np.random.default_rng(seed).permutation(len(classes)).astype(np.uint64)
     settled = np.array(fixed if fixed is not None else [FREE] * len(classes))
-    return draw_parts(np.array(classes), np.array(units), keys, wanted, settled)
+    return draw_sets(np.array(classes), np.array(units), keys, wanted, settled)
 
 
 def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:
@@ -221,7 +221,7 @@ def test_the_report_counts_held_out_images_of_an_ungrouped_split(
     held_out = sum(item.val + item.test for item in report.classes)
     assert (held_out, report.leaks_ungrouped, report.held_out_ungrouped) == (0, 10, 10)
     shown = CliRunner().invoke(embedkit, ["split", "--workspace", str(workspace.folder)])
-    assert "Drawn one by one, 10 of 10 held-out images would have had one" in shown.stdout
+    assert "Had images been drawn one by one, 10 of 10 held-out images would share" in shown.stdout
 
 
 def test_a_stored_split_has_the_same_report(filled: Workspace) -> None:
@@ -334,10 +334,10 @@ def test_leaks_between_given_parts_are_reported(filled: Workspace, tmp_path: Pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,part\nphotos/red/0.jpg,exam\n", "unknown part exam; use train, val, test"),
+        ("path,part\nphotos/red/0.jpg,exam\n", "unknown set exam; use train, val, test"),
         (
             "path,part\nphotos/red/0.jpg,test\nelsewhere.jpg,test\nnowhere.jpg,val\n",
-            "2 of 3 paths with a given part .* the first is .*elsewhere.jpg; nothing was split",
+            "2 of 3 paths with a given set .* the first is .*elsewhere.jpg; nothing was split",
         ),
         (
             "path,part\nphotos/unlabelled.jpg,test\n",
@@ -368,15 +368,15 @@ def test_errors_come_before_the_search_for_duplicates(
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,exam\n")
     (tmp_path / "elsewhere.csv").write_text("path,part\nelsewhere.jpg,test\n")
     for val in (0, -1):
-        with pytest.raises(BadInput, match=f"to select heads on: 1 or more, not {val}"):
+        with pytest.raises(BadInput, match=f"to select heads on, must be 1 or more, not {val}"):
             filled.split(val, 3)
-    with pytest.raises(BadInput, match="to evaluate heads on: 1 or more, not 0"):
+    with pytest.raises(BadInput, match="to evaluate heads on, must be 1 or more, not 0"):
         filled.split(3, 0)
     with pytest.raises(
         BadInput, match=r"no label table has a column photographer \(there are none\)"
     ):
         filled.split(2, 4, group="photographer")
-    with pytest.raises(BadInput, match="unknown part exam"):
+    with pytest.raises(BadInput, match="unknown set exam"):
         filled.split(2, 4, given=tmp_path / "given.csv")
     with pytest.raises(NotInWorkspace, match=r"elsewhere\.jpg"):
         filled.split(2, 4, given=tmp_path / "elsewhere.csv")
@@ -384,7 +384,7 @@ def test_errors_come_before_the_search_for_duplicates(
         filled.split(2, 4)
 
 
-def test_the_last_split_counts_gone_and_new_images(filled: Workspace, tmp_path: Path) -> None:
+def test_the_last_split_counts_missing_and_new_images(filled: Workspace, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,test\n")
     report = filled.split(2, 3, given=tmp_path / "given.csv")
@@ -417,9 +417,10 @@ def test_notes_give_the_reason_and_the_left_out_photos(
 ) -> None:
     blue = [f"blue/{number}.jpg,train" for number in range(10, 20)]
     assert notes_of(filled, ["red/0.jpg,test", *blue], 3, 3) == (
-        "blue has 10 photos, and fewer than 3 + 3 are held out because the other photos have a "
-        "given part: 10 for training, 0 for validation, 0 for test",
-        "red has 10 photos (and 5 left out); half of them are fewer than 3 + 3: 6 for training, 2 "
+        "blue has 10 photos, and fewer than 3 + 3 are held out because the sets of the other "
+        "photos are given: 10 for training, 0 for validation, 0 for test",
+        "red has 10 photos (and 5 skipped), and half of them is fewer than the requested 3 + 3: "
+        "6 for training, 2 "
         "for validation, 2 for test",
     )
 
@@ -465,14 +466,13 @@ def test_the_command_draws_and_shows_the_split(filled: Workspace) -> None:
     drawn_split = CliRunner().invoke(embedkit, ["split", "--val", "2", "--test", "9", *where])
     assert drawn_split.exit_code == 0, drawn_split.output
     assert (
-        "red has 15 photos; half of them are fewer than 2 + 9: 9 for training, 1 for validation, "
+        "red has 15 photos, and half of them is fewer than the requested 2 + 9: "
+        "9 for training, 1 for validation, "
         "5 for test"
     ) in drawn_split.stderr
     assert "6 images are in 1 group of copies" in drawn_split.stdout
-    assert "left out: 1 image without a label\n" in drawn_split.stdout
-    assert (
-        "left out: 1 image with several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
-    )
+    assert "skipped: 1 image without a label\n" in drawn_split.stdout
+    assert "skipped: 1 image with several labels; see 'embedkit duplicates'\n" in drawn_split.stdout
     assert "since" not in drawn_split.stdout
     shown = CliRunner().invoke(embedkit, ["split", "--json", *where])
     assert json.loads(shown.stdout)["classes"][1] == {

@@ -101,11 +101,11 @@ def test_a_file_is_trashed_only_with_the_planned_bytes_and_while_a_kept_file_exi
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
     (left,) = discard(root, alone).skipped
-    assert left.reason.startswith("no kept file that it is a copy of is intact")
+    assert left.reason.startswith("none of the kept files that it is a copy of is intact")
     assert Path(alone[1].path).exists() and not trash.exists()
 
 
-def test_a_file_that_changes_before_it_goes_is_left(
+def test_a_file_that_changes_before_it_is_trashed_is_skipped(
     root: Path, tmp_path: Path, trash: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = copies(tmp_path / "photos", ["copy.jpg"])
@@ -264,7 +264,7 @@ def left_alone(root: Path, rows: list[PlanRow]) -> str:
     for item in rows:
         assert sha256(Path(item.path).read_bytes()) == item.sha256
     (reason,) = {item.reason for item in report.skipped}
-    assert "leave --trash out to move it to quarantine" in reason
+    assert "omit --trash to move it to quarantine" in reason
     assert quarantines(root)[0].trashed == 0 and not undo(root).skipped
     return reason
 
@@ -328,7 +328,7 @@ def test_files_stay_on_a_disk_where_no_trash_may_be_created(
     assert "its disk has no trash, and none can be made there" in left_alone(root, rows)
 
 
-def test_a_file_with_a_name_too_long_for_the_trash_is_left(root: Path, tmp_path: Path) -> None:
+def test_a_file_with_a_name_too_long_for_the_trash_is_skipped(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["x" * 251 + ".jpg"])
     assert "the trash does not accept it (File name too long)" in left_alone(root, rows)
 
@@ -402,7 +402,7 @@ def test_the_commands_say_what_is_in_the_trash(
     where = trash / "files/copy of 0.jpg"
     assert f"not put back: {copy}: in the trash, as {where}; restore" in told.stderr
     os.rename(where, copy)
-    assert "1 file back in place already" in run(workspace, "undo").stdout
+    assert "1 file already back in place" in run(workspace, "undo").stdout
     assert workspace.info().missing == 0
 
 

@@ -19,14 +19,14 @@ from embedkit._internal.sealed import sealed
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
 from embedkit.classify.heads.head import RejectionScores
 from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
-from embedkit.classify.heads.outliers.cache import embedded_outliers, remove_all_but
+from embedkit.classify.heads.outliers.cache import embedded_outliers, remove_all_except
 from embedkit.classify.heads.rejection import (
     CONFIDENCE_LEVEL,
     KNOWN_QUANTILE,
     MIN_VALIDATION_PHOTOS,
     OUTLIER_QUANTILE,
-    Measures,
     Rejection,
+    RejectionMeasures,
     Threshold,
     expected_rejection_rate,
     log_distance_to_outliers,
@@ -52,10 +52,10 @@ def unit(*rows: object) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def measures(distance: list[float], ratio: list[float], odds: list[float]) -> Measures:
+def measures(distance: list[float], ratio: list[float], odds: list[float]) -> RejectionMeasures:
     """Of photos under one model."""
     distances, ratios = (np.array([one], float) for one in (distance, ratio))
-    return Measures(distances, ratios, np.array(odds, float))
+    return RejectionMeasures(distances, ratios, np.array(odds, float))
 
 
 # -- measures ----------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def test_the_distance_to_outliers_is_to_the_nearest() -> None:
 def test_measures_are_means_over_models() -> None:
     distances = np.array([[0.0, 1.0], [2.0, 5.0]])
     ratios = np.array([[1.0, 2.0], [-np.inf, -np.inf]])
-    found = Measures(distances, ratios, np.zeros(2))
+    found = RejectionMeasures(distances, ratios, np.zeros(2))
     assert found.distance.tolist() == [1.0, 3.0]
     assert found.ratio.tolist() == [1.0, 2.0]
     assert replace(found, ratios=ratios[1:]).ratio.tolist() == [-np.inf, -np.inf]
@@ -184,7 +184,7 @@ def test_leave_one_out_distances_leave_out_copies() -> None:
         assert value == pytest.approx(np.log(distances[:5]).mean(), abs=1e-4)
 
 
-def test_leave_one_out_distances_with_few_photos() -> None:
+def test_few_photos_give_leave_one_out_distances() -> None:
     vectors = unit([1, 0], [1, 1], [0, 1])
     rows, found = leave_one_out_distances(vectors, np.zeros(3, np.int64), np.array([0, 1, 1]))
     assert rows.tolist() == [0, 1, 2]
@@ -272,9 +272,9 @@ def test_outliers_are_embedded_once_for_each_spec(tmp_path: Path) -> None:
     assert len(opened) == 4
     older = tmp_path / f"{toy.spec.digest}.{VERSION - 1}.safetensors"
     older.write_bytes(b"")
-    remove_all_but(tmp_path, [toy.spec.digest])
+    remove_all_except(tmp_path, [toy.spec.digest])
     assert list(tmp_path.iterdir()) == [file]
-    remove_all_but(tmp_path, [])
+    remove_all_except(tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -103,7 +103,7 @@ def test_every_changed_kind_of_photo_has_other_pixels(tmp_path: Path) -> None:
     assert differs_from_version_1(Decoder((tmp_path / "wide.png").read_bytes()))
 
 
-def test_what_is_said_to_be_the_same_decodes_the_same(tmp_path: Path) -> None:
+def test_images_reported_as_unchanged_decode_to_the_same_pixels(tmp_path: Path) -> None:
     draw_affected(tmp_path / "a")
     draw_unaffected(tmp_path / "b")
     for path in sorted(tmp_path.glob("*/*")):

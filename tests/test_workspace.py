@@ -56,7 +56,7 @@ def test_remove_accepts_a_folder_that_no_longer_exists(filled: Workspace, photos
     assert filled.info().sources == ()
 
 
-def test_remove_missing_forgets_what_is_gone(filled: Workspace, photos: Path) -> None:
+def test_remove_missing_forgets_missing_files(filled: Workspace, photos: Path) -> None:
     (photos / "red/0.jpg").unlink()
     filled.add([photos])
     assert filled.info().missing == 1
@@ -77,7 +77,7 @@ def test_a_backbone_can_be_forgotten(filled: Workspace, photos: Path) -> None:
 def test_remove_needs_an_argument_and_an_empty_workspace_is_not_created(
     workspace: Workspace, photos: Path
 ) -> None:
-    with pytest.raises(BadInput, match="say what to forget"):
+    with pytest.raises(BadInput, match="give exactly one of"):
         workspace.remove()
     for act in (lambda: workspace.remove(photos), workspace.compact, workspace.info):
         with pytest.raises(EmptyWorkspace):

@@ -9,7 +9,7 @@ from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.classify.heads.examples import Examples
 from embedkit.classify.heads.linear import Features
-from embedkit.classify.split import TEST, TRAIN, VAL, Subset, labelled_images, read_split
+from embedkit.classify.split import TEST, TRAIN, VAL, SplitSet, labelled_images, read_split
 from embedkit.errors import BadInput
 from embedkit.results import ResolvedName
 
@@ -68,8 +68,8 @@ class TrainingData:
     """Sorted names of the classes in the training set."""
     train: LabelledSet
     val: LabelledSet
-    drawn: int
-    """Number of images that the split has in both sets, including those that have since gone."""
+    split_size: int
+    """Number of images in both sets of the split, including images that are now missing."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class EmbeddedTrainingData:
 
     @property
     def left_out(self) -> int:
-        """Number of images of both sets that are gone, unreadable or no longer labelled."""
-        return self.images.drawn - len(self.train) - len(self.val)
+        """Number of images of both sets that are missing, unreadable or no longer labelled."""
+        return self.images.split_size - len(self.train) - len(self.val)
 
 
 def load_training_data(catalog: Catalog) -> TrainingData:
@@ -122,8 +122,8 @@ class TestData:
     __test__ = False  # not a class of tests for pytest
 
     images: LabelledSet
-    drawn: int
-    """Number of images that the split has in the test set, including those that have since gone."""
+    split_size: int
+    """Number of images in the test set of the split, including images that are now missing."""
 
 
 def load_test_data(catalog: Catalog, classes: Sequence[str]) -> TestData:
@@ -147,7 +147,8 @@ def load_test_data(catalog: Catalog, classes: Sequence[str]) -> TestData:
 
 
 def load_embeddings(catalog: Catalog, spec: str, images: LabelledSet) -> EmbeddedSet:
-    """Return the images that have an embedding under the spec of this digest, with it."""
+    """Return the images that have an embedding under a spec, with their embeddings. ``spec`` is the
+    digest of the spec."""
     with catalog.read() as reader:
         ids, vectors, norms, sha256 = reader.embeddings.features(spec, images.ids)
     found = images[np.searchsorted(images.ids, ids)]
@@ -168,7 +169,7 @@ class JointlyEmbeddedSet:
 def load_joint_embeddings(
     catalog: Catalog, specs: Iterable[str], images: LabelledSet
 ) -> JointlyEmbeddedSet:
-    """Return the images that have an embedding under every spec, with all of them.
+    """Return the images that have an embedding under every spec, with all of these embeddings.
 
     Raises :class:`BadInput` when there are none.
     """
@@ -177,7 +178,10 @@ def load_joint_embeddings(
     for subset in found.values():
         in_all &= np.isin(images.ids, subset.ids)
     if not in_all.any():
-        raise BadInput("none of the photos can be read any more; see 'embedkit info'")
+        raise BadInput(
+            "none of the photos has an embedding of every backbone that the heads use; see "
+            "'embedkit info'"
+        )
     common = images[in_all]
     rows = {spec: np.isin(subset.ids, common.ids) for spec, subset in found.items()}
     first = next(iter(found))
@@ -188,7 +192,7 @@ def load_joint_embeddings(
     )
 
 
-def _numbered(subset: Subset, label_of: dict[int, str], classes: Sequence[str]) -> LabelledSet:
+def _numbered(subset: SplitSet, label_of: dict[int, str], classes: Sequence[str]) -> LabelledSet:
     """Return the images of a subset that have a label, with its index in ``classes``."""
     number_of = {name: number for number, name in enumerate(classes)}
     rows = [row for row, one in enumerate(subset.ids.tolist()) if one in label_of]

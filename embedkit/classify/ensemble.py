@@ -61,23 +61,23 @@ def build_ensemble(
     names = [head.name for head in heads]
     steps = select_members(names, probabilities, labels, stop_early=method == GREEDY)
     added = {step.member for step in steps}
-    selected = [place for place, head in enumerate(heads) if head.name in added]
+    selected = [index for index, head in enumerate(heads) if head.name in added]
     settings = {
         "method": method,
         "members": [
-            {"name": names[place], "digest": digest_of(folder, names[place])} for place in selected
+            {"name": names[index], "digest": digest_of(folder, names[index])} for index in selected
         ],
         "selection": [asdict(step) for step in steps],
         "candidates": names,
         "error_overlap": error_overlap(probabilities, labels),
     }
-    models = [members[place] for place in selected]
+    models = [members[index] for index in selected]
     validation = [
         ValidationScores(
-            probabilities[place],
+            probabilities[index],
             *model.distances(embedded[model.spec.digest], model.nearest(embedded)),
         )
-        for place, model in zip(selected, models, strict=True)
+        for index, model in zip(selected, models, strict=True)
     ]
     ensemble = build_head(name, ENSEMBLE, models, validation, labels, settings, member_method)
     save_head(folder, ensemble)

@@ -42,8 +42,8 @@ def evaluate_heads(catalog: Catalog, heads: Sequence[Head], tables: Path | None)
         classes=first.classes_,
         truth=images.labels,
         paths=tuple(files[one][0].path for one in images.ids.tolist()),
-        units=images.groups,
-        left_out=data.drawn - len(images),
+        groups=images.groups,
+        left_out=data.split_size - len(images),
     )
     predictions = [_predictions(catalog, head, test.embedded) for head in heads]
     evaluation = evaluate(truth, predictions)

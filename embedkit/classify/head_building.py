@@ -41,7 +41,7 @@ class ValidationScores:
     """float64 (N, C)."""
     distance: np.ndarray
     """Neighbour distances, float64 (N,): see
-    :class:`embedkit.classify.heads.rejection.Measures`."""
+    :class:`embedkit.classify.heads.rejection.RejectionMeasures`."""
     ratio: np.ndarray
     """Logarithms of the outlier ratios, float64 (N,)."""
 
@@ -49,7 +49,7 @@ class ValidationScores:
 def build_model(
     data: EmbeddedTrainingData, backbone: str, scorer: Scorer, max_photos: int, outliers: Outliers
 ) -> tuple[Model, ValidationScores, list[str]]:
-    """Return a calibrated model, its validation scores and the outlier kinds that it leaves out.
+    """Return a calibrated model, its validation scores, and the excluded kinds of outliers.
 
     The model keeps at most ``max_photos`` training photos, and the synthetic ``outliers`` except
     for the kinds that resemble one of its classes.

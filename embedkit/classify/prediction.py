@@ -57,8 +57,8 @@ def classify(
     predictions: list[Prediction] = []
     for photos in _batches(paths, list(backbones.values()), failures):
         embedded = {}
-        for place, (digest, backbone) in enumerate(backbones.items()):
-            fetch = backbone.submit(np.stack([pixels[place] for _, pixels in photos]))
+        for index, (digest, backbone) in enumerate(backbones.items()):
+            fetch = backbone.submit(np.stack([pixels[index] for _, pixels in photos]))
             embedded[digest] = Features(*fetch())
         predictions += _predict(catalog, head, [path for path, _ in photos], embedded, k)
         done = len(predictions) + len(failures) - scan_failures

@@ -24,7 +24,7 @@ from embedkit.classify.heads.linear import RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
 from embedkit.classify.heads.rejection_calibration import Outliers
 from embedkit.classify.heads.store import check_name, save_head
-from embedkit.classify.settings import override
+from embedkit.classify.overrides import override
 from embedkit.errors import BadInput
 from embedkit.results import Progress, ProgressCallback, ResolvedName
 
@@ -66,9 +66,9 @@ class TrainOptions:
             there = f"its presets are {presets}" if presets else "it has none"
             raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; {there}")
         if self.epochs is not None and (self.kind != FINETUNE or self.epochs < 1):
-            raise BadInput("epochs must be 1 or more, and apply to finetune only")
+            raise BadInput("epochs must be 1 or more, and only finetune takes them")
         if self.processes != 1 and (self.kind != FINETUNE or self.processes < 1):
-            raise BadInput("processes must be 1 or more, and apply to finetune only")
+            raise BadInput("processes must be 1 or more, and only finetune takes them")
         if self.settings and self.kind == KNN:
             raise BadInput("knn has no settings; it follows DINOv2's protocol")
         if self.kind == FINETUNE:
@@ -95,7 +95,8 @@ class TrainOptions:
 
 
 Embed = Callable[[str], ResolvedName]
-"""Embeds the images of the workspace that have no embedding of this backbone yet."""
+"""Embeds the images of the workspace that have no embedding of a backbone yet, and returns the
+resolved backbone."""
 
 LoadOutliers = Callable[[ResolvedName], Outliers]
 """Returns the synthetic outliers embedded by a backbone."""
@@ -110,7 +111,8 @@ class FittedScorer:
     """The scorer that the validation metrics are for."""
     settings: dict[str, Any]
     refitted: Scorer | None = None
-    """The scorer that was fitted again on training and validation set, which replaces it."""
+    """The scorer fitted again on the training and validation sets, which replaces ``scorer``; None
+    without a refit."""
 
 
 def train(
@@ -134,7 +136,7 @@ def train(
     else:
         fitted = fit_scorer(data, options, progress)
     progress(Progress("embedding synthetic outliers"))
-    head = trained_head(options, fitted, backbone, load_outliers(fitted.data.resolved))[0]
+    head = build_trained_head(options, fitted, backbone, load_outliers(fitted.data.resolved))[0]
     save_head(folder, head)
     return head
 
@@ -146,7 +148,7 @@ def fit_scorer(
     return _fit_knn(data) if options.kind == KNN else _fit_probe(data, options, progress)
 
 
-def trained_head(
+def build_trained_head(
     options: TrainOptions, fitted: FittedScorer, backbone: str, outliers: Outliers
 ) -> tuple[Head, ValidationScores]:
     """Return the head of a fitted scorer, with rejection thresholds, and its validation scores."""

@@ -14,7 +14,7 @@ from embedkit.catalog import Catalog
 from embedkit.cleaning import trash
 from embedkit.cleaning.carry_over import RemovedFiles, carry_over, refresh_presence
 from embedkit.cleaning.file_moves import move, remove_partial_copy, replace_by_link
-from embedkit.cleaning.kept_files import Keeper, Keepers, real_location, verified_stat
+from embedkit.cleaning.kept_files import KeptFile, KeptFiles, real_location, verified_stat
 from embedkit.cleaning.links import Link
 from embedkit.cleaning.plan import KEEP_ONE, REMOVE, SYMLINK_REASON, plan_id
 from embedkit.cleaning.quarantine import (
@@ -25,7 +25,7 @@ from embedkit.cleaning.quarantine import (
     TRASH,
     TRASHED,
     Numbered,
-    Store,
+    QuarantineFolder,
     failure_reason,
     quarantine_lock,
 )
@@ -54,18 +54,20 @@ def apply(
 
     A file is moved only if it has the content recorded in the plan. A file of a ``keep-one`` group
     is moved only while one of its kept files (:func:`embedkit.cleaning.removals.removals`) exists,
-    has the recorded content, and is a different file. All other files are left, and the report
-    says why. With ``link``, ``hard`` or ``sym``, a removed file with the same bytes as a kept file
-    is moved to quarantine and replaced by a link to that one. Applying the same plan again
-    continues where it stopped.
+    has the recorded content, and is a different file. All other files are skipped, and the report
+    gives the reasons. With ``link``, ``hard`` or ``sym``, a removed file with the same bytes as a
+    kept file is moved to quarantine and replaced by a link to that one. Applying the same plan
+    again continues where it stopped.
 
-    However it ends, ``catalog`` is told which files are missing now. At the end, labels, other
-    columns and verdicts of removed files are carried over to the kept files. Raises
+    In any case, ``catalog`` is updated with the files that are now missing. At the end, labels,
+    other columns and verdicts of removed files are carried over to the kept files. Raises
     :class:`QuarantineBusy` while another such command runs, and :class:`StorageError` when the disk
     is full or read-only; files moved until then stay moved.
     """
     with quarantine_lock(root):
-        run = _Run(Store(root / plan_id(rows)), rows, progress, catalog, to_trash, link)
+        run = _ApplyRun(
+            QuarantineFolder(root / plan_id(rows)), rows, progress, catalog, to_trash, link
+        )
         try:
             return run.run()
         finally:
@@ -73,12 +75,12 @@ def apply(
             refresh_presence(catalog, [path for path in removed if not os.path.lexists(path)])
 
 
-class _Run:
+class _ApplyRun:
     """One run of a plan."""
 
     def __init__(
         self,
-        store: Store,
+        store: QuarantineFolder,
         rows: Sequence[PlanRow],
         progress: ProgressCallback,
         catalog: Catalog | None,
@@ -135,11 +137,11 @@ class _Run:
     def _apply_group(self, members: Numbered) -> None:
         for removal in removals(members):
             present = self._present(removal.removed)
-            files = [(row.path, row.sha256) for row in removal.keepers]
-            keepers = Keepers(files, self._removed_paths)
+            files = [(row.path, row.sha256) for row in removal.kept_files]
+            kept_files = KeptFiles(files, self._removed_paths)
             if present:
-                self._move_all(present, keepers)
-            self._note_removal(removal, keepers, was_done=not present)
+                self._move_all(present, kept_files)
+            self._note_removal(removal, kept_files, was_done=not present)
 
     def _present(self, removed: Numbered) -> Numbered:
         """Return the files to remove that are in their place; record the others."""
@@ -148,7 +150,7 @@ class _Run:
             is_link = self._is_link(number, row.path)
             if not is_link and os.path.lexists(row.path):
                 present.append((number, row))
-            elif is_link or os.path.lexists(self._store.slot(number)):
+            elif is_link or os.path.lexists(self._store.stored_path(number)):
                 self._already_moved.append(row.path)
                 if not is_link:
                     self._removed_rows.add(number)
@@ -166,11 +168,11 @@ class _Run:
         history = self._history.get(number)
         if history is None:
             return False
-        is_stored = os.path.lexists(self._store.slot(number))
+        is_stored = os.path.lexists(self._store.stored_path(number))
         if history.event not in (MOVE, EMPTIED) and not is_stored:
             return False  # an undo has moved the file back
         link = Link.from_entry(history.origin)
-        return link is not None and link.is_at(path)
+        return link is not None and link.exists_at(path)
 
     def _was_removed(self, number: int, row: PlanRow) -> bool:
         """Return whether this plan removed a file that is neither in place nor in quarantine."""
@@ -185,21 +187,21 @@ class _Run:
             self._record_trashed(number, where)
         return where is not None
 
-    def _move_all(self, present: Numbered, keepers: Keepers) -> None:
-        """Move files of a group away, as far as they may be."""
-        keeper = None
+    def _move_all(self, present: Numbered, kept_files: KeptFiles) -> None:
+        """Move the files of a group that may be moved."""
+        kept_file = None
         if present[0][1].rule == KEEP_ONE:
             try:
-                keeper = keepers.first_valid()
+                kept_file = kept_files.first_valid()
             except OSError as error:
                 self._skipped += [NotMoved(row.path, failure_reason(error)) for _, row in present]
                 return
-        files = self._check(present, keepers, keeper)
+        files = self._check(present, kept_files, kept_file)
         self._announce(files)
         for file in files:
             try:
-                if file.keeper is not None:
-                    file.keeper.check_unchanged()
+                if file.kept_file is not None:
+                    file.kept_file.check_unchanged()
                 self._move(file)
             except OSError as error:
                 self._skipped.append(NotMoved(file.row.path, failure_reason(error)))
@@ -207,15 +209,15 @@ class _Run:
                 self._bytes += file.status.st_size
 
     def _check(
-        self, present: Numbered, keepers: Keepers, keeper: Keeper | None
+        self, present: Numbered, kept_files: KeptFiles, kept_file: KeptFile | None
     ) -> list["_CheckedFile"]:
-        """Return the files that may be moved; record why the others are left."""
+        """Return the files that may be moved; record why the others are skipped."""
         checked = []
         for number, row in present:
             try:
                 status = _removable_status(row)
-                same = None if self._link is None else keepers.with_digest(row.sha256)
-                kept = same or keeper
+                same = None if self._link is None else kept_files.with_digest(row.sha256)
+                kept = same or kept_file
                 if kept is not None:
                     kept.check_distinct(status)
                 link = None
@@ -246,10 +248,10 @@ class _Run:
         self._store.journal.write(TRASH if self._to_trash else MOVE, entries)
 
     def _move(self, file: "_CheckedFile") -> None:
-        path, slot = file.row.path, self._store.slot(file.number)
-        if file.link is not None and file.keeper is not None:
-            link, keeper = file.link, file.keeper
-            replace_by_link(path, slot, file.status, lambda name: link.make(name, keeper))
+        path, slot = file.row.path, self._store.stored_path(file.number)
+        if file.link is not None and file.kept_file is not None:
+            link, kept_file = file.link, file.kept_file
+            replace_by_link(path, slot, file.status, lambda name: link.make(name, kept_file))
             self._linked.append(path)
             return
         if self._to_trash:
@@ -274,11 +276,11 @@ class _Run:
         stored = None if where is None else to_stored(where)
         self._store.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
 
-    def _note_removal(self, removal: Removal, keepers: Keepers, *, was_done: bool) -> None:
+    def _note_removal(self, removal: Removal, kept_files: KeptFiles, *, was_done: bool) -> None:
         """Record which files were removed, and the kept file that takes over their facts.
 
         Nothing is recorded for files that a finished run removed before, nor for files that may
-        show something else than the kept file.
+        show something other than the kept file.
         """
         if self._catalog is None or (was_done and not self._continues):
             return
@@ -286,9 +288,9 @@ class _Run:
         if not removed or not removal.is_certain:
             return
         with suppress(OSError):  # without an intact kept file, nothing is carried over
-            keeper = keepers.with_digest(removed[0][1].sha256) or keepers.first_valid()
+            kept_file = kept_files.with_digest(removed[0][1].sha256) or kept_files.first_valid()
             remaining = [row for row in removal.related if os.path.lexists(row.path)]
-            files = RemovedFiles(keeper.path, keeper.sha256, removed, remaining)
+            files = RemovedFiles(kept_file.path, kept_file.sha256, removed, remaining)
             self._removed_files.append(files)
 
 
@@ -301,8 +303,9 @@ class _CheckedFile:
     row: PlanRow
     status: os.stat_result
     """Its status when its content was verified."""
-    keeper: Keeper | None
-    """The file that must still exist when it is moved; None if none has to."""
+    kept_file: KeptFile | None
+    """The kept file that must still exist when this file is moved; None if there is no such
+    condition."""
     link: Link | None
     """The link that replaces it."""
 

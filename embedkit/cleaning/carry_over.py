@@ -35,7 +35,7 @@ _Verdicts = Sequence[tuple[bytes, bytes | None, str]]
 class RemovedFiles:
     """The files of one group that a plan removed, and the file kept for them."""
 
-    keeper: str
+    kept_file: str
     """Absolute path of the kept file."""
     sha256: str
     """Hex digest of the kept file."""
@@ -49,12 +49,12 @@ class RemovedFiles:
 class _Values:
     """The facts about the files of a group, by key."""
 
-    keeper: dict[_Key, str] = field(default_factory=dict)
-    """Those of the kept file."""
+    kept_file: dict[_Key, str] = field(default_factory=dict)
+    """Facts about the kept file: value by key."""
     remaining: dict[_Key, set[str]] = field(default_factory=dict)
-    """Those of all files in their places."""
+    """Facts about all files in place: values by key."""
     removed: dict[_Key, list[tuple[str, str, int, str]]] = field(default_factory=dict)
-    """Those of removed files: value, source of a label, number of the row, path."""
+    """Facts about removed files: value, source of a label, row number and path, by key."""
 
     def add_removed(self, key: _Key, value: str, source: str, number: int, path: str) -> None:
         self.removed.setdefault(key, []).append((value, source, number, path))
@@ -70,22 +70,23 @@ def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
 def carry_over(
     catalog: Catalog | None, journal: Journal, groups: Sequence[RemovedFiles]
 ) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
-    """Carry over facts about removed files; return those carried over, and those not and why.
+    """Carry over facts about removed files. Returns the facts that were carried over, and those
+    that were not, with the reasons.
 
-    Repeating it carries nothing over twice.
+    A repeated call carries nothing over twice.
     """
     if catalog is None or not groups:
         return (), ()
     entries: list[_Entry] = []
     not_carried: list[NotCarriedOver] = []
     with catalog.write() as writer:
-        writer.files.update_missing([group.keeper for group in groups])
+        writer.files.update_missing([group.kept_file for group in groups])
         facts = writer.reader.files.facts([path for group in groups for path in _paths(group)])
         verdicts = writer.reader.verdicts.of_images(
             [digest for group in groups for digest in _digests(group)]
         )
         for group in groups:
-            if group.keeper in facts:
+            if group.kept_file in facts:
                 values = _file_values(group, facts)
                 _add_verdicts(values, group, verdicts)
                 _choose(group, values, entries, not_carried)
@@ -101,7 +102,8 @@ def take_back(
 ) -> tuple[CarriedOver, ...]:
     """Take back facts that were carried over from files that are all in their places again.
 
-    ``missing`` are the rows whose files are not. Facts that were changed since are left alone.
+    ``missing`` are the numbers of the rows whose files are not in place. Facts that have changed
+    since then are not taken back.
     """
     pending = [entry for entry in _pending(journal) if set(entry["rows"]).isdisjoint(missing)]
     if catalog is None or not catalog.exists or not pending:
@@ -114,7 +116,7 @@ def take_back(
 
 
 def _paths(group: RemovedFiles) -> Iterator[str]:
-    yield group.keeper
+    yield group.kept_file
     yield from (row.path for _, row in group.removed)
     yield from (row.path for row in group.remaining)
 
@@ -130,7 +132,7 @@ def _file_values(group: RemovedFiles, facts: dict[str, FileFacts]) -> _Values:
     for row in group.remaining:
         for key, value, _ in _items(_facts_of(row, group, facts)):
             values.remaining.setdefault(key, set()).add(value)
-    values.keeper = {key: value for key, value, _ in _items(facts[group.keeper])}
+    values.kept_file = {key: value for key, value, _ in _items(facts[group.kept_file])}
     for number, row in group.removed:
         for key, value, source in _items(_facts_of(row, group, facts)):
             values.add_removed(key, value, source, number, row.path)
@@ -140,7 +142,7 @@ def _file_values(group: RemovedFiles, facts: dict[str, FileFacts]) -> _Values:
 def _facts_of(row: PlanRow, group: RemovedFiles, facts: dict[str, FileFacts]) -> FileFacts | None:
     """Return the facts about a file, unless they were recorded for other bytes.
 
-    Those of a file that was damaged since count if the kept file has its earlier bytes.
+    Facts about a file that has since been damaged count if the kept file has its original bytes.
     """
     found = facts.get(row.path)
     return found if found and found.sha256 in (row.sha256, group.sha256) else None
@@ -169,7 +171,7 @@ def _add_verdicts(values: _Values, group: RemovedFiles, verdicts: _Verdicts) -> 
             if partner in removed or partner == group.sha256:
                 continue
             if image == group.sha256:
-                values.keeper[VERDICT, partner] = verdict
+                values.kept_file[VERDICT, partner] = verdict
             if image in removed:
                 for number, row in group.removed:
                     if row.sha256 == image:
@@ -185,13 +187,13 @@ def _choose(
     """
     decided = {number for number, row in group.removed if row.kind == CONFLICT}
     for (kind, name), removed in values.removed.items():
-        own = values.keeper.get((kind, name))
+        own = values.kept_file.get((kind, name))
         distinct = {value for value, *_ in removed} | values.remaining.get((kind, name), set())
         if own is None and len(distinct) == 1:
             value, source, _, path = min(removed, key=lambda item: (item[1], item[2]))
             entries.append(
                 {
-                    "path": to_stored(group.keeper),
+                    "path": to_stored(group.kept_file),
                     "image": group.sha256,
                     "kind": kind,
                     "name": name,
@@ -210,7 +212,7 @@ def _choose(
                     if own is None
                     else f"it already has {own!r}"
                 )
-                reason = f"its {fact} is not carried over to {shown(group.keeper)}: {cause}"
+                reason = f"its {fact} is not carried over to {shown(group.kept_file)}: {cause}"
                 not_carried.append(NotCarriedOver(path, reason))
 
 

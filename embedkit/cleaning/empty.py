@@ -9,14 +9,14 @@ from pathlib import Path
 
 from embedkit._internal.artifacts import sync_folder
 from embedkit._internal.paths import shown
-from embedkit.cleaning.kept_files import Keeper, Keepers
+from embedkit.cleaning.kept_files import KeptFile, KeptFiles
 from embedkit.cleaning.plan import KEEP_ONE, read_plan
 from embedkit.cleaning.quarantine import (
     EMPTIED,
     Numbered,
-    Store,
+    QuarantineFolder,
     failure_reason,
-    find_store,
+    find_quarantine,
     quarantine_lock,
     quarantines,
 )
@@ -37,7 +37,7 @@ LocateFiles = Callable[[Sequence[str]], dict[str, list[str]]]
 
 
 def locate_nothing(_: Sequence[str]) -> dict[str, list[str]]:
-    """Return no files, where none are known."""
+    """Return no files; the default of ``locate``."""
     return {}
 
 
@@ -67,14 +67,14 @@ def empty(
             "('embedkit quarantine list' lists them)"
         )
     if quarantine is not None:
-        find_store(root, quarantine)
+        find_quarantine(root, quarantine)
     if not root.exists():
         return EmptyReport((), (), (), 0, dry_run)
     with quarantine_lock(root):
         chosen = [item for item in quarantines(root) if _is_chosen(item, quarantine, older_than)]
-        run = _Run(progress, locate, sum(item.files for item in chosen), dry_run)
+        run = _EmptyRun(progress, locate, sum(item.files for item in chosen), dry_run)
         for item in chosen:
-            run.empty(Store(root / item.id), is_named=quarantine is not None)
+            run.empty(QuarantineFolder(root / item.id), is_named=quarantine is not None)
     return EmptyReport(
         quarantines=tuple(item.id for item in chosen),
         deleted=tuple(run.deleted),
@@ -93,7 +93,7 @@ def _is_chosen(item: Quarantine, quarantine: str | None, older_than: timedelta |
     return bool(item.at) and datetime.now(UTC) - datetime.fromisoformat(item.at) >= older_than
 
 
-class _Run:
+class _EmptyRun:
     """One run over some quarantines."""
 
     def __init__(
@@ -107,15 +107,15 @@ class _Run:
         self.skipped: list[NotMoved] = []
         self.bytes = 0
 
-    def empty(self, store: Store, *, is_named: bool) -> None:
-        """Delete the files of one quarantine, as far as they may be."""
+    def empty(self, store: QuarantineFolder, *, is_named: bool) -> None:
+        """Delete the files of one quarantine that may be deleted."""
         rows = _plan_of(store)
         files = self._deletable(store, self._confirmed(store, rows), rows, is_named)
         if files and not self._dry_run:
             store.journal.write(EMPTIED, [{"row": number} for number, _, _ in files])
-        for number, row, keeper in files:
+        for number, row, kept_file in files:
             try:
-                self._delete(store.slot(number), keeper)
+                self._delete(store.stored_path(number), kept_file)
             except OSError as error:
                 self.skipped.append(NotMoved(row.path, failure_reason(error)))
             else:
@@ -125,16 +125,16 @@ class _Run:
         if files and not self._dry_run:
             sync_folder(store.files)
 
-    def _confirmed(self, store: Store, rows: Sequence[PlanRow]) -> Numbered:
-        """Return the files in quarantine whose row agrees with the journal; leave the others."""
+    def _confirmed(self, store: QuarantineFolder, rows: Sequence[PlanRow]) -> Numbered:
+        """Return the files in quarantine whose row agrees with the journal; skip the others."""
         history = store.history()
         confirmed = []
         for number in store.stored_files():
             row = rows[number - 1] if 0 < number <= len(rows) else None
             known = history.get(number)
             if known is None:
-                reason = "the journal does not say where it was"
-                self.skipped.append(NotMoved(store.slot(number), reason))
+                reason = "the journal does not contain its original path"
+                self.skipped.append(NotMoved(store.stored_path(number), reason))
             elif row is None or (row.path, row.sha256) != (known.path, known.sha256):
                 reason = f"{shown(str(store.plan))} is not the plan that was applied"
                 self.skipped.append(NotMoved(known.path, reason))
@@ -143,58 +143,60 @@ class _Run:
         return confirmed
 
     def _deletable(
-        self, store: Store, confirmed: Numbered, rows: Sequence[PlanRow], is_named: bool
-    ) -> list[tuple[int, PlanRow, Keeper | None]]:
-        """Return the files that may be deleted, each with its kept file; leave the others."""
+        self, store: QuarantineFolder, confirmed: Numbered, rows: Sequence[PlanRow], is_named: bool
+    ) -> list[tuple[int, PlanRow, KeptFile | None]]:
+        """Return the files that may be deleted, each with its kept file; skip the others."""
         numbered = sorted(enumerate(rows, 1), key=lambda item: item[1].group)
         groups = groupby(numbered, key=lambda item: item[1].group)
         found = [one for _, group in groups for one in removals(list(group))]
-        known = self._locate(list({row.sha256 for one in found for row in one.keepers}))
+        known = self._locate(list({row.sha256 for one in found for row in one.kept_files}))
         numbers = {number for number, _ in confirmed}
-        deletable: list[tuple[int, PlanRow, Keeper | None]] = []
+        deletable: list[tuple[int, PlanRow, KeptFile | None]] = []
         for removal in found:
             files = [item for item in removal.removed if item[0] in numbers]
             if not files:
                 continue
             kept = [
                 (path, row.sha256)
-                for row in removal.keepers
+                for row in removal.kept_files
                 for path in (row.path, *known.get(row.sha256, ()))
                 if not _is_below(path, store.folder.parent)
             ]
             try:
-                keeper = _keeper(Keepers(kept, ()), files[0][1], store.id, is_named)
+                kept_file = _kept_file(KeptFiles(kept, ()), files[0][1], store.id, is_named)
             except OSError as error:
                 self.skipped += [NotMoved(row.path, failure_reason(error)) for _, row in files]
             else:
-                deletable += [(number, row, keeper) for number, row in files]
+                deletable += [(number, row, kept_file) for number, row in files]
         return deletable
 
-    def _delete(self, slot: str, keeper: Keeper | None) -> None:
+    def _delete(self, slot: str, kept_file: KeptFile | None) -> None:
         status = os.lstat(slot)
-        if keeper is not None:
-            keeper.check_distinct(status)
-            keeper.check_unchanged()
+        if kept_file is not None:
+            kept_file.check_distinct(status)
+            kept_file.check_unchanged()
         if not self._dry_run:
             os.unlink(slot)
         if status.st_nlink == 1:
             self.bytes += status.st_size
 
 
-def _keeper(keepers: Keepers, row: PlanRow, quarantine: str, is_named: bool) -> Keeper | None:
+def _kept_file(
+    kept_files: KeptFiles, row: PlanRow, quarantine: str, is_named: bool
+) -> KeptFile | None:
     """Return the file that must exist when files like that of a row are deleted, if one must.
 
     Raises OSError when they must not be deleted.
     """
     if row.rule == KEEP_ONE:
-        return keepers.first_valid()
+        return kept_files.first_valid()
     if not is_named:
         reason = f"it may be the last copy; name the quarantine, {quarantine}, to delete it"
         raise OSError(errno.EPERM, reason)
     return None
 
 
-def _plan_of(store: Store) -> list[PlanRow]:
+def _plan_of(store: QuarantineFolder) -> list[PlanRow]:
     """Return the plan stored in a quarantine; empty when it cannot be read."""
     try:
         return read_plan(store.plan, stored=True)

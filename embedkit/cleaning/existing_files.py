@@ -13,7 +13,7 @@ from embedkit.results import DuplicateGroup, Duplicates, GroupMember, PlanRow
 
 
 def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
-    """Raise :class:`BadInput` for an absolute path that protects nothing, as there is no photo."""
+    """Raise :class:`BadInput` for a protected path that contains no photo."""
     for path in protected:
         if not os.path.lexists(path):
             raise BadInput(f"{shown(path)} does not exist, so it protects nothing")
@@ -35,17 +35,17 @@ def drop_missing_files(found: Duplicates) -> Duplicates:
     """Return groups of duplicates without missing files; groups with fewer than two files are
     dropped.
 
-    The members of a group were each compared with its representative. If all files of that are
-    missing, the remaining members were not compared with each other, so only those with the same
-    bytes stay together. The others form groups again when the next ``add`` has recorded what is
-    missing.
+    The members of a group were each compared with its representative. If all files of the
+    representative are missing, the remaining members were not compared with each other, so only
+    those with the same bytes stay together. The others form groups again when the next ``add`` has
+    recorded what is missing.
     """
     groups = [part for group in found.groups for part in _existing_parts(group)]
     return replace(found, groups=tuple(groups))
 
 
 def review_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
-    """Return a plan's rows, with hard links of files that stay marked for review.
+    """Return a plan's rows, with hard links of kept files marked for review.
 
     Removing such a name frees no space.
     """

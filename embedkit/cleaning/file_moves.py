@@ -37,7 +37,7 @@ def move(source: str, target: str, status: os.stat_result) -> None:
     is_new = not os.path.lexists(target)
     if is_new:
         check_unchanged(source, status)
-        if _bring(source, target):
+        if _copy_to_target(source, target):
             return
     elif not _same_content(source, target):
         raise FileExistsError(errno.EEXIST, _OTHER_CONTENT)
@@ -119,10 +119,10 @@ def check_unchanged(path: str, status: os.stat_result) -> None:
         raise OSError(errno.EBUSY, "it changed while it was being moved")
 
 
-def _bring(source: str, target: str) -> bool:
-    """Bring the content of a file to its target; return whether that removed it from its source."""
+def _copy_to_target(source: str, target: str) -> bool:
+    """Make the content of a file appear at its target. Returns whether the source was removed."""
     try:
-        return _place(source, target)
+        return _link_or_rename(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -130,9 +130,9 @@ def _bring(source: str, target: str) -> bool:
         return False
 
 
-def _place(source: str, target: str) -> bool:
-    """Link a file to ``target`` on its device; return whether it was renamed, without hard
-    links."""
+def _link_or_rename(source: str, target: str) -> bool:
+    """Link a file to ``target`` on its device, or rename it where hard links are not possible.
+    Returns whether it was renamed."""
     try:
         os.link(source, target)
         return False
@@ -160,7 +160,7 @@ def _copy(source: str, target: str) -> None:
     partial = _partial_path(target)
     try:
         _write(source, partial)
-        _place(partial, target)
+        _link_or_rename(partial, target)
     finally:
         remove_partial_copy(target)
     sync_folder(Path(target).parent)

@@ -1,4 +1,4 @@
-"""The kept files of a group: only while one of them is intact may its copies go."""
+"""The kept files of a group. Copies may be removed only while one of them is intact."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from embedkit._internal.paths import shown
 from embedkit.cleaning.file_moves import same_file
 
 
-class Keeper:
+class KeptFile:
     """A kept file, with its status when its content was last verified."""
 
     def __init__(self, path: str, sha256: str, status: os.stat_result) -> None:
@@ -20,9 +20,9 @@ class Keeper:
         self.status = status
 
     def check_distinct(self, other: os.stat_result) -> None:
-        """Raise OSError if a file to remove is this file under its only other name."""
+        """Raise OSError if the file to remove is this same file, reached through another path."""
         if os.path.samestat(self.status, other) and other.st_nlink < 2:
-            raise OSError(errno.ELOOP, "it is the file to keep, under another name")
+            raise OSError(errno.ELOOP, "it is the kept file itself, reached through another path")
 
     def check_unchanged(self) -> None:
         """Raise OSError unless the file exists and is unchanged since it was verified."""
@@ -30,7 +30,7 @@ class Keeper:
             raise OSError(errno.EBUSY, f"{shown(self.path)}, which is kept, has changed meanwhile")
 
 
-class Keepers:
+class KeptFiles:
     """The kept files of one group; each is read at most once, when it is needed.
 
     ``files`` are pairs of an absolute path and the expected SHA-256. Links to one of ``removed``
@@ -40,9 +40,9 @@ class Keepers:
     def __init__(self, files: Sequence[tuple[str, str]], removed: Collection[str]) -> None:
         self._files = list(dict.fromkeys(files))
         self._removed = removed
-        self._read: dict[tuple[str, str], Keeper | OSError] = {}
+        self._read: dict[tuple[str, str], KeptFile | OSError] = {}
 
-    def first_valid(self, sha256: str | None = None) -> Keeper:
+    def first_valid(self, sha256: str | None = None) -> KeptFile:
         """Return the first file with the expected content, optionally with a given SHA-256.
 
         Raises OSError, with the problem of the last file, when there is none.
@@ -53,24 +53,26 @@ class Keepers:
                 continue
             found = self._read.get(file)
             if found is None:
-                found = self._read[file] = self._keeper(*file)
-            if isinstance(found, Keeper):
+                found = self._read[file] = self._kept_file(*file)
+            if isinstance(found, KeptFile):
                 return found
             problem = f"{shown(file[0])}: {found.strerror}"
-        raise OSError(errno.ENOENT, f"no kept file that it is a copy of is intact ({problem})")
+        raise OSError(
+            errno.ENOENT, f"none of the kept files that it is a copy of is intact ({problem})"
+        )
 
-    def with_digest(self, sha256: str) -> Keeper | None:
+    def with_digest(self, sha256: str) -> KeptFile | None:
         """Return the first intact file with a SHA-256 (hex), or None."""
         try:
             return self.first_valid(sha256)
         except OSError:
             return None
 
-    def _keeper(self, path: str, sha256: str) -> Keeper | OSError:
+    def _kept_file(self, path: str, sha256: str) -> KeptFile | OSError:
         try:
             if os.path.realpath(path) in self._removed:
                 return OSError(errno.ELOOP, "it is only a link to a removed file")
-            return Keeper(path, sha256, verified_stat(path, sha256))
+            return KeptFile(path, sha256, verified_stat(path, sha256))
         except OSError as error:
             return error
 

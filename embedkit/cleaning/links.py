@@ -7,7 +7,7 @@ from typing import Any
 
 from embedkit._internal.paths import from_stored, shown, to_stored
 from embedkit.cleaning.file_moves import same_file
-from embedkit.cleaning.kept_files import Keeper
+from embedkit.cleaning.kept_files import KeptFile
 from embedkit.errors import BadInput
 
 HARD, SYMBOLIC = KINDS = ("hard", "sym")
@@ -29,17 +29,17 @@ class Link:
     """The content of a symbolic link."""
 
     @classmethod
-    def to(cls, kind: str, keeper: Keeper, path: str, status: os.stat_result) -> "Link":
+    def to(cls, kind: str, kept_file: KeptFile, path: str, status: os.stat_result) -> "Link":
         """Return the link to a kept file for the place of a copy with a status.
 
         Raises OSError when it is not possible.
         """
-        target = os.path.realpath(keeper.path)
-        one_device = keeper.status.st_dev == status.st_dev
+        target = os.path.realpath(kept_file.path)
+        one_device = kept_file.status.st_dev == status.st_dev
         if kind == HARD and not one_device:
-            raise OSError(errno.EXDEV, _other_device(keeper.path))
-        if kind == HARD and os.path.samestat(keeper.status, status):
-            raise OSError(errno.EEXIST, f"it is already a hard link to {shown(keeper.path)}")
+            raise OSError(errno.EXDEV, _other_device(kept_file.path))
+        if kind == HARD and os.path.samestat(kept_file.status, status):
+            raise OSError(errno.EEXIST, f"it is already a hard link to {shown(kept_file.path)}")
         folder = os.path.realpath(os.path.dirname(path))
         return cls(kind, target, os.path.relpath(target, folder) if one_device else target)
 
@@ -58,8 +58,9 @@ class Link:
             "text": to_stored(self.text),
         }
 
-    def make(self, name: str, keeper: Keeper) -> None:
-        """Create the link as ``name``; raise OSError, also when the kept file has changed."""
+    def make(self, name: str, kept_file: KeptFile) -> None:
+        """Create the link as ``name``. Raises OSError if that fails or if the kept file has
+        changed."""
         if self.kind == SYMBOLIC:
             os.symlink(self.text, name)
             return
@@ -67,14 +68,14 @@ class Link:
             os.link(self.target, name)
         except OSError as error:
             if error.errno == errno.EXDEV:  # devices that look like one, such as bind mounts
-                raise OSError(errno.EXDEV, _other_device(keeper.path)) from error
+                raise OSError(errno.EXDEV, _other_device(kept_file.path)) from error
             raise
-        if not same_file(os.lstat(name), keeper.status):
+        if not same_file(os.lstat(name), kept_file.status):
             raise OSError(
-                errno.EBUSY, f"{shown(keeper.path)}, which is kept, has changed meanwhile"
+                errno.EBUSY, f"{shown(kept_file.path)}, which is kept, has changed meanwhile"
             )
 
-    def is_at(self, path: str) -> bool:
+    def exists_at(self, path: str) -> bool:
         """Return whether this link, unchanged, is at ``path``."""
         try:
             if self.kind == SYMBOLIC:

@@ -42,8 +42,7 @@ def plan_id(rows: Sequence[PlanRow]) -> str:
 
 
 def can_replace_others(row: PlanRow) -> bool:
-    """Return whether a file of a plan is a kept file for which others may go; damaged files are
-    not."""
+    """Return whether other files may be removed in favour of a file: it is kept and not damaged."""
     return row.action == KEEP and row.kind != DAMAGED
 
 
@@ -87,8 +86,8 @@ def rename_edited_plan(target: Path, written: str | None) -> Path | None:
     """Rename the file at a plan's path, unless it is the plan ``written`` there, and return the new
     path.
 
-    ``written`` is the :func:`plan_id` of that plan, None if it is not known. This keeps the
-    decisions in an edited plan when another plan takes its place. Returns None if nothing was
+    ``written`` is the :func:`plan_id` of that plan, None if it is not known. The decisions in an
+    edited plan are thus kept when another plan takes its place. Returns None if nothing was
     renamed. Raises :class:`StorageError`.
     """
     if not target.exists():

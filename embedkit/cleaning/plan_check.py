@@ -7,14 +7,14 @@ from pathlib import Path
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.cleaning.plan import plan_id
-from embedkit.cleaning.quarantine import Store
+from embedkit.cleaning.quarantine import QuarantineFolder
 from embedkit.errors import BadInput
 from embedkit.results import DAMAGED, PlanRow
 
 
 def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
-    """Raise :class:`BadInput`, naming the first invalid row, unless all rows are of the workspace's
-    files.
+    """Raise :class:`BadInput`, naming the first invalid row, unless every row belongs to a file of
+    the workspace.
 
     A row is valid if its path is that of a known file and its digest that of a known image; or if
     this plan, with its quarantine below ``root``, moved the file before and the catalog has
@@ -27,7 +27,7 @@ def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path)
         known = set(reader.files.facts([row.path for row in rows]))
         known |= {item.path for item in reader.failures.all() if item.stage == "decode"}
         images = reader.images.ids(list({bytes.fromhex(row.sha256) for row in rows}))
-    history = Store(root / plan_id(rows)).history()
+    history = QuarantineFolder(root / plan_id(rows)).history()
     quarantine = os.path.realpath(root)
     for number, row in enumerate(rows, 1):
         if Path(os.path.realpath(os.path.dirname(row.path))).is_relative_to(quarantine):

@@ -1,4 +1,5 @@
-"""From groups of duplicates to a plan: which file of each group is kept, and why others go."""
+"""From groups of duplicates to a plan: which file of each group is kept, and why the others are
+removed."""
 
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -54,8 +55,8 @@ class PairExaminer(Protocol):
     def prefetch(self, one: str, others: Iterable[str]) -> None:
         """Examine one file against others in parallel, before the results are needed."""
 
-    def facts_by_digest(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
-        """Return the facts in the headers of files; omit files that cannot be read."""
+    def metadata_by_digest(self, digests: Sequence[str]) -> Mapping[str, FileMetadata]:
+        """Return the metadata in the headers of files; omit files that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class PlanOptions:
     conflicts: str = REVIEW
     """What to do with groups under several labels: ``review`` or ``drop-all``."""
     protect: tuple[str, ...] = ()
-    """Absolute paths of folders and files that are kept whatever they are copies of."""
+    """Absolute paths of folders and files that are always kept."""
     prefer: tuple[str, ...] = ()
     """Absolute folders, or patterns of names, of files to keep rather than others, in order."""
     allow: frozenset[str] = frozenset()
@@ -78,7 +79,7 @@ class PlanOptions:
             raise BadInput(f"unknown change {unknown[0]!r}; choose from {', '.join(ALLOWABLE)}")
 
     def protects(self, path: str) -> bool:
-        """Return whether a file, by absolute path, is kept whatever it is a copy of."""
+        """Return whether a file, by absolute path, is always kept."""
         return any(
             path == place or path.startswith(os.path.join(place, "")) for place in self.protect
         )
@@ -89,14 +90,14 @@ def plan_rows(
 ) -> list[PlanRow]:
     """Return the plan for groups of duplicates, in their order.
 
-    Of a group, the protected files and those with the verdict ``keep`` are kept, else the best file
-    (:func:`embedkit.cleaning.ranking.preference`). Each other file is removed if both it and the
-    kept file were opened, nothing differs except for allowed changes, and nothing speaks for it;
-    else it is for review. Of several files with the same bytes or pixels that would all be for
-    review, only one is, and the others are removed. Symbolic links, and kept files under another
-    path, are for review too. A group under several labels is for review; if ``conflicts`` is
-    ``drop-all``, all its sure copies are removed if they are themselves under several labels (as in
-    Doi 2018).
+    In each group, protected files and files with the verdict ``keep`` are kept; if there are none,
+    the best file is kept (:func:`embedkit.cleaning.ranking.preference`). Another file is removed if
+    it and the kept file were opened, they do not differ except by allowed changes, and it is not
+    better in any respect; otherwise it is for review. Of several files with the same bytes or
+    pixels that would be for review, only one is, and the others are removed. Symbolic links, and
+    kept files under another path, are for review too. A group under several labels is for review;
+    if ``conflicts`` is ``drop-all``, all its sure copies are removed if they are themselves under
+    several labels (as in Doi 2018).
     """
     planner = _Planner(examiner, options or PlanOptions())
     rows: list[PlanRow] = []
@@ -167,11 +168,11 @@ class _Planner:
             if keep_reason := self._keep_reason(member):
                 decided[member.path] = _Decision(KEEP, keep_reason)
                 continue
-            goes = member.path in sure
-            alias = _alias_reason(member, kept) if goes else ""
+            is_removed = member.path in sure
+            alias = _alias_reason(member, kept) if is_removed else ""
             decided[member.path] = (
                 _Decision(REMOVE, reason)
-                if goes and not alias
+                if is_removed and not alias
                 else _Decision(REVIEW, alias or reason)
             )
         return decided
@@ -199,14 +200,14 @@ class _Planner:
     def _decide_copies(self, group: DuplicateGroup) -> dict[str, _Decision]:
         """Return the decisions for the files of a group, by path; omit files that do not belong.
 
-        Two larger photos may each show all of the representative, and something else besides.
+        Two larger photos may each contain the whole representative and something else.
         """
-        facts = self._examiner.facts_by_digest(sorted({one.sha256 for one in group.members}))
-        files = {member.path: _candidate(member, facts) for member in group.members}
-        keepers = [member for member in group.members if self._keep_reason(member)]
-        keepers = keepers or [self._best(group, files)]
-        kept = _by_real_path(keepers)
-        kept_paths = {member.path for member in keepers}
+        metadata = self._examiner.metadata_by_digest(sorted({one.sha256 for one in group.members}))
+        files = {member.path: _candidate(member, metadata) for member in group.members}
+        kept_files = [member for member in group.members if self._keep_reason(member)]
+        kept_files = kept_files or [self._best(group, files)]
+        kept = _by_real_path(kept_files)
+        kept_paths = {member.path for member in kept_files}
         decided: dict[str, _Decision] = {}
         for_review: list[GroupMember] = []
         for member in group.members:
@@ -214,62 +215,67 @@ class _Planner:
                 continue
             if alias := _alias_reason(member, kept):
                 decided[member.path] = _Decision(REVIEW, alias)
-            elif not self._is_unrelated(member, keepers):
-                decided[member.path] = self._decide(member, keepers, files)
+            elif not self._is_unrelated(member, kept_files):
+                decided[member.path] = self._decide(member, kept_files, files)
                 if decided[member.path].action == REVIEW:
                     for_review.append(member)
         preferred = [one.preferred for one in decided.values() if one.preferred]
         decided |= self._decide_repeated(for_review, files)
-        for member in keepers:
+        for member in kept_files:
             reason = self._keep_reason(member) or _best_reason(files[member.path], preferred)
             decided[member.path] = _Decision(KEEP, reason)
         return decided
 
-    def _is_unrelated(self, member: GroupMember, keepers: Sequence[GroupMember]) -> bool:
+    def _is_unrelated(self, member: GroupMember, kept_files: Sequence[GroupMember]) -> bool:
         """Return whether a file shows more than the representative and differs from all kept
         files."""
         found = member.examination
         if found is None or Change("cropped", 1) not in found.changes:
             return False
         return all(
-            keeper.sha256 != member.sha256
-            and self._examiner.compare(keeper.sha256, member.sha256).outcome == DIFFERENT
-            for keeper in keepers
+            kept_file.sha256 != member.sha256
+            and self._examiner.compare(kept_file.sha256, member.sha256).outcome == DIFFERENT
+            for kept_file in kept_files
         )
 
     def _decide(
-        self, member: GroupMember, keepers: Sequence[GroupMember], files: Mapping[str, Candidate]
+        self, member: GroupMember, kept_files: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> _Decision:
-        """Return the decision for a file, given the kept file that it most surely is a copy of."""
-        same = next((one for one in keepers if one.sha256 == member.sha256), None)
+        """Return the decision for a file, given the kept file that it is most certainly a copy
+        of."""
+        same = next((one for one in kept_files if one.sha256 == member.sha256), None)
         if same is not None:
             name = shown(os.path.basename(same.path))
             return _Decision(REMOVE, f"the same bytes as {name}", same.path)
-        decisions = [self._decide_against(member, keeper, files) for keeper in keepers]
+        decisions = [self._decide_against(member, kept_file, files) for kept_file in kept_files]
         return next((one for one in decisions if one.action == REMOVE), decisions[0])
 
     def _decide_against(
-        self, member: GroupMember, keeper: GroupMember, files: Mapping[str, Candidate]
+        self, member: GroupMember, kept_file: GroupMember, files: Mapping[str, Candidate]
     ) -> _Decision:
         """Return the decision for a file that is compared with one kept file."""
-        name = shown(os.path.basename(keeper.path))
-        found = self._examiner.compare(keeper.sha256, member.sha256)
-        if member.decided or (keeper.decided and member.score == 1.0):
-            return _Decision(REMOVE, f"you marked it as a duplicate of {name}", keeper.path)
-        preferred = preference(files[keeper.path], files[member.path], found, self._options.prefer)
-        doubt = review_reason(found, self._options.allow)
-        if not doubt and not preferred.first:
-            doubt = f"a copy of {{}}, which is kept, although this one {preferred.why}"
-        elif not doubt and preferred.disputed:
-            doubt = f"a copy of {{}}, which {preferred.why}, but this one {preferred.disputed}"
-        if doubt:
+        name = shown(os.path.basename(kept_file.path))
+        found = self._examiner.compare(kept_file.sha256, member.sha256)
+        if member.decided or (kept_file.decided and member.score == 1.0):
+            return _Decision(REMOVE, f"you marked it as a duplicate of {name}", kept_file.path)
+        preferred = preference(
+            files[kept_file.path], files[member.path], found, self._options.prefer
+        )
+        reason_to_review = review_reason(found, self._options.allow)
+        if not reason_to_review and not preferred.first:
+            reason_to_review = f"a copy of {{}}, which is kept, although this one {preferred.why}"
+        elif not reason_to_review and preferred.disputed:
+            reason_to_review = (
+                f"a copy of {{}}, which {preferred.why}, but this one {preferred.disputed}"
+            )
+        if reason_to_review:
             relevant = preferred if found.outcome == COPY else None
-            return _Decision(REVIEW, doubt.format(name), keeper.path, relevant)
-        worse = drawbacks(files[keeper.path], files[member.path], found)
+            return _Decision(REVIEW, reason_to_review.format(name), kept_file.path, relevant)
+        worse = drawbacks(files[kept_file.path], files[member.path], found)
         reason = f"a copy of {name}; this one {worse}" if worse else f"a copy of {name}"
-        if keeper.label is None and member.label is not None:
+        if kept_file.label is None and member.label is not None:
             reason += f"; its label {shown(member.label)} is carried over"
-        return _Decision(REMOVE, reason, keeper.path, preferred)
+        return _Decision(REMOVE, reason, kept_file.path, preferred)
 
     def _decide_repeated(
         self, for_review: Sequence[GroupMember], files: Mapping[str, Candidate]
@@ -323,7 +329,7 @@ class _Planner:
     def _best_pixel_identical(
         self, members: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> GroupMember:
-        """Return the best of pixel-identical files: the one that no other is preferred to."""
+        """Return the best of pixel-identical files: the one to which no other is preferred."""
         best = members[0]
         while better := self._preferred_to(best, members, files):
             best = better[0]
@@ -352,7 +358,7 @@ class _Planner:
             best = better[0]
             tried[best.sha256] = best
             self._prefetch(best, group.members)
-        # Preferences may be circular: then keep the file that the fewest are preferred to.
+        # Preferences may be circular: then keep the file to which the fewest others are preferred.
         best = min(reversed(tried.values()), key=lambda one: self._losses(one, eligible, files))
         identical = [one for one in eligible if self._are_pixel_identical(best, one)]
         best = self._best_pixel_identical([best, *identical], files)
@@ -368,10 +374,10 @@ class _Planner:
         variant of the most files from a camera is kept, or else of the most files.
         """
         first = group.members[0]
-        may_stay = [one for one in group.members if one == first or _may_stay(one)]
-        rank = min(preference_rank(one.path, self._options.prefer) for one in may_stay)
+        may_be_kept = [one for one in group.members if one == first or _may_be_kept(one)]
+        rank = min(preference_rank(one.path, self._options.prefer) for one in may_be_kept)
         variants: dict[frozenset[str], list[GroupMember]] = {}
-        for member in may_stay:
+        for member in may_be_kept:
             if preference_rank(member.path, self._options.prefer) == rank:
                 variants.setdefault(self._variant(first, member), []).append(member)
         votes = {
@@ -433,33 +439,33 @@ class _Planner:
         self._examiner.prefetch(one.sha256, {member.sha256 for member in members} - {one.sha256})
 
     def _keep_reason(self, member: GroupMember) -> str:
-        """Return why a file is kept whatever it is a copy of; empty if it need not be."""
+        """Return why a file is always kept; empty if it is not."""
         if self._options.protects(member.path):
             return PROTECTED
         return "you marked it to be kept" if member.keep else ""
 
 
-def _may_stay(member: GroupMember) -> bool:
-    """Return whether a file was not found to show something else than the representative."""
+def _may_be_kept(member: GroupMember) -> bool:
+    """Return whether a file is not known to show something other than the representative."""
     return member.sure or (
         member.examination is not None and member.examination.outcome != DIFFERENT
     )
 
 
-def _by_real_path(keepers: Sequence[GroupMember]) -> dict[str, GroupMember]:
-    return {os.path.realpath(member.path): member for member in reversed(keepers)}
+def _by_real_path(kept_files: Sequence[GroupMember]) -> dict[str, GroupMember]:
+    return {os.path.realpath(member.path): member for member in reversed(kept_files)}
 
 
-def _candidate(member: GroupMember, facts: Mapping[str, FileMetadata]) -> Candidate:
+def _candidate(member: GroupMember, metadata: Mapping[str, FileMetadata]) -> Candidate:
     return Candidate(
-        member.path, member.width, member.height, member.bytes, facts.get(member.sha256)
+        member.path, member.width, member.height, member.bytes, metadata.get(member.sha256)
     )
 
 
-def _best_reason(keeper: Candidate, preferred: Sequence[Preference]) -> str:
+def _best_reason(kept_file: Candidate, preferred: Sequence[Preference]) -> str:
     """Return why a file is the best of its group, given its comparisons with the others."""
-    if keeper.is_from_camera:
-        return camera_reason(keeper)
+    if kept_file.is_from_camera:
+        return camera_reason(kept_file)
     reasons = list(dict.fromkeys(one.why for one in preferred if one.first))
     return "the best of its group" + (f": it {' and '.join(reasons[:2])}" if reasons else "")
 
@@ -471,7 +477,7 @@ def _alias_reason(member: GroupMember, kept: Mapping[str, GroupMember]) -> str:
     """
     if os.path.islink(member.path):
         return SYMLINK_REASON
-    keeper = kept.get(os.path.realpath(member.path))
-    if keeper is not None:
-        return f"the same file as {shown(keeper.path)}, which is kept, through a linked folder"
+    kept_file = kept.get(os.path.realpath(member.path))
+    if kept_file is not None:
+        return f"the same file as {shown(kept_file.path)}, which is kept, through a linked folder"
     return ""

@@ -79,7 +79,7 @@ class RowHistory:
         return self.event in (TRASH, TRASHED)
 
 
-class Store:
+class QuarantineFolder:
     """The folder of one quarantine."""
 
     def __init__(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ class Store:
         """Whether an apply or undo has not finished."""
         return self.journal.last not in _ENDED
 
-    def slot(self, number: int) -> str:
+    def stored_path(self, number: int) -> str:
         """Return the path of the file of a row in quarantine."""
         return str(self.files / f"{number:06d}")
 
@@ -132,23 +132,23 @@ class Store:
 
 
 def quarantines(root: Path) -> list[Quarantine]:
-    """Return the quarantines below ``root``, the one applied last first."""
-    found = [_describe(Store(plan.parent)) for plan in root.glob("*/plan.csv")]
+    """Return the quarantines below ``root``, the most recent first."""
+    found = [_describe(QuarantineFolder(plan.parent)) for plan in root.glob("*/plan.csv")]
     used = [item for item in found if item.at or item.files]
     return sorted(used, key=lambda item: item.at, reverse=True)
 
 
-def find_store(root: Path, quarantine: str) -> Store:
+def find_quarantine(root: Path, quarantine: str) -> QuarantineFolder:
     """Return the quarantine with an id; raise :class:`NotInWorkspace` if there is none."""
     if quarantine not in {item.id for item in quarantines(root)}:
         raise NotInWorkspace(
             f"there is no quarantine called {shown(quarantine)}; 'embedkit quarantine list' lists "
             "them"
         )
-    return Store(root / quarantine)
+    return QuarantineFolder(root / quarantine)
 
 
-def _describe(store: Store) -> Quarantine:
+def _describe(store: QuarantineFolder) -> Quarantine:
     entries, stored, history = store.journal.entries(), store.stored_files(), store.history()
     trashed = sum(item.is_trash and not os.path.lexists(item.path) for item in history.values())
     deleted = sum(item.event == EMPTIED and row not in stored for row, item in history.items())
@@ -169,8 +169,7 @@ def _describe(store: Store) -> Quarantine:
 
 
 def failure_reason(error: OSError) -> str:
-    """Return why one file was left; raise errors of a full disk again, as they concern all
-    files."""
+    """Return why one file was skipped. Re-raises errors of a full disk, which affect all files."""
     if error.errno in _FULL:
         raise error
     return error.strerror or str(error)

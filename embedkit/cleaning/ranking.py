@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from embedkit.results import CHANGES, OPEN, Examination, FileMetadata
 
 MIN_DETAIL_RATIO = 1.2
-"""Ratio of resolved pixels along a side from which on an image is preferred for its detail."""
+"""Minimum ratio of resolved pixels along a side for preferring an image for its detail."""
 MIN_QUANTISATION_RATIO = 1.15
-"""Ratio of quantisation steps from which on a JPEG counts as more strongly compressed."""
+"""Minimum ratio of quantisation steps at which a JPEG counts as more strongly compressed."""
 
 _CONVERTED = ("WEBP", "AVIF")
 """Lossy formats that cameras do not write: such files were usually converted from another
@@ -22,8 +22,8 @@ _UNCHANGED = {
     "grey": "has its colours",
     "flattened": "has its transparency",
     "single": "has all frames, pages or pictures",
-    "stripped": "has the video, layers or other data that the other file has not",
-    "shallow": "has more than 8 bits a colour",
+    "stripped": "has the video, layers or other data that the other file lacks",
+    "shallow": "has more than 8 bits per colour",
 }
 """Verb phrases for a file without a change, where "is not" and the change would be clumsy."""
 _COPIES = re.compile(
@@ -53,18 +53,18 @@ class Candidate:
     height: int
     """Height of the upright image, pixels."""
     bytes: int
-    facts: FileMetadata | None
-    """The facts in its header; None if it could not be read."""
+    metadata: FileMetadata | None
+    """The metadata in the file's header; None if it could not be read."""
 
     @property
     def is_from_camera(self) -> bool:
         """Whether it has the metadata of a camera."""
-        return self.facts is not None and self.facts.is_from_camera
+        return self.metadata is not None and self.metadata.is_from_camera
 
     @property
     def provenance(self) -> int:
-        """How much the metadata say about the origin of the photo; larger for more."""
-        return self.facts.provenance if self.facts else 0
+        """How much the metadata says about the origin of the photo; higher means more."""
+        return self.metadata.provenance if self.metadata else 0
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,9 @@ def _by_metadata(one: Candidate, other: Candidate) -> Preference | None:
 
 def camera_reason(candidate: Candidate) -> str:
     """Return how a plan describes a file with a camera's metadata."""
-    facts = candidate.facts
-    taken = f", {facts.taken[:10]}" if facts and facts.taken else ""
-    if facts and facts.resized:
+    metadata = candidate.metadata
+    taken = f", {metadata.taken[:10]}" if metadata and metadata.taken else ""
+    if metadata and metadata.resized:
         return f"resized, but with the camera's metadata{taken}"
     return f"the camera original{taken}"
 
@@ -193,29 +193,29 @@ def camera_reason(candidate: Candidate) -> str:
 def _by_compression(
     one: Candidate, other: Candidate, found: Examination | None
 ) -> Preference | None:
-    if one.facts is None or other.facts is None:
+    if one.metadata is None or other.metadata is None:
         return None
     if found is not None and found.derived:
         first = found.derived == 2
-        better = one.facts if first else other.facts
+        better = one.metadata if first else other.metadata
         if better.tables:
             return Preference(first, "was compressed only once")
         return Preference(first, "is losslessly compressed")
-    converted = [item.format in _CONVERTED for item in (one.facts, other.facts)]
+    converted = [item.format in _CONVERTED for item in (one.metadata, other.metadata)]
     if converted[0] != converted[1]:
-        worse = one.facts if converted[0] else other.facts
+        worse = one.metadata if converted[0] else other.metadata
         return Preference(converted[1], f"is not in {worse.format} format")
-    if one.facts.is_lossless != other.facts.is_lossless:
-        return Preference(one.facts.is_lossless, "is losslessly compressed")
+    if one.metadata.is_lossless != other.metadata.is_lossless:
+        return Preference(one.metadata.is_lossless, "is losslessly compressed")
     return _by_quantisation(one, other)
 
 
 def _by_quantisation(one: Candidate, other: Candidate) -> Preference | None:
     """Prefer the less compressed of two JPEGs whose order is unknown.
 
-    It may have been made from the other one nevertheless.
+    It may still have been made from the other one.
     """
-    steps = [item.facts.step if item.facts else 0.0 for item in (one, other)]
+    steps = [item.metadata.step if item.metadata else 0.0 for item in (one, other)]
     if min(steps) == 0:
         return None
     are_equal = steps[0] == steps[1]

@@ -10,7 +10,7 @@ PROTECTED = "protected"
 
 
 def review_reason(found: Examination, allowed: Collection[str]) -> str:
-    """Return why two files are for review; empty if they need none.
+    """Return why two files need a review; empty if they do not.
 
     The name of the kept file replaces ``{}`` in the sentence.
     """
@@ -34,30 +34,30 @@ def review_reason(found: Examination, allowed: Collection[str]) -> str:
     return ""
 
 
-def drawbacks(keeper: Candidate, candidate: Candidate, found: Examination) -> str:
+def drawbacks(kept_file: Candidate, candidate: Candidate, found: Examination) -> str:
     """Return how a copy to remove differs from the kept file: verb phrases with the copy as
     subject."""
     phrases = []
     if found.same_pixels:
         phrases.append("has the same pixels")
     if found.derived == 2:
-        is_jpeg = keeper.facts is not None and keeper.facts.tables
+        is_jpeg = kept_file.metadata is not None and kept_file.metadata.tables
         phrases.append("was compressed again" if is_jpeg else "lost some detail")
-    if keeper.is_from_camera and not candidate.is_from_camera:
+    if kept_file.is_from_camera and not candidate.is_from_camera:
         phrases.append("has no camera metadata")
-    elif keeper.provenance > candidate.provenance:
+    elif kept_file.provenance > candidate.provenance:
         phrases.append("has less metadata")
     if found.enlarged == 2:
         phrases.append("is enlarged, with less detail")
-    elif candidate.width * candidate.height < keeper.width * keeper.height:
+    elif candidate.width * candidate.height < kept_file.width * kept_file.height:
         phrases.append(f"is smaller ({candidate.width} x {candidate.height})")
     phrases += [f"is {CHANGES[change.name]}" for change in found.changes if change.image != 1]
-    if keeper.facts is not None and candidate.facts is not None:
-        steps = keeper.facts.step, candidate.facts.step
+    if kept_file.metadata is not None and candidate.metadata is not None:
+        steps = kept_file.metadata.step, candidate.metadata.step
         if min(steps) > 0 and steps[1] > MIN_QUANTISATION_RATIO * steps[0]:
             phrases.append("is more strongly compressed")
-        if candidate.facts.format != keeper.facts.format:
-            phrases.append(f"is in {candidate.facts.format} format")
+        if candidate.metadata.format != kept_file.metadata.format:
+            phrases.append(f"is in {candidate.metadata.format} format")
     return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
 
 

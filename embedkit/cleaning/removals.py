@@ -20,36 +20,38 @@ class Removal:
     """Files of one group that are removed if one of certain files is kept."""
 
     removed: Numbered
-    keepers: Sequence[PlanRow]
+    kept_files: Sequence[PlanRow]
     """One of these has to be kept, if the rule of the group is ``keep-one``."""
     related: Sequence[PlanRow]
-    """The rows of the group that show the same, as far as it is known."""
+    """Rows of the group that are believed to show the same picture."""
     is_certain: bool
-    """Whether the keepers are known to show the same: only then labels are carried over."""
+    """Whether the kept files are known to show the same picture: labels are carried over only
+    then."""
 
 
 def removals(group: Numbered) -> list[Removal]:
     """Return the files that are removed from one group, by the files to keep for them.
 
-    If another file with the same bytes is kept or for review, that one has to be kept, since a file
-    for review may not be a copy of the kept file. Otherwise it is the file in the column
-    ``copy_of``. If that one is removed as well, by an edit of the plan, it is another copy of it
-    that is kept; if there is none, the file which that one is a copy of, and so on; and finally any
-    kept file of the group.
+    If another file with the same bytes is kept or for review, that file has to be kept, because a
+    file for review may not be a copy of the kept file. Otherwise it is the file in the column
+    ``copy_of``. If an edited plan removes that file too, another copy of it has to be kept; if
+    there is none, the file that it is a copy of, and so on; and finally any kept file of the group.
     """
     rows = [row for _, row in group]
     copies = _Copies(rows)
     removed: dict[tuple[bool, tuple[PlanRow, ...]], Numbered] = {}
     for number, row in group:
         if row.action == REMOVE:
-            is_certain, keepers = copies.keepers_for(row)
-            removed.setdefault((is_certain, tuple(keepers)), []).append((number, row))
+            is_certain, kept_files = copies.kept_files_for(row)
+            removed.setdefault((is_certain, tuple(kept_files)), []).append((number, row))
     found = []
-    for (is_certain, keepers), numbered in removed.items():
-        is_kept = any(row.action == KEEP for row in keepers)
-        # A keeper that is itself for review may not be a copy of the rest.
-        related = rows if is_kept or not keepers else [*keepers, *(row for _, row in numbered)]
-        found.append(Removal(numbered, keepers, related, is_certain))
+    for (is_certain, kept_files), numbered in removed.items():
+        is_kept = any(row.action == KEEP for row in kept_files)
+        # A kept file that is itself for review may not be a copy of the rest.
+        related = (
+            rows if is_kept or not kept_files else [*kept_files, *(row for _, row in numbered)]
+        )
+        found.append(Removal(numbered, kept_files, related, is_certain))
     return found
 
 
@@ -67,7 +69,7 @@ class _Copies:
                 self._by_digest.setdefault(row.sha256, []).append(row)
                 self._by_source.setdefault(row.copy_of or "", []).append(row)
 
-    def keepers_for(self, row: PlanRow) -> tuple[bool, Sequence[PlanRow]]:
+    def kept_files_for(self, row: PlanRow) -> tuple[bool, Sequence[PlanRow]]:
         """Return the rows of which one has to be kept when the file of a row is removed.
 
         The flag says whether they are known to show the same, as in plans without ``copy_of``.
@@ -81,7 +83,7 @@ class _Copies:
             if intact:
                 return True, intact
             copies = [one for one in self._by_source.get(target.path, ()) if one.kind != DAMAGED]
-            # Files for review that were compared with the original keeper may not be copies of it.
+            # Files for review that were compared with the first kept file may not be its copies.
             if target.copy_of is None:
                 copies = [one for one in copies if one.action == KEEP]
             if copies:

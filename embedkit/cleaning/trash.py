@@ -1,7 +1,7 @@
 """The system's trash: sending files there, and finding them again.
 
 If the trash follows the FreeDesktop specification, a file is found by the info file that records
-its original path. macOS and Windows do not tell where a file is in their trash.
+its original path. macOS and Windows do not report where a file is in their trash.
 """
 
 import errno
@@ -19,14 +19,14 @@ from embedkit.cleaning.file_moves import check_unchanged, same_file
 IS_FREEDESKTOP = sys.platform not in ("darwin", "win32")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_ALTERNATIVE = "leave --trash out to move it to quarantine"
+_ALTERNATIVE = "omit --trash to move it to quarantine"
 
 
 def send(path: str, sha256: str, status: os.stat_result) -> str | None:
     """Move a file with the given content and status to the trash, and return its path there.
 
-    Returns None if the system does not tell. Raises OSError, with the same text for the same cause,
-    when the trash does not accept the file, which is then in its place.
+    Returns None if the system does not report it. Raises OSError, with the same text for the same
+    cause, when the trash does not accept the file, which is then in its place.
     """
     check_unchanged(path, status)
     if IS_FREEDESKTOP:
@@ -56,7 +56,7 @@ def find(path: str, sha256: str, status: os.stat_result | None = None) -> str | 
     """Return the path in the trash of a file that was at ``path`` and has the given content.
 
     ``status`` is its status before it was removed, if known: a file with that status need not be
-    read. Returns None if there is none, or if the system does not tell.
+    read. Returns None if there is none, or if the system does not report it.
     """
     if not IS_FREEDESKTOP:
         return None

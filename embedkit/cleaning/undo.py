@@ -1,4 +1,4 @@
-"""Undoing a plan: moving files from quarantine back, and accounting for the others."""
+"""Undoing a plan: moving files from quarantine back, and reporting the others."""
 
 import errno
 import os
@@ -20,10 +20,10 @@ from embedkit.cleaning.quarantine import (
     TRASH,
     TRASHED,
     UNDONE,
+    QuarantineFolder,
     RowHistory,
-    Store,
     failure_reason,
-    find_store,
+    find_quarantine,
     quarantine_lock,
     quarantines,
 )
@@ -40,12 +40,12 @@ def undo(
 ) -> UndoReport:
     """Move every file of a quarantine below ``root`` back to its place.
 
-    None stands for the last quarantine with files in it or in the trash. Nothing is overwritten
+    If None, the last quarantine with files in it or in the trash is undone. Nothing is overwritten
     except links that the plan made: a file whose place is taken by other content stays in
     quarantine. Files in the system's trash are not moved back, and deleted files cannot be. The
     report lists all of these with the reason, unless they are in their place again.
 
-    However it ends, ``catalog`` is told which files are in their place again. At the end, facts
+    In any case, ``catalog`` is updated with the files that are in place again. At the end, facts
     that were carried over from them are taken back. Raises the errors of
     :func:`embedkit.cleaning.apply.apply`, and :class:`NotInWorkspace` for an unknown quarantine.
     """
@@ -53,14 +53,14 @@ def undo(
     if not known:
         raise NotInWorkspace("there is nothing to undo: no plan was applied in this workspace")
     last = next((item for item in known if item.files or item.trashed), known[0])
-    store = find_store(root, last.id if quarantine is None else quarantine)
+    store = find_quarantine(root, last.id if quarantine is None else quarantine)
     with quarantine_lock(root):
-        run = _Run(store, progress)
+        run = _UndoRun(store, progress)
         try:
             run.restore()
         finally:
             refresh_presence(catalog, run.in_place())
-        run.account_for_others()
+        run.report_others()
         taken_back = take_back(catalog, store.journal, run.missing)
         run.finish()
     return UndoReport(
@@ -73,10 +73,10 @@ def undo(
     )
 
 
-class _Run:
+class _UndoRun:
     """One run of an undo."""
 
-    def __init__(self, store: Store, progress: ProgressCallback) -> None:
+    def __init__(self, store: QuarantineFolder, progress: ProgressCallback) -> None:
         self._store = store
         self._progress = progress
         self._history = store.history()
@@ -96,11 +96,11 @@ class _Run:
             self._store.journal.write(RESTORE, [{"row": number} for number in stored])
         for done, (number, status) in enumerate(stored.items()):
             self._progress(Progress("moving back", done, len(stored)))
-            slot, history = self._store.slot(number), self._history.get(number)
+            slot, history = self._store.stored_path(number), self._history.get(number)
             path = slot if history is None else history.path
             try:
                 if history is None:
-                    reason = "the journal does not say where it was; plan.csv may"
+                    reason = "the journal does not contain its original path; plan.csv may"
                     raise OSError(errno.ENOENT, reason)
                 _restore_file(slot, status, history)
             except OSError as error:
@@ -117,11 +117,11 @@ class _Run:
         return [
             history.path
             for number, history in self._history.items()
-            if not os.path.lexists(self._store.slot(number))
+            if not os.path.lexists(self._store.stored_path(number))
             and (history.event in (MOVE, RESTORE) or self._is_in_place(number))
         ]
 
-    def account_for_others(self) -> None:
+    def report_others(self) -> None:
         """Report the trashed and deleted files, and those of them that are in their place again."""
         for number, history in self._history.items():
             if number in self.missing or number in self.restored:
@@ -129,13 +129,13 @@ class _Run:
             if history.event not in (TRASH, TRASHED, EMPTIED):
                 continue
             if not self._is_in_place(number):
-                self.skipped.append(NotMoved(history.path, _whereabouts(history)))
+                self.skipped.append(NotMoved(history.path, _location(history)))
                 self.missing.add(number)
             elif history.event != TRASH:  # with TRASH, it was never moved
                 self.already_back.append(history.path)
 
     def finish(self) -> None:
-        """Record the end of the undo, unless there was nothing that it could do."""
+        """Record the end of the undo, unless there was nothing to do."""
         last = self._store.journal.last
         if last != UNDONE and (last in (RESTORE, TAKEN_BACK) or not self.missing):
             self._store.journal.write(UNDONE)
@@ -158,8 +158,8 @@ def _restore_file(slot: str, status: os.stat_result, history: RowHistory) -> Non
     """Move one file back, with its mode and times."""
     path, link = history.path, Link.from_entry(history.origin)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    if link is not None and link.is_at(path):
-        restore_over(slot, path, link.is_at)
+    if link is not None and link.exists_at(path):
+        restore_over(slot, path, link.exists_at)
     else:
         move(slot, path, status)
     restored = os.lstat(path)
@@ -171,7 +171,7 @@ def _restore_file(slot: str, status: os.stat_result, history: RowHistory) -> Non
             os.utime(path, ns=(restored.st_atime_ns, history.origin["mtime_ns"]))
 
 
-def _whereabouts(history: RowHistory) -> str:
+def _location(history: RowHistory) -> str:
     """Return where a file is that is neither in quarantine nor in its place."""
     if history.event == EMPTIED:
         day = datetime.fromisoformat(history.at).astimezone()

@@ -21,16 +21,16 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except EmbedkitError as error:
-            show.warn(str(error))
+            show.print_warning(str(error))
             ctx.exit(error.exit_status)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx is not None else ctx.command_path
-            show.warn(f"{error.format_message()} (see '{command} --help')")
+            show.print_warning(f"{error.format_message()} (see '{command} --help')")
             ctx.exit(2)
         except ModuleNotFoundError as error:
             if (error.name or "embedkit").startswith("embedkit"):
                 raise
-            show.warn(
+            show.print_warning(
                 f"{error.name} is not installed, and this command needs it; install embedkit with "
                 "all its dependencies (add --fingerprints-only, duplicates and clean do without)"
             )
@@ -38,10 +38,10 @@ class _Group(click.Group):
         except OSError as error:
             place = error.filename2 or error.filename
             what = "the command failed" if place is None else shown(os.fsdecode(place))
-            show.warn(str(storage_error(what, error)))
+            show.print_warning(str(storage_error(what, error)))
             ctx.exit(1)
         except KeyboardInterrupt:
-            show.warn("interrupted; finished work is kept, and the same command continues")
+            show.print_warning("interrupted; finished work is kept, and the same command continues")
             ctx.exit(130)
 
 
@@ -52,7 +52,7 @@ def _show_warning(
     message: Warning | str, category: type[Warning], *place: Any, **more: Any
 ) -> None:
     if issubclass(category, DamagedCache):
-        show.warn(f"warning: {message}")
+        show.print_warning(f"warning: {message}")
     else:
         _show_other_warning(message, category, *place, **more)
 
@@ -70,7 +70,7 @@ def main() -> None:
             sys.stdout.flush()
     except streams.OutputLost as error:
         streams.discard_output()
-        show.warn(str(error))
+        show.print_warning(str(error))
         sys.exit(1)
 
 

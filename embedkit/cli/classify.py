@@ -27,7 +27,8 @@ from embedkit.errors import BadInput
     "--given",
     type=PATH,
     metavar="FILE",
-    help="A CSV with columns path and part: photos with a fixed set.",
+    help="CSV with the columns path and part (train, val or test) that fixes the set of some "
+    "photos.",
 )
 @options
 def split(
@@ -42,8 +43,8 @@ def split(
     """Split the labelled photos into training, validation and test set; without options, show it.
 
     Copies, near-copies and photos of one --group are never in two sets. At most half of a class is
-    drawn for validation and test; a class too small for N + N splits that half in proportion. The
-    audit shows how many leaks drawing photos one by one would have caused.
+    drawn for validation and test; in a class that is too small for N + N, that half is divided in
+    proportion. The report shows how many leaks drawing photos one by one would have caused.
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
@@ -59,7 +60,7 @@ def split(
         else:
             found = here.last_split()
     if as_json:
-        show.document(asdict(found))
+        show.print_json(asdict(found))
     else:
         show_classify.split_summary(found)
 
@@ -80,7 +81,7 @@ def split(
     "settings",
     multiple=True,
     metavar="SETTING=VALUE",
-    help="Replace a setting of the preset; repeatable.",
+    help="Override a setting of the preset; repeatable.",
 )
 @options
 def train(
@@ -100,7 +101,7 @@ def train(
     votes of the nearest training photos. finetune trains the network itself (presets modern,
     doi2018); after an interruption, the same command continues with the last complete epoch.
 
-    --set replaces settings of the preset: refit=true, balanced=true and others for probe;
+    --set overrides settings of the preset: refit=true, balanced=true and others for probe;
     learning_rate=0.0005, mixup=0.2, cutmix=1.0, layer_decay=0.8, rotation=30, precision=bf16 and
     others for finetune. An unknown name lists all.
     """
@@ -119,7 +120,7 @@ def train(
             settings=dict(map(_setting, settings)),
         )
     if as_json:
-        show.document(show_classify.head_document(head))
+        show.print_json(show_classify.head_document(head))
     else:
         show_classify.head_summary(head)
 
@@ -156,7 +157,7 @@ def ensemble(
     with show.progress_bar() as progress:
         head = Workspace(workspace, progress).heads.ensemble(name, heads, method=method)
     if as_json:
-        show.document(show_classify.head_document(head))
+        show.print_json(show_classify.head_document(head))
     else:
         show_classify.head_summary(head)
 
@@ -180,12 +181,12 @@ def evaluate(
 
         write_evaluation_page(html.absolute(), evaluation)
     if as_json:
-        show.document(asdict(evaluation))
+        show.print_json(asdict(evaluation))
     else:
         show_classify.evaluation_summary(evaluation)
         for target in (html, csv):
             if target is not None:
-                show.say(f"written: {target}")
+                show.print_line(f"written: {target}")
 
 
 @click.command()
@@ -205,11 +206,11 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
     with show.progress_bar() as progress:
         found = Workspace(workspace, progress).classify(paths, head=head, k=k)
     if as_json:
-        show.document(asdict(found))
+        show.print_json(asdict(found))
     elif found.predictions:
         show_classify.predictions_table(found)
     for failure in found.failures:
-        show.warn(f"{failure.path}: {failure.reason}")
+        show.print_warning(f"{failure.path}: {failure.reason}")
     if not found.predictions:
         raise BadInput("none of the photos could be classified")
 

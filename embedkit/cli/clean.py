@@ -13,7 +13,15 @@ import click
 from embedkit._internal.paths import shown
 from embedkit.cleaning.links import KINDS
 from embedkit.cli import show, show_clean
-from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, items_of, naming, options
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    TABLE,
+    backbone_option,
+    options,
+    split_items,
+    workspace_argument,
+)
 from embedkit.errors import BadInput
 from embedkit.results import ApplyReport, EmptyReport, UndoReport
 
@@ -27,14 +35,17 @@ _kinds = click.option(
     "  [default: exact,pixels,combined]",
 )
 _verify = click.option(
-    "--verify", is_flag=True, help="Open pairs of doubtful evidence too: finds more, slower."
+    "--verify", is_flag=True, help="Also open pairs with weak evidence: finds more, takes longer."
 )
 
 
 @click.command()
 @_kinds
 @click.option(
-    "--max-hamming", type=int, metavar="N", help="Largest number of different bits, perceptual."
+    "--max-hamming",
+    type=int,
+    metavar="N",
+    help="Maximum number of different bits of perceptual duplicates.",
 )
 @click.option(
     "--hash-bits", type=int, default=64, metavar="N", help="Size of perceptual hashes: 64 or 256."
@@ -42,9 +53,13 @@ _verify = click.option(
 @click.option(
     "--any-orientation", is_flag=True, help="Find rotated and mirrored perceptual duplicates too."
 )
-@click.option("--max-distance", type=float, metavar="D", help="Largest distance, semantic.")
+@click.option(
+    "--max-distance", type=float, metavar="D", help="Maximum distance of semantic duplicates."
+)
 @_verify
-@click.option("--of", type=PATH, metavar="FILE", help="Only the group of this photo, new or not.")
+@click.option(
+    "--of", type=PATH, metavar="FILE", help="Only the group of this photo, in the workspace or not."
+)
 @backbone_option
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
 @options
@@ -61,13 +76,13 @@ def duplicates(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Find groups of photos that show the same, those with the strongest evidence first."""
+    """Find groups of photos that show the same picture, strongest evidence first."""
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
         here = Workspace(workspace, progress)
         found = here.duplicates(
-            items_of(kinds),
+            split_items(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
             hash_bits=hash_bits,
@@ -82,23 +97,27 @@ def duplicates(
         with show.progress_bar() as progress:
             rows = here.clean(duplicates=found).rows
             write_plan_page(
-                html.absolute(), rows, "What looks the same", workspace, progress=progress
+                html.absolute(), rows, "Groups of duplicates", workspace, progress=progress
             )
     if as_json:
-        show.document(asdict(found))
+        show.print_json(asdict(found))
         return
     show_clean.duplicates_summary(found)
     if html is not None:
-        show.say(f"page: {shown(str(html))}")
+        show.print_line(f"page: {shown(str(html))}")
 
 
 @click.command()
 @click.argument("first", type=PATH, metavar="A")
 @click.argument("second", required=False, type=PATH, metavar="[B]")
-@click.option("--duplicate", "verdict", flag_value="duplicate", help="A and B show the same.")
-@click.option("--different", "verdict", flag_value="different", help="A and B do not.")
+@click.option(
+    "--duplicate", "verdict", flag_value="duplicate", help="A and B show the same picture."
+)
+@click.option(
+    "--different", "verdict", flag_value="different", help="A and B show different pictures."
+)
 @click.option("--keep", "verdict", flag_value="keep", help="Every plan keeps A.")
-@click.option("--forget", "verdict", flag_value="forget", help="Forget the verdict.")
+@click.option("--forget", "verdict", flag_value="forget", help="Remove the verdict.")
 @options
 def verdict(
     first: Path, second: Path | None, verdict: str | None, workspace: Path, as_json: bool
@@ -115,9 +134,11 @@ def verdict(
         verdicts.set(verdict, first, second)
     if as_json:
         stored = None if verdict == "forget" else verdict
-        show.document({"a": str(first), "b": second and str(second), "verdict": stored})
+        show.print_json({"a": str(first), "b": second and str(second), "verdict": stored})
     else:
-        show.say("forgotten" if verdict == "forget" else "stored; you will not be asked again")
+        show.print_line(
+            "forgotten" if verdict == "forget" else "stored; you will not be asked again"
+        )
 
 
 @click.command()
@@ -141,8 +162,8 @@ def verdict(
     "--prefer",
     multiple=True,
     metavar="DIR|PATTERN",
-    help="Prefer to keep files in this folder or of this name ('*.heic'); repeatable, the first "
-    "counts most.",
+    help="Prefer to keep files in this folder or of this name ('*.heic'); repeatable, most "
+    "preferred first.",
 )
 @click.option(
     "--allow",
@@ -179,11 +200,11 @@ def clean(
         raise BadInput(f"{shown(str(plan))} is a folder; name a CSV file")
     with show.progress_bar() as progress:
         planned = Workspace(workspace, progress).clean(
-            items_of(kinds),
+            split_items(kinds),
             conflicts=conflicts,
             protect=protect,
             prefer=prefer,
-            allow=items_of(allow),
+            allow=split_items(allow),
             verify=verify,
             backbone=backbone,
         )
@@ -191,7 +212,7 @@ def clean(
         write_plan(plan.absolute(), planned.rows)
         write_plan_page(page, planned.rows, workspace=workspace, progress=progress)
     if as_json:
-        show.document(
+        show.print_json(
             {
                 "plan": str(plan),
                 "page": str(page),
@@ -201,8 +222,10 @@ def clean(
         )
     else:
         if aside:
-            show.say(f"{shown(str(plan))} had been edited; it was renamed to {shown(str(aside))}")
-        show_clean.plan_summary(planned.rows, plan, page, naming(workspace))
+            show.print_line(
+                f"{shown(str(plan))} had been edited; it was renamed to {shown(str(aside))}"
+            )
+        show_clean.plan_summary(planned.rows, plan, page, workspace_argument(workspace))
 
 
 def _report(
@@ -210,7 +233,7 @@ def _report(
 ) -> None:
     """Print a report; exit with status 1 if any file was skipped."""
     if as_json:
-        show.document(asdict(report))
+        show.print_json(asdict(report))
     else:
         summary(report)
     if report.skipped:
@@ -229,12 +252,11 @@ def _report(
 def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: bool) -> None:
     """Move the files that the plan FILE removes to quarantine; undo puts them back.
 
-    A file is moved only if it has the content that the plan says, and only while a file that its
-    group keeps exists. The exit status is 1 if any file was skipped. After an interruption, repeat
-    the command to continue.
+    A file is moved only if its content matches the plan and a kept file of its group exists. The
+    exit status is 1 if any file was skipped. After an interruption, repeat the command to continue.
 
-    With --trash, undo only says where the files are. With --link the copy itself goes to
-    quarantine, and files that are no exact copies are moved without a link; symbolic links are
+    With --trash, undo only reports where the files are. With --link, the copy itself is moved to
+    quarantine; files that are not exact copies are moved without a link. Symbolic links are
     relative, or absolute across devices. A label, another column or a verdict that the kept file
     does not have is copied to it.
     """
@@ -251,8 +273,8 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
 def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
     """Put back the files that a plan moved: the plan ID, or the last one.
 
-    Nothing is overwritten except links that apply created. The exit status is 1 if a file cannot
-    be put back: its place has another file, it is in the system's trash, or it was deleted.
+    Nothing is overwritten except links that apply created. The exit status is 1 if a file cannot be
+    put back: another file is in its place, it is in the system's trash, or it was deleted.
     """
     from embedkit.workspace import Workspace
 
@@ -269,12 +291,12 @@ def quarantine() -> None:
 @quarantine.command("list")
 @options
 def list_quarantines(workspace: Path, as_json: bool) -> None:
-    """List the applied plans, the last one first, and where their files are."""
+    """List the applied plans, most recent first, and where their files are."""
     from embedkit.workspace import Workspace
 
     found = Workspace(workspace).quarantine.list()
     if as_json:
-        show.document({"quarantines": [asdict(item) for item in found]})
+        show.print_json({"quarantines": [asdict(item) for item in found]})
     else:
         show_clean.quarantines_table(found)
 
@@ -285,7 +307,7 @@ def _age(_context: click.Context, _option: click.Parameter, value: str | None) -
         return None
     parts = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([dh]?)", value.strip().lower(), re.ASCII)
     if parts is None:
-        raise click.BadParameter(f"{value!r} is no age; give days (30 or 30d) or hours (12h)")
+        raise click.BadParameter(f"{value!r} is not an age; give days (30 or 30d) or hours (12h)")
     count = float(parts[1])
     return timedelta(hours=count) if parts[2] == "h" else timedelta(days=count)
 
@@ -296,7 +318,7 @@ def _age(_context: click.Context, _option: click.Parameter, value: str | None) -
     "--older-than",
     callback=_age,
     metavar="AGE",
-    help="Only plans applied longer ago: days (30 or 30d) or hours (12h).",
+    help="Only plans applied at least this long ago: days (30 or 30d) or hours (12h).",
 )
 @click.option("--dry-run", is_flag=True, help="Report what would be deleted; delete nothing.")
 @options
@@ -307,12 +329,13 @@ def empty(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Delete files in quarantine permanently: those of the plan ID, or of all old enough plans.
+    """Delete files in quarantine permanently: those of the plan ID, or of all plans that are old
+    enough.
 
     Give an ID, --older-than, or both. A file is deleted only while a file that was kept for it
     exists with its content. Where a plan removes every copy (rule drop-all), the quarantine may
-    contain the only ones: they are deleted only if the ID is given. The exit status is 1 if a file
-    was skipped. There is no confirmation prompt.
+    contain the last copies: they are deleted only if the ID is given. The exit status is 1 if a
+    file was skipped. There is no confirmation prompt.
     """
     from embedkit.workspace import Workspace
 
@@ -339,7 +362,7 @@ def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) 
         found = Workspace(workspace, progress).sheets(label)
         pages = write_sheet_pages(folder, found, progress)
     if as_json:
-        show.document(
+        show.print_json(
             {
                 "folder": str(folder),
                 "pages": [
@@ -350,7 +373,7 @@ def sheets(label: str | None, out: Path | None, workspace: Path, as_json: bool) 
         )
     else:
         first = pages[0] if len(pages) == 1 else folder / "index.html"
-        show.say(f"{len(pages)} contact sheets; open {shown(os.path.relpath(first))}")
+        show.print_line(f"{len(pages)} contact sheets; open {shown(os.path.relpath(first))}")
 
 
 COMMANDS: Sequence[click.Command] = (

@@ -8,7 +8,7 @@ import click
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_compare
-from embedkit.cli.options import PAGE, PATH, items_of, options
+from embedkit.cli.options import PAGE, PATH, options, split_items
 
 
 @click.command()
@@ -59,22 +59,22 @@ def compare(
 
     with show.progress_bar() as progress:
         comparison = Workspace(workspace, progress).compare(
-            items_of(backbones), queries=queries, by=by, group=group
+            split_items(backbones), queries=queries, by=by, group=group
         )
     if html is not None:
         from embedkit.reports.comparison_page import write_comparison_page
 
         write_comparison_page(html.absolute(), comparison)
     if as_json:
-        show.document(asdict(comparison))
+        show.print_json(asdict(comparison))
     else:
         show_compare.comparison_summary(comparison, rankings=bool(queries))
         if html is not None:
-            show.say(f"page: {shown(str(html))}")
-    show.failed(comparison.failures, "--json lists all")
+            show.print_line(f"page: {shown(str(html))}")
+    show.print_failures(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:
-            show.warn(f"warning: {backbone.backbone}: {backbone.warning}")
+            show.print_warning(f"warning: {backbone.backbone}: {backbone.warning}")
 
 
 COMMANDS: Sequence[click.Command] = (compare,)

@@ -24,19 +24,19 @@ from embedkit.errors import BadInput
     "--exclude",
     multiple=True,
     metavar="PATTERN",
-    help="Leave out files and folders: '*.gif', 'thumbs/', '2019/raw/**'; repeatable.",
+    help="Exclude files and folders: '*.gif', 'thumbs/', '2019/raw/**'; repeatable.",
 )
-@click.option("--no-exclude", is_flag=True, help="Forget the patterns of earlier runs.")
+@click.option("--no-exclude", is_flag=True, help="Clear the patterns of earlier runs.")
 @click.option(
     "--min-size",
     type=click.IntRange(min=0),
     metavar="PX",
-    help="Leave out images whose short side has fewer pixels.",
+    help="Skip images whose short side is below PX pixels.",
 )
 @click.option(
     "--tolerate-truncated/--no-tolerate-truncated",
     default=None,
-    help="Decode JPEG and PNG files that end early as far as possible.",
+    help="Decode truncated JPEG and PNG files as far as possible.",
 )
 @options
 def add(
@@ -54,8 +54,8 @@ def add(
     """Add photos, or bring the workspace up to date with them.
 
     Without PATH, everything that was added before or that the recipe lists is scanned again. Files
-    that cannot be used are listed and stop nothing: the exit status is 0 if any photo could be
-    used, 1 if all failed. If a PATH does not exist, nothing is added and the status is 2. The
+    that cannot be used are listed and do not stop the run: the exit status is 0 if any photo could
+    be used, 1 if all failed. If a PATH does not exist, nothing is added and the status is 2. The
     command can be interrupted at any time and repeated to continue.
 
     --exclude, --min-size and --tolerate-truncated apply to the whole workspace, and to later runs
@@ -65,7 +65,7 @@ def add(
     from embedkit.workspace import Workspace
 
     if exclude and no_exclude:
-        raise BadInput("--exclude sets patterns and --no-exclude forgets them; give one of them")
+        raise BadInput("--exclude sets patterns and --no-exclude clears them; give one of them")
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).add(
             paths,
@@ -77,11 +77,11 @@ def add(
             tolerate_truncated=tolerate_truncated,
         )
     if as_json:
-        show.document(asdict(report))
+        show.print_json(asdict(report))
     else:
         show_find.add_summary(report, fingerprints_only=fingerprints_only)
     for warning in report.warnings:
-        show.warn(f"warning: {warning}")
+        show.print_warning(f"warning: {warning}")
     if report.failed and not report.images:
         click.get_current_context().exit(1)
 
@@ -93,7 +93,7 @@ def add(
     "-k", type=click.IntRange(min=1), default=10, show_default=True, help="Number of matches."
 )
 @backbone_option
-@click.option("--max-distance", type=float, metavar="D", help="Largest distance of a match.")
+@click.option("--max-distance", type=float, metavar="D", help="Maximum distance of a match.")
 @click.option("--label", metavar="L", help="Only photos with this label.")
 @click.option("--folder", type=PATH, metavar="P", help="Only photos below this folder.")
 @click.option(
@@ -142,11 +142,11 @@ def search(
 
         write_search_page(html.absolute(), [matches])
     if as_json:
-        show.document(show_find.matches_document(matches))
+        show.print_json(show_find.matches_document(matches))
         return
     show_find.matches_table(matches)
     if html is not None:
-        show.say(f"page: {shown(str(html))}")
+        show.print_line(f"page: {shown(str(html))}")
 
 
 @click.command()
@@ -162,9 +162,9 @@ def distance(
 
     value = Workspace(workspace).distance(first, second, backbone=backbone)
     if as_json:
-        show.document({"a": str(first), "b": str(second), "distance": value})
+        show.print_json({"a": str(first), "b": str(second), "distance": value})
     else:
-        show.say(f"{value:.6f}")
+        show.print_line(f"{value:.6f}")
 
 
 @click.command()
@@ -178,8 +178,8 @@ def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa
     if name is not None and name not in KNOWN:
         parse(name)  # raises for a malformed name
         raise BadInput(
-            f"{name} is not in the table, which lists: {', '.join(KNOWN)}. It can be used all the "
-            "same: embedkit add PATH --backbone NAME"
+            f"{name} is not in the table, which lists: {', '.join(KNOWN)}. It can still be "
+            "used: embedkit add PATH --backbone NAME"
         )
     rows = [
         {
@@ -197,24 +197,25 @@ def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa
         if name in (None, key)
     ]
     if as_json:
-        show.document({"backbones": rows})
+        show.print_json({"backbones": rows})
     elif name is None:
         show_find.backbones_table(rows)
     else:
         for key, value in rows[0].items():
-            show.say(f"{key:<11}{value}")
+            show.print_line(f"{key:<11}{value}")
 
 
 @click.command()
 @common("indexes/demo")
 def demo(workspace: Path, as_json: bool) -> None:
     """Build a small workspace of sample photos and search it: embedkit in a minute."""
-    from embedkit.demo import build
+
+    from embedkit.demo import build_demo
 
     with show.progress_bar() as progress:
-        result = build(workspace, progress)
+        result = build_demo(workspace, progress)
     if as_json:
-        show.document(
+        show.print_json(
             {
                 "add": asdict(result.report),
                 "searches": [show_find.matches_document(matches) for matches in result.searches],
@@ -224,11 +225,11 @@ def demo(workspace: Path, as_json: bool) -> None:
         return
     show_find.add_summary(result.report)
     for matches in result.searches:
-        show.say(f"\nPhotos similar to {os.path.basename(matches.query)}:")
+        show.print_line(f"\nPhotos similar to {os.path.basename(matches.query)}:")
         show_find.matches_table(matches)
-    show.say(f"\nThe same with pictures: {shown(os.path.relpath(result.page))}")
+    show.print_line(f"\nThe same with pictures: {shown(os.path.relpath(result.page))}")
     for line in result.next_steps:
-        show.say(line)
+        show.print_line(line)
 
 
 COMMANDS: Sequence[click.Command] = (add, search, distance, backbones, demo)

@@ -21,7 +21,7 @@ def info(workspace: Path, as_json: bool) -> None:
 
     content = Workspace(workspace).info()
     if as_json:
-        show.document(asdict(content))
+        show.print_json(asdict(content))
     else:
         show_manage.info_summary(content)
 
@@ -33,7 +33,7 @@ def info(workspace: Path, as_json: bool) -> None:
     "--root",
     type=PATH,
     metavar="DIR",
-    help="Folder that the paths in FILE start at.  [default: FILE's folder]",
+    help="Folder that relative paths in FILE are resolved in.  [default: FILE's folder]",
 )
 @options
 def labels(
@@ -45,8 +45,8 @@ def labels(
 ) -> None:
     """Label photos that were added; without options, count the labels.
 
-    FILE can have commas, semicolons or tabs, and Windows paths: with --root, a drive letter stands
-    for DIR. Lines without a label, and paths that are not in the workspace, are listed and skipped.
+    FILE can have commas, semicolons or tabs, and Windows paths: with --root, DIR replaces the drive
+    letter. Lines without a label, and paths that are not in the workspace, are listed and skipped.
     Labels from FILE take precedence over those from folders, and follow photos that are moved.
     """
     from embedkit.workspace import Workspace
@@ -65,15 +65,15 @@ def labels(
     if report is not None:
         show_manage.skipped_labels(report)
     if as_json:
-        show.document({"labels": counts} | ({} if report is None else asdict(report)))
+        show.print_json({"labels": counts} | ({} if report is None else asdict(report)))
     else:
         for label, count in counts.items():
-            show.say(f"{count:>8}  {label}")
+            show.print_line(f"{count:>8}  {label}")
 
 
 @click.command()
 @click.argument("path", required=False, type=PATH)
-@click.option("--missing", is_flag=True, help="Forget the files that are gone.")
+@click.option("--missing", is_flag=True, help="Forget the missing files.")
 @click.option("-b", "--backbone", metavar="NAME", help="Forget the embeddings of this backbone.")
 @options
 def remove(
@@ -81,29 +81,28 @@ def remove(
 ) -> None:
     """Forget photos or the embeddings of a backbone. Photos themselves are not touched.
 
-    Labels from a CSV go to other files with the same bytes, or are stored until the photos are
-    added again.
+    Labels from a CSV go to other files with the same bytes, or are kept until the photos are added
+    again.
     """
     from embedkit.workspace import Workspace
 
     removal = Workspace(workspace).remove(path, missing=missing, backbone=backbone)
     if as_json:
-        show.document(asdict(removal))
+        show.print_json(asdict(removal))
         return
-    show.say(
+    show.print_line(
         f"forgot {counted(removal.files, 'file')}, {counted(removal.images, 'image')}, "
         f"{counted(removal.embeddings, 'embedding')}; no photo was touched"
     )
     if removal.kept:
-        show.say(
-            f"labels and columns of {counted(removal.kept, 'photo')} from CSVs are stored until "
-            "they are added again"
+        show.print_line(
+            f"labels and columns of {counted(removal.kept, 'photo')} from CSVs are kept until "
+            "the photos are added again"
         )
     if removal.unlabelled:
-        show.warn(
-            f"warning: {counted(removal.unlabelled, 'photo')} had a label from a folder that was "
-            "forgotten, and no label where they are now; 'embedkit labels --from-folders DIR' "
-            "labels them"
+        show.print_warning(
+            f"warning: {counted(removal.unlabelled, 'photo')} lost the label of a forgotten "
+            "folder and have no other label; 'embedkit labels --from-folders DIR' labels them"
         )
 
 
@@ -114,21 +113,21 @@ def remove(
 def relocate(old: Path, new: Path, workspace: Path, as_json: bool) -> None:
     """Record that the whole folder OLD was moved to NEW. No photo is read again.
 
-    For another mount point, disk or folder name. At least half of the files must be in NEW with
-    their size; the others count as missing.
+    Use it after a mount point, disk or folder name has changed. At least half of the files must be
+    in NEW with the same size; the others count as missing.
     """
     from embedkit.workspace import Workspace
 
     report = Workspace(workspace).relocate(old, new)
     if as_json:
-        show.document(asdict(report))
+        show.print_json(asdict(report))
     else:
-        show.say(
+        show.print_line(
             f"{counted(report.files, 'file')} found in {shown(str(new))}; {report.missing} "
-            f"missing, {report.changed} changed since, which the next add reads"
+            f"missing, {report.changed} changed (the next add reads them)"
         )
     for warning in report.warnings:
-        show.warn(f"warning: {warning}")
+        show.print_warning(f"warning: {warning}")
 
 
 @click.command()
@@ -139,9 +138,9 @@ def compact(workspace: Path, as_json: bool) -> None:
 
     before, after = Workspace(workspace).compact()
     if as_json:
-        show.document({"bytes_before": before, "bytes_after": after})
+        show.print_json({"bytes_before": before, "bytes_after": after})
     else:
-        show.say(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
+        show.print_line(f"{before / 1e6:.1f} MB before, {after / 1e6:.1f} MB now")
 
 
 @click.command()
@@ -154,9 +153,9 @@ def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -
 
     count = Workspace(workspace).embeddings.export(folder, backbone=backbone)
     if as_json:
-        show.document({"folder": str(folder), "embeddings": count})
+        show.print_json({"folder": str(folder), "embeddings": count})
     else:
-        show.say(f"{count} embeddings in {shown(str(folder))}")
+        show.print_line(f"{count} embeddings in {shown(str(folder))}")
 
 
 @click.command("import")
@@ -168,9 +167,9 @@ def import_(folder: Path, workspace: Path, as_json: bool) -> None:
 
     count = Workspace(workspace).embeddings.import_(folder)
     if as_json:
-        show.document({"folder": str(folder), "embeddings": count})
+        show.print_json({"folder": str(folder), "embeddings": count})
     else:
-        show.say(f"{count} new embeddings from {shown(str(folder))}")
+        show.print_line(f"{count} new embeddings from {shown(str(folder))}")
 
 
 COMMANDS: Sequence[click.Command] = (info, labels, remove, relocate, compact, export, import_)

@@ -76,11 +76,11 @@ backbone_option = click.option(
 )
 
 
-def naming(workspace: Path) -> str:
+def workspace_argument(workspace: Path) -> str:
     """Return the option that selects a workspace, after a space; empty for the default one."""
     return "" if workspace == Path(_DEFAULT) else f" -w {shlex.quote(shown(str(workspace)))}"
 
 
-def items_of(values: tuple[str, ...]) -> list[str]:
+def split_items(values: tuple[str, ...]) -> list[str]:
     """Return the items of a repeatable option whose values can be lists with commas."""
     return [item.strip() for some in values for item in some.split(",")]

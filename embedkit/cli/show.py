@@ -26,17 +26,17 @@ out = Console(highlight=False, soft_wrap=True, width=None if _is_terminal else 1
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line on stdout, without markup."""
     out.print(Text(text))
 
 
-def warn(text: str) -> None:
+def print_warning(text: str) -> None:
     """Print a line on stderr, without markup."""
     err.print(Text(f"embedkit: {text}"))
 
 
-def document(content: Any) -> None:
+def print_json(content: Any) -> None:
     """Print a JSON document on stdout.
 
     It is ASCII: bytes of file names that are not UTF-8 become lone surrogates (``\\udc80``..),
@@ -78,10 +78,12 @@ def progress_bar() -> Iterator[ProgressCallback]:
     def print_line(progress: Progress) -> None:
         nonlocal last
         if progress.total == 0 and progress.done == 0:
-            warn(progress.stage)
+            print_warning(progress.stage)
         elif time.monotonic() - last > 10:
             last = time.monotonic()
-            warn(f"{progress.stage} {progress.done}/{progress.total or '?'} {_pace(progress)}")
+            print_warning(
+                f"{progress.stage} {progress.done}/{progress.total or '?'} {_pace(progress)}"
+            )
 
     yield print_line
 
@@ -102,12 +104,12 @@ def new_table(columns: Sequence[str], left: Sequence[str]) -> Table:
     return table
 
 
-def failed(failures: Sequence[Failure], rest: str) -> None:
+def print_failures(failures: Sequence[Failure], rest: str) -> None:
     """Print the first failures on stderr; ``rest`` says how to list all."""
     for failure in failures[:FAILURES_SHOWN]:
-        warn(f"{failure.stage}: {shown(failure.path)}: {failure.reason}")
+        print_warning(f"{failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(failures) > FAILURES_SHOWN:
-        warn(f"... and {len(failures) - FAILURES_SHOWN} more; {rest}")
+        print_warning(f"... and {len(failures) - FAILURES_SHOWN} more; {rest}")
 
 
 def truncated_line(truncated: Sequence[TruncatedFile]) -> str:
@@ -123,6 +125,6 @@ def first_of(items: Sequence[str]) -> str:
     return ", ".join(items[:LISTED]) + more
 
 
-def size(count: int) -> str:
+def size_text(count: int) -> str:
     """Format a number of bytes."""
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"

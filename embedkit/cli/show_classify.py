@@ -13,7 +13,7 @@ from embedkit.classify.evaluation.evaluation import describe
 from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.heads.head import ENSEMBLE, Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
-from embedkit.cli.show import new_table, out, say, warn
+from embedkit.cli.show import new_table, out, print_line, print_warning
 from embedkit.results import Neighbour, Predictions, Split, Thresholds
 
 CLASSES_SHOWN = 50
@@ -26,32 +26,32 @@ def split_summary(split: Split) -> None:
         table.add_row(Text(shown(item.label)), *map(str, (item.train, item.val, item.test)))
     out.print(table)
     if len(split.classes) > CLASSES_SHOWN:
-        say(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json lists all")
+        print_line(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json lists all")
     train, val, test = (
         sum(getattr(item, part) for item in split.classes) for part in ("train", "val", "test")
     )
-    say(
+    print_line(
         f"{counted(split.images, 'image')} of {len(split.classes)} classes: {train} for training, "
         f"{val} for validation, {test} for test"
     )
     for what, count, which in (
-        ("left out", split.unlabelled, "without a label"),
-        ("left out", split.conflicting, "with several labels; see 'embedkit duplicates'"),
-        ("left out", split.left_out, "tied to a photo that is fixed to validation or test"),
+        ("skipped", split.unlabelled, "without a label"),
+        ("skipped", split.conflicting, "with several labels; see 'embedkit duplicates'"),
+        ("skipped", split.left_out, "tied to a photo that is fixed to validation or test"),
         ("missing", split.gone, "of the split without a file"),
         ("new", split.later, "labelled after the split; split again to include them"),
     ):
         if count:
-            say(f"{what}: {counted(count, 'image')} {which}")
+            print_line(f"{what}: {counted(count, 'image')} {which}")
     together = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
     of = "" if split.held_out_ungrouped is None else f"of {split.held_out_ungrouped} "
-    say(
+    print_line(
         f"{split.grouped} images are in {counted(split.groups, 'group')} of {together}, each "
-        f"completely in one set. Drawn one by one, {split.leaks_ungrouped} {of}held-out images "
-        f"would have had one of their group in the training set; now {split.leaks} do"
+        f"completely in one set. Had images been drawn one by one, {split.leaks_ungrouped} {of}"
+        f"held-out images would share a group with a training image; now {split.leaks} do"
     )
     for note in split.notes:
-        warn(f"note: {note}")
+        print_warning(f"note: {note}")
 
 
 def head_document(head: Head) -> dict[str, Any]:
@@ -84,20 +84,20 @@ def head_summary(head: Head) -> None:
             _overlap_table(head.settings["candidates"], value)
         elif key == "left_out":
             if value:
-                warn(
+                print_warning(
                     f"note: {value} photos of the split are missing, unreadable or no longer "
-                    "labelled, and were left out"
+                    "labelled, and were skipped"
                 )
         elif key == "outliers_left_out":
             if value:
-                warn(
-                    f"note: a class resembles synthetic outliers ({', '.join(value)}); these make "
-                    "no photo unknown"
+                print_warning(
+                    f"note: a class resembles synthetic outliers ({', '.join(value)}); these "
+                    "are not used to reject photos"
                 )
         elif isinstance(value, (str, int, float)) or value is None:
-            say(f"{key}: {value}")
+            print_line(f"{key}: {value}")
     scores = head.validation
-    say(
+    print_line(
         f"{head.name}: accuracy {scores['accuracy']:.4f} and NLL {scores['nll']:.4f} on "
         f"{scores['images']} validation photos of {len(head.classes_)} classes"
     )
@@ -107,11 +107,13 @@ def head_summary(head: Head) -> None:
 def _thresholds_summary(thresholds: Thresholds) -> None:
     """Print the thresholds for unknown photos, and the photos that they rest on."""
     if thresholds.distance is None:
-        say(
+        print_line(
             f"unknown: by the rule of an earlier version, from "
             f"{counted(thresholds.validation_photos, 'validation photo')}"
         )
-        warn("note: an earlier version saved this head; train it again to use the current rule")
+        print_warning(
+            "note: an earlier version saved this head; train it again to use the current rule"
+        )
         return
     text = f"unknown: neighbour distance above {thresholds.distance:.4f}"
     if thresholds.outlier_ratio is not None:
@@ -122,16 +124,16 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
             f"; probability below {thresholds.probability:.4f}, from "
             f"{counted(thresholds.validation_photos, 'validation photo')}"
         )
-    say(text)
+    print_line(text)
     if thresholds.photos < MIN_VALIDATION_PHOTOS:
-        warn(
-            f"note: with so few known photos the threshold of the distance is strict: about "
-            f"{100 * expected_rejection_rate(thresholds.photos):.0f} % of known photos are above it"
+        print_warning(
+            f"note: with so few known photos, the distance threshold is strict: about "
+            f"{100 * expected_rejection_rate(thresholds.photos):.0f} % of known photos exceed it"
         )
     if thresholds.probability is None:
-        warn(
-            f"note: only {counted(thresholds.validation_photos, 'validation photo')}: below "
-            f"{MIN_VALIDATION_PHOTOS}, a low probability makes no photo unknown"
+        print_warning(
+            f"note: only {counted(thresholds.validation_photos, 'validation photo')}, fewer than "
+            f"{MIN_VALIDATION_PHOTOS}: no photo is rejected for a low probability"
         )
 
 
@@ -147,7 +149,7 @@ def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | No
 def evaluation_summary(evaluation: Evaluation) -> None:
     """Print the metrics of heads, the paired tests and the worst classes."""
     names = ("accuracy", "precision", "recall", "f1")
-    table = new_table(["place", "head", *names, "95 % of accuracy", "NLL", "ECE"], left=["head"])
+    table = new_table(["rank", "head", *names, "95 % of accuracy", "NLL", "ECE"], left=["head"])
     for head in evaluation.heads:
         low, high = head.intervals["accuracy"]
         table.add_row(
@@ -159,10 +161,10 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             f"{head.ece:.4f}",
         )
     out.print(table)
-    say(describe(evaluation))
+    print_line(describe(evaluation))
     for pair in evaluation.pairs:
         result = "a tie" if pair.tie else "significant"
-        say(
+        print_line(
             f"{shown(pair.head)} against {shown(pair.other)}: {pair.difference:+.4f}; only the "
             f"first is right on {pair.only_head} photos, only the second on {pair.only_other}; "
             f"p = {pair.p_value:.4f}, {result}"
@@ -174,16 +176,18 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             if item.f1 is not None and item.confused_with is not None
         )
         if worst:
-            say(f"worst classes of {shown(head.name)}: {worst}")
+            print_line(f"worst classes of {shown(head.name)}: {worst}")
         if head.unknown is not None:
-            say(f"{shown(head.name)} calls {100 * head.unknown:.1f} % of the test photos unknown")
+            print_line(
+                f"{shown(head.name)} calls {100 * head.unknown:.1f} % of the test photos unknown"
+            )
         if head.thresholds is not None:
             _thresholds_summary(head.thresholds)
 
 
 def _nearest(neighbour: Neighbour) -> str:
     """Return the path of a training photo, relative to the current folder."""
-    return "(gone)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
+    return "(missing)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
 
 
 def predictions_table(found: Predictions) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.cli.show import FAILURES_SHOWN, new_table, out, say, size, warn
+from embedkit.cli.show import FAILURES_SHOWN, new_table, out, print_line, print_warning, size_text
 from embedkit.results import (
     ApplyReport,
     CarriedOver,
@@ -37,8 +37,8 @@ def duplicates_summary(found: Duplicates) -> None:
         table.add_column(column, justify="left" if column in ("kind", "label") else "right")
     table.add_column("path", overflow="fold")
     for number, group in enumerate(found.groups[:GROUPS_SHOWN], 1):
-        for place, member in enumerate(group.members):
-            first = place == 0
+        for index, member in enumerate(group.members):
+            first = index == 0
             table.add_row(
                 str(number) if first else "",
                 (group.kind + (", CONFLICT" if group.conflict else "")) if first else "",
@@ -51,27 +51,27 @@ def duplicates_summary(found: Duplicates) -> None:
     if found.groups:
         out.print(table)
     if len(found.groups) > GROUPS_SHOWN:
-        say(f"... and {len(found.groups) - GROUPS_SHOWN} more groups; --json lists all")
+        print_line(f"... and {len(found.groups) - GROUPS_SHOWN} more groups; --json lists all")
     copies = sum(len(group.members) - 1 for group in found.groups)
     conflicts = sum(group.conflict for group in found.groups)
-    say(
+    print_line(
         f"{len(found.groups)} groups with {copies} copies among {found.images} images"
         + (f"; {conflicts} groups have several labels" if conflicts else "")
     )
     if found.embedded < found.images and "combined" in found.kinds:
         count = f"only {found.embedded}" if found.embedded else "no"
-        say(
+        print_line(
             f"compared by fingerprints: {count} images are embedded; 'embedkit add' embeds the "
             "rest, which finds more cropped and edited copies"
         )
     if "perceptual" in found.kinds:
-        say(
+        print_line(
             f"perceptual: up to {found.max_hamming} of {found.hash_bits} bits"
             + (", also rotated and mirrored" if found.any_orientation else "")
             + f"; {found.chance_hamming:.2g} pairs expected by chance"
         )
     if "semantic" in found.kinds:
-        say(
+        print_line(
             f"semantic: up to a distance of {found.max_distance:.4f}; {found.chance_distance:.2g} "
             f"pairs expected by chance; recall {found.recall:.3f}"
         )
@@ -80,38 +80,42 @@ def duplicates_summary(found: Duplicates) -> None:
 def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, where: str) -> None:
     """Print the actions of a plan, and the next step; ``where`` is the option --workspace."""
     counts = Counter(row.action for row in rows)
-    say(
+    print_line(
         f"{counted(counts['remove'], 'file')} to remove, {counts['review']} to review, "
         f"{counts['keep']} to keep, in {counted(len({row.group for row in rows}), 'group')}"
     )
-    say(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
-    say("decide and save the plan on the page, or edit the column 'action' of the CSV")
-    say(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
+    print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
+    print_line("decide and save the plan on the page, or edit the column 'action' of the CSV")
+    print_line(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
 
 
 def apply_summary(report: ApplyReport) -> None:
     """Print the result of applying a plan: counts on stdout, then skipped files on stderr."""
     count = len(report.moved) + len(report.linked)
     if count:
-        moved = f"{counted(count, 'file')}, {size(report.bytes)}"
+        moved = f"{counted(count, 'file')}, {size_text(report.bytes)}"
         back = "it" if count == 1 else "them"
-        say(f"{moved}, moved to quarantine {report.quarantine}; undo puts {back} back")
+        print_line(f"{moved}, moved to quarantine {report.quarantine}; undo puts {back} back")
     if report.linked:
-        say(f"{len(report.linked)} of them replaced by links to the kept files")
+        print_line(f"{len(report.linked)} of them replaced by links to the kept files")
     if report.trashed:
-        say(
-            f"{counted(len(report.trashed), 'file')}, {size(report.bytes)}, moved to the trash; "
-            "undo says where they are"
+        print_line(
+            f"{counted(len(report.trashed), 'file')}, {size_text(report.bytes)}, moved to the "
+            "trash; 'embedkit undo' lists where they are"
         )
     if not count and not report.trashed:
-        say("nothing was moved")
+        print_line("nothing was moved")
     if report.already_moved:
-        say(f"{counted(len(report.already_moved), 'file')} already moved by this plan before")
+        print_line(
+            f"{counted(len(report.already_moved), 'file')} already moved by this plan before"
+        )
     if report.missing:
-        gone = counted(len(report.missing), "file")
-        say(f"{gone} not found; another plan may have moved them")
+        missing = counted(len(report.missing), "file")
+        print_line(f"{missing} not found; another plan may have moved them")
     for item in report.carried_over:
-        say(f"{_fact(item)} carried over to {shown(item.path)} (from {shown(item.from_path)})")
+        print_line(
+            f"{_fact(item)} carried over to {shown(item.path)} (from {shown(item.from_path)})"
+        )
     _by_reason(
         "not carried over", [NotMoved(item.path, item.reason) for item in report.not_carried_over]
     )
@@ -121,14 +125,14 @@ def apply_summary(report: ApplyReport) -> None:
 def undo_summary(report: UndoReport) -> None:
     """Print the result of undoing a plan: counts on stdout, then skipped files on stderr."""
     if report.restored:
-        restored = f"{counted(len(report.restored), 'file')}, {size(report.bytes)}"
-        say(f"{restored}, put back from quarantine {report.quarantine}")
+        restored = f"{counted(len(report.restored), 'file')}, {size_text(report.bytes)}"
+        print_line(f"{restored}, put back from quarantine {report.quarantine}")
     elif not report.skipped and not report.already_back:
-        say(f"quarantine {report.quarantine} has no files: the plan was undone before")
+        print_line(f"quarantine {report.quarantine} has no files: the plan was undone before")
     if report.already_back:
-        say(f"{counted(len(report.already_back), 'file')} back in place already")
+        print_line(f"{counted(len(report.already_back), 'file')} already back in place")
     for item in report.reverted:
-        say(f"{_fact(item)} removed again from {shown(item.path)}")
+        print_line(f"{_fact(item)} removed again from {shown(item.path)}")
     _by_reason("not put back", report.skipped)
 
 
@@ -137,24 +141,26 @@ def empty_summary(report: EmptyReport) -> None:
     if report.deleted:
         would = "would be deleted" if report.dry_run else "deleted permanently"
         freed = "to be freed" if report.dry_run else "freed"
-        say(f"{counted(len(report.deleted), 'file')} {would}, {size(report.bytes)} {freed}")
+        print_line(
+            f"{counted(len(report.deleted), 'file')} {would}, {size_text(report.bytes)} {freed}"
+        )
     elif not report.skipped:
-        say("no such plan has files in quarantine; nothing was deleted")
+        print_line("no such plan has files in quarantine; nothing was deleted")
     else:
-        say("nothing was deleted")
+        print_line("nothing was deleted")
     _by_reason("stays in quarantine", report.skipped)
 
 
 def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
-    """Print the applied plans, the last one first."""
+    """Print the applied plans, most recent first."""
     if not quarantines:
-        say("no plan was applied in this workspace")
+        print_line("no plan was applied in this workspace")
         return
     names = ["id", "applied", "files", "size", "in trash", "deleted", "state"]
     table = new_table(names, left=["id", "applied", "state"])
     for item in quarantines:
         at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
-        counts = [str(item.files), size(item.bytes), str(item.trashed), str(item.deleted)]
+        counts = [str(item.files), size_text(item.bytes), str(item.trashed), str(item.deleted)]
         table.add_row(item.id, at, *counts, item.state)
     out.print(table)
 
@@ -168,13 +174,13 @@ def _fact(item: CarriedOver) -> str:
     return f"verdict '{item.verdict}'{other}"
 
 
-def _by_reason(what: str, files: Sequence[NotMoved]) -> None:
+def _by_reason(prefix: str, files: Sequence[NotMoved]) -> None:
     """Print a line on stderr for each reason, with its first files."""
     reasons: dict[str, list[str]] = {}
     for item in files:
         reasons.setdefault(item.reason, []).append(shown(item.path))
     for reason, paths in list(reasons.items())[:FAILURES_SHOWN]:
         more = f" and {len(paths) - NAMES_SHOWN} more" if len(paths) > NAMES_SHOWN else ""
-        warn(f"{what}: {', '.join(paths[:NAMES_SHOWN])}{more}: {reason}")
+        print_warning(f"{prefix}: {', '.join(paths[:NAMES_SHOWN])}{more}: {reason}")
     if len(reasons) > FAILURES_SHOWN:
-        warn(f"... and {len(reasons) - FAILURES_SHOWN} more; --json lists all")
+        print_warning(f"... and {len(reasons) - FAILURES_SHOWN} more; --json lists all")

@@ -5,7 +5,7 @@ import os
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit.cli.show import new_table, out, say
+from embedkit.cli.show import new_table, out, print_line
 from embedkit.results import BackboneMetrics, ComparedQuery, Comparison
 
 RANKS_SHOWN = 20
@@ -16,7 +16,7 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     from embedkit.compare.description import describe, variants_by_backbone
 
     metrics = _metrics_of(comparison.backbones[0])
-    table = new_table(["place", "backbone", *metrics, "dim", "MB", "images/s"], left=["backbone"])
+    table = new_table(["rank", "backbone", *metrics, "dim", "MB", "images/s"], left=["backbone"])
     for item in comparison.backbones:
         table.add_row(
             str(item.place),
@@ -27,10 +27,10 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
             "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
         )
     out.print(table)
-    say(describe(comparison))
+    print_line(describe(comparison))
     for variants in variants_by_backbone(comparison):
         base = variants[0][0].backbone.partition("?")[0]
-        say(f"\nEffect of preprocessing on {shown(base)}:")
+        print_line(f"\nEffect of preprocessing on {shown(base)}:")
         table = new_table(
             ["override", "px", "resize", "crop", "pool", "mAP", "less by", "p"],
             left=["override", "resize", "pool", "p"],
@@ -67,7 +67,9 @@ def _metrics_of(item: BackboneMetrics) -> dict[str, str]:
 
 def _rankings_table(query: ComparedQuery) -> None:
     """Print the nearest images of a query, a column for each backbone, its class in green."""
-    say(f"\nPhotos similar to {shown(query.path)} ({shown(query.label or 'of no known class')}):")
+    print_line(
+        f"\nPhotos similar to {shown(query.path)} ({shown(query.label or 'of no known class')}):"
+    )
     names = [shown(ranking.backbone) for ranking in query.rankings]
     table = new_table(["rank", *names], left=names)
     table.add_row(

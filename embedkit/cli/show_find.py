@@ -10,7 +10,14 @@ from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.cli.show import failed, first_of, out, say, truncated_line, warn
+from embedkit.cli.show import (
+    first_of,
+    out,
+    print_failures,
+    print_line,
+    print_warning,
+    truncated_line,
+)
 from embedkit.results import AddReport, Match, Matches, Verification
 
 
@@ -54,7 +61,7 @@ def matches_table(matches: Matches) -> None:
         )
     out.print(table)
     if not matches:
-        say("no match")
+        print_line("no match")
 
 
 def _verification_cells(found: Verification | None) -> tuple[str, str]:
@@ -71,33 +78,33 @@ def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
         done = f"{report.fingerprinted} fingerprinted"
         if report.fingerprinted and (passed := report.stages):
             pace = f"{report.fingerprinted / max(passed.seconds, 1e-9):.0f} images/s"
-    say(
+    print_line(
         f"{counted(report.files, 'file')}, {counted(report.images, 'image')}: {done}, "
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
         f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
     )
     if (stages := report.stages) is not None and report.embedded:
-        say(
-            f"waited for reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "
-            f"the network {stages.network:.1f} s, the catalog {stages.catalog:.1f} s, "
-            f"opening the network {stages.opening:.1f} s; the bottleneck: {stages.bottleneck}"
+        print_line(
+            f"time spent waiting: reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "
+            f"network {stages.network:.1f} s, catalog {stages.catalog:.1f} s, "
+            f"opening the network {stages.opening:.1f} s; bottleneck: {stages.bottleneck}"
         )
-    for line in _left_out(report):
-        say(line)
+    for line in _skipped(report):
+        print_line(line)
     if not report.files:
-        warn(
+        print_warning(
             "no image files found; embedkit reads JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, "
             "AVIF, HEIC and camera RAW files"
         )
-    failed(report.failures, "'embedkit info --json' lists all")
+    print_failures(report.failures, "'embedkit info --json' lists all")
 
 
-def _left_out(report: AddReport) -> Iterator[str]:
+def _skipped(report: AddReport) -> Iterator[str]:
     """Return a line for each kind of files that ``add`` skipped or decoded in part."""
     skipped = report.skipped
     if skipped.by_name:
         kinds = [
-            f"{count} {shown(name)}" if name else f"{count} without any"
+            f"{count} {shown(name)}" if name else f"{count} without an extension"
             for name, count in skipped.by_name.items()
         ]
         total = sum(skipped.by_name.values())

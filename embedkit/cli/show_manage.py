@@ -7,21 +7,29 @@ from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
-from embedkit.cli.show import FAILURES_SHOWN, LISTED, out, say, size, truncated_line, warn
+from embedkit.cli.show import (
+    FAILURES_SHOWN,
+    LISTED,
+    out,
+    print_line,
+    print_warning,
+    size_text,
+    truncated_line,
+)
 from embedkit.results import AddOptions, LabelReport, WorkspaceInfo
 
 
 def info_summary(info: WorkspaceInfo) -> None:
     """Print the content of a workspace."""
-    say(f"workspace  {shown(info.workspace)}, {size(info.disk_bytes)}")
+    print_line(f"workspace  {shown(info.workspace)}, {size_text(info.disk_bytes)}")
     for source in info.sources:
-        say(f"added      {shown(source)}")
+        print_line(f"added      {shown(source)}")
     missing = f", {info.missing} missing" if info.missing else ""
     files, images = counted(info.files, "file"), counted(info.images, "image")
-    say(f"photos     {files}, {images}{missing}")
+    print_line(f"photos     {files}, {images}{missing}")
     if info.labels:
         named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
-        say(f"labels     {named}")
+        print_line(f"labels     {named}")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("backbone", "spec", "px", "dim", "images", "images/s", "index", "recall@10"):
         table.add_column(column, justify="left" if column in ("backbone", "spec") else "right")
@@ -39,19 +47,21 @@ def info_summary(info: WorkspaceInfo) -> None:
     if info.specs:
         out.print(table)
     elif info.images:
-        say("embedded   none yet; 'embedkit add' embeds them")
-    if left_out := _left_out_by(info.options):
-        say(f"left out   {left_out}")
+        print_line("embedded   none yet; 'embedkit add' embeds them")
+    if skipped := _skipped_by(info.options):
+        print_line(f"skipped    {skipped}")
     if info.truncated:
-        say(f"damaged    {truncated_line(info.truncated)}")
+        print_line(f"damaged    {truncated_line(info.truncated)}")
     for failure in info.failures[:FAILURES_SHOWN]:
-        say(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
+        print_line(f"failed     {failure.stage}: {shown(failure.path)}: {failure.reason}")
     if len(info.failures) > FAILURES_SHOWN:
-        say(f"failed     ... and {len(info.failures) - FAILURES_SHOWN} more; --json lists all")
+        print_line(
+            f"failed     ... and {len(info.failures) - FAILURES_SHOWN} more; --json lists all"
+        )
 
 
-def _left_out_by(options: AddOptions) -> str:
-    """Return the patterns and sizes that the options of ``add`` leave out."""
+def _skipped_by(options: AddOptions) -> str:
+    """Return the patterns and sizes that the options of ``add`` exclude or skip."""
     parts = [shown(pattern) for pattern in options.exclude]
     if options.min_size:
         parts.append(f"images with a short side of less than {options.min_size} pixels")
@@ -63,13 +73,13 @@ def skipped_labels(report: LabelReport) -> None:
     _list([f"line {item.line}: {item.reason}" for item in report.skipped], "skipped")
     _list([shown(path) for path in report.unknown], "not in the workspace:")
     for warning in report.warnings:
-        warn(f"warning: {warning}")
+        print_warning(f"warning: {warning}")
     if report.skipped or report.unknown:
-        warn(f"{counted(report.labelled, 'photo')} labelled")
+        print_warning(f"{counted(report.labelled, 'photo')} labelled")
 
 
-def _list(items: Sequence[str], what: str) -> None:
+def _list(items: Sequence[str], prefix: str) -> None:
     for item in items[:LISTED]:
-        warn(f"{what} {item}")
+        print_warning(f"{prefix} {item}")
     if len(items) > LISTED:
-        warn(f"{what} {len(items) - LISTED} more; --json lists all")
+        print_warning(f"... and {len(items) - LISTED} more; --json lists all")

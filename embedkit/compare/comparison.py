@@ -17,11 +17,11 @@ from embedkit._internal.statistics import (
 )
 from embedkit.backbones.runtime_choice import precision_warning
 from embedkit.compare.collection import Collection
-from embedkit.compare.measures import (
-    Measures,
+from embedkit.compare.retrieval_metrics import (
+    RetrievalMetrics,
     average_precision,
     is_triplet_query,
-    measure,
+    retrieval_metrics,
     share_nearer,
 )
 from embedkit.errors import BadInput
@@ -67,7 +67,7 @@ class ComparedBackbone:
 
 
 @dataclass(frozen=True)
-class Query:
+class RankedPhoto:
     """A photo to return rankings for."""
 
     path: str
@@ -79,7 +79,7 @@ class Query:
 def compare(
     collection: Collection,
     backbones: Sequence[ComparedBackbone],
-    ranked: Sequence[Query] = (),
+    ranked: Sequence[RankedPhoto] = (),
     group: str | None = None,
     groups: np.ndarray | None = None,
     progress: ProgressCallback = no_progress,
@@ -92,7 +92,7 @@ def compare(
         Images with classes. Every image of a class with two or more is a query.
     backbones : sequence of ComparedBackbone
         The backbones with their embeddings.
-    ranked : sequence of Query, optional
+    ranked : sequence of RankedPhoto, optional
         Photos to return rankings for; by default the queries on which the backbones differ most.
     group, groups : str and ndarray, optional
         Name of a nuisance grouping, such as the camera, and the group number of each image, int64
@@ -105,7 +105,7 @@ def compare(
     BadInput
         When no query has the images that the content score needs.
     """
-    queries, alone, sampled = _queries(collection.classes)
+    queries, singletons, sampled = _queries(collection.classes)
     if groups is not None:
         check_triplets(collection.classes, groups, group, queries)
     units = units_of(collection.classes[queries])
@@ -117,7 +117,7 @@ def compare(
             progress(replace(step, stage=f"comparing {name}"))
 
         vectors = _vectors(backbone, collection)
-        measures = measure(vectors, collection.classes, queries, groups, report)
+        measures = retrieval_metrics(vectors, collection.classes, queries, groups, report)
         metrics.append(_metrics(backbone, vectors, measures, units))
         precisions.append(measures.average_precision)
     tests = _tests([item.backbone for item in metrics], np.stack(precisions), units)
@@ -129,7 +129,7 @@ def compare(
         images=len(collection.ids),
         classes=len(collection.names),
         left_out=collection.left_out,
-        alone=alone,
+        alone=singletons,
         group=group,
         grouped=0 if groups is None else int(np.count_nonzero(groups >= 0)),
         queries=len(queries),
@@ -151,7 +151,8 @@ def check_triplets(
 ) -> None:
     """Raise :class:`BadInput` unless one of the queries, by default any image, has a triplet.
 
-    See :func:`embedkit.compare.measures.content_score`; ``classes`` and ``groups`` are int64 (N,).
+    See :func:`embedkit.compare.retrieval_metrics.content_score`; ``classes`` and ``groups`` are
+    int64 (N,).
     """
     found = is_triplet_query(classes, groups)
     if not (found if queries is None else found[queries]).any():
@@ -162,13 +163,14 @@ def check_triplets(
 
 
 def _queries(classes: np.ndarray) -> tuple[np.ndarray, int, bool]:
-    """Return the rows of the queries, the number of images alone in a class, if it is a sample."""
+    """Return the rows of the queries, the number of images that are the only one of their class,
+    and whether the queries are a sample."""
     eligible = np.flatnonzero(np.bincount(classes)[classes] > 1)
-    alone = len(classes) - len(eligible)
+    singletons = len(classes) - len(eligible)
     if len(eligible) <= MAX_QUERIES:
-        return eligible, alone, False
+        return eligible, singletons, False
     drawn = np.random.default_rng(_SEED).choice(eligible, MAX_QUERIES, replace=False)
-    return np.sort(drawn), alone, True
+    return np.sort(drawn), singletons, True
 
 
 def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
@@ -179,7 +181,7 @@ def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
 
 
 def _metrics(
-    backbone: ComparedBackbone, vectors: np.ndarray, measures: Measures, units: np.ndarray
+    backbone: ComparedBackbone, vectors: np.ndarray, measures: RetrievalMetrics, units: np.ndarray
 ) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
         found = estimate(values, units)
@@ -246,11 +248,11 @@ def _tests(
 def _ranked(
     metrics: Sequence[BackboneMetrics], tests: Sequence[PairedTest]
 ) -> tuple[BackboneMetrics, ...]:
-    """Return the backbones with their places, the best first."""
+    """Return the backbones with their ranks, the best first."""
     ranked = sorted(metrics, key=lambda item: -item.mean_ap.value)
     ties = {(test.backbone, test.other) for test in tests if test.tie}
-    taken = shared_ranks([item.backbone for item in ranked], ties)
-    return tuple(replace(item, place=place) for item, place in zip(ranked, taken, strict=True))
+    ranks = shared_ranks([item.backbone for item in ranked], ties)
+    return tuple(replace(item, place=rank) for item, rank in zip(ranked, ranks, strict=True))
 
 
 def _by_query(
@@ -272,21 +274,21 @@ def _by_query(
 
 def _most_disputed(
     collection: Collection, queries: np.ndarray, precisions: np.ndarray
-) -> list[Query]:
+) -> list[RankedPhoto]:
     """Return the queries on which the backbones differ most, then fail most, one of each class."""
     spread = precisions.max(0) - precisions.min(0)
-    found: dict[int, Query] = {}
-    for place in np.lexsort((precisions.mean(0), -spread)).tolist():
-        row = int(queries[place])
+    found: dict[int, RankedPhoto] = {}
+    for index in np.lexsort((precisions.mean(0), -spread)).tolist():
+        row = int(queries[index])
         path, image_id = collection.files[row][0].path, int(collection.ids[row])
-        found.setdefault(int(collection.classes[row]), Query(path, image_id))
+        found.setdefault(int(collection.classes[row]), RankedPhoto(path, image_id))
         if len(found) == DEFAULT_RANKINGS:
             break
     return list(found.values())
 
 
 def _rankings(
-    collection: Collection, backbones: Sequence[ComparedBackbone], ranked: Sequence[Query]
+    collection: Collection, backbones: Sequence[ComparedBackbone], ranked: Sequence[RankedPhoto]
 ) -> tuple[ComparedQuery, ...]:
     row_of = {image_id: row for row, image_id in enumerate(collection.ids.tolist())}
     rows = [None if query.image_id is None else row_of.get(query.image_id) for query in ranked]
@@ -324,8 +326,8 @@ def _ranking(
     if relevant.any():
         precision = average_precision(distances[order], distances[order][relevant])
     matches = []
-    for rank, place in enumerate(order[:RANKED].tolist(), 1):
-        files, name = collection.files[place], collection.names[collection.classes[place]]
-        match = make_match(rank, float(distances[place]), files, files)
+    for rank, index in enumerate(order[:RANKED].tolist(), 1):
+        files, name = collection.files[index], collection.names[collection.classes[index]]
+        match = make_match(rank, float(distances[index]), files, files)
         matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

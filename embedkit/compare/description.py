@@ -32,7 +32,7 @@ def describe(comparison: Comparison) -> str:
         f"95 % {tested} resample {resampled}",
     ]
     if comparison.tests:
-        parts.append("backbones that tie with the best of a place share it")
+        parts.append("backbones that tie with the best one of a rank share that rank")
     for count, one, more in (
         (
             comparison.grouped,
@@ -46,8 +46,8 @@ def describe(comparison: Comparison) -> str:
         ),
         (
             comparison.left_out,
-            "image without a class or an embedding was left out",
-            "images without a class or an embedding were left out",
+            "image without a class or an embedding was skipped",
+            "images without a class or an embedding were skipped",
         ),
     ):
         if count:

@@ -12,7 +12,7 @@ from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
 from embedkit.classify.split import group_values
 from embedkit.compare.collection import Collection, load_collection
-from embedkit.compare.comparison import ComparedBackbone, Query, check_triplets, compare
+from embedkit.compare.comparison import ComparedBackbone, RankedPhoto, check_triplets, compare
 from embedkit.results import Comparison, ProgressCallback, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore, full_names
 from embedkit.search.queries import digest_of, embed_images
@@ -67,7 +67,7 @@ def compare_backbones(
         ComparedBackbone(item, rows, rates.get(item.spec.digest), queries.vectors)
         for item, rows, queries in zip(resolved, stored, found, strict=True)
     ]
-    queries = list(map(Query, paths, found[0].image_ids))
+    queries = list(map(RankedPhoto, paths, found[0].image_ids))
     comparison = compare(collection, backbones, queries, options.group, groups, progress)
     return replace(comparison, failures=failures)
 

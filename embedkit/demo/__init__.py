@@ -1,4 +1,4 @@
-"""The demo: a small workspace of photos that embedkit's dependencies contain or that are drawn."""
+"""The demo: a small workspace of photos from embedkit's dependencies and of drawn photos."""
 
 import os
 import shlex
@@ -47,7 +47,7 @@ class Demo:
     next_steps: tuple[str, ...]
 
 
-def build(folder: Path, progress: ProgressCallback) -> Demo:
+def build_demo(folder: Path, progress: ProgressCallback) -> Demo:
     """Write the photos, add and search them, and write the page, all below ``folder``."""
     workspace = Workspace(folder, progress)
     photos = workspace.folder / "photos"

@@ -41,14 +41,14 @@ class CalendarPhoto:
     image: Image.Image
 
 
-class Shooting:
-    """How the shots of a set are taken: pages upright and well lit, a picture for each month.
+class ShootingConditions:
+    """The conditions of a set of shots.
 
-    A subclass can take them in another way.
+    Pages are upright and well lit, and each month has another picture. Subclasses override this.
     """
 
     light: tuple[float, float] = (0.88, 1.1)
-    """Least and largest brightness of a shot; 1 is the page as drawn."""
+    """Minimum and maximum brightness of a shot; 1 is the page as drawn."""
 
     def picture_of(self, month: int, seed: int) -> int:  # noqa: ARG002
         """Return which of the two pictures a month (0 or 1) has."""
@@ -59,13 +59,16 @@ class Shooting:
         return corners
 
     def reflection(self, random: np.random.Generator) -> Image.Image | None:  # noqa: ARG002
-        """Return how much of the page a reflection hides, 0 to 255, the size of :data:`PAGE`."""
+        """Return a mask of the reflection on the page, 0 to 255 and of size :data:`PAGE`; None
+        without a reflection."""
         return None
 
 
-def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator[CalendarPhoto]:
+def calendar_photos(
+    seed: int = 0, shooting: ShootingConditions | None = None
+) -> Iterator[CalendarPhoto]:
     """Draw the eighteen photos in order; each month's framings in the order of :data:`FRAMINGS`."""
-    shooting = shooting or Shooting()
+    shooting = shooting or ShootingConditions()
     pictures = (_snowy_mountain(), _plum_blossom())
     number = 0
     for index, month in enumerate(MONTHS):
@@ -80,7 +83,7 @@ def calendar_photos(seed: int = 0, shooting: Shooting | None = None) -> Iterator
 
 
 def write_calendar_photos(
-    folder: Path, seed: int = 0, shooting: Shooting | None = None
+    folder: Path, seed: int = 0, shooting: ShootingConditions | None = None
 ) -> list[Path]:
     """Write the photos to ``folder/<month>/<n>.jpg`` unless all exist; return their paths."""
     paths = [
@@ -214,7 +217,7 @@ def _photograph(
     page: Image.Image,
     desk: Image.Image,
     corners: tuple[tuple[float, float], ...],
-    shooting: Shooting,
+    shooting: ShootingConditions,
     random: np.random.Generator,
 ) -> Image.Image:
     """Draw the page on the desk in perspective, with the jitter, light and noise of a shot."""

@@ -25,7 +25,7 @@ from embedkit.duplicates.hamming import DISTANCE_BITS, MAX_ROWS, ROW_BITS, Pairs
 _TASKS = 64
 """Number of ranges of queries per core; they take different times."""
 _MIN_TASK = 256
-"""Least number of queries in a range."""
+"""Minimum number of queries in a range."""
 _BLOCK = 64
 """Number of hashes compared in the innermost loop: one bit of a word each."""
 _ROWS = 32
@@ -36,7 +36,7 @@ them."""
 _RANGE = 1 << 14
 """Number of pairs that are sorted together, within a core's own cache."""
 _MAX_RANGES = 1 << 10
-"""Largest number of places that pairs are written to in turn, each on another memory page."""
+"""Maximum number of places that pairs are written to in turn, each on another memory page."""
 
 
 def join(
@@ -45,16 +45,16 @@ def join(
     query_rows: np.ndarray,
     rows: np.ndarray,
     limit: int,
-    same: bool,
+    is_self_join: bool,
 ) -> Pairs:
     """Return the pairs of a query and a hash at most ``limit`` bits apart, each once.
 
     ``queries`` and ``hashes`` are uint64 (Q, W) and (N, W), neither empty; ``query_rows`` and
-    ``rows``, int32, are the numbers that pairs name them by. With ``same``, both are the same
+    ``rows``, int32, are the row numbers in the returned pairs. In a self-join, both are the same
     hashes: pairs are of different rows, the lower row first.
     """
     words = hashes.shape[1]
-    chunks = plan_chunks(queries, hashes, limit, same)
+    chunks = plan_chunks(queries, hashes, limit, is_self_join)
     masks = np.array([chunk.words(words) for chunk in chunks])
     max_differing = np.array([chunk.max_differing for chunk in chunks])
     task = max(_MIN_TASK, len(queries) // (_TASKS * usable_cores()) + 1)
@@ -62,9 +62,9 @@ def join(
     with ThreadPoolExecutor(usable_cores()) as pool:
         for number, chunk in enumerate(chunks):
             right = _sorted(hashes, rows, chunk.bits)
-            left = right if same else _sorted(queries, query_rows, chunk.bits)
+            left = right if is_self_join else _sorted(queries, query_rows, chunk.bits)
             earlier = (masks[:number], max_differing[:number])
-            arguments = (*left, *right, chunk.masks(), *earlier, limit, same, (0,) * words)
+            arguments = (*left, *right, chunk.masks(), *earlier, limit, is_self_join, (0,) * words)
             found += pool.map(
                 lambda start, arguments=arguments: _join(start, start + task, *arguments),
                 range(0, len(queries), task),
@@ -158,14 +158,16 @@ def _sorted(
 
 
 @_compiled
-def _neighbour_count(starts: np.ndarray, masks: np.ndarray, key: int, low: int, same: bool) -> int:
+def _neighbour_count(
+    starts: np.ndarray, masks: np.ndarray, key: int, low: int, is_self_join: bool
+) -> int:
     """Return the number of hashes that :func:`_gather` copies."""
     total = 0
     for mask in masks:
         other = key ^ np.int64(mask)
-        if not same or other >= key:
+        if not is_self_join or other >= key:
             total += starts[other + 1] - starts[other]
-    return total - (low - starts[key] if same else 0)
+    return total - (low - starts[key] if is_self_join else 0)
 
 
 @_compiled
@@ -175,21 +177,21 @@ def _gather(
     masks: np.ndarray,
     key: int,
     low: int,
-    same: bool,
+    is_self_join: bool,
     near: np.ndarray,
     places: np.ndarray,
     words: tuple[int, ...],
 ) -> None:
     """Copy the hashes that the queries of a bucket are compared with, and their places.
 
-    With ``same``, copy only later hashes: from ``low`` on in the same bucket.
+    In a self-join, copy only later hashes: from ``low`` on in the same bucket.
     """
     count = np.uint64(0)
     for mask in masks:
         other = key ^ np.int64(mask)
-        if same and other < key:
+        if is_self_join and other < key:
             continue
-        first = np.uint64(low if same and other == key else starts[other])
+        first = np.uint64(low if is_self_join and other == key else starts[other])
         for place in range(first, np.uint64(starts[other + 1])):
             for word in range(len(words)):
                 near[word, count] = hashes[place, word]
@@ -261,7 +263,7 @@ def _emit(
     rows: np.ndarray,
     earlier: np.ndarray,
     max_differing: np.ndarray,
-    same: bool,
+    is_self_join: bool,
     words: tuple[int, ...],
     differ: np.ndarray,
     pairs: np.ndarray,
@@ -290,7 +292,7 @@ def _emit(
                 differ[word, hit] = queries[query, word] ^ near[word, at]
                 distance += _popcount(differ[word, hit])
             pairs[hit] = _packed(query, np.uint64(places[at]), np.uint64(distance))
-            hit += np.uint64(places[at] > np.int64(query) if same else places[at] >= 0)
+            hit += np.uint64(places[at] > np.int64(query) if is_self_join else places[at] >= 0)
     new[:hit] = 1
     for chunk in range(len(max_differing)):
         for n in range(hit):
@@ -305,7 +307,7 @@ def _emit(
     for n in range(kept):
         query, place, bits = _unpacked(pairs[n])
         one, two = np.uint64(query_rows[query]), np.uint64(rows[place])
-        if same:
+        if is_self_join:
             one, two = min(one, two), max(one, two)
         found[np.uint64(count) + np.uint64(n)] = _packed(one, two, bits)
     return count + int(kept)
@@ -325,7 +327,7 @@ def _join(
     earlier: np.ndarray,
     max_differing: np.ndarray,
     limit: int,
-    same: bool,
+    is_self_join: bool,
     words: tuple[int, ...],
 ) -> np.ndarray:
     """Return the packed pairs of the sorted queries from ``start`` to ``stop``: uint64 (P,).
@@ -346,12 +348,12 @@ def _join(
     key = np.searchsorted(query_starts, start, side="right") - 1
     while key < len(query_starts) - 1 and query_starts[key] < stop:
         low, high = max(start, query_starts[key]), min(stop, query_starts[key + 1])
-        total = _neighbour_count(starts, masks, key, low, same) if low < high else 0
+        total = _neighbour_count(starts, masks, key, low, is_self_join) if low < high else 0
         if total > len(places):
             near = np.zeros((len(words), 2 * total // _TILE * _TILE), np.uint64)
             places = np.empty(near.shape[1], np.int32)
         if total:
-            _gather(hashes, starts, masks, key, low, same, near, places, words)
+            _gather(hashes, starts, masks, key, low, is_self_join, near, places, words)
         for tile in range(0, total, _TILE):
             last = min(tile + _TILE, total)
             for first in range(low, high, _ROWS):
@@ -370,7 +372,7 @@ def _join(
                         rows,
                         earlier,
                         max_differing,
-                        same,
+                        is_self_join,
                         words,
                         differ,
                         pairs,

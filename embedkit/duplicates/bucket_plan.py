@@ -14,11 +14,11 @@ COMPARE, GATHER, RUN, SORT, BUCKET = 0.36, 1.5, 24.0, 60.0, 3.0
 """Nanoseconds to compare a word, to copy a word for comparison, to start copying from a bucket, to
 sort a word of a hash, and to visit a bucket."""
 MAX_WIDTH = 24
-"""Largest width of a chunk, bits: the starts of its buckets then take 64 MB."""
+"""Maximum width of a chunk, bits: the starts of its buckets then take 64 MB."""
 MAX_MASKS = 1 << 16
-"""Largest number of neighbouring buckets that one bucket is compared with."""
+"""Maximum number of neighbouring buckets that one bucket is compared with."""
 MAX_BIAS = 0.99
-"""Bits are not used when the squared mean of their sign, ±1, is above this: they hardly vary."""
+"""Bits whose squared mean sign (±1) is above this are not used, because they hardly vary."""
 SAMPLE_SIZE = 1024
 """Number of hashes on either side that are compared to estimate the distances."""
 _SEED = 0
@@ -31,7 +31,7 @@ class Chunk:
     bits: np.ndarray
     """int64 (width,): the bits, each as word * 64 + bit."""
     max_differing: int
-    """Largest number of these bits in which two hashes may differ."""
+    """Maximum number of these bits in which two hashes may differ."""
 
     def masks(self) -> np.ndarray:
         """Return all allowed differences within the chunk: uint32 (M,)."""
@@ -46,10 +46,14 @@ class Chunk:
         return words
 
 
-def plan_chunks(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool) -> list[Chunk]:
+def plan_chunks(
+    queries: np.ndarray, hashes: np.ndarray, limit: int, is_self_join: bool
+) -> list[Chunk]:
     """Return the chunks with which pairs within ``limit`` bits are found in the least time."""
-    left, right = _samples(queries, hashes, same)
-    costs = _costs(_distance_shares(left, right), len(queries), len(hashes), hashes.shape[1], same)
+    left, right = _samples(queries, hashes, is_self_join)
+    costs = _costs(
+        _distance_shares(left, right), len(queries), len(hashes), hashes.shape[1], is_self_join
+    )
     agreement = _agreement(right)
     bits = int(np.count_nonzero(agreement.diagonal() < MAX_BIAS))
     kinds = list(costs)
@@ -74,9 +78,11 @@ def plan_chunks(queries: np.ndarray, hashes: np.ndarray, limit: int, same: bool)
     return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
 
 
-def _samples(queries: np.ndarray, hashes: np.ndarray, same: bool) -> tuple[np.ndarray, np.ndarray]:
+def _samples(
+    queries: np.ndarray, hashes: np.ndarray, is_self_join: bool
+) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.default_rng(_SEED)
-    if same:
+    if is_self_join:
         rows = generator.choice(len(hashes), min(2 * SAMPLE_SIZE, len(hashes)), replace=False)
         return hashes[rows[: len(rows) // 2]], hashes[rows[len(rows) // 2 :]]
     left = generator.choice(len(queries), min(SAMPLE_SIZE, len(queries)), replace=False)
@@ -93,7 +99,7 @@ def _distance_shares(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
 
 def _costs(
-    shares: np.ndarray, queries: int, hashes: int, words: int, same: bool
+    shares: np.ndarray, queries: int, hashes: int, words: int, is_self_join: bool
 ) -> dict[tuple[int, int], float]:
     """Return the nanoseconds that a chunk takes, by width and number of bits that may differ.
 
@@ -116,7 +122,7 @@ def _costs(
             pairs = queries * hashes * share[within]
             visits = buckets * masks * RUN + pairs * words * (COMPARE + GATHER * buckets / queries)
             sorting = (queries + hashes) * SORT * words + 2**width * BUCKET
-            costs[width, within] = visits * (0.5 if same else 1.0) + sorting
+            costs[width, within] = visits * (0.5 if is_self_join else 1.0) + sorting
         drawn = probability * (distance - differ) / (bits - width)
         probability -= drawn
         probability[:, 1:] += drawn[:, :-1]

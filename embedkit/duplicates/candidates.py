@@ -7,9 +7,9 @@ from embedkit.duplicates.orientations import ORIENTATIONS
 from embedkit.results import Progress, ProgressCallback
 
 MAX_CANDIDATE_BITS = 14
-"""Largest Hamming distance, of 64 bits, at which a pair is a candidate."""
+"""Maximum Hamming distance, of 64 bits, at which a pair is a candidate."""
 MAX_PAIRS_OF_HASHES = 100_000
-"""Largest number of pairs of rows that are all generated for one pair of hashes."""
+"""Maximum number of row pairs of one pair of hashes for which all of them are generated."""
 CANDIDATES_PER_IMAGE = 10.0
 """Average number of candidate pairs per image that the limits allow."""
 

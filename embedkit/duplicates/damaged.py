@@ -18,7 +18,7 @@ from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import size_and_mtime
 from embedkit.catalog import Catalog, Reader
 from embedkit.duplicates.evidence import MIN_CONTRAST
-from embedkit.duplicates.examination import decode_partial
+from embedkit.duplicates.examination import load_partial_image
 from embedkit.duplicates.examination.partial import MIN_SHARE
 from embedkit.duplicates.examination.placement import same_aspect
 from embedkit.duplicates.orientations import orient_all
@@ -30,8 +30,8 @@ from embedkit.images.opening import MAX_PIXELS, open_image
 from embedkit.images.scan import FoundFile
 from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 
-MIN_SIMILARITY = 0.9
-"""Least similarity of the decoded part, at 32 x 32, for an image to be opened."""
+MIN_DECODED_SIMILARITY = 0.9
+"""Minimum similarity of the decoded part, at 32 x 32, for an image to be opened."""
 MAX_CANDIDATES = 4
 """Images opened for each damaged file: the most similar ones."""
 
@@ -193,7 +193,7 @@ def _most_similar(
         similar = descriptors(theirs.astype(np.float32)) @ target
         order = np.lexsort((candidates, -similar))[:MAX_CANDIDATES]
         found.append(
-            [int(candidates[place]) for place in order if similar[place] >= MIN_SIMILARITY]
+            [int(candidates[place]) for place in order if similar[place] >= MIN_DECODED_SIMILARITY]
         )
     return found
 
@@ -215,7 +215,7 @@ def _read_damaged(file: FoundFile) -> DamagedImage | None:
 
 def _decode_damaged(path: str, data: bytes) -> DamagedImage | None:
     """Return the damaged image in a file's bytes; None if too little of it decodes."""
-    partial = decode_partial(data)
+    partial = load_partial_image(data)
     rows = int(partial.share * LUMA_SIDE)
     if partial.share < MIN_SHARE:
         return None

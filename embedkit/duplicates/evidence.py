@@ -25,7 +25,7 @@ MIN_CONTRAST = 0.02
 UNRELATED_SHARE = 0.5
 """Share of the bits in which hashes of unrelated images differ, assumed for low-contrast images."""
 MAX_CROP_DISTANCE = 0.4
-"""Largest distance at which crops are compared, in units of the median distance."""
+"""Maximum distance at which crops are compared, in units of the median distance."""
 NO_DISTANCE = np.float32(np.nan)
 """The distance of a pair in which an image has no embedding."""
 
@@ -145,12 +145,12 @@ def copy_probability(
     differing: np.ndarray, distance: np.ndarray, similar: np.ndarray, median_distance: float
 ) -> np.ndarray:
     """Return the probability that pairs are copies: float32 (P,)."""
-    terms = features(differing, distance, similar, median_distance)
+    terms = regression_features(differing, distance, similar, median_distance)
     logit = WEIGHTS["bias"] + sum(WEIGHTS[name] * term for name, term in terms.items())
     return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
 
 
-def features(
+def regression_features(
     differing: np.ndarray, distance: np.ndarray, similar: np.ndarray, median_distance: float
 ) -> dict[str, np.ndarray]:
     """Return the features of the logistic regression by name.

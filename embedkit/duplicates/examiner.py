@@ -19,7 +19,7 @@ from embedkit.duplicates.examination import (
     LazyImage,
     examine,
     examine_partial,
-    read_facts,
+    read_metadata,
 )
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import DECODER
@@ -54,27 +54,27 @@ _VERSION = f"{VERSION}; {DECODER}; {EXTRACTION}"
 class Examiner:
     """Examine pairs of images of a catalog by id, and cache the results in the catalog.
 
-    ``features`` is the folder of local features; ``new`` maps ids below those of the catalog to
-    files of images that the catalog does not contain. Examinations of unreadable files are not
-    cached.
+    ``features_folder`` is the folder of cached local features; ``new_files`` maps ids smaller than
+    all ids of the catalog to the files of images that are not in the catalog. Examinations of
+    unreadable files are not cached.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        features: Path,
+        features_folder: Path,
         progress: ProgressCallback = no_progress,
-        new: Mapping[int, LiveFile] | None = None,
+        new_files: Mapping[int, LiveFile] | None = None,
     ) -> None:
         self._catalog = catalog
         self._progress = progress
-        self._cache = FeatureCache(features)
+        self._cache = FeatureCache(features_folder)
         self._files: dict[int, list[LiveFile]] = {
-            image_id: [file] for image_id, file in (new or {}).items()
+            image_id: [file] for image_id, file in (new_files or {}).items()
         }
         self._images = lru_cache(_CACHED_IMAGES)(self._lazy_image)
         self._known: dict[Pair, Examination] = {}
-        self._facts: dict[int, FileMetadata] = {}
+        self._metadata: dict[int, FileMetadata] = {}
         self._by_digest: dict[str, int] = {}
         self._damaged: set[int] = set()
         self._has_cached = False
@@ -108,25 +108,25 @@ class Examiner:
         ids = (self._by_digest[other] for other in others)
         self.examinations((min(number, other), max(number, other)) for other in ids)
 
-    def facts_by_digest(self, digests: Sequence[str]) -> dict[str, FileMetadata]:
-        """Return the facts in the headers of images' files, by SHA-256 (hex)."""
-        found = self.facts([self._by_digest[digest] for digest in digests])
+    def metadata_by_digest(self, digests: Sequence[str]) -> dict[str, FileMetadata]:
+        """Return the metadata in the headers of images' files, by SHA-256 (hex)."""
+        found = self.metadata([self._by_digest[digest] for digest in digests])
         ids = ((digest, self._by_digest[digest]) for digest in digests)
         return {digest: found[one] for digest, one in ids if one in found}
 
-    def facts(self, image_ids: Sequence[int]) -> dict[int, FileMetadata]:
-        """Return the facts in the headers of images' files; omit images that cannot be read."""
+    def metadata(self, image_ids: Sequence[int]) -> dict[int, FileMetadata]:
+        """Return the metadata in the headers of images' files; omit images that cannot be read."""
         self._locate(set(image_ids))
-        missing = [image_id for image_id in image_ids if image_id not in self._facts]
+        missing = [image_id for image_id in image_ids if image_id not in self._metadata]
         with ThreadPoolExecutor(usable_cores()) as threads:
             for start in range(0, len(missing), _HEADERS):
                 self._progress(Progress("reading metadata", start, len(missing)))
                 batch = missing[start : start + _HEADERS]
-                found = zip(batch, threads.map(self._read_facts, batch), strict=True)
-                new = {one: facts for one, facts in found if facts is not None}
-                self._facts |= new
+                found = zip(batch, threads.map(self._read_metadata, batch), strict=True)
+                new = {one: metadata for one, metadata in found if metadata is not None}
+                self._metadata |= new
                 self._store({}, new)
-        return {one: self._facts[one] for one in image_ids if one in self._facts}
+        return {one: self._metadata[one] for one in image_ids if one in self._metadata}
 
     def add_members(self, members: Iterable[GroupMember]) -> None:
         """Register the files of groups, whose images need not be in the catalog."""
@@ -175,16 +175,16 @@ class Examiner:
             self._files.setdefault(image_id, [])
 
     def _load_cached(self, reader: Reader) -> None:
-        """Load all cached examinations and facts of the current version."""
-        kept, facts = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
+        """Load all cached examinations and metadata of the current version."""
+        kept, metadata = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
         digests = {sha256 for row in kept for sha256 in row[:2]}
-        ids = reader.images.ids([*digests, *(sha256 for sha256, _ in facts)])
+        ids = reader.images.ids([*digests, *(sha256 for sha256, _ in metadata)])
         for first, second, report in kept:
             one, other, found = ids[first], ids[second], _examination(report)
             self._known[min(one, other), max(one, other)] = (
                 found if one <= other else found.reversed()
             )
-        self._facts |= {ids[sha256]: _facts(report) for sha256, report in facts}
+        self._metadata |= {ids[sha256]: _metadata(report) for sha256, report in metadata}
         self._has_cached = True
 
     def _examine(self, pairs: Sequence[Pair]) -> None:
@@ -197,14 +197,15 @@ class Examiner:
             cv2.setNumThreads(opencv_threads)
         self.examined += len(pairs)
         self._known |= found
-        facts = {
-            image_id: image.picture.facts
-            for image_id in {image_id for pair in pairs for image_id in pair} - self._facts.keys()
+        metadata = {
+            image_id: image.picture.metadata
+            for image_id in {image_id for pair in pairs for image_id in pair}
+            - self._metadata.keys()
             if (image := self._images(image_id)).is_decoded
         }
-        self._facts |= facts
+        self._metadata |= metadata
         self._store(
-            {pair: one for pair, one in found.items() if one.note not in (UNREAD, FAILED)}, facts
+            {pair: one for pair, one in found.items() if one.note not in (UNREAD, FAILED)}, metadata
         )
 
     def _examine_pair(self, pair: Pair) -> Examination:
@@ -241,14 +242,16 @@ class Examiner:
             lambda: content_of(paths, digest), lambda: view_of(paths, digest, self._cache)
         )
 
-    def _read_facts(self, image_id: int) -> FileMetadata | None:
+    def _read_metadata(self, image_id: int) -> FileMetadata | None:
         try:
             with file_errors():
-                return read_facts(self._images(image_id).read())
+                return read_metadata(self._images(image_id).read())
         except UnreadableImage:
             return None
 
-    def _store(self, found: Mapping[Pair, Examination], facts: Mapping[int, FileMetadata]) -> None:
+    def _store(
+        self, found: Mapping[Pair, Examination], metadata: Mapping[int, FileMetadata]
+    ) -> None:
         """Store results in the catalog, if it is writable."""
         stored = {image_id: files[0].sha256 for image_id, files in self._files.items() if files}
         rows = [
@@ -258,7 +261,7 @@ class Examiner:
         ]
         headers = [
             (bytes.fromhex(stored[one]), json.dumps(asdict(item)))
-            for one, item in facts.items()
+            for one, item in metadata.items()
             if one in stored
         ]
         path = self._catalog.path
@@ -273,6 +276,6 @@ def _examination(report: str) -> Examination:
     return Examination(**values)
 
 
-def _facts(report: str) -> FileMetadata:
+def _metadata(report: str) -> FileMetadata:
     values = json.loads(report)
     return FileMetadata(**{**values, "tables": tuple(map(tuple, values["tables"]))})

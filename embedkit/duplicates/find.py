@@ -101,7 +101,7 @@ def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFil
 
 
 def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examiner) -> list[int]:
-    """Return the images in the order in which they may represent a group.
+    """Return the images in the order in which they are preferred as representatives.
 
     Images with a camera's metadata come first: a plan mostly keeps them, and the file to keep has
     to be compared with all others.
@@ -111,8 +111,8 @@ def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examin
         for image_id in images
         if any(link.needs_examination for link in links.get(image_id, {}).values())
     ]
-    facts = examiner.facts(to_open)
-    from_camera = {image_id for image_id, of_image in facts.items() if of_image.is_from_camera}
+    metadata = examiner.metadata(to_open)
+    from_camera = {image_id for image_id, of_image in metadata.items() if of_image.is_from_camera}
     return sorted(images, key=lambda one: (not images[one].keep, one not in from_camera))
 
 

@@ -31,7 +31,7 @@ CONFIRMED = 0.999
 REFUTED = 0.01
 """Score of a pair whose examination found different pictures."""
 _MAX_OPEN_SCORE = 0.89
-"""Largest score of a pair whose examination left the question open."""
+"""Maximum score of a pair whose examination left the question open."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Link:
     decided: bool = False
     """Whether the pair has the verdict ``duplicate``."""
     examination: Examination | None = None
-    """Of the group's representative against the member; None where the files were not opened."""
+    """Examination of the representative against the member; None where the files were not
+    opened."""
 
     @property
     def kind(self) -> str:
@@ -82,7 +83,7 @@ class Link:
 
     @property
     def is_likely(self) -> bool:
-        """Whether the evidence alone makes copies likely."""
+        """Whether the evidence alone is enough to call the pair likely copies."""
         return self.decided or self.score >= MIN_SCORE
 
     @property

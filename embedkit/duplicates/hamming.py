@@ -14,9 +14,9 @@ ROW_BITS = 27
 DISTANCE_BITS = 64 - 2 * ROW_BITS
 """A pair is sorted as one 64-bit number: first row, second row and distance, from the top bit."""
 MAX_ROWS = 1 << ROW_BITS
-"""Largest number of hashes that can be compared: 134 million."""
+"""Maximum number of hashes that can be compared: 134 million."""
 MAX_WORDS_IN_NUMPY = 1 << 27
-"""Number of compared 64-bit words up to which numpy is faster than importing numba."""
+"""Maximum number of compared 64-bit words for which numpy is faster than importing numba."""
 _BLOCK = 1 << 19
 
 
@@ -59,7 +59,7 @@ def near_pairs(hashes: np.ndarray, limit: int) -> Pairs:
     """
     hashes = _checked(hashes, limit)
     rows = np.arange(len(hashes), dtype=np.int32)
-    return _near(hashes, hashes, rows, rows, limit, same=True)
+    return _near(hashes, hashes, rows, rows, limit, is_self_join=True)
 
 
 def distinct_near_pairs(hashes: np.ndarray, limit: int) -> DistinctPairs:
@@ -68,7 +68,9 @@ def distinct_near_pairs(hashes: np.ndarray, limit: int) -> DistinctPairs:
     representative = _representatives(hashes)
     rows = np.flatnonzero(representative == np.arange(len(hashes))).astype(np.int32)
     distinct = hashes[rows]
-    return DistinctPairs(representative, _near(distinct, distinct, rows, rows, limit, same=True))
+    return DistinctPairs(
+        representative, _near(distinct, distinct, rows, rows, limit, is_self_join=True)
+    )
 
 
 def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> Pairs:
@@ -85,7 +87,7 @@ def near_pairs_between(queries: np.ndarray, hashes: np.ndarray, limit: int) -> P
             f"queries have {64 * queries.shape[1]} bits, but hashes {64 * hashes.shape[1]}"
         )
     query_rows, rows = (np.arange(len(some), dtype=np.int32) for some in (queries, hashes))
-    return _near(queries, hashes, query_rows, rows, limit, same=False)
+    return _near(queries, hashes, query_rows, rows, limit, is_self_join=False)
 
 
 def chance_pairs(count: int, limit: int, bits: int = 64) -> float:
@@ -134,19 +136,18 @@ def _near(
     query_rows: np.ndarray,
     rows: np.ndarray,
     limit: int,
-    same: bool,
+    is_self_join: bool,
 ) -> Pairs:
-    """Return the near pairs of a query and a hash, named by their rows; with ``same``, of different
-    rows.
+    """Return the pairs of a query and a hash within the limit, by row number.
 
-    The rows ascend.
+    In a self-join, only pairs of different rows are returned. Row numbers are ascending.
     """
     limit = min(limit, 64 * hashes.shape[1])
     if len(queries) * hashes.size <= MAX_WORDS_IN_NUMPY:
-        return _brute_force(queries, hashes, query_rows, rows, limit, same)
+        return _brute_force(queries, hashes, query_rows, rows, limit, is_self_join)
     from embedkit.duplicates.bucket_join import join
 
-    return join(queries, hashes, query_rows, rows, limit, same)
+    return join(queries, hashes, query_rows, rows, limit, is_self_join)
 
 
 def _brute_force(
@@ -155,12 +156,12 @@ def _brute_force(
     query_rows: np.ndarray,
     rows: np.ndarray,
     limit: int,
-    same: bool,
+    is_self_join: bool,
 ) -> Pairs:
     found = []
     block = max(1, _BLOCK // max(1, len(hashes)))
     for start in range(0, max(1, len(queries)), block):
-        offset = start if same else 0
+        offset = start if is_self_join else 0
         some, others = queries[start : start + block], hashes[offset:]
         distances = np.zeros((len(some), len(others)), np.uint16)
         for word in range(hashes.shape[1]):
@@ -168,7 +169,7 @@ def _brute_force(
         first, second = np.nonzero(distances <= limit)
         distance = distances[first, second]
         first, second = first + start, second + offset
-        if same:
+        if is_self_join:
             once = first < second
             first, second, distance = first[once], second[once], distance[once]
         found.append((query_rows[first], rows[second], distance))

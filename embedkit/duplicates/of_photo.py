@@ -36,7 +36,7 @@ from embedkit.duplicates.pair_search import (
     mark_pixel_identical,
     matches_kinds,
 )
-from embedkit.duplicates.pixels import MAX_BITS, pixel_identical_pairs
+from embedkit.duplicates.pixels import MAX_PIXEL_BITS, pixel_identical_pairs
 from embedkit.duplicates.semantic import (
     SEARCHED_NEIGHBOURS,
     DistanceDistribution,
@@ -61,7 +61,7 @@ class QueryPhoto:
     sha256: str
     """Hex digest."""
     fingerprint: Fingerprints
-    """Of one row."""
+    """Fingerprint of the photo, as a table of one row."""
 
 
 def find_duplicates_of(
@@ -70,16 +70,16 @@ def find_duplicates_of(
     options: DuplicateOptions,
     path: str,
     query: np.ndarray,
-    features: Path,
+    features_folder: Path,
 ) -> Duplicates:
     """Return the duplicates of one photo: at most one group, represented by the photo.
 
     ``query``, float32 (1, dim), is its embedding, and has no columns when the ``index`` is empty;
-    ``features`` is the folder of local features. Raises :class:`BadInput` when the photo cannot be
-    decoded, and for hashes of other than 64 bits.
+    ``features_folder`` is the folder of cached local features. Raises :class:`BadInput` when the
+    photo cannot be decoded, and for hashes of other than 64 bits.
     """
     if options.hash_bits != 64:
-        raise BadInput("one photo is compared by the stored hashes of 64 bits; leave hash bits out")
+        raise BadInput("one photo is compared by the stored hashes of 64 bits; omit hash_bits")
     require_embeddings(options, index)
     photo = _read_photo(path)
     with catalog.read() as reader:
@@ -113,7 +113,9 @@ def find_duplicates_of(
         distribution.chance_pairs(limits.duplicates.distance),
         index.recall_at_10,
     )
-    examiner = Examiner(catalog, features, new={QUERY_ID: LiveFile(path, None, photo.sha256)})
+    examiner = Examiner(
+        catalog, features_folder, new_files={QUERY_ID: LiveFile(path, None, photo.sha256)}
+    )
     group = _group(catalog, table, found, options, photo, own_id, examiner)
     embedded = np.count_nonzero(places >= 0)
     return to_result(group, len(ids), int(embedded), options, found, examiner.examined)
@@ -144,7 +146,7 @@ def _near_by_hash(
 ) -> np.ndarray:
     """Return which of the ``hashes``, uint64 (N,), are near that of the photo: bool (N,)."""
     bits = np.bitwise_count(fingerprint_hashes(photo)[0] ^ hashes)
-    max_bits = max(limits.bits, MAX_BITS if PIXELS in kinds else -1)
+    max_bits = max(limits.bits, MAX_PIXEL_BITS if PIXELS in kinds else -1)
     return np.asarray((bits[0] <= max_bits) | (bits.min(axis=0) <= limits.oriented_bits))
 
 

@@ -31,37 +31,39 @@ DEFAULT_KINDS = (EXACT, PIXELS, COMBINED)
 
 HASH_BITS = (64, 256)
 """Lengths of perceptual hashes; fingerprints store those of 64 bits."""
-MAX_BITS = 10
-"""Largest Hamming distance of ``perceptual`` duplicates, of 64 bits; lower in large collections."""
+MAX_PERCEPTUAL_BITS = 10
+"""Maximum Hamming distance of ``perceptual`` duplicates, of 64 bits; lower in large collections."""
 RELIABLE_UP_TO = 1_000_000
-"""Number of images up to which 64 bits alone identify ``perceptual`` duplicates."""
-MIN_SIMILARITY = 0.8
-"""Least similarity of ``perceptual`` duplicates in larger collections."""
+"""Maximum number of images for which 64 bits alone identify ``perceptual`` duplicates."""
+MIN_PERCEPTUAL_SIMILARITY = 0.8
+"""Minimum similarity of ``perceptual`` duplicates in larger collections."""
 MAX_SEMANTIC_DISTANCE = 0.15
-"""Largest distance of ``semantic`` duplicates, in units of the median distance."""
+"""Maximum distance of ``semantic`` duplicates, in units of the median distance."""
 MAX_CANDIDATE_DISTANCE = 0.7
-"""Largest distance of candidates by embedding, in the same unit."""
+"""Maximum distance of candidates by embedding, in the same unit."""
 MIN_SCORE = 0.5
-"""Least score of ``combined`` duplicates."""
+"""Minimum score of ``combined`` duplicates."""
 MIN_SCORE_TO_VERIFY = 0.05
-"""Least score of ``combined`` duplicates with verification, which opens doubtful pairs too."""
+"""Minimum score of ``combined`` duplicates with verification, which also opens pairs with weak
+evidence."""
 
 
 @dataclass(frozen=True)
 class DuplicateOptions:
-    """What to search for."""
+    """Options of a search for duplicates."""
 
     kinds: tuple[str, ...] = DEFAULT_KINDS
+    """Kinds of duplicates to search for."""
     max_hamming: int | None = None
-    """Largest Hamming distance of ``perceptual`` duplicates; None adapts it to the collection."""
+    """Maximum Hamming distance of ``perceptual`` duplicates; None adapts it to the collection."""
     max_distance: float | None = None
-    """Largest cosine distance of ``semantic`` duplicates; None adapts it to the collection."""
+    """Maximum cosine distance of ``semantic`` duplicates; None adapts it to the collection."""
     hash_bits: int = 64
     """Length of the perceptual hashes, 64 or 256 bits."""
     any_orientation: bool = False
     """Whether ``perceptual`` duplicates may be rotated or mirrored."""
     verify: bool = False
-    """Whether pairs with doubtful evidence are candidates of the kind ``combined`` too."""
+    """Whether pairs with weak evidence are candidates of the kind ``combined`` too."""
 
 
 def duplicate_options(
@@ -95,13 +97,13 @@ def duplicate_options(
     chosen = tuple(kind for kind in KINDS if kind in wanted)
     if implied[PERCEPTUAL] and PERCEPTUAL not in chosen:
         raise BadInput(
-            "orientations, hash bits and the Hamming limit need the kind perceptual; add it to the "
+            "any_orientation, hash_bits and max_hamming need the kind perceptual; add it to the "
             "kinds"
         )
     if implied[SEMANTIC] and SEMANTIC not in chosen:
         raise BadInput("a distance limit needs the kind semantic; add it to the kinds")
     if hash_bits != 64 and COMBINED in chosen:
-        raise BadInput("the kind combined needs hashes of 64 bits; leave one of the two out")
+        raise BadInput("the kind combined needs hashes of 64 bits; drop one of the two")
     if verify and COMBINED not in chosen:
         raise BadInput("verification needs the kind combined; add it to the kinds")
     return DuplicateOptions(chosen, max_hamming, max_distance, hash_bits, any_orientation, verify)
@@ -112,15 +114,15 @@ class Limits:
     """The limits within which two images are duplicates."""
 
     hamming: int
-    """Largest Hamming distance of the perceptual hashes."""
+    """Maximum Hamming distance of the perceptual hashes."""
     distance: float
-    """Largest cosine distance of the embeddings."""
+    """Maximum cosine distance of the embeddings."""
     score: float = MIN_SCORE
-    """Least score of ``combined`` duplicates."""
+    """Minimum score of ``combined`` duplicates."""
     any_orientation: bool = False
     """Whether ``perceptual`` duplicates may be rotated or mirrored."""
     similarity: float = -1.0
-    """Least similarity of ``perceptual`` duplicates."""
+    """Minimum similarity of ``perceptual`` duplicates."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ class PairSearchResult:
     chance_hamming: float
     """Expected number of pairs of unrelated images within ``limits.hamming``."""
     chance_distance: float
-    """Expected number within ``limits.distance``, if distances of unrelated images are normal."""
+    """Expected number within ``limits.distance``, assuming that distances of unrelated images are
+    normally distributed."""
     recall: float
     """Estimated share of the pairs within ``limits.distance`` that were found."""
 
@@ -147,11 +150,11 @@ class CandidateLimits:
     hash_bits: int
     """Length of the compared hashes, bits."""
     bits: int
-    """Largest Hamming distance in orientation 0; -1 to compare no hashes."""
+    """Maximum Hamming distance in orientation 0; -1 to compare no hashes."""
     oriented_bits: int
-    """Largest Hamming distance in the other orientations; -1 to compare none."""
+    """Maximum Hamming distance in the other orientations; -1 to compare none."""
     distance: float
-    """Largest cosine distance; -1 to compare no embeddings."""
+    """Maximum cosine distance; -1 to compare no embeddings."""
 
 
 def candidate_limits(
@@ -159,7 +162,7 @@ def candidate_limits(
 ) -> CandidateLimits:
     """Return the limits for a search among ``count`` images; those not given are adapted to it."""
     kinds, any_orientation = options.kinds, options.any_orientation
-    max_bits = MAX_BITS * options.hash_bits // 64
+    max_bits = MAX_PERCEPTUAL_BITS * options.hash_bits // 64
     limits = Limits(
         candidates.max_bits_within(
             count,
@@ -175,7 +178,9 @@ def candidate_limits(
         else options.max_distance,
         MIN_SCORE_TO_VERIFY if options.verify else MIN_SCORE,
         any_orientation=any_orientation,
-        similarity=MIN_SIMILARITY if count > RELIABLE_UP_TO and options.hash_bits == 64 else -1.0,
+        similarity=MIN_PERCEPTUAL_SIMILARITY
+        if count > RELIABLE_UP_TO and options.hash_bits == 64
+        else -1.0,
     )
     bits = oriented_bits = -1
     distance = -1.0

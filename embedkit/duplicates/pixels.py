@@ -11,10 +11,10 @@ from embedkit.errors import UnreadableImage
 from embedkit.images.decode import decoding
 from embedkit.images.faults import file_errors
 
-MAX_BITS = 4
-"""Largest Hamming distance of pixel-identical images in files of different formats."""
+MAX_PIXEL_BITS = 4
+"""Maximum Hamming distance of pixel-identical images in files of different formats."""
 MAX_LUMA_DIFFERENCE = 4
-"""Largest difference of their lumas, 0 to 255: JPEGs are decoded at a reduced scale."""
+"""Maximum difference of their lumas, 0 to 255: JPEGs are decoded at a reduced scale."""
 
 RULE_VERSION = 4
 """Raise this whenever the rule finds other pixel-identical images."""
@@ -63,7 +63,7 @@ def _may_be_pixel_identical(fingerprints: Fingerprints) -> np.ndarray:
     for members in by_size.values():
         if len({fingerprints.format[row] for row in members}) > 1:
             rows = np.array(members)
-            found = near_pairs(fingerprints.phash[rows], MAX_BITS)
+            found = near_pairs(fingerprints.phash[rows], MAX_PIXEL_BITS)
             one, other = rows[found.first], rows[found.second]
             differ = fingerprints.format[one] != fingerprints.format[other]
             one, other = one[differ], other[differ]

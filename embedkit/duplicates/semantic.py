@@ -9,7 +9,7 @@ from embedkit.index.index import Index
 from embedkit.results import Progress, ProgressCallback
 
 EXACT_UP_TO = 200_000
-"""Number of embeddings up to which all pairs are compared."""
+"""Maximum number of embeddings for which all pairs are compared."""
 SEARCHED_NEIGHBOURS = 32
 """Number of nearest neighbours that are searched for each image in larger collections."""
 

@@ -1,4 +1,4 @@
-"""The similarity of two images at 16 x 16 pixels, also when one is oriented otherwise or cropped.
+"""The similarity of two images at 16 x 16 pixels, including when one is reoriented or cropped.
 
 It is computed from the lumas stored in fingerprints, without a decode: the mean of the correlation
 of the lumas and that of their gradients. Gradients distinguish drawings on the same background and
@@ -10,10 +10,10 @@ import numpy as np
 from embedkit.duplicates.orientations import ORIENTATIONS, orient_all
 from embedkit.results import LUMA_SIDE
 
-HIGH = 0.97
-"""Similarity from which on crops are not tried: they could hardly raise it."""
-LOW = 0.1
-"""Similarity up to which crops are not tried: they could not raise it enough."""
+MAX_SIMILARITY_FOR_CROPS = 0.97
+"""Similarity above which crops are not tried, because they could hardly raise it."""
+MIN_SIMILARITY_FOR_CROPS = 0.1
+"""Similarity below which crops are not tried, because they could not raise it enough."""
 
 _SIDE = LUMA_SIDE // 2
 _BLOCK = 2048
@@ -49,7 +49,11 @@ def similarity(
             one = orient_all(small[first[part][chosen]], number)
             found = _products(descriptors(one), targets[chosen])
             best[start + chosen] = np.maximum(best[start + chosen], found)
-        unsure = (best[part] < HIGH) & (best[part] > LOW) & may_be_crop[part]
+        unsure = (
+            (best[part] < MAX_SIMILARITY_FOR_CROPS)
+            & (best[part] > MIN_SIMILARITY_FOR_CROPS)
+            & may_be_crop[part]
+        )
         chosen = start + np.flatnonzero(unsure)
         one, other = small[first[chosen]], small[second[chosen]]
         cropped = np.maximum(_crop_similarity(one, other), _crop_similarity(other, one))

@@ -14,11 +14,11 @@ from embedkit.duplicates.groups import Examine, Link, Links
 from embedkit.results import COPY, Examination
 
 _MIN_RESOLUTION = 0.9
-"""Least resolution of the source of an enlarged centre, relative to the centre's."""
+"""Minimum resolution of the source of an enlarged centre, relative to the centre's."""
 
 
 @dataclass
-class _State:
+class _Grouping:
     links: Links
     different: dict[int, set[int]]
     """By image, the images with the verdict ``different``."""
@@ -51,7 +51,7 @@ def build_stars(
     for one, other in different:
         partners.setdefault(one, set()).add(other)
         partners.setdefault(other, set()).add(one)
-    state = _State(links, partners, examine)
+    state = _Grouping(links, partners, examine)
     order = [image_id for image_id in best_first if image_id in links]
     rank = {image_id: (place, 0) for place, image_id in enumerate(order)}
     waiting = order
@@ -77,7 +77,7 @@ def _next_centres(waiting: Sequence[int], links: Links) -> list[int]:
 
 
 def _replace_enlarged(
-    state: _State, centres: Sequence[int], rank: dict[int, tuple[int, int]], replaced: set[int]
+    state: _Grouping, centres: Sequence[int], rank: dict[int, tuple[int, int]], replaced: set[int]
 ) -> None:
     """Dissolve the stars of enlarged or blurred centres and rank their sources before them.
 
@@ -100,7 +100,7 @@ def _replace_enlarged(
 
 
 def _source_of(
-    state: _State, centre: int, rank: Mapping[int, tuple[int, int]], replaced: set[int]
+    state: _Grouping, centre: int, rank: Mapping[int, tuple[int, int]], replaced: set[int]
 ) -> int | None:
     """Return the copy that a centre was enlarged or blurred from; None if it was not.
 
@@ -110,12 +110,14 @@ def _source_of(
     found = {
         other: link.examination
         for other, link in links.items()
-        if other not in replaced and link.examination is not None and _soft_side(link.examination)
+        if other not in replaced
+        and link.examination is not None
+        and _blurred_side(link.examination)
     }
     is_source = {
-        other: _soft_side(examination) == 1
+        other: _blurred_side(examination) == 1
         for other, examination in found.items()
-        if _soft_side(examination) == 2 or (examination.resolution or 1.0) >= _MIN_RESOLUTION
+        if _blurred_side(examination) == 2 or (examination.resolution or 1.0) >= _MIN_RESOLUTION
     }
     best = min(is_source, key=rank.__getitem__, default=None)
     if best is None or not is_source[best] or found[best].outcome != COPY:
@@ -123,13 +125,13 @@ def _source_of(
     return best if all(change.name == "blurred" for change in found[best].changes) else None
 
 
-def _soft_side(examination: Examination) -> int:
+def _blurred_side(examination: Examination) -> int:
     """Return which of two images is enlarged or blurred: 1, 2, or 0 for neither."""
     blurred = (change.image for change in examination.changes if change.name == "blurred")
     return examination.enlarged or next(blurred, 0)
 
 
-def _dissolve(state: _State, centre: int) -> None:
+def _dissolve(state: _Grouping, centre: int) -> None:
     """Dissolve a star: its centre and its members are unassigned again."""
     state.members.difference_update(state.stars.pop(centre))
     for other in state.unsure.pop(centre):
@@ -137,7 +139,7 @@ def _dissolve(state: _State, centre: int) -> None:
             state.changed[other].discard(centre)
 
 
-def _add_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> None:
+def _add_copies(state: _Grouping, centres: Sequence[int], waiting: set[int]) -> None:
     """Compare centres with the images linked to them, and with those linked to their copies."""
     for centre in centres:
         state.stars[centre], state.unsure[centre] = {}, {}
@@ -184,7 +186,9 @@ def _add_copies(state: _State, centres: Sequence[int], waiting: set[int]) -> Non
                         seen[centre].add(beyond)
 
 
-def _examine_links(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int, dict[int, Link]]:
+def _examine_links(
+    state: _Grouping, todo: dict[int, dict[int, Link]]
+) -> dict[int, dict[int, Link]]:
     """Open the files of the links that need it; return the links that remain, by centre."""
     wanted = [
         (min(centre, other), max(centre, other))
@@ -207,35 +211,37 @@ def _examine_links(state: _State, todo: dict[int, dict[int, Link]]) -> dict[int,
     return result
 
 
-def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
-    """Return the stars, each with the images that may be, or are changed, copies of its centre.
+def _joined(state: _Grouping, order: Iterable[int]) -> list[tuple[int, dict[int, Link]]]:
+    """Return the stars, each with the images that may be copies or are changed copies of its
+    centre.
 
     An image that several centres could take joins the best-fitting one, or the first if that is no
-    longer a centre. A centre that stays alone joins the first star that it could not take in whole.
+    longer a centre. A centre without members joins the first star that could not join it as a
+    whole.
     """
-    gone: set[int] = set()
+    assigned: set[int] = set()
     found: dict[int, dict[int, Link]] = {}
     best = _best_centres(state)
     passed: dict[int, list[int]] = {}
     refused: list[tuple[int, int]] = []
     for one in order:
-        if one in state.members or one in gone:
+        if one in state.members or one in assigned:
             continue
         for centre in passed.get(one, ()):
             if centre in found and _try_join(state, centre, one, found[centre]):
-                gone.add(one)
+                assigned.add(one)
                 break
-        if one in gone:
+        if one in assigned:
             continue
         found[one] = dict(state.stars[one])
         unsure = state.unsure[one]
         for other in sorted(unsure, key=lambda image_id: (-unsure[image_id].score, image_id)):
-            if other in state.members or other in gone or other in found:
+            if other in state.members or other in assigned or other in found:
                 continue
-            if best[other] != one and best[other] not in gone:
+            if best[other] != one and best[other] not in assigned:
                 passed.setdefault(other, []).append(one)
             elif _try_join(state, one, other, found[one]):
-                gone.add(other)
+                assigned.add(other)
             elif state.stars[other]:
                 refused.append((one, other))
     for one, other in refused:
@@ -246,7 +252,7 @@ def _joined(state: _State, order: Iterable[int]) -> list[tuple[int, dict[int, Li
     return list(found.items())
 
 
-def _best_centres(state: _State) -> dict[int, int]:
+def _best_centres(state: _Grouping) -> dict[int, int]:
     """Return, by image, the best-fitting centre that it may join."""
     fits: dict[int, tuple[bool, int]] = {}
     best: dict[int, int] = {}
@@ -268,7 +274,7 @@ def _fit(link: Link) -> tuple[bool, int]:
     return examination.outcome != COPY, len(examination.changes)
 
 
-def _try_join(state: _State, centre: int, other: int, members: dict[int, Link]) -> bool:
+def _try_join(state: _Grouping, centre: int, other: int, members: dict[int, Link]) -> bool:
     """Add an image to the ``members`` of a centre; return whether that was possible.
 
     A star with members of its own joins as a whole, if its centre is a copy of the other centre,
@@ -292,7 +298,7 @@ def _try_join(state: _State, centre: int, other: int, members: dict[int, Link]) 
 
 
 def _clashes(
-    state: _State, centre: int, members: Mapping[int, Link], others: Iterable[int]
+    state: _Grouping, centre: int, members: Mapping[int, Link], others: Iterable[int]
 ) -> bool:
     """Return whether a verdict calls one of ``others`` different from the centre or a member."""
     return any(

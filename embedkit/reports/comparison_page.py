@@ -1,4 +1,4 @@
-"""A comparison of backbones as one HTML page: figures, distances, rankings side by side."""
+"""A comparison of backbones as one HTML page: metrics, distances, rankings side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ from embedkit.results import (
     Separation,
 )
 
-RANKS = 20
+RANKS_SHOWN = 20
 """Images in a ranking on the page."""
 THUMBNAIL = 180
 """Longest side of a thumbnail, pixels."""
@@ -48,7 +48,7 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
             for query in comparison.rankings
             for path in (
                 query.path,
-                *(match.path for item in query.rankings for match in item.matches[:RANKS]),
+                *(match.path for item in query.rankings for match in item.matches[:RANKS_SHOWN]),
             )
         ),
         THUMBNAIL,
@@ -184,7 +184,7 @@ def _query(query: ComparedQuery, photos: dict[str, dict[str, object]]) -> dict[s
                 }
                 for match in ranking.matches
             ],
-            "cards": [card(match) for match in ranking.matches[:RANKS]],
+            "cards": [card(match) for match in ranking.matches[:RANKS_SHOWN]],
         }
 
     columns = [column(ranking) for ranking in query.rankings]
@@ -192,5 +192,5 @@ def _query(query: ComparedQuery, photos: dict[str, dict[str, object]]) -> dict[s
         **photos[query.path],
         "label": None if query.label is None else shown(query.label),
         "columns": columns,
-        "ranks": max(len(ranking.matches[:RANKS]) for ranking in query.rankings),
+        "ranks": max(len(ranking.matches[:RANKS_SHOWN]) for ranking in query.rankings),
     }

@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page: figures, classes, confusion, curves, confident mistakes."""
+"""An evaluation as one HTML page: metrics, classes, confusion, curves, confident mistakes."""
 
 import base64
 from pathlib import Path
@@ -61,7 +61,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
         target,
         "evaluation.html",
         title=f"{count} head{'s' if count > 1 else ''} on {evaluation.photos:,} test photos",
-        verdict=_verdict(evaluation),
+        verdict=_conclusion(evaluation),
         description=describe(evaluation),
         ks=[k for k in heads[0].top_k if k > 1],
         scale=(f"{low:.3f}", f"{high:.3f}"),
@@ -73,7 +73,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
     )
 
 
-def _verdict(evaluation: Evaluation) -> str:
+def _conclusion(evaluation: Evaluation) -> str:
     """Return the best head, and whether its lead may be due to chance, in two sentences."""
     best, *others = evaluation.heads
     right = round(best.accuracy * evaluation.photos)

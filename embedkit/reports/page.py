@@ -51,7 +51,7 @@ class Thumbnail(NamedTuple):
 
 
 def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
-    """Return a thumbnail of at most ``side`` pixels a side; None if the photo is unreadable."""
+    """Return a thumbnail of at most ``side`` pixels per side; None if the photo is unreadable."""
     try:
         with file_errors(), decoding(photo, reduced=True) as decoder:
             address = small_jpeg(decoder.at_least(long=side), side)
@@ -63,7 +63,7 @@ def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
 def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
     """Return the values of ``photo.html`` for photos, by path, with thumbnails of ``side`` pixels.
 
-    ``figures.html`` embeds each thumbnail once, however often a page shows it. An unreadable photo
+    ``metrics.html`` embeds each thumbnail once, however often a page shows it. An unreadable photo
     has no number and no address (None).
     """
     distinct = list(dict.fromkeys(paths))
@@ -81,7 +81,7 @@ def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]
 
 
 def small_jpeg(image: Image.Image, side: int) -> str:
-    """Return an image, reduced to at most ``side`` pixels a side, as a data URL of a JPEG."""
+    """Return an image, reduced to at most ``side`` pixels per side, as a data URL of a JPEG."""
     return _reduced(image, side, "jpeg", quality=82, optimize=True)
 
 

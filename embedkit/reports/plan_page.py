@@ -43,9 +43,12 @@ SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
 SMALLEST_SIDE = 120
 """Longest side of thumbnails on a page with more images, pixels."""
 STATES = {
-    KEEP: ("Stays", "The file stays where it is."),
-    REMOVE: ("Goes", "'embedkit apply' moves the file to quarantine; 'embedkit undo' restores it."),
-    REVIEW: ("Needs a decision", "The plan leaves the decision to you; until then the file stays."),
+    KEEP: ("Keep", "The file stays where it is."),
+    REMOVE: (
+        "Remove",
+        "'embedkit apply' moves the file to quarantine; 'embedkit undo' restores it.",
+    ),
+    REVIEW: ("Review", "The plan leaves the decision to you; until then the file stays."),
     "left": ("Left for review", "You looked at the file and left it undecided; it stays."),
 }
 """The word on the page for each state of a file, and its meaning; ``left`` is not in plans."""
@@ -55,19 +58,19 @@ KINDS = {
     "perceptual": "perceptual hashes that differ in few bits",
     "semantic": "embeddings at a small distance",
     "combined": "all evidence combined: embeddings, hashes and a comparison at 16 x 16 pixels",
-    DAMAGED: "a file that ends early, whose remaining part is the same in an intact file",
+    DAMAGED: "a truncated file whose decoded part equals that of an intact file",
     INTACT: "an intact file with a damaged copy",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
-FIGURES = {
-    "score": "Probability that the file is a copy of the file that its group was formed around, "
-    "whose own score is 1; from 0.9 on a copy goes without review, unless its reason requires one",
+COLUMN_MEANINGS = {
+    "score": "Probability that the file is a copy of the representative of its group, whose own "
+    "score is 1. From 0.9, a copy is removed without review unless its reason requires one",
     "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
     "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
     "distance": "Cosine distance between the embeddings of the file and of the best file: "
     "0 is identical, 2 the opposite",
 }
-"""The meaning of each column of figures."""
+"""The meaning of each column of numbers."""
 ALWAYS = frozenset({"pixels", "bytes"})
 """Facts that every file has on the page; others are shown only where files of a group differ."""
 _ID = re.compile(rb'"id": ?"([0-9a-f]{12})", ?"name":')
@@ -97,15 +100,15 @@ def plan_of_page(page: Path) -> str | None:
 def write_plan_page(
     target: Path,
     rows: Sequence[PlanRow],
-    title: str = "What stays and what goes",
+    title: str = "Cleaning plan",
     workspace: Path | None = None,
     progress: ProgressCallback = no_progress,
 ) -> None:
     """Write a plan as one HTML page, on which a person decides and saves the plan.
 
     Groups with files to review come first, and among them those with different labels. In each
-    group the files that stay come first. Each image is decoded once. An image that cannot be read,
-    or whose file has changed since the plan was made, has a note in the place of its thumbnail.
+    group the kept files come first. Each image is decoded once. An image that cannot be read, or
+    whose file has changed since the plan was made, has a note in the place of its thumbnail.
 
     Parameters
     ----------
@@ -125,13 +128,13 @@ def write_plan_page(
     StorageError
         When the file cannot be written.
     """
-    numbered = sorted(enumerate(rows), key=lambda item: (item[1].group, _place(item[1])))
+    numbered = sorted(enumerate(rows), key=lambda item: (item[1].group, _action_rank(item[1])))
     groups = [list(members) for _, members in groupby(numbered, key=lambda item: item[1].group)]
     groups.sort(key=lambda members: _urgency([row for _, row in members]))  # stable
     photos = _photos(rows, progress)
     sizes = {row.path: _bytes(row.path) for row in rows}
     labels = sorted({row.label or "" for row in rows})
-    hues = {label: _hue(place) for place, label in enumerate(labels)}
+    hues = {label: _hue(index) for index, label in enumerate(labels)}
     folder = os.path.commonpath([os.path.dirname(row.path) for row in rows] or ["."])
     write_page(
         target,
@@ -143,7 +146,7 @@ def write_plan_page(
         csv=shown(target.with_suffix(".csv").name),
         states=STATES,
         kinds={kind: KINDS[kind] for kind in KINDS if any(row.kind == kind for row in rows)},
-        figures={name: FIGURES[name] for name in plan.COLUMNS if name in FIGURES},
+        figures={name: COLUMN_MEANINGS[name] for name in plan.COLUMNS if name in COLUMN_MEANINGS},
         kind_options=[
             (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
         ],
@@ -170,8 +173,8 @@ def write_plan_page(
     )
 
 
-def _place(row: PlanRow) -> int:
-    """Return the place of a file in its group: files that stay, to review, that go."""
+def _action_rank(row: PlanRow) -> int:
+    """Return the sort key of a file in its group: kept files, files for review, removed files."""
     return (KEEP, REVIEW, REMOVE).index(row.action)
 
 
@@ -181,9 +184,9 @@ def _urgency(members: Sequence[PlanRow]) -> int:
     return 0 if _is_conflict(members) else 1
 
 
-def _hue(place: int) -> int:
+def _hue(index: int) -> int:
     """Return a hue in degrees; neighbouring labels in the list get very different ones."""
-    return round(place * 137.5) % 360
+    return round(index * 137.5) % 360
 
 
 def _is_conflict(members: Sequence[PlanRow]) -> bool:
@@ -297,7 +300,7 @@ def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
     try:
         status = os.stat(row.path)
     except OSError as error:
-        return [Fact("bytes", shown(error.strerror or "gone"), "Why the file cannot be opened")]
+        return [Fact("bytes", shown(error.strerror or "missing"), "Why the file cannot be opened")]
     count = status.st_size
     size = Fact("bytes", size_text(count), f"Size of the file: {count:,} bytes")
     return [*([pixels] if photo.pixels else []), size, *photo.facts, modified(status)]
@@ -309,16 +312,16 @@ def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
     return [
         (
             name.replace("_", " "),
-            f"{float(cell):.4g}" if name in FIGURES else shown(cell),
-            FIGURES.get(name, f"The column {name} of the plan"),
+            f"{float(cell):.4g}" if name in COLUMN_MEANINGS else shown(cell),
+            COLUMN_MEANINGS.get(name, f"The column {name} of the plan"),
         )
         for name, cell in zip(plan.COLUMNS, cells, strict=True)
         if cell and name not in _APART
     ]
 
 
-def _below(folder: str, place: str) -> str:
-    return "" if place == folder else place.removeprefix(os.path.join(folder, ""))
+def _below(folder: str, path: str) -> str:
+    return "" if path == folder else path.removeprefix(os.path.join(folder, ""))
 
 
 def _json(value: object) -> str:

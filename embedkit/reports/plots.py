@@ -19,11 +19,11 @@ from embedkit.classify.evaluation.results import HeadMetrics
 DPI = 150
 MAX_NAME_LENGTH = 28
 """Characters of a name; longer ones are cut."""
-NUMBERED = 60
-"""Largest number of classes for which the cells of a confusion matrix contain counts."""
-NAMED = 120
-"""Largest number of class names along a side of a confusion matrix."""
-ACROSS = 4
+MAX_COUNTED_CLASSES = 60
+"""Maximum number of classes for which the cells of a confusion matrix contain counts."""
+MAX_NAMED_CLASSES = 120
+"""Maximum number of class names along a side of a confusion matrix."""
+DIAGRAMS_PER_ROW = 4
 """Reliability diagrams per row."""
 
 _INK, _FAINT, _LINE = "#1d1f23", "#74726b", "#e3e0d8"
@@ -51,7 +51,7 @@ _STYLE = {
 def accuracy_curves(heads: Sequence[HeadMetrics]) -> bytes:
     """Plot the validation accuracy by epoch, one line per head, with the best epoch marked.
 
-    Heads without a history are left out.
+    Heads without a history are skipped.
     """
     curves = [head for head in heads if head.history]
     with _styled():
@@ -85,21 +85,21 @@ def confusion_matrix(head: HeadMetrics) -> bytes:
 
     Correct predictions are blue, mistakes orange, darker with their share of the class. The two
     colours have separate scales, so that a few mistakes are visible beside many correct
-    predictions. Up to :data:`NUMBERED` classes the cells contain the counts; above :data:`NAMED`
-    not every class is named.
+    predictions. Up to :data:`MAX_COUNTED_CLASSES` classes the cells contain the counts; above
+    :data:`MAX_NAMED_CLASSES` not every class is named.
     """
     counts = np.array(head.confusion)
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     most = float((shares * (1 - np.eye(classes))).max()) or 1.0
-    numbered = classes <= NUMBERED
-    side = min(max(3.2, classes * (0.28 if numbered else 0.17)), NAMED * 0.17)
+    numbered = classes <= MAX_COUNTED_CLASSES
+    side = min(max(3.2, classes * (0.28 if numbered else 0.17)), MAX_NAMED_CLASSES * 0.17)
     points = 72 * side / classes
     with _styled():
         figure = Figure((side, side))
         axes = figure.add_axes((0, 0, 1, 1))  # names are outside; the saved figure includes them
         axes.imshow(_shaded(shares, most), interpolation="nearest")
-        named = np.arange(0, classes, math.ceil(classes / NAMED))
+        named = np.arange(0, classes, math.ceil(classes / MAX_NAMED_CLASSES))
         names = [drawable(head.classes[number].name) for number in named]
         size = min(max(0.44 * points, 5.5), 10)
         axes.set_xticks(named, names, rotation=90, fontsize=size, parse_math=False)
@@ -141,7 +141,7 @@ def reliability_diagrams(heads: Sequence[HeadMetrics]) -> bytes:
     line is underconfident, one below it overconfident. The bars below are the number of photos in
     each bin (Guo et al. 2017).
     """
-    across = min(ACROSS, len(heads))
+    across = min(DIAGRAMS_PER_ROW, len(heads))
     down = math.ceil(len(heads) / across)
     with _styled():
         figure = Figure((2.9 * across + 0.3, 3.9 * down), layout="constrained")

@@ -13,7 +13,7 @@ from embedkit._internal.paths import shown
 from embedkit.reports.page import hue, thumbnail, write_page
 from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, no_progress
 
-PHOTOS = 3000
+MAX_PHOTOS = 3000
 """Photos on a page at most, the first ones of the sheet."""
 INDEX_PHOTOS = 8
 """Photos of each class in the index."""
@@ -49,12 +49,12 @@ def write_sheet_pages(
     """
     pages: list[Path] = []
     entries: list[dict[str, object]] = []
-    total = sum(min(len(sheet.photos), PHOTOS) for sheet in sheets)
+    total = sum(min(len(sheet.photos), MAX_PHOTOS) for sheet in sheets)
     done = 0
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
         for sheet in sheets:
             tiles = []
-            for tile in pool.map(_tile, sheet.photos[:PHOTOS]):
+            for tile in pool.map(_tile, sheet.photos[:MAX_PHOTOS]):
                 tiles.append(tile)
                 done += 1
                 progress(Progress("drawing contact sheets", done, total))

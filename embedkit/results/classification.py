@@ -79,14 +79,14 @@ class Thresholds:
     Attributes
     ----------
     distance : float or None
-        Largest geometric mean of the cosine distances to the nearest training photos.
+        Maximum geometric mean of the cosine distances to the nearest training photos.
     outlier_ratio : float or None
-        Largest ratio of that mean to the distance to the nearest synthetic outlier. None if the
+        Maximum ratio of that mean to the distance to the nearest synthetic outlier. None if the
         head has no synthetic outliers.
     photos : int
         Known photos (training and validation set) that these two rest on.
     probability : float or None
-        Smallest probability of the best class. None if there were too few validation photos.
+        Minimum probability of the best class. None if there were too few validation photos.
     validation_photos : int
         Validation photos that ``probability`` rests on.
     """

@@ -18,7 +18,8 @@ class PlanRow:
     sha256 : str
         Hex digest of the file's content when the plan was made.
     kind : str
-        How the file belongs to its group: ``exact``, ``near``, ``conflict`` and so on.
+        Why the file is in its group: ``exact``, ``pixels``, ``combined``, ``perceptual``,
+        ``semantic``, ``conflict``, ``damaged`` or ``intact``.
     score : float or None
         Strength of the evidence, on the scale of the kind.
     label : str or None
@@ -141,7 +142,7 @@ class ApplyReport:
     already_moved : tuple of str
         Files that an earlier run of the plan had moved.
     missing : tuple of str
-        Files that are not at their place, and that this plan has not moved.
+        Missing files that this plan has not moved.
     skipped : tuple of NotMoved
         Files that changed since, or could not or must not be moved.
     bytes : int
@@ -175,7 +176,7 @@ class UndoReport:
     restored : tuple of str
         Files that were put back; empty if the plan had been undone before.
     already_back : tuple of str
-        Files that had been trashed or deleted, and are back at their place without this undo.
+        Files that had been trashed or deleted, and are back in place without this undo.
     skipped : tuple of NotMoved
         Files that could not be put back, by the path they had, and where they are.
     bytes : int
@@ -199,7 +200,7 @@ class EmptyReport:
     Attributes
     ----------
     quarantines : tuple of str
-        Ids of the examined quarantines, the one applied last first.
+        Ids of the examined quarantines, the most recent first.
     deleted : tuple of str
         Files that were deleted, or with ``dry_run`` would be, by the path that they had.
     skipped : tuple of NotMoved

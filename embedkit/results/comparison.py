@@ -37,7 +37,7 @@ class Separation:
     edges : tuple of float, length B + 1
         Edges of the histogram's bins, in cosine distance.
     same, different : tuple of float, length B
-        Share of the pairs of each sort in each bin.
+        Share of the pairs of one class, and of two classes, in each bin.
     """
 
     auc: float
@@ -57,8 +57,8 @@ class BackboneMetrics:
     backbone : str
         Name of the backbone.
     place : int
-        Rank by mean average precision, from 1; backbones that tie with the first of a rank share
-        it.
+        Rank by mean average precision, from 1; backbones that tie with the best backbone of a rank
+        share that rank.
     mean_ap, precision_at_1 : Estimate
         Mean average precision, and precision of the nearest image.
     recall_at : dict of int to Estimate
@@ -66,19 +66,19 @@ class BackboneMetrics:
     knn_accuracy : dict of int to Estimate
         By k: share of queries whose class the k nearest vote for (DINOv2's protocol).
     content_score : Estimate or None
-        Of an image of the query's class in another group and one of another class in its group,
-        how often the first is nearer: 0.5 is no preference, less follows the group. None without
-        ``group``.
+        How often an image of the query's class from another group is nearer than an image of
+        another class from the query's group. 0.5 means no preference; lower values mean that
+        distances follow the group. None without ``group``.
     separation : Separation
         Distances within and between classes.
     spec : str
         Digest of the embedding spec.
     architecture, resize, interpolation, pool : str
-        Of the spec.
+        Fields of the spec.
     size, dim : int
         Input size in pixels, and embedding dimension.
     crop : float
-        Of the spec.
+        Field of the spec.
     megabytes : float
         Size of the images' float32 embeddings.
     images_per_second : float or None
@@ -120,7 +120,7 @@ class PairedTest:
     difference : float
         Mean average precision of ``backbone`` minus that of ``other``.
     p_value : float
-        Of a randomisation test over the queries, corrected for the number of pairs (Holm).
+        p-value of a randomisation test over the queries, corrected for the number of pairs (Holm).
     tie : bool
         Whether ``p_value`` is 0.05 or more.
     """
@@ -141,7 +141,7 @@ class QueryMetrics:
     path, label : str
         File and class of the query.
     average_precision : dict of str to float
-        By backbone.
+        Average precision by backbone.
     """
 
     path: str
@@ -206,7 +206,7 @@ class Comparison:
     left_out : int
         Images without a class, or without an embedding of some backbone.
     alone : int
-        Images that are the only one of their class, and therefore no queries.
+        Images that are the only one of their class, and therefore not queries.
     group : str or None
         The column of the label tables whose values are the groups of the content score.
     grouped : int

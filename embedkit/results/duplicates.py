@@ -100,15 +100,15 @@ class Duplicates:
     kinds : tuple of str
         Kinds of duplicates that were searched for.
     max_hamming : int
-        Largest number of different bits, of ``hash_bits``, of ``perceptual`` duplicates.
+        Maximum number of different bits, of ``hash_bits``, of ``perceptual`` duplicates.
     hash_bits : int
         Size of the perceptual hashes, 64 or 256.
     any_orientation : bool
         Whether rotated and mirrored images counted as ``perceptual`` duplicates.
     max_distance : float
-        Largest cosine distance of ``semantic`` duplicates.
+        Maximum cosine distance of ``semantic`` duplicates.
     min_score : float
-        Smallest score of ``combined`` duplicates.
+        Minimum score of ``combined`` duplicates.
     chance_hamming, chance_distance : float
         Expected number of unrelated pairs within ``max_hamming`` and within ``max_distance``.
     recall : float

@@ -20,16 +20,16 @@ CHANGES = {
     "overlaid": "overlaid with something",
     "retouched": "brightened, sharpened or otherwise edited",
     "single": "only the first frame, page or picture",
-    "shallow": "reduced to 8 bits a colour",
+    "shallow": "reduced to 8 bits per colour",
     "stripped": "without the video, layers or other data that the file contained",
 }
 """Changes that a copy may have, each with its phrase for a sentence."""
 
 DAMAGED = "damaged"
-"""A file that ends early. This is no change to an image, but a copy may be damaged."""
+"""A truncated file. Not a change of the image, but a copy may have it."""
 
 ALLOWABLE = (*(name for name in CHANGES if name != "overlaid"), DAMAGED)
-"""Changes that a person may allow without review; an overlay may be what matters."""
+"""Changes that a person may allow without review; an overlay may be the point of the picture."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,13 @@ class Examination:
     unread: int = 0
 
     def reversed(self) -> "Examination":
-        """Return the result for the two images in the other order."""
+        """Return the result for the two images in the other order.
+
+        Returns
+        -------
+        Examination
+            The same result with images 1 and 2 exchanged.
+        """
         other = {0: 0, 1: 2, 2: 1}
         return Examination(
             self.outcome,

@@ -29,11 +29,11 @@ class AddOptions:
     Attributes
     ----------
     exclude : tuple of str
-        Patterns (:mod:`embedkit.images.patterns`) of files and folders to leave out.
+        Patterns (:mod:`embedkit.images.patterns`) of excluded files and folders.
     min_size : int
-        Smallest short side in pixels; smaller images are left out.
+        Minimum short side in pixels; smaller images are skipped.
     tolerate_truncated : bool
-        Whether JPEG and PNG files that end early are decoded as far as possible.
+        Whether truncated JPEG and PNG files are decoded as far as possible.
     """
 
     exclude: tuple[str, ...] = ()
@@ -42,12 +42,12 @@ class AddOptions:
 
 
 ADD_ALL = AddOptions()
-"""Options that leave nothing out."""
+"""Options that exclude and skip nothing."""
 
 
 @dataclass(frozen=True)
 class SmallImage:
-    """A file that was left out because its image is smaller than ``min_size``.
+    """A file that was skipped because its image is smaller than ``min_size``.
 
     Attributes
     ----------
@@ -64,13 +64,13 @@ class SmallImage:
 
 @dataclass(frozen=True)
 class SkippedFiles:
-    """Files that a scan found and left out.
+    """Files that a scan found and skipped.
 
     Attributes
     ----------
     by_name : dict of str to int
-        Files whose name is not that of an image, counted by extension (lower case, with the dot;
-        ``""`` without one), the most frequent first.
+        Files without an image extension, counted by extension (lower case, with the dot; ``""``
+        without one), most frequent first.
     excluded : dict of str to int
         Files and folders, counted by the pattern that excludes them. The content of an excluded
         folder is not counted.
@@ -85,7 +85,7 @@ class SkippedFiles:
 
 @dataclass(frozen=True)
 class TruncatedFile:
-    """A file that ends early and was decoded as far as possible.
+    """A truncated file that was decoded as far as possible.
 
     Attributes
     ----------
@@ -151,11 +151,11 @@ class AddReport:
     failed : int
         Files and folders that could not be used: the length of ``failures``.
     missing : int
-        Files of earlier runs that are no longer at their place.
+        Files of earlier runs that are missing.
     failures : tuple of Failure
         The files and folders that could not be used.
     warnings : tuple of str
-        Problems that stopped nothing.
+        Problems that did not stop the operation.
     fingerprinted : int
         Images whose fingerprint was computed in this run.
     seconds : float
@@ -167,9 +167,9 @@ class AddReport:
     options : AddOptions
         The options in effect, given now or stored by an earlier run.
     skipped : SkippedFiles
-        Files that were left out.
+        Files that were skipped.
     truncated : tuple of TruncatedFile
-        Files of ``images`` that end early, by path.
+        Truncated files of ``images``, by path.
     """
 
     files: int

@@ -41,16 +41,16 @@ class Match:
     distance : float
         Cosine distance to the query, 0 to 2.
     path : str
-        First file of the image by path; files that are on disk come before those that are gone.
+        First file of the image by path; files that are on disk come before missing ones.
     files : tuple of str
-        Every file of the image: those on disk, then those that are gone, each sorted.
+        Every file of the image: those on disk, then the missing ones, each sorted.
     sha256 : str
         Hex digest of the image.
     label : str or None
         Label of ``path``.
     verification : Verification or None
-        Comparison with the query by local features; None if it was not requested, or if the file
-        is gone or changed.
+        Comparison with the query by local features; None if it was not requested, or if the file is
+        missing or has changed.
     """
 
     rank: int
@@ -76,9 +76,9 @@ class Matches(list[Match]):
     spec : str
         Digest of the embedding spec that was searched.
     searched : int
-        Images that could have been returned.
+        Number of images that were searched.
     verified : int
-        How many of the nearest images were compared by local features.
+        Number of the nearest images that were compared by local features.
     """
 
     def __init__(

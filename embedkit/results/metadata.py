@@ -29,7 +29,7 @@ class FileMetadata:
     place : bool
         Whether a GPS position is recorded.
     resized : bool
-        Whether the image has another size than the metadata record.
+        Whether the size of the image differs from the size in its metadata.
     tables : tuple of tuple of int
         Quantisation tables of a JPEG, 64 numbers each in natural order; the first is for luma.
     colours : int or None
@@ -62,7 +62,7 @@ class FileMetadata:
 
     @property
     def provenance(self) -> int:
-        """How much the metadata record about the photo's origin, 0 to 7."""
+        """How much the metadata says about the photo's origin, 0 to 7."""
         return 4 * self.is_from_camera + 2 * self.place + ((self.camera or self.taken) is not None)
 
     @property

@@ -1,4 +1,4 @@
-"""Embedding specs, and the spec that a backbone's name stands for."""
+"""Embedding specs, and resolved backbones."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ PIPELINE_VERSION = 2
 """Raised whenever decoding or preprocessing changes the pixels that a network sees."""
 LARGEST_DIM = 1 << 20
 LARGEST_SIZE = 4096
-"""Largest input size in pixels, as in a backbone's name."""
+"""Maximum input size in pixels, as in a backbone's name."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,11 @@ class EmbeddingSpec:
         text : str
             Canonical JSON of a spec.
 
+        Returns
+        -------
+        EmbeddingSpec
+            The spec, under the current pipeline version if possible.
+
         Raises
         ------
         KeyError, TypeError, ValueError
@@ -118,9 +123,9 @@ class EmbeddingSpec:
             if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
                 raise TypeError(f"mean and std of a spec are three numbers, not {three!r}")
         if not (0 < spec.dim <= LARGEST_DIM and 0 < spec.size <= LARGEST_SIZE and spec.crop > 0):
-            raise ValueError("dim, size and crop of a spec are above 0, and not huge")
+            raise ValueError("dim, size or crop of a spec is out of range")
         if not all(map(math.isfinite, (spec.crop, *spec.mean, *spec.std))):
-            raise ValueError("numbers of a spec are finite")
+            raise ValueError("a number of a spec is not finite")
         if spec == spec.first:
             return replace(spec, alpha=cls.alpha, pipeline=PIPELINE_VERSION)
         return spec
@@ -128,7 +133,7 @@ class EmbeddingSpec:
 
 @dataclass(frozen=True)
 class ResolvedName:
-    """The spec that a backbone name stood for when it was last resolved.
+    """A backbone name with the spec that it was last resolved to.
 
     The size and time of the weights file show whether it is still the one that was hashed, so that
     finding a spec imports nothing heavy.

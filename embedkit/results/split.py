@@ -32,13 +32,13 @@ class Split:
     seed : int
         Seed of the draw.
     group : str or None
-        Column whose values were kept together, besides copies.
+        Column whose values tie images, in addition to copies.
     classes : tuple of ClassSplit
         Images of each class, by label.
     images : int
         Images in the three sets.
     unlabelled, conflicting : int
-        Images that were left out because they have no label, or several.
+        Images that were skipped because they have no label, or several.
     left_out : int
         Images in no set because they are tied to an image that was fixed to validation or test.
     groups : int

@@ -14,7 +14,7 @@ class SpecInfo:
     spec : str
         Digest of the spec.
     backbones : tuple of str
-        Names that stand for it.
+        Names of the backbones with this spec.
     architecture : str
         Provider and network.
     size, dim : int
@@ -58,7 +58,7 @@ class WorkspaceInfo:
     images : int
         Distinct images that these files contain.
     missing : int
-        Files that are gone.
+        Files that are missing.
     labels : dict of str to int
         Number of files by label.
     specs : tuple of SpecInfo
@@ -70,7 +70,7 @@ class WorkspaceInfo:
     options : AddOptions
         Options of the next ``add``.
     truncated : tuple of TruncatedFile
-        Files that end early and were decoded as far as possible.
+        Truncated files that were decoded as far as possible.
     """
 
     workspace: str
@@ -93,11 +93,11 @@ class RemovalReport:
     Attributes
     ----------
     files, images, embeddings : int
-        How many were forgotten.
+        Numbers of forgotten files, images and embeddings.
     kept : int
-        Forgotten photos whose labels and other columns are stored until they are added again.
+        Forgotten photos whose labels and other columns are kept until the photos are added again.
     unlabelled : int
-        Photos that are still in other files, and lost their label with the forgotten ones.
+        Photos with other files that lost their label with the forgotten ones.
     """
 
     files: int
@@ -136,7 +136,7 @@ class LabelReport:
     unknown : tuple of str
         Paths that are not in the workspace.
     warnings : tuple of str
-        Problems that stopped nothing.
+        Problems that did not stop the operation.
     """
 
     labelled: int
@@ -152,15 +152,15 @@ class RelocationReport:
     Attributes
     ----------
     files : int
-        Files that are at the new place with their size.
+        Files in the new folder with the stored size.
     missing : int
-        Files that are not at the new place.
+        Files that do not exist in the new folder.
     changed : int
-        Files that have another size there; the next ``add`` reads them.
+        Files with another size; the next ``add`` reads them.
     sources : tuple of str
         New paths of the sources that moved.
     warnings : tuple of str
-        Problems that stopped nothing.
+        Problems that did not stop the operation.
     """
 
     files: int

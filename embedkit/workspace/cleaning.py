@@ -24,10 +24,10 @@ class CleaningMethods(Base):
         of: StrPath | None = None,
         backbone: str | None = None,
     ) -> Duplicates:
-        """Find groups of files that show the same.
+        """Find groups of files that show the same picture.
 
         The result is stored in the catalog, so that a repeated search is fast. Verdicts are
-        followed. Images without an embedding are compared by their hashes and pixels.
+        applied. Images without an embedding are compared by their hashes and pixels.
 
         Parameters
         ----------
@@ -36,20 +36,20 @@ class CleaningMethods(Base):
             all evidence, for rotated, mirrored, cropped and recoloured images too), ``perceptual``
             (perceptual hashes) and ``semantic`` (embeddings). Default: the first three.
         max_hamming : int, optional
-            Largest number of different bits of ``perceptual`` duplicates. Default: set from the
+            Maximum number of different bits of ``perceptual`` duplicates. Default: set from the
             size of the collection.
         max_distance : float, optional
-            Largest cosine distance of ``semantic`` duplicates. Default: set from the collection.
+            Maximum cosine distance of ``semantic`` duplicates. Default: set from the collection.
         hash_bits : {64, 256}, default 64
             Size of the perceptual hashes.
         any_orientation : bool, default False
-            Find rotated and mirrored ``perceptual`` duplicates too.
+            Whether to also find rotated and mirrored ``perceptual`` duplicates.
         verify : bool, default False
-            Open more ``combined`` pairs, those of doubtful evidence too: slower, finds more.
+            Whether to also open ``combined`` pairs with weak evidence: finds more, takes longer.
         of : path, optional
-            Return only the group of this photo, in the workspace or not.
+            Photo, in the workspace or not, whose group alone is returned.
         backbone : str, optional
-            Default: the workspace's first one.
+            Backbone whose embeddings are used. Default: the workspace's first one.
 
         Returns
         -------
@@ -68,15 +68,17 @@ class CleaningMethods(Base):
         from embedkit.duplicates.of_photo import find_duplicates_of
         from embedkit.duplicates.pair_search import duplicate_options
 
-        features = self._state.features
+        features_folder = self._state.features_folder
         options = duplicate_options(
             kinds, max_hamming, max_distance, hash_bits, any_orientation, verify
         )
         if of is not None:
             index, vector = self._embeddings.index_and_query(backbone, of)
-            return find_duplicates_of(self._catalog, index, options, absolute(of), vector, features)
+            return find_duplicates_of(
+                self._catalog, index, options, absolute(of), vector, features_folder
+            )
         index = self._embeddings.index_or_empty(backbone)
-        examiner = Examiner(self._catalog, features, self._progress)
+        examiner = Examiner(self._catalog, features_folder, self._progress)
         return find_duplicates(self._catalog, index, options, examiner, self._progress)
 
     def clean(
@@ -93,8 +95,8 @@ class CleaningMethods(Base):
     ) -> Plan:
         """Plan which duplicates to keep and which to remove. Nothing is moved.
 
-        The best file of each group is kept, and verdicts are followed. A file is to be removed only
-        if both files were opened and nothing differs; other copies are for review. A damaged file
+        The best file of each group is kept, and verdicts are applied. A file is removed only if it
+        and the kept file were opened and do not differ; other copies are for review. A damaged file
         joins the group of its intact copy for review, and is never kept in place of others.
 
         Parameters
@@ -147,7 +149,7 @@ class CleaningMethods(Base):
         found = drop_missing_files(
             duplicates or self.duplicates(kinds, verify=verify, backbone=backbone)
         )
-        examiner = Examiner(self._catalog, self._state.features, self._progress)
+        examiner = Examiner(self._catalog, self._state.features_folder, self._progress)
         examiner.add_members(member for group in found.groups for member in group.members)
         rows = plan_rows(found, examiner, options)
         rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
@@ -155,6 +157,16 @@ class CleaningMethods(Base):
 
     def load_plan(self, path: StrPath) -> Plan:
         """Read a plan from a CSV that :meth:`Plan.save` or a spreadsheet wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The CSV.
+
+        Returns
+        -------
+        Plan
+            The plan, with the decisions in the CSV.
 
         Raises
         ------
@@ -186,7 +198,7 @@ class CleaningMethods(Base):
         QuarantineBusy
             Another process changes the quarantine.
         StorageError
-            The disk fails.
+            The disk is full, read-only or failing.
         """
         from embedkit.cleaning.undo import undo
 
@@ -202,7 +214,19 @@ class CleaningMethods(Base):
         Parameters
         ----------
         label : str, optional
-            Return the sheet of this label only. :class:`NotInWorkspace` if it is unknown.
+            Label of the only sheet to return. Default: all labels.
+
+        Returns
+        -------
+        list of Sheet
+            The photos of each label.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        NotInWorkspace
+            No photo has the label.
         """
         from embedkit.cleaning.sheets import sheets
 

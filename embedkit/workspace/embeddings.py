@@ -22,7 +22,7 @@ class EmbeddingExchange(Base):
         folder : str or path-like
             Folder to write to.
         backbone : str, optional
-            Default: the workspace's first backbone.
+            Backbone whose embeddings are written. Default: the workspace's first one.
 
         Returns
         -------
@@ -36,7 +36,7 @@ class EmbeddingExchange(Base):
         NotInWorkspace
             Nothing was embedded with that backbone.
         BadInput
-            A file is in the way of the folder.
+            ``folder`` is a file.
         StorageError
             The disk is full, read-only or failing.
         """
@@ -63,7 +63,7 @@ class EmbeddingExchange(Base):
         Raises
         ------
         BadArtefact
-            The three files do not fit together.
+            The three files are damaged or inconsistent.
         BadInput
             A file is missing, or this workspace uses the backbone's name for another network.
         """

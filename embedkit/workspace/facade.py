@@ -20,7 +20,7 @@ from embedkit.results import (
     no_progress,
 )
 from embedkit.search.embedding_store import EmbeddingStore, full_names
-from embedkit.workspace.classes import ClassMethods
+from embedkit.workspace.classification import ClassificationMethods
 from embedkit.workspace.cleaning import CleaningMethods
 from embedkit.workspace.embeddings import EmbeddingExchange
 from embedkit.workspace.heads import Heads
@@ -31,7 +31,7 @@ from embedkit.workspace.state import State, StrPath
 from embedkit.workspace.verdicts import Verdicts
 
 
-class Workspace(SearchMethods, CleaningMethods, ClassMethods):
+class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
     """A folder with the catalog, the indexes and an optional recipe of one photo collection.
 
     Nothing is read or created before it is needed. Photos are never changed: only
@@ -49,9 +49,9 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
     folder : Path
         Absolute path of the workspace.
     labels : Labels
-        Label files from a CSV or from folder names.
+        Labels of the files in the workspace, from a CSV or from folder names.
     verdicts : Verdicts
-        Store and clear decisions of a person about duplicates.
+        Decisions of a person about duplicates.
     quarantine : Quarantines
         List applied plans, and delete the files that they moved.
     heads : Heads
@@ -100,7 +100,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
     ) -> AddReport:
         """Add photos, or bring the workspace up to date with them.
 
-        Files that cannot be used are reported and stop nothing. An interrupted call can be
+        Files that cannot be used are reported and do not stop the run. An interrupted call can be
         repeated: it continues after the last committed batch.
 
         Parameters
@@ -108,20 +108,21 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         sources : path or sequence of paths, optional
             Photos and folders. Default: the recipe's and everything that was added before.
         backbones : str or sequence of str, optional
-            Default: the recipe's, else those of earlier calls, else the default backbone.
+            Backbones to embed with. Default: the recipe's, else those of earlier calls, else the
+            default backbone.
         labels_from_folders : bool, optional
-            Label each file with the first folder below its source; of nested sources the innermost
-            decides. Default: as the recipe says.
+            Whether to label each file with the first folder below its source; of nested sources the
+            innermost decides. Default: the setting of the recipe.
         fingerprints_only : bool, default False
-            Run no network. This is enough for :meth:`duplicates` and :meth:`clean`; a later call
-            without it embeds the images.
+            Whether to run no network. This is enough for :meth:`duplicates` and :meth:`clean`; a
+            later call without it embeds the images.
         exclude : str or sequence of str, optional
-            Patterns (:mod:`embedkit.images.patterns`) of files and folders to leave out.
+            Patterns (:mod:`embedkit.images.patterns`) of files and folders to exclude.
         min_size : int, optional
-            Leave out images whose short side has fewer pixels.
+            Minimum short side in pixels; smaller images are skipped.
         tolerate_truncated : bool, optional
-            Decode JPEG and PNG files that end early as far as possible. :meth:`search` finds them;
-            duplicates, splits and training skip them.
+            Whether to decode truncated JPEG and PNG files as far as possible. :meth:`search` finds
+            them; duplicates, splits and training skip them.
 
         Returns
         -------
@@ -135,12 +136,14 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
             with ``fingerprints_only``.
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
+        StorageError
+            The disk is full, read-only or failing.
 
         Notes
         -----
         ``exclude``, ``min_size`` and ``tolerate_truncated`` apply to the whole workspace and to
-        later calls until they are given again. Images that they leave out are no longer found;
-        their embeddings are stored, and come back without a forward pass.
+        later calls until they are given again. Images that they exclude are no longer found, but
+        their embeddings are kept: including the images again needs no forward pass.
         """
         from embedkit.ingest.add import add
         from embedkit.ingest.scanning import options_of, sources_of
@@ -150,16 +153,16 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
                 "fingerprints need no backbone; give either backbones or fingerprints_only"
             )
         recipe = self.recipe
-        held = self._embeddings.backbone_snapshot()
+        snapshot = self._embeddings.backbone_snapshot()
         if isinstance(sources, (str, os.PathLike)):
             sources = [sources]
-        places = [absolute(source) for source in sources]
+        paths = [absolute(source) for source in sources]
         chosen: Sequence[str] = ()
         if not fingerprints_only:
             chosen = (
                 full_names(backbones)
                 or self._embeddings.recipe_backbones()
-                or held.added
+                or snapshot.added
                 or [DEFAULT]
             )
         if isinstance(exclude, str):
@@ -167,9 +170,9 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         self._state.sweep()
         report = add(
             self._catalog,
-            sources_of(self._catalog, recipe, places, labels_from_folders),
+            sources_of(self._catalog, recipe, paths, labels_from_folders),
             list(dict.fromkeys(chosen)),
-            resolved=held.backbones,
+            resolved=snapshot.backbones,
             options=options_of(self._catalog, exclude, min_size, tolerate_truncated),
             new_patterns=exclude or (),
             skip=str(self.folder),
@@ -184,15 +187,20 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         Parameters
         ----------
         old, new : path
-            The folder before and now. At least half of its files must be at the new place with
-            their size; the others count as missing.
+            Old and new path of the folder. At least half of its files must be below ``new`` with
+            the same size; the others count as missing.
+
+        Returns
+        -------
+        RelocationReport
+            Numbers of files that were found, changed and are missing.
 
         Raises
         ------
         NotInWorkspace
             No files are known below ``old``.
         BadInput
-            Too few files are at the new place.
+            Fewer than half of the files are below ``new``.
         """
         from embedkit.ingest.relocation import relocate
 
@@ -211,26 +219,31 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
     ) -> RemovalReport:
         """Forget a file or folder, all missing files, or the embeddings of a backbone.
 
-        Photos are not touched. Labels from tables are stored until the photos are added again.
+        Photos are not touched. Labels from tables are kept until the photos are added again.
 
         Parameters
         ----------
         path : path, optional
-            A file or folder.
+            File or folder to forget.
         missing : bool, default False
-            All files that are gone.
+            Whether to forget all missing files.
         backbone : str, optional
-            A backbone.
+            Backbone whose embeddings to forget.
+
+        Returns
+        -------
+        RemovalReport
+            Numbers of forgotten files, images and embeddings.
 
         Raises
         ------
         NotInWorkspace
-            The workspace has nothing of the kind.
+            The workspace has no such path or backbone.
         BadInput
             Not exactly one of the three is given.
         """
         if sum((path is not None, missing, backbone is not None)) != 1:
-            raise BadInput("say what to forget: one of a path, the missing files, or a backbone")
+            raise BadInput("give exactly one of a path, missing=True or a backbone")
         self._state.sweep()
         if backbone is not None:
             return self._embeddings.remove(backbone)
@@ -249,20 +262,30 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
         before, after : int
             Size of the catalog in bytes.
         """
-        from embedkit.classify.heads.outliers.cache import remove_all_but as remove_outliers
+        from embedkit.classify.heads.outliers.cache import remove_all_except as remove_outliers
 
         self._catalog.require()
         self._state.sweep()
         sizes = self._catalog.compact()
         self._embeddings.remove_unused_indexes()
-        held = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
-        remove_outliers(self._state.outliers, held)
+        digests = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
+        remove_outliers(self._state.outliers, digests)
         return sizes
 
     def info(self) -> WorkspaceInfo:
         """Return the photos, labels, specs, indexes, failures and disk use of the workspace.
 
-        Files are counted as they are on disk now; those that are gone count as missing.
+        Files are counted as they are on disk now.
+
+        Returns
+        -------
+        WorkspaceInfo
+            Counts, specs, failures, options and disk use.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
         """
         from embedkit.catalog.inventory import inventory
 
@@ -270,15 +293,15 @@ class Workspace(SearchMethods, CleaningMethods, ClassMethods):
             specs = self._embeddings.spec_infos(reader)
             sources, failures = reader.folders.sources(), reader.failures.all()
             options, truncated = reader.runs.last_options(), reader.failures.truncated_files()
-        there = inventory(self._catalog)
+        counts = inventory(self._catalog)
         files = (file for file in self.folder.rglob("*") if file.is_file())
         return WorkspaceInfo(
             workspace=str(self.folder),
             sources=tuple(sources),
-            files=there.files,
-            images=there.images,
-            missing=there.missing,
-            labels=there.labels,
+            files=counts.files,
+            images=counts.images,
+            missing=counts.missing,
+            labels=counts.labels,
             specs=specs,
             disk_bytes=sum(file.stat().st_size for file in files),
             failures=tuple(failures),

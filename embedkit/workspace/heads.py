@@ -67,7 +67,7 @@ class Heads(Base):
         BadInput
             There is no split, the arguments are wrong, or a head of another kind has the name.
         HeadBusy
-            Another process trains a head of that name.
+            Another process trains or combines a head of that name.
         MissingExtra
             Several processes need the extra ``train``.
         WeightsMissing, BadWeights, UnknownBackbone
@@ -123,7 +123,7 @@ class Heads(Base):
         NotInWorkspace
             No head has one of the names.
         HeadBusy
-            Another process makes a head of that name.
+            Another process trains or combines a head of that name.
         StorageError
             The disk is full, read-only or failing.
         """
@@ -192,7 +192,13 @@ class Heads(Base):
         return load_head(self._state.heads, name)
 
     def names(self) -> list[str]:
-        """Return the names of the heads, sorted."""
+        """Return the names of the heads.
+
+        Returns
+        -------
+        list of str
+            Sorted names.
+        """
         from embedkit.classify.heads.store import names
 
         return names(self._state.heads)

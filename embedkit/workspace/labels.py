@@ -9,7 +9,7 @@ from embedkit.workspace.state import Base, StrPath
 
 
 class Labels(Base):
-    """Label files that were added. :meth:`Workspace.info` counts the labels."""
+    """Labels of the files in the workspace. :meth:`Workspace.info` counts them."""
 
     def from_csv(self, path: StrPath, *, root: StrPath | None = None) -> LabelReport:
         """Label files from a CSV with the columns ``path`` and ``label``.
@@ -23,7 +23,7 @@ class Labels(Base):
         path : str or path-like
             The CSV. Commas, semicolons and tabs, UTF-8 and UTF-16 are understood.
         root : str or path-like, optional
-            Folder that relative paths in the CSV start at, and that a drive letter stands for.
+            Folder that relative paths in the CSV are resolved in, and that replaces drive letters.
             Default: the folder of the CSV.
 
         Returns
@@ -41,9 +41,9 @@ class Labels(Base):
         return labels.label_from_csv(self._catalog, Path(absolute(path)), folder)
 
     def from_folders(self, folder: StrPath) -> LabelReport:
-        """Label the files below a folder with the name of the first folder on the way to them.
+        """Label the files below a folder with the name of the first folder on their path below it.
 
-        Files that are added there later get their label in the same way. If such folders are
+        Files that are added there later get their label in the same way. If label folders are
         nested, the innermost one decides.
 
         Parameters
@@ -55,5 +55,12 @@ class Labels(Base):
         -------
         LabelReport
             The number of labelled files.
+
+        Raises
+        ------
+        EmptyWorkspace
+            Nothing has been added.
+        NotInWorkspace
+            No file below the folder was added.
         """
         return labels.label_from_folders(self._catalog, absolute(folder))

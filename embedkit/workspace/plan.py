@@ -86,10 +86,11 @@ class Plan(Sequence[PlanRow]):
         Parameters
         ----------
         trash : bool, default False
-            Move files to the system's trash instead, from where ``undo`` cannot put them back.
+            Whether to move files to the system's trash instead, from where ``undo`` cannot put them
+            back.
         link : {'hard', 'sym'}, optional
-            Replace each removed file that has the same bytes as the kept one by a hard or a
-            symbolic link to it.
+            Kind of the links to the kept file that replace removed files with the same bytes.
+            Default: no links.
 
         Returns
         -------

@@ -13,7 +13,13 @@ class Quarantines(Base):
     """List the plans that were applied, and delete the files that they moved to quarantine."""
 
     def list(self) -> tuple[Quarantine, ...]:
-        """Return the plans that were applied, the last one first, and where their files are."""
+        """Return the plans that were applied, and where their files are.
+
+        Returns
+        -------
+        tuple of Quarantine
+            The quarantine of each plan, the most recent first.
+        """
         from embedkit.cleaning.quarantine import quarantines
 
         return tuple(quarantines(self._state.quarantine))
@@ -36,14 +42,14 @@ class Quarantines(Base):
         name : str, optional
             Id of one quarantine. Default: all that are old enough.
         older_than : timedelta, optional
-            Only plans that were applied longer ago.
+            Minimum age: only plans that were applied longer ago.
         dry_run : bool, default False
-            Report what would be deleted, and delete nothing.
+            Whether to report the files that would be deleted without deleting them.
 
         Returns
         -------
         EmptyReport
-            The files that were deleted, and those that were kept with the reason.
+            The files that were deleted, and those that were skipped, with the reason.
 
         Raises
         ------
@@ -54,7 +60,7 @@ class Quarantines(Base):
         QuarantineBusy
             Another process changes the quarantine.
         StorageError
-            The disk fails.
+            The disk is full, read-only or failing.
         """
         from embedkit.cleaning.empty import empty
 

@@ -43,12 +43,12 @@ class SearchMethods(Base):
         backbone : str, optional
             A backbone that photos were added with. Default: the first one.
         max_distance : float, optional
-            Largest cosine distance of a match, in [0, 2].
+            Maximum cosine distance of a match, in [0, 2].
         label, folder : str or path-like, optional
             Only files with this label, or below this folder.
         verify : int, default 0
-            Compare so many of the nearest images with the photo point by point, and rank them by
-            the agreement.
+            Number of nearest images to compare with the photo point by point and to rank by their
+            agreement.
 
         Returns
         -------
@@ -62,7 +62,7 @@ class SearchMethods(Base):
         NotInWorkspace
             No file was embedded with the backbone, has the label or is below the folder.
         BadInput
-            The image cannot be read, or arguments do not fit together.
+            The image cannot be read, or arguments contradict each other.
         """
         if (image is None) == (text is None):
             raise BadInput("give either an image or a text to search for")
@@ -70,19 +70,21 @@ class SearchMethods(Base):
         check_count(verify, least=0, name="verify")
         if verify and (text is not None or (isinstance(image, np.ndarray) and image.ndim == 1)):
             raise BadInput("only matches of a photo can be verified, not of words or embeddings")
-        narrowing = SearchFilter.from_arguments(max_distance, label, folder)
+        search_filter = SearchFilter.from_arguments(max_distance, label, folder)
         if text is not None:
-            return self._matches(self._embeddings.query_text(backbone, text), k, narrowing)[0]
+            return self._matches(self._embeddings.query_text(backbone, text), k, search_filter)[0]
         assert image is not None
         if not verify:
-            return self._matches(self._embeddings.query_images(backbone, [image]), k, narrowing)[0]
+            return self._matches(
+                self._embeddings.query_images(backbone, [image]), k, search_filter
+            )[0]
         from embedkit.search.verification.photos import verify_first
 
         photo = open_query(image)
         queries = self._embeddings.query_images(backbone, [photo])
         queries = replace(queries, names=(name_of(image),))
-        matches = self._matches(queries, max(k, verify), narrowing)[0]
-        verify_first(matches, photo, verify, self._state.features)
+        matches = self._matches(queries, max(k, verify), search_filter)[0]
+        verify_first(matches, photo, verify, self._state.features_folder)
         del matches[k:]
         return matches
 
@@ -119,6 +121,11 @@ class SearchMethods(Base):
         -------
         list of Matches
             The matches of each query, in the order of the queries.
+
+        Raises
+        ------
+        EmptyWorkspace, NotInWorkspace, BadInput
+            As for :meth:`search`.
         """
         if isinstance(images, (str, os.PathLike)):
             images = [images]
@@ -133,13 +140,26 @@ class SearchMethods(Base):
         first, second : str or path-like
             Photos, in the workspace or not.
         backbone : str, optional
-            Default: the workspace's first one; in an empty workspace, the default backbone.
+            Backbone of the distance. Default: the workspace's first one; in an empty workspace,
+            the default backbone.
+
+        Returns
+        -------
+        float
+            The distance; 0 for photos with the same embedding.
+
+        Raises
+        ------
+        BadInput
+            A photo cannot be read.
+        WeightsMissing, BadWeights, UnknownBackbone
+            The backbone cannot be loaded.
         """
         from embedkit.index.metric import distances
 
         one, other = self._embeddings.embed(backbone, [first, second])
         return float(distances(one, other[None])[0])
 
-    def _matches(self, queries: Queries, k: int, narrowing: SearchFilter) -> list[Matches]:
+    def _matches(self, queries: Queries, k: int, search_filter: SearchFilter) -> list[Matches]:
         """Search the index as it was when the queries were made."""
-        return search(self._catalog, self._embeddings.index_for(queries), queries, k, narrowing)
+        return search(self._catalog, self._embeddings.index_for(queries), queries, k, search_filter)

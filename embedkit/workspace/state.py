@@ -40,7 +40,7 @@ class State:
         return self.folder / "heads"
 
     @property
-    def features(self) -> Path:
+    def features_folder(self) -> Path:
         """Folder of the cached local features."""
         return self.folder / "features"
 

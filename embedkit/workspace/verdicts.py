@@ -6,7 +6,7 @@ from embedkit.workspace.state import Base, StrPath
 
 
 class Verdicts(Base):
-    """Store what a person decided about photos.
+    """Verdicts: decisions of a person about photos.
 
     A verdict belongs to the content of the photos: it still applies after they are renamed, and
     to photos that are added later.
@@ -41,7 +41,7 @@ class Verdicts(Base):
         Parameters
         ----------
         image, other : str or path-like
-            The photos that the verdict was given.
+            The photos of the verdict.
 
         Raises
         ------

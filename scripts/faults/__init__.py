@@ -1,1 +1,1 @@
-"""Parts of ``check_faults.py``: the commands and their workspaces, what they leave, strace."""
+"""Parts of ``check_faults.py``: commands and their workspaces, states, and strace."""

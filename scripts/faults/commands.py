@@ -1,4 +1,4 @@
-"""The commands that are interrupted, each in a folder that is prepared for it.
+"""The commands to interrupt, each in a prepared folder.
 
 The folder has ``photos``, and the workspace ``ws`` unless the command begins one.
 """
@@ -16,23 +16,23 @@ from embedkit import Workspace
 
 @dataclass(frozen=True)
 class Command:
-    """A command line, run in a folder that ``prepare`` makes."""
+    """A command line, run in a folder that ``prepare`` fills."""
 
     line: tuple[str, ...]
     prepare: Callable[[Path], None]
     over: str = ""
-    """What the command says when there is nothing left to do, which is an error then."""
+    """The error message of the command if nothing is left to do."""
 
 
 def photo(seed: int) -> Image.Image:
-    """A smooth random picture: no two seeds look alike."""
+    """Return a smooth random picture; pictures of different seeds are not similar."""
     coarse = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     image = Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC)
     return image.filter(ImageFilter.GaussianBlur(1))
 
 
 def backbone() -> str:
-    """A tiny network, whose weights are made here from a fixed seed, in the current folder."""
+    """Write a tiny network with weights from a fixed seed to the current folder."""
     weights = Path("tiny.safetensors").absolute()
     if not weights.exists():
         import timm

@@ -20,13 +20,13 @@ CALLS = (
     "ftruncate,fallocate,mkdir,openat"
 )
 MESSAGES = "messages"
-"""The file below the scratch folder that takes what a command says."""
+"""Name of the file below the scratch folder for the output of a command."""
 _CALL = re.compile(r"^(\d+) +(\w+)\(")
 
 
 @dataclass(frozen=True)
 class Point:
-    """The ``when``-th call of a kind by the thread that makes it."""
+    """The ``when``-th call of a kind in its thread."""
 
     call: str
     when: int
@@ -34,16 +34,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its status, -9 when it was killed, and what it said on stderr."""
+    """The end of a command: its status, -9 if it was killed, and its stderr."""
 
     status: int
     messages: str
     is_mute: bool = False
-    """Whether the fault met what it said too: strace counts the calls of each thread."""
+    """Whether the fault hit its output too: strace counts the calls of each thread."""
 
 
 class Running:
-    """A command in a forked process, which waits until :meth:`go`."""
+    """A command in a forked process that waits for :meth:`go`."""
 
     def __init__(self, line: list[str], folder: Path, log: Path) -> None:
         self._log = log
@@ -55,7 +55,7 @@ class Running:
         os.close(waiting)
 
     def go(self) -> Ended:
-        """Let it run, to its end."""
+        """Let the command run to its end."""
         os.write(self._go, b".")
         os.close(self._go)
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -63,7 +63,8 @@ class Running:
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns, called in a forked process; raises RuntimeError as it raises."""
+    """Return the result of a function called in a forked process; raise RuntimeError if it
+    raises."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -88,7 +89,7 @@ def in_child(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def traced(running: Running, scratch: Path, place: Path) -> list[Point]:
-    """Run a command to its end; its calls that change files below ``place``, in order."""
+    """Run a command to its end. Returns its calls that change files below ``place``, in order."""
     log = scratch / "trace"
     _attached(running, log, ["-e", f"trace={CALLS}"])
     ended = running.go()
@@ -111,7 +112,8 @@ def traced(running: Running, scratch: Path, place: Path) -> list[Point]:
 def struck(
     running: Running, scratch: Path, place: Path, point: Point, fault: str
 ) -> tuple[Ended, bool]:
-    """Run a command with a fault: how it ended, and whether the fault met a file of ``place``."""
+    """Run a command with a fault. Returns how it ended, and whether the fault hit a file of
+    ``place``."""
     log = scratch / "trace"
     what = "signal=KILL" if fault == "KILL" else f"error={fault}"
     only = ["-e", f"trace={point.call}", "-e", f"inject={point.call}:{what}:when={point.when}"]
@@ -127,18 +129,18 @@ def struck(
 
 
 def _meets(place: Path, call: str) -> bool:
-    """Whether a call, as strace writes it, is about files at or below a place."""
+    """Return whether a call, as strace prints it, concerns files at or below a path."""
     return str(place) in re.sub(r"AT_FDCWD<[^>]*>", "", call)
 
 
 def _changes(place: Path, call: str) -> bool:
-    """Whether a call is about files below a place, and not for reading one."""
+    """Return whether a call concerns files below a path other than by reading them."""
     reads = " openat(" in call and not re.search("O_CREAT|O_WRONLY|O_RDWR", call)
     return _meets(place, call) and not reads
 
 
 def preload(names: list[str]) -> None:
-    """Import the modules that a command had imported in another process."""
+    """Import the modules that a command imported in another process."""
     for name in names:
         if name not in sys.modules:
             try:

@@ -1,6 +1,6 @@
-"""What a folder with photos and a workspace holds, in a form that does not depend on the way there.
+"""The state of a folder with photos and a workspace, independent of how it was reached.
 
-Numbers that the catalog gives images and files, generations of indexes, and times are left out.
+Numbers that the catalog gives images and files, generations of indexes, and times are excluded.
 """
 
 import hashlib
@@ -36,11 +36,12 @@ _QUERIES = {
     "changed files": f"SELECT {_FILE.format('file_id')}, hex(sha256) FROM changed_files t",
 }
 _FREE = re.compile(r"^(?:catalog\.duckdb(?:\.wal)?|files\.listing|journal\.jsonl|manifest\.json)$")
-"""Files whose bytes depend on the way; what they say is asked otherwise."""
+"""Files whose bytes depend on how the state was reached; their content is read by queries."""
 
 
 def state_of(folder: Path) -> dict[str, Any]:
-    """The files by name and content, the catalog by query, and what commands say of the rest."""
+    """Return the files by name and content, the catalog by query, and the output of commands for
+    the rest."""
     found: dict[str, Any] = {}
     for file in sorted(folder.rglob("*")):
         if file.is_dir():
@@ -84,7 +85,7 @@ def state_of(folder: Path) -> dict[str, Any]:
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
-    """What differs, in words."""
+    """Return the differences, in words."""
     return [
         f"{key}: {_short(found.get(key))}, not {_short(expected.get(key))}"
         for key in sorted(found.keys() | expected.keys())
@@ -93,7 +94,7 @@ def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 
 
 def temporaries(folder: Path) -> list[str]:
-    """Files with names that only something unfinished has."""
+    """Return the files with names of temporary files."""
     return [
         str(file.relative_to(folder))
         for file in folder.rglob("*")

@@ -1,1 +1,1 @@
-"""Hostile files for scripts/check_hostile.py: what they are, and how good ones are mutated."""
+"""Hostile files for scripts/check_hostile.py, and mutations of good files."""

@@ -1,4 +1,4 @@
-"""Bytes of image files, well formed or not, put together by hand where no writer would."""
+"""Bytes of image files, encoded by hand, valid or not."""
 
 import io
 import struct
@@ -13,7 +13,7 @@ _PIECE = 1 << 20
 
 
 def photo(random: np.random.Generator, size: tuple[int, int] = (96, 72)) -> Image.Image:
-    """A smooth random picture with some grain."""
+    """Return a smooth random picture with some grain."""
     coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC), np.int16)
     grain = random.integers(-6, 7, smooth.shape)
@@ -21,27 +21,27 @@ def photo(random: np.random.Generator, size: tuple[int, int] = (96, 72)) -> Imag
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
-    """The file that Pillow writes of an image."""
+    """Return the file that Pillow writes for an image."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def zeros(count: int) -> bytes:
-    """So many zero bytes, packed by zlib."""
+    """Return a number of zero bytes, compressed by zlib."""
     pack = zlib.compressobj(1)
     pieces = [pack.compress(bytes(_PIECE)) for _ in range(count // _PIECE)]
     return b"".join([*pieces, pack.compress(bytes(count % _PIECE)), pack.flush()])
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Return a chunk of a PNG."""
     check = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
 
 def png(width: int, height: int, *, bits: int = 8, colour: int = 0, pixels: bool = True) -> bytes:
-    """A black PNG of any size; without ``pixels`` it only claims to be one."""
+    """Return a black PNG of any size; without ``pixels``, only its header."""
     channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     row = 1 + -(-width * bits * channels // 8)
     header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
@@ -50,19 +50,19 @@ def png(width: int, height: int, *, bits: int = 8, colour: int = 0, pixels: bool
 
 
 def with_chunks(data: bytes, *chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG with chunks behind its header."""
+    """Return a PNG with chunks behind its header."""
     end = len(PNG) + 25
     return data[:end] + b"".join(chunk(kind, content) for kind, content in chunks) + data[end:]
 
 
 def bmp(width: int, height: int, data: bytes = b"", *, bits: int = 24, packed: int = 0) -> bytes:
-    """A BMP that claims a size, whatever its data."""
+    """Return a BMP with a size in its header that may not match its data."""
     head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, packed, len(data), 0, 0, 0, 0)
     return b"BM" + struct.pack("<IHHI", 54 + len(data), 0, 0, 54) + head + data
 
 
 def gif(width: int, height: int, *blocks: bytes, frames: int = 1) -> bytes:
-    """A GIF of black frames of one pixel on a canvas of any size, behind some blocks."""
+    """Return a GIF of black frames of one pixel on a canvas of any size, behind some blocks."""
     palette = b"\x80\0\0" + bytes(6)
     frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
     head = b"GIF89a" + struct.pack("<HH", width, height) + palette
@@ -70,7 +70,7 @@ def gif(width: int, height: int, *blocks: bytes, frames: int = 1) -> bytes:
 
 
 def gif_comment(content: bytes) -> bytes:
-    """A comment block of a GIF."""
+    """Return a comment block of a GIF."""
     parts = (content[start : start + 255] for start in range(0, len(content), 255))
     return b"\x21\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
 
@@ -82,7 +82,7 @@ SHORT, LONG, ASCII, RATIONAL, UNDEFINED = 3, 4, 2, 5, 7
 
 
 def directory(tags: Sequence[Tag], following: int = 0) -> bytes:
-    """A directory of a TIFF."""
+    """Return a directory of a TIFF."""
     entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
     return struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
 
@@ -99,7 +99,7 @@ def tiff(
     more: Sequence[Tag] = (),
     following: int = 0,
 ) -> bytes:
-    """A TIFF of one strip, or of one tile of that side."""
+    """Return a TIFF of one strip, or of one tile of a given side."""
     tags: list[Tag] = [
         (256, LONG, 1, width), (257, LONG, 1, height), (258, SHORT, 1, bits),
         (259, SHORT, 1, packed), (262, SHORT, 1, 2 if channels > 2 else 1),
@@ -118,7 +118,7 @@ def tiff(
 
 
 def riff(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """A WebP of chunks."""
+    """Return a WebP of chunks."""
     body = b"".join(
         kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
         for kind, content in chunks
@@ -127,22 +127,22 @@ def riff(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
 
 
 def segment(marker: int, content: bytes) -> bytes:
-    """A segment of a JPEG."""
+    """Return a segment of a JPEG."""
     return bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
 
 
 def with_segment(data: bytes, marker: int, content: bytes) -> bytes:
-    """A JPEG with a segment behind its start."""
+    """Return a JPEG with a segment behind its start."""
     return data[:2] + segment(marker, content) + data[2:]
 
 
 def jpeg_sized(data: bytes, width: int, height: int) -> bytes:
-    """A JPEG whose header claims another size."""
+    """Return a JPEG with another size in its header."""
     start = next(at for at in map(data.find, (b"\xff\xc0", b"\xff\xc2")) if at >= 0)
     return data[: start + 5] + struct.pack(">HH", height, width) + data[start + 9 :]
 
 
 def jpeg_scans(data: bytes, count: int) -> bytes:
-    """A progressive JPEG whose last scan is there that many times."""
+    """Return a progressive JPEG whose last scan is repeated a number of times."""
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * count + data[-2:]

@@ -1,4 +1,4 @@
-"""A folder of hostile files among ordinary photographs: what they are, and which can be used."""
+"""A folder of hostile files among ordinary photographs, and which of them can be used."""
 
 import json
 import os
@@ -42,22 +42,22 @@ from hostile.encoded import (
 
 PHOTOS = 20
 SHARES = (0.02, 0.4, 0.9)
-"""How much of a file is left where it ends early."""
+"""Share of a truncated file that remains."""
 
 Make = Callable[[bytes], object]
-"""Makes the file of a path."""
+"""Writes the file at a path."""
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """One hostile file."""
+    """A hostile file."""
 
     kind: str
     name: bytes
-    """Its path below the folder."""
+    """Path below the folder."""
     content: bytes | Make
     usable: bool | None = None
-    """Whether it has to be used (True), has to be listed as a failure (False), or may be either."""
+    """Whether it must be used (True), must be listed as a failure (False), or may be either."""
     is_listed: bool = True
     """Whether it counts as a file; folders do not."""
 
@@ -83,7 +83,8 @@ def write(folder: Path, files: list[Hostile]) -> None:
 
 
 def hostile_files(random: np.random.Generator, *, large: bool = True) -> list[Hostile]:
-    """All hostile files; without ``large`` none that takes seconds to make or to decode."""
+    """Return all hostile files; without ``large``, none that takes seconds to write or to
+    decode."""
     makers = [
         claims, _aspects, _metadata, _exif, _profiles, _frames, tiffs, _mpos, _jpegs, _pngs,
         _other_formats, special, _foreign, names,
@@ -98,7 +99,7 @@ def hostile_files(random: np.random.Generator, *, large: bool = True) -> list[Ho
 
 
 def claims(random: np.random.Generator) -> Iterator[Hostile]:
-    """Headers that claim far more pixels than there are."""
+    """Return headers with far more pixels than the data has."""
     image = photo(random)
     jpeg = encoded(image, "JPEG")
     yield Hostile("bomb: claimed size", b"claims.png", png(50_000, 50_000, pixels=False), False)
@@ -121,7 +122,7 @@ def claims(random: np.random.Generator) -> Iterator[Hostile]:
 
 
 def _large() -> Iterator[Hostile]:
-    """Small files of many pixels, on both sides of the caps."""
+    """Return small files of many pixels, below and above the limits."""
     kind = "bomb: black pixels"
     yield Hostile(kind, b"over.png", png(20_000, 20_000), False)
     yield Hostile(kind, b"rgba.png", png(13_300, 13_300, colour=6), True)
@@ -195,7 +196,7 @@ def _metadata(random: np.random.Generator) -> Iterator[Hostile]:
 
 
 def _exif(random: np.random.Generator) -> Iterator[Hostile]:
-    """EXIF that is noise, runs in a circle, or claims more than there is."""
+    """Return EXIF data that is noise, circular, or larger than the file."""
     image = photo(random)
     order = b"II*\0" + struct.pack("<I", 8)
     blocks = {
@@ -241,7 +242,7 @@ def _frames(random: np.random.Generator) -> Iterator[Hostile]:
 
 
 def tiffs(random: np.random.Generator) -> Iterator[Hostile]:
-    """Directories that run in a circle, counts and layouts that make no sense."""
+    """Return circular directories, and invalid counts and layouts."""
     del random
     good = {"width": 40, "height": 30, "data": bytes(1200), "packed": 1}
     yield Hostile("TIFF in a circle", b"self.tif", tiff(**good, following=8), True)
@@ -355,7 +356,7 @@ def _other_formats(random: np.random.Generator) -> Iterator[Hostile]:
 
 
 def _damaged(good: dict[str, bytes], random: np.random.Generator) -> Iterator[Hostile]:
-    """Every format cut off, and with bits that are wrong."""
+    """Return every format truncated, and with wrong bits."""
     for number, (name, data) in enumerate(good.items()):
         suffix = name.split()[0].strip(",")
         for share in SHARES:
@@ -373,7 +374,7 @@ def _damaged(good: dict[str, bytes], random: np.random.Generator) -> Iterator[Ho
 
 
 def special(random: np.random.Generator) -> Iterator[Hostile]:
-    """What is no regular file, has no data, or has no end."""
+    """Return special files: not regular, empty, or endless."""
     del random
 
     def link(target: str) -> Make:
@@ -446,7 +447,7 @@ def _zip() -> bytes:
 
 
 def names(random: np.random.Generator) -> Iterator[Hostile]:
-    """Good files with hostile names, and one that fails."""
+    """Return good files with hostile names, and one that fails."""
     paths = {
         "newline": b"a\nb\r\n.jpg", "Japanese": "ラーメン二郎 三田本店.jpg".encode(),
         "no UTF-8": b"caf\xe9\xff\xfe.jpg", "no UTF-8, Shift JIS": "写真.jpg".encode("shift_jis"),

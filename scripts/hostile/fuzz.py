@@ -1,4 +1,4 @@
-"""Good files of each format, what damages them, and everything that embedkit does with one file."""
+"""Good files of each format, mutations of them, and all image operations of embedkit."""
 
 import os
 import time
@@ -14,7 +14,7 @@ from PIL import Image
 
 from embedkit.backbones.preprocess import prepare
 from embedkit.duplicates.damaged import _read_damaged
-from embedkit.duplicates.examination import LazyImage, examine, examine_partial, read_facts
+from embedkit.duplicates.examination import LazyImage, examine, examine_partial, read_metadata
 from embedkit.duplicates.examination.quality import load_detail
 from embedkit.errors import UnreadableImage
 from embedkit.images import png
@@ -37,21 +37,21 @@ _SPEC = EmbeddingSpec(
 
 @dataclass
 class Outcome:
-    """What became of the mutated files of one kind."""
+    """The outcome of the mutated files of one kind."""
 
     files: int = 0
     read: int = 0
-    """Files that were added all the same."""
+    """Mutated files that could be added."""
     faults: Counter[str] = field(default_factory=Counter)
     """Exceptions other than :class:`UnreadableImage`, and warnings, by what happened where."""
     reasons: Counter[str] = field(default_factory=Counter)
     slowest: float = 0.0
-    """Seconds that the slowest file took."""
+    """Duration of the slowest file, seconds."""
     slowest_number: int = 0
 
 
 def fuzz(data: bytes, count: int, seed: int, folder: Path) -> Outcome:
-    """Mutate a good file ``count`` times, and do all that embedkit does with each."""
+    """Mutate a good file ``count`` times, and apply all image operations of embedkit to each."""
     random = np.random.default_rng(seed)
     outcome = Outcome()
     for number in range(count):
@@ -75,7 +75,7 @@ def fuzz(data: bytes, count: int, seed: int, folder: Path) -> Outcome:
 
 
 def samples(random: np.random.Generator) -> dict[str, bytes]:
-    """A small good file of each kind, by its name."""
+    """Return a small good file of each kind, by name."""
     image, other = photo(random, SIZE), photo(random, SIZE)
     alpha = image.copy()
     alpha.putalpha(other.convert("L"))
@@ -122,7 +122,7 @@ def samples(random: np.random.Generator) -> dict[str, bytes]:
 
 
 def mutated(data: bytes, random: np.random.Generator) -> bytes:
-    """The file damaged in one of six ways."""
+    """Return the file damaged in one of six ways."""
     damaged = bytearray(data)
     size = len(data)
     head = min(size, 512)
@@ -165,7 +165,7 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def _checked(data: bytes) -> bytes:
-    """A PNG whose checksums fit what is in it, so that it is read further."""
+    """Return a PNG with correct checksums, so that decoders continue."""
     checked = bytearray(data)
     for part in png.chunks(data):
         check = zlib.crc32(data[part.start + 4 : part.end - 4])
@@ -174,7 +174,7 @@ def _checked(data: bytes) -> bytes:
 
 
 def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], object]]:
-    """All that embedkit does with one file; each raises :class:`UnreadableImage` or nothing."""
+    """Return all image operations of embedkit; each may raise only :class:`UnreadableImage`."""
     path = folder / "file.jpg"
     path.write_bytes(data)
 
@@ -196,8 +196,8 @@ def uses(data: bytes, intact: bytes, folder: Path) -> dict[str, Callable[[], obj
         "alpha": lambda: Decoder(data).rgba(),
         "thumbnail": lambda: thumbnail(str(path), 64),
         "facts on a page": lambda: photo_facts.facts_of(Decoder(data)),
-        "facts": lambda: read_facts(data),
-        "detail": lambda: load_detail(data, read_facts(data)),
+        "facts": lambda: read_metadata(data),
+        "detail": lambda: load_detail(data, read_metadata(data)),
         "pair": lambda: examine(look(data), look(intact)),
         "features": lambda: look(data).view(),
         "part": lambda: decode_partial(data),

@@ -14,33 +14,33 @@ from trust.screens import polygon
 from trust.writing import GLYPHS, PLACES, among, between, font, japanese_faces, latin
 
 FINER = 2
-"""Drawings are made so many times larger, and reduced."""
+"""Factor by which drawings are larger before they are reduced."""
 WHEEL = [
     tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue / 16, strong, bright))
     for hue in range(16)
     for strong, bright in ((0.9, 0.9), (0.6, 0.55))
 ]
 INKS = ((255, 255, 255), (0, 0, 0), None)
-"""White, black, and whatever colour a family draws."""
+"""White, black, and the colour of a family."""
 SYMBOLS = "☀☁☂☃★☎☘☠☢☮☯☸♔♕♖♗♘♙♚♛♜♝♞♟♠♣♥♦♨♪♻⚓⚔⚖⚙⚡✂✈✉✎✓✚✦✪✱✿❄❤➜"
 
 Colour = tuple[int, ...]
 Shape = tuple[str, float, float, float, float]
-"""Its kind, its centre, its radius and its turn; shares of the side."""
+"""Kind, centre, radius and rotation of a shape; lengths are shares of the side."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """Drawn once for a family."""
+    """The style of a family, drawn once."""
 
     size: int
-    """Pixels of either side."""
+    """Side, pixels."""
     ink: Colour
     second: Colour
     width: float
-    """Of lines, as a share of the side."""
+    """Width of lines, as a share of the side."""
     under: Colour
-    """What transparent pixels hold, which nobody sees."""
+    """Colour of fully transparent pixels."""
 
     def empty(self) -> tuple[Image.Image, ImageDraw.ImageDraw]:
         side = self.size * FINER
@@ -90,7 +90,7 @@ def turned(
 
 
 def shapes(least: float, most: float) -> Callable[[Random], Shape]:
-    """Draws shapes of so large radii."""
+    """Draws shapes with the given radii."""
     return lambda chance: (
         chance.choice(["disc", "ring", "arc", "3", "4", "5", "6"]),
         *(chance.uniform(0.2, 0.8) for _ in range(2)),
@@ -104,7 +104,7 @@ def stroke(chance: Random) -> list[tuple[float, float]]:
 
 
 def smooth(knots: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """A curve through knots (Catmull and Rom)."""
+    """Return a curve through knots (Catmull and Rom)."""
     ends = [knots[0], *knots, knots[-1]]
     curve = []
     for place in range(len(knots) - 1):
@@ -279,7 +279,7 @@ TEMPLATES: dict[str, Callable[[Style, Random], Design]] = {
 
 
 def design(family: int, chance: Random) -> tuple[str, Design]:
-    """A family of drawings: the name of its template, and its design."""
+    """Return a family of drawings: the name of the template, and the design."""
     name = [*TEMPLATES][family % len(TEMPLATES)]
     colour, second = chance.sample(WHEEL, 2)
     ink = INKS[(family + family // len(TEMPLATES)) % len(INKS)] or colour

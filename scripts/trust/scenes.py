@@ -12,12 +12,12 @@ from trust.camera import lit, noisy, opened
 from trust.families import Design, Values
 
 OUTSIDE = 0.08
-"""So large a share of either of two frames lies outside the other."""
+"""Minimum share of either of two frames that lies outside the other."""
 VIEWS = ("pan", "zoom", "perspective", "light", "handheld")
 PLAN = 128
-"""Side, pixels, of the small picture of a scene that frames are checked on."""
+"""Side, pixels, of the small picture of a scene on which frames are checked."""
 PLAIN = 12.0
-"""Levels of contrast below which a frame shows too little to be recognised."""
+"""Minimum contrast of a recognisable frame, levels."""
 TRIES = 1000
 LARGEST = 4000
 """Longer side of a scene in memory, pixels."""
@@ -34,7 +34,7 @@ def mapping(quad: Quad | np.ndarray) -> np.ndarray:
 
 
 def outside(one: Quad, other: Quad) -> float:
-    """The share of a frame that lies outside another."""
+    """Return the share of a frame that lies outside another."""
     seen = cv2.perspectiveTransform(POINTS, np.linalg.inv(mapping(other)) @ mapping(one))
     inside = ((seen >= 0) & (seen <= 1)).all(axis=(1, 2))
     return 1 - float(inside.mean())
@@ -46,7 +46,7 @@ def apart(one: Values, other: Values) -> bool:
 
 
 def frame(way: str, aspect: float, side: float, chance: Random) -> Quad:
-    """One frame; ``side`` is the share of the scene's width or height that it takes."""
+    """Return a frame; ``side`` is its share of the scene's width or height."""
     if way == "zoom":
         side *= chance.uniform(0.7, 1.2)
     wide, high = (side, side / aspect) if aspect > 1 else (side * aspect, side)
@@ -62,7 +62,8 @@ def frame(way: str, aspect: float, side: float, chance: Random) -> Quad:
 
 
 def design(family: int, chance: Random, photo: Path) -> tuple[str, Design]:
-    """A family of frames of one half of a photograph: the name of its way, and its design.
+    """Return a family of frames of one half of a photograph: the name of the method, and the
+    design.
 
     Families 0 and 1, 2 and 3, ... may share a photograph: each has a half of its own.
     """
@@ -122,7 +123,8 @@ def design(family: int, chance: Random, photo: Path) -> tuple[str, Design]:
 
 
 def half(photo: Image.Image, which: int) -> Image.Image:
-    """The left or the right half of a wide photograph, the upper or the lower one of a high one."""
+    """Return the left or right half of a wide photograph, or the upper or lower half of a high
+    one."""
     width, height = photo.size
     if width >= height:
         return photo.crop((which * (width // 2), 0, (which + 1) * (width // 2), height))

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import ImageFont
 
 Maker = Callable[[Random], Any]
-"""Draws one value of a field."""
+"""Draws a random value of a field."""
 
 
 def listed(text: str) -> tuple[str, ...]:
@@ -68,7 +68,7 @@ GLYPHS = (
     "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨ",
     "水光家紙川色石駅夏冬銅庭窓銀橋港島森布鏡針谷竜鷲林東西南北上下中大山田本木村",
 )
-"""Glyphs, each of which may stand for another of its row."""
+"""Glyphs that may replace each other, by row."""
 
 LATIN = {
     "sans": ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"),
@@ -76,17 +76,17 @@ LATIN = {
     "mono": ("DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"),
     "default": ("", ""),
 }
-"""Regular and bold: of DejaVu, or Pillow's own."""
+"""Regular and bold faces of DejaVu, or Pillow's own font."""
 NOTO = (
     ("NotoSansCJK-Regular.ttc", "NotoSansCJK-Bold.ttc"),
     ("NotoSerifCJK-Regular.ttc", "NotoSerifCJK-Bold.ttc"),
 )
-"""Used where they are installed; IPAexGothic, which embedkit's plots need, is everywhere."""
+"""Optional fonts, used if installed; IPAexGothic, which embedkit's plots need, is everywhere."""
 
 
 @cache
 def bundled(package: str, folder: str) -> Path:
-    """A folder of fonts inside an installed package, which is not imported."""
+    """Return a folder of fonts inside an installed package, without importing the package."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"{package} is not installed; embedkit depends on it")
@@ -110,19 +110,19 @@ def font(path: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @cache
 def latin(face: str, bold: bool = False) -> str:
-    """The path of a face of :data:`LATIN`; empty for Pillow's own."""
+    """Return the path of a face of :data:`LATIN`; empty for Pillow's own font."""
     name = LATIN[face][bold]
     return str(bundled("matplotlib", "mpl-data/fonts/ttf") / name) if name else ""
 
 
 @dataclass(frozen=True)
 class Writing:
-    """The language of a family, and what draws texts in it."""
+    """Return the language of a family, and the function that draws texts in it."""
 
     japanese: bool
 
     def face(self, chance: Random) -> tuple[str, str]:
-        """Paths of a regular and a bold font."""
+        """Return the paths of a regular and a bold font."""
         if self.japanese:
             return chance.choice(japanese_faces())
         name = chance.choice([*LATIN])
@@ -132,7 +132,7 @@ class Writing:
         return HEADINGS[english] if self.japanese else english
 
     def words(self, least: int, most: int) -> Maker:
-        """So many words; of Japanese the fewer, as they are longer by their glyphs' width."""
+        """Return a number of words; fewer in Japanese, whose glyphs are wider."""
 
         def make(chance: Random) -> str:
             count = chance.randint(least, most)

@@ -133,7 +133,7 @@ def test_backbones_lists_the_table(run: Run) -> None:
         (["search"], 2, "either an image or a text"),
         (["search", "photos/red/0.jpg", "-k", "0"], 2, "0 is not in the range"),
         (["info"], 1, "is empty"),
-        (["remove"], 2, "say what to forget"),
+        (["remove"], 2, "give exactly one of"),
         (["backbones", "nonsense"], 2, "no backbone is called"),
         (["frobnicate"], 2, "No such command"),
     ],
@@ -223,7 +223,7 @@ def test_export_import_remove_compact_and_labels_work_from_the_command_line(
     assert json.loads(run("labels", "--json", "-w", copy).stdout) == {"labels": {"blue": 6}}
 
 
-def test_add_stores_the_options_that_leave_files_out(run: Run, home: Path, tiny: str) -> None:
+def test_add_stores_the_exclusion_options(run: Run, home: Path, tiny: str) -> None:
     folder = home / "mixed"
     for number in range(3):
         (folder / "thumbs").mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import numpy as np
 from embedkit._internal.paths import shown
 from embedkit._internal.statistics import SIGNIFICANCE, intervals, shared_ranks
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
-from embedkit.classify.evaluation.measures import (
+from embedkit.classify.evaluation.metrics import (
     class_rates,
     clipped_logarithms,
     confusion_matrix,
@@ -28,12 +28,12 @@ from embedkit.classify.evaluation.results import (
 from embedkit.classify.heads.probabilities import negative_log_likelihood
 from embedkit.results import Neighbour
 
-WORST = 5
-"""Classes in :attr:`HeadMetrics.worst`."""
-MISTAKES = 24
-"""Mistakes in :attr:`HeadMetrics.mistakes`."""
-NEAREST = 4
-"""Training photos of each mistake."""
+MAX_WORST_CLASSES = 5
+"""Number of classes in :attr:`HeadMetrics.worst`."""
+MAX_MISTAKES = 24
+"""Number of mistakes in :attr:`HeadMetrics.mistakes`."""
+NEAREST_PHOTOS = 4
+"""Number of nearest training photos listed for each mistake."""
 
 
 def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) -> Evaluation:
@@ -56,11 +56,11 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
     """
     check(ground_truth, predictions)
     truth = ground_truth.truth.astype(np.int64)
-    units = np.arange(len(truth)) if ground_truth.units is None else ground_truth.units
+    groups = np.arange(len(truth)) if ground_truth.groups is None else ground_truth.groups
     predicted = np.stack([item.probabilities.argmax(1) for item in predictions])
-    pairs = compare_heads([item.head for item in predictions], predicted == truth, units)
+    pairs = compare_heads([item.head for item in predictions], predicted == truth, groups)
     heads = [
-        _metrics(ground_truth, item, truth, of_head, units)
+        _metrics(ground_truth, item, truth, of_head, groups)
         for item, of_head in zip(predictions, predicted, strict=True)
     ]
     support = np.bincount(truth, minlength=len(ground_truth.classes))
@@ -71,7 +71,7 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
         without_photos=tuple(
             name for name, count in zip(ground_truth.classes, support, strict=True) if not count
         ),
-        units=len(np.unique(units)),
+        units=len(np.unique(groups)),
         heads=_ranked(heads, pairs),
         pairs=pairs,
     )
@@ -99,17 +99,18 @@ def describe(evaluation: Evaluation) -> str:
     )
     if evaluation.left_out:
         text += (
-            f" {evaluation.left_out:,} other test photos were left out, because they are gone, "
+            f" {evaluation.left_out:,} other test photos were skipped, because they are missing, "
             "cannot be read or have lost their label."
         )
     if evaluation.pairs:
         text += (
             f" Heads tie when {test}, corrected for the number of pairs (Holm), gives a p-value of "
-            f"{SIGNIFICANCE} or more; heads that tie with the best of a place share it."
+            f"{SIGNIFICANCE} or more; heads that tie with the best one of a rank share that "
+            "rank."
         )
     if evaluation.without_photos:
         names = ", ".join(shown(name) for name in evaluation.without_photos)
-        text += f" Classes without test photos, which the means leave out: {names}."
+        text += f" Classes without test photos, which the means omit: {names}."
     return text
 
 
@@ -118,7 +119,7 @@ def _metrics(
     predictions: HeadPredictions,
     truth: np.ndarray,
     predicted: np.ndarray,
-    units: np.ndarray,
+    groups: np.ndarray,
 ) -> HeadMetrics:
     names = ground_truth.classes
 
@@ -136,13 +137,15 @@ def _metrics(
         precision=precision,
         recall=recall,
         f1=f1,
-        intervals=dict(zip(MAIN_METRICS, intervals(metrics, units), strict=True)),
+        intervals=dict(zip(MAIN_METRICS, intervals(metrics, groups), strict=True)),
         top_k=top_k_accuracies(truth, predictions.probabilities),
         nll=negative_log_likelihood(clipped_logarithms(predictions.probabilities), truth),
         ece=expected_calibration_error(bins),
         unknown=None if predictions.unknown is None else float(predictions.unknown.mean()),
         thresholds=predictions.thresholds,
-        worst=tuple(item for item in worst_first(classes)[:WORST] if item.f1 not in (1.0, None)),
+        worst=tuple(
+            item for item in worst_first(classes)[:MAX_WORST_CLASSES] if item.f1 not in (1.0, None)
+        ),
         classes=classes,
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         reliability=bins,
@@ -185,7 +188,7 @@ def _confident_mistakes(
     truth, probabilities = ground_truth.truth, predictions.probabilities
     wrong = np.flatnonzero(predicted != truth)
     confidence = probabilities[wrong, predicted[wrong]]
-    rows = wrong[np.argsort(-confidence, kind="stable")][:MISTAKES]
+    rows = wrong[np.argsort(-confidence, kind="stable")][:MAX_MISTAKES]
     nearest: Sequence[Sequence[Neighbour]] = [()] * len(rows)
     if predictions.nearest is not None and len(rows):
         nearest = predictions.nearest(rows)
@@ -197,15 +200,15 @@ def _confident_mistakes(
             predicted=ground_truth.classes[predicted[row]],
             probability=float(probabilities[row, predicted[row]]),
             probability_of_truth=float(probabilities[row, truth[row]]),
-            nearest=tuple(near[:NEAREST]),
+            nearest=tuple(near[:NEAREST_PHOTOS]),
         )
         for row, near in zip(rows.tolist(), nearest, strict=True)
     )
 
 
 def _ranked(heads: Sequence[HeadMetrics], pairs: Sequence[HeadPair]) -> tuple[HeadMetrics, ...]:
-    """Return the heads with their places, the most accurate first."""
+    """Return the heads with their ranks, the most accurate first."""
     ranked = sorted(heads, key=lambda head: -head.accuracy)
     ties = {(pair.head, pair.other) for pair in pairs if pair.tie}
-    taken = shared_ranks([head.name for head in ranked], ties)
-    return tuple(replace(head, place=place) for head, place in zip(ranked, taken, strict=True))
+    ranks = shared_ranks([head.name for head in ranked], ties)
+    return tuple(replace(head, place=rank) for head, rank in zip(ranked, ranks, strict=True))

@@ -10,7 +10,8 @@ from embedkit.errors import BadInput
 from embedkit.results import Neighbour, Thresholds
 
 SUM_TOLERANCE = 1e-3
-"""Largest difference between 1 and the sum of a photo's probabilities: float16 rounds."""
+"""Maximum difference between 1 and the sum of a photo's probabilities; float16 probabilities are
+rounded."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class GroundTruth:
     """Class numbers, indices into ``classes``: int64 (N,)."""
     paths: tuple[str, ...] | None = None
     """Paths of the photos."""
-    units: np.ndarray | None = None
-    """Unit of each photo, int64 (N,). Intervals and tests resample whole units, such as groups of
-    near-duplicates. None when the photos are independent."""
+    groups: np.ndarray | None = None
+    """Group of each photo, int64 (N,). Intervals and tests resample whole groups, such as groups of
+    near-duplicates. None if the photos are independent."""
     left_out: int = 0
-    """Number of test photos that are gone, cannot be read or have lost their label."""
+    """Number of test photos that are missing, cannot be read or have lost their label."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,15 @@ def _check_truth(ground_truth: GroundTruth) -> None:
         raise BadInput("there are no test photos; split the labelled photos first")
     if len(classes) < 2:
         raise BadInput(
-            f"an evaluation needs two classes or more, not {len(classes)}; label photos of others"
+            f"an evaluation needs two classes or more, not {len(classes)}; label photos "
+            "of another class"
         )
     if truth.min() < 0 or truth.max() >= len(classes):
         raise BadInput(
             f"the truth has class numbers from {truth.min()} to {truth.max()}, but those of "
             f"{len(classes)} classes are 0 to {len(classes) - 1}"
         )
-    for what, values in (("paths", ground_truth.paths), ("units", ground_truth.units)):
+    for what, values in (("paths", ground_truth.paths), ("groups", ground_truth.groups)):
         if values is not None and len(values) != len(truth):
             raise BadInput(f"{len(values)} {what} for {len(truth)} test photos; give one for each")
 

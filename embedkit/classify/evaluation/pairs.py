@@ -10,12 +10,12 @@ from embedkit.classify.evaluation.results import HeadPair
 
 
 def compare_heads(
-    names: Sequence[str], right: np.ndarray, units: np.ndarray
+    names: Sequence[str], right: np.ndarray, groups: np.ndarray
 ) -> tuple[HeadPair, ...]:
     """Return a test of every pair of heads, the more accurate one first.
 
-    With independent photos the test is :func:`mcnemar`. With units of several photos it is the
-    randomisation test over units, which swaps the results of a whole unit. p-values have Holm's
+    With independent photos the test is :func:`mcnemar`. With groups of several photos it is the
+    randomisation test over groups, which swaps the results of a whole group. p-values have Holm's
     correction.
 
     Parameters
@@ -24,8 +24,8 @@ def compare_heads(
         Names of the H heads.
     right : ndarray
         Whether each head gets each photo right: bool (H, N).
-    units : ndarray
-        Unit of each photo: int64 (N,).
+    groups : ndarray
+        Group of each photo: int64 (N,).
     """
     order = np.argsort(-right.mean(1), kind="stable").tolist()
     pairs = list(combinations(order, 2))
@@ -35,12 +35,12 @@ def compare_heads(
         (int((right[one] & ~right[other]).sum()), int((right[other] & ~right[one]).sum()))
         for one, other in pairs
     ]
-    if len(np.unique(units)) == len(units):
+    if len(np.unique(groups)) == len(groups):
         p_of_pairs = np.array([mcnemar(*counts) for counts in only])
     else:
         correct = right.astype(np.int64)
         differences = np.stack([correct[one] - correct[other] for one, other in pairs], axis=1)
-        p_of_pairs = p_values(differences, np.unique(units, return_inverse=True)[1])
+        p_of_pairs = p_values(differences, np.unique(groups, return_inverse=True)[1])
     return tuple(
         HeadPair(
             head=names[one],

@@ -19,7 +19,7 @@ _MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
-class Step:
+class SelectionStep:
     """A member that forward selection added, with metrics on the validation set."""
 
     member: str
@@ -41,7 +41,7 @@ def select_members(
     probabilities: Sequence[np.ndarray],
     labels: np.ndarray,
     stop_early: bool = True,
-) -> tuple[Step, ...]:
+) -> tuple[SelectionStep, ...]:
     """Order members by how much each improves the mean, by greedy forward selection.
 
     Caruana et al. (2004), without replacement. The next member is the one with the highest
@@ -58,29 +58,30 @@ def select_members(
     stop_early : bool, default True
         Whether to stop when no member improves the mean; otherwise all members are ordered.
     """
-    steps: list[Step] = []
+    steps: list[SelectionStep] = []
     chosen: list[int] = []
     while len(chosen) < len(names):
         tried = []
-        for place in range(len(names)):
-            if place not in chosen:
-                scores = mean_scores([probabilities[one] for one in [*chosen, place]])
+        for index in range(len(names)):
+            if index not in chosen:
+                scores = mean_scores([probabilities[one] for one in [*chosen, index]])
                 accuracy = float((scores.argmax(axis=1) == labels).mean())
                 nll = negative_log_likelihood(log_softmax(scores), labels)
-                tried.append((-accuracy, nll, place))
-        loss, nll, place = min(tried)
+                tried.append((-accuracy, nll, index))
+        loss, nll, index = min(tried)
         if stop_early and steps and (loss, nll) >= (-steps[-1].accuracy, steps[-1].nll):
             break
         before = steps[-1].accuracy if steps else 0.0
-        chosen.append(place)
-        steps.append(Step(names[place], -loss, nll, -loss - before))
+        chosen.append(index)
+        steps.append(SelectionStep(names[index], -loss, nll, -loss - before))
     return tuple(steps)
 
 
 def error_overlap(
     probabilities: Sequence[np.ndarray], labels: np.ndarray
 ) -> list[list[float | None]]:
-    """Return the share of each member's errors that each other member makes too: M rows of M.
+    """Return, for each pair of members, the share of the first one's errors that the second one
+    makes too: M rows of M.
 
     A photo that both get wrong counts even if they predict different classes. The row of a member
     without errors is None.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from embedkit.classify.heads.rejection import Measures
+from embedkit.classify.heads.rejection import RejectionMeasures
 from embedkit.results import Thresholds
 
 
@@ -42,7 +42,7 @@ class Format2Rejection:
         scales = Scale(**saved["remote"]), Scale(**saved["doubt"])
         return cls(models, *scales, float(saved["threshold"]), photos)
 
-    def excess(self, measures: Measures) -> np.ndarray:
+    def excess(self, measures: RejectionMeasures) -> np.ndarray:
         """Return the sum minus the threshold: float64 (N, 1)."""
         scaled = [
             scale(values) for scale, values in zip(self.models, measures.distances, strict=True)

@@ -8,9 +8,9 @@ import numpy as np
 from embedkit.index.exact import nearest_with_products
 
 MAX_PHOTOS = 20_000
-"""Photos that a gallery keeps, drawn at random, unless the head needs them all."""
+"""Maximum number of photos in a gallery, drawn at random, unless the head needs them all."""
 NEAREST = 5
-"""Training photos that the neighbour distance is the mean of."""
+"""Number of nearest training photos that the neighbour distance averages over."""
 
 _ROWS = 4_096
 _SEED = 0

@@ -13,8 +13,8 @@ from embedkit.classify.heads.linear import Features
 from embedkit.classify.heads.probabilities import softmax
 from embedkit.classify.heads.rejection import (
     MEASURES,
-    Measures,
     Rejection,
+    RejectionMeasures,
     log_distance_to_outliers,
     log_odds_against,
     mean_log_distance,
@@ -74,7 +74,8 @@ class Model:
         return self.gallery.nearest(embedded[self.spec.digest].vectors)
 
     def distances(self, features: Features, nearest: Nearest) -> tuple[np.ndarray, np.ndarray]:
-        """Return neighbour distances and outlier ratios, float64 (N,): see :class:`Measures`."""
+        """Return neighbour distances and outlier ratios, float64 (N,): see
+        :class:`RejectionMeasures`."""
         distance = mean_log_distance(nearest[1])
         return distance, distance - log_distance_to_outliers(features.vectors, self.outliers)
 
@@ -84,22 +85,36 @@ class Head:
     """A trained classifier: the mean of the probabilities of one or several models.
 
     ``embedded`` arguments map the digest of each model's spec to the features of N images.
+
+    Attributes
+    ----------
+    name : str
+        Name of the head.
+    kind : {'probe', 'knn', 'finetune', 'ensemble'}
+        Kind of the head.
+    models : tuple of Model
+        The calibrated classifiers; several for an ensemble.
+    method : str
+        Which probabilities of the models are averaged: :data:`MEAN` (uncalibrated) or
+        :data:`CALIBRATED`.
+    temperature : float
+        Temperature that calibrates the mean.
+    rejection : Rejection or Format2Rejection
+        Thresholds beyond which a photo is unknown.
+    validation : mapping of str to float
+        Metrics on the validation set: accuracy, nll (nats), images.
+    settings : mapping of str to object
+        The hyperparameters of the head, and those that were tried.
     """
 
     name: str
     kind: str
-    """``probe``, ``knn``, ``finetune`` or ``ensemble``."""
     models: tuple[Model, ...]
     method: str
-    """Which probabilities of the models are averaged: :data:`MEAN` or :data:`CALIBRATED`."""
     temperature: float
-    """Temperature that calibrates the mean."""
     rejection: Rejection | Format2Rejection
-    """Thresholds beyond which a photo is unknown."""
     validation: Mapping[str, float] = field(default_factory=dict)
-    """Metrics on the validation set: accuracy, nll (nats), images."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The hyperparameters of the head, and those that were tried."""
 
     @property
     def classes_(self) -> tuple[str, ...]:
@@ -107,7 +122,18 @@ class Head:
         return self.models[0].classes_
 
     def member_probabilities(self, embedded: Embedded) -> list[np.ndarray]:
-        """Return the probabilities of each model that are averaged: float64 (N, C) arrays."""
+        """Return the probabilities of each model, which the head averages.
+
+        Parameters
+        ----------
+        embedded : mapping of str to Features
+            Features of N images by the digest of their spec, for the specs of all models.
+
+        Returns
+        -------
+        list of numpy.ndarray
+            float64 (N, C) for each model, columns in the order of :attr:`classes_`.
+        """
         return [model.probabilities(model.scores(embedded), self.method) for model in self.models]
 
     def predict_proba(self, embedded: Embedded) -> np.ndarray:
@@ -127,7 +153,18 @@ class Head:
         return softmax(scores / self.temperature)
 
     def nearest(self, embedded: Embedded) -> list[Nearest]:
-        """Return, for each model, the training photos nearest to each image."""
+        """Return, for each model, the training photos nearest to each image.
+
+        Parameters
+        ----------
+        embedded : mapping of str to Features
+            Features of N images by the digest of their spec, for the specs of all models.
+
+        Returns
+        -------
+        list of (numpy.ndarray, numpy.ndarray)
+            For each model, rows of its gallery and their distances, both (N, k), nearest first.
+        """
         return [model.nearest(embedded) for model in self.models]
 
     @property
@@ -148,6 +185,11 @@ class Head:
             Their nearest training photos, from :meth:`nearest`.
         probabilities : ndarray
             Their probabilities, from :meth:`predict_proba`.
+
+        Returns
+        -------
+        RejectionScores
+            The scores; an image with a score above 0 is unknown.
         """
         found = [
             model.distances(embedded[model.spec.digest], near)
@@ -155,7 +197,9 @@ class Head:
         ]
         distances, ratios = (np.stack(some) for some in zip(*found, strict=True))
         return RejectionScores(
-            self.rejection.excess(Measures(distances, ratios, log_odds_against(probabilities)))
+            self.rejection.excess(
+                RejectionMeasures(distances, ratios, log_odds_against(probabilities))
+            )
         )
 
 
@@ -174,7 +218,7 @@ class RejectionScores:
 
     @property
     def unknown(self) -> np.ndarray:
-        """Whether each image is likely of no class: bool (N,)."""
+        """Whether each image probably belongs to no class: bool (N,)."""
         return self.ood_scores > 0
 
     def deciding_measure(self, row: int) -> str | None:

@@ -36,7 +36,8 @@ def fit_neighbours(
 ) -> tuple[Neighbours, list[dict[str, float]]]:
     """Select k on the validation set; return the classifier and the metrics of every k.
 
-    The highest accuracy wins, then the lowest negative log-likelihood, then the smallest k.
+    Selects the highest validation accuracy; ties are broken by the lowest negative log-likelihood,
+    then by the smallest k.
     """
     ks = sorted({min(k, len(gallery.labels)) for k in NEIGHBOURS})
     rows, distances = gallery.nearest(val.vectors, ks[-1])

@@ -16,9 +16,11 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Return the logarithm of the softmax of each row: float64 (N, C)."""
-    from scipy.special import log_softmax as of_rows  # SciPy is not imported before it is needed
+    from scipy.special import (
+        log_softmax as scipy_log_softmax,  # SciPy is not imported before it is needed
+    )
 
-    return np.asarray(of_rows(scores, axis=1))
+    return np.asarray(scipy_log_softmax(scores, axis=1))
 
 
 def negative_log_likelihood(log_probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -25,7 +25,8 @@ DISTANCE, OUTLIER, CONFIDENCE = MEASURES = ("distance", "outlier", "confidence")
 KNOWN_QUANTILE = 0.99
 """The quantile of known photos that bounds neighbour distance and confidence."""
 OUTLIER_QUANTILE = 0.95
-"""The quantile that bounds the outlier ratio if it is above 1, as for heads on few photos."""
+"""The quantile of known photos that bounds the outlier ratio. The bound is never below 1; it is
+above 1 for some heads trained on few photos."""
 CONFIDENCE_LEVEL = 0.95
 """Probability, over samples of known photos, that a threshold is below its quantile."""
 MIN_VALIDATION_PHOTOS = 50
@@ -60,7 +61,7 @@ def log_odds_against(probabilities: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Measures:
+class RejectionMeasures:
     """The measures of N photos under M models; higher values are less like known photos."""
 
     distances: np.ndarray
@@ -167,7 +168,7 @@ class Rejection:
             len(odds_against),
         )
 
-    def excess(self, measures: Measures) -> np.ndarray:
+    def excess(self, measures: RejectionMeasures) -> np.ndarray:
         """Return how far each measure is above its threshold: float64 (N, 3), as :data:`MEASURES`.
 
         In standard deviations of known photos; -inf for a measure without a threshold.

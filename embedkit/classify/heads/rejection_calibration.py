@@ -11,12 +11,12 @@ from embedkit.classify.heads.rejection import EPSILON, log_distance_to_outliers
 MAX_LEFT_OUT = 1_000
 """Training photos that are left out in turn, drawn at random from more."""
 SAME_DISTRIBUTION_P = 1e-3
-"""Training and validation photos differ in neighbour distance below this p-value."""
+"""p-value below which training and validation photos are taken to differ in neighbour distance."""
 MAX_NEARER_SHARE = 0.1
 """Share of a class's photos that may be nearer to one kind of outlier than to training photos.
 Above it the class itself shows that kind."""
 NEARER_SHARE_P = 1e-4
-"""The share is above the limit below this p-value."""
+"""p-value below which that share is taken to be above the limit."""
 
 _SEED = 0
 _ROWS = 256
@@ -33,7 +33,7 @@ class Calibration:
     """SHA-256 of the photos: uint8 (K, 32)."""
     distance: np.ndarray
     """Neighbour distances, float64 (K,): see
-    :class:`embedkit.classify.heads.rejection.Measures`."""
+    :class:`embedkit.classify.heads.rejection.RejectionMeasures`."""
     ratio: np.ndarray
     """Logarithms of the outlier ratios, float64 (K,)."""
 
@@ -66,8 +66,8 @@ class Outliers:
 
     def without(self, kinds: Sequence[str]) -> "Outliers":
         """Return the outliers of other kinds."""
-        kept = [place for place, kind in enumerate(self.kinds) if kind not in kinds]
-        return Outliers(self.vectors[kept], tuple(self.kinds[place] for place in kept))
+        kept = [index for index, kind in enumerate(self.kinds) if kind not in kinds]
+        return Outliers(self.vectors[kept], tuple(self.kinds[index] for index in kept))
 
 
 def leave_one_out_distances(
@@ -77,7 +77,7 @@ def leave_one_out_distances(
 
     Photos of one group are not neighbours of each other, since a validation photo has no copy in
     the training set either. Distances are mean logarithms over the :data:`NEAREST` nearest photos.
-    Photos of a class with a single group are left out: no photo of their class would be near.
+    Photos of a class with a single group are skipped: no other photo of their class would be near.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def same_distribution(training: np.ndarray, validation: np.ndarray) -> bool:
     """Return whether training and validation distances may have one distribution.
 
     By a rank test (Mann & Whitney 1947). Under a network that was trained on the training photos
-    they differ, because training draws these together.
+    they differ, because training moves these closer together.
     """
     from scipy.stats import mannwhitneyu
 
@@ -121,7 +121,7 @@ def without_kinds_like_classes(
 ) -> Outliers:
     """Return the outliers without the kinds that a class of the head shows, such as screenshots.
 
-    A kind is left out if more than a tenth of a class's photos are nearer to it than to the
+    A kind is excluded if more than a tenth of a class's photos are nearer to it than to the
     training photos, and by more than chance.
 
     Parameters

@@ -1,7 +1,7 @@
 """Validation of a head's manifest and tensors.
 
 A digest shows that a head was not changed, not that its content is valid. All functions raise
-ValueError with what is wrong.
+ValueError with a description of the problem.
 """
 
 import math
@@ -33,8 +33,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
         and classes == sorted(set(classes)),
         "its classes are not two or more sorted names",
     )
-    _require(manifest["kind"] in KINDS, f"there is no kind {manifest['kind']!r}")
-    _require(manifest["method"] in (MEAN, CALIBRATED), f"there is no method {manifest['method']!r}")
+    _require(manifest["kind"] in KINDS, f"unknown kind {manifest['kind']!r}")
+    _require(manifest["method"] in (MEAN, CALIBRATED), f"unknown method {manifest['method']!r}")
     for name in ("rejection", "validation", "settings"):
         _require(isinstance(manifest[name], dict), f"its {name} are not an object")
     if manifest["kind"] == ENSEMBLE:
@@ -51,7 +51,7 @@ def check_head(head: Head) -> None:
     """Check a head whose models are valid: the classes of its models, and its thresholds."""
     _require(
         all(model.classes_ == head.classes_ for model in head.models),
-        "its members have other classes",
+        "its members have different classes",
     )
     if isinstance(head.rejection, Format2Rejection):
         scales = (*head.rejection.models, head.rejection.distance, head.rejection.confidence)
@@ -90,7 +90,7 @@ def check_model(model: Model) -> None:
     if isinstance(scorer, Linear):
         _check_array("weights", scorer.weights, np.float32, (classes, dim))
         _check_array("bias", scorer.bias, np.float32, (classes,))
-        _require(scorer.features in (RAW, L2), f"there are no features {scorer.features!r}")
+        _require(scorer.features in (RAW, L2), f"unknown features {scorer.features!r}")
     elif isinstance(scorer, Neighbours):
         _require(scorer.k > 0, "k is below 1")
 

@@ -129,7 +129,7 @@ def load_head(folder: Path, name: str) -> Head:
             settings=manifest["settings"],
         )
         if head.classes_ != tuple(manifest["classes"]):
-            raise ValueError("its members have other classes")
+            raise ValueError("its members have different classes")
         check_head(head)
         return head
     except _MALFORMED as error:

@@ -10,10 +10,10 @@ import numpy as np
 
 from embedkit.catalog import Catalog
 from embedkit.classify.split.drawing import (
-    NO_PART,
-    PARTS,
+    NO_SET,
+    SETS,
     count_leaks,
-    draw_parts,
+    draw_sets,
     order_keys,
     tied_groups,
 )
@@ -31,12 +31,13 @@ from embedkit.errors import BadInput
 from embedkit.results import ClassSplit, Split
 
 _LEFT_OUT = "left out"
-"""The stored part of an image in no set, which tells it from images that were labelled later."""
+"""Stored set of an image that is in no set; it distinguishes such images from images labelled
+later."""
 
 
 @dataclass(frozen=True)
-class Subset:
-    """The images of one part of the split, in order of id."""
+class SplitSet:
+    """The images of one set of the split, in order of id."""
 
     ids: np.ndarray
     """Image ids: int64 (N,)."""
@@ -48,38 +49,38 @@ def draw_split(catalog: Catalog, inputs: SplitInput, pairs: tuple[np.ndarray, np
     """Draw a split, store it in the catalog, and return its report.
 
     ``pairs`` are the ids of images that are copies of each other, two int64 (P,) arrays; they may
-    be unlabelled, since copies of one unlabelled image are tied through it. Given parts are kept
-    and count towards the requested numbers; the other images are drawn. An image that is tied to
-    one given to validation or test gets no part.
+    include unlabelled images, because two copies of one unlabelled image are tied. Images with a
+    given set stay there and count towards the requested numbers; the others are drawn. An image
+    that is tied to an image given to validation or test is put in no set.
     """
     images, options = inputs.images, inputs.options
     groups = tied_groups(images.ids, pairs, inputs.values)
     keys = order_keys(images.sha256, options.seed)
     requested = options.val, options.test
-    parts = draw_parts(inputs.classes, groups, keys, requested, inputs.given_parts)
-    ungrouped = draw_parts(
-        inputs.classes, np.arange(len(groups)), keys, requested, inputs.given_parts
+    set_of = draw_sets(inputs.classes, groups, keys, requested, inputs.given_sets)
+    ungrouped = draw_sets(
+        inputs.classes, np.arange(len(groups)), keys, requested, inputs.given_sets
     )
     sizes = np.bincount(groups)
-    classes = _count_classes(inputs, parts)
+    classes = _count_classes(inputs, set_of)
     report = Split(
         **asdict(options),
         classes=classes,
         images=len(images.ids),
         unlabelled=images.unlabelled,
         conflicting=images.conflicting,
-        left_out=int((parts == NO_PART).sum()),
+        left_out=int((set_of == NO_SET).sum()),
         groups=int((sizes > 1).sum()),
         grouped=int(sizes[sizes > 1].sum()),
-        leaks=count_leaks(groups, parts),
+        leaks=count_leaks(groups, set_of),
         leaks_ungrouped=count_leaks(groups, ungrouped),
-        held_out_ungrouped=int((ungrouped > PARTS.index(TRAIN)).sum()),
-        notes=shortfall_notes(inputs, parts, classes),
+        held_out_ungrouped=int((ungrouped > SETS.index(TRAIN)).sum()),
+        notes=shortfall_notes(inputs, set_of, classes),
     )
-    names = (*PARTS, _LEFT_OUT)
+    names = (*SETS, _LEFT_OUT)
     columns = {
         "image_id": images.ids,
-        "part": [names[part] for part in parts.tolist()],
+        "part": [names[number] for number in set_of.tolist()],
         "unit": groups,
     }
     with catalog.write() as writer:
@@ -87,8 +88,8 @@ def draw_split(catalog: Catalog, inputs: SplitInput, pairs: tuple[np.ndarray, np
     return report
 
 
-def read_split(catalog: Catalog) -> tuple[Split, dict[str, Subset]]:
-    """Return the stored split and its subsets by name. Raises :class:`BadInput` without one."""
+def read_split(catalog: Catalog) -> tuple[Split, dict[str, SplitSet]]:
+    """Return the stored split and its sets by name. Raises :class:`BadInput` without one."""
     with catalog.read() as reader:
         stored = reader.splits.last()
     if stored is None:
@@ -99,8 +100,8 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, Subset]]:
     report["classes"] = tuple(ClassSplit(**item) for item in report["classes"])
     report["notes"] = tuple(report["notes"])
     ids, groups = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
-    masks = {name: columns["part"] == name for name in PARTS}
-    subsets = {name: Subset(ids[mask], groups[mask]) for name, mask in masks.items()}
+    masks = {name: columns["part"] == name for name in SETS}
+    subsets = {name: SplitSet(ids[mask], groups[mask]) for name, mask in masks.items()}
 
     images = labelled_images(catalog)
     drawn = sum(item.train + item.val + item.test for item in report["classes"])
@@ -109,9 +110,9 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, Subset]]:
     return replace(Split(**report), gone=drawn - kept, later=later), subsets
 
 
-def _count_classes(inputs: SplitInput, parts: np.ndarray) -> tuple[ClassSplit, ...]:
-    counts = np.zeros((len(inputs.class_names), len(PARTS)), np.int64)
-    np.add.at(counts, (inputs.classes[parts != NO_PART], parts[parts != NO_PART]), 1)
+def _count_classes(inputs: SplitInput, set_of: np.ndarray) -> tuple[ClassSplit, ...]:
+    counts = np.zeros((len(inputs.class_names), len(SETS)), np.int64)
+    np.add.at(counts, (inputs.classes[set_of != NO_SET], set_of[set_of != NO_SET]), 1)
     return tuple(
         ClassSplit(name, *row)
         for name, row in zip(inputs.class_names, counts.tolist(), strict=True)

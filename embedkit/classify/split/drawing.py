@@ -1,4 +1,4 @@
-"""Draw the part of each image so that tied images stay in one part."""
+"""Draw the set of each image so that tied images stay in one set."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -7,8 +7,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-TRAIN, VAL, TEST = PARTS = ("train", "val", "test")
-NO_PART = -1
+TRAIN, VAL, TEST = SETS = ("train", "val", "test")
+NO_SET = -1
 _TRAIN, _VAL, _TEST = range(3)
 
 
@@ -41,11 +41,11 @@ def tied_groups(
     return np.asarray(np.unique(components, return_inverse=True)[1])
 
 
-def count_leaks(groups: np.ndarray, parts: np.ndarray) -> int:
+def count_leaks(groups: np.ndarray, set_of: np.ndarray) -> int:
     """Count the validation and test images whose group has an image in the training set."""
     in_training = np.zeros(int(groups.max()) + 1, bool)
-    in_training[groups[parts == _TRAIN]] = True
-    return int((in_training[groups] & (parts > _TRAIN)).sum())
+    in_training[groups[set_of == _TRAIN]] = True
+    return int((in_training[groups] & (set_of > _TRAIN)).sum())
 
 
 def order_keys(sha256: Sequence[bytes], seed: int) -> np.ndarray:
@@ -58,18 +58,18 @@ def order_keys(sha256: Sequence[bytes], seed: int) -> np.ndarray:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def draw_parts(
+def draw_sets(
     classes: np.ndarray,
     groups: np.ndarray,
     keys: np.ndarray,
     requested: tuple[int, int],
-    given_parts: np.ndarray,
+    given_sets: np.ndarray,
 ) -> np.ndarray:
-    """Return the part of each image, int64 (N,): 0 training, 1 validation, 2 test, -1 none.
+    """Return the set of each image, int64 (N,): 0 training, 1 validation, 2 test, -1 none.
 
     A group goes to test if all its images are still needed there, else to validation if they are
-    needed there, else to training. If some images of a group have a given part, the others go to
-    training when the given ones are all training images, and get no part otherwise.
+    needed there, else to training. If the sets of some images of a group are given, the others go
+    to training when the given ones are all training images, and to no set otherwise.
 
     Parameters
     ----------
@@ -79,16 +79,14 @@ def draw_parts(
         Groups are drawn in the order of their smallest key: uint64 (N,).
     requested : (int, int)
         Images of each class for validation and for test.
-    given_parts : ndarray
-        The part of each image that was given, -1 for an image to draw: int64 (N,).
+    given_sets : ndarray
+        The given set of each image, -1 for an image to draw: int64 (N,).
     """
     settled, held_out = (np.zeros(int(groups.max()) + 1, bool) for _ in range(2))
-    settled[groups[given_parts != NO_PART]] = True
-    held_out[groups[given_parts > _TRAIN]] = True
-    parts = np.where(
-        given_parts != NO_PART, given_parts, np.where(held_out[groups], NO_PART, _TRAIN)
-    )
-    needed = _images_to_draw(classes, parts, requested)
+    settled[groups[given_sets != NO_SET]] = True
+    held_out[groups[given_sets > _TRAIN]] = True
+    set_of = np.where(given_sets != NO_SET, given_sets, np.where(held_out[groups], NO_SET, _TRAIN))
+    needed = _images_to_draw(classes, set_of, requested)
     first_key = np.full(len(settled), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(first_key, groups, keys)
     by_group = np.argsort(groups, kind="stable")
@@ -98,40 +96,40 @@ def draw_parts(
         if settled[group]:
             continue
         of_classes, counts = np.unique(classes[rows], return_counts=True)
-        for part in (_TEST, _VAL):
-            if (needed[part][of_classes] >= counts).all():
-                needed[part][of_classes] -= counts
-                parts[rows] = part
+        for number in (_TEST, _VAL):
+            if (needed[number][of_classes] >= counts).all():
+                needed[number][of_classes] -= counts
+                set_of[rows] = number
                 break
-    return parts
+    return set_of
 
 
 def max_held_out(size: int) -> int:
     """Return how many images of a class of ``size`` may be drawn for validation and test.
 
-    It is half of the class, two of three images, and none of fewer.
+    This is half of the class; two images of a class of three; none of a smaller class.
     """
-    return 0 if size < len(PARTS) else max(2, size // 2)
+    return 0 if size < len(SETS) else max(2, size // 2)
 
 
 def _images_to_draw(
-    classes: np.ndarray, parts: np.ndarray, requested: tuple[int, int]
+    classes: np.ndarray, set_of: np.ndarray, requested: tuple[int, int]
 ) -> dict[int, np.ndarray]:
     """Return how many images of each class to draw for validation and for test.
 
-    ``parts`` are the parts before drawing, where images without a given part are training images.
-    Given images count. If more than its share was given to one part, images for the other are
-    drawn only while half of the class stays in training.
+    ``set_of`` contains the sets before drawing, where images without a given set are training
+    images. Given images count. If more than its share was given to one set, images for the other
+    are drawn only while half of the class stays in training.
     """
     count = int(classes.max()) + 1
-    sizes = np.bincount(classes[parts != NO_PART], minlength=count).tolist()
-    given = [np.bincount(classes[parts == part], minlength=count) for part in (_VAL, _TEST)]
+    sizes = np.bincount(classes[set_of != NO_SET], minlength=count).tolist()
+    given = [np.bincount(classes[set_of == number], minlength=count) for number in (_VAL, _TEST)]
     limits = np.array([max_held_out(size) for size in sizes])
     shares = np.array([_proportional_shares(limit, *requested) for limit in limits.tolist()])
     left = np.maximum(limits - given[0] - given[1], 0)
     return {
-        part: np.minimum(np.maximum(shares[:, place] - given[place], 0), left)
-        for place, part in enumerate((_VAL, _TEST))
+        number: np.minimum(np.maximum(shares[:, index] - given[index], 0), left)
+        for index, number in enumerate((_VAL, _TEST))
     }
 
 

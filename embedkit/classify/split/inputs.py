@@ -1,4 +1,4 @@
-"""What a split is drawn from: labelled images, given parts, and a column that ties images."""
+"""The input of a split: labelled images, given sets, and a column that ties images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
-from embedkit.classify.split.drawing import NO_PART, PARTS
+from embedkit.classify.split.drawing import NO_SET, SETS
 from embedkit.errors import BadInput, NotInWorkspace
 
 
@@ -16,12 +16,12 @@ class SplitOptions:
     """Options of a split. Raises :class:`BadInput` for a number of images below 1."""
 
     val: int
-    """Images of each class for validation."""
+    """Number of images of each class for validation."""
     test: int
-    """Images of each class for test."""
+    """Number of images of each class for test."""
     seed: int = 0
     group: str | None = None
-    """A column of the label tables; images with the same value stay in one part."""
+    """A column of the label tables; images with the same value stay in one set."""
 
     def __post_init__(self) -> None:
         for name, count, purpose in (
@@ -30,7 +30,7 @@ class SplitOptions:
         ):
             if count < 1:
                 raise BadInput(
-                    f"{name} is the number of photos of each class to {purpose}: 1 or more, "
+                    f"{name}, the number of photos of each class to {purpose}, must be 1 or more, "
                     f"not {count}"
                 )
 
@@ -54,16 +54,16 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class SplitInput:
-    """The images to split, and how."""
+    """The images to split, and the options."""
 
     options: SplitOptions
     images: LabelledImages
     class_names: tuple[str, ...]
-    """Sorted."""
+    """Names of the classes, sorted."""
     classes: np.ndarray
     """Class of each image, an index into ``class_names``: int64 (N,)."""
-    given_parts: np.ndarray
-    """Given part of each image, an index into ``PARTS`` or -1 for none: int64 (N,)."""
+    given_sets: np.ndarray
+    """Given set of each image, an index into ``SETS`` or -1 for none: int64 (N,)."""
     values: tuple[np.ndarray, np.ndarray]
     """Image ids, labelled or not, and the number of their value of ``options.group``: two int64
     (M,) arrays."""
@@ -93,10 +93,10 @@ def labelled_images(catalog: Catalog) -> LabelledImages:
 
 
 def prepare_split(catalog: Catalog, options: SplitOptions, given: Mapping[str, str]) -> SplitInput:
-    """Return what to split; ``given`` maps the absolute paths of files to their part.
+    """Return the input of a split; ``given`` maps the absolute paths of files to their set.
 
-    Raises :class:`BadInput` when there are fewer than two classes, the column is unknown, a part is
-    not one of ``PARTS``, or copies of the same bytes are given to different parts;
+    Raises :class:`BadInput` when there are fewer than two classes, the column is unknown, a set is
+    not one of ``SETS``, or copies of the same bytes are given to different sets;
     :class:`NotInWorkspace` for a path that is not a photo of the workspace with one label.
     """
     images = labelled_images(catalog)
@@ -113,8 +113,12 @@ def prepare_split(catalog: Catalog, options: SplitOptions, given: Mapping[str, s
         images=images,
         class_names=tuple(names),
         classes=np.array([number_of[label] for label in images.labels]),
-        given_parts=_given_parts(catalog, images, given),
-        values=_no_values() if options.group is None else group_values(catalog, options.group),
+        given_sets=_given_sets(catalog, images, given),
+        values=(
+            (np.empty(0, np.int64), np.empty(0, np.int64))
+            if options.group is None
+            else group_values(catalog, options.group)
+        ),
     )
 
 
@@ -140,36 +144,32 @@ def group_values(catalog: Catalog, column: str) -> tuple[np.ndarray, np.ndarray]
     )
 
 
-def _no_values() -> tuple[np.ndarray, np.ndarray]:
-    return np.empty(0, np.int64), np.empty(0, np.int64)
-
-
-def _given_parts(catalog: Catalog, images: LabelledImages, given: Mapping[str, str]) -> np.ndarray:
-    parts_of_images = np.full(len(images.ids), NO_PART)
+def _given_sets(catalog: Catalog, images: LabelledImages, given: Mapping[str, str]) -> np.ndarray:
+    set_of_image = np.full(len(images.ids), NO_SET)
     if not given:
-        return parts_of_images
-    for part in given.values():
-        if part not in PARTS:
-            raise BadInput(f"unknown part {shown(part)}; use {', '.join(PARTS)}")
+        return set_of_image
+    for name in given.values():
+        if name not in SETS:
+            raise BadInput(f"unknown set {shown(name)}; use {', '.join(SETS)}")
     with catalog.read() as reader:
         files = reader.files.of_images(images.ids.tolist())
     used = set()
     for row, image_id in enumerate(images.ids.tolist()):
         paths = [file.path for file in files[image_id] if file.path in given]
         used.update(paths)
-        parts = {given[path] for path in paths}
-        if len(parts) > 1:
+        names = {given[path] for path in paths}
+        if len(names) > 1:
             raise BadInput(
                 f"{shown(paths[0])} and {shown(paths[-1])} have the same bytes but different "
-                f"parts, {' and '.join(sorted(parts))}; give them the same part"
+                f"sets, {' and '.join(sorted(names))}; give them the same set"
             )
-        if parts:
-            parts_of_images[row] = PARTS.index(parts.pop())
+        if names:
+            set_of_image[row] = SETS.index(names.pop())
     unknown = [path for path in given if path not in used]
     if unknown:
         raise NotInWorkspace(
-            f"{len(unknown)} of {len(given)} paths with a given part are not photos of the "
+            f"{len(unknown)} of {len(given)} paths with a given set are not photos of the "
             f"workspace with one label, the first is {shown(unknown[0])}; nothing was split. Add "
             "and label the photos first, or remove them from the CSV"
         )
-    return parts_of_images
+    return set_of_image

@@ -21,7 +21,7 @@ from embedkit.duplicates.examination.placement import Placement
 from embedkit.search.verification.features import View
 
 FEW_COLOURS = 256
-"""Largest number of colours in a palette that counts as reduced."""
+"""Maximum number of colours in a palette that counts as reduced."""
 
 _BLENDED = 3  # pixels at the edge of the shared area that may be blended with what is beyond
 
@@ -89,7 +89,8 @@ class AlignedPair:
     def quantised_side(self) -> int:
         """Which of the two has a palette of few colours: 1, 2, or 0 for none or both."""
         few = [
-            0 < (item.picture.facts.colours or 0) <= FEW_COLOURS for item in (self.one, self.other)
+            0 < (item.picture.metadata.colours or 0) <= FEW_COLOURS
+            for item in (self.one, self.other)
         ]
         if few[0] == few[1]:
             return 0

@@ -1,4 +1,4 @@
-"""What was done to which image of a pair of copies."""
+"""The changes between two copies, and which image was changed."""
 
 from math import prod
 
@@ -16,14 +16,14 @@ TONE, CHROMA, SHIFT = 4.0, 7.0, 7.0
 """Levels of mean luma difference, mean chroma difference and largest luma difference of one tone
 above which brightness or colours were changed."""
 OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT = 8.0, 18.0, 16.0
-"""The same for plain drawings: above them, they are different drawings."""
+"""The same limits for plain drawings; above them, the drawings are different."""
 RESIZED_SHIFT = 48.0
 """Levels of luma by which the strokes of plain drawings of different sizes may differ: resizing
 makes thin strokes lighter."""
 MAX_HUE_CHANGED = 0.3
 """Share of the coloured pixels with another hue above which drawings are different."""
 STRONGLY_BLURRED = 2.5
-"""Ratio of oversampling from which on an image is strongly blurred."""
+"""Minimum ratio of oversampling of a strongly blurred image."""
 MIN_TEXT_SCALE = 0.45
 """Scale below which a small version of a document does not show what the large one says."""
 MIN_RESIZED_SIDE = 128
@@ -37,14 +37,15 @@ _ASPECT_RATIOS = (1.0, 5 / 4, 4 / 3, 7 / 5, 3 / 2, 16 / 10, 16 / 9, 2.0)
 
 
 def describe_copy(
-    pair: AlignedPair, fine: Agreement, blurred_side: int, doubt: str = ""
+    pair: AlignedPair, fine: Agreement, blurred_side: int, uncertainty: str = ""
 ) -> Examination:
-    """Return the examination of two images that agree: what was done to which.
+    """Return the examination of two images that agree: the changes, and which image has them.
 
-    ``doubt`` says why they may not be copies after all. They are different if their colours are.
+    ``uncertainty`` is the reason why they may not be copies after all. Images with different
+    colours are different.
     """
-    faded = pair.colourless_side
-    recoloured = _recoloured(pair, fine, faded)
+    colourless_side = pair.colourless_side
+    recoloured = _recoloured(pair, fine, colourless_side)
     if isinstance(recoloured, Examination):
         return recoloured
     quality = _file_quality(pair)
@@ -60,8 +61,8 @@ def describe_copy(
         and not have_same_aspect(pair.first, pair.second)
     ):
         changes.append(Change("stretched", edited or _stretched_side(pair, quality)))
-    if faded:
-        changes.append(Change("grey", faded))
+    if colourless_side:
+        changes.append(Change("grey", colourless_side))
     elif recoloured:
         changes.append(Change("recoloured", edited))
     if (
@@ -74,7 +75,7 @@ def describe_copy(
         changes.append(Change("blurred", blurred_side))
     if quantised := pair.quantised_side:
         # A drawing may have had few colours before lossy compression added others.
-        full = (pair.one, pair.other)[2 - quantised].picture.facts
+        full = (pair.one, pair.other)[2 - quantised].picture.metadata
         is_reduced = not pair.is_graphic or full.is_lossless
         changes.append(Change("quantised", quantised if is_reduced else 0))
     if not changes and quality and quality.history.retouched and not quality.enlarged:
@@ -82,7 +83,9 @@ def describe_copy(
     transparent = [item.alpha is not None for item in (pair.first, pair.second)]
     if transparent[0] != transparent[1]:
         changes.append(Change("flattened", 2 if transparent[0] else 1))
-    note = doubt or _doubt(pair, is_cropped=any(one.name == "cropped" for one in changes))
+    note = uncertainty or _uncertainty(
+        pair, is_cropped=any(one.name == "cropped" for one in changes)
+    )
     return Examination(
         OPEN if note else COPY,
         tuple(changes),
@@ -107,21 +110,23 @@ def _orientation_change(pair: AlignedPair) -> str:
     return "mirrored" if pair.orientation in _MIRRORS else "rotated"
 
 
-def _recoloured(pair: AlignedPair, fine: Agreement, faded: int) -> bool | Examination:
+def _recoloured(pair: AlignedPair, fine: Agreement, colourless_side: int) -> bool | Examination:
     """Return whether brightness or colours were changed, or why the images are different.
 
-    ``faded`` is the side without colours.
+    ``colourless_side`` is the side without colours.
     """
     colour = compare_colours(
         *overlay(pair.first.rgb, pair.second.rgb, pair.placement, _COLOUR_AREA)
     )
-    if not faded and (
+    if not colourless_side and (
         colour.deviation > 1 or (pair.is_graphic and colour.hue_changed > MAX_HUE_CHANGED)
     ):
         return Examination(DIFFERENT, note="a part of it has another colour")
     shifts = fine.tone, colour.chroma_shift, max(fine.shift, _stroke_shift(pair))
     limits = (OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT if pair.is_graphic else np.inf)
-    if (faded or _exceeds(shifts, limits)) and (pair.first.is_plain or pair.second.is_plain):
+    if (colourless_side or _exceeds(shifts, limits)) and (
+        pair.first.is_plain or pair.second.is_plain
+    ):
         return Examination(DIFFERENT, note="they are drawn in different colours")
     return _exceeds(shifts, (TONE, CHROMA, SHIFT))
 
@@ -141,10 +146,10 @@ def _file_quality(pair: AlignedPair) -> Quality | None:
     """Return how the two compare as files, if they show the same frame."""
     if not pair.framing.is_whole:
         return None
-    facts = pair.one.picture.facts, pair.other.picture.facts
+    metadata = pair.one.picture.metadata, pair.other.picture.metadata
     with exclusive(max(prod(item.picture.size) for item in (pair.one, pair.other))):
-        one = load_detail(pair.one.read(), facts[0], pair.orientation)
-        return compare_quality(one, load_detail(pair.other.read(), facts[1]))
+        one = load_detail(pair.one.read(), metadata[0], pair.orientation)
+        return compare_quality(one, load_detail(pair.other.read(), metadata[1]))
 
 
 def _edited_side(pair: AlignedPair, quality: Quality | None) -> int:
@@ -158,7 +163,7 @@ def _side_without_camera(pair: AlignedPair) -> int:
     Only this shows which of two images was mirrored or rotated. That one was compressed again does
     not: a JPEG can be mirrored without loss, and both may come from a third file.
     """
-    from_camera = [item.picture.facts.is_from_camera for item in (pair.one, pair.other)]
+    from_camera = [item.picture.metadata.is_from_camera for item in (pair.one, pair.other)]
     if from_camera[0] == from_camera[1]:
         return 0
     return 2 if from_camera[0] else 1
@@ -174,7 +179,7 @@ def _stretched_side(pair: AlignedPair, quality: Quality | None) -> int:
     return 2 if quality.resolution < 1 else 1
 
 
-def _doubt(pair: AlignedPair, is_cropped: bool) -> str:
+def _uncertainty(pair: AlignedPair, is_cropped: bool) -> str:
     """Return why two images that agree may not be copies after all; empty for no reason."""
     if pair.is_flat:
         return "they show too little to be sure"

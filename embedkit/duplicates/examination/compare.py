@@ -1,4 +1,4 @@
-"""The comparison of two aligned images by windows: do they differ beyond compression?
+"""The comparison of two aligned images by windows: whether they differ beyond compression.
 
 One image is predicted from the other with the changes that may affect a copy as a whole: a tone
 curve, and a small linear filter for resampling, blurring, sharpening and shifts of a fraction of a
@@ -18,24 +18,24 @@ WINDOWS = (7, 15)
 """Sides of the windows, pixels: the size of a glyph, and of a word or a small subject."""
 
 _MIN_EXCESS = 5.0
-"""Least residual of a deviating window, relative to windows with the same texture."""
+"""Minimum residual of a deviating window, relative to windows with the same texture."""
 _MIN_SHARE = 0.5
-"""Least residual of a deviating window, relative to its texture."""
+"""Minimum residual of a deviating window, relative to its texture."""
 _MIN_LEVELS = 10.0
-"""Least residual of a deviating window, levels of luma."""
+"""Minimum residual of a deviating window, levels of luma."""
 
 _FILTER_RADIUS = 2  # pixels to each side
 _TAPS = 2 * _FILTER_RADIUS + 1
 _SAMPLES = 8000  # pixels that the filter is fitted to, of each of two kinds
 _RIDGE = 1.0  # regularisation of the filter, per sample
-_MIN_TEXTURE = 10.0  # levels of standard deviation from which on a window counts as textured
-_MISMATCH_SHARE = 0.7  # residual relative to texture from which on a window mismatches
+_MIN_TEXTURE = 10.0  # minimum standard deviation, in levels, of a textured window
+_MISMATCH_SHARE = 0.7  # minimum residual, relative to texture, of a mismatching window
 _TEXTURE_LEVELS = np.array([0, 3, 6, 12, 24, 48, 96], np.float32)
 _BINS = 32  # of the tone curve
-_MIN_TONE_SHIFT = 6.0  # levels from which on tones count as changed
+_MIN_TONE_SHIFT = 6.0  # minimum change of tones, in levels
 _DARKEST, _BRIGHTEST = 6, 249  # levels beyond which a pixel counts as clipped
-_MAX_CLIPPED = 60.0  # largest residual, in levels, that clipping explains
-_MIN_TONE_SHARE = 0.01  # least share of the smooth pixels of a frequent tone
+_MAX_CLIPPED = 60.0  # maximum residual, in levels, that clipping explains
+_MIN_TONE_SHARE = 0.01  # minimum share of the smooth pixels of a frequent tone
 _MAX_SMOOTH_SLOPE = 12.0  # levels within 3 x 3 pixels
 _MAX_IDENTITY_SHIFT = 4.0  # levels: a tone curve nearer to the identity is not applied
 _MIN_VARIANCE = 100.0  # squared levels

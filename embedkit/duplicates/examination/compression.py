@@ -1,4 +1,5 @@
-"""Which of two copies of one size came first: the one that the other was compressed again from.
+"""Which of two copies of the same size came first, so that the other is a recompressed version of
+it.
 
 A JPEG's cosine coefficients are multiples of its quantisation steps. The coefficients of an
 original are distributed smoothly before that; those of a copy cluster around the multiples from the
@@ -141,7 +142,7 @@ def _differ_beyond_compression(
 def _is_filtered(
     base: CompressedImage, copy: CompressedImage, coefficients: tuple[Values, Values]
 ) -> bool:
-    """Return whether one of two images was sharpened or softened by little compared to
+    """Return whether one of two images was sharpened or softened slightly, relative to the
     quantisation.
 
     The difference between a quantised file and its source does not depend on the size of a

@@ -1,4 +1,4 @@
-"""The extent of two aligned images: what one of them shows beyond the other."""
+"""The extent of two aligned images: the areas that only one of them shows."""
 
 from functools import cached_property
 
@@ -10,22 +10,22 @@ from embedkit.duplicates.examination.placement import Placement
 from embedkit.results import Change
 
 MIN_WHOLE_SHARE = 0.97
-"""Share of an image from which on it counts as shown completely."""
+"""Minimum share of an image that counts as all of it."""
 MIN_CAPTION_SHARE = 0.5
-"""Share of one colour from which on the additional area of a larger image may be a caption."""
+"""Minimum share of one colour at which the additional area of a larger image may be a caption."""
 
 _STRIP_SIDE = 5  # pixels: margins of up to (5 - 1) / 2 pixels are not counted as shown
 _MAX_PLAIN_STD = 12.0  # levels of standard deviation of a plain frame or background
 _MAX_UNIFORM_STD = 1.5  # levels of standard deviation of an area in one colour
 _MIN_INK_CONTRAST = 60.0  # levels by which ink differs from its background
-_MIN_INK_PIXELS = 12  # pixels of ink from which on there may be text
+_MIN_INK_PIXELS = 12  # minimum number of ink pixels of text
 _INSIDE_SIDES = 19, 11  # pixels: dilations whose difference is a band inside the shared area
-_MIN_CONTINUED_SHARE = 0.5  # share of that band from which on the plain area continues inside
+_MIN_CONTINUED_SHARE = 0.5  # minimum share of that band if the plain area continues inside
 _SHADE_LEVELS = 8.0  # width, in levels, of one colour
 
 
 class Framing:
-    """What each of two images shows that the other does not.
+    """The areas of each of two images that the other one does not show.
 
     ``placement`` maps the second image to the first.
     """
@@ -57,8 +57,8 @@ class Framing:
 
     @property
     def change(self) -> Change | None:
-        """What was done to one of them, if one shows more: it was framed, or the other was
-        cropped."""
+        """The change that explains why one shows more: it was framed, or the other was cropped.
+        None if neither shows more."""
         if not self.wider:
             return None
         if self._is_framed:
@@ -112,7 +112,7 @@ class Framing:
     def _beyond(self, image: int) -> tuple[Floats, np.ndarray]:
         """Return the luma of the first or second image, and where the other does not show it.
 
-        They are float32 (H, W) and bool (H, W); the mask leaves out the pixels next to the shared
+        They are float32 (H, W) and bool (H, W); the mask excludes the pixels next to the shared
         area.
         """
         part, whole = self._pictures[2 - image], self._pictures[image - 1]

@@ -25,16 +25,17 @@ from embedkit.images.opening import count_frames, open_image
 from embedkit.results import FileMetadata
 
 
-def read_facts(data: bytes) -> FileMetadata:
-    """Return the facts in an image's bytes; facts with missing or broken metadata are left out.
+def read_metadata(data: bytes) -> FileMetadata:
+    """Return the metadata in an image's bytes; fields that are missing or broken have their
+    defaults.
 
     Raises :class:`UnreadableImage` when the bytes are not an image.
     """
     image = open_image(data)
-    # Before metadata are read, which loads PNGs.
+    # Before the metadata is read, which loads PNGs.
     deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
-    detail, place = _ifd(exif, EXIF_IFD), _ifd(exif, GPS_IFD)
+    detail, position = _ifd(exif, EXIF_IFD), _ifd(exif, GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(MAKE)), _text(exif.get(MODEL)))))
     noted = (_integer(detail.get(WIDTH)), _integer(detail.get(HEIGHT)))
     return FileMetadata(
@@ -43,7 +44,7 @@ def read_facts(data: bytes) -> FileMetadata:
         taken=_time(_text(detail.get(TAKEN))),
         software=_text(exif.get(SOFTWARE)) or None,
         exposure=any(detail.get(tag) is not None for tag in (EXPOSURE, F_NUMBER, ISO)),
-        place=bool(place),
+        place=bool(position),
         resized=0 not in noted and sorted(noted) != sorted(image.size),
         tables=_tables(image),
         frames=count_frames(image, data),

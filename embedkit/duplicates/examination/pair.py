@@ -36,7 +36,7 @@ VERSION = 10
 """Raise this whenever an examination may have another result."""
 
 CONSISTENT = (0.6, 0.06)
-"""Deviation and mismatch up to which compression and resampling explain all differences."""
+"""Maximum deviation and mismatch that compression and resampling explain."""
 CONSISTENT_GRAPHIC = (0.6, 0.1)
 """The same for documents and drawings, which may differ in a single glyph."""
 CONSISTENT_DETAIL = (0.5, 0.06)
@@ -44,24 +44,26 @@ CONSISTENT_DETAIL = (0.5, 0.06)
 DOUBTFUL = ((0.8, 0.02), (1.1, 0.0005))
 """Two such limits: within either of them, photographs may still be copies and are for review."""
 DOUBTFUL_NOISE, DOUBTFUL_EXPLAINED = 0.25, 0.98
-"""Largest noise and least explained share of the variance of such photographs."""
+"""Maximum noise and minimum explained share of the variance of such photographs."""
 DOUBTFUL_GRAPHIC, NOISY_GRAPHIC = (0.75, 0.003), 0.1
-"""Such a limit for documents and drawings, and the least noise: it shows strong compression."""
+"""Such a limit for documents and drawings, and the minimum noise, which indicates strong
+compression."""
 MAX_NOISE = 0.35
 """Noise above which a small difference may go unnoticed."""
 NOISY, UNCERTAIN = 0.25, 0.4
-"""Noise and deviation of photographs above which, both at once, it may go unnoticed too."""
+"""Noise and deviation of photographs; if both are exceeded, a small difference may go unnoticed
+too."""
 MAX_NOISE_GRAPHIC = 0.2
-"""Such a noise for documents, drawings, and images of other tones."""
+""":data:`MAX_NOISE` for documents, drawings, and images with other tones."""
 DITHERED = (2.5, 0.1)
 """Limits for photographs of which one was reduced to few colours."""
 SAME_SCENE = (0.3, 0.97)
-"""Two images show the same scene in the same place up to this mismatch, or from this explained
-share of the variance on."""
+"""Maximum mismatch, or minimum explained share of the variance, of two images that show the same
+scene in the same position."""
 MIN_SHOWN_SHARE = 0.99
-"""Least share of a crop that its original shows, given the uncertainty of the placement."""
+"""Minimum share of a crop that its original shows, given the uncertainty of the placement."""
 MAX_SHARPNESS_RATIO = 0.5
-"""Sharpness relative to the other image's up to which an image is strongly blurred."""
+"""Maximum sharpness, relative to the other image, of a strongly blurred image."""
 MIN_SIDE = 48
 """Shorter side, pixels, below which images are compared as a whole."""
 MIN_CORRELATION = 0.85
@@ -71,7 +73,8 @@ MAX_FLAT_DIFFERENCE = 6.0
 SOFT_SIDE = 15
 """Side of the squares over which these tones are averaged, pixels of a small version."""
 MIN_FLAT_STD = 10.0
-"""Standard deviation of luma from which on images without texture are compared without colours."""
+"""Minimum standard deviation of luma at which images without texture are compared without
+colours."""
 
 _LOW_AREA = 60_000  # pixels of the resolution at which images are aligned
 _SAME_LUMA = 1.0  # levels: JPEGs are decoded at a reduced scale
@@ -80,7 +83,7 @@ _TINY_SAME, _TINY_DIFFERENT = 12.0, 40.0  # levels of the largest difference of 
 
 
 def examine(one: LazyImage, other: LazyImage) -> Examination:
-    """Return whether two files are copies of one picture, and what was done to which.
+    """Return whether two files are copies of one picture, with the changes of either file.
 
     Raises :class:`UnreadableImage` when one of them cannot be read.
     """
@@ -91,11 +94,11 @@ def examine(one: LazyImage, other: LazyImage) -> Examination:
         return Examination(COPY, same_pixels=True)
     orientation = best_orientation(first, second)
     pair = AlignedPair(one, other, orientation, first.oriented(orientation), second)
-    return _with_uncompared(_Comparison(pair).examine(), first.facts, second.facts)
+    return _with_uncompared(_Comparison(pair).examine(), first.metadata, second.metadata)
 
 
 def _with_uncompared(found: Examination, first: FileMetadata, second: FileMetadata) -> Examination:
-    """Return an examination that takes into account data that are not compared.
+    """Return an examination that takes into account data that is not compared.
 
     These are a camera's RAW data, further frames, bits beyond the 8th, and embedded data.
     """
@@ -354,7 +357,7 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _place_name(where: tuple[float, float]) -> str:
-    """Return a place in an image, given as shares of width and height, in words."""
+    """Return a position in an image, given as shares of width and height, in words."""
     across = "left" if where[0] < 1 / 3 else "right" if where[0] > 2 / 3 else ""
     down = "top" if where[1] < 1 / 3 else "bottom" if where[1] > 2 / 3 else ""
     if not across and not down:

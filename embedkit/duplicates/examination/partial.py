@@ -24,19 +24,19 @@ from embedkit.search.verification.features import View, view
 from embedkit.search.verification.photos import pixels_of
 
 MIN_SHARE = 1 / 3
-"""Least share of an image that has to be decoded for a comparison."""
+"""Minimum share of an image that has to be decoded for a comparison."""
 MIN_SHARE_OF_GRAPHIC = 2 / 3
 """The same for documents and drawings: those made from one template have equal upper parts."""
 MISSING_SIDES = {0: "lower", 2: "upper", 4: "right", 6: "left"}
 """The missing side, by the orientation that brings the decoded part to the top."""
 
 _BORDER = 2  # rows next to the missing part, into which chroma bleeds
-_MAX_DROPPED_ROWS = 16  # rows that may be left out so that both parts end at a whole row
+_MAX_DROPPED_ROWS = 16  # rows that may be dropped so that both parts end at a whole row
 
 
 @dataclass(frozen=True, eq=False)
 class PartialImage:
-    """The part of an image that can be decoded from a file that ends early."""
+    """The part of an image that can be decoded from a truncated file."""
 
     pixels: Pixels
     """RGB, uint8 (rows, W, 3): the decoded part, in ``orientation``."""
@@ -59,8 +59,8 @@ class PartialImage:
         return self.rows / self.height
 
 
-def decode_partial(data: bytes) -> PartialImage:
-    """Decode as much as possible of a file that ends early: the largest strip along one side.
+def load_partial_image(data: bytes) -> PartialImage:
+    """Decode as much as possible of a truncated file: the largest strip along one side.
 
     Raises :class:`UnreadableImage` when no complete row or column can be decoded, and for formats
     other than JPEG and PNG.
@@ -106,7 +106,7 @@ def _matching_parts(damaged: bytes, intact: bytes) -> tuple[float, LazyImage, La
 
     None if one of the parts is transparent.
     """
-    partial = decode_partial(damaged)
+    partial = load_partial_image(damaged)
     decoder_of_intact, orientation, share = Decoder(intact), partial.orientation, partial.share
     width, height = decoder_of_intact.size
     rows, intact_rows = _common_rows(partial, width if orientation & 4 else height)

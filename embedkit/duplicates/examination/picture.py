@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from embedkit.duplicates.examination.metadata import read_facts
+from embedkit.duplicates.examination.metadata import read_metadata
 from embedkit.duplicates.orientations import orient
 from embedkit.images.decode import Decoder
 from embedkit.images.transparency import WHITE, Colour, composite, is_opaque
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 AREA = 600_000
-"""Largest number of pixels of the working resolution."""
+"""Maximum number of pixels of the working resolution."""
 DETAIL_AREA = 6_000_000
 """Number of pixels at which documents and drawings are compared: enough for the print of a scanned
 page."""
@@ -32,12 +32,12 @@ _NEIGHBOURING = 2  # levels to each side that count as one tone
 _MIN_TEXTURED_SHARE = 0.002  # share of textured pixels below which an image is flat
 _TEXTURED = 10.0  # levels of standard deviation in a square of 7 pixels
 _PAPER_SHARE = 0.3  # least share of the most frequent tone
-_GRAPHIC_SHARE = 0.7  # least share of the most frequent tones
+_GRAPHIC_SHARE = 0.7  # minimum share of the most frequent tones
 _PLAIN_SHARE = 0.85  # the same for a drawing without shades
-_FLAT_SHARE = 0.95  # the same whatever the edges
+_FLAT_SHARE = 0.95  # the same, regardless of edges
 _COLOURED = 20.0  # levels of chroma
 _MIN_TINGE = 12  # levels between the channels of a tinged pixel
-_MIN_TINGED_SHARE = 0.005  # least share of such pixels
+_MIN_TINGED_SHARE = 0.005  # minimum share of such pixels
 _ONE_HUE = 0.9  # length of the mean direction of chroma; 1 for a single hue
 
 ORIENTATION_OF = {
@@ -54,7 +54,7 @@ ORIENTATION_OF = {
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A decoded and reduced image, and the facts in its file's header."""
+    """A decoded and reduced image, and the metadata in its file's header."""
 
     rgb: Pixels
     """uint8 (H, W, 3), composited on ``background`` if it is transparent."""
@@ -64,7 +64,7 @@ class Picture:
     """The colour that a transparent image is composited on; None for an opaque image."""
     size: tuple[int, int]
     """Width and height of the upright image in the file, pixels."""
-    facts: FileMetadata
+    metadata: FileMetadata
 
     @cached_property
     def grey(self) -> Floats:
@@ -145,7 +145,7 @@ class Picture:
         width, height = self.size
         size = (height, width) if orientation & 4 else self.size
         alpha = None if self.alpha is None else orient(self.alpha, orientation)
-        return Picture(orient(self.rgb, orientation), alpha, self.background, size, self.facts)
+        return Picture(orient(self.rgb, orientation), alpha, self.background, size, self.metadata)
 
 
 def load_picture(data: bytes, area: int = AREA, background: Colour | None = None) -> Picture:
@@ -162,12 +162,14 @@ def load_picture(data: bytes, area: int = AREA, background: Colour | None = None
         alpha = _alpha(decoder) if decoder.is_transparent else None
         if alpha is None:
             image = decoder.at_least(short=min(target), long=max(target))
-            return Picture(_reduced(image, target), None, None, (width, height), read_facts(data))
+            return Picture(
+                _reduced(image, target), None, None, (width, height), read_metadata(data)
+            )
         colour = background or decoder.background or WHITE
         has_own_background = colour == decoder.background
         image = decoder.at_least() if has_own_background else composite(decoder.rgba(), colour)
         rgb = _reduced(image, target)
-        return Picture(rgb, _reduced(alpha, target), colour, (width, height), read_facts(data))
+        return Picture(rgb, _reduced(alpha, target), colour, (width, height), read_metadata(data))
 
 
 def _alpha(decoder: Decoder) -> Image.Image | None:

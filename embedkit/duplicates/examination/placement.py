@@ -15,9 +15,9 @@ Sides = int | NDArray[np.int64]
 """Widths or heights, pixels."""
 
 ASPECT_TOLERANCE = 0.02
-"""Largest difference of equal aspect ratios, as a share, beyond rounding to whole pixels."""
+"""Maximum difference of equal aspect ratios, as a share, beyond rounding to whole pixels."""
 MIN_CROP_SHARE = 0.5
-"""Least share of the sides that a searched crop keeps."""
+"""Minimum share of the sides that a searched crop keeps."""
 
 _THUMB_SIDE = 48  # pixels
 _GRID = 200  # points per side at which shares of areas are counted

@@ -16,7 +16,7 @@ from embedkit.images.decode import Decoder
 from embedkit.images.strips import strips
 from embedkit.results import FileMetadata
 
-_ENLARGED = 1.3  # ratio of oversampling from which on an image is enlarged
+_ENLARGED = 1.3  # minimum ratio of oversampling of an enlarged image
 _LINES = 192  # number of rows, and of columns, whose spectra are averaged
 _BANDS = 12  # per octave
 _LOWEST = 6.0  # cycles across the image: lower bands are composition, not detail
@@ -25,7 +25,7 @@ _CLIFF = 0.125  # share of the extrapolated power below which the spectrum is cu
 _GUARD = 0.92  # share of the Nyquist frequency at which resampling rolls off
 
 _ROUNDING_POWER = 1 / 32  # power of rounding to whole levels under the window, times the width
-_MIN_SIGNAL = 4.0  # ratio to that noise from which on a band contains detail
+_MIN_SIGNAL = 4.0  # minimum ratio to that noise of a band with detail
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Detail:
     compressed: CompressedImage
 
 
-def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detail:
+def load_detail(data: bytes, metadata: FileMetadata, orientation: int = 0) -> Detail:
     """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.exclusive():
@@ -46,8 +46,8 @@ def load_detail(data: bytes, facts: FileMetadata, orientation: int = 0) -> Detai
         luma = orient(np.asarray(image.convert("L")), orientation)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
         is_clipped = orient(np.concatenate(parts), orientation)
-    table = facts.tables[0] if facts.tables else ()
-    is_exact = facts.is_lossless and facts.colours is None
+    table = metadata.tables[0] if metadata.tables else ()
+    is_exact = metadata.is_lossless and metadata.colours is None
     stored = CompressedImage(luma, is_clipped, table, (upright, orientation), is_exact)
     return Detail(luma, stored)
 

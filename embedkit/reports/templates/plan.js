@@ -4,7 +4,7 @@
 
 const $ = (id) => document.getElementById(id);
 const plan = JSON.parse($("data").textContent);
-const GROUPS_A_PAGE = 50;
+const GROUPS_PER_PAGE = 50;
 const FILES_AT_ONCE = 48; // of a group
 const OPEN = "review"; // undecided in the plan; "left" means that the person leaves it undecided too
 const STATES = [OPEN, "remove", "keep", "left"];
@@ -136,7 +136,7 @@ function applyFilters() {
 
 function showPage(to) {
   page = to;
-  const shown = list.slice(page * GROUPS_A_PAGE, (page + 1) * GROUPS_A_PAGE);
+  const shown = list.slice(page * GROUPS_PER_PAGE, (page + 1) * GROUPS_PER_PAGE);
   cards.clear();
   const nodes = [];
   for (const [index, group] of shown.entries()) {
@@ -277,7 +277,7 @@ function rest(state) { // decide the undecided files on this page that pass the 
 function drawRest() {
   const asking = [...undecided].filter((group) => has(group, OPEN)).length;
   const part = $("view").querySelector(".asks");
-  if (part) part.textContent = `Needs a decision: ${asking < undecided.size ? `${asking} of ` : ""}${counted(undecided.size, "group")}`;
+  if (part) part.textContent = `To review: ${asking < undecided.size ? `${asking} of ` : ""}${counted(undecided.size, "group")}`;
   const count = rest().length;
   $("rest").hidden = !count;
   $("rest").querySelector("span").textContent = `Undecided on this page: ${counted(count, "file")}`;
@@ -289,7 +289,7 @@ function drawRest() {
 }
 
 function drawPages(nav) {
-  const pages = Math.ceil(list.length / GROUPS_A_PAGE);
+  const pages = Math.ceil(list.length / GROUPS_PER_PAGE);
   nav.hidden = pages < 2;
   const [before, , after] = nav.querySelectorAll("button, select");
   before.disabled = page === 0;
@@ -328,12 +328,12 @@ function goTo(file) {
     $("filters").reset();
     applyFilters();
   }
-  turnTo(list.indexOf(file.group), () => file);
+  goToGroup(list.indexOf(file.group), () => file);
 }
 
-function turnTo(index, pick) { // go to a group of the list, on any page
+function goToGroup(index, pick) { // go to a group of the list, on any page
   if (index < 0 || index >= list.length) return;
-  if (Math.floor(index / GROUPS_A_PAGE) !== page) showPage(Math.floor(index / GROUPS_A_PAGE));
+  if (Math.floor(index / GROUPS_PER_PAGE) !== page) showPage(Math.floor(index / GROUPS_PER_PAGE));
   focusOn(pick(list[index].files));
 }
 
@@ -341,11 +341,11 @@ function move(step) {
   const mates = current.group.files;
   const next = mates[mates.indexOf(current) + step];
   if (next) focusOn(next);
-  else turnTo(list.indexOf(current.group) + step, (others) => others.at(step > 0 ? 0 : -1));
+  else goToGroup(list.indexOf(current.group) + step, (others) => others.at(step > 0 ? 0 : -1));
 }
 
 function moveGroup(step) {
-  turnTo(list.indexOf(current.group) + step, (others) => others.find((file) => file.state === OPEN) ?? others[0]);
+  goToGroup(list.indexOf(current.group) + step, (others) => others.find((file) => file.state === OPEN) ?? others[0]);
 }
 
 function onward(act) { // after a decision by key go to the next undecided file
@@ -357,7 +357,7 @@ function onward(act) { // after a decision by key go to the next undecided file
   const next = [...list.slice(from), ...list.slice(0, from)].find((other) => has(other, OPEN));
   if (!next) return notify(files.some(isOpen) ? "All files in this view are decided; the filters hide undecided ones." : "All files are decided: save the plan.");
   const later = next === group ? group.files.slice(group.files.indexOf(current)) : [];
-  turnTo(list.indexOf(next), (others) => later.find(isOpen) ?? others.find(isOpen));
+  goToGroup(list.indexOf(next), (others) => later.find(isOpen) ?? others.find(isOpen));
 }
 
 // -- enlarged ------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ function showDialog(id, focused) { // the attribute autofocus would also take th
   $(id).querySelector(focused).focus();
 }
 
-function partner(file) { // the file that stays, or else the first other file
+function partner(file) { // the kept file, or else the first other file
   const others = file.group.files.filter((other) => other !== file);
   const differs = (other) => other.cells[column.sha256] !== file.cells[column.sha256];
   return others.find((other) => other.state === "keep") ?? others.find(differs) ?? others[0];
@@ -385,7 +385,7 @@ function drawLarge() {
   const shown = pair.map((file) => file.path).join("\0");
   if (stage.dataset.shown !== shown) {
     stage.dataset.shown = shown;
-    stage.classList.remove("turned"); // keys decide about the file in view
+    stage.classList.remove("flipped"); // keys decide about the file in view
     $("large").querySelector(".here b").textContent = nameOf(current);
     stage.replaceChildren(...pair.map(figure));
   }
@@ -421,7 +421,7 @@ function figure(file) {
 
 function compare(mode) {
   const stage = $("large").querySelector(".stage");
-  if (mode === "flip" && stage.dataset.mode === "flip") stage.classList.toggle("turned");
+  if (mode === "flip" && stage.dataset.mode === "flip") stage.classList.toggle("flipped");
   stage.dataset.mode = mode === stage.dataset.mode && mode !== "flip" ? "side" : mode;
   drawLarge();
 }

@@ -37,10 +37,10 @@ def fit(
 ) -> FineTuned:
     """Train a backbone on labelled photos.
 
-    The epoch with the highest validation accuracy is kept, then the lowest validation loss, then
-    the first. After an interruption the same call continues after the last whole epoch; after the
-    last epoch it returns the stored result. On a CPU with the same number of threads an interrupted
-    run gives the same result as an uninterrupted one, to the last bit.
+    Selects the epoch with the highest validation accuracy; ties are broken by the lowest validation
+    loss, then by the first one. After an interruption the same call continues after the last whole
+    epoch; after the last epoch it returns the stored result. On a CPU with the same number of
+    threads an interrupted run gives the same result as an uninterrupted one, to the last bit.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ _RGB = np.linalg.inv(_YIQ)
 
 
 def augmented(
-    decoder: Decoder, spec: EmbeddingSpec, how: Augmentation, random: np.random.Generator
+    decoder: Decoder, spec: EmbeddingSpec, augmentation: Augmentation, random: np.random.Generator
 ) -> np.ndarray:
     """Return the augmented network input of a photo: uint8 RGB, (size, size, 3).
 
@@ -25,7 +25,7 @@ def augmented(
     :class:`UnreadableImage` when it cannot be decoded.
     """
     width, height = decoder.size
-    left, top, right, bottom = _crop(width, height, how, random)
+    left, top, right, bottom = _crop(width, height, augmentation, random)
     crop_side = min(right - left, bottom - top)
     short = math.ceil(spec.size * min(width, height) / crop_side)
     image = shortened(decoder.at_least(short=short))
@@ -33,12 +33,12 @@ def augmented(
     side = (spec.size, spec.size)
     box = (left * x, top * y, right * x, bottom * y)
     pixels = np.asarray(image.resize(side, INTERPOLATIONS[spec.interpolation], box=box))
-    mirrored = random.random() < how.flip
-    angle = random.uniform(-how.rotation, how.rotation)
-    colours = _colours(how, random)
+    mirrored = random.random() < augmentation.flip
+    angle = random.uniform(-augmentation.rotation, augmentation.rotation)
+    colours = _colours(augmentation, random)
     if mirrored:
         pixels = pixels[:, ::-1]
-    if how.rotation:
+    if augmentation.rotation:
         centre = (spec.size - 1) / 2
         rotation = cv2.getRotationMatrix2D((centre, centre), angle, 1.0)
         pixels = cv2.warpAffine(
@@ -48,36 +48,36 @@ def augmented(
             flags=cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-    if how.hue or how.saturation or how.brightness:
+    if augmentation.hue or augmentation.saturation or augmentation.brightness:
         pixels = cv2.transform(np.ascontiguousarray(pixels), colours)
     return np.ascontiguousarray(pixels)
 
 
 def _crop(
-    width: int, height: int, how: Augmentation, random: np.random.Generator
+    width: int, height: int, augmentation: Augmentation, random: np.random.Generator
 ) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of a random crop, in pixels.
 
     As torchvision's RandomResizedCrop, except that the area is a share of the largest crop with
     the random aspect ratio instead of the photo, so that every crop fits.
     """
-    least, most = how.crop_ratio
+    least, most = augmentation.crop_ratio
     ratio = math.exp(random.uniform(math.log(least), math.log(most)))
     largest = min(width, height * ratio)
-    wide = largest * math.sqrt(random.uniform(*how.crop_area))
+    wide = largest * math.sqrt(random.uniform(*augmentation.crop_area))
     high = min(wide / ratio, height)
     left, top = random.uniform(0, width - wide), random.uniform(0, height - high)
     return left, top, min(left + wide, width), min(top + high, height)
 
 
-def _colours(how: Augmentation, random: np.random.Generator) -> np.ndarray:
+def _colours(augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:
     """Return a random change of colours as an RGB to RGB matrix (3, 3).
 
     Brightness scales all YIQ axes, saturation the two colour axes, and hue rotates these.
     """
-    hue = math.radians(random.uniform(-how.hue, how.hue))
-    saturation = 1 + random.uniform(-how.saturation, how.saturation)
-    brightness = 1 + random.uniform(-how.brightness, how.brightness)
+    hue = math.radians(random.uniform(-augmentation.hue, augmentation.hue))
+    saturation = 1 + random.uniform(-augmentation.saturation, augmentation.saturation)
+    brightness = 1 + random.uniform(-augmentation.brightness, augmentation.brightness)
     cosine, sine = saturation * math.cos(hue), saturation * math.sin(hue)
     rotation = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
     matrix: np.ndarray = brightness * (_RGB @ rotation @ _YIQ)

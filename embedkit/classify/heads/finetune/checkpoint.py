@@ -88,8 +88,8 @@ def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """Return the state of an optimiser, by index of the parameter and name of the tensor."""
     return {
-        f"{place}.{key}": value
-        for place, parameter in enumerate(_parameters(optimizer))
+        f"{index}.{key}": value
+        for index, parameter in enumerate(_parameters(optimizer))
         for key, value in optimizer.state[parameter].items()
         if isinstance(value, torch.Tensor)
     }
@@ -104,8 +104,8 @@ def restore_optimizer(
     """
     parameters = _parameters(optimizer)
     for name, tensor in tensors.items():
-        place, _, key = name.partition(".")
-        parameter = parameters[int(place)]
+        index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
         if key != "step":
             tensor = torch.empty_like(parameter).copy_(tensor)
         optimizer.state[parameter][key] = tensor

@@ -14,19 +14,20 @@ class Augmentation:
     """Random augmentation of the training photos, drawn again in every epoch."""
 
     crop_area: tuple[float, float] = (0.5, 1.0)
-    """Area of the crop, least and most, as a share of the largest crop with its aspect ratio."""
+    """Minimum and maximum area of the crop, as a share of the largest crop with its aspect
+    ratio."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Aspect ratio of the crop, width / height: least and most."""
+    """Minimum and maximum aspect ratio of the crop, width / height."""
     flip: float = 0.5
     """Probability of mirroring left to right."""
     hue: float = 0.0
-    """Largest rotation of the hue in either direction, degrees."""
+    """Maximum rotation of the hue in either direction, degrees."""
     saturation: float = 0.2
     """The saturation is multiplied by a factor within 1 ± this."""
     brightness: float = 0.2
     """The brightness is multiplied by a factor within 1 ± this."""
     rotation: float = 10.0
-    """Largest rotation in either direction, degrees."""
+    """Maximum rotation in either direction, degrees."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Configuration:
     """How a network is fine-tuned. Raises :class:`BadInput` for invalid values."""
 
     epochs: int
+    """Number of epochs."""
     batch: int
-    """Photos in one step, of all processes together."""
+    """Photos per step, over all processes."""
     learning_rate: float
     """Peak learning rate of the linear layer; ``layer_decay`` lowers it for the layers below."""
     optimizer: str = "adamw"
@@ -49,6 +51,7 @@ class Configuration:
     warmup_epochs: float = 0.0
     """Epochs in which the learning rate rises linearly from 0."""
     label_smoothing: float = 0.0
+    """Label smoothing of the loss, 0 to 1."""
     dropout: float = 0.0
     """Dropout of the embedding, before the linear layer."""
     mixup: float = 0.0
@@ -65,7 +68,9 @@ class Configuration:
     """Precision of training: ``float32``, ``bf16``, ``fp16``; ``auto`` is bf16 on CUDA (fp16 on
     GPUs without bf16) and float32 elsewhere. Validation always uses float32."""
     seed: int = 0
+    """Seed of all random choices."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+    """Augmentation of the training photos."""
 
     def __post_init__(self) -> None:
         augmentation = self.augmentation

@@ -35,14 +35,14 @@ _RECORD = "finetune.json"
 _CHECKPOINT = "checkpoint.safetensors"
 
 
-class Folder:
+class TrainingFolder:
     """The folder of one fine-tuning."""
 
     def __init__(self, path: Path) -> None:
         self.path = Path(absolute(path))
 
     def open_for(self, digest: str) -> None:
-        """Create the folder. Raises :class:`BadInput` if it contains a job with another digest."""
+        """Create the folder. Raises :class:`BadInput` if it contains another job."""
         if "?" in str(self.path):
             raise BadInput(
                 f"{shown(str(self.path))}: '?' would end the backbone's name; use another path"

@@ -31,9 +31,9 @@ class Job:
 def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> str:
     """Return the SHA-256 of everything that affects the result.
 
-    Photos are included by path, class and size in bytes. Of the initial linear layer only its
-    presence is: a probe that is fitted again, for example under another version of torch, may
-    differ in the last bits, and an interrupted training has to continue nevertheless.
+    Photos are included by path, class and size in bytes. Only the presence of the initial linear
+    layer is included: a probe that is fitted again, for example under another version of torch, may
+    differ in the last bits, and an interrupted training must still continue.
     """
     content = {
         "version": _VERSION,
@@ -81,8 +81,8 @@ def check(task: Task, spec: EmbeddingSpec) -> None:
             )
 
 
-def without(task: Task, unreadable: set[str]) -> Task:
-    """Return the task without these paths. Raises as :class:`Task` does."""
+def without_unreadable(task: Task, unreadable: set[str]) -> Task:
+    """Return the task without unreadable photos. Raises as :class:`Task` does."""
 
     def kept(photos: Iterable[Photo]) -> list[Photo]:
         return [photo for photo in photos if photo[0] not in unreadable]

@@ -12,10 +12,10 @@ from embedkit.backbones.network import Network
 from embedkit.backbones.torch_runtime import memory_errors
 from embedkit.classify.heads.finetune import checkpoint
 from embedkit.classify.heads.finetune.configuration import Configuration
-from embedkit.classify.heads.finetune.folder import Folder
-from embedkit.classify.heads.finetune.job import Job, check, digest_of, without
+from embedkit.classify.heads.finetune.folder import TrainingFolder
+from embedkit.classify.heads.finetune.job import Job, check, digest_of, without_unreadable
 from embedkit.classify.heads.finetune.loader import threads_for, unreadable
-from embedkit.classify.heads.finetune.processes import Processes, check_count, join_processes
+from embedkit.classify.heads.finetune.processes import SingleProcess, check_count, join_processes
 from embedkit.classify.heads.finetune.task import FineTuned, Task
 from embedkit.classify.heads.finetune.training import Training
 from embedkit.errors import BadInput, EmbedkitError, OutOfMemory
@@ -38,24 +38,26 @@ def run(
         raise BadInput(f"a batch of {configuration.batch} is too small for {processes} processes")
     network, resolved = load_network(task.backbone)
     check(task, resolved.spec)
-    folder = Folder(path)
+    folder = TrainingFolder(path)
     digest = digest_of(task, configuration, resolved.spec)
     folder.open_for(digest)
     if not folder.is_finished:
         failures = _failures(task, folder, progress)
-        readable = without(task, {failure.path for failure in failures})
+        readable = without_unreadable(task, {failure.path for failure in failures})
         if len(readable.training) < 2 * processes:
             raise BadInput(f"{len(readable.training)} photos are too few for {processes} processes")
         job = Job(readable, configuration, resolved.spec, digest, failures)
         if processes == 1:
-            _train(job, network, folder, Processes(), progress)
+            _train(job, network, folder, SingleProcess(), progress)
         else:
             _train_together(job, folder, processes, progress)
     folder.tidy()
     return folder.read()
 
 
-def _failures(task: Task, folder: Folder, progress: ProgressCallback) -> tuple[Failure, ...]:
+def _failures(
+    task: Task, folder: TrainingFolder, progress: ProgressCallback
+) -> tuple[Failure, ...]:
     """Return the unreadable photos, as they were found when training began."""
     if folder.checkpoint.is_file():
         record = checkpoint.read_record(folder.checkpoint)
@@ -67,8 +69,8 @@ def _failures(task: Task, folder: Folder, progress: ProgressCallback) -> tuple[F
 def _train(
     job: Job,
     network: Network,
-    folder: Folder,
-    processes: Processes,
+    folder: TrainingFolder,
+    processes: SingleProcess,
     progress: ProgressCallback,
 ) -> None:
     try:
@@ -85,7 +87,9 @@ def _train(
 # -- several processes -----------------------------------------------------------------------------
 
 
-def _train_together(job: Job, folder: Folder, count: int, progress: ProgressCallback) -> None:
+def _train_together(
+    job: Job, folder: TrainingFolder, count: int, progress: ProgressCallback
+) -> None:
     """Train in ``count`` new processes; report the first one's progress, raise any one's error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -123,7 +127,7 @@ def _train_as_one_of(
     count: int,
     port: int,
     job: Job,
-    folder: Folder,
+    folder: TrainingFolder,
     reports: "multiprocessing.SimpleQueue[Progress | EmbedkitError]",
 ) -> None:
     try:

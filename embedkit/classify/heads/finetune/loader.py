@@ -19,31 +19,31 @@ _BATCHES_AHEAD = 3
 
 def batches(
     photos: Sequence[Photo],
-    parts: Sequence[np.ndarray],
-    make: Callable[[Decoder, int], np.ndarray],
+    batch_rows: Sequence[np.ndarray],
+    load_pixels: Callable[[Decoder, int], np.ndarray],
     threads: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the pixels, uint8 (N, size, size, 3), and classes, int64 (N,), of each batch.
 
-    Each of ``parts`` contains the indices of the photos of a batch. ``make`` returns the pixels
-    (size, size, 3) of a photo from its decoder and index. Raises :class:`UnreadableImage` with the
-    path.
+    Each of ``batch_rows`` contains the indices of the photos of a batch. ``load_pixels`` returns
+    the pixels (size, size, 3) of a photo from its decoder and index. Raises
+    :class:`UnreadableImage` with the path.
     """
 
     def load(number: int) -> np.ndarray:
         path = photos[number][0]
         with file_errors(shown(path)), decoding(path, reduced=True) as decoder:
-            return make(decoder, number)
+            return load_pixels(decoder, number)
 
-    most = max((len(part) for part in parts), default=0)
-    order = (int(number) for part in parts for number in part)
+    most = max((len(rows) for rows in batch_rows), default=0)
+    order = (int(number) for rows in batch_rows for number in rows)
     for_most = most * _BATCHES_AHEAD
     loading = OrderedMap(load, order, threads=threads, weight=lambda _: 1, limit=for_most)
     try:
         loaded = iter(loading)
-        for part in parts:
-            targets = np.array([photos[number][1] for number in part], np.int64)
-            yield np.stack(list(islice(loaded, len(part)))), targets
+        for rows in batch_rows:
+            targets = np.array([photos[number][1] for number in rows], np.int64)
+            yield np.stack(list(islice(loaded, len(rows)))), targets
     finally:
         loading.stop()
         loading.join()
@@ -79,7 +79,7 @@ def step_indices(count: int, batch: int, rank: int, processes: int) -> list[np.n
     """
     steps = -(-count // batch)
     mine = np.array_split(np.arange(count), steps * processes)[rank::processes]
-    return [part for part in mine if len(part)]
+    return [rows for rows in mine if len(rows)]
 
 
 def threads_for(processes: int) -> int:

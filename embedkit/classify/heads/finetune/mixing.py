@@ -11,7 +11,8 @@ from embedkit.classify.heads.finetune.configuration import Configuration
 def mixed(
     pixels: torch.Tensor, configuration: Configuration, random: np.random.Generator
 ) -> tuple[torch.Tensor, float]:
-    """Return a batch (N, H, W, 3) mixed with its reverse, and the share of the first photo.
+    """Return a batch (N, H, W, 3) mixed with itself in reverse order, and the weight of each photo
+    in its own mixture.
 
     Mixup (Zhang et al. 2018) averages two photos, CutMix (Yun et al. 2019) pastes a box of one into
     the other. If both are configured, one is drawn at random; if neither is, the share is 1.

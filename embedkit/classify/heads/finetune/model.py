@@ -71,7 +71,7 @@ def class_weights(targets: Sequence[int], classes: int) -> np.ndarray:
 
 
 def learning_rate_at(epochs: float, configuration: Configuration) -> float:
-    """Return the learning rate of the linear layer after a number, or fraction, of epochs."""
+    """Return the learning rate of the linear layer after ``epochs``, which may be fractional."""
     rate, warmup = configuration.learning_rate, configuration.warmup_epochs
     if epochs < warmup:
         return rate * epochs / warmup

@@ -18,7 +18,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _GLIBC_VALUES = {_TRIM_THRESHOLD: 64 << 20, _MMAP_THRESHOLD: 32 << 20, _MMAP_MAX: 65536}
 
 
-class Processes:
+class SingleProcess:
     """A single process on the best device."""
 
     rank = 0
@@ -42,7 +42,7 @@ class Processes:
         """Wait until all processes are here."""
 
 
-class Accelerated(Processes):
+class ProcessGroupMember(SingleProcess):
     """One of several processes, each with its own device."""
 
     def __init__(self) -> None:
@@ -86,7 +86,7 @@ def check_count(count: int) -> None:
         ) from error
 
 
-def join_processes(rank: int, count: int, port: int) -> Accelerated:
+def join_processes(rank: int, count: int, port: int) -> ProcessGroupMember:
     """Join ``count`` processes as number ``rank``; they connect to a port of this machine."""
     threads = max(1, usable_cores() // count)
     os.environ.update(
@@ -99,7 +99,7 @@ def join_processes(rank: int, count: int, port: int) -> Accelerated:
         OMP_NUM_THREADS=str(threads),
     )
     torch.set_num_threads(threads)
-    return Accelerated()
+    return ProcessGroupMember()
 
 
 @contextmanager

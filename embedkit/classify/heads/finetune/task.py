@@ -25,7 +25,9 @@ class Task:
     classes: Sequence[str]
     """Names of the classes, by class number."""
     training: Sequence[Photo]
+    """Training photos."""
     validation: Sequence[Photo]
+    """Validation photos."""
     start: Linear | None = None
     """Initial linear layer on embeddings before normalising, such as that of a probe; None for
     zeros."""
@@ -77,5 +79,6 @@ class FineTuned:
 
 
 def best_of(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch of highest validation accuracy, then lowest loss, then the first."""
+    """Return the epoch of highest validation accuracy; ties are broken by the lowest loss, then by
+    the first one."""
     return min(history, key=lambda epoch: (-epoch.validation_accuracy, epoch.validation_loss))

@@ -18,7 +18,7 @@ from embedkit.backbones.preprocess import prepare
 from embedkit.backbones.torch_runtime import exact_float32
 from embedkit.classify.heads.finetune import checkpoint
 from embedkit.classify.heads.finetune.augment import augmented
-from embedkit.classify.heads.finetune.folder import Folder
+from embedkit.classify.heads.finetune.folder import TrainingFolder
 from embedkit.classify.heads.finetune.job import Job
 from embedkit.classify.heads.finetune.loader import batches, step_indices, threads_for
 from embedkit.classify.heads.finetune.mixing import mixed
@@ -29,7 +29,7 @@ from embedkit.classify.heads.finetune.model import (
     learning_rate_at,
     set_learning_rate,
 )
-from embedkit.classify.heads.finetune.processes import Processes, retained_memory
+from embedkit.classify.heads.finetune.processes import SingleProcess, retained_memory
 from embedkit.classify.heads.finetune.task import Epoch, best_of
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
@@ -48,12 +48,12 @@ class Purpose(IntEnum):
     TORCH = 4
 
 
-def random_stream(seed: int, purpose: Purpose, epoch: int, *place: int) -> np.random.Generator:
-    """Return the generator of one place, such as a photo of an epoch or a step of a process.
+def random_stream(seed: int, purpose: Purpose, epoch: int, *position: int) -> np.random.Generator:
+    """Return the random generator for one purpose and position, such as a photo of an epoch.
 
-    Since it only depends on the place, checkpoints need no random state.
+    It depends only on the arguments, so checkpoints need no random state.
     """
-    return np.random.default_rng((seed, purpose, epoch, *place))
+    return np.random.default_rng((seed, purpose, epoch, *position))
 
 
 class Training:
@@ -63,8 +63,8 @@ class Training:
         self,
         job: Job,
         network: Network,
-        folder: Folder,
-        processes: Processes,
+        folder: TrainingFolder,
+        processes: SingleProcess,
         progress: ProgressCallback,
     ) -> None:
         self._job = job
@@ -141,8 +141,10 @@ class Training:
         sums: list[torch.Tensor] = []
         done, reported = 0, time.monotonic()
         with self._kernels():
-            make = partial(self._augmented, number)
-            for step, (pixels, targets) in enumerate(batches(photos, parts, make, self._threads)):
+            load_pixels = partial(self._augmented, number)
+            for step, (pixels, targets) in enumerate(
+                batches(photos, parts, load_pixels, self._threads)
+            ):
                 sums.append(self._step(number, step, pixels, targets))
                 done += len(targets) * self._processes.count
                 if rank == 0 and time.monotonic() - reported >= _REPORT_EVERY:
@@ -184,11 +186,11 @@ class Training:
         sums = []
         parts = self._step_indices(len(photos))
 
-        def make(decoder: Decoder, _: int) -> np.ndarray:
+        def load_pixels(decoder: Decoder, _: int) -> np.ndarray:
             return prepare(decoder, spec)
 
         with torch.inference_mode(), exact_float32():
-            for pixels, targets in batches(photos, parts, make, self._threads):
+            for pixels, targets in batches(photos, parts, load_pixels, self._threads):
                 logits, y = network(self._to_device(pixels)), self._to_device(targets)
                 loss = cross_entropy(logits, y, reduction="sum")
                 right = (logits.argmax(1) == y).sum()

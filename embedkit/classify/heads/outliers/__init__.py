@@ -1,7 +1,7 @@
 """Synthetic outliers: drawn images without an object, such as a solid colour, a code or a screen.
 
-A photo that is nearer to one of them than to the training photos is of no class. This is outlier
-exposure (Hendrycks, Mazeika & Dietterich 2019) without training on the outliers. Drawing is
+A photo that is nearer to one of them than to the training photos belongs to no class. This is
+outlier exposure (Hendrycks, Mazeika & Dietterich 2019) without training on the outliers. Drawing is
 deterministic.
 """
 
@@ -24,8 +24,8 @@ _PAGES = ((413, 584), (584, 413), (425, 550))
 def draw_outliers() -> list[tuple[str, Image.Image]]:
     """Return the kind and the RGB image of each outlier, in a fixed order."""
     return [
-        (kind, draw(np.random.default_rng([VERSION, place, number]), number))
-        for place, (kind, (draw, count)) in enumerate(_DRAWN.items())
+        (kind, draw(np.random.default_rng([VERSION, index, number]), number))
+        for index, (kind, (draw, count)) in enumerate(_DRAWN.items())
         for number in range(count)
     ]
 

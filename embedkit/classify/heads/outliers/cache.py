@@ -31,7 +31,7 @@ def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: OpenNe
     return Outliers(vectors, OUTLIERS)
 
 
-def remove_all_but(folder: Path, digests: Collection[str]) -> None:
+def remove_all_except(folder: Path, digests: Collection[str]) -> None:
     """Remove embeddings of specs with other digests, and of earlier versions of the outliers."""
     kept = {_file_name(digest) for digest in digests}
     for file in folder.glob("*.*"):

@@ -62,9 +62,9 @@ class Canvas:
         self.draw.text((x, y), text, ink or self.ink, _font(size))
 
 
-def pick(random: np.random.Generator, some: tuple[T, ...]) -> T:
+def pick(random: np.random.Generator, items: tuple[T, ...]) -> T:
     """Return a random element."""
-    return some[int(random.integers(len(some)))]
+    return items[int(random.integers(len(items)))]
 
 
 def blend(first: Colour, last: Colour, share: float) -> Colour:

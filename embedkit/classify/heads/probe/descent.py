@@ -15,8 +15,8 @@ MEMORY = 10
 
 _TRIALS = 20
 _CURVATURE = 0.9
-"""Wolfe's second condition: the largest share of the slope that a step may leave. The usual value
-for quasi-Newton methods."""
+"""Wolfe's second condition: maximum share of the slope that may remain after a step. The usual
+value for quasi-Newton methods."""
 
 Solve = Callable[[torch.Tensor], torch.Tensor]
 """Applies the inverse of an approximate Hessian to a gradient."""

@@ -36,8 +36,8 @@ class Probe:
     """Multinomial logistic regression on frozen embeddings.
 
     Fits every C of the protocol on each of its features and selects the fit with the highest
-    validation accuracy, then the lowest negative log-likelihood, then the first. Runs on CUDA if
-    available. The same input gives the same result on the same machine.
+    validation accuracy; ties are broken by the lowest negative log-likelihood, then by the first
+    one. Runs on CUDA if available. The same input gives the same result on the same machine.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Probe:
     best
         The trial that was selected.
     selected
-        Its layer, which the validation metrics are for.
+        Layer of that trial; the validation metrics refer to it.
     linear
         The layer to predict with: ``selected``, or with ``refit`` the same hyperparameters fitted
         on training and validation set together. Standardisation is folded into the layer.

@@ -38,7 +38,7 @@ class Protocol:
     """A fit has converged when its next step is expected to lower the objective by less than this
     share of it."""
     max_iterations: int = 1000
-    """Iterations of L-BFGS at most."""
+    """Maximum number of L-BFGS iterations."""
 
     def __post_init__(self) -> None:
         for treatment in self.features:

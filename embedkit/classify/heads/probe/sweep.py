@@ -18,7 +18,7 @@ class Fit:
     """A fitted layer and the state of its optimisation."""
 
     C: float
-    """Inverse regularisation strength as in scikit-learn, also if the grid is relative."""
+    """Inverse regularisation strength as in scikit-learn, even if the grid is relative."""
     linear: Linear
     objective: float
     """``C * sum(weight * cross-entropy) + |W|^2 / 2``, W being the weights on treated features."""

@@ -10,11 +10,13 @@ from embedkit.classify.heads.linear import L2, RAW, Linear
 
 STANDARDISED = "standardised"
 TREATMENTS = (RAW, L2, STANDARDISED)
-"""Before normalising; L2-normalised; L2-normalised, then each column to mean 0 and deviation 1."""
+"""The treatments, in this order: embeddings before normalising; L2-normalised embeddings;
+L2-normalised embeddings whose columns are standardised."""
 
 _BLOCK = 1 << 13
 _CONSTANT = 1e-6
-"""A column is constant if its deviation is below this share of its mean, the float32 rounding."""
+"""A column is constant if its standard deviation is below this share of its mean, which is float32
+rounding."""
 
 
 @dataclass(frozen=True)

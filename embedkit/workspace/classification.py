@@ -12,7 +12,7 @@ from embedkit.workspace.heads import Heads
 from embedkit.workspace.state import Base, StrPath
 
 
-class ClassMethods(Base):
+class ClassificationMethods(Base):
     """Compare backbones, split, classify."""
 
     def compare(
@@ -25,8 +25,9 @@ class ClassMethods(Base):
     ) -> Comparison:
         """Compare how well backbones separate the classes of the workspace's photos.
 
-        Images without an embedding of a backbone are embedded first. New photos are not looked
-        for, and later calls of :meth:`add` do not embed with backbones that were only compared.
+        Images without an embedding of a backbone are embedded first. Folders are not scanned for
+        new photos, and later calls of :meth:`add` do not embed with backbones that were only
+        compared.
 
         Parameters
         ----------
@@ -51,7 +52,8 @@ class ClassMethods(Base):
         EmptyWorkspace
             Nothing has been added.
         BadInput
-            There are no two classes to compare, or the CSV is wrong. Nothing is embedded.
+            There are fewer than two classes, no class has two images, or ``group`` is not a usable
+            column. Nothing is embedded.
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
         """
@@ -72,9 +74,9 @@ class ClassMethods(Base):
     ) -> Split:
         """Split the labelled images into training, validation and test set, and store the split.
 
-        Copies are always in the same set, also if other images connect them. The split depends on
-        the content and labels of the images and on ``seed`` only. Images with several labels are
-        left out.
+        Copies are always in the same set, even if only other images connect them. The split depends
+        on the content and labels of the images and on ``seed`` only. Images with several labels are
+        skipped.
 
         Parameters
         ----------
@@ -96,7 +98,7 @@ class ClassMethods(Base):
         Raises
         ------
         BadInput
-            There are no two classes, a number is below 1, or the column or CSV is wrong.
+            There are fewer than two classes, a number is below 1, or the column or CSV is wrong.
         NotInWorkspace
             The CSV has a path that is not of a photo with one label.
         """
@@ -119,6 +121,11 @@ class ClassMethods(Base):
 
     def last_split(self) -> Split:
         """Return the stored split, and how many of its images are missing or new.
+
+        Returns
+        -------
+        Split
+            Counts of the stored split.
 
         Raises
         ------

@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def override(preset: T, settings: Mapping[str, Any]) -> T:
-    """Return a dataclass with new values for some fields, its own or those of a nested dataclass.
+    """Return a copy of a dataclass with new values for some of its fields or of those of nested
+    dataclasses.
 
     Raises :class:`BadInput` for an unknown name, and for a value of another type than the preset's.
     """

@@ -15,7 +15,7 @@ from embedkit.results import Progress, ProgressCallback, no_progress
 
 RECALL_AT = (5, 10, 50)
 
-PAIRS = 4_000_000
+MAX_SAMPLED_PAIRS = 4_000_000
 """Approximate number of distances that are kept for pairs of one class, and for pairs of two
 classes; drawn at random from more."""
 _SEED = 0
@@ -24,7 +24,7 @@ _BLOCK = 1 << 24
 
 
 @dataclass(frozen=True)
-class Measures:
+class RetrievalMetrics:
     """Metrics of a backbone for each of Q queries; arrays are float64 (Q,)."""
 
     average_precision: np.ndarray
@@ -41,13 +41,13 @@ class Measures:
     """Distances between images of two classes, sorted: (D,)."""
 
 
-def measure(
+def retrieval_metrics(
     vectors: np.ndarray,
     classes: np.ndarray,
     queries: np.ndarray,
     groups: np.ndarray | None = None,
     progress: ProgressCallback = no_progress,
-) -> Measures:
+) -> RetrievalMetrics:
     """Return the metrics of each query, ranking all images except the query itself.
 
     It takes time Q N (dim + log N), and memory for the vectors and a block of distances. kNN
@@ -75,32 +75,32 @@ def measure(
     different: list[np.ndarray] = []
     sizes = np.bincount(classes)
     others = sizes[classes[queries]] - 1
-    shares = [min(1.0, PAIRS / pairs) for pairs in (others.sum(), query_count * count)]
+    shares = [min(1.0, MAX_SAMPLED_PAIRS / pairs) for pairs in (others.sum(), query_count * count)]
     random = np.random.default_rng(_SEED)
     block = max(1, _BLOCK // count)
-    for place, row in enumerate(queries):
-        if place % block == 0:
-            progress(Progress("comparing", place, query_count))
-            distances = cross_distances(vectors[queries[place : place + block]], vectors)
-        from_query = distances[place % block]
+    for index, row in enumerate(queries):
+        if index % block == 0:
+            progress(Progress("comparing", index, query_count))
+            distances = cross_distances(vectors[queries[index : index + block]], vectors)
+        from_query = distances[index % block]
         from_query[row] = np.inf
         relevant = classes == classes[row]
         relevant[row] = False
         ranked, found = np.sort(from_query)[:-1], np.sort(from_query[relevant])
 
-        precisions[place] = average_precision(ranked, found)
-        firsts[place] = _found_among(ranked, found, 1)
+        precisions[index] = average_precision(ranked, found)
+        firsts[index] = _found_among(ranked, found, 1)
         for k, values in recall_at.items():
-            values[place] = _found_among(ranked, found, k) / len(found)
+            values[index] = _found_among(ranked, found, k) / len(found)
         if knn_accuracy:
             nearest = _nearest(from_query, ranked[max(knn_accuracy) - 1])
             for k, values in knn_accuracy.items():
                 voters = nearest[None, :k]
                 voted = votes(from_query[voters], classes[voters], len(sizes))
-                values[place] = voted.argmax() == classes[row]
+                values[index] = voted.argmax() == classes[row]
         if groups is not None and groups[row] >= 0:
             same_group = groups == groups[row]
-            content[place] = content_score(
+            content[index] = content_score(
                 from_query[relevant & ~same_group & (groups >= 0)],
                 from_query[(classes != classes[row]) & same_group],
             )
@@ -108,7 +108,7 @@ def measure(
             (same, different), (found, from_query[classes != classes[row]]), shares, strict=True
         ):
             kept.append(pairs if share == 1 else pairs[random.random(len(pairs)) < share])
-    return Measures(
+    return RetrievalMetrics(
         precisions,
         firsts,
         recall_at,
@@ -134,8 +134,9 @@ def content_score(same_class: np.ndarray, same_group: np.ndarray) -> float:
     """Return the share of triplets in which the class decides over the group.
 
     A triplet is a query, an image of its class in another group, and an image of another class in
-    its group. The score is how often the first image is nearer, a draw counting as half: 0.5 is no
-    preference, and less follows the group, such as a framing, a camera, a shop or a photographer.
+    its group. The score is how often the first image is nearer, ties count half. 0.5 means no
+    preference; lower values mean that distances follow the group, such as a framing, a camera, a
+    shop or a photographer.
 
     Parameters
     ----------
@@ -168,7 +169,7 @@ def is_triplet_query(classes: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def share_nearer(ones: np.ndarray, others: np.ndarray) -> float:
-    """Return the share of pairs (one, other) with one < other, a draw counting as half.
+    """Return the share of pairs (one, other) with one < other, ties count half.
 
     For distances of pairs of one class and of two classes it is the area under the ROC curve (Mann
     & Whitney 1947). ``others`` is sorted; it takes time log(len(others)) for each of ``ones``.
