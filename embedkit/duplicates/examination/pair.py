@@ -51,6 +51,9 @@ MAX_NOISE = 0.35
 """Noise above which a small difference may go unnoticed."""
 NOISY, UNCERTAIN = 0.25, 0.4
 """Noise and deviation of photographs above which, both at once, it may go unnoticed too."""
+NOISY_FINE, COARSE_STEP = 0.15, 7.0
+"""Such a noise, if neither file is a JPEG with at least this mean quantisation step (quality 78 and
+less), which would explain it; sensors add noise of their own to each frame."""
 MAX_NOISE_GRAPHIC = 0.2
 """Such a noise for documents, drawings, and images of other tones."""
 DITHERED = (2.5, 0.1)
@@ -185,7 +188,9 @@ class _Comparison:
                 return Examination(DIFFERENT, note="they were scanned or photographed separately")
             doubt = "a small difference would not show in them"
             return describe_copy(pair, fine, blurred_side, doubt)
-        if noise > NOISY and fine.deviation > UNCERTAIN and not pair.is_flat:
+        step = max(item.picture.facts.step for item in (pair.one, pair.other))
+        noisy = NOISY if step >= COARSE_STEP else NOISY_FINE
+        if noise > noisy and fine.deviation > UNCERTAIN and not pair.is_flat:
             doubt = "a small difference may not show in them"
             return describe_copy(pair, fine, blurred_side, doubt)
         return describe_copy(pair, fine, blurred_side)
