@@ -314,7 +314,7 @@ def test_a_thin_drawing_in_another_tone_is_different() -> None:
         assert examine(opened(black, "PNG"), copy).outcome == COPY
 
 
-@pytest.mark.parametrize("noise", [8, 9, 10])
+@pytest.mark.parametrize("noise", [6, 7, 8, 9, 10])
 def test_a_faint_bird_in_noise_is_not_missed(noise: int) -> None:
     random = np.random.default_rng(1)
     still = np.asarray(scene(1, (484, 359)), float) + random.normal(0, 25, (359, 484, 1))

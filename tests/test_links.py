@@ -417,7 +417,7 @@ def test_links_are_added_like_files_and_not_planned_for_removal(
     keep, link = sorted((keep, link), key=lambda item: item.action)
     assert (keep.action, keep.path) == ("keep", str(photos / "red/0.jpg"))
     assert (link.action, link.path) == ("review", str(photos / "blue/copy.jpg"))
-    assert ("by a hard link" if kind == "hard" else "a symbolic link") in link.reason
+    assert ("a hard link" if kind == "hard" else "a symbolic link") in link.reason
     write_plan(plan, [keep, link])
     assert workspace.load_plan(plan).apply().moved == ()
 

@@ -219,7 +219,7 @@ def test_labels_stay_with_their_bytes_after_random_changes(
     for _ in range(3):
         for _ in range(3):
             act()
-        assert all("took the label" in warning for warning in workspace.add().warnings)
+        assert all("got the CSV label" in warning for warning in workspace.add().warnings)
         with workspace._catalog.read() as reader:
             found = reader.files.of_images(reader.files.image_ids().tolist())
             assert len(reader.labels.column("post")) == 12

@@ -217,7 +217,7 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
 @pytest.mark.parametrize(
     ("harm", "complaint"),
     [
-        (lambda out: (out / "vectors.npy").unlink(), "vectors.npy: No such file .*; give a"),
+        (lambda out: (out / "vectors.npy").unlink(), "vectors.npy: No such file .*; name a"),
         (lambda out: (out / "vectors.npy").write_bytes(b"x" * 99), "is not the one that spec.json"),
         (lambda out: (out / "images.parquet").write_bytes(b""), "is not the one that spec.json"),
         (lambda out: rewrite(out, vectors=np.ones((12, 47), np.float32)), "not float32 .12, 48"),
@@ -225,7 +225,7 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
         (lambda out: rewrite(out, raw=b""), "is not an export"),
         (
             lambda out: rewrite(out, images=NO_PARQUET),
-            "out: .*; give a folder that 'embedkit export",
+            "out: .*; name a folder that 'embedkit export",
         ),
         (lambda out: rewrite(out, sha256=["ab"] * 12), "an invalid sha256"),
         (lambda out: rewrite(out, sha256=["ab" * 32] * 12), "an image twice"),
@@ -253,11 +253,11 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
                 (out / "vectors.npy").unlink(),
                 (out / "vectors.npy").symlink_to("/dev/zero"),
             ),
-            "Not a regular file; give a folder",
+            "Not a regular file; name a folder",
         ),
         (
             lambda out: endless(out / "spec.json"),
-            "Not a regular file; give a folder",
+            "Not a regular file; name a folder",
         ),
         (lambda out: (out / "spec.json").write_text("[" * 100_000), "nested too deeply"),
         (lambda out: (out / "spec.json").write_text('{"backbone": NaN}'), "NaN is not JSON"),
@@ -269,12 +269,12 @@ NO_PARQUET = b"PAR1" + b"\xff" * 40 + (20).to_bytes(4, "little") + b"PAR1"
             "damaged .*; export the embeddings again",
         ),
         (lambda out: (out / "spec.json").write_text("[]"), "object.; export the embeddings again"),
-        (lambda out: (out / "images.parquet").unlink(), "images.parquet: No such file .*; give a"),
+        (lambda out: (out / "images.parquet").unlink(), "images.parquet: No such file .*; name a"),
         (
             lambda out: shutil.rmtree(out),
-            "spec.json: No such file .*; give a folder that 'embedkit",
+            "spec.json: No such file .*; name a folder that 'embedkit",
         ),
-        (lambda out: shutil.rmtree(out) or out.touch(), "Not a directory; give a folder that"),
+        (lambda out: shutil.rmtree(out) or out.touch(), "Not a directory; name a folder that"),
     ],
 )
 def test_an_inconsistent_export_is_refused_completely(

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 TRAIN, VAL, TEST = SETS = ("train", "val", "test")
 NO_SET = -1
@@ -31,6 +29,9 @@ def tied_groups(
 
     Pairs and values may contain images that are not among ``ids``; these tie images too.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     (first, second), (holders, numbers) = pairs, values
     everyone = np.unique(np.concatenate([ids, first, second, holders]))
     ends = np.searchsorted(everyone, np.concatenate([first, holders]))

@@ -53,6 +53,10 @@ MAX_NOISE = 0.35
 NOISY, UNCERTAIN = 0.25, 0.4
 """Noise and deviation of photographs; if both are exceeded, a small difference may go unnoticed
 too."""
+NOISY_FINE, COARSE_STEP = 0.15, 7.0
+"""The same noise, and the minimum mean quantisation step of a JPEG that explains more noise (quality
+78 and less). If neither file has such a step, the noise may come from the sensor, and differ in
+each frame."""
 MAX_NOISE_GRAPHIC = 0.2
 """:data:`MAX_NOISE` for documents, drawings, and images with other tones."""
 DITHERED = (2.5, 0.1)
@@ -188,7 +192,9 @@ class _Comparison:
                 return Examination(DIFFERENT, note="they were scanned or photographed separately")
             doubt = "a small difference would not show in them"
             return describe_copy(pair, fine, blurred_side, doubt)
-        if noise > NOISY and fine.deviation > UNCERTAIN and not pair.is_flat:
+        step = max(item.picture.metadata.step for item in (pair.one, pair.other))
+        noisy = NOISY if step >= COARSE_STEP else NOISY_FINE
+        if noise > noisy and fine.deviation > UNCERTAIN and not pair.is_flat:
             doubt = "a small difference may not show in them"
             return describe_copy(pair, fine, blurred_side, doubt)
         return describe_copy(pair, fine, blurred_side)
