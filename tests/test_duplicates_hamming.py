@@ -128,7 +128,7 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
     hashes = clumped(5000)
     found = []
     for threads in (1, 2, 7):
-        monkeypatch.setattr(bucket_join, "threads", lambda threads=threads: threads)
+        monkeypatch.setattr(bucket_join, "usable_cores", lambda threads=threads: threads)
         found.append(table(near_pairs(hashes, 10)))
     assert np.array_equal(found[0], found[1])
     assert np.array_equal(found[0], found[2])

@@ -19,11 +19,12 @@ from conftest import ToyBackbone, Toys, draw_photo, take_toys
 from PIL import Image
 from test_images import encoded, png_claiming
 
-from embedkit import Workspace, ingest
+from embedkit import Workspace
 from embedkit.catalog import Batch, Catalog
 from embedkit.errors import BadInput, OutOfMemory, StorageError
 from embedkit.images import decode, png
 from embedkit.images.decode import Decoder
+from embedkit.ingest import add as ingest
 from embedkit.ingest import pipeline
 from embedkit.ingest.network import IngestNetwork
 from embedkit.ingest.pipeline import IngestPipeline
@@ -600,7 +601,8 @@ def test_a_warning_about_pixels_is_reported_once_with_the_first_file(
 
 KILLED = """
 import os, signal, sys
-from embedkit import Workspace, ingest
+from embedkit import Workspace
+from embedkit.ingest import add as ingest
 from embedkit.backbones.torch_runtime import TorchRuntime
 from embedkit.ingest import network, pipeline
 from embedkit.ingest.pipeline import IngestPipeline

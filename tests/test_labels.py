@@ -345,7 +345,7 @@ def test_the_command_lists_what_it_skips(filled: Workspace, photos: Path) -> Non
     assert lines[0] == "embedkit: skipped line 3: no label"
     assert lines[1] == f"embedkit: not in the workspace: {photos}/gone 0\\n.jpg"
     assert lines[-2:] == [
-        "embedkit: not in the workspace: 2 more; --json lists all",
+        "embedkit: ... and 2 more; --json lists all",
         "embedkit: 1 photo labelled",
     ]
     document = json.loads(run(filled, "labels", "--from-csv", table, "--json").stdout)

@@ -86,7 +86,9 @@ def test_the_command_lists_excluded_files(photos: Path, tmp_path: Path, passes: 
     options = ["--exclude", "blue/", "--min-size", "100"]
     done = CliRunner().invoke(embedkit, ["add", str(photos), *options, *where])
     assert done.exit_code == 0
-    assert "skipped 2 files without an image extension: 1 without any, 1 .txt" in done.output
+    assert (
+        "skipped 2 files without an image extension: 1 without an extension, 1 .txt" in done.output
+    )
     assert "excluded 1 file or folder: 1 by blue/" in done.output
     assert (
         f"skipped 1 image with a short side of less than 100 pixels: {photos}/small.png (40 x 30)"

@@ -580,7 +580,7 @@ def test_the_commands_report_changes_of_labels(
     out, err = run("relocate", "photos", "新 photos")
     assert (err, out) == (
         "",
-        "12 files found in 新 photos; 0 missing, 0 changed since, which the next add reads\n",
+        "12 files found in 新 photos; 0 missing, 0 changed (the next add reads them)\n",
     )
     Path("新 photos/red/0.jpg").unlink()
     draw_photo(50).save("新 photos/red/1.jpg")
@@ -595,7 +595,7 @@ def test_the_commands_report_changes_of_labels(
     _, err = run("add", "elsewhere")
     assert "warning: 5 photos lost the label of a folder" in err
     _, err = run("remove", "新 photos/blue")
-    assert "warning: 5 photos had a label from a folder that was forgotten" in err
+    assert "warning: 5 photos lost the label of a forgotten folder" in err
     document = json.loads(run("remove", "新 photos", "--json")[0])
     assert (document["files"], document["kept"], document["unlabelled"]) == (5, 1, 0)
     _, err = run("relocate", "nowhere", "elsewhere", status=2)

@@ -426,7 +426,7 @@ def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, open
     assert focused(page) == "1a.jpg"
     press(page, "ArrowRight s ArrowDown r")
     assert page.locator(".alarm:not(:empty)").count() == 2
-    page.click("#filters label:has-text('Needs')")  # where neither is in view
+    page.click("#filters label:has-text('Review')")  # where neither is in view
     page.click("#save")
     assert "no file of group 1 and 1 other would be kept" in page.inner_text("#notice")
     press(page, "ArrowRight k ArrowDown ArrowRight k")
@@ -677,7 +677,7 @@ def test_filters_show_the_number_of_matching_files(tmp_path: Path, opened: Open)
     assert shown() == ["1", "3"] and options("kind")[0] == "All kinds (2)"
     page.fill("[name=text]", "a\u0308RGER/1")  # in whatever form and case it is written
     assert shown() == ["1"]
-    page.click("#filters label:has-text('Needs')")
+    page.click("#filters label:has-text('Review')")
     assert shown() == []
     press(page, "Escape")
     page.fill("[name=text]", "")

@@ -241,7 +241,7 @@ def test_add_stores_the_exclusion_options(run: Run, home: Path, tiny: str) -> No
     assert "1 truncated file, read as far as possible" in told
     again = json.loads(run("add", "--json", "-w", "left").stdout)
     assert (again["images"], again["failed"], again["missing"]) == (4, 0, 0)
-    assert "left out   thumbs/" in run("info", "-w", "left").stdout
+    assert "skipped    thumbs/" in run("info", "-w", "left").stdout
     last = run("add", "--no-exclude", "--no-tolerate-truncated", "--min-size", 100, "-w", "left")
     assert "skipped 3 images with a short side of less than 100 pixels" in last.stdout
     assert "cut.jpg" in last.stderr

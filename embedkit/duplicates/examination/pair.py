@@ -54,9 +54,9 @@ NOISY, UNCERTAIN = 0.25, 0.4
 """Noise and deviation of photographs; if both are exceeded, a small difference may go unnoticed
 too."""
 NOISY_FINE, COARSE_STEP = 0.15, 7.0
-"""The same noise, and the minimum mean quantisation step of a JPEG that explains more noise (quality
-78 and less). If neither file has such a step, the noise may come from the sensor, and differ in
-each frame."""
+"""The same noise, and the minimum mean quantisation step of a JPEG that explains more noise
+(quality 78 and less). If neither file has such a step, the noise may come from the sensor, and
+differ in each frame."""
 MAX_NOISE_GRAPHIC = 0.2
 """:data:`MAX_NOISE` for documents, drawings, and images with other tones."""
 DITHERED = (2.5, 0.1)
