@@ -362,7 +362,7 @@ def test_thresholds_and_their_photo_counts_are_reported(
         out, notes = run(*command)
         assert "from 48 known photos" in " ".join(out.split())
         assert "with so few known photos" in notes
-        assert "only 6 validation photos: below 50, a low probability" in notes
+        assert "only 6 validation photos, fewer than 50" in notes
     assert "unknown by outlier" in " ".join(run("classify", *photos, "--head", "knn")[0].split())
 
 
