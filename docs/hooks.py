@@ -6,10 +6,8 @@ from typing import Any
 import griffe
 
 ROLE = re.compile(r":(?:class|meth|func|data|attr|mod|exc):`~?([^`]+)`")
-SPLIT_WORDS = {"path - like": "path-like", "drop - all": "drop-all", "keep - one": "keep-one"}
-
-
 CHOICE = re.compile(r"^(\s*[\w, ]+ : )\{([^}]+)\}", re.M)
+SPLIT_WORDS = {"path - like": "path-like", "drop - all": "drop-all", "keep - one": "keep-one"}
 
 
 class PlainDocstrings(griffe.Extension):

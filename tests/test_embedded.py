@@ -120,6 +120,13 @@ def test_a_deep_image_has_other_pixels_than_its_copy_of_8_bits(
     assert Decoder(data).pixel_digest() != Decoder(copy).pixel_digest()
 
 
+def test_the_depth_of_an_avif_is_found_after_its_pixels(tmp_path: Path) -> None:
+    data = deep(tmp_path, "a.avif", 10)
+    start = int.from_bytes(data[:4], "big")  # the end of the first box, ftyp
+    moved = data[:start] + b"\0\0\0\x10mdat12345678" + data[start:]
+    assert has_deep_colours(open_image(data), moved)
+
+
 def test_an_avif_and_a_jpeg_2000_of_8_bits_are_not_deep() -> None:
     for kind in ("AVIF", "JPEG2000"):
         data = encoded(scene(1, (160, 120)), kind)

@@ -60,16 +60,16 @@ def has_deep_colours(image: Image.Image, data: bytes) -> bool:
 def _has_deep_heif(data: bytes) -> bool:
     """Return whether a decoder configuration of an AVIF or HEIF file has more than 8 bits.
 
-    ISO/IEC 14496-15 (hvcC) and the AV1 ISOBMFF binding (av1C). The header is searched for the
-    boxes' names, so that a name elsewhere in it can only make a file count as deep.
+    ISO/IEC 14496-15 (hvcC) and the AV1 ISOBMFF binding (av1C). The whole file is searched for the
+    boxes' names, as they may come after the pixels. A name among the pixels can only make a file
+    count as deep.
     """
-    header = data[: data.find(b"mdat")] if b"mdat" in data else data
     for name, at, mask in ((b"av1C", 2, 0x60), (b"hvcC", 17, 0x07)):
-        start = header.find(name)
+        start = data.find(name)
         while start >= 0:
-            if any(value & mask for value in header[start + 4 + at : start + 5 + at]):
+            if any(value & mask for value in data[start + 4 + at : start + 5 + at]):
                 return True
-            start = header.find(name, start + 4)
+            start = data.find(name, start + 4)
     return False
 
 
