@@ -47,9 +47,9 @@ def register_backbone(
     """Make a model of your own available as the backbone ``name`` in this process.
 
     All functions and methods that take the name of a backbone accept ``name`` from then on. The
-    stored embeddings are keyed by the identity of the model, which is the digest of its weights
-    and the value of every other parameter except ``name``. A model registered under the same name
-    earlier is replaced.
+    stored embeddings are keyed by the identity of the model, which is the digest of its weights and
+    the value of every other parameter. The name is part of it for functions only. A model
+    registered under the same name earlier is replaced.
 
     Parameters
     ----------
