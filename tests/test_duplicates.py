@@ -27,7 +27,7 @@ from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_
 from embedkit.duplicates.similarity import similarity
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
-from embedkit.images.fingerprint import hashed_luma
+from embedkit.images.fingerprint import luma_thumbnail
 from embedkit.results import (
     COPY,
     DIFFERENT,
@@ -52,7 +52,7 @@ ALTERED: dict[str, Alter] = {
 
 
 def luma(image: Image.Image) -> np.ndarray:
-    return np.frombuffer(hashed_luma(image).tobytes(), np.uint8)
+    return np.frombuffer(luma_thumbnail(image).tobytes(), np.uint8)
 
 
 def names(group: DuplicateGroup) -> list[str]:
@@ -589,7 +589,7 @@ def test_oriented_hashes_are_those_of_oriented_images() -> None:
 
 
 def test_wide_hashes_equal_those_of_imagehash() -> None:
-    small = hashed_luma(draw_photo(5))
+    small = luma_thumbnail(draw_photo(5))
     wide = oriented_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
     assert wide.shape == (1, ORIENTATIONS, 4)
     expected = np.packbits(imagehash.phash(small, hash_size=16, highfreq_factor=2).hash)

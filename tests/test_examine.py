@@ -168,7 +168,7 @@ def test_the_recompressed_one_of_two_files_is_identified(
     stored = {1: PHOTO, 3: PHOTO.rotate(180), 6: PHOTO.rotate(90, expand=True)}[orientation]
     stored = stored.crop((0, 0, stored.width - 3, stored.height - 5))  # blocks end in the middle
     camera = opened(stored, quality=first, exif=exif)
-    upright = Decoder(camera.read()).at_least(short=1 << 30)
+    upright = Decoder(camera.read()).full_scale()
     found = examine(camera, opened(upright, quality=second))
     assert (found.outcome, found.derived) == (COPY, 2)
     assert found.reversed().derived == 1
@@ -181,7 +181,7 @@ def test_a_slightly_filtered_file_is_not_the_source_of_a_coarser_one(
     quality: int, edit: ImageFilter.Filter
 ) -> None:
     original = opened(PHOTO, quality=quality)
-    pixels = Decoder(original.read()).at_least(short=1 << 30)
+    pixels = Decoder(original.read()).full_scale()
     filtered = examine(original, opened(pixels.filter(edit)))
     assert (filtered.outcome, filtered.derived, changes(filtered)) == (COPY, 0, [("retouched", 0)])
     again = examine(original, opened(pixels))

@@ -128,7 +128,7 @@ class Transform:
 
 def _full_scale(decoder: Decoder) -> Image.Image:
     """Return the image at full scale, as a copy that the caller may change."""
-    return decoder.at_least(short=min(decoder.stored_size)).copy()
+    return decoder.full_scale().copy()
 
 
 def allow_reduced_decode(specs: Iterable[EmbeddingSpec]) -> bool:

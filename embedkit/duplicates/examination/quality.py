@@ -41,7 +41,7 @@ def load_detail(data: bytes, metadata: FileMetadata, orientation: int = 0) -> De
     """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.exclusive():
-        image = decoder.at_least(short=1 << 30)
+        image = decoder.full_scale()
         upright = 0 if decoder.transpose is None else ORIENTATION_OF[decoder.transpose]
         luma = orient(np.asarray(image.convert("L")), orientation)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
