@@ -1,4 +1,4 @@
-"""Files that embedkit writes: written atomically, with digests that are checked when reading."""
+"""Read and write embedkit's own files: atomic writes, and digests that are checked when reading."""
 
 import errno
 import hashlib
@@ -117,7 +117,10 @@ def _is_running(process: int) -> bool:
 
 
 def storage_error(action: str, error: Exception, unaffected: str = "") -> StorageError:
-    """Return the error for a failed disk access: what, why, what is unaffected, and what to do."""
+    """Return the error for a failed disk access: the action, its cause and a remedy.
+
+    ``unaffected`` says what the failure leaves intact, as a clause.
+    """
     cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
     cause = shown(cause or type(error).__name__)
     full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
