@@ -7,7 +7,7 @@
     │   ├── BadRecipe             a recipe.toml that cannot be read or understood
     │   ├── UnknownBackbone       a backbone name that no provider knows
     │   ├── UnreadableImage       a file that cannot be read or decoded (has .stage and .reason)
-    │   └── NotInWorkspace        a path, backbone, label, head or quarantine that is not there
+    │   └── NotInWorkspace        a path, backbone, label, head ... that is not in the workspace
     ├── EmptyWorkspace            nothing has been added yet
     ├── WeightsMissing            no weights were found; lists each place and what to do
     ├── BadWeights                a weights or model file that cannot be used
@@ -17,10 +17,10 @@
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
     ├── HeadBusy                  another process trains or combines a head of that name
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
-    ├── BadArtefact               a file beside the catalog, or a manifest, is damaged or wrong
+    ├── BadArtefact               a file beside the catalog, or a manifest, is damaged
     └── StorageError              the disk is full, read-only or failing
 
-:class:`DamagedCache` is a warning: a damaged cache was rebuilt, and the result is correct.
+:class:`DamagedCache` is a warning: a damaged cache is rebuilt, and the result is correct.
 
 Each message is one line that says what is wrong and what to do next. The command line prints it on
 stderr and exits with the ``exit_status`` of the class.
@@ -113,7 +113,7 @@ class BadCatalog(EmbedkitError):
 
 
 class BadArtefact(EmbedkitError):
-    """A file beside the catalog or a manifest is damaged, or does not match its description."""
+    """A file beside the catalog, or a manifest, is damaged or does not match its description."""
 
 
 class StorageError(EmbedkitError):
@@ -121,4 +121,4 @@ class StorageError(EmbedkitError):
 
 
 class DamagedCache(UserWarning):
-    """A damaged cache was rebuilt from the catalog."""
+    """A damaged cache is rebuilt from the catalog."""

@@ -55,7 +55,7 @@ def open_backbone(resolved: ResolvedName) -> "Backbone":
 
 
 def last_resolved(name: str) -> ResolvedName | None:
-    """Return what a name last resolved to; None if its network must be loaded to find out."""
+    """Return the resolved backbone of a name without loading a network; None if impossible."""
     return provider_of(name).last_resolved(name)
 
 

@@ -34,7 +34,7 @@ _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
 class Engine(ABC):
-    """The computation of a registered model, and what identifies it in an embedding spec."""
+    """The computation of a registered model, and its identity in an embedding spec."""
 
     noun: str
     """Noun for the model in messages."""

@@ -30,7 +30,7 @@ class Provider(Protocol):
         """Open a resolved backbone."""
 
     def last_resolved(self, name: str) -> ResolvedName | None:
-        """Return what a name last resolved to; None if its network must be loaded to find out."""
+        """Return the resolved backbone of a name without loading a network; None if impossible."""
 
     def is_current(self, resolved: ResolvedName) -> bool:
         """Return whether a resolved backbone is current."""

@@ -30,8 +30,8 @@ def _upgrade_specs(connection: duckdb.DuckDBPyConnection) -> None:
     upgraded = {digest: EmbeddingSpec.from_json(text) for digest, text in specs}
     old = {digest: spec for digest, spec in upgraded.items() if spec.digest != digest}
     tables = ["fingerprints", *map(embeddings_table, old)]
-    made = " UNION ".join(f"SELECT image_id FROM {table}" for table in tables)
-    connection.execute(f"INSERT INTO outdated {made} ORDER BY image_id").fetchall()
+    images = " UNION ".join(f"SELECT image_id FROM {table}" for table in tables)
+    connection.execute(f"INSERT INTO outdated {images} ORDER BY image_id").fetchall()
     for digest, spec in old.items():
         before, after = embeddings_table(digest), embeddings_table(spec.digest)
         connection.execute(f"ALTER TABLE {before} RENAME TO {after}").fetchall()

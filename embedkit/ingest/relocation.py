@@ -14,7 +14,7 @@ from embedkit.results import RelocationReport
 
 @dataclass(frozen=True)
 class Presence:
-    """The ids of files, grouped by what is at their paths in another folder."""
+    """The ids of files, grouped by their state in another folder."""
 
     unchanged: list[int]
     """Files with the stored size."""
