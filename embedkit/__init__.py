@@ -9,8 +9,8 @@
 >>> backbone = embedkit.load_backbone("efficientnet_lite0")      # doctest: +SKIP
 >>> head = embedkit.load_head("indexes/default/heads/probe")     # doctest: +SKIP
 
-:class:`Workspace` is one collection of photos. All names are imported on first use, so that
-``import embedkit`` takes no time.
+:class:`Workspace` is one collection of photos. Except for the errors, names are imported on first
+use, so that ``import embedkit`` is fast.
 """
 
 from importlib import import_module
@@ -209,7 +209,7 @@ _MODULES = {
     "load_head": "embedkit.workspace",
     "register_backbone": "embedkit.backbones.registered",
 }
-"""The module of each public name; of those not listed, :mod:`embedkit.results`."""
+"""Modules of the public names that are not in :mod:`embedkit.results`."""
 
 
 def __getattr__(name: str) -> object:

@@ -72,9 +72,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Thresholds beyond which a head calls a photo unknown, and the photos that they rest on.
+    """Thresholds beyond which a head calls a photo unknown, with the numbers of photos behind them.
 
-    Everything except the numbers of photos is None for a head that an earlier version saved.
+    The thresholds are None for a head that an earlier version saved.
 
     Attributes
     ----------
@@ -84,11 +84,11 @@ class Thresholds:
         Maximum ratio of that mean to the distance to the nearest synthetic outlier. None if the
         head has no synthetic outliers.
     photos : int
-        Known photos (training and validation set) that these two rest on.
+        Photos of the training and validation set that these two were estimated from.
     probability : float or None
         Minimum probability of the best class. None if there were too few validation photos.
     validation_photos : int
-        Validation photos that ``probability`` rests on.
+        Validation photos that ``probability`` was estimated from.
     """
 
     distance: float | None
@@ -109,7 +109,7 @@ class Predictions:
     thresholds : Thresholds
         Its thresholds for unknown photos.
     predictions : tuple of Prediction
-        One for each photo, in the order of the files.
+        One for each photo that could be read, in the order of the files.
     failures : tuple of Failure
         Files that could not be read.
     """

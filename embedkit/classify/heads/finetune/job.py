@@ -37,7 +37,7 @@ def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> 
     """
     content = {
         "version": _VERSION,
-        "spec": spec.first.canonical_json,  # continues a training that an earlier version started
+        "spec": spec.version_1.canonical_json,  # to continue a training of an earlier version
         "configuration": asdict(configuration),
         "classes": list(task.classes),
         "training": _stamps(task.training),
