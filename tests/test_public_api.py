@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import embedkit
-from embedkit.workspace.state import Base
+from embedkit.workspace.state import WorkspaceBase
 
 PUBLIC = [
     "AddOptions",
@@ -166,7 +166,7 @@ def test_the_names_of_a_workspace_and_its_namespaces_match_the_list(tmp_path: Pa
 
 def methods() -> Iterator[types.FunctionType]:
     """The public methods of the workspace, its namespaces and plans."""
-    for kind in {*Base.__subclasses__(), embedkit.Workspace, embedkit.Plan}:
+    for kind in {*WorkspaceBase.__subclasses__(), embedkit.Workspace, embedkit.Plan}:
         for name, member in vars(kind).items():
             if inspect.isfunction(member) and not name.startswith("_"):
                 yield member

@@ -9,10 +9,10 @@ from embedkit.ingest import labels
 from embedkit.results import Comparison, Predictions, Split
 from embedkit.search.search import check_count
 from embedkit.workspace.heads import Heads
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 
-class ClassificationMethods(Base):
+class ClassificationMethods(WorkspaceBase):
     """Compare backbones, split, classify."""
 
     def compare(
@@ -38,9 +38,9 @@ class ClassificationMethods(Base):
         by : {'label', 'folder'}, default 'label'
             What defines the classes.
         group : str, optional
-            A column of the label tables for the content score, such as the camera, the shop or the
-            photographer: of a photo of the same class in another group and one of another class in
-            the same group, how often the first is nearer.
+            A column of the label tables, such as the camera, the shop or the photographer, for the
+            content score: how often a photo of the same class and another group is nearer than a
+            photo of another class and the same group.
 
         Returns
         -------
@@ -74,9 +74,9 @@ class ClassificationMethods(Base):
     ) -> Split:
         """Split the labelled images into training, validation and test set, and store the split.
 
-        Copies are always in the same set, even if only other images connect them. The split depends
-        on the content and labels of the images and on ``seed`` only. Images with several labels are
-        skipped.
+        Copies are always in the same set, and so are two images that are both copies of a third.
+        Apart from the arguments, the split depends only on the content and the labels of the
+        images. Images with several labels are skipped.
 
         Parameters
         ----------
@@ -100,19 +100,19 @@ class ClassificationMethods(Base):
         BadInput
             There are fewer than two classes, a number is below 1, or the column or CSV is wrong.
         NotInWorkspace
-            The CSV has a path that is not of a photo with one label.
+            A path in the CSV is not that of a photo with exactly one label.
         """
         from embedkit.classify.split import SplitOptions, draw_split, prepare_split
         from embedkit.duplicates.find import duplicate_pairs
         from embedkit.duplicates.pair_search import duplicate_options
 
         self._state.sweep()
-        parts = {}
+        given_sets = {}
         if given is not None:
-            parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
+            given_sets = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
         group = None if group is None else labels.as_label(group)
-        # Errors are raised before minutes of searching.
-        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
+        # Raises errors before the search for copies, which may take minutes.
+        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), given_sets)
         # The embeddings are needed to find copies.
         self._embeddings.embed_missing([self._embeddings.select(None)])
         index = self._embeddings.index(None)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from embedkit._internal.paths import absolute, shown
 from embedkit.errors import BadInput
 from embedkit.search.embedding_store import full_names
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 if TYPE_CHECKING:
     from embedkit.classify.evaluation.results import Evaluation
     from embedkit.classify.heads.head import Head
 
 
-class Heads(Base):
+class Heads(WorkspaceBase):
     """Train, combine, evaluate and load the classifier heads of a workspace."""
 
     def train(
@@ -49,7 +49,7 @@ class Heads(Base):
         epochs : int, optional
             Epochs of fine-tuning. Default: those of the preset.
         processes : int, default 1
-            GPUs that fine-tune together.
+            Number of processes that fine-tune together, one for each GPU.
         settings : mapping, optional
             Values by name that replace those of the preset: fields of
             :class:`embedkit.classify.heads.probe.Protocol` or
@@ -79,23 +79,23 @@ class Heads(Base):
         from embedkit.classify.heads.outliers.cache import embedded_outliers
         from embedkit.classify.training import TrainOptions, train
 
-        state = self._state
-        state.sweep()
-        chosen = (
-            full_names(backbone)[0] if backbone is not None else state.embeddings.select(None).name
+        self._state.sweep()
+        full_name = (
+            full_names(backbone)[0] if backbone is not None else self._embeddings.select(None).name
         )
-        state.catalog.require()
-        with locked_name(state.heads, name, kind) as checked:
-            options = TrainOptions(kind, checked, chosen, preset, epochs, processes, settings or {})
+        self._catalog.require()
+        folder = self._state.heads_folder
+        with locked_name(folder, name, kind) as head:
+            options = TrainOptions(kind, head, full_name, preset, epochs, processes, settings or {})
             return train(
-                state.catalog,
-                state.heads,
+                self._catalog,
+                folder,
                 options,
-                state.embeddings.resolve_and_embed,
+                self._embeddings.resolve_and_embed,
                 lambda resolved: embedded_outliers(
-                    state.outliers, resolved, state.embeddings.network
+                    self._state.outliers_folder, resolved, self._embeddings.network
                 ),
-                state.progress,
+                self._progress,
             )
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
@@ -108,8 +108,9 @@ class Heads(Base):
         heads : sequence of str
             Names of the members.
         method : {'mean', 'calibrated', 'greedy'}, default 'mean'
-            Average the uncalibrated probabilities; the calibrated ones; or the calibrated ones
-            of the members that forward selection on the validation set chooses.
+            The probabilities to average. ``mean``: uncalibrated ones. ``calibrated``: calibrated
+            ones. ``greedy``: calibrated ones of the members that forward selection on the
+            validation set chooses.
 
         Returns
         -------
@@ -131,13 +132,11 @@ class Heads(Base):
         from embedkit.classify.heads.head import ENSEMBLE
         from embedkit.classify.heads.locking import locked_name
 
-        state = self._state
-        state.sweep()
-        state.catalog.require()
-        with locked_name(state.heads, name, ENSEMBLE) as checked:
-            return build_ensemble(
-                state.catalog, state.heads, checked, self._embedded(heads), method
-            )
+        self._state.sweep()
+        self._catalog.require()
+        folder = self._state.heads_folder
+        with locked_name(folder, name, ENSEMBLE) as head:
+            return build_ensemble(self._catalog, folder, head, self._load_embedded(heads), method)
 
     def evaluate(self, heads: Sequence[str], *, csv: StrPath | None = None) -> "Evaluation":
         """Evaluate heads on the test set.
@@ -165,7 +164,7 @@ class Heads(Base):
         from embedkit.classify.evaluate import evaluate_heads
 
         folder = None if csv is None else Path(absolute(csv))
-        return evaluate_heads(self._state.catalog, self._embedded(heads), folder)
+        return evaluate_heads(self._catalog, self._load_embedded(heads), folder)
 
     def load(self, name: str) -> "Head":
         """Load a head of the workspace.
@@ -189,7 +188,7 @@ class Heads(Base):
         """
         from embedkit.classify.heads.store import load_head
 
-        return load_head(self._state.heads, name)
+        return load_head(self._state.heads_folder, name)
 
     def names(self) -> list[str]:
         """Return the names of the heads.
@@ -201,16 +200,16 @@ class Heads(Base):
         """
         from embedkit.classify.heads.store import names
 
-        return names(self._state.heads)
+        return names(self._state.heads_folder)
 
-    def _embedded(self, names: Sequence[str]) -> "list[Head]":
+    def _load_embedded(self, names: Sequence[str]) -> "list[Head]":
         """Load heads, and embed the images that have no embedding of their backbones."""
         from embedkit.classify.head_checks import backbone_of
 
         heads = [self.load(name) for name in dict.fromkeys(names)]
         models = {model.spec: model for head in heads for model in head.models}
-        embeddings = self._state.embeddings
-        embeddings.embed_missing([backbone_of(model, embeddings) for model in models.values()])
+        backbones = [backbone_of(model, self._embeddings) for model in models.values()]
+        self._embeddings.embed_missing(backbones)
         return heads
 
 
@@ -220,8 +219,8 @@ def load_head(folder: StrPath) -> "Head":
     Parameters
     ----------
     folder : str or path-like
-        A folder that :meth:`Workspace.heads` saved, such as ``indexes/default/heads/probe``. The
-        members of an ensemble are loaded from the folders beside it.
+        The folder of a head, such as ``indexes/default/heads/probe``. The members of an ensemble
+        are loaded from the folders beside it.
 
     Returns
     -------
