@@ -39,8 +39,8 @@ from embedkit.classify.heads.rejection_calibration import (
     Outliers,
     leave_one_out_distances,
     measured_by_all,
+    outliers_unlike_classes,
     same_distribution,
-    without_kinds_like_classes,
 )
 from embedkit.classify.heads.store import load_head
 from embedkit.cli.app import embedkit
@@ -224,11 +224,11 @@ def test_a_kind_of_outlier_that_resembles_a_class_is_left_out() -> None:
     elsewhere = np.tile(unit([0, 0, 1]), (400, 1))
     vectors, labels = np.concatenate([near_screen, elsewhere]), np.repeat([0, 1], [40, 400])
     distance = np.full(440, np.log(0.2))
-    assert without_kinds_like_classes(outliers, vectors, distance, labels).kinds == ("code",)
+    assert outliers_unlike_classes(outliers, vectors, distance, labels).kinds == ("code",)
     few = np.concatenate([near_screen[:3], elsewhere[:37], elsewhere])
-    assert without_kinds_like_classes(outliers, few, distance, labels).kinds == ("screen", "code")
+    assert outliers_unlike_classes(outliers, few, distance, labels).kinds == ("screen", "code")
     both = Outliers(unit([1, 0, 0], [20, 1, 0]), ("screen", "code"))
-    assert without_kinds_like_classes(both, vectors, distance, labels).kinds == ()
+    assert outliers_unlike_classes(both, vectors, distance, labels).kinds == ()
 
 
 # -- synthetic outliers ------------------------------------------------------------------------

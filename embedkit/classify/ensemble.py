@@ -75,7 +75,7 @@ def build_ensemble(
     validation = [
         ValidationScores(
             probabilities[index],
-            *model.distances(embedded[model.spec.digest], model.nearest(embedded)),
+            *model.distance_measures(embedded[model.spec.digest], model.nearest(embedded)),
         )
         for index, model in zip(selected, models, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""A checked fine-tuning job, which every process of the training gets."""
+"""A fine-tuning job: a checked task, which every training process receives."""
 
 import json
 import os
@@ -40,18 +40,20 @@ def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> 
         "spec": spec.version_1.canonical_json,  # to continue a training of an earlier version
         "configuration": asdict(configuration),
         "classes": list(task.classes),
-        "training": _stamps(task.training),
-        "validation": _stamps(task.validation),
+        "training": _entries(task.training),
+        "validation": _entries(task.validation),
         "start": task.start is not None,
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _stamps(photos: Iterable[Photo]) -> list[tuple[str, int, int]]:
-    return [(path, int(number), _bytes(path)) for path, number in photos]
+def _entries(photos: Iterable[Photo]) -> list[tuple[str, int, int]]:
+    """Return the path, class number and size in bytes of each photo."""
+    return [(path, int(number), _size_of(path)) for path, number in photos]
 
 
-def _bytes(path: str) -> int:
+def _size_of(path: str) -> int:
+    """Return the size of a file in bytes; -1 if it cannot be read."""
     try:
         return os.stat(path).st_size
     except OSError:
