@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         Mistake,
         ReliabilityBin,
     )
-    from embedkit.classify.heads.head import Head
+    from embedkit.classify.head import Head
     from embedkit.recipe import Recipe
     from embedkit.results import (
         AddOptions,
@@ -197,7 +197,7 @@ _MODULES = {
     "Backbone": "embedkit.backbones.backbone",
     "ClassMetrics": "embedkit.classify.evaluation.results",
     "Evaluation": "embedkit.classify.evaluation.results",
-    "Head": "embedkit.classify.heads.head",
+    "Head": "embedkit.classify.head",
     "HeadMetrics": "embedkit.classify.evaluation.results",
     "HeadPair": "embedkit.classify.evaluation.results",
     "Mistake": "embedkit.classify.evaluation.results",

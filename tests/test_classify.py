@@ -104,7 +104,7 @@ def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path
 
 def test_training_embeds_a_new_backbone(workspace: Workspace) -> None:
     head = workspace.heads.train("knn", "other", backbone="efficientnet_lite2")
-    assert head.models[0].backbone == "efficientnet_lite2"
+    assert head.backbones == ("efficientnet_lite2",)
     assert "efficientnet_lite2" in [name for s in workspace.info().specs for name in s.backbones]
     assert workspace.heads.evaluate(["other"]).photos == 9
 

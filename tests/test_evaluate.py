@@ -280,7 +280,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
         requested.append(rows.tolist())
-        return [[Neighbour(f"{row}-{n}.jpg", "b", n / 10) for n in range(9)] for row in rows]
+        return [[Neighbour(f"{row}-{n}.jpg", "", "b", n / 10) for n in range(9)] for row in rows]
 
     paths = tuple(f"{row}.jpg" for row in range(40))
     head = evaluate(

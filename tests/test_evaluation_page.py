@@ -124,9 +124,9 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
 
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
         found = [
-            Neighbour(paths[2], "<b>猫</b>", 0.125),
-            Neighbour(paths[3], "dog", 0.25),
-            Neighbour(str(tmp_path / "gone.jpg"), "eel", 0.5),
+            Neighbour(paths[2], "0" * 64, "<b>猫</b>", 0.125),
+            Neighbour(paths[3], "1" * 64, "dog", 0.25),
+            Neighbour(str(tmp_path / "gone.jpg"), "2" * 64, "eel", 0.5),
         ]
         return [found] * len(rows)
 

@@ -14,18 +14,18 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from embedkit._internal.artifacts import with_digest
-from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select_members
-from embedkit.classify.heads.gallery import Gallery
-from embedkit.classify.heads.head import (
+from embedkit.classify.heads.embedding_head import (
     CALIBRATED,
     ENSEMBLE,
     FINETUNE,
     KNN,
     MEAN,
     PROBE,
-    Head,
+    EmbeddingHead,
     Model,
 )
+from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select_members
+from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.linear import L2, RAW, Features, Linear
 from embedkit.classify.heads.locking import locked_name
 from embedkit.classify.heads.probabilities import fit_temperature, negative_log_likelihood
@@ -45,7 +45,7 @@ def features(count: int, seed: int = 0) -> Features:
     return Features(raw / norms[:, None], norms)
 
 
-def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
+def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> EmbeddingHead:
     random = np.random.default_rng(seed)
     known = features(20, seed)
     scorer = Linear(random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on)
@@ -71,10 +71,12 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
     rejection = Rejection(
         Threshold(-0.4, 0.5, 10), Threshold(0.0, 0.3, 10), Threshold(-1.0, 1.5, 60), 60
     )
-    return Head(name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0})
+    return EmbeddingHead(
+        name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0}
+    )
 
 
-def embedded(head: Head, count: int = 7) -> dict[str, Features]:
+def embedded(head: EmbeddingHead, count: int = 7) -> dict[str, Features]:
     return {head.models[0].spec.digest: features(count, seed=9)}
 
 
@@ -165,7 +167,9 @@ def test_overlap_is_the_share_of_errors_that_both_make() -> None:
 
 def test_the_mean_method_averages_uncalibrated_probabilities() -> None:
     one, other = made_head("one", 1), made_head("other", 2)
-    together = Head("both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection)
+    together = EmbeddingHead(
+        "both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection
+    )
     some = embedded(one)
     plain = [softmax(head.models[0].scores(some), axis=1) for head in (one, other)]
     assert np.allclose(together.predict_proba(some), np.mean(plain, axis=0))
@@ -224,7 +228,9 @@ def test_an_ensemble_is_refused_after_a_member_was_trained_again(tmp_path: Path)
     members = [{"name": name, "digest": digest_of(tmp_path, name)} for name in ("one", "other")]
     models = (*one.models, *other.models)
     settings = {"members": members}
-    save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, settings))
+    save_head(
+        tmp_path, EmbeddingHead("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, settings)
+    )
     back = load_head(tmp_path, "both")
     some = embedded(one)
     assert np.allclose(
@@ -414,7 +420,9 @@ def test_the_manifest_contains_the_temperature_of_the_head(tmp_path: Path) -> No
     one = made_head()
     save_head(tmp_path, one)
     models, members = one.models * 2, {"members": []}
-    save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members))
+    save_head(
+        tmp_path, EmbeddingHead("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members)
+    )
     for name, temperature in (("probe", 1.5), ("both", 1.2)):
         manifest = json.loads((tmp_path / name / "head.json").read_text())
         assert {key: manifest[key] for key in manifest if "temperature" in key} == {

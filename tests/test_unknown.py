@@ -16,8 +16,8 @@ from scipy.stats import binom
 
 from embedkit import Workspace
 from embedkit._internal.sealed import sealed
+from embedkit.classify.heads.embedding_head import RejectionScores
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
-from embedkit.classify.heads.head import RejectionScores
 from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
 from embedkit.classify.heads.outliers.cache import embedded_outliers, remove_all_except
 from embedkit.classify.heads.rejection import (

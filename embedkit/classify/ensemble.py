@@ -9,6 +9,7 @@ from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_training_data
 from embedkit.classify.head_building import ValidationScores, build_head
 from embedkit.classify.head_checks import check_validation_photos
+from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead
 from embedkit.classify.heads.ensemble import (
     CALIBRATED,
     GREEDY,
@@ -17,14 +18,13 @@ from embedkit.classify.heads.ensemble import (
     error_overlap,
     select_members,
 )
-from embedkit.classify.heads.head import ENSEMBLE, Head
 from embedkit.classify.heads.store import check_name, digest_of, save_head
 from embedkit.errors import BadInput
 
 
 def build_ensemble(
-    catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], method: str
-) -> Head:
+    catalog: Catalog, folder: Path, name: str, heads: Sequence[EmbeddingHead], method: str
+) -> EmbeddingHead:
     """Return the ensemble of ``heads``, after saving it as ``name`` in the ``folder`` of heads.
 
     Raises :class:`BadInput` for an unknown method, and for heads that cannot be combined.

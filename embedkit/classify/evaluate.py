@@ -11,13 +11,16 @@ from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
 from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.classify.head_checks import check_test_photos
-from embedkit.classify.heads.head import Head
+from embedkit.classify.heads.embedding_head import EmbeddingHead
 from embedkit.classify.heads.linear import Features
 from embedkit.classify.prediction import nearest_photos
+from embedkit.classify.stored_photos import StoredPhotos
 from embedkit.errors import BadInput
 
 
-def evaluate_heads(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evaluation:
+def evaluate_heads(
+    catalog: Catalog, heads: Sequence[EmbeddingHead], tables: Path | None
+) -> Evaluation:
     """Return the metrics of heads on the test photos that have all embeddings the heads need.
 
     With ``tables``, a folder, the metrics of heads and classes and the predictions of each head are
@@ -55,7 +58,9 @@ def evaluate_heads(catalog: Catalog, heads: Sequence[Head], tables: Path | None)
     return evaluation
 
 
-def _predictions(catalog: Catalog, head: Head, embedded: dict[str, Features]) -> HeadPredictions:
+def _predictions(
+    catalog: Catalog, head: EmbeddingHead, embedded: dict[str, Features]
+) -> HeadPredictions:
     probabilities, nearest = head.predict_proba(embedded), head.nearest(embedded)
     first_rows, first_distances = nearest[0]
     history = head.settings.get("history", ())
@@ -66,6 +71,6 @@ def _predictions(catalog: Catalog, head: Head, embedded: dict[str, Features]) ->
         thresholds=head.thresholds,
         history=tuple(epoch["validation_accuracy"] for epoch in history),
         nearest=lambda rows: nearest_photos(
-            catalog, head, (first_rows[rows], first_distances[rows])
+            head, (first_rows[rows], first_distances[rows]), StoredPhotos(catalog)
         ),
     )

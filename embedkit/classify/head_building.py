@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from embedkit.classify.datasets import EmbeddedTrainingData
+from embedkit.classify.heads.embedding_head import EmbeddingHead, Model, Scorer
 from embedkit.classify.heads.ensemble import CALIBRATED, mean_scores
 from embedkit.classify.heads.gallery import Gallery, sampled_rows
-from embedkit.classify.heads.head import Head, Model, Scorer
 from embedkit.classify.heads.probabilities import (
     fit_temperature,
     log_softmax,
@@ -101,7 +101,7 @@ def build_head(
     labels: np.ndarray,
     settings: Mapping[str, Any],
     method: str = CALIBRATED,
-) -> Head:
+) -> EmbeddingHead:
     """Return the head of one or several models.
 
     ``validation`` are the validation scores of each model, and ``labels`` the class numbers of the
@@ -111,7 +111,7 @@ def build_head(
     # A single model is calibrated already, and the mean is its own probabilities.
     temperature = fit_temperature(mean, labels) if len(models) > 1 else 1.0
     scores = mean / temperature
-    return Head(
+    return EmbeddingHead(
         name=name,
         kind=kind,
         models=tuple(models),

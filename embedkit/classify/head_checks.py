@@ -3,25 +3,30 @@
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit.classify.heads.head import Head, Model
+from embedkit.classify.heads.embedding_head import EmbeddingHead, Model
 from embedkit.errors import BadInput
-from embedkit.results import ResolvedName
+from embedkit.results import EmbeddingSpec, ResolvedName
 from embedkit.search.embedding_store import EmbeddingStore
 
 
 def backbone_of(model: Model, embeddings: EmbeddingStore) -> ResolvedName:
     """Return the backbone of a model. Raises :class:`BadInput` if its spec has changed."""
     resolved = embeddings.resolve(model.backbone)
-    if resolved.spec != model.spec:
-        raise BadInput(
-            f"the head was trained on embeddings of {shown(model.backbone)} with the spec "
-            f"{model.spec.digest}, and the spec is now {resolved.spec.digest} because its weights "
-            "or settings changed; train the head again"
-        )
+    check_spec(model, resolved.spec)
     return resolved
 
 
-def check_test_photos(head: Head, sha256: np.ndarray) -> None:
+def check_spec(model: Model, spec: EmbeddingSpec) -> None:
+    """Raise :class:`BadInput` if ``spec``, that of a model's backbone now, has changed."""
+    if spec != model.spec:
+        raise BadInput(
+            f"the head was trained on embeddings of {shown(model.backbone)} with the spec "
+            f"{model.spec.digest}, and the spec is now {spec.digest} because its weights or "
+            "settings changed; train the head again"
+        )
+
+
+def check_test_photos(head: EmbeddingHead, sha256: np.ndarray) -> None:
     """Raise :class:`BadInput` when a head was fitted or selected on one of the test photos.
 
     ``sha256`` are the digests of the test photos: uint8 (N, 32).
@@ -35,7 +40,7 @@ def check_test_photos(head: Head, sha256: np.ndarray) -> None:
         )
 
 
-def check_validation_photos(head: Head, sha256: np.ndarray) -> None:
+def check_validation_photos(head: EmbeddingHead, sha256: np.ndarray) -> None:
     """Raise :class:`BadInput` when a head was fitted on one of the validation photos.
 
     Its probabilities for photos that it was fitted on cannot be used to select ensemble members.

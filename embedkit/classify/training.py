@@ -17,8 +17,8 @@ from embedkit.classify.datasets import (
 )
 from embedkit.classify.head_building import ValidationScores, build_head, build_model
 from embedkit.classify.heads import finetune
+from embedkit.classify.heads.embedding_head import FINETUNE, KNN, PROBE, EmbeddingHead, Scorer
 from embedkit.classify.heads.gallery import MAX_PHOTOS, Gallery
-from embedkit.classify.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.classify.heads.knn import fit_neighbours
 from embedkit.classify.heads.linear import RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
@@ -122,7 +122,7 @@ def train(
     embed: Embed,
     load_outliers: LoadOutliers,
     progress: ProgressCallback,
-) -> Head:
+) -> EmbeddingHead:
     """Train a head, select its hyperparameters on the validation set, and save it in ``folder``.
 
     The test set is not used. Raises :class:`BadInput` for a split that a head cannot be trained on.
@@ -150,7 +150,7 @@ def fit_scorer(
 
 def build_trained_head(
     options: TrainOptions, fitted: FittedScorer, backbone: str, outliers: Outliers
-) -> tuple[Head, ValidationScores]:
+) -> tuple[EmbeddingHead, ValidationScores]:
     """Return the head of a fitted scorer, with rejection thresholds, and its validation scores."""
     data = fitted.data
     max_photos = len(data.train) if options.kind == KNN else MAX_PHOTOS

@@ -121,7 +121,7 @@ def train(
             settings=dict(map(_setting, settings)),
         )
     if as_json:
-        show.print_json(show_classify.head_document(head))
+        show.print_json(head.to_dict())
     else:
         show_classify.head_summary(head)
 
@@ -158,7 +158,7 @@ def ensemble(
     with show.progress_bar() as progress:
         head = Workspace(workspace, progress).heads.ensemble(name, heads, method=method)
     if as_json:
-        show.print_json(show_classify.head_document(head))
+        show.print_json(head.to_dict())
     else:
         show_classify.head_summary(head)
 

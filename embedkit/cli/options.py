@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import DEFAULT_WORKSPACE, shown
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -64,8 +64,7 @@ def workspace_options(default: str) -> Callable[[_Command], _Command]:
     return add_options
 
 
-_DEFAULT = "indexes/default"
-options = workspace_options(_DEFAULT)
+options = workspace_options(DEFAULT_WORKSPACE)
 backbone_option = click.option(
     "-b",
     "--backbone",
@@ -76,7 +75,9 @@ backbone_option = click.option(
 
 def workspace_argument(workspace: Path) -> str:
     """Return ``" -w FOLDER"``, to append to a command; empty for the default workspace."""
-    return "" if workspace == Path(_DEFAULT) else f" -w {shlex.quote(shown(str(workspace)))}"
+    return (
+        "" if workspace == Path(DEFAULT_WORKSPACE) else f" -w {shlex.quote(shown(str(workspace)))}"
+    )
 
 
 def split_items(values: tuple[str, ...]) -> list[str]:

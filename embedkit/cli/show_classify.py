@@ -2,8 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.text import Text
 
@@ -11,10 +9,10 @@ from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
 from embedkit.classify.evaluation.results import Evaluation
-from embedkit.classify.heads.head import ENSEMBLE, Head
+from embedkit.classify.head import Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
 from embedkit.cli.show import new_table, out, print_line, print_warning
-from embedkit.results import Neighbour, Predictions, Split, Thresholds
+from embedkit.results import Predictions, Split, Thresholds
 
 CLASSES_SHOWN = 50
 
@@ -52,20 +50,6 @@ def split_summary(split: Split) -> None:
     )
     for note in split.notes:
         print_warning(f"note: {note}")
-
-
-def head_document(head: Head) -> dict[str, Any]:
-    """Return the JSON document of a head."""
-    return {
-        "name": head.name,
-        "kind": head.kind,
-        "classes": list(head.classes_),
-        "backbones": [model.backbone for model in head.models],
-        "validation": dict(head.validation),
-        "temperature": head.temperature if head.kind == ENSEMBLE else head.models[0].temperature,
-        "thresholds": asdict(head.thresholds),
-        "settings": dict(head.settings),
-    }
 
 
 def head_summary(head: Head) -> None:
@@ -185,9 +169,9 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             _thresholds_summary(head.thresholds)
 
 
-def _path_text(neighbour: Neighbour) -> str:
-    """Return the path of a training photo, relative to the current folder."""
-    return "(missing)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
+def _path_text(path: str | None) -> str:
+    """Return a path relative to the current folder."""
+    return "(missing)" if path is None else shown(os.path.relpath(path))
 
 
 def predictions_table(predictions: Predictions) -> None:
@@ -196,10 +180,11 @@ def predictions_table(predictions: Predictions) -> None:
     for item in predictions.predictions:
         classes = ", ".join(f"{shown(one.label)} {one.probability:.3f}" for one in item.top)
         nearest = item.neighbours[0]
+        distance = f"distance {nearest.distance:.4f}"
         table.add_row(
-            Text(shown(os.path.relpath(item.path))),
+            Text(_path_text(item.path)),
             Text(f"unknown by {item.unknown_by} ({classes})" if item.unknown else classes),
-            Text(f"{_path_text(nearest)}, {shown(nearest.label)}, distance {nearest.distance:.4f}"),
+            Text(f"{_path_text(nearest.path)}, {shown(nearest.label)}, {distance}"),
         )
     out.print(table)
     _thresholds_summary(predictions.thresholds)

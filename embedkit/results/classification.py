@@ -28,7 +28,9 @@ class Neighbour:
     Attributes
     ----------
     path : str or None
-        Absolute path; None if the workspace no longer has the photo.
+        Absolute path; None if no workspace has the photo now.
+    sha256 : str
+        Hex digest of the training photo.
     label : str
         Class of the training photo.
     distance : float
@@ -36,6 +38,7 @@ class Neighbour:
     """
 
     path: str | None
+    sha256: str
     label: str
     distance: float
 
@@ -46,8 +49,8 @@ class Prediction:
 
     Attributes
     ----------
-    path : str
-        Absolute path.
+    path : str or None
+        Absolute path; None for an image that is not from a file.
     top : tuple of LabelProbability
         The most probable classes, the most probable first.
     unknown : bool
@@ -62,7 +65,7 @@ class Prediction:
         The nearest training photos, the nearest first.
     """
 
-    path: str
+    path: str | None
     top: tuple[LabelProbability, ...]
     unknown: bool
     ood_score: float

@@ -1,15 +1,13 @@
 """The methods of a workspace that compare backbones, split the labelled photos and classify."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from embedkit._internal.paths import absolute
 from embedkit.ingest import labels
 from embedkit.results import Comparison, Predictions, Split
-from embedkit.search.search import check_count
 from embedkit.workspace.heads import Heads
-from embedkit.workspace.state import StrPath, WorkspaceBase
+from embedkit.workspace.state import ImageLike, StrPath, WorkspaceBase
 
 
 class ClassificationMethods(WorkspaceBase):
@@ -137,14 +135,15 @@ class ClassificationMethods(WorkspaceBase):
         return read_split(self._catalog)[0]
 
     def classify(
-        self, photos: StrPath | Sequence[StrPath], *, head: str, k: int = 3
+        self, photos: ImageLike | Iterable[ImageLike], *, head: str, k: int = 3
     ) -> Predictions:
         """Classify photos with a head.
 
         Parameters
         ----------
-        photos : path or sequence of paths
-            Photos and folders, in the workspace or not.
+        photos : image or sequence of images
+            Photos and folders by their paths, in the workspace or not; or bytes of image files,
+            Pillow images, or RGB arrays, uint8 (H, W, 3).
         head : str
             Name of a head of the workspace.
         k : int, default 3
@@ -163,16 +162,4 @@ class ClassificationMethods(WorkspaceBase):
         BadInput
             A path does not exist, or the head's backbone has changed.
         """
-        from embedkit.classify.head_checks import backbone_of
-        from embedkit.classify.prediction import classify
-
-        check_count(k)
-        sources = [photos] if isinstance(photos, (str, os.PathLike)) else photos
-        return classify(
-            self._catalog,
-            Heads(self._state).load(head),
-            [absolute(source) for source in sources],
-            k,
-            lambda model: self._embeddings.network(backbone_of(model, self._embeddings)),
-            self._progress,
-        )
+        return Heads(self._state).load(head).classify(photos, k)

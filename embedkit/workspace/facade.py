@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import DEFAULT_WORKSPACE, absolute, shown
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput
@@ -68,7 +68,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
     """
 
     def __init__(
-        self, folder: StrPath = "indexes/default", progress: ProgressCallback = no_progress
+        self, folder: StrPath = DEFAULT_WORKSPACE, progress: ProgressCallback = no_progress
     ) -> None:
         self.folder = Path(absolute(folder))
         catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))

@@ -32,10 +32,10 @@ class SearchMethods(WorkspaceBase):
 
         Parameters
         ----------
-        image : path, Pillow image or array
-            A photo, in the workspace or not: a path, a Pillow image, or an RGB array, uint8 of
-            shape (H, W, 3). A 1-D float array of shape (dim,) is an embedding of any norm. A photo
-            of the workspace is its own first match, at distance 0.
+        image : path, bytes, Pillow image or array
+            A photo, in the workspace or not: a path, the bytes of an image file, a Pillow image, or
+            an RGB array, uint8 of shape (H, W, 3). A 1-D float array of shape (dim,) is an
+            embedding of any norm. A photo of the workspace is its own first match, at distance 0.
         k : int, default 10
             The number of images.
         text : str, optional

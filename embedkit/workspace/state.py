@@ -14,7 +14,7 @@ from embedkit.results import ProgressCallback
 from embedkit.search.embedding_store import EmbeddingStore
 
 StrPath: TypeAlias = str | os.PathLike[str]
-ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 _SUBFOLDERS = ("index", "features", "heads", "outliers", "quarantine", "sheets")
 """The folders that embedkit creates in a workspace."""

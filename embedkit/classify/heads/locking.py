@@ -7,7 +7,7 @@ from pathlib import Path
 from embedkit._internal.artifacts import read_json, storage_error
 from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
-from embedkit.classify.heads.head import KINDS
+from embedkit.classify.heads.embedding_head import KINDS
 from embedkit.classify.heads.store import MANIFEST, check_name
 from embedkit.errors import BadArtefact, BadInput, HeadBusy
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from embedkit.classify.heads.embedding_head import ENSEMBLE, KINDS, EmbeddingHead, Model
 from embedkit.classify.heads.ensemble import CALIBRATED, MEAN
 from embedkit.classify.heads.format2 import Format2Rejection
-from embedkit.classify.heads.head import ENSEMBLE, KINDS, Head, Model
 from embedkit.classify.heads.knn import Neighbours
 from embedkit.classify.heads.linear import L2, RAW, Linear
 from embedkit.classify.heads.rejection import Threshold
@@ -47,7 +47,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     )
 
 
-def check_head(head: Head) -> None:
+def check_head(head: EmbeddingHead) -> None:
     """Check the thresholds of a head, and that its models, which are valid, have its classes."""
     _require(
         all(model.classes_ == head.classes_ for model in head.models),

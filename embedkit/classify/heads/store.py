@@ -30,9 +30,9 @@ from embedkit._internal.artifacts import (
 )
 from embedkit._internal.paths import shown
 from embedkit.backbones.registry import absolute_name, relative_name
+from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead, Model
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
 from embedkit.classify.heads.gallery import Gallery
-from embedkit.classify.heads.head import ENSEMBLE, Head, Model
 from embedkit.classify.heads.knn import Neighbours
 from embedkit.classify.heads.linear import Linear
 from embedkit.classify.heads.rejection import CONFIDENCE, DISTANCE, OUTLIER, Rejection, Threshold
@@ -74,7 +74,7 @@ def names(folder: Path) -> list[str]:
     return sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST}") if file.is_file())
 
 
-def save_head(folder: Path, head: Head) -> None:
+def save_head(folder: Path, head: EmbeddingHead) -> None:
     """Write a head atomically to ``folder / head.name``; a head of that name is replaced."""
     assert isinstance(head.rejection, Rejection)  # heads of format 2 are never saved again
     own_folder = folder / head.name
@@ -99,7 +99,7 @@ def save_head(folder: Path, head: Head) -> None:
             tensors.unlink()
 
 
-def load_head(folder: Path, name: str) -> Head:
+def load_head(folder: Path, name: str) -> EmbeddingHead:
     """Load the head ``name`` from a workspace's ``folder`` of heads.
 
     Raises :class:`NotInWorkspace` for an unknown name, :class:`BadArtefact` for a damaged head or
@@ -120,7 +120,7 @@ def load_head(folder: Path, name: str) -> Head:
             temperature = float(manifest["temperature"])
         else:
             members, models, temperature = [], (_load_model(own_folder, manifest),), 1.0
-        head = Head(
+        head = EmbeddingHead(
             name=name,
             kind=manifest["kind"],
             models=models,
@@ -177,7 +177,7 @@ def _read_manifest(own_folder: Path) -> dict[str, Any]:
 
 
 def _rejection_rule(
-    manifest: Mapping[str, Any], members: Sequence[Head]
+    manifest: Mapping[str, Any], members: Sequence[EmbeddingHead]
 ) -> Rejection | Format2Rejection:
     """Return the rejection rule in a manifest; ``members`` are the members of an ensemble."""
     saved = manifest["rejection"]
@@ -196,7 +196,7 @@ def _rejection_rule(
     return Rejection(distance, outlier, confidence, int(saved["validation_photos"]))
 
 
-def _load_member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
+def _load_member(folder: Path, name: str, member: Mapping[str, str]) -> EmbeddingHead:
     """Load a member of the ensemble ``name``, given the member's name and digest."""
     own_folder = folder / check_name(member["name"])
     if (own_folder / MANIFEST).is_file() and _read_manifest(own_folder)["kind"] == ENSEMBLE:

@@ -82,7 +82,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Head:
+class EmbeddingHead:
     """A trained classifier: the mean of the probabilities of one or several models.
 
     ``embedded`` arguments map the digest of each model's spec to the features of N images.
