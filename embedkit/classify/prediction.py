@@ -31,7 +31,7 @@ BATCH = 128
 
 LoadBackbone = Callable[[Model], Backbone]
 _Photo = tuple[str, list[np.ndarray]]
-"""A path, and the pixels for each backbone."""
+"""A path, and the network input for each backbone."""
 
 
 def classify(
@@ -44,16 +44,16 @@ def classify(
 ) -> Predictions:
     """Classify the photos at ``sources``, absolute paths of photos and folders.
 
-    ``k`` is the number of classes in each prediction; ``load`` opens the backbone of a model.
+    ``k`` is the number of classes in each prediction; ``load`` loads the backbone of a model.
     Photos that cannot be read are returned as failures. Raises :class:`BadInput` for a source that
     does not exist.
     """
-    found = [item for source in sources for item in scan(source)]
-    failures = [item for item in found if isinstance(item, Failure)]
+    scanned = [item for source in sources for item in scan(source)]
+    failures = [item for item in scanned if isinstance(item, Failure)]
     scan_failures = len(failures)
-    paths = list(dict.fromkeys(item.path for item in found if isinstance(item, FoundFile)))
-    specs = {model.spec.digest: model for model in head.models}
-    backbones = {digest: load(model) for digest, model in specs.items()} if paths else {}
+    paths = list(dict.fromkeys(item.path for item in scanned if isinstance(item, FoundFile)))
+    models = {model.spec.digest: model for model in head.models}
+    backbones = {digest: load(model) for digest, model in models.items()} if paths else {}
     predictions: list[Prediction] = []
     for photos in _batches(paths, list(backbones.values()), failures):
         embedded = {}
@@ -81,9 +81,9 @@ def nearest_photos(catalog: Catalog, head: Head, nearest: Nearest) -> list[tuple
                 head.classes_[gallery.labels[row]],
                 float(distance),
             )
-            for row, distance in zip(*of_photo, strict=True)
+            for row, distance in zip(photo_rows, photo_distances, strict=True)
         )
-        for of_photo in zip(rows, distances, strict=True)
+        for photo_rows, photo_distances in zip(rows, distances, strict=True)
     ]
 
 
@@ -94,7 +94,9 @@ def _current_paths(catalog: Catalog, digests: np.ndarray) -> dict[bytes, str]:
     with catalog.read() as reader:
         ids = reader.images.ids([row.tobytes() for row in digests])
         files = reader.files.of_images(list(ids.values()))
-    return {digest: files[one][0].path for digest, one in ids.items() if one in files}
+    return {
+        digest: files[image_id][0].path for digest, image_id in ids.items() if image_id in files
+    }
 
 
 def _predict(
@@ -105,19 +107,19 @@ def _predict(
     rejection = head.rejection_scores(embedded, nearest, probabilities)
     neighbours = nearest_photos(catalog, head, nearest[0])
     predictions = []
-    for number, path in enumerate(paths):
-        best = np.argsort(-probabilities[number], kind="stable")[:k]
+    for row, path in enumerate(paths):
+        best = np.argsort(-probabilities[row], kind="stable")[:k]
         predictions.append(
             Prediction(
                 path,
                 tuple(
-                    LabelProbability(head.classes_[one], float(probabilities[number, one]))
-                    for one in best.tolist()
+                    LabelProbability(head.classes_[number], float(probabilities[row, number]))
+                    for number in best.tolist()
                 ),
-                bool(rejection.unknown[number]),
-                float(rejection.ood_scores[number]),
-                rejection.deciding_measure(number),
-                neighbours[number],
+                bool(rejection.unknown[row]),
+                float(rejection.ood_scores[row]),
+                rejection.deciding_measure(row),
+                neighbours[row],
             )
         )
     return predictions
@@ -127,13 +129,12 @@ def _batches(
     paths: Sequence[str], backbones: Sequence[Backbone], failures: list[Failure]
 ) -> Iterator[list[_Photo]]:
     """Yield batches of up to :data:`BATCH` photos; add unreadable ones to ``failures``."""
-
-    reduced = allow_reduced_decode(item.spec for item in backbones)
+    reduced = allow_reduced_decode(backbone.spec for backbone in backbones)
 
     def read(path: str) -> _Photo | Failure:
         try:
             with file_errors(), decoding(path, reduced=reduced) as decoder:
-                return path, [item.prepare(decoder) for item in backbones]
+                return path, [backbone.prepare(decoder) for backbone in backbones]
         except UnreadableImage as error:
             return Failure(path, error.stage, error.reason)
 
