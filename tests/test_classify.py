@@ -415,7 +415,9 @@ def test_a_fine_tuned_head_is_also_a_backbone(made: Path, tmp_path: Path, tiny: 
     network = f"local/{workspace.folder}/heads/tuned"
     assert len(workspace.search(tmp_path / "new.png", backbone=network, k=4)) == 4
     probe = workspace.heads.train("probe", "probe", backbone=network)
-    assert probe.models[0].spec == head.models[0].spec
+    assert probe.backbones == head.backbones
+    saved = [load_head(workspace.folder / "heads", name) for name in ("probe", "tuned")]
+    assert saved[0].models[0].spec == saved[1].models[0].spec
     workspace.add()  # photos are not added with what was only trained
     assert workspace.add().embedded == 0
 

@@ -256,7 +256,7 @@ def photos_of(classes: np.ndarray) -> Collection:
             (LiveFile(f"/p/{number:03}.jpg", str(name), f"{number:064x}"),)
             for number, name in enumerate(classes)
         ),
-        names=tuple(str(name) for name in range(int(classes.max()) + 1)),
+        class_names=tuple(str(name) for name in range(int(classes.max()) + 1)),
         classes=classes,
         left_out=0,
         root="/p",

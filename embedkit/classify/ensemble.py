@@ -1,4 +1,4 @@
-"""Build an ensemble from several heads of a workspace, with the validation set."""
+"""Build an ensemble of heads, with members selected on the validation set."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -25,7 +25,7 @@ from embedkit.errors import BadInput
 def build_ensemble(
     catalog: Catalog, folder: Path, name: str, heads: Sequence[EmbeddingHead], method: str
 ) -> EmbeddingHead:
-    """Return the ensemble of ``heads``, after saving it as ``name`` in the ``folder`` of heads.
+    """Build the ensemble of ``heads`` and save it as ``name`` in the ``folder`` of heads.
 
     Raises :class:`BadInput` for an unknown method, and for heads that cannot be combined.
     """
@@ -45,7 +45,7 @@ def build_ensemble(
     data = load_training_data(catalog)
     if data.classes != heads[0].classes_:
         raise BadInput(
-            "the classes of the split are no longer those of the heads; train the heads again first"
+            "the classes of the split are no longer those of the heads; train the heads again"
         )
     specs = {model.spec.digest for head in heads for model in head.models}
     val = load_joint_embeddings(catalog, specs, data.val)

@@ -1,4 +1,4 @@
-"""Checks that a head fits the workspace: the same embeddings, and no leakage between sets."""
+"""Checks that a head matches the workspace: the same embeddings, and no leaks between sets."""
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def check_test_photos(head: EmbeddingHead, sha256: np.ndarray) -> None:
 
     ``sha256`` are the digests of the test photos: uint8 (N, 32).
     """
-    known = [some for model in head.models for some in (model.fitted_on, model.selected_on)]
-    count = _count_among(sha256, known)
+    used = [digests for model in head.models for digests in (model.fitted_on, model.selected_on)]
+    count = _count_used(sha256, used)
     if count:
         raise BadInput(
             f"{shown(head.name)} was trained or validated on {count} of {len(sha256)} test photos, "
@@ -45,15 +45,16 @@ def check_validation_photos(head: EmbeddingHead, sha256: np.ndarray) -> None:
 
     Its probabilities for photos that it was fitted on cannot be used to select ensemble members.
     """
-    count = _count_among(sha256, [model.fitted_on for model in head.models])
+    count = _count_used(sha256, [model.fitted_on for model in head.models])
     if count:
         raise BadInput(
             f"{shown(head.name)} was trained on {count} of {len(sha256)} validation photos, so it "
             "cannot be a member of an ensemble: the split has changed since, or its preset refits "
-            "on the validation set; train it again, with the default preset"
+            "on the validation set; train it again with the default preset"
         )
 
 
-def _count_among(sha256: np.ndarray, known: list[np.ndarray]) -> int:
-    seen = {row.tobytes() for some in known for row in some}
-    return sum(row.tobytes() in seen for row in sha256)
+def _count_used(sha256: np.ndarray, used: list[np.ndarray]) -> int:
+    """Return how many of the photos are among the used ones."""
+    used_digests = {row.tobytes() for digests in used for row in digests}
+    return sum(row.tobytes() in used_digests for row in sha256)

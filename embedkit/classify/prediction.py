@@ -26,19 +26,19 @@ def predict(
     rejection = head.rejection_scores(embedded, nearest, probabilities)
     neighbours = nearest_photos(head, nearest[0], stored)
     predictions = []
-    for number, path in enumerate(paths):
-        best = np.argsort(-probabilities[number], kind="stable")[:k]
+    for row, path in enumerate(paths):
+        best = np.argsort(-probabilities[row], kind="stable")[:k]
         predictions.append(
             Prediction(
                 path,
                 tuple(
-                    LabelProbability(head.classes_[one], float(probabilities[number, one]))
-                    for one in best.tolist()
+                    LabelProbability(head.classes_[number], float(probabilities[row, number]))
+                    for number in best.tolist()
                 ),
-                bool(rejection.unknown[number]),
-                float(rejection.ood_scores[number]),
-                rejection.deciding_measure(number),
-                neighbours[number],
+                bool(rejection.unknown[row]),
+                float(rejection.ood_scores[row]),
+                rejection.deciding_measure(row),
+                neighbours[row],
             )
         )
     return predictions

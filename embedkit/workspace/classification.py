@@ -51,7 +51,7 @@ class ClassificationMethods(WorkspaceBase):
             Nothing has been added.
         BadInput
             There are fewer than two classes, no class has two images, or ``group`` is not a usable
-            column. Nothing is embedded.
+            column. This is checked before anything is embedded.
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
         """

@@ -155,7 +155,7 @@ class Training:
     def _step(
         self, number: int, step: int, pixels: np.ndarray, targets: np.ndarray
     ) -> torch.Tensor:
-        """Update the weights; return the sum of the loss and the numbers of correct and all photos."""
+        """Update the weights; return the summed loss, correct photos and photos (counts)."""
         configuration = self._job.configuration
         x, y = self._to_device(pixels), self._to_device(targets)
         random = random_stream(configuration.seed, Purpose.MIX, number, step, self._processes.rank)
