@@ -374,7 +374,7 @@ def test_the_commands_print_json_documents(workspace: Workspace, tmp_path: Path)
     (photo,) = found["predictions"]
     assert photo["path"] == str(tmp_path / "new.png")
     assert photo["top"][0].keys() == {"label", "probability"}
-    assert photo["neighbours"][0].keys() == {"path", "label", "distance"}
+    assert photo["neighbours"][0].keys() == {"path", "sha256", "label", "distance"}
     assert photo["unknown"] is False
     assert "赤" in run("classify", str(tmp_path / "new.png"), "--head", "two")
 

@@ -1,12 +1,15 @@
 """The public head: a trained classifier together with its backbones, which takes images."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from embedkit._internal.artifacts import storage_errors
 from embedkit._internal.paths import absolute, shown
 from embedkit.classify.features import ExtractedBatch, FeatureExtractor, OpenBackbone, open_own
 from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead
@@ -16,6 +19,7 @@ from embedkit.errors import BadInput, UnreadableImage
 from embedkit.images.decode import Decoder, ImageInput, is_path
 from embedkit.images.scan import FoundFile, scan
 from embedkit.results import (
+    ExportReport,
     Failure,
     Prediction,
     Predictions,
@@ -214,6 +218,76 @@ class Head:
             self._progress(Progress("classifying", done, len(found)))
         return Predictions(self.name, self.thresholds, tuple(predictions), tuple(failures))
 
+    def export_onnx(self, path: str | os.PathLike[str], *, photos: Images = ()) -> ExportReport:
+        """Write the head with its networks as one ONNX file, which runs without embedkit and torch.
+
+        Inputs are ``pixels``, uint8 (N, size, size, 3), RGB, resized as the metadata says. An
+        ensemble of networks with different preprocessing has ``pixels_1``, ``pixels_2`` and so on.
+        Outputs are ``probabilities``, float32 (N, C); ``ood_score``, float32 (N,), above 0 for an
+        unknown photo; and ``embedding``, float32 (N, dim), or ``embedding_1`` and so on. The
+        training photos' embeddings are in the file, as float16. The metadata contain the labels,
+        the recipe of the input, the thresholds and the embedding specs, as JSON.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write, ending with ``.onnx``.
+        photos : image or iterable of images, optional
+            Photos on which to compare the graph with the head, besides 32 drawn images.
+
+        Returns
+        -------
+        ExportReport
+            Sizes, and the largest differences.
+
+        Raises
+        ------
+        ExportFailed
+            The network cannot be exported, or a probability differs by more than 1e-4. Nothing is
+            written.
+        MissingExtra
+            The extra ``onnx`` is not installed.
+        BadInput
+            The head was saved by an earlier version, its backbone is not a torch network, or
+            ``path`` ends otherwise.
+        StorageError
+            The file cannot be written.
+        """
+        from embedkit.classify.export.export import export_onnx
+
+        target = _target(path, ".onnx")
+        with storage_errors(f"cannot write {shown(str(target))}"):
+            return export_onnx(self._head, self._features.backbones, target, _as_list(photos))
+
+    def export_openvino(self, path: str | os.PathLike[str], *, photos: Images = ()) -> ExportReport:
+        """Write the head with its networks in OpenVINO's format: an .xml and a .bin file.
+
+        Inputs, outputs and metadata (``rt_info``) are those of :meth:`export_onnx`. Compile it with
+        ``INFERENCE_PRECISION_HINT`` ``f32``, or some processors compute with fewer bits.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file to write, ending with ``.xml``.
+        photos : image or iterable of images, optional
+            As for :meth:`export_onnx`.
+
+        Returns
+        -------
+        ExportReport
+            Sizes, and the largest differences.
+
+        Raises
+        ------
+        ExportFailed, MissingExtra, BadInput, StorageError
+            As for :meth:`export_onnx`.
+        """
+        from embedkit.classify.export.export import export_openvino
+
+        target = _target(path, ".xml")
+        with storage_errors(f"cannot write {shown(str(target))}"):
+            return export_openvino(self._head, self._features.backbones, target, _as_list(photos))
+
     def _readable(self, images: Sequence[ImageInput]) -> Iterator[ExtractedBatch]:
         """Yield the features of images; raise :class:`UnreadableImage` for an unreadable one."""
         for batch in self._features.batches(images):
@@ -235,6 +309,13 @@ def _as_list(images: Images) -> list[ImageInput]:
             f"{type(images).__name__}"
         )
     return list(images)
+
+
+def _target(path: str | os.PathLike[str], suffix: str) -> Path:
+    target = Path(absolute(path))
+    if target.suffix != suffix:
+        raise BadInput(f"{shown(os.fspath(path))} does not end with {suffix}")
+    return target
 
 
 def _expanded(images: Sequence[ImageInput]) -> tuple[list[ImageInput], list[Failure]]:

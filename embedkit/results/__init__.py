@@ -1,6 +1,7 @@
 """Result types: plain, immutable data that layers pass to each other and to the user."""
 
 from embedkit.results.classification import (
+    ExportReport,
     LabelProbability,
     Neighbour,
     Prediction,
@@ -92,6 +93,7 @@ __all__ = [
     "EmptyReport",
     "Estimate",
     "Examination",
+    "ExportReport",
     "Failure",
     "FileMetadata",
     "Fingerprint",

@@ -121,3 +121,32 @@ class Predictions:
     thresholds: Thresholds
     predictions: tuple[Prediction, ...]
     failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """An exported head, and how far its graph is from the head.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the file.
+    bytes : int
+        Size of the graph.
+    gallery_photos, gallery_bytes : int
+        Training photos in the graph, and the size of their float16 embeddings.
+    compared : int
+        Images on which the graph and the head were compared.
+    max_difference : float
+        Largest difference of a probability; at most 1e-4.
+    max_ood_difference : float
+        Largest difference of an OOD score.
+    """
+
+    path: str
+    bytes: int
+    gallery_photos: int
+    gallery_bytes: int
+    compared: int
+    max_difference: float
+    max_ood_difference: float

@@ -15,7 +15,7 @@ MEAN, CALIBRATED, GREEDY = METHODS = ("mean", "calibrated", "greedy")
 - ``greedy``: the same over the members that forward selection on the validation set chooses.
 """
 
-_MIN_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SelectionStep:
 
 def mean_scores(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """Return the logarithm of the mean of members' probabilities, each (N, C): float64 (N, C)."""
-    return np.asarray(np.log(np.maximum(np.mean(probabilities, axis=0), _MIN_PROBABILITY)))
+    return np.asarray(np.log(np.maximum(np.mean(probabilities, axis=0), MIN_PROBABILITY)))
 
 
 def select_members(

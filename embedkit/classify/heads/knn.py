@@ -12,7 +12,7 @@ NEIGHBOURS = (10, 20, 100, 200)
 """Values of k that the protocol tries."""
 TEMPERATURE = 0.07
 
-_MIN_SHARE = 1e-6
+MIN_SHARE = 1e-6
 """Share of the votes that every class gets in addition, so that no probability is 0."""
 
 
@@ -67,4 +67,4 @@ def votes(distances: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray
 
 def _scores(distances: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     shares = votes(distances, labels, classes)
-    return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True) + _MIN_SHARE))
+    return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True) + MIN_SHARE))
