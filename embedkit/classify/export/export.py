@@ -131,6 +131,7 @@ def _onnx(head: EmbeddingHead, backbones: dict[str, Backbone]) -> tuple[bytes, A
             raise ExportFailed(
                 f"torch cannot export {shown(head.name)}: {one_line(error)}"
             ) from error
+        assert program is not None  # dynamo=True
         packed = program.model_proto.SerializeToString()
     return packed, inputs
 
@@ -163,7 +164,7 @@ def _compared(
     largest, largest_ood = (float(np.max(some)) for some in zip(*differences, strict=True))
     if not largest <= TOLERANCE:
         raise ExportFailed(
-            f"the graph of {shown(head.name)} gives probabilities that differ by {largest:.2g} from "
+            f"probabilities of the graph of {shown(head.name)} differ by up to {largest:.2g} from "
             f"those of the head, more than {TOLERANCE:g}; nothing was written"
         )
     galleries = {id(model.gallery): model.gallery for model in head.models}.values()

@@ -119,7 +119,7 @@ class HeadGraph(torch.nn.Module):
 
 
 class _ModelGraph(torch.nn.Module):
-    """One model: embeddings and norms in; probabilities, neighbour distances, outlier ratios out."""
+    """One model: embeddings and norms to probabilities, neighbour distances and outlier ratios."""
 
     gallery: torch.Tensor
     labels: torch.Tensor
