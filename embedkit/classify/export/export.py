@@ -5,10 +5,12 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from embedkit._internal.artifacts import atomic_write, temporary_beside
 from embedkit._internal.paths import shown
@@ -27,7 +29,7 @@ TOLERANCE = 1e-4
 MAX_BYTES = 2_000_000_000
 """Maximum size of an ONNX file; its format allows 2 GiB."""
 
-_DRAWN = 32
+_COMPARED = 32
 _BATCH = 16
 _OPSET = 18
 
@@ -155,8 +157,7 @@ def _compared(
 
     Raises :class:`ExportFailed` when a probability differs by more than :data:`TOLERANCE`.
     """
-    drawn = [image for _, image in draw_outliers()]
-    images = [*drawn[:: -(-len(drawn) // _DRAWN)], *photos]
+    images = [*_mixed_images(), *photos]
     differences = [
         _differences(head, backbones, inputs, run, images[start : start + _BATCH])
         for start in range(0, len(images), _BATCH)
@@ -167,16 +168,33 @@ def _compared(
             f"probabilities of the graph of {shown(head.name)} differ by up to {largest:.2g} from "
             f"those of the head, more than {TOLERANCE:g}; nothing was written"
         )
-    galleries = {id(model.gallery): model.gallery for model in head.models}.values()
+    # Members that were trained on the same photos share a gallery.
+    vectors = [model.gallery.vectors for model in head.models]
+    galleries = {sha256(one.tobytes()).digest(): one for one in vectors}
     return ExportReport(
         path=str(target),
         bytes=size,
-        gallery_photos=sum(len(one.labels) for one in galleries),
-        gallery_bytes=sum(one.vectors.nbytes for one in galleries),
+        gallery_photos=sum(len(one) for one in galleries.values()),
+        gallery_bytes=sum(one.nbytes for one in galleries.values()),
         compared=len(images),
         max_difference=largest,
         max_ood_difference=largest_ood,
     )
+
+
+def _mixed_images() -> list[Image.Image]:
+    """Return images to compare on: synthetic outliers mixed with noise.
+
+    The outliers themselves are in the graph, and the logarithm of a distance of 0 is only noise.
+    """
+    drawn = [(kind, image.resize((256, 256))) for kind, image in draw_outliers()]
+    noise = [image for kind, image in drawn if kind == "noise"]
+    others = [image for kind, image in drawn if kind != "noise"]
+    step = len(others) // _COMPARED
+    return [
+        Image.blend(others[step * number], noise[number % len(noise)], 0.4)
+        for number in range(_COMPARED)
+    ]
 
 
 def _differences(

@@ -1,9 +1,12 @@
 """A head with its networks as one torch module, the graph that is exported. Imports torch."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.functional import normalize
 
@@ -74,7 +77,10 @@ class HeadGraph(torch.nn.Module):
             for digest in self.digests
         ]
         self.networks = torch.nn.ModuleList(_network(model) for model in specs.values())
-        self.models = torch.nn.ModuleList(_ModelGraph(model, head.method) for model in head.models)
+        shared: dict[bytes, torch.Tensor] = {}
+        self.models = torch.nn.ModuleList(
+            _ModelGraph(model, head.method, shared) for model in head.models
+        )
         self._network_of = [self.digests.index(model.spec.digest) for model in head.models]
         self._temperature = head.temperature
         self._rejection = head.rejection
@@ -96,10 +102,10 @@ class HeadGraph(torch.nn.Module):
         mean = torch.stack([probabilities for probabilities, _, _ in found]).mean(0)
         scores = mean.clamp_min(MIN_PROBABILITY).log() / self._temperature
         probabilities = torch.softmax(scores, 1)
-        return probabilities, self._ood_score(found, probabilities), *vectors
+        return probabilities, self._ood_score(found, scores), *vectors
 
     def _ood_score(
-        self, found: Sequence[tuple[torch.Tensor, ...]], probabilities: torch.Tensor
+        self, found: Sequence[tuple[torch.Tensor, ...]], scores: torch.Tensor
     ) -> torch.Tensor:
         """Return the largest excess of the measures: see :class:`Rejection`."""
         rule = self._rejection
@@ -113,8 +119,7 @@ class HeadGraph(torch.nn.Module):
             ]
             columns.append(_excess(rule.outlier, torch.stack(ratios).mean(0)))
         if rule.confidence is not None:
-            best = probabilities.amax(1).clamp(EPSILON, 1 - EPSILON)
-            columns.append(_excess(rule.confidence, torch.log1p(-best) - best.log()))
+            columns.append(_excess(rule.confidence, _log_odds_against(scores)))
         return torch.stack(columns).amax(0)
 
 
@@ -127,7 +132,7 @@ class _ModelGraph(torch.nn.Module):
     weights: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, model: Model, method: str) -> None:
+    def __init__(self, model: Model, method: str, shared: dict[bytes, torch.Tensor]) -> None:
         super().__init__()
         scorer = model.scorer
         self.classes = len(model.classes_)
@@ -137,8 +142,8 @@ class _ModelGraph(torch.nn.Module):
         self.k = scorer.k if isinstance(scorer, Neighbours) else 0
         self.takes_raw = isinstance(scorer, Linear) and scorer.features == RAW
         # The gallery stays float16 in the file; it is converted when the graph runs.
-        self.register_buffer("gallery", torch.from_numpy(model.gallery.vectors))
-        self.register_buffer("outliers", torch.from_numpy(model.outliers))
+        self.register_buffer("gallery", _shared(model.gallery.vectors, shared))
+        self.register_buffer("outliers", _shared(model.outliers, shared))
         if isinstance(scorer, Linear):
             self.register_buffer("weights", torch.from_numpy(scorer.weights))
             self.register_buffer("bias", torch.from_numpy(scorer.bias))
@@ -166,6 +171,23 @@ class _ModelGraph(torch.nn.Module):
         counted = torch.zeros_like(products[:, :1]).expand(-1, self.classes)
         counted = counted.scatter_add(1, self.labels[rows], weights)
         return (counted / counted.sum(1, keepdim=True) + MIN_SHARE).log()
+
+
+def _log_odds_against(scores: torch.Tensor) -> torch.Tensor:
+    """Return the log odds against the best class, without the rounding of 1 minus its probability.
+
+    See :func:`embedkit.classify.heads.rejection.log_odds_against`.
+    """
+    best, number = scores.max(1, keepdim=True)
+    others = torch.exp(scores - best).scatter(1, number, 0.0).sum(1)
+    limit = math.log(1 - EPSILON) - math.log(EPSILON)
+    return others.clamp_min(EPSILON / 2).log().clamp(-limit, limit)
+
+
+def _shared(array: np.ndarray, shared: dict[bytes, torch.Tensor]) -> torch.Tensor:
+    """Return an array as a tensor, the same one for members trained on the same photos."""
+    key = sha256(array.tobytes()).digest()
+    return shared.setdefault(key, torch.from_numpy(array))
 
 
 def _log_distance(products: torch.Tensor) -> torch.Tensor:
