@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         ReliabilityBin,
     )
     from embedkit.classify.head import Head
+    from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
     from embedkit.results import (
         AddOptions,
@@ -131,6 +132,7 @@ __all__ = [
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
+    "EmbeddingTransformer",
     "EmbedkitError",
     "EmptyReport",
     "EmptyWorkspace",
@@ -161,6 +163,7 @@ __all__ = [
     "PlanRow",
     "Prediction",
     "Predictions",
+    "ProbeClassifier",
     "Progress",
     "ProgressCallback",
     "Quarantine",
@@ -200,12 +203,14 @@ __all__ = [
 _MODULES = {
     "Backbone": "embedkit.backbones.backbone",
     "ClassMetrics": "embedkit.classify.evaluation.results",
+    "EmbeddingTransformer": "embedkit.estimators",
     "Evaluation": "embedkit.classify.evaluation.results",
     "Head": "embedkit.classify.head",
     "HeadMetrics": "embedkit.classify.evaluation.results",
     "HeadPair": "embedkit.classify.evaluation.results",
     "Mistake": "embedkit.classify.evaluation.results",
     "Plan": "embedkit.workspace",
+    "ProbeClassifier": "embedkit.estimators",
     "Recipe": "embedkit.recipe",
     "ReliabilityBin": "embedkit.classify.evaluation.results",
     "Workspace": "embedkit.workspace",
