@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -388,30 +388,6 @@ def test_decisions_change_only_the_action(tmp_path: Path, opened: Open) -> None:
     wanted = [replace(row, action=action) for row, action in zip(rows, expected, strict=True)]
     write_plan(tmp_path / "wanted.csv", wanted)
     assert saved(page, tmp_path / "saved.csv") == (tmp_path / "wanted.csv").read_bytes()
-
-
-@dataclass(frozen=True)
-class WiderRow(PlanRow):
-    """A row as it may be one day, with columns that the page does not know."""
-
-    hamming: int | None = 7
-    remark: str = 'he said "no, no"'
-
-
-def test_unknown_columns_are_shown_and_saved(
-    tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    columns = tuple(item.name for item in fields(WiderRow))
-    monkeypatch.setattr("embedkit.cleaning.plan.COLUMNS", columns)
-    rows = [WiderRow(**asdict(item)) for item in grouped(tmp_path / "photos", "kv")]
-    page = opened(rows)
-    press(page, "r")
-    write_plan(tmp_path / "wanted.csv", [rows[0], replace(rows[1], action="remove")])
-    assert saved(page, tmp_path / "saved.csv") == (tmp_path / "wanted.csv").read_bytes()
-    told = page.locator("#view .facts >> nth=0")
-    assert "hamming 7" in told.inner_text() and 'remark he said "no, no"' in told.inner_text()
-    assert "perceptual hashes" in told.locator("li:has-text('hamming')").get_attribute("title")
-    assert "perceptual hashes" in page.text_content(".legend")
 
 
 def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, opened: Open) -> None:
