@@ -603,7 +603,7 @@ def test_enter_and_space_activate_a_focused_button(tmp_path: Path, opened: Open)
     assert page.eval_on_selector_all("#view .card", tabs) == 1
 
 
-def test_the_figures_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
+def test_the_totals_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "photos", "vv", "kr")
     page = opened(rows)
     total = lambda name: page.inner_text(f"#total-{name}")  # noqa: E731
@@ -722,7 +722,7 @@ def test_decisions_survive_a_reload_and_unsaved_ones_warn_before_leaving(
     assert states(page) == {"1a.jpg": "keep", "1b.jpg": "review"}
 
 
-def test_a_file_is_enlarged_beside_the_one_that_stays(tmp_path: Path, opened: Open) -> None:
+def test_a_file_is_enlarged_beside_the_kept_one(tmp_path: Path, opened: Open) -> None:
     folder = tmp_path / "photos"
     names = ["caf\udce9 100% #1?.jpg", "b'\"&.jpg", "c.tif"]
     tiff = io.BytesIO()
