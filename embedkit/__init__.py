@@ -42,14 +42,6 @@ if TYPE_CHECKING:
     from embedkit.backbones import load_backbone
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.registered import register_backbone
-    from embedkit.classify.evaluation.results import (
-        ClassMetrics,
-        Evaluation,
-        HeadMetrics,
-        HeadPair,
-        Mistake,
-        ReliabilityBin,
-    )
     from embedkit.classify.heads.head import Head
     from embedkit.recipe import Recipe
     from embedkit.results import (
@@ -59,6 +51,7 @@ if TYPE_CHECKING:
         BackboneMetrics,
         CarriedOver,
         Change,
+        ClassMetrics,
         ClassSplit,
         ComparedQuery,
         Comparison,
@@ -67,13 +60,17 @@ if TYPE_CHECKING:
         EmbeddingSpec,
         EmptyReport,
         Estimate,
+        Evaluation,
         Examination,
         Failure,
         GroupMember,
+        HeadMetrics,
+        HeadPair,
         LabelProbability,
         LabelReport,
         Match,
         Matches,
+        Mistake,
         Neighbour,
         NotCarriedOver,
         NotMoved,
@@ -86,6 +83,7 @@ if TYPE_CHECKING:
         Quarantine,
         QueryMetrics,
         Ranking,
+        ReliabilityBin,
         RelocationReport,
         RemovalReport,
         Separation,
@@ -195,15 +193,9 @@ __all__ = [
 
 _MODULES = {
     "Backbone": "embedkit.backbones.backbone",
-    "ClassMetrics": "embedkit.classify.evaluation.results",
-    "Evaluation": "embedkit.classify.evaluation.results",
     "Head": "embedkit.classify.heads.head",
-    "HeadMetrics": "embedkit.classify.evaluation.results",
-    "HeadPair": "embedkit.classify.evaluation.results",
-    "Mistake": "embedkit.classify.evaluation.results",
     "Plan": "embedkit.workspace",
     "Recipe": "embedkit.recipe",
-    "ReliabilityBin": "embedkit.classify.evaluation.results",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",

@@ -13,10 +13,10 @@ from PIL import Image
 from embedkit._internal import statistics
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import Evaluation
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 from embedkit.results import Neighbour
+from embedkit.results.evaluation import Evaluation
 
 STORES = tuple(f"ラーメン二郎 髙﨑{number}丁目店" for number in range(40))
 STRANGE = (

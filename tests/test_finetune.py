@@ -142,7 +142,7 @@ def test_a_fine_tuned_backbone_can_be_fine_tuned_again(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     still = replace(EVERYTHING, epochs=1, warmup_epochs=0, learning_rate=0.0, frozen_norm=True)
-    again = replace(task, backbone=tuned.backbone, start=tuned.linear)
+    again = replace(task, backbone=tuned.backbone, initial_linear=tuned.linear)
     more = fit(again, still, tmp_path / "more")
     epoch = tuned.history[tuned.best - 1]
     assert more.history[0].validation_loss == pytest.approx(epoch.validation_loss, rel=1e-6)
@@ -300,11 +300,10 @@ def test_training_resumes_when_the_probe_differs_in_the_last_bits(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(replace(task, start=start), short, tmp_path / "out", interrupt)
+        fit(replace(task, initial_linear=start), short, tmp_path / "out", interrupt)
     reports: list[Progress] = []
-    assert (
-        len(fit(replace(task, start=other), short, tmp_path / "out", reports.append).history) == 2
-    )
+    tuned = fit(replace(task, initial_linear=other), short, tmp_path / "out", reports.append)
+    assert len(tuned.history) == 2
     assert not any(progress.stage.startswith("epoch 1") for progress in reports)
 
 
@@ -385,7 +384,7 @@ def test_networks_that_cannot_be_trained_are_errors(task: Task, tmp_path: Path) 
         fit(replace(task, backbone=f"{task.backbone}&precision=bf16"), EVERYTHING, tmp_path)
     wrong = Linear(np.zeros((2, 96), np.float32), np.zeros(2, np.float32), RAW)
     with pytest.raises(BadInput, match=r"3 classes need \(3, 96\) and \(3,\)"):
-        fit(replace(task, start=wrong), EVERYTHING, tmp_path)
+        fit(replace(task, initial_linear=wrong), EVERYTHING, tmp_path)
     with pytest.raises(BadInput, match="fp16 training needs CUDA"):
         if torch.cuda.is_available():
             raise BadInput("fp16 training needs CUDA, which is here")

@@ -23,6 +23,7 @@ from PIL import Image
 from test_clean import HOSTILE, contents, put, row
 
 from embedkit import Workspace
+from embedkit._internal.text import size_text
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.images import decode
@@ -615,9 +616,9 @@ def test_the_totals_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
     )
     assert page.eval_on_selector_all("#filters output", chips) == ["4", "2", "1", "1", "0"]
     press(page, "r k")
-    freed = (os.path.getsize(rows[0].path) + os.path.getsize(rows[3].path)) / 1e6
+    freed = os.path.getsize(rows[0].path) + os.path.getsize(rows[3].path)
     assert (total("keep"), total("remove")) == ("2", "2")
-    assert page.inner_text("#freed") == f"{freed:.1f}".rstrip("0").rstrip(".") + " MB"
+    assert page.inner_text("#freed") == size_text(freed)
     assert page.inner_text("#unsaved") == "2 unsaved"
     assert page.eval_on_selector_all("#filters output", chips) == ["4", "0", "2", "2", "0"]
     saved(page, tmp_path / "saved.csv")

@@ -8,13 +8,13 @@ from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_test_data
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.classify.head_checks import check_test_photos
 from embedkit.classify.heads.head import Head
 from embedkit.classify.heads.linear import Features
 from embedkit.classify.prediction import nearest_photos
 from embedkit.errors import BadInput
+from embedkit.results.evaluation import Evaluation
 
 
 def evaluate_heads(catalog: Catalog, heads: Sequence[Head], folder: Path | None) -> Evaluation:

@@ -6,14 +6,6 @@ from pathlib import Path
 from embedkit._internal.paths import shown
 from embedkit._internal.text import listed
 from embedkit.classify.evaluation.evaluation import describe, worst_first
-from embedkit.classify.evaluation.results import (
-    MAIN_METRICS,
-    ClassMetrics,
-    Evaluation,
-    HeadMetrics,
-    HeadPair,
-    Mistake,
-)
 from embedkit.reports import plots
 from embedkit.reports.page import (
     Photos,
@@ -21,6 +13,14 @@ from embedkit.reports.page import (
     p_value_text,
     range_bar,
     write_page,
+)
+from embedkit.results.evaluation import (
+    MAIN_METRICS,
+    ClassMetrics,
+    Evaluation,
+    HeadMetrics,
+    HeadPair,
+    Mistake,
 )
 
 THUMBNAIL = 260

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from embedkit._internal.paths import shown
-from embedkit.classify.evaluation.results import HeadMetrics
+from embedkit.results.evaluation import HeadMetrics
 
 DPI = 150
 MAX_NAME_LENGTH = 28

@@ -10,8 +10,8 @@ from embedkit.search.embedding_store import full_names
 from embedkit.workspace.state import StrPath, WorkspaceBase
 
 if TYPE_CHECKING:
-    from embedkit.classify.evaluation.results import Evaluation
     from embedkit.classify.heads.head import Head
+    from embedkit.results.evaluation import Evaluation
 
 
 class Heads(WorkspaceBase):
