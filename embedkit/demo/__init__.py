@@ -38,7 +38,7 @@ class Demo:
     page : Path
         The HTML page of the searches.
     next_steps : tuple of str
-        Lines to print: what to notice, and commands to try.
+        Lines to print: an observation, and commands to try.
     """
 
     report: AddReport
