@@ -38,7 +38,7 @@ def _few_resamples_and_dots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def evaluation_of(names: tuple[str, ...], heads: tuple[str, ...] = ("a",)) -> Evaluation:
-    """Each head gets four of five photos of each class right, and the fifth wrong."""
+    """Heads that get four of five photos of each class right."""
     truth = np.tile(np.arange(len(names)), 5)
     scores = np.random.default_rng(0).random((len(truth), len(names))) * 0.1
     taken_for = np.where(np.arange(len(truth)) < len(names), (truth + 1) % len(names), truth)

@@ -1,4 +1,4 @@
-"""The real command, in its own processes, with a real (tiny) network."""
+"""The real command in processes of its own, with a tiny network."""
 
 import contextlib
 import json
