@@ -43,14 +43,6 @@ if TYPE_CHECKING:
     from embedkit.backbones import load_backbone
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.registered import register_backbone
-    from embedkit.classify.evaluation.results import (
-        ClassMetrics,
-        Evaluation,
-        HeadMetrics,
-        HeadPair,
-        Mistake,
-        ReliabilityBin,
-    )
     from embedkit.classify.head import Head
     from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
@@ -61,6 +53,7 @@ if TYPE_CHECKING:
         BackboneMetrics,
         CarriedOver,
         Change,
+        ClassMetrics,
         ClassSplit,
         ComparedQuery,
         Comparison,
@@ -69,14 +62,18 @@ if TYPE_CHECKING:
         EmbeddingSpec,
         EmptyReport,
         Estimate,
+        Evaluation,
         Examination,
         ExportReport,
         Failure,
         GroupMember,
+        HeadMetrics,
+        HeadPair,
         LabelProbability,
         LabelReport,
         Match,
         Matches,
+        Mistake,
         Neighbour,
         NotCarriedOver,
         NotMoved,
@@ -89,6 +86,7 @@ if TYPE_CHECKING:
         Quarantine,
         QueryMetrics,
         Ranking,
+        ReliabilityBin,
         RelocationReport,
         RemovalReport,
         Separation,
@@ -202,17 +200,11 @@ __all__ = [
 
 _MODULES = {
     "Backbone": "embedkit.backbones.backbone",
-    "ClassMetrics": "embedkit.classify.evaluation.results",
     "EmbeddingTransformer": "embedkit.estimators",
-    "Evaluation": "embedkit.classify.evaluation.results",
     "Head": "embedkit.classify.head",
-    "HeadMetrics": "embedkit.classify.evaluation.results",
-    "HeadPair": "embedkit.classify.evaluation.results",
-    "Mistake": "embedkit.classify.evaluation.results",
     "Plan": "embedkit.workspace",
     "ProbeClassifier": "embedkit.estimators",
     "Recipe": "embedkit.recipe",
-    "ReliabilityBin": "embedkit.classify.evaluation.results",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",

@@ -64,7 +64,7 @@ class UnreadableImage(BadInput):
         decodes; it is a broken or oversized image; or the transform of a registered backbone fails
         on it.
     reason : str
-        What is wrong, as a clause.
+        The problem, as a clause.
     """
 
     def __init__(self, stage: str, reason: str, path: str = "") -> None:

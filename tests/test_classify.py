@@ -20,7 +20,7 @@ from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
 
 EACH = 12
 NEW = 51
-"""Number of a photo that is not among those."""
+"""Number of a photo that is not among them."""
 
 
 def draw(label: int, number: int) -> Image.Image:
@@ -85,7 +85,7 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
 
 
 def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path) -> None:
-    """Every choice and artefact stays the same, to the byte, whatever the test labels are."""
+    """Every saved head has the same bytes, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
     truth = workspace.heads.evaluate(["both"], csv=tmp_path / "tables").heads[0].accuracy
     with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
@@ -120,7 +120,7 @@ def test_an_ensemble_reports_the_gain_and_the_error_overlap_of_members(
     assert settings["error_overlap"] == [[None, None], [None, None]]  # of members without errors
 
 
-# -- photos that a head has seen ---------------------------------------------------------------
+# -- photos that a head was fitted on --------------------------------------------------------------
 
 
 def test_a_head_is_not_evaluated_on_photos_that_it_was_trained_on(workspace: Workspace) -> None:
@@ -135,7 +135,7 @@ def test_a_head_is_not_evaluated_on_photos_that_it_was_trained_on(workspace: Wor
     assert workspace.heads.evaluate(["knn"]).photos == 9
 
 
-def test_a_refitted_probe_can_be_evaluated_but_cannot_join_an_ensemble(
+def test_a_refitted_probe_can_be_evaluated_but_not_combined(
     workspace: Workspace,
 ) -> None:
     workspace.heads.train("probe", "dino", preset="dinov2")
@@ -145,7 +145,7 @@ def test_a_refitted_probe_can_be_evaluated_but_cannot_join_an_ensemble(
 
 
 @pytest.mark.slow
-def test_photos_without_all_embeddings_are_left_out_and_counted(
+def test_photos_without_all_embeddings_are_skipped_and_counted(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)

@@ -1,4 +1,4 @@
-"""Heads: calibration, rejection, ensembles, and what is saved of them."""
+"""Heads: calibration, rejection, ensembles, and saving them."""
 
 import errno
 import json
@@ -242,14 +242,14 @@ def test_an_ensemble_is_refused_after_a_member_was_trained_again(tmp_path: Path)
         load_head(tmp_path, "both")
 
 
-@pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "gone"])
+@pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "missing"])
 def test_the_error_for_a_damaged_head_says_what_to_do(tmp_path: Path, damage: str) -> None:
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     tensors = next((tmp_path / "probe").glob("*.safetensors"))
     if damage == "tensors":
         tensors.write_bytes(tensors.read_bytes()[:-1] + b"!")
-    elif damage == "gone":
+    elif damage == "missing":
         tensors.unlink()
     elif damage == "format":
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
@@ -298,7 +298,7 @@ def test_an_invalid_manifest_is_refused_even_with_a_matching_digest(
 
 
 def crafted(folder: Path, name: str = "probe", **changes: object) -> None:
-    """Change a saved head and make its digests fit again: values by key, tensors by name."""
+    """Change values and tensors of a saved head, by name, and make its digests match again."""
     own = folder / name
     manifest = json.loads((own / "head.json").read_text())
     del manifest["digest"]
@@ -353,7 +353,7 @@ CRAFTED: dict[str, dict[str, object]] = {
     "labels too large": {"gallery.labels": np.full(20, 3)},
     "labels below 0": {"gallery.labels": np.full(20, -1)},
     "too few labels": {"gallery.labels": ZEROS(19, np.int64)},
-    "labels that are no numbers of classes": {"gallery.labels": ZEROS(20, np.float64)},
+    "labels that are not class numbers": {"gallery.labels": ZEROS(20, np.float64)},
     "short digests": {"gallery.sha256": ZEROS((20, 31), np.uint8)},
     "NaN outliers": {"outliers": edited(ZEROS((5, DIM), np.float16), np.nan)},
     "wide outliers": {"outliers": ZEROS((5, DIM + 1), np.float16)},
@@ -474,7 +474,7 @@ def test_a_head_that_cannot_be_read_is_a_storage_error(
         load_head(tmp_path, "probe")
 
 
-# -- names that are taken ----------------------------------------------------------------------
+# -- names that are in use ----------------------------------------------------------------------
 
 
 def test_the_name_of_another_kind_of_head_is_refused(

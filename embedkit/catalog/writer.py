@@ -14,7 +14,7 @@ from embedkit.catalog.writers.folders import FolderWriter
 from embedkit.catalog.writers.images import ImageWriter
 from embedkit.catalog.writers.labels import LabelWriter, SplitWriter
 from embedkit.catalog.writers.relocation import Relocation
-from embedkit.images.decode import DECODER, TOLERANT_DECODER
+from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import RemovalReport
 
 

@@ -8,7 +8,6 @@ from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_test_data
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.classify.head_checks import check_test_photos
 from embedkit.classify.heads.embedding_head import EmbeddingHead
@@ -16,6 +15,7 @@ from embedkit.classify.heads.linear import Features
 from embedkit.classify.prediction import nearest_photos
 from embedkit.classify.stored_photos import StoredPhotos
 from embedkit.errors import BadInput
+from embedkit.results.evaluation import Evaluation
 
 
 def evaluate_heads(

@@ -211,15 +211,15 @@ def _finetune(
 ) -> finetune.FineTuned:
     """Fine-tune a network and its linear layer in the folder of the head."""
     preset = finetune.PRESETS[options.preset_name]
-    start = None
+    initial_linear = None
     if preset.from_probe:
-        start = _fit_probe(data, Protocol((RAW,)), progress).linear
+        initial_linear = _fit_probe(data, Protocol((RAW,)), progress).linear
     task = finetune.Task(
         options.backbone,
         data.images.classes,
         data.images.train.photos(catalog),
         data.images.val.photos(catalog),
-        start,
+        initial_linear,
     )
     return finetune.fit(task, options.configuration(), folder, progress, options.processes)
 

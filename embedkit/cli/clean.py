@@ -187,7 +187,7 @@ def clean(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Plan what to remove: a CSV to read and edit, and a page of thumbnails beside it.
+    """Plan a clean-up: a CSV to read and edit, and a page of thumbnails beside it.
 
     Nothing is moved before 'embedkit apply FILE'.
     """
@@ -320,7 +320,9 @@ def _age(_context: click.Context, _option: click.Parameter, value: str | None) -
     metavar="AGE",
     help="Only plans applied at least this long ago: days (30 or 30d) or hours (12h).",
 )
-@click.option("--dry-run", is_flag=True, help="Report what would be deleted; delete nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Report the files that would be deleted; delete nothing."
+)
 @options
 def empty(
     quarantine_id: str | None,

@@ -123,8 +123,3 @@ def first_of(items: Sequence[str]) -> str:
     rest = len(items) - ITEMS_SHOWN
     more = f", and {rest} more; --json lists all" if rest > 0 else ""
     return ", ".join(items[:ITEMS_SHOWN]) + more
-
-
-def size_text(count: int) -> str:
-    """Format a number of bytes."""
-    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"

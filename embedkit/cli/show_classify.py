@@ -8,11 +8,11 @@ from rich.text import Text
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
-from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.head import Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
 from embedkit.cli.show import new_table, out, print_line, print_warning
 from embedkit.results import Predictions, Split, Thresholds
+from embedkit.results.evaluation import Evaluation
 
 CLASSES_SHOWN = 50
 

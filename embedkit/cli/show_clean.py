@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
-from embedkit.cli.show import FAILURES_SHOWN, new_table, out, print_line, print_warning, size_text
+from embedkit._internal.text import counted, it_or_them, size_text
+from embedkit.cli.show import FAILURES_SHOWN, new_table, out, print_line, print_warning
 from embedkit.results import (
     ApplyReport,
     CarriedOver,
@@ -95,8 +95,9 @@ def apply_summary(report: ApplyReport) -> None:
     count = len(report.moved) + len(report.linked)
     if count:
         moved = f"{counted(count, 'file')}, {size_text(report.bytes)}"
-        pronoun = "it" if count == 1 else "them"
-        print_line(f"{moved}, moved to quarantine {report.quarantine}; undo puts {pronoun} back")
+        print_line(
+            f"{moved}, moved to quarantine {report.quarantine}; undo puts {it_or_them(count)} back"
+        )
     if report.linked:
         print_line(f"{len(report.linked)} of them replaced by links to the kept files")
     if report.trashed:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
+from embedkit._internal.text import counted, size_text
 from embedkit.cli.show import (
     FAILURES_SHOWN,
     ITEMS_SHOWN,
@@ -13,7 +13,6 @@ from embedkit.cli.show import (
     out,
     print_line,
     print_warning,
-    size_text,
     truncated_line,
 )
 from embedkit.results import AddOptions, LabelReport, WorkspaceInfo

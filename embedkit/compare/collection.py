@@ -20,7 +20,7 @@ class Collection:
     """Images with a class, in order of path; the class is that of the image's first file."""
 
     by: str
-    """What defines the classes: ``label`` or ``folder``."""
+    """The property that defines the classes: ``label`` or ``folder``."""
     ids: np.ndarray
     """Image ids: int64 (N,)."""
     files: tuple[tuple[LiveFile, ...], ...]
@@ -51,7 +51,7 @@ def load_collection(
     embedded : sequence of ndarray
         Ids of the images with an embedding, one int64 array for each backbone.
     by : {'label', 'folder'}
-        What defines the classes: the label of a file, or the folder that it is in.
+        The property that defines the classes: the label of a file, or the folder that it is in.
     failures : sequence of Failure, optional
         Files that could not be embedded, for the error message.
 

@@ -27,7 +27,7 @@ class CompareOptions:
     queries: Sequence[str | os.PathLike[str]]
     """Photos to return rankings for."""
     by: str
-    """What defines the classes: ``label`` or ``folder``."""
+    """The property that defines the classes: ``label`` or ``folder``."""
     group: str | None
     """A column of the label tables, for the content score."""
 

@@ -22,8 +22,8 @@ from embedkit.duplicates.examination import (
     read_metadata,
 )
 from embedkit.errors import UnreadableImage
-from embedkit.images.decode import DECODER
 from embedkit.images.faults import file_errors
+from embedkit.images.version import DECODER
 from embedkit.results import (
     OPEN,
     Change,

@@ -33,7 +33,7 @@ from embedkit.duplicates.pair_search import (
 from embedkit.duplicates.pixels import RULE_VERSION, PixelDigests, pixel_digests
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import EmptyWorkspace
-from embedkit.images.decode import DECODER
+from embedkit.images.version import DECODER
 from embedkit.index.index import Index
 from embedkit.results import DuplicateGroup, Duplicates, ProgressCallback
 

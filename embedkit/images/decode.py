@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import TypeGuard
 
 import numpy as np
-import PIL
 from PIL import Image
 
 from embedkit._internal.paths import absolute, shown
@@ -23,13 +22,6 @@ from embedkit.images.faults import decode_error, quiet
 from embedkit.images.opening import check_size, count_frames, is_progressive, open_image
 from embedkit.images.profiles import BrokenProfile, Conversion, conversion
 from embedkit.images.strips import MAX_SIDE, strips
-from embedkit.results import PIPELINE_VERSION
-
-DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
-"""Version of the decoder; failures to decode are tried again when it changes."""
-
-TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
-"""The same for runs that tolerate truncated files."""
 
 MAX_FILE_BYTES = 1_200_000_000
 """Maximum size of a file to read, bytes; the largest image with 16 bits per colour is smaller."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One file of a plan: what to do with it, and why.
+    """One file of a plan: the action, and the reason.
 
     Attributes
     ----------

@@ -34,7 +34,7 @@ class ClassificationMethods(WorkspaceBase):
         queries : sequence of paths, optional
             Photos whose rankings to return, in the workspace or not.
         by : {'label', 'folder'}, default 'label'
-            What defines the classes.
+            The property that defines the classes.
         group : str, optional
             A column of the label tables, such as the camera, the shop or the photographer, for the
             content score: how often a photo of the same class and another group is nearer than a

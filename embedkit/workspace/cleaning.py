@@ -107,7 +107,7 @@ class CleaningMethods(WorkspaceBase):
         kinds : sequence of str, optional
             As for :meth:`duplicates`.
         conflicts : {'review', 'drop-all'}, default 'review'
-            What to do with groups that have several labels: review them, or remove every file.
+            Action for groups that have several labels: review them, or remove every file.
         protect : sequence of paths, optional
             Folders and files that are never removed.
         prefer : sequence of str, optional
@@ -124,7 +124,7 @@ class CleaningMethods(WorkspaceBase):
         Returns
         -------
         Plan
-            What to do with each file, and why.
+            The action for each file, and the reason.
 
         Raises
         ------

@@ -11,9 +11,9 @@ from embedkit.search.embedding_store import full_names
 from embedkit.workspace.state import StrPath, WorkspaceBase
 
 if TYPE_CHECKING:
-    from embedkit.classify.evaluation.results import Evaluation
     from embedkit.classify.head import Head
     from embedkit.classify.heads.embedding_head import EmbeddingHead
+    from embedkit.results.evaluation import Evaluation
 
 
 class Heads(WorkspaceBase):

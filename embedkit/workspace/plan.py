@@ -13,7 +13,7 @@ from embedkit.workspace.state import State, StrPath
 
 
 class Plan(Sequence[PlanRow]):
-    """A plan of what to do with each file of the groups of duplicates.
+    """A plan: an action for each file of the groups of duplicates.
 
     :meth:`Workspace.clean` and :meth:`Workspace.load_plan` return plans. A plan is a sequence of
     its rows. Nothing is moved before :meth:`apply`.
@@ -95,7 +95,7 @@ class Plan(Sequence[PlanRow]):
         Returns
         -------
         ApplyReport
-            What happened to each file.
+            The result for each file.
 
         Raises
         ------

@@ -6,8 +6,8 @@ from embedkit._internal import paths
 from embedkit.catalog.records import Scope
 from embedkit.catalog.session import Session
 from embedkit.catalog.sql import inside
-from embedkit.images.decode import DECODER, TOLERANT_DECODER
 from embedkit.images.scan import FoundFile
+from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import ADD_ALL, AddOptions, Failure, SmallImage, TruncatedFile
 
 

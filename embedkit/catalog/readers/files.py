@@ -11,7 +11,7 @@ from embedkit.catalog.readers.folders import FolderReader
 from embedkit.catalog.records import FileFacts, LiveFile, PendingFiles, Scope
 from embedkit.catalog.session import Session
 from embedkit.catalog.sql import FILE_PATH, file_filter, inside, live_files
-from embedkit.images.decode import DECODER, TOLERANT_DECODER
+from embedkit.images.version import DECODER, TOLERANT_DECODER
 from embedkit.results import ADD_ALL, AddOptions
 
 _REQUESTED = f"""

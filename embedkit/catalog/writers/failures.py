@@ -9,7 +9,7 @@ from embedkit._internal import paths
 from embedkit.catalog.readers.failures import RunReader
 from embedkit.catalog.records import PendingFile
 from embedkit.catalog.session import Session
-from embedkit.images.decode import DECODER
+from embedkit.images.version import DECODER
 from embedkit.results import AddOptions
 
 

@@ -17,7 +17,9 @@ from embedkit.classify.evaluation.metrics import (
 )
 from embedkit.classify.evaluation.pairs import compare_heads
 from embedkit.classify.evaluation.reliability import expected_calibration_error, reliability_bins
-from embedkit.classify.evaluation.results import (
+from embedkit.classify.heads.probabilities import negative_log_likelihood
+from embedkit.results import Neighbour
+from embedkit.results.evaluation import (
     MAIN_METRICS,
     ClassMetrics,
     Evaluation,
@@ -25,8 +27,6 @@ from embedkit.classify.evaluation.results import (
     HeadPair,
     Mistake,
 )
-from embedkit.classify.heads.probabilities import negative_log_likelihood
-from embedkit.results import Neighbour
 
 MAX_WORST_CLASSES = 5
 """Number of classes in :attr:`HeadMetrics.worst`."""

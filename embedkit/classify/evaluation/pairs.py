@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from embedkit._internal.statistics import SIGNIFICANCE, corrected, p_values
-from embedkit.classify.evaluation.results import HeadPair
+from embedkit.results.evaluation import HeadPair
 
 
 def compare_heads(

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from embedkit.classify.evaluation.results import ReliabilityBin
+from embedkit.results.evaluation import ReliabilityBin
 
 BINS = 15
 _Z = 1.959964  # the 97.5 % quantile of the normal distribution

@@ -5,7 +5,7 @@ from pathlib import Path
 from embedkit._internal.paths import to_stored
 from embedkit._internal.tables import write_table
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import MAIN_METRICS, Evaluation, HeadMetrics
+from embedkit.results.evaluation import MAIN_METRICS, Evaluation, HeadMetrics
 
 CLASS_COLUMNS = (
     "support",

@@ -31,7 +31,8 @@ from embedkit.errors import BadInput
 from embedkit.results import ClassSplit, Split
 
 _LEFT_OUT = "left out"
-"""Stored in place of a set for an image in no set, which tells it from images labelled later."""
+"""Stored set of an image that is in no set; it distinguishes such images from images labelled
+later."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> 
         "classes": list(task.classes),
         "training": _entries(task.training),
         "validation": _entries(task.validation),
-        "start": task.start is not None,
+        "start": task.initial_linear is not None,
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -73,9 +73,9 @@ def check(task: Task, spec: EmbeddingSpec) -> None:
             f"{task.backbone}: remove precision=; set the precision of training in the "
             "configuration, and use precision= with the fine-tuned backbone"
         )
-    if task.start is not None:
+    if task.initial_linear is not None:
         wanted = (len(task.classes), spec.dim)
-        shapes = task.start.weights.shape, task.start.bias.shape
+        shapes = task.initial_linear.weights.shape, task.initial_linear.bias.shape
         if shapes != (wanted, wanted[:1]):
             raise BadInput(
                 f"the initial linear layer has {shapes[0]} weights and {shapes[1]} biases; "

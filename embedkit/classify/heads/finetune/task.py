@@ -28,7 +28,7 @@ class Task:
     """Training photos."""
     validation: Sequence[Photo]
     """Validation photos."""
-    start: Linear | None = None
+    initial_linear: Linear | None = None
     """Initial linear layer on embeddings before normalising, such as that of a probe; None for
     zeros."""
 

@@ -75,8 +75,8 @@ class Training:
         self._threads = threads_for(processes.count)
         configuration = job.configuration
         classifier = Classifier(network, job.spec, len(job.task.classes), configuration.dropout)
-        if job.task.start is not None:
-            classifier.set_linear(job.task.start)
+        if job.task.initial_linear is not None:
+            classifier.set_linear(job.task.initial_linear)
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last)
         self._average = ModelEmaV3(classifier, configuration.ema_decay, use_warmup=True)
         self._optimizer = create_optimizer(classifier, configuration)

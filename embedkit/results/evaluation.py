@@ -1,8 +1,8 @@
-"""The results of an evaluation: immutable data whose ``asdict`` is the JSON document."""
+"""Results of evaluating heads on a test set."""
 
 from dataclasses import dataclass
 
-from embedkit.results import Neighbour, Thresholds
+from embedkit.results.classification import Neighbour, Thresholds
 
 MAIN_METRICS = ("accuracy", "precision", "recall", "f1")
 """The metrics of table 1 in Doi (2018)."""

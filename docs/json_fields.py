@@ -1,0 +1,93 @@
+"""Tables of the keys of JSON documents, made from the result classes and their docstrings."""
+
+import dataclasses
+import inspect
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import embedkit
+
+MARKER = re.compile(r"^\{\{ fields: (\w+) ?([^ ]*) \}\}$", re.M)
+"""A line that stands for the rows of one class: ``{{ fields: PlanRow rows[]. }}``; the second word,
+if any, precedes the keys."""
+
+ATTRIBUTE = re.compile(
+    r"^(?P<names>\w+(?:, \w+)*) : (?P<type>.+)\n(?P<text>(?:[ ]{4}.*\n?)*)", re.M
+)
+ROLE = re.compile(r":\w+:`~?([^`]+)`")
+SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace each marker by the rows of its class."""
+    return MARKER.sub(lambda found: rows(getattr(embedkit, found[1]), found[2]), markdown)
+
+
+def rows(result: type, parent: str = "") -> str:
+    """Return the rows of a Markdown table: the keys of a class and of the objects inside it."""
+    return "\n".join(
+        f"| {', '.join(f'`{parent}{key}`' for key in names)} | {kind} | {meaning} |"
+        for names, kind, meaning in _keys(result, "", {})
+    )
+
+
+def _keys(result: type, parent: str, seen: dict[type, str]) -> Iterator[tuple[list[str], str, str]]:
+    """Yield the keys that are described together, their JSON type and their meaning.
+
+    A class that occurs again is described once: ``seen`` has the path of its first object.
+    """
+    hints = typing.get_type_hints(result)
+    for names, kind, meaning in _attributes(result):
+        hint = hints[names[0]]
+        choices = kind.strip("{}").replace("|", "\\|") if kind.startswith("{") else None
+        shown = choices or _json_type(hint)
+        inside = dict(_objects(hint, f"{parent}{names[0]}"))
+        for path, inner in inside.items():
+            if inner in seen:
+                each = "each " if path.endswith(("[]", ".*")) else ""
+                shown += f", {each}with the keys of `{seen[inner]}`"
+        yield [f"{parent}{name}" for name in names], shown, meaning
+        for path, inner in inside.items():
+            if inner not in seen:
+                seen[inner] = path
+                yield from _keys(inner, f"{path}.", seen)
+
+
+def _attributes(result: type) -> Iterator[tuple[list[str], str, str]]:
+    """Yield the names, the type and the description of each entry of a docstring."""
+    section = (inspect.getdoc(result) or "").partition("Attributes\n----------\n")[2]
+    fields = {field.name for field in dataclasses.fields(result)}
+    for match in ATTRIBUTE.finditer(section + "\n"):
+        names = [name for name in match["names"].split(", ") if name in fields]
+        if names:
+            meaning = ROLE.sub(r"`\1`", " ".join(match["text"].split())).replace("``", "`")
+            yield names, match["type"], meaning
+
+
+def _objects(hint: Any, path: str) -> Iterator[tuple[str, type]]:
+    """Yield the dataclasses in a type, each with the path of its objects."""
+    origin = typing.get_origin(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        yield path, hint
+    elif isinstance(origin, type) and issubclass(origin, Mapping):
+        path += ".*"
+    elif origin in (list, tuple):
+        path += "[]"
+    for argument in typing.get_args(hint):
+        yield from _objects(argument, path)
+
+
+def _json_type(hint: Any) -> str:
+    """Return the JSON type of the values of a Python type."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint in SCALARS:
+        return SCALARS[hint]
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_json_type(argument) for argument in arguments)
+    if origin in (list, tuple):
+        element = _json_type(arguments[0])
+        return "array" if element == "object" else f"array of {element}s"
+    return "object"
