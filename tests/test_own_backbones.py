@@ -431,12 +431,13 @@ def test_the_stored_vectors_of_an_unregistered_backbone_can_be_used(
     assert workspace.compare("grid").images == 12
     workspace.split(1, 1, seed=1)
     assert workspace.embeddings.export(tmp_path / "out", backbone="grid") == 12
+    assert workspace.classify(photos / "red/0.jpg", head="knn").predictions
 
     draw_photo(50).save(photos / "red/new.jpg")
     for needs_the_network in (
         lambda: workspace.search(draw_photo(3)),
         lambda: workspace.add(photos),
-        lambda: workspace.classify(photos / "red/0.jpg", head="knn"),
+        lambda: workspace.classify(photos / "red/new.jpg", head="knn"),
         lambda: embedkit.load_backbone("grid"),
     ):
         with pytest.raises(
@@ -481,15 +482,15 @@ def test_a_registered_module_is_fine_tuned(photos: Path, tmp_path: Path) -> None
     workspace.add(photos, backbones="net", labels_from_folders=True)
     workspace.split(1, 1)
     head = workspace.heads.train("finetune", "tuned", backbone="net", epochs=2)
-    name = head.models[0].backbone
+    (name,) = head.backbones
     assert name.startswith("local/")
-    assert head.models[0].spec.architecture == "module/Net"
+    assert head._head.models[0].spec.architecture == "module/Net"
     assert workspace.classify(photos / "red/0.jpg", head="tuned").predictions
     again = workspace.heads.train("finetune", "again", backbone=name, epochs=1)
-    assert again.models[0].spec.architecture == "module/Net"
+    assert again._head.models[0].spec.architecture == "module/Net"
     register_backbone("net", Net(), size=32, version="2")
     with pytest.raises(BadInput, match="train the head again"):
-        workspace.classify(photos / "red/0.jpg", head="tuned")
+        workspace.classify(draw_photo(50), head="tuned")
     register_backbone("grid", grid, size=32, version="1")
     with pytest.raises(BadInput, match=r"a function cannot be fine-tuned; register a torch"):
         workspace.heads.train("finetune", "no", backbone="grid", epochs=1)

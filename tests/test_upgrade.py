@@ -298,12 +298,12 @@ def test_removed_images_are_not_outdated(before: Workspace, photos: Path) -> Non
 
 def test_a_spec_of_version_1_is_read_as_the_present_one() -> None:
     spec = ToyBackbone("resnet50", []).spec
-    old = json.loads(spec.first.canonical_json)
+    old = json.loads(spec.version_1.canonical_json)
     assert (old["alpha"], old["pipeline"]) == ("white", 1)
     assert EmbeddingSpec.from_json(json.dumps(old)) == spec
     assert (spec.alpha, spec.pipeline) == ("contrast", PIPELINE_VERSION)
     assert EmbeddingSpec.from_json(spec.canonical_json) == spec
-    assert spec.first.first == spec.first != spec
+    assert spec.version_1.version_1 == spec.version_1 != spec
     strange = json.dumps({**old, "alpha": "black"})
     assert EmbeddingSpec.from_json(strange).alpha == "black", "only known specs are upgraded"
 
@@ -315,7 +315,7 @@ def test_backbones_recorded_by_an_earlier_version_are_valid() -> None:
     newer = environment_digest("resnet50", PIPELINE_VERSION + 1)
     assert not is_current(replace(toy, evidence=newer))
     assert not is_current(replace(toy, evidence=environment_digest("vgg16", 1)))
-    assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
+    assert _folder(toy.spec) == _folder(toy.spec.version_1), "the network is the same"
 
 
 def test_a_training_that_an_earlier_version_began_continues(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_training_that_an_earlier_version_began_continues(tmp_path: Path) -> N
     task = Task("resnet50", ("a", "b"), photos, photos)
     spec = ToyBackbone("resnet50", []).spec
     configuration = Configuration(epochs=1, batch=2, learning_rate=0.1)
-    assert digest_of(task, configuration, spec) == digest_of(task, configuration, spec.first)
+    assert digest_of(task, configuration, spec) == digest_of(task, configuration, spec.version_1)
     other = replace(spec, size=64)
     assert digest_of(task, configuration, spec) != digest_of(task, configuration, other)
 
@@ -347,7 +347,7 @@ def test_a_head_trained_before_loads_and_classifies(
     for name in ("probe", "votes"):
         head = load_head(heads, name)
         (model,) = head.models
-        object.__setattr__(model, "spec", model.spec.first)
+        object.__setattr__(model, "spec", model.spec.version_1)
         save_head(heads, head)
     both = load_head_manifest(heads / "both")
     for member in both["settings"]["members"]:
@@ -387,7 +387,7 @@ def test_vectors_exported_by_an_earlier_version_are_checked_after_the_import(
     assert table["outdated"].to_pylist() == [False] * 18
     parquet.write_table(table.drop_columns("outdated"), out / "images.parquet")
     content = json.loads((out / "spec.json").read_text())
-    content["spec"] = asdict(EmbeddingSpec.from_json(json.dumps(content["spec"])).first)
+    content["spec"] = asdict(EmbeddingSpec.from_json(json.dumps(content["spec"])).version_1)
     content["sha256"] = {name: sha256_of(out / name) for name in content["sha256"]}
     (out / "spec.json").write_text(json.dumps(content))
 
@@ -399,11 +399,11 @@ def test_vectors_exported_by_an_earlier_version_are_checked_after_the_import(
     half = Workspace(tmp_path / "half")
     assert other.embeddings.export(tmp_path / "again") == 18
     assert half.embeddings.import_(tmp_path / "again") == 18
-    for some in (other, half):
+    for each in (other, half):
         passes.clear()
-        report = some.add(photos)
+        report = each.add(photos)
         assert (report.embedded, report.images) == (7, 19)
-        assert sum(passes) == 7 and outdated(some) == 0
+        assert sum(passes) == 7 and outdated(each) == 0
 
 
 def test_the_fifth_schema_step_accepts_a_catalog_without_embeddings(tmp_path: Path) -> None:
