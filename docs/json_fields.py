@@ -21,12 +21,6 @@ CHOICES = re.compile(r"\{(.+)\}( or None)?")
 ROLE = re.compile(r":\w+:`~?([^`]+)`")
 JSON_WORDS = {"None": "`null`", "True": "`true`", "False": "`false`"}
 """Words of Python in the docstrings, and their JSON."""
-LINKS = {
-    "`CHANGES`": "[this table](plan.md#what-was-done-to-a-copy)",
-    "`MAIN_METRICS`": "metrics `accuracy`, `precision`, `recall` and `f1`",
-    "(`embedkit.images.patterns`)": "([syntax](../guides/workspaces.md#leaving-files-out))",
-}
-"""Names of Python modules and constants in the docstrings, and their replacements."""
 SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
 
@@ -77,10 +71,7 @@ def _attributes(result: type) -> Iterator[tuple[list[str], str, str]]:
 def _meaning(text: str) -> str:
     """Return the description of an entry of a docstring as Markdown about JSON."""
     meaning = ROLE.sub(r"`\1`", " ".join(text.split())).replace("``", "`")
-    meaning = re.sub(r"`?\b(None|True|False)\b`?", lambda found: JSON_WORDS[found[1]], meaning)
-    for name, replacement in LINKS.items():
-        meaning = meaning.replace(name, replacement)
-    return meaning
+    return re.sub(r"`?\b(None|True|False)\b`?", lambda found: JSON_WORDS[found[1]], meaning)
 
 
 def _choices(kind: str) -> str | None:

@@ -14,7 +14,7 @@ from embedkit.errors import BadInput
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; repeatable.")
 @click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
 @click.option(
