@@ -157,7 +157,7 @@ def search(
 def distance(
     first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
 ) -> None:
-    """Print the cosine distance of two photos: 0 for equal embeddings, at most 2."""
+    """Print the cosine distance between two photos: 0 for equal embeddings, at most 2."""
     from embedkit.workspace import Workspace
 
     value = Workspace(workspace).distance(first, second, backbone=backbone)
