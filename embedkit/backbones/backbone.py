@@ -134,7 +134,8 @@ class Backbone:
         Returns
         -------
         numpy.ndarray
-            float32 (N, dim), L2-normalised; zeros for a vector that is zero or not finite.
+            float32 (N, dim), L2-normalised, except that a vector that is zero or not finite becomes
+            zeros.
 
         Raises
         ------

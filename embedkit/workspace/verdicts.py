@@ -20,8 +20,10 @@ class Verdicts(WorkspaceBase):
         verdict : {'duplicate', 'different', 'keep'}
             ``duplicate``: two photos show the same picture. ``different``: they do not. ``keep``:
             every plan keeps the photo.
-        image, other : str or path-like
-            The photos. ``keep`` takes one, the other verdicts take two.
+        image : str or path-like
+            The photo.
+        other : str or path-like, optional
+            The second photo, for all verdicts except ``keep``.
 
         Raises
         ------
@@ -41,8 +43,10 @@ class Verdicts(WorkspaceBase):
 
         Parameters
         ----------
-        image, other : str or path-like
-            The photos of the verdict.
+        image : str or path-like
+            The photo of the verdict.
+        other : str or path-like, optional
+            The second photo, if the verdict is about two.
 
         Raises
         ------
