@@ -141,7 +141,7 @@ def test_pairs_are_in_order_whatever_the_ranges(
     monkeypatch: pytest.MonkeyPatch, most_ranges: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
-    monkeypatch.setattr(bucket_join, "_RANGE", 1)
+    monkeypatch.setattr(bucket_join, "_RANGE_PAIRS", 1)
     monkeypatch.setattr(bucket_join, "_MAX_RANGES", most_ranges)
     hashes = clumped(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))

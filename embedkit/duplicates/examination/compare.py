@@ -39,12 +39,12 @@ _MIN_TONE_SHARE = 0.01  # minimum share of the smooth pixels of a frequent tone
 _MAX_SMOOTH_SLOPE = 12.0  # levels within 3 x 3 pixels
 _MAX_IDENTITY_SHIFT = 4.0  # levels: a tone curve nearer to the identity is not applied
 _MIN_VARIANCE = 100.0  # squared levels
-_MIN_OVERLAY_DEVIATION = 0.6  # least deviation of windows that may belong to an overlay
+_MIN_OVERLAY_DEVIATION = 0.6  # minimum deviation of windows that may belong to an overlay
 _INTRICACY = (10.0, 14.0, 30.0)  # squared outline, relative to that of a disc of the same area
-_MIN_ONE_SIDED = (0.97, 0.9, 0.8)  # least share of edges in one image, by intricacy
+_MIN_ONE_SIDED = (0.97, 0.9, 0.8)  # minimum share of edges in one image only, by intricacy
 _EDGE = 16.0  # Sobel slope of an edge beyond twice that of the other image
 _TONE_WIDTH = 10  # levels to each side that count as one tone
-_OVERLAY_TONE = 0.15  # least share of an overlay's pixels with one tone
+_OVERLAY_TONE = 0.15  # minimum share of an overlay's pixels with one tone
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,8 @@ def _match_tones(
     levels.
 
     The tone curve is fitted where both images are smooth, so that edges half a pixel apart do not
-    flatten it. With too few such places, or a curve near the identity, ``source`` is returned as it
-    is, and gain and offset of the filter have to suffice.
+    flatten it. If there are too few such pixels or tones, or the curve is near the identity,
+    ``source`` is returned unchanged, and the gain and offset of the filter have to suffice.
     """
     patch = np.ones((3, 3), np.uint8)
     rough = np.maximum(
@@ -248,8 +248,7 @@ def _match_tones(
 
 
 def _overlaid_side(one: Floats, other: Floats, deviating: np.ndarray) -> int:
-    """Return which of two images has something laid over it: 1, 2, or 0 if the difference is
-    another.
+    """Return which of two images has something laid over it: 1, 2, or 0 for another difference.
 
     An overlay has edges in one image only, while a moved subject has edges in both. Text and marks
     have few tones and an intricate outline; the less intricate it is, the more one-sided the edges

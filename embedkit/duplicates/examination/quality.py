@@ -65,7 +65,7 @@ class Quality:
 
     @property
     def enlarged(self) -> int:
-        """Which of the two has more pixels than detail, compared to the other: 1, 2, or 0."""
+        """Which of the two has clearly more pixels per resolved pixel: 1, 2, or 0."""
         if 1 / _ENLARGED <= self.oversampling <= _ENLARGED:
             return 0
         return 2 if self.oversampling > 1 else 1
@@ -84,7 +84,7 @@ def compare_quality(one: Detail, other: Detail) -> Quality:
 
 
 def _resolved_cycles(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Return up to how many cycles across the frame each of two images resolves.
+    """Return the number of cycles across the frame that each of two images resolves.
 
     Compares the spectra of the same rows band by band. An image's detail ends where its spectrum
     sinks to the noise of rounding, or, below that, where it has hardly any power compared to the
