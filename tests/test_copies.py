@@ -10,9 +10,9 @@ import pytest
 from cleaning import actions, by_name, planned
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scenery import (
-    again,
     camera_exif,
     invoice,
+    recompressed,
     saved,
     scene,
     text_page,
@@ -120,7 +120,7 @@ def test_a_mirrored_copy_is_identified_and_for_review(
 
 @pytest.mark.slow
 def test_the_orientation_of_most_files_is_kept(workspace: Workspace, tmp_path: Path) -> None:
-    photo = again(scene(4), quality=85)
+    photo = recompressed(scene(4), quality=85)
     for number, quality in enumerate((60, 70, 80)):
         saved(photo, tmp_path / f"p/{number}.jpg", quality=quality)
     mirrored = saved(ImageOps.mirror(photo), tmp_path / "p/mirrored.png")
@@ -191,7 +191,7 @@ def test_a_squashed_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> 
 
 
 def test_unchanged_copies_are_removed_without_review(workspace: Workspace, tmp_path: Path) -> None:
-    photo = again(scene(3), quality=92)
+    photo = recompressed(scene(3), quality=92)
     saved(photo, tmp_path / "p/original.jpg", quality=92, exif=camera_exif())
     camera = Image.open(tmp_path / "p/original.jpg").convert("RGB")
     saved(camera, tmp_path / "p/strong.jpg", quality=60)
@@ -217,7 +217,7 @@ def test_a_smaller_file_with_the_metadata_is_for_review(
 
 
 def test_the_users_preference_comes_first(workspace: Workspace, tmp_path: Path) -> None:
-    photo = again(scene(6), quality=95)
+    photo = recompressed(scene(6), quality=95)
     saved(photo, tmp_path / "p/archive/a.png")
     saved(photo, tmp_path / "p/inbox/b.jpg", quality=90, exif=camera_exif())
     workspace.add([tmp_path / "p"])
@@ -266,7 +266,7 @@ def test_of_equal_files_the_one_with_the_plain_name_is_kept(
 def test_after_a_plan_was_applied_nothing_else_is_removed(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    photo = again(scene(7), quality=92)
+    photo = recompressed(scene(7), quality=92)
     sizes = itertools.product((60, 75, 90), (1.0, 0.75, 0.5))
     for number, (quality, scale) in enumerate(sizes):
         size = (round(photo.width * scale), round(photo.height * scale))
