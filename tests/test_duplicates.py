@@ -458,14 +458,10 @@ def test_an_outlier_that_comes_first_does_not_separate_copies() -> None:
 
 def test_an_enlarged_file_is_replaced_by_its_source() -> None:
     everything = tuple(combinations(range(1, 6), 2))
-    files = Files(
-        copy=((2, 3), (2, 4))
-    )  # 4 is a copy of the original, but differs from the enlarged image
+    files = Files(copy=((2, 3), (2, 4)))  # 4 is a copy of 2, but not of its enlarged copy 1
     files.found[1, 2] = files.found[1, 3] = Examination(COPY, enlarged=1)
     assert stars_of(files, links_of(*everything)) == {2: [1, 3, 4]}
-    files.found[1, 2] = Examination(
-        COPY, enlarged=2
-    )  # the best-ranked pair decides
+    files.found[1, 2] = Examination(COPY, enlarged=2)  # the best-ranked pair decides
     assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
 
@@ -489,9 +485,7 @@ def test_a_blurred_file_is_replaced_and_does_not_separate_equal_pixels() -> None
     assert stars_of(files, links) == {2: [1, 3, 4]}
     for pair in ((1, 2), (1, 3)):
         files.found[pair] = Examination(COPY, (Change("mirrored", 1), Change("blurred", 1)))
-    assert stars_of(files, links) == {2: [1, 3, 4]}, (
-        "1 joins the star that cannot join it"
-    )
+    assert stars_of(files, links) == {2: [1, 3, 4]}, "1 joins the star that cannot join it"
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
@@ -539,9 +533,7 @@ def test_an_image_joins_the_centre_with_the_fewest_changes() -> None:
     assert stars_of(files, links) == {1: [4], 2: [3]}
     links |= links_of((1, 2), (1, 3), (2, 3))
     files.found[1, 2] = Examination(COPY, (grey,))
-    assert stars_of(files, links) == {1: [2, 3]}, (
-        "3 joins the centre of its best centre"
-    )
+    assert stars_of(files, links) == {1: [2, 3]}, "3 joins the centre of its best centre"
 
 
 def test_images_with_the_verdict_different_never_share_a_group() -> None:

@@ -80,15 +80,12 @@ def test_an_unchanged_copy_has_no_changes(copy: LazyImage) -> None:
 
 def test_equal_pixels_are_equal_in_any_format() -> None:
     for kind, options in (("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
-        found = examine(
-            opened(recompressed(PHOTO), "PNG"), opened(recompressed(PHOTO), kind, **options)
-        )
+        photo = recompressed(PHOTO)
+        found = examine(opened(photo, "PNG"), opened(photo, kind, **options))
         assert found == Examination(COPY, same_pixels=True)
     flat = Image.new("RGB", (300, 200), (90, 120, 200))
     assert examine(opened(flat, "PNG"), opened(flat, "TIFF")).same_pixels
-    assert examine(opened(flat), opened(flat, quality=30)).outcome == OPEN, (
-        "too little texture"
-    )
+    assert examine(opened(flat), opened(flat, quality=30)).outcome == OPEN, "too little texture"
 
 
 def test_bits_beyond_the_eighth_are_compared() -> None:
@@ -193,12 +190,8 @@ def test_a_slightly_filtered_file_is_not_the_source_of_a_coarser_one(
 
 
 def test_files_of_one_quality_have_no_order() -> None:
-    assert (
-        examine(
-            opened(PHOTO, quality=90), opened(recompressed(PHOTO, quality=90), quality=90)
-        ).derived
-        == 0
-    )
+    copy = opened(recompressed(PHOTO, quality=90), quality=90)
+    assert examine(opened(PHOTO, quality=90), copy).derived == 0
     assert examine(opened(PHOTO, "PNG"), opened(PHOTO, "WEBP", quality=80)).derived == 0
 
 
