@@ -1,4 +1,4 @@
-"""Which files are copies, and which copy is kept: cases that once had a wrong result."""
+"""Which files are copies, and which copy is kept: cases that once had wrong results."""
 
 import itertools
 import struct
@@ -27,21 +27,21 @@ from embedkit.cleaning.plan import write_plan
 BOTH = pytest.mark.parametrize("verify", [False, True], ids=["plain", "verify"])
 
 
-# -- what is no copy -------------------------------------------------------------------------------
+# -- images that are not copies --------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @BOTH
-@pytest.mark.parametrize("company", [0, 24], ids=["alone", "among photos"])
+@pytest.mark.parametrize("photos", [0, 24], ids=["alone", "among photos"])
 def test_documents_of_one_template_are_not_copies(
-    workspace: Workspace, tmp_path: Path, verify: bool, company: int
+    workspace: Workspace, tmp_path: Path, verify: bool, photos: int
 ) -> None:
     folder = tmp_path / "pages"
     for number in range(8):
         saved(invoice(number), folder / f"invoice{number}.png")
         saved(text_page(number), folder / f"page{number}.png")
         saved(timetable(number), folder / f"times{number}.jpg", quality=92)
-    for number in range(company):
+    for number in range(photos):
         saved(scene(number, (320, 240)), folder / f"photo{number}.jpg", quality=90)
     assert planned(workspace, folder, verify=verify) == {}
 
@@ -68,7 +68,7 @@ def test_photos_with_a_moved_subject_are_not_copies(
 
 
 def test_equal_pixels_require_equal_transparency(workspace: Workspace, tmp_path: Path) -> None:
-    """On a white background all four look the same, or nearly."""
+    """On a white background, all of them look nearly the same."""
     photo = scene(8, (240, 180)).convert("RGBA")
     folder = tmp_path / "cut-outs"
     saved(photo, folder / "whole.png")
@@ -88,7 +88,7 @@ def test_equal_pixels_require_equal_transparency(workspace: Workspace, tmp_path:
     assert sorted(actions(rows)[name] for name in ("whole.png", "opaque.png")) == ["keep", "remove"]
 
 
-# -- which copy stays ------------------------------------------------------------------------------
+# -- which copy is kept ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -177,7 +177,7 @@ def test_a_colour_photo_is_not_removed_for_its_grey_version(
     assert "without its colours" in rows["grey.jpg"].reason
 
 
-def test_a_squashed_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_stretched_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> None:
     for number in range(2):
         photo = scene(number)
         saved(photo, tmp_path / f"p/{number}.jpg", quality=90)
@@ -216,7 +216,7 @@ def test_a_smaller_file_with_the_metadata_is_for_review(
     assert "metadata" in rows["small.jpg"].reason
 
 
-def test_the_users_preference_comes_first(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_preference_of_the_user_comes_first(workspace: Workspace, tmp_path: Path) -> None:
     photo = recompressed(scene(6), quality=95)
     saved(photo, tmp_path / "p/archive/a.png")
     saved(photo, tmp_path / "p/inbox/b.jpg", quality=90, exif=camera_exif())
@@ -278,12 +278,12 @@ def test_after_a_plan_was_applied_nothing_else_is_removed(
     first = workspace.clean()
     write_plan(tmp_path / "plan.csv", first)
     workspace.load_plan(tmp_path / "plan.csv").apply()
-    left = actions(workspace.clean())
-    assert "remove" not in left.values()
-    assert set(left) <= {Path(row.path).name for row in first if row.action != "remove"}
+    second = actions(workspace.clean())
+    assert "remove" not in second.values()
+    assert set(second) <= {Path(row.path).name for row in first if row.action != "remove"}
 
 
-# -- what only opening shows -----------------------------------------------------------------------
+# -- differences that only the files show ----------------------------------------------------------
 
 
 def test_files_with_different_frames_or_pages_differ(workspace: Workspace, tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_a_light_edit_is_for_review(workspace: Workspace, tmp_path: Path, name: 
     rows = planned(workspace, tmp_path / "p")
     assert sorted(actions(rows).values()) == ["keep", "review"]
     (reason,) = (row.reason for row in rows.values() if row.action == "review")
-    assert "but one of the two is bright" in reason, "neither file says which is the edit"
+    assert "but one of the two is bright" in reason, "neither file shows which one was edited"
 
 
 def test_of_equal_pixels_the_file_with_metadata_is_kept(

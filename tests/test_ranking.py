@@ -90,12 +90,12 @@ def test_a_less_compressed_file_with_fewer_pixels_is_for_review() -> None:
 
 def test_only_a_file_of_the_original_size_is_called_the_camera_original() -> None:
     camera = {"camera": "Sony A7", "taken": "2024-05-06T10:00:00"}
-    for resized, name in [
+    for resized, why in [
         (False, "is the camera original, 2024-05-06"),
         (True, "is resized, but with the camera's metadata, 2024-05-06"),
     ]:
-        one = jpeg("a", 8, resized=resized, **camera)
-        assert preference(one, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == name
+        original = jpeg("a", 8, resized=resized, **camera)
+        assert preference(original, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == why
 
 
 class FakeExaminer:
@@ -164,7 +164,7 @@ def test_two_photos_that_contain_a_third_are_not_copies() -> None:
     assert actions_of(examiner, "pvw") == {"p": "review", "v": "keep"}
 
 
-def test_with_circular_preferences_the_file_that_the_fewest_beat_is_kept() -> None:
+def test_with_circular_preferences_the_file_with_the_fewest_losses_is_kept() -> None:
     better = ["ca", "bc", "ab", "db", "ad", "cd"]  # "ca": a was compressed again from c
     examiner = FakeExaminer(
         {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
@@ -173,7 +173,7 @@ def test_with_circular_preferences_the_file_that_the_fewest_beat_is_kept() -> No
     assert found == {"a": "remove", "b": "review", "c": "keep", "d": "remove"}
 
 
-def test_in_a_circle_undisputed_preferences_count_first() -> None:
+def test_of_circular_preferences_the_undisputed_ones_count_first() -> None:
     better = ["ba", "cb"]  # either of a and c may have been compressed first
     examiner = FakeExaminer(
         {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
@@ -202,14 +202,14 @@ def test_of_files_with_the_same_pixels_only_one_is_for_review() -> None:
         "/d": "review",
         "/b (1)": "remove",
     }
-    of = {row.path: row.copy_of for row in rows}
-    assert of == {"/a": None, "/b": "/a", "/c": "/b", "/d": "/a", "/b (1)": "/b"}
+    copy_of = {row.path: row.copy_of for row in rows}
+    assert copy_of == {"/a": None, "/b": "/a", "/c": "/b", "/d": "/a", "/b (1)": "/b"}
     reframed = Examination(COPY, (Change("reframed", 0),), same_pixels=True)
     rows = rows_of(FakeExaminer(found | {("c", "b"): reframed}, blurred), names, identical="bc")
     assert {row.path for row in rows if row.action == "remove"} == {"/b (1)"}
 
 
-def test_a_file_is_removed_for_the_file_that_it_most_surely_is_a_copy_of() -> None:
+def test_a_file_is_removed_for_the_kept_file_of_which_it_is_a_sure_copy() -> None:
     blurred = Examination(COPY, (Change("blurred", 2),))
     examiner = FakeExaminer({("a", "c"): blurred}, Examination(COPY, derived=2))
     rows = rows_of(examiner, "abc", options=PlanOptions(protect=("/a", "/b")))
