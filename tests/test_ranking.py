@@ -32,7 +32,7 @@ def jpeg(path: str, step: int, side: int = 1000, **metadata: object) -> Candidat
 def test_two_jpegs_of_unknown_order_are_for_review() -> None:
     fine, coarse = jpeg("fine", 8), jpeg("coarse", 9)
     chosen = preference(coarse, fine, Examination(COPY, resolution=1.0))
-    assert not chosen.first
+    assert not chosen.prefers_first
     assert chosen.disputed == "may have been compressed first"
 
 
@@ -46,16 +46,16 @@ def test_jpegs_with_equal_tables_and_rotated_copies_are_for_review() -> None:
 def test_of_equal_pixels_the_smaller_file_is_preferred() -> None:
     found = Examination(COPY, same_pixels=True)
     padded = replace(jpeg("a", 8), bytes=10**9)
-    assert not preference(padded, jpeg("b", 8), found).first
+    assert not preference(padded, jpeg("b", 8), found).prefers_first
     png = replace(padded, metadata=FileMetadata("PNG"))
-    assert preference(jpeg("b", 8), png, found).first
+    assert preference(jpeg("b", 8), png, found).prefers_first
 
 
 def test_a_file_that_cannot_be_opened_is_not_preferred() -> None:
     found = Examination(OPEN, note="one of them could not be opened", unread=1)
     for one, other, found_in_order in (("a", "b", found), ("b", "a", found.reversed())):
         chosen = preference(jpeg(one, 8), jpeg(other, 8), found_in_order)
-        assert (chosen.first, chosen.why) == (found_in_order.unread == 2, "can be opened")
+        assert (chosen.prefers_first, chosen.why) == (found_in_order.unread == 2, "can be opened")
     assert "this one could not be opened" in review_reason(found.reversed(), ())
 
 
@@ -70,22 +70,23 @@ def test_a_changed_file_with_camera_metadata_is_for_review() -> None:
 def test_the_file_compressed_only_once_is_preferred(derived: int) -> None:
     found = Examination(COPY, resolution=1.0, derived=derived)
     chosen = preference(jpeg("fine", 8), jpeg("coarse", 9), found)
-    assert (chosen.first, chosen.disputed) == (derived == 2, "")
+    assert (chosen.prefers_first, chosen.disputed) == (derived == 2, "")
 
 
 def test_a_recompressed_file_is_not_sharper_than_its_original() -> None:
     found = Examination(COPY, resolution=1.4, derived=2)
     chosen = preference(jpeg("once", 8), jpeg("again", 20), found)
-    assert (chosen.first, chosen.why) == (True, "was compressed only once")
-    assert not preference(jpeg("once", 8), jpeg("again", 20), replace(found, derived=1)).first
+    assert (chosen.prefers_first, chosen.why) == (True, "was compressed only once")
+    chosen = preference(jpeg("once", 8), jpeg("again", 20), replace(found, derived=1))
+    assert not chosen.prefers_first
 
 
 def test_a_less_compressed_file_with_fewer_pixels_is_for_review() -> None:
     found = Examination(COPY, resolution=1.05)
     chosen = preference(jpeg("fine", 6, side=950), jpeg("large", 12), found)
-    assert (chosen.first, chosen.disputed) == (True, "has more pixels")
+    assert (chosen.prefers_first, chosen.disputed) == (True, "has more pixels")
     chosen = preference(jpeg("small", 8, side=950), jpeg("large", 8), found)
-    assert (chosen.first, chosen.disputed) == (False, "")
+    assert (chosen.prefers_first, chosen.disputed) == (False, "")
 
 
 def test_only_a_file_of_the_original_size_is_called_the_camera_original() -> None:

@@ -56,8 +56,8 @@ def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
     """Return the values of the rows of a plan, by column."""
     table = [list(astuple(row)) for row in rows]
     for cells in table:
-        for place in _PATHS:
-            cells[place] = to_stored(cells[place] or "")
+        for column in _PATHS:
+            cells[column] = to_stored(cells[column] or "")
     return table
 
 

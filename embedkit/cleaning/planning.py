@@ -259,7 +259,7 @@ class _Planner:
             files[kept_file.path], files[member.path], found, self._options.prefer
         )
         reason_to_review = review_reason(found, self._options.allow)
-        if not reason_to_review and not preferred.first:
+        if not reason_to_review and not preferred.prefers_first:
             reason_to_review = f"a copy of {{}}, which is kept, although this one {preferred.why}"
         elif not reason_to_review and preferred.disputed:
             reason_to_review = (
@@ -408,7 +408,7 @@ class _Planner:
         for member in members:
             if member.sha256 not in without:
                 chosen = self._preference(best, member, files)
-                if chosen is not None and not chosen.first:
+                if chosen is not None and not chosen.prefers_first:
                     preferred.append(member)
         return preferred
 
@@ -417,7 +417,7 @@ class _Planner:
     ) -> tuple[int, int]:
         """Return how many members are preferred to a file: without dispute, and in total."""
         preferred = [self._preference(one, member, files) for member in members]
-        better = [item for item in preferred if item is not None and not item.first]
+        better = [item for item in preferred if item is not None and not item.prefers_first]
         return sum(not item.disputed for item in better), len(better)
 
     def _preference(
@@ -463,7 +463,7 @@ def _best_reason(kept_file: Candidate, preferred: Sequence[Preference]) -> str:
     """Return why a file is the best of its group, given its comparisons with the others."""
     if kept_file.is_from_camera:
         return camera_reason(kept_file)
-    reasons = list(dict.fromkeys(one.why for one in preferred if one.first))
+    reasons = list(dict.fromkeys(one.why for one in preferred if one.prefers_first))
     return "the best of its group" + (f": it {' and '.join(reasons[:2])}" if reasons else "")
 
 

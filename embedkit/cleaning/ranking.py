@@ -72,8 +72,8 @@ class Candidate:
 class Preference:
     """Which of two files is better, and why."""
 
-    first: bool
-    """Whether the first one is preferred."""
+    prefers_first: bool
+    """Whether the first file is the better one."""
     why: str
     """Why the preferred file is better: a verb phrase with that file as its subject."""
     disputed: str = ""
@@ -88,13 +88,13 @@ def preference_rank(path: str, prefer: Sequence[str]) -> int:
     An entry with ``*``, ``?`` or ``[`` is a pattern of :mod:`fnmatch`, for the name of the file, or
     for the whole path if it contains a separator. Any other entry is an absolute folder.
     """
-    for place, entry in enumerate(prefer):
+    for index, entry in enumerate(prefer):
         if any(sign in entry for sign in "*?["):
             subject = path if os.sep in entry else os.path.basename(path)
             if fnmatch.fnmatch(subject.lower(), entry.lower()):
-                return place
+                return index
         elif is_within(path, entry):
-            return place
+            return index
     return len(prefer)
 
 

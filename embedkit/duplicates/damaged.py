@@ -139,8 +139,8 @@ def _batches(damaged: Sequence[DamagedImage]) -> list[_Batch]:
     for (orientation, rows), members in groupby(sorted(range(len(damaged)), key=key), key):
         numbers = np.array(list(members))
         lumas = np.zeros((len(numbers), LUMA_SIDE, LUMA_SIDE), np.uint8)
-        for place, number in enumerate(numbers):
-            lumas[place, : 2 * rows] = damaged[number].luma[: 2 * rows]
+        for row, number in enumerate(numbers):
+            lumas[row, : 2 * rows] = damaged[number].luma[: 2 * rows]
         normalised = _normalised(downsampled(lumas.reshape(len(numbers), -1))[:, :rows])
         batches.append(_Batch(orientation, rows, numbers, normalised))
     return batches

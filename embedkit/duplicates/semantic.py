@@ -38,9 +38,9 @@ class DistanceDistribution:
 
     def radius(self, neighbours: float) -> float:
         """Return the distance within which an image has ``neighbours`` others on average."""
-        place = int(len(self.distances) * neighbours / max(1, self.count - 1))
+        index = int(len(self.distances) * neighbours / max(1, self.count - 1))
         last = len(self.distances) - 1
-        return float(self.distances[min(place, last)]) if len(self.distances) else 0.0
+        return float(self.distances[min(index, last)]) if len(self.distances) else 0.0
 
     def chance_pairs(self, limit: float) -> float:
         """Return the expected number of pairs within ``limit`` among unrelated images.
@@ -89,9 +89,9 @@ def pairs_by_embedding(
         queries = np.arange(start, min(start + _BLOCK, len(rows)))
         found, distances = index.search(vectors[rows[queries]], SEARCHED_NEIGHBOURS)
         other = order[np.minimum(np.searchsorted(ids, found, sorter=order), len(order) - 1)]
-        query, place = np.nonzero((distances <= limit) & (ids[other] == found))
+        query, column = np.nonzero((distances <= limit) & (ids[other] == found))
         firsts.append(queries[query])
-        seconds.append(other[query, place])
+        seconds.append(other[query, column])
     return (np.concatenate(firsts), np.concatenate(seconds)), index.recall_at_10
 
 

@@ -53,7 +53,7 @@ def build_stars(
         partners.setdefault(other, set()).add(one)
     state = _Grouping(links, partners, examine)
     order = [image_id for image_id in best_first if image_id in links]
-    rank = {image_id: (place, 0) for place, image_id in enumerate(order)}
+    rank = {image_id: (index, 0) for index, image_id in enumerate(order)}
     waiting = order
     replaced: set[int] = set()
     while waiting:
@@ -95,8 +95,8 @@ def _replace_enlarged(
         for other in [one for one in near | {centre} if one in current]:
             _dissolve(state, other)
             current.discard(other)
-        place, before = rank[centre]
-        rank[source] = place, before - 1
+        index, shift = rank[centre]
+        rank[source] = index, shift - 1
 
 
 def _source_of(

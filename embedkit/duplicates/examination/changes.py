@@ -195,7 +195,7 @@ def _uncertainty(pair: AlignedPair, is_cropped: bool) -> str:
             pair.second.size[0] * pair.second.size[1] * of_second
         )
         if min(scale, 1 / scale) < MIN_TEXT_SCALE**2:
-            return "the smaller one is too small to show what the larger one says"
+            return "the smaller one is too small to compare its text"
         if is_cropped:
             return "one of them shows more"
     return ""

@@ -84,7 +84,7 @@ def compare_aligned(one: Floats, other: Floats, valid: np.ndarray | None = None)
     if shift > _MIN_TONE_SHIFT:  # clipped pixels of similar brightness cannot be predicted
         clipped = (source < _DARKEST) | (source > _BRIGHTEST)
         residual[clipped & (np.abs(residual) < _MAX_CLIPPED)] = 0
-    worst, place = 0.0, (0, 0)
+    worst, pixel = 0.0, (0, 0)
     deviating = np.zeros(one.shape, bool)
     mismatch = noise = 0.0
     for side in WINDOWS:
@@ -100,7 +100,7 @@ def compare_aligned(one: Floats, other: Floats, valid: np.ndarray | None = None)
         deviating |= degree > _MIN_OVERLAY_DEVIATION
         highest = int(degree.argmax())
         if degree.flat[highest] > worst:
-            worst, place = float(degree.flat[highest]), divmod(highest, one.shape[1])
+            worst, pixel = float(degree.flat[highest]), divmod(highest, one.shape[1])
         textured = texture > _MIN_TEXTURE if valid is None else (texture > _MIN_TEXTURE) & valid
         if textured.sum() >= 50:
             mismatch = max(mismatch, float((share[textured] > _MISMATCH_SHARE).mean()))
@@ -113,7 +113,7 @@ def compare_aligned(one: Floats, other: Floats, valid: np.ndarray | None = None)
         tone=tone,
         shift=shift,
         overlaid=_overlaid_side(one, other, deviating) if worst > 1 else 0,
-        where=((place[1] + 0.5) / one.shape[1], (place[0] + 0.5) / one.shape[0]),
+        where=((pixel[1] + 0.5) / one.shape[1], (pixel[0] + 0.5) / one.shape[0]),
     )
 
 
@@ -154,17 +154,17 @@ def _match_filter(source: Floats, target: Floats, valid: np.ndarray | None) -> F
         slice(_FILTER_RADIUS, height - _FILTER_RADIUS),
         slice(_FILTER_RADIUS, width - _FILTER_RADIUS),
     )
-    places = _samples(source[inner], None if valid is None else valid[inner])
-    if len(places) < 200:
+    pixels = _samples(source[inner], None if valid is None else valid[inner])
+    if len(pixels) < 200:
         return source
-    rows, columns = np.divmod(places, width - 2 * _FILTER_RADIUS)
+    rows, columns = np.divmod(pixels, width - 2 * _FILTER_RADIUS)
     windows = np.lib.stride_tricks.sliding_window_view(source, (_TAPS, _TAPS))
-    terms = np.empty((len(places), _TAPS**2 + 1), np.float32)
-    terms[:, :-1] = windows[rows, columns].reshape(len(places), -1)
+    terms = np.empty((len(pixels), _TAPS**2 + 1), np.float32)
+    terms[:, :-1] = windows[rows, columns].reshape(len(pixels), -1)
     terms[:, -1] = 255
     targets = target[inner][rows, columns]
-    weights: Floats = np.ones(len(places), np.float32)
-    ridge = np.diag([_RIDGE * len(places)] * _TAPS**2 + [1e-6])
+    weights: Floats = np.ones(len(pixels), np.float32)
+    ridge = np.diag([_RIDGE * len(pixels)] * _TAPS**2 + [1e-6])
     for _ in range(3):
         weighted = terms * weights[:, None]
         gram = (weighted.T @ terms).astype(np.float64) + ridge

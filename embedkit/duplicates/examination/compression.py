@@ -128,14 +128,14 @@ def _differ_beyond_compression(
     first, second = coefficients
     if not len(first):
         return False
-    places = [0, *LOW_FREQUENCIES]
-    noise = np.full(len(places), _ROUNDING**2)
+    frequencies = [0, *LOW_FREQUENCIES]
+    noise = np.full(len(frequencies), _ROUNDING**2)
     for image in (base, copy):
         if image.table:
             steps = image.steps_on(base)
             known = steps if steps is not None else np.array(image.table, np.float64)
-            noise += known[places] ** 2 / 12
-    found = ((first - second)[:, places] ** 2).mean(axis=0) / noise
+            noise += known[frequencies] ** 2 / 12
+    found = ((first - second)[:, frequencies] ** 2).mean(axis=0) / noise
     return bool(found[0] > _MAX_MEAN_DIFFERENCE or np.median(found) > _MAX_DIFFERENCE)
 
 
@@ -152,9 +152,9 @@ def _is_filtered(
     if not base.table or (finer is None and not copy.is_exact):
         return False
     gains = []
-    for place in LOW_FREQUENCIES:
-        step, own = base.table[place], 0.0 if finer is None else finer[place]
-        values = [blocks[:, place] for blocks in coefficients]
+    for frequency in LOW_FREQUENCIES:
+        step, own = base.table[frequency], 0.0 if finer is None else finer[frequency]
+        values = [blocks[:, frequency] for blocks in coefficients]
         coarse, fine = values if step >= own else reversed(values)
         sizes = np.abs(np.rint(coarse / max(step, own)))
         if np.count_nonzero(sizes) < _MIN_VALUES or np.ptp(sizes[sizes > 0]) == 0:
@@ -178,16 +178,16 @@ def _log_likelihood_ratios(
     steps, finer = np.array(base.table, np.float64), copy.steps_on(base)
     spreads = _expected_sizes((np.abs(first) + np.abs(second)) / 2)
     ratios = []
-    for place in LOW_FREQUENCIES:
-        step, spread = steps[place], spreads[:, place]
-        if finer is not None and not _is_informative(step, finer[place], float(spread.mean())):
+    for frequency in LOW_FREQUENCIES:
+        step, spread = steps[frequency], spreads[:, frequency]
+        if finer is not None and not _is_informative(step, finer[frequency], float(spread.mean())):
             continue
-        lattice = np.rint(first[:, place] / step) * step
+        lattice = np.rint(first[:, frequency] / step) * step
         if finer is not None:
-            own, noise = finer[place], _ROUNDING
-            values = np.rint(second[:, place] / own) * own
+            own, noise = finer[frequency], _ROUNDING
+            values = np.rint(second[:, frequency] / own) * own
         else:
-            own, values = 0.0, second[:, place]
+            own, values = 0.0, second[:, frequency]
             noise = _ROUNDING if copy.is_exact else max(_ROUNDING, float((values - lattice).std()))
             if copy.is_exact and step < _MIN_VISIBLE_STEP * _ROUNDING:
                 continue

@@ -111,7 +111,7 @@ def _with_uncompared_data(
     if found.outcome == DIFFERENT:
         return found
     if first.format in raw.FORMATS or second.format in raw.FORMATS:
-        note = found.note or "a camera's RAW data contain more than what was compared"
+        note = found.note or "a camera's RAW data contains more data than was compared"
         found = replace(found, outcome=OPEN, note=note)
     changes = list(found.changes)
     if min(first.frames, second.frames) > 1:
@@ -127,7 +127,7 @@ def _with_uncompared_data(
     if first.embedded != second.embedded:
         changes.append(Change("stripped", 2 if first.embedded else 1))
     elif first.embedded:
-        note = found.note or "the other data that both files contain were not compared"
+        note = found.note or "the other data in both files was not compared"
         found = replace(found, outcome=OPEN, note=note)
     return replace(found, changes=tuple(changes))
 
@@ -294,7 +294,7 @@ class _Comparison:
         quantised = self._pair.quantised_side
         if quantised and _is_within(found, DITHERED):
             few = Change("quantised", quantised)
-            return Examination(OPEN, (few,), f"it has too few colours to compare it {where}")
+            return Examination(OPEN, (few,), f"it has too few colours for a comparison {where}")
         if found.overlaid:
             return Examination(OPEN, (Change("overlaid", found.overlaid),), where)
         if _may_agree(found):

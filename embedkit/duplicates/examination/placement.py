@@ -123,15 +123,15 @@ def _to_pixels(width: int, height: int) -> np.ndarray:
 
 def _share_inside(matrix: np.ndarray) -> float:
     """Return the share of the unit square that a map takes into the unit square."""
-    places = (np.arange(_GRID) + 0.5) / _GRID
-    x, y = np.meshgrid(places, places)
+    steps = (np.arange(_GRID) + 0.5) / _GRID
+    x, y = np.meshgrid(steps, steps)
     moved = _transform(np.stack([x, y, np.ones_like(x)], axis=-1), matrix)
     return float(((moved >= 0) & (moved <= 1)).all(axis=-1).mean())
 
 
-def _transform(places: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Map points (..., 3) of the form (x, y, 1): (..., 2)."""
-    moved = places @ matrix.T
+    moved = points @ matrix.T
     return np.asarray(moved[..., :2] / np.maximum(moved[..., 2:], 1e-6))
 
 

@@ -96,13 +96,13 @@ def _resolved_cycles(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     noise = tuple(_ROUNDING_POWER / image.shape[1] for image in (one, other))
     ends = [_own_end(*item, edges) for item in zip(powers, noise, nyquist, strict=True)]
     common = np.flatnonzero(edges[1:] <= _GUARD * min(nyquist))
-    for place in (0, 1):
-        mine, theirs = powers[place][common], powers[1 - place][common]
-        informative = np.flatnonzero(theirs > _MIN_SIGNAL * noise[1 - place])
+    for side in (0, 1):
+        mine, theirs = powers[side][common], powers[1 - side][common]
+        informative = np.flatnonzero(theirs > _MIN_SIGNAL * noise[1 - side])
         lacks_detail = (mine < _DETAIL_RATIO * theirs)[informative]
         for start in range(len(informative)):
             if lacks_detail[start] and lacks_detail[start:].mean() >= 0.85:
-                ends[place] = min(ends[place], float(edges[common[informative[start]]]))
+                ends[side] = min(ends[side], float(edges[common[informative[start]]]))
                 break
     smaller, larger = (0, 1) if nyquist[0] <= nyquist[1] else (1, 0)
     is_resolved = ends[smaller] >= 0.99 * nyquist[smaller]

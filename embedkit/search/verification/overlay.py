@@ -44,8 +44,8 @@ def difference_map(query: Pixels, candidate: Pixels, verification: Verification)
     rows, columns = np.nonzero(valid[::_STEP, ::_STEP])
     if not len(rows):
         return _to_pixels(faded)
-    places = np.stack([columns, rows], axis=1).astype(np.float32) * _STEP
-    pair = registered(first, second, homography, zoom(homography, places))
+    points = np.stack([columns, rows], axis=1).astype(np.float32) * _STEP
+    pair = registered(first, second, homography, zoom(homography, points))
     correlation, is_textured = pair.correlation()
     differs = np.where(is_textured, 1 - np.maximum(correlation, 0), 0)[:, :, None]
     return _to_pixels((1 - differs) * faded + differs * _DIFFERENT)
