@@ -197,7 +197,7 @@ def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) ->
         (np.ones(48, np.int64), "not an embedding of 48 floats"),
         (np.zeros(48), "norm 0.0 has no direction"),
         (np.full(48, np.nan), "norm nan has no direction"),
-        ([0.1] * 48, "a query is a path, a Pillow image, an RGB array or an embedding"),
+        ([0.1] * 48, "a query is a path, the bytes of an image file, a Pillow image"),
         (None, "embedding .* not None"),
     ):
         with pytest.raises(BadInput, match=complaint):

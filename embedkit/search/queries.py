@@ -142,7 +142,7 @@ def open_query(image: ImageInput) -> Decoder:
 
 
 def _digest(image: object) -> bytes | None:
-    """Return the SHA-256 of the file of an image; None for an image that is not from a file."""
+    """Return the SHA-256 of an image's file or bytes; None for an image without either."""
     _check_query(image)
     if isinstance(image, bytes):
         return sha256(image).digest()
