@@ -89,6 +89,11 @@ def native_path(stored: str) -> str:
     return from_stored(stored).replace("/", os.sep)
 
 
+def is_within(path: str, place: str) -> bool:
+    """Return whether a path is ``place``, or below it if that is a folder; both are absolute."""
+    return path == place or path.startswith(os.path.join(place, ""))
+
+
 def size_and_mtime(status: os.stat_result) -> tuple[int, int]:
     """Return the size of a file in bytes and its modification time in nanoseconds.
 

@@ -92,6 +92,11 @@ class Catalog:
             self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
 
     @property
+    def is_writable(self) -> bool:
+        """Whether this process may write to the catalog."""
+        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+
+    @property
     def exists(self) -> bool:
         """Whether the catalog exists.
 

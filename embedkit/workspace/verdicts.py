@@ -60,8 +60,8 @@ class Verdicts(WorkspaceBase):
 
         check_verdict(verdict, 1 if other is None else 2)
         self._catalog.require()
-        first = digest_of(image, photo=True)
-        second = None if other is None else digest_of(other, photo=True)
+        first = digest_of(image, must_decode=True)
+        second = None if other is None else digest_of(other, must_decode=True)
         if first == second:
             raise BadInput("these two files have the same bytes; a verdict needs different photos")
         with self._catalog.write() as writer:
