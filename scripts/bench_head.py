@@ -21,6 +21,7 @@ from PIL import Image
 import embedkit
 from embedkit.classify.features import FeatureExtractor
 from embedkit.images.decode import ImageInput, decoding
+from embedkit.images.scan import FoundFile, scan
 
 ROUNDS = 3
 
@@ -33,12 +34,9 @@ def milliseconds(call: Callable[[], object]) -> float:
 
 def photos_in(sources: Sequence[Path], most: int) -> list[Path]:
     """Return up to ``most`` photos at or below the sources."""
-    files = (
-        file
-        for source in sources
-        for file in (sorted(source.rglob("*.*")) if source.is_dir() else [source])
-    )
-    return list(itertools.islice((file for file in files if file.is_file()), most))
+    found = (item for source in sources for item in scan(str(source.absolute())))
+    photos = (Path(item.path) for item in found if isinstance(item, FoundFile))
+    return list(itertools.islice(photos, most))
 
 
 def kinds_of(photo: Path) -> dict[str, ImageInput]:
