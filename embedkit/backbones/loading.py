@@ -36,7 +36,7 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     provider.check(name.id)
     size = name.size or (name.known.size if name.known else None) or wanted.get("size")
     preprocessing: Preprocessing = provider.preprocessing(name.id, size)
-    pool = name.pool or wanted.get("pool", "native")
+    pool = name.pool or "native"
     found = weights.find(name, provider.hub_file(name.id))
     file = found.path
     network: Network = provider.build(name.id, size, pool)
