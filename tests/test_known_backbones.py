@@ -85,6 +85,17 @@ def test_each_known_network_matches_the_table(name: str, monkeypatch: pytest.Mon
     assert known.size == (224 if name == "dinov2_vits14" else native)
 
 
+def test_open_clips_own_weights_files_are_preferred_to_others_in_the_repository() -> None:
+    hub = open_clip_networks.hub_file("ViT-L-14/laion2b_s32b_b82k")
+    assert hub is not None
+    assert hub.filenames == (
+        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.bin",
+        "model.safetensors",
+        "pytorch_model.bin",
+    )
+
+
 # The image towers of open_clip's networks in timm, which states the licence of each weights file.
 IN_TIMM = {
     "siglip2-b-16": "vit_base_patch16_siglip_224.v2_webli",

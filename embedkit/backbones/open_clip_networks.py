@@ -17,6 +17,8 @@ from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights, cache_fo
 from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone, WeightsMissing
 
 _RESIZE_MODES = {"shortest": "crop", "longest": "pad", "squash": "squash"}
+# A repository may also contain the network as transformers or timm names its tensors.
+_FILENAMES = tuple(sorted(HUB_FILENAMES, key=lambda name: not name.startswith("open_clip")))
 _TOKENIZER_FILENAMES = ("tokenizer_config.json", "tokenizer.json")
 
 
@@ -34,7 +36,7 @@ def hub_file(identifier: str) -> HubFile | None:
     repository, _, filename = rest.partition("/")
     if not repository:
         return None
-    filenames = (filename, *HUB_FILENAMES) if filename else HUB_FILENAMES
+    filenames = (filename, *_FILENAMES) if filename else _FILENAMES
     return HubFile(f"{owner}/{repository}", filenames)
 
 
