@@ -9,8 +9,8 @@
 >>> backbone = embedkit.load_backbone("efficientnet_lite0")      # doctest: +SKIP
 >>> head = embedkit.load_head("indexes/default/heads/probe")     # doctest: +SKIP
 
-:class:`Workspace` is one collection of photos. All names are imported on first use, so that
-``import embedkit`` takes no time.
+:class:`Workspace` is one collection of photos. Except for the errors, names are imported on first
+use, so that ``import embedkit`` is fast.
 """
 
 from importlib import import_module
@@ -26,6 +26,7 @@ from embedkit.errors import (
     DamagedCache,
     EmbedkitError,
     EmptyWorkspace,
+    ExportFailed,
     HeadBusy,
     MissingExtra,
     NotInWorkspace,
@@ -42,15 +43,8 @@ if TYPE_CHECKING:
     from embedkit.backbones import load_backbone
     from embedkit.backbones.backbone import Backbone
     from embedkit.backbones.registered import register_backbone
-    from embedkit.classify.evaluation.results import (
-        ClassMetrics,
-        Evaluation,
-        HeadMetrics,
-        HeadPair,
-        Mistake,
-        ReliabilityBin,
-    )
-    from embedkit.classify.heads.head import Head
+    from embedkit.classify.head import Head
+    from embedkit.estimators import EmbeddingTransformer, ProbeClassifier
     from embedkit.recipe import Recipe
     from embedkit.results import (
         AddOptions,
@@ -59,6 +53,7 @@ if TYPE_CHECKING:
         BackboneMetrics,
         CarriedOver,
         Change,
+        ClassMetrics,
         ClassSplit,
         ComparedQuery,
         Comparison,
@@ -67,13 +62,18 @@ if TYPE_CHECKING:
         EmbeddingSpec,
         EmptyReport,
         Estimate,
+        Evaluation,
         Examination,
+        ExportReport,
         Failure,
         GroupMember,
+        HeadMetrics,
+        HeadPair,
         LabelProbability,
         LabelReport,
         Match,
         Matches,
+        Mistake,
         Neighbour,
         NotCarriedOver,
         NotMoved,
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
         Quarantine,
         QueryMetrics,
         Ranking,
+        ReliabilityBin,
         RelocationReport,
         RemovalReport,
         Separation,
@@ -129,12 +130,15 @@ __all__ = [
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
+    "EmbeddingTransformer",
     "EmbedkitError",
     "EmptyReport",
     "EmptyWorkspace",
     "Estimate",
     "Evaluation",
     "Examination",
+    "ExportFailed",
+    "ExportReport",
     "Failure",
     "GroupMember",
     "Head",
@@ -157,6 +161,7 @@ __all__ = [
     "PlanRow",
     "Prediction",
     "Predictions",
+    "ProbeClassifier",
     "Progress",
     "ProgressCallback",
     "Quarantine",
@@ -195,21 +200,17 @@ __all__ = [
 
 _MODULES = {
     "Backbone": "embedkit.backbones.backbone",
-    "ClassMetrics": "embedkit.classify.evaluation.results",
-    "Evaluation": "embedkit.classify.evaluation.results",
-    "Head": "embedkit.classify.heads.head",
-    "HeadMetrics": "embedkit.classify.evaluation.results",
-    "HeadPair": "embedkit.classify.evaluation.results",
-    "Mistake": "embedkit.classify.evaluation.results",
+    "EmbeddingTransformer": "embedkit.estimators",
+    "Head": "embedkit.classify.head",
     "Plan": "embedkit.workspace",
+    "ProbeClassifier": "embedkit.estimators",
     "Recipe": "embedkit.recipe",
-    "ReliabilityBin": "embedkit.classify.evaluation.results",
     "Workspace": "embedkit.workspace",
     "load_backbone": "embedkit.backbones",
     "load_head": "embedkit.workspace",
     "register_backbone": "embedkit.backbones.registered",
 }
-"""The module of each public name; of those not listed, :mod:`embedkit.results`."""
+"""Modules of the public names that are not in :mod:`embedkit.results`."""
 
 
 def __getattr__(name: str) -> object:

@@ -13,6 +13,7 @@
     ├── BadWeights                a weights file that does not fit its network
     ├── OutOfMemory               a network that does not fit the memory, even for one image
     ├── MissingExtra              an optional dependency is not installed; names the extra
+    ├── ExportFailed              a head cannot be exported, or its graph gives other probabilities
     ├── CatalogBusy               another process kept the catalog open for too long
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
     ├── HeadBusy                  another process trains or combines a head of that name
@@ -63,7 +64,7 @@ class UnreadableImage(BadInput):
         decodes; it is a broken or oversized image; or the transform of a registered backbone fails
         on it.
     reason : str
-        What is wrong, as a clause.
+        The problem, as a clause.
     """
 
     def __init__(self, stage: str, reason: str, path: str = "") -> None:
@@ -94,6 +95,10 @@ class OutOfMemory(EmbedkitError):
 
 class MissingExtra(EmbedkitError):
     """An optional dependency is not installed; the message contains the pip command."""
+
+
+class ExportFailed(EmbedkitError):
+    """A head cannot be exported, or the exported graph gives other probabilities."""
 
 
 class CatalogBusy(EmbedkitError):

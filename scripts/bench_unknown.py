@@ -45,9 +45,9 @@ from embedkit.classify.datasets import (
     load_training_data,
 )
 from embedkit.classify.head_building import ValidationScores, build_head
+from embedkit.classify.heads.embedding_head import ENSEMBLE, KNN, PROBE, Embedded, EmbeddingHead
 from embedkit.classify.heads.ensemble import CALIBRATED, mean_scores
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
-from embedkit.classify.heads.head import ENSEMBLE, KNN, PROBE, Embedded, Head
 from embedkit.classify.heads.linear import Features
 from embedkit.classify.heads.outliers.cache import embedded_outliers
 from embedkit.classify.heads.probabilities import softmax
@@ -129,7 +129,7 @@ def reduced(whole: TrainingData, each: int, validation: int, seed: int) -> Train
 
 def heads_of(
     catalog: Catalog, images: TrainingData, resolved: ResolvedName, outliers: Outliers
-) -> list[Head]:
+) -> list[EmbeddingHead]:
     """Return knn, a probe and their ensemble, each with the earlier rule, then the present one."""
     train, val = (
         load_embeddings(catalog, resolved.spec.digest, some) for some in (images.train, images.val)
@@ -152,7 +152,7 @@ def heads_of(
     ]
 
 
-def earlier(head: Head, validation: Sequence[ValidationScores]) -> Format2Rejection:
+def earlier(head: EmbeddingHead, validation: Sequence[ValidationScores]) -> Format2Rejection:
     """Return the earlier rule, fitted to validation scores."""
 
     def scale(values: np.ndarray) -> Scale:
@@ -170,7 +170,7 @@ def earlier(head: Head, validation: Sequence[ValidationScores]) -> Format2Reject
     return Format2Rejection(models, *scales, threshold, len(odds))
 
 
-def scores_of(head: Head, embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
+def scores_of(head: EmbeddingHead, embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
     """Return probabilities and OOD scores."""
     probabilities = head.predict_proba(embedded)
     return probabilities, head.rejection_scores(
@@ -179,7 +179,7 @@ def scores_of(head: Head, embedded: Embedded) -> tuple[np.ndarray, np.ndarray]:
 
 
 def row_of(
-    head: Head, known: Embedded, labels: np.ndarray, unknown: dict[str, Embedded]
+    head: EmbeddingHead, known: Embedded, labels: np.ndarray, unknown: dict[str, Embedded]
 ) -> dict[str, float]:
     """Return the figures of a head."""
     probabilities, scores = scores_of(head, known)

@@ -29,9 +29,9 @@ from sklearn.metrics import roc_auc_score
 
 from embedkit import Workspace
 from embedkit._internal.tables import write_table
-from embedkit.classify.evaluation.results import MAIN_METRICS, Evaluation
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
+from embedkit.results.evaluation import MAIN_METRICS, Evaluation
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 VAL, TEST = 8, 12

@@ -63,7 +63,7 @@ def taken_back(folder: Path) -> None:
         specs = connection.execute("SELECT spec, json FROM specs").fetchall()
         undo_schema_steps(connection, after=4)
         for digest, text in specs:
-            old = EmbeddingSpec.from_json(text).first
+            old = EmbeddingSpec.from_json(text).version_1
             before, after = map(schema.embeddings_table, (digest, old.digest))
             connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
             for table in ("specs", "backbones", "removals"):

@@ -20,7 +20,7 @@ from embedkit.errors import BadInput, HeadBusy, NotInWorkspace, StorageError
 
 EACH = 12
 NEW = 51
-"""Number of a photo that is not among those."""
+"""Number of a photo that is not among them."""
 
 
 def draw(label: int, number: int) -> Image.Image:
@@ -85,7 +85,7 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
 
 
 def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path) -> None:
-    """Every choice and artefact stays the same, to the byte, whatever the test labels are."""
+    """Every saved head has the same bytes, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
     truth = workspace.heads.evaluate(["both"], csv=tmp_path / "tables").heads[0].accuracy
     with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
@@ -104,7 +104,7 @@ def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path
 
 def test_training_embeds_a_new_backbone(workspace: Workspace) -> None:
     head = workspace.heads.train("knn", "other", backbone="efficientnet_lite2")
-    assert head.models[0].backbone == "efficientnet_lite2"
+    assert head.backbones == ("efficientnet_lite2",)
     assert "efficientnet_lite2" in [name for s in workspace.info().specs for name in s.backbones]
     assert workspace.heads.evaluate(["other"]).photos == 9
 
@@ -120,7 +120,7 @@ def test_an_ensemble_reports_the_gain_and_the_error_overlap_of_members(
     assert settings["error_overlap"] == [[None, None], [None, None]]  # of members without errors
 
 
-# -- photos that a head has seen ---------------------------------------------------------------
+# -- photos that a head was fitted on --------------------------------------------------------------
 
 
 def test_a_head_is_not_evaluated_on_photos_that_it_was_trained_on(workspace: Workspace) -> None:
@@ -135,7 +135,7 @@ def test_a_head_is_not_evaluated_on_photos_that_it_was_trained_on(workspace: Wor
     assert workspace.heads.evaluate(["knn"]).photos == 9
 
 
-def test_a_refitted_probe_can_be_evaluated_but_cannot_join_an_ensemble(
+def test_a_refitted_probe_can_be_evaluated_but_not_combined(
     workspace: Workspace,
 ) -> None:
     workspace.heads.train("probe", "dino", preset="dinov2")
@@ -145,7 +145,7 @@ def test_a_refitted_probe_can_be_evaluated_but_cannot_join_an_ensemble(
 
 
 @pytest.mark.slow
-def test_photos_without_all_embeddings_are_left_out_and_counted(
+def test_photos_without_all_embeddings_are_skipped_and_counted(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take_toys(monkeypatch)
@@ -374,7 +374,7 @@ def test_the_commands_print_json_documents(workspace: Workspace, tmp_path: Path)
     (photo,) = found["predictions"]
     assert photo["path"] == str(tmp_path / "new.png")
     assert photo["top"][0].keys() == {"label", "probability"}
-    assert photo["neighbours"][0].keys() == {"path", "label", "distance"}
+    assert photo["neighbours"][0].keys() == {"path", "sha256", "label", "distance"}
     assert photo["unknown"] is False
     assert "赤" in run("classify", str(tmp_path / "new.png"), "--head", "two")
 
@@ -415,7 +415,9 @@ def test_a_fine_tuned_head_is_also_a_backbone(made: Path, tmp_path: Path, tiny: 
     network = f"local/{workspace.folder}/heads/tuned"
     assert len(workspace.search(tmp_path / "new.png", backbone=network, k=4)) == 4
     probe = workspace.heads.train("probe", "probe", backbone=network)
-    assert probe.models[0].spec == head.models[0].spec
+    assert probe.backbones == head.backbones
+    saved = [load_head(workspace.folder / "heads", name) for name in ("probe", "tuned")]
+    assert saved[0].models[0].spec == saved[1].models[0].spec
     workspace.add()  # photos are not added with what was only trained
     assert workspace.add().embedded == 0
 

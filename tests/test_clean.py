@@ -1262,7 +1262,7 @@ def test_every_label_has_its_own_page(workspace: Workspace, photos: Path) -> Non
 def test_the_commands_apply_and_undo_a_plan(filled: tuple[Workspace, Path], photos: Path) -> None:
     workspace, plan = filled
     assert "no plan was applied" in run(workspace, "quarantine", "list").stdout
-    assert "1 file, 0.0 MB, moved" in run(workspace, "apply", plan).stdout
+    assert "kB, moved to quarantine" in run(workspace, "apply", plan).stdout
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
     assert report["already_moved"] == [str(photos / "blue/copy of 0.jpg")] and report["moved"] == []
     assert "1 file already moved by this plan before" in run(workspace, "apply", plan).stdout

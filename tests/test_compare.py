@@ -59,14 +59,14 @@ def cloud() -> tuple[np.ndarray, np.ndarray]:
     return (vectors + np.array([0.5, 0, 0, 0, 0, 0])).astype(np.float32), classes
 
 
-# -- measures ----------------------------------------------------------------------------------
+# -- metrics -----------------------------------------------------------------------------------
 
 
 def test_average_precision_of_small_examples() -> None:
     ranked = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
     assert average_precision(ranked, ranked[[0, 2, 3]]) == (1 / 1 + 2 / 3 + 3 / 4) / 3
     assert average_precision(ranked, ranked[:2]) == 1.0
-    assert average_precision(np.zeros(4), np.zeros(1)) == 0.25  # all at once: one in four
+    assert average_precision(np.zeros(4), np.zeros(1)) == 0.25  # all at one rank: one in four
 
 
 def test_a_sample_of_pairs_estimates_the_auc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,8 +88,8 @@ def test_a_sample_of_pairs_estimates_the_auc(monkeypatch: pytest.MonkeyPatch) ->
     assert abs(auc() - exact) < 0.03
 
 
-def test_measures_equal_values_computed_by_hand() -> None:
-    # Three photos a class; the third of each looks like the other class.
+def test_metrics_equal_values_computed_by_hand() -> None:
+    # Three photos per class; the third of each looks like the other class.
     vectors, classes = on_circle(0, 10, 100, 95, 110, 20), np.array([0, 0, 0, 1, 1, 1])
     found = retrieval_metrics(vectors, classes, np.arange(6))
     # From 0: 10 (right), 20, 95, 100 (right), 110. From 100: 95, 110, 20, 10 (right), 0 (right).
@@ -141,7 +141,7 @@ def test_votes_equal_a_literal_implementation_of_the_protocol(
         assert found.knn_accuracy[k][query] == right, (k, query)
 
 
-def test_ties_at_the_last_place_count_in_part() -> None:
+def test_ties_at_the_last_rank_count_in_part() -> None:
     # All others are equally far: one in three of them is of the class.
     vectors, classes = np.eye(4, dtype=np.float32), np.array([0, 0, 1, 1])
     found = retrieval_metrics(vectors, classes, np.arange(4))
@@ -149,7 +149,7 @@ def test_ties_at_the_last_place_count_in_part() -> None:
     assert found.average_precision.tolist() == pytest.approx([1 / 3] * 4)
 
 
-def test_blocks_and_samples_of_pairs_do_not_change_figures(
+def test_blocks_do_not_change_metrics_and_samples_of_pairs_hardly_do(
     cloud: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors, classes = cloud
@@ -168,7 +168,7 @@ def test_blocks_and_samples_of_pairs_do_not_change_figures(
     )
 
 
-def test_the_content_score_is_the_share_of_triplets_where_the_class_decides() -> None:
+def test_the_content_score_is_the_share_of_triplets_where_the_same_class_is_nearer() -> None:
     assert content_score(np.array([0.1, 0.5]), np.array([0.3, 0.5])) == (1 + 1 + 0 + 0.5) / 4
     # Classes 0 and 1 in groups 0 and 1; the first axis is the class, the second the group.
     points = np.array([[1, 0], [1, 1], [-1, 0], [-1, 1]])
@@ -228,7 +228,7 @@ def test_p_values_are_corrected_by_holm() -> None:
     assert found.tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
-def test_ties_with_the_best_of_a_place_share_it() -> None:
+def test_names_that_tie_with_the_best_one_of_a_rank_share_that_rank() -> None:
     ties = {("a", "b"), ("b", "c"), ("c", "d")}
     assert shared_ranks(["a", "b", "c", "d", "e"], ties) == [1, 1, 3, 3, 5]
 
@@ -256,7 +256,7 @@ def photos_of(classes: np.ndarray) -> Collection:
             (LiveFile(f"/p/{number:03}.jpg", str(name), f"{number:064x}"),)
             for number, name in enumerate(classes)
         ),
-        names=tuple(str(name) for name in range(int(classes.max()) + 1)),
+        class_names=tuple(str(name) for name in range(int(classes.max()) + 1)),
         classes=classes,
         left_out=0,
         root="/p",
@@ -273,8 +273,8 @@ def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:
         photos_of(classes),
         [compared("bad", bad), compared("good", good), compared("twin", twin)],
     )
-    placed = {item.backbone: item.place for item in found.backbones}
-    assert placed == {"good": 1, "twin": 1, "bad": 3}
+    ranks = {item.backbone: item.place for item in found.backbones}
+    assert ranks == {"good": 1, "twin": 1, "bad": 3}
     tests = {frozenset((test.backbone, test.other)): test for test in found.tests}
     assert tests[frozenset(("good", "twin"))].tie
     beaten = tests[frozenset(("good", "bad"))]
@@ -294,16 +294,16 @@ def test_a_query_is_not_in_its_own_ranking() -> None:
     found = compare(
         photos_of(classes), [compared("one", vectors, queries=on_circle(99, 32))], queries
     )  # fmt: skip
-    own, strange = found.rankings
-    assert (own.label, strange.label) == ("0", None)
+    own, unlabelled = found.rankings
+    assert (own.label, unlabelled.label) == ("0", None)
     ranking = own.rankings[0]
     assert [match.path for match in ranking.matches] == [
         "/p/000.jpg", "/p/002.jpg", "/p/004.jpg", "/p/003.jpg",
     ]  # fmt: skip
     assert ranking.matches[0].distance == pytest.approx(1 - np.cos(np.radians(10)), abs=1e-6)
     assert ranking.average_precision == 1.0
-    assert strange.rankings[0].average_precision is None
-    assert strange.rankings[0].matches[0].path == "/p/002.jpg"
+    assert unlabelled.rankings[0].average_precision is None
+    assert unlabelled.rankings[0].matches[0].path == "/p/002.jpg"
     assert (found.alone, found.queries) == (1, 4)
 
 
@@ -400,7 +400,7 @@ def test_the_group_and_the_number_of_grouped_images_are_reported() -> None:
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos that tests leave as they found them; ``workspace`` beside them has all, labelled."""
+    """Photos that tests do not change; ``workspace`` beside them contains all, with labels."""
     folder = tmp_path_factory.mktemp("kept")
     write_photos(folder / "photos")
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -411,7 +411,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def filled(kept: Path, tmp_path: Path, passes: list[int]) -> Workspace:
-    """A workspace of its own that has the kept photos under ``efficientnet_lite0``."""
+    """A workspace with embeddings of the kept photos under ``efficientnet_lite0``."""
     assert passes == []
     shutil.copytree(kept.parent / "workspace", tmp_path / "filled")
     return Workspace(tmp_path / "filled")
@@ -420,9 +420,9 @@ def filled(kept: Path, tmp_path: Path, passes: list[int]) -> Workspace:
 def test_comparing_embeds_only_missing_images(filled: Workspace, passes: list[int]) -> None:
     names = ["efficientnet_lite0", "resnet50"]
     first = filled.compare(names)
-    assert passes == [12]  # the first was there already
+    assert passes == [12]  # the first one had embeddings already
     files = {path: path.stat().st_mtime_ns for path in filled.folder.rglob("*")}
-    assert filled.compare() == first  # all that there are
+    assert filled.compare() == first  # all known backbones
     assert passes == [12]
     assert {path: path.stat().st_mtime_ns for path in filled.folder.rglob("*")} == files
     assert all(item.images_per_second for item in first.backbones)
@@ -468,9 +468,9 @@ def test_comparing_does_not_scan_folders(
     assert found.failures[0].reason == "No such file or directory"
     assert found.failures[2].reason == "it has changed since it was added; add it again"
     after = catalog_rows(workspace.folder)
-    told = {"backbones", "specs"}
-    assert {name: rows for name, rows in after.items() if name not in told} == {
-        **{name: rows for name, rows in before.items() if name not in told},
+    changed_tables = {"backbones", "specs"}
+    assert {name: rows for name, rows in after.items() if name not in changed_tables} == {
+        **{name: rows for name, rows in before.items() if name not in changed_tables},
         **{name: rows for name, rows in after.items() if name not in before},
     }
     assert len(after.keys() - before.keys()) == 1  # the embeddings of vgg16
@@ -496,7 +496,7 @@ def test_the_error_names_missing_files(filled: Workspace, kept: Path, passes: li
     try:
         with pytest.raises(BadInput, match=r"12 files could .*, the first is .*10\.jpg: No such"):
             filled.compare("vgg16")
-        assert filled.compare() == first, "vgg16 is not kept for nothing"
+        assert filled.compare() == first, "vgg16 without embeddings is not stored"
         with filled._catalog.read() as reader:
             assert passes == [] and reader.files.counts()["missing"] == 0
     finally:
@@ -573,16 +573,16 @@ def test_folders_can_be_the_classes(workspace: Workspace, photos: Path) -> None:
     draw_photo(3).save(other)
     found = workspace.compare(by="folder", queries=[photos / "red/1.jpg", other])
     assert {item.label for item in found.average_precision} == {"red", "blue", "photos/"}
-    known, strange = found.rankings
+    known, unlabelled = found.rankings
     assert known.label == "red" and known.rankings[0].average_precision is not None
-    assert strange.label is None and strange.rankings[0].average_precision is None
-    assert strange.rankings[0].matches[0].path == str(photos / "red/3.jpg")
+    assert unlabelled.label is None and unlabelled.rankings[0].average_precision is None
+    assert unlabelled.rankings[0].matches[0].path == str(photos / "red/3.jpg")
     assert {match.label for match in known.rankings[0].matches} == {
         "red", "blue", "photos", "photos/",
     }  # fmt: skip
     assert "; 1 image is the only one of its class, and not a query." in describe(found)
     (spec,) = workspace.info().specs
-    assert spec.backbones == ("efficientnet_lite0",), "vgg16 was not even looked at"
+    assert spec.backbones == ("efficientnet_lite0",), "vgg16 was not resolved"
 
 
 def test_invalid_comparisons_are_errors(filled: Workspace, kept: Path, tmp_path: Path) -> None:
@@ -643,10 +643,10 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert [item["backbone"] for item in document["backbones"]] == ["resnet50", "resnet50?size=64"]
-    figures = document["backbones"][0]
-    assert set(figures["mean_ap"]) == {"value", "low", "high"}
-    assert list(figures["knn_accuracy"]) == ["10"]
-    assert 0 <= figures["content_score"]["value"] <= 1
+    metrics = document["backbones"][0]
+    assert set(metrics["mean_ap"]) == {"value", "low", "high"}
+    assert list(metrics["knn_accuracy"]) == ["10"]
+    assert 0 <= metrics["content_score"]["value"] <= 1
     assert (document["group"], document["grouped"]) == ("framing", 12)
     assert document["rankings"][0]["path"] == str(query)
     assert len(document["rankings"][0]["rankings"][0]["matches"]) == 11
@@ -693,10 +693,10 @@ def test_the_script_finds_wrong_preprocessing(
     script = Path(__file__).parents[1] / "scripts/explain_preprocessing.py"
     runpy.run_path(str(script))["main"](tiny, str(photos))
     lines = capsys.readouterr().out.splitlines()
-    figures = {
+    metrics = {
         line[:46].strip(): line[46:].split() for line in lines if re.search(r" \d\.\d{4}", line)
     }
-    assert figures["as it should be"][:3] == ["1.000", "1.000", "0.000"]
-    assert figures["divided by 255 twice"][-1] == "collapsed"
-    assert {"BGR", "resize=pad", "resize=squash"} < set(figures)
-    assert float(figures["rows, columns, colours taken for planes"][1]) < 0.99
+    assert metrics["as it should be"][:3] == ["1.000", "1.000", "0.000"]
+    assert metrics["divided by 255 twice"][-1] == "collapsed"
+    assert {"BGR", "resize=pad", "resize=squash"} < set(metrics)
+    assert float(metrics["rows, columns, colours taken for planes"][1]) < 0.99

@@ -34,7 +34,7 @@ def _few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 def photos_and_probabilities(
     photos: int = 300, skill: float = 1.5, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A truth of seven classes of unlike sizes, and the probabilities of a head of some skill."""
+    """The true classes, of unequal sizes, and the probabilities of a head with some skill."""
     random = np.random.default_rng(seed)
     truth = np.append(np.arange(7), np.minimum(random.geometric(0.3, photos - 7) - 1, 6))
     return truth, probabilities_of(truth, skill, seed + 1)
@@ -43,7 +43,7 @@ def photos_and_probabilities(
 def probabilities_of(truth: np.ndarray, skill: float, seed: int) -> np.ndarray:
     scores = np.random.default_rng(seed).normal(0, 1, (len(truth), 7))
     scores[np.arange(len(truth)), truth] += skill
-    scores[:, 3] -= 9.0  # nothing is ever taken for it
+    scores[:, 3] -= 9.0  # it is never predicted
     odds = np.exp(scores)
     return np.asarray(odds / odds.sum(1, keepdims=True))
 
@@ -59,21 +59,21 @@ def certain(predicted: list[int], classes: int = 2) -> np.ndarray:
 def test_metrics_equal_those_of_scikit_learn() -> None:
     truth, probabilities = photos_and_probabilities()
     (head,) = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads
-    taken_for = probabilities.argmax(1)
+    predicted = probabilities.argmax(1)
     every = range(7)
-    assert head.accuracy == pytest.approx(metrics.accuracy_score(truth, taken_for))
+    assert head.accuracy == pytest.approx(metrics.accuracy_score(truth, predicted))
     macro = metrics.precision_recall_fscore_support(
-        truth, taken_for, average="macro", zero_division=0
+        truth, predicted, average="macro", zero_division=0
     )
     assert (head.precision, head.recall, head.f1) == pytest.approx(macro[:3])
-    assert head.confusion == tuple(map(tuple, metrics.confusion_matrix(truth, taken_for).tolist()))
+    assert head.confusion == tuple(map(tuple, metrics.confusion_matrix(truth, predicted).tolist()))
     assert head.nll == pytest.approx(metrics.log_loss(truth, probabilities, labels=every))
     assert list(head.top_k) == [1, 3, 5]
     for k, share in head.top_k.items():
         expected = metrics.top_k_accuracy_score(truth, probabilities, k=k, labels=every)
         assert share == pytest.approx(expected)
 
-    of_classes = metrics.precision_recall_fscore_support(truth, taken_for, zero_division=0)
+    of_classes = metrics.precision_recall_fscore_support(truth, predicted, zero_division=0)
     found = [(item.precision, item.recall, item.f1, item.support) for item in head.classes]
     assert np.array(found) == pytest.approx(np.stack(of_classes, axis=1))
     assert [item.name for item in head.classes] == list(CLASSES)
@@ -81,7 +81,7 @@ def test_metrics_equal_those_of_scikit_learn() -> None:
     assert (dog.predicted, dog.precision) == (0, 0.0)
 
 
-def test_f_is_the_mean_of_the_classes_f_and_not_the_f_of_the_means() -> None:
+def test_f_is_the_mean_over_classes_and_not_the_f_of_the_means() -> None:
     truth = np.array([0, 0, 0, 0, 1, 1])
     head = evaluate(
         GroundTruth(("a", "b"), truth), [HeadPredictions("x", certain([0, 0, 0, 1, 1, 0]))]
@@ -97,22 +97,22 @@ def test_f_is_the_mean_of_the_classes_f_and_not_the_f_of_the_means() -> None:
     assert uneven.f1 != pytest.approx(2 * precision * recall / (precision + recall))
 
 
-def test_a_class_without_test_photos_is_reported_and_in_no_mean() -> None:
+def test_a_class_without_test_photos_is_reported_and_omitted_from_means() -> None:
     truth, probabilities = photos_and_probabilities()
     some = truth != 2
     truth, probabilities = truth[some], probabilities[some]
     evaluation = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
-    taken_for = probabilities.argmax(1)
-    assert (taken_for == 2).any()
+    predicted = probabilities.argmax(1)
+    assert (predicted == 2).any()
     expected = metrics.precision_recall_fscore_support(
-        truth, taken_for, labels=[0, 1, 3, 4, 5, 6], average="macro", zero_division=0
+        truth, predicted, labels=[0, 1, 3, 4, 5, 6], average="macro", zero_division=0
     )
     head = evaluation.heads[0]
     assert (head.precision, head.recall, head.f1) == pytest.approx(expected[:3])
     assert evaluation.without_photos == ("cow",)
     cow = head.classes[2]
     assert (cow.support, cow.precision, cow.recall, cow.f1) == (0, None, None, None)
-    assert cow.predicted == np.count_nonzero(taken_for == 2)
+    assert cow.predicted == np.count_nonzero(predicted == 2)
     assert worst_first(head.classes)[-1] == cow and cow not in head.worst
     assert "of 6 classes" in describe(evaluation)
     assert describe(evaluation).endswith("which the means omit: cow.")
@@ -127,14 +127,14 @@ def test_the_first_of_equally_probable_classes_is_predicted() -> None:
     assert head.accuracy == head.top_k[1] == pytest.approx(1 / 3)
     assert head.top_k[3] == pytest.approx(2 / 3)
     assert head.nll == pytest.approx(metrics.log_loss(truth, votes, labels=range(4)))
-    assert head.nll > 36 / 3  # a probability of 0 costs much, and not infinitely much
+    assert head.nll > 36 / 3  # the loss of a probability of 0 is large and finite
 
 
 def test_the_worst_classes_are_listed_with_their_confusions() -> None:
     truth = np.repeat([0, 1, 2], 4)
-    taken_for = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 0]
+    predicted = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 0]
     head = evaluate(
-        GroundTruth(("a", "b", "c"), truth), [HeadPredictions("x", certain(taken_for, 3))]
+        GroundTruth(("a", "b", "c"), truth), [HeadPredictions("x", certain(predicted, 3))]
     ).heads[0]
     assert [(item.name, item.confused_with, item.confused) for item in head.worst] == [
         ("b", "c", 2),
@@ -179,19 +179,19 @@ def test_wilson_intervals_equal_those_of_scipy(hits: int, photos: int) -> None:
 
 def test_intervals_equal_those_of_a_plain_bootstrap_loop() -> None:
     truth, probabilities = photos_and_probabilities(120)
-    units = np.arange(120) // 3 * 7 + 1_000_000
-    ground_truth = GroundTruth(CLASSES, truth, groups=units)
+    groups = np.arange(120) // 3 * 7 + 1_000_000
+    ground_truth = GroundTruth(CLASSES, truth, groups=groups)
     head = evaluate(ground_truth, [HeadPredictions("a", probabilities)]).heads[0]
-    taken_for, random = probabilities.argmax(1), np.random.default_rng(0)
+    predicted, random = probabilities.argmax(1), np.random.default_rng(0)
     figures = []
     for _ in range(60):
         drawn = random.integers(40, size=40)
         rows = (drawn[:, None] * 3 + np.arange(3)).ravel()
         present = np.unique(truth[rows])
         macro = metrics.precision_recall_fscore_support(
-            truth[rows], taken_for[rows], labels=present, average="macro", zero_division=0
+            truth[rows], predicted[rows], labels=present, average="macro", zero_division=0
         )
-        figures.append([(truth[rows] == taken_for[rows]).mean(), *macro[:3]])
+        figures.append([(truth[rows] == predicted[rows]).mean(), *macro[:3]])
     low, high = np.quantile(figures, (0.025, 0.975), axis=0)
     assert list(head.intervals) == ["accuracy", "precision", "recall", "f1"]
     assert np.array(list(head.intervals.values())) == pytest.approx(np.stack([low, high], axis=1))
@@ -206,11 +206,11 @@ def test_the_interval_of_the_accuracy_matches_the_normal_one() -> None:
     assert head.intervals["accuracy"][0] < head.accuracy < head.intervals["accuracy"][1]
 
 
-def test_copies_in_one_unit_do_not_narrow_the_interval() -> None:
+def test_copies_in_one_group_do_not_narrow_the_interval() -> None:
     truth, probabilities = photos_and_probabilities()
     once = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
-    units = np.repeat(np.arange(300), 4)
-    fourfold = GroundTruth(CLASSES, np.repeat(truth, 4), groups=units)
+    groups = np.repeat(np.arange(300), 4)
+    fourfold = GroundTruth(CLASSES, np.repeat(truth, 4), groups=groups)
     copies = [HeadPredictions("a", np.repeat(probabilities, 4, axis=0))]
     together = evaluate(fourfold, copies)
     apart = evaluate(replace(fourfold, groups=None), copies)
@@ -259,7 +259,7 @@ def test_heads_are_ranked_and_insignificant_differences_are_ties() -> None:
     assert "McNemar's exact test" in describe(evaluation)
 
 
-def test_photos_of_one_unit_are_permuted_together() -> None:
+def test_photos_of_one_group_are_permuted_together() -> None:
     right = np.ones((2, 40), dtype=bool)
     right[1, :20] = False
     (apart,) = compare_heads(["a", "b"], right, np.arange(40))
@@ -280,7 +280,7 @@ def test_the_most_confident_mistakes_come_first() -> None:
 
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
         requested.append(rows.tolist())
-        return [[Neighbour(f"{row}-{n}.jpg", "b", n / 10) for n in range(9)] for row in rows]
+        return [[Neighbour(f"{row}-{n}.jpg", "", "b", n / 10) for n in range(9)] for row in rows]
 
     paths = tuple(f"{row}.jpg" for row in range(40))
     head = evaluate(

@@ -13,10 +13,10 @@ from PIL import Image
 from embedkit._internal import statistics
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import Evaluation
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 from embedkit.results import Neighbour
+from embedkit.results.evaluation import Evaluation
 
 STORES = tuple(f"ラーメン二郎 髙﨑{number}丁目店" for number in range(40))
 STRANGE = (
@@ -38,7 +38,7 @@ def _few_resamples_and_dots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def evaluation_of(names: tuple[str, ...], heads: tuple[str, ...] = ("a",)) -> Evaluation:
-    """Each head gets four of five photos of each class right, and the fifth wrong."""
+    """Heads that get four of five photos of each class right."""
     truth = np.tile(np.arange(len(names)), 5)
     scores = np.random.default_rng(0).random((len(truth), len(names))) * 0.1
     taken_for = np.where(np.arange(len(truth)) < len(names), (truth + 1) % len(names), truth)
@@ -124,9 +124,9 @@ def test_the_page_is_self_contained(tmp_path: Path) -> None:
 
     def nearest(rows: np.ndarray) -> list[list[Neighbour]]:
         found = [
-            Neighbour(paths[2], "<b>猫</b>", 0.125),
-            Neighbour(paths[3], "dog", 0.25),
-            Neighbour(str(tmp_path / "gone.jpg"), "eel", 0.5),
+            Neighbour(paths[2], "0" * 64, "<b>猫</b>", 0.125),
+            Neighbour(paths[3], "1" * 64, "dog", 0.25),
+            Neighbour(str(tmp_path / "gone.jpg"), "2" * 64, "eel", 0.5),
         ]
         return [found] * len(rows)
 

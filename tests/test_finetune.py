@@ -1,4 +1,4 @@
-"""Fine-tuning, on a tiny network with weights made here and pictures drawn here."""
+"""Fine-tuning, on a tiny network with generated weights and drawn pictures."""
 
 import os
 import pickle
@@ -68,7 +68,7 @@ EVERYTHING = Configuration(
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
-    """Several would mostly wait for each other: the network is tiny."""
+    """Use one thread: with a tiny network, several would mostly wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -76,7 +76,7 @@ def one_thread() -> Iterator[None]:
 
 
 def write(folder: Path, number: int) -> tuple[str, int]:
-    """A photo of class ``number`` % 3, in which that class's colour is bright."""
+    """A photo of class ``number`` % 3, in which the colour of the class is bright."""
     pixels = np.asarray(draw_photo(number, (60, 48))) // 3
     pixels[..., 2 - number % 3] += 120
     path = folder / f"{number}.jpg"
@@ -94,7 +94,7 @@ def task(tiny_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Task:
 
 @pytest.fixture(scope="module")
 def tuned(task: Task, tmp_path_factory: pytest.TempPathFactory) -> FineTuned:
-    """What an uninterrupted training of :data:`EVERYTHING` gives."""
+    """The result of an uninterrupted training of :data:`EVERYTHING`."""
     return fit(task, EVERYTHING, tmp_path_factory.mktemp("tuned") / "here")
 
 
@@ -104,12 +104,12 @@ def files_of(tuned: FineTuned) -> dict[str, bytes]:
 
 
 def assert_same(one: FineTuned, other: FineTuned) -> None:
-    """The same to the last byte, but for where it lies."""
+    """Check that two results have the same bytes, in different folders."""
     assert one.history == other.history
     assert files_of(one) == files_of(other)
 
 
-# -- what comes out --------------------------------------------------------------------------------
+# -- the result ------------------------------------------------------------------------------------
 
 
 def test_catalog_embeddings_and_the_linear_layer_give_the_validated_logits(
@@ -133,7 +133,7 @@ def test_catalog_embeddings_and_the_linear_layer_give_the_validated_logits(
 def test_fine_tuning_raises_the_accuracy(task: Task, tmp_path: Path) -> None:
     plain = replace(EVERYTHING, epochs=6, mixup=0.0, cutmix=0.0, dropout=0.0, ema_decay=0.5)
     history = fit(task, plain, tmp_path / "out").history
-    assert history[0].train_loss > 1.0  # ln 3 = 1.099 is knowing nothing
+    assert history[0].train_loss > 1.0  # ln 3 = 1.099 is the loss of equal probabilities
     assert history[-1].train_loss < 0.7
     assert max(epoch.validation_accuracy for epoch in history) == 1.0
 
@@ -142,7 +142,7 @@ def test_a_fine_tuned_backbone_can_be_fine_tuned_again(
     task: Task, tuned: FineTuned, tmp_path: Path
 ) -> None:
     still = replace(EVERYTHING, epochs=1, warmup_epochs=0, learning_rate=0.0, frozen_norm=True)
-    again = replace(task, backbone=tuned.backbone, start=tuned.linear)
+    again = replace(task, backbone=tuned.backbone, initial_linear=tuned.linear)
     more = fit(again, still, tmp_path / "more")
     epoch = tuned.history[tuned.best - 1]
     assert more.history[0].validation_loss == pytest.approx(epoch.validation_loss, rel=1e-6)
@@ -163,8 +163,8 @@ def test_training_starts_from_the_given_linear_layer(task: Task) -> None:
     vectors, norms = embedkit.load_backbone(task.backbone).submit(pixels)()
     with torch.inference_mode():
         logits = classifier(torch.from_numpy(pixels)).numpy()
-    wanted = vectors * norms[:, None] @ probe.weights.T + probe.bias
-    np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-5)
+    expected = vectors * norms[:, None] @ probe.weights.T + probe.bias
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss() -> None:
@@ -246,7 +246,7 @@ def test_a_killed_training_resumes_with_the_same_result(
 
 
 class Interrupted(BaseException):
-    """Stands for the end of the process, where no handler is to see it."""
+    """Stands for the end of the process; no handler of exceptions catches it."""
 
 
 @pytest.mark.slow
@@ -300,11 +300,10 @@ def test_training_resumes_when_the_probe_differs_in_the_last_bits(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(replace(task, start=start), short, tmp_path / "out", interrupt)
+        fit(replace(task, initial_linear=start), short, tmp_path / "out", interrupt)
     reports: list[Progress] = []
-    assert (
-        len(fit(replace(task, start=other), short, tmp_path / "out", reports.append).history) == 2
-    )
+    tuned = fit(replace(task, initial_linear=other), short, tmp_path / "out", reports.append)
+    assert len(tuned.history) == 2
     assert not any(progress.stage.startswith("epoch 1") for progress in reports)
 
 
@@ -385,7 +384,7 @@ def test_networks_that_cannot_be_trained_are_errors(task: Task, tmp_path: Path) 
         fit(replace(task, backbone=f"{task.backbone}&precision=bf16"), EVERYTHING, tmp_path)
     wrong = Linear(np.zeros((2, 96), np.float32), np.zeros(2, np.float32), RAW)
     with pytest.raises(BadInput, match=r"3 classes need \(3, 96\) and \(3,\)"):
-        fit(replace(task, start=wrong), EVERYTHING, tmp_path)
+        fit(replace(task, initial_linear=wrong), EVERYTHING, tmp_path)
     with pytest.raises(BadInput, match="fp16 training needs CUDA"):
         if torch.cuda.is_available():
             raise BadInput("fp16 training needs CUDA, which is here")
@@ -442,7 +441,7 @@ def test_no_augmentation_gives_the_embedding_input(
 
 
 def test_crops_have_the_configured_shape_and_area(square: EmbeddingSpec) -> None:
-    # Red says how far right a pixel of the photo is, green how far down, in 200 steps each.
+    # Red is the horizontal position of a pixel in the photo, green the vertical one: 200 steps.
     down, right = np.mgrid[0:200, 0:200].astype(np.uint8)
     decoder = Decoder.from_image(Image.fromarray(np.stack([right, down, 0 * down], 2)))
     how = replace(STILL, crop_area=(0.25, 0.49), crop_ratio=(0.5, 2.0))
@@ -466,7 +465,7 @@ def test_colours_change_within_limits_and_grey_stays_grey(square: EmbeddingSpec)
         assert np.ptp(pixels.astype(int)) <= 1
         seen.add(int(pixels[0, 0, 0]))
     assert 80 <= min(seen) < 84 and 116 < max(seen) <= 120
-    # Hue and saturation leave the luma alone.
+    # Hue and saturation do not change the luma.
     colour = Decoder.from_image(Image.new("RGB", (48, 48), (130, 110, 120)))
     dull = replace(STILL, hue=180, saturation=0.5)
     lumas, reds = [], []
@@ -497,13 +496,13 @@ def test_mixup_and_cutmix_return_the_share_of_the_first_photo() -> None:
     both = set()
     for seed in range(50):
         x, share = mixed(pixels, EVERYTHING, np.random.default_rng(seed))
-        wanted = share * pixels + (1 - share) * pixels.flip(0)
+        expected = share * pixels + (1 - share) * pixels.flip(0)
         kinds = len(torch.unique(x[0]))
         both.add(kinds)
         if kinds == 1:
-            torch.testing.assert_close(x, wanted)
+            torch.testing.assert_close(x, expected)
         else:
-            torch.testing.assert_close(x.mean((1, 2, 3)), wanted.mean((1, 2, 3)))
+            torch.testing.assert_close(x.mean((1, 2, 3)), expected.mean((1, 2, 3)))
     assert both == {1, 2}
     x, share = mixed(pixels, replace(EVERYTHING, mixup=0, cutmix=0), np.random.default_rng(0))
     assert share == 1
@@ -540,8 +539,8 @@ def test_lower_layers_have_lower_rates_and_only_weights_decay(task: Task) -> Non
 
 def test_balanced_weights_equal_those_of_scikit_learn() -> None:
     targets = [0] * 7 + [1] * 2 + [2]
-    wanted = compute_class_weight("balanced", classes=np.arange(3), y=targets)
-    np.testing.assert_allclose(class_weights(targets, 3), wanted, rtol=1e-6)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
+    np.testing.assert_allclose(class_weights(targets, 3), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("count", "batch", "processes"), [(23, 5, 1), (23, 10, 3), (7, 20, 2)])
@@ -596,7 +595,7 @@ def test_several_processes_need_accelerate(
 @pytest.mark.slow
 def test_two_processes_give_the_result_of_one(task: Task, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
-    # Layer norms know nothing of the rest of the batch, so that halves of it are the whole.
+    # Layer norms are independent of the rest of the batch, so halves give the result of the whole.
     import timm
 
     with torch.random.fork_rng():

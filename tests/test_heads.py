@@ -1,4 +1,4 @@
-"""Heads: calibration, rejection, ensembles, and what is saved of them."""
+"""Heads: calibration, rejection, ensembles, and saving them."""
 
 import errno
 import json
@@ -14,18 +14,18 @@ from scipy.special import log_softmax, softmax
 from sklearn.metrics import log_loss
 
 from embedkit._internal.artifacts import with_digest
-from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select_members
-from embedkit.classify.heads.gallery import Gallery
-from embedkit.classify.heads.head import (
+from embedkit.classify.heads.embedding_head import (
     CALIBRATED,
     ENSEMBLE,
     FINETUNE,
     KNN,
     MEAN,
     PROBE,
-    Head,
+    EmbeddingHead,
     Model,
 )
+from embedkit.classify.heads.ensemble import error_overlap, mean_scores, select_members
+from embedkit.classify.heads.gallery import Gallery
 from embedkit.classify.heads.linear import L2, RAW, Features, Linear
 from embedkit.classify.heads.locking import locked_name
 from embedkit.classify.heads.probabilities import fit_temperature, negative_log_likelihood
@@ -45,7 +45,7 @@ def features(count: int, seed: int = 0) -> Features:
     return Features(raw / norms[:, None], norms)
 
 
-def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
+def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> EmbeddingHead:
     random = np.random.default_rng(seed)
     known = features(20, seed)
     scorer = Linear(random.normal(size=(3, DIM)).astype(np.float32), np.zeros(3, np.float32), on)
@@ -71,10 +71,12 @@ def made_head(name: str = "probe", seed: int = 0, on: str = RAW) -> Head:
     rejection = Rejection(
         Threshold(-0.4, 0.5, 10), Threshold(0.0, 0.3, 10), Threshold(-1.0, 1.5, 60), 60
     )
-    return Head(name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0})
+    return EmbeddingHead(
+        name, PROBE, (model,), CALIBRATED, 1.0, rejection, {"accuracy": 0.5}, {"C": 1.0}
+    )
 
 
-def embedded(head: Head, count: int = 7) -> dict[str, Features]:
+def embedded(head: EmbeddingHead, count: int = 7) -> dict[str, Features]:
     return {head.models[0].spec.digest: features(count, seed=9)}
 
 
@@ -165,7 +167,9 @@ def test_overlap_is_the_share_of_errors_that_both_make() -> None:
 
 def test_the_mean_method_averages_uncalibrated_probabilities() -> None:
     one, other = made_head("one", 1), made_head("other", 2)
-    together = Head("both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection)
+    together = EmbeddingHead(
+        "both", ENSEMBLE, (*one.models, *other.models), MEAN, 1.0, one.rejection
+    )
     some = embedded(one)
     plain = [softmax(head.models[0].scores(some), axis=1) for head in (one, other)]
     assert np.allclose(together.predict_proba(some), np.mean(plain, axis=0))
@@ -224,7 +228,9 @@ def test_an_ensemble_is_refused_after_a_member_was_trained_again(tmp_path: Path)
     members = [{"name": name, "digest": digest_of(tmp_path, name)} for name in ("one", "other")]
     models = (*one.models, *other.models)
     settings = {"members": members}
-    save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, settings))
+    save_head(
+        tmp_path, EmbeddingHead("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, settings)
+    )
     back = load_head(tmp_path, "both")
     some = embedded(one)
     assert np.allclose(
@@ -236,14 +242,14 @@ def test_an_ensemble_is_refused_after_a_member_was_trained_again(tmp_path: Path)
         load_head(tmp_path, "both")
 
 
-@pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "gone"])
+@pytest.mark.parametrize("damage", ["tensors", "manifest", "format", "missing"])
 def test_the_error_for_a_damaged_head_says_what_to_do(tmp_path: Path, damage: str) -> None:
     save_head(tmp_path, made_head())
     manifest = tmp_path / "probe/head.json"
     tensors = next((tmp_path / "probe").glob("*.safetensors"))
     if damage == "tensors":
         tensors.write_bytes(tensors.read_bytes()[:-1] + b"!")
-    elif damage == "gone":
+    elif damage == "missing":
         tensors.unlink()
     elif damage == "format":
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
@@ -292,7 +298,7 @@ def test_an_invalid_manifest_is_refused_even_with_a_matching_digest(
 
 
 def crafted(folder: Path, name: str = "probe", **changes: object) -> None:
-    """Change a saved head and make its digests fit again: values by key, tensors by name."""
+    """Change values and tensors of a saved head, by name, and make its digests match again."""
     own = folder / name
     manifest = json.loads((own / "head.json").read_text())
     del manifest["digest"]
@@ -347,7 +353,7 @@ CRAFTED: dict[str, dict[str, object]] = {
     "labels too large": {"gallery.labels": np.full(20, 3)},
     "labels below 0": {"gallery.labels": np.full(20, -1)},
     "too few labels": {"gallery.labels": ZEROS(19, np.int64)},
-    "labels that are no numbers of classes": {"gallery.labels": ZEROS(20, np.float64)},
+    "labels that are not class numbers": {"gallery.labels": ZEROS(20, np.float64)},
     "short digests": {"gallery.sha256": ZEROS((20, 31), np.uint8)},
     "NaN outliers": {"outliers": edited(ZEROS((5, DIM), np.float16), np.nan)},
     "wide outliers": {"outliers": ZEROS((5, DIM + 1), np.float16)},
@@ -414,7 +420,9 @@ def test_the_manifest_contains_the_temperature_of_the_head(tmp_path: Path) -> No
     one = made_head()
     save_head(tmp_path, one)
     models, members = one.models * 2, {"members": []}
-    save_head(tmp_path, Head("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members))
+    save_head(
+        tmp_path, EmbeddingHead("both", ENSEMBLE, models, MEAN, 1.2, one.rejection, {}, members)
+    )
     for name, temperature in (("probe", 1.5), ("both", 1.2)):
         manifest = json.loads((tmp_path / name / "head.json").read_text())
         assert {key: manifest[key] for key in manifest if "temperature" in key} == {
@@ -466,7 +474,7 @@ def test_a_head_that_cannot_be_read_is_a_storage_error(
         load_head(tmp_path, "probe")
 
 
-# -- names that are taken ----------------------------------------------------------------------
+# -- names that are in use ----------------------------------------------------------------------
 
 
 def test_the_name_of_another_kind_of_head_is_refused(

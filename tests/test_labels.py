@@ -211,7 +211,7 @@ def test_names_that_are_not_utf_8_are_read_in_the_form_in_which_tables_are_writt
     assert label_of(workspace, photos / name) == "cat"
 
 
-def test_given_parts_and_groups_are_read_from_any_dialect_of_csv(
+def test_given_sets_and_groups_are_read_from_any_dialect_of_csv(
     filled: Workspace, photos: Path
 ) -> None:
     given = photos / "given.csv"

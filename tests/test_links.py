@@ -387,7 +387,7 @@ def test_the_command_counts_links_and_undoes_them(
     workspace, plan = filled
     copy = photos / "blue/copy of 0.jpg"
     told = run(workspace, "apply", plan, "--link", kind).stdout
-    assert "1 file, 0.0 MB, moved to quarantine" in told
+    assert told.startswith("1 file, ") and "kB, moved to quarantine" in told
     assert "1 of them replaced by links to the kept files" in told
     assert is_link(str(copy), str(photos / "red/0.jpg"), kind)
     assert workspace.info().missing == 0

@@ -583,7 +583,7 @@ def test_specs_of_published_backbones_keep_their_digests() -> None:
         pool="gem",
         precision="bf16",
     )
-    assert (spec.digest, spec.first.digest) == ("522af27b907a28cb", "22580781bc85b65c")
+    assert (spec.digest, spec.version_1.digest) == ("522af27b907a28cb", "22580781bc85b65c")
     assert embedkit.load_backbone("efficientnet_lite0").spec.digest == "c75133e5aabf4aed"
 
 

@@ -1,4 +1,4 @@
-"""The page of a plan: what it says, and what a person does with it in a real browser."""
+"""The page of a plan: its content, and decisions in a real browser."""
 
 import base64
 import csv
@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,6 +23,7 @@ from PIL import Image
 from test_clean import HOSTILE, contents, put, row
 
 from embedkit import Workspace
+from embedkit._internal.text import size_text
 from embedkit.cleaning.plan import read_plan, write_plan
 from embedkit.cli.app import embedkit
 from embedkit.images import decode
@@ -39,7 +40,7 @@ def jpeg(seed: int, quality: int = 92, **options: Any) -> bytes:
 
 
 def file_row(group: int, action: str, path: Path, content: bytes, **values: object) -> PlanRow:
-    """A row of a plan, and the file that it is about."""
+    """A row of a plan, with its file."""
     return row(group, action, put(path, content), content, **values)
 
 
@@ -48,9 +49,9 @@ def grouped(folder: Path, *groups: str, **values: object) -> list[PlanRow]:
     actions = {"k": "keep", "r": "remove", "v": "review"}
     rows = []
     for number, letters in enumerate(groups, 1):
-        for place, letter in enumerate(letters):
-            content = jpeg(number, 90 - place)
-            path = folder / f"{number}{'abcdefgh'[place]}.jpg"
+        for index, letter in enumerate(letters):
+            content = jpeg(number, 90 - index)
+            path = folder / f"{number}{'abcdefgh'[index]}.jpg"
             rows.append(
                 file_row(number, actions[letter], path, content, **{"kind": "combined", **values})
             )
@@ -67,7 +68,7 @@ def page_of(tmp_path: Path, rows: list[PlanRow]) -> str:
 
 def test_groups_to_review_come_first_and_conflicts_before_others(tmp_path: Path) -> None:
     rows = grouped(tmp_path / "photos", "rk", "vk", "vv", "k")
-    rows[4] = replace(rows[4], label="dog")  # group 3 is under two labels
+    rows[4] = replace(rows[4], label="dog")  # group 3 has two labels
     text = page_of(tmp_path, rows)
     assert re.findall(r">Group (\d)<", text) == ["3", "2", "1", "4"]
     assert re.findall(r">(\d[a-e])\.jpg</a>", text) == ["3a", "3b", "2b", "2a", "1b", "1a", "4a"]
@@ -279,7 +280,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens the page of a plan; in the end no page may have complained or fetched anything."""
+    """Open a page of a plan; check at the end that it reported no error and fetched nothing."""
     complaints: list[str] = []
     contexts = []
 
@@ -318,7 +319,7 @@ def states(page: Any) -> dict[str, str]:
 
 
 def saved(page: Any, target: Path) -> bytes:
-    """What the button that saves the plan downloads."""
+    """The file that the button "Save plan" downloads."""
     with page.expect_download() as download:
         page.click("#save")
     assert re.fullmatch(r"plan-\d{8}-\d{6}\.csv", download.value.suggested_filename)
@@ -338,7 +339,7 @@ def test_a_plan_decided_by_keyboard_can_be_applied_and_undone(
 ) -> None:
     for name in ("0 copy.jpg", "0 and.jpg"):  # sure copies of one label
         shutil.copy2(photos / "red/0.jpg", photos / "red" / name)
-    shutil.copy2(photos / "red/1.jpg", photos / "blue/1 as well.jpg")  # under two labels
+    shutil.copy2(photos / "red/1.jpg", photos / "blue/1 as well.jpg")  # with two labels
     shutil.copy2(photos / "red/2.jpg", photos / "blue/2 as well.jpg")
     workspace.add([photos], labels_from_folders=True)
     before = contents(photos)
@@ -347,7 +348,7 @@ def test_a_plan_decided_by_keyboard_can_be_applied_and_undone(
     page = context.new_page()
     page.goto((tmp_path / "plan.html").as_uri())
     assert page.inner_text("#left") == "4 decisions left"
-    press(page, "k r r k ArrowDown")  # of each conflict one label is right
+    press(page, "k r r k ArrowDown")  # one label of each conflict is right
     assert page.inner_text("#left") == "No decisions left"
     assert focused(page).startswith("0")
     file = saved(page, tmp_path / "decided.csv")
@@ -390,37 +391,13 @@ def test_decisions_change_only_the_action(tmp_path: Path, opened: Open) -> None:
     assert saved(page, tmp_path / "saved.csv") == (tmp_path / "wanted.csv").read_bytes()
 
 
-@dataclass(frozen=True)
-class WiderRow(PlanRow):
-    """A row as it may be one day, with columns that the page does not know."""
-
-    hamming: int | None = 7
-    remark: str = 'he said "no, no"'
-
-
-def test_unknown_columns_are_shown_and_saved(
-    tmp_path: Path, opened: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    columns = tuple(item.name for item in fields(WiderRow))
-    monkeypatch.setattr("embedkit.cleaning.plan.COLUMNS", columns)
-    rows = [WiderRow(**asdict(item)) for item in grouped(tmp_path / "photos", "kv")]
-    page = opened(rows)
-    press(page, "r")
-    write_plan(tmp_path / "wanted.csv", [rows[0], replace(rows[1], action="remove")])
-    assert saved(page, tmp_path / "saved.csv") == (tmp_path / "wanted.csv").read_bytes()
-    told = page.locator("#view .facts >> nth=0")
-    assert "hamming 7" in told.inner_text() and 'remark he said "no, no"' in told.inner_text()
-    assert "perceptual hashes" in told.locator("li:has-text('hamming')").get_attribute("title")
-    assert "perceptual hashes" in page.text_content(".legend")
-
-
 def test_a_group_that_would_lose_every_file_cannot_be_saved(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "photos", "vv", "kr")
     rows += [replace(row, group=3, rule="drop-all") for row in grouped(tmp_path / "all", "rr")]
     page = opened(rows)
     downloads: list[Any] = []
     page.on("download", lambda download: downloads.append(download))
-    press(page, "r")  # one goes, the other is undecided: the plan would be refused
+    press(page, "r")  # one is removed, the other undecided: the plan would be refused
     page.click("#save")
     assert "no file of group 1 would be kept" in page.inner_text("#notice")
     assert focused(page) == "1a.jpg"
@@ -449,9 +426,9 @@ def test_every_key_does_its_action(tmp_path: Path, opened: Open) -> None:
     assert states(page)["1b.jpg"] == "left" and focused(page) == "2b.jpg"
     press(page, "u")
     assert states(page)["1b.jpg"] == "review" and focused(page) == "1b.jpg"
-    press(page, "ArrowRight k")  # one that was decided before leads nowhere
+    press(page, "ArrowRight k")  # a file that was decided before stays selected
     assert states(page)["1c.jpg"] == "keep" and focused(page) == "1c.jpg"
-    press(page, "a")  # what is undecided in the group is left for review; what was decided stays so
+    press(page, "a")  # leaves the undecided files of the group for review, and no others
     assert states(page) == {
         "1a.jpg": "keep", "1b.jpg": "left", "1c.jpg": "keep",
         "2a.jpg": "keep", "2b.jpg": "review", "3a.jpg": "keep", "3b.jpg": "remove",
@@ -474,7 +451,7 @@ def test_one_key_keeps_a_file_and_removes_the_undecided_others(
 ) -> None:
     page = opened(grouped(tmp_path / "photos", "vv", "kvvr", "kr"))
     only = page.locator("#view [data-act=only]")
-    assert only.count() == 2 + 4  # in no group that the plan decides
+    assert only.count() == 2 + 4  # not in groups that the plan decides
     press(page, "o")
     assert focused(page) == "2b.jpg" and only.nth(0).is_disabled()
     page.click("#view [data-row='2'] [data-act=only]")  # the file that stays anyway
@@ -504,8 +481,8 @@ def test_a_group_can_be_reset_to_the_proposal(tmp_path: Path, opened: Open) -> N
 
 def test_all_undecided_files_on_a_page_can_be_decided_at_once(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "photos", "kv", "kvv", "vv", "kv")
-    for place in (1, 4, 8):
-        rows[place] = replace(rows[place], reason="shows the same, but this one is mirrored")
+    for index in (1, 4, 8):
+        rows[index] = replace(rows[index], reason="shows the same, but this one is mirrored")
     page = opened(rows)
     rest = page.locator("#rest")
     assert rest.inner_text().split("\n")[0].startswith("Undecided on this page: 6 files")
@@ -516,7 +493,7 @@ def test_all_undecided_files_on_a_page_can_be_decided_at_once(tmp_path: Path, op
         "Remove 4",
         "Leave all",
     ]
-    page.fill("[name=text]", "MIRRORED")  # a reason; the other files of its groups are not meant
+    page.fill("[name=text]", "MIRRORED")  # part of a reason of one file per group
     assert "3 files" in rest.inner_text()
     page.click("[data-rest=remove]")
     removed = [name for name, state in states(page).items() if state == "remove"]
@@ -608,7 +585,7 @@ def test_keys_do_not_decide_while_typing(tmp_path: Path, opened: Open) -> None:
     press(page, "r k Space Escape")
     assert states(page) == before and not page.is_visible("#keys")
     page.focus("[name=text]")
-    press(page, "Enter r")  # to the files that the filter leaves
+    press(page, "Enter r")  # to the files that pass the filter
     assert states(page)["1b.jpg"] == "remove"
 
 
@@ -627,7 +604,7 @@ def test_enter_and_space_activate_a_focused_button(tmp_path: Path, opened: Open)
     assert page.eval_on_selector_all("#view .card", tabs) == 1
 
 
-def test_the_figures_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
+def test_the_totals_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
     rows = grouped(tmp_path / "photos", "vv", "kr")
     page = opened(rows)
     total = lambda name: page.inner_text(f"#total-{name}")  # noqa: E731
@@ -639,9 +616,9 @@ def test_the_figures_follow_the_decisions(tmp_path: Path, opened: Open) -> None:
     )
     assert page.eval_on_selector_all("#filters output", chips) == ["4", "2", "1", "1", "0"]
     press(page, "r k")
-    freed = (os.path.getsize(rows[0].path) + os.path.getsize(rows[3].path)) / 1e6
+    freed = os.path.getsize(rows[0].path) + os.path.getsize(rows[3].path)
     assert (total("keep"), total("remove")) == ("2", "2")
-    assert page.inner_text("#freed") == f"{freed:.1f}".rstrip("0").rstrip(".") + " MB"
+    assert page.inner_text("#freed") == size_text(freed)
     assert page.inner_text("#unsaved") == "2 unsaved"
     assert page.eval_on_selector_all("#filters output", chips) == ["4", "0", "2", "2", "0"]
     saved(page, tmp_path / "saved.csv")
@@ -675,7 +652,7 @@ def test_filters_show_the_number_of_matching_files(tmp_path: Path, opened: Open)
     page.select_option("#kind", "")
     page.click("#filters label:has-text('Remove')")
     assert shown() == ["1", "3"] and options("kind")[0] == "All kinds (2)"
-    page.fill("[name=text]", "a\u0308RGER/1")  # in whatever form and case it is written
+    page.fill("[name=text]", "a\u0308RGER/1")  # in any Unicode form and case
     assert shown() == ["1"]
     page.click("#filters label:has-text('Review')")
     assert shown() == []
@@ -683,7 +660,7 @@ def test_filters_show_the_number_of_matching_files(tmp_path: Path, opened: Open)
     page.fill("[name=text]", "")
     assert shown() == ["2"]
     page.focus("#view .card[tabindex='0']")
-    press(page, "k")  # what is decided stays in view until the filter changes
+    press(page, "k")  # decided files stay in view until the filter changes
     assert shown() == ["2"] and states(page)["2b.jpg"] == "keep"
 
 
@@ -741,12 +718,12 @@ def test_decisions_survive_a_reload_and_unsaved_ones_warn_before_leaving(
     )
     other = tmp_path / "other"
     other.mkdir()
-    write_plan_page(other / "plan.html", rows[:2])  # another plan knows nothing of these
+    write_plan_page(other / "plan.html", rows[:2])  # the decisions do not apply to another plan
     page.goto((other / "plan.html").as_uri())
     assert states(page) == {"1a.jpg": "keep", "1b.jpg": "review"}
 
 
-def test_a_file_is_enlarged_beside_the_one_that_stays(tmp_path: Path, opened: Open) -> None:
+def test_a_file_is_enlarged_beside_the_kept_one(tmp_path: Path, opened: Open) -> None:
     folder = tmp_path / "photos"
     names = ["caf\udce9 100% #1?.jpg", "b'\"&.jpg", "c.tif"]
     tiff = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Probes against scikit-learn's logistic regression, and what validation chooses."""
+"""Probes compared with scikit-learn's logistic regression, and their selection."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ CLASSES = ("a", "b", "c")
 
 
 def examples(count: int, seed: int, dim: int = 12) -> Examples:
-    """Three overlapping clouds, of norms that differ, the last number the same in all raw ones."""
+    """Three overlapping clouds of different norms; the last raw component is constant."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, count)
     centres = np.random.default_rng(99).normal(size=(3, dim))
@@ -31,7 +31,7 @@ TRAIN, VAL = examples(400, 1), examples(200, 2)
 
 
 def exactly(treatment: str, *grid: float) -> Protocol:
-    """These C as scikit-learn means them, to the last."""
+    """A protocol with these values of C, not relative, and a low tolerance."""
     return Protocol((treatment,), grid, relative=False, tolerance=1e-9)
 
 

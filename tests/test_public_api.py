@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import embedkit
-from embedkit.workspace.state import Base
+from embedkit.workspace.state import WorkspaceBase
 
 PUBLIC = [
     "AddOptions",
@@ -37,12 +37,15 @@ PUBLIC = [
     "DuplicateGroup",
     "Duplicates",
     "EmbeddingSpec",
+    "EmbeddingTransformer",
     "EmbedkitError",
     "EmptyReport",
     "EmptyWorkspace",
     "Estimate",
     "Evaluation",
     "Examination",
+    "ExportFailed",
+    "ExportReport",
     "Failure",
     "GroupMember",
     "Head",
@@ -65,6 +68,7 @@ PUBLIC = [
     "PlanRow",
     "Prediction",
     "Predictions",
+    "ProbeClassifier",
     "Progress",
     "ProgressCallback",
     "Quarantine",
@@ -153,7 +157,7 @@ def test_every_public_name_has_a_docstring_of_its_own(name: str) -> None:
     thing = getattr(embedkit, name)
     assert thing.__name__ == name
     text = thing.__doc__ or ""
-    assert text.strip() and not text.startswith(f"{name}(")  # a dataclass writes such a one itself
+    assert text.strip() and not text.startswith(f"{name}(")  # the default docstring of a dataclass
 
 
 def test_the_names_of_a_workspace_and_its_namespaces_match_the_list(tmp_path: Path) -> None:
@@ -166,7 +170,7 @@ def test_the_names_of_a_workspace_and_its_namespaces_match_the_list(tmp_path: Pa
 
 def methods() -> Iterator[types.FunctionType]:
     """The public methods of the workspace, its namespaces and plans."""
-    for kind in {*Base.__subclasses__(), embedkit.Workspace, embedkit.Plan}:
+    for kind in {*WorkspaceBase.__subclasses__(), embedkit.Workspace, embedkit.Plan}:
         for name, member in vars(kind).items():
             if inspect.isfunction(member) and not name.startswith("_"):
                 yield member

@@ -55,7 +55,7 @@ def test_names_and_labels_are_escaped(tmp_path: Path) -> None:
     assert "\\xe9.png" in html
 
 
-def test_a_photo_that_is_gone_has_a_note_in_its_place(tmp_path: Path, photo: str) -> None:
+def test_a_missing_photo_has_a_note_in_its_place(tmp_path: Path, photo: str) -> None:
     page = tmp_path / "page.html"
     write_search_page(page, [matches("a dog & a cat", [photo, str(tmp_path / "gone.jpg")])])
     html = page.read_text("utf-8")

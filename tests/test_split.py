@@ -24,18 +24,18 @@ FREE = -1
 
 def drawn(
     classes: list[int],
-    units: list[int],
-    wanted: tuple[int, int],
+    groups: list[int],
+    requested: tuple[int, int],
     seed: int = 0,
-    fixed: list[int] | None = None,
+    given_sets: list[int] | None = None,
 ) -> np.ndarray:
     keys = np.random.default_rng(seed).permutation(len(classes)).astype(np.uint64)
-    settled = np.array(fixed if fixed is not None else [FREE] * len(classes))
-    return draw_sets(np.array(classes), np.array(units), keys, wanted, settled)
+    given = np.array(given_sets if given_sets is not None else [FREE] * len(classes))
+    return draw_sets(np.array(classes), np.array(groups), keys, requested, given)
 
 
-def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:
-    return np.bincount(parts[np.array(classes) == number], minlength=3).tolist()
+def counts(sets: np.ndarray, classes: list[int], number: int) -> list[int]:
+    return np.bincount(sets[np.array(classes) == number], minlength=3).tolist()
 
 
 # -- drawing -----------------------------------------------------------------------------------
@@ -43,32 +43,32 @@ def counts(parts: np.ndarray, classes: list[int], number: int) -> list[int]:
 
 def test_every_class_has_exactly_the_requested_numbers() -> None:
     classes = [0] * 50 + [1] * 30
-    parts = drawn(classes, list(range(80)), (5, 7))
-    assert counts(parts, classes, 0) == [38, 5, 7]
-    assert counts(parts, classes, 1) == [18, 5, 7]
+    sets = drawn(classes, list(range(80)), (5, 7))
+    assert counts(sets, classes, 0) == [38, 5, 7]
+    assert counts(sets, classes, 1) == [18, 5, 7]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_groups_stay_in_one_part_and_numbers_are_exact(seed: int) -> None:
+def test_groups_stay_in_one_set_and_numbers_are_exact(seed: int) -> None:
     random = np.random.default_rng(seed)
     classes = random.integers(0, 3, 120).tolist()
     tied = np.minimum(random.integers(0, 40, 120), 30)  # the last of some ten images
-    units = (100 * np.array(classes) + tied).tolist()
-    parts = drawn(classes, units, (4, 6), seed)
-    for unit in set(units):
-        assert len(set(parts[np.array(units) == unit].tolist())) == 1
+    groups = (100 * np.array(classes) + tied).tolist()
+    sets = drawn(classes, groups, (4, 6), seed)
+    for group in set(groups):
+        assert len(set(sets[np.array(groups) == group].tolist())) == 1
     for number in range(3):
-        assert counts(parts, classes, number)[1:] == [4, 6]
+        assert counts(sets, classes, number)[1:] == [4, 6]
 
 
 def test_another_seed_draws_another_split() -> None:
-    classes, units = [0] * 40 + [1] * 40, list(range(80))
-    assert (drawn(classes, units, (5, 5), 0) == drawn(classes, units, (5, 5), 0)).all()
-    assert (drawn(classes, units, (5, 5), 0) != drawn(classes, units, (5, 5), 1)).any()
+    classes, groups = [0] * 40 + [1] * 40, list(range(80))
+    assert (drawn(classes, groups, (5, 5), 0) == drawn(classes, groups, (5, 5), 0)).all()
+    assert (drawn(classes, groups, (5, 5), 0) != drawn(classes, groups, (5, 5), 1)).any()
 
 
 @pytest.mark.parametrize(
-    ("size", "wanted", "expected"),
+    ("size", "requested", "expected"),
     [
         (40, (10, 10), [20, 10, 10]),
         (39, (10, 10), [21, 9, 9]),  # half for training, the shares of the other half
@@ -80,21 +80,21 @@ def test_another_seed_draws_another_split() -> None:
     ],
 )
 def test_a_small_class_keeps_half_for_training(
-    size: int, wanted: tuple[int, int], expected: list[int]
+    size: int, requested: tuple[int, int], expected: list[int]
 ) -> None:
     classes = [0] * size + [1] * 400
-    parts = drawn(classes, list(range(size + 400)), wanted)
-    assert counts(parts, classes, 0) == expected
-    assert counts(parts, classes, 1)[1:] == list(wanted)
+    sets = drawn(classes, list(range(size + 400)), requested)
+    assert counts(sets, classes, 0) == expected
+    assert counts(sets, classes, 1)[1:] == list(requested)
 
 
-def test_given_parts_are_kept_and_count() -> None:
+def test_given_sets_are_kept_and_count_towards_the_requested_numbers() -> None:
     classes = [0] * 30 + [1] * 30
-    fixed = [2] * 3 + [0] * 20 + [FREE] * 37
-    parts = drawn(classes, list(range(60)), (2, 5), fixed=fixed)
-    assert (parts[:3] == 2).all()
-    assert (parts[3:23] == 0).all()
-    assert counts(parts, classes, 0)[1:] == [2, 5]
+    given_sets = [2] * 3 + [0] * 20 + [FREE] * 37
+    sets = drawn(classes, list(range(60)), (2, 5), given_sets=given_sets)
+    assert (sets[:3] == 2).all()
+    assert (sets[3:23] == 0).all()
+    assert counts(sets, classes, 0)[1:] == [2, 5]
 
 
 @pytest.mark.parametrize(
@@ -106,21 +106,21 @@ def test_given_parts_are_kept_and_count() -> None:
         ([0] * 39, [39, 0, 1]),
     ],
 )
-def test_drawing_beside_given_parts_leaves_half_for_training(
+def test_drawing_beside_given_sets_leaves_half_for_training(
     given: list[int], expected: list[int]
 ) -> None:
     classes = [0] * 40 + [1] * 40
-    parts = drawn(classes, list(range(80)), (10, 10), fixed=given + [FREE] * (80 - len(given)))
-    assert counts(parts, classes, 0) == expected
+    sets = drawn(classes, list(range(80)), (10, 10), given_sets=given + [FREE] * (80 - len(given)))
+    assert counts(sets, classes, 0) == expected
 
 
-def test_images_tied_to_a_given_test_image_get_no_part() -> None:
-    units = [0, 0, 0, *range(1, 18)]
-    fixed = [2, FREE, FREE, *[FREE] * 17]
+def test_images_tied_to_a_given_test_image_are_in_no_set() -> None:
+    groups = [0, 0, 0, *range(1, 18)]
+    given_sets = [2, FREE, FREE, *[FREE] * 17]
     classes = [0] * 10 + [1] * 10
-    parts = drawn(classes, units, (5, 1), fixed=fixed)
-    assert parts[:3].tolist() == [2, -1, -1]
-    assert counts(parts[3:], classes[3:], 0)[1:] == [3, 0]  # half of 8, the given one among them
+    sets = drawn(classes, groups, (5, 1), given_sets=given_sets)
+    assert sets[:3].tolist() == [2, -1, -1]
+    assert counts(sets[3:], classes[3:], 0)[1:] == [3, 0]  # half of 8, the given one among them
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -128,28 +128,28 @@ def test_groups_are_connected_components_of_ties(seed: int) -> None:
     random = np.random.default_rng(seed)
     ids = np.arange(10, 30)
     pairs = random.integers(0, 40, (2, 12))
-    holders, numbers = random.integers(0, 40, 8), random.integers(0, 4, 8)
+    with_value, numbers = random.integers(0, 40, 8), random.integers(0, 4, 8)
     reached = {one: {one} for one in range(40)}
     ties = [*pairs.T.tolist()]
     ties += [
         [one, other]
-        for one, mine in zip(holders.tolist(), numbers.tolist(), strict=True)
-        for other, its in zip(holders.tolist(), numbers.tolist(), strict=True)
-        if mine == its
+        for one, own_value in zip(with_value.tolist(), numbers.tolist(), strict=True)
+        for other, value in zip(with_value.tolist(), numbers.tolist(), strict=True)
+        if own_value == value
     ]
     for one, other in ties:
         joined = reached[one] | reached[other]
         for member in joined:
             reached[member] = joined
-    units = tied_groups(ids, (pairs[0], pairs[1]), (holders, numbers))
-    assert sorted(set(units.tolist())) == list(range(len(set(units.tolist()))))
-    for one, unit in zip(ids.tolist(), units.tolist(), strict=True):
-        assert set(ids[units == unit].tolist()) == reached[one] & set(ids.tolist())
+    groups = tied_groups(ids, (pairs[0], pairs[1]), (with_value, numbers))
+    assert sorted(set(groups.tolist())) == list(range(len(set(groups.tolist()))))
+    for one, group in zip(ids.tolist(), groups.tolist(), strict=True):
+        assert set(ids[groups == group].tolist()) == reached[one] & set(ids.tolist())
 
 
 def test_held_out_images_with_a_group_in_training_are_leaks() -> None:
-    units = np.array([0, 0, 0, 1, 1, 2, 3, 3])
-    assert count_leaks(units, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
+    groups = np.array([0, 0, 0, 1, 1, 2, 3, 3])
+    assert count_leaks(groups, np.array([0, 1, 2, 1, 2, 2, 0, -1])) == 2
 
 
 # -- of a workspace ----------------------------------------------------------------------------
@@ -171,30 +171,30 @@ def filled(workspace: Workspace, tmp_path: Path) -> Workspace:
     return workspace
 
 
-def parts_of(workspace: Workspace) -> dict[str, str]:
-    """Return the part of each file, by name."""
+def sets_of(workspace: Workspace) -> dict[str, str]:
+    """Return the set of each file, by file name."""
     catalog = Catalog(workspace.folder)
-    _, parts = read_split(catalog)
-    found = {}
-    for part, some in parts.items():
-        for files in catalog.live_files(some.ids.tolist()).values():
-            found.update({Path(file.path).name: part for file in files})
-    return found
+    _, sets = read_split(catalog)
+    set_of_file = {}
+    for name, subset in sets.items():
+        for files in catalog.live_files(subset.ids.tolist()).values():
+            set_of_file.update({Path(file.path).name: name for file in files})
+    return set_of_file
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
-def test_near_copies_are_in_one_part(filled: Workspace, seed: int) -> None:
+def test_near_copies_are_in_one_set(filled: Workspace, seed: int) -> None:
     report = filled.split(2, 3, seed=seed)
-    parts = parts_of(filled)
-    assert len({parts["0.jpg"], *(parts[f"copy {q}.jpg"] for q in range(50, 75, 5))}) == 1
+    sets = sets_of(filled)
+    assert len({sets["0.jpg"], *(sets[f"copy {q}.jpg"] for q in range(50, 75, 5))}) == 1
     assert [(item.label, item.val, item.test) for item in report.classes] == [
         ("blue", 2, 3),
         ("red", 2, 3),
     ]
     assert (report.groups, report.grouped, report.leaks) == (1, 6, 0)
     assert (report.unlabelled, report.conflicting) == (1, 1)
-    assert "both.jpg" not in parts
+    assert "both.jpg" not in sets
 
 
 def test_the_report_counts_leaks_of_an_ungrouped_split(filled: Workspace) -> None:
@@ -229,43 +229,43 @@ def test_a_stored_split_has_the_same_report(filled: Workspace) -> None:
         filled.last_split()
     report = filled.split(2, 3)
     assert filled.last_split() == report
-    parts = parts_of(filled)
+    sets = sets_of(filled)
     assert filled.split(2, 3) == report
-    assert parts_of(filled) == parts
+    assert sets_of(filled) == sets
     filled.split(2, 3, seed=1)
-    assert parts_of(filled) != parts
+    assert sets_of(filled) != sets
 
 
-def test_renaming_and_removing_photos_keeps_the_parts_of_others(
+def test_renaming_and_removing_photos_keeps_the_sets_of_others(
     filled: Workspace, tmp_path: Path
 ) -> None:
     filled.split(2, 3)
-    before = parts_of(filled)
+    before = sets_of(filled)
     (tmp_path / "photos/red/5.jpg").rename(tmp_path / "photos/red/five.jpg")
     filled.add()
-    after = parts_of(filled)
+    after = sets_of(filled)
     assert after["five.jpg"] == before["5.jpg"]
     assert {**after, "5.jpg": after["five.jpg"]} == {**before, "five.jpg": before["5.jpg"]}
     filled.remove(tmp_path / "photos/blue/12.jpg")
-    assert parts_of(filled) == {name: part for name, part in after.items() if name != "12.jpg"}
+    assert sets_of(filled) == {name: value for name, value in after.items() if name != "12.jpg"}
 
 
 @pytest.mark.slow
-def test_images_with_one_group_value_stay_together(filled: Workspace, tmp_path: Path) -> None:
+def test_images_with_the_same_group_value_are_in_one_set(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{'a' if n < 14 else 'b'}" for n in range(10, 16)]
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
     assert filled.labels.from_csv(tmp_path / "labels.csv").labelled == 6
     for seed in range(5):
         report = filled.split(2, 4, seed=seed, group="post")
-        parts = parts_of(filled)
-        assert len({parts[f"{n}.jpg"] for n in range(10, 14)}) == 1
-        assert parts["14.jpg"] == parts["15.jpg"]
+        sets = sets_of(filled)
+        assert len({sets[f"{n}.jpg"] for n in range(10, 14)}) == 1
+        assert sets["14.jpg"] == sets["15.jpg"]
         assert (report.groups, report.leaks) == (3, 0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("between", ["unlabelled.jpg", "red/both.jpg"])
-def test_copies_of_an_unlabelled_image_are_in_one_part(
+def test_copies_of_an_unlabelled_image_are_in_one_set(
     filled: Workspace, tmp_path: Path, between: str
 ) -> None:
     for number in range(1, 6):
@@ -273,12 +273,12 @@ def test_copies_of_an_unlabelled_image_are_in_one_part(
         filled.verdicts.set("duplicate", *pair)
     for seed in range(5):
         report = filled.split(2, 3, seed=seed)
-        parts = parts_of(filled)
-        assert len({parts[f"{n}.jpg"] for n in range(1, 6)}) == 1
+        sets = sets_of(filled)
+        assert len({sets[f"{n}.jpg"] for n in range(1, 6)}) == 1
         assert (report.groups, report.grouped, report.leaks) == (2, 11, 0)
 
 
-def test_leaks_over_an_unlabelled_photo_are_counted(filled: Workspace, tmp_path: Path) -> None:
+def test_leaks_through_an_unlabelled_photo_are_counted(filled: Workspace, tmp_path: Path) -> None:
     for number in (1, 2):
         pair = tmp_path / f"photos/red/{number}.jpg", tmp_path / "photos/unlabelled.jpg"
         filled.verdicts.set("duplicate", *pair)
@@ -299,8 +299,8 @@ def test_the_group_of_a_conflicting_photo_ties_its_copies(
     filled.labels.from_csv(tmp_path / "labels.csv")
     for seed in range(5):
         report = filled.split(2, 3, seed=seed, group="post")
-        parts = parts_of(filled)
-        assert parts["1.jpg"] == parts["2.jpg"]
+        sets = sets_of(filled)
+        assert sets["1.jpg"] == sets["2.jpg"]
         assert report.groups == 2
 
 
@@ -314,17 +314,19 @@ def test_a_path_with_two_values_of_a_column_is_an_error(filled: Workspace, tmp_p
         filled.split(1, 1, group="post")
 
 
-def test_given_parts_are_kept_and_their_copies_left_out(filled: Workspace, tmp_path: Path) -> None:
+def test_given_sets_are_kept_and_their_copies_are_skipped(
+    filled: Workspace, tmp_path: Path
+) -> None:
     (tmp_path / "given.csv").write_text("path,part\nphotos/red/0.jpg,test\nphotos/red/1.jpg,val\n")
     report = filled.split(1, 2, given=tmp_path / "given.csv")
-    parts = parts_of(filled)
-    assert (parts["0.jpg"], parts["1.jpg"]) == ("test", "val")
-    assert not any(name.startswith("copy") for name in parts)
+    sets = sets_of(filled)
+    assert (sets["0.jpg"], sets["1.jpg"]) == ("test", "val")
+    assert not any(name.startswith("copy") for name in sets)
     assert (report.left_out, report.leaks) == (5, 0)
     assert {item.label: (item.val, item.test) for item in report.classes}["red"] == (1, 2)
 
 
-def test_leaks_between_given_parts_are_reported(filled: Workspace, tmp_path: Path) -> None:
+def test_leaks_between_given_sets_are_reported(filled: Workspace, tmp_path: Path) -> None:
     rows = ["photos/red/0.jpg,test", *(f"photos/red/copy {q}.jpg,train" for q in range(50, 75, 5))]
     (tmp_path / "given.csv").write_text("\n".join(["path,part", *rows]))
     assert filled.split(1, 2, given=tmp_path / "given.csv").leaks == 1
@@ -348,7 +350,7 @@ def test_leaks_between_given_parts_are_reported(filled: Workspace, tmp_path: Pat
         ("path\nphotos/red/0.jpg\n", "no column called part"),
     ],
 )
-def test_invalid_given_parts_are_refused_and_nothing_is_stored(
+def test_invalid_given_sets_are_refused_and_nothing_is_stored(
     filled: Workspace, tmp_path: Path, content: str, message: str
 ) -> None:
     (tmp_path / "given.csv").write_text(content)
@@ -358,7 +360,7 @@ def test_invalid_given_parts_are_refused_and_nothing_is_stored(
         filled.last_split()
 
 
-def test_errors_come_before_the_search_for_duplicates(
+def test_errors_are_raised_before_the_search_for_duplicates(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(*_: object) -> None:
@@ -391,9 +393,9 @@ def test_the_last_split_counts_missing_and_new_images(filled: Workspace, tmp_pat
     assert report.left_out == 5
     assert (report.gone, report.later) == (0, 0)
     assert filled.last_split() == report
-    (photos / "red/5.jpg").rename(photos / "red/five.jpg")  # neither gone nor new
+    (photos / "red/5.jpg").rename(photos / "red/five.jpg")  # neither missing nor new
     (photos / "red/4.jpg").unlink()
-    (photos / "red/copy 50.jpg").unlink()  # was in no part
+    (photos / "red/copy 50.jpg").unlink()  # was in no set
     draw_photo(97).save(photos / "red/new.jpg")
     shutil.move(photos / "unlabelled.jpg", photos / "blue/labelled.jpg")
     (photos / "red/both.jpg").unlink()
@@ -412,7 +414,7 @@ def notes_of(workspace: Workspace, given: list[str], val: int, test: int) -> tup
     return workspace.split(val, test, given=source).notes
 
 
-def test_notes_give_the_reason_and_the_left_out_photos(
+def test_notes_give_the_reason_and_the_skipped_photos(
     filled: Workspace,
 ) -> None:
     blue = [f"blue/{number}.jpg,train" for number in range(10, 20)]
@@ -433,7 +435,7 @@ def test_a_note_names_the_limit_of_half_the_class(filled: Workspace) -> None:
     )
 
 
-def test_a_note_names_groups_that_stay_together(filled: Workspace, tmp_path: Path) -> None:
+def test_a_note_names_groups_that_must_stay_together(filled: Workspace, tmp_path: Path) -> None:
     rows = [f"photos/blue/{n}.jpg,blue,{n // 5}" for n in range(10, 20)]  # two posts of five
     (tmp_path / "labels.csv").write_text("\n".join(["path,label,post", *rows]))
     filled.labels.from_csv(tmp_path / "labels.csv")

@@ -16,8 +16,8 @@ from scipy.stats import binom
 
 from embedkit import Workspace
 from embedkit._internal.sealed import sealed
+from embedkit.classify.heads.embedding_head import RejectionScores
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
-from embedkit.classify.heads.head import RejectionScores
 from embedkit.classify.heads.outliers import OUTLIERS, VERSION, draw_outliers
 from embedkit.classify.heads.outliers.cache import embedded_outliers, remove_all_except
 from embedkit.classify.heads.rejection import (
@@ -39,8 +39,8 @@ from embedkit.classify.heads.rejection_calibration import (
     Outliers,
     leave_one_out_distances,
     measured_by_all,
+    outliers_unlike_classes,
     same_distribution,
-    without_kinds_like_classes,
 )
 from embedkit.classify.heads.store import load_head
 from embedkit.cli.app import embedkit
@@ -53,7 +53,7 @@ def unit(*rows: object) -> np.ndarray:
 
 
 def measures(distance: list[float], ratio: list[float], odds: list[float]) -> RejectionMeasures:
-    """Of photos under one model."""
+    """The measures of photos under one model."""
     distances, ratios = (np.array([one], float) for one in (distance, ratio))
     return RejectionMeasures(distances, ratios, np.array(odds, float))
 
@@ -171,7 +171,7 @@ def test_each_measure_alone_makes_a_photo_unknown() -> None:
 # -- known photos ------------------------------------------------------------------------------
 
 
-def test_leave_one_out_distances_leave_out_copies() -> None:
+def test_leave_one_out_distances_ignore_copies() -> None:
     random = np.random.default_rng(0)
     vectors = unit(*random.normal(size=(40, 8)))
     vectors[1] = vectors[0]  # a copy
@@ -218,17 +218,17 @@ def test_an_ensemble_uses_the_photos_that_all_models_have_measured() -> None:
     assert measured_by_all([made([1], 0.0), Calibration.none()])[0].distance.shape == (0,)
 
 
-def test_a_kind_of_outlier_that_resembles_a_class_is_left_out() -> None:
+def test_a_kind_of_outlier_that_resembles_a_class_is_excluded() -> None:
     outliers = Outliers(unit([1, 0, 0], [0, 1, 0]), ("screen", "code"))
     near_screen = np.tile(unit([20, 0, 1]), (40, 1))
     elsewhere = np.tile(unit([0, 0, 1]), (400, 1))
     vectors, labels = np.concatenate([near_screen, elsewhere]), np.repeat([0, 1], [40, 400])
     distance = np.full(440, np.log(0.2))
-    assert without_kinds_like_classes(outliers, vectors, distance, labels).kinds == ("code",)
+    assert outliers_unlike_classes(outliers, vectors, distance, labels).kinds == ("code",)
     few = np.concatenate([near_screen[:3], elsewhere[:37], elsewhere])
-    assert without_kinds_like_classes(outliers, few, distance, labels).kinds == ("screen", "code")
+    assert outliers_unlike_classes(outliers, few, distance, labels).kinds == ("screen", "code")
     both = Outliers(unit([1, 0, 0], [20, 1, 0]), ("screen", "code"))
-    assert without_kinds_like_classes(both, vectors, distance, labels).kinds == ()
+    assert outliers_unlike_classes(both, vectors, distance, labels).kinds == ()
 
 
 # -- synthetic outliers ------------------------------------------------------------------------
@@ -293,12 +293,12 @@ def trained(folder: Path, val: int, each: int, plant: Callable[[int], Image.Imag
     rows = []
     for label, name in enumerate(("one", "two")):
         for number in range(each):
-            part = "val" if number < val else "train"
+            set_name = "val" if number < val else "train"
             path = folder / name / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             planted = number == label == 0
             (plant(number) if planted else draw(label, number)).save(path)
-            rows.append(f"{path},{part}")
+            rows.append(f"{path},{set_name}")
     (folder / "given.csv").write_text("\n".join(["path,part", *rows]))
     workspace = Workspace(folder.parent / f"{folder.name} workspace")
     workspace.add([folder / "one", folder / "two"])
@@ -317,7 +317,7 @@ def trained(folder: Path, val: int, each: int, plant: Callable[[int], Image.Imag
 def test_an_extreme_validation_photo_does_not_raise_the_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, val: int
 ) -> None:
-    """The threshold stays where it is without the photo, and what is odd stays unknown."""
+    """The threshold stays where it is without the photo, and unusual photos stay unknown."""
     take_toys(monkeypatch)
     plain = trained(tmp_path / "plain", val, 20, lambda number: draw(0, number))
     odd = trained(tmp_path / "odd", val, 20, lambda _: draw_photo(777, (96, 72)))
@@ -380,19 +380,19 @@ def test_evaluation_reports_the_unknown_test_photos(
     workspace.add(photos, labels_from_folders=True)
     workspace.split(4, 4)
     workspace.heads.train("knn", "knn")
-    figures = workspace.heads.evaluate(["knn"], csv=tmp_path / "tables").heads[0]
-    assert figures.unknown is not None
-    assert figures.thresholds is not None
-    unknown = [item.unknown for item in figures.classes]
-    assert figures.unknown == sum(count or 0 for count in unknown) / 8
+    metrics = workspace.heads.evaluate(["knn"], csv=tmp_path / "tables").heads[0]
+    assert metrics.unknown is not None
+    assert metrics.thresholds is not None
+    unknown = [item.unknown for item in metrics.classes]
+    assert metrics.unknown == sum(count or 0 for count in unknown) / 8
     split = workspace.last_split()
     assert (split.classes[0].test, split.classes[1].test) == (4, 4)
     for name in ("heads", "classes"):
         header = (tmp_path / f"tables/{name}.csv").read_text("utf-8-sig").splitlines()[0]
         assert header.endswith("unknown")
     done = CliRunner().invoke(embedkit, ["evaluate", "knn", "--workspace", str(workspace.folder)])
-    said = f"knn calls {100 * figures.unknown:.1f} % of the test photos unknown"
-    assert said in " ".join(done.stdout.split())
+    sentence = f"knn calls {100 * metrics.unknown:.1f} % of the test photos unknown"
+    assert sentence in " ".join(done.stdout.split())
 
 
 @pytest.mark.slow
@@ -515,7 +515,7 @@ def test_a_format_2_head_loads_with_its_own_rule(
 
 
 @pytest.mark.slow
-def test_a_format_2_head_is_reported_as_such(earlier: Workspace, tmp_path: Path) -> None:
+def test_the_output_names_a_head_of_an_earlier_version(earlier: Workspace, tmp_path: Path) -> None:
     draw(0, 50).save(tmp_path / "new.png")
     where = ["--workspace", str(earlier.folder)]
     done = CliRunner().invoke(
@@ -526,7 +526,7 @@ def test_a_format_2_head_is_reported_as_such(earlier: Workspace, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_format_2_heads_can_be_combined_now(earlier: Workspace) -> None:
+def test_format_2_heads_can_be_combined(earlier: Workspace) -> None:
     head = earlier.heads.ensemble("new", ["knn", "probe"])
     assert head.thresholds.photos == 6
     assert head.thresholds.outlier_ratio is None
@@ -605,7 +605,7 @@ def code_on_page(number: int) -> Image.Image:
 
 
 def screen(number: int) -> Image.Image:
-    """A list with a title bar, which no synthetic outlier is."""
+    """A list with a title bar, a layout that no synthetic outlier has."""
     random = np.random.default_rng([8, number])
     image = Image.new("RGB", (540, 960), "white" if number % 2 else (24, 24, 28))
     draw, ink = ImageDraw.Draw(image), "black" if number % 2 else "white"

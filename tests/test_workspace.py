@@ -293,9 +293,9 @@ def test_an_export_that_fails_says_why_and_leaves_no_file(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    for place in ("file", "file/below"):
-        with pytest.raises(BadInput, match=f"{place}: this is a file; name a folder"):
-            filled.embeddings.export(tmp_path / place)
+    for path in ("file", "file/below"):
+        with pytest.raises(BadInput, match=f"{path}: this is a file; name a folder"):
+            filled.embeddings.export(tmp_path / path)
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -13,6 +13,10 @@ _PRIVATE_USE = 0xF700
 """A byte 0x80..0xff that is not UTF-8 is stored as U+F780..U+F7FF (private use)."""
 
 
+DEFAULT_WORKSPACE = "indexes/default"
+"""Folder of the workspace that is used unless another one is named."""
+
+
 def to_stored(name: str) -> str:
     """Return the reversible UTF-8 form of a file name, with ``/`` between its parts.
 

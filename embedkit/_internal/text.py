@@ -1,4 +1,4 @@
-"""Numbers, lists and errors in messages."""
+"""Numbers, sizes, lists and errors in messages."""
 
 import textwrap
 from collections.abc import Sequence
@@ -12,6 +12,13 @@ def counted(count: int, thing: str) -> str:
 def it_or_them(count: int) -> str:
     """Return the pronoun for ``count`` things."""
     return "it" if count == 1 else "them"
+
+
+def size_text(count: int) -> str:
+    """Return a number of bytes with a unit: ``320 kB``, ``1.2 MB``, ``1.20 GB``."""
+    if count < 1e6:
+        return f"{count / 1e3:,.0f} kB"
+    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
 
 
 def listed(items: Sequence[str]) -> str:

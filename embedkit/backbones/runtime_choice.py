@@ -251,7 +251,7 @@ def _pair_distances(raw: np.ndarray) -> np.ndarray:
 
 def _folder(spec: EmbeddingSpec) -> Path:
     # The runtime does not depend on how photos are decoded, so all pipeline versions share it.
-    return Path(user_cache_path("embedkit")) / "runtimes" / f"{spec.first.digest}-{_machine()}"
+    return Path(user_cache_path("embedkit")) / "runtimes" / f"{spec.version_1.digest}-{_machine()}"
 
 
 def _machine() -> str:

@@ -35,7 +35,9 @@ class LabelledSet:
         """Return a path and the class number of each image that still has a file."""
         files = catalog.live_files(self.ids.tolist())
         pairs = zip(self.ids.tolist(), self.labels.tolist(), strict=True)
-        return [(files[one][0].path, number) for one, number in pairs if one in files]
+        return [
+            (files[image_id][0].path, number) for image_id, number in pairs if image_id in files
+        ]
 
 
 @dataclass(frozen=True)
@@ -93,20 +95,24 @@ def load_training_data(catalog: Catalog) -> TrainingData:
     Raises :class:`BadInput` when there is no split, no validation set, fewer than two classes, or
     a class with validation but no training images.
     """
-    subsets = read_split(catalog)[1]
-    ids = {part: subsets[part].ids for part in (TRAIN, VAL)}
-    label_of = _labels(catalog, np.concatenate([ids[TRAIN], ids[VAL]]))
-    classes = sorted({label_of[one] for one in ids[TRAIN].tolist() if one in label_of})
+    _, sets = read_split(catalog)
+    ids = {name: sets[name].ids for name in (TRAIN, VAL)}
+    label_of = _labels_of(catalog, np.concatenate([ids[TRAIN], ids[VAL]]))
+    labels = {
+        name: {label_of[image_id] for image_id in ids[name].tolist() if image_id in label_of}
+        for name in (TRAIN, VAL)
+    }
+    classes = sorted(labels[TRAIN])
     if len(classes) < 2:
-        what = f"photos of one class only, {shown(classes[0])}" if classes else "no photos"
-        raise BadInput(f"the training set has {what} and needs two classes; see 'embedkit split'")
-    untrained = {label_of[one] for one in ids[VAL].tolist() if one in label_of} - set(classes)
+        photos = f"photos of one class only, {shown(classes[0])}" if classes else "no photos"
+        raise BadInput(f"the training set has {photos} and needs two classes; see 'embedkit split'")
+    untrained = labels[VAL] - labels[TRAIN]
     if untrained:
         raise BadInput(
             f"{shown(min(untrained))} has validation photos and no training photos; draw the "
             "split again with 'embedkit split'"
         )
-    train, val = (_numbered(subsets[part], label_of, classes) for part in (TRAIN, VAL))
+    train, val = (_numbered(sets[name], label_of, classes) for name in (TRAIN, VAL))
     if not len(val):
         raise BadInput(
             "the split has no validation set, which training needs to select hyperparameters; "
@@ -131,28 +137,32 @@ def load_test_data(catalog: Catalog, classes: Sequence[str]) -> TestData:
 
     Raises :class:`BadInput` when it is empty, or has a class that is not one of ``classes``.
     """
-    subset = read_split(catalog)[1][TEST]
-    label_of = _labels(catalog, subset.ids)
+    _, sets = read_split(catalog)
+    label_of = _labels_of(catalog, sets[TEST].ids)
     unknown = sorted(set(label_of.values()) - set(classes))
     if unknown:
         raise BadInput(
             f"the test set has photos of {', '.join(map(shown, unknown[:5]))}, which the head was "
-            "not trained on; check with 'embedkit split' that the training set has some, and train "
-            "the head again"
+            "not trained on; check with 'embedkit split' that the training set has photos of these "
+            "classes, and train the head again"
         )
-    found = _numbered(subset, label_of, classes)
-    if not len(found):
+    images = _numbered(sets[TEST], label_of, classes)
+    if not len(images):
         raise BadInput("the split has no test set; draw one with 'embedkit split --val N --test N'")
-    return TestData(found, len(subset.ids))
+    return TestData(images, len(sets[TEST].ids))
 
 
 def load_embeddings(catalog: Catalog, spec: str, images: LabelledSet) -> EmbeddedSet:
-    """Return the images that have an embedding under a spec, with their embeddings. ``spec`` is the
-    digest of the spec."""
+    """Return the images that have an embedding under a spec, with the embeddings.
+
+    ``spec`` is the digest of the spec.
+    """
     with catalog.read() as reader:
         ids, vectors, norms, sha256 = reader.embeddings.features(spec, images.ids)
-    found = images[np.searchsorted(images.ids, ids)]
-    return EmbeddedSet(found.ids, found.labels, found.groups, Features(vectors, norms), sha256)
+    embedded = images[np.searchsorted(images.ids, ids)]
+    return EmbeddedSet(
+        embedded.ids, embedded.labels, embedded.groups, Features(vectors, norms), sha256
+    )
 
 
 @dataclass(frozen=True)
@@ -173,37 +183,37 @@ def load_joint_embeddings(
 
     Raises :class:`BadInput` when there are none.
     """
-    found = {spec: load_embeddings(catalog, spec, images) for spec in specs}
+    sets = {spec: load_embeddings(catalog, spec, images) for spec in specs}
     in_all = np.ones(len(images), bool)
-    for subset in found.values():
-        in_all &= np.isin(images.ids, subset.ids)
+    for embedded in sets.values():
+        in_all &= np.isin(images.ids, embedded.ids)
     if not in_all.any():
         raise BadInput(
             "none of the photos has an embedding of every backbone that the heads use; see "
             "'embedkit info'"
         )
     common = images[in_all]
-    rows = {spec: np.isin(subset.ids, common.ids) for spec, subset in found.items()}
-    first = next(iter(found))
+    rows = {spec: np.isin(embedded.ids, common.ids) for spec, embedded in sets.items()}
+    first = next(iter(sets))
     return JointlyEmbeddedSet(
         common,
-        {spec: subset.features[rows[spec]] for spec, subset in found.items()},
-        found[first].sha256[rows[first]],
+        {spec: embedded.features[rows[spec]] for spec, embedded in sets.items()},
+        sets[first].sha256[rows[first]],
     )
 
 
-def _numbered(subset: SplitSet, label_of: dict[int, str], classes: Sequence[str]) -> LabelledSet:
-    """Return the images of a subset that have a label, with its index in ``classes``."""
+def _numbered(images: SplitSet, label_of: dict[int, str], classes: Sequence[str]) -> LabelledSet:
+    """Return the images that have a label, with its index in ``classes``."""
     number_of = {name: number for number, name in enumerate(classes)}
-    rows = [row for row, one in enumerate(subset.ids.tolist()) if one in label_of]
-    ids, groups = subset.ids[rows], subset.groups[rows]
-    labels = [number_of[label_of[one]] for one in ids.tolist()]
+    rows = [row for row, image_id in enumerate(images.ids.tolist()) if image_id in label_of]
+    ids, groups = images.ids[rows], images.groups[rows]
+    labels = [number_of[label_of[image_id]] for image_id in ids.tolist()]
     return LabelledSet(ids, np.array(labels, np.int64), groups)
 
 
-def _labels(catalog: Catalog, ids: np.ndarray) -> dict[int, str]:
-    """Return the label of each of these images that has exactly one."""
+def _labels_of(catalog: Catalog, ids: np.ndarray) -> dict[int, str]:
+    """Return the label of each of these images that has exactly one, by image id."""
     images = labelled_images(catalog)
-    wanted = set(ids.tolist())
+    requested = set(ids.tolist())
     pairs = zip(images.ids.tolist(), images.labels, strict=True)
-    return {one: label for one, label in pairs if one in wanted}
+    return {image_id: label for image_id, label in pairs if image_id in requested}

@@ -1,4 +1,4 @@
-"""Build an ensemble from several heads of a workspace, with the validation set."""
+"""Build an ensemble of heads, with members selected on the validation set."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,6 +9,7 @@ from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_training_data
 from embedkit.classify.head_building import ValidationScores, build_head
 from embedkit.classify.head_checks import check_validation_photos
+from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead
 from embedkit.classify.heads.ensemble import (
     CALIBRATED,
     GREEDY,
@@ -17,15 +18,14 @@ from embedkit.classify.heads.ensemble import (
     error_overlap,
     select_members,
 )
-from embedkit.classify.heads.head import ENSEMBLE, Head
 from embedkit.classify.heads.store import check_name, digest_of, save_head
 from embedkit.errors import BadInput
 
 
 def build_ensemble(
-    catalog: Catalog, folder: Path, name: str, heads: Sequence[Head], method: str
-) -> Head:
-    """Return the ensemble of ``heads``, after saving it as ``name`` in the ``folder`` of heads.
+    catalog: Catalog, folder: Path, name: str, heads: Sequence[EmbeddingHead], method: str
+) -> EmbeddingHead:
+    """Build the ensemble of ``heads`` and save it as ``name`` in the ``folder`` of heads.
 
     Raises :class:`BadInput` for an unknown method, and for heads that cannot be combined.
     """
@@ -45,7 +45,7 @@ def build_ensemble(
     data = load_training_data(catalog)
     if data.classes != heads[0].classes_:
         raise BadInput(
-            "the classes of the split are no longer those of the heads; train the heads again first"
+            "the classes of the split are no longer those of the heads; train the heads again"
         )
     specs = {model.spec.digest for head in heads for model in head.models}
     val = load_joint_embeddings(catalog, specs, data.val)
@@ -75,7 +75,7 @@ def build_ensemble(
     validation = [
         ValidationScores(
             probabilities[index],
-            *model.distances(embedded[model.spec.digest], model.nearest(embedded)),
+            *model.distance_measures(embedded[model.spec.digest], model.nearest(embedded)),
         )
         for index, model in zip(selected, models, strict=True)
     ]

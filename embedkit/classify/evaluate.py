@@ -8,20 +8,23 @@ from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_test_data
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import Evaluation
 from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.classify.head_checks import check_test_photos
-from embedkit.classify.heads.head import Head
+from embedkit.classify.heads.embedding_head import EmbeddingHead
 from embedkit.classify.heads.linear import Features
 from embedkit.classify.prediction import nearest_photos
+from embedkit.classify.stored_photos import StoredPhotos
 from embedkit.errors import BadInput
+from embedkit.results.evaluation import Evaluation
 
 
-def evaluate_heads(catalog: Catalog, heads: Sequence[Head], tables: Path | None) -> Evaluation:
+def evaluate_heads(
+    catalog: Catalog, heads: Sequence[EmbeddingHead], folder: Path | None
+) -> Evaluation:
     """Return the metrics of heads on the test photos that have all embeddings the heads need.
 
-    With ``tables``, a folder, the metrics of heads and classes and the predictions of each head are
-    also written there as CSV. Raises :class:`BadInput` when the heads have different classes, when
+    With a ``folder``, the metrics of heads and classes and the predictions of each head are also
+    written there as CSV. Raises :class:`BadInput` when the heads have different classes, when
     one was trained or validated on a test photo, or when there is no test set.
     """
     first = heads[0]
@@ -41,23 +44,25 @@ def evaluate_heads(catalog: Catalog, heads: Sequence[Head], tables: Path | None)
     truth = GroundTruth(
         classes=first.classes_,
         truth=images.labels,
-        paths=tuple(files[one][0].path for one in images.ids.tolist()),
+        paths=tuple(files[image_id][0].path for image_id in images.ids.tolist()),
         groups=images.groups,
         left_out=data.split_size - len(images),
     )
     predictions = [_predictions(catalog, head, test.embedded) for head in heads]
     evaluation = evaluate(truth, predictions)
-    if tables is not None:
-        write_heads(tables / "heads.csv", evaluation)
-        write_classes(tables / "classes.csv", evaluation)
-        for item in predictions:
-            write_predictions(tables / f"predictions {item.head}.csv", truth, item)
+    if folder is not None:
+        write_heads(folder / "heads.csv", evaluation)
+        write_classes(folder / "classes.csv", evaluation)
+        for of_head in predictions:
+            write_predictions(folder / f"predictions {of_head.head}.csv", truth, of_head)
     return evaluation
 
 
-def _predictions(catalog: Catalog, head: Head, embedded: dict[str, Features]) -> HeadPredictions:
+def _predictions(
+    catalog: Catalog, head: EmbeddingHead, embedded: dict[str, Features]
+) -> HeadPredictions:
     probabilities, nearest = head.predict_proba(embedded), head.nearest(embedded)
-    first_rows, first_distances = nearest[0]
+    rows_of_first, distances_of_first = nearest[0]
     history = head.settings.get("history", ())
     return HeadPredictions(
         head=head.name,
@@ -66,6 +71,6 @@ def _predictions(catalog: Catalog, head: Head, embedded: dict[str, Features]) ->
         thresholds=head.thresholds,
         history=tuple(epoch["validation_accuracy"] for epoch in history),
         nearest=lambda rows: nearest_photos(
-            catalog, head, (first_rows[rows], first_distances[rows])
+            head, (rows_of_first[rows], distances_of_first[rows]), StoredPhotos(catalog)
         ),
     )

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from embedkit.classify.datasets import EmbeddedTrainingData
+from embedkit.classify.heads.embedding_head import EmbeddingHead, Model, Scorer
 from embedkit.classify.heads.ensemble import CALIBRATED, mean_scores
 from embedkit.classify.heads.gallery import Gallery, sampled_rows
-from embedkit.classify.heads.head import Head, Model, Scorer
 from embedkit.classify.heads.probabilities import (
     fit_temperature,
     log_softmax,
@@ -28,14 +28,14 @@ from embedkit.classify.heads.rejection_calibration import (
     Outliers,
     leave_one_out_distances,
     measured_by_all,
+    outliers_unlike_classes,
     same_distribution,
-    without_kinds_like_classes,
 )
 
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """Output of a model for the validation set."""
+    """Probabilities and rejection measures of the validation photos under a model."""
 
     probabilities: np.ndarray
     """float64 (N, C)."""
@@ -63,13 +63,13 @@ def build_model(
     known, distance = leave_one_out_distances(vectors, labels, train.groups[rows])
     if not same_distribution(distance, val_distance):
         known, distance = known[:0], distance[:0]
-    suited = without_kinds_like_classes(
+    kept = outliers_unlike_classes(
         outliers,
         np.concatenate([vectors[known], val.features.vectors]),
         np.concatenate([distance, val_distance]),
         np.concatenate([labels[known], val.labels]),
     )
-    kept = suited.vectors.astype(np.float16)
+    outlier_vectors = kept.vectors.astype(np.float16)
     scores = scorer.scores(val.features)
     model = Model(
         classes_=data.images.classes,
@@ -77,20 +77,20 @@ def build_model(
         spec=data.resolved.spec,
         scorer=scorer,
         gallery=gallery,
-        outliers=kept,
+        outliers=outlier_vectors,
         temperature=fit_temperature(scores, val.labels),
         calibration=Calibration(
             gallery.sha256[known],
             distance,
-            distance - log_distance_to_outliers(vectors[known], kept),
+            distance - log_distance_to_outliers(vectors[known], outlier_vectors),
         ),
         fitted_on=train.sha256,
         selected_on=val.sha256,
     )
     validation = ValidationScores(
-        model.probabilities(scores), *model.distances(val.features, nearest)
+        model.probabilities(scores), *model.distance_measures(val.features, nearest)
     )
-    return model, validation, sorted(set(outliers.kinds) - set(suited.kinds))
+    return model, validation, sorted(set(outliers.kinds) - set(kept.kinds))
 
 
 def build_head(
@@ -101,17 +101,17 @@ def build_head(
     labels: np.ndarray,
     settings: Mapping[str, Any],
     method: str = CALIBRATED,
-) -> Head:
+) -> EmbeddingHead:
     """Return the head of one or several models.
 
-    ``validation`` are the validation scores of each model, ``labels`` the class numbers of the
+    ``validation`` are the validation scores of each model, and ``labels`` the class numbers of the
     validation photos, int64 (N,).
     """
     mean = mean_scores([scores.probabilities for scores in validation])
     # A single model is calibrated already, and the mean is its own probabilities.
     temperature = fit_temperature(mean, labels) if len(models) > 1 else 1.0
     scores = mean / temperature
-    return Head(
+    return EmbeddingHead(
         name=name,
         kind=kind,
         models=tuple(models),
@@ -131,12 +131,13 @@ def _fit_rejection(
     models: Sequence[Model], validation: Sequence[ValidationScores], odds_against: np.ndarray
 ) -> Rejection:
     """Fit thresholds on validation photos and on training photos that all models have measured."""
-    common = measured_by_all([model.calibration for model in models])
-    distances, ratios = (
-        np.concatenate(
-            [np.stack([getattr(one, name) for one in some]) for some in (common, validation)],
-            axis=1,
-        )
-        for name in ("distance", "ratio")
-    )
-    return Rejection.fit(distances.mean(axis=0), mean_ratio(ratios), odds_against)
+    training = measured_by_all([model.calibration for model in models])
+
+    def measured(name: str) -> np.ndarray:
+        """Return a measure of all these photos under each model: float64 (M, K)."""
+        of_training = np.stack([getattr(item, name) for item in training])
+        of_validation = np.stack([getattr(item, name) for item in validation])
+        return np.concatenate([of_training, of_validation], axis=1)
+
+    distance, ratio = measured("distance").mean(axis=0), mean_ratio(measured("ratio"))
+    return Rejection.fit(distance, ratio, odds_against)

@@ -17,8 +17,8 @@ from embedkit.classify.datasets import (
 )
 from embedkit.classify.head_building import ValidationScores, build_head, build_model
 from embedkit.classify.heads import finetune
+from embedkit.classify.heads.embedding_head import FINETUNE, KNN, PROBE, EmbeddingHead, Scorer
 from embedkit.classify.heads.gallery import MAX_PHOTOS, Gallery
-from embedkit.classify.heads.head import FINETUNE, KNN, PROBE, Head, Scorer
 from embedkit.classify.heads.knn import fit_neighbours
 from embedkit.classify.heads.linear import RAW
 from embedkit.classify.heads.probe import PROTOCOLS, Probe, Protocol
@@ -39,7 +39,7 @@ DEFAULT_PRESETS = {PROBE: "embedkit", FINETUNE: "modern"}
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Options of a training. Raises :class:`BadInput` for invalid ones."""
+    """Options of training a head. Raises :class:`BadInput` for invalid ones."""
 
     kind: str
     """``probe``, ``knn`` or ``finetune``."""
@@ -51,7 +51,7 @@ class TrainOptions:
     epochs: int | None = None
     """Epochs of fine-tuning; None for those of the preset."""
     processes: int = 1
-    """Number of GPUs that fine-tune together."""
+    """Number of processes that fine-tune together, one for each GPU."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Values that override those of the preset, by name: fields of
     :class:`embedkit.classify.heads.finetune.Configuration` or
@@ -63,8 +63,8 @@ class TrainOptions:
             raise BadInput(f"unknown kind of head {shown(self.kind)!r}; use {', '.join(PRESETS)}")
         if self.preset is not None and self.preset not in PRESETS[self.kind]:
             presets = ", ".join(PRESETS[self.kind])
-            there = f"its presets are {presets}" if presets else "it has none"
-            raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; {there}")
+            valid = f"its presets are {presets}" if presets else "it has none"
+            raise BadInput(f"{self.kind} has no preset {shown(self.preset)!r}; {valid}")
         if self.epochs is not None and (self.kind != FINETUNE or self.epochs < 1):
             raise BadInput("epochs must be 1 or more, and only finetune takes them")
         if self.processes != 1 and (self.kind != FINETUNE or self.processes < 1):
@@ -108,7 +108,7 @@ class FittedScorer:
 
     data: EmbeddedTrainingData
     scorer: Scorer
-    """The scorer that the validation metrics are for."""
+    """The scorer that the validation metrics refer to."""
     settings: dict[str, Any]
     refitted: Scorer | None = None
     """The scorer fitted again on the training and validation sets, which replaces ``scorer``; None
@@ -122,17 +122,19 @@ def train(
     embed: Embed,
     load_outliers: LoadOutliers,
     progress: ProgressCallback,
-) -> Head:
+) -> EmbeddingHead:
     """Train a head, select its hyperparameters on the validation set, and save it in ``folder``.
 
     The test set is not used. Raises :class:`BadInput` for a split that a head cannot be trained on.
     """
     images = load_training_data(catalog)
-    data, backbone = _embedded(catalog, images, embed(options.backbone)), options.backbone
+    backbone = options.backbone
+    data = _load_embedded(catalog, images, embed(backbone))
     if options.kind == FINETUNE:
         tuned = _finetune(catalog, folder / options.name, data, options, progress)
-        own = _embedded(catalog, images, embed(tuned.backbone))
-        fitted, backbone = _finetuned_scorer(own, tuned, options), tuned.backbone
+        backbone = tuned.backbone
+        tuned_data = _load_embedded(catalog, images, embed(backbone))
+        fitted = _finetuned_scorer(tuned_data, tuned, options)
     else:
         fitted = fit_scorer(data, options, progress)
     progress(Progress("embedding synthetic outliers"))
@@ -145,12 +147,12 @@ def fit_scorer(
     data: EmbeddedTrainingData, options: TrainOptions, progress: ProgressCallback
 ) -> FittedScorer:
     """Fit a probe or a kNN classifier on embeddings."""
-    return _fit_knn(data) if options.kind == KNN else _fit_probe(data, options, progress)
+    return _knn_scorer(data) if options.kind == KNN else _probe_scorer(data, options, progress)
 
 
 def build_trained_head(
     options: TrainOptions, fitted: FittedScorer, backbone: str, outliers: Outliers
-) -> tuple[Head, ValidationScores]:
+) -> tuple[EmbeddingHead, ValidationScores]:
     """Return the head of a fitted scorer, with rejection thresholds, and its validation scores."""
     data = fitted.data
     max_photos = len(data.train) if options.kind == KNN else MAX_PHOTOS
@@ -158,32 +160,33 @@ def build_trained_head(
     settings = {**fitted.settings, "left_out": data.left_out, "outliers_left_out": left_out}
     head = build_head(options.name, options.kind, [model], [validation], data.val.labels, settings)
     if fitted.refitted is not None:
-        seen = np.concatenate([model.fitted_on, model.selected_on])
-        head = replace(head, models=(replace(model, scorer=fitted.refitted, fitted_on=seen),))
+        both = np.concatenate([model.fitted_on, model.selected_on])
+        head = replace(head, models=(replace(model, scorer=fitted.refitted, fitted_on=both),))
     return head, validation
 
 
-def _embedded(
+def _load_embedded(
     catalog: Catalog, images: TrainingData, resolved: ResolvedName
 ) -> EmbeddedTrainingData:
     digest = resolved.spec.digest
-    train_set, val = (load_embeddings(catalog, digest, some) for some in (images.train, images.val))
+    train_set = load_embeddings(catalog, digest, images.train)
+    val = load_embeddings(catalog, digest, images.val)
     return EmbeddedTrainingData(images, resolved, train_set, val)
 
 
-def _fit_knn(data: EmbeddedTrainingData) -> FittedScorer:
-    part, val = data.train, data.val
-    gallery = Gallery.sample(part.features.vectors, part.sha256, part.labels, len(part))
+def _knn_scorer(data: EmbeddedTrainingData) -> FittedScorer:
+    images, val = data.train, data.val
+    gallery = Gallery.sample(images.features.vectors, images.sha256, images.labels, len(images))
     classes = len(data.images.classes)
     scorer, tried = fit_neighbours(gallery, classes, val.features, val.labels)
     return FittedScorer(data, scorer, {"k": scorer.k, "tried": tried})
 
 
-def _fit_probe(
+def _probe_scorer(
     data: EmbeddedTrainingData, options: TrainOptions, progress: ProgressCallback
 ) -> FittedScorer:
     protocol = options.protocol()
-    probe = _probe(data, protocol, progress)
+    probe = _fit_probe(data, protocol, progress)
     settings = {
         "preset": options.preset_name,
         "changed": dict(options.settings),
@@ -194,7 +197,7 @@ def _fit_probe(
     return FittedScorer(data, probe.selected, settings, probe.linear if protocol.refit else None)
 
 
-def _probe(data: EmbeddedTrainingData, protocol: Protocol, progress: ProgressCallback) -> Probe:
+def _fit_probe(data: EmbeddedTrainingData, protocol: Protocol, progress: ProgressCallback) -> Probe:
     train_set, val = data.train.examples(), data.val.examples()
     return Probe(protocol).fit(train_set, val, data.images.classes, progress)
 
@@ -208,15 +211,15 @@ def _finetune(
 ) -> finetune.FineTuned:
     """Fine-tune a network and its linear layer in the folder of the head."""
     preset = finetune.PRESETS[options.preset_name]
-    start = None
+    initial_linear = None
     if preset.from_probe:
-        start = _probe(data, Protocol((RAW,)), progress).linear
+        initial_linear = _fit_probe(data, Protocol((RAW,)), progress).linear
     task = finetune.Task(
         options.backbone,
         data.images.classes,
         data.images.train.photos(catalog),
         data.images.val.photos(catalog),
-        start,
+        initial_linear,
     )
     return finetune.fit(task, options.configuration(), folder, progress, options.processes)
 

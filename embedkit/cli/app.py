@@ -32,13 +32,14 @@ class _Group(click.Group):
                 raise
             show.print_warning(
                 f"{error.name} is not installed, and this command needs it; install embedkit with "
-                "all its dependencies (add --fingerprints-only, duplicates and clean do without)"
+                "all its dependencies (add --fingerprints-only, duplicates and clean work without "
+                "it)"
             )
             ctx.exit(1)
         except OSError as error:
-            place = error.filename2 or error.filename
-            what = "the command failed" if place is None else shown(os.fsdecode(place))
-            show.print_warning(str(storage_error(what, error)))
+            path = error.filename2 or error.filename
+            failed = "the command failed" if path is None else shown(os.fsdecode(path))
+            show.print_warning(str(storage_error(failed, error)))
             ctx.exit(1)
         except KeyboardInterrupt:
             show.print_warning("interrupted; finished work is kept, and the same command continues")
@@ -49,18 +50,18 @@ _show_other_warning = warnings.showwarning
 
 
 def _show_warning(
-    message: Warning | str, category: type[Warning], *place: Any, **more: Any
+    message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any
 ) -> None:
     if issubclass(category, DamagedCache):
         show.print_warning(f"warning: {message}")
     else:
-        _show_other_warning(message, category, *place, **more)
+        _show_other_warning(message, category, *args, **kwargs)
 
 
 def main() -> None:
     """Run the command line and exit: 0 success, 1 error, 2 bad input, 130 interrupted."""
     streams.prepare()
-    # Pillow warns about photos that embedkit reports as failures where it matters.
+    # embedkit reports the photos that it cannot use as failures; Pillow's warnings add nothing.
     warnings.filterwarnings("ignore", module="PIL")
     warnings.showwarning = _show_warning
     try:

@@ -21,7 +21,7 @@ from embedkit.errors import BadInput
 @click.option(
     "--group",
     metavar="COLUMN",
-    help="Keep photos with the same value in this column of a label table together.",
+    help="Column of a label table; photos with the same value stay in one set.",
 )
 @click.option(
     "--given",
@@ -40,29 +40,31 @@ def split(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Split the labelled photos into training, validation and test set; without options, show it.
+    """Split the labelled photos into training, validation and test set.
+
+    Without options, the stored split is shown.
 
     Copies, near-copies and photos of one --group are never in two sets. At most half of a class is
     drawn for validation and test; in a class that is too small for N + N, that half is divided in
-    proportion. The report shows how many leaks drawing photos one by one would have caused.
+    proportion. The report shows how many leaks drawing the photos one by one would have caused.
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        here = Workspace(workspace, progress)
+        ws = Workspace(workspace, progress)
         if val is not None and test is not None:
-            found = here.split(val, test, seed=seed or 0, group=group, given=given)
+            result = ws.split(val, test, seed=seed or 0, group=group, given=given)
         elif any(option is not None for option in (val, test, seed, group, given)):
             raise BadInput(
                 "give both --val N and --test N, the photos of each class in the two sets"
             )
         else:
-            found = here.last_split()
+            result = ws.last_split()
     if as_json:
-        show.print_json(asdict(found))
+        show.print_json(asdict(result))
     else:
-        show_classify.split_summary(found)
+        show_classify.split_summary(result)
 
 
 @click.command()
@@ -75,7 +77,7 @@ def split(
 @click.option(
     "--epochs", type=int, metavar="E", help="Epochs of finetune.  [default: the preset's]"
 )
-@click.option("--processes", type=int, default=1, metavar="N", help="GPUs that fine-tune together.")
+@click.option("--processes", type=int, default=1, metavar="N", help="Number of GPUs for finetune.")
 @click.option(
     "--set",
     "settings",
@@ -109,8 +111,7 @@ def train(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        here = Workspace(workspace, progress)
-        head = here.heads.train(
+        head = Workspace(workspace, progress).heads.train(
             kind,
             name,
             backbone=backbone,
@@ -120,7 +121,7 @@ def train(
             settings=dict(map(_setting, settings)),
         )
     if as_json:
-        show.print_json(show_classify.head_document(head))
+        show.print_json(head.to_dict())
     else:
         show_classify.head_summary(head)
 
@@ -157,7 +158,7 @@ def ensemble(
     with show.progress_bar() as progress:
         head = Workspace(workspace, progress).heads.ensemble(name, heads, method=method)
     if as_json:
-        show.print_json(show_classify.head_document(head))
+        show.print_json(head.to_dict())
     else:
         show_classify.head_summary(head)
 
@@ -184,9 +185,9 @@ def evaluate(
         show.print_json(asdict(evaluation))
     else:
         show_classify.evaluation_summary(evaluation)
-        for target in (html, csv):
-            if target is not None:
-                show.print_line(f"written: {target}")
+        for path in (html, csv):
+            if path is not None:
+                show.print_line(f"written: {path}")
 
 
 @click.command()
@@ -204,14 +205,14 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        found = Workspace(workspace, progress).classify(paths, head=head, k=k)
+        result = Workspace(workspace, progress).classify(paths, head=head, k=k)
     if as_json:
-        show.print_json(asdict(found))
-    elif found.predictions:
-        show_classify.predictions_table(found)
-    for failure in found.failures:
+        show.print_json(asdict(result))
+    elif result.predictions:
+        show_classify.predictions_table(result)
+    for failure in result.failures:
         show.print_warning(f"{failure.path}: {failure.reason}")
-    if not found.predictions:
+    if not result.predictions:
         raise BadInput("none of the photos could be classified")
 
 

@@ -35,7 +35,7 @@ _kinds = click.option(
     "  [default: exact,pixels,combined]",
 )
 _verify = click.option(
-    "--verify", is_flag=True, help="Also open pairs with weak evidence: finds more, takes longer."
+    "--verify", is_flag=True, help="Also open pairs with weak evidence; finds more, takes longer."
 )
 
 
@@ -80,8 +80,8 @@ def duplicates(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        here = Workspace(workspace, progress)
-        found = here.duplicates(
+        ws = Workspace(workspace, progress)
+        found = ws.duplicates(
             split_items(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
@@ -95,7 +95,7 @@ def duplicates(
         from embedkit.reports.plan_page import write_plan_page
 
         with show.progress_bar() as progress:
-            rows = here.clean(duplicates=found).rows
+            rows = ws.clean(duplicates=found).rows
             write_plan_page(
                 html.absolute(), rows, "Groups of duplicates", workspace, progress=progress
             )
@@ -148,7 +148,7 @@ def verdict(
     default="review",
     show_default=True,
     metavar="POLICY",
-    help="For one photo under two labels: review, or drop-all (remove every copy).",
+    help="For copies with different labels: review, or drop-all (remove every copy).",
 )
 @_kinds
 @click.option(
@@ -187,7 +187,7 @@ def clean(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Plan what to remove: a CSV to read and edit, and a page of thumbnails beside it.
+    """Plan a clean-up: a CSV to read and edit, and a page of thumbnails beside it.
 
     Nothing is moved before 'embedkit apply FILE'.
     """
@@ -208,7 +208,7 @@ def clean(
             verify=verify,
             backbone=backbone,
         )
-        aside = rename_edited_plan(plan, plan_of_page(page))
+        renamed = rename_edited_plan(plan, plan_of_page(page))
         write_plan(plan.absolute(), planned.rows)
         write_plan_page(page, planned.rows, workspace=workspace, progress=progress)
     if as_json:
@@ -216,19 +216,19 @@ def clean(
             {
                 "plan": str(plan),
                 "page": str(page),
-                "set_aside": aside and str(aside),
+                "set_aside": renamed and str(renamed),
                 "rows": [asdict(row) for row in planned],
             }
         )
     else:
-        if aside:
+        if renamed:
             show.print_line(
-                f"{shown(str(plan))} had been edited; it was renamed to {shown(str(aside))}"
+                f"{shown(str(plan))} had been edited; it was renamed to {shown(str(renamed))}"
             )
         show_clean.plan_summary(planned.rows, plan, page, workspace_argument(workspace))
 
 
-def _report(
+def _print_report(
     report: ApplyReport | UndoReport | EmptyReport, summary: Callable[[Any], None], as_json: bool
 ) -> None:
     """Print a report; exit with status 1 if any file was skipped."""
@@ -252,7 +252,7 @@ def _report(
 def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: bool) -> None:
     """Move the files that the plan FILE removes to quarantine; undo puts them back.
 
-    A file is moved only if its content matches the plan and a kept file of its group exists. The
+    A file is moved only if its content matches the plan and a file that is kept for it exists. The
     exit status is 1 if any file was skipped. After an interruption, repeat the command to continue.
 
     With --trash, undo only reports where the files are. With --link, the copy itself is moved to
@@ -264,7 +264,7 @@ def apply(plan: Path, trash: bool, link: str | None, workspace: Path, as_json: b
 
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).load_plan(plan).apply(trash=trash, link=link)
-    _report(report, show_clean.apply_summary, as_json)
+    _print_report(report, show_clean.apply_summary, as_json)
 
 
 @click.command()
@@ -280,7 +280,7 @@ def undo(quarantine: str | None, workspace: Path, as_json: bool) -> None:
 
     with show.progress_bar() as progress:
         report = Workspace(workspace, progress).undo(quarantine)
-    _report(report, show_clean.undo_summary, as_json)
+    _print_report(report, show_clean.undo_summary, as_json)
 
 
 @click.group()
@@ -320,7 +320,9 @@ def _age(_context: click.Context, _option: click.Parameter, value: str | None) -
     metavar="AGE",
     help="Only plans applied at least this long ago: days (30 or 30d) or hours (12h).",
 )
-@click.option("--dry-run", is_flag=True, help="Report what would be deleted; delete nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Report the files that would be deleted; delete nothing."
+)
 @options
 def empty(
     quarantine_id: str | None,
@@ -329,11 +331,10 @@ def empty(
     workspace: Path,
     as_json: bool,
 ) -> None:
-    """Delete files in quarantine permanently: those of the plan ID, or of all plans that are old
-    enough.
+    """Delete files in quarantine permanently: those of one plan, or of all old plans.
 
     Give an ID, --older-than, or both. A file is deleted only while a file that was kept for it
-    exists with its content. Where a plan removes every copy (rule drop-all), the quarantine may
+    exists unchanged. Where a plan removes every copy (rule drop-all), the quarantine may
     contain the last copies: they are deleted only if the ID is given. The exit status is 1 if a
     file was skipped. There is no confirmation prompt.
     """
@@ -343,7 +344,7 @@ def empty(
         report = Workspace(workspace, progress).quarantine.empty(
             quarantine_id, older_than=older_than, dry_run=dry_run
         )
-    _report(report, show_clean.empty_summary, as_json)
+    _print_report(report, show_clean.empty_summary, as_json)
 
 
 @click.command()

@@ -32,7 +32,7 @@ from embedkit.cli.options import PAGE, PATH, options, split_items
     type=click.Choice(["label", "folder"]),
     default="label",
     show_default=True,
-    help="What defines the classes.",
+    help="The property that defines the classes.",
 )
 @click.option(
     "--group",

@@ -9,7 +9,7 @@ import click
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_find
-from embedkit.cli.options import PAGE, PATH, backbone_option, common, options
+from embedkit.cli.options import PAGE, PATH, backbone_option, options, workspace_options
 from embedkit.errors import BadInput
 
 
@@ -157,7 +157,7 @@ def search(
 def distance(
     first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
 ) -> None:
-    """Print the cosine distance of two photos: 0 for the same, at most 2."""
+    """Print the cosine distance of two photos: 0 for equal embeddings, at most 2."""
     from embedkit.workspace import Workspace
 
     value = Workspace(workspace).distance(first, second, backbone=backbone)
@@ -171,7 +171,7 @@ def distance(
 @click.argument("name", required=False)
 @options
 def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa: ARG001
-    """List the known backbones, or describe the one called NAME."""
+    """List the known backbones, or describe the backbone NAME."""
     from embedkit.backbones.registry import KNOWN, parse
     from embedkit.backbones.weights import weights_status
 
@@ -206,10 +206,9 @@ def backbones(name: str | None, workspace: Path, as_json: bool) -> None:  # noqa
 
 
 @click.command()
-@common("indexes/demo")
+@workspace_options("indexes/demo")
 def demo(workspace: Path, as_json: bool) -> None:
     """Build a small workspace of sample photos and search it: embedkit in a minute."""
-
     from embedkit.demo import build_demo
 
     with show.progress_bar() as progress:

@@ -1,4 +1,4 @@
-"""The commands that manage a workspace: its content, labels, places and embeddings."""
+"""The commands that manage a workspace: its photos, labels, folders and embeddings."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,7 +27,9 @@ def info(workspace: Path, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--from-folders", type=PATH, metavar="DIR", help="By the first folder below DIR.")
+@click.option(
+    "--from-folders", type=PATH, metavar="DIR", help="Label by the first folder below DIR."
+)
 @click.option("--from-csv", type=PATH, metavar="FILE", help="A CSV with columns path and label.")
 @click.option(
     "--root",
@@ -51,17 +53,17 @@ def labels(
     """
     from embedkit.workspace import Workspace
 
-    here = Workspace(workspace)
+    ws = Workspace(workspace)
     if from_folders is not None and from_csv is not None:
         raise BadInput("give either --from-folders or --from-csv")
     if root is not None and from_csv is None:
         raise BadInput("--root is for the paths in --from-csv FILE; give both")
     report = None
     if from_folders is not None:
-        report = here.labels.from_folders(from_folders)
+        report = ws.labels.from_folders(from_folders)
     if from_csv is not None:
-        report = here.labels.from_csv(from_csv, root=root)
-    counts = here.info().labels
+        report = ws.labels.from_csv(from_csv, root=root)
+    counts = ws.info().labels
     if report is not None:
         show_manage.skipped_labels(report)
     if as_json:

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import DEFAULT_WORKSPACE, shown
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
 class _Path(click.Path):
-    """A path. An empty one, as of an unset shell variable, is an error."""
+    """A path. An empty one, as from an unset shell variable, is an error."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         if value == "":
@@ -21,27 +21,27 @@ class _Path(click.Path):
         return super().convert(value, param, ctx)
 
 
-class _Target(_Path):
+class _OutputFile(_Path):
     """A file to write, with a fixed suffix, so that no photo is overwritten by mistake."""
 
-    def __init__(self, *endings: str) -> None:
+    def __init__(self, *suffixes: str) -> None:
         super().__init__(path_type=Path)
-        self._endings = endings
+        self._suffixes = suffixes
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         path = super().convert(value, param, ctx)
-        if Path(path).suffix.lower() not in self._endings:
-            self.fail(f"{str(path)!r} does not end with {' or '.join(self._endings)}", param, ctx)
+        if Path(path).suffix.lower() not in self._suffixes:
+            self.fail(f"{str(path)!r} does not end with {' or '.join(self._suffixes)}", param, ctx)
         return path
 
 
 PATH = _Path(path_type=Path)
-PAGE = _Target(".html", ".htm")
-TABLE = _Target(".csv")
+PAGE = _OutputFile(".html", ".htm")
+TABLE = _OutputFile(".csv")
 
 
-def common(default: str) -> Callable[[_Command], _Command]:
-    """Return a decorator that adds --workspace and --json."""
+def workspace_options(default: str) -> Callable[[_Command], _Command]:
+    """Return a decorator that adds --workspace, with this default, and --json."""
 
     def add_options(command: _Command) -> _Command:
         for option in (
@@ -64,10 +64,7 @@ def common(default: str) -> Callable[[_Command], _Command]:
     return add_options
 
 
-_DEFAULT = "indexes/default"
-options = common(_DEFAULT)
-
-
+options = workspace_options(DEFAULT_WORKSPACE)
 backbone_option = click.option(
     "-b",
     "--backbone",
@@ -77,10 +74,12 @@ backbone_option = click.option(
 
 
 def workspace_argument(workspace: Path) -> str:
-    """Return the option that selects a workspace, after a space; empty for the default one."""
-    return "" if workspace == Path(_DEFAULT) else f" -w {shlex.quote(shown(str(workspace)))}"
+    """Return ``" -w FOLDER"``, to append to a command; empty for the default workspace."""
+    return (
+        "" if workspace == Path(DEFAULT_WORKSPACE) else f" -w {shlex.quote(shown(str(workspace)))}"
+    )
 
 
 def split_items(values: tuple[str, ...]) -> list[str]:
     """Return the items of a repeatable option whose values can be lists with commas."""
-    return [item.strip() for some in values for item in some.split(",")]
+    return [item.strip() for value in values for item in value.split(",")]

@@ -18,9 +18,9 @@ from embedkit._internal.text import counted
 from embedkit.results import Failure, Progress, ProgressCallback, TruncatedFile
 
 FAILURES_SHOWN = 20
-LISTED = 10
+ITEMS_SHOWN = 10
 
-# Only a terminal has a width to fold long paths at.
+# Long paths are folded on a terminal only.
 _is_terminal = sys.stdout is not None and sys.stdout.isatty()
 out = Console(highlight=False, soft_wrap=True, width=None if _is_terminal else 100_000)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -39,9 +39,9 @@ def print_warning(text: str) -> None:
 def print_json(content: Any) -> None:
     """Print a JSON document on stdout.
 
-    It is ASCII: bytes of file names that are not UTF-8 become lone surrogates (``\\udc80``..),
-    which Python's ``os.fsencode`` converts back. Raises ValueError, and prints nothing, for NaN and
-    infinities, which are not JSON.
+    It is ASCII: bytes of file names that are not UTF-8 become lone surrogates (from ``\\udc80``),
+    which Python's ``os.fsencode`` converts back. Raises ValueError and prints nothing for NaN and
+    infinities, which JSON does not have.
     """
     sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
@@ -66,7 +66,7 @@ def progress_bar() -> Iterator[ProgressCallback]:
                 description=progress.stage,
                 completed=progress.done,
                 total=progress.total or None,
-                pace=_pace(progress),
+                pace=_pace_text(progress),
             )
 
         with bar:
@@ -75,20 +75,20 @@ def progress_bar() -> Iterator[ProgressCallback]:
 
     last = time.monotonic()
 
-    def print_line(progress: Progress) -> None:
+    def print_progress(progress: Progress) -> None:
         nonlocal last
         if progress.total == 0 and progress.done == 0:
             print_warning(progress.stage)
         elif time.monotonic() - last > 10:
             last = time.monotonic()
             print_warning(
-                f"{progress.stage} {progress.done}/{progress.total or '?'} {_pace(progress)}"
+                f"{progress.stage} {progress.done}/{progress.total or '?'} {_pace_text(progress)}"
             )
 
-    yield print_line
+    yield print_progress
 
 
-def _pace(progress: Progress) -> str:
+def _pace_text(progress: Progress) -> str:
     pace = f"{progress.rate:.0f} files/s" if progress.rate else ""
     if progress.seconds_left is not None:
         minutes, seconds = divmod(int(progress.seconds_left), 60)
@@ -96,8 +96,8 @@ def _pace(progress: Progress) -> str:
     return pace
 
 
-def new_table(columns: Sequence[str], left: Sequence[str]) -> Table:
-    """Return an empty table; the columns in ``left`` are left-aligned."""
+def new_table(columns: Sequence[str] = (), left: Sequence[str] = ()) -> Table:
+    """Return an empty table with these columns; those in ``left`` are left-aligned."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(Text(column), justify="left" if column in left else "right")
@@ -114,17 +114,12 @@ def print_failures(failures: Sequence[Failure], rest: str) -> None:
 
 def truncated_line(truncated: Sequence[TruncatedFile]) -> str:
     """Return a line that lists truncated files with the share of their pixels."""
-    files = [f"{shown(one.path)} ({one.share:.0%})" for one in truncated]
+    files = [f"{shown(file.path)} ({file.share:.0%})" for file in truncated]
     return f"{counted(len(files), 'truncated file')}, read as far as possible: {first_of(files)}"
 
 
 def first_of(items: Sequence[str]) -> str:
     """Return the first items on one line, and the number of the others."""
-    rest = len(items) - LISTED
+    rest = len(items) - ITEMS_SHOWN
     more = f", and {rest} more; --json lists all" if rest > 0 else ""
-    return ", ".join(items[:LISTED]) + more
-
-
-def size_text(count: int) -> str:
-    """Format a number of bytes."""
-    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
+    return ", ".join(items[:ITEMS_SHOWN]) + more

@@ -2,19 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.classify.evaluation.evaluation import describe
-from embedkit.classify.evaluation.results import Evaluation
-from embedkit.classify.heads.head import ENSEMBLE, Head
+from embedkit.classify.head import Head
 from embedkit.classify.heads.rejection import MIN_VALIDATION_PHOTOS, expected_rejection_rate
 from embedkit.cli.show import new_table, out, print_line, print_warning
-from embedkit.results import Neighbour, Predictions, Split, Thresholds
+from embedkit.results import Predictions, Split, Thresholds
+from embedkit.results.evaluation import Evaluation
 
 CLASSES_SHOWN = 50
 
@@ -28,44 +26,30 @@ def split_summary(split: Split) -> None:
     if len(split.classes) > CLASSES_SHOWN:
         print_line(f"... and {len(split.classes) - CLASSES_SHOWN} more classes; --json lists all")
     train, val, test = (
-        sum(getattr(item, part) for item in split.classes) for part in ("train", "val", "test")
+        sum(getattr(item, name) for item in split.classes) for name in ("train", "val", "test")
     )
     print_line(
         f"{counted(split.images, 'image')} of {len(split.classes)} classes: {train} for training, "
         f"{val} for validation, {test} for test"
     )
-    for what, count, which in (
+    for heading, count, description in (
         ("skipped", split.unlabelled, "without a label"),
         ("skipped", split.conflicting, "with several labels; see 'embedkit duplicates'"),
-        ("skipped", split.left_out, "tied to a photo that is fixed to validation or test"),
+        ("skipped", split.left_out, "tied to a photo that was given to validation or test"),
         ("missing", split.gone, "of the split without a file"),
         ("new", split.later, "labelled after the split; split again to include them"),
     ):
         if count:
-            print_line(f"{what}: {counted(count, 'image')} {which}")
-    together = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
+            print_line(f"{heading}: {counted(count, 'image')} {description}")
+    tied = "copies" if split.group is None else f"copies and photos of one {shown(split.group)}"
     of = "" if split.held_out_ungrouped is None else f"of {split.held_out_ungrouped} "
     print_line(
-        f"{split.grouped} images are in {counted(split.groups, 'group')} of {together}, each "
+        f"{split.grouped} images are in {counted(split.groups, 'group')} of {tied}, each "
         f"completely in one set. Had images been drawn one by one, {split.leaks_ungrouped} {of}"
         f"held-out images would share a group with a training image; now {split.leaks} do"
     )
     for note in split.notes:
         print_warning(f"note: {note}")
-
-
-def head_document(head: Head) -> dict[str, Any]:
-    """Return the JSON document of a head."""
-    return {
-        "name": head.name,
-        "kind": head.kind,
-        "classes": list(head.classes_),
-        "backbones": [model.backbone for model in head.models],
-        "validation": dict(head.validation),
-        "temperature": head.temperature if head.kind == ENSEMBLE else head.models[0].temperature,
-        "thresholds": asdict(head.thresholds),
-        "settings": dict(head.settings),
-    }
 
 
 def head_summary(head: Head) -> None:
@@ -105,7 +89,7 @@ def head_summary(head: Head) -> None:
 
 
 def _thresholds_summary(thresholds: Thresholds) -> None:
-    """Print the thresholds for unknown photos, and the photos that they rest on."""
+    """Print the thresholds for unknown photos, with the numbers of photos behind them."""
     if thresholds.distance is None:
         print_line(
             f"unknown: by the rule of an earlier version, from "
@@ -139,8 +123,8 @@ def _thresholds_summary(thresholds: Thresholds) -> None:
 
 def _overlap_table(members: Sequence[str], overlap: Sequence[Sequence[float | None]]) -> None:
     """Print the share of each member's errors (row) that another member (column) shares."""
-    own = "errors, shared by"
-    table = new_table([own, *members], left=[own])
+    corner = "errors, shared by"
+    table = new_table([corner, *members], left=[corner])
     for member, row in zip(members, overlap, strict=True):
         table.add_row(Text(member), *("-" if share is None else f"{share:.2f}" for share in row))
     out.print(table)
@@ -185,21 +169,22 @@ def evaluation_summary(evaluation: Evaluation) -> None:
             _thresholds_summary(head.thresholds)
 
 
-def _nearest(neighbour: Neighbour) -> str:
-    """Return the path of a training photo, relative to the current folder."""
-    return "(missing)" if neighbour.path is None else shown(os.path.relpath(neighbour.path))
+def _path_text(path: str | None) -> str:
+    """Return a path relative to the current folder."""
+    return "(missing)" if path is None else shown(os.path.relpath(path))
 
 
-def predictions_table(found: Predictions) -> None:
+def predictions_table(predictions: Predictions) -> None:
     """Print the classes and the nearest training photo of each photo."""
     table = new_table(["photo", "classes", "nearest training photo"], left=["photo", "classes"])
-    for item in found.predictions:
+    for item in predictions.predictions:
         classes = ", ".join(f"{shown(one.label)} {one.probability:.3f}" for one in item.top)
-        near = item.neighbours[0]
+        nearest = item.neighbours[0]
+        distance = f"distance {nearest.distance:.4f}"
         table.add_row(
-            Text(shown(os.path.relpath(item.path))),
+            Text(_path_text(item.path)),
             Text(f"unknown by {item.unknown_by} ({classes})" if item.unknown else classes),
-            Text(f"{_nearest(near)}, {shown(near.label)}, distance {near.distance:.4f}"),
+            Text(f"{_path_text(nearest.path)}, {shown(nearest.label)}, {distance}"),
         )
     out.print(table)
-    _thresholds_summary(found.thresholds)
+    _thresholds_summary(predictions.thresholds)

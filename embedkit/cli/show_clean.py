@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from rich.table import Table
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
-from embedkit.cli.show import FAILURES_SHOWN, new_table, out, print_line, print_warning, size_text
+from embedkit._internal.text import counted, it_or_them, size_text
+from embedkit.cli.show import FAILURES_SHOWN, new_table, out, print_line, print_warning
 from embedkit.results import (
     ApplyReport,
     CarriedOver,
@@ -32,9 +31,8 @@ NAMES_SHOWN = 3
 def duplicates_summary(found: Duplicates) -> None:
     """Print groups of duplicates: each representative, then its copies with their evidence."""
     here = os.path.join(os.getcwd(), "")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("group", "kind", "score", "bits", "distance", "label"):
-        table.add_column(column, justify="left" if column in ("kind", "label") else "right")
+    columns = ["group", "kind", "score", "bits", "distance", "label"]
+    table = new_table(columns, left=["kind", "label"])
     table.add_column("path", overflow="fold")
     for number, group in enumerate(found.groups[:GROUPS_SHOWN], 1):
         for index, member in enumerate(group.members):
@@ -77,8 +75,11 @@ def duplicates_summary(found: Duplicates) -> None:
         )
 
 
-def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, where: str) -> None:
-    """Print the actions of a plan, and the next step; ``where`` is the option --workspace."""
+def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, workspace: str) -> None:
+    """Print the actions of a plan, and the next step.
+
+    ``workspace`` ends the command: see :func:`embedkit.cli.options.workspace_argument`.
+    """
     counts = Counter(row.action for row in rows)
     print_line(
         f"{counted(counts['remove'], 'file')} to remove, {counts['review']} to review, "
@@ -86,7 +87,7 @@ def plan_summary(rows: Sequence[PlanRow], plan: Path, page: Path, where: str) ->
     )
     print_line(f"plan: {shown(str(plan))}\npage: {shown(os.path.relpath(page))}")
     print_line("decide and save the plan on the page, or edit the column 'action' of the CSV")
-    print_line(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{where}")
+    print_line(f"then: embedkit apply {shlex.quote(shown(str(plan)))}{workspace}")
 
 
 def apply_summary(report: ApplyReport) -> None:
@@ -94,8 +95,9 @@ def apply_summary(report: ApplyReport) -> None:
     count = len(report.moved) + len(report.linked)
     if count:
         moved = f"{counted(count, 'file')}, {size_text(report.bytes)}"
-        back = "it" if count == 1 else "them"
-        print_line(f"{moved}, moved to quarantine {report.quarantine}; undo puts {back} back")
+        print_line(
+            f"{moved}, moved to quarantine {report.quarantine}; undo puts {it_or_them(count)} back"
+        )
     if report.linked:
         print_line(f"{len(report.linked)} of them replaced by links to the kept files")
     if report.trashed:
@@ -114,12 +116,13 @@ def apply_summary(report: ApplyReport) -> None:
         print_line(f"{missing} not found; another plan may have moved them")
     for item in report.carried_over:
         print_line(
-            f"{_fact(item)} carried over to {shown(item.path)} (from {shown(item.from_path)})"
+            f"{_carried_text(item)} carried over to {shown(item.path)} "
+            f"(from {shown(item.from_path)})"
         )
-    _by_reason(
+    _print_by_reason(
         "not carried over", [NotMoved(item.path, item.reason) for item in report.not_carried_over]
     )
-    _by_reason("skipped", report.skipped)
+    _print_by_reason("skipped", report.skipped)
 
 
 def undo_summary(report: UndoReport) -> None:
@@ -132,23 +135,23 @@ def undo_summary(report: UndoReport) -> None:
     if report.already_back:
         print_line(f"{counted(len(report.already_back), 'file')} already back in place")
     for item in report.reverted:
-        print_line(f"{_fact(item)} removed again from {shown(item.path)}")
-    _by_reason("not put back", report.skipped)
+        print_line(f"{_carried_text(item)} removed again from {shown(item.path)}")
+    _print_by_reason("not put back", report.skipped)
 
 
 def empty_summary(report: EmptyReport) -> None:
     """Print the result of emptying quarantines: counts on stdout, then skipped files on stderr."""
     if report.deleted:
-        would = "would be deleted" if report.dry_run else "deleted permanently"
+        deleted = "would be deleted" if report.dry_run else "deleted permanently"
         freed = "to be freed" if report.dry_run else "freed"
         print_line(
-            f"{counted(len(report.deleted), 'file')} {would}, {size_text(report.bytes)} {freed}"
+            f"{counted(len(report.deleted), 'file')} {deleted}, {size_text(report.bytes)} {freed}"
         )
     elif not report.skipped:
         print_line("no such plan has files in quarantine; nothing was deleted")
     else:
         print_line("nothing was deleted")
-    _by_reason("stays in quarantine", report.skipped)
+    _print_by_reason("stays in quarantine", report.skipped)
 
 
 def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
@@ -156,8 +159,8 @@ def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
     if not quarantines:
         print_line("no plan was applied in this workspace")
         return
-    names = ["id", "applied", "files", "size", "in trash", "deleted", "state"]
-    table = new_table(names, left=["id", "applied", "state"])
+    columns = ["id", "applied", "files", "size", "in trash", "deleted", "state"]
+    table = new_table(columns, left=["id", "applied", "state"])
     for item in quarantines:
         at = f"{datetime.fromisoformat(item.at).astimezone():%Y-%m-%d %H:%M}" if item.at else "?"
         counts = [str(item.files), size_text(item.bytes), str(item.trashed), str(item.deleted)]
@@ -165,7 +168,7 @@ def quarantines_table(quarantines: Sequence[Quarantine]) -> None:
     out.print(table)
 
 
-def _fact(item: CarriedOver) -> str:
+def _carried_text(item: CarriedOver) -> str:
     if item.label is not None:
         return f"label '{shown(item.label)}'"
     if item.attribute is not None:
@@ -174,7 +177,7 @@ def _fact(item: CarriedOver) -> str:
     return f"verdict '{item.verdict}'{other}"
 
 
-def _by_reason(prefix: str, files: Sequence[NotMoved]) -> None:
+def _print_by_reason(prefix: str, files: Sequence[NotMoved]) -> None:
     """Print a line on stderr for each reason, with its first files."""
     reasons: dict[str, list[str]] = {}
     for item in files:

@@ -15,13 +15,13 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
     """Print the metrics, ties and overrides of backbones, and the rankings of queries."""
     from embedkit.compare.description import describe, variants_by_backbone
 
-    metrics = _metrics_of(comparison.backbones[0])
+    metrics = _metric_cells(comparison.backbones[0])
     table = new_table(["rank", "backbone", *metrics, "dim", "MB", "images/s"], left=["backbone"])
     for item in comparison.backbones:
         table.add_row(
             str(item.place),
             Text(shown(item.backbone)),
-            *_metrics_of(item).values(),
+            *_metric_cells(item).values(),
             str(item.dim),
             f"{item.megabytes:.2f}",
             "" if item.images_per_second is None else f"{item.images_per_second:.1f}",
@@ -32,7 +32,7 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
         base = variants[0][0].backbone.partition("?")[0]
         print_line(f"\nEffect of preprocessing on {shown(base)}:")
         table = new_table(
-            ["override", "px", "resize", "crop", "pool", "mAP", "less by", "p"],
+            ["override", "px", "resize", "crop", "pool", "mAP", "below best", "p"],
             left=["override", "resize", "pool", "p"],
         )
         for item, test in variants:
@@ -51,13 +51,14 @@ def comparison_summary(comparison: Comparison, *, rankings: bool) -> None:
         _rankings_table(query)
 
 
-def _metrics_of(item: BackboneMetrics) -> dict[str, str]:
+def _metric_cells(item: BackboneMetrics) -> dict[str, str]:
+    """Return the formatted metrics of a backbone by column."""
     metrics = {
         "mAP": f"{item.mean_ap.value:.3f}",
         "95 %": f"{item.mean_ap.low:.3f}-{item.mean_ap.high:.3f}",
         "P@1": f"{item.precision_at_1.value:.3f}",
-        **{f"R@{k}": f"{found.value:.3f}" for k, found in item.recall_at.items()},
-        **{f"{k}-NN": f"{found.value:.3f}" for k, found in item.knn_accuracy.items()},
+        **{f"R@{k}": f"{recall.value:.3f}" for k, recall in item.recall_at.items()},
+        **{f"{k}-NN": f"{accuracy.value:.3f}" for k, accuracy in item.knn_accuracy.items()},
         "AUC": f"{item.separation.auc:.3f}",
     }
     if item.content_score is not None:
@@ -66,7 +67,7 @@ def _metrics_of(item: BackboneMetrics) -> dict[str, str]:
 
 
 def _rankings_table(query: ComparedQuery) -> None:
-    """Print the nearest images of a query, a column for each backbone, its class in green."""
+    """Print the nearest images of a query under each backbone, with those of its class in green."""
     print_line(
         f"\nPhotos similar to {shown(query.path)} ({shown(query.label or 'of no known class')}):"
     )

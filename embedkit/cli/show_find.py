@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from embedkit._internal.paths import shown
 from embedkit._internal.text import counted
 from embedkit.cli.show import (
     first_of,
+    new_table,
     out,
     print_failures,
     print_line,
@@ -33,63 +33,61 @@ def matches_document(matches: Matches) -> dict[str, Any]:
 
 def _match_document(match: Match, verified: bool) -> dict[str, Any]:
     content = asdict(match)
-    found = content.pop("verification") or {}
+    verification = content.pop("verification") or {}
     if verified:
-        content |= {name: found.get(name) for name in ("verified", "inliers", "agreement")}
+        content |= {name: verification.get(name) for name in ("verified", "inliers", "agreement")}
     return content
 
 
 def matches_table(matches: Matches) -> None:
     """Print the matches of a search as a table."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("rank", justify="right")
-    table.add_column("distance", justify="right")
-    if matches.verified:
-        table.add_column("agreement", justify="right")
-        table.add_column("inliers", justify="right")
+    verification = ["agreement", "inliers"] if matches.verified else []
+    table = new_table(["rank", "distance", *verification])
     table.add_column("label", style="cyan")
     table.add_column("path", overflow="fold")
     here = os.path.join(os.getcwd(), "")
     for match in matches:
-        more = f"  (+{len(match.files) - 1} copies)" if len(match.files) > 1 else ""
+        copies = f"  (+{len(match.files) - 1} copies)" if len(match.files) > 1 else ""
         table.add_row(
             str(match.rank),
             f"{match.distance:.4f}",
             *(_verification_cells(match.verification) if matches.verified else ()),
             Text(shown(match.label or "")),
-            Text(shown(match.path.removeprefix(here)) + more),
+            Text(shown(match.path.removeprefix(here)) + copies),
         )
     out.print(table)
     if not matches:
         print_line("no match")
 
 
-def _verification_cells(found: Verification | None) -> tuple[str, str]:
-    if found is None:
+def _verification_cells(verification: Verification | None) -> tuple[str, str]:
+    if verification is None:
         return "", ""
-    return f"{found.agreement:.3f}" if found.verified else "-", str(found.inliers)
+    agreement = f"{verification.agreement:.3f}" if verification.verified else "-"
+    return agreement, str(verification.inliers)
 
 
 def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
     """Print the result of ``add``: counts on stdout, then the failures on stderr."""
-    pace = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
+    stages = report.stages
+    rates = ", ".join(f"{rate:.0f} images/s with {name}" for name, rate in report.rates.items())
     done = f"{report.embedded} embedded"
     if fingerprints_only:
         done = f"{report.fingerprinted} fingerprinted"
-        if report.fingerprinted and (passed := report.stages):
-            pace = f"{report.fingerprinted / max(passed.seconds, 1e-9):.0f} images/s"
+        if report.fingerprinted and stages is not None:
+            rates = f"{report.fingerprinted / max(stages.seconds, 1e-9):.0f} images/s"
     print_line(
         f"{counted(report.files, 'file')}, {counted(report.images, 'image')}: {done}, "
         f"{report.reused} reused, {report.failed} failed, {report.missing} missing "
-        f"in {report.seconds:.1f} s" + (f" ({pace})" if pace else "")
+        f"in {report.seconds:.1f} s" + (f" ({rates})" if rates else "")
     )
-    if (stages := report.stages) is not None and report.embedded:
+    if stages is not None and report.embedded:
         print_line(
             f"time spent waiting: reading {stages.read:.1f} s, decoding {stages.decode:.1f} s, "
             f"network {stages.network:.1f} s, catalog {stages.catalog:.1f} s, "
             f"opening the network {stages.opening:.1f} s; bottleneck: {stages.bottleneck}"
         )
-    for line in _skipped(report):
+    for line in _skipped_lines(report):
         print_line(line)
     if not report.files:
         print_warning(
@@ -99,23 +97,23 @@ def add_summary(report: AddReport, *, fingerprints_only: bool = False) -> None:
     print_failures(report.failures, "'embedkit info --json' lists all")
 
 
-def _skipped(report: AddReport) -> Iterator[str]:
-    """Return a line for each kind of files that ``add`` skipped or decoded in part."""
+def _skipped_lines(report: AddReport) -> Iterator[str]:
+    """Yield a line for each kind of file that ``add`` skipped or decoded in part."""
     skipped = report.skipped
     if skipped.by_name:
-        kinds = [
+        extensions = [
             f"{count} {shown(name)}" if name else f"{count} without an extension"
             for name, count in skipped.by_name.items()
         ]
         total = sum(skipped.by_name.values())
-        yield f"skipped {counted(total, 'file')} without an image extension: {first_of(kinds)}"
+        yield f"skipped {counted(total, 'file')} without an image extension: {first_of(extensions)}"
     if skipped.excluded:
         total = sum(skipped.excluded.values())
         patterns = [f"{count} by {shown(name)}" for name, count in skipped.excluded.items()]
-        what = "file or folder" if total == 1 else "files and folders"
-        yield f"excluded {total} {what}: {first_of(patterns)}"
+        excluded = "file or folder" if total == 1 else "files and folders"
+        yield f"excluded {total} {excluded}: {first_of(patterns)}"
     if skipped.small:
-        images = [f"{shown(one.path)} ({one.width} x {one.height})" for one in skipped.small]
+        images = [f"{shown(item.path)} ({item.width} x {item.height})" for item in skipped.small]
         yield (
             f"skipped {counted(len(images), 'image')} with a short side of less than "
             f"{report.options.min_size} pixels: {first_of(images)}"
@@ -126,7 +124,7 @@ def _skipped(report: AddReport) -> Iterator[str]:
 
 def backbones_table(rows: list[dict[str, Any]]) -> None:
     """Print the known backbones."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
+    table = new_table()
     table.add_column("name", no_wrap=True)
     table.add_column("provider id", overflow="fold")
     for column in ("px", "dim", "parameters"):

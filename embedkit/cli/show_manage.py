@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from embedkit._internal.paths import shown
-from embedkit._internal.text import counted
+from embedkit._internal.text import counted, size_text
 from embedkit.cli.show import (
     FAILURES_SHOWN,
-    LISTED,
+    ITEMS_SHOWN,
+    new_table,
     out,
     print_line,
     print_warning,
-    size_text,
     truncated_line,
 )
 from embedkit.results import AddOptions, LabelReport, WorkspaceInfo
@@ -30,9 +29,8 @@ def info_summary(info: WorkspaceInfo) -> None:
     if info.labels:
         named = ", ".join(f"{shown(label)} {count}" for label, count in info.labels.items())
         print_line(f"labels     {named}")
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("backbone", "spec", "px", "dim", "images", "images/s", "index", "recall@10"):
-        table.add_column(column, justify="left" if column in ("backbone", "spec") else "right")
+    columns = ["backbone", "spec", "px", "dim", "images", "images/s", "index", "recall@10"]
+    table = new_table(columns, left=["backbone", "spec"])
     for spec in info.specs:
         table.add_row(
             Text(shown(", ".join(spec.backbones))),
@@ -48,7 +46,7 @@ def info_summary(info: WorkspaceInfo) -> None:
         out.print(table)
     elif info.images:
         print_line("embedded   none yet; 'embedkit add' embeds them")
-    if skipped := _skipped_by(info.options):
+    if skipped := _skipped_text(info.options):
         print_line(f"skipped    {skipped}")
     if info.truncated:
         print_line(f"damaged    {truncated_line(info.truncated)}")
@@ -60,7 +58,7 @@ def info_summary(info: WorkspaceInfo) -> None:
         )
 
 
-def _skipped_by(options: AddOptions) -> str:
+def _skipped_text(options: AddOptions) -> str:
     """Return the patterns and sizes that the options of ``add`` exclude or skip."""
     parts = [shown(pattern) for pattern in options.exclude]
     if options.min_size:
@@ -70,16 +68,16 @@ def _skipped_by(options: AddOptions) -> str:
 
 def skipped_labels(report: LabelReport) -> None:
     """Print the lines and paths that were not labelled, on stderr."""
-    _list([f"line {item.line}: {item.reason}" for item in report.skipped], "skipped")
-    _list([shown(path) for path in report.unknown], "not in the workspace:")
+    _print_items([f"line {item.line}: {item.reason}" for item in report.skipped], "skipped")
+    _print_items([shown(path) for path in report.unknown], "not in the workspace:")
     for warning in report.warnings:
         print_warning(f"warning: {warning}")
     if report.skipped or report.unknown:
         print_warning(f"{counted(report.labelled, 'photo')} labelled")
 
 
-def _list(items: Sequence[str], prefix: str) -> None:
-    for item in items[:LISTED]:
+def _print_items(items: Sequence[str], prefix: str) -> None:
+    for item in items[:ITEMS_SHOWN]:
         print_warning(f"{prefix} {item}")
-    if len(items) > LISTED:
-        print_warning(f"... and {len(items) - LISTED} more; --json lists all")
+    if len(items) > ITEMS_SHOWN:
+        print_warning(f"... and {len(items) - ITEMS_SHOWN} more; --json lists all")

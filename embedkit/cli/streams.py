@@ -35,7 +35,7 @@ def prepare() -> None:
 
     A character that the stream's encoding does not have is written as an escape, ``\\u5199``.
     """
-    _occupy()
+    _reserve_descriptors()
     sys.stdout = _stream(_Output(1, "w", closefd=False), sys.stdout)
     sys.stderr = _stream(_Messages(2, "w", closefd=False), sys.stderr)
 
@@ -48,7 +48,7 @@ def discard_output() -> None:
     sys.stdout.flush()
 
 
-def _occupy() -> None:
+def _reserve_descriptors() -> None:
     """Reserve the descriptors of closed standard streams.
 
     Otherwise the next opened file would get them, and a library that prints would write into it.

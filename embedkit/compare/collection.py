@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedkit._internal.paths import shown
+from embedkit._internal.text import counted
 from embedkit.catalog import Catalog, LiveFile
 from embedkit.errors import BadInput
 from embedkit.results import Failure
@@ -19,15 +20,15 @@ class Collection:
     """Images with a class, in order of path; the class is that of the image's first file."""
 
     by: str
-    """What the classes are: ``label`` or ``folder``."""
+    """The property that defines the classes: ``label`` or ``folder``."""
     ids: np.ndarray
     """Image ids: int64 (N,)."""
     files: tuple[tuple[LiveFile, ...], ...]
     """The files of each image."""
-    names: tuple[str, ...]
+    class_names: tuple[str, ...]
     """Names of the classes, sorted."""
     classes: np.ndarray
-    """Class numbers, indices into ``names``: int64 (N,)."""
+    """Class numbers, indices into ``class_names``: int64 (N,)."""
     left_out: int
     """Number of images without a class or an embedding."""
     root: str
@@ -50,40 +51,40 @@ def load_collection(
     embedded : sequence of ndarray
         Ids of the images with an embedding, one int64 array for each backbone.
     by : {'label', 'folder'}
-        What the classes are: ``label``, or ``folder`` for the folder that a file is in.
+        The property that defines the classes: the label of a file, or the folder that it is in.
     failures : sequence of Failure, optional
-        Files that could not be embedded, for the message of the error.
+        Files that could not be embedded, for the error message.
 
     Raises
     ------
     BadInput
-        When there are fewer than two classes, or no class has two images.
+        There are fewer than two classes, or no class has two images.
     """
     if by not in BY:
         raise BadInput(f"by must be {' or '.join(BY)}, not {by!r}")
     with catalog.read() as reader:
         live = reader.files.image_ids()
     ids = live
-    for some in embedded:
-        ids = ids[np.isin(ids, some)]
-    found = sorted(catalog.live_files(ids.tolist()).items(), key=lambda item: item[1][0].path)
-    root = os.path.commonpath([os.path.dirname(files[0].path) for _, files in found] or ["."])
-    named = [
+    for ids_of_backbone in embedded:
+        ids = ids[np.isin(ids, ids_of_backbone)]
+    images = sorted(catalog.live_files(ids.tolist()).items(), key=lambda item: item[1][0].path)
+    root = os.path.commonpath([os.path.dirname(files[0].path) for _, files in images] or ["."])
+    classified = [
         (image_id, tuple(files), name)
-        for image_id, files in found
+        for image_id, files in images
         if (name := _class_of(by, root, files[0].path, files[0].label)) is not None
     ]
-    names = sorted({name for _, _, name in named})
-    if len(names) < 2 or len(named) == len(names):
-        raise BadInput(_too_few_classes(by, len(found), names) + _failed(failures))
+    names = sorted({name for _, _, name in classified})
+    if len(names) < 2 or len(classified) == len(names):
+        raise BadInput(_too_few_classes(by, len(images), names) + _failure_text(failures))
     number_of = {name: number for number, name in enumerate(names)}
     return Collection(
         by,
-        np.array([image_id for image_id, _, _ in named]),
-        tuple(files for _, files, _ in named),
+        np.array([image_id for image_id, _, _ in classified]),
+        tuple(files for _, files, _ in classified),
         tuple(names),
-        np.array([number_of[name] for _, _, name in named]),
-        len(live) - len(named),
+        np.array([number_of[name] for _, _, name in classified]),
+        len(live) - len(classified),
         root,
     )
 
@@ -97,7 +98,7 @@ def _class_of(by: str, root: str, path: str, label: str | None) -> str | None:
 
 
 def _too_few_classes(by: str, images: int, names: Sequence[str]) -> str:
-    how = (
+    remedy = (
         "add labels with 'embedkit labels --from-folders DIR' or '--from-csv FILE', or compare "
         "with '--by folder'"
         if by == LABEL
@@ -106,18 +107,16 @@ def _too_few_classes(by: str, images: int, names: Sequence[str]) -> str:
     if not images:
         return "there are no photos to compare backbones on"
     if not names:
-        none = f"none of the {images} photos has" if images > 1 else "the only photo does not have"
-        return f"{none} a label; {how}"
+        without = f"none of the {images} photos has" if images > 1 else "the photo does not have"
+        return f"{without} a label; {remedy}"
     if len(names) == 1:
-        return f"all photos are of one class, {shown(names[0])}; a comparison needs two; {how}"
-    return f"each of the {images} photos is the only one of its class; {how}"
+        return f"all photos are of one class, {shown(names[0])}; a comparison needs two; {remedy}"
+    return f"each of the {images} photos is the only one of its class; {remedy}"
 
 
-def _failed(failures: Sequence[Failure]) -> str:
+def _failure_text(failures: Sequence[Failure]) -> str:
+    """Return the end of a message: the number of failures, and the first one; empty without any."""
     if not failures:
         return ""
-    count, first = len(failures), failures[0]
-    return (
-        f"; {count} file{'s' if count > 1 else ''} could not be embedded, "
-        f"the first is {shown(first.path)}: {first.reason}"
-    )
+    count, first = counted(len(failures), "file"), failures[0]
+    return f"; {count} could not be embedded, the first is {shown(first.path)}: {first.reason}"

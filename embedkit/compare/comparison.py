@@ -44,11 +44,11 @@ from embedkit.results import (
 from embedkit.search.search import make_match
 
 MAX_QUERIES = 5_000
-"""Queries of a comparison, drawn at random from more."""
-RANKED = 50
+"""Maximum number of queries; drawn at random from more."""
+RANKING_LENGTH = 50
 """Images in a ranking."""
 DEFAULT_RANKINGS = 3
-"""Queries with rankings when none is given."""
+"""Maximum number of queries with rankings if no photos are given."""
 BINS = 40
 """Bins of a histogram of distances."""
 _SEED = 0
@@ -95,15 +95,15 @@ def compare(
     ranked : sequence of RankedPhoto, optional
         Photos to return rankings for; by default the queries on which the backbones differ most.
     group, groups : str and ndarray, optional
-        Name of a nuisance grouping, such as the camera, and the group number of each image, int64
-        (N,), -1 for unknown. They give the content score.
+        For the content score: the name of a nuisance grouping, such as the camera, and the group
+        number of each image, int64 (N,), -1 for unknown.
     progress : callable, optional
         Called with the state of the work.
 
     Raises
     ------
     BadInput
-        When no query has the images that the content score needs.
+        No query has the images that the content score needs.
     """
     queries, singletons, sampled = _queries(collection.classes)
     if groups is not None:
@@ -117,9 +117,9 @@ def compare(
             progress(replace(step, stage=f"comparing {name}"))
 
         vectors = _vectors(backbone, collection)
-        measures = retrieval_metrics(vectors, collection.classes, queries, groups, report)
-        metrics.append(_metrics(backbone, vectors, measures, units))
-        precisions.append(measures.average_precision)
+        of_queries = retrieval_metrics(vectors, collection.classes, queries, groups, report)
+        metrics.append(_metrics(backbone, vectors, of_queries, units))
+        precisions.append(of_queries.average_precision)
     tests = _tests([item.backbone for item in metrics], np.stack(precisions), units)
     results = _ranked(metrics, tests)
     names = [item.backbone for item in results]
@@ -127,7 +127,7 @@ def compare(
     return Comparison(
         by=collection.by,
         images=len(collection.ids),
-        classes=len(collection.names),
+        classes=len(collection.class_names),
         left_out=collection.left_out,
         alone=singletons,
         group=group,
@@ -154,8 +154,8 @@ def check_triplets(
     See :func:`embedkit.compare.retrieval_metrics.content_score`; ``classes`` and ``groups`` are
     int64 (N,).
     """
-    found = is_triplet_query(classes, groups)
-    if not (found if queries is None else found[queries]).any():
+    has_triplet = is_triplet_query(classes, groups)
+    if not (has_triplet if queries is None else has_triplet[queries]).any():
         raise BadInput(
             f"the content score needs a class with photos in two groups of {shown(group or '')}, "
             "and in one of these groups a photo of another class; there is none. Use another column"
@@ -163,8 +163,8 @@ def check_triplets(
 
 
 def _queries(classes: np.ndarray) -> tuple[np.ndarray, int, bool]:
-    """Return the rows of the queries, the number of images that are the only one of their class,
-    and whether the queries are a sample."""
+    """Return the rows of the queries, the number of images alone in their class, and whether the
+    queries are a sample."""
     eligible = np.flatnonzero(np.bincount(classes)[classes] > 1)
     singletons = len(classes) - len(eligible)
     if len(eligible) <= MAX_QUERIES:
@@ -181,28 +181,28 @@ def _vectors(backbone: ComparedBackbone, collection: Collection) -> np.ndarray:
 
 
 def _metrics(
-    backbone: ComparedBackbone, vectors: np.ndarray, measures: RetrievalMetrics, units: np.ndarray
+    backbone: ComparedBackbone, vectors: np.ndarray, of_queries: RetrievalMetrics, units: np.ndarray
 ) -> BackboneMetrics:
     def mean(values: np.ndarray) -> Estimate:
-        found = estimate(values, units)
-        assert found is not None  # these metrics have a value for every query
-        return found
+        result = estimate(values, units)
+        assert result is not None  # these metrics have a value for every query
+        return result
 
     spec = backbone.resolved.spec
     sample = np.random.default_rng(_SEED).permutation(len(vectors))[:COLLAPSE_SAMPLE]
-    suspicion = collapse_warning(vectors[sample])
-    warnings = [f"the embeddings have {suspicion}"] if suspicion is not None else []
-    if (text := precision_warning(spec)) is not None:
-        warnings.append(text)
+    collapse, precision = collapse_warning(vectors[sample]), precision_warning(spec)
+    warnings = [] if collapse is None else [f"the embeddings have {collapse}"]
+    if precision is not None:
+        warnings.append(precision)
     return BackboneMetrics(
         backbone=backbone.resolved.name,
         place=0,  # set by _ranked
-        mean_ap=mean(measures.average_precision),
-        precision_at_1=mean(measures.precision_at_1),
-        recall_at={k: mean(values) for k, values in measures.recall_at.items()},
-        knn_accuracy={k: mean(values) for k, values in measures.knn_accuracy.items()},
-        content_score=estimate(measures.content_score, units),
-        separation=_separation(measures.same, measures.different),
+        mean_ap=mean(of_queries.average_precision),
+        precision_at_1=mean(of_queries.precision_at_1),
+        recall_at={k: mean(values) for k, values in of_queries.recall_at.items()},
+        knn_accuracy={k: mean(values) for k, values in of_queries.knn_accuracy.items()},
+        content_score=estimate(of_queries.content_score, units),
+        separation=_separation(of_queries.same, of_queries.different),
         spec=spec.digest,
         architecture=spec.architecture,
         size=spec.size,
@@ -233,15 +233,20 @@ def _separation(same: np.ndarray, different: np.ndarray) -> Separation:
 def _tests(
     names: Sequence[str], precisions: np.ndarray, units: np.ndarray
 ) -> tuple[PairedTest, ...]:
-    """Test every pair of backbones, the better one first; ``precisions`` is float64 (B, Q)."""
+    """Test every pair of backbones, the better one first.
+
+    ``precisions`` are the average precisions of the queries: float64 (B, Q).
+    """
     pairs = list(combinations(np.argsort(-precisions.mean(1), kind="stable").tolist(), 2))
     if not pairs:
         return ()
-    differences = np.stack([precisions[one] - precisions[other] for one, other in pairs], axis=1)
+    differences = np.stack(
+        [precisions[first] - precisions[second] for first, second in pairs], axis=1
+    )
     p_of_pairs = corrected(p_values(differences, units))
     return tuple(
-        PairedTest(names[one], names[other], float(mean), float(p), bool(p >= SIGNIFICANCE))
-        for (one, other), mean, p in zip(pairs, differences.mean(0), p_of_pairs, strict=True)
+        PairedTest(names[first], names[second], float(mean), float(p), bool(p >= SIGNIFICANCE))
+        for (first, second), mean, p in zip(pairs, differences.mean(0), p_of_pairs, strict=True)
     )
 
 
@@ -265,7 +270,7 @@ def _by_query(
     return tuple(
         QueryMetrics(
             collection.files[row][0].path,
-            collection.names[collection.classes[row]],
+            collection.class_names[collection.classes[row]],
             dict(zip(names, values, strict=True)),
         )
         for row, values in zip(queries.tolist(), np.stack(precisions, axis=1).tolist(), strict=True)
@@ -275,16 +280,19 @@ def _by_query(
 def _most_disputed(
     collection: Collection, queries: np.ndarray, precisions: np.ndarray
 ) -> list[RankedPhoto]:
-    """Return the queries on which the backbones differ most, then fail most, one of each class."""
+    """Return the queries on which the backbones differ most, at most one for each class.
+
+    Ties are broken by the lowest average precision.
+    """
     spread = precisions.max(0) - precisions.min(0)
-    found: dict[int, RankedPhoto] = {}
+    by_class: dict[int, RankedPhoto] = {}
     for index in np.lexsort((precisions.mean(0), -spread)).tolist():
         row = int(queries[index])
         path, image_id = collection.files[row][0].path, int(collection.ids[row])
-        found.setdefault(int(collection.classes[row]), RankedPhoto(path, image_id))
-        if len(found) == DEFAULT_RANKINGS:
+        by_class.setdefault(int(collection.classes[row]), RankedPhoto(path, image_id))
+        if len(by_class) == DEFAULT_RANKINGS:
             break
-    return list(found.values())
+    return list(by_class.values())
 
 
 def _rankings(
@@ -294,9 +302,9 @@ def _rankings(
     rows = [None if query.image_id is None else row_of.get(query.image_id) for query in ranked]
     names = (collection.class_of(query.path, None) for query in ranked)
     labels = [
-        (name if name in collection.names else None)
+        (name if name in collection.class_names else None)
         if row is None
-        else collection.names[collection.classes[row]]
+        else collection.class_names[collection.classes[row]]
         for name, row in zip(names, rows, strict=True)
     ]
     rankings: list[list[Ranking]] = [[] for _ in ranked]
@@ -320,14 +328,14 @@ def _ranking(
     """Rank the images, except the query's own ``row``, by distance, then by path."""
     order = np.argsort(distances, kind="stable")
     order = order[order != row] if row is not None else order
-    known = label in collection.names
-    relevant = collection.classes[order] == (collection.names.index(label) if known else -1)
+    known = label in collection.class_names
+    relevant = collection.classes[order] == (collection.class_names.index(label) if known else -1)
     precision = None
     if relevant.any():
         precision = average_precision(distances[order], distances[order][relevant])
     matches = []
-    for rank, index in enumerate(order[:RANKED].tolist(), 1):
-        files, name = collection.files[index], collection.names[collection.classes[index]]
+    for rank, index in enumerate(order[:RANKING_LENGTH].tolist(), 1):
+        files, name = collection.files[index], collection.class_names[collection.classes[index]]
         match = make_match(rank, float(distances[index]), files, files)
         matches.append(replace(match, label=name))
     return Ranking(backbone, precision, tuple(matches))

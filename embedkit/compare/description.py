@@ -15,9 +15,9 @@ def variants_by_backbone(
     for item in comparison.backbones:
         variants.setdefault(item.backbone.partition("?")[0], []).append(item)
     return [
-        [(item, tests.get((found[0].backbone, item.backbone))) for item in found]
-        for found in variants.values()
-        if len(found) > 1
+        [(item, tests.get((ranked[0].backbone, item.backbone))) for item in ranked]
+        for ranked in variants.values()
+        if len(ranked) > 1
     ]
 
 
@@ -33,7 +33,7 @@ def describe(comparison: Comparison) -> str:
     ]
     if comparison.tests:
         parts.append("backbones that tie with the best one of a rank share that rank")
-    for count, one, more in (
+    for count, singular, plural in (
         (
             comparison.grouped,
             f"image has a value of {comparison.group}",
@@ -51,5 +51,5 @@ def describe(comparison: Comparison) -> str:
         ),
     ):
         if count:
-            parts.append(f"{count} {one if count == 1 else more}")
+            parts.append(f"{count} {singular if count == 1 else plural}")
     return "; ".join(parts) + "."

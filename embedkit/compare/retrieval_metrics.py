@@ -1,8 +1,8 @@
 """Retrieval metrics of one backbone on a collection, by ranking all other images for each query.
 
 Metrics do not depend on the order of images at equal distances: average precision treats them as
-one rank, as scikit-learn does, and a tie at place k counts in proportion. Only the neighbours that
-vote are ordered by path at equal distances.
+one rank, as scikit-learn does, and a tie at rank k counts in proportion. Only for the votes of
+neighbours, images at equal distances are ordered by path.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from embedkit.results import Progress, ProgressCallback, no_progress
 RECALL_AT = (5, 10, 50)
 
 MAX_SAMPLED_PAIRS = 4_000_000
-"""Approximate number of distances that are kept for pairs of one class, and for pairs of two
-classes; drawn at random from more."""
+"""Approximate maximum number of stored distances for pairs of one class, and for pairs of two;
+drawn at random from more."""
 _SEED = 0
 _BLOCK = 1 << 24
 """Distances computed at once: 128 MiB."""
@@ -50,9 +50,9 @@ def retrieval_metrics(
 ) -> RetrievalMetrics:
     """Return the metrics of each query, ranking all images except the query itself.
 
-    It takes time Q N (dim + log N), and memory for the vectors and a block of distances. kNN
-    accuracy follows DINOv2 (:mod:`embedkit.classify.heads.knn`), with all other images in the place
-    of the training set.
+    The time is proportional to Q N (dim + log N); the memory is that of the vectors and a block of
+    distances. kNN accuracy follows DINOv2 (:mod:`embedkit.classify.heads.knn`), with all other
+    images as the training set.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def retrieval_metrics(
         Called with the number of queries so far.
     """
     count, query_count = len(vectors), len(queries)
-    precisions, firsts, content = (np.full(query_count, np.nan) for _ in range(3))
+    precisions, precisions_at_1, content = (np.full(query_count, np.nan) for _ in range(3))
     recall_at = {k: np.empty(query_count) for k in RECALL_AT if k < count}
     knn_accuracy = {k: np.empty(query_count) for k in NEIGHBOURS if k < count}
     same: list[np.ndarray] = []
@@ -86,18 +86,18 @@ def retrieval_metrics(
         from_query[row] = np.inf
         relevant = classes == classes[row]
         relevant[row] = False
-        ranked, found = np.sort(from_query)[:-1], np.sort(from_query[relevant])
+        ranked, of_relevant = np.sort(from_query)[:-1], np.sort(from_query[relevant])
 
-        precisions[index] = average_precision(ranked, found)
-        firsts[index] = _found_among(ranked, found, 1)
+        precisions[index] = average_precision(ranked, of_relevant)
+        precisions_at_1[index] = _relevant_among(ranked, of_relevant, 1)
         for k, values in recall_at.items():
-            values[index] = _found_among(ranked, found, k) / len(found)
+            values[index] = _relevant_among(ranked, of_relevant, k) / len(of_relevant)
         if knn_accuracy:
             nearest = _nearest(from_query, ranked[max(knn_accuracy) - 1])
             for k, values in knn_accuracy.items():
                 voters = nearest[None, :k]
-                voted = votes(from_query[voters], classes[voters], len(sizes))
-                values[index] = voted.argmax() == classes[row]
+                of_classes = votes(from_query[voters], classes[voters], len(sizes))
+                values[index] = of_classes.argmax() == classes[row]
         if groups is not None and groups[row] >= 0:
             same_group = groups == groups[row]
             content[index] = content_score(
@@ -105,12 +105,15 @@ def retrieval_metrics(
                 from_query[(classes != classes[row]) & same_group],
             )
         for kept, pairs, share in zip(
-            (same, different), (found, from_query[classes != classes[row]]), shares, strict=True
+            (same, different),
+            (of_relevant, from_query[classes != classes[row]]),
+            shares,
+            strict=True,
         ):
             kept.append(pairs if share == 1 else pairs[random.random(len(pairs)) < share])
     return RetrievalMetrics(
         precisions,
-        firsts,
+        precisions_at_1,
         recall_at,
         knn_accuracy,
         content,
@@ -131,12 +134,12 @@ def average_precision(ranked: np.ndarray, relevant: np.ndarray) -> float:
 
 
 def content_score(same_class: np.ndarray, same_group: np.ndarray) -> float:
-    """Return the share of triplets in which the class decides over the group.
+    """Return the share of a query's triplets in which its class outweighs its group.
 
     A triplet is a query, an image of its class in another group, and an image of another class in
-    its group. The score is how often the first image is nearer, ties count half. 0.5 means no
-    preference; lower values mean that distances follow the group, such as a framing, a camera, a
-    shop or a photographer.
+    its group. The score is how often the image of the same class is nearer; ties count half. 0.5
+    means no preference; lower values mean that distances follow the group, such as a framing, a
+    camera, a shop or a photographer.
 
     Parameters
     ----------
@@ -163,30 +166,36 @@ def is_triplet_query(classes: np.ndarray, groups: np.ndarray) -> np.ndarray:
     known = groups >= 0
     pairs = np.unique(np.stack([classes[known], groups[known]], axis=1), axis=0)
     groups_of_class, classes_in_group = np.bincount(pairs[:, 0]), np.bincount(pairs[:, 1])
-    found = np.zeros(len(classes), bool)
-    found[known] = (groups_of_class[classes[known]] > 1) & (classes_in_group[groups[known]] > 1)
-    return found
+    is_query = np.zeros(len(classes), bool)
+    is_query[known] = (groups_of_class[classes[known]] > 1) & (classes_in_group[groups[known]] > 1)
+    return is_query
 
 
 def share_nearer(ones: np.ndarray, others: np.ndarray) -> float:
-    """Return the share of pairs (one, other) with one < other, ties count half.
+    """Return the share of pairs (one, other) with one < other; ties count half.
 
     For distances of pairs of one class and of two classes it is the area under the ROC curve (Mann
-    & Whitney 1947). ``others`` is sorted; it takes time log(len(others)) for each of ``ones``.
+    & Whitney 1947). ``others`` is sorted.
     """
-    not_more = np.searchsorted(others, ones, "left") + np.searchsorted(others, ones, "right")
-    return float(1 - np.mean(not_more) / (2 * len(others)))
+    not_farther = np.searchsorted(others, ones, "left") + np.searchsorted(others, ones, "right")
+    return float(1 - np.mean(not_farther) / (2 * len(others)))
 
 
-def _found_among(ranked: np.ndarray, relevant: np.ndarray, k: int) -> float:
-    """Return the number of relevant images among the k nearest; ties at place k count in part."""
+def _relevant_among(ranked: np.ndarray, relevant: np.ndarray, k: int) -> float:
+    """Return the number of relevant images among the k nearest; ties at rank k count in part."""
     last = ranked[k - 1]
-    nearer, upto = np.searchsorted(ranked, last, "left"), np.searchsorted(ranked, last, "right")
-    found, also = np.searchsorted(relevant, last, "left"), np.searchsorted(relevant, last, "right")
-    return float(found + (also - found) * (k - nearer) / (upto - nearer))
+    nearer, tied = _nearer_and_tied(ranked, last)
+    relevant_nearer, relevant_tied = _nearer_and_tied(relevant, last)
+    return float(relevant_nearer + relevant_tied * (k - nearer) / tied)
+
+
+def _nearer_and_tied(distances: np.ndarray, limit: float) -> tuple[int, int]:
+    """Return how many of the sorted distances are below and equal to a limit."""
+    nearer, not_farther = (np.searchsorted(distances, limit, side) for side in ("left", "right"))
+    return int(nearer), int(not_farther - nearer)
 
 
 def _nearest(distances: np.ndarray, limit: float) -> np.ndarray:
-    """Return the rows up to a distance, by distance, then by row."""
+    """Return the rows with at most a distance, in order of distance, then of row."""
     rows = np.flatnonzero(distances <= limit)
     return rows[np.argsort(distances[rows], kind="stable")]

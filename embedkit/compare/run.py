@@ -23,11 +23,11 @@ class CompareOptions:
     """Options of a comparison."""
 
     backbones: str | Sequence[str]
-    """Names of the backbones; empty for those of the recipe and those with embeddings."""
+    """Names of the backbones; empty for those of the recipe and of the workspace."""
     queries: Sequence[str | os.PathLike[str]]
     """Photos to return rankings for."""
     by: str
-    """What the classes are: ``label`` or ``folder``."""
+    """The property that defines the classes: ``label`` or ``folder``."""
     group: str | None
     """A column of the label tables, for the content score."""
 
@@ -40,7 +40,8 @@ def compare_backbones(
 ) -> Comparison:
     """Compare backbones on the images of the workspace, after embedding missing images.
 
-    Raises the errors of :meth:`embedkit.Workspace.compare`, before anything is embedded.
+    Raises the errors of :meth:`embedkit.Workspace.compare`. The options are checked before anything
+    is embedded.
     """
     paths = list(dict.fromkeys(map(absolute, options.queries)))
     for path in paths:
@@ -62,13 +63,13 @@ def compare_backbones(
     collection = load_collection(catalog, [rows.ids for rows in stored], options.by, failures)
     groups = None if values is None else _groups(collection, values)
     # One network at a time is in memory, and none while measuring.
-    found = [embed_images(catalog, item.name, paths, open_backbone) for item in resolved]
+    queries = [embed_images(catalog, item.name, paths, open_backbone) for item in resolved]
     backbones = [
-        ComparedBackbone(item, rows, rates.get(item.spec.digest), queries.vectors)
-        for item, rows, queries in zip(resolved, stored, found, strict=True)
+        ComparedBackbone(item, rows, rates.get(item.spec.digest), of_backbone.vectors)
+        for item, rows, of_backbone in zip(resolved, stored, queries, strict=True)
     ]
-    queries = list(map(RankedPhoto, paths, found[0].image_ids))
-    comparison = compare(collection, backbones, queries, options.group, groups, progress)
+    ranked = list(map(RankedPhoto, paths, queries[0].image_ids))
+    comparison = compare(collection, backbones, ranked, options.group, groups, progress)
     return replace(comparison, failures=failures)
 
 

@@ -22,7 +22,7 @@ SAMPLES = {
     "portrait": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     "present": ("matplotlib", "mpl-data/sample_data/Minduka_Present_Blue_Pack.png"),
 }
-"""Pictures in other packages: label, package, path in the package."""
+"""Pictures in other packages: the package and the path in it, by label."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Demo:
     page : Path
         The HTML page of the searches.
     next_steps : tuple of str
-        Lines to print: what to notice, and commands to try.
+        Lines to print: an observation, and commands to try.
     """
 
     report: AddReport
@@ -64,19 +64,21 @@ def build_demo(folder: Path, progress: ProgressCallback) -> Demo:
     by_sample = workspace.search(samples[0], 10)
     page = workspace.folder / "demo.html"
     write_search_page(page, [by_calendar, by_sample], title="Demo: similar photos")
-    month = sum(match.label == MONTHS[0] for match in by_calendar[:9])
-    query, own = map(os.path.relpath, (calendar[0], workspace.folder))
-    verify = ["--workspace", own, "--verify", str(report.images), "--html", "verified.html"]
+    same_month = sum(match.label == MONTHS[0] for match in by_calendar[:9])
+    query, workspace_path = map(os.path.relpath, (calendar[0], workspace.folder))
+    options = ["--workspace", workspace_path, "--verify", str(report.images)]
+    options += ["--html", "verified.html"]
     return Demo(
         report,
         (by_calendar, by_sample),
         page,
         (
             "",
-            f"Of the nine calendar photos nearest to {calendar[0].name}, {month} show {MONTHS[0]}:",
+            f"Of the nine calendar photos nearest to {calendar[0].name}, {same_month} show "
+            f"{MONTHS[0]}:",
             "an embedding depends on a photo's composition as much as on its content.",
             "It finds copies and edits well. To compare the matches with the photo point by point:",
-            f"  {shlex.join(['embedkit', 'search', query, *verify])}",
+            f"  {shlex.join(['embedkit', 'search', query, *options])}",
             "",
             "Now your own photos:",
             "  embedkit add PATH/TO/PHOTOS",
@@ -88,23 +90,23 @@ def build_demo(folder: Path, progress: ProgressCallback) -> Demo:
 def _write_samples(folder: Path) -> list[Path]:
     """Write each sample photo and its variants to a folder; return the paths of the originals."""
     originals = []
-    for name, (package, inside) in SAMPLES.items():
-        source = package_file(package, inside)
+    for label, (package, path_inside) in SAMPLES.items():
+        source = package_file(package, path_inside)
         if source is None:
             continue
-        original = folder / name / "original.jpg"
+        original = folder / label / "original.jpg"
         originals.append(original)
         with Image.open(source) as opened:
-            picture = opened.convert("RGBA")
-        image = Image.new("RGB", picture.size, "white")
-        image.paste(picture, mask=picture.getchannel("A"))
+            layer = opened.convert("RGBA")
+        image = Image.new("RGB", layer.size, "white")
+        image.paste(layer, mask=layer.getchannel("A"))
         for path, variant, quality in (
             (original, image, 92),
             *(
-                (folder / name / f"{how}.jpg", change(image), 85)
-                for how, change in VARIANTS.items()
+                (folder / label / f"{name}.jpg", change(image), 85)
+                for name, change in VARIANTS.items()
             ),
-            (folder / name / "recompressed.jpg", image, 30),
+            (folder / label / "recompressed.jpg", image, 30),
         ):
             if not path.exists():
                 with atomic_write(path) as temporary:
@@ -112,12 +114,12 @@ def _write_samples(folder: Path) -> list[Path]:
     return originals
 
 
-def package_file(package: str, inside: str) -> Path | None:
+def package_file(package: str, path_inside: str) -> Path | None:
     """Return the path of a file in a package; None if the package or the file does not exist."""
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         return None
-    path = Path(os.path.dirname(spec.origin)) / inside
+    path = Path(os.path.dirname(spec.origin)) / path_inside
     return path if path.exists() else None
 
 

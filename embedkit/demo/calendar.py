@@ -1,6 +1,6 @@
 """Eighteen generated photos of a desk calendar: two months x three framings x three shots.
 
-Ranked by their distance to the first January photo, February photos of the same framing come before
+Ranked by distance to the first January photo, February photos of the same framing come before
 January photos of another framing, under every backbone of a published comparison. Everything is
 drawn; the same seed draws the same photos.
 """
@@ -33,7 +33,7 @@ SHOTS = 3
 
 @dataclass(frozen=True)
 class CalendarPhoto:
-    """One photo: ``1.jpg`` to ``9.jpg`` are January, ``10.jpg`` to ``18.jpg`` February."""
+    """One photo. ``1.jpg`` to ``9.jpg`` show January, ``10.jpg`` to ``18.jpg`` February."""
 
     name: str
     month: str
@@ -44,18 +44,19 @@ class CalendarPhoto:
 class ShootingConditions:
     """The conditions of a set of shots.
 
-    Pages are upright and well lit, and each month has another picture. Subclasses override this.
+    By default, pages are upright and well lit, and the months have different pictures. Subclasses
+    define other conditions.
     """
 
     light: tuple[float, float] = (0.88, 1.1)
     """Minimum and maximum brightness of a shot; 1 is the page as drawn."""
 
     def picture_of(self, month: int, seed: int) -> int:  # noqa: ARG002
-        """Return which of the two pictures a month (0 or 1) has."""
+        """Return the number of the picture, 0 or 1, of a month, 0 or 1."""
         return month
 
     def place(self, corners: np.ndarray, random: np.random.Generator) -> np.ndarray:  # noqa: ARG002
-        """Return where the page's corners (4, 2) are in a shot, in pixels."""
+        """Return the positions of the page's corners in a shot: (4, 2), pixels."""
         return corners
 
     def reflection(self, random: np.random.Generator) -> Image.Image | None:  # noqa: ARG002
@@ -67,7 +68,7 @@ class ShootingConditions:
 def calendar_photos(
     seed: int = 0, shooting: ShootingConditions | None = None
 ) -> Iterator[CalendarPhoto]:
-    """Draw the eighteen photos in order; each month's framings in the order of :data:`FRAMINGS`."""
+    """Draw the eighteen photos in order: by month, then by framing, then by shot."""
     shooting = shooting or ShootingConditions()
     pictures = (_snowy_mountain(), _plum_blossom())
     number = 0
@@ -120,8 +121,8 @@ def _page(month: int, picture: Image.Image) -> Image.Image:
         for weekday, day in enumerate(days):
             if day:
                 colour = red if weekday == 0 else blue if weekday == 6 else ink
-                place = (40 + column * (weekday + 0.5), 840 + row * week)
-                draw.text(place, str(day), font=_font(40), fill=colour, anchor="mm")
+                centre = (40 + column * (weekday + 0.5), 840 + row * week)
+                draw.text(centre, str(day), font=_font(40), fill=colour, anchor="mm")
     draw.rectangle((0, 0, width - 1, height - 1), outline=(205, 200, 190), width=3)
     return page
 
@@ -142,10 +143,11 @@ def _snowy_mountain() -> Image.Image:
     draw.polygon(snow, fill=(246, 249, 252))
     random = np.random.default_rng(11)
     for x in np.sort(random.uniform(0, 820, 46)):
-        tall = random.uniform(50, 120)
+        height = random.uniform(50, 120)
         foot = random.uniform(470, 555)
         green = (24, int(random.uniform(52, 88)), 48)
-        draw.polygon([(x, foot - tall), (x - tall / 4, foot), (x + tall / 4, foot)], fill=green)
+        tree = [(x, foot - height), (x - height / 4, foot), (x + height / 4, foot)]
+        draw.polygon(tree, fill=green)
     for x, y in random.uniform((0, 0), size, (170, 2)):
         draw.ellipse((x - 2, y - 2, x + 2, y + 2), fill=(255, 255, 255))
     return image
@@ -222,40 +224,43 @@ def _photograph(
 ) -> Image.Image:
     """Draw the page on the desk in perspective, with the jitter, light and noise of a shot."""
     shift = random.normal(0, 0.012, 2)
-    places = np.array(corners) + shift + random.normal(0, 0.006, (4, 2))
-    coefficients = _perspective(shooting.place(places * PHOTO, random), PAGE)
+    positions = np.array(corners) + shift + random.normal(0, 0.006, (4, 2))
+    coefficients = _perspective(shooting.place(positions * PHOTO, random), PAGE)
     warp = Image.Transform.PERSPECTIVE
     bicubic = Image.Resampling.BICUBIC
-    seen = page.transform(PHOTO, warp, coefficients, bicubic)
+    warped = page.transform(PHOTO, warp, coefficients, bicubic)
     mask = Image.new("L", PAGE, 255).transform(PHOTO, warp, coefficients, bicubic)
-    moved = (int(shift[0] * PHOTO[0]), int(shift[1] * PHOTO[1]))
+    offset = (int(shift[0] * PHOTO[0]), int(shift[1] * PHOTO[1]))
     photo = Image.new("RGB", PHOTO, (172, 132, 96))
     photo.paste(
-        desk.resize((int(PHOTO[0] * 1.08), int(PHOTO[1] * 1.08))), (moved[0] - 51, moved[1] - 38)
+        desk.resize((int(PHOTO[0] * 1.08), int(PHOTO[1] * 1.08))), (offset[0] - 51, offset[1] - 38)
     )
     shadow = mask.filter(ImageFilter.GaussianBlur(18)).point(lambda value: value // 3)
     photo.paste((40, 30, 24), (14, 18), shadow)
-    photo.paste(seen, (0, 0), mask)
+    photo.paste(warped, (0, 0), mask)
 
     photo = ImageEnhance.Brightness(photo).enhance(random.uniform(*shooting.light))
     pixels = np.asarray(photo, np.float32)
     warmth = random.normal(0, 0.02)
     pixels = pixels * np.array([1 + warmth, 1, 1 - warmth], np.float32)
     pixels += random.normal(0, 3.0, pixels.shape).astype(np.float32)
-    taken = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    reflection = shooting.reflection(random)  # last: the rest of the photo is the same without it
+    photo = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+    reflection = shooting.reflection(random)  # drawn last, so that it changes no other random value
     if reflection is not None:
-        shown = reflection.transform(PHOTO, warp, coefficients, bicubic)
-        taken.paste((255, 255, 255), (0, 0), shown)
-    return taken
+        mask = reflection.transform(PHOTO, warp, coefficients, bicubic)
+        photo.paste((255, 255, 255), (0, 0), mask)
+    return photo
 
 
-def _perspective(places: np.ndarray, size: tuple[int, int]) -> list[float]:
-    """Return Pillow's 8 coefficients that map a picture's corners to ``places`` (4, 2), pixels."""
+def _perspective(corners: np.ndarray, size: tuple[int, int]) -> list[float]:
+    """Return Pillow's 8 coefficients that map the corners of a picture of ``size`` to ``corners``.
+
+    ``corners`` are positions in the photo: (4, 2), pixels.
+    """
     width, height = size
     flat = [(0, 0), (width, 0), (width, height), (0, height)]
     rows, values = [], []
-    for (x, y), (u, v) in zip(places, flat, strict=True):
+    for (x, y), (u, v) in zip(corners, flat, strict=True):
         rows.append([x, y, 1, 0, 0, 0, -u * x, -u * y])
         rows.append([0, 0, 0, x, y, 1, -v * x, -v * y])
         values.extend([u, v])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, cached_property
 from hashlib import sha256
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image
@@ -350,8 +351,14 @@ def differs_from_version_1(decoder: Decoder) -> bool:
     return depth.bits != (8 if decoder.stored_mode == "I" and depth.largest <= 255 else 16)
 
 
-ImageInput = str | os.PathLike[str] | Image.Image | np.ndarray | Decoder
-"""A path, a Pillow image, an RGB uint8 array (H, W, 3), or a decoder."""
+ImageInput = str | os.PathLike[str] | bytes | Image.Image | np.ndarray | Decoder
+"""A path, the bytes of an image file, a Pillow image, an RGB uint8 array (H, W, 3), or a
+decoder."""
+
+
+def is_path(image: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Return whether an image is given by its path."""
+    return isinstance(image, (str, os.PathLike))
 
 
 def decoder_of(image: ImageInput) -> Decoder:
@@ -369,6 +376,13 @@ def decoder_of(image: ImageInput) -> Decoder:
         image = Image.fromarray(image)
     if isinstance(image, Image.Image):
         return Decoder.from_image(image)
+    if isinstance(image, bytes):
+        return Decoder(image)
+    if not is_path(image):
+        raise BadInput(
+            "an image is a path, the bytes of an image file, a Pillow image or an RGB array, not "
+            f"{type(image).__name__}"
+        )
     path = absolute(image)
     try:
         decoder = Decoder(read_bytes(path))
@@ -393,7 +407,7 @@ def decoding(image: ImageInput, *, reduced: bool = False) -> Iterator[Decoder]:
 def _file_bytes(image: ImageInput) -> int:
     """Return the bytes of the file to read; 0 for other images."""
     try:
-        return os.stat(image).st_size if isinstance(image, (str, os.PathLike)) else 0
+        return os.stat(image).st_size if is_path(image) else 0
     except OSError:  # reading it reports the error
         return 0
 

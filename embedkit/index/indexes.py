@@ -55,8 +55,8 @@ class Indexes:
         if saved is None or (saved.revision, saved.kind) != (revision, self._kind()):
             self._load(spec)
             self._catch_up(spec, revision, save=True)
-        if spec.first != spec:  # the index of an earlier version is obsolete
-            shutil.rmtree(self._folder / spec.first.digest, ignore_errors=True)
+        if spec.version_1 != spec:  # the index of an earlier version is obsolete
+            shutil.rmtree(self._folder / spec.version_1.digest, ignore_errors=True)
 
     def remove(self, spec: EmbeddingSpec) -> None:
         """Remove the index of a spec."""

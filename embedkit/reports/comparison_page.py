@@ -5,7 +5,13 @@ from pathlib import Path
 
 from embedkit._internal.paths import shown
 from embedkit.compare.description import describe, variants_by_backbone
-from embedkit.reports.page import p_value, photos_once, write_page
+from embedkit.reports.page import (
+    Photos,
+    numbered_photos,
+    p_value_text,
+    range_bar,
+    write_page,
+)
 from embedkit.results import (
     BackboneMetrics,
     ComparedQuery,
@@ -40,9 +46,9 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
     Raises
     ------
     StorageError
-        When the file cannot be written.
+        The file cannot be written.
     """
-    photos = photos_once(
+    photos = numbered_photos(
         (
             path
             for query in comparison.rankings
@@ -54,8 +60,10 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
         THUMBNAIL,
     )
     best = comparison.backbones[0]
-    low = min(item.mean_ap.low for item in comparison.backbones)
-    high = max(item.mean_ap.high for item in comparison.backbones)
+    scale = (
+        min(item.mean_ap.low for item in comparison.backbones),
+        max(item.mean_ap.high for item in comparison.backbones),
+    )
     count = len(comparison.backbones)
     write_page(
         target,
@@ -65,8 +73,8 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
         recall_at=list(best.recall_at),
         neighbours=list(best.knn_accuracy),
         group=None if comparison.group is None else shown(comparison.group),
-        scale=(f"{low:.2f}", f"{high:.2f}"),
-        backbones=[_backbone(item, low, high) for item in comparison.backbones],
+        scale=[f"{end:.2f}" for end in scale],
+        backbones=[_backbone(item, scale) for item in comparison.backbones],
         preprocessing=[
             {
                 "base": shown(variants[0][0].backbone.partition("?")[0]),
@@ -81,23 +89,18 @@ def write_comparison_page(target: Path, comparison: Comparison) -> None:
     )
 
 
-def _backbone(item: BackboneMetrics, low: float, high: float) -> dict[str, object]:
-    def percent(value: float) -> float:
-        return round(100 * (value - low) / ((high - low) or 1.0), 2)
-
+def _backbone(item: BackboneMetrics, scale: tuple[float, float]) -> dict[str, object]:
     return {
         "place": item.place,
         "name": shown(item.backbone),
-        "mean_ap": _three(item.mean_ap),
+        "mean_ap": _value_text(item.mean_ap),
         "interval": f"{item.mean_ap.low:.3f} to {item.mean_ap.high:.3f}",
-        "from": percent(item.mean_ap.low),
-        "at": percent(item.mean_ap.value),
-        "to": percent(item.mean_ap.high),
-        "precision_at_1": _three(item.precision_at_1),
-        "recall_at": [_three(value) for value in item.recall_at.values()],
-        "knn_accuracy": [_three(value) for value in item.knn_accuracy.values()],
+        **range_bar(item.mean_ap.value, (item.mean_ap.low, item.mean_ap.high), scale),
+        "precision_at_1": _value_text(item.precision_at_1),
+        "recall_at": [_value_text(value) for value in item.recall_at.values()],
+        "knn_accuracy": [_value_text(value) for value in item.knn_accuracy.values()],
         "auc": f"{item.separation.auc:.3f}",
-        "content_score": item.content_score and _three(item.content_score),
+        "content_score": item.content_score and _value_text(item.content_score),
         "content_interval": item.content_score
         and f"{item.content_score.low:.3f} to {item.content_score.high:.3f}",
         "dim": item.dim,
@@ -108,21 +111,21 @@ def _backbone(item: BackboneMetrics, low: float, high: float) -> dict[str, objec
     }
 
 
-def _three(estimate: Estimate) -> str:
+def _value_text(estimate: Estimate) -> str:
     return f"{estimate.value:.3f}"
 
 
 def _histogram(separation: Separation) -> dict[str, str]:
     peak = max(*separation.same, *separation.different)
     return {
-        "same": _steps(separation.same, peak),
-        "different": _steps(separation.different, peak),
+        "same": _outline(separation.same, peak),
+        "different": _outline(separation.different, peak),
         "middle": f"{separation.edges[-1] / 2:.2g}",
         "end": f"{separation.edges[-1]:.2g}",
     }
 
 
-def _steps(shares: Sequence[float], peak: float) -> str:
+def _outline(shares: Sequence[float], peak: float) -> str:
     """Return the outline of a histogram as an SVG path."""
     width, height = HISTOGRAM
     step = width / len(shares)
@@ -141,14 +144,14 @@ def _variant(item: BackboneMetrics, test: PairedTest | None) -> dict[str, object
         "crop": f"{item.crop:.3f}" if item.resize == "crop" else "",
         "interpolation": item.interpolation,
         "pool": item.pool,
-        "mean_ap": _three(item.mean_ap),
-        "precision_at_1": _three(item.precision_at_1),
+        "mean_ap": _value_text(item.mean_ap),
+        "precision_at_1": _value_text(item.precision_at_1),
         "auc": f"{item.separation.auc:.3f}",
-        "content_score": item.content_score and _three(item.content_score),
-        "less": "" if test is None else f"{test.difference:.3f}",
+        "content_score": item.content_score and _value_text(item.content_score),
+        "below_best": "" if test is None else f"{test.difference:.3f}",
         "verdict": "best"
         if test is None
-        else f"p {p_value(test.p_value)}{', a tie' if test.tie else ''}",
+        else f"p {p_value_text(test.p_value)}{', a tie' if test.tie else ''}",
     }
 
 
@@ -157,12 +160,12 @@ def _test(test: PairedTest) -> dict[str, object]:
         "backbone": shown(test.backbone),
         "other": shown(test.other),
         "difference": f"{test.difference:.3f}",
-        "p": p_value(test.p_value),
+        "p": p_value_text(test.p_value),
         "tie": test.tie,
     }
 
 
-def _query(query: ComparedQuery, photos: dict[str, dict[str, object]]) -> dict[str, object]:
+def _query(query: ComparedQuery, photos: Photos) -> dict[str, object]:
     def card(match: Match) -> dict[str, object]:
         return {
             **photos[match.path],

@@ -6,7 +6,15 @@ from pathlib import Path
 from embedkit._internal.paths import shown
 from embedkit._internal.text import listed
 from embedkit.classify.evaluation.evaluation import describe, worst_first
-from embedkit.classify.evaluation.results import (
+from embedkit.reports import plots
+from embedkit.reports.page import (
+    Photos,
+    numbered_photos,
+    p_value_text,
+    range_bar,
+    write_page,
+)
+from embedkit.results.evaluation import (
     MAIN_METRICS,
     ClassMetrics,
     Evaluation,
@@ -14,15 +22,11 @@ from embedkit.classify.evaluation.results import (
     HeadPair,
     Mistake,
 )
-from embedkit.reports import plots
-from embedkit.reports.page import p_value, photos_once, write_page
 
 THUMBNAIL = 260
 """Longest side of a thumbnail, pixels."""
 PAGE_DPI = 96
 """Pixels per inch of a page, as defined by CSS."""
-
-Photos = dict[str, dict[str, object]]
 
 
 def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
@@ -40,21 +44,23 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
     Raises
     ------
     StorageError
-        When the file cannot be written.
+        The file cannot be written.
     """
     heads = evaluation.heads
-    photos = photos_once(
+    photos = numbered_photos(
         (
             path
             for head in heads
             for mistake in head.mistakes
-            for path in (mistake.path, *(near.path for near in mistake.nearest))
+            for path in (mistake.path, *(neighbour.path for neighbour in mistake.nearest))
             if path is not None
         ),
         THUMBNAIL,
     )
-    low = min(head.intervals["accuracy"][0] for head in heads)
-    high = max(head.intervals["accuracy"][1] for head in heads)
+    scale = (
+        min(head.intervals["accuracy"][0] for head in heads),
+        max(head.intervals["accuracy"][1] for head in heads),
+    )
     curves = any(head.history for head in heads)
     count = len(heads)
     write_page(
@@ -64,8 +70,8 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
         verdict=_conclusion(evaluation),
         description=describe(evaluation),
         ks=[k for k in heads[0].top_k if k > 1],
-        scale=(f"{low:.3f}", f"{high:.3f}"),
-        heads=[_head(head, evaluation, photos, low, high) for head in heads],
+        scale=[f"{end:.3f}" for end in scale],
+        heads=[_head(head, evaluation, photos, scale) for head in heads],
         pairs=[_pair(pair) for pair in evaluation.pairs],
         curves=_plot(plots.accuracy_curves(heads)) if curves else None,
         reliability=_plot(plots.reliability_diagrams(heads)),
@@ -74,7 +80,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
 
 
 def _conclusion(evaluation: Evaluation) -> str:
-    """Return the best head, and whether its lead may be due to chance, in two sentences."""
+    """Return sentences on the best head, and on whether its lead may be due to chance."""
     best, *others = evaluation.heads
     right = round(best.accuracy * evaluation.photos)
     text = f"{shown(best.name)} gets {right:,} of {evaluation.photos:,} photos right."
@@ -88,37 +94,31 @@ def _conclusion(evaluation: Evaluation) -> str:
 
 
 def _plot(png: bytes) -> dict[str, object]:
-    """Return a plot as a data URL, and the width at which its text is as large as the page's."""
+    """Return a plot as a data URL, and the width at which its text has the size of the page's."""
     pixels = int.from_bytes(png[16:20], "big")  # the width in the header of a PNG
     address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     return {"address": address, "width": round(pixels * PAGE_DPI / plots.DPI)}
 
 
 def _head(
-    head: HeadMetrics, evaluation: Evaluation, photos: Photos, low: float, high: float
+    head: HeadMetrics, evaluation: Evaluation, photos: Photos, scale: tuple[float, float]
 ) -> dict[str, object]:
-    def percent(value: float) -> float:
-        return round(100 * (value - low) / ((high - low) or 1.0), 2)
-
-    start, end = head.intervals["accuracy"]
     wrong = round((1 - head.accuracy) * evaluation.photos)
     return {
         "place": head.place,
         "name": shown(head.name),
-        "figures": [
+        "metrics": [
             {
                 "value": f"{getattr(head, name):.4f}",
                 "interval": "{:.3f} to {:.3f}".format(*head.intervals[name]),
             }
             for name in MAIN_METRICS
         ],
-        "from": percent(start),
-        "at": percent(head.accuracy),
-        "to": percent(end),
+        **range_bar(head.accuracy, head.intervals["accuracy"], scale),
         "top_k": [f"{value:.4f}" for k, value in head.top_k.items() if k > 1],
         "nll": f"{head.nll:.3f}",
         "ece": f"{head.ece:.3f}",
-        "worst": "; ".join(_worst(item) for item in head.worst),
+        "worst": "; ".join(_worst_text(item) for item in head.worst),
         "classes": [_class(item) for item in worst_first(head.classes)],
         "confusion": _plot(plots.confusion_matrix(head)),
         "wrong": f"{wrong:,}",
@@ -126,7 +126,7 @@ def _head(
     }
 
 
-def _worst(item: ClassMetrics) -> str:
+def _worst_text(item: ClassMetrics) -> str:
     text = f"{shown(item.name)} (F {item.f1:.3f}, recall {item.recall:.3f}"
     if item.confused_with is not None:
         text += f", most often predicted as {shown(item.confused_with)}"
@@ -156,7 +156,7 @@ def _pair(pair: HeadPair) -> dict[str, object]:
         "difference": f"{pair.difference:.4f}",
         "only_head": pair.only_head,
         "only_other": pair.only_other,
-        "p": p_value(pair.p_value),
+        "p": p_value_text(pair.p_value),
         "tie": pair.tie,
     }
 
@@ -171,12 +171,12 @@ def _mistake(item: Mistake, photos: Photos) -> dict[str, object]:
         "probability_of_truth": f"{item.probability_of_truth:.3f}",
         "nearest": [
             {
-                **photos[near.path],
-                "label": shown(near.label),
-                "distance": f"{near.distance:.3f}",
-                "kind": {item.truth: "right", item.predicted: "wrong"}.get(near.label, ""),
+                **photos[neighbour.path],
+                "label": shown(neighbour.label),
+                "distance": f"{neighbour.distance:.3f}",
+                "kind": {item.truth: "right", item.predicted: "wrong"}.get(neighbour.label, ""),
             }
-            for near in item.nearest
-            if near.path is not None
+            for neighbour in item.nearest
+            if neighbour.path is not None
         ],
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -26,7 +26,7 @@ from embedkit.version import __version__
 def write_page(target: Path, template: str, **values: object) -> None:
     """Fill a template, with every value escaped, and write the page atomically.
 
-    Raises :class:`StorageError` when the file cannot be written.
+    Raises :class:`StorageError` if the file cannot be written.
     """
     environment = Environment(
         loader=PackageLoader("embedkit.reports"),
@@ -37,6 +37,10 @@ def write_page(target: Path, template: str, **values: object) -> None:
     )
     page = environment.get_template(template).render(version=__version__, **values)
     write_file(target, page.encode())
+
+
+Photos: TypeAlias = dict[str, dict[str, object]]
+"""The values of ``photo.html`` for each photo, by path."""
 
 
 class Thumbnail(NamedTuple):
@@ -60,37 +64,40 @@ def thumbnail(photo: str | Decoder, side: int) -> Thumbnail | None:
         return None
 
 
-def photos_once(paths: Iterable[str], side: int) -> dict[str, dict[str, object]]:
-    """Return the values of ``photo.html`` for photos, by path, with thumbnails of ``side`` pixels.
+def numbered_photos(paths: Iterable[str], side: int) -> Photos:
+    """Return the values of ``photo.html`` for photos, with thumbnails of ``side`` pixels.
 
-    ``metrics.html`` embeds each thumbnail once, however often a page shows it. An unreadable photo
-    has no number and no address (None).
+    ``metrics.html`` embeds each thumbnail once, by its number, however often a page shows it. The
+    number and the address of an unreadable photo are None.
     """
     distinct = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
-        small = pool.map(thumbnail, distinct, repeat(side))
+        thumbnails = pool.map(thumbnail, distinct, repeat(side))
         return {
             path: {
                 "name": shown(os.path.basename(path)),
                 "path": shown(path),
-                "number": None if picture is None else number,
-                "address": None if picture is None else picture.address,
+                "number": None if found is None else number,
+                "address": None if found is None else found.address,
             }
-            for number, (path, picture) in enumerate(zip(distinct, small, strict=True))
+            for number, (path, found) in enumerate(zip(distinct, thumbnails, strict=True))
         }
 
 
 def small_jpeg(image: Image.Image, side: int) -> str:
     """Return an image, reduced to at most ``side`` pixels per side, as a data URL of a JPEG."""
-    return _reduced(image, side, "jpeg", quality=82, optimize=True)
+    return _data_url(image, side, "jpeg", quality=82, optimize=True)
 
 
 def small_webp(image: Image.Image, side: int) -> str:
-    """Return the same as a WebP, in two thirds of the bytes, for pages with thousands of images."""
-    return _reduced(image, side, "webp", quality=75, method=2)
+    """Return the same as a WebP.
+
+    It takes two thirds of the bytes, which matters on pages with thousands of images.
+    """
+    return _data_url(image, side, "webp", quality=75, method=2)
 
 
-def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> str:
+def _data_url(image: Image.Image, side: int, encoding: str, **options: int) -> str:
     scale = side / max(image.size)
     if scale < 1:
         width, height = (max(1, round(length * scale)) for length in image.size)
@@ -101,11 +108,28 @@ def _reduced(image: Image.Image, side: int, encoding: str, **options: int) -> st
     return f"data:image/{encoding};base64,{encoded}"
 
 
-def p_value(p: float) -> str:
-    """Format a p-value, to follow the letter p."""
+def p_value_text(p: float) -> str:
+    """Format a p-value so that it can follow the letter p."""
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
-def hue(label: str | None) -> int:
-    """Return the hue of a label, the same on every page: degrees on the colour circle."""
+def range_bar(
+    value: float, interval: tuple[float, float], scale: tuple[float, float]
+) -> dict[str, float]:
+    """Return the positions of a value and its interval on a scale, in percent of its length."""
+    low, high = scale
+
+    def percent(position: float) -> float:
+        return round(100 * (position - low) / ((high - low) or 1.0), 2)
+
+    return {"from": percent(interval[0]), "at": percent(value), "to": percent(interval[1])}
+
+
+def relative_to(folder: str, path: str) -> str:
+    """Return ``path`` relative to the folder that the page names once; empty for the folder."""
+    return "" if path == folder else path.removeprefix(os.path.join(folder, ""))
+
+
+def label_hue(label: str | None) -> int:
+    """Return the hue of a label, in degrees; it is the same on every page that uses it."""
     return hashlib.sha256((label or "").encode("utf-8", "replace")).digest()[0] * 360 // 256

@@ -19,13 +19,13 @@ class Fact(NamedTuple):
 
     name: str
     text: str
-    """The text on the page; two files differ in the fact if their texts differ."""
+    """The text on the page; files with different texts differ in this fact."""
     meaning: str
     """An explanation of the fact."""
 
 
 def facts_of(decoder: Decoder) -> list[Fact]:
-    """Return facts from the metadata of a photo, always the same ones in the same order."""
+    """Return the facts in the metadata of a photo: the same ones for every photo, in one order."""
     exif = decoder.exif()
     return [
         Fact("format", decoder.format, "File format"),
@@ -45,25 +45,18 @@ def modified(status: os.stat_result) -> Fact:
     return Fact("modified", when, "When the file was last changed")
 
 
-def size_text(count: int) -> str:
-    """Format a number of bytes with a unit: ``320 kB``, ``1.2 MB``."""
-    if count < 1e6:
-        return f"{count / 1e3:,.0f} kB"
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
-
-
 def _parsed(read: Callable[[Image.Exif], str], exif: Image.Exif) -> str:
     try:
         with quiet():
             return read(exif) or "none"
-    except Exception:  # the parsers raise any exception on malformed bytes
+    except Exception:  # malformed bytes make the parsers raise any exception
         return "unreadable"
 
 
 def _taken(exif: Image.Exif) -> str:
     text = _text(exif.get_ifd(EXIF_IFD).get(TAKEN))
-    written = re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d).*", text)
-    return "{}-{}-{} {}".format(*written.groups()) if written else text
+    match = re.fullmatch(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d).*", text)
+    return "{}-{}-{} {}".format(*match.groups()) if match else text
 
 
 def _camera(exif: Image.Exif) -> str:

@@ -1,8 +1,8 @@
 """A cleaning plan as one HTML page, on which a person reviews the groups and saves the plan.
 
-The template renders every group once, inside a ``<noscript>``. A browser with scripts treats that
-as text, so that it opens a page of thousands of groups at once, and the script builds the groups in
-view only. A browser without scripts shows all groups, read-only.
+The template renders every group inside a ``<noscript>``. A browser with scripts treats that as text
+and opens a page of thousands of groups at once; the script builds only the groups in view. A
+browser without scripts shows all groups, read-only.
 """
 
 import base64
@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
+from embedkit._internal.text import size_text
 from embedkit.cleaning import plan
 from embedkit.cleaning.plan import (
     ACTIONS,
@@ -34,21 +35,21 @@ from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoding, read_bytes
 from embedkit.images.faults import file_errors
 from embedkit.images.partial import decode_partial
-from embedkit.reports.page import small_webp, write_page
-from embedkit.reports.photo_facts import Fact, facts_of, modified, size_text
+from embedkit.reports.page import relative_to, small_webp, write_page
+from embedkit.reports.photo_facts import Fact, facts_of, modified
 from embedkit.results import CHANGES, DAMAGED, PlanRow, Progress, ProgressCallback, no_progress
 
 SIDES = ((2_000, 400), (6_000, 320), (20_000, 200))
-"""Pairs (images, side): the longest side of thumbnails, pixels, on a page of up to that many."""
+"""Pairs: a maximum number of images on a page, and the longest side of their thumbnails, pixels."""
 SMALLEST_SIDE = 120
 """Longest side of thumbnails on a page with more images, pixels."""
 STATES = {
     KEEP: ("Keep", "The file stays where it is."),
     REMOVE: (
         "Remove",
-        "'embedkit apply' moves the file to quarantine; 'embedkit undo' restores it.",
+        "'embedkit apply' moves the file to quarantine; 'embedkit undo' puts it back.",
     ),
-    REVIEW: ("Review", "The plan leaves the decision to you; until then the file stays."),
+    REVIEW: ("Review", "You have to decide; until then the file stays."),
     "left": ("Left for review", "You looked at the file and left it undecided; it stays."),
 }
 """The word on the page for each state of a file, and its meaning; ``left`` is not in plans."""
@@ -62,19 +63,13 @@ KINDS = {
     INTACT: "an intact file with a damaged copy",
     "conflict": "the same picture under different labels: at most one of them is right",
 }
-COLUMN_MEANINGS = {
-    "score": "Probability that the file is a copy of the representative of its group, whose own "
-    "score is 1. From 0.9, a copy is removed without review unless its reason requires one",
-    "hamming": "Bits in which the perceptual hashes of the file and of the best file differ",
-    "bits": "Bits in which the perceptual hashes of the file and of the best file differ",
-    "distance": "Cosine distance between the embeddings of the file and of the best file: "
-    "0 is identical, 2 the opposite",
-}
-"""The meaning of each column of numbers."""
+SCORE_MEANING = (
+    "Probability that the file is a copy of the representative of its group, whose own score is 1. "
+    "From 0.9, a copy is removed without review unless its reason requires one"
+)
 ALWAYS = frozenset({"pixels", "bytes"})
 """Facts that every file has on the page; others are shown only where files of a group differ."""
 _ID = re.compile(rb'"id": ?"([0-9a-f]{12})", ?"name":')
-_APART = frozenset(plan.COLUMNS) - {"score"}
 
 
 class _Photo(NamedTuple):
@@ -85,16 +80,18 @@ class _Photo(NamedTuple):
     note: str
     """Why there is no thumbnail."""
     pixels: str
+    """Width and height of the upright image; empty if it is unreadable."""
     facts: list[Fact]
+    """Facts in the metadata of the file."""
 
 
 def plan_of_page(page: Path) -> str | None:
     """Return the :func:`plan_id` of the plan on a page; None if it is not the page of a plan."""
     try:
-        found = _ID.search(page.read_bytes())
+        match = _ID.search(page.read_bytes())
     except OSError:
         return None
-    return found[1].decode() if found else None
+    return match[1].decode() if match else None
 
 
 def write_plan_page(
@@ -126,15 +123,15 @@ def write_plan_page(
     Raises
     ------
     StorageError
-        When the file cannot be written.
+        The file cannot be written.
     """
     numbered = sorted(enumerate(rows), key=lambda item: (item[1].group, _action_rank(item[1])))
     groups = [list(members) for _, members in groupby(numbered, key=lambda item: item[1].group)]
     groups.sort(key=lambda members: _urgency([row for _, row in members]))  # stable
     photos = _photos(rows, progress)
-    sizes = {row.path: _bytes(row.path) for row in rows}
+    sizes = {row.path: _size_on_disk(row.path) for row in rows}
     labels = sorted({row.label or "" for row in rows})
-    hues = {label: _hue(index) for index, label in enumerate(labels)}
+    hues = {label: _spread_hue(index) for index, label in enumerate(labels)}
     folder = os.path.commonpath([os.path.dirname(row.path) for row in rows] or ["."])
     write_page(
         target,
@@ -146,7 +143,7 @@ def write_plan_page(
         csv=shown(target.with_suffix(".csv").name),
         states=STATES,
         kinds={kind: KINDS[kind] for kind in KINDS if any(row.kind == kind for row in rows)},
-        figures={name: COLUMN_MEANINGS[name] for name in plan.COLUMNS if name in COLUMN_MEANINGS},
+        score_meaning=SCORE_MEANING,
         kind_options=[
             (kind, shown(kind) or "No kind") for kind in sorted({row.kind for row in rows})
         ],
@@ -179,13 +176,14 @@ def _action_rank(row: PlanRow) -> int:
 
 
 def _urgency(members: Sequence[PlanRow]) -> int:
+    """Return the sort key of a group: conflicts to review, other groups to review, the others."""
     if not any(row.action == REVIEW for row in members):
         return 2
     return 0 if _is_conflict(members) else 1
 
 
-def _hue(index: int) -> int:
-    """Return a hue in degrees; neighbouring labels in the list get very different ones."""
+def _spread_hue(index: int) -> int:
+    """Return a hue in degrees that is far from the hues of the indices before and after."""
     return round(index * 137.5) % 360
 
 
@@ -198,24 +196,24 @@ def _photos(rows: Sequence[PlanRow], progress: ProgressCallback) -> dict[str, _P
     paths: dict[str, list[str]] = {}
     for row in rows:
         paths.setdefault(row.sha256, []).append(row.path)
-    side = next((side for most, side in SIDES if len(paths) <= most), SMALLEST_SIDE)
+    side = next((side for limit, side in SIDES if len(paths) <= limit), SMALLEST_SIDE)
     photos = {}
     with ThreadPoolExecutor(usable_cores()) as pool:  # decoding releases the GIL
-        drawn = pool.map(_photo, paths, paths.values(), repeat(side))
-        for digest, photo in zip(paths, drawn, strict=True):
+        results = pool.map(_photo, paths, paths.values(), repeat(side))
+        for digest, photo in zip(paths, results, strict=True):
             photos[digest] = photo
             progress(Progress("drawing thumbnails", len(photos), len(paths)))
     return photos
 
 
 def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
-    """Return the photo of a digest, or a note on what is wrong with the first of its files."""
+    """Return the photo of a digest; if none of its files can be shown, a note about the first."""
     note = ""
     for path in paths:
         try:
             with file_errors(), decoding(path, reduced=True) as decoder:
                 if decoder.sha256 == digest:
-                    address, (width, height) = _drawn(decoder, path, side)
+                    address, (width, height) = _thumbnail(decoder, path, side)
                     return _Photo(address, "", f"{width} × {height}", facts_of(decoder))
         except UnreadableImage as error:
             note = note or f"cannot be read: {error.reason}"
@@ -224,8 +222,11 @@ def _photo(digest: str, paths: Iterable[str], side: int) -> _Photo:
     return _Photo(None, note, "", [])
 
 
-def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]]:
-    """Return a thumbnail, as a data URL, and the image's size; of a damaged one, what decodes."""
+def _thumbnail(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]]:
+    """Return a thumbnail as a data URL, and the size of the image.
+
+    The thumbnail of a damaged image contains the part that can be decoded.
+    """
     try:
         return small_webp(decoder.at_least(long=side), side), decoder.size
     except UnreadableImage as error:
@@ -237,7 +238,7 @@ def _drawn(decoder: Decoder, path: str, side: int) -> tuple[str, tuple[int, int]
             raise error from None
 
 
-def _bytes(path: str) -> int:
+def _size_on_disk(path: str) -> int:
     """Return the bytes that a file takes on disk; 0 for a missing file and for a link."""
     try:
         return 0 if os.path.islink(path) else os.stat(path).st_size
@@ -256,10 +257,10 @@ def _group(
     texts: dict[str, set[str]] = {}
     for fact in (fact for of_file in facts for fact in of_file):
         texts.setdefault(fact.name, set()).add(fact.text)
-    shared = {name for name, found in texts.items() if len(found) == 1}
+    shared = {name for name, values in texts.items() if len(values) == 1}
     reasons = {row.reason for row in members}
-    best = {fact.name: fact.text for fact in facts[0]}
-    first: dict[str, str] = {}
+    of_first = {fact.name: fact.text for fact in facts[0]}
+    first_path: dict[str, str] = {}
     return {
         "number": members[0].group,
         "kinds": sorted({row.kind for row in members} - {""}),
@@ -275,20 +276,20 @@ def _group(
                 "address": Path(row.path).as_uri(),
                 "digest": row.sha256[:16],
                 "photo": photos[row.sha256],
-                "shown_before": first.setdefault(row.sha256, row.path) != row.path
-                and shown(os.path.basename(first[row.sha256])),
+                "shown_before": first_path.setdefault(row.sha256, row.path) != row.path
+                and shown(os.path.basename(first_path[row.sha256])),
                 "name": shown(os.path.basename(row.path)),
                 "path": shown(row.path),
-                "folder": shown(_below(folder, os.path.dirname(row.path))),
+                "folder": shown(relative_to(folder, os.path.dirname(row.path))),
                 "label": None if row.label is None else shown(row.label),
                 "hue": hues[row.label or ""],
                 "reason": shown(row.reason),
                 "facts": [
-                    (fact, fact.text != best.get(fact.name))
+                    (fact, fact.text != of_first.get(fact.name))
                     for fact in of_file
                     if fact.name not in shared or fact.name in ALWAYS
                 ],
-                "figures": _figures(row),
+                "score": None if row.score is None else f"{row.score:.4g}",
             }
             for (number, row), of_file in zip(numbered, facts, strict=True)
         ],
@@ -296,32 +297,16 @@ def _group(
 
 
 def _facts(row: PlanRow, photo: _Photo) -> list[Fact]:
-    pixels = Fact("pixels", photo.pixels, "Width and height of the upright photo, in pixels")
     try:
         status = os.stat(row.path)
     except OSError as error:
         return [Fact("bytes", shown(error.strerror or "missing"), "Why the file cannot be opened")]
     count = status.st_size
     size = Fact("bytes", size_text(count), f"Size of the file: {count:,} bytes")
-    return [*([pixels] if photo.pixels else []), size, *photo.facts, modified(status)]
-
-
-def _figures(row: PlanRow) -> list[tuple[str, str, str]]:
-    """Return name, value and meaning of the columns that the page does not show elsewhere."""
-    (cells,) = plan_cells([row])
-    return [
-        (
-            name.replace("_", " "),
-            f"{float(cell):.4g}" if name in COLUMN_MEANINGS else shown(cell),
-            COLUMN_MEANINGS.get(name, f"The column {name} of the plan"),
-        )
-        for name, cell in zip(plan.COLUMNS, cells, strict=True)
-        if cell and name not in _APART
-    ]
-
-
-def _below(folder: str, path: str) -> str:
-    return "" if path == folder else path.removeprefix(os.path.join(folder, ""))
+    facts = [size, *photo.facts, modified(status)]
+    if not photo.pixels:
+        return facts
+    return [Fact("pixels", photo.pixels, "Width and height of the upright photo, pixels"), *facts]
 
 
 def _json(value: object) -> str:

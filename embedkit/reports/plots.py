@@ -14,17 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 from embedkit._internal.paths import shown
-from embedkit.classify.evaluation.results import HeadMetrics
+from embedkit.results.evaluation import HeadMetrics
 
 DPI = 150
 MAX_NAME_LENGTH = 28
-"""Characters of a name; longer ones are cut."""
+"""Maximum number of characters of a name; longer names are cut."""
 MAX_COUNTED_CLASSES = 60
 """Maximum number of classes for which the cells of a confusion matrix contain counts."""
 MAX_NAMED_CLASSES = 120
 """Maximum number of class names along a side of a confusion matrix."""
 DIAGRAMS_PER_ROW = 4
-"""Reliability diagrams per row."""
 
 _INK, _FAINT, _LINE = "#1d1f23", "#74726b", "#e3e0d8"
 _BLUE, _ORANGE = "#1f6fb2", "#d9772b"
@@ -91,14 +90,14 @@ def confusion_matrix(head: HeadMetrics) -> bytes:
     counts = np.array(head.confusion)
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    most = float((shares * (1 - np.eye(classes))).max()) or 1.0
-    numbered = classes <= MAX_COUNTED_CLASSES
-    side = min(max(3.2, classes * (0.28 if numbered else 0.17)), MAX_NAMED_CLASSES * 0.17)
+    max_wrong = float((shares * (1 - np.eye(classes))).max()) or 1.0
+    with_counts = classes <= MAX_COUNTED_CLASSES
+    side = min(max(3.2, classes * (0.28 if with_counts else 0.17)), MAX_NAMED_CLASSES * 0.17)
     points = 72 * side / classes
     with _styled():
         figure = Figure((side, side))
         axes = figure.add_axes((0, 0, 1, 1))  # names are outside; the saved figure includes them
-        axes.imshow(_shaded(shares, most), interpolation="nearest")
+        axes.imshow(_cell_colours(shares, max_wrong), interpolation="nearest")
         named = np.arange(0, classes, math.ceil(classes / MAX_NAMED_CLASSES))
         names = [drawable(head.classes[number].name) for number in named]
         size = min(max(0.44 * points, 5.5), 10)
@@ -111,26 +110,32 @@ def confusion_matrix(head: HeadMetrics) -> bytes:
             f"{drawable(head.name)}: {np.trace(counts):,} of {counts.sum():,} test photos correct",
             parse_math=False,
         )
-        if numbered:
+        if with_counts:
             between, ends = np.arange(1, classes) - 0.5, (-0.5, classes - 0.5)
             axes.hlines(between, *ends, color=_LINE, lw=0.4)
             axes.vlines(between, *ends, color=_LINE, lw=0.4)
             for row, column in np.argwhere(counts).tolist():
-                deep = shares[row, column] / (1 if row == column else most) > 0.6
-                colour = "white" if deep else _INK
-                middle: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": size}
-                axes.text(column, row, f"{counts[row, column]}", color=colour, **middle)
+                is_dark = shares[row, column] / (1 if row == column else max_wrong) > 0.6
+                axes.text(
+                    column,
+                    row,
+                    f"{counts[row, column]}",
+                    color="white" if is_dark else _INK,
+                    ha="center",
+                    va="center_baseline",
+                    fontsize=size,
+                )
         return _png(figure, bbox_inches="tight", pad_inches=0.15)
 
 
-def _shaded(shares: np.ndarray, most: float) -> np.ndarray:
-    """Return the colours of cells, RGBA (C, C, 4); ``most`` is the largest share of mistakes."""
+def _cell_colours(shares: np.ndarray, max_wrong: float) -> np.ndarray:
+    """Return the colours of cells, RGBA (C, C, 4); ``max_wrong`` is the largest wrong share."""
     pale = 0.2  # so that a single mistake among many photos is visible
     colours = np.ones((*shares.shape, 4))
     wrong = shares > 0
-    colours[wrong] = matplotlib.colormaps["Oranges"](pale + (1 - pale) * shares[wrong] / most)
-    own = np.arange(len(shares))
-    colours[own, own] = matplotlib.colormaps["Blues"](shares[own, own])
+    colours[wrong] = matplotlib.colormaps["Oranges"](pale + (1 - pale) * shares[wrong] / max_wrong)
+    diagonal = np.diag_indices(len(shares))
+    colours[diagonal] = matplotlib.colormaps["Blues"](shares[diagonal])
     return colours
 
 
@@ -138,21 +143,21 @@ def reliability_diagrams(heads: Sequence[HeadMetrics]) -> bytes:
     """Plot the accuracy of predictions by their probability, one diagram per head.
 
     Each bin with photos has a dot with the 95 % interval of its accuracy. A head above the dashed
-    line is underconfident, one below it overconfident. The bars below are the number of photos in
+    line is underconfident, one below it overconfident. The bars below show the number of photos in
     each bin (Guo et al. 2017).
     """
-    across = min(DIAGRAMS_PER_ROW, len(heads))
-    down = math.ceil(len(heads) / across)
+    columns = min(DIAGRAMS_PER_ROW, len(heads))
+    rows = math.ceil(len(heads) / columns)
     with _styled():
-        figure = Figure((2.9 * across + 0.3, 3.9 * down), layout="constrained")
-        grid = figure.add_gridspec(2 * down, across, height_ratios=(3, 1) * down)
+        figure = Figure((2.9 * columns + 0.3, 3.9 * rows), layout="constrained")
+        grid = figure.add_gridspec(2 * rows, columns, height_ratios=(3, 1) * rows)
         for number, head in enumerate(heads):
-            row, column = divmod(number, across)
-            _reliability(figure, grid[2 * row, column], grid[2 * row + 1, column], head)
+            row, column = divmod(number, columns)
+            _draw_reliability(figure, grid[2 * row, column], grid[2 * row + 1, column], head)
         return _png(figure)
 
 
-def _reliability(figure: Figure, above: Any, below: Any, head: HeadMetrics) -> None:
+def _draw_reliability(figure: Figure, above: Any, below: Any, head: HeadMetrics) -> None:
     fifths = np.arange(6) / 5
     upper = figure.add_subplot(above)
     lower = figure.add_subplot(below, sharex=upper)
@@ -183,29 +188,29 @@ def _reliability(figure: Figure, above: Any, below: Any, head: HeadMetrics) -> N
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    _covered()  # registers the fonts
+    _drawable_characters()  # registers the fonts
     with matplotlib.rc_context(_STYLE):
         yield
 
 
-def _png(figure: Figure, **how: Any) -> bytes:
+def _png(figure: Figure, **savefig_options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, **how)
+    figure.savefig(buffer, format="png", dpi=DPI, **savefig_options)
     return buffer.getvalue()
 
 
 def drawable(name: str) -> str:
-    """Return a name that the fonts can draw: cut, and with a box for missing characters."""
+    """Return a name that the fonts can draw: cut if it is long, with boxes for other characters."""
     text = shown(name)
     if len(text) > MAX_NAME_LENGTH:
         text = f"{text[: MAX_NAME_LENGTH - 1]}…"
-    return "".join(char if ord(char) in _covered() else "□" for char in text)
+    return "".join(char if ord(char) in _drawable_characters() else "□" for char in text)
 
 
 @cache
-def _covered() -> frozenset[int]:
+def _drawable_characters() -> frozenset[int]:
     """Return the characters that the fonts of the plots contain."""
-    with matplotlib.rc_context():  # importing it changes the default font of all plots
+    with matplotlib.rc_context():  # this import changes the default font of all plots
         import matplotlib_fontja  # noqa: F401
     fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _FAMILIES)
     return frozenset(code for font in fonts for code in font.get_charmap())

@@ -11,7 +11,7 @@ from embedkit._internal.paths import shown
 from embedkit.errors import UnreadableImage
 from embedkit.images.decode import Decoder, decoder_of
 from embedkit.images.faults import file_errors
-from embedkit.reports.page import hue, small_jpeg, thumbnail, write_page
+from embedkit.reports.page import label_hue, relative_to, small_jpeg, thumbnail, write_page
 from embedkit.results import Match, Matches
 
 THUMBNAIL = 360
@@ -37,7 +37,7 @@ def write_search_page(target: Path, results: Sequence[Matches], title: str | Non
     Raises
     ------
     StorageError
-        When the file cannot be written.
+        The file cannot be written.
     """
     write_page(
         target,
@@ -48,7 +48,7 @@ def write_search_page(target: Path, results: Sequence[Matches], title: str | Non
 
 
 def _section(matches: Matches) -> dict[str, object]:
-    query = None if matches.is_text else _opened([matches.query])
+    query = None if matches.is_text else _open_first([matches.query])
     farthest = max((match.distance for match in matches), default=0.0) or 1.0
     folder = os.path.commonpath([os.path.dirname(match.path) for match in matches] or ["."])
     return {
@@ -82,7 +82,7 @@ def _headline(matches: Matches) -> str:
     return shown(os.path.basename(matches.query))
 
 
-def _opened(paths: Sequence[str]) -> Decoder | None:
+def _open_first(paths: Sequence[str]) -> Decoder | None:
     """Return the decoder of the first file that exists and is an image."""
     for path in paths:
         with suppress(UnreadableImage), file_errors():
@@ -96,60 +96,59 @@ def _by_distance(match: Match, farthest: float) -> dict[str, object]:
 
 
 def _by_agreement(match: Match) -> dict[str, object]:
-    """Return the values of a match in a verified search: its agreement first, the distance last."""
-    found, distance = match.verification, f"distance {match.distance:.4f}"
-    if found is None:
+    """Return the values of a match in a verified search: its agreement, then the distance."""
+    verification, distance = match.verification, f"distance {match.distance:.4f}"
+    if verification is None:
         return {"head": "not compared", "share": None, "detail": distance}
-    detail = f"{found.inliers} inliers, {distance}"
-    if not found.verified:
+    detail = f"{verification.inliers} inliers, {distance}"
+    if not verification.verified:
         return {"head": "not verified", "share": None, "detail": detail}
-    share = round(100 * found.agreement, 1)
-    return {"head": f"agreement {found.agreement:.3f}", "share": share, "detail": detail}
+    share = round(100 * verification.agreement, 1)
+    return {"head": f"agreement {verification.agreement:.3f}", "share": share, "detail": detail}
 
 
 def _pictures(match: Match, query: Decoder | None) -> dict[str, str | None]:
     """Return the thumbnail of a match and, if it is verified, its overlay and difference map.
 
-    All are data URLs from one decode. The query itself gets a thumbnail only.
+    All are data URLs, from one decode of the photo. The query itself gets a thumbnail only.
     """
-    none: dict[str, str | None] = {"thumbnail": None, "overlay": None, "difference_map": None}
-    photo = _opened(match.files)
+    nothing: dict[str, str | None] = {"thumbnail": None, "overlay": None, "difference_map": None}
+    photo = _open_first(match.files)
     if photo is None:
-        return none
-    found = match.verification
-    pair = query is not None and query.sha256 != match.sha256 == photo.sha256
-    if query is None or not pair or found is None or not found.verified:
+        return nothing
+    verification = match.verification
+    is_unchanged = photo.sha256 == match.sha256
+    if (
+        query is None
+        or query.sha256 == match.sha256
+        or not is_unchanged
+        or verification is None
+        or not verification.verified
+    ):
         small = thumbnail(photo, THUMBNAIL)
-        return none | {"thumbnail": small and small.address}
+        return nothing | {"thumbnail": small and small.address}
     from embedkit.search.verification.overlay import difference_map, overlay
     from embedkit.search.verification.photos import pixels_of
 
     with suppress(UnreadableImage), file_errors():
-        here, there = pixels_of(query), pixels_of(photo)
+        of_query, of_photo = pixels_of(query), pixels_of(photo)
         return {
             name: small_jpeg(Image.fromarray(pixels), side)
             for name, pixels, side in (
-                ("thumbnail", there, THUMBNAIL),
-                ("overlay", overlay(here, there, found), ENLARGED),
-                ("difference_map", difference_map(here, there, found), ENLARGED),
+                ("thumbnail", of_photo, THUMBNAIL),
+                ("overlay", overlay(of_query, of_photo, verification), ENLARGED),
+                ("difference_map", difference_map(of_query, of_photo, verification), ENLARGED),
             )
         }
-    return none
+    return nothing
 
 
 def _caption(match: Match, folder: str) -> dict[str, object]:
     return {
         "label": match.label,
-        "hue": hue(match.label),
+        "hue": label_hue(match.label),
         "name": shown(os.path.basename(match.path)),
         "path": shown(match.path),
-        "folder": shown(_within(folder, os.path.dirname(match.path))),
-        "copies": [shown(_within(folder, path)) for path in match.files[1:]],
+        "folder": shown(relative_to(folder, os.path.dirname(match.path))),
+        "copies": [shown(relative_to(folder, path)) for path in match.files[1:]],
     }
-
-
-def _within(folder: str, path: str) -> str:
-    """Return ``path`` relative to the folder that the page names once."""
-    if path == folder:
-        return ""
-    return path.removeprefix(os.path.join(folder, ""))

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import shown
-from embedkit.reports.page import hue, thumbnail, write_page
+from embedkit.reports.page import label_hue, thumbnail, write_page
 from embedkit.results import Progress, ProgressCallback, Sheet, SheetPhoto, no_progress
 
 MAX_PHOTOS = 3000
-"""Photos on a page at most, the first ones of the sheet."""
+"""Maximum number of photos on a page: the first ones of the sheet."""
 INDEX_PHOTOS = 8
 """Photos of each class in the index."""
 THUMBNAIL = 120
@@ -26,7 +26,7 @@ def write_sheet_pages(
 ) -> list[Path]:
     """Write an HTML page for each sheet, and ``index.html`` for several.
 
-    Thumbnails are embedded. The name of a page only depends on its label.
+    Thumbnails are embedded. The name of a page depends only on its label.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def write_sheet_pages(
     Raises
     ------
     StorageError
-        When a file cannot be written.
+        A file cannot be written.
     """
     pages: list[Path] = []
     entries: list[dict[str, object]] = []
@@ -68,7 +68,7 @@ def write_sheet_pages(
             entries.append(
                 {
                     **common,
-                    "hue": hue(sheet.label),
+                    "hue": label_hue(sheet.label),
                     "address": quote(pages[-1].name),
                     "tiles": tiles[:INDEX_PHOTOS],
                 }

@@ -1,6 +1,7 @@
 """Result types: plain, immutable data that layers pass to each other and to the user."""
 
 from embedkit.results.classification import (
+    ExportReport,
     LabelProbability,
     Neighbour,
     Prediction,
@@ -31,6 +32,15 @@ from embedkit.results.comparison import (
     Separation,
 )
 from embedkit.results.duplicates import DuplicateGroup, Duplicates, GroupMember
+from embedkit.results.evaluation import (
+    MAIN_METRICS,
+    ClassMetrics,
+    Evaluation,
+    HeadMetrics,
+    HeadPair,
+    Mistake,
+    ReliabilityBin,
+)
 from embedkit.results.examination import (
     ALLOWABLE,
     CHANGES,
@@ -75,6 +85,7 @@ __all__ = [
     "DIFFERENT",
     "LOW_FREQUENCIES",
     "LUMA_SIDE",
+    "MAIN_METRICS",
     "OPEN",
     "PIPELINE_VERSION",
     "AddOptions",
@@ -83,6 +94,7 @@ __all__ = [
     "BackboneMetrics",
     "CarriedOver",
     "Change",
+    "ClassMetrics",
     "ClassSplit",
     "ComparedQuery",
     "Comparison",
@@ -91,15 +103,20 @@ __all__ = [
     "EmbeddingSpec",
     "EmptyReport",
     "Estimate",
+    "Evaluation",
     "Examination",
+    "ExportReport",
     "Failure",
     "FileMetadata",
     "Fingerprint",
     "GroupMember",
+    "HeadMetrics",
+    "HeadPair",
     "LabelProbability",
     "LabelReport",
     "Match",
     "Matches",
+    "Mistake",
     "Neighbour",
     "NotCarriedOver",
     "NotMoved",
@@ -112,6 +129,7 @@ __all__ = [
     "Quarantine",
     "QueryMetrics",
     "Ranking",
+    "ReliabilityBin",
     "RelocationReport",
     "RemovalReport",
     "ResolvedName",

@@ -28,7 +28,9 @@ class Neighbour:
     Attributes
     ----------
     path : str or None
-        Absolute path; None if the workspace no longer has the photo.
+        Absolute path; None if no workspace has the photo now.
+    sha256 : str
+        Hex digest of the training photo.
     label : str
         Class of the training photo.
     distance : float
@@ -36,6 +38,7 @@ class Neighbour:
     """
 
     path: str | None
+    sha256: str
     label: str
     distance: float
 
@@ -46,8 +49,8 @@ class Prediction:
 
     Attributes
     ----------
-    path : str
-        Absolute path.
+    path : str or None
+        Absolute path; None for an image that is not from a file.
     top : tuple of LabelProbability
         The most probable classes, the most probable first.
     unknown : bool
@@ -62,7 +65,7 @@ class Prediction:
         The nearest training photos, the nearest first.
     """
 
-    path: str
+    path: str | None
     top: tuple[LabelProbability, ...]
     unknown: bool
     ood_score: float
@@ -72,9 +75,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Thresholds beyond which a head calls a photo unknown, and the photos that they rest on.
+    """Thresholds beyond which a head calls a photo unknown, with the numbers of photos behind them.
 
-    Everything except the numbers of photos is None for a head that an earlier version saved.
+    The thresholds are None for a head that an earlier version saved.
 
     Attributes
     ----------
@@ -84,11 +87,11 @@ class Thresholds:
         Maximum ratio of that mean to the distance to the nearest synthetic outlier. None if the
         head has no synthetic outliers.
     photos : int
-        Known photos (training and validation set) that these two rest on.
+        Photos of the training and validation set that these two were estimated from.
     probability : float or None
         Minimum probability of the best class. None if there were too few validation photos.
     validation_photos : int
-        Validation photos that ``probability`` rests on.
+        Validation photos that ``probability`` was estimated from.
     """
 
     distance: float | None
@@ -109,7 +112,7 @@ class Predictions:
     thresholds : Thresholds
         Its thresholds for unknown photos.
     predictions : tuple of Prediction
-        One for each photo, in the order of the files.
+        One for each photo that could be read, in the order of the files.
     failures : tuple of Failure
         Files that could not be read.
     """
@@ -118,3 +121,32 @@ class Predictions:
     thresholds: Thresholds
     predictions: tuple[Prediction, ...]
     failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """An exported head, and how far its graph is from the head.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path of the file.
+    bytes : int
+        Size of the graph.
+    gallery_photos, gallery_bytes : int
+        Training photos in the graph, and the size of their float16 embeddings.
+    compared : int
+        Images on which the graph and the head were compared.
+    max_difference : float
+        Largest difference of a probability; at most 1e-4.
+    max_ood_difference : float
+        Largest difference of an OOD score.
+    """
+
+    path: str
+    bytes: int
+    gallery_photos: int
+    gallery_bytes: int
+    compared: int
+    max_difference: float
+    max_ood_difference: float

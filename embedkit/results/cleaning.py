@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One file of a plan: what to do with it, and why.
+    """One file of a plan: the action, and the reason.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class TrashedFile:
     Attributes
     ----------
     path : str
-        Absolute path before.
+        Absolute path before the move.
     where : str or None
         Path in the trash; None if the system does not report it.
     """
@@ -109,7 +109,7 @@ class CarriedOver:
 
 @dataclass(frozen=True)
 class NotCarriedOver:
-    """A label, another column or a verdict of a removed file that contradicts those of others.
+    """A label, another column or a verdict of a removed file that contradicts another file's.
 
     Attributes
     ----------
@@ -144,7 +144,7 @@ class ApplyReport:
     missing : tuple of str
         Missing files that this plan has not moved.
     skipped : tuple of NotMoved
-        Files that changed since, or could not or must not be moved.
+        Files that have changed since the plan was made, or could not or must not be moved.
     bytes : int
         Total size of ``moved``, ``trashed`` and ``linked``.
     carried_over : tuple of CarriedOver
@@ -178,7 +178,7 @@ class UndoReport:
     already_back : tuple of str
         Files that had been trashed or deleted, and are back in place without this undo.
     skipped : tuple of NotMoved
-        Files that could not be put back, by the path they had, and where they are.
+        Files that were not put back, with their original path; the reason says where they are.
     bytes : int
         Total size of ``restored``.
     reverted : tuple of CarriedOver
@@ -202,9 +202,9 @@ class EmptyReport:
     quarantines : tuple of str
         Ids of the examined quarantines, the most recent first.
     deleted : tuple of str
-        Files that were deleted, or with ``dry_run`` would be, by the path that they had.
+        Original paths of the files that were deleted, or would be without ``dry_run``.
     skipped : tuple of NotMoved
-        Files that stay in quarantine, by the path that they had, and why.
+        Files that stay in quarantine, with their original path, and why.
     bytes : int
         Freed bytes; a file with other hard links frees none.
     dry_run : bool

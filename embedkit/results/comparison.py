@@ -78,7 +78,7 @@ class BackboneMetrics:
     size, dim : int
         Input size in pixels, and embedding dimension.
     crop : float
-        Field of the spec.
+        Share of the resized short side that the crop keeps.
     megabytes : float
         Size of the images' float32 embeddings.
     images_per_second : float or None
@@ -198,7 +198,7 @@ class Comparison:
     Attributes
     ----------
     by : {'label', 'folder'}
-        What defines the classes.
+        The property that defines the classes.
     images : int
         Images with a class and an embedding of every backbone.
     classes : int
@@ -216,9 +216,9 @@ class Comparison:
     sampled : bool
         Whether the queries are a sample.
     resampled : {'classes', 'queries'}
-        What intervals and tests resample. ``classes`` if the queries are of 16 or more classes,
-        counted as if all had one size; otherwise ``queries``, and the results apply to these
-        classes only.
+        The units that intervals and tests resample. ``classes`` if the effective number of classes,
+        which is lower for classes of unequal sizes, is at least 16; otherwise ``queries``, and the
+        results apply to these classes only.
     backbones : tuple of BackboneMetrics
         The highest mean average precision first.
     tests : tuple of PairedTest

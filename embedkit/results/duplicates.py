@@ -20,7 +20,7 @@ class GroupMember:
     hamming : int or None
         Bits by which the perceptual hashes differ in the best orientation; None if not compared.
     distance : float or None
-        Cosine distance of the embeddings, 0 to 2; None if one of them has none.
+        Cosine distance of the embeddings, 0 to 2; None if either file has no embedding.
     score : float
         Strength of the evidence for a copy, 0 to 1; 1 for the representative.
     sure : bool
@@ -38,8 +38,8 @@ class GroupMember:
     bytes : int
         Size of the file.
     same_pixels_as : str or None
-        Hex SHA-256 of one image with the same pixels, the same for all files with these pixels;
-        None if there is no other.
+        Hex SHA-256 of one of the images with these pixels, the same for all of them; None if no
+        other image has these pixels.
     """
 
     path: str
@@ -100,7 +100,7 @@ class Duplicates:
     kinds : tuple of str
         Kinds of duplicates that were searched for.
     max_hamming : int
-        Maximum number of different bits, of ``hash_bits``, of ``perceptual`` duplicates.
+        Maximum number of bits, out of ``hash_bits``, that differ in ``perceptual`` duplicates.
     hash_bits : int
         Size of the perceptual hashes, 64 or 256.
     any_orientation : bool

@@ -14,7 +14,7 @@ class Failure:
     stage : {'scan', 'read', 'format', 'decode', 'embed'}
         The step that failed.
     reason : str
-        What is wrong, as a clause.
+        The problem, as a clause.
     """
 
     path: str

@@ -78,7 +78,7 @@ class Matches(list[Match]):
     searched : int
         Number of images that were searched.
     verified : int
-        Number of the nearest images that were compared by local features.
+        Number of the nearest images whose local features were compared with the query's.
     """
 
     def __init__(

@@ -75,5 +75,5 @@ class FileMetadata:
         """Mean quantisation step of a JPEG's 27 lowest luma frequencies; 0 without tables."""
         if not self.tables:
             return 0.0
-        low = [self.tables[0][place] for place in LOW_FREQUENCIES]
+        low = [self.tables[0][index] for index in LOW_FREQUENCIES]
         return sum(low) / len(low)

@@ -8,8 +8,9 @@ from typing import Any
 
 PIPELINE_VERSION = 2
 """Raised whenever decoding or preprocessing changes the pixels that a network sees."""
-LARGEST_DIM = 1 << 20
-LARGEST_SIZE = 4096
+MAX_DIM = 1 << 20
+"""Maximum dimension of an embedding."""
+MAX_SIZE = 4096
 """Maximum input size in pixels, as in a backbone's name."""
 
 
@@ -23,9 +24,9 @@ class EmbeddingSpec:
     Attributes
     ----------
     architecture : str
-        Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``. Of a registered
-        model its kind, its class or name, and its version: ``module/Net@2``,
-        ``function/histogram@1``, ``onnx``, ``openvino``.
+        Provider and network: ``timm/resnet50``, ``open_clip/ViT-B-32-quickgelu``. For a registered
+        model: its kind, its class or name, and its version, as in ``module/Net@2`` and
+        ``function/histogram@1``, or its kind alone: ``onnx``, ``openvino``.
     weights : str
         Hex SHA-256 of the weights: of the weights file, the state dict or the model file.
     dim : int
@@ -85,7 +86,7 @@ class EmbeddingSpec:
         return hashlib.sha256(self.canonical_json.encode()).hexdigest()[:16]
 
     @property
-    def first(self) -> "EmbeddingSpec":
+    def version_1(self) -> "EmbeddingSpec":
         """The same spec under pipeline version 1, whose digest is in the names of older files."""
         return replace(self, alpha="white", pipeline=1)
 
@@ -94,7 +95,7 @@ class EmbeddingSpec:
         """Return the spec with the given :attr:`canonical_json`.
 
         A spec of pipeline version 1 is converted to the current version: most images have the same
-        vectors under both, and the catalog knows which have not been checked since.
+        vectors under both, and the catalog records which vectors have not been checked since.
 
         Parameters
         ----------
@@ -119,14 +120,14 @@ class EmbeddingSpec:
                 not isinstance(value, kind) or isinstance(value, bool)
             ):
                 raise TypeError(f"{name} of a spec cannot be {value!r}")
-        for three in (spec.mean, spec.std):
-            if len(three) != 3 or not all(isinstance(value, (int, float)) for value in three):
-                raise TypeError(f"mean and std of a spec are three numbers, not {three!r}")
-        if not (0 < spec.dim <= LARGEST_DIM and 0 < spec.size <= LARGEST_SIZE and spec.crop > 0):
+        for channels in (spec.mean, spec.std):
+            if len(channels) != 3 or not all(isinstance(one, (int, float)) for one in channels):
+                raise TypeError(f"mean and std of a spec are three numbers, not {channels!r}")
+        if not (0 < spec.dim <= MAX_DIM and 0 < spec.size <= MAX_SIZE and spec.crop > 0):
             raise ValueError("dim, size or crop of a spec is out of range")
         if not all(map(math.isfinite, (spec.crop, *spec.mean, *spec.std))):
             raise ValueError("a number of a spec is not finite")
-        if spec == spec.first:
+        if spec == spec.version_1:
             return replace(spec, alpha=cls.alpha, pipeline=PIPELINE_VERSION)
         return spec
 

@@ -38,16 +38,16 @@ class Split:
     images : int
         Images in the three sets.
     unlabelled, conflicting : int
-        Images that were skipped because they have no label, or several.
+        Images that were skipped because they have no label, or different ones.
     left_out : int
-        Images in no set because they are tied to an image that was fixed to validation or test.
+        Images in no set because they are tied to an image that was given to validation or test.
     groups : int
         Groups of tied images: copies, and images with the same value of ``group``.
     grouped : int
         Images in these groups.
     leaks : int
-        Validation and test images that are in one group with a training image, because the sets
-        of both were given.
+        Validation and test images that share a group with a training image, because the sets of
+        both were given.
     leaks_ungrouped : int
         The number of leaks if the images had been drawn one by one.
     notes : tuple of str
@@ -55,8 +55,8 @@ class Split:
     gone : int
         Images of the sets that no longer have a file.
     held_out_ungrouped : int or None
-        Validation and test images if they had been drawn one by one; None for a split of an
-        earlier version.
+        Number of validation and test images if images had been drawn one by one; None for a split
+        that an earlier version drew.
     later : int
         Labelled images in no set, because they were added or labelled after the split.
     """

@@ -116,7 +116,7 @@ class SkippedLine:
     line : int
         Number of the line, from 1.
     reason : str
-        What is wrong with it, as a clause.
+        The problem, as a clause.
     """
 
     line: int

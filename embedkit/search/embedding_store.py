@@ -131,7 +131,7 @@ class EmbeddingStore:
     def index_or_empty(self, backbone: str | None) -> "Index":
         """Return the index of a backbone; an empty one for None and a workspace without backbones.
 
-        Raises as :meth:`pick` does for a backbone that is named.
+        Raises as :meth:`select` does for a named backbone.
         """
         if backbone is None and not self._catalog.backbone_snapshot().backbones:
             return self.indexes.empty()

@@ -144,6 +144,8 @@ def open_query(image: ImageInput) -> Decoder:
 def _digest(image: object) -> bytes | None:
     """Return the SHA-256 of the file of an image; None for an image that is not from a file."""
     _check_query(image)
+    if isinstance(image, bytes):
+        return sha256(image).digest()
     if isinstance(image, (str, os.PathLike)):
         return digest_of(image)
     if isinstance(image, Decoder) and image.sha256 is not None:
@@ -152,10 +154,10 @@ def _digest(image: object) -> bytes | None:
 
 
 def _check_query(image: object) -> None:
-    if not isinstance(image, (str, os.PathLike, np.ndarray, Image.Image, Decoder)):
+    if not isinstance(image, (str, os.PathLike, bytes, np.ndarray, Image.Image, Decoder)):
         raise BadInput(
-            "a query is a path, a Pillow image, an RGB array or an embedding (a 1-D array), "
-            f"not {image!r}"
+            "a query is a path, the bytes of an image file, a Pillow image, an RGB array or an "
+            f"embedding (a 1-D array), not {image!r}"
         )
 
 

@@ -1,18 +1,16 @@
 """The methods of a workspace that compare backbones, split the labelled photos and classify."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from embedkit._internal.paths import absolute
 from embedkit.ingest import labels
 from embedkit.results import Comparison, Predictions, Split
-from embedkit.search.search import check_count
 from embedkit.workspace.heads import Heads
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import ImageLike, StrPath, WorkspaceBase
 
 
-class ClassificationMethods(Base):
+class ClassificationMethods(WorkspaceBase):
     """Compare backbones, split, classify."""
 
     def compare(
@@ -36,11 +34,11 @@ class ClassificationMethods(Base):
         queries : sequence of paths, optional
             Photos whose rankings to return, in the workspace or not.
         by : {'label', 'folder'}, default 'label'
-            What defines the classes.
+            The property that defines the classes.
         group : str, optional
-            A column of the label tables for the content score, such as the camera, the shop or the
-            photographer: of a photo of the same class in another group and one of another class in
-            the same group, how often the first is nearer.
+            A column of the label tables, such as the camera, the shop or the photographer, for the
+            content score: how often a photo of the same class and another group is nearer than a
+            photo of another class and the same group.
 
         Returns
         -------
@@ -53,7 +51,7 @@ class ClassificationMethods(Base):
             Nothing has been added.
         BadInput
             There are fewer than two classes, no class has two images, or ``group`` is not a usable
-            column. Nothing is embedded.
+            column. This is checked before anything is embedded.
         WeightsMissing, BadWeights, UnknownBackbone
             A backbone cannot be loaded.
         """
@@ -74,9 +72,9 @@ class ClassificationMethods(Base):
     ) -> Split:
         """Split the labelled images into training, validation and test set, and store the split.
 
-        Copies are always in the same set, even if only other images connect them. The split depends
-        on the content and labels of the images and on ``seed`` only. Images with several labels are
-        skipped.
+        Copies are always in the same set, and so are two images that are both copies of a third.
+        Apart from the arguments, the split depends only on the content and the labels of the
+        images. Images with several labels are skipped.
 
         Parameters
         ----------
@@ -100,19 +98,19 @@ class ClassificationMethods(Base):
         BadInput
             There are fewer than two classes, a number is below 1, or the column or CSV is wrong.
         NotInWorkspace
-            The CSV has a path that is not of a photo with one label.
+            A path in the CSV is not that of a photo with exactly one label.
         """
         from embedkit.classify.split import SplitOptions, draw_split, prepare_split
         from embedkit.duplicates.find import duplicate_pairs
         from embedkit.duplicates.pair_search import duplicate_options
 
         self._state.sweep()
-        parts = {}
+        given_sets = {}
         if given is not None:
-            parts = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
+            given_sets = labels.values_from_csv(self._catalog, Path(absolute(given)), "part")
         group = None if group is None else labels.as_label(group)
-        # Errors are raised before minutes of searching.
-        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), parts)
+        # Raises errors before the search for copies, which may take minutes.
+        inputs = prepare_split(self._catalog, SplitOptions(val, test, seed, group), given_sets)
         # The embeddings are needed to find copies.
         self._embeddings.embed_missing([self._embeddings.select(None)])
         index = self._embeddings.index(None)
@@ -137,14 +135,15 @@ class ClassificationMethods(Base):
         return read_split(self._catalog)[0]
 
     def classify(
-        self, photos: StrPath | Sequence[StrPath], *, head: str, k: int = 3
+        self, photos: ImageLike | Iterable[ImageLike], *, head: str, k: int = 3
     ) -> Predictions:
         """Classify photos with a head.
 
         Parameters
         ----------
-        photos : path or sequence of paths
-            Photos and folders, in the workspace or not.
+        photos : image or sequence of images
+            Photos and folders by their paths, in the workspace or not; or bytes of image files,
+            Pillow images, or RGB arrays, uint8 (H, W, 3).
         head : str
             Name of a head of the workspace.
         k : int, default 3
@@ -163,16 +162,4 @@ class ClassificationMethods(Base):
         BadInput
             A path does not exist, or the head's backbone has changed.
         """
-        from embedkit.classify.head_checks import backbone_of
-        from embedkit.classify.prediction import classify
-
-        check_count(k)
-        sources = [photos] if isinstance(photos, (str, os.PathLike)) else photos
-        return classify(
-            self._catalog,
-            Heads(self._state).load(head),
-            [absolute(source) for source in sources],
-            k,
-            lambda model: self._embeddings.network(backbone_of(model, self._embeddings)),
-            self._progress,
-        )
+        return Heads(self._state).load(head).classify(photos, k)

@@ -1,16 +1,17 @@
 """The methods of a workspace that find and clean up duplicates."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from embedkit._internal.paths import absolute
+from embedkit._internal.paths import absolute, shown
 from embedkit.ingest import labels
 from embedkit.results import Duplicates, Sheet, UndoReport
-from embedkit.workspace.plan import Plan, load_plan
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.plan import Plan
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 
-class CleaningMethods(Base):
-    """Find duplicates, plan what to remove, undo; contact sheets."""
+class CleaningMethods(WorkspaceBase):
+    """Find duplicates, plan their removal, undo it; contact sheets."""
 
     def duplicates(
         self,
@@ -45,9 +46,10 @@ class CleaningMethods(Base):
         any_orientation : bool, default False
             Whether to also find rotated and mirrored ``perceptual`` duplicates.
         verify : bool, default False
-            Whether to also open ``combined`` pairs with weak evidence: finds more, takes longer.
+            Whether to also open ``combined`` pairs with weak evidence, which finds more and takes
+            longer.
         of : path, optional
-            Photo, in the workspace or not, whose group alone is returned.
+            Photo, in the workspace or not; only its group is returned.
         backbone : str, optional
             Backbone whose embeddings are used. Default: the workspace's first one.
 
@@ -97,31 +99,32 @@ class CleaningMethods(Base):
 
         The best file of each group is kept, and verdicts are applied. A file is removed only if it
         and the kept file were opened and do not differ; other copies are for review. A damaged file
-        joins the group of its intact copy for review, and is never kept in place of others.
+        is listed with its intact copy, for review unless ``allow`` contains ``damaged``; no file is
+        removed in its favour.
 
         Parameters
         ----------
         kinds : sequence of str, optional
             As for :meth:`duplicates`.
-        verify : bool, default False
-            As for :meth:`duplicates`.
-        backbone : str, optional
-            As for :meth:`duplicates`.
         conflicts : {'review', 'drop-all'}, default 'review'
-            What to do with groups under several labels: review them, or remove every file.
+            Action for groups that have several labels: review them, or remove every file.
         protect : sequence of paths, optional
             Folders and files that are never removed.
         prefer : sequence of str, optional
             Folders, files or patterns such as ``*.heic`` to keep, the most preferred first.
         allow : sequence of str, optional
             Changes that need no review: ``mirrored``, ``rotated``, ``cropped``, ``damaged`` ...
+        verify : bool, default False
+            As for :meth:`duplicates`.
+        backbone : str, optional
+            As for :meth:`duplicates`.
         duplicates : Duplicates, optional
             The result of an earlier search. Default: search now.
 
         Returns
         -------
         Plan
-            What to do with each file, and why.
+            The action for each file, and the reason.
 
         Raises
         ------
@@ -141,17 +144,17 @@ class CleaningMethods(Base):
 
         options = PlanOptions(
             conflicts,
-            tuple(absolute(place) for place in protect),
-            tuple(place if set(place) & set("*?[") else absolute(place) for place in prefer),
+            tuple(absolute(path) for path in protect),
+            tuple(item if set(item) & set("*?[") else absolute(item) for item in prefer),
             frozenset(allow),
         )
         check_protected(self._catalog, options.protect)
-        found = drop_missing_files(
+        existing = drop_missing_files(
             duplicates or self.duplicates(kinds, verify=verify, backbone=backbone)
         )
         examiner = Examiner(self._catalog, self._state.features_folder, self._progress)
-        examiner.add_members(member for group in found.groups for member in group.members)
-        rows = plan_rows(found, examiner, options)
+        examiner.add_members(member for group in existing.groups for member in group.members)
+        rows = plan_rows(existing, examiner, options)
         rows = add_damaged_rows(rows, self._catalog, examiner, options, self._progress)
         return Plan(review_hard_links(rows), self._state)
 
@@ -173,7 +176,9 @@ class CleaningMethods(Base):
         BadInput
             The CSV cannot be understood, or a group would lose every file.
         """
-        return load_plan(path, self._state)
+        from embedkit.cleaning.plan import read_plan
+
+        return Plan(read_plan(Path(absolute(path))), self._state, shown(str(path)))
 
     def undo(self, quarantine: str | None = None) -> UndoReport:
         """Put back the files that a plan moved to quarantine.
@@ -189,21 +194,23 @@ class CleaningMethods(Base):
         Returns
         -------
         UndoReport
-            The files that are back, and those that are not.
+            The files that were put back, and the others.
 
         Raises
         ------
         NotInWorkspace
             No quarantine has that id, or no plan was applied.
         QuarantineBusy
-            Another process changes the quarantine.
+            Another process is changing the quarantine.
         StorageError
             The disk is full, read-only or failing.
         """
         from embedkit.cleaning.undo import undo
 
         self._state.sweep()
-        return undo(self._state.quarantine, quarantine, self._progress, catalog=self._catalog)
+        return undo(
+            self._state.quarantine_folder, quarantine, self._progress, catalog=self._catalog
+        )
 
     def sheets(self, label: str | None = None) -> list[Sheet]:
         """Return the photos of each label, those farthest from the label's mean embedding first.

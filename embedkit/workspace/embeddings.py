@@ -3,19 +3,19 @@
 from pathlib import Path
 
 from embedkit._internal.paths import absolute
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 
-class EmbeddingExchange(Base):
+class EmbeddingExchange(WorkspaceBase):
     """Write embeddings to files, and read them into another workspace."""
 
     def export(self, folder: StrPath, *, backbone: str | None = None) -> int:
         """Write the embeddings of one backbone to a folder.
 
-        Three files are written. ``vectors.npy`` contains a float32 array of shape (N, dim). Row n
-        of ``images.parquet`` describes its row n: image_id, sha256, md5, bytes, norm, files,
-        label, outdated (the next :meth:`Workspace.add` checks vectors of an earlier version).
-        ``spec.json`` contains the embedding spec.
+        Three files are written. ``vectors.npy`` contains a float32 array of shape (N, dim). Each
+        row of ``images.parquet`` describes the same row of the array: image_id, sha256, md5, bytes,
+        norm, files, label and outdated (whether an earlier version decoded the image; the next
+        :meth:`Workspace.add` checks it). ``spec.json`` contains the embedding spec.
 
         Parameters
         ----------
@@ -42,8 +42,8 @@ class EmbeddingExchange(Base):
         """
         from embedkit.ingest.exchange import export
 
-        resolved = self._state.embeddings.select(backbone)
-        return export(self._state.catalog, resolved, Path(absolute(folder)))
+        resolved = self._embeddings.select(backbone)
+        return export(self._catalog, resolved, Path(absolute(folder)))
 
     def import_(self, folder: StrPath) -> int:
         """Read embeddings that :meth:`export` wrote.
@@ -70,4 +70,4 @@ class EmbeddingExchange(Base):
         from embedkit.ingest.exchange import import_
 
         self._state.sweep()
-        return import_(self._state.catalog, Path(absolute(folder)))
+        return import_(self._catalog, Path(absolute(folder)))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import DEFAULT_WORKSPACE, absolute, shown
 from embedkit.backbones.registry import DEFAULT
 from embedkit.catalog import Catalog
 from embedkit.errors import BadInput
@@ -42,7 +42,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
     folder : str or path-like, default 'indexes/default'
         The folder of the workspace. It need not exist.
     progress : callable, optional
-        Called with a :class:`Progress` now and then during long operations.
+        Called with a :class:`Progress` repeatedly during long operations.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
     """
 
     def __init__(
-        self, folder: StrPath = "indexes/default", progress: ProgressCallback = no_progress
+        self, folder: StrPath = DEFAULT_WORKSPACE, progress: ProgressCallback = no_progress
     ) -> None:
         self.folder = Path(absolute(folder))
         catalog = Catalog(self.folder, on_wait=lambda text: progress(Progress(text)))
@@ -193,7 +193,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
         Returns
         -------
         RelocationReport
-            Numbers of files that were found, changed and are missing.
+            Numbers of files that were found, have changed or are missing.
 
         Raises
         ------
@@ -206,8 +206,9 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
 
         report = relocate(self._catalog, absolute(old), absolute(new))
         if any(Path(source).is_relative_to(absolute(old)) for source in self.recipe.sources):
-            stale = f"{self.folder / FILE_NAME} still lists {shown(absolute(old))}; change it there"
-            report = replace(report, warnings=(*report.warnings, stale))
+            recipe = self.folder / FILE_NAME
+            warning = f"{recipe} still lists {shown(absolute(old))}; change it there"
+            report = replace(report, warnings=(*report.warnings, warning))
         return report
 
     def remove(
@@ -252,7 +253,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
             return writer.files.remove(None if path is None else absolute(path))
 
     def compact(self) -> tuple[int, int]:
-        """Rewrite the catalog without gaps.
+        """Rewrite the catalog without the gaps that removals left.
 
         Images without a file and embeddings of superseded weights are forgotten. Imported
         embeddings of photos that are not added yet are kept.
@@ -269,7 +270,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
         sizes = self._catalog.compact()
         self._embeddings.remove_unused_indexes()
         digests = {item.spec.digest for item in self._embeddings.backbone_snapshot().backbones}
-        remove_outliers(self._state.outliers, digests)
+        remove_outliers(self._state.outliers_folder, digests)
         return sizes
 
     def info(self) -> WorkspaceInfo:

@@ -1,20 +1,22 @@
 """The namespace ``workspace.heads``, and loading a head from its folder."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import DEFAULT_WORKSPACE, absolute, shown
 from embedkit.errors import BadInput
 from embedkit.search.embedding_store import full_names
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 if TYPE_CHECKING:
-    from embedkit.classify.evaluation.results import Evaluation
-    from embedkit.classify.heads.head import Head
+    from embedkit.classify.head import Head
+    from embedkit.classify.heads.embedding_head import EmbeddingHead
+    from embedkit.results.evaluation import Evaluation
 
 
-class Heads(Base):
+class Heads(WorkspaceBase):
     """Train, combine, evaluate and load the classifier heads of a workspace."""
 
     def train(
@@ -49,7 +51,7 @@ class Heads(Base):
         epochs : int, optional
             Epochs of fine-tuning. Default: those of the preset.
         processes : int, default 1
-            GPUs that fine-tune together.
+            Number of processes that fine-tune together, one for each GPU.
         settings : mapping, optional
             Values by name that replace those of the preset: fields of
             :class:`embedkit.classify.heads.probe.Protocol` or
@@ -79,24 +81,25 @@ class Heads(Base):
         from embedkit.classify.heads.outliers.cache import embedded_outliers
         from embedkit.classify.training import TrainOptions, train
 
-        state = self._state
-        state.sweep()
-        chosen = (
-            full_names(backbone)[0] if backbone is not None else state.embeddings.select(None).name
+        self._state.sweep()
+        full_name = (
+            full_names(backbone)[0] if backbone is not None else self._embeddings.select(None).name
         )
-        state.catalog.require()
-        with locked_name(state.heads, name, kind) as checked:
-            options = TrainOptions(kind, checked, chosen, preset, epochs, processes, settings or {})
-            return train(
-                state.catalog,
-                state.heads,
+        self._catalog.require()
+        folder = self._state.heads_folder
+        with locked_name(folder, name, kind) as head:
+            options = TrainOptions(kind, head, full_name, preset, epochs, processes, settings or {})
+            trained = train(
+                self._catalog,
+                folder,
                 options,
-                state.embeddings.resolve_and_embed,
+                self._embeddings.resolve_and_embed,
                 lambda resolved: embedded_outliers(
-                    state.outliers, resolved, state.embeddings.network
+                    self._state.outliers_folder, resolved, self._embeddings.network
                 ),
-                state.progress,
+                self._progress,
             )
+        return self._with_networks(trained)
 
     def ensemble(self, name: str, heads: Sequence[str], *, method: str = "mean") -> "Head":
         """Combine heads into one that averages their probabilities, and save it.
@@ -108,8 +111,9 @@ class Heads(Base):
         heads : sequence of str
             Names of the members.
         method : {'mean', 'calibrated', 'greedy'}, default 'mean'
-            Average the uncalibrated probabilities; the calibrated ones; or the calibrated ones
-            of the members that forward selection on the validation set chooses.
+            The probabilities to average. ``mean``: uncalibrated ones. ``calibrated``: calibrated
+            ones. ``greedy``: calibrated ones of the members that forward selection on the
+            validation set chooses.
 
         Returns
         -------
@@ -128,16 +132,16 @@ class Heads(Base):
             The disk is full, read-only or failing.
         """
         from embedkit.classify.ensemble import build_ensemble
-        from embedkit.classify.heads.head import ENSEMBLE
+        from embedkit.classify.heads.embedding_head import ENSEMBLE
         from embedkit.classify.heads.locking import locked_name
 
-        state = self._state
-        state.sweep()
-        state.catalog.require()
-        with locked_name(state.heads, name, ENSEMBLE) as checked:
-            return build_ensemble(
-                state.catalog, state.heads, checked, self._embedded(heads), method
-            )
+        self._state.sweep()
+        self._catalog.require()
+        folder = self._state.heads_folder
+        with locked_name(folder, name, ENSEMBLE) as head:
+            members = self._load_embedded(heads)
+            built = build_ensemble(self._catalog, folder, head, members, method)
+        return self._with_networks(built)
 
     def evaluate(self, heads: Sequence[str], *, csv: StrPath | None = None) -> "Evaluation":
         """Evaluate heads on the test set.
@@ -165,7 +169,7 @@ class Heads(Base):
         from embedkit.classify.evaluate import evaluate_heads
 
         folder = None if csv is None else Path(absolute(csv))
-        return evaluate_heads(self._state.catalog, self._embedded(heads), folder)
+        return evaluate_heads(self._catalog, self._load_embedded(heads), folder)
 
     def load(self, name: str) -> "Head":
         """Load a head of the workspace.
@@ -178,7 +182,8 @@ class Heads(Base):
         Returns
         -------
         Head
-            The head.
+            The head. It shares the networks of the workspace, and uses stored embeddings of photos
+            that were added.
 
         Raises
         ------
@@ -189,7 +194,7 @@ class Heads(Base):
         """
         from embedkit.classify.heads.store import load_head
 
-        return load_head(self._state.heads, name)
+        return self._with_networks(load_head(self._state.heads_folder, name))
 
     def names(self) -> list[str]:
         """Return the names of the heads.
@@ -201,47 +206,71 @@ class Heads(Base):
         """
         from embedkit.classify.heads.store import names
 
-        return names(self._state.heads)
+        return names(self._state.heads_folder)
 
-    def _embedded(self, names: Sequence[str]) -> "list[Head]":
+    def _with_networks(self, head: "EmbeddingHead") -> "Head":
+        """Return a head that uses the networks and the stored embeddings of the workspace."""
+        from embedkit.classify.head import Head
+        from embedkit.classify.head_checks import backbone_of
+        from embedkit.classify.stored_photos import StoredPhotos
+
+        return Head(
+            head,
+            lambda model: self._embeddings.network(backbone_of(model, self._embeddings)),
+            StoredPhotos(self._catalog),
+            self._progress,
+        )
+
+    def _load_embedded(self, names: Sequence[str]) -> "list[EmbeddingHead]":
         """Load heads, and embed the images that have no embedding of their backbones."""
         from embedkit.classify.head_checks import backbone_of
+        from embedkit.classify.heads.store import load_head
 
-        heads = [self.load(name) for name in dict.fromkeys(names)]
+        heads = [load_head(self._state.heads_folder, name) for name in dict.fromkeys(names)]
         models = {model.spec: model for head in heads for model in head.models}
-        embeddings = self._state.embeddings
-        embeddings.embed_missing([backbone_of(model, embeddings) for model in models.values()])
+        backbones = [backbone_of(model, self._embeddings) for model in models.values()]
+        self._embeddings.embed_missing(backbones)
         return heads
 
 
-def load_head(folder: StrPath) -> "Head":
-    """Load a head from its folder, without a catalog.
+def load_head(head: StrPath) -> "Head":
+    """Load a head. This needs neither a catalog nor the training photos.
 
     Parameters
     ----------
-    folder : str or path-like
-        A folder that :meth:`Workspace.heads` saved, such as ``indexes/default/heads/probe``. The
-        members of an ensemble are loaded from the folders beside it.
+    head : str or path-like
+        The folder of a head, such as ``indexes/default/heads/probe``, or the name of a head of the
+        default workspace, such as ``probe``. The members of an ensemble are loaded from the folders
+        beside its own.
 
     Returns
     -------
     Head
-        The head.
+        The head. It opens its backbones by name, and they must be unchanged since training.
 
     Raises
     ------
     BadInput
-        The folder does not contain a head.
+        There is no such head.
     BadArtefact
         The head is damaged, or a member of the ensemble was trained again since.
+
+    Examples
+    --------
+    >>> head = embedkit.load_head("indexes/default/heads/probe")  # doctest: +SKIP
+    >>> head.predict(["new/1.jpg", "new/2.jpg"])                   # doctest: +SKIP
+    array(['ramen', 'udon'], dtype='<U5')
     """
+    from embedkit.classify.head import Head
     from embedkit.classify.heads.store import MANIFEST
     from embedkit.classify.heads.store import load_head as load
 
-    path = Path(absolute(folder))
+    path = Path(absolute(head))
+    if not (path / MANIFEST).is_file() and os.path.basename(head) == os.fspath(head):
+        path = Path(absolute(DEFAULT_WORKSPACE)) / "heads" / head
     if not (path / MANIFEST).is_file():
         raise BadInput(
-            f"{shown(str(folder))} is not the folder of a head: it has no {MANIFEST}; name a "
-            "folder below 'heads' in a workspace"
+            f"{shown(os.fspath(head))} is neither the folder of a head, with a {MANIFEST}, nor the "
+            f"name of a head in {DEFAULT_WORKSPACE}; heads are in the folder 'heads' of a workspace"
         )
-    return load(path.parent, path.name)
+    return Head(load(path.parent, path.name))

@@ -5,23 +5,23 @@ from pathlib import Path
 from embedkit._internal.paths import absolute
 from embedkit.ingest import labels
 from embedkit.results import LabelReport
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 
-class Labels(Base):
+class Labels(WorkspaceBase):
     """Labels of the files in the workspace. :meth:`Workspace.info` counts them."""
 
     def from_csv(self, path: StrPath, *, root: StrPath | None = None) -> LabelReport:
         """Label files from a CSV with the columns ``path`` and ``label``.
 
-        Other columns are stored too; :meth:`Workspace.split` can keep the photos of one value
+        Other columns are stored too; :meth:`Workspace.split` can keep photos with the same value
         together. Labels from a CSV take precedence over labels from folders, and follow the bytes
         of a file that is moved or renamed.
 
         Parameters
         ----------
         path : str or path-like
-            The CSV. Commas, semicolons and tabs, UTF-8 and UTF-16 are understood.
+            The CSV, in UTF-8 or UTF-16, with commas, semicolons or tabs.
         root : str or path-like, optional
             Folder that relative paths in the CSV are resolved in, and that replaces drive letters.
             Default: the folder of the CSV.
@@ -29,7 +29,7 @@ class Labels(Base):
         Returns
         -------
         LabelReport
-            The number of labelled files; the lines and unknown paths that were skipped.
+            The number of labelled files, and the skipped lines and paths.
 
         Raises
         ------

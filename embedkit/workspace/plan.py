@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import overload
 
-from embedkit._internal.paths import absolute, shown
+from embedkit._internal.paths import absolute
 from embedkit._internal.text import counted
 from embedkit.errors import BadInput
 from embedkit.results import ApplyReport, PlanRow
@@ -13,7 +13,7 @@ from embedkit.workspace.state import State, StrPath
 
 
 class Plan(Sequence[PlanRow]):
-    """A plan of what to do with each file of the groups of duplicates.
+    """A plan: an action for each file of the groups of duplicates.
 
     :meth:`Workspace.clean` and :meth:`Workspace.load_plan` return plans. A plan is a sequence of
     its rows. Nothing is moved before :meth:`apply`.
@@ -77,17 +77,17 @@ class Plan(Sequence[PlanRow]):
     def apply(self, *, trash: bool = False, link: str | None = None) -> ApplyReport:
         """Move the files that the plan removes to quarantine.
 
-        A file is moved only if it has the content that the plan says, and only while a file that
-        is kept for it exists. Files that are not moved are reported with the reason.
+        A file is moved only if it has the content that the plan recorded, and only while a file
+        that is kept for it exists. Files that are not moved are reported with the reason.
         :meth:`Workspace.undo` puts the moved files back. Applying the same plan again continues
         an interrupted run. Labels, columns of label tables and verdicts of a moved file are
-        copied to the file that is kept for it, unless that has its own.
+        copied to the file that is kept for it, unless it has its own.
 
         Parameters
         ----------
         trash : bool, default False
-            Whether to move files to the system's trash instead, from where ``undo`` cannot put them
-            back.
+            Whether to move files to the system's trash instead. ``undo`` cannot put them back from
+            there.
         link : {'hard', 'sym'}, optional
             Kind of the links to the kept file that replace removed files with the same bytes.
             Default: no links.
@@ -95,7 +95,7 @@ class Plan(Sequence[PlanRow]):
         Returns
         -------
         ApplyReport
-            What happened to each file.
+            The result for each file.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class Plan(Sequence[PlanRow]):
         BadInput
             The plan names files that are not in this workspace, or the options are wrong.
         QuarantineBusy
-            Another process changes the quarantine.
+            Another process is changing the quarantine.
         StorageError
             The disk is full, read-only or failing. Files that were moved stay moved.
         """
@@ -118,19 +118,12 @@ class Plan(Sequence[PlanRow]):
         state = self._state
         state.sweep()
         state.catalog.require()
-        check_rows(self._source, self.rows, state.catalog, state.quarantine)
+        check_rows(self._source, self.rows, state.catalog, state.quarantine_folder)
         return apply(
-            state.quarantine,
+            state.quarantine_folder,
             self.rows,
             state.progress,
             catalog=state.catalog,
             to_trash=trash,
             link=link,
         )
-
-
-def load_plan(path: StrPath, state: State) -> Plan:
-    """Read a plan from a CSV."""
-    from embedkit.cleaning.plan import read_plan
-
-    return Plan(read_plan(Path(absolute(path))), state, shown(str(path)))

@@ -6,10 +6,10 @@ from functools import partial
 
 from embedkit.catalog import Catalog
 from embedkit.results import EmptyReport, Quarantine
-from embedkit.workspace.state import Base
+from embedkit.workspace.state import WorkspaceBase
 
 
-class Quarantines(Base):
+class Quarantines(WorkspaceBase):
     """List the plans that were applied, and delete the files that they moved to quarantine."""
 
     def list(self) -> tuple[Quarantine, ...]:
@@ -22,7 +22,7 @@ class Quarantines(Base):
         """
         from embedkit.cleaning.quarantine import quarantines
 
-        return tuple(quarantines(self._state.quarantine))
+        return tuple(quarantines(self._state.quarantine_folder))
 
     def empty(
         self,
@@ -33,8 +33,8 @@ class Quarantines(Base):
     ) -> EmptyReport:
         """Delete files in quarantine permanently.
 
-        A file is deleted only while another file that was kept for it still has the content that
-        the plan says. Files of ``drop-all`` groups may be the last copies: they are deleted only
+        A file is deleted only while a file that was kept for it still has the content that the plan
+        recorded. Files of ``drop-all`` groups may be the last copies: they are deleted only
         if their quarantine is named.
 
         Parameters
@@ -58,7 +58,7 @@ class Quarantines(Base):
         NotInWorkspace
             No quarantine has that id.
         QuarantineBusy
-            Another process changes the quarantine.
+            Another process is changing the quarantine.
         StorageError
             The disk is full, read-only or failing.
         """
@@ -66,10 +66,10 @@ class Quarantines(Base):
 
         self._state.sweep()
         return empty(
-            self._state.quarantine,
+            self._state.quarantine_folder,
             name,
             older_than,
-            self._state.progress,
+            self._progress,
             locate=partial(_known_paths, self._catalog),
             dry_run=dry_run,
         )

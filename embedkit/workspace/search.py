@@ -10,10 +10,10 @@ from embedkit.errors import BadInput
 from embedkit.results import Matches
 from embedkit.search.queries import Queries, name_of, open_query
 from embedkit.search.search import SearchFilter, check_count, search
-from embedkit.workspace.state import Base, ImageLike, StrPath
+from embedkit.workspace.state import ImageLike, StrPath, WorkspaceBase
 
 
-class SearchMethods(Base):
+class SearchMethods(WorkspaceBase):
     """Search by photo, embedding or text; distances."""
 
     def search(
@@ -32,22 +32,22 @@ class SearchMethods(Base):
 
         Parameters
         ----------
-        image : path, Pillow image or array
-            A photo, in the workspace or not: a path, a Pillow image, or an RGB array, uint8 of
-            shape (H, W, 3). A 1-D float array of shape (dim,) is an embedding of any norm. A stored
-            image comes first, at distance 0.
+        image : path, bytes, Pillow image or array
+            A photo, in the workspace or not: a path, the bytes of an image file, a Pillow image, or
+            an RGB array, uint8 of shape (H, W, 3). A 1-D float array of shape (dim,) is an
+            embedding of any norm. A photo of the workspace is its own first match, at distance 0.
         k : int, default 10
             The number of images.
         text : str, optional
             Words to search for in place of an image; needs a CLIP-like backbone.
         backbone : str, optional
-            A backbone that photos were added with. Default: the first one.
+            A backbone that photos were added with. Default: the workspace's first one.
         max_distance : float, optional
             Maximum cosine distance of a match, in [0, 2].
         label, folder : str or path-like, optional
             Only files with this label, or below this folder.
         verify : int, default 0
-            Number of nearest images to compare with the photo point by point and to rank by their
+            Number of nearest images to compare with the photo point by point and to rank by
             agreement.
 
         Returns

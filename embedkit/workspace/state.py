@@ -14,10 +14,10 @@ from embedkit.results import ProgressCallback
 from embedkit.search.embedding_store import EmbeddingStore
 
 StrPath: TypeAlias = str | os.PathLike[str]
-ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray
+ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
-_SWEPT = ("index", "features", "heads", "outliers", "quarantine", "sheets")
-"""The folders of a workspace that embedkit creates."""
+_SUBFOLDERS = ("index", "features", "heads", "outliers", "quarantine", "sheets")
+"""The folders that embedkit creates in a workspace."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class State:
     progress: ProgressCallback
 
     @property
-    def quarantine(self) -> Path:
-        """Folder of the files that plans moved."""
+    def quarantine_folder(self) -> Path:
+        """Folder of the files that plans moved to quarantine."""
         return self.folder / "quarantine"
 
     @property
-    def heads(self) -> Path:
+    def heads_folder(self) -> Path:
         """Folder of the trained heads."""
         return self.folder / "heads"
 
@@ -45,17 +45,17 @@ class State:
         return self.folder / "features"
 
     @property
-    def outliers(self) -> Path:
+    def outliers_folder(self) -> Path:
         """Folder of the cached embeddings of synthetic outliers."""
         return self.folder / "outliers"
 
     def sweep(self) -> None:
         """Remove temporary files that killed commands left behind."""
-        sweep(self.folder, _SWEPT)
+        sweep(self.folder, _SUBFOLDERS)
 
 
-class Base:
-    """Base of the workspace, of the groups of its methods, and of its namespaces."""
+class WorkspaceBase:
+    """Base class of :class:`Workspace`, of the groups of its methods, and of its namespaces."""
 
     def __init__(self, state: State) -> None:
         self._state = state

@@ -2,10 +2,10 @@
 
 from embedkit.errors import BadInput
 from embedkit.search.queries import digest_of
-from embedkit.workspace.state import Base, StrPath
+from embedkit.workspace.state import StrPath, WorkspaceBase
 
 
-class Verdicts(Base):
+class Verdicts(WorkspaceBase):
     """Verdicts: decisions of a person about photos.
 
     A verdict belongs to the content of the photos: it still applies after they are renamed, and
@@ -18,7 +18,8 @@ class Verdicts(Base):
         Parameters
         ----------
         verdict : {'duplicate', 'different', 'keep'}
-            Two photos show the same, or do not; or one photo must be kept by every plan.
+            ``duplicate``: two photos show the same picture. ``different``: they do not. ``keep``:
+            every plan keeps the photo.
         image, other : str or path-like
             The photos. ``keep`` takes one, the other verdicts take two.
 

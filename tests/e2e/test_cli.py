@@ -1,4 +1,4 @@
-"""The real command, in its own processes, with a real (tiny) network."""
+"""The real command in processes of its own, with a tiny network."""
 
 import contextlib
 import json
@@ -170,7 +170,7 @@ def test_a_run_in_which_every_file_failed_exits_with_1(run: Run, home: Path, cop
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_an_error_and_what_was_committed_stays(
+def test_a_full_disk_is_an_error_and_committed_photos_stay(
     run: Run, home: Path, copy: str, small_disk: Path
 ) -> None:
     workspace = small_disk / "workspace"
@@ -191,7 +191,7 @@ def test_a_full_disk_is_an_error_and_what_was_committed_stays(
 
 
 @pytest.mark.slow
-def test_searching_while_another_process_adds(run: Run, home: Path, copy: str) -> None:
+def test_a_search_works_while_another_process_adds(run: Run, home: Path, copy: str) -> None:
     (home / "many").mkdir()
     for number in range(300):
         draw_photo(300 + number).save(home / f"many/{number}.bmp")
@@ -236,10 +236,10 @@ def test_add_stores_the_exclusion_options(run: Run, home: Path, tiny: str) -> No
     wrong = run("add", folder, "-b", tiny, "--exclude", "nothing", "-w", "left", status=2)
     assert "'nothing'" in wrong.stderr and not (home / "left/catalog.duckdb").exists()
     options = ["--exclude", "thumbs/", "--tolerate-truncated"]
-    told = run("add", folder, "-b", tiny, *options, "-w", "left").stdout
-    assert "skipped 1 file without an image extension: 1 .txt" in told
-    assert "excluded 1 file or folder: 1 by thumbs/" in told
-    assert "1 truncated file, read as far as possible" in told
+    output = run("add", folder, "-b", tiny, *options, "-w", "left").stdout
+    assert "skipped 1 file without an image extension: 1 .txt" in output
+    assert "excluded 1 file or folder: 1 by thumbs/" in output
+    assert "1 truncated file, read as far as possible" in output
     again = json.loads(run("add", "--json", "-w", "left").stdout)
     assert (again["images"], again["failed"], again["missing"]) == (4, 0, 0)
     assert "skipped    thumbs/" in run("info", "-w", "left").stdout

@@ -74,7 +74,7 @@ def test_a_closed_pipe_is_an_error_of_one_line(home: Path) -> None:
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full"])
-def test_an_unwritable_stderr_stops_nothing(home: Path, redirection: str) -> None:
+def test_an_unwritable_stderr_does_not_stop_a_command(home: Path, redirection: str) -> None:
     status, out, _ = embedkit(home, ["info", "-w", "ws"], redirection)
     assert status == 0
     assert "6 files, 3 images" in out

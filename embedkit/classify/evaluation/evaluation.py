@@ -17,7 +17,9 @@ from embedkit.classify.evaluation.metrics import (
 )
 from embedkit.classify.evaluation.pairs import compare_heads
 from embedkit.classify.evaluation.reliability import expected_calibration_error, reliability_bins
-from embedkit.classify.evaluation.results import (
+from embedkit.classify.heads.probabilities import negative_log_likelihood
+from embedkit.results import Neighbour
+from embedkit.results.evaluation import (
     MAIN_METRICS,
     ClassMetrics,
     Evaluation,
@@ -25,8 +27,6 @@ from embedkit.classify.evaluation.results import (
     HeadPair,
     Mistake,
 )
-from embedkit.classify.heads.probabilities import negative_log_likelihood
-from embedkit.results import Neighbour
 
 MAX_WORST_CLASSES = 5
 """Number of classes in :attr:`HeadMetrics.worst`."""
@@ -51,8 +51,8 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
     Raises
     ------
     BadInput
-        When shapes do not match, a row is not a probability distribution, there are no photos, or
-        there are fewer than two classes.
+        Shapes do not match, a row is not a probability distribution, there are no photos, or there
+        are fewer than two classes.
     """
     check(ground_truth, predictions)
     truth = ground_truth.truth.astype(np.int64)
@@ -60,8 +60,8 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
     predicted = np.stack([item.probabilities.argmax(1) for item in predictions])
     pairs = compare_heads([item.head for item in predictions], predicted == truth, groups)
     heads = [
-        _metrics(ground_truth, item, truth, of_head, groups)
-        for item, of_head in zip(predictions, predicted, strict=True)
+        _metrics(ground_truth, of_head, truth, classes, groups)
+        for of_head, classes in zip(predictions, predicted, strict=True)
     ]
     support = np.bincount(truth, minlength=len(ground_truth.classes))
     return Evaluation(
@@ -86,7 +86,7 @@ def worst_first(classes: Sequence[ClassMetrics]) -> list[ClassMetrics]:
 
 
 def describe(evaluation: Evaluation) -> str:
-    """Return sentences on the photos, classes, means, intervals and tests of an evaluation."""
+    """Describe the photos, classes, means, intervals and tests of an evaluation in sentences."""
     resampled, test = "photos", "McNemar's exact test"
     if evaluation.units < evaluation.photos:
         resampled = f"{evaluation.units:,} groups of related photos"
@@ -158,8 +158,8 @@ def _class_metrics(
     names: Sequence[str], confusion: np.ndarray, truth: np.ndarray, unknown: np.ndarray | None
 ) -> tuple[ClassMetrics, ...]:
     hits, support, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    missed = confusion - np.diag(hits)
-    most = missed.argmax(1)
+    wrong = confusion - np.diag(hits)
+    most_frequent = wrong.argmax(1)
     rates = class_rates(hits, support, predicted)
     return tuple(
         ClassMetrics(
@@ -169,8 +169,8 @@ def _class_metrics(
             precision=_without_nan(rates[0, number]),
             recall=_without_nan(rates[1, number]),
             f1=_without_nan(rates[2, number]),
-            confused_with=names[most[number]] if missed[number].any() else None,
-            confused=int(missed[number, most[number]]),
+            confused_with=names[most_frequent[number]] if wrong[number].any() else None,
+            confused=int(wrong[number, most_frequent[number]]),
             unknown=None if unknown is None else int(unknown[truth == number].sum()),
         )
         for number, name in enumerate(names)
@@ -200,9 +200,9 @@ def _confident_mistakes(
             predicted=ground_truth.classes[predicted[row]],
             probability=float(probabilities[row, predicted[row]]),
             probability_of_truth=float(probabilities[row, truth[row]]),
-            nearest=tuple(near[:NEAREST_PHOTOS]),
+            nearest=tuple(neighbours[:NEAREST_PHOTOS]),
         )
-        for row, near in zip(rows.tolist(), nearest, strict=True)
+        for row, neighbours in zip(rows.tolist(), nearest, strict=True)
     )
 
 

@@ -42,7 +42,7 @@ class HeadPredictions:
     history: tuple[float, ...] = ()
     """Accuracy on the validation set after each epoch, for a head with epochs."""
     nearest: Callable[[np.ndarray], Sequence[Sequence[Neighbour]]] | None = None
-    """Returns the training photos nearest to the test photos of these rows, int64 (M,)."""
+    """Returns the training photos nearest to test photos, given by their rows: int64 (M,)."""
     unknown: np.ndarray | None = None
     """Whether the head rejects each photo as unknown: bool (N,). None without rejection."""
     thresholds: Thresholds | None = None
@@ -83,12 +83,12 @@ def _check_truth(ground_truth: GroundTruth) -> None:
         )
     if truth.min() < 0 or truth.max() >= len(classes):
         raise BadInput(
-            f"the truth has class numbers from {truth.min()} to {truth.max()}, but those of "
-            f"{len(classes)} classes are 0 to {len(classes) - 1}"
+            f"the truth has class numbers from {truth.min()} to {truth.max()}; with "
+            f"{len(classes)} classes they must be from 0 to {len(classes) - 1}"
         )
-    for what, values in (("paths", ground_truth.paths), ("groups", ground_truth.groups)):
+    for name, values in (("paths", ground_truth.paths), ("groups", ground_truth.groups)):
         if values is not None and len(values) != len(truth):
-            raise BadInput(f"{len(values)} {what} for {len(truth)} test photos; give one for each")
+            raise BadInput(f"{len(values)} {name} for {len(truth)} test photos; give one for each")
 
 
 def _check_probabilities(head: str, probabilities: np.ndarray, shape: tuple[int, int]) -> None:
@@ -99,10 +99,10 @@ def _check_probabilities(head: str, probabilities: np.ndarray, shape: tuple[int,
         )
     if not np.isfinite(probabilities).all():
         raise BadInput(f"some probabilities of {head} are not finite")
-    off = float(np.abs(probabilities.sum(1, dtype=np.float64) - 1).max())
-    if probabilities.min() < 0 or off > SUM_TOLERANCE:
+    deviation = float(np.abs(probabilities.sum(1, dtype=np.float64) - 1).max())
+    if probabilities.min() < 0 or deviation > SUM_TOLERANCE:
         raise BadInput(
             f"the probabilities of {head} are not distributions: the smallest is "
-            f"{probabilities.min():.3g}, and sums differ from 1 by up to {off:.3g}; give "
+            f"{probabilities.min():.3g}, and sums differ from 1 by up to {deviation:.3g}; give "
             "probabilities, not scores"
         )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-TOP = (1, 3, 5)
+TOP_K = (1, 3, 5)
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -11,9 +11,9 @@ def macro_metrics(
 ) -> list[float]:
     """Return accuracy and the macro averages of precision, recall and F.
 
-    ``truth`` and ``predicted`` are int64 (N,); ``weights`` (N,) is how often each photo counts. F
-    is the mean of the classes' F, as in table 1 of Doi (2018): its F of 0.9550 for a precision of
-    0.9557 and a recall of 0.9550 is not their harmonic mean.
+    ``truth`` and ``predicted`` are int64 (N,); ``weights`` (N,) is how often each photo counts. The
+    average of F is the mean over the classes, as in table 1 of Doi (2018): its F of 0.9550 for a
+    precision of 0.9557 and a recall of 0.9550 is not their harmonic mean.
     """
     right = truth == predicted
     hits = np.bincount(truth[right], weights[right], classes)
@@ -52,15 +52,15 @@ def top_k_accuracies(truth: np.ndarray, probabilities: np.ndarray) -> dict[int, 
     Of equally probable classes the first counts as more probable, as in the prediction, so that the
     metric for k = 1 is the accuracy.
     """
-    own = probabilities[np.arange(len(truth)), truth][:, None]
+    of_truth = probabilities[np.arange(len(truth)), truth][:, None]
     earlier = np.arange(probabilities.shape[1]) < truth[:, None]
-    before = ((probabilities > own) | ((probabilities == own) & earlier)).sum(1)
-    return {k: float((before < k).mean()) for k in TOP if k < probabilities.shape[1]}
+    rank = ((probabilities > of_truth) | ((probabilities == of_truth) & earlier)).sum(1)
+    return {k: float((rank < k).mean()) for k in TOP_K if k < probabilities.shape[1]}
 
 
 def clipped_logarithms(probabilities: np.ndarray) -> np.ndarray:
     """Return log-probabilities, float64 (N, C), for the negative log-likelihood.
 
-    A probability of 0 counts as 2.2e-16, as in scikit-learn's ``log_loss``: its loss is 36 nats.
+    A probability of 0 counts as 2.2e-16, a loss of 36 nats, as in scikit-learn's ``log_loss``.
     """
     return np.asarray(np.log(np.clip(probabilities.astype(np.float64), _EPS, 1.0)))

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from embedkit._internal.statistics import SIGNIFICANCE, corrected, p_values
-from embedkit.classify.evaluation.results import HeadPair
+from embedkit.results.evaluation import HeadPair
 
 
 def compare_heads(
@@ -14,9 +14,9 @@ def compare_heads(
 ) -> tuple[HeadPair, ...]:
     """Return a test of every pair of heads, the more accurate one first.
 
-    With independent photos the test is :func:`mcnemar`. With groups of several photos it is the
-    randomisation test over groups, which swaps the results of a whole group. p-values have Holm's
-    correction.
+    With independent photos the test is :func:`mcnemar`. With groups of several photos it is a
+    randomisation test, which swaps the results of whole groups. p-values are corrected by Holm's
+    method.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ def compare_heads(
     pairs = list(combinations(order, 2))
     if not pairs:
         return ()
-    only = [
+    only_right = [
         (int((right[one] & ~right[other]).sum()), int((right[other] & ~right[one]).sum()))
         for one, other in pairs
     ]
     if len(np.unique(groups)) == len(groups):
-        p_of_pairs = np.array([mcnemar(*counts) for counts in only])
+        p_of_pairs = np.array([mcnemar(*counts) for counts in only_right])
     else:
         correct = right.astype(np.int64)
         differences = np.stack([correct[one] - correct[other] for one, other in pairs], axis=1)
@@ -53,7 +53,7 @@ def compare_heads(
             tie=bool(p >= SIGNIFICANCE),
         )
         for (one, other), (only_one, only_other), p in zip(
-            pairs, only, corrected(p_of_pairs), strict=True
+            pairs, only_right, corrected(p_of_pairs), strict=True
         )
     )
 
@@ -64,6 +64,6 @@ def mcnemar(only_one: int, only_other: int) -> float:
     The arguments are the photos that only one of two heads gets right. McNemar (1947); Dietterich
     (1998) recommends the test for two classifiers on one test set.
     """
-    from scipy.special import bdtr  # SciPy is not imported before it is needed
+    from scipy.special import bdtr  # most commands do not need SciPy
 
     return min(1.0, 2 * float(bdtr(min(only_one, only_other), only_one + only_other, 0.5)))

@@ -4,22 +4,22 @@ import math
 
 import numpy as np
 
-from embedkit.classify.evaluation.results import ReliabilityBin
+from embedkit.results.evaluation import ReliabilityBin
 
 BINS = 15
 _Z = 1.959964  # the 97.5 % quantile of the normal distribution
 
 
 def reliability_bins(confidence: np.ndarray, right: np.ndarray) -> tuple[ReliabilityBin, ...]:
-    """Return predictions in bins of equal width by their probability (Guo et al. 2017).
+    """Return the predictions, grouped by probability into bins of equal width (Guo et al. 2017).
 
     ``confidence`` is the probability of the prediction, float (N,), ``right`` whether it is
     correct, bool (N,). A bin contains its upper end.
     """
     edges = np.arange(BINS + 1) / BINS
-    places = np.searchsorted(edges[1:-1], confidence, side="left")
-    counts = np.bincount(places, minlength=BINS)
-    sums = np.bincount(places, confidence, BINS), np.bincount(places, right, BINS)
+    numbers = np.searchsorted(edges[1:-1], confidence, side="left")
+    counts = np.bincount(numbers, minlength=BINS)
+    sums = np.bincount(numbers, confidence, BINS), np.bincount(numbers, right, BINS)
     return tuple(
         _bin(number, photos, total, int(hits))
         for number, (photos, total, hits) in enumerate(
@@ -29,23 +29,23 @@ def reliability_bins(confidence: np.ndarray, right: np.ndarray) -> tuple[Reliabi
 
 
 def _bin(number: int, photos: int, total: float, hits: int) -> ReliabilityBin:
-    ends = number / BINS, (number + 1) / BINS
+    bounds = number / BINS, (number + 1) / BINS
     if not photos:
-        return ReliabilityBin(*ends, 0, None, None, None)
-    return ReliabilityBin(*ends, photos, total / photos, hits / photos, wilson(hits, photos))
+        return ReliabilityBin(*bounds, 0, None, None, None)
+    return ReliabilityBin(*bounds, photos, total / photos, hits / photos, wilson(hits, photos))
 
 
 def wilson(hits: int, photos: int) -> tuple[float, float]:
     """Return the 95 % score interval of a share (Wilson 1927)."""
     share = hits / photos
-    middle = share + _Z**2 / (2 * photos)
+    centre = share + _Z**2 / (2 * photos)
     half = _Z * math.sqrt(share * (1 - share) / photos + (_Z / (2 * photos)) ** 2)
-    shrunk = 1 + _Z**2 / photos
-    return max(0.0, (middle - half) / shrunk), min(1.0, (middle + half) / shrunk)
+    divisor = 1 + _Z**2 / photos
+    return max(0.0, (centre - half) / divisor), min(1.0, (centre + half) / divisor)
 
 
 def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
-    """Return the mean over photos of the difference between confidence and accuracy of their bin.
+    """Return the mean absolute difference, over photos, of confidence and accuracy of their bins.
 
     Guo, Pleiss, Sun & Weinberger 2017, equation 3.
     """

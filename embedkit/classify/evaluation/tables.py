@@ -5,7 +5,7 @@ from pathlib import Path
 from embedkit._internal.paths import to_stored
 from embedkit._internal.tables import write_table
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.results import MAIN_METRICS, Evaluation, HeadMetrics
+from embedkit.results.evaluation import MAIN_METRICS, Evaluation, HeadMetrics
 
 CLASS_COLUMNS = (
     "support",
@@ -31,7 +31,7 @@ def write_heads(target: Path, evaluation: Evaluation) -> None:
     write_table(
         target,
         ["head", "place", *MAIN_METRICS, *bounds, *(f"top_{k}" for k in ks), *LAST_METRICS],
-        (_head(head) for head in evaluation.heads),
+        (_head_row(head) for head in evaluation.heads),
     )
 
 
@@ -69,7 +69,7 @@ def write_predictions(
     )
 
 
-def _head(head: HeadMetrics) -> list[object]:
+def _head_row(head: HeadMetrics) -> list[object]:
     bounds = [end for name in MAIN_METRICS for end in head.intervals[name]]
     values = [getattr(head, name) for name in MAIN_METRICS]
     last = [getattr(head, name) for name in LAST_METRICS]

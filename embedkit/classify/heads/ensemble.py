@@ -15,7 +15,7 @@ MEAN, CALIBRATED, GREEDY = METHODS = ("mean", "calibrated", "greedy")
 - ``greedy``: the same over the members that forward selection on the validation set chooses.
 """
 
-_MIN_PROBABILITY = 1e-12
+MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SelectionStep:
 
 def mean_scores(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """Return the logarithm of the mean of members' probabilities, each (N, C): float64 (N, C)."""
-    return np.asarray(np.log(np.maximum(np.mean(probabilities, axis=0), _MIN_PROBABILITY)))
+    return np.asarray(np.log(np.maximum(np.mean(probabilities, axis=0), MIN_PROBABILITY)))
 
 
 def select_members(
@@ -44,8 +44,9 @@ def select_members(
 ) -> tuple[SelectionStep, ...]:
     """Order members by how much each improves the mean, by greedy forward selection.
 
-    Caruana et al. (2004), without replacement. The next member is the one with the highest
-    validation accuracy of the mean, then the lowest negative log-likelihood, then the first given.
+    Caruana et al. (2004), without replacement. Each step adds the member that gives the mean the
+    highest validation accuracy; ties are broken by the lowest negative log-likelihood, then by the
+    order of ``names``.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ def select_members(
         tried = []
         for index in range(len(names)):
             if index not in chosen:
-                scores = mean_scores([probabilities[one] for one in [*chosen, index]])
+                scores = mean_scores([probabilities[member] for member in [*chosen, index]])
                 accuracy = float((scores.argmax(axis=1) == labels).mean())
                 nll = negative_log_likelihood(log_softmax(scores), labels)
                 tried.append((-accuracy, nll, index))
@@ -80,14 +81,13 @@ def select_members(
 def error_overlap(
     probabilities: Sequence[np.ndarray], labels: np.ndarray
 ) -> list[list[float | None]]:
-    """Return, for each pair of members, the share of the first one's errors that the second one
-    makes too: M rows of M.
+    """Return the share of each member's errors (row) that each member makes too (column).
 
-    A photo that both get wrong counts even if they predict different classes. The row of a member
-    without errors is None.
+    A photo that both get wrong counts even if they predict different classes. The shares of a
+    member without errors are None.
     """
-    wrong = [some.argmax(axis=1) != labels for some in probabilities]
+    errors = [of_member.argmax(axis=1) != labels for of_member in probabilities]
     return [
-        [float((ones & others).sum() / ones.sum()) if ones.any() else None for others in wrong]
-        for ones in wrong
+        [float((own & others).sum() / own.sum()) if own.any() else None for others in errors]
+        for own in errors
     ]

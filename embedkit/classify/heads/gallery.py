@@ -1,4 +1,4 @@
-"""The training photos whose embeddings a head keeps, to find the nearest ones to a photo."""
+"""The training photos whose embeddings a head keeps, to find those nearest to a photo."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,7 @@ MAX_PHOTOS = 20_000
 NEAREST = 5
 """Number of nearest training photos that the neighbour distance averages over."""
 
-_ROWS = 4_096
+_BLOCK = 4_096
 _SEED = 0
 
 
@@ -44,14 +44,14 @@ class Gallery:
         return cls(vectors[rows].astype(np.float16), sha256[rows], labels[rows])
 
     def nearest(self, vectors: np.ndarray, k: int = NEAREST) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ``k`` nearest rows to each of ``vectors`` (N, dim), and their distances.
+        """Return the ``k`` rows nearest to each of ``vectors`` (N, dim), and their distances.
 
         Both are (N, k), nearest first; equally near rows are in the order of the gallery.
         """
         k = min(k, len(self.labels))
         rows, distances = np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k))
-        for start in range(0, len(vectors), _ROWS):
-            part = slice(start, start + _ROWS)
+        for start in range(0, len(vectors), _BLOCK):
+            part = slice(start, start + _BLOCK)
             products, found = nearest_with_products(vectors[part], self._float32_vectors, k)
             order = np.lexsort((found, -products))
             rows[part] = np.take_along_axis(found, order, axis=1)

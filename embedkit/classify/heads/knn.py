@@ -12,8 +12,8 @@ NEIGHBOURS = (10, 20, 100, 200)
 """Values of k that the protocol tries."""
 TEMPERATURE = 0.07
 
-_MIN_SHARE = 1e-6
-"""Added to every class's share of the votes, so that no class has the probability 0."""
+MIN_SHARE = 1e-6
+"""Share of the votes that every class gets in addition, so that no probability is 0."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def fit_neighbours(
         accuracy = float((scores.argmax(axis=1) == val_labels).mean())
         nll = negative_log_likelihood(log_softmax(scores), val_labels)
         tried.append({"k": k, "accuracy": accuracy, "nll": nll})
-    best = min(tried, key=lambda one: (-one["accuracy"], one["nll"], one["k"]))
+    best = min(tried, key=lambda trial: (-trial["accuracy"], trial["nll"], trial["k"]))
     return Neighbours(gallery, classes, int(best["k"])), tried
 
 
@@ -56,15 +56,15 @@ def votes(distances: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray
     """Return the votes for each class: float64 (Q, classes).
 
     ``distances`` (Q, k) and ``labels``, int64 (Q, k), are those of the neighbours. A vote is
-    proportional to the softmax of the neighbour's cosine at temperature 0.07; the nearest has one
-    vote.
+    proportional to the softmax of the neighbour's cosine at temperature 0.07; the vote of the
+    nearest is 1.
     """
     weights = np.exp((distances.min(1, keepdims=True) - distances) / TEMPERATURE)
-    places = labels + classes * np.arange(len(labels))[:, None]
-    counted = np.bincount(places.ravel(), weights.ravel(), minlength=len(labels) * classes)
+    cells = labels + classes * np.arange(len(labels))[:, None]
+    counted = np.bincount(cells.ravel(), weights.ravel(), minlength=len(labels) * classes)
     return counted.reshape(len(labels), classes)
 
 
 def _scores(distances: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     shares = votes(distances, labels, classes)
-    return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True) + _MIN_SHARE))
+    return np.asarray(np.log(shares / shares.sum(axis=1, keepdims=True) + MIN_SHARE))

@@ -30,7 +30,7 @@ class Features:
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear layer on embeddings; the softmax of its output are class probabilities."""
+    """A linear layer on embeddings; the softmax of its output gives class probabilities."""
 
     weights: np.ndarray
     """float32 (classes, dim)."""
@@ -50,7 +50,7 @@ class Linear:
         return np.asarray(products + self.bias)
 
     def scores(self, features: Features) -> np.ndarray:
-        """Return log-probabilities up to a constant of each row: float64 (N, classes)."""
+        """Return log-probabilities, up to a constant for each row: float64 (N, classes)."""
         return self.logits(features.vectors, features.norms).astype(np.float64)
 
     def predict_proba(self, vectors: np.ndarray, norms: np.ndarray) -> np.ndarray:

@@ -7,16 +7,16 @@ from pathlib import Path
 from embedkit._internal.artifacts import read_json, storage_error
 from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import shown
-from embedkit.classify.heads.head import KINDS
+from embedkit.classify.heads.embedding_head import KINDS
 from embedkit.classify.heads.store import MANIFEST, check_name
 from embedkit.errors import BadArtefact, BadInput, HeadBusy
 
 
 @contextmanager
 def locked_name(folder: Path, name: str, kind: str) -> Iterator[str]:
-    """Lock a name in a workspace's ``folder`` of heads; yields it in its normalised form.
+    """Lock a name in a workspace's ``folder`` of heads, and yield it in its normalised form.
 
-    Raises :class:`BadInput` for an invalid name or that of a head of another kind,
+    Raises :class:`BadInput` for an invalid name or the name of a head of another kind,
     :class:`HeadBusy` while another process has the lock, and :class:`StorageError` for errors of
     the disk inside the block.
     """
@@ -32,19 +32,20 @@ def locked_name(folder: Path, name: str, kind: str) -> Iterator[str]:
     except ConnectionError:
         raise  # from the progress callback, not from the disk
     except OSError as error:
-        place = error.filename2 or error.filename or folder / name
-        raise storage_error(shown(str(place)), error, "no head is lost") from error
+        path = error.filename2 or error.filename or folder / name
+        raise storage_error(shown(str(path)), error, "no head is lost") from error
 
 
-def _check_kind(own: Path, kind: str) -> None:
-    if not (own / MANIFEST).is_file():
+def _check_kind(folder: Path, kind: str) -> None:
+    """Raise :class:`BadInput` if the folder of a head contains a head of another kind."""
+    if not (folder / MANIFEST).is_file():
         return
     try:
-        found = read_json(own / MANIFEST).get("kind")
+        existing = read_json(folder / MANIFEST).get("kind")
     except BadArtefact:
         return  # a damaged head may be replaced by any kind
-    if found in KINDS and found != kind:
+    if existing in KINDS and existing != kind:
         raise BadInput(
-            f"{shown(own.name)} is already the name of a {found} head; use another name, or delete "
-            f"{shown(str(own))}"
+            f"{shown(folder.name)} is already the name of a {existing} head; use another name, or "
+            f"delete {shown(str(folder))}"
         )

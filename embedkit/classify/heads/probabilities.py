@@ -16,15 +16,13 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Return the logarithm of the softmax of each row: float64 (N, C)."""
-    from scipy.special import (
-        log_softmax as scipy_log_softmax,  # SciPy is not imported before it is needed
-    )
+    from scipy import special  # most commands do not need SciPy
 
-    return np.asarray(scipy_log_softmax(scores, axis=1))
+    return np.asarray(special.log_softmax(scores, axis=1))
 
 
 def negative_log_likelihood(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean of -log p of the true class, in nats.
+    """Return the mean of -log p, p being the probability of the true class, in nats.
 
     ``log_probabilities`` is float64 (N, C), ``labels`` int64 (N,).
     """
@@ -36,17 +34,17 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> float:
 
     ``scores`` are log-probabilities up to a constant, float64 (N, C); ``labels`` int64 (N,). The
     loss is the negative log-likelihood with Platt's targets (1999): the true class has the target
-    1 - 1 / (N + 2) instead of 1. A head without validation errors does not become certain that way.
+    1 - 1 / (N + 2) instead of 1, so that a head without validation errors does not become certain.
     """
     from scipy.optimize import minimize_scalar
 
-    rest = 1 / (len(labels) + 2)
+    remainder = 1 / (len(labels) + 2)
 
     def loss(log_temperature: float) -> float:
         log_probabilities = log_softmax(scores / np.exp(log_temperature))
         right = log_probabilities[np.arange(len(labels)), labels]
         others = (log_probabilities.sum(axis=1) - right) / (scores.shape[1] - 1)
-        return float(-((1 - rest) * right + rest * others).mean())
+        return float(-((1 - remainder) * right + remainder * others).mean())
 
     bounds = (-_LOG_TEMPERATURE_BOUND, _LOG_TEMPERATURE_BOUND)
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))

@@ -30,10 +30,10 @@ above 1 for some heads trained on few photos."""
 CONFIDENCE_LEVEL = 0.95
 """Probability, over samples of known photos, that a threshold is below its quantile."""
 MIN_VALIDATION_PHOTOS = 50
-"""Validation photos that the confidence threshold needs. With fewer, its lower bound would reject
-more than 6 % of known photos."""
+"""Minimum number of validation photos for a confidence threshold. With fewer, it would reject 6 %
+of known photos or more."""
 EPSILON = 1e-6
-"""Lower bound of distances, and of the probability of all but the best class, in logarithms."""
+"""Lower bound, before logarithms are taken, of distances and of the probability against a class."""
 
 _MIN_DEVIATION = 0.1
 
@@ -126,7 +126,7 @@ class Threshold:
         return cls(float(value), max(float(values.std()), _MIN_DEVIATION), len(values))
 
     def excess(self, values: np.ndarray) -> np.ndarray:
-        """Return how far values are above it, in standard deviations: float64 (N,)."""
+        """Return how far values are above the threshold, in standard deviations: float64 (N,)."""
         return np.asarray((values - self.value) / self.deviation)
 
 
@@ -169,9 +169,10 @@ class Rejection:
         )
 
     def excess(self, measures: RejectionMeasures) -> np.ndarray:
-        """Return how far each measure is above its threshold: float64 (N, 3), as :data:`MEASURES`.
+        """Return how far each measure is above its threshold: float64 (N, 3).
 
-        In standard deviations of known photos; -inf for a measure without a threshold.
+        The columns are in the order of :data:`MEASURES`, in standard deviations of known photos;
+        -inf for a measure without a threshold.
         """
         pairs: Sequence[tuple[Threshold | None, np.ndarray]] = (
             (self.distance, measures.distance),
@@ -186,7 +187,7 @@ class Rejection:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The thresholds as distance, ratio and probability, with their numbers of photos."""
+        """The thresholds as a distance, a ratio and a probability, with the numbers of photos."""
         return Thresholds(
             distance=float(np.exp(self.distance.value)),
             outlier_ratio=None if self.outlier is None else float(np.exp(self.outlier.value)),

@@ -9,17 +9,17 @@ from embedkit.classify.heads.gallery import NEAREST
 from embedkit.classify.heads.rejection import EPSILON, log_distance_to_outliers
 
 MAX_LEFT_OUT = 1_000
-"""Training photos that are left out in turn, drawn at random from more."""
+"""Maximum number of training photos that are left out in turn; drawn at random from more."""
 SAME_DISTRIBUTION_P = 1e-3
 """p-value below which training and validation photos are taken to differ in neighbour distance."""
 MAX_NEARER_SHARE = 0.1
-"""Share of a class's photos that may be nearer to one kind of outlier than to training photos.
-Above it the class itself shows that kind."""
+"""Maximum share of a class's photos that are nearer to one kind of outlier than to training photos.
+Above it, the class itself shows that kind."""
 NEARER_SHARE_P = 1e-4
 """p-value below which that share is taken to be above the limit."""
 
 _SEED = 0
-_ROWS = 256
+_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Calibration:
 
 def measured_by_all(calibrations: Sequence[Calibration]) -> list[Calibration]:
     """Return the measures of the photos that all models have measured, for each model."""
-    digests = [[row.tobytes() for row in one.sha256] for one in calibrations]
+    digests = [[row.tobytes() for row in item.sha256] for item in calibrations]
     common = sorted(set(digests[0]).intersection(*digests[1:]))
-    found = []
-    for one, own in zip(calibrations, digests, strict=True):
+    results = []
+    for item, own in zip(calibrations, digests, strict=True):
         row_of = {digest: row for row, digest in enumerate(own)}
         rows = np.array([row_of[digest] for digest in common], np.int64)
-        found.append(Calibration(one.sha256[rows], one.distance[rows], one.ratio[rows]))
-    return found
+        results.append(Calibration(item.sha256[rows], item.distance[rows], item.ratio[rows]))
+    return results
 
 
 @dataclass(frozen=True)
@@ -90,24 +90,24 @@ def leave_one_out_distances(
     several = np.bincount(pairs[0], minlength=int(labels.max()) + 1) > 1
     rows = np.flatnonzero(several[labels])
     rows = np.sort(np.random.default_rng(_SEED).permutation(rows)[:MAX_LEFT_OUT])
-    found = np.empty(len(rows))
-    for start in range(0, len(rows), _ROWS):
-        part = rows[start : start + _ROWS]
+    means = np.empty(len(rows))
+    for start in range(0, len(rows), _BLOCK):
+        part = rows[start : start + _BLOCK]
         distances = 1.0 - vectors[part] @ vectors.T
         distances[groups[part][:, None] == groups] = np.inf
         k = min(NEAREST, len(vectors))
         nearest = np.partition(distances, k - 1, axis=1)[:, :k].astype(np.float64)
         finite = np.isfinite(nearest)
         logarithms = np.log(np.maximum(nearest, EPSILON), where=finite, out=np.zeros_like(nearest))
-        found[start : start + _ROWS] = logarithms.sum(axis=1) / finite.sum(axis=1)
-    return rows, found
+        means[start : start + _BLOCK] = logarithms.sum(axis=1) / finite.sum(axis=1)
+    return rows, means
 
 
 def same_distribution(training: np.ndarray, validation: np.ndarray) -> bool:
     """Return whether training and validation distances may have one distribution.
 
-    By a rank test (Mann & Whitney 1947). Under a network that was trained on the training photos
-    they differ, because training moves these closer together.
+    This is a rank test (Mann & Whitney 1947). Under a network that was trained on the training
+    photos the distances differ, because training moves these photos closer together.
     """
     from scipy.stats import mannwhitneyu
 
@@ -116,13 +116,13 @@ def same_distribution(training: np.ndarray, validation: np.ndarray) -> bool:
     )
 
 
-def without_kinds_like_classes(
+def outliers_unlike_classes(
     outliers: Outliers, vectors: np.ndarray, distance: np.ndarray, labels: np.ndarray
 ) -> Outliers:
     """Return the outliers without the kinds that a class of the head shows, such as screenshots.
 
-    A kind is excluded if more than a tenth of a class's photos are nearer to it than to the
-    training photos, and by more than chance.
+    A kind is excluded if significantly more than a tenth of a class's photos are nearer to it than
+    to the training photos.
 
     Parameters
     ----------
@@ -134,15 +134,15 @@ def without_kinds_like_classes(
     """
     from scipy.special import bdtrc
 
-    of_class = np.bincount(labels)
+    class_sizes = np.bincount(labels)
     while outliers.kinds:
         kinds, numbers = np.unique(outliers.kinds, return_inverse=True)
         products = vectors @ outliers.vectors.T
         nearer = distance > log_distance_to_outliers(vectors, outliers.vectors)
         kind = numbers[products.argmax(axis=1)][nearer]
-        counts = np.zeros((len(of_class), len(kinds)), np.int64)
+        counts = np.zeros((len(class_sizes), len(kinds)), np.int64)
         np.add.at(counts, (labels[nearer], kind), 1)
-        p_values = bdtrc(counts - 1, of_class[:, None], MAX_NEARER_SHARE)
+        p_values = bdtrc(counts - 1, class_sizes[:, None], MAX_NEARER_SHARE)
         like_class = ((counts > 0) & (p_values < NEARER_SHARE_P)).any(axis=0)
         if not like_class.any():
             break

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from embedkit.classify.heads.embedding_head import ENSEMBLE, KINDS, EmbeddingHead, Model
 from embedkit.classify.heads.ensemble import CALIBRATED, MEAN
 from embedkit.classify.heads.format2 import Format2Rejection
-from embedkit.classify.heads.head import ENSEMBLE, KINDS, Head, Model
 from embedkit.classify.heads.knn import Neighbours
 from embedkit.classify.heads.linear import L2, RAW, Linear
 from embedkit.classify.heads.rejection import Threshold
 
 MIN_TEMPERATURE = 1e-3
-"""Calibration finds temperatures from 0.0067 to 148."""
+"""Minimum temperature, and inverse of the maximum. Calibration finds 0.0067 to 148."""
 MAX_MAGNITUDE = 1e12
-"""Larger weights could make scores overflow float32."""
+"""Maximum absolute value in a tensor. Larger weights could make scores overflow float32."""
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:
@@ -36,7 +36,7 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     _require(manifest["kind"] in KINDS, f"unknown kind {manifest['kind']!r}")
     _require(manifest["method"] in (MEAN, CALIBRATED), f"unknown method {manifest['method']!r}")
     for name in ("rejection", "validation", "settings"):
-        _require(isinstance(manifest[name], dict), f"its {name} are not an object")
+        _require(isinstance(manifest[name], dict), f"{name!r} is not an object")
     if manifest["kind"] == ENSEMBLE:
         members = manifest["settings"]["members"]
         _require(isinstance(members, list) and len(members) > 0, "it has no members")
@@ -47,8 +47,8 @@ def check_manifest(manifest: Mapping[str, Any]) -> None:
     )
 
 
-def check_head(head: Head) -> None:
-    """Check a head whose models are valid: the classes of its models, and its thresholds."""
+def check_head(head: EmbeddingHead) -> None:
+    """Check the thresholds of a head, and that its models, which are valid, have its classes."""
     _require(
         all(model.classes_ == head.classes_ for model in head.models),
         "its members have different classes",
@@ -56,7 +56,7 @@ def check_head(head: Head) -> None:
     if isinstance(head.rejection, Format2Rejection):
         scales = (*head.rejection.models, head.rejection.distance, head.rejection.confidence)
         _require(
-            all(_is_number(one.mean) and _is_number(one.deviation, above=0) for one in scales)
+            all(_is_number(item.mean) and _is_number(item.deviation, above=0) for item in scales)
             and _is_number(head.rejection.threshold),
             "a threshold is not valid",
         )
@@ -100,7 +100,7 @@ def _check_array(name: str, array: np.ndarray, kind: type[Any], shape: tuple[int
         expected = f"{np.dtype(kind)} {shape}"
         raise ValueError(f"{name} is {array.dtype} {array.shape}, not {expected}")
     if array.dtype.kind == "f":
-        largest = float(np.abs(array).max(initial=0))  # NaN if any is, which compares as False
+        largest = float(np.abs(array).max(initial=0))  # NaN if any is NaN, and compares as False
         _require(largest <= MAX_MAGNITUDE, f"{name} has numbers that are not finite, or too large")
 
 
@@ -118,6 +118,6 @@ def _is_number(value: object, above: float = -math.inf) -> bool:
     return above < value < math.inf  # False for NaN, and exact for integers of any size
 
 
-def _require(condition: bool, complaint: str) -> None:
+def _require(condition: bool, problem: str) -> None:
     if not condition:
-        raise ValueError(complaint)
+        raise ValueError(problem)

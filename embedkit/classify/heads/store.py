@@ -2,8 +2,9 @@
 
 ``head.json`` is the manifest. It names the file of the tensors, ``<digest>.safetensors``, which is
 written first, and contains a digest of its own content, so that a damaged or edited manifest is
-refused. ``temperature`` calibrates the probabilities of a model, or of the mean for an ensemble. An
-ensemble names its members with their digests; a member that was trained again has another digest.
+recognised. ``temperature`` calibrates the probabilities of a model, or their mean for an ensemble.
+An ensemble names its members with their digests; a member that was trained again has another
+digest.
 """
 
 import re
@@ -29,9 +30,9 @@ from embedkit._internal.artifacts import (
 )
 from embedkit._internal.paths import shown
 from embedkit.backbones.registry import absolute_name, relative_name
+from embedkit.classify.heads.embedding_head import ENSEMBLE, EmbeddingHead, Model
 from embedkit.classify.heads.format2 import Format2Rejection, Scale
 from embedkit.classify.heads.gallery import Gallery
-from embedkit.classify.heads.head import ENSEMBLE, Head, Model
 from embedkit.classify.heads.knn import Neighbours
 from embedkit.classify.heads.linear import Linear
 from embedkit.classify.heads.rejection import CONFIDENCE, DISTANCE, OUTLIER, Rejection, Threshold
@@ -46,7 +47,8 @@ FORMAT = 3
 FORMAT_2 = 2
 """A format that is still read. It has no synthetic outliers, and another rejection rule."""
 MAX_NAME_BYTES = 200
-"""Longest name in UTF-8. File systems allow 255, and some file names add to the head's name."""
+"""Maximum length of a head's name in UTF-8. File systems allow 255 bytes, and some file names are
+longer than the head's."""
 
 
 def check_name(name: str) -> str:
@@ -72,10 +74,10 @@ def names(folder: Path) -> list[str]:
     return sorted(file.parent.name for file in folder.glob(f"*/{MANIFEST}") if file.is_file())
 
 
-def save_head(folder: Path, head: Head) -> None:
+def save_head(folder: Path, head: EmbeddingHead) -> None:
     """Write a head atomically to ``folder / head.name``; a head of that name is replaced."""
     assert isinstance(head.rejection, Rejection)  # heads of format 2 are never saved again
-    own = folder / head.name
+    own_folder = folder / head.name
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "name": head.name,
@@ -90,14 +92,14 @@ def save_head(folder: Path, head: Head) -> None:
     if head.kind == ENSEMBLE:
         manifest["temperature"] = head.temperature
     else:
-        manifest |= _save_model(own, head.models[0])
-    write_json(own / MANIFEST, with_digest(manifest))
-    for tensors in own.glob("*.safetensors"):
+        manifest |= _save_model(own_folder, head.models[0])
+    write_json(own_folder / MANIFEST, with_digest(manifest))
+    for tensors in own_folder.glob("*.safetensors"):
         if re.fullmatch("[0-9a-f]{64}", tensors.stem) and tensors.stem != manifest.get("tensors"):
             tensors.unlink()
 
 
-def load_head(folder: Path, name: str) -> Head:
+def load_head(folder: Path, name: str) -> EmbeddingHead:
     """Load the head ``name`` from a workspace's ``folder`` of heads.
 
     Raises :class:`NotInWorkspace` for an unknown name, :class:`BadArtefact` for a damaged head or
@@ -105,26 +107,26 @@ def load_head(folder: Path, name: str) -> Head:
     cannot be read.
     """
     name = check_name(name)
-    own = folder / name
-    if not (own / MANIFEST).is_file():
-        there = ", ".join(names(folder)) or "none; see 'embedkit train --help'"
-        raise NotInWorkspace(f"there is no head {shown(name)}; the heads are: {there}")
+    own_folder = folder / name
+    if not (own_folder / MANIFEST).is_file():
+        existing = ", ".join(names(folder)) or "none; see 'embedkit train --help'"
+        raise NotInWorkspace(f"there is no head {shown(name)}; the heads are: {existing}")
     try:
-        manifest = _read(own)
+        manifest = _read_manifest(own_folder)
         check_manifest(manifest)
         if manifest["kind"] == ENSEMBLE:
-            members = [_member(folder, name, member) for member in manifest["settings"]["members"]]
+            members = [_load_member(folder, name, item) for item in manifest["settings"]["members"]]
             models = tuple(member.models[0] for member in members)
             temperature = float(manifest["temperature"])
         else:
-            members, models, temperature = [], (_load_model(own, manifest),), 1.0
-        head = Head(
+            members, models, temperature = [], (_load_model(own_folder, manifest),), 1.0
+        head = EmbeddingHead(
             name=name,
             kind=manifest["kind"],
             models=models,
             method=manifest["method"],
             temperature=temperature,
-            rejection=_rejection(manifest, members),
+            rejection=_rejection_rule(manifest, members),
             validation=manifest["validation"],
             settings=manifest["settings"],
         )
@@ -133,9 +135,12 @@ def load_head(folder: Path, name: str) -> Head:
         check_head(head)
         return head
     except _MALFORMED as error:
-        raise BadArtefact(f"{own} is damaged ({error}); create {shown(name)} again") from error
+        raise BadArtefact(
+            f"{own_folder} is damaged ({error}); create {shown(name)} again"
+        ) from error
     except OSError as error:
-        raise StorageError(f"cannot read {shown(str(own))}: {error.strerror or error}") from error
+        reason = error.strerror or error
+        raise StorageError(f"cannot read {shown(str(own_folder))}: {reason}") from error
 
 
 def digest_of(folder: Path, name: str) -> str:
@@ -154,27 +159,27 @@ _MALFORMED = (
 )
 
 
-def _read(own: Path) -> dict[str, Any]:
+def _read_manifest(own_folder: Path) -> dict[str, Any]:
     """Read a head's manifest. Raises :class:`BadArtefact` if it is damaged or was edited."""
-    file, again = own / MANIFEST, f"create {shown(own.name)} again"
+    file, remedy = own_folder / MANIFEST, f"create {shown(own_folder.name)} again"
     try:
         manifest = read_json(file)
     except BadArtefact as error:
-        raise BadArtefact(f"{error}; {again}") from error
+        raise BadArtefact(f"{error}; {remedy}") from error
     if manifest.get("format", FORMAT) not in (FORMAT_2, FORMAT):
         raise BadArtefact(
-            f"{file} has format {manifest['format']}, this embedkit reads {FORMAT}; {again}"
+            f"{file} has format {manifest['format']}, this embedkit reads {FORMAT}; {remedy}"
         )
     try:
         return without_digest(file, manifest)
     except BadArtefact as error:
-        raise BadArtefact(f"{error}; {again}") from error
+        raise BadArtefact(f"{error}; {remedy}") from error
 
 
-def _rejection(
-    manifest: Mapping[str, Any], members: Sequence[Head]
+def _rejection_rule(
+    manifest: Mapping[str, Any], members: Sequence[EmbeddingHead]
 ) -> Rejection | Format2Rejection:
-    """Return the rejection thresholds in a manifest; ``members`` are those of an ensemble."""
+    """Return the rejection rule in a manifest; ``members`` are the members of an ensemble."""
     saved = manifest["rejection"]
     if manifest["format"] == FORMAT_2:
         scales = [Scale(**manifest["remote"])] if not members else []
@@ -191,10 +196,11 @@ def _rejection(
     return Rejection(distance, outlier, confidence, int(saved["validation_photos"]))
 
 
-def _member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
-    own = folder / check_name(member["name"])
-    if (own / MANIFEST).is_file() and _read(own)["kind"] == ENSEMBLE:
-        raise ValueError(f"its member {shown(own.name)} is an ensemble itself")
+def _load_member(folder: Path, name: str, member: Mapping[str, str]) -> EmbeddingHead:
+    """Load a member of the ensemble ``name``, given the member's name and digest."""
+    own_folder = folder / check_name(member["name"])
+    if (own_folder / MANIFEST).is_file() and _read_manifest(own_folder)["kind"] == ENSEMBLE:
+        raise ValueError(f"its member {shown(own_folder.name)} is an ensemble itself")
     head = load_head(folder, member["name"])
     if digest_of(folder, head.name) != member["digest"]:
         raise BadArtefact(
@@ -204,7 +210,8 @@ def _member(folder: Path, name: str, member: Mapping[str, str]) -> Head:
     return head
 
 
-def _save_model(own: Path, model: Model) -> dict[str, Any]:
+def _save_model(own_folder: Path, model: Model) -> dict[str, Any]:
+    """Write the tensors of a model; return its part of the manifest."""
     gallery = model.gallery
     tensors = {
         "gallery.vectors": gallery.vectors,
@@ -218,7 +225,7 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         "chosen_on": model.selected_on,
     }
     manifest: dict[str, Any] = {
-        "backbone": relative_name(model.backbone, str(own), str(own.parent.parent)),
+        "backbone": relative_name(model.backbone, str(own_folder), str(own_folder.parent.parent)),
         "spec": model.spec.canonical_json,
         "temperature": model.temperature,
     }
@@ -230,18 +237,18 @@ def _save_model(own: Path, model: Model) -> dict[str, Any]:
         manifest["k"] = model.scorer.k
     packed = save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
     digest = sha256(packed).hexdigest()
-    with atomic_write(own / f"{digest}.safetensors") as temporary:
+    with atomic_write(own_folder / f"{digest}.safetensors") as temporary:
         temporary.write_bytes(packed)
     return {**manifest, "tensors": digest}
 
 
-def _load_model(own: Path, manifest: Mapping[str, Any]) -> Model:
-    file = own / f"{manifest['tensors']}.safetensors"
+def _load_model(own_folder: Path, manifest: Mapping[str, Any]) -> Model:
+    file = own_folder / f"{manifest['tensors']}.safetensors"
     packed = file.read_bytes() if file.is_file() else b""
     if sha256(packed).hexdigest() != manifest["tensors"]:
-        raise BadArtefact(f"{file} is missing or damaged; train {shown(own.name)} again")
+        raise BadArtefact(f"{file} is missing or damaged; train {shown(own_folder.name)} again")
     tensors = load(packed)
-    gallery = Gallery(*(tensors[f"gallery.{part}"] for part in ("vectors", "sha256", "labels")))
+    gallery = Gallery(*(tensors[f"gallery.{name}"] for name in ("vectors", "sha256", "labels")))
     classes = tuple(manifest["classes"])
     scorer: Linear | Neighbours
     if "k" in manifest:
@@ -252,12 +259,12 @@ def _load_model(own: Path, manifest: Mapping[str, Any]) -> Model:
         calibration = Calibration.none()
         outliers = np.empty((0, gallery.vectors.shape[1]), np.float16)
     else:
-        parts = ("sha256", "distance", "ratio")
-        calibration = Calibration(*(tensors[f"calibration.{part}"] for part in parts))
+        measures = ("sha256", "distance", "ratio")
+        calibration = Calibration(*(tensors[f"calibration.{name}"] for name in measures))
         outliers = tensors["outliers"]
     model = Model(
         classes_=classes,
-        backbone=absolute_name(manifest["backbone"], str(own)),
+        backbone=absolute_name(manifest["backbone"], str(own_folder)),
         spec=EmbeddingSpec.from_json(manifest["spec"]),
         scorer=scorer,
         gallery=gallery,

@@ -50,7 +50,7 @@ def draw_split(catalog: Catalog, inputs: SplitInput, pairs: tuple[np.ndarray, np
 
     ``pairs`` are the ids of images that are copies of each other, two int64 (P,) arrays; they may
     include unlabelled images, because two copies of one unlabelled image are tied. Images with a
-    given set stay there and count towards the requested numbers; the others are drawn. An image
+    given set stay in it and count towards the requested numbers; the others are drawn. An image
     that is tied to an image given to validation or test is put in no set.
     """
     images, options = inputs.images, inputs.options
@@ -101,13 +101,13 @@ def read_split(catalog: Catalog) -> tuple[Split, dict[str, SplitSet]]:
     report["notes"] = tuple(report["notes"])
     ids, groups = (np.asarray(columns[name], np.int64) for name in ("image_id", "unit"))
     masks = {name: columns["part"] == name for name in SETS}
-    subsets = {name: SplitSet(ids[mask], groups[mask]) for name, mask in masks.items()}
+    sets = {name: SplitSet(ids[mask], groups[mask]) for name, mask in masks.items()}
 
     images = labelled_images(catalog)
     drawn = sum(item.train + item.val + item.test for item in report["classes"])
-    kept = sum(int(np.isin(subset.ids, images.all_ids).sum()) for subset in subsets.values())
+    kept = sum(int(np.isin(item.ids, images.all_ids).sum()) for item in sets.values())
     later = int((~np.isin(images.ids, ids)).sum())
-    return replace(Split(**report), gone=drawn - kept, later=later), subsets
+    return replace(Split(**report), gone=drawn - kept, later=later), sets
 
 
 def _count_classes(inputs: SplitInput, set_of: np.ndarray) -> tuple[ClassSplit, ...]:

@@ -24,21 +24,22 @@ def tied_groups(
     pairs : (ndarray, ndarray)
         Ids of images that are copies of each other: two int64 (P,) arrays.
     values : (ndarray, ndarray)
-        Image ids and the number of a value of each: two int64 (M,) arrays. Images that share a
-        value are tied.
+        Image ids and the numbers of their values: two int64 (M,) arrays. Images that share a value
+        are tied.
 
     Pairs and values may contain images that are not among ``ids``; these tie images too.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    (first, second), (holders, numbers) = pairs, values
-    everyone = np.unique(np.concatenate([ids, first, second, holders]))
-    ends = np.searchsorted(everyone, np.concatenate([first, holders]))
-    others = np.concatenate([np.searchsorted(everyone, second), len(everyone) + numbers])
-    size = len(everyone) + int(numbers.max(initial=-1)) + 1
-    graph = coo_array((np.ones(len(ends), bool), (ends, others)), shape=(size, size))
-    components = connected_components(graph, directed=False)[1][np.searchsorted(everyone, ids)]
+    (first, second), (with_value, numbers) = pairs, values
+    # The nodes of the graph are the images, then the values.
+    nodes = np.unique(np.concatenate([ids, first, second, with_value]))
+    starts = np.searchsorted(nodes, np.concatenate([first, with_value]))
+    ends = np.concatenate([np.searchsorted(nodes, second), len(nodes) + numbers])
+    size = len(nodes) + int(numbers.max(initial=-1)) + 1
+    graph = coo_array((np.ones(len(starts), bool), (starts, ends)), shape=(size, size))
+    components = connected_components(graph, directed=False)[1][np.searchsorted(nodes, ids)]
     return np.asarray(np.unique(components, return_inverse=True)[1])
 
 
@@ -68,9 +69,9 @@ def draw_sets(
 ) -> np.ndarray:
     """Return the set of each image, int64 (N,): 0 training, 1 validation, 2 test, -1 none.
 
-    A group goes to test if all its images are still needed there, else to validation if they are
-    needed there, else to training. If the sets of some images of a group are given, the others go
-    to training when the given ones are all training images, and to no set otherwise.
+    A group goes to test if all its images are still needed there; otherwise to validation if all
+    are needed there; otherwise to training. If the sets of some images of a group are given, the
+    others go to training when all given ones are training images, and to no set otherwise.
 
     Parameters
     ----------
@@ -106,9 +107,9 @@ def draw_sets(
 
 
 def max_held_out(size: int) -> int:
-    """Return how many images of a class of ``size`` may be drawn for validation and test.
+    """Return how many of the ``size`` images of a class may be drawn for validation and test.
 
-    This is half of the class; two images of a class of three; none of a smaller class.
+    This is half of the class; two of a class of three; none of a smaller class.
     """
     return 0 if size < len(SETS) else max(2, size // 2)
 
@@ -119,8 +120,8 @@ def _images_to_draw(
     """Return how many images of each class to draw for validation and for test.
 
     ``set_of`` contains the sets before drawing, where images without a given set are training
-    images. Given images count. If more than its share was given to one set, images for the other
-    are drawn only while half of the class stays in training.
+    images. Given images count. If one set was given more than its share, images for the other are
+    drawn only while half of the class stays in training.
     """
     count = int(classes.max()) + 1
     sizes = np.bincount(classes[set_of != NO_SET], minlength=count).tolist()
@@ -135,7 +136,7 @@ def _images_to_draw(
 
 
 def _proportional_shares(limit: int, val: int, test: int) -> tuple[int, int]:
-    """Return the numbers for validation and test, scaled down to ``limit`` images together."""
+    """Return the numbers for validation and test, scaled down to a sum of at most ``limit``."""
     if val + test <= limit:
         return val, test
     if limit == 0:

@@ -65,8 +65,8 @@ class SplitInput:
     given_sets: np.ndarray
     """Given set of each image, an index into ``SETS`` or -1 for none: int64 (N,)."""
     values: tuple[np.ndarray, np.ndarray]
-    """Image ids, labelled or not, and the number of their value of ``options.group``: two int64
-    (M,) arrays."""
+    """Ids of images, labelled or not, and the numbers of their values in the column
+    ``options.group``: two int64 (M,) arrays."""
 
 
 def labelled_images(catalog: Catalog) -> LabelledImages:
@@ -102,9 +102,11 @@ def prepare_split(catalog: Catalog, options: SplitOptions, given: Mapping[str, s
     images = labelled_images(catalog)
     names = sorted(set(images.labels))
     if len(names) < 2:
-        what = f"all photos have the label {shown(names[0])}" if names else "no photo has a label"
+        problem = (
+            f"all photos have the label {shown(names[0])}" if names else "no photo has a label"
+        )
         raise BadInput(
-            f"{what}, and a split needs two classes; add labels with "
+            f"{problem}, and a split needs two classes; add labels with "
             "'embedkit labels --from-folders DIR' or '--from-csv FILE'"
         )
     number_of = {name: number for number, name in enumerate(names)}
@@ -123,24 +125,24 @@ def prepare_split(catalog: Catalog, options: SplitOptions, given: Mapping[str, s
 
 
 def group_values(catalog: Catalog, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return image ids and the number of their value in a column of the label tables.
+    """Return image ids and the numbers of their values in a column of the label tables.
 
     Both are int64 (M,), in order of id; an image whose files have different values has a row for
     each. Raises :class:`BadInput` for an unknown column.
     """
     with catalog.read() as reader:
-        found = reader.labels.column(column)
+        rows = reader.labels.column(column)
         known = reader.labels.columns()
     if column not in known:
-        there = f"the columns are {', '.join(map(shown, known))}" if known else "there are none"
+        existing = f"the columns are {', '.join(map(shown, known))}" if known else "there are none"
         raise BadInput(
-            f"no label table has a column {shown(column)} ({there}); load a CSV with the columns "
-            f"path, label and {shown(column)} with 'embedkit labels --from-csv'"
+            f"no label table has a column {shown(column)} ({existing}); load a CSV with the "
+            f"columns path, label and {shown(column)} with 'embedkit labels --from-csv'"
         )
-    numbers = {value: number for number, value in enumerate(sorted({v for _, v in found}))}
+    numbers = {value: number for number, value in enumerate(sorted({value for _, value in rows}))}
     return (
-        np.array([image_id for image_id, _ in found], np.int64),
-        np.array([numbers[value] for _, value in found], np.int64),
+        np.array([image_id for image_id, _ in rows], np.int64),
+        np.array([numbers[value] for _, value in rows], np.int64),
     )
 
 
@@ -161,7 +163,7 @@ def _given_sets(catalog: Catalog, images: LabelledImages, given: Mapping[str, st
         if len(names) > 1:
             raise BadInput(
                 f"{shown(paths[0])} and {shown(paths[-1])} have the same bytes but different "
-                f"sets, {' and '.join(sorted(names))}; give them the same set"
+                f"given sets, {' and '.join(sorted(names))}; give them the same set"
             )
         if names:
             set_of_image[row] = SETS.index(names.pop())

@@ -18,11 +18,14 @@ def shortfall_notes(
 
     ``set_of`` is the set of each image, int64 (N,); ``classes`` are the counts.
     """
-    count = len(classes)
-    of = inputs.classes
-    skipped = np.bincount(of[set_of == NO_SET], minlength=count).tolist()
-    free = (inputs.given_sets == NO_SET) & (set_of == SETS.index(TRAIN))
-    drawable = np.bincount(of[free], minlength=count).tolist()
+
+    def count(rows: np.ndarray) -> list[int]:
+        """Count these images by class."""
+        counts: list[int] = np.bincount(inputs.classes[rows], minlength=len(classes)).tolist()
+        return counts
+
+    skipped = count(set_of == NO_SET)
+    drawable = count((inputs.given_sets == NO_SET) & (set_of == SETS.index(TRAIN)))
     val, test = inputs.options.val, inputs.options.test
     return tuple(
         _note(item, (val, test), *rest)
@@ -35,21 +38,21 @@ def _note(item: ClassSplit, requested: tuple[int, int], skipped: int, drawable: 
     """Return the note on a class; ``drawable`` counts its training images without a given set."""
     val, test = requested
     size = item.train + item.val + item.test
-    most = max_held_out(size)
-    left = f" (and {skipped} skipped)" if skipped else ""
-    has = f"{shown(item.label)} has {counted(size, 'photo')}{left}"
-    got = f"{item.train} for training, {item.val} for validation, {item.test} for test"
-    if most == 0 and item.train == size:
+    limit = max_held_out(size)
+    and_skipped = f" (and {skipped} skipped)" if skipped else ""
+    photos = f"{shown(item.label)} has {counted(size, 'photo')}{and_skipped}"
+    sets = f"{item.train} for training, {item.val} for validation, {item.test} for test"
+    if limit == 0 and item.train == size:
         return (
-            f"{has}, too few to split: {item.train} for training, so its accuracy cannot be "
+            f"{photos}, too few to split: {item.train} for training, so its accuracy cannot be "
             "measured"
         )
     if drawable == 0:
-        why = "the sets of the other photos are given"
-    elif val + test > most:
-        return f"{has}, and half of them is fewer than the requested {val} + {test}: {got}"
-    elif item.val + item.test >= most:
-        why = "at most half of a class is held out"
+        reason = "the sets of the other photos are given"
+    elif val + test > limit:
+        return f"{photos}, and half of them is fewer than the requested {val} + {test}: {sets}"
+    elif item.val + item.test >= limit:
+        reason = "at most half of a class is held out"
     else:
-        why = "the other photos are in groups that must stay together"
-    return f"{has}, and fewer than {val} + {test} are held out because {why}: {got}"
+        reason = "the other photos are in groups that must stay together"
+    return f"{photos}, and fewer than {val} + {test} are held out because {reason}: {sets}"

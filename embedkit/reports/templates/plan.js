@@ -246,9 +246,11 @@ function drawBar() {
   $("undo").disabled = !past.length;
 }
 
-function sizeText(bytes) {
-  const inUnit = (unit) => (bytes / unit).toLocaleString("en", { maximumFractionDigits: 1 });
-  return bytes < 1e9 ? `${inUnit(1e6)} MB` : `${inUnit(1e9)} GB`;
+function sizeText(bytes) { // the same text as the commands print
+  const inUnit = (unit, digits) =>
+    (bytes / unit).toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  if (bytes < 1e6) return `${inUnit(1e3, 0)} kB`;
+  return bytes < 1e9 ? `${inUnit(1e6, 1)} MB` : `${inUnit(1e9, 2)} GB`;
 }
 
 function drawFilters() { // show beside each choice how many files would pass with it

@@ -1,4 +1,4 @@
-"""Fine-tuning: train a network and a linear layer on its embedding together on labelled photos.
+"""Fine-tuning: train a network, together with a linear layer on its embedding, on labelled photos.
 
 The result is a ``local/<folder>`` backbone and a linear layer on its embeddings before normalising.
 Torch is imported when training begins.
@@ -47,13 +47,13 @@ def fit(
     task : Task
         The backbone to train, and labelled photos.
     configuration : Configuration
-        How to train.
+        The hyperparameters.
     folder : str or Path
-        Becomes the ``local/<folder>`` backbone.
+        Folder of the resulting ``local/<folder>`` backbone.
     progress : callable, optional
         Called with the state of the training.
     processes : int, default 1
-        GPUs that train together, or CPU processes on a machine without a GPU.
+        Number of processes that train together, one for each GPU, or on the CPU without a GPU.
 
     Returns
     -------
@@ -64,11 +64,11 @@ def fit(
     Raises
     ------
     BadInput
-        For an unusable task or folder, or when the loss diverges.
+        The task or the folder cannot be used, or the loss diverges.
     OutOfMemory
-        When a batch does not fit into memory.
+        A batch does not fit into memory.
     MissingExtra
-        For several processes without accelerate.
+        Several processes need accelerate.
     """
     from embedkit.classify.heads.finetune.launch import run
 

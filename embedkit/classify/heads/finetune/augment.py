@@ -29,10 +29,10 @@ def augmented(
     crop_side = min(right - left, bottom - top)
     short = math.ceil(spec.size * min(width, height) / crop_side)
     image = shortened(decoder.at_least(short=short))
-    x, y = image.width / width, image.height / height
-    side = (spec.size, spec.size)
-    box = (left * x, top * y, right * x, bottom * y)
-    pixels = np.asarray(image.resize(side, INTERPOLATIONS[spec.interpolation], box=box))
+    x_scale, y_scale = image.width / width, image.height / height
+    size = (spec.size, spec.size)
+    box = (left * x_scale, top * y_scale, right * x_scale, bottom * y_scale)
+    pixels = np.asarray(image.resize(size, INTERPOLATIONS[spec.interpolation], box=box))
     mirrored = random.random() < augmentation.flip
     angle = random.uniform(-augmentation.rotation, augmentation.rotation)
     colours = _colours(augmentation, random)
@@ -44,7 +44,7 @@ def augmented(
         pixels = cv2.warpAffine(
             np.ascontiguousarray(pixels),
             rotation,
-            side,
+            size,
             flags=cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_REFLECT_101,
         )
@@ -58,16 +58,16 @@ def _crop(
 ) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of a random crop, in pixels.
 
-    As torchvision's RandomResizedCrop, except that the area is a share of the largest crop with
-    the random aspect ratio instead of the photo, so that every crop fits.
+    This is torchvision's RandomResizedCrop, except that the area is a share of the largest crop
+    with the random aspect ratio and not of the photo, so that every crop fits.
     """
     least, most = augmentation.crop_ratio
     ratio = math.exp(random.uniform(math.log(least), math.log(most)))
     largest = min(width, height * ratio)
-    wide = largest * math.sqrt(random.uniform(*augmentation.crop_area))
-    high = min(wide / ratio, height)
-    left, top = random.uniform(0, width - wide), random.uniform(0, height - high)
-    return left, top, min(left + wide, width), min(top + high, height)
+    crop_width = largest * math.sqrt(random.uniform(*augmentation.crop_area))
+    crop_height = min(crop_width / ratio, height)
+    left, top = random.uniform(0, width - crop_width), random.uniform(0, height - crop_height)
+    return left, top, min(left + crop_width, width), min(top + crop_height, height)
 
 
 def _colours(augmentation: Augmentation, random: np.random.Generator) -> np.ndarray:

@@ -27,7 +27,7 @@ def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, A
     # A single entry, because safetensors writes several in any order, and the same training should
     # write the same bytes.
     text = json.dumps({_RECORD: record, _DIGEST: _digest(record, kept)})
-    # safetensors writes its own temporary file beside the target; in this folder it gets removed.
+    # safetensors writes a temporary file of its own, which is removed together with this folder.
     with atomic_write(target) as temporary, temporary_beside(target) as folder:
         folder.mkdir()
         try:
@@ -38,7 +38,7 @@ def write(target: Path, tensors: Mapping[str, torch.Tensor], record: dict[str, A
 
 
 def read_record(source: Path) -> dict[str, Any]:
-    """Return the record only. Raises :class:`BadArtefact` when it cannot be read."""
+    """Return the record without the tensors. Raises :class:`BadArtefact` when it cannot be read."""
     try:
         with safe_open(source, "pt") as file:
             record: dict[str, Any] = json.loads(file.metadata()[_ENTRY])[_RECORD]
@@ -76,7 +76,7 @@ def prefixed(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torc
 
 
 def without_prefix(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors of :func:`prefixed` under their own names, without other tensors."""
+    """Return the tensors that :func:`prefixed` named with ``prefix``, under their own names."""
     start = f"{prefix}."
     return {
         name.removeprefix(start): tensor

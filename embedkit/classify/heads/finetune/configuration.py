@@ -23,9 +23,9 @@ class Augmentation:
     hue: float = 0.0
     """Maximum rotation of the hue in either direction, degrees."""
     saturation: float = 0.2
-    """The saturation is multiplied by a factor within 1 ± this."""
+    """Maximum relative change of the saturation in either direction."""
     brightness: float = 0.2
-    """The brightness is multiplied by a factor within 1 ± this."""
+    """Maximum relative change of the brightness in either direction."""
     rotation: float = 10.0
     """Maximum rotation in either direction, degrees."""
 
@@ -43,11 +43,12 @@ class Configuration:
     optimizer: str = "adamw"
     """``adamw``, or ``sgd`` with a momentum of 0.9."""
     weight_decay: float = 0.05
-    """Weight decay of weights; biases and norms have none."""
+    """Weight decay; biases and the parameters of norms have none."""
     layer_decay: float = 1.0
     """Learning rate of a layer divided by that of the layer above it (Clark et al. 2020)."""
     schedule: str = "cosine"
-    """``cosine`` down to 0, or ``step``: divided by 10 after each third of the epochs."""
+    """``cosine``: falls to 0. ``step``: divided by 10 after each of the first two thirds of the
+    epochs."""
     warmup_epochs: float = 0.0
     """Epochs in which the learning rate rises linearly from 0."""
     label_smoothing: float = 0.0
@@ -57,11 +58,11 @@ class Configuration:
     mixup: float = 0.0
     """Alpha of mixup (Zhang et al. 2018); 0 turns it off."""
     cutmix: float = 0.0
-    """Alpha of CutMix (Yun et al. 2019), 0 turns it off; with both, each step draws one of them."""
+    """Alpha of CutMix (Yun et al. 2019); 0 turns it off. With both, each step draws one of them."""
     ema_decay: float = 0.0
     """Decay of the moving average of the weights, which is validated and saved; 0 turns it off."""
     balanced: bool = False
-    """Whether every class has the same weight in the loss, whatever its number of photos."""
+    """Whether every class has the same total weight in the loss."""
     frozen_norm: bool = False
     """Whether batch norms keep their running statistics."""
     precision: str = "auto"
@@ -110,9 +111,9 @@ class Preset:
 
     configuration: Configuration
     from_probe: bool
-    """Whether the linear layer starts as a probe (LP-FT, Kumar et al. 2022)."""
+    """Whether the linear layer is initialised by a probe (LP-FT, Kumar et al. 2022)."""
     backbones: tuple[str, ...] = ()
-    """The backbones that it was published with; empty if it suits any."""
+    """The backbones that it was published with; empty for a preset for any backbone."""
 
 
 PRESETS = {

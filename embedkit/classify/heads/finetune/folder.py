@@ -68,11 +68,11 @@ class TrainingFolder:
         return self.path / _CHECKPOINT
 
     def best(self, epoch: int) -> Path:
-        """Return the path of the network of an epoch, the best so far."""
+        """Return the path of the network of an epoch that is the best so far."""
         return self.path / f"best-{epoch}.safetensors"
 
     def keep_best(self, epoch: int | None) -> None:
-        """Remove the networks of all other epochs."""
+        """Remove the networks of all epochs except this one; None keeps none."""
         for path in self.path.glob("best-*.safetensors"):
             if epoch is None or path != self.best(epoch):
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A checked fine-tuning job, which every process of the training gets."""
+"""A fine-tuning job: a checked task, which every training process receives."""
 
 import json
 import os
@@ -37,21 +37,23 @@ def digest_of(task: Task, configuration: Configuration, spec: EmbeddingSpec) -> 
     """
     content = {
         "version": _VERSION,
-        "spec": spec.first.canonical_json,  # continues a training that an earlier version started
+        "spec": spec.version_1.canonical_json,  # to continue a training of an earlier version
         "configuration": asdict(configuration),
         "classes": list(task.classes),
-        "training": _stamps(task.training),
-        "validation": _stamps(task.validation),
-        "start": task.start is not None,
+        "training": _entries(task.training),
+        "validation": _entries(task.validation),
+        "start": task.initial_linear is not None,
     }
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _stamps(photos: Iterable[Photo]) -> list[tuple[str, int, int]]:
-    return [(path, int(number), _bytes(path)) for path, number in photos]
+def _entries(photos: Iterable[Photo]) -> list[tuple[str, int, int]]:
+    """Return the path, class number and size in bytes of each photo."""
+    return [(path, int(number), _size_of(path)) for path, number in photos]
 
 
-def _bytes(path: str) -> int:
+def _size_of(path: str) -> int:
+    """Return the size of a file in bytes; -1 if it cannot be read."""
     try:
         return os.stat(path).st_size
     except OSError:
@@ -71,9 +73,9 @@ def check(task: Task, spec: EmbeddingSpec) -> None:
             f"{task.backbone}: remove precision=; set the precision of training in the "
             "configuration, and use precision= with the fine-tuned backbone"
         )
-    if task.start is not None:
+    if task.initial_linear is not None:
         wanted = (len(task.classes), spec.dim)
-        shapes = task.start.weights.shape, task.start.bias.shape
+        shapes = task.initial_linear.weights.shape, task.initial_linear.bias.shape
         if shapes != (wanted, wanted[:1]):
             raise BadInput(
                 f"the initial linear layer has {shapes[0]} weights and {shapes[1]} biases; "

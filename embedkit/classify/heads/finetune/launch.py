@@ -22,7 +22,7 @@ from embedkit.errors import BadInput, EmbedkitError, OutOfMemory
 from embedkit.results import Failure, Progress, ProgressCallback
 
 _POLL = 0.2
-"""Seconds between two readings of the reports of other processes."""
+"""Seconds between two checks for reports of the processes."""
 
 
 def run(
@@ -58,7 +58,7 @@ def run(
 def _failures(
     task: Task, folder: TrainingFolder, progress: ProgressCallback
 ) -> tuple[Failure, ...]:
-    """Return the unreadable photos, as they were found when training began."""
+    """Return the photos that were unreadable when training began."""
     if folder.checkpoint.is_file():
         record = checkpoint.read_record(folder.checkpoint)
         return tuple(Failure(**failure) for failure in record["failures"])
@@ -90,7 +90,7 @@ def _train(
 def _train_together(
     job: Job, folder: TrainingFolder, count: int, progress: ProgressCallback
 ) -> None:
-    """Train in ``count`` new processes; report the first one's progress, raise any one's error."""
+    """Train in ``count`` new processes. Reports the progress of the first; raises any error."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     reports = multiprocessing.get_context("spawn").SimpleQueue()

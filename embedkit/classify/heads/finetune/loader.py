@@ -26,8 +26,8 @@ def batches(
     """Yield the pixels, uint8 (N, size, size, 3), and classes, int64 (N,), of each batch.
 
     Each of ``batch_rows`` contains the indices of the photos of a batch. ``load_pixels`` returns
-    the pixels (size, size, 3) of a photo from its decoder and index. Raises
-    :class:`UnreadableImage` with the path.
+    the pixels (size, size, 3) of a photo, given its decoder and index. Raises
+    :class:`UnreadableImage`, which names the path.
     """
 
     def load(number: int) -> np.ndarray:
@@ -35,10 +35,10 @@ def batches(
         with file_errors(shown(path)), decoding(path, reduced=True) as decoder:
             return load_pixels(decoder, number)
 
-    most = max((len(rows) for rows in batch_rows), default=0)
+    largest = max((len(rows) for rows in batch_rows), default=0)
     order = (int(number) for rows in batch_rows for number in rows)
-    for_most = most * _BATCHES_AHEAD
-    loading = OrderedMap(load, order, threads=threads, weight=lambda _: 1, limit=for_most)
+    limit = largest * _BATCHES_AHEAD
+    loading = OrderedMap(load, order, threads=threads, weight=lambda _: 1, limit=limit)
     try:
         loaded = iter(loading)
         for rows in batch_rows:
@@ -78,8 +78,8 @@ def step_indices(count: int, batch: int, rank: int, processes: int) -> list[np.n
     indices over all processes.
     """
     steps = -(-count // batch)
-    mine = np.array_split(np.arange(count), steps * processes)[rank::processes]
-    return [rows for rows in mine if len(rows)]
+    of_process = np.array_split(np.arange(count), steps * processes)[rank::processes]
+    return [rows for rows in of_process if len(rows)]
 
 
 def threads_for(processes: int) -> int:

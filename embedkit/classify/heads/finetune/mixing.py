@@ -11,8 +11,8 @@ from embedkit.classify.heads.finetune.configuration import Configuration
 def mixed(
     pixels: torch.Tensor, configuration: Configuration, random: np.random.Generator
 ) -> tuple[torch.Tensor, float]:
-    """Return a batch (N, H, W, 3) mixed with itself in reverse order, and the weight of each photo
-    in its own mixture.
+    """Return a batch (N, H, W, 3) mixed with itself in reverse order, and the share of the original
+    photo in each mixture.
 
     Mixup (Zhang et al. 2018) averages two photos, CutMix (Yun et al. 2019) pastes a box of one into
     the other. If both are configured, one is drawn at random; if neither is, the share is 1.
@@ -26,16 +26,13 @@ def mixed(
     if kind == "mixup":
         return torch.lerp(pixels.flip(0).float(), pixels.float(), share), share
     _, height, width, _ = pixels.shape
-    part = math.sqrt(1 - share)
-    high, wide = round(height * part), round(width * part)
+    relative_side = math.sqrt(1 - share)
+    box_height, box_width = round(height * relative_side), round(width * relative_side)
     # As published: the centre of the box is anywhere in the photo, and the box is clipped.
-    y, x = (
-        int(random.integers(side)) - size // 2 for side, size in ((height, high), (width, wide))
-    )
-    rows, columns = (
-        slice(max(y, 0), min(y + high, height)),
-        slice(max(x, 0), min(x + wide, width)),
-    )
+    top = int(random.integers(height)) - box_height // 2
+    left = int(random.integers(width)) - box_width // 2
+    rows = slice(max(top, 0), min(top + box_height, height))
+    columns = slice(max(left, 0), min(left + box_width, width))
     pasted = pixels.clone()
     pasted[:, rows, columns] = pixels.flip(0)[:, rows, columns]
     area = (rows.stop - rows.start) * (columns.stop - columns.start)

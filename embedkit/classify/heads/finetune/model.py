@@ -41,7 +41,7 @@ class Classifier(torch.nn.Module):
 
     @property
     def body(self) -> torch.nn.Module:
-        """The timm model."""
+        """The timm network or the registered torch module."""
         return cast(torch.nn.Module, self.embedder.module.body)
 
 

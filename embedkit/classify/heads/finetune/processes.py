@@ -39,7 +39,7 @@ class SingleProcess:
         """Copy the weights of the first process to all others."""
 
     def wait(self) -> None:
-        """Wait until all processes are here."""
+        """Wait until all processes have called this method."""
 
 
 class ProcessGroupMember(SingleProcess):
@@ -69,7 +69,7 @@ class ProcessGroupMember(SingleProcess):
 
 
 def check_count(count: int) -> None:
-    """Raise unless ``count`` processes can train together on this machine."""
+    """Raise an error unless ``count`` processes can train together on this machine."""
     if count < 1:
         raise BadInput(f"processes must be 1 or more, not {count}")
     if count == 1:

@@ -21,14 +21,14 @@ class Task:
     """
 
     backbone: str
-    """Name of a timm backbone."""
+    """Name of a backbone: a timm network, or a torch module that was registered."""
     classes: Sequence[str]
     """Names of the classes, by class number."""
     training: Sequence[Photo]
     """Training photos."""
     validation: Sequence[Photo]
     """Validation photos."""
-    start: Linear | None = None
+    initial_linear: Linear | None = None
     """Initial linear layer on embeddings before normalising, such as that of a probe; None for
     zeros."""
 
@@ -79,6 +79,6 @@ class FineTuned:
 
 
 def best_of(history: Sequence[Epoch]) -> Epoch:
-    """Return the epoch of highest validation accuracy; ties are broken by the lowest loss, then by
-    the first one."""
+    """Return the epoch with the highest validation accuracy; ties are broken by the lowest loss,
+    then by the order of the epochs."""
     return min(history, key=lambda epoch: (-epoch.validation_accuracy, epoch.validation_loss))

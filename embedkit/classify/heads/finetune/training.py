@@ -75,8 +75,8 @@ class Training:
         self._threads = threads_for(processes.count)
         configuration = job.configuration
         classifier = Classifier(network, job.spec, len(job.task.classes), configuration.dropout)
-        if job.task.start is not None:
-            classifier.set_linear(job.task.start)
+        if job.task.initial_linear is not None:
+            classifier.set_linear(job.task.initial_linear)
         self._classifier = classifier.to(self._device).to(memory_format=torch.channels_last)
         self._average = ModelEmaV3(classifier, configuration.ema_decay, use_warmup=True)
         self._optimizer = create_optimizer(classifier, configuration)
@@ -98,10 +98,10 @@ class Training:
         """Train the remaining epochs, then write the best network to the folder."""
         configuration, job = self._job.configuration, self._job
         self._steps = len(self._step_indices(len(job.task.training)))
-        self._began, self._before = time.monotonic(), len(self._history)
+        self._started_at, self._epochs_before = time.monotonic(), len(self._history)
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices), self._memory():
-            for number in range(self._before + 1, configuration.epochs + 1):
+            for number in range(self._epochs_before + 1, configuration.epochs + 1):
                 self._epoch(number)
         if self._processes.rank == 0:
             self._folder.finish(job, self._history)
@@ -136,14 +136,14 @@ class Training:
         photos = job.task.training
         order = random_stream(seed, Purpose.ORDER, number).permutation(len(photos))
         torch.manual_seed(int(random_stream(seed, Purpose.TORCH, number, rank).integers(2**63)))
-        parts = [order[part] for part in self._step_indices(len(photos))]
+        batch_rows = [order[indices] for indices in self._step_indices(len(photos))]
         self._set_mode()
         sums: list[torch.Tensor] = []
         done, reported = 0, time.monotonic()
         with self._kernels():
             load_pixels = partial(self._augmented, number)
             for step, (pixels, targets) in enumerate(
-                batches(photos, parts, load_pixels, self._threads)
+                batches(photos, batch_rows, load_pixels, self._threads)
             ):
                 sums.append(self._step(number, step, pixels, targets))
                 done += len(targets) * self._processes.count
@@ -155,7 +155,7 @@ class Training:
     def _step(
         self, number: int, step: int, pixels: np.ndarray, targets: np.ndarray
     ) -> torch.Tensor:
-        """Update the weights; return the summed loss, the correct photos and the photos."""
+        """Update the weights; return the summed loss, correct photos and photos (counts)."""
         configuration = self._job.configuration
         x, y = self._to_device(pixels), self._to_device(targets)
         random = random_stream(configuration.seed, Purpose.MIX, number, step, self._processes.rank)
@@ -184,13 +184,13 @@ class Training:
         photos, spec = self._job.task.validation, self._job.spec
         network = self._average.module
         sums = []
-        parts = self._step_indices(len(photos))
+        batch_rows = self._step_indices(len(photos))
 
         def load_pixels(decoder: Decoder, _: int) -> np.ndarray:
             return prepare(decoder, spec)
 
         with torch.inference_mode(), exact_float32():
-            for pixels, targets in batches(photos, parts, load_pixels, self._threads):
+            for pixels, targets in batches(photos, batch_rows, load_pixels, self._threads):
                 logits, y = network(self._to_device(pixels)), self._to_device(targets)
                 loss = cross_entropy(logits, y, reduction="sum")
                 right = (logits.argmax(1) == y).sum()
@@ -203,14 +203,14 @@ class Training:
         text = f"epoch {number}/{epochs}: loss {loss:.3f}, accuracy {accuracy:.3f}"
         if self._history:
             text += f", validation {self._history[-1].validation_accuracy:.3f}"
-        whole, total = (number - 1) * photos + done, epochs * photos
-        rate = (whole - self._before * photos) / (time.monotonic() - self._began)
-        self._progress(Progress(text, whole, total, rate, (total - whole) / rate))
+        done, total = (number - 1) * photos + done, epochs * photos
+        rate = (done - self._epochs_before * photos) / (time.monotonic() - self._started_at)
+        self._progress(Progress(text, done, total, rate, (total - done) / rate))
 
     # -- checkpoints ---------------------------------------------------------------------------
 
     def _save(self) -> None:
-        """Save the network if the last epoch is the best, then the state of the training."""
+        """Save the network if the last epoch is the best so far, then the training state."""
         best = best_of(self._history)
         average = self._average.module
         if best is self._history[-1]:
@@ -249,9 +249,9 @@ class Training:
 
     # -- helpers -------------------------------------------------------------------------------
 
-    def _augmented(self, number: int, decoder: Decoder, place: int) -> np.ndarray:
+    def _augmented(self, number: int, decoder: Decoder, index: int) -> np.ndarray:
         configuration = self._job.configuration
-        random = random_stream(configuration.seed, Purpose.AUGMENT, number, place)
+        random = random_stream(configuration.seed, Purpose.AUGMENT, number, index)
         return augmented(decoder, self._job.spec, configuration.augmentation, random)
 
     def _set_mode(self) -> None:
@@ -292,7 +292,7 @@ class Training:
 
 
 def _sum(sums: list[torch.Tensor]) -> torch.Tensor:
-    """Sum (loss, correct photos, photos) over steps; a process may have no step."""
+    """Return the sum of (loss, correct photos, photos) over steps; a process may have no step."""
     return torch.stack(sums).cpu().double().sum(0) if sums else torch.zeros(3).double()
 
 

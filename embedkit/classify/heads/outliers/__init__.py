@@ -25,7 +25,7 @@ def draw_outliers() -> list[tuple[str, Image.Image]]:
     """Return the kind and the RGB image of each outlier, in a fixed order."""
     return [
         (kind, draw(np.random.default_rng([VERSION, index, number]), number))
-        for index, (kind, (draw, count)) in enumerate(_DRAWN.items())
+        for index, (kind, (draw, count)) in enumerate(_KINDS.items())
         for number in range(count)
     ]
 
@@ -109,13 +109,14 @@ def _text(random: np.random.Generator, number: int) -> Image.Image:
     for column in range(columns):
         y = float(top)
         while y < page.height - edge:
-            last = random.random() < 0.15  # of a paragraph
-            page.line(edge + column * width, y, width * (0.5 if last else 1) - size, size)
-            y += (2.4 if last else 1.4) * size
+            ends_paragraph = random.random() < 0.15
+            share = 0.5 if ends_paragraph else 1
+            page.line(edge + column * width, y, width * share - size, size)
+            y += (2.4 if ends_paragraph else 1.4) * size
     return page.image
 
 
-_DRAWN: dict[str, tuple[Callable[[np.random.Generator, int], Image.Image], int]] = {
+_KINDS: dict[str, tuple[Callable[[np.random.Generator, int], Image.Image], int]] = {
     "solid colour": (_solid, 32),
     "gradient": (_gradient, 16),
     "noise": (_noise, 12),
@@ -125,5 +126,5 @@ _DRAWN: dict[str, tuple[Callable[[np.random.Generator, int], Image.Image], int]]
     "screen": (draw_screen, 35),
 }
 
-OUTLIERS = tuple(kind for kind, (_, count) in _DRAWN.items() for _ in range(count))
+OUTLIERS = tuple(kind for kind, (_, count) in _KINDS.items() for _ in range(count))
 """The kind of each outlier, in the order of :func:`draw_outliers`."""

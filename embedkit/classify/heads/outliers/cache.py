@@ -18,7 +18,7 @@ OpenNetwork = Callable[[ResolvedName], "Backbone"]
 
 
 def embedded_outliers(folder: Path, resolved: ResolvedName, open_network: OpenNetwork) -> Outliers:
-    """Return the synthetic outliers embedded by a backbone, from ``folder`` or by forward passes.
+    """Return the embeddings of the synthetic outliers, cached in ``folder`` or by forward passes.
 
     Raises the errors of opening and running the network.
     """

@@ -1,4 +1,4 @@
-"""A canvas for synthetic outliers, with random colours, words and sizes from a seed."""
+"""A canvas for synthetic outliers, with random colours and words from a seed."""
 
 from functools import lru_cache
 from typing import TypeVar
@@ -45,20 +45,20 @@ class Canvas:
         return rgb(self.random.integers(least, most, 3))
 
     def title(self, x: float, y: float, words: int, size: int, ink: Colour | None = None) -> None:
-        """Write ``words`` capitalised words, the upper left corner at (x, y)."""
+        """Write ``words`` capitalised words with the upper left corner at (x, y)."""
         start = int(self.random.integers(len(_words()) - words))
         text = " ".join(_words()[start : start + words]).title()
         self.write(x, y, text, size, ink)
 
     def line(self, x: float, y: float, width: float, size: int, ink: Colour | None = None) -> None:
-        """Write text about ``width`` pixels wide, the upper left corner at (x, y)."""
+        """Write text about ``width`` pixels wide with the upper left corner at (x, y)."""
         letters = max(1, int(width / (_LETTER * size)))
         text = " ".join(_words())
         start = int(self.random.integers(len(text) - letters))
         self.write(x, y, text[start : start + letters].strip(), size, ink)
 
     def write(self, x: float, y: float, text: str, size: int, ink: Colour | None = None) -> None:
-        """Write ``text``, the upper left corner at (x, y)."""
+        """Write ``text`` with the upper left corner at (x, y)."""
         self.draw.text((x, y), text, ink or self.ink, _font(size))
 
 

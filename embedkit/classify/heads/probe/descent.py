@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import torch
 
 MEMORY = 10
-"""Pairs of a step and its change of the gradient that are stored."""
+"""Maximum number of stored pairs of a step and the change of the gradient along it."""
 
 _TRIALS = 20
 _CURVATURE = 0.9
-"""Wolfe's second condition: maximum share of the slope that may remain after a step. The usual
+"""Wolfe's second condition: maximum share of the slope that remains after a step. This is the usual
 value for quasi-Newton methods."""
 
 Solve = Callable[[torch.Tensor], torch.Tensor]

@@ -91,13 +91,14 @@ class Logistic:
         """Return the solution for each C of ``grid``; see :class:`Descent` for the convergence."""
         dtype, width = self._rows.dtype, self._rows.shape[1]
         start = self._penalised.new_zeros(self._classes, width)
-        at_once = max(1, _BYTES // (2 * MEMORY * start.numel() * dtype.itemsize))
+        count = max(1, _BYTES // (2 * MEMORY * start.numel() * dtype.itemsize))
         penalties = [1 / (c * self._total) for c in grid]
         descents = [Descent(start, dtype, tolerance, max_iterations) for _ in grid]
-        while active := [number for number, one in enumerate(descents) if not one.done][:at_once]:
-            some = [descents[number] for number in active]
-            values = self._evaluate([descent.trial for descent in some])
-            list(self._map(self._advance, some, [penalties[number] for number in active], *values))
+        unfinished = list(zip(descents, penalties, strict=True))
+        while unfinished := [pair for pair in unfinished if not pair[0].done]:
+            batch, penalties_of_batch = zip(*unfinished[:count], strict=True)
+            values = self._evaluate([descent.trial for descent in batch])
+            list(self._map(self._advance, batch, penalties_of_batch, *values))
         return [
             self._solution(descent, penalty)
             for descent, penalty in zip(descents, penalties, strict=True)

@@ -53,7 +53,7 @@ class Probe:
     best
         The trial that was selected.
     selected
-        Layer of that trial; the validation metrics refer to it.
+        The layer of that trial, which the validation metrics refer to.
     linear
         The layer to predict with: ``selected``, or with ``refit`` the same hyperparameters fitted
         on training and validation set together. Standardisation is folded into the layer.
@@ -94,8 +94,8 @@ class Probe:
         Raises
         ------
         BadInput
-            For fewer than two classes, a class without training photos, labels that are not class
-            numbers, or embeddings of different dimensions.
+            There are fewer than two classes, a class has no training photos, labels are not class
+            numbers, or embeddings have different dimensions.
         """
         self.classes_ = tuple(classes)
         check_examples(train, validation, self.classes_)
@@ -105,7 +105,9 @@ class Probe:
             fits = sweep(train, len(self.classes_), features, self.protocol)
             tried += [(_trial(features, fit, validation), fit.linear) for fit in fits]
         self.history = tuple(trial for trial, _ in tried)
-        self.best, self.selected = min(tried, key=lambda one: (-one[0].accuracy, one[0].nll))
+        self.best, self.selected = min(
+            tried, key=lambda fitted: (-fitted[0].accuracy, fitted[0].nll)
+        )
         self.linear = self.selected
         if self.protocol.refit:
             progress(Progress("fitting the best probe again"))

@@ -1,4 +1,4 @@
-"""Protocols of fitting and selecting a probe: the default one, and those of two papers."""
+"""Protocols for fitting and selecting a probe: the default one, and those of two papers."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ def _powers_of_ten(first: float, last: float, count: int) -> tuple[float, ...]:
 class Protocol:
     """Hyperparameters that a probe tries. Raises :class:`BadInput` for invalid values.
 
-    C is that of scikit-learn: the objective is ``C * sum(cross-entropy) + |W|^2 / 2``, without a
+    C is scikit-learn's: the objective is ``C * sum(cross-entropy) + |W|^2 / 2``, without a
     penalty on the intercept. The best C is inversely proportional to the squared length of the
     features. The default grid is relative to it, so that one grid suits features of any scale.
     """
@@ -30,7 +30,7 @@ class Protocol:
     """Whether ``grid`` is in units of 1 / (mean squared length of centred training features)."""
     refit: bool = False
     """Whether to fit the best probe again on training and validation set together. Such a head
-    cannot join an ensemble, since it has no validation photos left."""
+    cannot be a member of an ensemble, because no validation photos are left."""
     balanced: bool = False
     """Whether to give each class the same total weight, N / classes, as scikit-learn's
     ``class_weight="balanced"``."""

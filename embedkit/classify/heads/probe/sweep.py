@@ -39,7 +39,7 @@ def sweep(examples: Examples, classes: int, features: str, protocol: Protocol) -
     device = torch.device("cpu") if found.type == "mps" else found
     with exact_float32(), parallel_over_cores(device) as parallel_map:
         treated = treat(examples, features, device)
-        unit = treated.power if protocol.relative else 1.0
+        unit = (treated.power or 1.0) if protocol.relative else 1.0  # 0 for constant features
         grid = [c / unit for c in protocol.grid]
         logistic = Logistic(
             treated.rows,

@@ -15,8 +15,8 @@ L2-normalised embeddings whose columns are standardised."""
 
 _BLOCK = 1 << 13
 _CONSTANT = 1e-6
-"""A column is constant if its standard deviation is below this share of its mean, which is float32
-rounding."""
+"""Maximum standard deviation of a constant column, as a share of its mean: the rounding error of
+float32."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,10 @@ class Treated:
     """The embeddings that ``shift`` and ``scale`` apply to: :data:`RAW` or :data:`L2`."""
 
     def fold(self, parameters: torch.Tensor) -> Linear:
-        """Return the layer on features that equals a layer on rows.
+        """Return the layer on features that is equivalent to a layer on the rows.
 
-        ``parameters`` of the latter are float64 (classes, dim + 1), the intercept last.
+        ``parameters`` are those of the layer on the rows: float64 (classes, dim + 1), the intercept
+        last.
         """
         exact = parameters.numpy()
         weights = exact[:, :-1] / self.scale

@@ -1,8 +1,8 @@
-"""The results of an evaluation: immutable data whose ``asdict`` is the JSON document."""
+"""Results of evaluating heads on a test set."""
 
 from dataclasses import dataclass
 
-from embedkit.results import Neighbour, Thresholds
+from embedkit.results.classification import Neighbour, Thresholds
 
 MAIN_METRICS = ("accuracy", "precision", "recall", "f1")
 """The metrics of table 1 in Doi (2018)."""
@@ -130,14 +130,14 @@ class HeadMetrics:
     nll : float
         Mean negative log-likelihood of the true class, nats.
     ece : float
-        Expected calibration error: mean distance between probability and accuracy.
+        Expected calibration error: mean absolute difference between probability and accuracy.
     unknown : float or None
         Share of the test photos, all of known classes, that the head rejects as unknown; None for a
         head without rejection.
     thresholds : Thresholds or None
         Thresholds of the rejection; None for a head without rejection.
     worst : tuple of ClassMetrics
-        The classes with the lowest F, lowest first; without classes with an F of 1.
+        The classes with the lowest F, lowest first; those with an F of 1 are omitted.
     classes : tuple of ClassMetrics
         Every class, in the order of the names.
     confusion : tuple of tuple of int

@@ -73,15 +73,16 @@ class Model:
         """Return the training photos nearest to each image."""
         return self.gallery.nearest(embedded[self.spec.digest].vectors)
 
-    def distances(self, features: Features, nearest: Nearest) -> tuple[np.ndarray, np.ndarray]:
-        """Return neighbour distances and outlier ratios, float64 (N,): see
-        :class:`RejectionMeasures`."""
+    def distance_measures(
+        self, features: Features, nearest: Nearest
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return neighbour distances and logarithms of outlier ratios, both float64 (N,)."""
         distance = mean_log_distance(nearest[1])
         return distance, distance - log_distance_to_outliers(features.vectors, self.outliers)
 
 
 @dataclass(frozen=True)
-class Head:
+class EmbeddingHead:
     """A trained classifier: the mean of the probabilities of one or several models.
 
     ``embedded`` arguments map the digest of each model's spec to the features of N images.
@@ -100,7 +101,7 @@ class Head:
     temperature : float
         Temperature that calibrates the mean.
     rejection : Rejection or Format2Rejection
-        Thresholds beyond which a photo is unknown.
+        Rule by which a photo is unknown, with its thresholds.
     validation : mapping of str to float
         Metrics on the validation set: accuracy, nll (nats), images.
     settings : mapping of str to object
@@ -191,11 +192,11 @@ class Head:
         RejectionScores
             The scores; an image with a score above 0 is unknown.
         """
-        found = [
-            model.distances(embedded[model.spec.digest], near)
-            for model, near in zip(self.models, nearest, strict=True)
+        measures = [
+            model.distance_measures(embedded[model.spec.digest], of_model)
+            for model, of_model in zip(self.models, nearest, strict=True)
         ]
-        distances, ratios = (np.stack(some) for some in zip(*found, strict=True))
+        distances, ratios = (np.stack(of_models) for of_models in zip(*measures, strict=True))
         return RejectionScores(
             self.rejection.excess(
                 RejectionMeasures(distances, ratios, log_odds_against(probabilities))

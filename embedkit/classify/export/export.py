@@ -1,0 +1,251 @@
+"""Export a head to ONNX or OpenVINO, and compare the graph with the head before it is kept."""
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from embedkit._internal.artifacts import atomic_write, temporary_beside
+from embedkit._internal.paths import shown
+from embedkit._internal.text import one_line
+from embedkit.backbones.backbone import Backbone
+from embedkit.classify.export.description import metadata
+from embedkit.classify.heads.embedding_head import EmbeddingHead
+from embedkit.classify.heads.linear import Features
+from embedkit.classify.heads.outliers import draw_outliers
+from embedkit.errors import ExportFailed, MissingExtra
+from embedkit.images.decode import ImageInput, decoding
+from embedkit.results import ExportReport
+
+TOLERANCE = 1e-4
+"""Largest difference between a probability of the graph and of the head."""
+MAX_BYTES = 2_000_000_000
+"""Maximum size of an ONNX file; its format allows 2 GiB."""
+
+_COMPARED = 32
+_BATCH = 16
+_OPSET = 18
+
+Run = Callable[[list[np.ndarray]], Sequence[np.ndarray]]
+"""Runs a graph on its inputs and returns its outputs."""
+
+
+def export_onnx(
+    head: EmbeddingHead,
+    backbones: dict[str, Backbone],
+    target: Path,
+    photos: Sequence[ImageInput],
+) -> ExportReport:
+    """Write a head as an ONNX file: see :meth:`embedkit.Head.export_onnx`."""
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    packed, inputs = _onnx(head, backbones)
+    if len(packed) > MAX_BYTES:
+        raise ExportFailed(
+            f"{shown(head.name)} has {len(packed) / 1e9:.1f} GB as ONNX, and the format allows 2; "
+            "export it to OpenVINO instead"
+        )
+    session = onnxruntime.InferenceSession(packed, providers=["CPUExecutionProvider"])
+    names = [one.name for one in inputs]
+
+    def run(arrays: list[np.ndarray]) -> Sequence[np.ndarray]:
+        outputs: Sequence[np.ndarray] = session.run(None, dict(zip(names, arrays, strict=True)))
+        return outputs
+
+    report = _compared(head, backbones, inputs, run, photos, target, len(packed))
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(_with_metadata(packed, metadata(head, inputs, report)))
+    return report
+
+
+def export_openvino(
+    head: EmbeddingHead,
+    backbones: dict[str, Backbone],
+    target: Path,
+    photos: Sequence[ImageInput],
+) -> ExportReport:
+    """Write a head in OpenVINO's format: see :meth:`embedkit.Head.export_openvino`."""
+    import openvino
+
+    packed, inputs = _onnx(head, backbones)
+    model = openvino.Core().read_model(packed, b"")
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(arrays: list[np.ndarray]) -> Sequence[np.ndarray]:
+        found = compiled(dict(enumerate(arrays)))
+        return [np.asarray(found[number]) for number in range(len(model.outputs))]
+
+    report = _compared(head, backbones, inputs, run, photos, target, len(packed))
+    for key, value in metadata(head, inputs, report).items():
+        model.set_rt_info(value, key.split("."))
+    with temporary_beside(target) as folder:
+        folder.mkdir(parents=True)
+        own = folder / target.name
+        openvino.serialize(model, str(own), str(own.with_suffix(".bin")))
+        for ending in (".bin", target.suffix):  # the weights first: the other file names nothing
+            with atomic_write(target.with_suffix(ending)) as temporary:
+                own.with_suffix(ending).rename(temporary)
+    return report
+
+
+def _onnx(head: EmbeddingHead, backbones: dict[str, Backbone]) -> tuple[bytes, Any]:
+    """Return the graph of a head as the bytes of an ONNX file, and its inputs."""
+    try:
+        import onnxscript  # noqa: F401  (torch's exporter needs it)
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
+    import torch
+
+    from embedkit.classify.export.graph import HeadGraph, graph_inputs
+
+    inputs = graph_inputs(head)
+    graph = HeadGraph(head).eval()
+    example = [
+        torch.from_numpy(np.stack([_example(backbones[one.specs[0]])] * 2)) for one in inputs
+    ]
+    batch = torch.export.Dim("N")
+    embeddings = [
+        "embedding" if len(graph.digests) == 1 else f"embedding_{number}"
+        for number in range(1, len(graph.digests) + 1)
+    ]
+    with _quiet(torch):
+        try:
+            program = torch.onnx.export(
+                graph,
+                (example,),
+                dynamo=True,
+                input_names=[one.name for one in inputs],
+                output_names=["probabilities", "ood_score", *embeddings],
+                dynamic_shapes=([{0: batch} for _ in inputs],),
+                opset_version=_OPSET,
+                verbose=False,
+            )
+        except Exception as error:  # the exporter raises anything for an operation it lacks
+            raise ExportFailed(
+                f"torch cannot export {shown(head.name)}: {one_line(error)}"
+            ) from error
+        assert program is not None  # dynamo=True
+        packed = program.model_proto.SerializeToString()
+    return packed, inputs
+
+
+def _example(backbone: Backbone) -> np.ndarray:
+    """Return the pixels of one image for a backbone."""
+    with decoding(draw_outliers()[0][1]) as decoder:
+        return backbone.prepare(decoder)
+
+
+def _compared(
+    head: EmbeddingHead,
+    backbones: dict[str, Backbone],
+    inputs: Sequence[Any],
+    run: Run,
+    photos: Sequence[ImageInput],
+    target: Path,
+    size: int,
+) -> ExportReport:
+    """Compare a graph with its head on drawn images and on ``photos``.
+
+    Raises :class:`ExportFailed` when a probability differs by more than :data:`TOLERANCE`.
+    """
+    images = [*_mixed_images(), *photos]
+    differences = [
+        _differences(head, backbones, inputs, run, images[start : start + _BATCH])
+        for start in range(0, len(images), _BATCH)
+    ]
+    largest, largest_ood = (float(np.max(some)) for some in zip(*differences, strict=True))
+    if not largest <= TOLERANCE:
+        raise ExportFailed(
+            f"probabilities of the graph of {shown(head.name)} differ by up to {largest:.2g} from "
+            f"those of the head, more than {TOLERANCE:g}; nothing was written"
+        )
+    # Members that were trained on the same photos share a gallery.
+    vectors = [model.gallery.vectors for model in head.models]
+    galleries = {sha256(one.tobytes()).digest(): one for one in vectors}
+    return ExportReport(
+        path=str(target),
+        bytes=size,
+        gallery_photos=sum(len(one) for one in galleries.values()),
+        gallery_bytes=sum(one.nbytes for one in galleries.values()),
+        compared=len(images),
+        max_difference=largest,
+        max_ood_difference=largest_ood,
+    )
+
+
+def _mixed_images() -> list[Image.Image]:
+    """Return images to compare on: synthetic outliers mixed with noise.
+
+    The outliers themselves are in the graph, and the logarithm of a distance of 0 is only noise.
+    """
+    drawn = [(kind, image.resize((256, 256))) for kind, image in draw_outliers()]
+    noise = [image for kind, image in drawn if kind == "noise"]
+    others = [image for kind, image in drawn if kind != "noise"]
+    step = len(others) // _COMPARED
+    return [
+        Image.blend(others[step * number], noise[number % len(noise)], 0.4)
+        for number in range(_COMPARED)
+    ]
+
+
+def _differences(
+    head: EmbeddingHead,
+    backbones: dict[str, Backbone],
+    inputs: Sequence[Any],
+    run: Run,
+    images: Sequence[ImageInput],
+) -> tuple[float, float]:
+    """Return the largest differences of a batch: of the probabilities, and of the OOD scores."""
+    pixels: dict[str, list[np.ndarray]] = {spec: [] for spec in backbones}
+    for image in images:
+        with decoding(image) as decoder:
+            for spec, backbone in backbones.items():
+                pixels[spec].append(backbone.prepare(decoder))
+    stacked = {spec: np.stack(some) for spec, some in pixels.items()}
+    embedded = {
+        spec: Features(*backbone.submit(stacked[spec])()) for spec, backbone in backbones.items()
+    }
+    probabilities = head.predict_proba(embedded)
+    nearest = head.nearest(embedded)
+    scores = head.rejection_scores(embedded, nearest, probabilities).ood_scores
+    found, found_scores = run([stacked[one.specs[0]] for one in inputs])[:2]
+    return float(np.abs(found - probabilities).max()), float(np.abs(found_scores - scores).max())
+
+
+def _with_metadata(packed: bytes, values: dict[str, str]) -> bytes:
+    import onnx
+
+    model = onnx.load_from_string(packed)
+    onnx.helper.set_model_props(model, values)
+    return bytes(model.SerializeToString())
+
+
+def _missing(error: ModuleNotFoundError) -> MissingExtra:
+    return MissingExtra(
+        f"exporting needs {error.name}; install it with pip install 'embedkit[onnx]'"
+    )
+
+
+@contextlib.contextmanager
+def _quiet(torch: Any) -> Iterator[None]:
+    """Export without the exporter's messages, and without attention that cannot be traced."""
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")  # deprecations in the exporter
+            yield
+    finally:
+        logging.disable(before)
+        torch.backends.mha.set_fastpath_enabled(fast_path)
