@@ -14,7 +14,7 @@ import timm
 import torch
 from conftest import draw_photo
 from safetensors.torch import save_file
-from test_backbones import same_direction
+from test_backbones import assert_same_embedding
 
 import embedkit
 from embedkit.backbones import open_clip_networks, registry, timm_networks
@@ -25,7 +25,7 @@ from embedkit.errors import MissingExtra, UnknownBackbone, WeightsMissing
 
 ROOT = Path(__file__).parents[1]
 
-# The backbones of the comparison that embedkit comes from, and the sizes of their vectors there.
+# The backbones of the comparison that embedkit started from, and the dimensions of their vectors.
 PUBLISHED_DIMS = {
     "resnet50": 2048,
     "resnet101": 2048,
@@ -187,7 +187,7 @@ def test_a_known_backbone_with_a_weights_file_embeds_photos_and_texts(
 ) -> None:
     network = random_network(name)
     backbone = embedkit.load_backbone(f"{name}?weights={saved(network, tmp_path)}")
-    same_direction(backbone, network.module, draw_photo(2))
+    assert_same_embedding(backbone, network.module, draw_photo(2))
     if network.embed_text is None:
         return
     if "siglip" in name:  # its tokenizer is on the hub and not tested here; the text tower is
@@ -215,12 +215,12 @@ def test_an_image_tower_of_timm_takes_another_size(
     network = open_clip_networks.build("tiny", None, "native")
     name = f"open_clip/tiny?weights={saved(network, tmp_path)}"
     body: Any = network.module.body
-    same_direction(embedkit.load_backbone(name), body.encode_image, draw_photo(2))
+    assert_same_embedding(embedkit.load_backbone(name), body.encode_image, draw_photo(2))
     body.visual.set_input_size(224)
     larger = embedkit.load_backbone(f"{name}&size=224")
-    same_direction(larger, body.encode_image, draw_photo(2))
+    assert_same_embedding(larger, body.encode_image, draw_photo(2))
     again = embedkit.load_backbone(f"open_clip/tiny?size=224&weights={saved(network, tmp_path)}")
-    same_direction(again, body.encode_image, draw_photo(2))
+    assert_same_embedding(again, body.encode_image, draw_photo(2))
 
 
 class Transformers(ModuleType):
@@ -302,18 +302,18 @@ def test_dinov3_embeds_by_its_class_token_and_other_poolings_exclude_it(tmp_path
     (tmp_path / registry.MANIFEST).write_text(str(manifest).replace("'", '"'))
 
     def class_token(pixels: torch.Tensor) -> torch.Tensor:
-        return body.forward_features(pixels)[:, 0]  # type: ignore[no-any-return]
+        return body.forward_features(pixels)[:, 0]
 
     def mean_of_patches(pixels: torch.Tensor) -> torch.Tensor:
-        return body.forward_features(pixels)[:, 5:].mean(1)  # type: ignore[no-any-return]
+        return body.forward_features(pixels)[:, 5:].mean(1)
 
     for text in (name, f"{name}&pool=token", f"local/{tmp_path}"):
         backbone = embedkit.load_backbone(text)
         assert backbone.spec.pool == "token"
-        same_direction(backbone, class_token, draw_photo(2))  # type: ignore[arg-type]
+        assert_same_embedding(backbone, class_token, draw_photo(2))  # type: ignore[arg-type]
     for pool in ("native", "avg"):
         backbone = embedkit.load_backbone(f"{name}&pool={pool}")
-        same_direction(backbone, mean_of_patches, draw_photo(2))  # type: ignore[arg-type]
+        assert_same_embedding(backbone, mean_of_patches, draw_photo(2))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pool", ["token", "avg"])
