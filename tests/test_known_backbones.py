@@ -297,15 +297,16 @@ def test_the_error_for_a_missing_tokenizer_lists_places_and_advice(
 def test_dinov3_embeds_by_its_class_token_and_other_poolings_exclude_it(tmp_path: Path) -> None:
     network = random_network("dinov3_vits16")
     body: Any = network.module.body
+    features: Callable[[torch.Tensor], torch.Tensor] = body.forward_features
     name = f"dinov3_vits16?weights={saved(network, tmp_path)}"
     manifest = {"architecture": "dinov3_vits16", "weights": "weights.safetensors", "size": 256}
     (tmp_path / registry.MANIFEST).write_text(str(manifest).replace("'", '"'))
 
     def class_token(pixels: torch.Tensor) -> torch.Tensor:
-        return body.forward_features(pixels)[:, 0]
+        return features(pixels)[:, 0]
 
     def mean_of_patches(pixels: torch.Tensor) -> torch.Tensor:
-        return body.forward_features(pixels)[:, 5:].mean(1)
+        return features(pixels)[:, 5:].mean(1)
 
     for text in (name, f"{name}&pool=token", f"local/{tmp_path}"):
         backbone = embedkit.load_backbone(text)
