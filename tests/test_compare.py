@@ -19,7 +19,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
-from embedkit._internal.statistics import corrected, estimate, p_values, shared_ranks, units_of
+from embedkit._internal.statistics import (
+    corrected,
+    estimate,
+    estimate_share,
+    p_values,
+    shared_ranks,
+    units_of,
+    wilson,
+)
 from embedkit.backbones import runtime_choice as choice
 from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
@@ -199,6 +207,33 @@ def test_an_interval_matches_the_normal_one() -> None:
     assert estimate(np.array([np.nan]), np.arange(1)) is None
 
 
+def test_a_mean_of_0_or_1_has_the_interval_of_a_share_of_the_units() -> None:
+    for values in (np.ones(24), np.zeros(24)):
+        apart, together = estimate(values, np.arange(24)), estimate(values, np.arange(24) // 3)
+        assert apart is not None and together is not None
+        assert (apart.low, apart.high) == wilson(values.sum(), 24)
+        assert (together.low, together.high) == wilson(values.mean() * 8, 8)
+    assert wilson(24, 24) == pytest.approx((0.8620, 1.0), abs=5e-5)
+
+
+def test_shares_of_single_queries_have_wilsons_interval_and_those_of_classes_a_bootstrap() -> None:
+    hits = np.tile([1.0, 1.0, 0.0, 0.5], 10)
+    apart, together = (estimate_share(hits, units) for units in (np.arange(40), np.arange(40) // 2))
+    assert apart.value == together.value == 0.625
+    assert (apart.low, apart.high) == wilson(25, 40)
+    assert together == estimate(hits, np.arange(40) // 2)
+
+
+def test_a_perfect_backbone_has_no_empty_interval() -> None:
+    classes = np.repeat(np.arange(2), 12)
+    (found,) = compare(
+        photos_of(classes), [compared("one", on_circle(*(classes * 90 + np.arange(24) / 10)))]
+    ).backbones
+    perfect = [found.mean_ap, found.precision_at_1, found.knn_accuracy[10]]
+    assert [(item.value, item.high) for item in perfect] == [(1.0, 1.0)] * 3
+    assert [item.low for item in perfect] == pytest.approx([24 / (24 + 1.959964**2)] * 3)
+
+
 def test_with_many_classes_whole_classes_are_resampled() -> None:
     classes = np.repeat(np.arange(20), 30)
     values = np.random.default_rng(2).normal(0.6, 0.1, 20)[classes]
@@ -315,6 +350,7 @@ def test_many_queries_are_sampled_and_the_report_says_so(monkeypatch: pytest.Mon
     assert one == again
     assert one.sampled and one.queries == 30
     assert one.resampled == "classes" and "a sample of 30 queries" in describe(one)
+    assert "resample whole classes; means of 0 or 1 have Wilson's" in describe(one)
 
 
 def test_variants_of_a_backbone_are_tested_against_the_best() -> None:
@@ -366,10 +402,11 @@ def test_the_description_of_one_backbone_names_no_tests() -> None:
     alone, both = compare(photos_of(classes), [one]), compare(photos_of(classes), [one, other])
     assert describe(alone) == (
         "Means over 4 queries, each for the other images of its label among 6 images of 4 classes; "
-        "95 % intervals resample the queries; 2 images are the only ones of their class, and not "
-        "queries."
+        "95 % intervals resample the queries; P@1, k-NN and means of 0 or 1 have Wilson's score "
+        "interval; 2 images are the only ones of their class, and not queries."
     )
-    assert "; 95 % intervals and tests resample the queries; backbones that tie" in describe(both)
+    assert "; 95 % intervals and tests resample the queries; P@1, k-NN and" in describe(both)
+    assert "score interval; backbones that tie" in describe(both)
 
 
 def test_groups_without_triplets_are_an_error() -> None:

@@ -8,7 +8,7 @@ from embedkit.results.matches import Match
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries with its 95 % bootstrap interval.
+    """A mean over queries with its 95 % interval.
 
     Attributes
     ----------
