@@ -246,3 +246,41 @@ class Comparison:
     average_precision: tuple[QueryMetrics, ...]
     rankings: tuple[ComparedQuery, ...]
     failures: tuple[Failure, ...] = ()
+
+    def to_latex(self) -> str:
+        """Return a LaTeX table of the backbones.
+
+        The best value of each column is bold, and backbones that tie with the highest mean average
+        precision are marked. The tables
+        need the package booktabs.
+
+        Returns
+        -------
+        str
+            The text of a ``.tex`` file.
+        """
+        from embedkit.reports.latex import comparison_table
+
+        return comparison_table(self)
+
+    def save_figures(self, folder: StrPath) -> list[Path]:
+        """Write plots of average precision, recall and distances, as PDF and SVG.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to; it is created if needed.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        from embedkit.reports.figures import save_comparison_figures
+
+        return save_comparison_figures(Path(absolute(folder)), self)

@@ -234,3 +234,41 @@ class Evaluation:
     units: int
     heads: tuple[HeadMetrics, ...]
     pairs: tuple[HeadPair, ...]
+
+    def to_latex(self) -> str:
+        """Return LaTeX tables of the heads and, up to 45, of the classes.
+
+        The best value of each column is bold, and heads that tie with the most accurate one are
+        marked. The tables
+        need the package booktabs.
+
+        Returns
+        -------
+        str
+            The text of a ``.tex`` file.
+        """
+        from embedkit.reports.latex import evaluation_table
+
+        return evaluation_table(self)
+
+    def save_figures(self, folder: StrPath) -> list[Path]:
+        """Write plots of accuracy, classes, reliability, curves and confusion, as PDF and SVG.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to; it is created if needed.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        from embedkit.reports.figures import save_evaluation_figures
+
+        return save_evaluation_figures(Path(absolute(folder)), self)
