@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from comparisons import compared, photos_of
 from conftest import ToyBackbone, Toys, draw_photo, take_toys, write_photos
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -29,10 +30,8 @@ from embedkit._internal.statistics import (
     wilson,
 )
 from embedkit.backbones import runtime_choice as choice
-from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
-from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import ComparedBackbone, RankedPhoto, compare
+from embedkit.compare.comparison import RankedPhoto, compare
 from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.compare.retrieval_metrics import (
     average_precision,
@@ -47,8 +46,6 @@ from embedkit.errors import (
     UnknownBackbone,
     WeightsMissing,
 )
-from embedkit.index.rows import Rows
-from embedkit.results import EmbeddingSpec, ResolvedName
 from embedkit.version import __version__
 
 
@@ -269,33 +266,6 @@ def test_names_that_tie_with_the_best_one_of_a_rank_share_that_rank() -> None:
 
 
 # -- backbones -----------------------------------------------------------------------------------
-
-
-def compared(name: str, vectors: np.ndarray, queries: np.ndarray | None = None) -> ComparedBackbone:
-    spec = EmbeddingSpec(
-        architecture=f"toy/{name}", weights="0" * 64, dim=vectors.shape[1], size=32,
-        resize="squash", crop=1.0, interpolation="bilinear", mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0), pool="native",
-    )  # fmt: skip
-    rows = Rows(np.arange(len(vectors))[::-1].copy(), vectors[::-1].astype(np.float32))
-    queries = np.empty((0, spec.dim)) if queries is None else queries
-    return ComparedBackbone(ResolvedName(name, spec, "", 0, 0), rows, None, queries)
-
-
-def photos_of(classes: np.ndarray) -> Collection:
-    """A collection of photos /p/000.jpg, ... with these classes."""
-    return Collection(
-        by="label",
-        ids=np.arange(len(classes)),
-        files=tuple(
-            (LiveFile(f"/p/{number:03}.jpg", str(name), f"{number:064x}"),)
-            for number, name in enumerate(classes)
-        ),
-        class_names=tuple(str(name) for name in range(int(classes.max()) + 1)),
-        classes=classes,
-        left_out=0,
-        root="/p",
-    )
 
 
 def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:

@@ -27,6 +27,9 @@ from embedkit.results.evaluation import (
 
 THUMBNAIL = 260
 """Longest side of a thumbnail, pixels."""
+WIDEST_BESIDE = 720
+"""Maximum width of a confusion matrix beside the table of classes, pixels; a wider one is below it,
+where its names are legible."""
 PAGE_DPI = 96
 """Pixels per inch of a page, as defined by CSS."""
 
@@ -70,6 +73,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
         "evaluation.html",
         title=f"{count} head{'s' if count > 1 else ''} on {evaluation.photos:,} test photos",
         verdict=_conclusion(evaluation),
+        widest_beside=WIDEST_BESIDE,
         description=describe(evaluation),
         ks=[k for k in heads[0].top_k if k > 1],
         scale=[f"{end:.3f}" for end in scale],

@@ -1,17 +1,19 @@
 """Figures for papers: every plot of a result as PDF and SVG."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from embedkit._internal.paths import absolute
 from embedkit.reports import comparison_plots, evaluation_plots
 from embedkit.reports.plots import save_figure
 from embedkit.results.comparison import Comparison
 from embedkit.results.evaluation import Evaluation
 
 
-def save_comparison_figures(folder: Path, comparison: Comparison) -> list[Path]:
+def save_comparison_figures(folder: str | os.PathLike[str], comparison: Comparison) -> list[Path]:
     """Write the plots of a comparison as PDF and SVG, and return the paths.
 
     Raises :class:`StorageError` if a file cannot be written.
@@ -19,7 +21,7 @@ def save_comparison_figures(folder: Path, comparison: Comparison) -> list[Path]:
     return _save(folder, _comparison_figures(comparison))
 
 
-def save_evaluation_figures(folder: Path, evaluation: Evaluation) -> list[Path]:
+def save_evaluation_figures(folder: str | os.PathLike[str], evaluation: Evaluation) -> list[Path]:
     """Write the plots of an evaluation as PDF and SVG, and return the paths.
 
     Raises :class:`StorageError` if a file cannot be written.
@@ -47,5 +49,6 @@ def _evaluation_figures(evaluation: Evaluation) -> Iterator[tuple[str, Figure]]:
         yield f"confusion-{head.name}", evaluation_plots.confusion_matrix(head)
 
 
-def _save(folder: Path, figures: Iterator[tuple[str, Figure]]) -> list[Path]:
-    return [path for name, figure in figures for path in save_figure(figure, folder, name)]
+def _save(folder: str | os.PathLike[str], figures: Iterator[tuple[str, Figure]]) -> list[Path]:
+    target = Path(absolute(folder))
+    return [path for name, figure in figures for path in save_figure(figure, target, name)]

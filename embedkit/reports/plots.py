@@ -174,7 +174,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     taken = set(uses)
     for name, text in short.items():
         if uses[text] > 1:
-            short[name] = next(new for new in _numbered(text) if new not in taken)
+            short[name] = next(new for new in _numbered(texts[name]) if new not in taken)
             taken.add(short[name])
     return [short[name] for name in names]
 

@@ -1,6 +1,8 @@
 """Results of comparing backbones on one collection."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedkit.results.ingest import Failure
 from embedkit.results.matches import Match
@@ -263,7 +265,7 @@ class Comparison:
 
         return comparison_table(self)
 
-    def save_figures(self, folder: StrPath) -> list[Path]:
+    def save_figures(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write plots of average precision, recall and distances, as PDF and SVG.
 
         Parameters
@@ -283,4 +285,4 @@ class Comparison:
         """
         from embedkit.reports.figures import save_comparison_figures
 
-        return save_comparison_figures(Path(absolute(folder)), self)
+        return save_comparison_figures(folder, self)

@@ -1,6 +1,8 @@
 """Results of evaluating heads on a test set."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedkit.results.classification import Neighbour, Thresholds
 
@@ -251,7 +253,7 @@ class Evaluation:
 
         return evaluation_table(self)
 
-    def save_figures(self, folder: StrPath) -> list[Path]:
+    def save_figures(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write plots of accuracy, classes, reliability, curves and confusion, as PDF and SVG.
 
         Parameters
@@ -271,4 +273,4 @@ class Evaluation:
         """
         from embedkit.reports.figures import save_evaluation_figures
 
-        return save_evaluation_figures(Path(absolute(folder)), self)
+        return save_evaluation_figures(folder, self)
