@@ -661,10 +661,14 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert document["failures"] == []
     assert set(done.stderr.splitlines()) == {"embedkit: building the index"}
 
-    done = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
+    latex, figures = tmp_path / "new/table.tex", tmp_path / "figures"
+    options = ["--html", str(page), "--latex", str(latex), "--figures", str(figures)]
+    done = CliRunner().invoke(embedkit, [*arguments, *options])
     assert done.exit_code == 0, done.output
     assert "Photos similar to" in done.stdout and "size=64" in done.stdout
-    assert f"page: {page}" in done.stdout
+    assert f"page: {page}\nLaTeX: {latex}\nfigures: {figures}\n" in done.stdout
+    assert "resnet50 & " in latex.read_text("utf-8")
+    assert (figures / "distances.svg").is_file()
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once
     assert not re.search(r"(?:src|href)=[\"'](?!data:)|url\((?!data:)", html)

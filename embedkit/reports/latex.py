@@ -70,8 +70,7 @@ def comparison_table(comparison: Comparison) -> str:
     backbones = comparison.backbones
     best = backbones[0].backbone
     tied = {test.other for test in comparison.tests if test.backbone == best and test.tie}
-    ks = list(backbones[0].knn_accuracy)
-    ks = [max((k for k in ks if k <= PREFERRED_NEIGHBOURS), default=ks[0])] if ks else []
+    ks = [k for k in backbones[0].knn_accuracy if k <= PREFERRED_NEIGHBOURS][-1:]
     columns = [
         _estimates("mAP", [item.mean_ap for item in backbones]),
         _estimates("P@1", [item.precision_at_1 for item in backbones]),
@@ -87,13 +86,10 @@ def comparison_table(comparison: Comparison) -> str:
         columns.append(_estimates("content", scores))
     notes = [_percent_note()]
     if tied:
-        notes.append(_tie_note("mAP", "randomisation test over the queries"))
+        notes.append(_tie_note("mAP", f"randomisation test over the {comparison.resampled}"))
     table = _table(
-        f"Retrieval by {len(backbones)} backbones on {comparison.images:,} photos of "
-        f"{comparison.classes:,} classes ({comparison.queries:,} queries)."
-        if len(backbones) > 1
-        else f"Retrieval on {comparison.images:,} photos of {comparison.classes:,} classes "
-        f"({comparison.queries:,} queries).",
+        f"Retrieval of photos of the same class: {comparison.queries:,} queries among "
+        f"{comparison.images:,} photos of {comparison.classes:,} classes.",
         "tab:backbones",
         ["backbone", *(column.heading for column in columns)],
         _metric_rows([item.backbone for item in backbones], tied, columns),
