@@ -6,9 +6,17 @@ from pathlib import Path
 
 import click
 
+from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_compare
-from embedkit.cli.options import PAGE, PATH, options, split_items
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    figures_option,
+    latex_option,
+    options,
+    split_items,
+)
 
 
 @click.command()
@@ -40,6 +48,8 @@ from embedkit.cli.options import PAGE, PATH, options, split_items
     help="A column of the label tables, such as the camera, for the content score.",
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of rankings and plots.")
+@latex_option
+@figures_option
 @options
 def compare(
     backbones: tuple[str, ...],
@@ -47,6 +57,8 @@ def compare(
     by: str,
     group: str | None,
     html: Path | None,
+    latex: Path | None,
+    figures: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -65,12 +77,17 @@ def compare(
         from embedkit.reports.comparison_page import write_comparison_page
 
         write_comparison_page(html.absolute(), comparison)
+    if latex is not None:
+        write_file(latex.absolute(), comparison.to_latex().encode())
+    if figures is not None:
+        comparison.save_figures(figures)
     if as_json:
         show.print_json(asdict(comparison))
     else:
         show_compare.comparison_summary(comparison, rankings=bool(queries))
-        if html is not None:
-            show.print_line(f"page: {shown(str(html))}")
+        for heading, path in (("page", html), ("LaTeX", latex), ("figures", figures)):
+            if path is not None:
+                show.print_line(f"{heading}: {shown(str(path))}")
     show.print_failures(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:

@@ -1,6 +1,8 @@
 """Results of evaluating heads on a test set."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedkit.results.classification import Neighbour, Thresholds
 
@@ -124,7 +126,7 @@ class HeadMetrics:
     f1 : float
         Mean F over the classes.
     intervals : dict of str to (float, float)
-        95 % bootstrap intervals of ``accuracy``, ``precision``, ``recall`` and ``f1``, by name.
+        95 % intervals of ``accuracy``, ``precision``, ``recall`` and ``f1``, by name.
     top_k : dict of int to float
         By k: share of photos whose class is among the k most probable.
     nll : float
@@ -234,3 +236,41 @@ class Evaluation:
     units: int
     heads: tuple[HeadMetrics, ...]
     pairs: tuple[HeadPair, ...]
+
+    def to_latex(self) -> str:
+        """Return LaTeX tables of the heads and, up to 45, of the classes.
+
+        The best value of each column is bold, and heads that tie with the most accurate one are
+        marked. The tables
+        need the package booktabs.
+
+        Returns
+        -------
+        str
+            The text of a ``.tex`` file.
+        """
+        from embedkit.reports.latex import evaluation_table
+
+        return evaluation_table(self)
+
+    def save_figures(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write plots of accuracy, classes, reliability, curves and confusion, as PDF and SVG.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to; it is created if needed.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        from embedkit.reports.figures import save_evaluation_figures
+
+        return save_evaluation_figures(folder, self)
