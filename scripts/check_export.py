@@ -8,12 +8,16 @@ the probabilities and of the OOD scores, and the photos on which the class or "u
 """
 
 import argparse
+import contextlib
+import io
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image, ImageCms, ImageOps
 
 import embedkit
 from embedkit.classify.export.graph import graph_inputs
@@ -48,6 +52,26 @@ def pixels_of(head: embedkit.Head, photos: list[Path]) -> dict[str, np.ndarray]:
     return {name: np.stack(some) for name, some in rows.items()}
 
 
+def pixels_by_pillow(photo: Path, recipe: dict[str, Any]) -> np.ndarray:
+    """Return the pixels for a recipe with ``resize="crop"``, as docs/guides/production.md does."""
+    size, short = recipe["size"], int(recipe["size"] / recipe["crop"])
+    with Image.open(photo) as image:
+        image.draft("RGB", (short, short))
+        profile = image.info.get("icc_profile")
+        image = ImageOps.exif_transpose(image)
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError):
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            target = ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+    image = image.convert("RGB")
+    scale = short / min(image.size)
+    sides = [short if side == min(image.size) else int(side * scale) for side in image.size]
+    image = image.resize(sides, Image.Resampling[recipe["interpolation"].upper()])
+    left, top = (round((side - size) / 2) for side in image.size)
+    return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
 def by_openvino(model: Path, pixels: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     import openvino
 
@@ -60,6 +84,15 @@ def by_openvino(model: Path, pixels: dict[str, np.ndarray]) -> tuple[np.ndarray,
     return np.concatenate(probabilities), np.concatenate(scores)
 
 
+def by_onnxruntime(model: Path, pixels: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Run a model in a process without embedkit."""
+    given, outputs = model.with_name("pixels.npz"), model.with_name("outputs.npz")
+    np.savez(given, **pixels)
+    subprocess.run([sys.executable, "-c", ALONE, model, given, outputs], check=True)
+    found = np.load(outputs)
+    return found["arr_0"], found["arr_1"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("workspace", type=Path)
@@ -67,26 +100,27 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--count", type=int, default=500)
     arguments = parser.parse_args()
-    files = sorted(file for file in arguments.photos.rglob("*.*") if file.is_file())
+    suffixes = {".jpg", ".jpeg", ".png"}
+    files = sorted(file for file in arguments.photos.rglob("*") if file.suffix.lower() in suffixes)
     photos = files[:: max(1, len(files) // arguments.count)][: arguments.count]
     for name in arguments.heads:
         head = embedkit.load_head(arguments.workspace / "heads" / name)
         with tempfile.TemporaryDirectory() as folder:
-            files_of = Path(folder)
-            report = head.export_onnx(files_of / "head.onnx")
-            head.export_openvino(files_of / "head.xml")
+            onnx, openvino = Path(folder, "head.onnx"), Path(folder, "head.xml")
+            report = head.export_onnx(onnx)
+            head.export_openvino(openvino)
             pixels = pixels_of(head, photos)
-            np.savez(files_of / "pixels.npz", **pixels)
-            subprocess.run(
-                [sys.executable, "-c", ALONE, files_of / "head.onnx", files_of / "pixels.npz",
-                 files_of / "outputs.npz"],
-                check=True,
-            )  # fmt: skip
-            outputs = np.load(files_of / "outputs.npz")
             found = {
-                "onnxruntime": (outputs["arr_0"], outputs["arr_1"]),
-                "OpenVINO": by_openvino(files_of / "head.xml", pixels),
+                "onnxruntime": by_onnxruntime(onnx, pixels),
+                "OpenVINO": by_openvino(openvino, pixels),
             }
+            inputs = graph_inputs(head._head)
+            if all(one.recipe["resize"] == "crop" for one in inputs):
+                plain = {
+                    one.name: np.stack([pixels_by_pillow(photo, one.recipe) for photo in photos])
+                    for one in inputs
+                }
+                found["onnxruntime, pixels by Pillow"] = by_onnxruntime(onnx, plain)
         expected = head.predict_proba(photos)
         known = head.classify(photos).predictions
         scores = np.array([one.ood_score for one in known])
@@ -97,9 +131,10 @@ def main() -> None:
         for runtime, (probabilities, ood) in found.items():
             classes = int((probabilities.argmax(1) != expected.argmax(1)).sum())
             unknown = int(((ood > 0) != (scores > 0)).sum())
+            differences = np.abs(probabilities - expected).max(1)
             print(
-                f"  {runtime} on {len(photos)} photos: probabilities differ by up to "
-                f"{np.abs(probabilities - expected).max():.1e}, OOD scores by "
+                f"  {runtime}, {len(photos)} photos: probabilities differ by up to "
+                f"{differences.max():.1e} (median {np.median(differences):.1e}), OOD scores by "
                 f"{np.abs(ood - scores).max():.1e}; another class {classes}, another 'unknown' "
                 f"{unknown}"
             )
