@@ -63,7 +63,14 @@ def pixels_by_pillow(photo: Path, recipe: dict[str, Any]) -> np.ndarray:
         with contextlib.suppress(ImageCms.PyCMSError):
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             target = ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
+            image = ImageCms.profileToProfile(
+                image,
+                source,
+                target,
+                ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                "RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
     image = image.convert("RGB")
     scale = short / min(image.size)
     sides = [short if side == min(image.size) else int(side * scale) for side in image.size]
