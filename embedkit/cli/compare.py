@@ -1,7 +1,6 @@
 """The command that compares backbones."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -40,6 +39,7 @@ from embedkit.cli.options import PAGE, PATH, options, split_items
     help="A column of the label tables, such as the camera, for the content score.",
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of rankings and plots.")
+@click.option("--csv", type=PATH, metavar="DIR", help="Write the tables as CSV.")
 @options
 def compare(
     backbones: tuple[str, ...],
@@ -47,6 +47,7 @@ def compare(
     by: str,
     group: str | None,
     html: Path | None,
+    csv: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -62,15 +63,17 @@ def compare(
             split_items(backbones), queries=queries, by=by, group=group
         )
     if html is not None:
-        from embedkit.reports.comparison_page import write_comparison_page
-
-        write_comparison_page(html.absolute(), comparison)
+        comparison.save_html(html)
+    if csv is not None:
+        comparison.to_csv(csv)
     if as_json:
-        show.print_json(asdict(comparison))
+        show.print_json(comparison.to_dict())
     else:
         show_compare.comparison_summary(comparison, rankings=bool(queries))
         if html is not None:
             show.print_line(f"page: {shown(str(html))}")
+        if csv is not None:
+            show.print_line(f"tables: {shown(str(csv))}")
     show.print_failures(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:

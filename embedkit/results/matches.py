@@ -1,7 +1,24 @@
 """Results of a search."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from embedkit.results.result import BOOL, FLOAT, INT, PATH, PATHS, TEXT, Result, Table
+
+_COLUMNS = {
+    "query": PATH,
+    "rank": INT,
+    "distance": FLOAT,
+    "path": PATH,
+    "files": PATHS,
+    "sha256": TEXT,
+    "label": TEXT,
+    "verified": BOOL,
+    "inliers": INT,
+    "agreement": FLOAT,
+}
+_VERIFICATION = ("verified", "inliers", "agreement")
 
 Row = tuple[float, float, float]
 """A row of a 3 x 3 matrix."""
@@ -62,7 +79,7 @@ class Match:
     verification: Verification | None = None
 
 
-class Matches(list[Match]):
+class Matches(Result, list[Match]):
     """The matches of one query, the nearest first: a list of :class:`Match`.
 
     Attributes
@@ -99,3 +116,38 @@ class Matches(list[Match]):
         self.spec = spec
         self.searched = searched
         self.verified = verified
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "query": self.query,
+            "spec": self.spec,
+            "backbone": self.backbone,
+            "matches": [self._match_document(match) for match in self],
+        }
+
+    def _match_document(self, match: Match) -> dict[str, Any]:
+        content = asdict(match)
+        verification = content.pop("verification") or {}
+        if self.verified:
+            content |= {name: verification.get(name) for name in _VERIFICATION}
+        return content
+
+    def _tables(self) -> dict[str, Table]:
+        rows = (
+            [
+                self.query,
+                match.rank,
+                match.distance,
+                match.path,
+                match.files,
+                match.sha256,
+                match.label,
+                *(getattr(match.verification, name, None) for name in _VERIFICATION),
+            ]
+            for match in self
+        )
+        return {"matches": Table(_COLUMNS, rows)}
+
+    def _summary(self) -> str:
+        relation = "matching" if self.is_text else "similar to"
+        return f"{len(self)} of {self.searched} images {relation} {self.query!r}, {self.backbone}"
