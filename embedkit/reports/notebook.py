@@ -137,7 +137,10 @@ def _(found: Duplicates) -> View:
         f"{counted(len(found.groups), 'group')} of duplicates among "
         f"{counted(found.images, 'image')}",
         [_group_strip(number, group, photos) for number, group in enumerate(groups, 1)],
-        notes=_rest_notes(len(found.groups) - len(groups), "group", "groups"),
+        notes=[
+            *_rest_notes(len(found.groups) - len(groups), "group", "groups"),
+            *_frame_notes(groups, "that needs review"),
+        ],
     )
 
 
@@ -183,7 +186,10 @@ def _(plan: Plan) -> View:
         )
         for rows in first
     ]
-    notes = _rest_notes(len(groups) - len(first), "group", "groups")
+    notes = [
+        *_rest_notes(len(groups) - len(first), "group", "groups"),
+        *_frame_notes(first, "to remove or review"),
+    ]
     return View(plan._summary(), strips, notes=notes)
 
 
@@ -312,7 +318,7 @@ def _card(
 
 
 def _estimate(value: float, low: float, high: float) -> Cell:
-    return Cell(f"{value:.3f}", f"{low:.3f} to {high:.3f}")
+    return Cell(f"{value:.3f}", f"{low:.3f}–{high:.3f}")
 
 
 def _test(difference: float, p: float, tie: bool) -> Cell:
@@ -326,6 +332,10 @@ def _more(count: int, singular: str, plural: str) -> str:
 
 def _rest_notes(count: int, singular: str, plural: str) -> list[str]:
     return [f"{_more(count, singular, plural)}."] if count > 0 else []
+
+
+def _frame_notes(groups: Sequence[object], meaning: str) -> list[str]:
+    return [f"An orange frame marks a file {meaning}."] if groups else []
 
 
 def _failure_notes(failures: Iterable[Failure]) -> list[str]:

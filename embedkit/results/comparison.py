@@ -320,11 +320,11 @@ class Comparison(Result):
 
     def _summary(self) -> str:
         best = self.backbones[0]
-        first = [item.backbone for item in self.backbones if item.place == 1]
-        ties = f", tied with {len(first) - 1} others" if len(first) > 1 else ""
+        ties = sum(item.place == 1 for item in self.backbones) - 1
         return (
             f"{len(self.backbones)} backbones on {self.images} images of {self.classes} classes, "
-            f"best {best.backbone!r} with mAP {best.mean_ap.value:.3f}{ties}"
+            f"best {best.backbone!r} with mAP {best.mean_ap.value:.3f}"
+            + (f", {ties} tied with it" if ties else "")
         )
 
 

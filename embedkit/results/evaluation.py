@@ -363,5 +363,5 @@ class Evaluation(Result):
         return (
             f"{len(self.heads)} heads on {self.photos} test photos of {len(self.classes)} classes, "
             f"best {best.name!r} with accuracy {best.accuracy:.4f}"
-            + (f", tied with {ties} others" if ties else "")
+            + (f", {ties} tied with it" if ties else "")
         )

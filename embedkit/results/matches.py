@@ -1,5 +1,6 @@
 """Results of a search."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -149,5 +150,7 @@ class Matches(Result, list[Match]):
         return {"matches": Table(_COLUMNS, rows)}
 
     def _summary(self) -> str:
-        relation = "matching" if self.is_text else "similar to"
-        return f"{len(self)} of {self.searched} images {relation} {self.query!r}, {self.backbone}"
+        relation, name = "similar to", os.path.basename(self.query)
+        if self.is_text:
+            relation, name = "matching", self.query
+        return f"{len(self)} of {self.searched} images {relation} {name!r} under {self.backbone}"

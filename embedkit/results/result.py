@@ -94,7 +94,7 @@ class Result:
         Returns
         -------
         pyarrow.Table
-            Columns of the types int64, float64, bool, string and list<string>; null for None.
+            Columns of the types int64, float64, bool, string and list of strings; null for None.
 
         Raises
         ------
