@@ -18,7 +18,10 @@ if any, precedes the keys."""
 ATTRIBUTE = re.compile(
     r"^(?P<names>\w+(?:, \w+)*) : (?P<type>.+)\n(?P<text>(?:[ ]{4}.*\n?)*)", re.M
 )
+CHOICES = re.compile(r"\{(.+)\}( or None)?")
 ROLE = re.compile(r":\w+:`~?([^`]+)`")
+JSON_WORDS = {"None": "`null`", "True": "`true`", "False": "`false`"}
+"""Words of Python in the docstrings, and their JSON."""
 SCALARS = {str: "string", int: "integer", float: "number", bool: "boolean", types.NoneType: "null"}
 
 
@@ -43,8 +46,7 @@ def _keys(result: type, parent: str, seen: dict[type, str]) -> Iterator[tuple[li
     hints = typing.get_type_hints(result)
     for names, kind, meaning in _attributes(result):
         hint = hints[names[0]]
-        choices = kind.strip("{}").replace("|", "\\|") if kind.startswith("{") else None
-        shown = choices or _json_type(hint)
+        shown = _choices(kind) or _json_type(hint)
         inside = dict(_objects(hint, f"{parent}{names[0]}"))
         for path, inner in inside.items():
             if inner in seen:
@@ -64,8 +66,22 @@ def _attributes(result: type) -> Iterator[tuple[list[str], str, str]]:
     for match in ATTRIBUTE.finditer(section + "\n"):
         names = [name for name in match["names"].split(", ") if name in fields]
         if names:
-            meaning = ROLE.sub(r"`\1`", " ".join(match["text"].split())).replace("``", "`")
-            yield names, match["type"], meaning
+            yield names, match["type"], _meaning(match["text"])
+
+
+def _meaning(text: str) -> str:
+    """Return the description of an entry of a docstring as Markdown about JSON."""
+    meaning = ROLE.sub(r"`\1`", " ".join(text.split())).replace("``", "`")
+    return re.sub(r"`?\b(None|True|False)\b`?", lambda found: JSON_WORDS[found[1]], meaning)
+
+
+def _choices(kind: str) -> str | None:
+    """Return the values of a type such as ``{'keep', 'remove'} or None``, or None for others."""
+    found = CHOICES.fullmatch(kind)
+    if found is None:
+        return None
+    values = ", ".join(f"`{value.strip()}`" for value in found[1].replace("'", "").split(","))
+    return f"{values} or null" if found[2] else values
 
 
 def _objects(hint: Any, path: str) -> Iterator[tuple[str, type]]:
@@ -90,5 +106,8 @@ def _json_type(hint: Any) -> str:
         return " or ".join(_json_type(argument) for argument in arguments)
     if origin in (list, tuple):
         element = _json_type(arguments[0])
-        return "array" if element == "object" else f"array of {element}s"
+        if element == "object":
+            return "array"
+        plural = element.replace("array", "arrays") if "array" in element else f"{element}s"
+        return f"array of {plural}"
     return "object"

@@ -7,10 +7,10 @@
     │   ├── BadRecipe             a recipe.toml that cannot be read or understood
     │   ├── UnknownBackbone       a backbone name that no provider knows
     │   ├── UnreadableImage       a file that cannot be read or decoded (has .stage and .reason)
-    │   └── NotInWorkspace        a path, backbone, label or head that is not in the workspace
+    │   └── NotInWorkspace        a path, backbone, label, head ... that is not in the workspace
     ├── EmptyWorkspace            nothing has been added yet
     ├── WeightsMissing            no weights were found; lists each place and what to do
-    ├── BadWeights                a weights file that does not fit its network
+    ├── BadWeights                a weights or model file that cannot be used
     ├── OutOfMemory               a network that does not fit the memory, even for one image
     ├── MissingExtra              an optional dependency is not installed; names the extra
     ├── ExportFailed              a head cannot be exported, or its graph gives other probabilities
@@ -18,10 +18,10 @@
     ├── QuarantineBusy            another apply, undo or empty runs in this workspace
     ├── HeadBusy                  another process trains or combines a head of that name
     ├── BadCatalog                the catalog cannot be read, or is newer than this embedkit
-    ├── BadArtefact               a file beside the catalog is damaged or inconsistent
+    ├── BadArtefact               a file beside the catalog, or a manifest, is damaged
     └── StorageError              the disk is full, read-only or failing
 
-:class:`DamagedCache` is a warning: a damaged cache is rebuilt, and the result is right.
+:class:`DamagedCache` is a warning: a damaged cache is rebuilt, and the result is correct.
 
 Each message is one line that says what is wrong and what to do next. The command line prints it on
 stderr and exits with the ``exit_status`` of the class.
@@ -86,7 +86,7 @@ class WeightsMissing(EmbedkitError):
 
 
 class BadWeights(EmbedkitError):
-    """A weights file does not fit its network."""
+    """A weights or model file is damaged, does not fit its network or cannot be run."""
 
 
 class OutOfMemory(EmbedkitError):
@@ -118,7 +118,7 @@ class BadCatalog(EmbedkitError):
 
 
 class BadArtefact(EmbedkitError):
-    """A file that embedkit wrote is damaged or does not match its manifest."""
+    """A file beside the catalog, or a manifest, is damaged or does not match its description."""
 
 
 class StorageError(EmbedkitError):
@@ -126,4 +126,4 @@ class StorageError(EmbedkitError):
 
 
 class DamagedCache(UserWarning):
-    """A damaged file was rebuilt from the catalog."""
+    """A damaged cache is rebuilt from the catalog."""

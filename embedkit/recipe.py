@@ -52,7 +52,7 @@ class Recipe:
 
 
 def read_recipe(workspace: Path) -> Recipe:
-    """Read the recipe of a workspace folder; the default one when there is no recipe.toml.
+    """Read the recipe of a workspace folder; return the default one if there is no recipe.toml.
 
     Raises :class:`BadRecipe` for text that is not TOML, unknown keys, values of a wrong type and an
     index that FAISS does not know.
@@ -60,7 +60,7 @@ def read_recipe(workspace: Path) -> Recipe:
     path = workspace / FILE_NAME
     try:
         if regular_file_size(path) > MAX_BYTES:
-            raise BadRecipe(f"{path}: more than {MAX_BYTES >> 20} MB, too much for a recipe")
+            raise BadRecipe(f"{path}: larger than {MAX_BYTES >> 20} MB, the limit")
         content = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return Recipe()
@@ -90,9 +90,10 @@ def read_recipe(workspace: Path) -> Recipe:
             f"{path}: index must be auto, exact or a FAISS factory string such as "
             f"'IVF4096,SQ8' or 'HNSW32,SQ8', not {repr(index)[:MAX_FACTORY_LENGTH]}"
         )
-    named = content.get("sources", [])
     try:
-        sources = [absolute(workspace / Path(item).expanduser()) for item in named]
+        sources = [
+            absolute(workspace / Path(item).expanduser()) for item in content.get("sources", [])
+        ]
     except RuntimeError as error:  # the home folder of an unknown user
         raise BadRecipe(f"{path}: sources: {error}") from error
     return Recipe(
@@ -107,7 +108,7 @@ def _is_factory(text: str) -> bool:
     """Return whether FAISS can parse a factory string, which may still not suit the vectors."""
     import faiss
 
-    if re.search(r"(?<![0-9])0", text):  # as in IVF0; FAISS takes HNSW0 and then aborts
+    if re.search(r"(?<![0-9])0", text):  # such as HNSW0, with which FAISS aborts the process
         return False
     if len(text) > MAX_FACTORY_LENGTH or not text.isascii():
         return False

@@ -48,21 +48,21 @@ def nearest(queries: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.nd
 def rankings(workspace: Workspace, images: Path) -> tuple[list[str], dict[str, np.ndarray]]:
     """Return the test images, ``class/number``, and scores by name; higher is nearer."""
     here = collection_of(workspace)
-    places, vectors = here.places, here.vectors
+    rows_of, vectors = here.embeddings.rows, here.embeddings.vectors
     tests = np.array([path.is_relative_to(images / "test") for path in here.paths])
     test, train = np.flatnonzero(tests), np.flatnonzero(~tests)
 
-    distance, rows = nearest(vectors[places[test]], vectors[places[train]])
+    distance, rows = nearest(vectors[rows_of[test]], vectors[rows_of[train]])
     density = distance[:, NEIGHBOURS].mean(axis=1, keepdims=True)
     candidates = np.unique(rows)
-    their_distances, _ = nearest(vectors[places[train[candidates]]], vectors[places[train]])
+    their_distances, _ = nearest(vectors[rows_of[train[candidates]]], vectors[rows_of[train]])
     densities = their_distances[:, NEIGHBOURS].mean(axis=1)[np.searchsorted(candidates, rows)]
     density_of_pair = np.sqrt(density * densities)
 
     pairs = np.repeat(test, CANDIDATES), train[rows.ravel()]
     hashes = fingerprint_hashes(here.fingerprints)
     found = score_pairs(
-        here.fingerprints, hashes, pairs, (places, vectors), here.distribution.median, 0
+        here.fingerprints, hashes, pairs, here.embeddings, here.distribution.median, 0
     )
     relative = found.distance / density_of_pair.ravel() * np.median(density_of_pair)
     normalised = copy_probability(

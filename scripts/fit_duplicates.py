@@ -40,11 +40,10 @@ def evidence_in(folder: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             DuplicateOptions((COMBINED,)), len(here.fingerprints), here.distribution
         )
         none = np.empty(0, np.int64)
-        vectors = here.places, here.vectors
         found, _ = score_candidates(
             here.fingerprints,
             here.index,
-            vectors,
+            here.embeddings,
             here.distribution,
             limits,
             identical=(none, none),

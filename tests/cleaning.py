@@ -1,4 +1,4 @@
-"""Shared parts of tests of plans: files, plans, devices, and processes killed at any step."""
+"""Shared parts of tests of plans: files, plans, devices, and processes that are killed."""
 
 import builtins
 import errno
@@ -126,10 +126,10 @@ STEPS = [(builtins, "open")] + [
 
 
 def killed_at(step: int, act: Callable[[], object]) -> bool:
-    """Run ``act`` in a process that is killed before its ``step``-th change; return False if it
-    ended."""
+    """Run ``act`` in a process that is killed before its ``step``-th change; return False if the
+    process ended before."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads, none of which is needed
+        warnings.simplefilter("ignore", DeprecationWarning)  # about threads; the child needs none
         child = os.fork()
     if child == 0:
         count = 0
@@ -161,12 +161,12 @@ def killed_at(step: int, act: Callable[[], object]) -> bool:
 def check_nothing_is_lost(folder: Path, root: Path, rows: list[PlanRow]) -> None:
     """Check that every file is whole in its place or in quarantine, and no group lost its kept
     file."""
-    held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
+    stored = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
     for item in rows:
         if os.path.lexists(item.path):
             assert sha256(Path(item.path).read_bytes()) == item.sha256
         else:
-            assert item.action == "remove" and item.sha256 in held
+            assert item.action == "remove" and item.sha256 in stored
     assert folder.is_dir()
 
 

@@ -57,8 +57,8 @@ def _scene(seed: int, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8))
 
 
-def again(image: Image.Image, **options: object) -> Image.Image:
-    """Return an image after saving it as JPEG and opening it."""
+def recompressed(image: Image.Image, **options: object) -> Image.Image:
+    """Return an image after compressing it as JPEG."""
     data = io.BytesIO()
     image.save(data, "JPEG", **options)
     return Image.open(data).convert("RGB")

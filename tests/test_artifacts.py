@@ -84,7 +84,7 @@ def test_nan_and_infinity_are_not_written_as_json(tmp_path: Path, number: float)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
-def test_a_damaged_manifest_is_reported(tmp_path: Path, text: str) -> None:
+def test_text_that_is_not_a_json_object_is_reported_as_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "m.json").write_text(text)
     with pytest.raises(BadArtefact, match="damaged"):
         read_json(tmp_path / "m.json")

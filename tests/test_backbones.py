@@ -24,7 +24,7 @@ from embedkit.errors import BadArtefact, BadInput, BadWeights, UnknownBackbone, 
 from embedkit.images.decode import Decoder
 from embedkit.results import EmbeddingSpec
 
-# The backbones of the comparison that embedkit comes from, and the sizes of their vectors there.
+# The backbones of the comparison that embedkit started from, and the dimensions of their vectors.
 PUBLISHED_DIMS = {
     "resnet50": 2048,
     "resnet101": 2048,
@@ -175,7 +175,7 @@ def test_a_reduced_jpeg_decode_changes_pixels_by_less_than_two_levels_on_average
     assert np.abs(reduced.astype(int) - whole).mean() < 2
 
 
-def test_extreme_shapes_need_no_more_memory() -> None:
+def test_images_of_extreme_shapes_are_resized_to_the_input_size() -> None:
     for size in ((20_000, 2), (1, 20_000), (1, 1)):
         for resize in registry.RESIZES:
             pixels = prepare(Decoder(encoded(Image.new("L", size))), spec(resize=resize))
@@ -239,13 +239,13 @@ def test_packaged_weights_load_and_have_the_pinned_digest(name: str) -> None:
     assert np.median(distances[np.triu_indices(4, 1)]) > 0.01
 
 
-def test_the_default_backbone_ranks_similar_images_first() -> None:
+def test_the_default_backbone_embeds_pictures_whatever_their_encoding() -> None:
     backbone = embedkit.load_backbone()
     logos = []
     for seed in range(10):
-        logo, some = Image.new("RGBA", (400, 400), (255, 255, 255, 0)), random.Random(seed)
+        logo, generator = Image.new("RGBA", (400, 400), (255, 255, 255, 0)), random.Random(seed)
         for _ in range(12):
-            line = [some.randint(10, 390) for _ in range(4)]
+            line = [generator.randint(10, 390) for _ in range(4)]
             ImageDraw.Draw(logo).line(line, fill=(255, 255, 255, 255), width=6)
         logos.append(Decoder(encoded(logo)))
     vectors = backbone.embed(logos)
@@ -285,8 +285,8 @@ def test_a_package_with_another_file_is_refused(
 # -- providers, each with a local file ---------------------------------------------------------
 
 
-def same_direction(backbone: Backbone, module: torch.nn.Module, image: Image.Image) -> None:
-    """``backbone``'s vector is the module's own, normalised."""
+def assert_same_embedding(backbone: Backbone, module: torch.nn.Module, image: Image.Image) -> None:
+    """Assert that the embedding of an image is the normalised output of a module."""
     pixels = prepare(Decoder(encoded(image)), backbone.spec)
     mean, std = (torch.tensor(values) for values in (backbone.spec.mean, backbone.spec.std))
     tensor = ((torch.from_numpy(pixels.copy()).float() / 255 - mean) / std).permute(2, 0, 1)
@@ -305,7 +305,7 @@ def test_timm_loads_a_file_without_its_classifier(tiny: str, tiny_weights: Path)
 
     state = {k: v for k, v in load_file(tiny_weights).items() if not k.startswith("fc.")}
     module.load_state_dict(state)
-    same_direction(backbone, module, draw_photo(2))
+    assert_same_embedding(backbone, module, draw_photo(2))
     assert (backbone.dim, backbone.spec.size) == (96, 64)
 
 
@@ -417,17 +417,17 @@ def test_a_transformers_tokens_are_pooled_without_its_prefix(tmp_path: Path) -> 
     name = f"timm/test_vit?weights={tmp_path}/vit.safetensors"
     token, average = (embedkit.load_backbone(name + pool) for pool in ("", "&pool=avg"))
     model.reset_classifier(0)
-    same_direction(token, model.eval(), draw_photo(2))
+    assert_same_embedding(token, model.eval(), draw_photo(2))
 
     def mean_of_patches(pixels: torch.Tensor) -> torch.Tensor:
         return model.forward_features(pixels)[:, model.num_prefix_tokens :].mean(1)
 
-    same_direction(average, mean_of_patches, draw_photo(2))  # type: ignore[arg-type]
+    assert_same_embedding(average, mean_of_patches, draw_photo(2))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def small_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, torch.nn.Module]:
-    """A small CLIP with weights made here; its name and the module itself."""
+    """The name of a small CLIP with random weights, and its module."""
     import open_clip
 
     path = tmp_path_factory.mktemp("clip") / "clip.safetensors"
@@ -447,7 +447,7 @@ def test_open_clip_loads_a_file_and_embeds_images_and_text(
     backbone = embedkit.load_backbone(name)
     assert "randomly" not in caplog.text
     assert backbone.spec.mean == tuple(open_clip.OPENAI_DATASET_MEAN)
-    same_direction(backbone, model.encode_image, draw_photo(2))  # type: ignore[arg-type]
+    assert_same_embedding(backbone, model.encode_image, draw_photo(2))  # type: ignore[arg-type]
     texts = ["a red bowl", "ラーメン"]
     with torch.inference_mode():
         raw = model.encode_text(open_clip.get_tokenizer("ViT-S-32-alt")(texts))  # type: ignore[operator]

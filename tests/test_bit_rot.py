@@ -1,4 +1,4 @@
-"""Bits that flip in caches and artefacts, with unchanged times: the right answer or an error."""
+"""Bits that flip in caches and artefacts, with unchanged times: the right result or an error."""
 
 import os
 import shutil
@@ -17,27 +17,27 @@ from embedkit.errors import DamagedCache, EmbedkitError
 from embedkit.index import index as index_module
 
 FLIPS = 10
-"""Flips in each file."""
+"""Number of flips in each file."""
 CACHES = ("files.listing", "index", "features", "outliers")
 ARTEFACTS = ("heads",)
 
 
-def answers(workspace: Path, photo: Path) -> dict[str, Callable[[], object]]:
-    """Queries to a workspace that has just been opened."""
+def queries(workspace: Path, photo: Path) -> dict[str, Callable[[], object]]:
+    """Return functions that open the workspace, query it and return the result."""
 
-    def ask(question: Callable[[Workspace], object]) -> Callable[[], object]:
-        return lambda: question(Workspace(workspace))
+    def opened(query: Callable[[Workspace], object]) -> Callable[[], object]:
+        return lambda: query(Workspace(workspace))
 
     vectors = np.eye(48, dtype=np.float32)[:3]
     return {
-        "search": ask(lambda here: here.search(photo, 40, verify=4)),
-        "search_many": ask(lambda here: [here.search_many(vectors, 5) for _ in range(2)]),
-        "classify": ask(lambda here: asdict(here.classify([photo], head="both"))),
+        "search": opened(lambda here: here.search(photo, 40, verify=4)),
+        "search_many": opened(lambda here: [here.search_many(vectors, 5) for _ in range(2)]),
+        "classify": opened(lambda here: asdict(here.classify([photo], head="both"))),
     }
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def intact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``workspace``, which has every cache and artefact, and ``new.png``."""
     folder = tmp_path_factory.mktemp("rot")
     write_classes(folder / "photos")
@@ -58,8 +58,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
             workspace.heads.train(name, name)
         workspace.heads.ensemble("both", ["knn", "probe"])
         workspace._embeddings.save_caches()
-        for answer in answers(workspace.folder, folder / "new.png").values():
-            answer()
+        for query in queries(workspace.folder, folder / "new.png").values():
+            query()
     kinds = {file.name.split(".")[1] for file in (folder / "workspace/index").rglob("*.sealed")}
     assert kinds == {"ids", "vectors", "delta_ids", "delta_vectors", "removed"}
     return folder
@@ -76,36 +76,36 @@ def files_of(folder: Path, parts: tuple[str, ...]) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("parts", [CACHES, ARTEFACTS], ids=["caches", "artefacts"])
-def test_flipped_bits_give_the_right_answer_or_an_error(
-    sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
+def test_flipped_bits_give_the_right_result_or_an_error(
+    intact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...]
 ) -> None:
     take_toys(monkeypatch)
     monkeypatch.setattr(index_module, "MERGE_ROWS", 5)
-    folder, photo = tmp_path / "workspace", sound / "new.png"
-    shutil.copytree(sound / "workspace", folder)
-    asked = answers(folder, photo)
-    expected = {name: answer() for name, answer in asked.items()}
+    folder, photo = tmp_path / "workspace", intact / "new.png"
+    shutil.copytree(intact / "workspace", folder)
+    named = queries(folder, photo)
+    expected = {name: query() for name, query in named.items()}
     random = np.random.default_rng(0)
     warned = refused = 0
-    for file in files_of(sound / "workspace", parts):
-        intact = sound / "workspace" / file
-        whole, status = intact.read_bytes(), intact.stat()
+    for file in files_of(intact / "workspace", parts):
+        original = intact / "workspace" / file
+        whole, status = original.read_bytes(), original.stat()
         for _ in range(FLIPS):
             damaged = bytearray(whole)
             place, bit = int(random.integers(len(whole))), int(random.integers(8))
             damaged[place] ^= 1 << bit
-            for name, answer in asked.items():
-                for part in (*CACHES, *ARTEFACTS):  # as before the last answer
+            for name, query in named.items():
+                for part in (*CACHES, *ARTEFACTS):  # the last query may have rebuilt some
                     shutil.rmtree(folder / part, ignore_errors=True)
-                shutil.copytree(sound / "workspace", folder, dirs_exist_ok=True)
+                shutil.copytree(intact / "workspace", folder, dirs_exist_ok=True)
                 (folder / file).write_bytes(damaged)
                 os.utime(folder / file, ns=(status.st_atime_ns, status.st_mtime_ns))
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
                     try:
-                        found = answer()
+                        found = query()
                     except EmbedkitError as error:
-                        assert parts == ARTEFACTS, "a cache can be made anew"
+                        assert parts == ARTEFACTS, "a cache can be rebuilt"
                         assert "\n" not in str(error)
                         refused += 1
                     else:

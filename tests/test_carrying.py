@@ -66,7 +66,7 @@ class Collection:
         return row(group, action, path, sha256=sha256_of(Path(path)), label=None)
 
     def facts(self, name: str) -> tuple[str | None, str | None, dict[str, str]]:
-        """Label, its source, and other columns of a file."""
+        """Return the label of a file, its source, and other columns."""
         with self.workspace._catalog.read() as reader:
             found = reader.files.facts([self.path(name)])[self.path(name)]
         return found.label, found.source, found.attributes
@@ -74,8 +74,8 @@ class Collection:
 
 @pytest.fixture
 def collection(workspace: Workspace, tmp_path: Path) -> Collection:
-    """``a.jpg`` with copies ``b.jpg`` to ``d.jpg`` and ``cats/e.jpg``; ``x.jpg`` is alike, smaller,
-    and has a copy ``y.jpg``; ``z.jpg`` is another photo."""
+    """Return ``a.jpg`` with copies ``b.jpg`` to ``d.jpg`` and ``cats/e.jpg``; the same photo, more
+    compressed, as ``x.jpg`` with a copy ``y.jpg``; and another photo, ``z.jpg``."""
     folder = tmp_path / "photos"
     (folder / "cats").mkdir(parents=True)
     draw_photo(1).save(folder / "a.jpg")
@@ -132,7 +132,7 @@ def test_a_label_is_carried_over_to_the_file_for_review_that_it_is_a_copy_of(
 def test_no_label_is_carried_over_to_a_file_that_may_show_something_else(
     collection: Collection,
 ) -> None:
-    collection.label("path,label\nb.jpg,dog\n")  # for a.jpg, which goes too, and z.jpg stays
+    collection.label("path,label\nb.jpg,dog\n")  # b.jpg is a copy of a.jpg, which is removed too
     copies = {"b.jpg": "a.jpg", "z.jpg": "a.jpg"}
     report = collection.remove("z.jpg", "a.jpg", "b.jpg", copy_of=copies)
     assert sorted(report.moved) == [collection.path("a.jpg"), collection.path("b.jpg")]
@@ -144,9 +144,9 @@ def test_a_label_from_a_folder_is_carried_over_as_such(collection: Collection) -
     assert [item.label for item in report.carried_over] == ["cats"]
     assert collection.facts("a.jpg") == ("cats", "folder", {})
     collection.workspace.add()
-    assert collection.facts("a.jpg") == ("cats", "folder", {}), "a scan has nothing against it"
+    assert collection.facts("a.jpg") == ("cats", "folder", {}), "a scan does not change it"
     collection.label("path,label\na.jpg,dog\n")
-    assert collection.facts("a.jpg")[:2] == ("dog", "csv"), "and a person comes first"
+    assert collection.facts("a.jpg")[:2] == ("dog", "csv"), "a label by a person takes precedence"
     assert len(collection.workspace.undo().reverted) == 1
     assert collection.facts("a.jpg")[:2] == ("dog", "csv")
 
@@ -160,13 +160,13 @@ def test_a_written_label_takes_precedence_over_the_same_one_from_a_folder(
     assert collection.facts("a.jpg") == ("cats", "csv", {})
 
 
-def test_the_same_label_is_not_carried(collection: Collection, catalog_rows: Rows) -> None:
+def test_the_same_label_is_not_carried_over(collection: Collection, catalog_rows: Rows) -> None:
     collection.label("path,label\na.jpg,dog\nb.jpg,dog\n")
     before = catalog_rows(collection.workspace.folder)
     report = collection.remove("a.jpg", "b.jpg")
     assert (report.carried_over, report.not_carried_over) == ((), ())
     collection.workspace.undo()
-    assert catalog_rows(collection.workspace.folder) == before, "nor taken back"
+    assert catalog_rows(collection.workspace.folder) == before, "undo changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_contradictory_labels_are_reported_and_not_carried_over(
     assert len(report.moved) == 2
 
 
-def test_the_keeper_with_the_same_bytes_gets_the_label(collection: Collection) -> None:
+def test_the_kept_file_with_the_same_bytes_gets_the_label(collection: Collection) -> None:
     collection.label("path,label\nb.jpg,dog\n")
     rows = [
         collection.row(1, action, name)
@@ -256,11 +256,13 @@ def test_a_verdict_stays_with_an_image_that_another_file_still_has(collection: C
     collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     assert collection.remove("a.jpg", "x.jpg", review=["y.jpg"]).carried_over == ()
     assert collection.remove("a.jpg", "b.jpg").carried_over == (), (
-        "nor is it one of the kept file's own"
+        "the kept file has the same image"
     )
 
 
-def test_a_verdict_that_contradicts_the_keepers_is_not_carried(collection: Collection) -> None:
+def test_a_verdict_that_contradicts_one_on_the_kept_file_is_not_carried_over(
+    collection: Collection,
+) -> None:
     here, path = collection.workspace, collection.path
     here.verdicts.set("different", path("x.jpg"), path("z.jpg"))
     here.verdicts.set("duplicate", path("a.jpg"), path("z.jpg"))
@@ -336,14 +338,14 @@ def test_nothing_is_carried_over_without_a_kept_file(collection: Collection) -> 
     assert report.moved and (report.carried_over, report.not_carried_over) == ((), ())
 
 
-def test_a_file_in_the_trash_carries_its_label_too(
+def test_the_label_of_a_file_in_the_trash_is_carried_over(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedkit.cleaning.trash.send", lambda path, *_: os.unlink(path))
     collection.label("path,label\nb.jpg,dog\n")
     write_plan(collection.plan, [collection.row(1, *item) for item in PAIR])
     assert len(collection.workspace.load_plan(collection.plan).apply(trash=True).carried_over) == 1
-    assert collection.workspace.undo().reverted == (), "it is not back"
+    assert collection.workspace.undo().reverted == (), "it is still in the trash"
     assert tmp_path.exists() and collection.facts("a.jpg")[0] == "dog"
     shutil.copy2(collection.folder / "a.jpg", collection.folder / "b.jpg")
     assert len(collection.workspace.undo().reverted) == 1
@@ -387,7 +389,7 @@ def test_a_killed_apply_is_finished_by_running_it_again(
 
     killed_before("carried", act)
     check(None)
-    with monkeypatch.context() as patch:  # once it is in the journal, and not in the catalog
+    with monkeypatch.context() as patch:  # after it is in the journal, before it is in the catalog
         patch.setattr(carry_over, "_add_to_catalog", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             act()
@@ -416,8 +418,8 @@ def test_the_lost_label_of_a_decided_conflict_is_not_reported(collection: Collec
     collection.label("path,label,post\na.jpg,cow,1\nb.jpg,dog,7\n")
     rows = [replace(collection.row(1, *item), kind="conflict") for item in PAIR]
     write_plan(collection.plan, rows)
-    told = collection.workspace.load_plan(collection.plan).apply().not_carried_over
-    assert [item.reason.split(" is ")[0] for item in told] == ["its post '7'"]
+    reported = collection.workspace.load_plan(collection.plan).apply().not_carried_over
+    assert [item.reason.split(" is ")[0] for item in reported] == ["its post '7'"]
 
 
 def test_the_commands_report_what_is_carried_over(collection: Collection) -> None:
@@ -425,13 +427,13 @@ def test_the_commands_report_what_is_carried_over(collection: Collection) -> Non
     collection.workspace.verdicts.set("keep", collection.path("x.jpg"))
     rows = [collection.row(1, *item) for item in (*PAIR, ("remove", "x.jpg"), ("remove", "y.jpg"))]
     write_plan(collection.plan, rows)
-    told = run(collection.workspace, "apply", collection.plan).stdout
+    output = run(collection.workspace, "apply", collection.plan).stdout
     a, b, x = (collection.path(name) for name in ("a.jpg", "b.jpg", "x.jpg"))
-    assert f"label 'dog' carried over to {a} (from {b})" in told
-    assert f"post '7' carried over to {a} (from {b})" in told
-    assert f"verdict 'keep' carried over to {a} (from {x})" in told
-    told = run(collection.workspace, "undo").stdout
-    assert f"label 'dog' removed again from {a}" in told and "post '7' removed again" in told
+    assert f"label 'dog' carried over to {a} (from {b})" in output
+    assert f"post '7' carried over to {a} (from {b})" in output
+    assert f"verdict 'keep' carried over to {a} (from {x})" in output
+    output = run(collection.workspace, "undo").stdout
+    assert f"label 'dog' removed again from {a}" in output and "post '7' removed again" in output
 
     collection.label("path,label\na.jpg,cow\n")
     done = run(collection.workspace, "apply", collection.plan)

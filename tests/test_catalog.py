@@ -66,8 +66,8 @@ def test_a_file_with_several_copies_is_one_image(catalog: Catalog) -> None:
     with catalog.write() as writer:
         root = writer.folders.scope("/photos").root_id
         one, two = image(1), image(2)
-        held = [("a", one), ("b", two), ("c", one)]
-        writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in held]))
+        content = [("a", one), ("b", two), ("c", one)]
+        writer.commit(Batch([one, two], [(file(root, path), row.sha256) for path, row in content]))
     with catalog.read() as reader:
         assert reader.images.ids([one.sha256, b"?" * 32]) == {one.sha256: 1}
         files = reader.files.of_images([1, 2])
@@ -190,7 +190,7 @@ def test_stamps_are_a_chain() -> None:
     assert _stamps(expected[499], events[500:]).tolist() == expected[500:]
 
 
-def test_vectors_are_stored_by_digest_in_their_order_of_arrival(
+def test_new_vectors_are_stored_by_digest_in_the_given_order(
     catalog: Catalog,
 ) -> None:
     toy = ToyBackbone("resnet50", []).resolved
@@ -202,16 +202,16 @@ def test_vectors_are_stored_by_digest_in_their_order_of_arrival(
             shas = [image(number).sha256 for number in numbers]
             assert writer.embeddings.store_vectors(toy.spec.digest, shas, vectors, numbers) == 3
     with catalog.read() as reader:
-        ((ids, held),) = reader.embeddings.chunks(toy.spec.digest)
+        ((ids, vectors),) = reader.embeddings.chunks(toy.spec.digest)
         norms = reader.session.rows(f"SELECT norm FROM {schema.embeddings_table(toy.spec.digest)}")
         ((later, _),) = reader.embeddings.chunks(toy.spec.digest, 3)
         assert reader.embeddings.count(toy.spec.digest, 3) == 3
-        of = reader.embeddings.of_images(toy.spec.digest, [31, 7, 3])
+        by_image = reader.embeddings.of_images(toy.spec.digest, [31, 7, 3])
     assert ids.tolist() == [4, 2, 3, 31, 1, 21]
     assert later.tolist() == [31, 1, 21]
-    assert held.argmax(axis=1).tolist() == [number - 1 for number in ids.tolist()]
+    assert vectors.argmax(axis=1).tolist() == [number - 1 for number in ids.tolist()]
     assert [norm for (norm,) in norms] == [number - 1 for number in ids.tolist()]
-    assert {image_id: row.argmax() for image_id, row in of.items()} == {31: 30, 3: 2}
+    assert {image_id: row.argmax() for image_id, row in by_image.items()} == {31: 30, 3: 2}
 
 
 def test_the_order_of_storing_survives_removal_and_compacting(
@@ -363,11 +363,11 @@ def test_processes_that_create_one_catalog_at_the_same_time_lose_nothing(tmp_pat
         "with Catalog(Path(sys.argv[1])).write() as writer:\n"
         "    writer.folders.add_sources({sys.argv[2]: False})"
     )
-    makers = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "ws"), f"/photos/{number}"])
         for number in range(4)
     ]
-    assert [maker.wait() for maker in makers] == [0] * 4
+    assert [process.wait() for process in processes] == [0] * 4
     with Catalog(tmp_path / "ws").read() as reader:
         assert sorted(reader.folders.sources()) == [f"/photos/{number}" for number in range(4)]
 
@@ -395,10 +395,10 @@ def test_the_second_schema_step_makes_the_next_add_compute_fingerprints_again(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "STEPS", schema.STEPS[:1])
-    held = replace(image(1), fingerprint=None)
+    known = replace(image(1), fingerprint=None)
     with catalog.write() as writer:
         root = writer.folders.scope("/photos").root_id
-        writer.images.store([held])
+        writer.images.store([known])
         writer.session.run(f"INSERT INTO files VALUES (1, {root}, 'a', 1, 10, 1, false, false)")
         writer.session.run("INSERT INTO fingerprints VALUES (1, 7, 'PNG', 4, 3, 0.0, 0.5, 0.1)")
     found = pa.table(
@@ -415,7 +415,7 @@ def test_the_second_schema_step_makes_the_next_add_compute_fingerprints_again(
         assert len(reader.files.pending(found, [])) == 1
         assert reader.files.counts()["files"] == 1
     with catalog.write() as writer:
-        writer.commit(Batch([image(1)], [(file(root, "a"), held.sha256)]))
+        writer.commit(Batch([image(1)], [(file(root, "a"), known.sha256)]))
         assert len(writer.reader.files.pending(found, [])) == 0
 
 
@@ -447,7 +447,7 @@ def test_the_third_schema_step_marks_every_backbone_as_added(
         assert writer.reader.backbones.added() == ["resnet50", "vgg16"]
 
 
-HOLD = """
+HOLDER = """
 import duckdb, sys
 connection = duckdb.connect(sys.argv[1])
 print("held", flush=True)
@@ -459,21 +459,21 @@ def test_a_lease_waits_for_another_process_and_reports_it(catalog: Catalog) -> N
     with catalog.write() as writer:
         writer.folders.scope("/photos")
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(catalog.path)],
+        [sys.executable, "-c", HOLDER, str(catalog.path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert holder.stdin and holder.stdout
     holder.stdout.readline()
-    said: list[str] = []
+    messages: list[str] = []
 
     def release(text: str) -> None:
-        said.append(text)
+        messages.append(text)
         holder.communicate("go\n")
 
     catalog.on_wait = release
     with catalog.read() as reader:
         assert list(reader.folders.roots().values()) == ["/photos"]
-    assert said == [f"waiting for the catalog: process {holder.pid} has it open"]
+    assert messages == [f"waiting for the catalog: process {holder.pid} has it open"]
     assert holder.wait() == 0
 
 
@@ -483,7 +483,7 @@ def test_waiting_too_long_for_a_lease_raises_catalog_busy(
     with catalog.write():
         pass
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(catalog.path)],
+        [sys.executable, "-c", HOLDER, str(catalog.path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as holder:  # fmt: skip
         assert holder.stdout
@@ -537,7 +537,7 @@ def test_no_extension_is_installed_or_loaded_automatically(catalog: Catalog) -> 
                 assert opened.session.rows(f"SELECT current_setting('{name}')") == [(False,)]
 
 
-def listed(folder: Path) -> Path:
+def listing_file(folder: Path) -> Path:
     return folder / listing.FILE_NAME
 
 
@@ -647,9 +647,9 @@ def test_a_second_search_writes_a_missing_listing(
     workspace.add([photos])
     for damage in (None, b"\x93NUMPY of an earlier version"):
         if damage is None:
-            listed(workspace.folder).unlink()
+            listing_file(workspace.folder).unlink()
         else:
-            listed(workspace.folder).write_bytes(damage)
+            listing_file(workspace.folder).write_bytes(damage)
         fresh = Workspace(workspace.folder)
         queries = np.eye(48, dtype=np.float32)[:2]
         first = fresh.search_many(queries, 3)
@@ -666,13 +666,13 @@ def test_files_of_a_collection_too_large_for_a_listing_come_from_the_catalog(
     workspace.add([photos])
     for _ in range(3):
         assert workspace.search(photos / "red/3.jpg", 1)[0].path == str(photos / "red/3.jpg")
-    assert not listed(workspace.folder).exists()
+    assert not listing_file(workspace.folder).exists()
 
 
 def test_files_come_from_the_catalog_when_the_disk_has_no_space_for_a_listing(
     workspace: Workspace, photos: Path
 ) -> None:
-    listed(workspace.folder).mkdir(parents=True)
+    listing_file(workspace.folder).mkdir(parents=True)
     workspace.add([photos])
     for _ in range(3):
         assert workspace.search(photos / "red/3.jpg", 1)[0].path == str(photos / "red/3.jpg")

@@ -53,8 +53,8 @@ HOSTILE = [
 
 @pytest.fixture
 def collection(tmp_path: Path) -> tuple[Path, list[PlanRow]]:
-    """Return files with hostile names in three groups of copies and one ``drop-all`` group, and the
-    plan."""
+    """Return the folder and the plan of files with hostile names: three groups of copies, and one
+    ``drop-all`` group."""
     folder = tmp_path / "photos"
     rows = []
     for number, raw in enumerate(HOSTILE):
@@ -187,7 +187,7 @@ def test_a_missing_plan_is_bad_input(tmp_path: Path) -> None:
             read_plan(place)
 
 
-# -- there and back ----------------------------------------------------------------------------
+# -- apply and undo ----------------------------------------------------------------------------
 
 
 def test_undo_restores_removed_files_byte_for_byte(
@@ -202,8 +202,8 @@ def test_undo_restores_removed_files_byte_for_byte(
     assert report.bytes == sum(len(b"group 0" * 1000) for _ in range(8)) + 2 * len(b"two labels")
     after = contents(folder)
     assert set(after) == {os.fsencode(item.path) for item in rows if item.action == "keep"}
-    held = contents(root / report.quarantine / "files")
-    assert sorted(held.values()) == sorted(v for k, v in before.items() if k not in after)
+    stored = contents(root / report.quarantine / "files")
+    assert sorted(stored.values()) == sorted(v for k, v in before.items() if k not in after)
 
     back = undo(root)
     assert set(back.restored) == removed and not back.skipped and back.bytes == report.bytes
@@ -269,7 +269,7 @@ def test_undo_reverts_the_last_plan_or_a_named_one(
     for name in ("nope", "..", "../quarantine", ""):
         with pytest.raises(NotInWorkspace, match="there is no quarantine called"):
             undo(root, name)
-    assert undo(root).quarantine == names[1], "the last one that holds any"
+    assert undo(root).quarantine == names[1], "the last one with files"
     assert undo(root).restored == ()
     assert contents(folder) == before
 
@@ -285,22 +285,25 @@ def test_a_plan_without_removals_leaves_no_trace(
         undo(root)
 
 
-# -- what must not go --------------------------------------------------------------------------
+# -- files that are skipped --------------------------------------------------------------------
 
 
-def left_of(root: Path, rows: list[PlanRow]) -> str:
-    """Return why the one file was left, and check that nothing was moved."""
+NONE_INTACT = "none of the kept files that it is a copy of is intact"
+
+
+def skipped_reason(root: Path, rows: list[PlanRow]) -> str:
+    """Return why the one file was skipped, and check that nothing was moved."""
     report = apply(root, rows)
     assert (report.moved, report.already_moved, report.missing) == ((), (), ())
     assert quarantines(root) == []
-    (left,) = report.skipped
-    return left.reason
+    (skipped,) = report.skipped
+    return skipped.reason
 
 
 def test_a_file_that_changed_is_skipped(root: Path, pair: tuple[str, str, list[PlanRow]]) -> None:
     _, copy, rows = pair
     put(copy, b"edited!")
-    assert left_of(root, rows) == "it has changed since the plan was made"
+    assert skipped_reason(root, rows) == "it has changed since the plan was made"
     assert Path(copy).read_bytes() == b"edited!"
 
 
@@ -312,7 +315,7 @@ def test_a_missing_file_is_reported(root: Path, pair: tuple[str, str, list[PlanR
 
 
 @pytest.mark.parametrize(
-    ("harm", "why"),
+    ("damage", "why"),
     [
         (lambda keep, _: os.unlink(keep), "No such file"),
         (lambda keep, _: put(keep, b"another"), "changed since the plan was made"),
@@ -328,15 +331,13 @@ def test_a_missing_file_is_reported(root: Path, pair: tuple[str, str, list[PlanR
 def test_the_last_file_of_a_group_is_not_removed(
     root: Path,
     pair: tuple[str, str, list[PlanRow]],
-    harm: Callable[[str, str], object],
+    damage: Callable[[str, str], object],
     why: str,
 ) -> None:
     keep, copy, rows = pair
-    harm(keep, copy)
-    reason = left_of(root, rows)
-    assert (
-        reason.startswith("none of the kept files that it is a copy of is intact") and why in reason
-    )
+    damage(keep, copy)
+    reason = skipped_reason(root, rows)
+    assert reason.startswith(NONE_INTACT) and why in reason
     assert Path(copy).read_bytes() == b"picture"
 
 
@@ -346,9 +347,9 @@ def link_to_copy(path: str) -> None:
 
 
 @pytest.mark.parametrize("action", ["review", "keep"])
-@pytest.mark.parametrize("harm", [os.unlink, link_to_copy])
+@pytest.mark.parametrize("damage", [os.unlink, link_to_copy])
 def test_a_file_is_removed_only_for_another_one_with_its_bytes_while_that_exists(
-    root: Path, tmp_path: Path, action: str, harm: Callable[[str], object]
+    root: Path, tmp_path: Path, action: str, damage: Callable[[str], object]
 ) -> None:
     kept, other = put(tmp_path / "kept", b"picture"), put(tmp_path / "other", b"alike")
     copy = put(tmp_path / "copy", b"alike")
@@ -357,8 +358,8 @@ def test_a_file_is_removed_only_for_another_one_with_its_bytes_while_that_exists
         row(1, action, other, b"alike"),
         row(1, "remove", copy, b"alike"),
     ]
-    harm(other)
-    assert left_of(root, rows).startswith("none of the kept files that it is a copy of is intact")
+    damage(other)
+    assert skipped_reason(root, rows).startswith(NONE_INTACT)
     Path(other).unlink(missing_ok=True)
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
@@ -379,13 +380,13 @@ def test_a_file_is_removed_only_while_its_original_exists(root: Path, tmp_path: 
         row(1, "remove", copy, b"the same pixels", copy_of=other),
     ]
     put(other, b"edited")
-    assert left_of(root, rows).startswith("none of the kept files that it is a copy of is intact")
+    assert skipped_reason(root, rows).startswith(NONE_INTACT)
     put(other, b"alike")
     assert apply(root, rows).moved == (copy,)
     os.unlink(other)
     assert [item.path for item in empty(root, older_than=timedelta()).skipped] == [copy]
     undo(root)
-    # A person who lets the other one go as well decides that both are copies of what is kept.
+    # A user who removes the other file too decides that both are copies of the kept file.
     put(other, b"alike")
     rows[1] = replace(rows[1], action="remove")
     assert sorted(apply(root, rows).moved) == [copy, other]
@@ -399,13 +400,13 @@ def test_when_its_original_is_removed_another_copy_has_to_be_kept(
     second, third = put(tmp_path / "second", b"grey, 2"), put(tmp_path / "third", b"grey, 3")
     rows = [
         row(1, "keep", kept, b"picture"),
-        row(1, "remove", first, b"grey", copy_of=kept),  # the plan had it for review
-        row(1, action, second, b"grey, 2", copy_of=first),  # the plan had this one go
+        row(1, "remove", first, b"grey", copy_of=kept),  # for review in the original plan
+        row(1, action, second, b"grey, 2", copy_of=first),  # to be removed in the original plan
         row(1, "remove", third, b"grey, 3", copy_of=first),
     ]
     os.rename(second, tmp_path / "away")
     report = apply(root, rows)
-    assert report.moved == (first,), "a person decided that it is a copy of what is kept"
+    assert report.moved == (first,), "the user decided that it is a copy of the kept file"
     assert [item.path for item in report.skipped] == [third]
     os.rename(tmp_path / "away", second)
     assert apply(root, rows).moved == (third,)
@@ -434,7 +435,7 @@ def test_nothing_is_removed_for_a_damaged_file(root: Path, tmp_path: Path) -> No
         row(1, "remove", copy, b"alike", copy_of=damaged),
     ]
     os.unlink(kept)
-    assert left_of(root, rows).startswith("none of the kept files that it is a copy of is intact")
+    assert skipped_reason(root, rows).startswith(NONE_INTACT)
 
 
 def test_a_quarantine_of_a_plan_without_copy_of_is_emptied_and_undone(
@@ -469,7 +470,7 @@ def test_the_same_file_through_a_linked_folder_is_not_a_copy(
     _, copy, rows = pair
     os.symlink(tmp_path / "photos", tmp_path / "link")
     rows = [replace(rows[0], path=str(tmp_path / "link/copy.jpg")), rows[1]]
-    assert "only a link to a removed file" in left_of(root, rows)
+    assert "only a link to a removed file" in skipped_reason(root, rows)
     assert os.path.exists(copy)
 
 
@@ -484,7 +485,7 @@ def test_the_same_file_through_another_mount_is_not_a_copy(
         pytest.skip("nothing can be mounted here")
     try:
         rows = [replace(rows[0], path=str(alias / "copy.jpg")), rows[1]]
-        assert "reached through another path" in left_of(root, rows)
+        assert "reached through another path" in skipped_reason(root, rows)
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert os.path.exists(copy)
@@ -516,7 +517,7 @@ def test_a_link_is_not_removed(root: Path, pair: tuple[str, str, list[PlanRow]])
     keep, copy, rows = pair
     os.unlink(copy)
     os.symlink(keep, copy)
-    assert left_of(root, rows).startswith("a symbolic link")
+    assert skipped_reason(root, rows).startswith("a symbolic link")
     assert os.path.islink(copy)
 
 
@@ -564,8 +565,8 @@ def test_a_file_that_is_replaced_while_it_is_moved_is_skipped(
         os.replace(copy + ".new", copy)
 
     monkeypatch.setattr(file_moves, "_link_or_rename", replaced_meanwhile)
-    (left,) = apply(root, rows).skipped
-    assert left.reason == "it changed while it was being moved", device
+    (skipped,) = apply(root, rows).skipped
+    assert skipped.reason == "it changed while it was being moved", device
     assert Path(copy).read_bytes() == b"another"
 
 
@@ -580,18 +581,18 @@ def test_a_kept_file_that_vanishes_stops_the_removal_of_its_group(
     rows.append(row(1, "remove", other, b"picture"))
     place = file_moves._link_or_rename
 
-    def keeper_goes(source: str, target: str) -> None:
+    def remove_kept_file(source: str, target: str) -> None:
         place(source, target)
         os.unlink(keep)
 
-    monkeypatch.setattr(file_moves, "_link_or_rename", keeper_goes)
+    monkeypatch.setattr(file_moves, "_link_or_rename", remove_kept_file)
     report = apply(root, rows)
     assert report.moved == (copy,)
     assert [item.path for item in report.skipped] == [other]
     assert "which is kept, has changed meanwhile" in report.skipped[0].reason
 
 
-# -- undo and what lies there by now ---------------------------------------------------------------
+# -- undo when something else is in the place ------------------------------------------------------
 
 
 def test_a_file_written_in_the_place_of_a_moved_one_is_not_lost(
@@ -643,7 +644,7 @@ def test_undo_accepts_a_file_with_the_same_content(
     assert quarantines(root)[0].state == "undone"
 
 
-def test_undo_does_not_take_a_link_or_a_folder_for_the_file(
+def test_undo_does_not_mistake_a_link_or_a_folder_for_the_file(
     root: Path, pair: tuple[str, str, list[PlanRow]]
 ) -> None:
     keep, copy, rows = pair
@@ -664,8 +665,8 @@ def test_undo_reports_a_folder_that_became_a_file(
     apply(root, rows)
     os.rmdir(folder / "cata")
     put(folder / "cata", b"")
-    (left,) = undo(root).skipped
-    assert left.path == str(folder / "cata/x.jpg")
+    (skipped,) = undo(root).skipped
+    assert skipped.path == str(folder / "cata/x.jpg")
 
 
 def test_a_removed_file_that_reappears_is_removed_again(
@@ -679,7 +680,7 @@ def test_a_removed_file_that_reappears_is_removed_again(
     assert [item.path for item in apply(root, rows).skipped] == [copy]
 
 
-# -- killed at any moment ----------------------------------------------------------------------
+# -- killed at any step ------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -842,14 +843,14 @@ def test_files_in_a_read_only_folder_are_skipped(
     rows = [row(1, "remove", path, b"x", rule="drop-all")]
     remount = ["mount", "-o", "remount,ro", str(tmp_path / "photos")]
     subprocess.run(remount, check=True, capture_output=True)
-    assert left_of(root, rows) == "its folder is not writable"
+    assert skipped_reason(root, rows) == "its folder is not writable"
     subprocess.run([*remount[:2], "remount,rw", remount[3]], check=True, capture_output=True)
     assert apply(root, rows).moved == (path,)
     subprocess.run(remount, check=True, capture_output=True)
     assert [item.reason for item in undo(root).skipped] == ["Read-only file system"]
 
 
-def test_a_file_that_cannot_be_removed_is_left_and_not_duplicated(
+def test_a_file_that_cannot_be_removed_is_skipped_and_not_duplicated(
     device: str,
     root: Path,
     pair: tuple[str, str, list[PlanRow]],
@@ -884,8 +885,8 @@ def test_a_copy_that_does_not_verify_is_discarded(
 
     monkeypatch.setattr(file_moves, "_link_or_rename", elsewhere)
     monkeypatch.setattr(file_moves, "sha256_of", lambda _: "0" * 64)
-    (left,) = apply(root, rows).skipped
-    assert "the disk may be failing" in left.reason
+    (skipped,) = apply(root, rows).skipped
+    assert "the disk may be failing" in skipped.reason
     assert Path(copy).read_bytes() == b"picture"
 
 
@@ -934,7 +935,7 @@ def test_the_catalog_records_removed_and_restored_files(
     assert len(workspace.search(photos / "red/0.jpg", 1)[0].files) == 1
     after = catalog_rows(workspace.folder)
     workspace.add()
-    assert catalog_rows(workspace.folder) == after  # a rescan has nothing to add to that
+    assert catalog_rows(workspace.folder) == after  # a rescan changes nothing
 
     workspace.undo()
     assert catalog_rows(workspace.folder) == before
@@ -943,7 +944,7 @@ def test_the_catalog_records_removed_and_restored_files(
     assert catalog_rows(workspace.folder) == before
 
 
-def noted_missing(workspace: Workspace) -> int:
+def recorded_missing(workspace: Workspace) -> int:
     """Return how many files the catalog records as missing, whatever is on disk."""
     with workspace._catalog.read() as reader:
         return reader.files.counts()["missing"]
@@ -954,10 +955,10 @@ def test_repeating_an_apply_updates_a_catalog_that_missed_it(
 ) -> None:
     workspace, plan = filled
     before = catalog_rows(workspace.folder)
-    apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it told the catalog
-    assert noted_missing(workspace) == 0
+    apply(workspace.folder / "quarantine", read_plan(plan))  # killed before it updates the catalog
+    assert recorded_missing(workspace) == 0
     assert workspace.load_plan(plan).apply().moved == ()
-    assert noted_missing(workspace) == 1
+    assert recorded_missing(workspace) == 1
     workspace.undo()
     assert catalog_rows(workspace.folder) == before
 
@@ -968,7 +969,7 @@ def test_repeating_an_undo_updates_a_catalog_that_missed_it(
     workspace, plan = filled
     before = catalog_rows(workspace.folder)
     workspace.load_plan(plan).apply()
-    undo(workspace.folder / "quarantine")  # killed before it told the catalog
+    undo(workspace.folder / "quarantine")  # killed before it updates the catalog
     assert workspace.info().missing == 1
     assert workspace.undo().restored == ()
     assert catalog_rows(workspace.folder) == before
@@ -1033,10 +1034,10 @@ def test_undo_needs_no_catalog_but_apply_does(
     assert workspace.undo().restored == (str(photos / "blue/copy of 0.jpg"),)
 
 
-# -- plans that are not of this workspace --------------------------------------------------------
+# -- plans of other workspaces -----------------------------------------------------------------
 
 
-def refused(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> None:
+def check_rejected(workspace: Workspace, plan: Path, rows: list[PlanRow], why: str) -> None:
     """Check that the plan with further rows is rejected and moves nothing."""
     write_plan(plan, [*read_plan(plan), *rows])
     before = contents(plan.parent / "photos")
@@ -1053,7 +1054,7 @@ def test_a_plan_with_an_unknown_file_is_rejected(
     workspace, plan = filled
     other = put(tmp_path / "photos/stray\n.jpg", b"stray")
     stray = row(7, "remove", other, b"stray", rule="drop-all")
-    refused(workspace, plan, [stray], "stray.*any photo of this workspace")
+    check_rejected(workspace, plan, [stray], "stray.*any photo of this workspace")
     assert Path(other).exists()
 
 
@@ -1066,7 +1067,7 @@ def test_a_plan_with_a_file_outside_every_root_is_rejected(
     outside.parent.mkdir()
     shutil.copy2(photos / "red/0.jpg", outside)
     stray = row(1, action, str(outside), sha256=sha256_of(outside))
-    refused(workspace, plan, [stray], "elsewhere/0.jpg is not a photo of this workspace")
+    check_rejected(workspace, plan, [stray], "elsewhere/0.jpg is not a photo of this workspace")
 
 
 @pytest.mark.parametrize(
@@ -1085,8 +1086,8 @@ def test_a_plan_with_files_of_the_workspace_folder_is_rejected(
         own.parent.mkdir(parents=True)
         draw_photo(50).save(own, "JPEG")
         workspace.add([own])
-    going = row(7, "remove", str(own), sha256=sha256_of(own), rule="drop-all")
-    refused(workspace, plan, [going], f"{name} {why}")
+    removed = row(7, "remove", str(own), sha256=sha256_of(own), rule="drop-all")
+    check_rejected(workspace, plan, [removed], f"{name} {why}")
     assert own.exists()
 
 
@@ -1096,8 +1097,8 @@ def test_an_unknown_file_called_damaged_is_rejected(
 ) -> None:
     workspace, plan = filled
     put(tmp_path / "stray.jpg", b"stray")
-    going = row(7, "remove", str(tmp_path / name), b"stray", rule="drop-all", kind="damaged")
-    refused(workspace, plan, [going], f"{name} is not a photo of this workspace")
+    removed = row(7, "remove", str(tmp_path / name), b"stray", rule="drop-all", kind="damaged")
+    check_rejected(workspace, plan, [removed], f"{name} is not a photo of this workspace")
     assert (tmp_path / name).exists()
 
 
@@ -1108,7 +1109,7 @@ def test_the_plan_of_another_workspace_is_rejected(
     draw_photo(60).save(tmp_path / "other.jpg")
     other = Workspace(tmp_path / "another")
     other.add([tmp_path / "other.jpg"])
-    refused(other, plan, [], "plan.csv: .*red/0.jpg does not have the content of any photo")
+    check_rejected(other, plan, [], "plan.csv: .*red/0.jpg does not have the content of any photo")
 
 
 def test_a_path_with_parent_references_is_rejected(
@@ -1168,15 +1169,15 @@ def test_a_renamed_file_is_reported_and_does_not_invalidate_the_plan(
     assert report.missing == (str(copy),) and report.moved == (more.path,)
 
 
-def test_a_file_that_changed_and_was_added_again_is_left_alone(
+def test_a_file_that_changed_and_was_added_again_is_skipped(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
     copy = photos / "blue/copy of 0.jpg"
     draw_photo(70).save(copy)
     workspace.add()
-    (left,) = workspace.load_plan(plan).apply().skipped
-    assert (left.path, left.reason) == (str(copy), "it has changed since the plan was made")
+    (skipped,) = workspace.load_plan(plan).apply().skipped
+    assert (skipped.path, skipped.reason) == (str(copy), "it has changed since the plan was made")
 
 
 def test_files_in_quarantine_are_not_added(filled: tuple[Workspace, Path], photos: Path) -> None:
@@ -1192,7 +1193,7 @@ def test_files_in_quarantine_are_not_added(filled: tuple[Workspace, Path], photo
 def test_a_sheet_starts_with_the_photos_farthest_from_its_class(
     workspace: Workspace, photos: Path
 ) -> None:
-    for number in range(6):  # five alike and one that is not
+    for number in range(6):  # five similar ones, and another one
         draw_photo(0 if number < 5 else 99).save(photos / f"red/{number}.jpg", quality=90 + number)
     shutil.copy2(photos / "red/0.jpg", photos / "unlabelled.jpg")
     workspace.add([photos], labels_from_folders=True)
@@ -1277,7 +1278,7 @@ def test_the_commands_apply_and_undo_a_plan(filled: tuple[Workspace, Path], phot
 def test_an_edited_plan_is_not_overwritten(filled: tuple[Workspace, Path]) -> None:
     workspace, plan = filled
     unknown = json.loads(run(workspace, "clean", "--plan", plan, "--json").stdout)["set_aside"]
-    assert Path(unknown) == plan.with_name("plan.1.csv"), "it has no page"
+    assert Path(unknown) == plan.with_name("plan.1.csv"), "the plan has no page"
     assert json.loads(run(workspace, "clean", "--plan", plan, "--json").stdout)["set_aside"] is None
     edited = plan.read_bytes().replace(b"review", b"keep", 1)
     put(plan, edited)
@@ -1286,7 +1287,7 @@ def test_an_edited_plan_is_not_overwritten(filled: tuple[Workspace, Path]) -> No
     assert plan.read_bytes() != edited
 
 
-def test_the_exit_status_reports_files_that_were_left(
+def test_the_exit_status_reports_skipped_files(
     filled: tuple[Workspace, Path], photos: Path
 ) -> None:
     workspace, plan = filled
@@ -1295,8 +1296,8 @@ def test_the_exit_status_reports_files_that_were_left(
     assert "no such" in run(workspace, "apply", photos / "no.csv", status=2).stderr.lower()
     assert "not a plan" in run(workspace, "apply", write_labels(photos), status=2).stderr
     draw_photo(77).save(copy)
-    left = run(workspace, "apply", plan, status=1)
-    assert "copy of 0.jpg: it has changed since the plan was made" in left.stderr.replace("\n", " ")
+    done = run(workspace, "apply", plan, status=1)
+    assert "copy of 0.jpg: it has changed since the plan was made" in done.stderr.replace("\n", " ")
     shutil.copy2(photos / "red/0.jpg", copy)
     run(workspace, "apply", plan)
     draw_photo(77).save(copy)

@@ -1,4 +1,4 @@
-"""Which files are copies, and which copy is kept: cases that once had a wrong result."""
+"""Which files are copies, and which copy is kept: cases that once had wrong results."""
 
 import itertools
 import struct
@@ -10,9 +10,9 @@ import pytest
 from cleaning import actions, by_name, planned
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from scenery import (
-    again,
     camera_exif,
     invoice,
+    recompressed,
     saved,
     scene,
     text_page,
@@ -27,21 +27,21 @@ from embedkit.cleaning.plan import write_plan
 BOTH = pytest.mark.parametrize("verify", [False, True], ids=["plain", "verify"])
 
 
-# -- what is no copy -------------------------------------------------------------------------------
+# -- images that are not copies --------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @BOTH
-@pytest.mark.parametrize("company", [0, 24], ids=["alone", "among photos"])
+@pytest.mark.parametrize("photos", [0, 24], ids=["alone", "among photos"])
 def test_documents_of_one_template_are_not_copies(
-    workspace: Workspace, tmp_path: Path, verify: bool, company: int
+    workspace: Workspace, tmp_path: Path, verify: bool, photos: int
 ) -> None:
     folder = tmp_path / "pages"
     for number in range(8):
         saved(invoice(number), folder / f"invoice{number}.png")
         saved(text_page(number), folder / f"page{number}.png")
         saved(timetable(number), folder / f"times{number}.jpg", quality=92)
-    for number in range(company):
+    for number in range(photos):
         saved(scene(number, (320, 240)), folder / f"photo{number}.jpg", quality=90)
     assert planned(workspace, folder, verify=verify) == {}
 
@@ -68,7 +68,7 @@ def test_photos_with_a_moved_subject_are_not_copies(
 
 
 def test_equal_pixels_require_equal_transparency(workspace: Workspace, tmp_path: Path) -> None:
-    """On a white background all four look the same, or nearly."""
+    """On a white background, all of them look nearly the same."""
     photo = scene(8, (240, 180)).convert("RGBA")
     folder = tmp_path / "cut-outs"
     saved(photo, folder / "whole.png")
@@ -88,7 +88,7 @@ def test_equal_pixels_require_equal_transparency(workspace: Workspace, tmp_path:
     assert sorted(actions(rows)[name] for name in ("whole.png", "opaque.png")) == ["keep", "remove"]
 
 
-# -- which copy stays ------------------------------------------------------------------------------
+# -- which copy is kept ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -120,7 +120,7 @@ def test_a_mirrored_copy_is_identified_and_for_review(
 
 @pytest.mark.slow
 def test_the_orientation_of_most_files_is_kept(workspace: Workspace, tmp_path: Path) -> None:
-    photo = again(scene(4), quality=85)
+    photo = recompressed(scene(4), quality=85)
     for number, quality in enumerate((60, 70, 80)):
         saved(photo, tmp_path / f"p/{number}.jpg", quality=quality)
     mirrored = saved(ImageOps.mirror(photo), tmp_path / "p/mirrored.png")
@@ -177,7 +177,7 @@ def test_a_colour_photo_is_not_removed_for_its_grey_version(
     assert "without its colours" in rows["grey.jpg"].reason
 
 
-def test_a_squashed_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_stretched_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> None:
     for number in range(2):
         photo = scene(number)
         saved(photo, tmp_path / f"p/{number}.jpg", quality=90)
@@ -191,7 +191,7 @@ def test_a_squashed_copy_is_for_review(workspace: Workspace, tmp_path: Path) -> 
 
 
 def test_unchanged_copies_are_removed_without_review(workspace: Workspace, tmp_path: Path) -> None:
-    photo = again(scene(3), quality=92)
+    photo = recompressed(scene(3), quality=92)
     saved(photo, tmp_path / "p/original.jpg", quality=92, exif=camera_exif())
     camera = Image.open(tmp_path / "p/original.jpg").convert("RGB")
     saved(camera, tmp_path / "p/strong.jpg", quality=60)
@@ -216,8 +216,8 @@ def test_a_smaller_file_with_the_metadata_is_for_review(
     assert "metadata" in rows["small.jpg"].reason
 
 
-def test_the_users_preference_comes_first(workspace: Workspace, tmp_path: Path) -> None:
-    photo = again(scene(6), quality=95)
+def test_the_preference_of_the_user_comes_first(workspace: Workspace, tmp_path: Path) -> None:
+    photo = recompressed(scene(6), quality=95)
     saved(photo, tmp_path / "p/archive/a.png")
     saved(photo, tmp_path / "p/inbox/b.jpg", quality=90, exif=camera_exif())
     workspace.add([tmp_path / "p"])
@@ -266,7 +266,7 @@ def test_of_equal_files_the_one_with_the_plain_name_is_kept(
 def test_after_a_plan_was_applied_nothing_else_is_removed(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    photo = again(scene(7), quality=92)
+    photo = recompressed(scene(7), quality=92)
     sizes = itertools.product((60, 75, 90), (1.0, 0.75, 0.5))
     for number, (quality, scale) in enumerate(sizes):
         size = (round(photo.width * scale), round(photo.height * scale))
@@ -278,12 +278,12 @@ def test_after_a_plan_was_applied_nothing_else_is_removed(
     first = workspace.clean()
     write_plan(tmp_path / "plan.csv", first)
     workspace.load_plan(tmp_path / "plan.csv").apply()
-    left = actions(workspace.clean())
-    assert "remove" not in left.values()
-    assert set(left) <= {Path(row.path).name for row in first if row.action != "remove"}
+    second = actions(workspace.clean())
+    assert "remove" not in second.values()
+    assert set(second) <= {Path(row.path).name for row in first if row.action != "remove"}
 
 
-# -- what only opening shows -----------------------------------------------------------------------
+# -- differences that only the files show ----------------------------------------------------------
 
 
 def test_files_with_different_frames_or_pages_differ(workspace: Workspace, tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_a_light_edit_is_for_review(workspace: Workspace, tmp_path: Path, name: 
     rows = planned(workspace, tmp_path / "p")
     assert sorted(actions(rows).values()) == ["keep", "review"]
     (reason,) = (row.reason for row in rows.values() if row.action == "review")
-    assert "but one of the two is bright" in reason, "neither file says which is the edit"
+    assert "but one of the two is bright" in reason, "neither file shows which one was edited"
 
 
 def test_of_equal_pixels_the_file_with_metadata_is_kept(

@@ -1,4 +1,4 @@
-"""Damaged files and their intact copies: which are found, and what is planned for them."""
+"""Damaged files and their intact copies: their detection and their rows in a plan."""
 
 import io
 import os
@@ -51,7 +51,7 @@ def cut(data: bytes, share: float = 0.7) -> bytes:
 
 
 @pytest.fixture
-def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
+def intact_and_damaged(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
     """Return an intact photo in a workspace with others, and a damaged copy of it."""
     data = encoded(scene(1))
     whole = Path(put(tmp_path / "p/whole.jpg", data))
@@ -62,7 +62,7 @@ def beside(workspace: Workspace, tmp_path: Path) -> tuple[Path, Path]:
     return whole, damaged
 
 
-# -- what is found ---------------------------------------------------------------------------------
+# -- damaged copies --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_damaged_document_is_found_when_most_of_it_is_there(
 
 
 class Lumas:
-    """The parts of a catalog that the search for candidates needs, with images of noise."""
+    """A fake image reader with images of noise, for the search for candidates."""
 
     def __init__(self, count: int) -> None:
         chance = np.random.default_rng(0)
@@ -186,14 +186,14 @@ def test_candidates_are_found_whatever_their_number_and_side(
         luma = orient_all(catalog.images[number][None], orientation)[0, :rows]
         size = catalog.sizes[number % 2]
         damaged.append(DamagedImage((str(place),), str(place), *size, orientation, rows / 32, luma))
-        damaged.append(replace(damaged[-1], width=500))  # of another shape
+        damaged.append(replace(damaged[-1], width=500))  # of another aspect ratio
     reader = SimpleNamespace(images=catalog)
     found = intact_candidates(reader, damaged, no_progress)  # type: ignore[arg-type]
     assert found[::2] == [[number + 1] for number in wanted]
     assert all(number + 1 not in some for number, some in zip(wanted, found[1::2], strict=True))
 
 
-# -- what is none ----------------------------------------------------------------------------------
+# -- files without an intact copy ------------------------------------------------------------------
 
 
 def burst(number: int) -> Image.Image:
@@ -289,19 +289,19 @@ def test_a_damaged_file_has_a_row_only_if_it_is_opaque(
 
 
 def test_a_file_that_changed_since_it_was_added_has_no_row(
-    workspace: Workspace, beside: tuple[Path, Path]
+    workspace: Workspace, intact_and_damaged: tuple[Path, Path]
 ) -> None:
-    whole, damaged = beside
+    whole, damaged = intact_and_damaged
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
     assert workspace.clean().rows == ()
     damaged.unlink()
     assert workspace.clean().rows == ()
 
 
-# -- what becomes of it ----------------------------------------------------------------------------
+# -- plans with damaged files ----------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("intact_and_damaged")
 def test_damaged_copies_are_removed_if_allowed(workspace: Workspace) -> None:
     assert actions(by_name(workspace.clean(allow=["damaged"]))) == {
         "whole.jpg": "keep",
@@ -326,9 +326,9 @@ def test_a_damaged_file_is_never_the_kept_file(workspace: Workspace, tmp_path: P
 
 
 def test_nothing_is_removed_for_a_protected_damaged_file(
-    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+    workspace: Workspace, intact_and_damaged: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    whole, damaged = beside
+    whole, damaged = intact_and_damaged
     copy = whole.with_name("copy.jpg")
     copy.write_bytes(whole.read_bytes())
     workspace.add([tmp_path / "p"])
@@ -353,9 +353,9 @@ def test_nothing_is_removed_for_a_protected_damaged_file(
 
 
 def test_quarantine_is_not_emptied_for_a_protected_damaged_file(
-    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+    workspace: Workspace, intact_and_damaged: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    whole, damaged = beside
+    whole, damaged = intact_and_damaged
     put(tmp_path / "p/copy.jpg", whole.read_bytes())
     workspace.add([tmp_path / "p"])
     rows = workspace.clean(protect=[damaged])
@@ -390,13 +390,13 @@ def test_a_damaged_file_is_for_review_if_no_file_of_its_group_is_kept(
 @pytest.mark.parametrize("command", ["apply", "trash"])
 def test_apply_and_undo_treat_damaged_files_like_others(
     workspace: Workspace,
-    beside: tuple[Path, Path],
+    intact_and_damaged: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    whole, damaged = beside
+    whole, damaged = intact_and_damaged
     before = contents(tmp_path / "p")
     write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
     report = workspace.load_plan(tmp_path / "plan.csv").apply(trash=command == "trash")
@@ -415,9 +415,9 @@ def test_apply_and_undo_treat_damaged_files_like_others(
 
 
 def test_a_damaged_file_that_changes_after_the_plan_is_skipped(
-    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+    workspace: Workspace, intact_and_damaged: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    whole, damaged = beside
+    whole, damaged = intact_and_damaged
     write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
     damaged.write_bytes(cut(whole.read_bytes(), 0.8))
     for _ in range(2):
@@ -428,9 +428,9 @@ def test_a_damaged_file_that_changes_after_the_plan_is_skipped(
 
 
 def test_a_damaged_file_is_removed_only_while_its_intact_copy_exists(
-    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+    workspace: Workspace, intact_and_damaged: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    whole, damaged = beside
+    whole, damaged = intact_and_damaged
     write_plan(tmp_path / "plan.csv", workspace.clean(allow=["damaged"]))
     whole.write_bytes(encoded(scene(9)))
     report = workspace.load_plan(tmp_path / "plan.csv").apply()
@@ -438,13 +438,13 @@ def test_a_damaged_file_is_removed_only_while_its_intact_copy_exists(
     assert "none of the kept files that it is a copy of" in report.skipped[0].reason
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("intact_and_damaged")
 def test_a_plan_cannot_call_an_unknown_file_damaged(workspace: Workspace, tmp_path: Path) -> None:
-    stranger = put(tmp_path / "elsewhere/stranger.jpg", b"bytes")
+    unknown = put(tmp_path / "elsewhere/unknown.jpg", b"bytes")
     rows = by_name(workspace.clean(allow=["damaged"]))
     damaged = rows["damaged.jpg"]
     other = PlanRow(
-        damaged.group, "remove", stranger, sha256(b"bytes"), "damaged", None, None, "so it is"
+        damaged.group, "remove", unknown, sha256(b"bytes"), "damaged", None, None, "a reason"
     )
     write_plan(tmp_path / "plan.csv", [*rows.values(), other])
     with pytest.raises(BadInput, match="is not a photo of this workspace"):
@@ -452,7 +452,7 @@ def test_a_plan_cannot_call_an_unknown_file_damaged(workspace: Workspace, tmp_pa
     assert os.path.exists(damaged.path)
 
 
-def test_a_label_of_lost_bytes_is_carried_over_to_the_intact_copy_of_these_bytes_only(
+def test_the_label_of_a_damaged_file_is_carried_over_only_to_a_copy_of_its_original_bytes(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     photo = encoded(scene(1), exif=camera_exif(), quality=90)
@@ -476,9 +476,9 @@ def test_a_label_of_lost_bytes_is_carried_over_to_the_intact_copy_of_these_bytes
 
 
 def test_a_symbolic_link_to_a_damaged_file_is_not_touched(
-    workspace: Workspace, beside: tuple[Path, Path], tmp_path: Path
+    workspace: Workspace, intact_and_damaged: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    _, damaged = beside
+    _, damaged = intact_and_damaged
     damaged.with_name("link.jpg").symlink_to(damaged)
     rows = planned(workspace, tmp_path / "p", allow=["damaged"])
     assert actions(rows)["link.jpg"] == "review" and actions(rows)["damaged.jpg"] == "remove"
@@ -495,7 +495,7 @@ def test_a_folder_of_damaged_files_alone_can_be_protected(
     assert actions(rows) == {"whole.jpg": "keep", "damaged.jpg": "keep"}
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("intact_and_damaged")
 def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     first = workspace.clean()
     assert len(first) == 2
@@ -508,7 +508,7 @@ def test_nothing_is_opened_twice(workspace: Workspace, monkeypatch: pytest.Monke
     assert workspace.clean().rows == first.rows
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("intact_and_damaged")
 def test_the_page_shows_the_decoded_part_and_the_command_allows_removal(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Grey values of more than 8 bits: what they are scaled from, and when that is a guess."""
+"""Grey values of more than 8 bits: their depth, and when it is a guess."""
 
 import io
 
@@ -82,7 +82,7 @@ def test_a_declared_depth_takes_precedence() -> None:
         assert (decoder.depth.bits, decoder.warnings) == (bits, []), (significant, step)
 
 
-def test_a_tiff_of_twelve_bits_a_sample_is_scaled_from_twelve() -> None:
+def test_a_tiff_with_12_bits_per_sample_is_scaled_from_12() -> None:
     values = ramp(1000)[:, ::2]  # 4 rows of 128
     packed = bytearray()
     for one, other in values.reshape(-1, 2).tolist():

@@ -27,7 +27,7 @@ from embedkit.duplicates.orientations import ORIENTATIONS, orient_all, oriented_
 from embedkit.duplicates.similarity import similarity
 from embedkit.duplicates.stars import build_stars
 from embedkit.errors import BadInput, EmptyWorkspace
-from embedkit.images.fingerprint import hashed_luma
+from embedkit.images.fingerprint import luma_thumbnail
 from embedkit.results import (
     COPY,
     DIFFERENT,
@@ -45,14 +45,14 @@ ALTERED: dict[str, Alter] = {
     "larger": lambda image: image.resize((640, 480)),
     "grey": ImageOps.grayscale,
     "mirrored": ImageOps.mirror,
-    "turned": lambda image: image.transpose(Image.Transpose.ROTATE_90),
+    "rotated": lambda image: image.transpose(Image.Transpose.ROTATE_90),
     "cropped": lambda image: image.crop((12, 8, 308, 230)),
     "bordered": lambda image: ImageOps.expand(image, 8, "black"),
 }
 
 
 def luma(image: Image.Image) -> np.ndarray:
-    return np.frombuffer(hashed_luma(image).tobytes(), np.uint8)
+    return np.frombuffer(luma_thumbnail(image).tobytes(), np.uint8)
 
 
 def names(group: DuplicateGroup) -> list[str]:
@@ -83,7 +83,7 @@ def filled(workspace: Workspace, messy: Path) -> Workspace:
 COPIES = frozenset(["0.jpg", "pixels.png", *(f"{name}.jpg" for name in ALTERED)])
 
 
-# -- what is found -----------------------------------------------------------------------------
+# -- search -----------------------------------------------------------------------------------
 
 
 def test_altered_copies_form_one_group_around_the_largest(filled: Workspace) -> None:
@@ -124,7 +124,7 @@ def test_each_kind_finds_its_own_duplicates(
 def test_perceptual_duplicates_may_be_rotated_on_request(filled: Workspace) -> None:
     straight = {"larger.jpg", "0.jpg", "pixels.png", "smaller.jpg", "grey.jpg"}
     found = filled.duplicates(["perceptual"], max_hamming=4, any_orientation=True)
-    assert sets(found) == {frozenset(straight | {"mirrored.jpg", "turned.jpg"})}
+    assert sets(found) == {frozenset(straight | {"mirrored.jpg", "rotated.jpg"})}
     once = filled.duplicates(["perceptual"], max_hamming=4)
     assert sets(once) == {frozenset(straight)}
     assert found.chance_hamming == pytest.approx(ORIENTATIONS * once.chance_hamming)
@@ -182,7 +182,7 @@ def test_above_the_exact_size_the_nearest_neighbours_are_searched(
 ) -> None:
     exact = filled.duplicates(["semantic"])
     monkeypatch.setattr(semantic, "EXACT_UP_TO", 5)
-    monkeypatch.setattr(find, "WEIGHTS", {"another": 1.0})  # so that it is not remembered
+    monkeypatch.setattr(find, "WEIGHTS", {"another": 1.0})  # so that the cached search is not used
     assert filled.duplicates(["semantic"]).groups == exact.groups
 
 
@@ -275,7 +275,7 @@ def test_an_empty_workspace_raises_an_error(workspace: Workspace) -> None:
         workspace.duplicates()
 
 
-# -- remembered --------------------------------------------------------------------------------
+# -- the cached search, and one photo ---------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -283,25 +283,25 @@ def test_a_repeated_search_is_answered_from_the_catalog(
     filled: Workspace, messy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = replace(filled.duplicates(), examined=0)
-    asked = []
+    searches = []
     real = pair_search.find_pairs
 
     def counted(*args: object, **options: object) -> object:
-        asked.append(1)
+        searches.append(1)
         return real(*args, **options)
 
     monkeypatch.setattr(find, "find_pairs", counted)
     assert Workspace(filled.folder).duplicates() == first
-    assert not asked
+    assert not searches
     shutil.move(messy / "red/grey.jpg", messy / "blue/renamed.jpg")
     filled.add(messy, labels_from_folders=True)
     renamed = filled.duplicates()
-    assert not asked, "a rename changes no image"
+    assert not searches, "a rename changes no image"
     (group,) = [group for group in renamed.groups if group.kind == "combined"]
     assert "renamed.jpg" in names(group) and group.conflict
     draw_photo(99).save(messy / "new.jpg")
     filled.add(messy)
-    assert sets(filled.duplicates()) == sets(renamed) and asked
+    assert sets(filled.duplicates()) == sets(renamed) and searches
 
 
 def test_a_search_that_could_not_read_photos_is_not_cached(filled: Workspace, messy: Path) -> None:
@@ -342,16 +342,16 @@ def test_one_photo_is_checked_without_adding_it(
 
 
 def test_verdicts_follow_images_when_files_are_renamed(filled: Workspace, messy: Path) -> None:
-    filled.verdicts.set("different", messy / "red/turned.jpg", messy / "red/larger.jpg")
+    filled.verdicts.set("different", messy / "red/rotated.jpg", messy / "red/larger.jpg")
     filled.verdicts.set("duplicate", messy / "blue/8.jpg", messy / "blue/9.jpg")
-    shutil.move(messy / "red/turned.jpg", messy / "red/elsewhere.jpg")
+    shutil.move(messy / "red/rotated.jpg", messy / "red/elsewhere.jpg")
     shutil.copy(messy / "blue/8.jpg", messy / "blue/8 again.jpg")
     filled.add(messy)
     found = sets(filled.duplicates())
-    assert COPIES - {"turned.jpg"} in found, "never in one group again"
+    assert COPIES - {"rotated.jpg"} in found, "they are not in one group any more"
     assert frozenset(["8.jpg", "8 again.jpg", "9.jpg"]) in found
     filled.verdicts.clear(messy / "red/elsewhere.jpg", messy / "red/larger.jpg")
-    assert COPIES - {"turned.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
+    assert COPIES - {"rotated.jpg"} | {"elsewhere.jpg"} in sets(filled.duplicates())
 
 
 def test_an_image_to_keep_represents_its_group(filled: Workspace, messy: Path) -> None:
@@ -374,11 +374,13 @@ def test_an_invalid_verdict_is_bad_input(
 
 
 @pytest.mark.parametrize("content", [b"", b"path,label\n", b"\xff\xd8\xff\xe0 cut short"])
-def test_a_verdict_is_about_photos(filled: Workspace, messy: Path, content: bytes) -> None:
+def test_a_verdict_on_a_file_that_is_not_a_photo_is_rejected(
+    filled: Workspace, messy: Path, content: bytes
+) -> None:
     (messy / "no.jpg").write_bytes(content)
     photo, other = messy / "blue/8.jpg", messy / "no.jpg"
-    for asked in ([other, "--keep"], [photo, other, "--different"], [other, photo, "--forget"]):
-        words = ["verdict", *map(str, asked), "-w", str(filled.folder)]
+    for arguments in ([other, "--keep"], [photo, other, "--different"], [other, photo, "--forget"]):
+        words = ["verdict", *map(str, arguments), "-w", str(filled.folder)]
         result = CliRunner().invoke(embedkit, words)
         assert result.exit_code == 2, result.output
         assert "no.jpg: " in result.stderr.replace("\n", "") and not result.stdout
@@ -401,7 +403,7 @@ def test_a_verdict_on_a_new_photo_applies_when_the_photo_is_added(
 
 
 class Files:
-    """The results of opening the files of pairs; pairs that are not named show different things."""
+    """Fake examinations of pairs by outcome; the images of other pairs are different."""
 
     def __init__(self, **outcomes: tuple[tuple[int, int], ...]) -> None:
         self.found = {pair: Examination(name) for name, pairs in outcomes.items() for pair in pairs}
@@ -456,20 +458,20 @@ def test_an_outlier_that_comes_first_does_not_separate_copies() -> None:
 
 def test_an_enlarged_file_is_replaced_by_its_source() -> None:
     everything = tuple(combinations(range(1, 6), 2))
-    files = Files(copy=((2, 3), (2, 4)))  # 4 is like the original and not like the enlarged one
+    files = Files(copy=((2, 3), (2, 4)))  # 4 is a copy of 2, but not of its enlarged copy 1
     files.found[1, 2] = files.found[1, 3] = Examination(COPY, enlarged=1)
     assert stars_of(files, links_of(*everything)) == {2: [1, 3, 4]}
-    files.found[1, 2] = Examination(COPY, enlarged=2)  # the best that tells tells otherwise
+    files.found[1, 2] = Examination(COPY, enlarged=2)  # the best-ranked pair decides
     assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
 
-def test_a_file_enlarged_twice_is_replaced_twice_and_a_soft_original_never() -> None:
+def test_a_file_enlarged_twice_is_replaced_twice_and_a_blurred_original_never() -> None:
     everything = tuple(combinations(range(1, 5), 2))
     files = Files(copy=((3, 4),))
     for pair in ((1, 2), (1, 3), (2, 3)):
         files.found[pair] = Examination(COPY, enlarged=1)
     assert stars_of(files, links_of(*everything)) == {3: [1, 2, 4]}
-    for pair in ((1, 2), (1, 3), (2, 3)):  # smaller copies of a soft photo have less detail
+    for pair in ((1, 2), (1, 3), (2, 3)):  # smaller copies of a blurred photo have less detail
         files.found[pair] = Examination(COPY, enlarged=1, resolution=0.6)
     assert stars_of(files, links_of(*everything)) == {1: [2, 3]}
 
@@ -477,13 +479,13 @@ def test_a_file_enlarged_twice_is_replaced_twice_and_a_soft_original_never() -> 
 def test_a_blurred_file_is_replaced_and_does_not_separate_equal_pixels() -> None:
     links = links_of(*combinations(range(1, 5), 2))
     links[2][3] = links[3][2] = replace(links[2][3], kinds=("pixels", "combined"), score=1.0)
-    files = Files(copy=((2, 4), (3, 4)))  # 4 is not like the blurred one
+    files = Files(copy=((2, 4), (3, 4)))  # 4 differs from the blurred image
     for pair in ((1, 2), (1, 3)):
         files.found[pair] = Examination(COPY, (Change("blurred", 1),))
     assert stars_of(files, links) == {2: [1, 3, 4]}
     for pair in ((1, 2), (1, 3)):
         files.found[pair] = Examination(COPY, (Change("mirrored", 1), Change("blurred", 1)))
-    assert stars_of(files, links) == {2: [1, 3, 4]}, "it joins what cannot join it whole"
+    assert stars_of(files, links) == {2: [1, 3, 4]}, "1 joins the star that cannot join it"
 
 
 @pytest.mark.parametrize("order", list(permutations((1, 2, 3))))
@@ -496,7 +498,7 @@ def test_a_decided_pair_does_not_separate_equal_pixels(order: tuple[int, int, in
 
 
 def test_images_that_did_not_match_an_enlarged_file_are_compared_again() -> None:
-    links = links_of((1, 3), (1, 4), (2, 4), (3, 4))  # at first 1 and 2 are centres
+    links = links_of((1, 3), (1, 4), (2, 4), (3, 4))  # 1 and 2 are the first centres
     files = Files(copy=((1, 2), (2, 3), (1, 4), (2, 4), (3, 4)))
     files.found[1, 3] = Examination(COPY, enlarged=1)
     assert stars_of(files, links) == {3: [1, 2, 4]}
@@ -505,7 +507,7 @@ def test_images_that_did_not_match_an_enlarged_file_are_compared_again() -> None
 def test_uncertain_files_join_last_and_without_their_copies() -> None:
     links = links_of((1, 2), (1, 3), (3, 4), (1, 6))
     files = Files(copy=((1, 2), (3, 4)), open=((1, 3), (1, 6)))
-    assert stars_of(files, links) == {1: [2, 6], 3: [4]}, "two sets of copies stay two"
+    assert stars_of(files, links) == {1: [2, 6], 3: [4]}, "two sets of copies stay separate"
 
 
 def test_a_changed_copy_joins_with_its_own_copies() -> None:
@@ -531,7 +533,7 @@ def test_an_image_joins_the_centre_with_the_fewest_changes() -> None:
     assert stars_of(files, links) == {1: [4], 2: [3]}
     links |= links_of((1, 2), (1, 3), (2, 3))
     files.found[1, 2] = Examination(COPY, (grey,))
-    assert stars_of(files, links) == {1: [2, 3]}, "a centre that joined another leaves it to that"
+    assert stars_of(files, links) == {1: [2, 3]}, "3 joins the centre of its best centre"
 
 
 def test_images_with_the_verdict_different_never_share_a_group() -> None:
@@ -572,7 +574,7 @@ def test_groups_are_sorted_by_score_and_flag_conflicts() -> None:
     assert (second.representative, second.score, second.conflict) == ("/1", 0.8, False)
 
 
-# -- the parts ---------------------------------------------------------------------------------
+# -- hashes, similarity and candidates ---------------------------------------------------------
 
 
 def test_oriented_hashes_are_those_of_oriented_images() -> None:
@@ -589,7 +591,7 @@ def test_oriented_hashes_are_those_of_oriented_images() -> None:
 
 
 def test_wide_hashes_equal_those_of_imagehash() -> None:
-    small = hashed_luma(draw_photo(5))
+    small = luma_thumbnail(draw_photo(5))
     wide = oriented_hashes(np.frombuffer(small.tobytes(), np.uint8)[None], side=16)
     assert wide.shape == (1, ORIENTATIONS, 4)
     expected = np.packbits(imagehash.phash(small, hash_size=16, highfreq_factor=2).hash)
@@ -598,13 +600,13 @@ def test_wide_hashes_equal_those_of_imagehash() -> None:
 
 def test_similarity_tolerates_orientations_and_crops() -> None:
     picture, other = draw_photo(1, (300, 300)), draw_photo(2, (300, 300))
-    turned_by_5 = Image.fromarray(orient_all(np.asarray(picture.convert("L"))[None], 5)[0])
-    variants = [picture, turned_by_5, picture.crop((20, 0, 290, 270)), other]
+    in_orientation_5 = Image.fromarray(orient_all(np.asarray(picture.convert("L"))[None], 5)[0])
+    variants = [picture, in_orientation_5, picture.crop((20, 0, 290, 270)), other]
     lumas = np.stack([luma(variant) for variant in variants])
     second = np.array([0, 1, 2, 3])
-    first, looked = np.zeros(4, np.int64), np.ones(4, bool)
-    plain = similarity(lumas, first, second, np.zeros(4, np.uint8), ~looked)
-    found = similarity(lumas, first, second, np.array([0, 5, 0, 0]), looked)
+    first, may_be_crop = np.zeros(4, np.int64), np.ones(4, bool)
+    plain = similarity(lumas, first, second, np.zeros(4, np.uint8), ~may_be_crop)
+    found = similarity(lumas, first, second, np.array([0, 5, 0, 0]), may_be_crop)
     assert found[0] == pytest.approx(1, abs=1e-5)
     assert found[1] > 0.99 > 0.6 > plain[1]
     assert found[2] > 0.95 > plain[2]
@@ -625,14 +627,14 @@ def test_rows_with_equal_hashes_are_paired_with_each_other_and_with_near_rows() 
     assert found == set(combinations(range(5), 2))
 
 
-def test_of_very_many_rows_with_one_hash_only_some_are_paired_with_all(
+def test_of_many_rows_with_the_same_hash_only_the_first_are_paired_with_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(candidates, "MAX_PAIRS_OF_HASHES", 1000)
     first, second = pairs_by_hash(hashes_of(*[0] * 500, 1), 4, -1, lambda _: None)
     found = set(zip(first.tolist(), second.tolist(), strict=True))
     expected = {(a, b) for a in (0, 1) for b in range(a + 1, 501)} | {(n, 500) for n in range(500)}
-    assert found == expected, "not each with each: that would be 125,250 pairs"
+    assert found == expected, "pairs of all rows would be 125,250"
 
 
 # -- plans -------------------------------------------------------------------------------------
@@ -645,14 +647,14 @@ def test_the_best_file_is_kept_and_unchanged_copies_are_removed(
     assert (rows["7.jpg"].action, rows["copy of 7.jpg"].action) == ("keep", "remove")
     assert rows["copy of 7.jpg"].reason == "the same bytes as 7.jpg"
     kept = next(row for name, row in rows.items() if name in COPIES and row.action == "keep")
-    assert Path(kept.path).name != "bordered.jpg", "it was edited"
+    assert Path(kept.path).name != "bordered.jpg"
     assert rows["smaller.jpg"].action == "remove" and "160 x 120" in rows["smaller.jpg"].reason
-    changed = {"grey": "without its colours", "mirrored": "mirrored", "turned": "rotated"}
+    changed = {"grey": "without its colours", "mirrored": "mirrored", "rotated": "rotated"}
     for name, word in changed.items():
         row = rows[f"{name}.jpg"]
         assert row.action == "review" and word in row.reason
     allowed = {Path(row.path).name: row for row in filled.clean(allow=["mirrored", "rotated"])}
-    assert [allowed[f"{name}.jpg"].action for name in ("mirrored", "turned", "grey")] == [
+    assert [allowed[f"{name}.jpg"].action for name in ("mirrored", "rotated", "grey")] == [
         "remove",
         "remove",
         "review",
@@ -697,7 +699,7 @@ def test_a_file_kept_under_another_path_is_not_removed(
     )
 
 
-def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
+def test_all_copies_of_a_picture_under_two_labels_are_reviewed_or_dropped(
     filled: Workspace, messy: Path
 ) -> None:
     shutil.copy(messy / "blue/8.jpg", messy / "red/8 too.jpg")
@@ -723,7 +725,7 @@ def test_a_picture_under_two_labels_is_reviewed_or_dropped_whole(
 
 
 @pytest.mark.slow
-def test_from_duplicates_to_quarantine_and_back_by_commands(
+def test_the_commands_find_remove_and_restore_duplicates(
     filled: Workspace, messy: Path, tmp_path: Path
 ) -> None:
     def run(*arguments: object) -> str:
@@ -745,9 +747,9 @@ def test_from_duplicates_to_quarantine_and_back_by_commands(
     assert f"embedkit apply {plan} -w {filled.folder}" in run("clean", "--plan", plan)
     assert plan.with_suffix(".html").exists()
     with open(plan, newline="", encoding="utf-8-sig") as file:
-        going = [row["path"] for row in csv.DictReader(file) if row["action"] == "remove"]
+        removed = [row["path"] for row in csv.DictReader(file) if row["action"] == "remove"]
     run("apply", plan)
-    assert going and not any(Path(path).exists() for path in going)
+    assert removed and not any(Path(path).exists() for path in removed)
     assert len(json.loads(run("duplicates", "--json", "--kind", "exact"))["groups"]) == 0
     run("undo")
     assert {path: path.read_bytes() for path in messy.rglob("*.*")} == before
@@ -779,21 +781,25 @@ def group_of(filled: Workspace, *labels: str | None) -> Duplicates:
     found = filled.duplicates()
     (group,) = [group for group in found.groups if "0.jpg" in names(group)]
     first = group.members[0]
-    links = ((True, None), (True, Examination(COPY)), (False, Examination(OPEN, note="why")))
+    links = (
+        ("first", True, None),
+        ("copy", True, Examination(COPY)),
+        ("doubtful", False, Examination(OPEN, note="why")),
+    )
     members = tuple(
         replace(
             first,
-            path=f"/{place}/{sure}.jpg",
+            path=f"/{place}/{name}.jpg",
             sha256=str(place) * 64,
             label=label,
             sure=sure,
             examination=examination,
             bytes=100 - place,
         )
-        for place, (label, (sure, examination)) in enumerate(zip(labels, links, strict=True))
+        for place, (label, (name, sure, examination)) in enumerate(zip(labels, links, strict=True))
     )
-    shown = replace(group, members=members, conflict=len(set(labels) - {None}) > 1)
-    return replace(found, groups=(replace(shown, representative=members[0].path),))
+    labelled = replace(group, members=members, conflict=len(set(labels) - {None}) > 1)
+    return replace(found, groups=(replace(labelled, representative=members[0].path),))
 
 
 PLAIN = FakeExaminer(
@@ -808,8 +814,8 @@ def actions_of(found: Duplicates, examiner: FakeExaminer, **options: object) -> 
 def test_a_doubtful_copy_of_the_kept_file_is_not_removed(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
     assert actions_of(found, PLAIN) == ["keep", "remove", "review"]
-    assert plan_rows(found, PLAIN)[2].reason == "may be a copy of True.jpg: why"
-    # What stays counts, not the representative: the doubtful one is a plain copy of the second.
+    assert plan_rows(found, PLAIN)[2].reason == "may be a copy of first.jpg: why"
+    # The kept file decides, not the representative: the doubtful file is a copy of the second one.
     assert actions_of(found, PLAIN, protect=("/1",)) == ["review", "keep", "remove"]
     assert actions_of(found, PLAIN, protect=("/2",)) == ["review", "review", "keep"]
 
@@ -817,7 +823,7 @@ def test_a_doubtful_copy_of_the_kept_file_is_not_removed(filled: Workspace) -> N
 def test_a_better_file_than_the_protected_one_is_for_review(filled: Workspace) -> None:
     found = group_of(filled, "a", "a", "a")
     row = plan_rows(found, PLAIN, PlanOptions(protect=("/1",)))[0]
-    assert row.reason == "a copy of True.jpg, which is kept, although this one is the larger file"
+    assert row.reason == "a copy of copy.jpg, which is kept, although this one is the larger file"
 
 
 def test_preferred_folders_and_patterns_decide_what_is_kept(filled: Workspace) -> None:
@@ -852,7 +858,7 @@ def test_neither_a_plan_nor_a_page_overwrites_a_photo(filled: Workspace, messy: 
     assert photo.read_bytes() == before
 
 
-def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
+def test_a_plan_is_written_only_to_a_csv_file(filled: Workspace, tmp_path: Path) -> None:
     for place in (tmp_path / "plan.html", tmp_path, Path()):
         arguments = ["clean", "--plan", str(place), "-w", str(filled.folder)]
         result = CliRunner().invoke(embedkit, arguments)
@@ -862,10 +868,9 @@ def test_a_plan_is_not_a_page(filled: Workspace, tmp_path: Path) -> None:
 
 def test_a_plan_never_removes_a_whole_group(filled: Workspace) -> None:
     found = filled.duplicates()
-    peaceful = replace(
+    without_conflicts = replace(
         found, groups=tuple(replace(group, conflict=False) for group in found.groups)
     )
-    rows = filled.clean(duplicates=peaceful, conflicts="drop-all")
+    rows = filled.clean(duplicates=without_conflicts, conflicts="drop-all")
     for number in {row.group for row in rows}:
         assert any(row.action == "keep" for row in rows if row.group == number)
-    assert candidates.MAX_CANDIDATE_BITS > pair_search.MAX_PERCEPTUAL_BITS

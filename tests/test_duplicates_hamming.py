@@ -1,3 +1,5 @@
+"""Pairs of hashes within a Hamming distance, compiled and in numpy, compared with brute force."""
+
 import subprocess
 import sys
 from math import comb
@@ -14,15 +16,15 @@ from embedkit.duplicates.hamming import (
     near_pairs_between,
 )
 
-WAYS = pytest.mark.parametrize("words_in_numpy", [0, 1 << 40], ids=["compiled", "numpy"])
+IMPLEMENTATIONS = pytest.mark.parametrize("words_in_numpy", [0, 1 << 40], ids=["compiled", "numpy"])
 
 
 def uniform(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 1 << 64, (count, words), np.uint64)
 
 
-def clumped(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
-    """Return hashes of few pictures with up to six bits flipped, with correlated bits."""
+def clustered(count: int, words: int = 1, seed: int = 0) -> np.ndarray:
+    """Return hashes of few pictures, with correlated bits, up to six of which are flipped."""
     random = np.random.default_rng(seed)
     skewed = random.random((max(1, count // 20), 64 * words)) < random.uniform(0, 1, 64 * words)
     ones = skewed[random.integers(0, len(skewed), count)]
@@ -47,7 +49,7 @@ def brute_force_among(hashes: np.ndarray, limit: int) -> np.ndarray:
 
 
 @pytest.mark.slow
-@WAYS
+@IMPLEMENTATIONS
 @pytest.mark.parametrize(
     ("count", "limit", "words"),
     [
@@ -61,19 +63,19 @@ def test_pairs_match_brute_force_in_order(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, count: int, limit: int, words: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
-    for hashes in (uniform(count, words), clumped(count, words)):
+    for hashes in (uniform(count, words), clustered(count, words)):
         pairs = near_pairs(hashes[:, 0] if words == 1 else hashes, limit)
         assert np.array_equal(table(pairs), brute_force_among(hashes, limit))
 
 
-@WAYS
+@IMPLEMENTATIONS
 @pytest.mark.parametrize(("limit", "words"), [(0, 1), (10, 1), (64, 1), (40, 4)])
 def test_pairs_between_two_sets_match_brute_force(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int, limit: int, words: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
-    hashes = clumped(400, words)
-    for queries in (hashes[:0], hashes[:1], hashes[100:300], clumped(900, words, seed=1)):
+    hashes = clustered(400, words)
+    for queries in (hashes[:0], hashes[:1], hashes[100:300], clustered(900, words, seed=1)):
         pairs = near_pairs_between(queries, hashes, limit)
         assert np.array_equal(table(pairs), brute_force(queries, hashes, limit))
         pairs = near_pairs_between(hashes, queries, limit)
@@ -101,7 +103,7 @@ def test_any_chunks_find_the_same_pairs(
         bits = bits[width:]
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
     monkeypatch.setattr(bucket_join, "plan_chunks", lambda *_: chunks)
-    hashes = clumped(700)
+    hashes = clustered(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
     between = table(near_pairs_between(hashes[:200], hashes, 10))
     assert np.array_equal(between, brute_force(hashes[:200], hashes, 10))
@@ -111,7 +113,7 @@ def test_any_chunks_find_the_same_pairs(
 @pytest.mark.parametrize("limit", [0, 1, 7, 10, 31, 60, 64])
 @pytest.mark.parametrize("count", [2, 1000, 1_000_000])
 def test_chunks_cover_every_pair_within_the_limit(count: int, limit: int, words: int) -> None:
-    hashes = np.broadcast_to(clumped(1000, words)[:, None], (1000, max(1, count // 1000), words))
+    hashes = np.broadcast_to(clustered(1000, words)[:, None], (1000, max(1, count // 1000), words))
     hashes = hashes.reshape(-1, words)[:count]
     chunks = bucket_plan.plan_chunks(hashes, hashes, limit, True)
     bits = np.concatenate([chunk.bits for chunk in chunks])
@@ -125,7 +127,7 @@ def test_the_order_does_not_depend_on_the_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
-    hashes = clumped(5000)
+    hashes = clustered(5000)
     found = []
     for threads in (1, 2, 7):
         monkeypatch.setattr(bucket_join, "usable_cores", lambda threads=threads: threads)
@@ -141,26 +143,26 @@ def test_pairs_are_in_order_whatever_the_ranges(
     monkeypatch: pytest.MonkeyPatch, most_ranges: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", 0)
-    monkeypatch.setattr(bucket_join, "_RANGE", 1)
+    monkeypatch.setattr(bucket_join, "_RANGE_PAIRS", 1)
     monkeypatch.setattr(bucket_join, "_MAX_RANGES", most_ranges)
-    hashes = clumped(700)
+    hashes = clustered(700)
     assert np.array_equal(table(near_pairs(hashes, 10)), brute_force_among(hashes, 10))
     between = table(near_pairs_between(hashes[:1], hashes, 64))
     assert np.array_equal(between, brute_force(hashes[:1], hashes, 64))
 
 
-@WAYS
+@IMPLEMENTATIONS
 def test_rows_with_equal_hashes_have_one_representative_and_make_no_pairs(
     monkeypatch: pytest.MonkeyPatch, words_in_numpy: int
 ) -> None:
     monkeypatch.setattr(hamming, "MAX_WORDS_IN_NUMPY", words_in_numpy)
     flat, near = 0x8000000000000000, 0x8000000000000003
     hashes = np.array([near, flat, *[flat] * 100_000, 0x00FF, near, flat], np.uint64)
-    clumps = distinct_near_pairs(hashes, 10)
-    assert clumps.representative.dtype == np.int32
-    assert clumps.representative.tolist() == [0, *[1] * 100_001, 100_002, 0, 1]
+    found = distinct_near_pairs(hashes, 10)
+    assert found.representative.dtype == np.int32
+    assert found.representative.tolist() == [0, *[1] * 100_001, 100_002, 0, 1]
     expected = [[0, 1, 2], [0, 100_002, 7], [1, 100_002, 9]]
-    assert table(clumps.pairs).tolist() == expected
+    assert table(found.pairs).tolist() == expected
 
 
 def test_equal_hashes_make_every_pair() -> None:
@@ -172,8 +174,8 @@ def test_equal_hashes_make_every_pair() -> None:
     assert (pairs.first < pairs.second).all()
 
 
-def test_arrays_are_small_integers() -> None:
-    pairs = near_pairs(clumped(100), 10)
+def test_pairs_are_arrays_of_small_integers() -> None:
+    pairs = near_pairs(clustered(100), 10)
     assert (pairs.first.dtype, pairs.second.dtype) == (np.int32, np.int32)
     assert pairs.distance.dtype == np.uint16
 
@@ -191,7 +193,7 @@ def test_few_hashes_are_compared_without_the_compiler() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_it_compiles_without_a_writable_cache() -> None:
+def test_functions_are_compiled_without_a_writable_cache() -> None:
     space: dict[str, object] = {}
     exec("def twice(number):\n    return 2 * number", space)  # noqa: S102
     assert bucket_join._compiled(space["twice"])(21) == 42  # type: ignore[arg-type]

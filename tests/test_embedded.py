@@ -1,4 +1,4 @@
-"""Files that contain more than a picture: deep colours and embedded data are not lost to a copy."""
+"""Files that contain more than a picture, such as deep colours and embedded data."""
 
 import io
 import random
@@ -74,12 +74,12 @@ def test_embedded_data_is_found(kind: Files) -> None:
     ],
     ids=["exif", "profile", "progressive", "filler", "comment"],
 )
-def test_usual_metadata_are_not_embedded_data(data: bytes) -> None:
+def test_usual_metadata_is_not_embedded_data(data: bytes) -> None:
     assert not has_embedded_data(open_image(data), data)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_file_with_embedded_data_never_goes_without_review(
+def test_a_file_with_embedded_data_is_never_removed_without_review(
     kind: Files, workspace: Workspace, tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"
@@ -110,7 +110,7 @@ def deep(tmp_path: Path, name: str, bits: int) -> bytes:
 
 
 @pytest.mark.parametrize(("name", "bits"), [("a.jp2", 16), ("a.avif", 10), ("a.avif", 12)])
-def test_a_deep_image_has_other_pixels_than_its_copy_of_8_bits(
+def test_a_deep_image_has_other_pixels_than_its_8_bit_copy(
     tmp_path: Path, name: str, bits: int
 ) -> None:
     data = deep(tmp_path, name, bits)
@@ -127,13 +127,13 @@ def test_the_depth_of_an_avif_is_found_after_its_pixels(tmp_path: Path) -> None:
     assert has_deep_colours(open_image(data), moved)
 
 
-def test_an_avif_and_a_jpeg_2000_of_8_bits_are_not_deep() -> None:
+def test_8_bit_avif_and_jpeg_2000_are_not_deep() -> None:
     for kind in ("AVIF", "JPEG2000"):
         data = encoded(scene(1, (160, 120)), kind)
         assert not has_deep_colours(open_image(data), data), kind
 
 
-def test_a_heic_of_10_bits_is_deep() -> None:
+def test_only_the_10_bit_heic_is_deep() -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     values = np.zeros((64, 64, 3), np.uint16)
     stream = io.BytesIO()

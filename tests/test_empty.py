@@ -77,7 +77,7 @@ def test_only_older_plans_are_emptied(root: Path, tmp_path: Path) -> None:
     aged(root, names[0], 40)
     aged(root, names[1], 10)
     assert empty(root, None, timedelta(days=41)).quarantines == ()
-    assert empty(root, names[1], timedelta(days=30)).quarantines == (), "both have to be so"
+    assert empty(root, names[1], timedelta(days=30)).quarantines == (), "not old enough"
     assert empty(root, None, timedelta(days=30)).quarantines == (names[0],)
     assert empty(root, None, HOUR).quarantines == (names[1],)
     assert [item.files for item in quarantines(root)] == [1, 0, 0]
@@ -110,7 +110,7 @@ def test_nothing_is_emptied_by_accident(root: Path, applied: tuple[str, list[Pla
 
 
 @pytest.mark.parametrize(
-    ("harm", "why"),
+    ("damage", "why"),
     [
         (os.unlink, "No such file"),
         (lambda path: put(path, b"edited"), "has changed since the plan was made"),
@@ -121,11 +121,11 @@ def test_nothing_is_emptied_by_accident(root: Path, applied: tuple[str, list[Pla
 def test_the_last_intact_copy_of_a_group_is_not_deleted(
     root: Path,
     applied: tuple[str, list[PlanRow]],
-    harm: Callable[[str], object],
+    damage: Callable[[str], object],
     why: str,
 ) -> None:
     name, rows = applied
-    harm(rows[0].path)
+    damage(rows[0].path)
     report = empty(root, name)
     assert {item.path for item in report.skipped} == {rows[1].path, rows[2].path}
     assert all(
@@ -159,7 +159,7 @@ def test_a_file_removed_by_another_plan_does_not_count_as_a_kept_file(
     ).quarantine
     assert {item.path for item in empty(root, name).skipped} == {rows[1].path, rows[2].path}
     assert empty(root, second).deleted == (rows[0].path,)
-    assert len(empty(root, name).skipped) == 2, "now they are the last"
+    assert len(empty(root, name).skipped) == 2, "now they are the last copies"
 
 
 def test_a_kept_file_that_vanishes_stops_the_deletion(
@@ -168,12 +168,12 @@ def test_a_kept_file_that_vanishes_stops_the_deletion(
     name, rows = applied
     unlink = os.unlink
 
-    def keeper_goes(path: str) -> None:
+    def remove_kept_file(path: str) -> None:
         unlink(path)
         if os.path.exists(rows[0].path) and "files" in os.fspath(path):
             unlink(rows[0].path)
 
-    monkeypatch.setattr(os, "unlink", keeper_goes)
+    monkeypatch.setattr(os, "unlink", remove_kept_file)
     report = empty(root, name)
     assert set(report.deleted) == {rows[1].path, rows[3].path}
     assert ["which is kept, has changed meanwhile" in item.reason for item in report.skipped] == [
@@ -204,14 +204,14 @@ def test_a_renamed_kept_file_counts_if_the_workspace_knows_it(
     renamed = str(tmp_path / "photos/renamed.jpg")
     os.rename(rows[0].path, renamed)
     assert len(empty(root, name).skipped) == 2
-    asked: list[str] = []
+    requested: list[str] = []
 
     def locate(sha256s: list[str]) -> dict[str, list[str]]:
-        asked.extend(sha256s)
+        requested.extend(sha256s)
         return {rows[0].sha256: ["/gone.jpg", str(root / name / "files/000002"), renamed]}
 
     assert len(empty(root, name, locate=locate).deleted) == 2
-    assert asked == [sha256(b"one")]
+    assert requested == [sha256(b"one")]
 
 
 def test_a_plan_that_was_edited_in_the_quarantine_deletes_nothing(
@@ -287,11 +287,11 @@ def test_undo_reverts_the_last_plan_with_files(root: Path, tmp_path: Path) -> No
     assert undo(root).quarantine == names[0]
 
 
-# -- killed, full, at once -------------------------------------------------------------------------
+# -- killed, full disk, concurrent -----------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_an_emptying_killed_anywhere_is_finished_or_what_is_left_is_undone(
+def test_an_emptying_killed_anywhere_is_finished_or_the_remaining_files_are_restored(
     root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = small
@@ -302,10 +302,10 @@ def test_an_emptying_killed_anywhere_is_finished_or_what_is_left_is_undone(
     step = 1
     while killed_at(step, lambda: empty(root, name)):
         assert Path(rows[0].path).read_bytes() == b"one"
-        held = len(os.listdir(root / name / "files"))
+        stored = len(os.listdir(root / name / "files"))
         report = undo(root, name)
-        assert len(report.restored) == held, step
-        assert len(report.skipped) == 3 - held
+        assert len(report.restored) == stored, step
+        assert len(report.skipped) == 3 - stored
         assert all("deleted on" in item.reason for item in report.skipped)
         for item in rows[1:]:
             put(item.path, b"two" if item.rule == "drop-all" else b"one")
@@ -353,8 +353,8 @@ def test_files_that_cannot_be_deleted_are_skipped(
         unlink(path)
 
     monkeypatch.setattr(os, "unlink", refused)
-    (left,) = empty(root, name).skipped
-    assert (left.path, left.reason) == (rows[1].path, "Read-only file system")
+    (skipped,) = empty(root, name).skipped
+    assert (skipped.path, skipped.reason) == (rows[1].path, "Read-only file system")
 
 
 def test_concurrent_runs_exclude_each_other(root: Path, applied: tuple[str, list[PlanRow]]) -> None:
@@ -383,8 +383,8 @@ def test_the_workspace_finds_a_kept_file_under_its_new_name(
     workspace, plan = filled
     name = workspace.load_plan(plan).apply().quarantine
     os.rename(photos / "red/0.jpg", photos / "blue/renamed.jpg")
-    (left,) = workspace.quarantine.empty(name).skipped
-    assert "none of the kept files that it is a copy of is intact" in left.reason
+    (skipped,) = workspace.quarantine.empty(name).skipped
+    assert "none of the kept files that it is a copy of is intact" in skipped.reason
     workspace.add()
     assert workspace.quarantine.empty(name).deleted == (str(photos / "blue/copy of 0.jpg"),)
 
@@ -401,18 +401,18 @@ def test_the_command_frees_space_and_reports_how_much(
     size = (photos / "blue/copy of 0.jpg").stat().st_size
     run(workspace, "apply", plan)
     for words in (["0.5h"], ["30d"], ["30"], ["12H"]):
-        told = run(workspace, "quarantine", "empty", "--older-than", *words).stdout
-        assert "nothing was deleted" in told
+        output = run(workspace, "quarantine", "empty", "--older-than", *words).stdout
+        assert "nothing was deleted" in output
     assert "no quarantine was chosen" in run(workspace, "quarantine", "empty", status=2).stderr
     for wrong in ("a month", "-1", "1w", "", "1e3", "nan"):
-        told = run(workspace, "quarantine", "empty", "--older-than", wrong, status=2).stderr
-        assert "is not an age; give days (30 or 30d) or hours (12h)" in told
+        output = run(workspace, "quarantine", "empty", "--older-than", wrong, status=2).stderr
+        assert "is not an age; give days (30 or 30d) or hours (12h)" in output
     dry = run(workspace, "quarantine", "empty", "--older-than", "0", "--dry-run").stdout
     assert dry.startswith("1 file would be deleted, ") and "kB to be freed" in dry
     report = json.loads(run(workspace, "quarantine", "empty", "--older-than", "0", "--json").stdout)
     assert report["deleted"] == [str(photos / "blue/copy of 0.jpg")] and report["bytes"] == size
-    told = run(workspace, "undo", status=1).stderr
-    assert "copy of 0.jpg: deleted on 20" in told
+    output = run(workspace, "undo", status=1).stderr
+    assert "copy of 0.jpg: deleted on 20" in output
     assert "emptied" in run(workspace, "quarantine", "list").stdout
 
 
@@ -424,8 +424,8 @@ def test_the_exit_status_is_1_when_a_file_stays(
     dropped = row(2, "remove", str(more), sha256=sha256_of(more), rule="drop-all")
     write_plan(plan, [*read_plan(plan), dropped])
     name = json.loads(run(workspace, "apply", plan, "--json").stdout)["quarantine"]
-    told = run(workspace, "quarantine", "empty", "--older-than", "0", status=1)
-    assert f"stays in quarantine: {more}: it may be the last copy" in told.stderr
-    assert "1 file deleted permanently" in told.stdout
+    output = run(workspace, "quarantine", "empty", "--older-than", "0", status=1)
+    assert f"stays in quarantine: {more}: it may be the last copy" in output.stderr
+    assert "1 file deleted permanently" in output.stdout
     assert "1 file deleted permanently" in run(workspace, "quarantine", "empty", name).stdout
     assert "no quarantine called" in run(workspace, "quarantine", "empty", "x", status=2).stderr

@@ -21,7 +21,7 @@ def copies(photos: Path) -> Path:
     return photos
 
 
-def test_fingerprints_are_made_once_and_without_a_network(
+def test_fingerprints_are_computed_once_and_without_a_network(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     report = workspace.add([photos], fingerprints_only=True)
@@ -33,7 +33,7 @@ def test_fingerprints_are_made_once_and_without_a_network(
     assert workspace.info().specs == ()
 
 
-def test_a_later_add_embeds_what_was_only_fingerprinted(
+def test_a_later_add_embeds_images_that_were_only_fingerprinted(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     workspace.add([photos], fingerprints_only=True)
@@ -77,17 +77,17 @@ def test_commands_that_need_embeddings_raise_an_error_without_them(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add([photos], labels_from_folders=True, fingerprints_only=True)
-    for question in (
+    for command in (
         lambda: workspace.search(photos / "red/0.jpg"),
         lambda: workspace.duplicates(["semantic"]),
         lambda: workspace.duplicates(["semantic"], of=photos / "red/0.jpg"),
         lambda: workspace.split(1, 1),
     ):
         with pytest.raises(EmptyWorkspace, match="embedkit add"):
-            question()
+            command()
 
 
-def test_a_split_embeds_what_was_only_fingerprinted(
+def test_a_split_embeds_images_that_were_only_fingerprinted(
     workspace: Workspace, photos: Path, passes: list[int]
 ) -> None:
     workspace.add([photos / "red"], labels_from_folders=False)

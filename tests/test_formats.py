@@ -1,4 +1,4 @@
-"""Long text, JPEG 2000, what comes with the pixels, and files that end early."""
+"""Long text in PNGs, JPEG 2000, metadata beside the pixels, and truncated files."""
 
 import struct
 import zlib
@@ -54,9 +54,9 @@ def test_text_in_a_png_does_not_change_its_pixels(kind: bytes, content: bytes) -
 
 def test_a_png_with_more_text_than_pillow_allows_is_read() -> None:
     data = encoded(draw_photo(1))
-    some = zlib.compress(bytes(1_000_000))
+    text = zlib.compress(bytes(1_000_000))
     for number in range(80):
-        data = with_chunk(data, b"zTXt", b"k%d\0\0" % number + some)
+        data = with_chunk(data, b"zTXt", b"k%d\0\0" % number + text)
     assert Decoder(data).at_least().tobytes() == draw_photo(1).tobytes()
 
 
@@ -112,8 +112,8 @@ def test_damaged_pngs_fail_or_decode_as_before() -> None:
         except UnreadableImage as error:
             assert error.stage in ("format", "decode")
         try:
-            image, there = decode_partial(bytes(data))
-            assert there.shape == (image.height, image.width)
+            image, mask = decode_partial(bytes(data))
+            assert mask.shape == (image.height, image.width)
         except UnreadableImage as error:
             assert error.stage in ("format", "decode")
     assert 5 < read < 380
@@ -177,7 +177,7 @@ def test_damaged_jpeg_2000_fails_or_decodes() -> None:
                 assert error.stage in ("format", "decode", "read")
 
 
-# -- what comes with the pixels ------------------------------------------------------------------
+# -- metadata ------------------------------------------------------------------------------------
 
 
 def test_decoded_images_have_no_metadata(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_decoded_images_have_no_metadata(tmp_path: Path) -> None:
         assert small is not None and len(small.address) < 6000
 
 
-# -- files that end early ------------------------------------------------------------------------
+# -- truncated files -----------------------------------------------------------------------------
 
 JPEGS: dict[str, tuple[str, dict[str, object]]] = {
     "usual": ("RGB", {}),
@@ -217,8 +217,7 @@ JPEGS: dict[str, tuple[str, dict[str, object]]] = {
 
 def full(data: bytes) -> Image.Image:
     """An intact image at full scale."""
-    decoder = Decoder(data)
-    return decoder.at_least(short=min(decoder.size))
+    return Decoder(data).full_scale()
 
 
 def detailed(mode: str = "RGB") -> Image.Image:
@@ -238,16 +237,16 @@ def test_the_decoded_rows_of_a_truncated_jpeg_are_right(
         cut = data[: int(len(data) * share)]
         with pytest.raises(UnreadableImage):
             full(cut)
-        image, there = decode_partial(cut)
-        filled, its = decode_partial(cut + bytes(len(data) - len(cut)))
-        assert (its == there).all() and (np.asarray(filled) == np.asarray(image))[there].all()
-        assert image.size == (320, 240) and there.dtype == bool
-        rows = there.all(axis=1)
-        assert (rows == there.any(axis=1)).all() and not np.diff(rows.astype(int)).max() > 0
+        image, mask = decode_partial(cut)
+        filled, filled_mask = decode_partial(cut + bytes(len(data) - len(cut)))
+        assert (filled_mask == mask).all() and (np.asarray(filled) == np.asarray(image))[mask].all()
+        assert image.size == (320, 240) and mask.dtype == bool
+        rows = mask.all(axis=1)
+        assert (rows == mask.any(axis=1)).all() and not np.diff(rows.astype(int)).max() > 0
         seen.append(int(rows.sum()))
-        # At the border chroma runs into the grey below.
-        apart = np.abs(np.asarray(image).astype(int) - whole)[: seen[-1] - 1]
-        assert apart.mean() < 12 if "progressive" in options else apart.max() == 0
+        # The chroma of the last row is blended with the grey below.
+        difference = np.abs(np.asarray(image).astype(int) - whole)[: seen[-1] - 1]
+        assert difference.mean() < 12 if "progressive" in options else difference.max() == 0
     if "progressive" in options:
         assert seen[-1] == 240
     else:
@@ -257,10 +256,10 @@ def test_the_decoded_rows_of_a_truncated_jpeg_are_right(
 def test_a_progressive_jpeg_cut_in_its_first_scan_has_the_rows_above() -> None:
     data = encoded(detailed(), "JPEG", quality=90, progressive=True)
     scans = [place for place in range(len(data) - 1) if data[place : place + 2] == b"\xff\xda"]
-    _, there = decode_partial(data[: (scans[0] + scans[1]) // 2])
-    assert 40 < there.all(axis=1).sum() < 200
-    image, there = decode_partial(data[: scans[1] + 5])  # within the head of the second scan
-    assert there.all()
+    _, mask = decode_partial(data[: (scans[0] + scans[1]) // 2])
+    assert 40 < mask.all(axis=1).sum() < 200
+    image, mask = decode_partial(data[: scans[1] + 5])  # within the header of the second scan
+    assert mask.all()
     assert image.size == (320, 240)
 
 
@@ -273,10 +272,10 @@ def test_the_decoded_rows_of_a_truncated_png_are_right(mode: str) -> None:
         cut = data[: int(len(data) * share)]
         with pytest.raises(UnreadableImage):
             full(cut)
-        image, there = decode_partial(cut)
-        assert (np.asarray(image)[there] == whole[there]).all()
-        seen.append(int(there.all(axis=1).sum()))
-        assert there.sum() == seen[-1] * 320
+        image, mask = decode_partial(cut)
+        assert (np.asarray(image)[mask] == whole[mask]).all()
+        seen.append(int(mask.all(axis=1).sum()))
+        assert mask.sum() == seen[-1] * 320
     assert seen == sorted(set(seen)) and seen[0] > 60 and seen[-1] > 200
 
 
@@ -296,9 +295,9 @@ def test_the_decoded_pixels_of_a_truncated_interlaced_png_are_right() -> None:
     data = interlaced(picture)
     assert Decoder(data).at_least().tobytes() == picture.tobytes()
     for share in (0.1, 0.4, 0.9):
-        image, there = decode_partial(data[: int(len(data) * share)])
-        assert (np.asarray(image)[there] == np.asarray(picture)[there]).all()
-        assert share - 0.1 < there.mean() < share
+        image, mask = decode_partial(data[: int(len(data) * share)])
+        assert (np.asarray(image)[mask] == np.asarray(picture)[mask]).all()
+        assert share - 0.1 < mask.mean() < share
 
 
 def test_a_png_ends_at_its_first_damage() -> None:
@@ -306,9 +305,9 @@ def test_a_png_ends_at_its_first_damage() -> None:
     data[len(data) // 2] ^= 255
     with pytest.raises(UnreadableImage):
         Decoder(bytes(data)).at_least()
-    image, there = decode_partial(bytes(data))
-    assert 0 < there.mean() < 0.6
-    assert (np.asarray(image)[there] == np.asarray(detailed())[there]).all()
+    image, mask = decode_partial(bytes(data))
+    assert 0 < mask.mean() < 0.6
+    assert (np.asarray(image)[mask] == np.asarray(detailed())[mask]).all()
 
 
 def test_partial_images_are_upright_and_in_srgb() -> None:
@@ -318,18 +317,18 @@ def test_partial_images_are_upright_and_in_srgb() -> None:
     for kind, how in (("JPEG", {"quality": 90, "subsampling": 0}), ("PNG", {})):
         data = encoded(detailed(), kind, exif=exif, icc_profile=profile, **how)
         whole = np.asarray(full(data))
-        image, there = decode_partial(data[: len(data) // 2])
-        assert image.size == (240, 320) and there.shape == (320, 240)
-        assert there[:, -1].all() and not there[:, 0].any(), "what was above is on the right"
-        inside = there & np.roll(there, 1, axis=1)
+        image, mask = decode_partial(data[: len(data) // 2])
+        assert image.size == (240, 320) and mask.shape == (320, 240)
+        assert mask[:, -1].all() and not mask[:, 0].any(), "the top is on the right"
+        inside = mask & np.roll(mask, 1, axis=1)
         assert (np.asarray(image)[inside] == whole[inside]).all()
 
 
 def test_intact_images_are_decoded_completely() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "GIF"):
         data = encoded(draw_photo(1), kind)
-        image, there = decode_partial(data)
-        assert there.all()
+        image, mask = decode_partial(data)
+        assert mask.all()
         assert image.tobytes() == full(data).tobytes()
 
 

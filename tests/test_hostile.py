@@ -1,4 +1,4 @@
-"""Hostile files, a few of each kind; scripts/check_hostile.py has the many and the large ones."""
+"""A few hostile files of each kind; scripts/check_hostile.py checks many, and large ones."""
 
 import os
 from importlib import import_module
@@ -58,7 +58,7 @@ def check(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_damaged_file_is_read_or_is_unreadable_and_says_nothing_else(
+def test_a_damaged_file_is_read_or_unreadable_and_nothing_is_printed(
     kind: str, fuzz: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     check(fuzz, kind, 10, tmp_path, capfd)
@@ -66,7 +66,7 @@ def test_a_damaged_file_is_read_or_is_unreadable_and_says_nothing_else(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_damaged_files_are_read_or_are_unreadable_and_say_nothing_else(
+def test_many_damaged_files_are_read_or_unreadable_and_nothing_is_printed(
     kind: str, fuzz: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     check(fuzz, kind, 200, tmp_path, capfd)
@@ -81,15 +81,15 @@ def test_an_intact_file_passes_every_use(kind: str, fuzz: ModuleType, tmp_path: 
             run()
         except UnreadableImage:
             refused.add(use)
-    # Only of a JPEG or PNG is a part compared.
+    # Truncated copies are examined for JPEG and PNG only.
     assert refused == (set() if data.startswith((b"\xff\xd8", b"\x89PNG")) else {"part of a pair"})
 
 
-def test_a_webp_whose_decode_would_take_too_much_memory_is_refused_unread(
+def test_a_webp_that_needs_too_much_memory_is_refused_before_decoding(
     hostile: ModuleType,
 ) -> None:
     def claiming(width: int, height: int) -> bytes:
-        # A lossless WebP: 14 bits each of the width and height less one, behind a signature.
+        # A lossless WebP: a signature, then the width and the height minus one in 14 bits each.
         bits = (width - 1) | (height - 1) << 14
         return hostile.riff([(b"VP8L", b"\x2f" + bits.to_bytes(4, "little") + bytes(20))])
 
@@ -102,7 +102,7 @@ def test_a_webp_whose_decode_would_take_too_much_memory_is_refused_unread(
 
 
 def check_folder(files: list, folder: Path, workspace: Workspace, source: Path) -> None:
-    """Every file is used or listed, as it should be, and every page is written."""
+    """Assert that every file is used or listed as expected, and that every page is written."""
     report = workspace.add([source])
     listed = {os.fsencode(item.path): item.reason for item in report.failures}
     photos = 12

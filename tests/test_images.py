@@ -19,7 +19,7 @@ from embedkit.images.fingerprint import (
     digests,
     fingerprint,
     fingerprints,
-    hashed_luma,
+    luma_thumbnail,
     phashes,
     sketch,
 )
@@ -101,7 +101,7 @@ def test_reading_a_pipe_does_not_block(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_orientation_is_decoded_upright(kind: str, orientation: int) -> None:
     upright = Image.new("RGB", (96, 64), "blue")
-    upright.paste("red", (0, 0, 48, 32))  # red stands in the left top
+    upright.paste("red", (0, 0, 48, 32))  # the top left
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -241,7 +241,7 @@ def test_formats_whose_readers_run_programs_are_not_read(tmp_path: Path) -> None
     assert not ran.exists()
 
 
-def test_a_grey_value_of_16_bits_can_stand_for_transparency() -> None:
+def test_a_grey_value_of_16_bits_can_mean_transparent() -> None:
     ramp = np.full((4, 4), 30_000, np.uint16)
     ramp[0] = 1000
     data = encoded(Image.fromarray(ramp), "PNG", transparency=30_000)
@@ -277,8 +277,8 @@ def test_phash_equals_imagehash_for_the_same_pixels() -> None:
     symmetric = Image.fromarray(np.tile(np.abs(np.arange(-64, 64)).astype(np.uint8) * 3, (99, 1)))
     images = [*(draw_photo(seed, (500, 400)) for seed in range(20)), flat, symmetric]
     for hashes in (
-        phashes(np.stack([hashed_luma(image) for image in images])),
-        np.concatenate([phashes(np.asarray(hashed_luma(image))[None]) for image in images]),
+        phashes(np.stack([luma_thumbnail(image) for image in images])),
+        np.concatenate([phashes(np.asarray(luma_thumbnail(image))[None]) for image in images]),
     ):
         assert [bits.tobytes().hex() for bits in hashes] == [
             str(imagehash.phash(image)) for image in images
@@ -289,7 +289,7 @@ def test_phash_equals_imagehash_for_the_same_pixels() -> None:
     assert f"{found.phash:016x}" == str(expected)
     kept = np.frombuffer(found.luma, np.uint8).reshape(1, 32, 32)
     again = int.from_bytes(phashes(kept)[0].tobytes(), "big")
-    assert again == found.phash, "the hash can be made again from what is kept"
+    assert again == found.phash, "the hash can be computed from the stored thumbnail"
 
 
 def test_a_fingerprint_does_not_depend_on_the_others() -> None:

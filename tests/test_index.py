@@ -34,7 +34,7 @@ def unit(count: int, dim: int = DIM, seed: int = 0) -> np.ndarray:
 
 
 def clustered(count: int, seed: int = 0) -> np.ndarray:
-    """Vectors around 40 centres, which suit codes."""
+    """Vectors around 40 centres, for which codes are suitable."""
     random = np.random.default_rng(seed)
     near = unit(40)[random.integers(0, 40, count)] + random.normal(size=(count, DIM)) * 0.1
     return (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
@@ -83,8 +83,8 @@ class Collection:
     def truth(self, query: np.ndarray, k: int, among: np.ndarray | None = None) -> list[int]:
         ids = np.arange(1, len(self.vectors) + 1) if among is None else among
         ids = ids[~np.isin(ids, list(self.gone))]
-        apart = 1 - self.vectors[ids - 1].astype(float) @ query.astype(float)
-        return [int(ids[row]) for row in np.argsort(apart, kind="stable")[:k]]
+        exact_distances = 1 - self.vectors[ids - 1].astype(float) @ query.astype(float)
+        return [int(ids[row]) for row in np.argsort(exact_distances, kind="stable")[:k]]
 
     def files(self) -> dict[str, int]:
         return {file.name: file.stat().st_mtime_ns for file in self.folder.glob("*.*")}
@@ -97,7 +97,7 @@ def collection(tmp_path: Path) -> Collection:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lower the limits, so that some thousand vectors count as many."""
+    """Lower the limits, so that some thousand vectors are treated like a large collection."""
     make_small(monkeypatch)
 
 
@@ -135,10 +135,10 @@ def test_exact_search_equals_brute_force_by_numpy_and_by_faiss(
     assert index.factory == "Flat"
     queries = unit(20, seed=1)
     among = np.arange(3, 500, 7)
-    for narrowed in (None, among):
-        ids, found = index.search(queries, 10, narrowed)
+    for restriction in (None, among):
+        ids, found = index.search(queries, 10, restriction)
         for row, query in enumerate(queries):
-            assert ids[row].tolist() == collection.truth(query, 10, narrowed)
+            assert ids[row].tolist() == collection.truth(query, 10, restriction)
             expected = 1 - collection.vectors[ids[row] - 1].astype(float) @ query.astype(float)
             assert found[row] == pytest.approx(expected, abs=1e-6)
     assert index.search(queries, 1000, among)[0].shape == (20, len(among))
@@ -154,7 +154,7 @@ def test_equal_vectors_are_at_distance_0_in_order_of_id(collection: Collection) 
 
 
 @pytest.mark.usefixtures("small")
-def test_many_queries_at_once_equal_one_after_another(collection: Collection) -> None:
+def test_many_queries_at_once_give_the_results_of_single_ones(collection: Collection) -> None:
     collection.store(clustered(3000))
     index = collection.saved()
     collection.store(clustered(100, seed=1))
@@ -195,7 +195,7 @@ def test_few_images_are_searched_exactly_and_many_by_codes(collection: Collectio
 
 @pytest.mark.parametrize("kind", ["IVF16,SQ8", "HNSW16,SQ8", "PCA24,IVF16,SQ8", "SQ8", "exact"])
 @pytest.mark.usefixtures("small")
-def test_a_factory_string_overrides_the_choice(collection: Collection, kind: str) -> None:
+def test_a_factory_string_is_used_whatever_the_size(collection: Collection, kind: str) -> None:
     collection.store(clustered(2000))
     index = collection.saved(kind)
     assert index.factory == ("Flat" if kind == "exact" else kind)
@@ -279,7 +279,7 @@ def test_a_kind_that_does_not_suit_the_vectors_is_a_bad_recipe(collection: Colle
     assert collection.saved("exact").search(unit(1), 1)[0].tolist() == [[1]]
 
 
-# -- delta, tombstones, merging ----------------------------------------------------------------
+# -- delta, removals, merging ------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("small")
@@ -305,12 +305,12 @@ def test_added_embeddings_are_a_delta_until_a_merge_is_due(
     collection.store(clustered(60, seed=2))
     collection.catch_up(index)
     assert not [name for name in collection.files() if name.startswith(("2000.", "2090."))]
-    assert read_manifest(collection.folder).trained == trained == 2000, "only added to"
+    assert read_manifest(collection.folder).trained == trained == 2000, "extended, not trained"
     for opened in (index, collection.load()):
         assert opened.search(collection.vectors, 1)[0][:, 0].tolist() == list(range(1, 2151))
     collection.store(clustered(7000, seed=3))
     collection.catch_up(index)
-    assert read_manifest(collection.folder).trained == 9150, "trained anew"
+    assert read_manifest(collection.folder).trained == 9150, "trained again"
 
 
 @pytest.mark.slow
@@ -377,7 +377,7 @@ def test_removing_images_does_not_rebuild_an_index(collection: Collection) -> No
 
 
 def full(collection: Collection) -> Index:
-    """An index with every kind of file."""
+    """Return an index with every kind of file."""
     collection.store(clustered(2000))
     index = collection.saved()
     collection.store(clustered(50, seed=1))
@@ -408,12 +408,6 @@ def test_a_loaded_index_equals_the_saved_one(collection: Collection) -> None:
 
 
 ROLES = ("ids", "vectors", "codes", "delta_ids", "delta_vectors", "removed")
-
-
-def touched(file: Path) -> None:
-    """Change the time of a file, as if it had been written later."""
-    status = file.stat()
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
 
 
 def flip(file: Path) -> None:
@@ -547,7 +541,7 @@ def test_a_search_checks_only_the_rows_and_lists_that_it_reads(
     collection = Collection(Path(shutil.copytree(intact, tmp_path / "copy")))
     index = collection.load()
     vectors, lists = index._base._file, index._codes.file
-    assert index._codes.head < len(lists), "the lists are the file's end"
+    assert index._codes.head < len(lists), "the lists are at the end of the file"
     checked = [file._unchecked.copy() for file in (vectors, lists)]
     assert checked[0].all() and not checked[1][0]
     index.search(clustered(1, seed=4), 1)
@@ -623,7 +617,7 @@ def test_a_missing_or_damaged_index_is_rebuilt(workspace: Workspace, photos: Pat
     file.write_bytes(b"damaged")
     with pytest.warns(DamagedCache, match="is rebuilt"):
         assert len(Workspace(workspace.folder).search(photos / "red/0.jpg", 20)) == 12
-    assert file.stat().st_size > 100, "and saved, being all behind"
+    assert file.stat().st_size > 100, "the rebuilt index is saved"
 
 
 def test_a_search_does_not_replace_an_index_that_another_process_has_saved(

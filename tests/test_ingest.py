@@ -88,7 +88,7 @@ def test_adding_one_folder_leaves_others_alone(workspace: Workspace, photos: Pat
     (photos / "blue/6.jpg").unlink()
     assert counts(workspace.add([photos / "red"])) == (6, 6, 0, 6, 0, 0)
     assert counts(workspace.add([photos / "red/0.jpg"])) == (1, 1, 0, 1, 0, 0)
-    assert counts(workspace.add()) == (11, 11, 0, 11, 0, 1), "no source: everything again"
+    assert counts(workspace.add()) == (11, 11, 0, 11, 0, 1), "without a source, all are checked"
 
 
 def test_a_folder_that_cannot_be_listed_makes_nothing_missing(
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_listed_makes_nothing_missing(
 
     monkeypatch.setattr(os, "scandir", scandir)
     report = workspace.add([photos])
-    assert counts(report) == (6, 6, 0, 6, 1, 0), "only what was found is counted"
+    assert counts(report) == (6, 6, 0, 6, 1, 0), "only the files found are counted"
     assert any(text.startswith("6 known photos below folders") for text in report.warnings)
     assert len(workspace.search(photos / "red/0.jpg", 20)) == 12
     assert [(item.stage, item.reason) for item in report.failures] == [
@@ -126,12 +126,12 @@ def test_each_of_two_backbones_embeds_only_missing_images(
 ) -> None:
     workspace.add([photos / "red"], backbones=["resnet50"])
     assert counts(workspace.add([photos], backbones=["resnet50", "vgg16"])) == (12, 12, 12, 0, 0, 0)
-    assert passes == [6, 6, 12]  # what resnet50 lacked, then all of vgg16
-    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0), "none named: those in use"
+    assert passes == [6, 6, 12]  # the images that resnet50 lacked, then all for vgg16
+    assert counts(workspace.add([photos])) == (12, 12, 0, 12, 0, 0), "both backbones are used"
     assert [spec.images for spec in workspace.info().specs] == [12, 12]
 
 
-def test_the_recipe_has_the_defaults(workspace: Workspace, photos: Path) -> None:
+def test_the_recipe_sets_the_defaults(workspace: Workspace, photos: Path) -> None:
     workspace.folder.mkdir()
     recipe = workspace.folder / "recipe.toml"
     text = f'sources = ["{photos}"]\nlabels_from_folders = true\nbackbones = ["vgg16"]\n'
@@ -224,7 +224,7 @@ def test_a_vector_that_cannot_be_used_is_a_failure(
 
 
 def make_hostile(folder: Path) -> set[str]:
-    """Files that must fail, and as many that must not; the names of those that must."""
+    """Write files that must fail and others that must not; return the names of the former."""
     folder.mkdir()
     good = draw_photo(1)
     exif = Image.Exif()
@@ -320,7 +320,7 @@ def test_a_file_without_data_or_without_end_is_a_failure(
     real = open
 
     class Strange:
-        """What a system may show as a file: it has nothing to read now, or more than it says."""
+        """A file that has no data yet, or more data than its size."""
 
         def __init__(self, file: io.BufferedReader, content: bytes | None) -> None:
             self._file, self._content = file, content
@@ -359,7 +359,7 @@ def test_a_file_without_data_or_without_end_is_a_failure(
     monkeypatch.undo()
 
 
-def test_any_exception_for_a_file_is_the_failure_of_that_file(
+def test_any_exception_for_a_file_is_a_failure_of_that_file_only(
     workspace: Workspace, photos: Path, monkeypatch: pytest.MonkeyPatch, passes: list[int]
 ) -> None:
     wrong = {
@@ -421,7 +421,7 @@ except UnreadableImage as error:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "output"),
     [
         ((1, 8_000_000), "0.0 1 8000000"),
         ((8_000_000, 1), "0.0 8000000 1"),
@@ -431,7 +431,7 @@ except UnreadableImage as error:
     ],
 )
 def test_memory_depends_on_the_pixels_not_on_the_shape_of_an_image(
-    size: tuple[int, int], said: str, tmp_path: Path
+    size: tuple[int, int], output: str, tmp_path: Path
 ) -> None:
     (tmp_path / "long.png").write_bytes(long_png(*size))
     run = subprocess.run(
@@ -439,7 +439,7 @@ def test_memory_depends_on_the_pixels_not_on_the_shape_of_an_image(
         check=True, capture_output=True, text=True,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert run.stdout.strip() == said
+    assert run.stdout.strip() == output
 
 
 def test_a_file_that_changes_between_scan_and_reading_is_a_failure(
@@ -492,7 +492,7 @@ def peak():
 
 assert thumbnail(sys.argv[1], 64)
 one = peak()
-for _ in range(6):  # each in a thread of its own, and threads have memory of their own
+for _ in range(6):  # new threads each time, whose freed memory glibc would keep for them
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(thumbnail, [sys.argv[1]] * 4, [64] * 4))
 print(peak() / one)
@@ -500,7 +500,7 @@ print(peak() / one)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the memory that glibc keeps")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory")
 def test_threads_release_the_memory_of_large_images(tmp_path: Path) -> None:
     (tmp_path / "large.png").write_bytes(long_png(6000, 6000))
     run = subprocess.run(
@@ -545,7 +545,7 @@ def test_large_files_are_in_memory_one_at_a_time(
 ) -> None:
     monkeypatch.setattr(pipeline, "LARGE_BYTES", 1000)
     monkeypatch.setattr(pipeline, "PACK_FILES", 1)
-    held: list[int] = []
+    in_memory: list[int] = []
     lock, inside = Lock(), 0
     read, prepare = pipeline.read_bytes, IngestPipeline._prepare
 
@@ -553,19 +553,19 @@ def test_large_files_are_in_memory_one_at_a_time(
         nonlocal inside
         with lock:
             inside += 1
-            held.append(inside)
+            in_memory.append(inside)
         return read(path)
 
-    def preparing(one: IngestPipeline, item: object) -> None:
+    def preparing(self: IngestPipeline, item: object) -> None:
         nonlocal inside
-        prepare(one, item)
+        prepare(self, item)
         with lock:
             inside -= 1
 
     monkeypatch.setattr(pipeline, "read_bytes", reading)
     monkeypatch.setattr(IngestPipeline, "_prepare", preparing)
     assert counts(workspace.add(photos)) == (12, 12, 12, 0, 0, 0)
-    assert held == [1] * 12
+    assert in_memory == [1] * 12
 
 
 def test_an_add_of_large_files_can_be_interrupted(
@@ -680,13 +680,13 @@ def test_two_concurrent_adds_lose_and_duplicate_nothing(
     assert (info.files, info.images, info.specs[0].images) == (12, 12, 12)
 
 
-# -- other runs meanwhile ----------------------------------------------------------------------
+# -- concurrent processes ----------------------------------------------------------------------
 
 
-def meanwhile(
+def add_concurrently(
     photos: Path, monkeypatch: pytest.MonkeyPatch, act: Callable[[Workspace], object]
 ) -> tuple[Workspace, AddReport]:
-    """Adds ``photos`` while, after its first commit, another process does something."""
+    """Add ``photos``, and call ``act`` as another process after the first commit."""
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 4)
     monkeypatch.setattr(pipeline, "COMMIT_SECONDS", 0)
     monkeypatch.setattr(ToyBackbone, "batch", 1)
@@ -710,7 +710,7 @@ def meanwhile(
 def test_a_parent_folder_added_concurrently_contains_all_files(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, report = meanwhile(photos, monkeypatch, lambda other: other.add(photos))
+    workspace, report = add_concurrently(photos, monkeypatch, lambda other: other.add(photos))
     assert report.embedded + report.reused == report.images == 6
     info = workspace.info()
     assert (info.files, info.images, info.missing) == (12, 12, 0)
@@ -722,7 +722,9 @@ def test_a_parent_folder_added_concurrently_contains_all_files(
 def test_files_removed_concurrently_are_gone_until_the_next_add(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    workspace, report = meanwhile(photos, monkeypatch, lambda other: other.remove(photos / "red"))
+    workspace, report = add_concurrently(
+        photos, monkeypatch, lambda other: other.remove(photos / "red")
+    )
     assert report.reused >= 0
     info = workspace.info()
     assert info.files == len(workspace.search(photos / "red/5.jpg", 20)) == 2
@@ -738,7 +740,7 @@ def test_a_file_added_concurrently_is_not_missing(
         draw_photo(60).save(photos / "red/new.jpg")
         other.add(photos / "red/new.jpg")
 
-    workspace, report = meanwhile(photos, monkeypatch, add_one)
+    workspace, report = add_concurrently(photos, monkeypatch, add_one)
     assert report.missing == 0
     assert len(workspace.search(photos / "red/new.jpg", 20)) == 7
 
@@ -748,10 +750,12 @@ def test_a_backbone_removed_concurrently_ends_the_add_with_an_error(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match="was removed in the meantime"):
-        meanwhile(photos, monkeypatch, lambda other: other.remove(backbone="efficientnet_lite0"))
+        add_concurrently(
+            photos, monkeypatch, lambda other: other.remove(backbone="efficientnet_lite0")
+        )
 
 
-# -- what is added again, and what is kept -----------------------------------------------------
+# -- later adds --------------------------------------------------------------------------------
 
 
 def test_adding_one_file_checks_only_that_file(workspace: Workspace, photos: Path) -> None:
@@ -823,7 +827,7 @@ def test_a_changed_local_backbone_is_another_spec(
     (folder / "backbone.json").write_text(json.dumps({**manifest, "pool": "max"}))
     assert workspace.add(photos / "blue").embedded == 6
     (spec,) = workspace.info().specs
-    assert spec.images == 6, "blue only: the red ones have embeddings of the spec before"
+    assert spec.images == 6, "blue only: the red photos have embeddings of the previous spec"
     assert workspace.add(photos).embedded == 6
     assert workspace.search(draw_photo(3), 1)[0].distance < 0.01
 
@@ -841,10 +845,10 @@ def test_a_backbone_name_means_the_same_from_every_folder(
     assert Workspace(tmp_path / "workspace").search(draw_photo(70), 1)
 
 
-# -- the flow of the pass ----------------------------------------------------------------------
+# -- passes, batches and threads ---------------------------------------------------------------
 
 
-def test_forward_passes_are_full_whatever_the_commits_are(
+def test_forward_passes_are_full_even_if_commits_are_small(
     workspace: Workspace, photos: Path, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pipeline, "COMMIT_FILES", 2)
@@ -927,7 +931,7 @@ def test_reading_ahead_is_limited_by_bytes(
 
 
 @pytest.mark.parametrize("year", [-3000, 2300, 12000])
-def test_a_time_that_64_bits_do_not_hold_is_cut_off(year: int) -> None:
+def test_a_time_that_does_not_fit_64_bits_is_clamped(year: int) -> None:
     from embedkit._internal.paths import size_and_mtime
 
     seconds = (year - 1970) * 31_556_952

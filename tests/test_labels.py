@@ -68,7 +68,7 @@ def test_labels_from_a_csv_take_precedence_over_folder_names(
             "its only path, .*nope.jpg, is not in the workspace",
         ),
         ("path,label\na.jpg,y\nb.jpg,y\n", "none of its 2 paths is in the workspace, the first is"),
-        ("path,label\nC:\\a.jpg,y\n", "--root DIR says which folder the drive is"),
+        ("path,label\nC:\\a.jpg,y\n", "Pass --root DIR, the folder that stands for the drive"),
         ("", "no column called"),
         ("path,label\nred/0.jpg,caf\udce9\n", "is not UTF-8"),
     ],
@@ -198,7 +198,7 @@ def test_a_formula_is_an_ordinary_label(filled: Workspace, photos: Path) -> None
     assert filled.info().labels == {"blue": 5} | dict.fromkeys([*texts, "=b"], 1)
 
 
-def test_names_that_are_not_utf_8_are_read_in_the_form_in_which_tables_are_written(
+def test_names_that_are_not_utf_8_are_read_back_from_written_tables(
     workspace: Workspace, photos: Path
 ) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
@@ -360,12 +360,12 @@ def test_the_command_takes_a_root(filled: Workspace, photos: Path, tmp_path: Pat
     table.write_text("path\tlabel\nD:\\red\\0.jpg\t猫\n", "utf-16")
     run(filled, "labels", "--from-csv", table, "--root", photos)
     assert filled.info().labels["猫"] == 1
-    assert "--root DIR says" in run(filled, "labels", "--from-csv", table, status=2).stderr
+    assert "Pass --root DIR" in run(filled, "labels", "--from-csv", table, status=2).stderr
     wrong = run(filled, "labels", "--from-folders", photos, "--root", photos, status=2)
     assert "--root is for the paths in --from-csv" in wrong.stderr
 
 
-def test_a_label_is_not_given_to_a_file_that_has_changed_since(
+def test_a_file_that_changed_since_it_was_added_is_not_labelled(
     filled: Workspace, photos: Path, tmp_path: Path
 ) -> None:
     first, second = photos / "red/0.jpg", photos / "red/1.jpg"

@@ -67,7 +67,7 @@ def test_exact_copies_become_links_and_others_are_moved(
     again = apply(root, group, link=kind)
     assert set(again.already_moved) == {item.path for item in group[1:]} and not again.skipped
     assert set(apply(root, group).already_moved) == set(again.already_moved), (
-        "nor are they moved without it"
+        "without --link they are not moved either"
     )
     assert is_link(group[1].path, group[0].path, kind)
 
@@ -75,7 +75,7 @@ def test_exact_copies_become_links_and_others_are_moved(
     assert set(back.restored) == set(again.already_moved) and not back.skipped
     assert contents(tmp_path / "photos") == before
     assert quarantines(root)[0].state == "undone"
-    assert len(apply(root, group, link=kind).linked) == 2, "and again"
+    assert len(apply(root, group, link=kind).linked) == 2, "links can be made again"
 
 
 def test_links_work_on_every_kind_of_device(
@@ -188,16 +188,16 @@ def test_a_file_is_not_replaced_by_a_link_to_itself(
         for kind in ("sym", "hard"):
             assert len(apply(root, rows, link=kind).skipped) == 1
         rows = [replace(group[0], path=put(alias / "other.jpg", b"picture")), group[2]]
-        (left,) = apply(root, rows, link="hard").skipped
-        assert "hard links cannot cross devices" in left.reason, (
-            "though the devices have the same number"
+        (skipped,) = apply(root, rows, link="hard").skipped
+        assert "hard links cannot cross devices" in skipped.reason, (
+            "the devices have the same number"
         )
     finally:
         subprocess.run(["umount", str(alias)], check=True)
     assert Path(group[1].path).read_bytes() == b"picture"
 
 
-# -- undo and what lies there by now ---------------------------------------------------------------
+# -- undo when something else is in the place ------------------------------------------------------
 
 
 def test_undo_overwrites_only_links_of_the_plan(
@@ -218,7 +218,7 @@ def test_undo_overwrites_only_links_of_the_plan(
     assert len(undo(root).restored) == 2
 
 
-def test_undo_restores_the_bytes_though_the_kept_file_was_edited_through_its_hard_link(
+def test_undo_restores_the_bytes_even_if_the_kept_file_was_edited_through_its_hard_link(
     root: Path, group: list[PlanRow]
 ) -> None:
     apply(root, group, link="hard")
@@ -257,23 +257,23 @@ def test_a_link_stays_when_the_copy_is_deleted(kind: str, root: Path, group: lis
     assert is_link(group[1].path, group[0].path, kind)
 
 
-# -- killed, full, refused -------------------------------------------------------------------------
+# -- killed, full disk, no permission --------------------------------------------------------------
 
 
 def check_every_path_exists(rows: list[PlanRow], root: Path) -> None:
     """Check that every path of the plan exists, with its content, as a file or as a link."""
-    held = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
+    stored = {values[0] for path, values in contents(root).items() if b"/files/0" in path}
     for item in rows:
         if item.rule == "drop-all" and not os.path.lexists(item.path):
-            assert item.sha256 in held
+            assert item.sha256 in stored
             continue
         assert sha256(Path(item.path).read_bytes()) == item.sha256
         if os.path.islink(item.path):
-            assert item.sha256 in held
+            assert item.sha256 in stored
 
 
 @pytest.mark.slow
-def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
+def test_an_apply_killed_anywhere_leaves_no_path_missing_and_is_finished_or_undone(
     kind: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = small
@@ -302,7 +302,7 @@ def test_an_apply_killed_anywhere_leaves_no_hole_and_is_finished_or_undone(
 
 
 @pytest.mark.slow
-def test_an_undo_killed_anywhere_leaves_no_hole_and_is_finished_or_applied_again(
+def test_an_undo_killed_anywhere_leaves_no_path_missing_and_is_finished_or_applied_again(
     kind: str, root: Path, small: tuple[Path, list[PlanRow]]
 ) -> None:
     folder, rows = small
@@ -341,7 +341,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, mount: Callable[[Path, str], 
 
 
 @pytest.mark.parametrize("step", ["symlink", "replace"])
-def test_a_folder_that_accepts_no_link_keeps_its_file(
+def test_a_file_stays_in_a_folder_that_accepts_no_link(
     step: str, root: Path, tmp_path: Path, group: list[PlanRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(tmp_path / "photos")
@@ -366,14 +366,14 @@ def test_a_copy_that_changes_before_it_is_replaced_stays(
     calls = iter(range(99))
 
     def edited(path: str, seen: os.stat_result) -> None:
-        if next(calls) == 1:  # once it is in quarantine
+        if next(calls) == 1:  # after it is in quarantine
             put(path + ".new", b"edited")
             os.replace(path + ".new", path)
         check(path, seen)
 
     monkeypatch.setattr(file_moves, "check_unchanged", edited)
-    (left,) = apply(root, group[:2], link=kind).skipped
-    assert left.reason == "it changed while it was being moved"
+    (skipped,) = apply(root, group[:2], link=kind).skipped
+    assert skipped.reason == "it changed while it was being moved"
     assert Path(group[1].path).read_bytes() == b"edited"
     assert quarantines(root)[0].files == 0
 
@@ -386,9 +386,9 @@ def test_the_command_counts_links_and_undoes_them(
 ) -> None:
     workspace, plan = filled
     copy = photos / "blue/copy of 0.jpg"
-    told = run(workspace, "apply", plan, "--link", kind).stdout
-    assert told.startswith("1 file, ") and "kB, moved to quarantine" in told
-    assert "1 of them replaced by links to the kept files" in told
+    output = run(workspace, "apply", plan, "--link", kind).stdout
+    assert output.startswith("1 file, ") and "kB, moved to quarantine" in output
+    assert "1 of them replaced by links to the kept files" in output
     assert is_link(str(copy), str(photos / "red/0.jpg"), kind)
     assert workspace.info().missing == 0
     report = json.loads(run(workspace, "apply", plan, "--json").stdout)
@@ -429,7 +429,7 @@ def test_hard_links_of_one_file_are_not_planned_for_removal(
     shutil.copy2(photos / "red/0.jpg", photos / "red/0 copied.jpg")
     workspace.add([photos])
     rows = {os.path.basename(item.path): item for item in workspace.clean(["exact"])}
-    assert rows["0 copied.jpg"].action == "keep", "the first by name"
+    assert rows["0 copied.jpg"].action == "keep", "it is the first by name"
     assert {rows["0.jpg"].action, rows["0 linked.jpg"].action} == {"remove"}, "two names, one copy"
     (photos / "red/0 copied.jpg").unlink()
     workspace.add()

@@ -7,7 +7,7 @@ import pytest
 from embedkit._internal.locks import exclusive_lock
 from embedkit.errors import EmbedkitError
 
-HOLD = """
+HOLDER = """
 import sys
 from pathlib import Path
 from embedkit.errors import EmbedkitError
@@ -35,7 +35,7 @@ def test_a_lock_is_exclusive_and_leaves_no_file(tmp_path: Path) -> None:
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     file = tmp_path / "lock"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLDER, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline().strip() == b"held"
@@ -52,7 +52,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_a_lock_on_a_file_that_was_removed_meanwhile_is_acquired_again(
+def test_a_lock_is_acquired_again_if_its_file_was_removed_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from embedkit._internal import locks

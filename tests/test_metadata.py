@@ -1,4 +1,4 @@
-"""Pages are passed on: nothing of a photo's file is in them but its pixels and what they show."""
+"""Pages may be passed on: they contain the pixels of photos, and none of their metadata."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ _DESCRIPTION, _ARTIST, _COPYRIGHT = 0x010E, 0x013B, 0x8298
 
 
 def marked(image: Image.Image, file: Path) -> None:
-    """Write an image with the mark wherever its format has room for it."""
+    """Write an image with the mark in all metadata of its format."""
     text = MARK.decode()
     exif = Image.Exif()
     exif[_DESCRIPTION] = exif[_ARTIST] = exif[_COPYRIGHT] = text
@@ -31,10 +31,10 @@ def marked(image: Image.Image, file: Path) -> None:
     profile = srgb() + MARK
     options: dict[str, object] = {"exif": exif, "icc_profile": profile}
     if file.suffix == ".png":
-        told = PngInfo()
-        told.add_text("Comment", text)
-        told.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        options["pnginfo"] = told
+        info = PngInfo()
+        info.add_text("Comment", text)
+        info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        options["pnginfo"] = info
     elif file.suffix == ".gif":
         options = {"comment": MARK}
     elif file.suffix == ".jpg":
@@ -63,7 +63,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             (folder / f"photos/{label}").mkdir(parents=True)
             for number in range(12):
                 file = folder / f"photos/{label}/{number}{ENDINGS[number % 4]}"
-                marked(draw(0, 12 * label + number), file)  # of which no head can tell
+                marked(draw(0, 12 * label + number), file)  # both classes look the same
                 assert MARK in file.read_bytes() or file.suffix == ".png"
         for number in range(4):
             file = folder / f"photos/0/{number}{ENDINGS[number]}"

@@ -1,4 +1,4 @@
-"""Labels stay with photos that are moved, removed, brought back and edited."""
+"""Labels stay with photos that are moved, removed, restored and edited."""
 
 import json
 import os
@@ -25,7 +25,7 @@ from embedkit.results import RemovalReport
 
 @pytest.fixture
 def filled(workspace: Workspace, photos: Path) -> Workspace:
-    """Twelve photos with folder labels; a CSV gives 0, 1 and 6 another label, and a post."""
+    """Twelve photos with folder labels; a CSV sets another label and a post for 0, 1 and 6."""
     workspace.add([photos], labels_from_folders=True)
     label(workspace, photos, {"red/0.jpg": "cat", "red/1.jpg": "cat", "blue/6.jpg": "猫"}, post="p")
     assert workspace.info().labels == LABELS
@@ -70,7 +70,7 @@ def test_a_label_follows_a_photo_that_was_renamed_or_moved(filled: Workspace, ph
     assert (report.embedded, report.missing, report.warnings) == (0, 3, ())
     assert filled.info().labels == {"blue": 6, "cat": 2, "red": 3, "猫": 1}
     assert labels_of(filled)["photos/blue/1.jpg"] == "cat", "a CSV comes before a folder"
-    assert labels_of(filled)["photos/blue/2.jpg"] == "blue", "the folder where it is now"
+    assert labels_of(filled)["photos/blue/2.jpg"] == "blue", "the label of its present folder"
     assert posts(filled) == 3
     assert filled.remove(missing=True) == RemovalReport(3, 0, 0)
     assert filled.info().labels == {"blue": 6, "cat": 2, "red": 3, "猫": 1}
@@ -148,7 +148,7 @@ def test_labels_of_removed_files_are_kept_for_their_bytes(filled: Workspace, pho
 def test_a_label_goes_to_the_remaining_copy(filled: Workspace, photos: Path) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "red/copy.jpg")
     filled.add()
-    assert labels_of(filled)["photos/red/copy.jpg"] == "red", "a copy has a label of its own"
+    assert labels_of(filled)["photos/red/copy.jpg"] == "red", "the label of its own folder"
     shutil.copy(photos / "red/1.jpg", photos / "loose.jpg")
     filled.add()
     assert filled.remove(photos / "red/1.jpg") == RemovalReport(1, 0, 0)
@@ -223,9 +223,9 @@ def test_labels_stay_with_their_bytes_after_random_changes(
         with workspace._catalog.read() as reader:
             found = reader.files.of_images(reader.files.image_ids().tolist())
             assert len(reader.labels.column("post")) == 12
-        held = {files[0].sha256: {file.label for file in files} for files in found.values()}
-        assert held.keys() == wanted.keys()
-        assert all(wanted[sha256] in labels for sha256, labels in held.items())
+        present = {files[0].sha256: {file.label for file in files} for files in found.values()}
+        assert present.keys() == wanted.keys()
+        assert all(wanted[sha256] in labels for sha256, labels in present.items())
 
 
 # -- equal bytes under several labels ----------------------------------------------------------
@@ -278,7 +278,7 @@ def test_ambiguous_labels_of_equal_bytes_are_reported_and_not_assigned(
 # -- quarantine --------------------------------------------------------------------------------
 
 
-def take(workspace: Workspace, keep: Path, remove: Path) -> None:
+def apply_plan(workspace: Workspace, keep: Path, remove: Path) -> None:
     rows = [
         PlanRow(1, action, str(path), sha256_of(keep), "exact", 1.0, None, "", "keep-one")
         for action, path in (("keep", keep), ("remove", remove))
@@ -292,7 +292,7 @@ def test_a_kept_copy_keeps_its_own_label(filled: Workspace, photos: Path) -> Non
     filled.add()
     before = filled.info().labels
     assert before == {**LABELS, "blue": 6}
-    take(filled, photos / "blue/copy of 0.jpg", photos / "red/0.jpg")
+    apply_plan(filled, photos / "blue/copy of 0.jpg", photos / "red/0.jpg")
     filled.add()
     assert filled.info().labels == {**before, "cat": 1}
     assert labels_of(filled)["photos/blue/copy of 0.jpg"] == "blue"
@@ -305,7 +305,7 @@ def test_a_kept_copy_without_a_label_takes_that_of_the_removed_one(
 ) -> None:
     shutil.copy(photos / "red/0.jpg", photos / "loose.jpg")
     filled.add()
-    take(filled, photos / "loose.jpg", photos / "red/0.jpg")
+    apply_plan(filled, photos / "loose.jpg", photos / "red/0.jpg")
     assert filled.info().labels == LABELS
     assert labels_of(filled)["photos/loose.jpg"] == "cat" and posts(filled) == 3
     filled.undo()
@@ -329,8 +329,8 @@ def parts_of(workspace: Workspace) -> dict[str, str]:
 
 
 @pytest.fixture
-def decided(filled: Workspace, photos: Path) -> dict[str, str]:
-    """Record verdicts and a split; return the split."""
+def split_and_verdicts(filled: Workspace, photos: Path) -> dict[str, str]:
+    """Record verdicts and a split; return the part of each photo."""
     filled.verdicts.set("duplicate", photos / "red/2.jpg", photos / "red/3.jpg")
     filled.verdicts.set("keep", photos / "red/4.jpg")
     filled.split(1, 1, group="post")
@@ -356,7 +356,7 @@ def copy_then_delete(old: Path, new: Path) -> None:
 def test_everything_follows_a_root_that_moved(
     filled: Workspace,
     photos: Path,
-    decided: dict[str, str],
+    split_and_verdicts: dict[str, str],
     how: Callable[[Path, Path], None],
     flag: bool | None,
 ) -> None:
@@ -377,7 +377,7 @@ def test_everything_follows_a_root_that_moved(
     assert filled.remove(photos) == RemovalReport(12, 0, 0)
     for _ in range(2):
         assert filled.info().labels == LABELS and posts(filled) == 3
-        assert parts_of(filled) == decided
+        assert parts_of(filled) == split_and_verdicts
         assert verdicts(filled) == ["duplicate", "keep"]
         assert filled.info().sources == (str(new),)
         assert filled.add().warnings == ()
@@ -413,7 +413,10 @@ def test_a_disk_that_is_missing_during_an_add_loses_nothing(
 
 
 def test_relocating_a_root_reads_nothing_and_keeps_everything(
-    filled: Workspace, photos: Path, decided: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    filled: Workspace,
+    photos: Path,
+    split_and_verdicts: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     new = photos.with_name("disk 2") / "写真"
     new.parent.mkdir()
@@ -428,7 +431,7 @@ def test_relocating_a_root_reads_nothing_and_keeps_everything(
     assert (report.files, report.missing, report.changed) == (12, 0, 0)
     assert (report.sources, report.warnings) == ((str(new),), ())
     assert filled.info().labels == LABELS and posts(filled) == 3
-    assert parts_of(filled) == decided and verdicts(filled) == ["duplicate", "keep"]
+    assert parts_of(filled) == split_and_verdicts and verdicts(filled) == ["duplicate", "keep"]
     again = filled.add()
     assert (again.images, again.embedded, again.missing, again.failed) == (12, 0, 0, 0)
     assert filled.info().labels == LABELS
@@ -564,7 +567,7 @@ def test_a_recipe_that_lists_the_old_folder_is_mentioned(
     assert warning == (f"{workspace.folder}/recipe.toml still lists {photos}; change it there")
 
 
-# -- the commands, and older workspaces --------------------------------------------------------
+# -- the commands, and earlier workspaces ------------------------------------------------------
 
 
 def test_the_commands_report_changes_of_labels(

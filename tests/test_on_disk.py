@@ -16,7 +16,7 @@ from embedkit.results import DuplicateGroup, Duplicates, GroupMember
 
 @pytest.fixture
 def copied(workspace: Workspace, photos: Path) -> Workspace:
-    """Return a workspace of twelve photos and two copies of the first."""
+    """A workspace with twelve photos and two copies of the first."""
     for name in ("a copy.jpg", "日本\n.jpg"):
         shutil.copy2(photos / "red/0.jpg", photos / name)
     workspace.add([photos])
@@ -105,8 +105,8 @@ def test_protecting_nothing_is_an_error(name: str, copied: Workspace, photos: Pa
     with pytest.raises(BadInput, match="so it protects nothing"):
         copied.clean(["exact"], protect=[photos / "red", photos / name])
     plan = photos.parent / "plan.csv"
-    told = run(copied, "clean", "--plan", plan, "--protect", photos / name, status=2)
-    assert "protects nothing" in told.stderr and not plan.exists()
+    done = run(copied, "clean", "--plan", plan, "--protect", photos / name, status=2)
+    assert "protects nothing" in done.stderr and not plan.exists()
 
 
 def test_a_folder_under_an_unknown_name_protects_nothing(copied: Workspace, photos: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_match_is_named_by_an_existing_file(copied: Workspace, photos: Path) -
     (matches,) = copied.search_many([query], 1)
     assert matches[0].path == names[2] and list(matches[0].files) == [names[2], *names[:2]]
     os.unlink(names[2])
-    assert copied.search(query, 1)[0].path == names[0], "the first of all where none is"
+    assert copied.search(query, 1)[0].path == names[0], "the first file if none exists"
 
 
 def test_a_match_in_a_folder_is_named_by_an_existing_file_in_it(
@@ -205,8 +205,8 @@ def test_info_counts_files_in_batches(
     workspace.add([photos], labels_from_folders=True)
     (photos / "red/5.jpg").unlink()
     (photos / "blue/twin.jpg").unlink()
-    for some in (1, 5, 100):
-        monkeypatch.setattr("embedkit.catalog.inventory.IMAGES_AT_A_TIME", some)
+    for count in (1, 5, 100):
+        monkeypatch.setattr("embedkit.catalog.inventory.IMAGES_AT_A_TIME", count)
         info = workspace.info()
         assert (info.files, info.images, info.missing) == (11, 11, 2)
         assert info.labels == {"blue": 6, "red": 5}

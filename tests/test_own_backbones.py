@@ -1,4 +1,4 @@
-"""Models of the user as backbones: registered, from a package, or an ONNX file in a folder."""
+"""Registered models, models from a package, and model files in a folder as backbones."""
 
 import doctest
 import json
@@ -48,7 +48,7 @@ class Net(torch.nn.Module):
 
 
 class Flat(torch.nn.Module):
-    """All values in a row, by a view that channels-last tensors do not have."""
+    """All values in a row, by a view that channels-last tensors do not support."""
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         return pixels.view(len(pixels), -1)
@@ -69,7 +69,7 @@ def normalised(raw: np.ndarray) -> np.ndarray:
 
 
 def expected(spec: EmbeddingSpec, image: Image.Image) -> np.ndarray:
-    """What :class:`Net` and the ONNX file of the same weights compute, L2-normalised."""
+    """The embedding by :class:`Net`, or by the ONNX file with the same weights."""
     pixels = prepare(decoder_of(image), spec) / 255
     mean = ((pixels - spec.mean) / spec.std).mean((0, 1))
     return normalised(mean[None] @ WEIGHTS)
@@ -87,7 +87,7 @@ def test_a_module_gets_normalised_pixels() -> None:
     np.testing.assert_allclose(backbone.embed([photo]), expected(backbone.spec, photo), atol=1e-5)
 
 
-def test_a_module_is_known_by_its_weights_class_and_version() -> None:
+def test_a_module_is_identified_by_its_weights_class_and_version() -> None:
     def spec(model: torch.nn.Module, **options: Any) -> EmbeddingSpec:
         register_backbone("net", model, size=32, **options)
         return embedkit.load_backbone("net").spec
@@ -100,7 +100,7 @@ def test_a_module_is_known_by_its_weights_class_and_version() -> None:
     assert spec(Net(), version="2") != first
     assert spec(Net(), mean=(0, 0, 0)) != first
     register_backbone("same", Net(), size=32)
-    assert embedkit.load_backbone("same").spec == first, "its name is not part of it"
+    assert embedkit.load_backbone("same").spec == first, "the name is not part of the spec"
 
 
 def test_a_registered_module_is_a_copy_in_evaluation_mode() -> None:
@@ -113,7 +113,7 @@ def test_a_registered_module_is_a_copy_in_evaluation_mode() -> None:
     np.testing.assert_array_equal(embedkit.load_backbone("net").embed([draw_photo(1)]), before)
 
 
-def test_a_module_that_takes_no_channels_last_tensors_runs_all_the_same() -> None:
+def test_a_module_that_rejects_channels_last_tensors_runs_in_the_default_layout() -> None:
     register_backbone("flat", Flat(), size=16)
     backbone = embedkit.load_backbone("flat")
     assert backbone.runtime == "torch" and backbone.dim == 3 * 16 * 16
@@ -235,7 +235,7 @@ def test_an_openvino_file_is_a_backbone(tmp_path: Path) -> None:
         register_backbone("net", tmp_path / "net.xml")
 
 
-def test_a_model_file_is_known_by_all_its_bytes(tmp_path: Path) -> None:
+def test_a_model_file_is_identified_by_all_its_bytes(tmp_path: Path) -> None:
     def spec(weights: np.ndarray, external: str | None) -> EmbeddingSpec:
         write_onnx(tmp_path / "net.onnx", weights, external=external)
         register_backbone("net", tmp_path / "net.onnx")
@@ -251,7 +251,7 @@ def test_a_model_file_is_known_by_all_its_bytes(tmp_path: Path) -> None:
         register_backbone("net", tmp_path / "net.onnx")
 
 
-def test_a_model_file_that_changes_is_registered_again(tmp_path: Path) -> None:
+def test_a_changed_model_file_must_be_registered_again(tmp_path: Path) -> None:
     write_onnx(tmp_path / "net.onnx", WEIGHTS)
     register_backbone("net", tmp_path / "net.onnx")
     write_onnx(tmp_path / "net.onnx", np.ones((3, 7), np.float32))
@@ -296,7 +296,7 @@ def test_a_local_folder_may_name_a_model_file(
         embedkit.load_backbone(name)
 
 
-# -- what is refused ---------------------------------------------------------------------------
+# -- rejected models ---------------------------------------------------------------------------
 
 
 def fails(_: np.ndarray) -> np.ndarray:
@@ -417,7 +417,7 @@ def test_another_version_is_embedded_anew(workspace: Workspace, photos: Path) ->
     assert passes == [12]
 
 
-def test_an_unregistered_backbone_is_used_by_its_stored_vectors(
+def test_the_stored_vectors_of_an_unregistered_backbone_can_be_used(
     workspace: Workspace, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.split(1, 1)
@@ -431,12 +431,13 @@ def test_an_unregistered_backbone_is_used_by_its_stored_vectors(
     assert workspace.compare("grid").images == 12
     workspace.split(1, 1, seed=1)
     assert workspace.embeddings.export(tmp_path / "out", backbone="grid") == 12
+    assert workspace.classify(photos / "red/0.jpg", head="knn").predictions
 
     draw_photo(50).save(photos / "red/new.jpg")
     for needs_the_network in (
         lambda: workspace.search(draw_photo(3)),
         lambda: workspace.add(photos),
-        lambda: workspace.classify(photos / "red/0.jpg", head="knn"),
+        lambda: workspace.classify(photos / "red/new.jpg", head="knn"),
         lambda: embedkit.load_backbone("grid"),
     ):
         with pytest.raises(
@@ -481,15 +482,15 @@ def test_a_registered_module_is_fine_tuned(photos: Path, tmp_path: Path) -> None
     workspace.add(photos, backbones="net", labels_from_folders=True)
     workspace.split(1, 1)
     head = workspace.heads.train("finetune", "tuned", backbone="net", epochs=2)
-    name = head.models[0].backbone
+    (name,) = head.backbones
     assert name.startswith("local/")
-    assert head.models[0].spec.architecture == "module/Net"
+    assert head._head.models[0].spec.architecture == "module/Net"
     assert workspace.classify(photos / "red/0.jpg", head="tuned").predictions
     again = workspace.heads.train("finetune", "again", backbone=name, epochs=1)
-    assert again.models[0].spec.architecture == "module/Net"
+    assert again._head.models[0].spec.architecture == "module/Net"
     register_backbone("net", Net(), size=32, version="2")
     with pytest.raises(BadInput, match="train the head again"):
-        workspace.classify(photos / "red/0.jpg", head="tuned")
+        workspace.classify(draw_photo(50), head="tuned")
     register_backbone("grid", grid, size=32, version="1")
     with pytest.raises(BadInput, match=r"a function cannot be fine-tuned; register a torch"):
         workspace.heads.train("finetune", "no", backbone="grid", epochs=1)
@@ -515,7 +516,7 @@ def broken():
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder on the path with a package that provides four backbones."""
+    """A folder on ``sys.path`` with a package that provides four backbones."""
     site = tmp_path / "site"
     (site / "their_nets-1.0.dist-info").mkdir(parents=True)
     (site / "their_nets.py").write_text(PACKAGE)

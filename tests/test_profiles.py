@@ -1,4 +1,4 @@
-"""Colour profiles: what is converted to sRGB, what is left as it is, and what is ignored."""
+"""Colour profiles: images that are converted to sRGB, and profiles that are ignored."""
 
 import io
 import struct
@@ -21,8 +21,8 @@ P3 = icc.rgb(icc.DISPLAY_P3, icc.SRGB_CURVE)
 ADOBE = icc.rgb(icc.ADOBE_RGB, icc.gamma(2.2))
 
 
-def apart(one: Image.Image, other: Image.Image) -> float:
-    """The mean difference of two images, in levels."""
+def mean_difference(one: Image.Image, other: Image.Image) -> float:
+    """Return the mean difference of two images, in levels."""
     assert one.size == other.size and one.mode == other.mode
     return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean())
 
@@ -38,7 +38,11 @@ def test_colours_are_the_same_in_every_colour_space(kind: str, profile: bytes) -
     plain = Decoder(encoded(picture, kind, **how))
     assert decoder.is_converted and not plain.is_converted
     whole = {"short": 240}
-    assert apart(decoder.at_least(**whole), plain.at_least(**whole)) < 1.5 < apart(stored, picture)
+    assert (
+        mean_difference(decoder.at_least(**whole), plain.at_least(**whole))
+        < 1.5
+        < mean_difference(stored, picture)
+    )
 
 
 def test_a_reduced_jpeg_is_converted_too() -> None:
@@ -47,7 +51,7 @@ def test_a_reduced_jpeg_is_converted_too() -> None:
     small = Decoder(data).at_least(short=120)
     assert small.size == (160, 120)
     plain = Decoder(encoded(picture, "JPEG", quality=98, subsampling=0)).at_least(short=120)
-    assert apart(small, plain) < 1.5
+    assert mean_difference(small, plain) < 1.5
 
 
 def test_an_srgb_profile_is_recognised_by_its_effect_not_its_name() -> None:
@@ -110,7 +114,7 @@ def test_pillow_images_are_converted_without_changing_them() -> None:
     stored.info["icc_profile"] = P3
     before = stored.tobytes()
     decoder = Decoder.from_image(stored)
-    assert apart(decoder.at_least(), draw_photo(4)) < 1.5
+    assert mean_difference(decoder.at_least(), draw_photo(4)) < 1.5
     assert decoder.rgba().convert("RGB").tobytes() == decoder.at_least().tobytes()
     assert stored.tobytes() == before
 
@@ -150,7 +154,7 @@ def test_a_png_profile_may_be_larger_than_pillow_allows() -> None:
     long = struct.pack(">I", len(long)) + long[4:]
     stored = encoded(icc.in_space(draw_photo(4), P3))
     decoder = Decoder(with_chunk(stored, b"iCCP", b"P3\0\0" + zlib.compress(long)))
-    assert apart(decoder.at_least(), draw_photo(4)) < 1.5
+    assert mean_difference(decoder.at_least(), draw_photo(4)) < 1.5
     for content in (b"P3\0\0" + b"not packed", b"P3"):
         decoder = Decoder(with_chunk(stored, b"iCCP", content))
         assert decoder.at_least().tobytes() == Decoder(stored).at_least().tobytes()
@@ -180,7 +184,7 @@ def test_the_profile_of_a_jpeg_2000_is_used() -> None:
     size = struct.unpack_from(">I", data, header)[0] + len(box) - old
     data = data[:start] + box + data[start + old :]
     data = data[:header] + struct.pack(">I", size) + data[header + 4 :]
-    assert apart(Decoder(data).at_least(), draw_photo(4)) < 2
+    assert mean_difference(Decoder(data).at_least(), draw_photo(4)) < 2
 
 
 def test_threads_share_a_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +217,7 @@ def test_conversions_are_cached_up_to_a_limit(
     for profile in (several[0], several[0], several[1], several[2], several[0]):
         conversion(profile, "RGB")
     assert made == several[:3]
-    conversion(several[3], "RGB")  # the one used longest ago, the second, goes
+    conversion(several[3], "RGB")  # the second, used longest ago, is dropped
     conversion(several[0], "RGB")
     conversion(several[1], "RGB")
     assert made == [*several, several[1]]

@@ -32,7 +32,7 @@ def jpeg(path: str, step: int, side: int = 1000, **metadata: object) -> Candidat
 def test_two_jpegs_of_unknown_order_are_for_review() -> None:
     fine, coarse = jpeg("fine", 8), jpeg("coarse", 9)
     chosen = preference(coarse, fine, Examination(COPY, resolution=1.0))
-    assert not chosen.first
+    assert not chosen.prefers_first
     assert chosen.disputed == "may have been compressed first"
 
 
@@ -46,16 +46,16 @@ def test_jpegs_with_equal_tables_and_rotated_copies_are_for_review() -> None:
 def test_of_equal_pixels_the_smaller_file_is_preferred() -> None:
     found = Examination(COPY, same_pixels=True)
     padded = replace(jpeg("a", 8), bytes=10**9)
-    assert not preference(padded, jpeg("b", 8), found).first
+    assert not preference(padded, jpeg("b", 8), found).prefers_first
     png = replace(padded, metadata=FileMetadata("PNG"))
-    assert preference(jpeg("b", 8), png, found).first
+    assert preference(jpeg("b", 8), png, found).prefers_first
 
 
 def test_a_file_that_cannot_be_opened_is_not_preferred() -> None:
     found = Examination(OPEN, note="one of them could not be opened", unread=1)
     for one, other, found_in_order in (("a", "b", found), ("b", "a", found.reversed())):
         chosen = preference(jpeg(one, 8), jpeg(other, 8), found_in_order)
-        assert (chosen.first, chosen.why) == (found_in_order.unread == 2, "can be opened")
+        assert (chosen.prefers_first, chosen.why) == (found_in_order.unread == 2, "can be opened")
     assert "this one could not be opened" in review_reason(found.reversed(), ())
 
 
@@ -70,32 +70,33 @@ def test_a_changed_file_with_camera_metadata_is_for_review() -> None:
 def test_the_file_compressed_only_once_is_preferred(derived: int) -> None:
     found = Examination(COPY, resolution=1.0, derived=derived)
     chosen = preference(jpeg("fine", 8), jpeg("coarse", 9), found)
-    assert (chosen.first, chosen.disputed) == (derived == 2, "")
+    assert (chosen.prefers_first, chosen.disputed) == (derived == 2, "")
 
 
 def test_a_recompressed_file_is_not_sharper_than_its_original() -> None:
     found = Examination(COPY, resolution=1.4, derived=2)
     chosen = preference(jpeg("once", 8), jpeg("again", 20), found)
-    assert (chosen.first, chosen.why) == (True, "was compressed only once")
-    assert not preference(jpeg("once", 8), jpeg("again", 20), replace(found, derived=1)).first
+    assert (chosen.prefers_first, chosen.why) == (True, "was compressed only once")
+    chosen = preference(jpeg("once", 8), jpeg("again", 20), replace(found, derived=1))
+    assert not chosen.prefers_first
 
 
 def test_a_less_compressed_file_with_fewer_pixels_is_for_review() -> None:
     found = Examination(COPY, resolution=1.05)
     chosen = preference(jpeg("fine", 6, side=950), jpeg("large", 12), found)
-    assert (chosen.first, chosen.disputed) == (True, "has more pixels")
+    assert (chosen.prefers_first, chosen.disputed) == (True, "has more pixels")
     chosen = preference(jpeg("small", 8, side=950), jpeg("large", 8), found)
-    assert (chosen.first, chosen.disputed) == (False, "")
+    assert (chosen.prefers_first, chosen.disputed) == (False, "")
 
 
 def test_only_a_file_of_the_original_size_is_called_the_camera_original() -> None:
     camera = {"camera": "Sony A7", "taken": "2024-05-06T10:00:00"}
-    for resized, name in [
+    for resized, why in [
         (False, "is the camera original, 2024-05-06"),
         (True, "is resized, but with the camera's metadata, 2024-05-06"),
     ]:
-        one = jpeg("a", 8, resized=resized, **camera)
-        assert preference(one, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == name
+        original = jpeg("a", 8, resized=resized, **camera)
+        assert preference(original, jpeg("b", 8), Examination(COPY, resolution=1.0)).why == why
 
 
 class FakeExaminer:
@@ -164,7 +165,7 @@ def test_two_photos_that_contain_a_third_are_not_copies() -> None:
     assert actions_of(examiner, "pvw") == {"p": "review", "v": "keep"}
 
 
-def test_with_circular_preferences_the_file_that_the_fewest_beat_is_kept() -> None:
+def test_with_circular_preferences_the_file_with_the_fewest_losses_is_kept() -> None:
     better = ["ca", "bc", "ab", "db", "ad", "cd"]  # "ca": a was compressed again from c
     examiner = FakeExaminer(
         {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
@@ -173,7 +174,7 @@ def test_with_circular_preferences_the_file_that_the_fewest_beat_is_kept() -> No
     assert found == {"a": "remove", "b": "review", "c": "keep", "d": "remove"}
 
 
-def test_in_a_circle_undisputed_preferences_count_first() -> None:
+def test_of_circular_preferences_the_undisputed_ones_count_first() -> None:
     better = ["ba", "cb"]  # either of a and c may have been compressed first
     examiner = FakeExaminer(
         {(one, other): Examination(COPY, derived=2) for one, other in better}, Examination(COPY)
@@ -202,14 +203,14 @@ def test_of_files_with_the_same_pixels_only_one_is_for_review() -> None:
         "/d": "review",
         "/b (1)": "remove",
     }
-    of = {row.path: row.copy_of for row in rows}
-    assert of == {"/a": None, "/b": "/a", "/c": "/b", "/d": "/a", "/b (1)": "/b"}
+    copy_of = {row.path: row.copy_of for row in rows}
+    assert copy_of == {"/a": None, "/b": "/a", "/c": "/b", "/d": "/a", "/b (1)": "/b"}
     reframed = Examination(COPY, (Change("reframed", 0),), same_pixels=True)
     rows = rows_of(FakeExaminer(found | {("c", "b"): reframed}, blurred), names, identical="bc")
     assert {row.path for row in rows if row.action == "remove"} == {"/b (1)"}
 
 
-def test_a_file_is_removed_for_the_file_that_it_most_surely_is_a_copy_of() -> None:
+def test_a_file_is_removed_for_the_kept_file_of_which_it_is_a_sure_copy() -> None:
     blurred = Examination(COPY, (Change("blurred", 2),))
     examiner = FakeExaminer({("a", "c"): blurred}, Examination(COPY, derived=2))
     rows = rows_of(examiner, "abc", options=PlanOptions(protect=("/a", "/b")))

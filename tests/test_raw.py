@@ -1,4 +1,4 @@
-"""Camera RAW files: which picture is read, and what hostile ones come to."""
+"""Camera RAW files: the picture that is read, and hostile files."""
 
 import io
 import random
@@ -32,11 +32,11 @@ def jpeg(seed: int = 1, size: tuple[int, int] = SIZE, **options: object) -> byte
 
 def pixels(data: bytes) -> np.ndarray:
     decoder = Decoder(data)
-    return np.asarray(decoder.at_least(short=min(decoder.stored_size)))
+    return np.asarray(decoder.full_scale())
 
 
 def strip_preview(preview: bytes, head: bytes = b"II*\0") -> bytes:
-    """As in CR2 and many DNGs: a preview that is the only strip, before the sensor's directory."""
+    """A file like CR2 and many DNGs: the preview is the only strip of the first directory."""
     first = {
         0x0103: (SHORT, [7]), 0x0106: (SHORT, [6]), 0x0111: (LONG, [-1]),
         0x0117: (LONG, [len(preview)]), 0xC612: (1, bytes([1, 4, 0, 0])),
@@ -98,7 +98,7 @@ def test_the_orientation_is_the_previews_or_else_the_files(
         exif[0x0112] = own
     decoder = Decoder(with_preview(jpeg(exif=exif), of_file))
     assert decoder.size == decoder.at_least(short=600).size == size
-    assert decoder.exif()[0x0110] == "Model 7", "what the preview does not say, the file does"
+    assert decoder.exif()[0x0110] == "Model 7", "the file completes the preview's metadata"
 
 
 def test_an_ordinary_tiff_is_not_a_raw_file() -> None:
@@ -142,7 +142,7 @@ def test_a_failed_development_is_tried_again() -> None:
 def test_a_file_that_was_developed_once_has_the_vector_of_its_preview_with_and_without_the_extra(
     workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has one picture, so that nothing depends on what is installed."""
+    """The picture of a file does not depend on the installed extras."""
     pytest.importorskip("rawpy")
     put(tmp_path / "p/both.dng", dng(scene(1, SIZE), jpeg(2)))
     put(tmp_path / "p/preview.jpg", jpeg(2))
@@ -151,8 +151,8 @@ def test_a_file_that_was_developed_once_has_the_vector_of_its_preview_with_and_w
         patch.setitem(sys.modules, "rawpy", None)
         other = Workspace(tmp_path / "other")
         other.add(tmp_path / "p")
-    for some in (workspace, other):
-        found = some.search(tmp_path / "p/preview.jpg", 2)
+    for each in (workspace, other):
+        found = each.search(tmp_path / "p/preview.jpg", 2)
         assert [round(match.distance, 6) for match in found] == [0, 0]
 
 

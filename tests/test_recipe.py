@@ -42,7 +42,7 @@ def test_sources_are_relative_to_the_recipe(tmp_path: Path) -> None:
         ("index = 'IMI2x16,SQ8'", "FAISS factory string such as"),
         ("index = '" + "IVF1048576(" * 9 + "'", "FAISS factory string such as"),
         ("index = 'IVF４,SQ8'", "FAISS factory string such as"),
-        ("# " + "x" * (1 << 20), "more than 1 MB, too much for a recipe"),
+        ("# " + "x" * (1 << 20), "larger than 1 MB, the limit"),
     ],
 )
 def test_a_bad_recipe_raises_an_error_that_says_why(

@@ -26,7 +26,7 @@ from embedkit.images.decode import Decoder
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder of the test's own."""
+    """A separate cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -37,7 +37,7 @@ def pixels(backbone: Backbone, count: int = 8) -> np.ndarray:
 
 
 def prefer(monkeypatch: pytest.MonkeyPatch, winner: str) -> None:
-    """Makes ``winner`` the fastest, whatever the clock says."""
+    """Make ``winner`` the fastest runtime without timing any."""
 
     def race(runtimes: dict[str, Runtime], _: np.ndarray) -> dict[str, float]:
         return {name: 1.0 if name == winner else 2.0 for name in runtimes}
@@ -136,7 +136,7 @@ def test_a_runtime_that_changes_distances_or_fails_is_refused(
     monkeypatch.setattr(openvino_runtime, "convert", fail)
     assert choice.choose(backbone._network, backbone.spec, pixels(backbone)).name != "openvino"
     content = json.loads((choice._folder(backbone.spec) / choice.FILE_NAME).read_text())
-    assert content["refused"] == {openvino_runtime.NAME: "no such operation"}
+    assert content["refused"] == {openvino_runtime.NAME: "no such operation and more"}
 
 
 @pytest.mark.slow
@@ -203,7 +203,7 @@ def test_a_cache_that_cannot_be_written_changes_nothing(
 
 
 class Small:
-    """A runtime whose device holds three images; it tells sums of pixels."""
+    """A runtime with memory for three images, which returns the sums of their pixels."""
 
     name, batch, concurrent_passes = "small", 8, 2
 

@@ -64,7 +64,7 @@ def test_larger_damage_is_detected(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 10, 100, BLOCK, BLOCK + 90])
-def test_a_file_that_was_cut_or_extended_is_damaged(tmp_path: Path, size: int) -> None:
+def test_a_truncated_or_extended_file_is_damaged(tmp_path: Path, size: int) -> None:
     file = written(tmp_path / "file", random_bytes(2 * BLOCK))
     whole = file.read_bytes()
     for damaged in (whole[:size], whole + b"x" * (size + 1)):
@@ -106,7 +106,7 @@ def test_reading_past_the_end_raises_an_error(tmp_path: Path) -> None:
             file.array("<i8", shape)
 
 
-def test_a_named_pipe_in_place_of_a_file_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_named_pipe_in_place_of_a_file_is_an_error_and_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "file")
     with pytest.raises(OSError, match="Not a regular file"):
         SealedFile(tmp_path / "file")

@@ -1,3 +1,5 @@
+"""Search: matches, filters, ties, and queries of every kind, compared with brute force."""
+
 import shutil
 import subprocess
 import sys
@@ -35,7 +37,7 @@ def test_matches_equal_a_brute_force_over_the_stored_vectors(filled: Workspace) 
         assert [match.rank for match in matches] == list(range(1, 13))
 
 
-def test_the_querys_own_image_is_first_at_distance_0_with_all_its_files(
+def test_the_image_of_the_query_is_first_at_distance_0_with_all_its_files(
     filled: Workspace, photos: Path
 ) -> None:
     shutil.copy(photos / "red/3.jpg", photos / "blue/copy of 3.jpg")
@@ -46,7 +48,7 @@ def test_the_querys_own_image_is_first_at_distance_0_with_all_its_files(
     assert first.path == first.files[0]
 
 
-def test_ties_are_in_order_of_path_also_at_the_end_of_the_list(
+def test_ties_are_in_order_of_path_even_at_the_end_of_the_list(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     folder = tmp_path / "same pixels"
@@ -97,17 +99,17 @@ def test_an_image_that_is_not_stored_is_embedded(
 def test_text_queries_work_if_the_backbone_embeds_text(
     filled: Workspace, photos: Path, toys: Toys
 ) -> None:
-    class Talking(ToyBackbone):
+    class TextBackbone(ToyBackbone):
         def embed_text(self, texts: list[str]) -> np.ndarray:
             return np.concatenate([self.embed([photos / text]) for text in texts])
 
-    toys.kind = Talking
+    toys.kind = TextBackbone
     matches = filled.search(text="blue/7.jpg", k=3)
     assert matches.query == "blue/7.jpg"
     assert matches[0].path == str(photos / "blue/7.jpg")
 
 
-def test_filters_narrow_the_matches(filled: Workspace, photos: Path) -> None:
+def test_filters_restrict_the_matches(filled: Workspace, photos: Path) -> None:
     query = photos / "red/0.jpg"
     assert {match.label for match in filled.search(query, 20, label="blue")} == {"blue"}
     below = filled.search(query, 20, folder=photos / "blue")
@@ -169,13 +171,13 @@ def test_many_queries_have_the_same_matches_as_single_queries(
     new = np.asarray(draw_photo(78))
     queries = [photos / "red/0.jpg", tmp_path / "new.png", new, photos / "blue/7.jpg"]
     before = len(passes)
-    for narrowing in ({}, {"label": "blue"}, {"folder": photos / "red"}, {"max_distance": 0.9}):
-        found = filled.search_many(queries, 5, **narrowing)
-        alone = [filled.search(query, 5, **narrowing) for query in queries]
+    for filters in ({}, {"label": "blue"}, {"folder": photos / "red"}, {"max_distance": 0.9}):
+        found = filled.search_many(queries, 5, **filters)
+        alone = [filled.search(query, 5, **filters) for query in queries]
         assert [list(matches) for matches in found] == [list(matches) for matches in alone]
         for one, other in zip(found, alone, strict=True):
             assert (one.query, one.searched, one.spec) == (other.query, other.searched, other.spec)
-    assert passes[before : before + 3] == [2, 1, 1], "those to embed go together"
+    assert passes[before : before + 3] == [2, 1, 1], "new images are embedded in one batch"
     assert filled.search_many([]) == []
 
 
@@ -187,22 +189,22 @@ def test_an_embedding_is_a_query_of_any_norm(filled: Workspace, photos: Path) ->
     for matches in by_vector:
         same = filled.search(matches[0].path, 12)
         assert [match.path for match in matches] == [match.path for match in same]
-        apart = [match.distance for match in same]
-        assert [match.distance for match in matches] == pytest.approx(apart, abs=1e-7)
+        expected = [match.distance for match in same]
+        assert [match.distance for match in matches] == pytest.approx(expected, abs=1e-7)
         assert (matches[0].distance, matches.query) == (0.0, "<embedding>")
     for wrong, complaint in (
         (np.ones(47), "not an embedding of 48 floats"),
         (np.ones(48, np.int64), "not an embedding of 48 floats"),
         (np.zeros(48), "norm 0.0 has no direction"),
         (np.full(48, np.nan), "norm nan has no direction"),
-        ([0.1] * 48, "a query is a path, a Pillow image, an RGB array or an embedding"),
+        ([0.1] * 48, "a query is a path, the bytes of an image file, a Pillow image"),
         (None, "embedding .* not None"),
     ):
         with pytest.raises(BadInput, match=complaint):
             filled.search_many([photos / "red/0.jpg", wrong])
 
 
-def test_errors_name_what_is_missing_in_the_workspace(workspace: Workspace, photos: Path) -> None:
+def test_errors_name_missing_photos_and_backbones(workspace: Workspace, photos: Path) -> None:
     with pytest.raises(EmptyWorkspace, match="is empty"):
         workspace.search(photos / "red/0.jpg")
     workspace.add([photos], backbones=["vgg16"])
@@ -215,7 +217,7 @@ def test_errors_name_what_is_missing_in_the_workspace(workspace: Workspace, phot
             workspace.search(photos / "red/0.jpg", k)
 
 
-def test_a_query_is_not_embedded_with_weights_other_than_those_of_the_photos(
+def test_a_query_is_not_embedded_with_other_weights_than_the_photos(
     filled: Workspace, tmp_path: Path, toys: Toys
 ) -> None:
     toys.weights = "1" * 64
@@ -245,9 +247,7 @@ def test_one_path_is_one_query(workspace: Workspace, photos: Path) -> None:
     assert matches[0].path == str(photos / "red/0.jpg")
 
 
-def test_a_search_by_embedding_does_not_import_what_only_writing_needs(
-    filled: Workspace, tmp_path: Path
-) -> None:
+def test_a_search_by_embedding_imports_no_heavy_packages(filled: Workspace, tmp_path: Path) -> None:
     program = (
         "import sys, numpy\n"
         "from embedkit import Workspace\n"

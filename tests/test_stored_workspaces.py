@@ -1,7 +1,7 @@
-"""Workspaces and heads that earlier versions wrote open and give the same answers.
+"""Workspaces and heads of earlier versions can be opened and give the same results.
 
-Each archive has photos, the workspace that was made of them at ``/srv/before``, and the answers
-that the version that wrote it gave.
+Each archive contains photos, the workspace that an earlier version created from them at
+``/srv/before``, and the results of that version.
 """
 
 import json
@@ -30,11 +30,11 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Workspace, P
     return workspace, photos, json.loads((tmp_path / "expected.json").read_text("utf-8"))
 
 
-def test_there_is_a_workspace_of_before_the_first_release() -> None:
+def test_there_is_a_workspace_from_before_the_first_release() -> None:
     assert ARCHIVES
 
 
-def test_an_earlier_workspace_gives_the_same_answers(stored: tuple[Workspace, Path, Any]) -> None:
+def test_an_earlier_workspace_gives_the_same_results(stored: tuple[Workspace, Path, Any]) -> None:
     workspace, photos, expected = stored
     info = workspace.info()
     assert [item.spec for item in info.specs] == expected["info"]["specs"]
@@ -58,7 +58,7 @@ def test_an_earlier_workspace_gives_the_same_answers(stored: tuple[Workspace, Pa
     assert (report.embedded, report.failed) == (0, 0)
 
 
-def test_an_earlier_head_gives_the_same_answers(stored: tuple[Workspace, Path, Any]) -> None:
+def test_an_earlier_head_gives_the_same_results(stored: tuple[Workspace, Path, Any]) -> None:
     workspace, photos, expected = stored
     evaluation = workspace.heads.evaluate(sorted(expected["accuracy"]))
     found = {figures.name: figures.accuracy for figures in evaluation.heads}

@@ -1,4 +1,4 @@
-"""CSV tables: reading those of any program, and writing safely for any program."""
+"""CSV tables: reading the tables of any program, and writing safely for any program."""
 
 import csv
 import io
@@ -41,7 +41,7 @@ def test_every_csv_dialect_is_read_the_same(
 ) -> None:
     rows = [("写真 1.jpg", "Café, noir; ou\tthé"), ("b\n.jpg", '"x"'), ("c.jpg", "é")]
     text = io.StringIO(newline="")
-    # Python's writer quotes line ends of its own kind alone.
+    # Python's writer quotes only the line ends that it writes itself.
     quoting = csv.QUOTE_ALL if end == "\r" else csv.QUOTE_MINIMAL
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting)
     writer.writerows([header.split(","), *rows])
@@ -66,7 +66,7 @@ def test_written_text_is_never_a_formula(tmp_path: Path) -> None:
     assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n＝＋－＠"]
     assert [cell for cell in cells if not cell.startswith("'")] == [
         cell for cell in HOSTILE if cell[0] not in "=+-@\t\r\n＝'"
-    ], "what is no formula is written as it is"
+    ], "other text is written unchanged"
 
 
 def test_numbers_are_written_as_numbers() -> None:

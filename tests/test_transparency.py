@@ -1,4 +1,4 @@
-"""What transparent images are composited on, and that the choice is a stable one."""
+"""The background of transparent images, and its stability under changes of the file."""
 
 import random
 from collections.abc import Callable
@@ -18,18 +18,18 @@ CLEAR = (255, 255, 255, 0)
 
 
 def strokes(width: int = 6, colour: tuple[int, ...] = (255, 255, 255, 255)) -> Image.Image:
-    """Thin lines on nothing."""
+    """Thin lines on a transparent background."""
     image = Image.new("RGBA", (400, 400), CLEAR)
-    draw, some = ImageDraw.Draw(image), random.Random(3)
+    draw, generator = ImageDraw.Draw(image), random.Random(3)
     for _ in range(12):
-        draw.line([some.randint(10, 390) for _ in range(4)], fill=colour, width=width)
+        draw.line([generator.randint(10, 390) for _ in range(4)], fill=colour, width=width)
     return image
 
 
 def body(
     colour: tuple[int, ...] = (255, 255, 255, 255), outline: str | None = None, width: int = 4
 ) -> Image.Image:
-    """A large shape on nothing."""
+    """A large shape on a transparent background."""
     image = Image.new("RGBA", (400, 400), CLEAR)
     corners = [(200, 30), (370, 160), (300, 350), (90, 370), (20, 140)]
     ImageDraw.Draw(image).polygon(corners, fill=colour, outline=outline, width=width)
@@ -44,7 +44,7 @@ def over(image: Image.Image, box: tuple[int, int, int, int], colour: str) -> Ima
 
 
 def shadowed(image: Image.Image, offset: tuple[int, int], share: float) -> Image.Image:
-    """The image before a soft black shadow of its own."""
+    """The image with a soft black shadow behind it."""
     alpha = Image.new("L", image.size)
     alpha.paste(image.getchannel("A"), offset)
     alpha = alpha.filter(ImageFilter.GaussianBlur(6)).point(lambda value: int(value * share))
@@ -62,7 +62,7 @@ def speckled() -> Image.Image:
 
 
 def rimmed() -> Image.Image:
-    """A dark shape with a rim of two pixels that are white, as cut out from a white page."""
+    """A dark shape with a white rim of two pixels, as if cut out from a white page."""
     image = body((255, 255, 255, 255))
     inner = image.getchannel("A").filter(ImageFilter.MinFilter(5))
     image.paste((40, 60, 90, 255), (0, 0), inner)
@@ -70,7 +70,7 @@ def rimmed() -> Image.Image:
 
 
 def faint(level: int) -> Image.Image:
-    """White all but transparent everywhere, and a few black strokes."""
+    """Nearly transparent white everywhere, and a few black strokes."""
     image = Image.new("RGBA", (400, 400), (255, 255, 255, level))
     ImageDraw.Draw(image).line((30, 30, 60, 350), fill=(0, 0, 0, 255), width=3)
     return image
@@ -96,7 +96,7 @@ CASES: dict[str, tuple[Draw, tuple[int, int, int]]] = {
     "mid-grey": (lambda: body((128, 128, 128, 255)), WHITE),
     "dark with a white rim": (rimmed, WHITE),
     "black strokes in a veil of white": (lambda: faint(4), WHITE),
-    "all but invisible white": (lambda: Image.new("RGBA", (400, 400), (255, 255, 255, 3)), WHITE),
+    "nearly invisible white": (lambda: Image.new("RGBA", (400, 400), (255, 255, 255, 3)), WHITE),
     "nothing": (lambda: Image.new("RGBA", (400, 400), CLEAR), WHITE),
     "opaque white": (lambda: Image.new("RGBA", (400, 400), "white"), WHITE),
     "a photo": (lambda: draw_photo(1, (400, 400)).convert("RGBA"), WHITE),
@@ -160,7 +160,7 @@ def test_pixels_with_their_alpha_are_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = Image.new("RGBA", (60, 40), (0, 0, 255, 128))
-    stored.paste((255, 0, 0, 255), (0, 20, 30, 40))  # left bottom: the left top once turned
+    stored.paste((255, 0, 0, 255), (0, 20, 30, 40))  # bottom left; top left once upright
     pixels = Decoder(encoded(stored, "PNG", exif=exif)).rgba()
     assert (pixels.mode, pixels.size) == ("RGBA", (40, 60))
     assert pixels.getpixel((5, 5)) == (255, 0, 0, 255)

@@ -64,9 +64,9 @@ def put_back(report: ApplyReport) -> None:
     """Restore files from the trash as a file manager does."""
     for item in report.trashed:
         assert item.where is not None
-        note = Path(os.path.dirname(os.path.dirname(item.where)), "info")
+        info = Path(os.path.dirname(os.path.dirname(item.where)), "info")
         os.rename(item.where, item.path)
-        os.unlink(note / f"{os.path.basename(item.where)}.trashinfo")
+        os.unlink(info / f"{os.path.basename(item.where)}.trashinfo")
 
 
 def test_removed_files_go_to_the_trash_under_any_name(
@@ -100,8 +100,8 @@ def test_a_file_is_trashed_only_with_the_planned_bytes_and_while_a_kept_file_exi
     shutil.rmtree(trash)
     alone = copies(tmp_path / "others", ["copy.jpg"])
     os.unlink(alone[0].path)
-    (left,) = discard(root, alone).skipped
-    assert left.reason.startswith("none of the kept files that it is a copy of is intact")
+    (skipped,) = discard(root, alone).skipped
+    assert skipped.reason.startswith("none of the kept files that it is a copy of is intact")
     assert Path(alone[1].path).exists() and not trash.exists()
 
 
@@ -116,8 +116,8 @@ def test_a_file_that_changes_before_it_is_trashed_is_skipped(
         check(path, seen)
 
     monkeypatch.setattr(trashing, "check_unchanged", edited)
-    (left,) = discard(root, rows).skipped
-    assert left.reason == "it changed while it was being moved"
+    (skipped,) = discard(root, rows).skipped
+    assert skipped.reason == "it changed while it was being moved"
     assert Path(rows[1].path).read_bytes() == b"edited just now" and not trash.exists()
     (listed,) = quarantines(root)
     assert (listed.trashed, listed.state) == (0, "applied")
@@ -139,7 +139,7 @@ def test_files_already_in_the_trash_are_counted_as_such(
     assert discard(root, rows).already_moved == again.already_moved
 
 
-def test_files_trashed_by_somebody_else_count_as_removed_and_lost_files_as_missing(
+def test_files_trashed_by_another_program_count_as_removed_and_lost_files_as_missing(
     root: Path, tmp_path: Path
 ) -> None:
     rows = copies(tmp_path / "photos", ["trashed.jpg", "lost.jpg", "other content.jpg"])
@@ -186,7 +186,7 @@ def test_undo_recognises_files_restored_by_the_user(root: Path, tmp_path: Path) 
     back = undo(root)
     assert back.already_back == (rows[1].path, rows[2].path) and not back.skipped
     assert [(item.trashed, item.state) for item in quarantines(root)] == [(0, "undone")]
-    assert len(discard(root, rows).trashed) == 2, "and it can go again"
+    assert len(discard(root, rows).trashed) == 2, "they can be trashed again"
 
 
 def test_undo_finds_a_file_that_the_user_moved_within_the_trash(
@@ -216,7 +216,7 @@ def test_a_plan_half_in_quarantine_continues_to_the_trash(root: Path, tmp_path: 
     assert quarantines(root)[0].state == "partly undone"
 
 
-# -- killed at any moment --------------------------------------------------------------------------
+# -- killed at any step ----------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_a_run_killed_anywhere_is_finished_by_the_same_command(
     root: Path, small: tuple[Path, list[PlanRow]], trash: Path
 ) -> None:
     _, rows = small
-    going = [item for item in rows if item.action == "remove"]
+    removed = [item for item in rows if item.action == "remove"]
     step = 1
     while killed_at(step, lambda: discard(root, rows)):
         in_trash = {sha256(path.read_bytes()) for path in trash.glob("files/*")}
@@ -232,10 +232,10 @@ def test_a_run_killed_anywhere_is_finished_by_the_same_command(
             if os.path.lexists(item.path):
                 assert sha256(Path(item.path).read_bytes()) == item.sha256, step
             else:
-                assert item in going and item.sha256 in in_trash, step
+                assert item in removed and item.sha256 in in_trash, step
         if root.exists() and quarantines(root):
             away = {item.path for item in undo(root).skipped}
-            assert away == {item.path for item in going if not os.path.exists(item.path)}, step
+            assert away == {item.path for item in removed if not os.path.exists(item.path)}, step
         report = discard(root, rows)
         assert not report.skipped and not report.missing, step
         assert len(report.trashed) + len(report.already_moved) == 3
@@ -256,8 +256,8 @@ def test_a_run_killed_anywhere_is_finished_by_the_same_command(
 # -- where there is no trash -----------------------------------------------------------------------
 
 
-def left_alone(root: Path, rows: list[PlanRow]) -> str:
-    """Return the one reason why all removed files were left in place."""
+def skipped_reason(root: Path, rows: list[PlanRow]) -> str:
+    """Return the one reason why all files to remove were skipped; check that they are in place."""
     report = discard(root, rows)
     assert not report.trashed and not report.moved
     assert [item.path for item in report.skipped] == [i.path for i in rows if i.action == "remove"]
@@ -274,7 +274,7 @@ def test_without_a_home_folder_nothing_is_trashed(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
     rows = copies(tmp_path / "photos", ["copy.jpg", "other.jpg"])
-    assert "no trash, as the home folder" in left_alone(root, rows)
+    assert "no trash, as the home folder" in skipped_reason(root, rows)
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -285,7 +285,7 @@ def test_a_relative_data_folder_is_an_error(
     monkeypatch.setenv("XDG_DATA_HOME", value)
     monkeypatch.chdir(tmp_path)
     rows = copies(tmp_path / "photos", ["copy.jpg", "other.jpg"])
-    assert "XDG_DATA_HOME is not an absolute path" in left_alone(root, rows)
+    assert "XDG_DATA_HOME is not an absolute path" in skipped_reason(root, rows)
     assert sorted(os.listdir(tmp_path)) == ["home", "photos", "workspace"]
 
 
@@ -309,7 +309,7 @@ def test_files_stay_on_a_disk_where_no_trash_can_be_created(
     mount(tmp_path / "disk", "1m")
     put(tmp_path / f"disk/.Trash-{os.getuid()}", b"not a folder")
     rows = copies(tmp_path / "disk/photos", ["copy.jpg", "other.jpg"])
-    assert "the trash does not accept it (Not a directory)" in left_alone(root, rows)
+    assert "the trash does not accept it (Not a directory)" in skipped_reason(root, rows)
 
 
 def test_files_stay_on_a_disk_where_no_trash_may_be_created(
@@ -325,12 +325,12 @@ def test_files_stay_on_a_disk_where_no_trash_may_be_created(
         makedirs(path, *args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "makedirs", refused)
-    assert "its disk has no trash, and none can be made there" in left_alone(root, rows)
+    assert "its disk has no trash, and none can be made there" in skipped_reason(root, rows)
 
 
 def test_a_file_with_a_name_too_long_for_the_trash_is_skipped(root: Path, tmp_path: Path) -> None:
     rows = copies(tmp_path / "photos", ["x" * 251 + ".jpg"])
-    assert "the trash does not accept it (File name too long)" in left_alone(root, rows)
+    assert "the trash does not accept it (File name too long)" in skipped_reason(root, rows)
 
 
 def test_a_copy_in_a_trash_on_another_disk_is_flushed(
@@ -399,15 +399,15 @@ def test_the_commands_say_what_is_in_the_trash(
     assert (report["already_moved"], report["trashed"]) == ([str(copy)], [])
     (listed,) = json.loads(run(workspace, "quarantine", "list", "--json").stdout)["quarantines"]
     assert (listed["files"], listed["trashed"]) == (0, 1)
-    told = run(workspace, "undo", status=1)
+    output = run(workspace, "undo", status=1)
     where = trash / "files/copy of 0.jpg"
-    assert f"not put back: {copy}: in the trash, as {where}; restore" in told.stderr
+    assert f"not put back: {copy}: in the trash, as {where}; restore" in output.stderr
     os.rename(where, copy)
     assert "1 file already back in place" in run(workspace, "undo").stdout
     assert workspace.info().missing == 0
 
 
-def test_one_cause_is_reported_in_one_line(
+def test_a_cause_is_reported_in_one_line(
     workspace: Workspace, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
@@ -416,8 +416,8 @@ def test_one_cause_is_reported_in_one_line(
     workspace.add([photos])
     write_plan(tmp_path / "plan.csv", workspace.clean(["exact"]))
     assert sum(item.action == "remove" for item in read_plan(tmp_path / "plan.csv")) == 5
-    told = run(workspace, "apply", tmp_path / "plan.csv", "--trash", status=1)
-    (line,) = told.stderr.strip().splitlines()
+    output = run(workspace, "apply", tmp_path / "plan.csv", "--trash", status=1)
+    (line,) = output.stderr.strip().splitlines()
     assert " and 2 more: there is no trash, as the home folder" in line
     assert workspace.info().missing == 0
 

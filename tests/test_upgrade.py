@@ -1,4 +1,4 @@
-"""Workspaces of pipeline version 1: their answers, and the next add."""
+"""Workspaces of pipeline version 1: the results they give, and the next add."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def draw_affected(folder: Path) -> set[str]:
 
 
 def draw_unaffected(folder: Path) -> set[str]:
-    """Write images of the same kinds that it decodes equally; return their names."""
+    """Write images of the same kinds that both versions decode equally; return their names."""
     folder.mkdir()
     logo = Image.new("RGBA", (90, 60), (255, 255, 255, 0))
     ImageDraw.Draw(logo).line((5, 5, 80, 50), (200, 0, 0, 255), 6)
@@ -81,7 +81,7 @@ def before(workspace: Workspace, photos: Path) -> Workspace:
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows by the path of each file that an add reads."""
+    """The paths of the files that adds have read."""
     read: list[str] = []
     real = pipeline.read_bytes
     monkeypatch.setattr(pipeline, "read_bytes", lambda path: read.append(path) or real(path))
@@ -93,7 +93,7 @@ def outdated(workspace: Workspace) -> int:
         return int(reader.session.rows("SELECT count(*) FROM outdated")[0][0])
 
 
-def test_every_changed_kind_of_photo_has_other_pixels(tmp_path: Path) -> None:
+def test_every_affected_kind_of_photo_is_recognised(tmp_path: Path) -> None:
     for draw, expected in ((draw_affected, True), (draw_unaffected, False)):
         folder = tmp_path / draw.__name__
         for name in draw(folder):
@@ -123,16 +123,16 @@ def test_an_earlier_workspace_opens_and_gives_the_same_answers(
     workspace.remove(photos / "red/5.jpg")
     workspace._embeddings.save_caches()
     queries = [photos / "red/0.jpg", photos / "blue/7.jpg"]
-    asked = [(query, name) for query in queries for name in ("resnet50", "vgg16")]
-    expected = [workspace.search(query, 20, backbone=name) for query, name in asked]
-    apart = workspace.distance(*queries)
+    searches = [(query, name) for query in queries for name in ("resnet50", "vgg16")]
+    expected = [workspace.search(query, 20, backbone=name) for query, name in searches]
+    distance = workspace.distance(*queries)
     digests = {spec.spec for spec in workspace.info().specs}
     taken_back(workspace.folder)
     before = len(passes)
 
     again = Workspace(workspace.folder)
-    assert [again.search(query, 20, backbone=name) for query, name in asked] == expected
-    assert again.distance(*queries) == apart
+    assert [again.search(query, 20, backbone=name) for query, name in searches] == expected
+    assert again.distance(*queries) == distance
     info = again.info()
     assert {spec.spec for spec in info.specs} == digests
     assert [(spec.images, spec.indexed) for spec in info.specs] == [(11, 11), (11, 11)]
@@ -174,7 +174,7 @@ def test_the_next_add_embeds_only_changed_photos(
     fresh.add(photos, backbones=["resnet50", "vgg16"])
     for name in ("resnet50", "vgg16"):
         for path in sorted(photos.glob("*/*.*")):
-            one, other = (some.search(path, 30, backbone=name) for some in (before, fresh))
+            one, other = (each.search(path, 30, backbone=name) for each in (before, fresh))
             assert {match.path: match.distance for match in one} == pytest.approx(
                 {match.path: match.distance for match in other}, abs=1e-6
             )
@@ -241,22 +241,22 @@ def test_an_interrupted_upgrade_continues(
     monkeypatch.setattr(ToyBackbone, "batch", 1)
     monkeypatch.setattr(pipeline, "GROUP_FILES", 1)
     passes.clear()
-    real = pipeline.IngestPipeline._settle
-    settled: list[object] = []
+    real = pipeline.IngestPipeline._add_to_batch
+    added: list[object] = []
 
     def stop(self: pipeline.IngestPipeline, item: pipeline._Item) -> None:
-        settled.append(item)
-        if len(settled) == 15:
+        added.append(item)
+        if len(added) == 15:
             raise KeyboardInterrupt
         real(self, item)
 
-    monkeypatch.setattr(pipeline.IngestPipeline, "_settle", stop)
+    monkeypatch.setattr(pipeline.IngestPipeline, "_add_to_batch", stop)
     with pytest.raises(KeyboardInterrupt):
         before.add()
     left = outdated(before)
     assert 0 < left < 24
     opened.clear()
-    monkeypatch.setattr(pipeline.IngestPipeline, "_settle", real)
+    monkeypatch.setattr(pipeline.IngestPipeline, "_add_to_batch", real)
     report = before.add()
     assert left <= len(opened) <= left + 1
     assert report.failed == 0 and outdated(before) == 0
@@ -293,19 +293,19 @@ def test_removed_images_are_not_outdated(before: Workspace, photos: Path) -> Non
     assert Workspace(before.folder).add().embedded == 1
 
 
-# -- specs wherever they are kept --------------------------------------------------------------
+# -- stored specs ------------------------------------------------------------------------------
 
 
 def test_a_spec_of_version_1_is_read_as_the_present_one() -> None:
     spec = ToyBackbone("resnet50", []).spec
-    old = json.loads(spec.first.canonical_json)
+    old = json.loads(spec.version_1.canonical_json)
     assert (old["alpha"], old["pipeline"]) == ("white", 1)
     assert EmbeddingSpec.from_json(json.dumps(old)) == spec
     assert (spec.alpha, spec.pipeline) == ("contrast", PIPELINE_VERSION)
     assert EmbeddingSpec.from_json(spec.canonical_json) == spec
-    assert spec.first.first == spec.first != spec
+    assert spec.version_1.version_1 == spec.version_1 != spec
     strange = json.dumps({**old, "alpha": "black"})
-    assert EmbeddingSpec.from_json(strange).alpha == "black", "only what there was is upgraded"
+    assert EmbeddingSpec.from_json(strange).alpha == "black", "only known specs are upgraded"
 
 
 def test_backbones_recorded_by_an_earlier_version_are_valid() -> None:
@@ -315,7 +315,7 @@ def test_backbones_recorded_by_an_earlier_version_are_valid() -> None:
     newer = environment_digest("resnet50", PIPELINE_VERSION + 1)
     assert not is_current(replace(toy, evidence=newer))
     assert not is_current(replace(toy, evidence=environment_digest("vgg16", 1)))
-    assert _folder(toy.spec) == _folder(toy.spec.first), "the network is the same"
+    assert _folder(toy.spec) == _folder(toy.spec.version_1), "the network is the same"
 
 
 def test_a_training_that_an_earlier_version_began_continues(tmp_path: Path) -> None:
@@ -324,7 +324,7 @@ def test_a_training_that_an_earlier_version_began_continues(tmp_path: Path) -> N
     task = Task("resnet50", ("a", "b"), photos, photos)
     spec = ToyBackbone("resnet50", []).spec
     configuration = Configuration(epochs=1, batch=2, learning_rate=0.1)
-    assert digest_of(task, configuration, spec) == digest_of(task, configuration, spec.first)
+    assert digest_of(task, configuration, spec) == digest_of(task, configuration, spec.version_1)
     other = replace(spec, size=64)
     assert digest_of(task, configuration, spec) != digest_of(task, configuration, other)
 
@@ -347,7 +347,7 @@ def test_a_head_trained_before_loads_and_classifies(
     for name in ("probe", "votes"):
         head = load_head(heads, name)
         (model,) = head.models
-        object.__setattr__(model, "spec", model.spec.first)
+        object.__setattr__(model, "spec", model.spec.version_1)
         save_head(heads, head)
     both = load_head_manifest(heads / "both")
     for member in both["settings"]["members"]:
@@ -387,7 +387,7 @@ def test_vectors_exported_by_an_earlier_version_are_checked_after_the_import(
     assert table["outdated"].to_pylist() == [False] * 18
     parquet.write_table(table.drop_columns("outdated"), out / "images.parquet")
     content = json.loads((out / "spec.json").read_text())
-    content["spec"] = asdict(EmbeddingSpec.from_json(json.dumps(content["spec"])).first)
+    content["spec"] = asdict(EmbeddingSpec.from_json(json.dumps(content["spec"])).version_1)
     content["sha256"] = {name: sha256_of(out / name) for name in content["sha256"]}
     (out / "spec.json").write_text(json.dumps(content))
 
@@ -399,11 +399,11 @@ def test_vectors_exported_by_an_earlier_version_are_checked_after_the_import(
     half = Workspace(tmp_path / "half")
     assert other.embeddings.export(tmp_path / "again") == 18
     assert half.embeddings.import_(tmp_path / "again") == 18
-    for some in (other, half):
+    for each in (other, half):
         passes.clear()
-        report = some.add(photos)
+        report = each.add(photos)
         assert (report.embedded, report.images) == (7, 19)
-        assert sum(passes) == 7 and outdated(some) == 0
+        assert sum(passes) == 7 and outdated(each) == 0
 
 
 def test_the_fifth_schema_step_accepts_a_catalog_without_embeddings(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def names(matches: Matches) -> list[str]:
     return [Path(match.path).stem for match in matches]
 
 
-def test_photos_of_the_same_thing_come_before_photos_that_look_similar(
+def test_photos_of_the_same_object_come_before_photos_that_look_similar(
     added: Workspace, posters: Path
 ) -> None:
     by_embedding = added.search(posters / "query.png")
@@ -156,8 +156,8 @@ def test_missing_or_changed_files_come_last_even_if_their_features_are_cached(
     save(poster(9), folder / "other2.png")
     matches = workspace.search(query, verify=5)
     assert [names(matches)[0], *sorted(names(matches)[3:])] == ["query", "other2", "same"]
-    told = [match.verification is not None for match in matches]
-    assert told == [False, True, True, False, False]
+    is_verified = [match.verification is not None for match in matches]
+    assert is_verified == [False, True, True, False, False]
 
 
 def test_a_match_is_verified_by_any_of_its_files(
@@ -230,8 +230,8 @@ def test_a_page_reads_and_decodes_each_photo_once(
 # -- duplicates ------------------------------------------------------------------------------------
 
 
-def cut(folder: Path) -> Path:
-    """A poster, a crop with most of it, and other posters."""
+def save_posters_and_crop(folder: Path) -> Path:
+    """Save posters, and a crop that contains most of the first one; return the folder."""
     for seed in range(1, 7):
         save(poster(seed), folder / f"{seed}.png")
     save(poster(1)[:309, :412], folder / "part.png")
@@ -239,20 +239,20 @@ def cut(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def doubtful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, Path]]:
-    """A workspace with :func:`cut`, and its folder, which tests do not change."""
-    folder = cut(tmp_path_factory.mktemp("cut"))
+def with_crop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, Path]]:
+    """A workspace of posters and a crop, and their folder, which tests do not change."""
+    folder = save_posters_and_crop(tmp_path_factory.mktemp("cut"))
     with pytest.MonkeyPatch.context() as monkeypatch:
         take_toys(monkeypatch)
-        workspace = Workspace(tmp_path_factory.mktemp("doubtful"))
+        workspace = Workspace(tmp_path_factory.mktemp("with_crop"))
         workspace.add([folder])
         yield workspace, folder
 
 
-def test_a_crop_is_named_and_for_review(
-    doubtful: tuple[Workspace, Path],
+def test_a_crop_is_identified_and_for_review(
+    with_crop: tuple[Workspace, Path],
 ) -> None:
-    workspace, _ = doubtful
+    workspace, _ = with_crop
     for verify in (False, True):
         (group,) = workspace.duplicates(verify=verify).groups
         whole, part = group.members
@@ -266,9 +266,9 @@ def test_a_crop_is_named_and_for_review(
 
 
 def test_a_single_photo_is_compared_whether_stored_or_not(
-    doubtful: tuple[Workspace, Path], tmp_path: Path
+    with_crop: tuple[Workspace, Path], tmp_path: Path
 ) -> None:
-    workspace, folder = doubtful
+    workspace, folder = with_crop
     new = save(poster(1)[20:329, 30:442], tmp_path / "new.png")
     for photo in (folder / "part.png", new):
         for verify in (False, True):
@@ -289,12 +289,12 @@ def page(seed: int) -> Pixels:
 
 
 @pytest.mark.slow
-def test_verified_pages_of_one_design_are_not_a_group(workspace: Workspace, tmp_path: Path) -> None:
+def test_pages_of_one_design_do_not_form_a_group(workspace: Workspace, tmp_path: Path) -> None:
     pages = [save(page(seed), tmp_path / f"pages/{seed}.png") for seed in (1, 2)]
     for seed in range(3, 9):
         save(poster(seed), tmp_path / f"pages/{seed}.png")
     workspace.add([tmp_path / "pages"])
-    assert workspace.duplicates(max_hamming=16).groups != (), "their hashes are alike"
+    assert workspace.duplicates(max_hamming=16).groups != (), "their hashes are similar"
     for verify in (False, True):
         assert workspace.duplicates(verify=verify).groups == ()
     assert workspace.duplicates(of=pages[0], verify=True).groups == ()
@@ -302,11 +302,11 @@ def test_verified_pages_of_one_design_are_not_a_group(workspace: Workspace, tmp_
 
 
 def test_files_that_cannot_be_opened_stay_for_review(workspace: Workspace, tmp_path: Path) -> None:
-    folder = cut(tmp_path / "cut")
+    folder = save_posters_and_crop(tmp_path / "cut")
     Image.open(folder / "1.png").save(folder / "again.webp", quality=95)
     workspace.add([folder])
     (folder / "again.webp").rename(tmp_path / "away.webp")
-    (folder / "again.webp").write_bytes(b"something else by now")
+    (folder / "again.webp").write_bytes(b"something else")
     (group,) = workspace.duplicates().groups
     (again,) = (one for one in group.members if one.path.endswith(".webp"))
     assert not again.sure
@@ -317,6 +317,6 @@ def test_files_that_cannot_be_opened_stay_for_review(workspace: Workspace, tmp_p
     assert actions(workspace.clean())["again.webp"] == "remove"
 
 
-def test_only_combined_pairs_are_verified(doubtful: tuple[Workspace, Path]) -> None:
+def test_only_combined_pairs_are_verified(with_crop: tuple[Workspace, Path]) -> None:
     with pytest.raises(BadInput, match="verification needs the kind combined"):
-        doubtful[0].duplicates(["exact"], verify=True)
+        with_crop[0].duplicates(["exact"], verify=True)

@@ -34,7 +34,7 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 
 
 def poster(seed: int, size: tuple[int, int] = (480, 360)) -> Pixels:
-    """Many shapes of many colours, none of them shared by two seeds."""
+    """Draw many shapes in many colours; posters of different seeds share none."""
     random = np.random.default_rng(seed)
     pixels = np.full((size[1], size[0], 3), 230, np.uint8)
     for _ in range(150):
@@ -49,7 +49,7 @@ TILT = np.array([[0.8, -0.25, 90.0], [0.15, 0.7, 30.0], [-0.0002, 0.0003, 1.0]])
 
 
 def photographed(pixels: Pixels, homography: np.ndarray = TILT, light: float = 0.7) -> Pixels:
-    """Pixels of a photo of the image on a table, in perspective and other light."""
+    """Draw a photo of an image on a table, in perspective and in other light."""
     table = np.full((420, 560, 3), 110, np.uint8)
     return (
         cv2.warpPerspective(
@@ -130,7 +130,7 @@ def test_no_candidates_have_no_verifications() -> None:
 
 
 def page(seed: int) -> Pixels:
-    """An individual picture above a table that all pages share."""
+    """Draw an individual picture above a table that all pages share."""
     pixels = poster(99)
     pixels[:240] = poster(seed)[:240]
     return pixels
@@ -153,7 +153,7 @@ def test_a_candidate_identical_to_the_query_does_not_determine_the_subject() -> 
     assert verify_matches(view(scene), [view(scene.copy()), view(table)])[1:] == without
 
 
-def test_photos_from_the_same_place_do_not_make_the_surroundings_the_subject() -> None:
+def test_surroundings_do_not_become_the_subject_through_photos_from_the_same_place() -> None:
     scene, elsewhere = poster(20, (640, 480)), poster(21, (640, 480))
     scene[40:400, 30:510] = page(1)
     elsewhere[100:460, 130:610] = page(1)
@@ -166,7 +166,7 @@ def test_verified_candidates_are_sorted_by_agreement_and_then_the_others_by_inli
     def one(verified: bool, inliers: int, agreement: float) -> Verification:
         return Verification(verified, inliers, agreement, IDENTITY if verified else None)
 
-    some = [
+    verifications = [
         None,
         one(False, 3, 0.0),
         one(True, 12, 0.5),
@@ -178,7 +178,7 @@ def test_verified_candidates_are_sorted_by_agreement_and_then_the_others_by_inli
         None,
         one(False, 4, 0.0),
     ]
-    assert verified_order(some) == [5, 2, 4, 7, 3, 1, 6, 9, 0, 8]
+    assert verified_order(verifications) == [5, 2, 4, 7, 3, 1, 6, 9, 0, 8]
 
 
 def test_unreadable_candidates_have_no_verification() -> None:
@@ -186,9 +186,9 @@ def test_unreadable_candidates_have_no_verification() -> None:
         raise UnreadableImage("read", "gone")
 
     query, scene = view(poster(1)), view(photographed(poster(1)))
-    unread = View(scene.features, gone)
-    some = verify_matches(query, [None, unread, scene, View(query.features, gone)])
-    assert [one is None for one in some] == [True, True, False, True]
+    unreadable = View(scene.features, gone)
+    found = verify_matches(query, [None, unreadable, scene, View(query.features, gone)])
+    assert [one is None for one in found] == [True, True, False, True]
 
 
 HAND = {"turn": 30.0, "scale": (0.4, 1.5), "light": (0.5, 1.3)}
@@ -279,7 +279,7 @@ def test_too_few_inliers_are_rejected() -> None:
 
 
 def never() -> Grey:
-    raise AssertionError("the pixels were asked for")
+    raise AssertionError("the pixels were requested")
 
 
 def small(seed: int) -> Callable[[], Grey]:
@@ -326,7 +326,7 @@ def test_a_file_with_other_arrays_is_not_used(tmp_path: Path) -> None:
     assert len(FeatureCache(tmp_path).features("a" * 64, small(1))) > 2
 
 
-def test_the_least_recently_used_files_are_removed_and_the_cap_is_enforced(tmp_path: Path) -> None:
+def test_the_least_recently_used_files_are_removed_above_the_maximum_size(tmp_path: Path) -> None:
     names = [letter * 64 for letter in "abcd"]
     cache = FeatureCache(tmp_path)
     for number, name in enumerate(names):
@@ -334,11 +334,11 @@ def test_the_least_recently_used_files_are_removed_and_the_cap_is_enforced(tmp_p
         (file,) = tmp_path.glob(f"{name}-*")
         os.utime(file, (1000 + number, 1000 + number))
     one = file.stat().st_size
-    cache.features(names[0], never)  # so that it was used last
-    cap = int(4.5 * one)
-    FeatureCache(tmp_path, cap).features("e" * 64, small(1))
+    cache.features(names[0], never)  # so that it is the last used
+    max_bytes = int(4.5 * one)
+    FeatureCache(tmp_path, max_bytes).features("e" * 64, small(1))
     assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["a", "c", "d", "e"]
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= cap
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= max_bytes
 
 
 def test_features_are_extracted_when_the_cache_cannot_be_written(tmp_path: Path) -> None:

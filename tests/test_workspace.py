@@ -407,6 +407,6 @@ def test_a_head_is_loaded_by_name_or_by_folder(filled: Workspace, tmp_path: Path
         shutil.copytree(filled.folder / "heads", folder, dirs_exist_ok=True)
         head = embedkit.load_head(folder / name)
         assert head.classes_ == filled.heads.load(name).classes_ == ("blue", "red")
-        assert len(head.models) == (2 if name == "both" else 1)
-    with pytest.raises(BadInput, match=r"not the folder of a head: it has no head\.json; name a"):
+        assert len(head.backbones) == (2 if name == "both" else 1)
+    with pytest.raises(BadInput, match=r"neither the folder of a head, with a head\.json, nor"):
         embedkit.load_head(filled.folder)

@@ -1,1 +1,1 @@
-"""Helpers without a public face: files, locks, paths, tables, statistics."""
+"""Private helpers: files, locks, paths, text, tables, statistics."""

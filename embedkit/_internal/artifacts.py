@@ -1,4 +1,4 @@
-"""Files that embedkit writes: written atomically, with digests that are checked when reading."""
+"""Read and write embedkit's own files: atomic writes, and digests that are checked when reading."""
 
 import errno
 import hashlib
@@ -20,6 +20,8 @@ DIGEST = "digest"
 """Key of the digest in a JSON object."""
 MAX_JSON_BYTES = 64 << 20
 """Maximum size of a JSON file to read, bytes; embedkit's own files have a few kilobytes."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk."""
 
 _CHUNK = 1 << 20
 _ENDINGS = ("", ".wal")
@@ -117,10 +119,13 @@ def _is_running(process: int) -> bool:
 
 
 def storage_error(action: str, error: Exception, unaffected: str = "") -> StorageError:
-    """Return the error for a failed disk access: what, why, what is unaffected, and what to do."""
+    """Return the error for a failed disk access: the action, its cause and a remedy.
+
+    ``unaffected`` says what the failure leaves intact, as a clause.
+    """
     cause = getattr(error, "strerror", None) or next(iter(str(error).strip().splitlines()), "")
     cause = shown(cause or type(error).__name__)
-    full = any(os.strerror(number) in cause for number in (errno.ENOSPC, errno.EDQUOT))
+    full = any(os.strerror(number) in cause for number in DISK_FULL)
     remedy = "free some space" if full else "fix the problem"
     parts = (f"{action}: {cause}", unaffected, f"{remedy}, then run the same command again")
     return StorageError("; ".join(filter(None, parts)))

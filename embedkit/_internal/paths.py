@@ -89,11 +89,16 @@ def native_path(stored: str) -> str:
     return from_stored(stored).replace("/", os.sep)
 
 
+def is_within(path: str, place: str) -> bool:
+    """Return whether a path is ``place``, or below it if that is a folder; both are absolute."""
+    return path == place or path.startswith(os.path.join(place, ""))
+
+
 def size_and_mtime(status: os.stat_result) -> tuple[int, int]:
     """Return the size of a file in bytes and its modification time in nanoseconds.
 
-    Some file systems store times beyond the 64 bits that the catalog has (years 1677 to 2262); such
-    a time is cut off.
+    Some file systems store times that do not fit into the catalog's 64 bits (years 1677 to 2262).
+    Such a time is replaced by the nearest one that fits.
     """
     return status.st_size, min(max(status.st_mtime_ns, -(2**63)), 2**63 - 1)
 

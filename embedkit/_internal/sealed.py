@@ -1,4 +1,4 @@
-"""Sealed files: caches of any size, of which a reader checks only the parts that it reads.
+"""Sealed files: caches of any size, whose readers check only the parts that they read.
 
 A sealed file consists of its content, a checksum of each block of the content, the length of the
 content, and a digest. A search that reads a few rows of a large file checks only their blocks, once
@@ -131,25 +131,25 @@ def _digest(length: int, sums: np.ndarray) -> bytes:
 
 
 def _checksums(content: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Return the checksums, little-endian uint32 (n,), of blocks of bytes, int64 and ascending."""
+    """Return the checksums, little-endian uint32 (n,), of blocks, given by ascending number."""
     sums = np.empty(len(blocks), "<u4")
-    whole = len(content) // BLOCK
+    whole = len(content) // BLOCK  # the last block may be shorter
     words = content[: whole * BLOCK].view(np.uint64).reshape(_SHAPE)
-    some = int(np.searchsorted(blocks, whole))
-    for start in range(0, some, _BLOCKS_AT_ONCE):
-        part = blocks[start : min(start + _BLOCKS_AT_ONCE, some)]
+    count = int(np.searchsorted(blocks, whole))
+    for start in range(0, count, _BLOCKS_AT_ONCE):
+        part = blocks[start : min(start + _BLOCKS_AT_ONCE, count)]
         first, after = int(part[0]), int(part[-1]) + 1
         run = words[first:after] if after - first == len(part) else words[part]
         sums[start : start + len(part)] = _parities(run)
-    if some < len(blocks):
+    if count < len(blocks):
         last = np.zeros(BLOCK, np.uint8)
         last[: len(content) - whole * BLOCK] = content[whole * BLOCK :]
-        sums[some:] = _parities(last.view(np.uint64).reshape(_SHAPE))
+        sums[count:] = _parities(last.view(np.uint64).reshape(_SHAPE))
     return sums
 
 
 def _parities(words: np.ndarray) -> list[int]:
-    """Return a checksum for each block of words, uint64 (n, 64, 128)."""
+    """Return the checksum of each block of words, uint64 (n, 64, 128)."""
     columns = np.bitwise_xor.reduce(words, axis=1)
     rows = np.bitwise_xor.reduce(words, axis=2)
     return [zlib.crc32(block) for block in np.concatenate([columns, rows], axis=1)]

@@ -7,10 +7,11 @@ import numpy as np
 from embedkit.results import Estimate
 
 RESAMPLES = 2_000
-"""Bootstrap samples."""
+"""Number of bootstrap samples."""
 SIGN_ASSIGNMENTS = 10_000
-"""Random assignments of signs in a randomisation test."""
+"""Number of random assignments of signs in a randomisation test."""
 SIGNIFICANCE = 0.05
+"""Significance level of tests."""
 MIN_RESAMPLED_CLASSES = 16
 """Minimum effective number of classes for resampling classes instead of queries. With fewer, a test
 has no power: the p-values of ten signs are at least 0.002, too large after a correction for many
@@ -44,13 +45,13 @@ def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
     known = ~np.isnan(values)
     if not known.any():
         return None
-    of_known = values[known]
+    defined = values[known]
 
     def mean(weights: np.ndarray) -> list[float]:
-        return [float(weights @ of_known / weights.sum())]
+        return [float(weights @ defined / weights.sum())]
 
     ((low, high),) = intervals(mean, units[known])
-    return Estimate(float(of_known.mean()), low, high)
+    return Estimate(float(defined.mean()), low, high)
 
 
 def intervals(
@@ -65,11 +66,11 @@ def intervals(
     numbers = np.unique(units, return_inverse=True)[1]
     count = int(numbers.max()) + 1
     random = np.random.default_rng(_SEED)
-    found = []
+    samples = []
     for _ in range(RESAMPLES):
         drawn = random.integers(count, size=count)
-        found.append(statistic(np.bincount(drawn, minlength=count)[numbers]))
-    low, high = np.quantile(np.array(found), (0.025, 0.975), axis=0)
+        samples.append(statistic(np.bincount(drawn, minlength=count)[numbers]))
+    low, high = np.quantile(np.array(samples), (0.025, 0.975), axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 

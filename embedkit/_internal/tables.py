@@ -1,7 +1,7 @@
-"""Tables as CSV: written safely for spreadsheets, and read from any program.
+"""CSV tables: written safely for spreadsheets, and read as any program writes them.
 
 Text that a spreadsheet would take for a formula is written with an apostrophe before it, which
-reading removes. So every text is read as it was written, even one that begins with apostrophes.
+reading removes. So every text is read back as it was, even one that begins with apostrophes.
 """
 
 import csv
@@ -29,7 +29,7 @@ _DELIMITERS = ",;\t"
 _NAMED_DELIMITERS = ",;\t|:"
 """Delimiters that a line such as ``sep=;``, which spreadsheets write, may name."""
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
-"""Start of text that spreadsheets take for a formula, or that looks like such text escaped.
+"""Start of text that spreadsheets take for a formula, or of such text with apostrophes before it.
 
 Full-width signs count: East Asian input methods write them, and spreadsheets accept them.
 """
@@ -40,7 +40,7 @@ _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def text_cell(cell: object) -> str:
-    """Return the text of a cell: empty for None; a number is never taken for a formula."""
+    """Return the text of a cell; empty for None. Numbers are never escaped like formulas."""
     if isinstance(cell, str):
         return f"'{cell}" if _FORMULA.match(cell) else cell
     return "" if cell is None else str(cell)

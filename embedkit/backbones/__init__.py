@@ -1,8 +1,8 @@
 """Backbones: names, weights, preprocessing and the networks that embed images.
 
-Parsing names, reading specs and listing the known backbones is light, and so is
-:func:`open_backbone` for a network that was converted before; most other calls of
-:func:`load_backbone` import torch.
+Parsing names, reading specs and listing the known backbones import nothing heavy. Neither does
+:func:`open_backbone` for a network that was converted before. :func:`load_backbone` imports torch,
+except for registered functions and model files.
 """
 
 from typing import TYPE_CHECKING
@@ -55,12 +55,12 @@ def open_backbone(resolved: ResolvedName) -> "Backbone":
 
 
 def last_resolved(name: str) -> ResolvedName | None:
-    """Return the resolved backbone of a name if that needs no network, else None."""
+    """Return the resolved backbone of a name without loading a network; None if impossible."""
     return provider_of(name).last_resolved(name)
 
 
 def is_current(resolved: ResolvedName) -> bool:
-    """Return whether a resolved backbone is current, as far as can be told without its network."""
+    """Return whether a resolved backbone is current, without loading its network."""
     return provider_of(resolved.name).is_current(resolved)
 
 

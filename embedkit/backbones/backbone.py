@@ -31,7 +31,7 @@ class Runtime(Protocol):
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass on prepared pixels, uint8 (N, size, size, 3).
 
-        The returned function waits for the raw vectors, float32 (N, dim). Both raise
+        The returned function waits for the raw vectors, float32 (N, dim). Both may raise
         :class:`PassTooLarge`.
         """
 
@@ -80,7 +80,7 @@ class Backbone:
         self._runtime = runtime
         self._network = network  # None when the runtime needs no torch
         self._transform = transform
-        self._fitting: int | None = None
+        self._max_batch: int | None = None  # set after a pass that did not fit into memory
 
     @property
     def runtime(self) -> str:
@@ -89,8 +89,8 @@ class Backbone:
 
     @property
     def batch(self) -> int:
-        """Number of images per forward pass, reduced if the runtime's did not fit into memory."""
-        return min(self._runtime.batch, self._fitting or self._runtime.batch)
+        """Number of images per forward pass; smaller than the runtime's if memory is short."""
+        return min(self._runtime.batch, self._max_batch or self._runtime.batch)
 
     @property
     def concurrent_passes(self) -> int:
@@ -98,8 +98,7 @@ class Backbone:
         return self._runtime.concurrent_passes
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
-        """Time the runtimes on prepared pixels and use the fastest, unless it is already known.
-
+        """Use the fastest runtime; find it by timing the runtimes on prepared pixels if needed.
         Keeps the current runtime if the cache folder is not writable or the pixels do not fit into
         memory.
 
@@ -110,9 +109,9 @@ class Backbone:
         """
         from embedkit.backbones.runtime_choice import choose, chosen_runtime, save_resolved
 
-        # The chosen runtime differs from the current one when its converted network is damaged.
         if self._network is None:
             return
+        # They differ before the first choice, and when the chosen converted network is damaged.
         if chosen_runtime(self.spec) != self.runtime:
             with contextlib.suppress(OSError, PassTooLarge):
                 self._runtime = choose(self._network, self.spec, pixels)
@@ -135,7 +134,8 @@ class Backbone:
         Returns
         -------
         numpy.ndarray
-            float32 (N, dim), L2-normalised; zeros for a vector that is zero or not finite.
+            float32 (N, dim), L2-normalised, except that a vector that is zero or not finite becomes
+            zeros.
 
         Raises
         ------
@@ -145,8 +145,8 @@ class Backbone:
             When a single image does not fit the device's memory.
         """
         batches = overlapped(self.submit, self._prepared(images), self.concurrent_passes)
-        none = np.empty((0, self.dim), np.float32)
-        return np.concatenate([none, *(vectors for vectors, _ in batches)])
+        empty = np.empty((0, self.dim), np.float32)
+        return np.concatenate([empty, *(vectors for vectors, _ in batches)])
 
     def _prepared(self, images: Iterable[ImageInput]) -> Iterator[np.ndarray]:
         rest = iter(images)
@@ -217,7 +217,7 @@ class Backbone:
                 f"{self.resolved.name} does not fit the memory of the device with a single image; "
                 "close other programs, or use a smaller backbone or size="
             ) from error
-        self._fitting = min(half, self._fitting or half)
+        self._max_batch = min(half, self._max_batch or half)
         halves = []
         for part in (pixels[:half], pixels[half:]):
             try:
@@ -257,8 +257,8 @@ class Backbone:
     def text_not_supported(self) -> BadInput:
         """Return the error for a text when the backbone embeds images only."""
         return BadInput(
-            f"{self.resolved.name} embeds images only; use one that embeds text too, "
-            "like --backbone clip-vit-b-32"
+            f"{self.resolved.name} embeds images only; use a backbone that embeds text too, "
+            "such as --backbone clip-vit-b-32"
         )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from embedkit.backbones.network import Network
 
 FileStamp = tuple[str, int, int]
-"""Path, bytes and modification time (ns) of a model file; empty and 0 without one."""
+"""Path, bytes and modification time (ns) of a model file; ``("", 0, 0)`` without one."""
 MODEL_SUFFIXES = (".onnx", ".xml")
 """Suffixes of the model files that OpenVINO runs."""
 
@@ -34,17 +34,20 @@ _EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
 
 class Engine(ABC):
-    """Identity and computation of a registered model."""
+    """The computation of a registered model, and its identity in an embedding spec."""
 
     noun: str
     """Noun for the model in messages."""
     architecture: str
+    """Kind of the model, and its class or name: see :class:`EmbeddingSpec`."""
     weights: str
-    """SHA-256 of the code or weights that determine its vectors, hex."""
+    """SHA-256 of the weights, hex; for a function, which cannot be hashed, of ``architecture``."""
     size: int | None = None
-    """Side of the input in pixels, where the model has a fixed one."""
+    """Side of the input, pixels; None if the model takes any size."""
     precisions: tuple[str, ...] = ("float32", "bf16", "fp16")
+    """Precisions in which the model can be computed."""
     stamp: FileStamp = ("", 0, 0)
+    """Stamp of the model file."""
 
     @abstractmethod
     def runtime(self, spec: EmbeddingSpec) -> Runtime:
@@ -91,7 +94,7 @@ def as_vectors(raw: Any, count: int, name: str) -> np.ndarray:
 
 
 class FunctionEngine(Engine):
-    """A Python function from a batch to vectors."""
+    """A Python function that maps a batch to vectors."""
 
     noun = "a function"
     precisions = ("float32",)
@@ -105,8 +108,8 @@ class FunctionEngine(Engine):
 
     def runtime(self, spec: EmbeddingSpec) -> Runtime:  # noqa: ARG002
         """Return a runtime that calls the function."""
-        is_tensor = self._transform is not None and self._transform.returns_tensors
-        return _FunctionRuntime(self._name, self._function, is_tensor)
+        takes_tensors = self._transform is not None and self._transform.returns_tensors
+        return _FunctionRuntime(self._name, self._function, takes_tensors)
 
 
 class _FunctionRuntime:
@@ -114,18 +117,22 @@ class _FunctionRuntime:
     batch = 32
     concurrent_passes = 1
 
-    def __init__(self, name: str, function: Callable[[Any], Any], is_tensor: bool) -> None:
-        self._backbone, self._function, self._is_tensor = name, function, is_tensor
+    def __init__(
+        self, backbone_name: str, function: Callable[[Any], Any], takes_tensors: bool
+    ) -> None:
+        self._backbone_name = backbone_name
+        self._function = function
+        self._takes_tensors = takes_tensors
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Call the function: see :class:`embedkit.backbones.backbone.Runtime`."""
         batch: Any = pixels
-        if self._is_tensor:
+        if self._takes_tensors:
             import torch
 
             batch = torch.from_numpy(pixels)
         try:
-            vectors = as_vectors(self._function(batch), len(pixels), self._backbone)
+            vectors = as_vectors(self._function(batch), len(pixels), self._backbone_name)
         except MemoryError as error:
             raise PassTooLarge(str(error)) from error
         except RuntimeError as error:
@@ -189,15 +196,15 @@ def _stamp(path: Path) -> FileStamp:
 
 def _digest(path: Path, is_onnx: bool) -> str:
     """Return the SHA-256 of a model file, or of the digests of the file and its weight files."""
-    others = _external_data(path) if is_onnx else [path.with_suffix(".bin")]
+    weight_files = _external_data(path) if is_onnx else [path.with_suffix(".bin")]
     digests = [sha256_of(path)]
-    for other in others:
-        if not other.is_file():
+    for file in weight_files:
+        if not file.is_file():
             raise WeightsMissing(
-                f"{shown(str(path))} has its weights in {shown(other.name)}, which is missing; "
+                f"{shown(str(path))} has its weights in {shown(file.name)}, which is missing; "
                 "put it beside the model file"
             )
-        digests.append(sha256_of(other))
+        digests.append(sha256_of(file))
     return digests[0] if len(digests) == 1 else sha256(" ".join(digests).encode()).hexdigest()
 
 

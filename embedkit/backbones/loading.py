@@ -7,6 +7,7 @@ import torch
 
 from embedkit._internal.artifacts import sha256_of
 from embedkit._internal.paths import size_and_mtime
+from embedkit._internal.text import one_line
 from embedkit.backbones import registry, weights
 from embedkit.backbones.local import model_file, network_of
 from embedkit.backbones.network import Network, Preprocessing
@@ -24,39 +25,37 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     or model file that is not a torch module.
     """
     name = registry.parse(text)
-    if name.provider == registry.REGISTERED:
-        own = require(text)
-        return own.network(text), own.resolved(name)
-    if (own_file := model_file(name)) is not None:
-        return own_file.network(text), own_file.resolved(name)
-    wanted: dict[str, Any] = {}
+    model = require(text) if name.provider == registry.REGISTERED else model_file(name)
+    if model is not None:
+        return model.network(text), model.resolved(name)
+    manifest: dict[str, Any] = {}
     if name.provider == "local":
-        name, wanted = network_of(name)
-    provider = _provider(name)
-    provider.check(name.id)
-    size = name.size or (name.known.size if name.known else None) or wanted.get("size")
-    preprocessing: Preprocessing = provider.preprocessing(name.id, size)
-    pool = name.pool or wanted.get("pool", "native")
-    found = weights.find(name, provider.hub_file(name.id))
+        name, manifest = network_of(name)
+    builder = _builder(name)
+    builder.check(name.id)
+    size = name.size or (name.known.size if name.known else None) or manifest.get("size")
+    preprocessing: Preprocessing = builder.preprocessing(name.id, size)
+    pool = name.pool or manifest.get("pool", "native")
+    found = weights.find(name, builder.hub_file(name.id))
     file = found.path
-    network: Network = provider.build(name.id, size, pool)
-    provider.load(network, found)
+    network: Network = builder.build(name.id, size, pool)
+    builder.load(network, found)
 
     status = file.stat()
     spec = EmbeddingSpec(
         architecture=network.architecture,
         weights=sha256_of(file),
-        dim=_dim(network, preprocessing.size, name),
+        dim=_measured_dim(network, preprocessing.size, name),
         size=preprocessing.size,
-        resize=name.resize or wanted.get("resize", preprocessing.resize),
-        crop=float(wanted.get("crop", preprocessing.crop)),
-        interpolation=wanted.get("interpolation", preprocessing.interpolation),
-        mean=_three(wanted.get("mean", preprocessing.mean)),
-        std=_three(wanted.get("std", preprocessing.std)),
+        resize=name.resize or manifest.get("resize", preprocessing.resize),
+        crop=float(manifest.get("crop", preprocessing.crop)),
+        interpolation=manifest.get("interpolation", preprocessing.interpolation),
+        mean=_three(manifest.get("mean", preprocessing.mean)),
+        std=_three(manifest.get("std", preprocessing.std)),
         pool=pool,
         precision=name.precision,
     )
-    if wanted.get("sha256", spec.weights) != spec.weights:
+    if manifest.get("sha256", spec.weights) != spec.weights:
         raise BadArtefact(f"{file} is not the file that its {registry.MANIFEST} describes")
     resolved = ResolvedName(
         text, spec, str(file), *size_and_mtime(status), environment_digest(text)
@@ -64,11 +63,12 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     return network, resolved
 
 
-def _provider(name: BackboneName) -> Any:
+def _builder(name: BackboneName) -> Any:
+    """Return the module or object with the functions that build and load a network."""
     if name.provider == registry.REGISTERED:
-        from embedkit.backbones.module_engine import ModuleProvider
+        from embedkit.backbones.module_engine import ModuleBuilder
 
-        return ModuleProvider(require(name.id))
+        return ModuleBuilder(require(name.id))
     if name.provider == "open_clip":
         from embedkit.backbones import open_clip_networks
 
@@ -78,17 +78,18 @@ def _provider(name: BackboneName) -> Any:
     return timm_networks
 
 
-def _dim(network: Network, size: int, name: BackboneName) -> int:
+def _measured_dim(network: Network, size: int, name: BackboneName) -> int:
     try:
         with torch.inference_mode():
             output = network.module(torch.zeros(1, 3, size, size))
     except (AssertionError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UnknownBackbone(
-            f"{name.text} cannot take {size} x {size} pixels: {reason}"
+            f"{name.text} cannot take {size} x {size} pixels: {one_line(error)}"
         ) from error
     if output.ndim != 2:
-        raise UnknownBackbone(f"{name.text} gives {tuple(output.shape)}, not one vector per image")
+        raise UnknownBackbone(
+            f"{name.text} returns shape {tuple(output.shape)}, not one vector per image"
+        )
     return int(output.shape[1])
 
 

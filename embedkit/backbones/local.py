@@ -2,8 +2,8 @@
 
 ::
 
-    {"architecture": "timm/resnet50", "weights": "weights.safetensors"}    a network with weights
-    {"architecture": "my-net", "weights": "weights.safetensors"}           of a registered module
+    {"architecture": "timm/resnet50", "weights": "weights.safetensors"}    a published network
+    {"architecture": "my-net", "weights": "weights.safetensors"}           a registered module
     {"weights": "model.onnx", "size": 224}                                 a model file
 
 ``size``, ``resize``, ``crop``, ``interpolation``, ``mean``, ``std``, ``pool`` and ``sha256`` are
@@ -27,55 +27,58 @@ from embedkit.results import EmbeddingSpec
 
 def network_of(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
     """Return the name of the network that a manifest describes, and the manifest."""
-    manifest, wanted = _read(name)
-    if not isinstance(wanted.get("architecture"), str):
-        raise BadArtefact(f"{manifest} has no 'architecture'")
-    base = registry.parse(wanted["architecture"])
+    path, manifest = _read(name)
+    if not isinstance(manifest.get("architecture"), str):
+        raise BadArtefact(f"{path} has no 'architecture'")
+    base = registry.parse(manifest["architecture"])
     if base.provider == "local":
         raise BadArtefact(
-            f"{manifest}: its architecture must be a timm/, open_clip/ or registered name"
+            f"{path}: its architecture must be a timm/, open_clip/ or registered name"
         )
-    chosen = BackboneName(
+    network = BackboneName(
         text=name.text,
         provider=base.provider,
         id=base.id,
-        weights=name.weights or str(manifest.parent / wanted["weights"]),
+        weights=name.weights or str(path.parent / manifest["weights"]),
         size=name.size,
         resize=name.resize,
         pool=name.pool,
         precision=name.precision,
     )
-    return chosen, wanted
+    return network, manifest
 
 
 def model_file(name: BackboneName) -> RegisteredModel | None:
-    """Return the model of a local backbone whose manifest names an ONNX or OpenVINO file."""
+    """Return the model file of a local backbone; None if its manifest describes a network.
+
+    Also returns None for the names of other providers.
+    """
     if name.provider != "local":
         return None
-    manifest, wanted = _read(name)
-    if "architecture" in wanted or not wanted["weights"].lower().endswith(MODEL_SUFFIXES):
+    path, manifest = _read(name)
+    if "architecture" in manifest or not manifest["weights"].lower().endswith(MODEL_SUFFIXES):
         return None
-    if (name.pool or wanted.get("pool", "native")) != "native":
+    if (name.pool or manifest.get("pool", "native")) != "native":
         raise UnknownBackbone(f"{shown(name.text)}: the pooling of a model file is fixed")
-    engine = FileEngine(name.text, name.weights or str(manifest.parent / wanted["weights"]))
-    if wanted.get("sha256", engine.weights) != engine.weights:
+    engine = FileEngine(name.text, name.weights or str(path.parent / manifest["weights"]))
+    if manifest.get("sha256", engine.weights) != engine.weights:
         raise BadArtefact(
             f"{engine.stamp[0]} is not the file that its {registry.MANIFEST} describes"
         )
     return RegisteredModel(
         name.text,
         engine,
-        size=wanted.get("size"),
-        resize=wanted.get("resize", "crop"),
-        crop=wanted.get("crop", CROP),
-        interpolation=wanted.get("interpolation", "bilinear"),
-        mean=wanted.get("mean", IMAGENET_MEAN),
-        std=wanted.get("std", IMAGENET_STD),
+        size=manifest.get("size"),
+        resize=manifest.get("resize", "crop"),
+        crop=manifest.get("crop", CROP),
+        interpolation=manifest.get("interpolation", "bilinear"),
+        mean=manifest.get("mean", IMAGENET_MEAN),
+        std=manifest.get("std", IMAGENET_STD),
     )
 
 
 def architecture_of(backbone: str, spec: EmbeddingSpec) -> str:
-    """Return the ``architecture`` that a manifest has for a network trained from ``backbone``."""
+    """Return the ``architecture`` for the manifest of a network fine-tuned from ``backbone``."""
     name = registry.parse(backbone)
     if name.provider == "local":
         return str(network_of(name)[1]["architecture"])
@@ -83,29 +86,32 @@ def architecture_of(backbone: str, spec: EmbeddingSpec) -> str:
 
 
 def registered_architecture(name: BackboneName) -> str | None:
-    """Return the identity of the registered module that a local backbone is built with."""
+    """Return the architecture, with its version, of a local backbone's registered module, if any.
+
+    The architecture identifies the module in the digest of the environment.
+    """
     try:
         base = registry.parse_syntax(str(_read(name)[1].get("architecture", "")))
     except (BadArtefact, UnknownBackbone):
         return None
-    own = find(base.id) if base.provider == registry.REGISTERED else None
-    return own.architecture if own is not None else None
+    model = find(base.id) if base.provider == registry.REGISTERED else None
+    return model.architecture if model is not None else None
 
 
 def _read(name: BackboneName) -> tuple[Path, dict[str, Any]]:
     """Return the path and the content of a manifest, checked."""
-    manifest = Path(absolute(name.id)) / registry.MANIFEST
-    if not manifest.is_file():
-        raise UnknownBackbone(f"{shown(name.text)}: there is no {shown(str(manifest))}")
-    wanted = read_json(manifest)
-    if not isinstance(wanted.get("weights"), str):
-        missing = "weights" if "architecture" in wanted else "architecture"
-        raise BadArtefact(f"{manifest} has no {missing!r}")
-    _check(manifest, wanted)
-    return manifest, wanted
+    path = Path(absolute(name.id)) / registry.MANIFEST
+    if not path.is_file():
+        raise UnknownBackbone(f"{shown(name.text)}: there is no {shown(str(path))}")
+    manifest = read_json(path)
+    if not isinstance(manifest.get("weights"), str):
+        missing = "weights" if "architecture" in manifest else "architecture"
+        raise BadArtefact(f"{path} has no {missing!r}")
+    _check(path, manifest)
+    return path, manifest
 
 
-def _check(manifest: Path, wanted: dict[str, Any]) -> None:
+def _check(path: Path, manifest: dict[str, Any]) -> None:
     """Raise :class:`BadArtefact` for an impossible value in a manifest."""
 
     def three(value: Any, positive: bool) -> bool:
@@ -114,7 +120,7 @@ def _check(manifest: Path, wanted: dict[str, Any]) -> None:
             isinstance(item, (int, float)) and (item > 0 or not positive) for item in value
         )
 
-    tests: dict[str, Callable[[Any], bool]] = {
+    checks: dict[str, Callable[[Any], bool]] = {
         "size": lambda value: isinstance(value, int) and 16 <= value <= 4096,
         "resize": lambda value: value in registry.RESIZES,
         "pool": lambda value: value in registry.POOLS,
@@ -124,6 +130,6 @@ def _check(manifest: Path, wanted: dict[str, Any]) -> None:
         "std": lambda value: three(value, positive=True),
         "sha256": lambda value: isinstance(value, str),
     }
-    for key, is_good in tests.items():
-        if key in wanted and not is_good(wanted[key]):
-            raise BadArtefact(f"{manifest}: {key} cannot be {wanted[key]!r}")
+    for key, is_valid in checks.items():
+        if key in manifest and not is_valid(manifest[key]):
+            raise BadArtefact(f"{path}: {key} cannot be {manifest[key]!r}")

@@ -1,4 +1,4 @@
-"""A torch module of the user as the engine of a backbone. Imports torch."""
+"""Registered torch modules: their engine, and the networks built from them. Imports torch."""
 
 import copy
 from dataclasses import replace
@@ -29,12 +29,12 @@ class ModuleEngine(Engine):
 
     def __init__(self, name: str, module: torch.nn.Module) -> None:
         try:
-            own = copy.deepcopy(module).cpu().eval()
+            copied = copy.deepcopy(module).cpu().eval()
         except Exception as error:  # code of the user may raise anything
             raise BadInput(f"{name}: the module cannot be copied: {one_line(error)}") from error
         self.architecture = f"module/{type(module).__name__}"
-        self.weights = state_digest(own)
-        self._name, self._module = name, own
+        self.weights = _state_digest(copied)
+        self._name, self._module = name, copied
         self._layout = CHANNELS_LAST
 
     def runtime(self, spec: EmbeddingSpec) -> Runtime:
@@ -68,31 +68,31 @@ class ModuleEngine(Engine):
         )
 
 
-class ModuleProvider:
+class ModuleBuilder:
     """Builds the networks of local backbones whose architecture is a registered module.
 
     It has the functions of :mod:`embedkit.backbones.timm_networks`.
     """
 
-    def __init__(self, own: "RegisteredModel") -> None:
-        self._own = own
+    def __init__(self, model: "RegisteredModel") -> None:
+        self._model = model
 
     def check(self, identifier: str) -> None:
         """Do nothing: the model is registered."""
 
     def hub_file(self, identifier: str) -> None:
-        """Return None: its weights are published nowhere."""
+        """Return None: the weights are not on the hub."""
 
     def preprocessing(self, identifier: str, size: int | None) -> Preprocessing:  # noqa: ARG002
         """Return the preprocessing that the module was registered with."""
-        registered = self._own.preprocessing
+        registered = self._model.preprocessing
         return replace(registered, size=size or registered.size)
 
     def build(self, identifier: str, size: int | None, pool: str) -> Network:  # noqa: ARG002
         """Return a copy of the module. Raises :class:`UnknownBackbone` for another pooling."""
         if pool != "native":
-            raise UnknownBackbone(f"{identifier}: its pooling is fixed, pool={pool} is not")
-        return self._own.network(identifier)
+            raise UnknownBackbone(f"{identifier}: its pooling is fixed; omit pool={pool}")
+        return self._model.network(identifier)
 
     def load(self, network: Network, weights: Weights) -> None:
         """Load a weights file. Raises :class:`BadWeights` unless it fills every parameter."""
@@ -114,20 +114,20 @@ class ModuleProvider:
 class CheckedModule(torch.nn.Module):
     """A module whose output is checked: floating-point (N, dim)."""
 
-    def __init__(self, name: str, body: torch.nn.Module) -> None:
+    def __init__(self, backbone_name: str, body: torch.nn.Module) -> None:
         super().__init__()
         self.body = body
-        self._backbone = name
+        self._backbone_name = backbone_name
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return the vectors of a batch (N, dim)."""
         output = self.body(pixels)
-        check_output(output, len(pixels), self._backbone)
+        check_output(output, len(pixels), self._backbone_name)
         vectors: torch.Tensor = output
         return vectors
 
 
-def state_digest(module: torch.nn.Module) -> str:
+def _state_digest(module: torch.nn.Module) -> str:
     """Return the SHA-256, hex, of the names, dtypes, shapes and bytes in a module's state dict."""
     digest = sha256()
     for key, value in sorted(module.state_dict().items()):

@@ -1,4 +1,4 @@
-"""Networks as torch modules: what the providers build and the torch runtime runs."""
+"""Networks: torch modules that map pixels to vectors, and their preprocessing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,13 +34,13 @@ class Network:
 
     architecture: str
     module: torch.nn.Module
-    """(N, 3, size, size) float32, normalised, to (N, dim)."""
+    """Maps normalised pixels, float32 (N, 3, size, size), to vectors (N, dim)."""
     embed_text: Callable[[list[str]], np.ndarray] | None = None
-    """N texts to float32 (N, dim) in the space of the images, for networks that have one."""
+    """Maps N texts to float32 (N, dim) in the space of the images; None without a text tower."""
     is_registered: bool = False
-    """Whether the module is the user's own: its code may change without its name."""
+    """Whether the module is registered: its code may change while its name stays the same."""
     is_normalised: bool = True
-    """Whether the module takes normalised pixels; else the output of a transform."""
+    """Whether the input of the module is normalised pixels; otherwise a transform returns it."""
 
 
 def check_size(network: Network, file: Path) -> None:
@@ -49,17 +49,17 @@ def check_size(network: Network, file: Path) -> None:
     This keeps hostile files out of memory. A training checkpoint may contain the weights several
     times and the state of an optimiser.
     """
-    own = sum(item.nbytes for item in network.module.state_dict().values())
-    size, most = file.stat().st_size, MAX_RATIO * own + MAX_EXTRA
-    if size > most:
+    expected = sum(item.nbytes for item in network.module.state_dict().values())
+    size = file.stat().st_size
+    if size > MAX_RATIO * expected + MAX_EXTRA:
         raise BadWeights(
             f"{shown(str(file))} is {size / 1e6:.0f} MB, but the weights of {network.architecture} "
-            f"take {own / 1e6:.0f} MB: it belongs to another network"
+            f"take {expected / 1e6:.0f} MB: it belongs to another network"
         )
 
 
 class Transformed(torch.nn.Module):
-    """A network whose input a transform has prepared."""
+    """A network whose input is the output of a transform."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Transformed(torch.nn.Module):
     def forward(
         self, batch: torch.Tensor, layout: torch.memory_format = torch.contiguous_format
     ) -> torch.Tensor:
-        """Return raw vectors (N, dim); floating-point input is computed in float32."""
+        """Return raw vectors (N, dim); floating-point input is converted to float32."""
         if batch.is_floating_point():
             batch = batch.to(torch.float32)
         if batch.ndim == 4:
@@ -78,7 +78,7 @@ class Transformed(torch.nn.Module):
 
 
 class Normalised(torch.nn.Module):
-    """A network with normalisation: its input is uint8 (N, size, size, 3), RGB."""
+    """A network that normalises its input, uint8 (N, size, size, 3), RGB."""
 
     mean: torch.Tensor
     std: torch.Tensor

@@ -9,6 +9,7 @@ import numpy as np
 import open_clip
 import torch
 
+from embedkit._internal.text import one_line
 from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.torch_runtime import exact_float32
 from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights
@@ -18,15 +19,19 @@ _RESIZE_MODES = {"shortest": "crop", "longest": "pad", "squash": "squash"}
 
 
 def _split(identifier: str) -> tuple[str, str]:
+    """Return the architecture and the tag of ``<arch>/<pretrained>``."""
     architecture, _, tag = identifier.partition("/")
     return architecture, tag
 
 
+def _configuration(architecture: str, tag: str) -> dict[str, Any]:
+    """Return open_clip's configuration of the weights; empty if it has none."""
+    return (open_clip.get_pretrained_cfg(architecture, tag) if tag else None) or {}
+
+
 def hub_file(identifier: str) -> HubFile | None:
-    """Return where the weights of ``<arch>/<pretrained>`` are on the hub, if they are there."""
-    architecture, tag = _split(identifier)
-    configuration = open_clip.get_pretrained_cfg(architecture, tag) if tag else None
-    location = (configuration or {}).get("hf_hub") or ""
+    """Return the location of the weights on the hub; None if the hub does not have them."""
+    location = _configuration(*_split(identifier)).get("hf_hub") or ""
     owner, _, rest = location.partition("/")
     repository, _, filename = rest.partition("/")
     if not repository:
@@ -52,9 +57,7 @@ def check(identifier: str) -> None:
 def preprocessing(identifier: str, size: int | None) -> Preprocessing:
     """Return the evaluation preprocessing in the configuration of the weights."""
     architecture, tag = _split(identifier)
-    configuration: dict[str, Any] = (
-        open_clip.get_pretrained_cfg(architecture, tag) if tag else None
-    ) or {}
+    configuration = _configuration(architecture, tag)
     native = open_clip.get_model_config(architecture)["vision_cfg"].get("image_size", 224)
     return Preprocessing(
         size=size or (native if isinstance(native, int) else native[0]),
@@ -74,9 +77,7 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
     architecture, tag = _split(identifier)
     if pool != "native":
         raise UnknownBackbone(f"open_clip/{identifier}: its pooling is fixed; omit pool={pool}")
-    configuration: dict[str, Any] = (
-        open_clip.get_pretrained_cfg(architecture, tag) if tag else None
-    ) or {}
+    configuration = _configuration(architecture, tag)
     try:
         with _quiet():
             module = open_clip.create_model(
@@ -104,8 +105,9 @@ def load(network: Network, weights: Weights) -> None:
     try:
         open_clip.load_checkpoint(embedder.body, str(weights.path), strict=True, weights_only=True)
     except Exception as error:  # torch, safetensors and open_clip each raise their own
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BadWeights(f"{weights.path} does not fit {network.architecture}: {reason}") from error
+        raise BadWeights(
+            f"{weights.path} does not fit {network.architecture}: {one_line(error)}"
+        ) from error
 
 
 @contextlib.contextmanager

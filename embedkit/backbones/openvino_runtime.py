@@ -61,7 +61,7 @@ class OpenVinoRuntime:
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
         request = self._idle.pop() if self._idle else self._compiled.create_infer_request()
-        if pixels.dtype.kind == "f":  # what a transform returned
+        if pixels.dtype.kind == "f":  # the output of a transform
             pixels = pixels.astype(np.float32, copy=False)
         request.start_async({0: np.ascontiguousarray(pixels)})
 
@@ -152,20 +152,19 @@ class FileModel:
             ) from error
 
     def compile(self, spec: "EmbeddingSpec") -> Runtime:
-        """Return the runtime of the model for a spec.
+        """Return a runtime that normalises pixels of the spec's size and runs the model on them.
 
-        Its input is resized and normalisation is built in.
-
-        Raises :class:`BadInput` for a size that the model does not take.
+        With a transform, the model runs on its output. Raises :class:`BadInput` for a size that the
+        model does not take, and :class:`BadWeights` for a model that does not take images.
         """
         model = self._read()
         if spec.resize != "transform":
-            self._normalise(model, spec)
+            self._add_normalisation(model, spec)
         runtime = OpenVinoRuntime(model, spec.precision)
         return runtime if self._batch is None else FixedBatch(runtime, self._batch)
 
-    def _normalise(self, model: "openvino.Model", spec: "EmbeddingSpec") -> None:
-        """Let the model take uint8 (N, size, size, 3), RGB."""
+    def _add_normalisation(self, model: "openvino.Model", spec: "EmbeddingSpec") -> None:
+        """Make uint8 (N, size, size, 3), RGB, the input of the model."""
         if not self._is_image:
             raise BadWeights(
                 f"{self._name}: the input of {shown(self._path.name)} is not (N, 3, H, W); export "
@@ -207,5 +206,6 @@ class FixedBatch:
 
 
 def _fixed(shape: "openvino.PartialShape", axis: int) -> int | None:
+    """Return the length of an axis; None if it is not fixed."""
     dimension = shape[axis]
     return int(dimension.get_length()) if dimension.is_static else None

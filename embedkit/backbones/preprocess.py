@@ -74,8 +74,8 @@ def _fit(image: Image.Image, spec: EmbeddingSpec, short: int) -> Image.Image:
 class Transform:
     """A function of the user that returns the network input of an image.
 
-    Raises :class:`UnreadableImage` (stage ``embed``) for an image on which the function fails or
-    returns something of another shape or dtype than for the first one.
+    Raises :class:`UnreadableImage` (stage ``embed``) when the function fails on an image, or
+    returns another shape or dtype than for the first image.
     """
 
     def __init__(self, name: str, function: Callable[[Image.Image], Any]) -> None:
@@ -84,18 +84,15 @@ class Transform:
         self._kind: tuple[tuple[int, ...], np.dtype[Any]] | None = None
 
     def measure(self, decoder: Decoder) -> np.ndarray:
-        """Return the input of an image; its shape and dtype are those of all images from now on.
-
+        """Return the network input of the first image, whose shape and dtype all others must have.
         Raises :class:`BadInput` when the function fails or returns neither an array nor a tensor.
         """
         try:
-            value = self._function(_full(decoder))
+            value = self._function(_full_scale(decoder))
             self.returns_tensors = hasattr(value, "detach")
             sample = self._array(value)
         except Exception as error:  # code of the user may raise anything
-            raise BadInput(
-                f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}"
-            ) from error
+            raise BadInput(self._failure(error)) from error
         if sample.dtype.kind not in "fiub":
             raise BadInput(
                 f"the transform of {self._name} returns {type(value).__name__}; return an array or "
@@ -106,14 +103,11 @@ class Transform:
 
     def __call__(self, decoder: Decoder) -> np.ndarray:
         """Return the network input of an image, decoded at full scale."""
-        image = _full(decoder)
+        image = _full_scale(decoder)
         try:
             sample = self._array(self._function(image))
         except Exception as error:
-            raise UnreadableImage(
-                "embed",
-                f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}",
-            ) from error
+            raise UnreadableImage("embed", self._failure(error)) from error
         if (found := (sample.shape, sample.dtype)) != self._kind:
             raise UnreadableImage(
                 "embed",
@@ -122,6 +116,9 @@ class Transform:
             )
         return sample
 
+    def _failure(self, error: Exception) -> str:
+        return f"the transform of {self._name} fails: {type(error).__name__}: {one_line(error)}"
+
     @staticmethod
     def _array(value: Any) -> np.ndarray:
         if hasattr(value, "detach"):
@@ -129,9 +126,9 @@ class Transform:
         return np.ascontiguousarray(value)
 
 
-def _full(decoder: Decoder) -> Image.Image:
+def _full_scale(decoder: Decoder) -> Image.Image:
     """Return the image at full scale, as a copy that the caller may change."""
-    return decoder.at_least(short=min(decoder.stored_size)).copy()
+    return decoder.full_scale().copy()
 
 
 def allow_reduced_decode(specs: Iterable[EmbeddingSpec]) -> bool:

@@ -1,4 +1,4 @@
-"""Where backbones come from: published networks and local folders, or registered models."""
+"""The two sources of backbones: published networks with local folders, and registered models."""
 
 import os
 from functools import partial
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Provider(Protocol):
     """A source of backbones.
 
-    Its methods implement the functions of the same names in :mod:`embedkit.backbones`.
+    Its methods implement functions of :mod:`embedkit.backbones`: ``load`` implements
+    ``load_backbone``, ``open`` implements ``open_backbone``, and so on.
     """
 
     def load(self, name: str) -> Backbone:
@@ -29,7 +30,7 @@ class Provider(Protocol):
         """Open a resolved backbone."""
 
     def last_resolved(self, name: str) -> ResolvedName | None:
-        """Return the resolved backbone of a name if that needs no network, else None."""
+        """Return the resolved backbone of a name without loading a network; None if impossible."""
 
     def is_current(self, resolved: ResolvedName) -> bool:
         """Return whether a resolved backbone is current."""
@@ -47,8 +48,8 @@ class PublishedNetworks:
         from embedkit.backbones.local import model_file
 
         parsed = registry.parse(name)
-        if (own := model_file(parsed)) is not None:
-            return own.open(parsed, self._resolved_model_file(own, parsed))
+        if (model := model_file(parsed)) is not None:
+            return model.open(parsed, self._resolved_model_file(model, parsed))
         weights.explicit_file(parsed)  # before torch is imported
         from embedkit.backbones.loading import load_network
         from embedkit.backbones.registered import RegisteredBackbone
@@ -81,11 +82,11 @@ class PublishedNetworks:
         return resolved if resolved is not None and self.is_current(resolved) else None
 
     def is_current(self, resolved: ResolvedName) -> bool:
-        """See :class:`Provider`; looks at the size and time of the weights file."""
+        """See :class:`Provider`; compares the size and time of the weights file."""
         # Specs stored by an earlier pipeline version are upgraded when they are read.
         versions = range(PIPELINE_VERSION, 0, -1)
-        if all(
-            resolved.evidence != environment_digest(resolved.name, version) for version in versions
+        if resolved.evidence not in (
+            environment_digest(resolved.name, version) for version in versions
         ):
             return False
         try:
@@ -99,9 +100,9 @@ class PublishedNetworks:
         return partial(prepare, spec=resolved.spec)
 
     @staticmethod
-    def _resolved_model_file(own: "RegisteredModel", name: registry.BackboneName) -> ResolvedName:
-        spec = own.spec(name)
-        return ResolvedName(name.text, spec, *own.engine.stamp, environment_digest(name.text))
+    def _resolved_model_file(model: "RegisteredModel", name: registry.BackboneName) -> ResolvedName:
+        spec = model.spec(name)
+        return ResolvedName(name.text, spec, *model.engine.stamp, environment_digest(name.text))
 
 
 class RegisteredModels:
@@ -118,40 +119,40 @@ class RegisteredModels:
         return self.load(resolved.name)
 
     def last_resolved(self, name: str) -> ResolvedName | None:  # noqa: ARG002
-        """See :class:`Provider`; a model may change between processes."""
+        """Return None: a model may change between processes."""
         return None
 
     def is_current(self, resolved: ResolvedName) -> bool:
-        """See :class:`Provider`; the stored embeddings of an unregistered model are current."""
+        """See :class:`Provider`; a model that is not registered in this process is current."""
         from embedkit.backbones.registered import find
 
         name = registry.parse_syntax(resolved.name)
-        own = find(name.id)
-        return own is None or own.spec(name) == resolved.spec
+        model = find(name.id)
+        return model is None or model.spec(name) == resolved.spec
 
     def prepare_function(self, resolved: ResolvedName) -> Prepare:
         """See :class:`Provider`."""
         from embedkit.backbones.registered import require
 
-        own = require(resolved.name)
-        return own.transform or partial(prepare, spec=resolved.spec)
+        model = require(resolved.name)
+        return model.transform or partial(prepare, spec=resolved.spec)
 
 
 def environment_digest(name: str, pipeline: int = PIPELINE_VERSION) -> str:
-    """Return the digest of everything except the weights that the spec of a name depends on.
+    """Return a digest of everything that determines the spec of a name, except the weights.
 
-    That is the ``pipeline`` version, the versions of the providers, the table entry of the name,
-    and the manifest of a local backbone.
+    That is the ``pipeline`` version, the versions of timm and open_clip, the table entry of the
+    name, and the manifest and registered module of a local backbone.
     """
     from importlib.metadata import version
 
     parsed = registry.parse(name)
-    known = [str(pipeline), version("timm"), version("open_clip_torch"), repr(parsed)]
+    parts = [str(pipeline), version("timm"), version("open_clip_torch"), repr(parsed)]
     if parsed.provider == "local":
         from embedkit.backbones.local import registered_architecture
 
         manifest = Path(absolute(parsed.id)) / registry.MANIFEST
-        known.append(manifest.read_text("utf-8", "replace") if manifest.is_file() else "")
-        if (own := registered_architecture(parsed)) is not None:
-            known.append(own)
-    return sha256("\n".join(known).encode("utf-8", "replace")).hexdigest()[:16]
+        parts.append(manifest.read_text("utf-8", "replace") if manifest.is_file() else "")
+        if (architecture := registered_architecture(parsed)) is not None:
+            parts.append(architecture)
+    return sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()[:16]

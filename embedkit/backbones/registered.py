@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from embedkit.backbones.network import Network, Preprocessing
 
-_SIZE = 224
+_DEFAULT_SIZE = 224
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of each channel for values in [0, 1], as in torchvision and timm."""
 CROP = 0.875
@@ -119,22 +119,22 @@ def register_backbone(
     prepared = None if transform is None else Transform(name, transform)
     engine = _engine(name, model, prepared)
     if version is None and (transform is not None or isinstance(engine, FunctionEngine)):
-        what = "transform" if transform is not None else "function"
+        kind = "transform" if transform is not None else "function"
         raise BadInput(
-            f"{name}: the code of a {what} cannot be hashed; pass version='1', and another version "
+            f"{name}: the code of a {kind} cannot be hashed; pass version='1', and another version "
             "whenever the code changes"
         )
-    is_normalised = mean is not None or std is not None
-    if isinstance(engine, FunctionEngine) and transform is None and is_normalised:
+    has_normalisation = mean is not None or std is not None
+    if isinstance(engine, FunctionEngine) and transform is None and has_normalisation:
         raise BadInput(
             f"{name}: a function gets uint8 pixels, to which mean and std do not apply; "
             "normalise them in the function"
         )
-    if transform is not None and (size is not None or is_normalised):
+    if transform is not None and (size is not None or has_normalisation):
         raise BadInput(
             f"{name}: a transform replaces resizing and normalisation; omit size, mean and std"
         )
-    plain = isinstance(engine, FunctionEngine) or transform is not None
+    is_raw = isinstance(engine, FunctionEngine) or transform is not None
     registered_model = RegisteredModel(
         name,
         engine,
@@ -142,8 +142,8 @@ def register_backbone(
         resize=resize,
         crop=crop,
         interpolation=interpolation,
-        mean=mean if mean is not None else (0.0, 0.0, 0.0) if plain else IMAGENET_MEAN,
-        std=std if std is not None else (1.0, 1.0, 1.0) if plain else IMAGENET_STD,
+        mean=mean if mean is not None else (0.0, 0.0, 0.0) if is_raw else IMAGENET_MEAN,
+        std=std if std is not None else (1.0, 1.0, 1.0) if is_raw else IMAGENET_STD,
         version=version or "",
         transform=prepared,
     )
@@ -152,32 +152,32 @@ def register_backbone(
 
 
 def find(name: str) -> "RegisteredModel | None":
-    """Return the model registered as ``name``, loading the entry point of a package if need be.
+    """Return the model registered as ``name``; load the entry point of a package if necessary.
 
     Raises :class:`UnknownBackbone` when an entry point fails.
     """
-    if (own := registry.registered(name)) is not None:
-        return own
+    if (model := registry.registered(name)) is not None:
+        return model
     entry = registry.entry_point(name)
     if entry is None:
         return None
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
-        made = entry.load()()
-        if isinstance(made, Mapping):
-            register_backbone(name, **made)
-        elif made is not None:
-            register_backbone(name, made)
+        provided = entry.load()()
+        if isinstance(provided, Mapping):
+            register_backbone(name, **provided)
+        elif provided is not None:
+            register_backbone(name, provided)
     except Exception as error:  # code of a package may raise anything
         raise UnknownBackbone(
             f"the package {package} provides the backbone {name} and failed: {one_line(error)}"
         ) from error
-    if (own := registry.registered(name)) is None:
+    if (model := registry.registered(name)) is None:
         raise UnknownBackbone(
             f"the package {package} did not register the backbone {name}; its entry point must "
             "return the arguments of embedkit.register_backbone or call it"
         )
-    return own
+    return model
 
 
 def require(text: str) -> "RegisteredModel":
@@ -185,9 +185,9 @@ def require(text: str) -> "RegisteredModel":
 
     Raises :class:`UnknownBackbone`, which says how to register it, when it is not registered.
     """
-    own = find(registry.parse(text).id)
-    assert own is not None  # parse has checked
-    return own
+    model = find(registry.parse(text).id)
+    assert model is not None  # parse has checked
+    return model
 
 
 class RegisteredModel:
@@ -214,9 +214,11 @@ class RegisteredModel:
         self.engine = engine
         self.transform = transform
         self.architecture = f"{engine.architecture}@{version}" if version else engine.architecture
-        self._size = size or engine.size or _SIZE
+        self._size = size or engine.size or _DEFAULT_SIZE
         self._resize = registry.one_of(name, "resize", resize, registry.RESIZES, BadInput)
-        self._crop = _number(name, "crop", crop, 0.0, 1.0)
+        if not isinstance(crop, (int, float)) or not 0 < crop <= 1:
+            raise BadInput(f"{name}: crop must be above 0, at most 1, not {crop!r}")
+        self._crop = float(crop)
         self._interpolation = registry.one_of(
             name, "interpolation", interpolation, tuple(INTERPOLATIONS), BadInput
         )
@@ -327,10 +329,10 @@ class RegisteredModel:
 
 
 class RegisteredBackbone(Backbone):
-    """A backbone whose model belongs to the user: it has one runtime, and embeds images only."""
+    """The backbone of a registered model: it has one runtime, and embeds images only."""
 
     def choose_runtime(self, pixels: np.ndarray) -> None:
-        """Keep the runtime: a converted model could outlive a change of the user's code."""
+        """Keep the runtime: a cached converted model would not follow changes of the code."""
 
     def embed_text(self, texts: Sequence[str]) -> np.ndarray:  # noqa: ARG002
         """Raise :class:`BadInput`: registered models embed images only."""
@@ -356,12 +358,6 @@ def _engine(name: str, model: object, transform: Transform | None) -> Engine:
 def _test_image() -> Image.Image:
     noise = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
     return Image.fromarray(noise)
-
-
-def _number(name: str, key: str, value: object, above: float, most: float) -> float:
-    if not isinstance(value, (int, float)) or not above < value <= most:
-        raise BadInput(f"{name}: {key} must be above {above:g}, at most {most:g}, not {value!r}")
-    return float(value)
 
 
 def _three(name: str, key: str, values: Sequence[float]) -> tuple[float, float, float]:

@@ -38,7 +38,7 @@ PRECISIONS = ("float32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class Known:
-    """A known backbone. A test compares each entry with its network."""
+    """A backbone in the table of known ones. A test compares each entry with its network."""
 
     provider: str
     id: str

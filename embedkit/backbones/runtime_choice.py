@@ -29,6 +29,7 @@ from embedkit._internal.artifacts import (
 )
 from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import to_stored
+from embedkit._internal.text import one_line
 from embedkit.backbones.backbone import Runtime, overlapped
 from embedkit.errors import BadArtefact
 from embedkit.results import EmbeddingSpec, ResolvedName
@@ -39,48 +40,49 @@ if TYPE_CHECKING:
 
 FILE_NAME = "choice.json"
 PROBE_IMAGES = 16
+"""Maximum number of images on which runtimes are timed and compared."""
 ROUNDS = 5
 CHOICE_SECONDS = 20.0
 """Each runtime is timed ROUNDS times, in turn, until CHOICE_SECONDS are over; at least once."""
 SLOW_SECONDS = 2.0
 """A network that takes longer for half of the probe images is timed on that half."""
 
-TORCH_FREE = {"openvino": 0.95}
-"""Factor applied to the time of runtimes that need no torch in later runs, so that they win when
-nearly as fast."""
+TORCH_FREE_FACTORS = {"openvino": 0.95}
+"""Factors by which the times of runtimes are multiplied that need no torch in later runs: they are
+preferred when they are nearly as fast."""
 
 MAX_DISTANCE_CHANGE = 1e-4
 """Maximum change of the distance between two probe images that a float32 runtime may cause."""
 MAX_RELATIVE_CHANGE = 0.01
-"""Maximum such change at a reduced precision, relative to the median float32 distance. torch itself
-may exceed it; other runtimes may then change distances as much as torch does."""
+"""Maximum such change at a reduced precision, relative to the median float32 distance. If torch
+exceeds it, other runtimes may change distances as much as torch does."""
 
 
 def chosen_runtime(spec: EmbeddingSpec) -> str | None:
     """Return the name of the runtime chosen for a spec on this machine; None before the choice."""
-    content = _content(spec)
-    return None if content is None else str(content["runtime"])
+    choice = _stored_choice(spec)
+    return None if choice is None else str(choice["runtime"])
 
 
-def _content(spec: EmbeddingSpec) -> dict[str, Any] | None:
+def _stored_choice(spec: EmbeddingSpec) -> dict[str, Any] | None:
     file = _folder(spec) / FILE_NAME
     try:
         content = without_digest(file, read_json(file))
     except (OSError, BadArtefact):
         return None
-    known = {"runtime", "largest_change", "largest_change_wanted"} <= content.keys()
-    return content if known and content.get("embedkit") == __version__ else None
+    is_complete = {"runtime", "largest_change", "largest_change_wanted"} <= content.keys()
+    return content if is_complete and content.get("embedkit") == __version__ else None
 
 
 def open_converted(spec: EmbeddingSpec) -> Runtime | None:
     """Open the converted network if it was chosen and its files are intact; else return None."""
     from embedkit.backbones import openvino_runtime
 
-    content, folder = _content(spec), _folder(spec)
-    if content is None or content["runtime"] != openvino_runtime.NAME:
+    choice, folder = _stored_choice(spec), _folder(spec)
+    if choice is None or choice["runtime"] != openvino_runtime.NAME:
         return None
     try:
-        digests = content["sha256"]
+        digests = choice["sha256"]
         if any(sha256_of(folder / name) != digests[name] for name in openvino_runtime.FILES):
             return None
         for file in openvino_runtime.compiled_files(folder):
@@ -88,7 +90,7 @@ def open_converted(spec: EmbeddingSpec) -> Runtime | None:
                 file.unlink()  # OpenVINO compiles it again
         runtime = openvino_runtime.OpenVinoRuntime(folder, spec.precision)
         if (now := _digests(folder)) != digests:
-            write_json(folder / FILE_NAME, with_digest(content | {"sha256": now}))
+            write_json(folder / FILE_NAME, with_digest(choice | {"sha256": now}))
     except (OSError, KeyError, TypeError, RuntimeError):
         return None  # rebuilt, like any damaged cache
     return runtime
@@ -108,11 +110,11 @@ def _relative(file: Path, folder: Path) -> str:
 
 
 def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runtime:
-    """Time the runtimes on prepared pixels, uint8 (N, size, size, 3), and return the fastest.
+    """Time the runtimes on prepared pixels, uint8 (N, size, size, 3); return and store the fastest.
 
-    ``pixels`` must come from real images. If fewer than two have a usable vector, returns torch and
-    stores nothing. A runtime that cannot run the network or that changes distances is recorded as
-    refused. Raises :class:`PassTooLarge` when torch cannot run the pixels.
+    ``pixels`` must come from real images. If fewer than two have a usable vector, the torch runtime
+    is returned and nothing is stored. A runtime that cannot run the network or that changes
+    distances is recorded as refused. Raises :class:`PassTooLarge` when torch cannot run the pixels.
     """
     from embedkit.backbones import openvino_runtime
     from embedkit.backbones.torch_runtime import CHANNELS_LAST, EAGER, TorchRuntime, best_device
@@ -123,14 +125,13 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
     on_cpu = best_device().type == "cpu"
     if not on_cpu and spec.precision == "float32":
         return TorchRuntime(network, spec)
-    apart = replace(
-        network, module=copy.deepcopy(network.module)
-    )  # each runtime has its memory layout
+    # A runtime changes the memory layout of its network in place.
+    copied = replace(network, module=copy.deepcopy(network.module))
     if on_cpu:
-        makers[EAGER] = lambda _: TorchRuntime(apart, spec, EAGER)
+        makers[EAGER] = lambda _: TorchRuntime(copied, spec, EAGER)
         makers[openvino_runtime.NAME] = lambda folder: _converted(network, spec, folder)
 
-    probe, exact = _reference(TorchRuntime(apart, spec, EAGER, precision="float32"), pixels)
+    probe, exact = _reference(TorchRuntime(copied, spec, EAGER, precision="float32"), pixels)
     reduced = spec.precision != "float32"
     limit = MAX_DISTANCE_CHANGE
     if reduced and len(exact):
@@ -142,14 +143,14 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
     target = _folder(spec)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        folder = Path(scratch) / "made"
+        folder = Path(scratch) / "converted"
         folder.mkdir()
         for name, make in makers.items():
             try:
                 runtime = make(folder)
                 change = float(np.abs(_pair_distances(_run(runtime, probe)) - exact).max())
             except Exception as error:  # converters raise anything; torch remains
-                refused[name] = next(iter(str(error).splitlines()), type(error).__name__)
+                refused[name] = one_line(error)
                 continue
             if name == CHANNELS_LAST and reduced:
                 allowed = max(limit, change)
@@ -160,7 +161,7 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
         if not runtimes or not len(exact):
             return TorchRuntime(network, spec)  # nothing to compare
         seconds = _time(runtimes, probe)
-        fastest = min(seconds, key=lambda name: seconds[name] * TORCH_FREE.get(name, 1.0))
+        fastest = min(seconds, key=lambda name: seconds[name] * TORCH_FREE_FACTORS.get(name, 1.0))
         content: dict[str, Any] = {
             "runtime": fastest,
             "images_per_second": {name: 1 / each for name, each in seconds.items()},
@@ -180,15 +181,15 @@ def choose(network: "Network", spec: EmbeddingSpec, pixels: np.ndarray) -> Runti
 
 def precision_warning(spec: EmbeddingSpec) -> str | None:
     """Return a warning for a reduced precision that changes distances too much; else None."""
-    content = _content(spec)
-    if content is None or spec.precision == "float32":
+    choice = _stored_choice(spec)
+    if choice is None or spec.precision == "float32":
         return None
-    change, wanted = content["largest_change"][content["runtime"]], content["largest_change_wanted"]
-    if change <= wanted:
+    change, limit = choice["largest_change"][choice["runtime"]], choice["largest_change_wanted"]
+    if change <= limit:
         return None
     return (
         f"{spec.precision} changes distances by up to {change:.3f} with this network, "
-        f"{MAX_RELATIVE_CHANGE * change / wanted:.1%} of the median distance; "
+        f"{MAX_RELATIVE_CHANGE * change / limit:.1%} of the median distance; "
         "omit precision= for exact distances"
     )
 

@@ -19,7 +19,7 @@ _CROP_MODES = {"center": "crop", "squash": "squash", "border": "pad"}
 
 
 def hub_file(identifier: str) -> HubFile | None:
-    """Return where timm publishes the weights of a model name with its tag, if it does."""
+    """Return the location of a model's weights on the hub; None if timm does not publish them."""
     configuration = timm.get_pretrained_cfg(identifier)
     if configuration is None or not configuration.hf_hub_id:
         return None
@@ -43,16 +43,16 @@ def check(identifier: str) -> None:
 def preprocessing(identifier: str, size: int | None) -> Preprocessing:
     """Return the evaluation preprocessing in the configuration of the weights."""
     configuration = timm.get_pretrained_cfg(identifier)
-    wanted = resolve_data_config(
+    config = resolve_data_config(
         pretrained_cfg=configuration.to_dict() if configuration is not None else None
     )
     return Preprocessing(
-        size=size or wanted["input_size"][-1],
-        resize=_CROP_MODES[wanted["crop_mode"]],
-        crop=float(wanted["crop_pct"]),
-        interpolation=wanted["interpolation"],
-        mean=tuple(float(value) for value in wanted["mean"]),
-        std=tuple(float(value) for value in wanted["std"]),
+        size=size or config["input_size"][-1],
+        resize=_CROP_MODES[config["crop_mode"]],
+        crop=float(config["crop_pct"]),
+        interpolation=config["interpolation"],
+        mean=tuple(float(value) for value in config["mean"]),
+        std=tuple(float(value) for value in config["std"]),
     )
 
 
@@ -76,7 +76,7 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
 def load(network: Network, weights: Weights) -> None:
     """Load a weights file into a network built by :func:`build`.
 
-    The file must have every parameter, and may have a classifier besides. Raises
+    The file must have every parameter, and may also have a classifier. Raises
     :class:`BadWeights` when it does not fit or is not the published file of its package.
     """
     embedder = network.module
@@ -98,14 +98,15 @@ def load(network: Network, weights: Weights) -> None:
         raise BadWeights(
             f"{misfit}: {counted(len(missing), 'missing tensor')}, the first is {missing[0]!r}"
         )
-    heads = _classifier_names(embedder.body)
-    if surplus := [key for key in outcome.unexpected_keys if not key.startswith(heads)]:
+    classifiers = _classifier_prefixes(embedder.body)
+    if surplus := [key for key in outcome.unexpected_keys if not key.startswith(classifiers)]:
         raise BadWeights(
             f"{misfit}: {counted(len(surplus), 'unexpected tensor')}, the first is {surplus[0]!r}"
         )
 
 
-def _classifier_names(body: torch.nn.Module) -> tuple[str, ...]:
+def _classifier_prefixes(body: torch.nn.Module) -> tuple[str, ...]:
+    """Return prefixes of the names of tensors that belong to a classifier."""
     named = getattr(body, "pretrained_cfg", {}).get("classifier") or ()
     named = (named,) if isinstance(named, str) else tuple(named)
     return (*named, "head", "fc", "classifier", "AuxLogits", "pre_logits")
@@ -121,9 +122,9 @@ def _load_packaged(body: torch.nn.Module, weights: Path, package: str) -> None:
     if sha256_of(weights) != PINNED[package]:
         raise BadWeights(f"{weights} is not the file that {package} published; reinstall it")
     tensors = torch.load(weights, map_location="cpu", weights_only=True)
-    wanted = body.state_dict()
-    named = dict(zip(wanted, list(tensors.values()), strict=False))  # the last two: classifier
-    body.load_state_dict(named, strict=True)
+    # The last two tensors belong to the classifier, which the network does not have.
+    renamed = dict(zip(body.state_dict(), tensors.values(), strict=False))
+    body.load_state_dict(renamed, strict=True)
 
 
 class _Embedder(torch.nn.Module):

@@ -50,7 +50,7 @@ class TorchRuntime:
 
     def submit(self, pixels: np.ndarray) -> Callable[[], np.ndarray]:
         """Start a forward pass: see :class:`embedkit.backbones.backbone.Runtime`."""
-        with memory_errors(), torch.inference_mode(), exact_float32(), self._reduced():
+        with memory_errors(), torch.inference_mode(), exact_float32(), self._autocast():
             staged = torch.from_numpy(pixels)
             if self.device.type != "cuda":
                 vectors = self._module(staged.to(self.device), self._layout).float().cpu().numpy()
@@ -69,7 +69,7 @@ class TorchRuntime:
 
         return fetch
 
-    def _reduced(self) -> contextlib.AbstractContextManager[object]:
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self._dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self._dtype)
@@ -85,15 +85,15 @@ def best_device() -> torch.device:
 @contextlib.contextmanager
 def exact_float32() -> Iterator[None]:
     """Compute in full float32 and deterministically: no TF32, no benchmarking of algorithms."""
-    products = torch.backends.cuda.matmul
-    before, products.allow_tf32 = products.allow_tf32, False
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, False
     try:
         with torch.backends.cudnn.flags(
             enabled=True, benchmark=False, deterministic=True, allow_tf32=False
         ):
             yield
     finally:
-        products.allow_tf32 = before
+        matmul.allow_tf32 = before
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
-"""Where a backbone's weights file is: in its name, a package, the hub's cache, or on the hub.
+"""Find the weights file of a backbone: in its name, a package, the hub's cache, or on the hub.
 
-This module reads no weights, and missing weights are never replaced by random ones.
+Missing weights are never replaced by random ones.
 """
 
 import struct
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown
+from embedkit._internal.text import one_line
 from embedkit.backbones.registry import BackboneName, Known
 from embedkit.errors import BadWeights, WeightsMissing
 
@@ -99,8 +100,8 @@ def find(name: BackboneName, hub: HubFile | None) -> Weights:
 def explicit_file(name: BackboneName) -> Path | None:
     """Return the weights file in a name, if it has one.
 
-    Raises :class:`WeightsMissing` when there is no such file, and :class:`BadWeights` when it is
-    not a weights file of any network; only a few bytes are read.
+    Raises :class:`WeightsMissing` when there is no such file, and :class:`BadWeights` when it
+    cannot be a weights file; only a few bytes are read.
     """
     if name.weights is None:
         return None
@@ -194,6 +195,5 @@ def _download(hub: HubFile) -> Path:
                 continue
             return Path(hf_hub_download(hub.repository, filename, etag_timeout=HUB_TIMEOUT))
         except Exception as error:  # the HTTP client raises anything
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise ConnectionError(reason) from error
+            raise ConnectionError(one_line(error)) from error
     raise ConnectionError(f"has none of {', '.join(hub.filenames)}")

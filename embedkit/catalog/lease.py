@@ -55,8 +55,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 _HEADERS = 3 * 4096
 """Bytes of the headers of a DuckDB file, which precede its data."""
-_MAGIC = slice(8, 12)
-"""Bytes of a DuckDB file that identify its format."""
+_MAGIC, _MAGIC_PLACE = b"DUCK", slice(8, 12)
+"""The bytes that identify a DuckDB file, and their place in it."""
 _REFUSALS = tuple(
     os.strerror(number)
     for number in (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS)
@@ -66,7 +66,7 @@ _COARSE = 10_000_000
 """The time resolutions of FAT, exFAT, ext3 and HFS+, in nanoseconds, are multiples of this."""
 _TICK = 2_000_000_000
 """Two changes within this many nanoseconds may have the same time on these file systems."""
-# One connection per file in this process: DuckDB does not mix read-only and writing ones.
+# One connection per file in this process: DuckDB does not allow read-only and writing ones at once.
 _locks: dict[str, threading.Lock] = {}
 _locks_guard = threading.Lock()
 
@@ -85,17 +85,22 @@ class Catalog:
             )
         self.path = folder / FILE_NAME
         self.on_wait = on_wait
-        self._seen: tuple[State, BackboneSnapshot] | None = None
+        self._snapshot: tuple[State, BackboneSnapshot] | None = None
         self._listing: tuple[State, Listing | None] | None = None
-        self._unlisted: State | None = None
+        self._unlisted: State | None = None  # a state whose listing was not written
         with _locks_guard:
             self._lock = _locks.setdefault(str(self.path.absolute()), threading.Lock())
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether this process may write to the catalog."""
+        return os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
 
     @property
     def exists(self) -> bool:
         """Whether the catalog exists.
 
-        A DuckDB file that ends within its headers, as after a full disk, does not count.
+        A DuckDB file that ends within its headers, which a full disk may leave, does not count.
         """
         try:
             if self.path.stat().st_size >= _HEADERS or self._wal.exists():
@@ -103,7 +108,7 @@ class Catalog:
             start = self.path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return False
-        return any(start) and start[_MAGIC] != b"DUCK"
+        return any(start) and start[_MAGIC_PLACE] != _MAGIC
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
@@ -182,10 +187,10 @@ class Catalog:
     def backbone_snapshot(self) -> BackboneSnapshot:
         """Return the known backbones; reopen the catalog only if it has changed."""
         state = self._state()
-        if self._seen is None or self._seen[0] != state:
+        if self._snapshot is None or self._snapshot[0] != state:
             with self.read() as reader:
-                self._seen = self._state(), reader.backbones.snapshot()
-        return self._seen[1]
+                self._snapshot = self._state(), reader.backbones.snapshot()
+        return self._snapshot[1]
 
     def live_files(self, image_ids: Sequence[int]) -> dict[int, list[LiveFile]]:
         """Return :meth:`FileReader.of_images`, from the listing if it is up to date.
@@ -315,7 +320,7 @@ class Catalog:
                 message = str(error)
                 if "Could not set lock" not in message:
                     if self.exists and not any(reason in message for reason in _REFUSALS):
-                        raise _bad(self.path, error) from error
+                        raise _unreadable(self.path, error) from error
                     raise storage_error(str(self.path), error) from error
                 waited = time.monotonic() - started
                 holder = re.search(r"\(PID (\d+)\)", message)
@@ -331,7 +336,7 @@ class Catalog:
                 time.sleep(pause)
                 pause = min(2 * pause, 0.2)
             except duckdb.Error as error:
-                raise _bad(self.path, error) from error
+                raise _unreadable(self.path, error) from error
 
 
 @contextmanager
@@ -344,7 +349,7 @@ def _duckdb_errors(path: Path) -> Iterator[None]:
         raise BadCatalog(f"{path}: {one_line(error)}") from error
 
 
-def _bad(path: Path, error: Exception) -> BadCatalog:
+def _unreadable(path: Path, error: Exception) -> BadCatalog:
     reason = one_line(error).rstrip(".!") if _is_duckdb(path) else "it is not a DuckDB file"
     return BadCatalog(
         f"{path} cannot be read: {reason}. Put a backup in its place, or delete it and add the "
@@ -355,7 +360,7 @@ def _bad(path: Path, error: Exception) -> BadCatalog:
 def _is_duckdb(path: Path) -> bool:
     try:
         with open(path, "rb") as file:
-            return file.read(12)[8:] == b"DUCK"
+            return file.read(_MAGIC_PLACE.stop)[_MAGIC_PLACE] == _MAGIC
     except OSError:
         return True  # DuckDB has reported the reason
 

@@ -24,7 +24,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class PendingFile:
-    """A file to read: new, changed, or without some of the results that are wanted."""
+    """A file to read: new, changed, or without some of the requested results."""
 
     root_id: int
     path: str
@@ -143,7 +143,7 @@ class Batch:
     small: list[tuple[PendingFile, int, int]] = field(default_factory=list)
     """Files whose image is smaller than the minimum size, each with its width and height."""
     tolerates_truncated: bool = False
-    """Whether truncated files were decoded as far as possible."""
+    """Whether truncated files were decoded as far as possible, or failed."""
 
     def __len__(self) -> int:
         return len(self.files) + len(self.failures) + len(self.small)

@@ -30,8 +30,8 @@ def _upgrade_specs(connection: duckdb.DuckDBPyConnection) -> None:
     upgraded = {digest: EmbeddingSpec.from_json(text) for digest, text in specs}
     old = {digest: spec for digest, spec in upgraded.items() if spec.digest != digest}
     tables = ["fingerprints", *map(embeddings_table, old)]
-    made = " UNION ".join(f"SELECT image_id FROM {table}" for table in tables)
-    connection.execute(f"INSERT INTO outdated {made} ORDER BY image_id").fetchall()
+    images = " UNION ".join(f"SELECT image_id FROM {table}" for table in tables)
+    connection.execute(f"INSERT INTO outdated {images} ORDER BY image_id").fetchall()
     for digest, spec in old.items():
         before, after = embeddings_table(digest), embeddings_table(spec.digest)
         connection.execute(f"ALTER TABLE {before} RENAME TO {after}").fetchall()
@@ -65,8 +65,8 @@ STEPS: tuple[tuple[Step, ...], ...] = (
                format VARCHAR NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
                sharpness FLOAT NOT NULL, brightness FLOAT NOT NULL, contrast FLOAT NOT NULL)""",
         # A file is one path at which an image was last seen, relative to its root. It is missing
-        # when nothing is at the path, and broken when the file there cannot be used or is left
-        # out; it keeps its labels.
+        # when nothing is at the path, and broken when the file there cannot be used or is skipped;
+        # it keeps its labels.
         """CREATE TABLE files (file_id BIGINT NOT NULL, root_id BIGINT NOT NULL,
                path VARCHAR NOT NULL, image_id BIGINT NOT NULL, bytes BIGINT NOT NULL,
                mtime_ns BIGINT NOT NULL, missing BOOLEAN NOT NULL,
@@ -103,16 +103,16 @@ STEPS: tuple[tuple[Step, ...], ...] = (
         # Verdicts, by content: on two images duplicate or different, on one image keep.
         """CREATE TABLE verdicts (first_sha256 BLOB NOT NULL, second_sha256 BLOB,
                verdict VARCHAR NOT NULL, decided_at TIMESTAMP NOT NULL)""",
-        # The pairs that the last search for duplicates found, with their evidence, and a key of
-        # the input of that search: they are valid while it is the same.
+        # The pairs that the last search for duplicates found, with their evidence, and a key that
+        # identifies the input of that search: they are valid while the input is the same.
         """CREATE TABLE pairs (first_id BIGINT NOT NULL, second_id BIGINT NOT NULL,
                hamming USMALLINT NOT NULL, turn UTINYINT NOT NULL, distance FLOAT NOT NULL,
                likeness FLOAT NOT NULL, pixels BOOLEAN NOT NULL, score FLOAT NOT NULL)""",
         "CREATE TABLE pair_searches (of VARCHAR NOT NULL, report VARCHAR NOT NULL)",
     ),
     (
-        # Whether photos are added with a backbone. A backbone that was
-        # only compared keeps its embeddings; an add does not update them.
+        # Whether photos are added with a backbone. A backbone that was only compared keeps its
+        # embeddings, but an add does not update them.
         "ALTER TABLE backbones ADD COLUMN added BOOLEAN DEFAULT true",
     ),
     (

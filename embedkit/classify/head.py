@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -30,8 +30,14 @@ from embedkit.results import (
 )
 from embedkit.search.search import check_count
 
+if TYPE_CHECKING:
+    from embedkit.classify.export.export import ExportOptions
+
 Images = ImageInput | Iterable[ImageInput]
 """One image or several: paths, bytes of image files, Pillow images, RGB arrays."""
+
+MAX_COMPARED = 32
+"""Training photos on which an exported graph is compared with the head by default."""
 
 
 class Head:
@@ -218,7 +224,9 @@ class Head:
             self._progress(Progress("classifying", done, len(found)))
         return Predictions(self.name, self.thresholds, tuple(predictions), tuple(failures))
 
-    def export_onnx(self, path: str | os.PathLike[str], *, photos: Images = ()) -> ExportReport:
+    def export_onnx(
+        self, path: str | os.PathLike[str], *, photos: Images = (), tolerance: float = 1e-4
+    ) -> ExportReport:
         """Write the head with its networks as one ONNX file, which runs without embedkit and torch.
 
         Inputs are ``pixels``, uint8 (N, size, size, 3), RGB, resized as the metadata says. An
@@ -233,7 +241,11 @@ class Head:
         path : str or path-like
             The file to write, ending with ``.onnx``.
         photos : image or iterable of images, optional
-            Photos on which to compare the graph with the head, besides 32 drawn images.
+            Photos on which to compare the graph with the head, besides 32 drawn images. By default
+            32 training photos, if a workspace knows where they are.
+        tolerance : float, default 1e-4
+            Largest difference of a probability. Networks round differently in every runtime, and
+            the probabilities of a head that was calibrated on few photos magnify it.
 
         Returns
         -------
@@ -243,8 +255,8 @@ class Head:
         Raises
         ------
         ExportFailed
-            The network cannot be exported, or a probability differs by more than 1e-4. Nothing is
-            written.
+            The network cannot be exported, or a probability differs by more than ``tolerance``.
+            Nothing is written.
         MissingExtra
             The extra ``onnx`` is not installed.
         BadInput
@@ -255,11 +267,13 @@ class Head:
         """
         from embedkit.classify.export.export import export_onnx
 
-        target = _target(path, ".onnx")
-        with storage_errors(f"cannot write {shown(str(target))}"):
-            return export_onnx(self._head, self._features.backbones, target, _as_list(photos))
+        options = self._export_options(_target(path, ".onnx"), photos, tolerance)
+        with storage_errors(f"cannot write {shown(str(options.target))}"):
+            return export_onnx(options)
 
-    def export_openvino(self, path: str | os.PathLike[str], *, photos: Images = ()) -> ExportReport:
+    def export_openvino(
+        self, path: str | os.PathLike[str], *, photos: Images = (), tolerance: float = 1e-4
+    ) -> ExportReport:
         """Write the head with its networks in OpenVINO's format: an .xml and a .bin file.
 
         Inputs, outputs and metadata (``rt_info``) are those of :meth:`export_onnx`. Compile it with
@@ -269,7 +283,7 @@ class Head:
         ----------
         path : str or path-like
             The file to write, ending with ``.xml``.
-        photos : image or iterable of images, optional
+        photos, tolerance : optional
             As for :meth:`export_onnx`.
 
         Returns
@@ -284,9 +298,20 @@ class Head:
         """
         from embedkit.classify.export.export import export_openvino
 
-        target = _target(path, ".xml")
-        with storage_errors(f"cannot write {shown(str(target))}"):
-            return export_openvino(self._head, self._features.backbones, target, _as_list(photos))
+        options = self._export_options(_target(path, ".xml"), photos, tolerance)
+        with storage_errors(f"cannot write {shown(str(options.target))}"):
+            return export_openvino(options)
+
+    def _export_options(self, target: Path, photos: Images, tolerance: float) -> "ExportOptions":
+        from embedkit.classify.export.export import ExportOptions
+
+        compared = _as_list(photos)
+        if not compared and self._stored is not None:
+            training = self._head.models[0].gallery.sha256
+            some = training[:: -(-len(training) // MAX_COMPARED)]
+            paths = self._stored.paths(row.tobytes() for row in some).values()
+            compared = [path for path in paths if os.path.isfile(path)]
+        return ExportOptions(self._head, self._features.backbones, target, compared, tolerance)
 
     def _readable(self, images: Sequence[ImageInput]) -> Iterator[ExtractedBatch]:
         """Yield the features of images; raise :class:`UnreadableImage` for an unreadable one."""

@@ -62,7 +62,7 @@ def apply(
     In any case, ``catalog`` is updated with the files that are now missing. At the end, labels,
     other columns and verdicts of removed files are carried over to the kept files. Raises
     :class:`QuarantineBusy` while another such command runs, and :class:`StorageError` when the disk
-    is full or read-only; files moved until then stay moved.
+    is full or read-only; files that were moved before stay moved.
     """
     with quarantine_lock(root):
         run = _ApplyRun(
@@ -108,7 +108,7 @@ class _ApplyRun:
         self._bytes = 0
 
     def run(self) -> ApplyReport:
-        # The rows may have been sorted by anything; a row's number stays that of the plan.
+        # The rows may be in any order; the number of a row is its position in the plan.
         numbered = sorted(enumerate(self._rows, 1), key=lambda item: item[1].group)
         total = sum(row.action == REMOVE for row in self._rows)
         where = "trash" if self._to_trash else "quarantine"
@@ -141,7 +141,7 @@ class _ApplyRun:
             kept_files = KeptFiles(files, self._removed_paths)
             if present:
                 self._move_all(present, kept_files)
-            self._note_removal(removal, kept_files, was_done=not present)
+            self._record_removed(removal, kept_files, was_done=not present)
 
     def _present(self, removed: Numbered) -> Numbered:
         """Return the files to remove that are in their place; record the others."""
@@ -154,7 +154,7 @@ class _ApplyRun:
                 self._already_moved.append(row.path)
                 if not is_link:
                     self._removed_rows.add(number)
-                with suppress(OSError):  # left by an undo that was killed
+                with suppress(OSError):  # a killed undo may have left one
                     remove_partial_copy(row.path)
             elif self._was_removed(number, row):
                 self._already_moved.append(row.path)
@@ -164,7 +164,7 @@ class _ApplyRun:
         return present
 
     def _is_link(self, number: int, path: str) -> bool:
-        """Return whether a link made by this plan is in the place of a file."""
+        """Return whether a link that this plan made is in the place of a file."""
         history = self._history.get(number)
         if history is None:
             return False
@@ -233,7 +233,7 @@ class _ApplyRun:
         """Write to the journal which files are about to be moved."""
         if not files:
             return
-        self._store.open(self._rows)
+        self._store.create(self._rows)
         entries = [
             {
                 "row": file.number,
@@ -248,16 +248,16 @@ class _ApplyRun:
         self._store.journal.write(TRASH if self._to_trash else MOVE, entries)
 
     def _move(self, file: "_CheckedFile") -> None:
-        path, slot = file.row.path, self._store.stored_path(file.number)
+        path, stored_path = file.row.path, self._store.stored_path(file.number)
         if file.link is not None and file.kept_file is not None:
             link, kept_file = file.link, file.kept_file
-            replace_by_link(path, slot, file.status, lambda name: link.make(name, kept_file))
+            replace_by_link(path, stored_path, file.status, lambda name: link.make(name, kept_file))
             self._linked.append(path)
             return
         if self._to_trash:
             self._trashed.append(TrashedFile(path, self._send_to_trash(file)))
         else:
-            move(path, slot, file.status)
+            move(path, stored_path, file.status)
             self._moved.append(path)
         self._removed_rows.add(file.number)
 
@@ -276,11 +276,11 @@ class _ApplyRun:
         stored = None if where is None else to_stored(where)
         self._store.journal.write(TRASHED, [{"row": number, "where": stored}], durable=False)
 
-    def _note_removal(self, removal: Removal, kept_files: KeptFiles, *, was_done: bool) -> None:
-        """Record which files were removed, and the kept file that takes over their facts.
+    def _record_removed(self, removal: Removal, kept_files: KeptFiles, *, was_done: bool) -> None:
+        """Record the removed files and the kept file that takes over their facts.
 
-        Nothing is recorded for files that a finished run removed before, nor for files that may
-        show something other than the kept file.
+        ``was_done`` says that an earlier run removed them all. Nothing is recorded if that run
+        finished, or if the kept file may show something else.
         """
         if self._catalog is None or (was_done and not self._continues):
             return

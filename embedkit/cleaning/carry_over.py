@@ -70,10 +70,9 @@ def refresh_presence(catalog: Catalog | None, paths: Sequence[str]) -> None:
 def carry_over(
     catalog: Catalog | None, journal: Journal, groups: Sequence[RemovedFiles]
 ) -> tuple[tuple[CarriedOver, ...], tuple[NotCarriedOver, ...]]:
-    """Carry over facts about removed files. Returns the facts that were carried over, and those
-    that were not, with the reasons.
+    """Carry over facts about removed files; repeating it carries nothing over twice.
 
-    A repeated call carries nothing over twice.
+    Returns the facts that were carried over, and those that were not, with the reasons.
     """
     if catalog is None or not groups:
         return (), ()
@@ -183,9 +182,10 @@ def _choose(
 ) -> None:
     """Choose the values to carry over: those that all files agree on and the kept file misses.
 
-    A label is not reported for groups under several labels, since the user knew of the conflict.
+    The labels of a group under several labels are not reported, since the user knew of the
+    conflict.
     """
-    decided = {number for number, row in group.removed if row.kind == CONFLICT}
+    conflicts = {number for number, row in group.removed if row.kind == CONFLICT}
     for (kind, name), removed in values.removed.items():
         own = values.kept_file.get((kind, name))
         distinct = {value for value, *_ in removed} | values.remaining.get((kind, name), set())
@@ -205,7 +205,7 @@ def _choose(
             )
             continue
         for value, _, number, path in removed:
-            if value != own and not (kind == LABEL and number in decided):
+            if value != own and not (kind == LABEL and number in conflicts):
                 fact = f"{name if kind == ATTRIBUTE else kind} {value!r}"
                 cause = (
                     f"the values differ ({', '.join(map(shown, sorted(distinct)))})"

@@ -1,6 +1,6 @@
 """The rows of a plan for damaged files that have an intact copy.
 
-A damaged file joins the group of its intact copy. Other files are never removed for it.
+A damaged file joins the group of its intact copy. No other file is removed in favour of it.
 """
 
 import os
@@ -27,12 +27,12 @@ def add_damaged_rows(
     options: PlanOptions,
     progress: ProgressCallback,
 ) -> list[PlanRow]:
-    """Return a plan's rows with those of damaged files that have an intact copy, last in its group.
+    """Return a plan's rows and those of damaged files, each at the end of its intact copy's group.
 
-    The decoded part of the damaged file must not differ from the intact one. A damaged file is for
-    review. If damaged copies are allowed and the intact one is kept, it is removed, unless it is
-    blurred and blurred copies are not allowed. One that could also be a copy of a different picture
-    gets no row.
+    The decoded part of a damaged file must not differ from its intact copy. A damaged file is for
+    review. If damaged copies are allowed and the intact copy is kept, it is removed, unless it is
+    blurred and blurred copies are not allowed. A damaged file that could also be a copy of a
+    different picture gets no row.
     """
     damaged = find_damaged_images(catalog, progress)
     if not damaged:
@@ -64,11 +64,12 @@ class _Candidates:
     damaged: DamagedImage
     ids: list[int]
     examined: dict[int, Examination] = field(default_factory=dict)
-    """Examinations of the damaged image against the intact images that it is a copy of."""
+    """By id, examinations of the damaged image against the intact images that it is a copy of."""
 
     @property
     def best_matches(self) -> list[int]:
-        """The images with the same pixels in the decoded part; all copies if there are none."""
+        """The images with the same pixels in the decoded part; all in ``examined`` if there are
+        none."""
         equal = [one for one, found in self.examined.items() if found.same_pixels]
         return equal or list(self.examined)
 
@@ -110,7 +111,7 @@ def _drop_ambiguous(candidates: Sequence[_Candidates], examiner: Examiner) -> No
         }
         if not same.issuperset(others):
             same = set()
-        item.examined = {one: how for one, how in item.examined.items() if one in same}
+        item.examined = {one: item.examined[one] for one in item.examined if one in same}
 
 
 def _pairs(best_matches: Sequence[int], ids: Iterable[int]) -> dict[int, tuple[int, int]]:
@@ -165,12 +166,12 @@ class _Plan:
 
     def add(self, item: _Candidates) -> None:
         """Add the rows of a damaged image to the group of its intact copy, if it has one."""
-        intact = self._intact(next(iter(item.examined), None))
+        intact = self._intact_row(next(iter(item.examined), None))
         if intact is None:
             return
         found = next(iter(item.examined.values()))
         group = self.groups[intact.group]
-        goes = (
+        is_removed = (
             intact.action == KEEP
             and DAMAGED in self._options.allow
             and all(change.name in self._options.allow for change in found.changes)
@@ -183,7 +184,7 @@ class _Plan:
             elif os.path.islink(path):
                 action, why = REVIEW, SYMLINK_REASON
             else:
-                action, why = REMOVE if goes else REVIEW, reason
+                action, why = REMOVE if is_removed else REVIEW, reason
             digest, rule = item.damaged.sha256, intact.rule
             group.append(
                 PlanRow(
@@ -191,13 +192,13 @@ class _Plan:
                 )
             )
 
-    def _intact(self, image_id: int | None) -> PlanRow | None:
+    def _intact_row(self, image_id: int | None) -> PlanRow | None:
         """Return the row of an intact image, in a new group if it has none."""
         if image_id is None:
             return None
         digest = self._digests[image_id]
         if digest not in self._group_of:
-            file = self._best(self._files[image_id])
+            file = self._file_to_keep(self._files[image_id])
             if file is None:
                 return None
             number = max(self.groups, default=0) + 1
@@ -213,11 +214,11 @@ class _Plan:
             found = next(row for row in group if row.path == found.copy_of)
         return found
 
-    def _best(self, files: Sequence[LiveFile]) -> LiveFile | None:
-        """Return which file of an intact image is kept; None if all are missing."""
-        there = [file for file in files if os.path.exists(file.path)]
+    def _file_to_keep(self, files: Sequence[LiveFile]) -> LiveFile | None:
+        """Return the file of an intact image to keep; None if all are missing."""
+        existing = [file for file in files if os.path.exists(file.path)]
         return min(
-            there,
+            existing,
             key=lambda file: (
                 not self._options.protects(file.path),
                 os.path.islink(file.path),

@@ -1,4 +1,4 @@
-"""Emptying quarantines: deleting files permanently, while the files they are copies of exist."""
+"""Emptying quarantines: files are deleted permanently while the files kept for them exist."""
 
 import errno
 import os
@@ -170,13 +170,13 @@ class _EmptyRun:
                 deletable += [(number, row, kept_file) for number, row in files]
         return deletable
 
-    def _delete(self, slot: str, kept_file: KeptFile | None) -> None:
-        status = os.lstat(slot)
+    def _delete(self, stored_path: str, kept_file: KeptFile | None) -> None:
+        status = os.lstat(stored_path)
         if kept_file is not None:
             kept_file.check_distinct(status)
             kept_file.check_unchanged()
         if not self._dry_run:
-            os.unlink(slot)
+            os.unlink(stored_path)
         if status.st_nlink == 1:
             self.bytes += status.st_size
 
@@ -184,9 +184,9 @@ class _EmptyRun:
 def _kept_file(
     kept_files: KeptFiles, row: PlanRow, quarantine: str, is_named: bool
 ) -> KeptFile | None:
-    """Return the file that must exist when files like that of a row are deleted, if one must.
+    """Return the file that has to be kept when the files of a removal are deleted, if any.
 
-    Raises OSError when they must not be deleted.
+    ``row`` is that of one of these files. Raises OSError when they must not be deleted.
     """
     if row.rule == KEEP_ONE:
         return kept_files.first_valid()

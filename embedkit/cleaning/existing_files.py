@@ -1,4 +1,4 @@
-"""The state on disk of the files that the catalog lists as duplicates."""
+"""Checks of the files on disk for a plan: protected, missing and hard-linked files."""
 
 import os
 from collections.abc import Sequence
@@ -32,13 +32,12 @@ def check_protected(catalog: Catalog, protected: Sequence[str]) -> None:
 
 
 def drop_missing_files(found: Duplicates) -> Duplicates:
-    """Return groups of duplicates without missing files; groups with fewer than two files are
-    dropped.
+    """Return groups of duplicates without missing files, and without groups of a single file.
 
     The members of a group were each compared with its representative. If all files of the
     representative are missing, the remaining members were not compared with each other, so only
-    those with the same bytes stay together. The others form groups again when the next ``add`` has
-    recorded what is missing.
+    those with the same bytes stay together. The others form groups again after the next ``add`` has
+    recorded the missing files.
     """
     groups = [part for group in found.groups for part in _existing_parts(group)]
     return replace(found, groups=tuple(groups))
@@ -47,37 +46,37 @@ def drop_missing_files(found: Duplicates) -> Duplicates:
 def review_hard_links(rows: Sequence[PlanRow]) -> list[PlanRow]:
     """Return a plan's rows, with hard links of kept files marked for review.
 
-    Removing such a name frees no space.
+    Removing a hard link frees no space.
     """
     kept_files: dict[tuple[int, int, int], str] = {}
     for row in rows:
         if row.action != REMOVE and (identity := _identity(row.path)) is not None:
             kept_files.setdefault((row.group, *identity), row.path)
-    spared = []
+    result = []
     for row in rows:
         identity = _identity(row.path) if row.action == REMOVE else None
         kept = None if identity is None else kept_files.get((row.group, *identity))
         if kept is not None:
             reason = f"a hard link to {shown(kept)}, which stays; removing it frees no space"
             row = replace(row, action=REVIEW, reason=reason)
-        spared.append(row)
-    return spared
+        result.append(row)
+    return result
 
 
 def _existing_parts(group: DuplicateGroup) -> list[DuplicateGroup]:
-    """Return what is left of a group without its missing files."""
+    """Return the groups that the existing files of a group form."""
     existing = [member for member in group.members if os.path.exists(member.path)]
     if len(existing) == len(group.members):
         return [group]
     if any(member.sha256 == group.members[0].sha256 for member in existing):
-        return _rest_of_group(group, existing)
+        return _reduced_group(group, existing)
     by_digest: dict[str, list[GroupMember]] = {}
     for member in existing:
         by_digest.setdefault(member.sha256, []).append(replace(member, score=1.0))
-    return [part for members in by_digest.values() for part in _rest_of_group(group, members)]
+    return [part for members in by_digest.values() for part in _reduced_group(group, members)]
 
 
-def _rest_of_group(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGroup]:
+def _reduced_group(group: DuplicateGroup, members: list[GroupMember]) -> list[DuplicateGroup]:
     """Return a group reduced to some members, or nothing for fewer than two."""
     if len(members) < 2:
         return []

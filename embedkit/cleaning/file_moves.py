@@ -54,8 +54,8 @@ def replace_by_link(
 ) -> None:
     """Move a file as :func:`move` does, and put a link in its place by one rename.
 
-    ``make_link`` creates the link under the name that it is given. The content is at ``target`` on
-    disk before the rename. Raises OSError, with everything as before.
+    ``make_link`` creates the link at a given path. The content is on disk at ``target`` before the
+    rename. Raises OSError as :func:`move` does, with everything as before.
     """
     remove_partial_copy(source)
     remove_partial_copy(target)
@@ -81,7 +81,7 @@ def replace_by_link(
 def restore_over(source: str, target: str, is_replaceable: Callable[[str], bool]) -> None:
     """Move a file to ``target``, replacing what is there, by one rename.
 
-    Raises OSError, with everything as before, unless ``is_replaceable`` is true of ``target`` right
+    Raises OSError, with everything as before, unless ``is_replaceable`` accepts ``target`` right
     before the rename, or when the system refuses.
     """
     remove_partial_copy(target)
@@ -146,7 +146,7 @@ def _link_or_rename(source: str, target: str) -> bool:
 
 
 def _try_hard_link(source: str, target: str) -> bool:
-    """Create a hard link at ``target``; return False if that is not possible."""
+    """Create a hard link at ``target``; return whether that was possible."""
     try:
         os.link(source, target)
     except OSError as error:
@@ -193,7 +193,7 @@ def _remove_source(source: str, status: os.stat_result) -> None:
         check_unchanged(source, status)
         os.unlink(source)
     except FileNotFoundError:
-        return  # somebody else removed it
+        return  # another program removed it
 
 
 def _same_content(one: str, other: str) -> bool:
@@ -206,7 +206,7 @@ def _same_content(one: str, other: str) -> bool:
 
 
 def _partial_path(target: str) -> str:
-    """Return the path of the unfinished copy beside a target, whatever its name."""
+    """Return the path of the unfinished copy beside a target: short, whatever the target's name."""
     folder, name = os.path.split(target)
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     return os.path.join(folder, PARTIAL_PATTERN.replace("*", digest))

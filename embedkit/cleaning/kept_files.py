@@ -27,7 +27,11 @@ class KeptFile:
     def check_unchanged(self) -> None:
         """Raise OSError unless the file exists and is unchanged since it was verified."""
         if not os.path.exists(self.path) or not same_file(os.stat(self.path), self.status):
-            raise OSError(errno.EBUSY, f"{shown(self.path)}, which is kept, has changed meanwhile")
+            raise self.changed_error()
+
+    def changed_error(self) -> OSError:
+        """Return the error for a kept file that has changed since it was verified."""
+        return OSError(errno.EBUSY, f"{shown(self.path)}, which is kept, has changed meanwhile")
 
 
 class KeptFiles:
@@ -43,7 +47,7 @@ class KeptFiles:
         self._read: dict[tuple[str, str], KeptFile | OSError] = {}
 
     def first_valid(self, sha256: str | None = None) -> KeptFile:
-        """Return the first file with the expected content, optionally with a given SHA-256.
+        """Return the first file with its expected content, optionally limited to a SHA-256.
 
         Raises OSError, with the problem of the last file, when there is none.
         """

@@ -30,9 +30,9 @@ class Link:
 
     @classmethod
     def to(cls, kind: str, kept_file: KeptFile, path: str, status: os.stat_result) -> "Link":
-        """Return the link to a kept file for the place of a copy with a status.
+        """Return the link to a kept file that takes the place of a copy at ``path``.
 
-        Raises OSError when it is not possible.
+        ``status`` is that of the copy. Raises OSError when such a link is not possible.
         """
         target = os.path.realpath(kept_file.path)
         one_device = kept_file.status.st_dev == status.st_dev
@@ -45,13 +45,13 @@ class Link:
 
     @classmethod
     def from_entry(cls, entry: dict[str, Any]) -> "Link | None":
-        """Return the link that a journal's entry of a move announces, or None."""
+        """Return the link that an entry of a journal announces; None if it announces none."""
         if "link" not in entry:
             return None
         return cls(entry["link"], from_stored(entry["target"]), from_stored(entry["text"]))
 
     def to_entry(self) -> dict[str, str]:
-        """Return the fields of a journal's entry that describe the link."""
+        """Return the fields that describe the link in an entry of a journal."""
         return {
             "link": self.kind,
             "target": to_stored(self.target),
@@ -59,8 +59,10 @@ class Link:
         }
 
     def make(self, name: str, kept_file: KeptFile) -> None:
-        """Create the link as ``name``. Raises OSError if that fails or if the kept file has
-        changed."""
+        """Create the link at path ``name``.
+
+        Raises OSError if that fails, or if the kept file has changed.
+        """
         if self.kind == SYMBOLIC:
             os.symlink(self.text, name)
             return
@@ -71,9 +73,7 @@ class Link:
                 raise OSError(errno.EXDEV, _other_device(kept_file.path)) from error
             raise
         if not same_file(os.lstat(name), kept_file.status):
-            raise OSError(
-                errno.EBUSY, f"{shown(kept_file.path)}, which is kept, has changed meanwhile"
-            )
+            raise kept_file.changed_error()
 
     def exists_at(self, path: str) -> bool:
         """Return whether this link, unchanged, is at ``path``."""

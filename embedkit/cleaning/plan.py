@@ -56,8 +56,8 @@ def _values(rows: Sequence[PlanRow]) -> list[list[object]]:
     """Return the values of the rows of a plan, by column."""
     table = [list(astuple(row)) for row in rows]
     for cells in table:
-        for place in _PATHS:
-            cells[place] = to_stored(cells[place] or "")
+        for column in _PATHS:
+            cells[column] = to_stored(cells[column] or "")
     return table
 
 
@@ -83,12 +83,11 @@ def read_plan(source: Path, *, stored: bool = False) -> list[PlanRow]:
 
 
 def rename_edited_plan(target: Path, written: str | None) -> Path | None:
-    """Rename the file at a plan's path, unless it is the plan ``written`` there, and return the new
-    path.
+    """Rename the file at a plan's path unless it is unchanged; return the new path.
 
-    ``written`` is the :func:`plan_id` of that plan, None if it is not known. The decisions in an
-    edited plan are thus kept when another plan takes its place. Returns None if nothing was
-    renamed. Raises :class:`StorageError`.
+    So the decisions in an edited plan are kept when another plan takes its place. ``written`` is
+    the :func:`plan_id` of the plan as it was written there, None if that is not known. Returns None
+    if nothing was renamed. Raises :class:`StorageError`.
     """
     if not target.exists():
         return None
@@ -108,10 +107,10 @@ def rename_edited_plan(target: Path, written: str | None) -> Path | None:
 
 
 class _InvalidRow(Exception):
-    """A problem with a row; ``line`` is 0 for the row that is being read."""
+    """A problem with a row. ``line`` is its line in the file, 0 for the row that is being read."""
 
-    def __init__(self, complaint: str, line: int = 0) -> None:
-        super().__init__(complaint)
+    def __init__(self, problem: str, line: int = 0) -> None:
+        super().__init__(problem)
         self.line = line
 
 
@@ -166,7 +165,7 @@ def _one_of(known: Sequence[str], column: str, cell: str) -> str:
 
 
 def _check_groups(numbered: Sequence[tuple[int, PlanRow]]) -> None:
-    """Check what concerns several rows: repeated paths, and groups that would lose every file."""
+    """Check rows against each other: repeated paths, and groups that would lose every file."""
     lines: dict[str, int] = {}
     by_path = {row.path: row for _, row in numbered}
     rules: dict[int, str] = {}

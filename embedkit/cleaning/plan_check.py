@@ -13,12 +13,12 @@ from embedkit.results import DAMAGED, PlanRow
 
 
 def check_rows(name: str, rows: Sequence[PlanRow], catalog: Catalog, root: Path) -> None:
-    """Raise :class:`BadInput`, naming the first invalid row, unless every row belongs to a file of
-    the workspace.
+    """Raise :class:`BadInput` unless every row of a plan belongs to a file of the workspace.
 
-    A row is valid if its path is that of a known file and its digest that of a known image; or if
-    this plan, with its quarantine below ``root``, moved the file before and the catalog has
-    forgotten it; or if nothing is at its path and the image is known, for example after a file was
+    The message contains ``name``, the name of the plan, and the first invalid row. A row is valid
+    in these cases: its path is that of a known file and its digest that of a known image; or this
+    plan, with its quarantine below ``root``, moved the file before, even if the catalog has
+    forgotten it; or nothing is at its path and the image is known, for example after a file was
     renamed. A row of a damaged file is valid, whatever its digest, if the workspace knows the file
     or could not decode it, or if nothing is at its path. Files below ``root`` are never photos of
     the workspace.

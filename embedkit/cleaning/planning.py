@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedkit._internal.paths import shown
+from embedkit._internal.paths import is_within, shown
 from embedkit.cleaning.plan import (
     CONFLICT,
     DROP_ALL,
@@ -40,7 +40,7 @@ from embedkit.results import (
 )
 
 POLICIES = (REVIEW, DROP_ALL)
-"""What to do with a group under several labels: review it, or remove every copy."""
+"""Policies for a group under several labels: review it, or remove every copy."""
 
 _UNDIRECTED_CHANGES = frozenset({"mirrored", "rotated", "stretched", "reframed", "recoloured"})
 """Changes for which a pair of files rarely shows which of the two was changed."""
@@ -64,7 +64,7 @@ class PlanOptions:
     """The options of a plan. Raises :class:`BadInput` for invalid values."""
 
     conflicts: str = REVIEW
-    """What to do with groups under several labels: ``review`` or ``drop-all``."""
+    """Policy for groups under several labels: ``review`` or ``drop-all``."""
     protect: tuple[str, ...] = ()
     """Absolute paths of folders and files that are always kept."""
     prefer: tuple[str, ...] = ()
@@ -80,9 +80,7 @@ class PlanOptions:
 
     def protects(self, path: str) -> bool:
         """Return whether a file, by absolute path, is always kept."""
-        return any(
-            path == place or path.startswith(os.path.join(place, "")) for place in self.protect
-        )
+        return any(is_within(path, place) for place in self.protect)
 
 
 def plan_rows(
@@ -111,7 +109,7 @@ def plan_rows(
 
 @dataclass(frozen=True)
 class _Decision:
-    """What is planned for one file."""
+    """The planned action for one file, and its reason."""
 
     action: str
     reason: str
@@ -129,7 +127,7 @@ class _Planner:
     def rows(self, number: int, group: DuplicateGroup) -> list[PlanRow]:
         """Return the rows of one group; none if no file of it is a copy of the kept one."""
         decided = self._decide_conflict(group) if group.conflict else self._decide_copies(group)
-        drops = group.conflict and any(one.action == REMOVE for one in decided.values())
+        is_dropped = group.conflict and any(one.action == REMOVE for one in decided.values())
         if len(decided) < 2:
             return []
         rows = []
@@ -147,7 +145,7 @@ class _Planner:
                     score=round(member.score, 4),
                     label=member.label,
                     reason=decision.reason,
-                    rule=DROP_ALL if drops else KEEP_ONE,
+                    rule=DROP_ALL if is_dropped else KEEP_ONE,
                     copy_of=decision.copy_of,
                 )
             )
@@ -198,7 +196,7 @@ class _Planner:
     # -- copies ------------------------------------------------------------------------------------
 
     def _decide_copies(self, group: DuplicateGroup) -> dict[str, _Decision]:
-        """Return the decisions for the files of a group, by path; omit files that do not belong.
+        """Return the decisions for the files of a group, by path; omit unrelated files.
 
         Two larger photos may each contain the whole representative and something else.
         """
@@ -227,8 +225,7 @@ class _Planner:
         return decided
 
     def _is_unrelated(self, member: GroupMember, kept_files: Sequence[GroupMember]) -> bool:
-        """Return whether a file shows more than the representative and differs from all kept
-        files."""
+        """Return whether a file contains the representative but differs from all kept files."""
         found = member.examination
         if found is None or Change("cropped", 1) not in found.changes:
             return False
@@ -241,8 +238,8 @@ class _Planner:
     def _decide(
         self, member: GroupMember, kept_files: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> _Decision:
-        """Return the decision for a file, given the kept file that it is most certainly a copy
-        of."""
+        """Return the decision for a file, against the kept file of which it most certainly is a
+        copy."""
         same = next((one for one in kept_files if one.sha256 == member.sha256), None)
         if same is not None:
             name = shown(os.path.basename(same.path))
@@ -262,7 +259,7 @@ class _Planner:
             files[kept_file.path], files[member.path], found, self._options.prefer
         )
         reason_to_review = review_reason(found, self._options.allow)
-        if not reason_to_review and not preferred.first:
+        if not reason_to_review and not preferred.prefers_first:
             reason_to_review = f"a copy of {{}}, which is kept, although this one {preferred.why}"
         elif not reason_to_review and preferred.disputed:
             reason_to_review = (
@@ -280,7 +277,7 @@ class _Planner:
     def _decide_repeated(
         self, for_review: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> dict[str, _Decision]:
-        """Return the decisions for files for review that have the bytes or pixels of another one.
+        """Return the decisions for files for review with the same bytes or pixels as another one.
 
         The best of such files stays for review, and the others are removed; their labels are
         carried over to it.
@@ -370,8 +367,8 @@ class _Planner:
     ) -> list[GroupMember]:
         """Return the files with the highest user preference, in the variant of their majority.
 
-        Of two files of which one is mirrored, neither shows which one it is. Among many files, the
-        variant of the most files from a camera is kept, or else of the most files.
+        If one of two files is mirrored, neither shows which. Among many files, the variant of the
+        most files from a camera is kept, or else that of the most files.
         """
         first = group.members[0]
         may_be_kept = [one for one in group.members if one == first or _may_be_kept(one)]
@@ -411,16 +408,16 @@ class _Planner:
         for member in members:
             if member.sha256 not in without:
                 chosen = self._preference(best, member, files)
-                if chosen is not None and not chosen.first:
+                if chosen is not None and not chosen.prefers_first:
                     preferred.append(member)
         return preferred
 
     def _losses(
         self, one: GroupMember, members: Sequence[GroupMember], files: Mapping[str, Candidate]
     ) -> tuple[int, int]:
-        """Return how many members are preferred to a file: undisputed, and in total."""
+        """Return how many members are preferred to a file: without dispute, and in total."""
         preferred = [self._preference(one, member, files) for member in members]
-        better = [item for item in preferred if item is not None and not item.first]
+        better = [item for item in preferred if item is not None and not item.prefers_first]
         return sum(not item.disputed for item in better), len(better)
 
     def _preference(
@@ -435,7 +432,7 @@ class _Planner:
         return preference(files[one.path], files[other.path], found, self._options.prefer)
 
     def _prefetch(self, one: GroupMember, members: Sequence[GroupMember]) -> None:
-        """Compare a file with all members in parallel: one at a time would use one core only."""
+        """Compare a file with all members in parallel, rather than one at a time on one core."""
         self._examiner.prefetch(one.sha256, {member.sha256 for member in members} - {one.sha256})
 
     def _keep_reason(self, member: GroupMember) -> str:
@@ -466,7 +463,7 @@ def _best_reason(kept_file: Candidate, preferred: Sequence[Preference]) -> str:
     """Return why a file is the best of its group, given its comparisons with the others."""
     if kept_file.is_from_camera:
         return camera_reason(kept_file)
-    reasons = list(dict.fromkeys(one.why for one in preferred if one.first))
+    reasons = list(dict.fromkeys(one.why for one in preferred if one.prefers_first))
     return "the best of its group" + (f": it {' and '.join(reasons[:2])}" if reasons else "")
 
 

@@ -6,16 +6,15 @@
     ├── lock                    locked while an apply, undo or empty runs
     └── 3f9a0c71be42/           its id, a digest of the plan
         ├── plan.csv            the plan as it was applied
-        ├── journal.jsonl       what was about to be done, and when
+        ├── journal.jsonl       announced and finished steps, with their times
         └── files/000017        the file of row 17, without an extension, so that no scan finds it
 
 The file system is the state: a file is in its place, or in quarantine under the number of its row,
 or briefly in both. So running an apply or undo again finishes one that was killed. The journal
-records where a file came from, before it is moved. It also records what the file system cannot
-show: files in the system's trash, deleted files, and facts carried over to a kept file.
+records the original path of a file before it is moved. It also records facts that the file system
+cannot show: files in the system's trash, deleted files, and facts carried over to a kept file.
 """
 
-import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embedkit._internal.artifacts import storage_error, sync_folder
+from embedkit._internal.artifacts import DISK_FULL, storage_error, sync_folder
 from embedkit._internal.locks import exclusive_lock
 from embedkit._internal.paths import from_stored, shown
 from embedkit.cleaning.journal import Journal
@@ -43,16 +42,14 @@ APPLIED = "applied"
 UNDONE = "undone"
 
 _ENDED = {"", APPLIED, UNDONE, EMPTIED}
-"""Last events of a journal after which no work is unfinished."""
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-
+"""Events that end a journal when no work is unfinished; empty for an empty journal."""
 Numbered = list[tuple[int, PlanRow]]
 """Rows with their numbers in the plan, counted from 1."""
 
 
 @dataclass(frozen=True)
 class RowHistory:
-    """What the journal says about the file of one row."""
+    """The entries of the journal about the file of one row."""
 
     origin: dict[str, Any]
     """The entry of its last move to quarantine or to the trash."""
@@ -110,7 +107,7 @@ class QuarantineFolder:
         return {number: found[number].stat(follow_symlinks=False) for number in sorted(found)}
 
     def history(self) -> dict[int, RowHistory]:
-        """Return what the journal says about each row whose file was moved, by its number."""
+        """Return the history of each row with a moved file, by row number."""
         found: dict[int, RowHistory] = {}
         for entry in self.journal.entries():
             row, event, at = entry.get("row"), entry["event"], entry["at"]
@@ -122,7 +119,7 @@ class QuarantineFolder:
                 found[row] = replace(found[row], event=event, at=at, where=where)
         return found
 
-    def open(self, rows: Sequence[PlanRow]) -> None:
+    def create(self, rows: Sequence[PlanRow]) -> None:
         """Create the folder and the plan in it, and flush both to disk."""
         self.files.mkdir(parents=True, exist_ok=True)
         if not self.plan.exists():
@@ -170,7 +167,7 @@ def _describe(store: QuarantineFolder) -> Quarantine:
 
 def failure_reason(error: OSError) -> str:
     """Return why one file was skipped. Re-raises errors of a full disk, which affect all files."""
-    if error.errno in _FULL:
+    if error.errno in DISK_FULL:
         raise error
     return error.strerror or str(error)
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from embedkit._internal.paths import is_within
 from embedkit.results import CHANGES, OPEN, Examination, FileMetadata
 
 MIN_DETAIL_RATIO = 1.2
@@ -25,7 +26,7 @@ _UNCHANGED = {
     "stripped": "has the video, layers or other data that the other file lacks",
     "shallow": "has more than 8 bits per colour",
 }
-"""Verb phrases for a file without a change, where "is not" and the change would be clumsy."""
+"""Verb phrases for a file without a change, where "is not" and the change would be awkward."""
 _COPIES = re.compile(
     r"""copy\ (\(?\d+\)?\ )?of\ .+      # Copy of photo, Copy (2) of photo
     | .+?(\ -)?[\ _-]copy(\ ?\(?\d+\)?)?  # photo copy, photo - Copy (2), photo_copy
@@ -40,7 +41,7 @@ _COPIES = re.compile(
 _DISPOSABLE = re.compile(
     r"\..+|@eadir|#recycle|\$recycle\.bin|trash|deleted|thumbs|thumbnails", re.IGNORECASE
 )
-"""Names of folders for thumbnails and deleted files, and of hidden folders."""
+"""Names of hidden folders, and of folders for thumbnails and deleted files."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Candidate:
 class Preference:
     """Which of two files is better, and why."""
 
-    first: bool
-    """Whether the first one is preferred."""
+    prefers_first: bool
+    """Whether the first file is the better one."""
     why: str
     """Why the preferred file is better: a verb phrase with that file as its subject."""
     disputed: str = ""
@@ -87,13 +88,13 @@ def preference_rank(path: str, prefer: Sequence[str]) -> int:
     An entry with ``*``, ``?`` or ``[`` is a pattern of :mod:`fnmatch`, for the name of the file, or
     for the whole path if it contains a separator. Any other entry is an absolute folder.
     """
-    for place, entry in enumerate(prefer):
+    for index, entry in enumerate(prefer):
         if any(sign in entry for sign in "*?["):
             subject = path if os.sep in entry else os.path.basename(path)
             if fnmatch.fnmatch(subject.lower(), entry.lower()):
-                return place
-        elif path == entry or path.startswith(os.path.join(entry, "")):
-            return place
+                return index
+        elif is_within(path, entry):
+            return index
     return len(prefer)
 
 

@@ -1,4 +1,4 @@
-"""The files of a group that a plan removes, grouped by the files that have to be kept for them."""
+"""The files of a group that a plan removes, by the files that have to be kept for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from embedkit.results import DAMAGED, PlanRow
 
 @dataclass(frozen=True)
 class Removal:
-    """Files of one group that are removed if one of certain files is kept."""
+    """Files of one group that may be removed only if one of certain files is kept."""
 
     removed: Numbered
     kept_files: Sequence[PlanRow]
@@ -72,7 +72,8 @@ class _Copies:
     def kept_files_for(self, row: PlanRow) -> tuple[bool, Sequence[PlanRow]]:
         """Return the rows of which one has to be kept when the file of a row is removed.
 
-        The flag says whether they are known to show the same, as in plans without ``copy_of``.
+        The flag says whether they are known to show the same picture. Those of a row without
+        ``copy_of`` are.
         """
         if row.sha256 in self._by_digest:
             return True, self._by_digest[row.sha256]

@@ -40,8 +40,10 @@ def sheets(reader: Reader, label: str | None = None) -> list[Sheet]:
 def _distances_to_means(
     reader: Reader, spec: str, members: dict[str | None, np.ndarray]
 ) -> dict[str | None, dict[int, float]]:
-    """Return, for each class's image ids, int64 (n,), the distances of embedded images to its
-    mean."""
+    """Return the distances of the embedded images of each class to its mean, by image id.
+
+    ``members`` are the ids of the images of each class, int64 (n,).
+    """
     sums: dict[str | None, np.ndarray] = {}
     for ids, vectors in reader.embeddings.chunks(spec):
         for name, chosen in members.items():

@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from embedkit._internal.artifacts import sha256_of
+from embedkit._internal.artifacts import DISK_FULL, sha256_of
 from embedkit._internal.paths import shown
 from embedkit.cleaning.file_moves import check_unchanged, same_file
 
 IS_FREEDESKTOP = sys.platform not in ("darwin", "win32")
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _ALTERNATIVE = "omit --trash to move it to quarantine"
 
 
@@ -26,7 +25,7 @@ def send(path: str, sha256: str, status: os.stat_result) -> str | None:
     """Move a file with the given content and status to the trash, and return its path there.
 
     Returns None if the system does not report it. Raises OSError, with the same text for the same
-    cause, when the trash does not accept the file, which is then in its place.
+    cause, when the trash does not accept the file, which then stays in its place.
     """
     check_unchanged(path, status)
     if IS_FREEDESKTOP:
@@ -39,7 +38,7 @@ def send(path: str, sha256: str, status: os.stat_result) -> str | None:
         reason = f"its disk has no trash, and none can be made there; {_ALTERNATIVE}"
         raise OSError(errno.EACCES, reason) from error
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise
         cause = os.strerror(error.errno) if error.errno else str(error)
         raise OSError(
@@ -55,8 +54,8 @@ def send(path: str, sha256: str, status: os.stat_result) -> str | None:
 def find(path: str, sha256: str, status: os.stat_result | None = None) -> str | None:
     """Return the path in the trash of a file that was at ``path`` and has the given content.
 
-    ``status`` is its status before it was removed, if known: a file with that status need not be
-    read. Returns None if there is none, or if the system does not report it.
+    ``status`` is its status before it was removed, if that is known: a file with that status need
+    not be read. Returns None if there is no such file, or if the system does not report it.
     """
     if not IS_FREEDESKTOP:
         return None

@@ -1,4 +1,4 @@
-"""Undoing a plan: moving files from quarantine back, and reporting the others."""
+"""Undoing a plan: moving its files back from quarantine, and reporting the other files."""
 
 import errno
 import os
@@ -40,10 +40,10 @@ def undo(
 ) -> UndoReport:
     """Move every file of a quarantine below ``root`` back to its place.
 
-    If None, the last quarantine with files in it or in the trash is undone. Nothing is overwritten
-    except links that the plan made: a file whose place is taken by other content stays in
-    quarantine. Files in the system's trash are not moved back, and deleted files cannot be. The
-    report lists all of these with the reason, unless they are in their place again.
+    Without ``quarantine``, it is the last one with files in it or in the trash. Nothing is
+    overwritten except links that the plan made: if other content has taken the place of a file, the
+    file stays in quarantine. Files in the system's trash are not moved back, and deleted files
+    cannot be. The report lists all of these with the reason, unless they are in their place again.
 
     In any case, ``catalog`` is updated with the files that are in place again. At the end, facts
     that were carried over from them are taken back. Raises the errors of
@@ -96,13 +96,13 @@ class _UndoRun:
             self._store.journal.write(RESTORE, [{"row": number} for number in stored])
         for done, (number, status) in enumerate(stored.items()):
             self._progress(Progress("moving back", done, len(stored)))
-            slot, history = self._store.stored_path(number), self._history.get(number)
-            path = slot if history is None else history.path
+            stored_path, history = self._store.stored_path(number), self._history.get(number)
+            path = stored_path if history is None else history.path
             try:
                 if history is None:
                     reason = "the journal does not contain its original path; plan.csv may"
                     raise OSError(errno.ENOENT, reason)
-                _restore_file(slot, status, history)
+                _restore_file(stored_path, status, history)
             except OSError as error:
                 self.skipped.append(NotMoved(path, failure_reason(error)))
                 self.missing.add(number)
@@ -135,7 +135,7 @@ class _UndoRun:
                 self.already_back.append(history.path)
 
     def finish(self) -> None:
-        """Record the end of the undo, unless there was nothing to do."""
+        """Record the end of the undo, unless it had nothing to do."""
         last = self._store.journal.last
         if last != UNDONE and (last in (RESTORE, TAKEN_BACK) or not self.missing):
             self._store.journal.write(UNDONE)
@@ -154,14 +154,14 @@ class _UndoRun:
         return self._in_place[number]
 
 
-def _restore_file(slot: str, status: os.stat_result, history: RowHistory) -> None:
+def _restore_file(stored_path: str, status: os.stat_result, history: RowHistory) -> None:
     """Move one file back, with its mode and times."""
     path, link = history.path, Link.from_entry(history.origin)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     if link is not None and link.exists_at(path):
-        restore_over(slot, path, link.exists_at)
+        restore_over(stored_path, path, link.exists_at)
     else:
-        move(slot, path, status)
+        move(stored_path, path, status)
     restored = os.lstat(path)
     # A copy may have lost precision of its times in quarantine. Files with other hard links are not
     # changed, as those are not part of the plan.
@@ -172,7 +172,7 @@ def _restore_file(slot: str, status: os.stat_result, history: RowHistory) -> Non
 
 
 def _location(history: RowHistory) -> str:
-    """Return where a file is that is neither in quarantine nor in its place."""
+    """Return the location of a file that is neither in quarantine nor in its place."""
     if history.event == EMPTIED:
         day = datetime.fromisoformat(history.at).astimezone()
         return f"deleted on {day:%Y-%m-%d} by 'quarantine empty'"

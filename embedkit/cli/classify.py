@@ -44,8 +44,9 @@ def split(
     Without options, the stored split is shown.
 
     Copies, near-copies and photos of one --group are never in two sets. At most half of a class is
-    drawn for validation and test; in a class that is too small for N + N, that half is divided in
-    proportion. The report shows how many leaks drawing the photos one by one would have caused.
+    drawn for validation and test. If a class is too small for both numbers, its half is divided
+    between the two sets in proportion. The report shows how many leaks drawing the photos one by
+    one would have caused.
     """
     from embedkit.cli import show_classify
     from embedkit.workspace import Workspace

@@ -158,7 +158,7 @@ def verdict(
     type=PATH,
     multiple=True,
     metavar="DIR",
-    help="Keep everything below this folder of photos; repeatable.",
+    help="In this plan, keep everything below this folder of photos; repeatable, not stored.",
 )
 @click.option(
     "--prefer",

@@ -14,7 +14,7 @@ from embedkit.errors import BadInput
 
 
 @click.command()
-@click.argument("paths", nargs=-1, type=PATH, metavar="PATH...")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[PATH]...")
 @click.option("-b", "--backbone", multiple=True, metavar="NAME", help="Backbone; repeatable.")
 @click.option("--labels-from-folders", is_flag=True, help="Label by the first folder below PATH.")
 @click.option(
@@ -161,7 +161,7 @@ def search(
 def distance(
     first: Path, second: Path, backbone: str | None, workspace: Path, as_json: bool
 ) -> None:
-    """Print the cosine distance of two photos: 0 for equal embeddings, at most 2."""
+    """Print the cosine distance between two photos: 0 for equal embeddings, at most 2."""
     from embedkit.workspace import Workspace
 
     value = Workspace(workspace).distance(first, second, backbone=backbone)

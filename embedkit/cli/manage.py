@@ -16,7 +16,7 @@ from embedkit.errors import BadInput
 @click.command()
 @options
 def info(workspace: Path, as_json: bool) -> None:
-    """Show the content of the workspace."""
+    """Show the photos, labels, backbones, unusable files and size of the workspace."""
     from embedkit.workspace import Workspace
 
     content = Workspace(workspace).info()
@@ -164,7 +164,7 @@ def export(folder: Path, backbone: str | None, workspace: Path, as_json: bool) -
 @click.argument("folder", type=PATH)
 @options
 def import_(folder: Path, workspace: Path, as_json: bool) -> None:
-    """Read embeddings that export wrote. Photos that are added later need no forward pass."""
+    """Read embeddings that export wrote. Photos that are added later use them."""
     from embedkit.workspace import Workspace
 
     count = Workspace(workspace).embeddings.import_(folder)

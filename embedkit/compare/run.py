@@ -45,7 +45,7 @@ def compare_backbones(
     """
     paths = list(dict.fromkeys(map(absolute, options.queries)))
     for path in paths:
-        digest_of(path, photo=True)
+        digest_of(path, must_decode=True)
     collection = load_collection(catalog, (), options.by)
     values = None
     if options.group is not None:

@@ -5,8 +5,9 @@ are disjoint and the sum of t_i + 1 is r + 1: the pigeonhole principle of multi-
 (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space with Multi-Index Hashing", 2014) in
 its general form (Qin et al., "GPH: Similarity Search in Hamming Space", 2018). For each chunk in
 turn, the hashes are counting-sorted by its bits, and each bucket is compared with all buckets that
-differ from it in at most t_i bits. Only the first chunk that brings a pair together emits it.
-Finally the pairs of all chunks are sorted, on all cores.
+differ from it in at most t_i bits. A pair that qualifies in
+several chunks is emitted only by the first of them. Finally the pairs of all chunks are sorted, on
+all cores.
 """
 
 from collections.abc import Callable
@@ -23,20 +24,21 @@ from embedkit.duplicates.bucket_plan import plan_chunks
 from embedkit.duplicates.hamming import DISTANCE_BITS, MAX_ROWS, ROW_BITS, Pairs
 
 _TASKS = 64
-"""Number of ranges of queries per core; they take different times."""
+"""Number of ranges of queries per core: several, because ranges take different times."""
 _MIN_TASK = 256
 """Minimum number of queries in a range."""
 _BLOCK = 64
-"""Number of hashes compared in the innermost loop: one bit of a word each."""
-_ROWS = 32
+"""Number of hashes compared in the innermost loop; each sets one bit of a word."""
+_QUERIES = 32
 """Number of queries compared with a tile at a time."""
 _TILE = 32 * _BLOCK
 """Number of hashes that stay in the fastest cache while all queries of a bucket are compared with
 them."""
-_RANGE = 1 << 14
+_RANGE_PAIRS = 1 << 14
 """Number of pairs that are sorted together, within a core's own cache."""
 _MAX_RANGES = 1 << 10
-"""Maximum number of places that pairs are written to in turn, each on another memory page."""
+"""Maximum number of such ranges; pairs are written to all of them in turn, each on another memory
+page."""
 
 
 def join(
@@ -57,17 +59,17 @@ def join(
     chunks = plan_chunks(queries, hashes, limit, is_self_join)
     masks = np.array([chunk.words(words) for chunk in chunks])
     max_differing = np.array([chunk.max_differing for chunk in chunks])
-    task = max(_MIN_TASK, len(queries) // (_TASKS * usable_cores()) + 1)
+    task_size = max(_MIN_TASK, len(queries) // (_TASKS * usable_cores()) + 1)
     found: list[np.ndarray] = []
     with ThreadPoolExecutor(usable_cores()) as pool:
         for number, chunk in enumerate(chunks):
-            right = _sorted(hashes, rows, chunk.bits)
-            left = right if is_self_join else _sorted(queries, query_rows, chunk.bits)
+            right = _sort_by_chunk(hashes, rows, chunk.bits)
+            left = right if is_self_join else _sort_by_chunk(queries, query_rows, chunk.bits)
             earlier = (masks[:number], max_differing[:number])
             arguments = (*left, *right, chunk.masks(), *earlier, limit, is_self_join, (0,) * words)
             found += pool.map(
-                lambda start, arguments=arguments: _join(start, start + task, *arguments),
-                range(0, len(queries), task),
+                lambda start, arguments=arguments: _join(start, start + task_size, *arguments),
+                range(0, len(queries), task_size),
             )
         return _sort_pairs(found, int(query_rows.max()), pool)
 
@@ -76,30 +78,30 @@ def join(
 
 
 def _sort_pairs(found: list[np.ndarray], last: int, pool: ThreadPoolExecutor) -> Pairs:
-    """Sort the packed pairs of all tasks, whose first rows go up to ``last``.
+    """Sort the packed pairs of all tasks; ``last`` is the largest first row.
 
-    The pairs are scattered into ranges of 2^r first rows, and each range is sorted.
+    The pairs are scattered into ranges of 2^b first rows, and each range is sorted.
     """
     count = sum(map(len, found))
-    rows = max(1, last // min(_MAX_RANGES, count // _RANGE + 1)).bit_length()
-    shift = np.uint64(rows + ROW_BITS + DISTANCE_BITS)
-    counts = np.zeros((len(found), (last >> rows) + 1), np.int64)
-    list(pool.map(_count, found, repeat(shift), counts))
+    bits = max(1, last // min(_MAX_RANGES, count // _RANGE_PAIRS + 1)).bit_length()
+    shift = np.uint64(bits + ROW_BITS + DISTANCE_BITS)
+    counts = np.zeros((len(found), (last >> bits) + 1), np.int64)
+    list(pool.map(_count_by_range, found, repeat(shift), counts))
     ends = counts.T.cumsum().reshape(counts.T.shape)
     free = np.ascontiguousarray(ends.T - counts)
-    numbers = np.empty(count, np.uint64)
-    list(pool.map(_scatter, found, repeat(shift), free, repeat(numbers)))
+    scattered = np.empty(count, np.uint64)
+    list(pool.map(_scatter_by_range, found, repeat(shift), free, repeat(scattered)))
     found.clear()
     pairs = Pairs(np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint16))
 
-    def finish(start: int, end: int) -> None:
-        ordered = numbers[start:end]
+    def sort_range(start: int, end: int) -> None:
+        ordered = scattered[start:end]
         ordered.sort()
         pairs.first[start:end] = ordered >> np.uint64(ROW_BITS + DISTANCE_BITS)
         pairs.second[start:end] = ordered >> np.uint64(DISTANCE_BITS) & np.uint64(MAX_ROWS - 1)
         pairs.distance[start:end] = ordered & np.uint64((1 << DISTANCE_BITS) - 1)
 
-    list(pool.map(finish, [0, *ends[:-1, -1]], ends[:, -1]))
+    list(pool.map(sort_range, [0, *ends[:-1, -1]], ends[:, -1]))
     return pairs
 
 
@@ -125,10 +127,10 @@ _popcount = intrinsic(_popcount_intrinsic)
 
 
 @_compiled
-def _sorted(
+def _sort_by_chunk(
     hashes: np.ndarray, rows: np.ndarray, bits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows and hashes sorted by the bits of a chunk, and where each bucket starts.
+    """Return rows and hashes sorted by the bits of a chunk, and the start of each bucket.
 
     The starts are int32 (2^w + 1,).
     """
@@ -136,15 +138,15 @@ def _sorted(
     keys = np.zeros(count, np.uint32)
     starts = np.zeros((1 << len(bits)) + 1, np.int32)
     for row in range(count):
-        chunk = np.uint64(0)
+        key = np.uint64(0)
         for number in range(len(bits)):
             shift = np.uint64(bits[number] & 63)
             bit = (hashes[row, bits[number] >> 6] >> shift) & np.uint64(1)
-            chunk |= bit << np.uint64(number)
-        keys[row] = chunk
+            key |= bit << np.uint64(number)
+        keys[row] = key
         starts[keys[row] + 1] += 1
-    for key in range(1, len(starts)):
-        starts[key] += starts[key - 1]
+    for bucket in range(1, len(starts)):
+        starts[bucket] += starts[bucket - 1]
     free = starts[:-1].copy()
     ordered_rows = np.empty_like(rows)
     ordered = np.empty_like(hashes)
@@ -271,12 +273,11 @@ def _emit(
     found: np.ndarray,
     count: int,
 ) -> int:
-    """Append the hits that no earlier chunk brought together to ``found``, which must be large
-    enough.
+    """Append the hits that no earlier chunk emitted to ``found``, which must be large enough.
 
-    Returns the new ``count``. ``differ``, ``pairs`` (of places) and ``new`` are buffers for as many
-    hits as there may be. Where hashes are clustered, most hits are not new, and no branch
-    prediction could tell: so hits are always written, and only counted when they are new.
+    Returns the new ``count``. ``differ``, ``pairs`` (of places) and ``new`` are buffers for the
+    largest possible number of hits. Where hashes are clustered, most hits are not new, which branch
+    prediction cannot foresee. So every hit is written, and counted only if it is new.
     """
     hit = np.uint64(0)
     for number in range(np.uint64(len(blocks))):
@@ -332,16 +333,16 @@ def _join(
 ) -> np.ndarray:
     """Return the packed pairs of the sorted queries from ``start`` to ``stop``: uint64 (P,).
 
-    ``earlier`` and ``max_differing`` describe the chunks before this one; the length of the tuple
-    ``words`` is W, which the compiler thus knows.
+    ``earlier`` and ``max_differing`` describe the chunks before this one. The length of the tuple
+    ``words`` is W, so that the compiler knows it.
     """
-    found = np.empty(2 * _ROWS * _TILE, np.uint64)
+    found = np.empty(2 * _QUERIES * _TILE, np.uint64)
     count = 0
     near = np.zeros((len(words), _TILE), np.uint64)
     places = np.empty(_TILE, np.int32)
-    blocks = np.empty((_ROWS * _TILE // _BLOCK + 1, 2), np.int32)
+    blocks = np.empty((_QUERIES * _TILE // _BLOCK + 1, 2), np.int32)
     hits = np.empty(len(blocks), np.uint64)
-    differ = np.empty((len(words), _ROWS * _TILE + 1), np.uint64)
+    differ = np.empty((len(words), _QUERIES * _TILE + 1), np.uint64)
     pairs = np.empty(differ.shape[1], np.uint64)
     new = np.empty(differ.shape[1], np.uint64)
     stop = min(stop, len(queries))
@@ -356,10 +357,10 @@ def _join(
             _gather(hashes, starts, masks, key, low, is_self_join, near, places, words)
         for tile in range(0, total, _TILE):
             last = min(tile + _TILE, total)
-            for first in range(low, high, _ROWS):
-                if len(found) - count <= _ROWS * _TILE:
+            for first in range(low, high, _QUERIES):
+                if len(found) - count <= _QUERIES * _TILE:
                     found = np.concatenate((found, np.empty_like(found)))
-                past = min(first + _ROWS, high)
+                past = min(first + _QUERIES, high)
                 hit = _compare(first, past, queries, tile, last, near, limit, words, blocks, hits)
                 if hit:
                     count = _emit(
@@ -385,14 +386,14 @@ def _join(
 
 
 @_compiled
-def _count(numbers: np.ndarray, shift: np.uint64, counts: np.ndarray) -> None:
+def _count_by_range(numbers: np.ndarray, shift: np.uint64, counts: np.ndarray) -> None:
     """Count the packed pairs of each range of first rows."""
     for number in numbers:
         counts[number >> shift] += 1
 
 
 @_compiled
-def _scatter(
+def _scatter_by_range(
     numbers: np.ndarray, shift: np.uint64, free: np.ndarray, scattered: np.ndarray
 ) -> None:
     """Write each packed pair to the next ``free`` place of its range of first rows."""

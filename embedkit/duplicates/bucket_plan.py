@@ -1,7 +1,8 @@
 """The plan of the bucket join: how the bits of hashes are divided into chunks.
 
-The number of chunks, their widths and the number of bits in which hashes may differ within each are
-those of the least estimated cost, given a sample of the distances between hashes.
+A plan consists of the number of chunks, their widths, and the number of bits in which hashes may
+differ within each. The one with the least estimated cost is chosen, given a sample of the distances
+between hashes.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ MAX_WIDTH = 24
 MAX_MASKS = 1 << 16
 """Maximum number of neighbouring buckets that one bucket is compared with."""
 MAX_BIAS = 0.99
-"""Bits whose squared mean sign (±1) is above this are not used, because they hardly vary."""
+"""Bits with a squared mean sign (±1) above this are not used, because they hardly vary."""
 SAMPLE_SIZE = 1024
 """Number of hashes on either side that are compared to estimate the distances."""
 _SEED = 0
@@ -56,26 +57,27 @@ def plan_chunks(
     )
     agreement = _agreement(right)
     bits = int(np.count_nonzero(agreement.diagonal() < MAX_BIAS))
-    kinds = list(costs)
-    width, within = np.array(kinds).T
+    shapes = list(costs)
+    width, max_differing = np.array(shapes).T
     cost = np.array(list(costs.values()))[:, None]
     used = np.arange(bits + 1) - width[:, None]
-    # best[e, b]: the least cost of chunks of at most b bits with a sum of within + 1 of at least e
+    # best[e, b]: the least cost of chunks with at most b bits in total for which max_differing + 1
+    # sums to at least e
     best = np.zeros((limit + 2, bits + 1))
     choices = np.zeros(best.shape, int)
     for errors in range(1, limit + 2):
-        rest = np.where(within < width, np.maximum(0, errors - within - 1), 0)
+        rest = np.where(max_differing < width, np.maximum(0, errors - max_differing - 1), 0)
         total = cost + np.where(used < 0, np.inf, best[rest[:, None], np.maximum(used, 0)])
         choices[errors] = total.argmin(axis=0)
         best[errors] = total.min(axis=0)
-    shapes = []
-    errors, left_bits = limit + 1, bits
+    chosen = []
+    errors, free_bits = limit + 1, bits
     while errors > 0:
-        shapes.append(kinds[choices[errors, left_bits]])
-        errors = 0 if shapes[-1][1] >= shapes[-1][0] else errors - shapes[-1][1] - 1
-        left_bits -= shapes[-1][0]
-    chosen = _assign_bits(agreement, [width for width, _ in shapes])
-    return [Chunk(bits, within) for bits, (_, within) in zip(chosen, shapes, strict=True)]
+        chosen.append(shapes[choices[errors, free_bits]])
+        errors = 0 if chosen[-1][1] >= chosen[-1][0] else errors - chosen[-1][1] - 1
+        free_bits -= chosen[-1][0]
+    assigned = _assign_bits(agreement, [width for width, _ in chosen])
+    return [Chunk(bits, differing) for bits, (_, differing) in zip(assigned, chosen, strict=True)]
 
 
 def _samples(
@@ -103,7 +105,7 @@ def _costs(
 ) -> dict[tuple[int, int], float]:
     """Return the nanoseconds that a chunk takes, by width and number of bits that may differ.
 
-    For pairs at distance d, the probability to differ in x of w randomly chosen bits is
+    For pairs at distance d, the probability of differing in x of w randomly chosen bits is
     hypergeometric: x of w draws fall on the d differing bits.
     """
     bits = len(shares) - 1
@@ -115,14 +117,14 @@ def _costs(
     for width in range(MAX_WIDTH + 1):
         share = np.cumsum(shares @ probability)
         buckets = min(2.0**width, queries)
-        for within in range(width + 1):
-            masks = sum(comb(width, weight) for weight in range(within + 1))
+        for max_differing in range(width + 1):
+            masks = sum(comb(width, weight) for weight in range(max_differing + 1))
             if masks > MAX_MASKS:
                 break
-            pairs = queries * hashes * share[within]
+            pairs = queries * hashes * share[max_differing]
             visits = buckets * masks * RUN + pairs * words * (COMPARE + GATHER * buckets / queries)
             sorting = (queries + hashes) * SORT * words + 2**width * BUCKET
-            costs[width, within] = visits * (0.5 if is_self_join else 1.0) + sorting
+            costs[width, max_differing] = visits * (0.5 if is_self_join else 1.0) + sorting
         drawn = probability * (distance - differ) / (bits - width)
         probability -= drawn
         probability[:, 1:] += drawn[:, :-1]

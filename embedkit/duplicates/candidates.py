@@ -9,7 +9,7 @@ from embedkit.results import Progress, ProgressCallback
 MAX_CANDIDATE_BITS = 14
 """Maximum Hamming distance, of 64 bits, at which a pair is a candidate."""
 MAX_PAIRS_OF_HASHES = 100_000
-"""Maximum number of row pairs of one pair of hashes for which all of them are generated."""
+"""Number of pairs of rows, for one pair of hashes, above which only some of them are generated."""
 CANDIDATES_PER_IMAGE = 10.0
 """Average number of candidate pairs per image that the limits allow."""
 
@@ -40,8 +40,8 @@ def pairs_by_hash(
     ``hashes`` is uint64 (N, 8, W), one hash per orientation. A pair qualifies when its hashes
     differ in at most ``max_bits``, or, with one image in another orientation, in at most
     ``max_oriented_bits`` (-1 compares orientation 0 only). Rows with equal hashes are paired with
-    each other and with every row near them, unless that makes more than
-    :data:`MAX_PAIRS_OF_HASHES` pairs: then only the first of these rows are paired.
+    each other and with every row near them. If that makes more than :data:`MAX_PAIRS_OF_HASHES`
+    pairs, only the first of these rows are paired with all others.
     """
     progress(Progress("comparing perceptual hashes", 0, ORIENTATIONS))
     near = distinct_near_pairs(hashes[:, 0], max_bits)
@@ -66,7 +66,8 @@ def _expand(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expand pairs of representatives to pairs of all rows with the same hashes.
 
-    Above :data:`MAX_PAIRS_OF_HASHES`, pairs the first rows of each side with all rows of the other.
+    Above :data:`MAX_PAIRS_OF_HASHES`, only the first rows of each side are paired with all rows of
+    the other.
     """
     order = np.argsort(representative, kind="stable")
     starts = np.searchsorted(representative[order], np.arange(len(order) + 1))

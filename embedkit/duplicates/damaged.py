@@ -33,10 +33,10 @@ from embedkit.results import LUMA_SIDE, Progress, ProgressCallback
 MIN_DECODED_SIMILARITY = 0.9
 """Minimum similarity of the decoded part, at 32 x 32, for an image to be opened."""
 MAX_CANDIDATES = 4
-"""Images opened for each damaged file: the most similar ones."""
+"""Maximum number of images opened for each damaged file: the most similar ones."""
 
-_MIN_CORRELATION = 0.8  # least correlation at 16 x 16 for a comparison at 32 x 32
-_SHORTLIST = 16  # images compared at 32 x 32: those with the highest correlation at 16 x 16
+_MIN_CORRELATION = 0.8  # minimum correlation at 16 x 16 for a comparison at 32 x 32
+_SHORTLIST = 16  # number compared at 32 x 32: those with the highest correlation at 16 x 16
 _BLOCK = 8192  # images compared at once
 _DAMAGED_BLOCK = 1024  # damaged files compared with them at once
 
@@ -65,7 +65,7 @@ class DamagedImage:
 def find_damaged_images(catalog: Catalog, progress: ProgressCallback) -> list[DamagedImage]:
     """Return the damaged images among the files that failed to decode.
 
-    Skips files that are missing or changed since, and those of which too little decodes.
+    Skips files that are missing or have changed since, and those of which too little decodes.
     """
     with catalog.read() as reader:
         files = reader.failures.undecodable()
@@ -85,7 +85,7 @@ def intact_candidates(
 ) -> list[list[int]]:
     """Return, for each damaged image, the ids of similar intact images, the most similar first.
 
-    Candidates have the same aspect ratio, and a file.
+    Candidates have the aspect ratio of the damaged image, and a file.
     """
     if not damaged:
         return []
@@ -139,8 +139,8 @@ def _batches(damaged: Sequence[DamagedImage]) -> list[_Batch]:
     for (orientation, rows), members in groupby(sorted(range(len(damaged)), key=key), key):
         numbers = np.array(list(members))
         lumas = np.zeros((len(numbers), LUMA_SIDE, LUMA_SIDE), np.uint8)
-        for place, number in enumerate(numbers):
-            lumas[place, : 2 * rows] = damaged[number].luma[: 2 * rows]
+        for row, number in enumerate(numbers):
+            lumas[row, : 2 * rows] = damaged[number].luma[: 2 * rows]
         normalised = _normalised(downsampled(lumas.reshape(len(numbers), -1))[:, :rows])
         batches.append(_Batch(orientation, rows, numbers, normalised))
     return batches
@@ -190,16 +190,16 @@ def _most_similar(
         theirs = orient_all(lumas[np.searchsorted(known, candidates)], one.orientation)
         theirs = theirs[:, : len(one.luma)]
         target = descriptors(one.luma[None].astype(np.float32))[0]
-        similar = descriptors(theirs.astype(np.float32)) @ target
-        order = np.lexsort((candidates, -similar))[:MAX_CANDIDATES]
+        similarity = descriptors(theirs.astype(np.float32)) @ target
+        order = np.lexsort((candidates, -similarity))[:MAX_CANDIDATES]
         found.append(
-            [int(candidates[place]) for place in order if similar[place] >= MIN_DECODED_SIMILARITY]
+            [int(candidates[row]) for row in order if similarity[row] >= MIN_DECODED_SIMILARITY]
         )
     return found
 
 
 def _read_damaged(file: FoundFile) -> DamagedImage | None:
-    """Decode a file as far as possible; None if it changed, is intact, or too little decodes."""
+    """Decode a file as far as possible; None if it is changed, intact, or too little decodes."""
     try:
         if _state(file.path) != (file.bytes, file.mtime_ns):
             return None
@@ -239,7 +239,7 @@ def _state(path: str) -> tuple[int, int]:
 
 
 def _pixel_count(data: bytes) -> int:
-    """Return the number of pixels of an image, or the largest allowed one for a broken header."""
+    """Return the number of pixels of an image, or the allowed maximum if its header is broken."""
     try:
         width, height = open_image(data).size
     except UnreadableImage:

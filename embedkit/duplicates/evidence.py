@@ -68,6 +68,16 @@ class Fingerprints:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class ImageEmbeddings:
+    """The embeddings of a collection of N images, some of which may have none."""
+
+    rows: np.ndarray
+    """int64 (N,): row of each image's embedding in ``vectors``; -1 for none."""
+    vectors: np.ndarray
+    """float32 (M, dim)."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """The evidence for P pairs of images: arrays (P,)."""
@@ -100,27 +110,27 @@ def score_pairs(
     fingerprints: Fingerprints,
     hashes: np.ndarray,
     rows: tuple[np.ndarray, np.ndarray],
-    vectors: tuple[np.ndarray, np.ndarray],
+    embeddings: ImageEmbeddings,
     median_distance: float,
     max_bits: int,
 ) -> Evidence:
     """Return the evidence for pairs of rows of ``fingerprints``, without comparing pixels.
 
-    ``hashes`` is uint64 (N, 8, W), one hash per orientation. ``vectors`` is the row of each image's
-    embedding, int64 (N,) with -1 for none, and the embeddings. ``median_distance`` is that of the
+    ``hashes`` is uint64 (N, 8, W), one hash per orientation. ``median_distance`` is that of the
     collection. Other orientations are tried only for pairs that differ in more than ``max_bits``.
     """
     first, second = rows
     bits = np.empty((len(first), hashes.shape[1]), np.uint16)
     distance = np.full(len(first), NO_DISTANCE, np.float32)
-    places, embeddings = vectors
     for start in range(0, len(first), _BLOCK):
         part = slice(start, start + _BLOCK)
         differ = hashes[first[part]] ^ hashes[second[part]][:, :1]
         bits[part] = np.bitwise_count(differ).sum(axis=2)
-        one, other = places[first[part]], places[second[part]]
+        one, other = embeddings.rows[first[part]], embeddings.rows[second[part]]
         both = np.flatnonzero((one >= 0) & (other >= 0))
-        distance[start + both] = distances(embeddings[one[both]], embeddings[other[both]])
+        distance[start + both] = distances(
+            embeddings.vectors[one[both]], embeddings.vectors[other[both]]
+        )
     flat = fingerprints.contrast < MIN_CONTRAST
     flat = flat[first] | flat[second]
     orientation = np.where(flat | (bits[:, 0] <= max_bits), 0, bits.argmin(axis=1)).astype(np.uint8)

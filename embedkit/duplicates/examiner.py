@@ -1,7 +1,6 @@
 """Examinations of pairs of images of a catalog: computed in threads, cached in the catalog."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -73,11 +72,11 @@ class Examiner:
             image_id: [file] for image_id, file in (new_files or {}).items()
         }
         self._images = lru_cache(_CACHED_IMAGES)(self._lazy_image)
-        self._known: dict[Pair, Examination] = {}
+        self._examinations: dict[Pair, Examination] = {}
         self._metadata: dict[int, FileMetadata] = {}
-        self._by_digest: dict[str, int] = {}
+        self._ids: dict[str, int] = {}
         self._damaged: set[int] = set()
-        self._has_cached = False
+        self._has_loaded = False
         self.examined = 0
         """Number of pairs whose files were opened."""
 
@@ -85,11 +84,11 @@ class Examiner:
         """Return the examinations of pairs, of the first image against the second."""
         wanted = sorted(set(pairs))
         self._locate({image_id for pair in wanted for image_id in pair})
-        todo = [pair for pair in wanted if pair not in self._known]
+        todo = [pair for pair in wanted if pair not in self._examinations]
         for start in range(0, len(todo), _BATCH):
             self._progress(Progress("comparing files", start, len(todo)))
             self._examine(todo[start : start + _BATCH])
-        return {pair: self._known[pair] for pair in wanted}
+        return {pair: self._examinations[pair] for pair in wanted}
 
     def examination(self, one: int, other: int) -> Examination:
         """Return the examination of one image against another, in either order."""
@@ -99,19 +98,19 @@ class Examiner:
 
     def compare(self, one: str, other: str) -> Examination:
         """Return the examination of one image against another, by SHA-256 (hex)."""
-        return self.examination(self._by_digest[one], self._by_digest[other])
+        return self.examination(self._ids[one], self._ids[other])
 
     def prefetch(self, one: str, others: Iterable[str]) -> None:
         """Examine one image against others in parallel, by SHA-256 (hex), before the results are
         needed."""
-        number = self._by_digest[one]
-        ids = (self._by_digest[other] for other in others)
+        number = self._ids[one]
+        ids = (self._ids[other] for other in others)
         self.examinations((min(number, other), max(number, other)) for other in ids)
 
     def metadata_by_digest(self, digests: Sequence[str]) -> dict[str, FileMetadata]:
         """Return the metadata in the headers of images' files, by SHA-256 (hex)."""
-        found = self.metadata([self._by_digest[digest] for digest in digests])
-        ids = ((digest, self._by_digest[digest]) for digest in digests)
+        found = self.metadata([self._ids[digest] for digest in digests])
+        ids = ((digest, self._ids[digest]) for digest in digests)
         return {digest: found[one] for digest, one in ids if one in found}
 
     def metadata(self, image_ids: Sequence[int]) -> dict[int, FileMetadata]:
@@ -135,10 +134,10 @@ class Examiner:
             paths.setdefault(member.sha256, member)
         with self._catalog.read() as reader:
             known = reader.images.ids([bytes.fromhex(digest) for digest in paths])
-        self._by_digest = {sha256.hex(): image_id for sha256, image_id in known.items()}
+        self._ids = {sha256.hex(): image_id for sha256, image_id in known.items()}
         for digest, member in paths.items():
-            if digest not in self._by_digest:
-                self._by_digest[digest] = number = -len(self._files)
+            if digest not in self._ids:
+                self._ids[digest] = number = -len(self._files)
                 self._files[number] = [LiveFile(member.path, member.label, digest)]
 
     def add_damaged(self, files: Mapping[str, Sequence[str]]) -> dict[str, int]:
@@ -152,15 +151,15 @@ class Examiner:
             self._files[number] = [LiveFile(path, None, digest) for path in paths]
         self._damaged |= set(ids.values())
         with self._catalog.read() as reader:
-            kept = reader.examinations.of_images(
+            cached = reader.examinations.of_images(
                 _VERSION, [bytes.fromhex(digest) for digest in ids]
             )
-            known = reader.images.ids(list({second for _, second, _ in kept}))
-        for first, second, report in kept:
-            self._known[ids[first.hex()], known[second]] = _examination(report)
+            known = reader.images.ids(list({second for _, second, _ in cached}))
+        for first, second, report in cached:
+            self._examinations[ids[first.hex()], known[second]] = _examination(report)
         return ids
 
-    # -- inside ------------------------------------------------------------------------------------
+    # -- internals ---------------------------------------------------------------------------------
 
     def _locate(self, image_ids: set[int]) -> None:
         """Look up the files and cached examinations of images."""
@@ -169,23 +168,23 @@ class Examiner:
             return
         with self._catalog.read() as reader:
             self._files |= reader.files.of_images(unknown)
-            if not self._has_cached:
+            if not self._has_loaded:
                 self._load_cached(reader)
         for image_id in unknown:
             self._files.setdefault(image_id, [])
 
     def _load_cached(self, reader: Reader) -> None:
         """Load all cached examinations and metadata of the current version."""
-        kept, metadata = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
-        digests = {sha256 for row in kept for sha256 in row[:2]}
+        cached, metadata = reader.examinations.all(_VERSION), reader.examinations.headers(_VERSION)
+        digests = {sha256 for row in cached for sha256 in row[:2]}
         ids = reader.images.ids([*digests, *(sha256 for sha256, _ in metadata)])
-        for first, second, report in kept:
+        for first, second, report in cached:
             one, other, found = ids[first], ids[second], _examination(report)
-            self._known[min(one, other), max(one, other)] = (
+            self._examinations[min(one, other), max(one, other)] = (
                 found if one <= other else found.reversed()
             )
         self._metadata |= {ids[sha256]: _metadata(report) for sha256, report in metadata}
-        self._has_cached = True
+        self._has_loaded = True
 
     def _examine(self, pairs: Sequence[Pair]) -> None:
         opencv_threads = cv2.getNumThreads()
@@ -196,11 +195,11 @@ class Examiner:
         finally:
             cv2.setNumThreads(opencv_threads)
         self.examined += len(pairs)
-        self._known |= found
+        self._examinations |= found
+        new_ids = {image_id for pair in pairs for image_id in pair} - self._metadata.keys()
         metadata = {
             image_id: image.picture.metadata
-            for image_id in {image_id for pair in pairs for image_id in pair}
-            - self._metadata.keys()
+            for image_id in new_ids
             if (image := self._images(image_id)).is_decoded
         }
         self._metadata |= metadata
@@ -264,8 +263,7 @@ class Examiner:
             for one, item in metadata.items()
             if one in stored
         ]
-        path = self._catalog.path
-        if (rows or headers) and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        if (rows or headers) and self._catalog.is_writable:
             with self._catalog.write() as writer:
                 writer.examinations.store(_VERSION, rows, headers)
 

@@ -103,8 +103,8 @@ def files_on_disk(files: Mapping[int, list[LiveFile]]) -> dict[int, list[LiveFil
 def _best_first(images: Mapping[int, GroupImage], links: Links, examiner: Examiner) -> list[int]:
     """Return the images in the order in which they are preferred as representatives.
 
-    Images with a camera's metadata come first: a plan mostly keeps them, and the file to keep has
-    to be compared with all others.
+    Images to keep come first, then those with a camera's metadata: a plan mostly keeps these, and
+    the file to keep has to be compared with all others.
     """
     to_open = [
         image_id
@@ -176,7 +176,7 @@ def images_by_id(
 
 
 def load_fingerprints(catalog: Catalog, table: Any) -> Fingerprints:
-    """Return the fingerprints in a table of :meth:`Reader.fingerprints`, with their lumas."""
+    """Return the fingerprints in a table of the catalog's image reader, with their lumas."""
     columns = {
         name: np.asarray(table.column(name).to_numpy(zero_copy_only=False))
         for name in table.column_names
@@ -203,7 +203,10 @@ def pixel_digester(catalog: Catalog, new: Mapping[int, str] = MappingProxyType({
 def _cached_search(
     catalog: Catalog, index: Index, options: DuplicateOptions, progress: ProgressCallback
 ) -> tuple[Any, PairSearchResult]:
-    """Return the table of fingerprints and the result of the search, cached if it was the last."""
+    """Return the table of fingerprints and the result of the search.
+
+    The result comes from the catalog if the last search was the same.
+    """
     with catalog.read() as reader:
         table = reader.images.fingerprints()
         key = _search_key(table, index, options)
@@ -219,8 +222,7 @@ def _cached_search(
         return read
 
     found = find_pairs(load_fingerprints(catalog, table), index, options, digests, progress)
-    writable = os.access(catalog.path.parent, os.W_OK) and os.access(catalog.path, os.W_OK)
-    if writable and not unreadable:  # an unreadable image may prove to be a copy later
+    if catalog.is_writable and not unreadable:  # an unreadable image may prove to be a copy later
         with catalog.write() as writer:
             writer.pairs.store(key, *_to_stored(found))
     return table, found

@@ -120,7 +120,10 @@ Examine = Callable[[Sequence[tuple[int, int]]], Mapping[tuple[int, int], Examina
 
 
 def check_verdict(verdict: str | None, images: int) -> None:
-    """Raise :class:`BadInput` for an invalid verdict on a number of images; None clears one."""
+    """Raise :class:`BadInput` for an invalid verdict on a number of images.
+
+    None, which clears a verdict, is always valid.
+    """
     if verdict is not None and (verdict not in VERDICTS or images != (1 if verdict == KEEP else 2)):
         raise BadInput(
             "invalid verdict; give 'duplicate' or 'different' for two images, 'keep' for one, or "

@@ -17,7 +17,7 @@ MAX_ROWS = 1 << ROW_BITS
 """Maximum number of hashes that can be compared: 134 million."""
 MAX_WORDS_IN_NUMPY = 1 << 27
 """Maximum number of compared 64-bit words for which numpy is faster than importing numba."""
-_BLOCK = 1 << 19
+_BLOCK = 1 << 19  # pairs compared at once by brute force
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,11 @@ class Pairs:
 
 @dataclass(frozen=True)
 class DistinctPairs:
-    """The pairs of near distinct hashes, with rows of equal hashes represented by one of them.
+    """Pairs of near hashes, in which one row represents all rows with the same hash.
 
-    Joining each row with its representative, and the pairs, yields the same groups as the result of
-    :func:`near_pairs`, in memory that does not grow with the square of the number of equal hashes.
+    The pairs, and the pairs of each row and its representative, connect the same groups of rows as
+    the result of :func:`near_pairs`. Their memory does not grow with the square of the number of
+    equal hashes.
     """
 
     representative: np.ndarray

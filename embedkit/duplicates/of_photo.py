@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog, LiveFile
-from embedkit.duplicates.evidence import Evidence, Fingerprints, score_pairs
+from embedkit.duplicates.evidence import Evidence, Fingerprints, ImageEmbeddings, score_pairs
 from embedkit.duplicates.examiner import Examiner
 from embedkit.duplicates.find import (
     files_on_disk,
@@ -30,11 +30,11 @@ from embedkit.duplicates.pair_search import (
     DuplicateOptions,
     PairSearchResult,
     candidate_limits,
-    embedding_rows,
+    duplicates_among,
     expected_chance_pairs,
     fingerprint_hashes,
+    image_embeddings,
     mark_pixel_identical,
-    matches_kinds,
 )
 from embedkit.duplicates.pixels import MAX_PIXEL_BITS, pixel_identical_pairs
 from embedkit.duplicates.semantic import (
@@ -86,8 +86,8 @@ def find_duplicates_of(
         own_id = reader.images.ids([bytes.fromhex(photo.sha256)]).get(bytes.fromhex(photo.sha256))
         table = reader.images.fingerprints()
     ids = table.column("image_id").to_numpy()
-    places, vectors = embedding_rows(index, ids)
-    distribution = sample_distances(vectors, places[places >= 0])
+    embeddings = image_embeddings(index, ids)
+    distribution = sample_distances(embeddings)
     limits = candidate_limits(options, len(ids), distribution)
 
     near = _near_by_hash(photo.fingerprint, table.column("phash").to_numpy(), options.kinds, limits)
@@ -100,14 +100,18 @@ def find_duplicates_of(
     if PIXELS in options.kinds:
         identical = pixel_identical_pairs(fingerprints, pixel_digester(catalog, {QUERY_ID: path}))
     evidence = mark_pixel_identical(
-        _score_against_first(fingerprints, places[rows], (query, vectors), distribution, limits),
+        _score_against_first(
+            fingerprints,
+            query,
+            ImageEmbeddings(embeddings.rows[rows], embeddings.vectors),
+            distribution,
+            limits,
+        ),
         identical,
         len(fingerprints),
     )
-    evidence = evidence[np.flatnonzero(matches_kinds(evidence, options.kinds, limits.duplicates))]
-    first, second = fingerprints.ids[evidence.first], fingerprints.ids[evidence.second]
     found = PairSearchResult(
-        replace(evidence, first=first, second=second),
+        duplicates_among(evidence, fingerprints.ids, options, limits),
         limits.duplicates,
         expected_chance_pairs(options, limits, len(ids)),
         distribution.chance_pairs(limits.duplicates.distance),
@@ -117,7 +121,7 @@ def find_duplicates_of(
         catalog, features_folder, new_files={QUERY_ID: LiveFile(path, None, photo.sha256)}
     )
     group = _group(catalog, table, found, options, photo, own_id, examiner)
-    embedded = np.count_nonzero(places >= 0)
+    embedded = np.count_nonzero(embeddings.rows >= 0)
     return to_result(group, len(ids), int(embedded), options, found, examiner.examined)
 
 
@@ -152,26 +156,25 @@ def _near_by_hash(
 
 def _score_against_first(
     fingerprints: Fingerprints,
-    places: np.ndarray,
-    vectors: tuple[np.ndarray, np.ndarray],
+    query: np.ndarray,
+    stored: ImageEmbeddings,
     distribution: DistanceDistribution,
     limits: CandidateLimits,
 ) -> Evidence:
     """Return the evidence for the pairs of the first row and each other row.
 
-    ``vectors`` are the embedding of the first row and the stored embeddings; ``places`` are the
-    rows of the other images among the stored embeddings, -1 for none.
+    ``query``, float32 (1, dim), is the embedding of the first row; ``stored`` are those of the
+    others.
     """
-    query, stored = vectors
     others = np.arange(1, len(fingerprints))
-    is_embedded = places >= 0
+    is_embedded = stored.rows >= 0
     return score_pairs(
         fingerprints,
         fingerprint_hashes(fingerprints),
         (np.zeros(len(others), np.int64), others),
-        (
+        ImageEmbeddings(
             np.concatenate([[0], np.where(is_embedded, np.cumsum(is_embedded), -1)]),
-            np.concatenate([query, stored[places[is_embedded]]]),
+            np.concatenate([query, stored.vectors[stored.rows[is_embedded]]]),
         ),
         distribution.median,
         limits.duplicates.hamming,
@@ -206,18 +209,18 @@ def _group(
     label = next((file.label for file in same_bytes if file.path == photo.path), None)
     own_files = [LiveFile(photo.path, label, photo.sha256)]
     if EXACT in options.kinds:
-        real_path = os.path.realpath(photo.path)  # the photo may be named through a linked folder
+        real_path = os.path.realpath(photo.path)  # the path may lead through a linked folder
         own_files += [file for file in same_bytes if os.path.realpath(file.path) != real_path]
     to_keep = images_to_keep(verdicts)
     images = images_by_id(table, files, to_keep)
     wanted = [(QUERY_ID, one) for one, link in links_of_photo.items() if link.needs_examination]
     examined = examiner.examinations([pair for pair in wanted if pair[1] in images])
     members = {
-        image_id: left
+        image_id: remaining
         for image_id, link in links_of_photo.items()
         if image_id in images
         and (
-            left := link.after_examination(examined[QUERY_ID, image_id])
+            remaining := link.after_examination(examined[QUERY_ID, image_id])
             if (QUERY_ID, image_id) in examined
             else link
         )

@@ -7,7 +7,13 @@ from math import isqrt
 import numpy as np
 
 from embedkit.duplicates import candidates
-from embedkit.duplicates.evidence import MIN_CONTRAST, Evidence, Fingerprints, score_pairs
+from embedkit.duplicates.evidence import (
+    MIN_CONTRAST,
+    Evidence,
+    Fingerprints,
+    ImageEmbeddings,
+    score_pairs,
+)
 from embedkit.duplicates.hamming import chance_pairs
 from embedkit.duplicates.orientations import ORIENTATIONS, oriented_hashes
 from embedkit.duplicates.pixels import PixelDigests, pixel_identical_pairs
@@ -160,7 +166,10 @@ class CandidateLimits:
 def candidate_limits(
     options: DuplicateOptions, count: int, distribution: DistanceDistribution
 ) -> CandidateLimits:
-    """Return the limits for a search among ``count`` images; those not given are adapted to it."""
+    """Return the limits for a search among ``count`` images.
+
+    Limits that the options do not give are adapted to the collection.
+    """
     kinds, any_orientation = options.kinds, options.any_orientation
     max_bits = MAX_PERCEPTUAL_BITS * options.hash_bits // 64
     limits = Limits(
@@ -213,8 +222,8 @@ def find_pairs(
 
     ``index`` contains the embeddings; ``digests`` decodes images that may be pixel-identical.
     """
-    rows, vectors = embedding_rows(index, fingerprints.ids)
-    distribution = sample_distances(vectors, rows[rows >= 0])
+    embeddings = image_embeddings(index, fingerprints.ids)
+    distribution = sample_distances(embeddings)
     limits = candidate_limits(options, len(fingerprints), distribution)
     identical = (np.empty(0, np.int64), np.empty(0, np.int64))
     if PIXELS in options.kinds:
@@ -223,15 +232,14 @@ def find_pairs(
     evidence, recall = score_candidates(
         fingerprints,
         index,
-        (rows, vectors),
+        embeddings,
         distribution,
         limits,
         identical=identical,
         progress=progress,
     )
-    chosen = matches_kinds(evidence, options.kinds, limits.duplicates)
     return PairSearchResult(
-        _with_ids(evidence[np.flatnonzero(chosen)], fingerprints.ids),
+        duplicates_among(evidence, fingerprints.ids, options, limits),
         limits.duplicates,
         expected_chance_pairs(options, limits, len(fingerprints)),
         distribution.chance_pairs(limits.duplicates.distance),
@@ -242,7 +250,7 @@ def find_pairs(
 def score_candidates(
     fingerprints: Fingerprints,
     index: Index,
-    embeddings: tuple[np.ndarray, np.ndarray],
+    embeddings: ImageEmbeddings,
     distribution: DistanceDistribution,
     limits: CandidateLimits,
     *,
@@ -251,11 +259,10 @@ def score_candidates(
 ) -> tuple[Evidence, float]:
     """Return the evidence for all candidate pairs of rows, and the recall of those by embedding.
 
-    ``embeddings`` is the result of :func:`embedding_rows` for the ``index``. The pixel-identical
-    pairs of rows ``identical`` are always candidates.
+    ``embeddings`` are those in the ``index``. The pixel-identical pairs of rows ``identical`` are
+    always candidates.
     """
-    places, vectors = embeddings
-    embedded = np.flatnonzero(places >= 0)
+    embedded = np.flatnonzero(embeddings.rows >= 0)
     hashes = fingerprint_hashes(fingerprints, limits.hash_bits)
     found = [identical]
     if limits.bits >= 0:
@@ -267,7 +274,11 @@ def score_candidates(
     recall = 1.0
     if limits.distance >= 0 and len(embedded) > 1:
         near, recall = pairs_by_embedding(
-            index, fingerprints.ids[embedded], vectors, places[embedded], limits.distance, progress
+            index,
+            fingerprints.ids[embedded],
+            ImageEmbeddings(embeddings.rows[embedded], embeddings.vectors),
+            limits.distance,
+            progress,
         )
         found.append((embedded[near[0]], embedded[near[1]]))
 
@@ -329,18 +340,25 @@ def matches_kinds(evidence: Evidence, kinds: Collection[str], limits: Limits) ->
     return chosen
 
 
-def embedding_rows(index: Index, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row of each image's embedding, int64 (N,) with -1 for none, and the embeddings."""
-    rows = index.stored()
-    if not len(rows):
-        return np.full(len(ids), -1), rows.vectors
-    order = np.argsort(rows.ids)
-    place = order[np.minimum(np.searchsorted(rows.ids, ids, sorter=order), len(order) - 1)]
-    return np.where(rows.ids[place] == ids, place, -1), rows.vectors
+def image_embeddings(index: Index, ids: np.ndarray) -> ImageEmbeddings:
+    """Return the embeddings in an index of images, int64 (N,)."""
+    stored = index.stored()
+    if not len(stored):
+        return ImageEmbeddings(np.full(len(ids), -1), stored.vectors)
+    order = np.argsort(stored.ids)
+    row = order[np.minimum(np.searchsorted(stored.ids, ids, sorter=order), len(order) - 1)]
+    return ImageEmbeddings(np.where(stored.ids[row] == ids, row, -1), stored.vectors)
 
 
-def _with_ids(evidence: Evidence, ids: np.ndarray) -> Evidence:
-    """Replace rows by image ids, the smaller id first, and sort the pairs."""
+def duplicates_among(
+    evidence: Evidence, ids: np.ndarray, options: DuplicateOptions, limits: CandidateLimits
+) -> Evidence:
+    """Return the evidence for the pairs of rows that are duplicates, by image id.
+
+    The smaller id comes first, and pairs are sorted. ``ids`` are those of the rows.
+    """
+    chosen = matches_kinds(evidence, options.kinds, limits.duplicates)
+    evidence = evidence[np.flatnonzero(chosen)]
     one, other = ids[evidence.first], ids[evidence.second]
     order = np.lexsort((np.maximum(one, other), np.minimum(one, other)))
     first, second = np.minimum(one, other)[order], np.maximum(one, other)[order]

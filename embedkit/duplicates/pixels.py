@@ -14,7 +14,7 @@ from embedkit.images.faults import file_errors
 MAX_PIXEL_BITS = 4
 """Maximum Hamming distance of pixel-identical images in files of different formats."""
 MAX_LUMA_DIFFERENCE = 4
-"""Maximum difference of their lumas, 0 to 255: JPEGs are decoded at a reduced scale."""
+"""Maximum difference of their lumas, 0 to 255, since JPEGs are decoded at a reduced scale."""
 
 RULE_VERSION = 4
 """Raise this whenever the rule finds other pixel-identical images."""
@@ -28,7 +28,7 @@ PixelDigests = Callable[[np.ndarray], Sequence[bytes | None]]
 def pixel_identical_pairs(
     fingerprints: Fingerprints, digests: PixelDigests
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs of pixel-identical rows, each row with the first row of its pixels.
+    """Return pairs of pixel-identical rows: each row with the first row that has its pixels.
 
     Decodes only images that may qualify: images of one size and format with equal lumas, and
     images of one size and different formats with nearly equal lumas.

@@ -5,6 +5,7 @@ from math import comb, erfc, sqrt
 
 import numpy as np
 
+from embedkit.duplicates.evidence import ImageEmbeddings
 from embedkit.index.index import Index
 from embedkit.results import Progress, ProgressCallback
 
@@ -14,8 +15,8 @@ SEARCHED_NEIGHBOURS = 32
 """Number of nearest neighbours that are searched for each image in larger collections."""
 
 _BLOCK = 2048
-_SAMPLE = 300
-_OTHERS = 50_000
+_SAMPLE = 300  # images whose distances to others are sampled
+_OTHERS = 50_000  # maximum number of others
 _SEED = 0
 _TOLERANCE = 1e-5
 """Upper bound of the error of float32 inner products."""
@@ -37,9 +38,9 @@ class DistanceDistribution:
 
     def radius(self, neighbours: float) -> float:
         """Return the distance within which an image has ``neighbours`` others on average."""
-        place = int(len(self.distances) * neighbours / max(1, self.count - 1))
+        index = int(len(self.distances) * neighbours / max(1, self.count - 1))
         last = len(self.distances) - 1
-        return float(self.distances[min(place, last)]) if len(self.distances) else 0.0
+        return float(self.distances[min(index, last)]) if len(self.distances) else 0.0
 
     def chance_pairs(self, limit: float) -> float:
         """Return the expected number of pairs within ``limit`` among unrelated images.
@@ -55,8 +56,9 @@ class DistanceDistribution:
         return comb(self.count, 2) * erfc(deviations / sqrt(2)) / 2
 
 
-def sample_distances(vectors: np.ndarray, rows: np.ndarray) -> DistanceDistribution:
-    """Sample the distances between ``rows`` of ``vectors`` (N, dim)."""
+def sample_distances(embeddings: ImageEmbeddings) -> DistanceDistribution:
+    """Sample the distances between the embedded images of a collection."""
+    rows, vectors = embeddings.rows[embeddings.rows >= 0], embeddings.vectors
     mixed = np.random.default_rng(_SEED).permutation(rows)
     ones, others = np.sort(mixed[:_SAMPLE]), np.sort(mixed[:_OTHERS])
     products = vectors[ones] @ vectors[others].T
@@ -67,17 +69,17 @@ def sample_distances(vectors: np.ndarray, rows: np.ndarray) -> DistanceDistribut
 def pairs_by_embedding(
     index: Index,
     ids: np.ndarray,
-    vectors: np.ndarray,
-    rows: np.ndarray,
+    embeddings: ImageEmbeddings,
     limit: float,
     progress: ProgressCallback,
 ) -> tuple[tuple[np.ndarray, np.ndarray], float]:
     """Return pairs of positions in ``ids`` with a distance of at most ``limit``, and the recall.
 
-    The embeddings of ``ids`` are ``rows`` of ``vectors``. Up to :data:`EXACT_UP_TO` images all
-    pairs are compared (recall 1); above, only the nearest neighbours that the ``index`` returns.
-    Some pairs may be slightly further apart.
+    All images have ``embeddings``. Up to :data:`EXACT_UP_TO` images, all pairs are compared (recall
+    1); above, only the nearest neighbours that the ``index`` returns.
+    The distance of some pairs may be slightly above the limit.
     """
+    rows, vectors = embeddings.rows, embeddings.vectors
     if len(rows) <= EXACT_UP_TO:
         return _all_pairs(vectors[rows], limit, progress), 1.0
     firsts, seconds = [], []
@@ -87,9 +89,9 @@ def pairs_by_embedding(
         queries = np.arange(start, min(start + _BLOCK, len(rows)))
         found, distances = index.search(vectors[rows[queries]], SEARCHED_NEIGHBOURS)
         other = order[np.minimum(np.searchsorted(ids, found, sorter=order), len(order) - 1)]
-        query, place = np.nonzero((distances <= limit) & (ids[other] == found))
+        query, column = np.nonzero((distances <= limit) & (ids[other] == found))
         firsts.append(queries[query])
-        seconds.append(other[query, place])
+        seconds.append(other[query, column])
     return (np.concatenate(firsts), np.concatenate(seconds)), index.recall_at_10
 
 

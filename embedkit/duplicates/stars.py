@@ -33,7 +33,7 @@ class _Grouping:
     """By image, the centres that it is a changed copy of."""
 
     def can_wait(self, one: int, other: int, link: Link) -> bool:
-        """Return whether two images need no comparison yet, being changed copies of one centre."""
+        """Return whether two images need no comparison yet: both are changed copies of a centre."""
         if not link.needs_examination:
             return False
         return not self.changed.get(one, set()).isdisjoint(self.changed.get(other, set()))
@@ -53,7 +53,7 @@ def build_stars(
         partners.setdefault(other, set()).add(one)
     state = _Grouping(links, partners, examine)
     order = [image_id for image_id in best_first if image_id in links]
-    rank = {image_id: (place, 0) for place, image_id in enumerate(order)}
+    rank = {image_id: (index, 0) for index, image_id in enumerate(order)}
     waiting = order
     replaced: set[int] = set()
     while waiting:
@@ -95,8 +95,8 @@ def _replace_enlarged(
         for other in [one for one in near | {centre} if one in current]:
             _dissolve(state, other)
             current.discard(other)
-        place, before = rank[centre]
-        rank[source] = place, before - 1
+        index, shift = rank[centre]
+        rank[source] = index, shift - 1
 
 
 def _source_of(
@@ -174,16 +174,16 @@ def _add_copies(state: _Grouping, centres: Sequence[int], waiting: set[int]) -> 
                     continue
                 members[other] = link
                 state.members.add(other)
-                for beyond, its_link in state.links[other].items():
-                    if beyond not in waiting or state.can_wait(centre, beyond, its_link):
+                for third, its_link in state.links[other].items():
+                    if third not in waiting or state.can_wait(centre, third, its_link):
                         continue
-                    if beyond == centre or beyond in state.members:
+                    if third == centre or third in state.members:
                         continue
-                    # A sure link counts whatever the comparison with the centre found.
-                    is_new = beyond not in seen[centre] or not its_link.needs_examination
+                    # A sure link counts whatever the result of the comparison with the centre.
+                    is_new = third not in seen[centre] or not its_link.needs_examination
                     if is_new and its_link.is_likely:
-                        todo[centre][beyond] = its_link
-                        seen[centre].add(beyond)
+                        todo[centre][third] = its_link
+                        seen[centre].add(third)
 
 
 def _examine_links(
@@ -206,8 +206,8 @@ def _examine_links(
                 result[centre][other] = link
                 continue
             directed = examination if centre < other else examination.reversed()
-            if (left := link.after_examination(directed)) is not None:
-                result[centre][other] = left
+            if (remaining := link.after_examination(directed)) is not None:
+                result[centre][other] = remaining
     return result
 
 
@@ -222,8 +222,8 @@ def _joined(state: _Grouping, order: Iterable[int]) -> list[tuple[int, dict[int,
     assigned: set[int] = set()
     found: dict[int, dict[int, Link]] = {}
     best = _best_centres(state)
-    passed: dict[int, list[int]] = {}
-    refused: list[tuple[int, int]] = []
+    passed: dict[int, list[int]] = {}  # by image, the centres that are not its best one
+    refused: list[tuple[int, int]] = []  # pairs of a centre and one that could not join it
     for one in order:
         if one in state.members or one in assigned:
             continue

@@ -40,7 +40,7 @@ BROKEN_PROFILE = "a colour profile that is invalid and was ignored"
 """Warnings in :attr:`Decoder.warnings`."""
 
 _DCT_SCALES = (8, 4, 2)
-_SCALED = ("JPEG", "MPO", raw.PREVIEW)
+_SCALED_FORMATS = ("JPEG", "MPO", raw.PREVIEW)
 _large_lock = threading.RLock()
 
 
@@ -84,10 +84,10 @@ def _exclusive() -> Iterator[None]:
 
 @cache
 def _trim() -> Callable[[int], object]:
-    """Return glibc's ``malloc_trim``, which returns freed memory to the system.
+    """Return glibc's ``malloc_trim``, which gives freed memory back to the system.
 
     Pillow allocates an image in blocks of 16 MB, and glibc keeps freed blocks for the thread that
-    freed them: without trimming, every thread that ever decoded a large image keeps its memory.
+    freed them: without trimming, every thread that has decoded a large image keeps its memory.
     """
     try:
         trim = ctypes.CDLL(None).malloc_trim
@@ -110,7 +110,7 @@ class Decoder:
     def __init__(self, data: bytes) -> None:
         image = open_image(data)
         try:
-            self._read(data, image)
+            self._set_image(data, image)
         except Exception as error:  # Pillow checks parts of the header late
             raise decode_error(data, error) from error
 
@@ -119,10 +119,10 @@ class Decoder:
         """Create a decoder from a decoded image."""
         check_size(*image.size)
         decoder = cls.__new__(cls)
-        decoder._read(b"", image.copy())
+        decoder._set_image(b"", image.copy())
         return decoder
 
-    def _read(self, data: bytes, image: Image.Image) -> None:
+    def _set_image(self, data: bytes, image: Image.Image) -> None:
         self._data = data
         self._source_image = None if data else image
         self.name = ""
@@ -148,7 +148,7 @@ class Decoder:
         self._conversion = self._conversion_of(image)
         self._background: transparency.Colour | None = None
         self._depth: Depth | None = None
-        self._scales = _DCT_SCALES if self.format in _SCALED else ()
+        self._scales = _DCT_SCALES if self.format in _SCALED_FORMATS else ()
         self._swaps_sides = bool(self._scales) and _orientation(image) >= 5
 
     def _conversion_of(self, image: Image.Image) -> Conversion | None:
@@ -210,7 +210,13 @@ class Decoder:
         """
         low, high = sorted(self.stored_size)
         fitting = (s for s in self._scales if low // s >= short and high // s >= long)
-        scale = next(fitting, 1)
+        return self._at_scale(next(fitting, 1))
+
+    def full_scale(self) -> Image.Image:
+        """Return the upright RGB image at full scale."""
+        return self._at_scale(1)
+
+    def _at_scale(self, scale: int) -> Image.Image:
         if scale not in self._decoded:
             with self._loaded(scale) as image:
                 self._decoded[scale] = self._upright(self._opaque(image))
@@ -232,8 +238,8 @@ class Decoder:
         """Return the SHA-256 of the upright pixels at full scale, equal for pixel-identical images.
 
         It depends on the size, the colours and the alpha, and on the stored values of grey pixels
-        with more than 8 bits. For a file with more than these pixels (other frames, colours of more
-        bits, a video, a camera's RAW data) it is the SHA-256 of the bytes.
+        with more than 8 bits. For a file that contains more than these pixels (other frames,
+        colours with more bits, a video, a camera's RAW data) it is the SHA-256 of the bytes.
         """
         if self._data:
             stored = open_image(self._data)
@@ -244,7 +250,7 @@ class Decoder:
             )
             if has_more or self.format in raw.FORMATS:
                 return sha256(self._data).digest()
-        pixels = self.rgba() if self.is_transparent else self.at_least(short=min(self.stored_size))
+        pixels = self.rgba() if self.is_transparent else self.full_scale()
         if pixels.mode == "RGBA" and transparency.is_opaque(pixels):
             pixels = pixels.convert("RGB")
         digest = sha256(f"{pixels.size} {pixels.mode} {self.is_deep}".encode())
@@ -278,7 +284,7 @@ class Decoder:
 
     @contextmanager
     def _loaded(self, scale: int) -> Iterator[Image.Image]:
-        """Load the image in its stored orientation and mode; errors have the image's name."""
+        """Load the image in its stored orientation and mode; errors contain the image's name."""
         image, self._opened = self._opened or self._source_image or open_image(self._data), None
         try:
             if scale > 1:
@@ -295,7 +301,7 @@ class Decoder:
             raise UnreadableImage(found.stage, found.reason, self.name) from error
 
     def _opaque(self, image: Image.Image) -> Image.Image:
-        """Return a loaded image as RGB and set the background."""
+        """Return a loaded image as RGB; set the background if it is transparent."""
         coloured = self._coloured(image)
         if coloured.mode != "RGBA":
             return coloured
@@ -313,13 +319,12 @@ class Decoder:
             return image if image.mode == mode else image.convert(mode)
         alpha = image.convert("RGBA").getchannel("A") if mode == "RGBA" else None
         source = self._conversion.source
-        # The image passed to from_image must not change; converting makes a copy.
-        ours = image.mode == source and image is not self._source_image
-        colours = image if ours else image.convert(source)
-        made = self._conversion.apply(colours)
+        # The image passed to from_image must not change; converting its mode makes a copy.
+        may_change = image.mode == source and image is not self._source_image
+        converted = self._conversion.apply(image if may_change else image.convert(source))
         if alpha is not None:
-            made.putalpha(alpha)
-        return made
+            converted.putalpha(alpha)
+        return converted
 
     def _upright(self, pixels: Image.Image) -> Image.Image:
         """Return the pixels of a loaded image in the upright orientation, without metadata."""
@@ -337,9 +342,9 @@ class Decoder:
 def differs_from_version_1(decoder: Decoder) -> bool:
     """Return whether an image has other pixels than under version 1 of the pipeline.
 
-    Version 1 composited all transparent images on white, took all colours for sRGB, took integers
-    above 255 for 16 bits, and resized images of any length in one step. The header shows that
-    most images are the same.
+    Version 1 composited all transparent images on white, treated all colours as sRGB and integers
+    above 255 as 16 bits, and resized images of any length in one step. Most images have the same
+    pixels, as their header shows without decoding.
     """
     if decoder.is_converted or max(decoder.stored_size) > MAX_SIDE:
         return True

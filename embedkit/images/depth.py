@@ -60,9 +60,9 @@ def has_deep_colours(image: Image.Image, data: bytes) -> bool:
 def _has_deep_heif(data: bytes) -> bool:
     """Return whether a decoder configuration of an AVIF or HEIF file has more than 8 bits.
 
-    ISO/IEC 14496-15 (hvcC) and the AV1 ISOBMFF binding (av1C). The whole file is searched for the
-    boxes' names, as they may come after the pixels. A name among the pixels can only make a file
-    count as deep.
+    The boxes are those of ISO/IEC 14496-15 (hvcC) and of the AV1 ISOBMFF binding (av1C). The whole
+    file is searched for their names, as they may come after the pixels. The same bytes among the
+    pixels can only make a file count as deep.
     """
     for name, at, mask in ((b"av1C", 2, 0x60), (b"hvcC", 17, 0x07)):
         start = data.find(name)
@@ -132,8 +132,8 @@ def _depth(image: Image.Image) -> Depth:
         return Depth(16, largest)
     significant = image.info.get(SIGNIFICANT_BITS)
     if significant is not None:
-        spread = largest >= 1 << significant or not (values % (1 << 16 - significant)).any()
-        return Depth(16 if spread else _smallest_depth((1 << significant) - 1), largest)
+        is_scaled = largest >= 1 << significant or not (values % (1 << 16 - significant)).any()
+        return Depth(16 if is_scaled else _smallest_depth((1 << significant) - 1), largest)
     bits = _smallest_depth(largest)
     return Depth(bits, largest, bits < 16 and 0 < largest < _FILLED * (1 << bits))
 

@@ -5,11 +5,10 @@ Two files with the same pixels are not the same when one of them contains such d
 
 from PIL import Image
 
-from embedkit.images import png
-from embedkit.images.opening import JPEG_BARE, JPEG_LAST, JPEG_MARKER, JPEG_START
+from embedkit.images import jpeg, png
 
 MIN_BYTES = 1024
-"""Less data is ignored: usually notes of programs and cameras."""
+"""Minimum size of embedded data, bytes; less is usually a note of a program or camera."""
 
 _APPLICATION_SEGMENTS = range(0xE0, 0xF0)
 _USUAL_SEGMENTS = (
@@ -36,7 +35,7 @@ def has_embedded_data(image: Image.Image, data: bytes) -> bool:
     """
     if data.startswith(png.MAGIC):
         return _embedded_in_png(data) >= MIN_BYTES
-    if data.startswith(JPEG_START):
+    if data.startswith(jpeg.START):
         return image.format != "MPO" and _embedded_in_jpeg(data) >= MIN_BYTES
     if image.format == "TIFF":
         layers = getattr(image, "tag_v2", {}).get(_LAYERS)
@@ -46,19 +45,13 @@ def has_embedded_data(image: Image.Image, data: bytes) -> bool:
 
 def _embedded_in_jpeg(data: bytes) -> int:
     """Return the number of bytes of a JPEG that are neither picture nor usual metadata."""
-    at, count = len(JPEG_START), 0
-    while (marker := JPEG_MARKER.search(data, at)) is not None:
-        start, at = marker.span()
-        kind = data[start + 1]
-        if kind == JPEG_LAST:
-            return count + len(data[at:].strip(b"\0\xff"))
-        if kind in JPEG_BARE:
-            continue
-        length = max(2, int.from_bytes(data[at : at + 2], "big"))
-        content = data[at + 2 : at + length]
-        if kind in _APPLICATION_SEGMENTS and not content.startswith(_USUAL_SEGMENTS):
+    count = 0
+    for segment in jpeg.segments(data):
+        if segment.kind == jpeg.LAST:
+            return count + len(data[segment.end :].strip(b"\0\xff"))
+        content = data[segment.content : segment.end]
+        if segment.kind in _APPLICATION_SEGMENTS and not content.startswith(_USUAL_SEGMENTS):
             count += len(content)
-        at += length
     return count
 
 

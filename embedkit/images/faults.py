@@ -18,7 +18,7 @@ from embedkit.errors import EmbedkitError, UnreadableImage
 NO_MEMORY = "too large for the free memory"
 NOT_AN_IMAGE = "not an image of a known format"
 
-_SHORT = ("truncated", "end of file", "not enough data", "unexpected end", "ended prematurely")
+_TRUNCATED = ("truncated", "end of file", "not enough data", "unexpected end", "ended prematurely")
 _UNSUPPORTED = ("unsupported", "not implemented", "not supported", "cannot handle", "unknown")
 """Parts of the messages for truncated files and for unsupported variants of a format."""
 
@@ -47,7 +47,7 @@ def decode_error(data: bytes, error: Exception) -> UnreadableImage:
     kind, message = format_of(data) or "image", str(error).lower()
     if isinstance(error, MemoryError) or "out of memory" in message:
         return UnreadableImage("read", NO_MEMORY)  # stage "read": it is tried again
-    if any(part in message for part in _SHORT):
+    if any(part in message for part in _TRUNCATED):
         return UnreadableImage("decode", f"a truncated {kind} file: it ends early")
     if any(part in message for part in _UNSUPPORTED):
         return UnreadableImage(

@@ -28,11 +28,12 @@ _CHUNK = 1 << 20  # pixels
 class Sketch:
     """The pixel data from which a fingerprint is computed."""
 
-    hashed: np.ndarray
-    """Result of :func:`hashed_luma`: uint8 (32, 32)."""
+    thumbnail: np.ndarray
+    """Result of :func:`luma_thumbnail`: uint8 (32, 32)."""
     luma: np.ndarray
     """Luma, uint8 (H, W), with a short side of at most :data:`FINGERPRINT_SIDE`."""
     format: str
+    """As in :class:`Fingerprint`, like the size."""
     width: int
     height: int
 
@@ -42,22 +43,22 @@ def digests(data: bytes) -> tuple[bytes, bytes]:
     return hashlib.sha256(data).digest(), hashlib.md5(data, usedforsecurity=False).digest()
 
 
-def hashed_luma(image: Image.Image) -> Image.Image:
+def luma_thumbnail(image: Image.Image) -> Image.Image:
     """Return the 32 x 32 grey image on which ``imagehash.phash`` is computed."""
     side = (LUMA_SIDE, LUMA_SIDE)
     return image.convert("L").resize(side, Image.Resampling.LANCZOS)
 
 
-def phashes(lumas: np.ndarray) -> np.ndarray:
-    """Compute ``imagehash.phash`` of the results of :func:`hashed_luma`.
+def phashes(thumbnails: np.ndarray) -> np.ndarray:
+    """Compute ``imagehash.phash`` from luma thumbnails, uint8 (N, 32, 32).
 
-    ``lumas`` is uint8 (N, 32, 32). The hashes are uint8 (N, 8); the first bit is the highest of the
-    first byte. They equal imagehash's bit for bit: both use SciPy's cosine transform.
+    The hashes are uint8 (N, 8); the first bit is the highest of the first byte. They equal
+    imagehash's bit for bit: both use SciPy's cosine transform.
     """
     import scipy.fft  # not needed when no image is new
 
-    rows = scipy.fft.dct(lumas.astype(np.float64), axis=1)[:, :_HASH_SIDE]
-    lowest = scipy.fft.dct(rows, axis=2)[:, :, :_HASH_SIDE].reshape(len(lumas), -1)
+    rows = scipy.fft.dct(thumbnails.astype(np.float64), axis=1)[:, :_HASH_SIDE]
+    lowest = scipy.fft.dct(rows, axis=2)[:, :, :_HASH_SIDE].reshape(len(thumbnails), -1)
     return np.packbits(lowest > np.median(lowest, axis=1, keepdims=True), axis=1)
 
 
@@ -69,24 +70,24 @@ def sketch(decoder: Decoder) -> Sketch:
     image = shortened(decoder.at_least(short=FINGERPRINT_SIDE))
     width, height = decoder.size
     luma = image.convert("L")
-    hashed = np.asarray(hashed_luma(luma))
+    thumbnail = np.asarray(luma_thumbnail(luma))
     scale = FINGERPRINT_SIDE / min(luma.size)
     if scale < 1:
         small = [max(1, round(side * scale)) for side in luma.size]
         luma = luma.resize(small, Image.Resampling.BOX)
-    return Sketch(hashed, np.asarray(luma), decoder.format, width, height)
+    return Sketch(thumbnail, np.asarray(luma), decoder.format, width, height)
 
 
 def fingerprints(sketches: Sequence[Sketch]) -> list[Fingerprint]:
     """Return the fingerprints of sketches, in the same order."""
     if not sketches:
         return []
-    hashes = phashes(np.stack([sketch.hashed for sketch in sketches]))
+    hashes = phashes(np.stack([sketch.thumbnail for sketch in sketches]))
     qualities = _qualities([sketch.luma for sketch in sketches])
     return [
         Fingerprint(
             phash=int.from_bytes(bits.tobytes(), "big"),
-            luma=sketch.hashed.tobytes(),
+            luma=sketch.thumbnail.tobytes(),
             format=sketch.format,
             width=sketch.width,
             height=sketch.height,
@@ -112,13 +113,13 @@ def _qualities(lumas: Sequence[np.ndarray]) -> list[tuple[float, float, float]]:
         of_size[luma.shape].append(number)
     qualities = [(0.0, 0.0, 0.0)] * len(lumas)
     for shape, numbers in of_size.items():
-        together = max(1, _CHUNK // (shape[0] * shape[1]))
-        for start in range(0, len(numbers), together):
-            some = numbers[start : start + together]
-            stack = np.stack([lumas[number] for number in some]).astype(np.float32) * _LUMA_SCALE
-            flat = stack.reshape(len(some), -1)
-            made = zip(_sharpness(stack), flat.mean(axis=1), flat.std(axis=1), strict=True)
-            for number, values in zip(some, made, strict=True):
+        at_once = max(1, _CHUNK // (shape[0] * shape[1]))
+        for start in range(0, len(numbers), at_once):
+            part = numbers[start : start + at_once]
+            stack = np.stack([lumas[number] for number in part]).astype(np.float32) * _LUMA_SCALE
+            flat = stack.reshape(len(part), -1)
+            measured = zip(_sharpness(stack), flat.mean(axis=1), flat.std(axis=1), strict=True)
+            for number, values in zip(part, measured, strict=True):
                 qualities[number] = (float(values[0]), float(values[1]), float(values[2]))
     return qualities
 

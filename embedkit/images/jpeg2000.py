@@ -1,4 +1,4 @@
-"""Properties of JPEG 2000 files that Pillow does not provide: tile size and colour profile."""
+"""Properties of JPEG 2000 files that Pillow does not provide: tile size, depth, colour profile."""
 
 import struct
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def bits(data: bytes) -> int:
 
 
 def _codestream(data: bytes) -> int | None:
-    """Return where the codestream of a file begins; None if its header is incomplete."""
+    """Return the start of a file's codestream; None if its header is incomplete."""
     start = 0
     if data.startswith(_SIGNATURE):
         start = next((at for kind, at, _ in _boxes(data, 0, len(data)) if kind == b"jp2c"), -1)
@@ -54,7 +54,7 @@ def profile(data: bytes) -> bytes | None:
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type of each box in a part of a file, and start and end of its content."""
+    """Yield the type of each box in a part of a file, and the start and end of its content."""
     while start + 8 <= end:
         size, kind = struct.unpack_from(">I4s", data, start)
         content = start + 8

@@ -1,12 +1,11 @@
 """Open images: supported formats, and limits that are checked before decoding."""
 
 import io
-import re
 
 from PIL import Image, UnidentifiedImageError
 
 from embedkit.errors import UnreadableImage
-from embedkit.images import jpeg2000, png, raw, tiff
+from embedkit.images import jpeg, jpeg2000, png, raw, tiff
 from embedkit.images.depth import SIGNIFICANT_BITS
 from embedkit.images.faults import NOT_AN_IMAGE, decode_error, format_of, quiet
 
@@ -28,17 +27,8 @@ MAX_SCAN_PIXELS = 5_000_000_000
 """Maximum product of pixels and scans of a progressive JPEG: each scan processes all pixels,
 however few bytes it has. Photos have about ten scans."""
 
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-"""First and last marker of a JPEG."""
-
 _FILLER = bytes(64)
 _READ_AHEAD = bytes(16)  # bytes that a decoder reads after the last pixels without an end marker
-
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-JPEG_SCAN, JPEG_LAST = 0xDA, 0xD9
-JPEG_BARE = (0x01, 0xD8)
-"""Markers outside of pixel data: start of a scan, end of the image, markers without a length."""
-
 _heif_opener: bool | None = None
 
 
@@ -98,16 +88,7 @@ def is_progressive(image: Image.Image) -> bool:
 
 def _scans(data: bytes) -> int:
     """Return the number of scans of a JPEG."""
-    at, scans = len(JPEG_START), 0
-    while (marker := JPEG_MARKER.search(data, at)) is not None:
-        start, at = marker.span()
-        kind = data[start + 1]
-        if kind == JPEG_LAST:
-            break
-        if kind not in JPEG_BARE:
-            at += max(2, int.from_bytes(data[at : at + 2], "big"))
-        scans += kind == JPEG_SCAN
-    return scans
+    return sum(segment.kind == jpeg.SCAN for segment in jpeg.segments(data))
 
 
 def _without_filler(data: bytes) -> bytes:
@@ -115,9 +96,9 @@ def _without_filler(data: bytes) -> bytes:
 
     They would decode to wrong pixels. Zeros after a complete image are kept.
     """
-    if data.startswith(JPEG_START) and data.endswith(_FILLER):
+    if data.startswith(jpeg.START) and data.endswith(_FILLER):
         content = data.rstrip(b"\0")
-        return data if content.endswith(JPEG_END) else content + _READ_AHEAD
+        return data if content.endswith(jpeg.END) else content + _READ_AHEAD
     return data
 
 
@@ -148,7 +129,7 @@ def _unidentified(data: bytes) -> str:
 
 
 def _formats() -> tuple[str, ...]:
-    """The formats that this installation reads; HEIF with the ``heif`` extra."""
+    """Return the formats that this installation reads; HEIF only with the ``heif`` extra."""
     global _heif_opener
     if _heif_opener is None:
         try:

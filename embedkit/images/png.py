@@ -1,7 +1,8 @@
 """Chunks of PNG files: remove unused text, extract the colour profile, repair truncated files.
 
 Pillow reads all text and the colour profile when it opens a PNG, and refuses a file in which they
-are large. The pixels do not depend on text, except for the orientation in two kinds of text.
+are large. The decoded image does not depend on text, except for the orientation in two kinds of
+text.
 """
 
 import struct
@@ -30,7 +31,7 @@ class Chunk(NamedTuple):
 
 
 class PngContent(NamedTuple):
-    """A PNG without text and profile, with what was removed."""
+    """A PNG without profile and unused text, and the properties that were read from it."""
 
     data: bytes
     profile: bytes | None
@@ -105,7 +106,7 @@ def _may_orient(kind: bytes, content: bytes) -> bool:
 def text(kind: bytes, content: bytes, most: int) -> bytes | None:
     """Return the text of a tEXt, zTXt or iTXt chunk, unpacked; None if it cannot be unpacked.
 
-    Of a packed text, at most ``most + 1`` bytes are unpacked.
+    At most ``most + 1`` bytes are unpacked.
     """
     rest = content.partition(b"\0")[2]
     if kind == b"zTXt":
@@ -128,8 +129,10 @@ class Pass(NamedTuple):
 
     x: int
     y: int
-    across: int
-    down: int
+    """First column and row."""
+    step_x: int
+    step_y: int
+    """Horizontal and vertical step."""
     rows: int
     row_bytes: int
     """Bytes of a row of pixels and its filter type."""
@@ -143,7 +146,7 @@ class Header(NamedTuple):
     passes: tuple[Pass, ...]
 
 
-def header(data: bytes) -> Header | None:
+def read_header(data: bytes) -> Header | None:
     """Return the header of a PNG; None when it is missing or invalid."""
     first = next(chunks(data), None) if data.startswith(MAGIC) else None
     if first is None or first.kind != b"IHDR" or first.end - first.start < 25:
@@ -152,22 +155,22 @@ def header(data: bytes) -> Header | None:
     if not width or not height or colour not in _CHANNELS or bits not in (1, 2, 4, 8, 16):
         return None
     passes = []
-    for x, y, across, down in _PASSES if interlaced else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - x) // across), -(-(height - y) // down)
+    for x, y, step_x, step_y in _PASSES if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - x) // step_x), -(-(height - y) // step_y)
         if columns > 0 and rows > 0:
             row_bytes = 1 + -(-columns * bits * _CHANNELS[colour] // 8)
-            passes.append(Pass(x, y, across, down, rows, row_bytes))
+            passes.append(Pass(x, y, step_x, step_y, rows, row_bytes))
     return Header(width, height, tuple(passes))
 
 
-def repaired_png(data: bytes, head: Header) -> tuple[bytes, list[int]]:
-    """Return a valid PNG with the pixels of one that is truncated or damaged.
+def repaired(data: bytes, header: Header) -> tuple[bytes, list[int]]:
+    """Return a valid PNG with the pixels of a truncated or damaged one.
 
     The second value is the number of decoded rows of each pass. Missing pixels are 0.
     """
     pieces = [data[: len(MAGIC)]]
     unpack, pack = zlib.decompressobj(), zlib.compressobj(1)
-    total = sum(item.rows * item.row_bytes for item in head.passes)
+    total = sum(item.rows * item.row_bytes for item in header.passes)
     decoded = 0
     packed: list[bytes] = []
     for kind, content in _contents(data):
@@ -186,7 +189,7 @@ def repaired_png(data: bytes, head: Header) -> tuple[bytes, list[int]]:
             pieces.append(_chunk(kind, content))
     rows = []
     left = decoded
-    for item in head.passes:
+    for item in header.passes:
         rows.append(min(item.rows, left // item.row_bytes))
         left = max(0, left - item.rows * item.row_bytes)
     missing = (min(1 << 20, total - start) for start in range(decoded, total, 1 << 20))

@@ -105,8 +105,8 @@ def _build(profile: bytes, kind: str) -> Conversion | None:
             ImageCms.Intent.PERCEPTUAL if kind == "CMYK" else ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-        made = Conversion(transform, kind)
-        return None if _keeps_colours(made) else made
+        built = Conversion(transform, kind)
+        return None if _keeps_colours(built) else built
     except (OSError, TypeError, ValueError) as error:
         raise BrokenProfile(str(error)) from error
 

@@ -72,7 +72,7 @@ class Raw:
         return self.data[slice(*place)] if min(size) >= MIN_SIDE else None
 
     def add_metadata(self, image: Image.Image) -> None:
-        """Set the format of a preview or development, and the metadata of the file."""
+        """Set the format and the metadata of an opened preview or development."""
         is_preview = image.format is not None
         image.info["exif"] = _metadata(self.data, image if is_preview else None)
         image._exif = None  # Pillow's cache
@@ -81,9 +81,9 @@ class Raw:
     def develop(self, check_size: Callable[[int, int], None]) -> Image.Image:
         """Develop the sensor's data with LibRaw and return the upright image.
 
-        ``check_size`` is called with the width and height first. Raises :class:`UnreadableImage`
-        (stage ``format``, so that it is tried again) without the ``raw`` extra and for a file that
-        LibRaw cannot develop.
+        ``check_size`` is called first, with the width and height. Raises :class:`UnreadableImage`
+        without the ``raw`` extra and for a file that LibRaw cannot develop; its stage is
+        ``format``, so that later runs try the file again.
         """
         try:
             import rawpy
@@ -205,7 +205,7 @@ def _inside(data: bytes, start: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _size(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """Return width and height of a JPEG that Pillow reads; (0, 0) for others, such as lossless."""
+    """Return width and height of a JPEG; (0, 0) if Pillow cannot read it (lossless JPEG)."""
     at = start + 2
     while at + 9 <= end and data[at] == 0xFF:
         kind = data[at + 1]

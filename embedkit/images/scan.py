@@ -82,7 +82,7 @@ def scan(
         except OSError as error:
             yield Failure(folder, "scan", error.strerror or str(error))
             continue
-        below = []
+        subfolders = []
         start = len(os.path.join(_base(folder, source, named), ""))
         for entry in entries:
             if entry.name.startswith("."):
@@ -102,7 +102,7 @@ def scan(
                         linked.append(entry.path)
                     else:
                         entered.add((status.st_dev, status.st_ino))
-                        below.append(entry.path)
+                        subfolders.append(entry.path)
                 elif is_image_name:
                     yield _candidate(entry.path, entry.stat())
                 else:
@@ -110,8 +110,8 @@ def scan(
             except OSError as error:
                 if is_image_name:
                     yield Failure(entry.path, "scan", error.strerror or str(error))
-        real.extend(reversed(below))
-        while not real and linked and _enter(linked[0], entered) is False:
+        real.extend(reversed(subfolders))
+        while not real and linked and not _enter(linked[0], entered):
             linked.pop(0)
 
 
@@ -121,7 +121,7 @@ def suffix_of(name: str) -> str:
 
 
 def _base(folder: str, source: str, named: Container[str]) -> str:
-    """Return the folder that patterns apply below: the source or the innermost named folder."""
+    """Return the folder below which patterns apply: the source or the innermost named folder."""
     while folder != source and folder not in named:
         folder = os.path.dirname(folder)
     return folder

@@ -52,11 +52,11 @@ def background(image: Image.Image) -> Colour:
 
 def composite(image: Image.Image, colour: Colour) -> Image.Image:
     """Composite an RGBA image on a colour; return RGB."""
-    made = Image.new("RGB", image.size)
+    result = Image.new("RGB", image.size)
     for top, strip in strips(image):
         canvas = Image.new("RGBA", strip.size, (*colour, 255))
-        made.paste(Image.alpha_composite(canvas, strip).convert("RGB"), (0, top))
-    return made
+        result.paste(Image.alpha_composite(canvas, strip).convert("RGB"), (0, top))
+    return result
 
 
 def is_opaque(image: Image.Image) -> bool:
@@ -66,10 +66,10 @@ def is_opaque(image: Image.Image) -> bool:
 
 def without_hidden_colours(image: Image.Image) -> Image.Image:
     """Return an RGBA image with the colours of fully transparent pixels set to 0."""
-    made = Image.new("RGBA", image.size)
+    result = Image.new("RGBA", image.size)
     for top, strip in strips(image):
-        made.paste(strip, (0, top), strip.getchannel("A").point([0] + [255] * 255))
-    return made
+        result.paste(strip, (0, top), strip.getchannel("A").point([0] + [255] * 255))
+    return result
 
 
 def _reduced(image: Image.Image) -> Image.Image:
@@ -78,10 +78,10 @@ def _reduced(image: Image.Image) -> Image.Image:
     if factor == 1:
         return image.convert("RGBa")
     width, height = (-(-side // factor) for side in image.size)
-    made = Image.new("RGBa", (width, height))
+    result = Image.new("RGBa", (width, height))
     for top, strip in strips(image, factor):
-        made.paste(strip.convert("RGBa").reduce(factor), (0, top // factor))
-    return made
+        result.paste(strip.convert("RGBa").reduce(factor), (0, top // factor))
+    return result
 
 
 def _exceeds_limit(part: int, whole: int) -> bool:

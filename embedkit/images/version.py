@@ -1,4 +1,4 @@
-"""The version of the decoder, apart from it: the catalog stores it and decodes nothing."""
+"""The version of the decoder, for the catalog, which stores it without importing the decoder."""
 
 import PIL
 
@@ -8,4 +8,4 @@ DECODER = f"{PIPELINE_VERSION}, Pillow {PIL.__version__}"
 """Version of the decoder; failures to decode are tried again when it changes."""
 
 TOLERANT_DECODER = f"{DECODER}, as far as a file goes"
-"""The same for runs that tolerate truncated files."""
+"""Version of the decoder in runs that tolerate truncated files."""

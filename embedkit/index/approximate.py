@@ -22,7 +22,7 @@ from embedkit.index.gpu import Propose, codes_on_gpu
 from embedkit.index.metric import distances
 
 CANDIDATES_PER_MATCH = 2
-"""Number of candidates per match. With 8-bit codes, more than 1.5 find nothing further."""
+"""Number of candidates per match. With 8-bit codes, more than 1.5 find no further matches."""
 TARGET_RECALL = 0.98
 """Recall at 10 that searches are tuned to."""
 RECALL_QUERIES = 500
@@ -67,17 +67,17 @@ class ApproximateIndex:
             return None
         return _Lists(self.index, self.file)
 
-    def candidates(self, queries: np.ndarray, count: int, times: int = 1) -> np.ndarray:
+    def candidates(self, queries: np.ndarray, count: int, effort_factor: int = 1) -> np.ndarray:
         """Return candidate rows, int64 (Q, count), -1 where there are no more.
 
-        The effort is ``times`` the tuned one. Raises :class:`DamagedFile` when an inverted list
-        that is searched is damaged.
+        The tuned effort is multiplied by ``effort_factor``. Raises :class:`DamagedFile` when an
+        inverted list that is searched is damaged.
         """
         parameter = _search_parameter(self.index)
         effort = 0
         if parameter is not None:
             name, most = parameter
-            effort = max(1, min(self.effort * times, most))
+            effort = max(1, min(self.effort * effort_factor, most))
             faiss.ParameterSpace().set_index_parameter(self.index, name, effort)
         if self._gpu is not None and (found := self._gpu(queries, count, effort)) is not None:
             return found
@@ -86,7 +86,7 @@ class ApproximateIndex:
         return np.asarray(self.index.search(queries, count)[1])
 
     def efforts(self, share: float) -> list[int]:
-        """Return possible efforts up to a share of the largest, ascending; [0] without a choice."""
+        """Return efforts to try, up to a share of the largest, ascending; [0] if there are none."""
         parameter = _search_parameter(self.index)
         if parameter is None:
             return [0]
@@ -103,12 +103,12 @@ class _Lists:
     """
 
     def __init__(self, index: Any, file: SealedFile) -> None:
-        self._ivf = _downcast(index)
+        self._ivf: Any = faiss.downcast_index(index)
         lists = _lists_on_disk(index)
         assert lists is not None
         self._positions = lists.lists
         self._file = file
-        self._unchecked = np.ones(int(self._ivf.nlist), bool)
+        self._unchecked = np.ones(int(lists.nlist), bool)
 
     def search(self, queries: np.ndarray, count: int, nprobe: int) -> np.ndarray:
         """Search the ``nprobe`` nearest lists of each query: rows, int64 (Q, count)."""
@@ -133,13 +133,9 @@ def _entry(ivf: Any) -> int:
     return int(ivf.code_size) + 8
 
 
-def _downcast(index: Any) -> Any:
-    return faiss.downcast_index(index)
-
-
 def _lists_on_disk(index: Any) -> Any | None:
     """Return the mapped inverted lists of an index; None for other kinds of index."""
-    ivf = _downcast(index)
+    ivf: Any = faiss.downcast_index(index)
     if not isinstance(ivf, faiss.IndexIVF) or ivf.invlists is None:
         return None
     lists = faiss.downcast_InvertedLists(ivf.invlists)
@@ -151,22 +147,22 @@ def _head(index: Any, size: int) -> int:
     lists = _lists_on_disk(index)
     if lists is None:
         return size
-    places = [lists.lists.at(number) for number in range(lists.nlist)]
-    after = max(place.offset + place.capacity * _entry(index) for place in places)
-    return min(place.offset for place in places) if after == size else size
+    positions = [lists.lists.at(number) for number in range(lists.nlist)]
+    end = max(position.offset + position.capacity * _entry(index) for position in positions)
+    return min(position.offset for position in positions) if end == size else size
 
 
 def default_factory(count: int) -> str:
     """Return the factory string for ``count`` vectors: about 2 sqrt(count) lists of 8-bit codes.
 
-    That is half the minimum that FAISS advises. So the training, which takes most of the time,
-    takes a quarter of it; ``nprobe`` is tuned by measurement.
+    That is half the minimum that FAISS advises. So the training, which is most of the work of a
+    build, takes a quarter of the time; ``nprobe`` is tuned by measurement.
     """
     return f"IVF{2 ** round(np.log2(2 * np.sqrt(count)))},SQ8"
 
 
 def build(factory: str, vectors: np.ndarray) -> ApproximateIndex | None:
-    """Build the codes of ``vectors``, float32 (N, dim); None when there are too few to train on.
+    """Build an index of ``vectors``, float32 (N, dim); None when there are too few to train on.
 
     Raises :class:`BadRecipe` for a factory string that does not suit these vectors.
     """
@@ -178,7 +174,7 @@ def build(factory: str, vectors: np.ndarray) -> ApproximateIndex | None:
             if (ivf := faiss.try_extract_index_ivf(index)) is not None:
                 rows = max(rows, TRAINING_VECTORS_PER_LIST * ivf.nlist)
                 ivf.cp.max_points_per_centroid = TRAINING_VECTORS_PER_LIST
-                ivf.cp.min_points_per_centroid = 1  # the recipe chose so many lists: no warning
+                ivf.cp.min_points_per_centroid = 1  # no warning: the recipe chose so many lists
             chosen = np.random.default_rng(_SEED).choice(count, min(rows, count), replace=False)
             index.train(vectors[np.sort(chosen)])
         _add(index, vectors)
@@ -211,9 +207,9 @@ def extended(codes: ApproximateIndex, vectors: np.ndarray, kept: int) -> Approxi
 def tune(codes: ApproximateIndex, vectors: np.ndarray, share: float = 1.0) -> None:
     """Set the effort of codes of ``vectors`` to the smallest that reaches :data:`TARGET_RECALL`.
 
-    Efforts are tried up to a ``share`` of the largest one, which may not reach it. The recall is
-    measured with a sample of the vectors: the share of their ten nearest neighbours, without
-    themselves, that is found. A neighbour at the same distance as the tenth counts as found.
+    Efforts are tried up to a ``share`` of the largest; if none reaches the target, the last one
+    stays. The recall is measured with a sample of the vectors: the share of their ten nearest
+    neighbours, without themselves, that is found. Of neighbours that tie with the tenth, any count.
     """
     chosen = np.random.default_rng(_SEED).permutation(len(vectors))[:RECALL_QUERIES]
     queries = vectors[chosen]
@@ -222,18 +218,18 @@ def tune(codes: ApproximateIndex, vectors: np.ndarray, share: float = 1.0) -> No
         codes.recall_at_10 = 1.0
         return
 
-    def apart(rows: np.ndarray, number: int) -> np.ndarray:
+    def nearest_distances(rows: np.ndarray, number: int) -> np.ndarray:
         others = rows[(rows >= 0) & (rows != chosen[number])]
         return np.sort(distances(queries[number], vectors[others]))[:k]
 
-    near = nearest(queries, vectors, k + 1 + EXTRA_ROWS)
-    limits = [apart(rows, number)[-1] for number, rows in enumerate(near)]
+    neighbours = nearest(queries, vectors, k + 1 + EXTRA_ROWS)
+    limits = [nearest_distances(rows, number)[-1] for number, rows in enumerate(neighbours)]
     count = min(CANDIDATES_PER_MATCH * (k + 1 + EXTRA_ROWS), len(vectors))
     for effort in codes.efforts(share):
         codes.effort = effort
         proposed = codes.candidates(queries, count)
         hits = sum(
-            np.count_nonzero(apart(rows, number) <= limits[number])
+            np.count_nonzero(nearest_distances(rows, number) <= limits[number])
             for number, rows in enumerate(proposed)
         )
         codes.recall_at_10 = float(hits / (k * len(queries)))
@@ -259,8 +255,8 @@ def write(file: Path, codes: ApproximateIndex) -> ApproximateIndex:
 def _write_index(stream: BinaryIO, index: Any) -> None:
     """Write a FAISS index to a stream.
 
-    FAISS ignores an error of the last write to a file that it opened itself, and exceptions of a
-    callback: the callback collects them.
+    FAISS ignores an error of the last write to a file that it opened itself. It also ignores the
+    exceptions of a callback, so the callback collects them.
     """
     errors: list[OSError] = []
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 PAIRS_IN_NUMPY = 1 << 22
-"""Maximum number of query-vector pairs for which numpy is as fast as FAISS, whose import takes 0.2
+"""Maximum number of query-vector pairs for which NumPy is as fast as FAISS, whose import takes 0.2
 s."""
 EXTRA_ROWS = 8
-"""Number of rows to find beyond k: the order of float32 products of near ties may differ from that
-of their distances."""
+"""Number of rows to find beyond k: near ties may have another order by float32 products than by
+distances."""
 _BLOCK = 16384
 
 

@@ -1,11 +1,11 @@
 """The index of one embedding spec: rows on disk, later changes, and the search over them.
 
 An index is a cache of the catalog. Its **base** is rows on disk, mapped into memory, with FAISS
-codes beside them when there are too many to compare one by one. Embeddings that the catalog has
-gained since are the **delta**, in memory and saved in files of its own; it is searched exactly.
-Removed embeddings are masked. When delta and removals exceed a small share, base and delta are
-merged into a new base. Rows are always in the order of storing, so that the same history makes the
-same files.
+codes beside them when there are too many to compare one by one. The **delta** is the embeddings
+that the catalog has gained since, in memory and saved in separate files; it is searched exactly.
+Removed embeddings are masked. When delta and removals exceed a small share of the base, base and
+delta are merged into a new base. Rows are always in the order of storing, so that the same history
+gives the same files.
 
 The manifest is written last. It names the spec, the revision of the catalog that the index has
 followed, and every file. An index that is behind catches up; one that does not match is rebuilt.
@@ -45,7 +45,7 @@ EXACT_UP_TO = 250_000
 """Maximum number of images that ``auto`` searches exactly: with 512 dimensions one query then reads
 0.5 GB, which takes as long as opening the catalog."""
 MERGE_SHARE = 0.05
-"""Share of the base above which delta and removals are merged into it."""
+"""Share of the base above which delta and removals are merged into a new base."""
 MERGE_ROWS = 10_000
 """Indexes up to this size are always written whole."""
 RETRAIN_FACTOR = 4
@@ -183,14 +183,14 @@ class Index:
 
         ids, measured = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
         widths = {len(rows) for rows in found}
-        together = 1
+        at_once = 1
         if len(widths) == 1:
-            numbers = (max(widths) + recent.shape[1]) * self.dim
-            together = min(QUERIES_AT_ONCE, max(1, MAX_COMPONENTS_AT_ONCE // max(1, numbers)))
-        for start in range(0, len(queries), together):
-            some = slice(start, start + together)
-            ids[some], measured[some] = self._measured(
-                queries[some], np.stack(found[some]), recent[some], k
+            components = (max(widths) + recent.shape[1]) * self.dim
+            at_once = min(QUERIES_AT_ONCE, max(1, MAX_COMPONENTS_AT_ONCE // max(1, components)))
+        for start in range(0, len(queries), at_once):
+            part = slice(start, start + at_once)
+            ids[part], measured[part] = self._measured(
+                queries[part], np.stack(found[part]), recent[part], k
             )
         return ids, measured
 
@@ -207,9 +207,9 @@ class Index:
             products = (vectors @ queries[:, :, None])[:, :, 0]
             likely = np.argpartition(products, -k - EXTRA_ROWS, axis=1)[:, -k - EXTRA_ROWS :]
             ids, vectors = ids[each, likely], vectors[each, likely]
-        apart = distances(queries[:, None], vectors)
-        best = np.lexsort((ids, apart))[:, :k]
-        return ids[each, best], apart[each, best]
+        measured = distances(queries[:, None], vectors)
+        best = np.lexsort((ids, measured))[:, :k]
+        return ids[each, best], measured[each, best]
 
     def _nearest_in_base(
         self, queries: np.ndarray, k: int, allowed: np.ndarray | None, count: int
@@ -223,23 +223,23 @@ class Index:
         pending = np.arange(len(queries) if k else 0)
         # Request enough candidates that about k pass the filter, then more until k do.
         wanted = int(np.ceil(k * len(self._base) / max(count, 1)))
-        effort, requested = -(-wanted // MAX_TUNED_MATCHES), self._requested(wanted)
+        effort_factor, requested = -(-wanted // MAX_TUNED_MATCHES), self._requested(wanted)
         few = GATHER_ROWS if self._codes is not None else 4 * requested
         while len(pending):
             if 4 * requested >= len(self._base) or (allowed is not None and count <= few):
                 break
-            proposals = self._propose(queries[pending], requested, effort)
+            proposals = self._propose(queries[pending], requested, effort_factor)
             for number, proposed in zip(pending, proposals, strict=True):
                 proposed = proposed[proposed >= 0]
                 found[number] = proposed if allowed is None else proposed[allowed[proposed]]
             pending = pending[[len(found[number]) < k for number in pending]]
-            effort, requested = 4 * effort, 4 * requested
+            effort_factor, requested = 4 * effort_factor, 4 * requested
         if len(pending):
             if allowed is None:
                 rest = nearest(queries[pending], self._base.vectors, k)
             else:
-                some = np.flatnonzero(allowed)
-                rest = nearest_among(queries[pending], self._base.checked(some), some, k)
+                passing = np.flatnonzero(allowed)
+                rest = nearest_among(queries[pending], self._base.checked(passing), passing, k)
             for number, exact in zip(pending, rest, strict=True):
                 found[number] = exact
         return found
@@ -252,10 +252,10 @@ class Index:
 
         return CANDIDATES_PER_MATCH * k
 
-    def _propose(self, queries: np.ndarray, count: int, effort: int) -> np.ndarray:
-        """Return ``count`` candidate rows for each query; ``effort`` multiplies the tuned one."""
+    def _propose(self, queries: np.ndarray, count: int, effort_factor: int) -> np.ndarray:
+        """Return ``count`` candidate rows for each query."""
         if self._codes is not None:
-            return self._codes.candidates(queries, count, effort)
+            return self._codes.candidates(queries, count, effort_factor)
         if len(queries) * len(self._base) > PAIRS_IN_NUMPY:
             if not self._gpu_tried:
                 from embedkit.index.gpu import vectors_on_gpu
@@ -278,15 +278,15 @@ class Index:
     ) -> None:
         """Bring the index up to date with the catalog.
 
-        An index that is at ``revision``, a recent one of the spec, is left unchanged unless
-        ``save``. An index whose history is not that of the catalog is rebuilt.
+        An index that is at ``revision``, a recent revision of the spec, is left unchanged unless
+        ``save`` is true. An index with another history than the catalog is rebuilt.
 
         With ``save`` the index is converted to ``kind``, merged when due, and saved. An index that
         was far behind is saved in any case, if the workspace is writable.
 
         Raises :class:`StorageError` when the index cannot be written and, with ``save``,
-        :class:`BadRecipe` when ``kind`` does not suit these embeddings; without ``save`` the search
-        is exact then. After an exception the index is unusable: load it again.
+        :class:`BadRecipe` when ``kind`` does not suit these embeddings; without ``save`` they are
+        then searched exactly. After an exception the index is unusable: load it again.
         """
         try:
             self._catch_up(catalog, revision, kind, save, progress)
@@ -342,9 +342,9 @@ class Index:
 
     def _may_save(self, catalog: Catalog) -> bool:
         """Return whether the workspace is writable and no other process has saved the index."""
-        there = usable_manifest(self.folder)
-        ours = there is None or there.revision == self.saved
-        return ours and os.access(catalog.path.parent, os.W_OK)
+        manifest = usable_manifest(self.folder)
+        is_ours = manifest is None or manifest.revision == self.saved
+        return is_ours and os.access(catalog.path.parent, os.W_OK)
 
     def _drop(self, removed: np.ndarray) -> None:
         """Drop the rows of images, given by id."""
@@ -372,16 +372,16 @@ class Index:
     def _merge(self, fresh: rows.Chunks, gained: int, revision: Revision) -> int:
         """Write a new base of all rows; return how many of its first rows are the old base."""
         old = len(self._base)
-        whole = self._live is None
-        if whole and not len(self._delta) and not gained and "vectors" in self._files:
+        is_whole = self._live is None
+        if is_whole and not len(self._delta) and not gained and "vectors" in self._files:
             return old
         chunks = chain(self._base.chunks(self._live), self._delta.chunks(), fresh)
         self._set_base(self._files.write_rows(revision, "", chunks, self.dim))
         self._delta = rows.empty_rows(self.dim)
-        return old if whole else 0
+        return old if is_whole else 0
 
     def _encode(self, kind: str, kept: int) -> None:
-        """Make codes for the base; the present codes contain its first ``kept`` rows."""
+        """Build or extend the codes of the base; they contain its first ``kept`` rows."""
         from embedkit.index import approximate
 
         total = len(self._base)
@@ -389,14 +389,14 @@ class Index:
             self._codes, self._trained = None, 0
             self._files.forget("codes")
             return
-        stale = kind != self.kind or total > RETRAIN_FACTOR * self._trained
-        if kind == AUTO and self._codes is None and not stale:
+        is_stale = kind != self.kind or total > RETRAIN_FACTOR * self._trained
+        if kind == AUTO and self._codes is None and not is_stale:
             return  # codes were tried, and were not faster
 
-        # Until there are codes of the new base there are none, even after an error.
+        # The old codes do not fit the new base. If writing new ones fails, there are none.
         codes, self._codes = self._codes, None
         self._files.forget("codes")
-        if stale or codes is None or codes.file is None or not codes.file.file.exists():
+        if is_stale or codes is None or codes.file is None or not codes.file.file.exists():
             factory = approximate.default_factory(total) if kind == AUTO else kind
             codes, self._trained = approximate.build(factory, self._base.vectors), total
         else:

@@ -87,6 +87,6 @@ class Indexes:
             self._open[spec.digest].catch_up(
                 self._catalog, revision, self._kind(), save=save, progress=self._progress
             )
-        except BaseException:  # half updated in memory; the files on disk are complete
+        except BaseException:  # the index in memory is half updated; its files are complete
             del self._open[spec.digest]
             raise

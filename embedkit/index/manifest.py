@@ -41,8 +41,8 @@ class Manifest:
     trained: int
     """Number of vectors at the last training of FAISS, even if exact search was faster; else 0."""
     head: int
-    """Bytes of the file of codes that are checked before FAISS reads it. The others are inverted
-    lists, which are checked when they are searched."""
+    """Bytes at the start of the file of codes that are checked before FAISS reads it. The rest are
+    inverted lists, which are checked when they are searched."""
     effort: int
     """``nprobe`` or ``efSearch`` of a search; 0 where there is neither."""
     recall_at_10: float

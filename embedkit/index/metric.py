@@ -5,7 +5,7 @@ import numpy as np
 COLLAPSE_DISTANCE = 1e-3
 """Median distance below which embeddings have collapsed."""
 COLLAPSE_SAMPLE = 256
-"""Number of embeddings that suffices to detect a collapse."""
+"""Number of embeddings that are checked for a collapse."""
 
 _BLOCK = 8192
 
@@ -13,9 +13,9 @@ _BLOCK = 8192
 def distances(query: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     """Return cosine distances of ``query`` (..., dim) to ``vectors`` (..., dim), float64 (...).
 
-    The other dimensions are broadcast, such as one query (dim,) to N vectors (N, dim). Distances
-    are computed in float64 with the vectors' own norms, so that equal vectors have distance 0
-    exactly and the result does not depend on the order of summation in an index.
+    The other dimensions are broadcast, for example one query (dim,) to N vectors (N, dim).
+    Distances are computed in float64 with the vectors' own norms, so that equal vectors have
+    distance 0 exactly and the result does not depend on the order of summation in an index.
     """
     query, vectors = query.astype(np.float64), vectors.astype(np.float64)
     products = np.einsum("...i,...i->...", vectors, query)

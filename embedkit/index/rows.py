@@ -45,8 +45,8 @@ class Rows:
         vectors = self.vectors
         for start in range(0, len(self), _BLOCK):
             block = slice(start, start + _BLOCK)
-            some = slice(None) if kept is None else kept[block]
-            yield self.ids[block][some], vectors[block][some]
+            selected = slice(None) if kept is None else kept[block]
+            yield self.ids[block][selected], vectors[block][selected]
 
 
 Chunks = Iterable[tuple[np.ndarray, np.ndarray]]

@@ -26,13 +26,13 @@ class IndexFiles:
         return role in self._records
 
     def errors(self) -> AbstractContextManager[None]:
-        """Return a context that turns errors of the disk into :class:`StorageError`."""
+        """Return a context that converts errors of the disk to :class:`StorageError`."""
         return storage_errors(f"cannot write the index in {shown(str(self.folder))}")
 
     def write_rows(
         self, revision: Revision, prefix: str, chunks: rows.Chunks, dim: int
     ) -> rows.Rows:
-        """Write rows and return them mapped; ``prefix`` of their roles is ``delta_`` or empty."""
+        """Write rows and return them mapped; their roles begin with ``prefix``."""
         ids_role, vectors_role = f"{prefix}ids", f"{prefix}vectors"
         ids_path, vectors_path = self.path(revision, ids_role), self.path(revision, vectors_role)
         rows.write_rows(ids_path, vectors_path, chunks)
@@ -60,8 +60,8 @@ class IndexFiles:
         kept = {item.name for item in self._records.values()}
         for old in self.folder.glob("[0-9]*.*"):
             generation = old.name.partition(".")[0]
-            newer = generation.isdigit() and int(generation) > manifest.generation
-            if old.name not in kept and not newer:  # another process is about to use newer ones
+            is_newer = generation.isdigit() and int(generation) > manifest.generation
+            if old.name not in kept and not is_newer:  # another process is about to use newer ones
                 with suppress(PermissionError):  # on Windows, while a process has it mapped
                     old.unlink(missing_ok=True)
 

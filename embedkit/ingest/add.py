@@ -27,9 +27,9 @@ from embedkit.ingest.pipeline import IngestPipeline
 from embedkit.ingest.scanning import (
     Scanned,
     Sources,
+    catalog_entry,
     found_table,
     named_inside,
-    placed,
     scan_sources,
 )
 from embedkit.ingest.scanning import Source as Source
@@ -60,9 +60,10 @@ def add(
 
     ``resolved`` are the resolved names in the catalog. ``new_patterns`` are the patterns of
     ``options`` that this call adds. The folder ``skip`` is never scanned. Without ``backbones``
-    images are only fingerprinted. Files that cannot be used are in the report and do not stop the
-    run. Before any work, raises :class:`BadInput` for a named source that does not exist and for a
-    new pattern that excludes nothing, and the errors of :func:`embedkit.load_backbone`.
+    images are only fingerprinted. Files that cannot be used are listed in the report and do not
+    stop the run. Raises :class:`BadInput` for a named source that does not exist and for a new
+    pattern that excludes nothing, and the errors of :func:`embedkit.load_backbone`; these are
+    raised before any photo is read.
     """
     started = time.monotonic()
     for name in backbones:
@@ -87,32 +88,34 @@ def add(
         todo = writer.reader.files.pending(table, specs, options)
         known = writer.reader.images.known(specs, options) if todo else None
     problems = [
-        (placed(scopes[number], roots, item.path), item) for number, item in scanned.problems
+        (catalog_entry(scopes[number], roots, item.path), item) for number, item in scanned.problems
     ]
-    excluded = [placed(scopes[number], roots, item.path) for number, item in scanned.excluded]
+    excluded = [
+        catalog_entry(scopes[number], roots, item.path) for number, item in scanned.excluded
+    ]
     named = named_inside((item.path for _, item in scanned.excluded), sources.known)
     unlisted = [item.path for _, item in scanned.problems if os.path.isdir(item.path)]
     embedded, fingerprinted, stages = 0, 0, None
     warnings: list[str] = []
     if known is not None:
-        one_pass = IngestPipeline(roots, known, networks, partial(_commit, catalog), options)
-        stages = one_pass.run(todo, progress)
-        embedded, fingerprinted = one_pass.embedded, one_pass.fingerprinted
-        warnings += one_pass.warnings()
+        pipeline = IngestPipeline(roots, known, networks, partial(_commit, catalog), options)
+        stages = pipeline.run(todo, progress)
+        embedded, fingerprinted = pipeline.embedded, pipeline.fingerprinted
+        warnings += pipeline.warnings()
 
     warnings += [warning for network in networks for warning in network.warnings()]
     warnings += [*sources.warnings, *labels.warnings()]
     with catalog.write() as writer:
         scopes = writer.folders.scopes(places)
-        left = [scope for path in named for scope in writer.reader.folders.scopes_at(path)]
-        warnings += writer.files.apply_scan(scopes, table, problems, excluded, left)
+        named_scopes = [scope for path in named for scope in writer.reader.folders.scopes_at(path)]
+        warnings += writer.files.apply_scan(scopes, table, problems, excluded, named_scopes)
         for network in networks:
             if network.rate:
                 writer.backbones.set_rate(network.spec.digest, network.rate)
-        unknown = [scope for path in unlisted for scope in writer.reader.folders.scopes_at(path)]
-        counts = writer.reader.files.counts(scopes, unknown)
+        unchecked = [scope for path in unlisted for scope in writer.reader.folders.scopes_at(path)]
+        counts = writer.reader.files.counts(scopes, unchecked)
         failures = writer.reader.failures.all(scopes)
-        if kept := writer.reader.files.counts(unknown)["files"]:
+        if kept := writer.reader.files.counts(unchecked)["files"]:
             warnings.append(
                 f"{counted(kept, 'known photo')} below folders that cannot be listed stay in the "
                 "workspace unchanged and are not counted in this report"
@@ -168,13 +171,13 @@ def embed(
     """
     spec = backbone.spec.digest
     with catalog.read() as reader:
-        there = {(item.name, item.spec.digest) for item in reader.backbones.all()}
+        registered = {(item.name, item.spec.digest) for item in reader.backbones.all()}
         roots, todo = reader.folders.roots(), reader.files.without_embedding(spec)
         # Images in the catalog are embedded regardless of the current options of add.
         options = AddOptions(tolerate_truncated=True)
         known = reader.images.known([spec], options) if todo else None
-    if (backbone.name, spec) not in there:
-        with catalog.write() as writer:  # an error of writing is raised before any work
+    if (backbone.name, spec) not in registered:
+        with catalog.write() as writer:  # an error of writing is raised before any photo is read
             if known is None:
                 writer.backbones.register(backbone, added=False)
     if known is None:
@@ -200,8 +203,8 @@ def embed(
 
     network = IngestNetwork(backbone.name, backbone)
     stage = f"embedding with {backbone.name}"
-    one_pass = IngestPipeline(roots, known, [network], store, options)
-    one_pass.run(todo, lambda step: progress(replace(step, stage=stage)))
+    pipeline = IngestPipeline(roots, known, [network], store, options)
+    pipeline.run(todo, lambda step: progress(replace(step, stage=stage)))
     if embedded:
         with catalog.write() as writer:
             writer.backbones.set_rate(spec, network.rate)

@@ -101,13 +101,13 @@ def import_(catalog: Catalog, folder: Path) -> int:
             writer.images.store(images)
             old = [sha for sha, outdated in zip(shas, part["outdated"], strict=True) if outdated]
             writer.images.mark_outdated(spec.digest, old)
-            some = np.asarray(vectors[start : start + _ROWS])
-            stored += writer.embeddings.store_vectors(spec.digest, shas, some, part["norm"])
+            block = np.asarray(vectors[start : start + _ROWS])
+            stored += writer.embeddings.store_vectors(spec.digest, shas, block, part["norm"])
     return stored
 
 
 def _read(folder: Path) -> tuple[str, EmbeddingSpec, Any, np.ndarray]:
-    """Return name, spec, Arrow table and vectors of an exported folder, checked for consistency."""
+    """Return the name, spec, Arrow table and vectors of an export, checked for consistency."""
     import pyarrow as pa
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet

@@ -1,7 +1,7 @@
 """Labels of files, from folder names and from tables.
 
-All labels are trimmed, in Unicode's composed form (NFC) and on one line. So ``" cat"`` is
-``"cat"``, and a name that another system writes with combining marks is the same class.
+All labels are trimmed, in Unicode's composed form (NFC) and on one line. So ``" cat"`` is the same
+class as ``"cat"``, and so is a name that another system writes with combining marks.
 """
 
 import os
@@ -37,8 +37,8 @@ def as_label(text: str) -> str:
 class FolderLabels:
     """Labels of files from the names of their folders.
 
-    A label folder labels every file below it with the name of the first folder on the path, as
-    torchvision's ``ImageFolder``. Files directly in it have no label. Of nested label folders, the
+    A label folder labels every file below it with the name of the first folder on the path, like
+    torchvision's ``ImageFolder``. Files directly in it get no label. Of nested label folders, the
     innermost one that labels a file is used.
     """
 
@@ -205,7 +205,7 @@ def _changed(catalog: Catalog, known: list[str]) -> set[str]:
         try:
             if size_and_mtime(os.stat(path)) != added:
                 changed.add(path)
-        except OSError:  # a missing file is labelled by what was added
+        except OSError:  # the label of a missing file is for the content that was added
             continue
     return changed
 
@@ -242,12 +242,13 @@ def _candidates(cell: str, base: str, has_root: bool) -> Iterator[str]:
 def _no_known_path_message(source: Path, table: FileTable, root: str | None) -> str:
     path, cell = next(iter(table.unknown.items()))
     count = len(table.unknown)
-    none = (
-        f"its only path, {shown(path)}, is not" if count == 1 else f"none of its {count} paths is"
+    complaint = (
+        f"its only path, {shown(path)}, is not in the workspace"
+        if count == 1
+        else f"none of its {count} paths is in the workspace, the first is {shown(path)}"
     )
-    first = "" if count == 1 else f", the first is {shown(path)}"
     if root is None and PureWindowsPath(cell).anchor and not PurePath(cell).anchor:
-        hint = "--root DIR says which folder the drive is"
+        hint = "Pass --root DIR, the folder that stands for the drive"
     else:
-        hint = f"relative paths start at {shown(table.base)}, or at DIR with --root DIR"
-    return f"{shown(str(source))}: {none} in the workspace{first}; nothing was labelled. {hint}"
+        hint = f"Relative paths start at {shown(table.base)}, or at DIR with --root DIR"
+    return f"{shown(str(source))}: {complaint}; nothing was labelled. {hint}"

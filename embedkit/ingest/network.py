@@ -1,4 +1,4 @@
-"""Backbones in the ingest pipeline: opened on first use, timed, checked for collapse."""
+"""Backbones in the ingest pipeline: opened when needed, timed, and checked for collapse."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,8 +31,8 @@ def resolve_without_network(name: str, known: Sequence[ResolvedName]) -> Resolve
 
     ``known`` are the resolved names in the catalog, which are used while they are current.
     """
-    there = next((item for item in known if item.name == name and is_current(item)), None)
-    return there or last_resolved(name)
+    current = next((item for item in known if item.name == name and is_current(item)), None)
+    return current or last_resolved(name)
 
 
 def resolve(name: str, known: Sequence[ResolvedName]) -> ResolvedName:
@@ -44,7 +44,10 @@ def resolve(name: str, known: Sequence[ResolvedName]) -> ResolvedName:
 
 
 class IngestNetwork:
-    """A backbone whose network is loaded for the first image to embed."""
+    """A backbone in the pipeline.
+
+    If it is resolved, its network is loaded for the first image to embed, otherwise at once.
+    """
 
     def __init__(self, name: str, resolved: ResolvedName | None) -> None:
         self.name = name
@@ -53,7 +56,7 @@ class IngestNetwork:
         self.waited = 0.0
         """Seconds spent opening the network and choosing its runtime."""
         self._backbone: Backbone | None = None
-        self._settled = True
+        self._may_choose_runtime = False
         self._images = 0
         self._sample: list[np.ndarray] = []
         if resolved is not None:
@@ -74,7 +77,7 @@ class IngestNetwork:
 
     @property
     def input_bytes(self) -> int:
-        """Bytes of the network input of an image; floats for a transform."""
+        """Bytes of the network input of an image; a transform may return floats."""
         return (12 if self.spec.resize == "transform" else 3) * self.spec.size**2
 
     @property
@@ -88,8 +91,8 @@ class IngestNetwork:
         return self._backbone.concurrent_passes if self._backbone is not None else 1
 
     def expect(self, files: int) -> None:
-        """Set the largest number of files to come; few files do not pay for timing runtimes."""
-        self._settled = files < CHOICE_FILES and self.spec.precision == "float32"
+        """Set the maximum number of files to come: timing the runtimes does not pay for few."""
+        self._may_choose_runtime = files >= CHOICE_FILES or self.spec.precision != "float32"
 
     def submit(self, pixels: list[np.ndarray]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """Start a forward pass on prepared pixels: see :meth:`Backbone.submit`."""
@@ -99,9 +102,9 @@ class IngestNetwork:
             self._backbone = open_backbone(self.resolved)
             if self._backbone.spec != self.resolved.spec:
                 raise BadInput(f"{self.name} has changed during this add; add the photos again")
-        if not self._settled and len(batch) > 1:
+        if self._may_choose_runtime and len(batch) > 1:
             self._backbone.choose_runtime(batch)
-            self._settled = True
+            self._may_choose_runtime = False
         self.waited += time.monotonic() - started
         fetch = self._backbone.submit(batch)
 
@@ -115,7 +118,7 @@ class IngestNetwork:
         return fetch_embeddings
 
     def finish(self, seconds: float) -> None:
-        """Compute the rate from the duration of the pipeline, seconds."""
+        """Compute the rate from the duration of the run, in seconds."""
         if self._images:
             self.rate = self._images / (seconds - self.waited)
 

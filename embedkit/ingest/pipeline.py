@@ -59,10 +59,12 @@ COMMIT_MAX_FILES = 8192
 COMMIT_MAX_SECONDS = 10.0
 """A batch is also committed when it reaches one of these limits."""
 
-_FINGERPRINT, _UP_TO_DATE = 1, 2
-"""Bits in the mask of an image's results; bit n + 2 is the embedding of network n."""
+_FINGERPRINT, _UP_TO_DATE, _FIRST_EMBEDDING = 1, 2, 4
+"""Bits in the mask of an image's results: see :class:`KnownImages`. The bit of an embedding is
+``_FIRST_EMBEDDING << number``, with the number of the network."""
 _MAX_PARTIAL = 1 - 1e-6
-"""Maximum share of decoded pixels of a partial image; a progressive JPEG may only miss detail."""
+"""Maximum share of decoded pixels of a truncated image. A progressive JPEG may have all pixels and
+only lack detail."""
 _ITEM_BYTES = 2048
 """Memory of an item besides its bytes and pixels."""
 
@@ -129,7 +131,7 @@ class IngestPipeline:
         self._networks = networks
         self._store = store
         self._options = options
-        self._all = (4 << len(networks)) - 1
+        self._all_results = (_FIRST_EMBEDDING << len(networks)) - 1
         self._pixel_bytes = sum(network.input_bytes for network in networks)
         self._is_reduced = allow_reduced_decode(network.spec for network in networks)
         self._assigned: set[bytes] = set()
@@ -172,7 +174,7 @@ class IngestPipeline:
         ready = chain.from_iterable(self._clock.measure_waits("files", preparing))
         try:
             for done, item in enumerate(ready, 1):
-                self._take(item)
+                self._add_to_group(item)
                 now = time.monotonic()
                 if self._is_due(now - committed):
                     self._commit()
@@ -242,7 +244,7 @@ class IngestPipeline:
         for item in pack:
             if item.sha256 and item.sha256 not in self._assigned:
                 self._assigned.add(item.sha256)
-                item.missing = self._all & ~(self._known.mask(item.sha256) or 0)
+                item.missing = self._all_results & ~(self._known.mask(item.sha256) or 0)
             if not item.missing:
                 item.data = b""
         return pack
@@ -269,53 +271,50 @@ class IngestPipeline:
         try:
             try:
                 with file_errors():
-                    self._fill(item, Decoder(item.data))
+                    self._compute(item, Decoder(item.data))
             except UnreadableImage as error:
                 if error.stage != "decode" or not self._options.tolerate_truncated:
                     raise
                 with file_errors():
-                    self._fill_partial(item, error)
+                    self._compute_truncated(item, error)
         except UnreadableImage as error:
             item.failure = error.stage, error.reason
             item.image = None
             item.pixels.clear()
         item.data = b""
 
-    def _fill_partial(self, item: _Item, reason: UnreadableImage) -> None:
+    def _compute_truncated(self, item: _Item, reason: UnreadableImage) -> None:
         """Compute the results of a truncated file; raise ``reason`` if nothing can be decoded."""
         try:
             decoder, mask = repaired(item.data)
         except UnreadableImage:
             raise reason from None
         item.pixels.clear()
-        self._fill(item, decoder)
+        self._compute(item, decoder)
         assert item.image is not None
         item.image.share = min(float(mask.mean()), _MAX_PARTIAL)
 
-    def _fill(self, item: _Item, decoder: Decoder) -> None:
-        """Compute the missing results of an image, and all if an earlier version decoded it.
-
-        The fingerprint is computed from the sketch, together with the others of the pack.
-        """
-        with decoder.exclusive(reduced=self._is_reduced):
-            self._compute(item, decoder)
-        item.warnings = decoder.warnings
-
     def _compute(self, item: _Item, decoder: Decoder) -> None:
+        """Compute the missing results of an image; all if an earlier version got other pixels.
+
+        The fingerprint is computed later from the sketch, together with the others of the pack.
+        """
         item.image = ImageRow(item.sha256, item.md5, len(item.data))
         known = self._known.mask(item.sha256)
-        if known is not None and not known & _UP_TO_DATE and differs_from_version_1(decoder):
-            item.image.pixels_changed = True
-            item.missing = self._all
-        if item.missing & _FINGERPRINT:
-            item.sketch = self._fingerprint.sketch(decoder)
-        for number, network in enumerate(self._networks):
-            if item.missing & (4 << number):
-                item.pixels[number] = network.prepare(decoder)
+        with decoder.exclusive(reduced=self._is_reduced):
+            if known is not None and not known & _UP_TO_DATE and differs_from_version_1(decoder):
+                item.image.pixels_changed = True
+                item.missing = self._all_results
+            if item.missing & _FINGERPRINT:
+                item.sketch = self._fingerprint.sketch(decoder)
+            for number, network in enumerate(self._networks):
+                if item.missing & (_FIRST_EMBEDDING << number):
+                    item.pixels[number] = network.prepare(decoder)
+        item.warnings = decoder.warnings
 
     # -- in order ------------------------------------------------------------------------------
 
-    def _take(self, item: _Item) -> None:
+    def _add_to_group(self, item: _Item) -> None:
         self._group.items.append(item)
         self._group.to_embed += bool(item.pixels)
         batch = min((network.batch for network in self._networks), default=GROUP_FILES)
@@ -352,9 +351,9 @@ class IngestPipeline:
                     reason = f"{network.name} gives no usable vector"
                     self._batch.failures.append((item.file, "embed", reason))
         for item in group.items:
-            self._settle(item)
+            self._add_to_batch(item)
 
-    def _settle(self, item: _Item) -> None:
+    def _add_to_batch(self, item: _Item) -> None:
         if item.small is not None:
             self._batch.small.append((item.file, *item.small))
             return
@@ -382,7 +381,7 @@ class IngestPipeline:
         )
 
     def _commit(self) -> None:
-        """Pass the batch to the writer thread when it has stored the one before."""
+        """Pass the batch to the writer thread when it has stored the previous one."""
         self._wait_for_writer()
         batch, self._batch = self._batch, self._new_batch()
         if len(batch):

@@ -1,4 +1,4 @@
-"""Detect and relocate folders of photos that were moved as a whole, without reading photos."""
+"""Detect and relocate folders of photos that moved as a whole, without reading the photos."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ from embedkit.results import RelocationReport
 
 @dataclass(frozen=True)
 class Presence:
-    """Ids of files by their presence in another folder."""
+    """The ids of files, grouped by their state in another folder."""
 
     unchanged: list[int]
     """Files with the stored size."""
@@ -30,7 +30,7 @@ class Presence:
 
 
 def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
-    """Check which files (id, relative path, bytes) are below a folder, without opening them."""
+    """Check which files (id, relative path, bytes) are in a folder, without opening them."""
     found = Presence([], [], [])
     for file_id, path, size in files:
         try:
@@ -38,8 +38,8 @@ def presence(files: Iterable[tuple[int, str, int]], folder: str) -> Presence:
         except (OSError, ValueError):
             found.missing.append(file_id)
             continue
-        same = stat.S_ISREG(status.st_mode) and status.st_size == size
-        (found.unchanged if same else found.changed).append(file_id)
+        is_unchanged = stat.S_ISREG(status.st_mode) and status.st_size == size
+        (found.unchanged if is_unchanged else found.changed).append(file_id)
     return found
 
 

@@ -108,8 +108,8 @@ def sources_of(
         **earlier,
         **dict.fromkeys(recipe.sources, recipe.labels_from_folders),
     }
-    places = dict.fromkeys(named or [*recipe.sources, *earlier])
-    if not places:
+    chosen = dict.fromkeys(named or [*recipe.sources, *earlier])
+    if not chosen:
         raise BadInput(
             "nothing to add; name photos or folders of photos, or list sources in "
             f"{catalog.path.parent / FILE_NAME}"
@@ -123,13 +123,13 @@ def sources_of(
             else labels_from_folders,
             named=bool(named) or path in recipe.sources,
         )
-        for path in places
+        for path in chosen
     ]
     labelled |= {item.path: item.labels_from_folders for item in items}
     return Sources(
         items,
         frozenset(path for path, is_labelled in labelled.items() if is_labelled),
-        frozenset([*places, *earlier]),
+        frozenset([*chosen, *earlier]),
         tuple(
             f"{shown(new)} contains the photos of {shown(old)}, which is missing: its "
             "subfolders are labels, as before"
@@ -196,7 +196,7 @@ def scan_sources(
         rows.clear()
 
     for number, source in enumerate(sources.items):
-        for item in _scanned(source, skip, exclude, sources.known):
+        for item in _scan_source(source, skip, exclude, sources.known):
             if len(sources.items) > 1:
                 if item.path in seen:
                     continue
@@ -227,7 +227,7 @@ def scan_sources(
     return scanned
 
 
-def _scanned(
+def _scan_source(
     source: Source, skip: str, exclude: Patterns, known: frozenset[str]
 ) -> Iterator[FoundFile | Failure | Skipped]:
     try:
@@ -248,27 +248,27 @@ def found_table(found: pa.Table, scopes: Sequence[Scope], roots: dict[int, str])
     for root_id in dict.fromkeys(scope.root_id for scope in scopes):
         chosen = pc.equal(root_ids, root_id)
         piece = found.filter(chosen).drop_columns(["source"])
-        relative = pc.utf8_slice_codeunits(piece["path"], _length(roots[root_id]))
+        relative = pc.utf8_slice_codeunits(piece["path"], _prefix_length(roots[root_id]))
         pieces.append(
             piece.set_column(0, "path", relative).add_column(0, "root_id", root_ids.filter(chosen))
         )
     return pa.concat_tables(pieces)
 
 
-def placed(scope: Scope, roots: dict[int, str], path: str) -> PendingFile:
-    """Return a path that cannot be used or is excluded as an entry of the catalog."""
-    stored = paths.to_stored(path)[_length(roots[scope.root_id]) :]
+def catalog_entry(scope: Scope, roots: dict[int, str], path: str) -> PendingFile:
+    """Return the entry in the catalog of a path that cannot be used or is excluded."""
+    stored = paths.to_stored(path)[_prefix_length(roots[scope.root_id]) :]
     return PendingFile(scope.root_id, stored, 0, 0, None)
 
 
 def named_inside(excluded: Iterable[str], known: Iterable[str]) -> list[str]:
     """Return the paths in ``known`` that are below excluded folders."""
-    places = set(excluded)
+    folders = set(excluded)
     return [
-        path for path in known if any(str(folder) in places for folder in PurePath(path).parents)
+        path for path in known if any(str(parent) in folders for parent in PurePath(path).parents)
     ]
 
 
-def _length(root: str) -> int:
-    """Return the length of the prefix of stored absolute paths below a root, in characters."""
+def _prefix_length(root: str) -> int:
+    """Return the number of characters before the relative part of stored paths below a root."""
     return len(paths.to_stored(root).rstrip("/")) + 1

@@ -16,9 +16,9 @@ _Out = TypeVar("_Out")
 class OrderedMap(Generic[_In, _Out]):
     """A parallel ``map`` that works ahead of its consumer and yields results in order.
 
-    The weights of the items that it works ahead sum to at most ``limit``; one item is always
-    allowed. A separate thread iterates over the items, so they may come from another map. An error
-    of the items or the function is raised in place of its result.
+    The items that it works ahead weigh at most ``limit`` together; one item is always allowed. A
+    separate thread iterates over the items, so they may come from another map. An error of the
+    items or the function is raised in place of a result.
     """
 
     def __init__(

@@ -18,10 +18,12 @@ class PlanRow:
     sha256 : str
         Hex digest of the file's content when the plan was made.
     kind : str
-        Why the file is in its group: ``exact``, ``pixels``, ``combined``, ``perceptual``,
-        ``semantic``, ``conflict``, ``damaged`` or ``intact``.
+        Why the file is in its group: ``exact``, ``pixels``, ``combined``, ``perceptual`` or
+        ``semantic``; ``conflict`` for copies under different labels; ``damaged`` for a truncated
+        copy; ``intact`` for a file that is in the group only because of its damaged copies.
     score : float or None
-        Strength of the evidence, on the scale of the kind.
+        Confidence that the file is a copy of the group's representative, 0 to 1; None for
+        ``damaged`` and ``intact``.
     label : str or None
         Label of the file.
     reason : str

@@ -226,7 +226,7 @@ class Comparison(Result):
     """Backbones compared on one collection.
 
     Every image of a class with two or more images is a query for the others of its class (leave
-    one out), or an evenly drawn sample of 5,000 if there are more. Images without a class are left
+    one out), or a fixed random sample of 5,000 if there are more. Images without a class are left
     out.
 
     Attributes

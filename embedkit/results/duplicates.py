@@ -47,7 +47,7 @@ class GroupMember:
     distance : float or None
         Cosine distance of the embeddings, 0 to 2; None if either file has no embedding.
     score : float
-        Strength of the evidence for a copy, 0 to 1; 1 for the representative.
+        Confidence that this is a copy of the representative, 0 to 1; 1 for the representative.
     sure : bool
         Whether no review is needed: the bytes or pixels are equal, nothing differs when both files
         are opened, or a person called them duplicates.

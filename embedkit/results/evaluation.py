@@ -166,7 +166,7 @@ class HeadMetrics:
     f1 : float
         Mean F over the classes.
     intervals : dict of str to (float, float)
-        95 % bootstrap intervals of the :data:`MAIN_METRICS`, by name.
+        95 % bootstrap intervals of ``accuracy``, ``precision``, ``recall`` and ``f1``, by name.
     top_k : dict of int to float
         By k: share of photos whose class is among the k most probable.
     nll : float

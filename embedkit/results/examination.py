@@ -39,7 +39,7 @@ class Change:
     Attributes
     ----------
     name : str
-        A key of :data:`CHANGES`.
+        Name of the change, such as ``cropped``.
     image : {0, 1, 2}
         The changed image; 0 if the files do not show which.
     """

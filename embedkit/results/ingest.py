@@ -29,7 +29,7 @@ class AddOptions:
     Attributes
     ----------
     exclude : tuple of str
-        Patterns (:mod:`embedkit.images.patterns`) of excluded files and folders.
+        Patterns of excluded files and folders, as ``embedkit add --exclude`` takes them.
     min_size : int
         Minimum short side in pixels; smaller images are skipped.
     tolerate_truncated : bool

@@ -1,4 +1,4 @@
-"""The embeddings of a workspace: the networks that compute them and the indexes over them."""
+"""The embeddings of a workspace: the networks that compute them, and the indexes over them."""
 
 import os
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ class EmbeddingStore:
         return resolve(backbone, self.backbone_snapshot().backbones)
 
     def network(self, resolved: ResolvedName) -> "Backbone":
-        """Return the network of a backbone, which stays loaded."""
+        """Return the network of a backbone; it stays loaded."""
         spec = resolved.spec.digest
         if spec not in self._networks:
             self._networks[spec] = open_backbone(resolved)
@@ -129,7 +129,7 @@ class EmbeddingStore:
         return self.indexes.at(queries.resolved.spec, queries.revision)
 
     def index_or_empty(self, backbone: str | None) -> "Index":
-        """Return the index of a backbone; an empty one for None and a workspace without backbones.
+        """Return the index of a backbone; an empty one for None in a workspace without backbones.
 
         Raises as :meth:`select` does for a named backbone.
         """

@@ -73,7 +73,7 @@ def embed_images(
 ) -> Queries:
     """Return images as queries, with their stored embeddings where the catalog has these bytes.
 
-    Otherwise ``load`` opens the backbone, which embeds them. A 1-D array is an embedding.
+    Other images are embedded by the backbone that ``load`` opens. A 1-D array is an embedding.
 
     Raises :class:`BadInput` when an image cannot be read, an embedding has the wrong shape or dtype
     or no direction, or the weights of the backbone have changed; and as :func:`select_backbone`
@@ -142,7 +142,7 @@ def open_query(image: ImageInput) -> Decoder:
 
 
 def _digest(image: object) -> bytes | None:
-    """Return the SHA-256 of the file of an image; None for an image that is not from a file."""
+    """Return the SHA-256 of an image's file or bytes; None for an image without either."""
     _check_query(image)
     if isinstance(image, bytes):
         return sha256(image).digest()
@@ -175,17 +175,18 @@ def name_of(image: object) -> str:
     return f"<{type(image).__name__}>"
 
 
-def digest_of(image: str | os.PathLike[str], *, photo: bool = False) -> bytes:
+def digest_of(image: str | os.PathLike[str], *, must_decode: bool = False) -> bytes:
     """Return the SHA-256 of a file.
 
-    Raises :class:`BadInput` when the file cannot be read or, with ``photo``, cannot be decoded.
+    Raises :class:`BadInput` when the file cannot be read or, with ``must_decode``, cannot be
+    decoded.
     """
     path = absolute(image)
     _check_not_folder(path)
     try:
         with file_errors():
             content = read_bytes(path)
-            if photo:
+            if must_decode:
                 Decoder(content).at_least()
     except BadInput as error:
         raise BadInput(f"{shown(path)}: {error}") from error

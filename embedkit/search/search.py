@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from embedkit.index.index import Index
 
 EXTRA_IMAGES = 6
-"""Images to find beyond k, for images without a file and for ties at the end."""
+"""Number of images searched beyond k: some may have no file, and others may tie with the last."""
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,21 @@ def search(
     """
     check_count(k)
     label, folder = search_filter.label, search_filter.folder
-    among = _filtered_ids(catalog, label, folder)
+    allowed_ids = _filtered_ids(catalog, label, folder)
 
     def files_of(ids: np.ndarray) -> dict[int, list[LiveFile]]:
-        if among is None:
+        if allowed_ids is None:
             return catalog.live_files(ids.tolist())
         with catalog.read() as reader:
             return reader.files.of_images(ids.tolist(), label, folder)
 
-    limit = len(index) if among is None else len(among)
+    limit = len(index) if allowed_ids is None else len(allowed_ids)
     count = k + EXTRA_IMAGES
     files: dict[int, list[LiveFile]] = {}
     found: list[list[tuple[float, int]]] = [[] for _ in queries.image_ids]
     pending = list(range(len(found)))
     while pending:
-        ids, distances = index.search(queries.vectors[pending], count, among)
+        ids, distances = index.search(queries.vectors[pending], count, allowed_ids)
         for row, number in enumerate(pending):
             distances[row, ids[row] == queries.image_ids[number]] = 0.0
         # Usually all of the first k images have files, and the files of the others are not needed.
@@ -81,7 +81,7 @@ def search(
         short = [row for row in range(len(ids)) if sum(i in files for i in ids[row].tolist()) < k]
         if short:
             files.update(files_of(np.unique(ids[short])))
-        again = []
+        unfinished = []
         for row, number in enumerate(pending):
             found[number] = [
                 (distance, image_id)
@@ -92,15 +92,15 @@ def search(
             ]
             enough = len(found[number]) >= k and found[number][k - 1][0] < distances[row, -1]
             if count < limit and not enough:
-                again.append(number)
-        pending = again
+                unfinished.append(number)
+        pending = unfinished
         count *= 4
 
     for matches, own in zip(found, queries.image_ids, strict=True):
         matches.sort(key=lambda item: (item[1] != own, item[0], files[item[1]][0].path))
         del matches[k:]
     all_files = files
-    if among is not None:  # a match lists all files of its image, not only the filtered ones
+    if allowed_ids is not None:  # a match lists all files of its image, not only the filtered ones
         all_files = catalog.live_files([image_id for matches in found for _, image_id in matches])
     return [
         Matches(
@@ -129,19 +129,19 @@ def _filtered_ids(catalog: Catalog, label: str | None, folder: str | None) -> np
     if label is None and folder is None:
         return None
     with catalog.read() as reader:
-        among = reader.files.image_ids(label, folder)
-        labels = reader.labels.counts() if label is not None and not len(among) else {}
-    if not len(among):
+        allowed_ids = reader.files.image_ids(label, folder)
+        labels = reader.labels.counts() if label is not None and not len(allowed_ids) else {}
+    if not len(allowed_ids):
         raise NotInWorkspace(_empty_filter(label, folder, labels))
-    return among
+    return allowed_ids
 
 
 def make_match(
     rank: int, distance: float, chosen: Sequence[LiveFile], files: Sequence[LiveFile]
 ) -> Match:
-    """Return the match of an image that is in ``files``; its path is the first of ``chosen``.
+    """Return the match of an image with ``files``; its path is that of the first of ``chosen``.
 
-    Files that exist on disk come before missing ones.
+    In both, files that exist on disk come before missing ones.
     """
     first = _existing_first(chosen)[0]
     paths = tuple([file.path for file in _existing_first(files)])

@@ -78,8 +78,10 @@ class ClassificationMethods(WorkspaceBase):
 
         Parameters
         ----------
-        val, test : int
-            Images of each class in the validation and in the test set.
+        val : int
+            Images of each class in the validation set.
+        test : int
+            Images of each class in the test set.
         seed : int, default 0
             Another seed draws another split.
         group : str, optional

@@ -112,7 +112,7 @@ class CleaningMethods(WorkspaceBase):
         conflicts : {'review', 'drop-all'}, default 'review'
             Action for groups that have several labels: review them, or remove every file.
         protect : sequence of paths, optional
-            Folders and files that are never removed.
+            Folders and files that this plan keeps. They are not stored for later plans.
         prefer : sequence of str, optional
             Folders, files or patterns such as ``*.heic`` to keep, the most preferred first.
         allow : sequence of str, optional

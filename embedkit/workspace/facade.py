@@ -117,7 +117,7 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
             Whether to run no network. This is enough for :meth:`duplicates` and :meth:`clean`; a
             later call without it embeds the images.
         exclude : str or sequence of str, optional
-            Patterns (:mod:`embedkit.images.patterns`) of files and folders to exclude.
+            Patterns of files and folders to exclude, as ``embedkit add --exclude`` takes them.
         min_size : int, optional
             Minimum short side in pixels; smaller images are skipped.
         tolerate_truncated : bool, optional
@@ -186,9 +186,11 @@ class Workspace(SearchMethods, CleaningMethods, ClassificationMethods):
 
         Parameters
         ----------
-        old, new : path
-            Old and new path of the folder. At least half of its files must be below ``new`` with
-            the same size; the others count as missing.
+        old : path
+            Old path of the folder.
+        new : path
+            New path of the folder. At least half of its files must be below it with the same size;
+            the others count as missing.
 
         Returns
         -------

@@ -44,8 +44,10 @@ class SearchMethods(WorkspaceBase):
             A backbone that photos were added with. Default: the workspace's first one.
         max_distance : float, optional
             Maximum cosine distance of a match, in [0, 2].
-        label, folder : str or path-like, optional
-            Only files with this label, or below this folder.
+        label : str, optional
+            Only files with this label.
+        folder : str or path-like, optional
+            Only files below this folder.
         verify : int, default 0
             Number of nearest images to compare with the photo point by point and to rank by
             agreement.
@@ -133,7 +135,7 @@ class SearchMethods(WorkspaceBase):
         return self._matches(queries, k, SearchFilter.from_arguments(max_distance, label, folder))
 
     def distance(self, first: StrPath, second: StrPath, *, backbone: str | None = None) -> float:
-        """Return the cosine distance of two photos, in [0, 2].
+        """Return the cosine distance between two photos, in [0, 2].
 
         Parameters
         ----------

@@ -20,8 +20,10 @@ class Verdicts(WorkspaceBase):
         verdict : {'duplicate', 'different', 'keep'}
             ``duplicate``: two photos show the same picture. ``different``: they do not. ``keep``:
             every plan keeps the photo.
-        image, other : str or path-like
-            The photos. ``keep`` takes one, the other verdicts take two.
+        image : str or path-like
+            The photo.
+        other : str or path-like, optional
+            The second photo, for all verdicts except ``keep``.
 
         Raises
         ------
@@ -41,8 +43,10 @@ class Verdicts(WorkspaceBase):
 
         Parameters
         ----------
-        image, other : str or path-like
-            The photos of the verdict.
+        image : str or path-like
+            The photo of the verdict.
+        other : str or path-like, optional
+            The second photo, if the verdict is about two.
 
         Raises
         ------
@@ -56,8 +60,8 @@ class Verdicts(WorkspaceBase):
 
         check_verdict(verdict, 1 if other is None else 2)
         self._catalog.require()
-        first = digest_of(image, photo=True)
-        second = None if other is None else digest_of(other, photo=True)
+        first = digest_of(image, must_decode=True)
+        second = None if other is None else digest_of(other, must_decode=True)
         if first == second:
             raise BadInput("these two files have the same bytes; a verdict needs different photos")
         with self._catalog.write() as writer:

@@ -127,7 +127,7 @@ class EmbeddingReader:
     def chunks(self, spec: str, after_serial: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield chunks of image ids, int64 (n,), and embeddings, float32 (n, dim).
 
-        They are those stored after ``after_serial``, in the order of storing. The catalog
+        These are the embeddings stored after ``after_serial``, in the order of storing. The catalog
         stays locked while iterating.
         """
         if not has_spec(self._session, spec):
@@ -151,7 +151,7 @@ class EmbeddingReader:
         )
 
     def removed_ids(self, spec: str, after_serial: int) -> np.ndarray:
-        """Return the ids of images whose embedding was removed after a generation, int64 (N,)."""
+        """Return the ids of the images whose embedding was removed after a serial, int64 (N,)."""
         columns = self._session.columns(
             "SELECT image_id FROM removals WHERE spec = ? AND serial > ? ORDER BY serial",
             [spec, after_serial],

@@ -23,6 +23,7 @@ _REQUESTED = f"""
     kept AS (
         SELECT file_id, name, value FROM requested JOIN images USING (image_id)
         JOIN kept_facts USING (sha256, place))"""
+"""Common table expressions: the known files at ``$places``, and the facts kept for them there."""
 
 
 class FileReader:
@@ -110,10 +111,10 @@ class FileReader:
         )[0]
         return dict(zip(("files", "images", "missing"), row, strict=True))
 
-    # -- known files, missing ones included ----------------------------------------------------
+    # -- known files ---------------------------------------------------------------------------
 
     def below(self, folder: str) -> list[tuple[int, str, int]]:
-        """Return id, path relative to ``folder`` and bytes of all known files below a folder.
+        """Return id, path relative to ``folder`` and bytes of all known files below it.
 
         Missing files are included.
         """
@@ -132,7 +133,7 @@ class FileReader:
         return {absolute[number] for number, *_ in self.locate(absolute)}
 
     def sizes_and_mtimes(self, absolute: Sequence[str]) -> dict[str, tuple[int, int]]:
-        """Return size and modification time (ns), when they were added, of the known files."""
+        """Return the size and modification time (ns) of known files as of the last add."""
         with self._session.view("batch", self._folders.locate(absolute)):
             rows = self._session.rows(
                 """SELECT number, bytes, mtime_ns FROM batch
@@ -201,20 +202,20 @@ class FileReader:
         and every spec's embedding, when this version of the decoder failed to decode it, or when
         its image is below the minimum size.
         """
-        large_enough = f"least(width, height) >= {int(options.min_size)}"
+        is_large_enough = f"least(width, height) >= {int(options.min_size)}"
         complete = [
-            f"SELECT image_id FROM fingerprints WHERE {large_enough}",
+            f"SELECT image_id FROM fingerprints WHERE {is_large_enough}",
             *(images_with_embedding(self._session, spec) for spec in specs),
         ]
-        unusable = "" if options.tolerate_truncated else "UNION SELECT image_id FROM truncated"
+        truncated = "" if options.tolerate_truncated else "UNION SELECT image_id FROM truncated"
         with self._session.view("found", found):
             table = self._session.table(
                 f"""SELECT root_id, path, bytes, mtime_ns, label FROM found
                     ANTI JOIN (SELECT * FROM files
                                WHERE NOT broken AND image_id IN ({" INTERSECT ".join(complete)})
-                               AND image_id NOT IN (FROM outdated {unusable}))
+                               AND image_id NOT IN (FROM outdated {truncated}))
                         USING (root_id, path, bytes, mtime_ns)
-                    ANTI JOIN (SELECT * FROM small_files WHERE NOT {large_enough})
+                    ANTI JOIN (SELECT * FROM small_files WHERE NOT {is_large_enough})
                         USING (root_id, path, bytes, mtime_ns)
                     ANTI JOIN (SELECT * FROM failures
                                WHERE stage = 'decode' AND decoder = $decoder)

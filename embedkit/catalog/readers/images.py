@@ -51,8 +51,7 @@ class ImageReader:
         """Return an Arrow table of the fingerprints of the images with a live file.
 
         Columns: image_id, phash, width, height, bytes, contrast, format. Images with more pixels
-        come first, then those with more bytes, then in order of path. Truncated images are left
-        out.
+        come first, then those with more bytes, then in order of path. Truncated images are skipped.
         """
         return self._session.table(
             f"""SELECT image_id, phash, width::BIGINT AS width, height::BIGINT AS height,

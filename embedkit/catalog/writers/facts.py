@@ -40,7 +40,7 @@ class _KeptFact:
 
 @dataclass(frozen=True)
 class _Receiver:
-    """A file that has no fact of a name that is kept for its bytes."""
+    """A file without a fact of some name, when such a fact is kept for its bytes."""
 
     file_id: int
     stored_path: str
@@ -61,7 +61,7 @@ class _Receiver:
 
 @dataclass
 class _Attached:
-    """Stored paths of files that a person should check after facts were attached."""
+    """Stored paths of files whose labels a person should check after facts were attached."""
 
     ambiguous: list[str] = field(default_factory=list)
     """Files for which several values are possible."""
@@ -266,7 +266,7 @@ class FactWriter:
         return [image_id for (image_id,) in rows]
 
     def unlabelled(self, image_ids: list[int]) -> list[str]:
-        """Return the stored path of one file of each of the images that has no label now.
+        """Return, for each of the images without a label now, the stored path of one file.
 
         Images without a live file are skipped.
         """

@@ -73,13 +73,6 @@ class FileWriter:
             [(PendingFile(root_id, path, 0, 0, None), "read", reason) for root_id, path in lost]
         )
 
-    def exclude(self, excluded: Sequence[Scope], except_for: Sequence[Scope]) -> None:
-        """Mark the known files inside ``excluded`` as excluded, except those in ``except_for``."""
-        self._session.run(
-            f"""UPDATE files f SET broken = true
-                WHERE NOT broken AND {inside("f", excluded)} AND NOT {inside("f", except_for)}"""
-        )
-
     def apply_scan(
         self,
         scopes: Sequence[Scope],
@@ -94,7 +87,8 @@ class FileWriter:
         - Failures of files that were not found are removed; ``problems``, the failures of the scan
           itself, are stored.
         - Files below a folder that could not be listed stay unchanged.
-        - Files at or below the paths ``excluded`` are excluded, except those of ``named`` scopes.
+        - Files at or below the paths ``excluded`` are marked as broken, except those inside
+          ``named`` scopes.
         - Files with the same bytes as new files are checked wherever they are, so that facts follow
           files that moved.
         """
@@ -105,8 +99,12 @@ class FileWriter:
             for file, failure in problems
             if os.path.lexists(failure.path)
         ]
-        moved = [absorbed.update(file) for file in excluded]
-        self.exclude([Scope(file.root_id, file.path) for file in moved], named)
+        entries = [absorbed.update(file) for file in excluded]
+        excluded_scopes = [Scope(file.root_id, file.path) for file in entries]
+        self._session.run(
+            f"""UPDATE files f SET broken = true
+                WHERE NOT broken AND {inside("f", excluded_scopes)} AND NOT {inside("f", named)}"""
+        )
         with self._session.view("scanned", found):
             self._session.run(
                 """CREATE TEMP TABLE found AS
@@ -152,7 +150,7 @@ class FileWriter:
     def update_missing(self, absolute: Sequence[str]) -> None:
         """Record which of the known files at absolute paths are missing now.
 
-        The facts of missing files, which are in quarantine, are reserved for when they come back.
+        The missing ones are in quarantine; their facts are reserved until they are restored.
         """
         batch = self._reader.locate(absolute)
         missing = [not os.path.lexists(absolute[number]) for number in batch["number"].to_pylist()]

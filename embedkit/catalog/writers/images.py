@@ -75,15 +75,15 @@ class ImageWriter:
         rows = pa.table(
             {
                 "sha256": _digests(images),
-                "renewed": pa.array([image.pixels_changed for image in images], pa.bool_()),
+                "has_changed": pa.array([image.pixels_changed for image in images], pa.bool_()),
             }
         )
         with self._session.view("batch", rows):
             self._session.run(
-                """CREATE TEMP TABLE decoded AS SELECT image_id, renewed
+                """CREATE TEMP TABLE decoded AS SELECT image_id, has_changed
                    FROM batch JOIN images USING (sha256) SEMI JOIN outdated USING (image_id)"""
             )
-        self._remove_results("(SELECT image_id FROM decoded WHERE renewed)")
+        self._remove_results("(SELECT image_id FROM decoded WHERE has_changed)")
         self._session.run("DELETE FROM outdated WHERE image_id IN (SELECT image_id FROM decoded)")
         self._session.run("DROP TABLE decoded")
 

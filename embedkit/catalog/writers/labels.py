@@ -24,16 +24,16 @@ class LabelWriter:
         Raises :class:`NotInWorkspace`, and labels nothing, when a path is not that of a known file.
         """
         found = self._files.locate(list(labels))
-        texts = list(labels.items())
+        items = list(labels.items())
         known = {number for number, *_ in found}
-        unknown = [path for number, (path, _) in enumerate(texts) if number not in known]
+        unknown = [path for number, (path, _) in enumerate(items) if number not in known]
         if unknown:
             raise NotInWorkspace(
                 f"{len(unknown)} of {len(labels)} labelled paths are not in the workspace, the "
                 f"first is {paths.shown(unknown[0])}; nothing was labelled. Add the photos first"
             )
         self.store(
-            [(root_id, path, texts[number][1], source) for number, _, root_id, path in found]
+            [(root_id, path, items[number][1], source) for number, _, root_id, path in found]
         )
 
     def store(self, labels: Sequence[tuple[int, str, str, str]]) -> None:
@@ -64,7 +64,7 @@ class LabelWriter:
         self._session.run("DROP TABLE relabelled")
 
     def set_column(self, name: str, values: dict[str, str]) -> None:
-        """Set the values of a column by path; files that are not named keep theirs."""
+        """Set the values of a column by path; other files keep theirs."""
         texts = list(values.values())
         found = self._files.locate(list(values))
         rows = pa.table(

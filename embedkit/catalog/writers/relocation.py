@@ -88,31 +88,35 @@ class Relocation:
 
     def _check_duplicates(self, old: str, new: str) -> None:
         """Raise :class:`BadInput` when two files have the same path now."""
-        doubles = self._session.rows(
+        duplicates = self._session.rows(
             "SELECT root_id, path FROM files GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL"
         )
-        if doubles:
-            root_id, path = doubles[0]
+        if duplicates:
+            root_id, path = duplicates[0]
             first = paths.shown(paths.absolute_path(self._reader.roots()[root_id], path))
             raise BadInput(
-                f"the workspace already has {len(doubles)} of the files in {paths.shown(new)} (the "
-                f"first is {first}); nothing was changed. 'embedkit remove {paths.shown(old)}' "
-                "forgets the old paths and keeps the labels"
+                f"the workspace already has {len(duplicates)} of the files in {paths.shown(new)} "
+                f"(the first is {first}); nothing was changed. "
+                f"'embedkit remove {paths.shown(old)}' forgets the old paths and keeps the labels"
             )
 
     def _rename(self, old: str, new: str) -> list[str]:
         """Rewrite the paths of sources and label folders; return the new paths of the sources."""
-        flags = self._reader.sources()
+        labels_from_folders = self._reader.sources()
         sources = {
-            item: _renamed(item, old, new) for item in flags if PurePath(item).is_relative_to(old)
+            item: _renamed(item, old, new)
+            for item in labels_from_folders
+            if PurePath(item).is_relative_to(old)
         }
-        labelled = [
+        label_folders = [
             item for item in self._reader.label_folders() if PurePath(item).is_relative_to(old)
         ]
         self._folders.remove_sources(list(sources))
-        self._folders.remove_label_folders(labelled)
-        self._folders.add_sources({place: flags[item] for item, place in sources.items()})
-        for item in labelled:
+        self._folders.remove_label_folders(label_folders)
+        self._folders.add_sources(
+            {place: labels_from_folders[item] for item, place in sources.items()}
+        )
+        for item in label_folders:
             self._folders.add_label_folder(_renamed(item, old, new))
         return list(sources.values())
 

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
-from embedkit.classify.export.graph import GraphInput
 from embedkit.classify.heads.embedding_head import EmbeddingHead
 from embedkit.results import ExportReport
 from embedkit.version import __version__
 
+if TYPE_CHECKING:
+    from embedkit.classify.export.graph import GraphInput
+
 
 def metadata(
-    head: EmbeddingHead, inputs: tuple[GraphInput, ...], report: ExportReport
+    head: EmbeddingHead, inputs: tuple["GraphInput", ...], report: ExportReport
 ) -> dict[str, str]:
     """Return the metadata of an exported head: JSON texts by key."""
     specs = {model.spec.digest: model.spec.canonical_json for model in head.models}

@@ -5,9 +5,10 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -24,8 +25,11 @@ from embedkit.errors import ExportFailed, MissingExtra
 from embedkit.images.decode import ImageInput, decoding
 from embedkit.results import ExportReport
 
+if TYPE_CHECKING:
+    from embedkit.classify.export.graph import GraphInput
+
 TOLERANCE = 1e-4
-"""Largest difference between a probability of the graph and of the head."""
+"""Default of the largest difference between a probability of the graph and of the head."""
 MAX_BYTES = 2_000_000_000
 """Maximum size of an ONNX file; its format allows 2 GiB."""
 
@@ -37,18 +41,29 @@ Run = Callable[[list[np.ndarray]], Sequence[np.ndarray]]
 """Runs a graph on its inputs and returns its outputs."""
 
 
-def export_onnx(
-    head: EmbeddingHead,
-    backbones: dict[str, Backbone],
-    target: Path,
-    photos: Sequence[ImageInput],
-) -> ExportReport:
+@dataclass(frozen=True)
+class ExportOptions:
+    """A head to export, and how to check the graph."""
+
+    head: EmbeddingHead
+    backbones: dict[str, Backbone]
+    """Its open backbones, by the digest of their spec."""
+    target: Path
+    """The file to write."""
+    photos: Sequence[ImageInput]
+    """Photos to compare on, besides :data:`_COMPARED` drawn images."""
+    tolerance: float
+    """Largest difference of a probability."""
+
+
+def export_onnx(options: ExportOptions) -> ExportReport:
     """Write a head as an ONNX file: see :meth:`embedkit.Head.export_onnx`."""
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise _missing(error) from error
-    packed, inputs = _onnx(head, backbones)
+    packed, inputs = _onnx(options)
+    head = options.head
     if len(packed) > MAX_BYTES:
         raise ExportFailed(
             f"{shown(head.name)} has {len(packed) / 1e9:.1f} GB as ONNX, and the format allows 2; "
@@ -61,22 +76,17 @@ def export_onnx(
         outputs: Sequence[np.ndarray] = session.run(None, dict(zip(names, arrays, strict=True)))
         return outputs
 
-    report = _compared(head, backbones, inputs, run, photos, target, len(packed))
-    with atomic_write(target) as temporary:
+    report = _compared(options, inputs, run, len(packed))
+    with atomic_write(options.target) as temporary:
         temporary.write_bytes(_with_metadata(packed, metadata(head, inputs, report)))
     return report
 
 
-def export_openvino(
-    head: EmbeddingHead,
-    backbones: dict[str, Backbone],
-    target: Path,
-    photos: Sequence[ImageInput],
-) -> ExportReport:
+def export_openvino(options: ExportOptions) -> ExportReport:
     """Write a head in OpenVINO's format: see :meth:`embedkit.Head.export_openvino`."""
     import openvino
 
-    packed, inputs = _onnx(head, backbones)
+    packed, inputs = _onnx(options)
     model = openvino.Core().read_model(packed, b"")
     compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
@@ -84,9 +94,10 @@ def export_openvino(
         found = compiled(dict(enumerate(arrays)))
         return [np.asarray(found[number]) for number in range(len(model.outputs))]
 
-    report = _compared(head, backbones, inputs, run, photos, target, len(packed))
-    for key, value in metadata(head, inputs, report).items():
+    report = _compared(options, inputs, run, len(packed))
+    for key, value in metadata(options.head, inputs, report).items():
         model.set_rt_info(value, key.split("."))
+    target = options.target
     with temporary_beside(target) as folder:
         folder.mkdir(parents=True)
         own = folder / target.name
@@ -97,7 +108,7 @@ def export_openvino(
     return report
 
 
-def _onnx(head: EmbeddingHead, backbones: dict[str, Backbone]) -> tuple[bytes, Any]:
+def _onnx(options: ExportOptions) -> tuple[bytes, tuple["GraphInput", ...]]:
     """Return the graph of a head as the bytes of an ONNX file, and its inputs."""
     try:
         import onnxscript  # noqa: F401  (torch's exporter needs it)
@@ -107,10 +118,12 @@ def _onnx(head: EmbeddingHead, backbones: dict[str, Backbone]) -> tuple[bytes, A
 
     from embedkit.classify.export.graph import HeadGraph, graph_inputs
 
+    head = options.head
     inputs = graph_inputs(head)
     graph = HeadGraph(head).eval()
     example = [
-        torch.from_numpy(np.stack([_example(backbones[one.specs[0]])] * 2)) for one in inputs
+        torch.from_numpy(np.stack([_example(options.backbones[one.specs[0]])] * 2))
+        for one in inputs
     ]
     batch = torch.export.Dim("N")
     embeddings = [
@@ -145,34 +158,29 @@ def _example(backbone: Backbone) -> np.ndarray:
 
 
 def _compared(
-    head: EmbeddingHead,
-    backbones: dict[str, Backbone],
-    inputs: Sequence[Any],
-    run: Run,
-    photos: Sequence[ImageInput],
-    target: Path,
-    size: int,
+    options: ExportOptions, inputs: Sequence["GraphInput"], run: Run, size: int
 ) -> ExportReport:
-    """Compare a graph with its head on drawn images and on ``photos``.
+    """Compare a graph of ``size`` bytes with its head, on drawn images and photos.
 
-    Raises :class:`ExportFailed` when a probability differs by more than :data:`TOLERANCE`.
+    Raises :class:`ExportFailed` when a probability differs by more than the tolerance.
     """
-    images = [*_mixed_images(), *photos]
+    images = [*_mixed_images(), *options.photos]
     differences = [
-        _differences(head, backbones, inputs, run, images[start : start + _BATCH])
+        _differences(options, inputs, run, images[start : start + _BATCH])
         for start in range(0, len(images), _BATCH)
     ]
     largest, largest_ood = (float(np.max(some)) for some in zip(*differences, strict=True))
-    if not largest <= TOLERANCE:
+    if not largest <= options.tolerance:
         raise ExportFailed(
-            f"probabilities of the graph of {shown(head.name)} differ by up to {largest:.2g} from "
-            f"those of the head, more than {TOLERANCE:g}; nothing was written"
+            f"probabilities of the graph of {shown(options.head.name)} differ by up to "
+            f"{largest:.2g} from those of the head, more than {options.tolerance:g}; nothing was "
+            "written"
         )
     # Members that were trained on the same photos share a gallery.
-    vectors = [model.gallery.vectors for model in head.models]
+    vectors = [model.gallery.vectors for model in options.head.models]
     galleries = {sha256(one.tobytes()).digest(): one for one in vectors}
     return ExportReport(
-        path=str(target),
+        path=str(options.target),
         bytes=size,
         gallery_photos=sum(len(one) for one in galleries.values()),
         gallery_bytes=sum(one.nbytes for one in galleries.values()),
@@ -198,13 +206,13 @@ def _mixed_images() -> list[Image.Image]:
 
 
 def _differences(
-    head: EmbeddingHead,
-    backbones: dict[str, Backbone],
-    inputs: Sequence[Any],
+    options: ExportOptions,
+    inputs: Sequence["GraphInput"],
     run: Run,
     images: Sequence[ImageInput],
 ) -> tuple[float, float]:
     """Return the largest differences of a batch: of the probabilities, and of the OOD scores."""
+    head, backbones = options.head, options.backbones
     pixels: dict[str, list[np.ndarray]] = {spec: [] for spec in backbones}
     for image in images:
         with decoding(image) as decoder:

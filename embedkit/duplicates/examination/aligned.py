@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from embedkit.duplicates.examination.compare import Agreement, compare_aligned
-from embedkit.duplicates.examination.extent import Framing
+from embedkit.duplicates.examination.framing import Framing
 from embedkit.duplicates.examination.picture import (
     Floats,
     Picture,
@@ -23,7 +23,7 @@ from embedkit.search.verification.features import View
 FEW_COLOURS = 256
 """Maximum number of colours in a palette that counts as reduced."""
 
-_BLENDED = 3  # pixels at the edge of the shared area that may be blended with what is beyond
+_BLENDED = 3  # pixels at the edge of the shared area that may be blended with those beyond it
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +106,11 @@ class AlignedPair:
 
 def agreement_of(one: Floats, other: Floats, placement: Placement, area: int) -> Agreement:
     """Return how well two images (H, W) agree at a resolution of at most ``area`` pixels."""
-    here, there, valid = overlay(one, other, placement, area)
+    here, there, valid = in_one_frame(one, other, placement, area)
     return compare_aligned(here, there, None if valid.all() else valid)
 
 
-def overlay(
+def in_one_frame(
     one: Pixels | Floats, other: Pixels | Floats, placement: Placement, area: int
 ) -> tuple[Any, Any, np.ndarray]:
     """Return both images in one frame, and where they can be compared: bool (H, W)."""

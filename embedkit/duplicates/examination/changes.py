@@ -4,7 +4,7 @@ from math import prod
 
 import numpy as np
 
-from embedkit.duplicates.examination.aligned import AlignedPair, overlay
+from embedkit.duplicates.examination.aligned import AlignedPair, in_one_frame
 from embedkit.duplicates.examination.colour import compare_colours, stroke_shift
 from embedkit.duplicates.examination.compare import Agreement
 from embedkit.duplicates.examination.placement import have_same_aspect
@@ -14,7 +14,7 @@ from embedkit.results import COPY, DIFFERENT, OPEN, Change, Examination
 
 TONE, CHROMA, SHIFT = 4.0, 7.0, 7.0
 """Levels of mean luma difference, mean chroma difference and largest luma difference of one tone
-above which brightness or colours were changed."""
+above which brightness or colours count as changed."""
 OTHER_TONE, OTHER_CHROMA, OTHER_SHIFT = 8.0, 18.0, 16.0
 """The same limits for plain drawings; above them, the drawings are different."""
 RESIZED_SHIFT = 48.0
@@ -57,7 +57,7 @@ def describe_copy(
         changes.append(Change("reframed", edited))
     if (
         pair.framing.is_whole
-        and not pair.framing.wider
+        and not pair.framing.wider_side
         and not have_same_aspect(pair.first, pair.second)
     ):
         changes.append(Change("stretched", edited or _stretched_side(pair, quality)))
@@ -116,7 +116,7 @@ def _recoloured(pair: AlignedPair, fine: Agreement, colourless_side: int) -> boo
     ``colourless_side`` is the side without colours.
     """
     colour = compare_colours(
-        *overlay(pair.first.rgb, pair.second.rgb, pair.placement, _COLOUR_AREA)
+        *in_one_frame(pair.first.rgb, pair.second.rgb, pair.placement, _COLOUR_AREA)
     )
     if not colourless_side and (
         colour.deviation > 1 or (pair.is_graphic and colour.hue_changed > MAX_HUE_CHANGED)
@@ -132,10 +132,10 @@ def _recoloured(pair: AlignedPair, fine: Agreement, colourless_side: int) -> boo
 
 
 def _stroke_shift(pair: AlignedPair) -> float:
-    """Return the levels by which strokes of plain drawings differ beyond resizing; else 0."""
+    """Return the difference of the strokes of plain drawings, levels; 0 if resizing explains it."""
     if not (pair.first.is_plain and pair.second.is_plain):
         return 0.0
-    here, there, valid = overlay(
+    here, there, valid = in_one_frame(
         pair.first.grey, pair.second.grey, pair.placement, pair.common_area
     )
     shift = stroke_shift(here, there) if valid.all() else 0.0
@@ -143,7 +143,7 @@ def _stroke_shift(pair: AlignedPair) -> float:
 
 
 def _file_quality(pair: AlignedPair) -> Quality | None:
-    """Return how the two compare as files, if they show the same frame."""
+    """Return how the two compare as files; None if they do not show the same frame."""
     if not pair.framing.is_whole:
         return None
     metadata = pair.one.picture.metadata, pair.other.picture.metadata
@@ -160,8 +160,8 @@ def _edited_side(pair: AlignedPair, quality: Quality | None) -> int:
 def _side_without_camera(pair: AlignedPair) -> int:
     """Return which image lacks the camera's metadata that the other one has: 1, 2, or 0.
 
-    Only this shows which of two images was mirrored or rotated. That one was compressed again does
-    not: a JPEG can be mirrored without loss, and both may come from a third file.
+    Only this shows which of two images was mirrored or rotated. Recompression does not show it: a
+    JPEG can be mirrored without loss, and both images may come from a third file.
     """
     from_camera = [item.picture.metadata.is_from_camera for item in (pair.one, pair.other)]
     if from_camera[0] == from_camera[1]:
@@ -170,7 +170,7 @@ def _side_without_camera(pair: AlignedPair) -> int:
 
 
 def _stretched_side(pair: AlignedPair, quality: Quality | None) -> int:
-    """Return which image was stretched: the one of an unusual aspect ratio, or of less detail."""
+    """Return which image was stretched: the one with an unusual aspect ratio, or less detail."""
     usual = [_has_usual_aspect(item.size) for item in (pair.first, pair.second)]
     if usual[0] != usual[1]:
         return 2 if usual[0] else 1
@@ -195,7 +195,7 @@ def _uncertainty(pair: AlignedPair, is_cropped: bool) -> str:
             pair.second.size[0] * pair.second.size[1] * of_second
         )
         if min(scale, 1 / scale) < MIN_TEXT_SCALE**2:
-            return "the smaller one is too small to show what the larger one says"
+            return "the smaller one is too small to compare its text"
         if is_cropped:
             return "one of them shows more"
     return ""

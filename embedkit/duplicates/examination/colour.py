@@ -9,12 +9,12 @@ from embedkit.duplicates.examination.picture import Floats, Pixels, box_mean
 
 _WINDOW = 11  # pixels
 _CHROMA_SIDE = 5  # pixels over which chroma is averaged: files store it at half the resolution
-_MIN_CHROMA_DIFFERENCE = 22.0  # levels of chroma
-_MIN_EXCESS = 5.0  # relative to the median
+_MIN_CHROMA_DIFFERENCE = 22.0  # minimum residual of a deviating window, levels of chroma
+_MIN_EXCESS = 5.0  # minimum residual of a deviating window, relative to the median
 _MARGIN = 9  # pixels at the edge of the shared area that are not compared
 _MIN_CHROMA = 20.0  # minimum chroma, in levels, of a coloured pixel
-_MAX_GROUND_DIFFERENCE = 7  # levels between the most frequent tones of two images
-_MIN_CONTRAST, _MIN_DRAWN_PIXELS = 24.0, 20  # levels from the background, and pixels, of a drawing
+_MAX_GROUND_DIFFERENCE = 7  # maximum difference of equal backgrounds, levels
+_MIN_CONTRAST, _MIN_DRAWN_PIXELS = 24.0, 20  # of a drawing: levels from its background, pixels
 _INK_PERCENTILE = 90  # percentile of a drawing's contrasts that measures strokes rather than edges
 
 
@@ -40,7 +40,9 @@ def compare_colours(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgre
     strong = (np.maximum(_length(here), _length(there)) > _MIN_CHROMA) & valid
     residual = there - _predict_chroma(first, there, valid)
     residual[~valid] = 0
-    residuals = np.sqrt(np.maximum(box_mean(_square(box_mean(residual, _CHROMA_SIDE)), _WINDOW), 0))
+    residuals = np.sqrt(
+        np.maximum(box_mean(_squared_length(box_mean(residual, _CHROMA_SIDE)), _WINDOW), 0)
+    )
     colourful = box_mean(np.maximum(_length(here), _length(there)), _WINDOW) > _MIN_CHROMA
     inside = residuals[colourful & valid]
     usual = float(np.median(inside)) if len(inside) else 0.0
@@ -62,8 +64,9 @@ def compare_colours(one: Pixels, other: Pixels, valid: np.ndarray) -> ColourAgre
 def stroke_shift(one: Floats, other: Floats) -> float:
     """Return the levels by which the contrast of a drawing's strokes differs between two images.
 
-    ``one`` and ``other`` are aligned luma (H, W). Thin strokes have no tone of their own elsewhere.
-    The result is 0 if the backgrounds differ, or hardly anything is drawn.
+    ``one`` and ``other`` are aligned luma (H, W). Other comparisons of tones are limited to smooth
+    areas, which thin strokes do not have. The result is 0 if the backgrounds differ, or if hardly
+    anything is drawn.
     """
     grounds = [_most_frequent(image) for image in (one, other)]
     if abs(grounds[0] - grounds[1]) > _MAX_GROUND_DIFFERENCE:
@@ -84,10 +87,10 @@ def _most_frequent(luma: Floats) -> int:
 
 
 def _length(chroma: Floats) -> Floats:
-    return np.asarray(np.sqrt(_square(chroma)), np.float32)
+    return np.asarray(np.sqrt(_squared_length(chroma)), np.float32)
 
 
-def _square(chroma: Floats) -> Floats:
+def _squared_length(chroma: Floats) -> Floats:
     """Return the squared lengths (H, W) of chroma (H, W, 2)."""
     return np.asarray(chroma[..., 0] ** 2 + chroma[..., 1] ** 2, np.float32)
 

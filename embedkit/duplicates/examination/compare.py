@@ -39,12 +39,12 @@ _MIN_TONE_SHARE = 0.01  # minimum share of the smooth pixels of a frequent tone
 _MAX_SMOOTH_SLOPE = 12.0  # levels within 3 x 3 pixels
 _MAX_IDENTITY_SHIFT = 4.0  # levels: a tone curve nearer to the identity is not applied
 _MIN_VARIANCE = 100.0  # squared levels
-_MIN_OVERLAY_DEVIATION = 0.6  # least deviation of windows that may belong to an overlay
+_MIN_OVERLAY_DEVIATION = 0.6  # minimum deviation of windows that may belong to an overlay
 _INTRICACY = (10.0, 14.0, 30.0)  # squared outline, relative to that of a disc of the same area
-_MIN_ONE_SIDED = (0.97, 0.9, 0.8)  # least share of edges in one image, by intricacy
+_MIN_ONE_SIDED = (0.97, 0.9, 0.8)  # minimum share of edges in one image only, by intricacy
 _EDGE = 16.0  # Sobel slope of an edge beyond twice that of the other image
 _TONE_WIDTH = 10  # levels to each side that count as one tone
-_OVERLAY_TONE = 0.15  # least share of an overlay's pixels with one tone
+_OVERLAY_TONE = 0.15  # minimum share of an overlay's pixels with one tone
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def compare_aligned(one: Floats, other: Floats, valid: np.ndarray | None = None)
     if shift > _MIN_TONE_SHIFT:  # clipped pixels of similar brightness cannot be predicted
         clipped = (source < _DARKEST) | (source > _BRIGHTEST)
         residual[clipped & (np.abs(residual) < _MAX_CLIPPED)] = 0
-    worst, place = 0.0, (0, 0)
+    worst, pixel = 0.0, (0, 0)
     deviating = np.zeros(one.shape, bool)
     mismatch = noise = 0.0
     for side in WINDOWS:
@@ -100,7 +100,7 @@ def compare_aligned(one: Floats, other: Floats, valid: np.ndarray | None = None)
         deviating |= degree > _MIN_OVERLAY_DEVIATION
         highest = int(degree.argmax())
         if degree.flat[highest] > worst:
-            worst, place = float(degree.flat[highest]), divmod(highest, one.shape[1])
+            worst, pixel = float(degree.flat[highest]), divmod(highest, one.shape[1])
         textured = texture > _MIN_TEXTURE if valid is None else (texture > _MIN_TEXTURE) & valid
         if textured.sum() >= 50:
             mismatch = max(mismatch, float((share[textured] > _MISMATCH_SHARE).mean()))
@@ -113,7 +113,7 @@ def compare_aligned(one: Floats, other: Floats, valid: np.ndarray | None = None)
         tone=tone,
         shift=shift,
         overlaid=_overlaid_side(one, other, deviating) if worst > 1 else 0,
-        where=((place[1] + 0.5) / one.shape[1], (place[0] + 0.5) / one.shape[0]),
+        where=((pixel[1] + 0.5) / one.shape[1], (pixel[0] + 0.5) / one.shape[0]),
     )
 
 
@@ -154,17 +154,17 @@ def _match_filter(source: Floats, target: Floats, valid: np.ndarray | None) -> F
         slice(_FILTER_RADIUS, height - _FILTER_RADIUS),
         slice(_FILTER_RADIUS, width - _FILTER_RADIUS),
     )
-    places = _samples(source[inner], None if valid is None else valid[inner])
-    if len(places) < 200:
+    pixels = _samples(source[inner], None if valid is None else valid[inner])
+    if len(pixels) < 200:
         return source
-    rows, columns = np.divmod(places, width - 2 * _FILTER_RADIUS)
+    rows, columns = np.divmod(pixels, width - 2 * _FILTER_RADIUS)
     windows = np.lib.stride_tricks.sliding_window_view(source, (_TAPS, _TAPS))
-    terms = np.empty((len(places), _TAPS**2 + 1), np.float32)
-    terms[:, :-1] = windows[rows, columns].reshape(len(places), -1)
+    terms = np.empty((len(pixels), _TAPS**2 + 1), np.float32)
+    terms[:, :-1] = windows[rows, columns].reshape(len(pixels), -1)
     terms[:, -1] = 255
     targets = target[inner][rows, columns]
-    weights: Floats = np.ones(len(places), np.float32)
-    ridge = np.diag([_RIDGE * len(places)] * _TAPS**2 + [1e-6])
+    weights: Floats = np.ones(len(pixels), np.float32)
+    ridge = np.diag([_RIDGE * len(pixels)] * _TAPS**2 + [1e-6])
     for _ in range(3):
         weighted = terms * weights[:, None]
         gram = (weighted.T @ terms).astype(np.float64) + ridge
@@ -197,8 +197,8 @@ def _match_tones(
     levels.
 
     The tone curve is fitted where both images are smooth, so that edges half a pixel apart do not
-    flatten it. With too few such places, or a curve near the identity, ``source`` is returned as it
-    is, and gain and offset of the filter have to suffice.
+    flatten it. If there are too few such pixels or tones, or the curve is near the identity,
+    ``source`` is returned unchanged, and the gain and offset of the filter have to suffice.
     """
     patch = np.ones((3, 3), np.uint8)
     rough = np.maximum(
@@ -248,8 +248,7 @@ def _match_tones(
 
 
 def _overlaid_side(one: Floats, other: Floats, deviating: np.ndarray) -> int:
-    """Return which of two images has something laid over it: 1, 2, or 0 if the difference is
-    another.
+    """Return which of two images has something laid over it: 1, 2, or 0 for another difference.
 
     An overlay has edges in one image only, while a moved subject has edges in both. Text and marks
     have few tones and an intricate outline; the less intricate it is, the more one-sided the edges

@@ -2,10 +2,10 @@
 it.
 
 A JPEG's cosine coefficients are multiples of its quantisation steps. The coefficients of an
-original are distributed smoothly before that; those of a copy cluster around the multiples from the
-first compression. So the coefficients of both files, block by block, are likelier for the true
-order of the two. (Lukas and Fridrich, DFRWS 2003, detect double compression by the histograms of
-one file; here the other file is available.)
+original are distributed smoothly before they are quantised; those of a copy cluster around the
+multiples of the first compression. So the coefficients of both files, block by block, are likelier
+under the true order of the two. (Lukas and Fridrich, DFRWS 2003, detect double compression by the
+histograms of one file; here the other file is available.)
 """
 
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ SIDE = 8
 
 Values = NDArray[np.float64]
 
-_MAX_BLOCKS = 2000  # blocks
-_MIN_TEXTURE = 3.0  # least standard deviation of an informative block
+_MAX_BLOCKS = 2000  # maximum number of compared blocks
+_MIN_TEXTURE = 3.0  # minimum standard deviation of an informative block
 _ROUNDING = 0.6  # standard deviation added by rounding and colour conversion
 _OUTLIER_SHARE = 0.02  # share of coefficients assumed to be changed otherwise
-_MIN_MEAN_RATIO = 0.02  # least mean log-likelihood ratio of a coefficient
-_MIN_TOTAL_RATIO = 200.0  # least total log-likelihood ratio
+_MIN_MEAN_RATIO = 0.02  # minimum mean log-likelihood ratio of a coefficient
+_MIN_TOTAL_RATIO = 200.0  # minimum total log-likelihood ratio
 _CLEAR_STEP_RATIO = 1.3  # ratio of two steps at which even the smallest values are informative
-_MIN_VISIBLE_STEP = 5.0  # least step, relative to rounding, that is visible in exact pixels
-_MAX_DIFFERENCE = 2.5  # squared difference of coefficients, relative to what compression explains
+_MIN_VISIBLE_STEP = 5.0  # minimum step, relative to rounding, that is visible in exact pixels
+_MAX_DIFFERENCE = 2.5  # maximum squared difference of coefficients, relative to that of compression
 _MAX_MEAN_DIFFERENCE = 10.0  # the same for means of blocks, which colour conversion shifts
-_MAX_GAIN_LOSS, _MAX_GAIN = 0.11, 0.16  # changes of gain that compression does not explain
-_MIN_VALUES = 20  # least number of coefficients from which the gain of a frequency is estimated
+_MAX_GAIN_LOSS, _MAX_GAIN = 0.11, 0.16  # maximum loss and increase that compression explains
+_MIN_VALUES = 20  # minimum number of coefficients to estimate the gain of a frequency
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,14 +128,14 @@ def _differ_beyond_compression(
     first, second = coefficients
     if not len(first):
         return False
-    places = [0, *LOW_FREQUENCIES]
-    noise = np.full(len(places), _ROUNDING**2)
+    frequencies = [0, *LOW_FREQUENCIES]
+    noise = np.full(len(frequencies), _ROUNDING**2)
     for image in (base, copy):
         if image.table:
             steps = image.steps_on(base)
             known = steps if steps is not None else np.array(image.table, np.float64)
-            noise += known[places] ** 2 / 12
-    found = ((first - second)[:, places] ** 2).mean(axis=0) / noise
+            noise += known[frequencies] ** 2 / 12
+    found = ((first - second)[:, frequencies] ** 2).mean(axis=0) / noise
     return bool(found[0] > _MAX_MEAN_DIFFERENCE or np.median(found) > _MAX_DIFFERENCE)
 
 
@@ -152,9 +152,9 @@ def _is_filtered(
     if not base.table or (finer is None and not copy.is_exact):
         return False
     gains = []
-    for place in LOW_FREQUENCIES:
-        step, own = base.table[place], 0.0 if finer is None else finer[place]
-        values = [blocks[:, place] for blocks in coefficients]
+    for frequency in LOW_FREQUENCIES:
+        step, own = base.table[frequency], 0.0 if finer is None else finer[frequency]
+        values = [blocks[:, frequency] for blocks in coefficients]
         coarse, fine = values if step >= own else reversed(values)
         sizes = np.abs(np.rint(coarse / max(step, own)))
         if np.count_nonzero(sizes) < _MIN_VALUES or np.ptp(sizes[sizes > 0]) == 0:
@@ -178,16 +178,16 @@ def _log_likelihood_ratios(
     steps, finer = np.array(base.table, np.float64), copy.steps_on(base)
     spreads = _expected_sizes((np.abs(first) + np.abs(second)) / 2)
     ratios = []
-    for place in LOW_FREQUENCIES:
-        step, spread = steps[place], spreads[:, place]
-        if finer is not None and not _is_informative(step, finer[place], float(spread.mean())):
+    for frequency in LOW_FREQUENCIES:
+        step, spread = steps[frequency], spreads[:, frequency]
+        if finer is not None and not _is_informative(step, finer[frequency], float(spread.mean())):
             continue
-        lattice = np.rint(first[:, place] / step) * step
+        lattice = np.rint(first[:, frequency] / step) * step
         if finer is not None:
-            own, noise = finer[place], _ROUNDING
-            values = np.rint(second[:, place] / own) * own
+            own, noise = finer[frequency], _ROUNDING
+            values = np.rint(second[:, frequency] / own) * own
         else:
-            own, values = 0.0, second[:, place]
+            own, values = 0.0, second[:, frequency]
             noise = _ROUNDING if copy.is_exact else max(_ROUNDING, float((values - lattice).std()))
             if copy.is_exact and step < _MIN_VISIBLE_STEP * _ROUNDING:
                 continue
@@ -204,16 +204,16 @@ def _log_likelihood_ratios(
 def _is_informative(step: float, other: float, spread: float) -> bool:
     """Return whether values on multiples of two steps show the order, whatever their distribution.
 
-    If the steps are nearly equal, only values of many steps do.
+    If the steps are nearly equal, only values that are many steps large show it.
     """
     smaller, larger = sorted((step, other))
     return larger > _CLEAR_STEP_RATIO * smaller or (larger > smaller and spread > larger)
 
 
 def _expected_sizes(sizes: Values) -> Values:
-    """Return the expected mean absolute coefficients of blocks; both arrays are (n, 64).
+    """Return the expected absolute coefficients of blocks, given the actual ones: both (n, 64).
 
-    It is the mean of the frequency, scaled by the relative size of the block's other coefficients.
+    The mean of each frequency is scaled by the relative size of the block's other coefficients.
     """
     low = list(LOW_FREQUENCIES)
     usual = sizes.mean(axis=0) + 0.1
@@ -225,8 +225,10 @@ def _expected_sizes(sizes: Values) -> Values:
 def _log_likelihood_of_source(
     values: Values, step: float, source: Values, noise: float, spread: Values
 ) -> Values:
-    """Return the log-likelihood of values on multiples of ``step`` (0: of any) made from
-    ``source``."""
+    """Return the log-likelihood that values on multiples of ``step`` were made from ``source``.
+
+    A step of 0 stands for values that are not quantised.
+    """
     difference = values - source
     if step:
         from_source = ndtr((difference + step / 2) / noise) - ndtr((difference - step / 2) / noise)
@@ -239,8 +241,10 @@ def _log_likelihood_of_source(
 
 
 def _log_likelihood_of_laplace(values: Values, step: float, spread: Values) -> Values:
-    """Return the log-likelihood of values on multiples of ``step`` (0: any) of a Laplace
-    distribution."""
+    """Return the log-likelihood of values on multiples of ``step`` under a Laplace distribution.
+
+    A step of 0 stands for values that are not quantised.
+    """
     if not step:
         return np.asarray(-np.abs(values) / spread - np.log(2 * spread))
     low, high = values - step / 2, values + step / 2

@@ -35,17 +35,17 @@ def read_metadata(data: bytes) -> FileMetadata:
     # Before the metadata is read, which loads PNGs.
     deep = is_deep(image) or has_deep_colours(image, data)
     exif = _exif(image)
-    detail, position = _ifd(exif, EXIF_IFD), _ifd(exif, GPS_IFD)
+    exif_tags, gps_tags = _ifd(exif, EXIF_IFD), _ifd(exif, GPS_IFD)
     camera = " ".join(filter(None, (_text(exif.get(MAKE)), _text(exif.get(MODEL)))))
-    noted = (_integer(detail.get(WIDTH)), _integer(detail.get(HEIGHT)))
+    recorded_size = (_integer(exif_tags.get(WIDTH)), _integer(exif_tags.get(HEIGHT)))
     return FileMetadata(
         format=image.format or "",
         camera=camera or None,
-        taken=_time(_text(detail.get(TAKEN))),
+        taken=_time(_text(exif_tags.get(TAKEN))),
         software=_text(exif.get(SOFTWARE)) or None,
-        exposure=any(detail.get(tag) is not None for tag in (EXPOSURE, F_NUMBER, ISO)),
-        place=bool(position),
-        resized=0 not in noted and sorted(noted) != sorted(image.size),
+        exposure=any(exif_tags.get(tag) is not None for tag in (EXPOSURE, F_NUMBER, ISO)),
+        place=bool(gps_tags),
+        resized=0 not in recorded_size and sorted(recorded_size) != sorted(image.size),
         tables=_tables(image),
         frames=count_frames(image, data),
         deep=deep,
@@ -58,7 +58,7 @@ def _exif(image: Image.Image) -> Image.Exif:
     try:
         with quiet():
             return image.getexif()
-    except Exception:  # broken EXIF is common: a parser may raise anything, and it says nothing
+    except Exception:  # broken EXIF is common, and its parser may raise any exception
         return Image.Exif()
 
 

@@ -1,4 +1,4 @@
-"""The examination of a pair: whether two files are copies, and what was done to which."""
+"""The examination of a pair: whether two files are copies, and which of them was changed."""
 
 from dataclasses import replace
 from math import prod
@@ -10,7 +10,7 @@ from embedkit.duplicates.examination.aligned import (
     AlignedPair,
     LazyImage,
     agreement_of,
-    overlay,
+    in_one_frame,
 )
 from embedkit.duplicates.examination.changes import (
     OTHER_TONE,
@@ -18,7 +18,7 @@ from embedkit.duplicates.examination.changes import (
     shape_changes,
 )
 from embedkit.duplicates.examination.compare import Agreement, sharpness
-from embedkit.duplicates.examination.extent import Framing
+from embedkit.duplicates.examination.framing import Framing
 from embedkit.duplicates.examination.picture import DETAIL_AREA, load_picture, resize
 from embedkit.duplicates.examination.placement import (
     best_orientation,
@@ -54,9 +54,9 @@ NOISY, UNCERTAIN = 0.25, 0.4
 """Noise and deviation of photographs; if both are exceeded, a small difference may go unnoticed
 too."""
 NOISY_FINE, COARSE_STEP = 0.15, 7.0
-"""The same noise, and the minimum mean quantisation step of a JPEG that explains more noise
-(quality 78 and less). If neither file has such a step, the noise may come from the sensor, and
-differ in each frame."""
+"""The noise in place of :data:`NOISY` unless one of the files is a JPEG with at least this mean
+quantisation step (quality 78 and less). Without such compression, the noise may come from the
+sensor, and differ in each frame."""
 MAX_NOISE_GRAPHIC = 0.2
 """:data:`MAX_NOISE` for documents, drawings, and images with other tones."""
 DITHERED = (2.5, 0.1)
@@ -98,18 +98,20 @@ def examine(one: LazyImage, other: LazyImage) -> Examination:
         return Examination(COPY, same_pixels=True)
     orientation = best_orientation(first, second)
     pair = AlignedPair(one, other, orientation, first.oriented(orientation), second)
-    return _with_uncompared(_Comparison(pair).examine(), first.metadata, second.metadata)
+    return _with_uncompared_data(_Comparison(pair).examine(), first.metadata, second.metadata)
 
 
-def _with_uncompared(found: Examination, first: FileMetadata, second: FileMetadata) -> Examination:
-    """Return an examination that takes into account data that is not compared.
+def _with_uncompared_data(
+    found: Examination, first: FileMetadata, second: FileMetadata
+) -> Examination:
+    """Return an examination that takes into account the data that is not compared.
 
-    These are a camera's RAW data, further frames, bits beyond the 8th, and embedded data.
+    It is a camera's RAW data, further frames, bits beyond the 8th, and embedded data.
     """
     if found.outcome == DIFFERENT:
         return found
     if first.format in raw.FORMATS or second.format in raw.FORMATS:
-        note = found.note or "a camera's RAW data contain more than what was compared"
+        note = found.note or "a camera's RAW data contains more data than was compared"
         found = replace(found, outcome=OPEN, note=note)
     changes = list(found.changes)
     if min(first.frames, second.frames) > 1:
@@ -125,7 +127,7 @@ def _with_uncompared(found: Examination, first: FileMetadata, second: FileMetada
     if first.embedded != second.embedded:
         changes.append(Change("stripped", 2 if first.embedded else 1))
     elif first.embedded:
-        note = found.note or "the other data that both files contain were not compared"
+        note = found.note or "the other data in both files was not compared"
         found = replace(found, outcome=OPEN, note=note)
     return replace(found, changes=tuple(changes))
 
@@ -166,8 +168,8 @@ class _Comparison:
                 return by_features
             found = by_features
         pair.framing = Framing(pair.first, pair.second, pair.placement)
-        if wider := pair.framing.wider:  # only the area of the narrower image is compared
-            pair.is_graphic = (pair.second if wider == 1 else pair.first).is_graphic
+        if wider_side := pair.framing.wider_side:  # only the area of the narrower image is compared
+            pair.is_graphic = (pair.second if wider_side == 1 else pair.first).is_graphic
         if not self._is_consistent(found):
             return self._disagreement(found)
         if not self._have_same_outline():
@@ -244,9 +246,9 @@ class _Comparison:
         finest = pair.agreement(area)
         if self._is_consistent(finest):
             return finest, 0
-        here, there, _ = overlay(pair.first.grey, pair.second.grey, pair.placement, area)
+        here, there, _ = in_one_frame(pair.first.grey, pair.second.grey, pair.placement, area)
         contrasts = sharpness(here), sharpness(there)
-        if pair.framing.wider or min(contrasts) > MAX_SHARPNESS_RATIO * max(contrasts):
+        if pair.framing.wider_side or min(contrasts) > MAX_SHARPNESS_RATIO * max(contrasts):
             return finest, 0
         while area > 4 * _MIN_LEVEL_SIDE**2:
             area //= 4
@@ -292,7 +294,7 @@ class _Comparison:
         quantised = self._pair.quantised_side
         if quantised and _is_within(found, DITHERED):
             few = Change("quantised", quantised)
-            return Examination(OPEN, (few,), f"it has too few colours to compare it {where}")
+            return Examination(OPEN, (few,), f"it has too few colours for a comparison {where}")
         if found.overlaid:
             return Examination(OPEN, (Change("overlaid", found.overlaid),), where)
         if _may_agree(found):

@@ -138,7 +138,7 @@ def _decode_oriented(decoder: Decoder, orientation: int) -> tuple[Pixels, Pixels
     alpha = None
     if decoder.is_transparent:
         alpha = orient(np.asarray(decoder.rgba().getchannel("A")), orientation)
-    return orient(np.asarray(decoder.at_least(short=min(decoder.stored_size))), orientation), alpha
+    return orient(np.asarray(decoder.full_scale()), orientation), alpha
 
 
 def _is_opaque(alpha: Pixels | None, rows: int) -> bool:

@@ -26,12 +26,12 @@ SMALL = 288
 """Longest side, pixels, of the version that is aligned."""
 
 _SHARP_SLOPE = 120.0  # slope of a sharp edge (Sobel, sum of both directions)
-_MIN_EDGE_SHARE = 0.01  # least share of pixels on such edges
+_MIN_EDGE_SHARE = 0.01  # minimum share of pixels on such edges
 _TONES = 6  # number of most frequent tones
 _NEIGHBOURING = 2  # levels to each side that count as one tone
 _MIN_TEXTURED_SHARE = 0.002  # share of textured pixels below which an image is flat
 _TEXTURED = 10.0  # levels of standard deviation in a square of 7 pixels
-_PAPER_SHARE = 0.3  # least share of the most frequent tone
+_PAPER_SHARE = 0.3  # minimum share of the most frequent tone
 _GRAPHIC_SHARE = 0.7  # minimum share of the most frequent tones
 _PLAIN_SHARE = 0.85  # the same for a drawing without shades
 _FLAT_SHARE = 0.95  # the same, regardless of edges
@@ -82,8 +82,8 @@ class Picture:
     def is_graphic(self) -> bool:
         """Whether it has few tones and sharp edges: documents, screenshots, drawings, cards.
 
-        Such images may differ in a single glyph, and a common layout does not mean a common
-        content.
+        Such images may differ in a single glyph, and images of the same layout may have different
+        contents.
         """
         shares = self._tones
         if shares[0] >= _PAPER_SHARE and sum(shares) >= _FLAT_SHARE:

@@ -23,17 +23,17 @@ _THUMB_SIDE = 48  # pixels
 _GRID = 200  # points per side at which shares of areas are counted
 _CROP_SEARCH_SIDE = 96  # longest side in pixels at which crops are searched
 _CROP_SCALES = np.geomspace(MIN_CROP_SHARE, 0.98, 16)
-_MIN_CROP_CORRELATION = 0.75  # least correlation of a crop with the matching part
+_MIN_CROP_CORRELATION = 0.75  # minimum correlation of a crop with the matching part
 _REFINEMENT_LEVELS = ((96, 50, 0.8), (192, 30, 0.85))
-"""Side in pixels, iterations and least correlation of each level."""
+"""Side in pixels, iterations and minimum correlation of each level."""
 _MIN_GAIN = 1e-4  # increase of the correlation below which refinement stops
 _NO_MASK: Any = None
-_MAX_MOVE = 0.15  # share of the side that refinement may move a corner by
+_MAX_MOVE = 0.15  # maximum distance, as a share of the side, that refinement moves a corner
 _PLACE_TOLERANCE = 0.0015  # share of the side within which refinement confirmed the start
-_SCALE_TOLERANCE = 0.0015  # largest difference of equal scales
-_MIN_SHIFT = 0.002  # share of the side
-_MAX_SLANT = 0.006  # share of the other side: a third of a degree
-_MIN_GAIN_OF_ORIENTATION = 0.02  # least increase of the correlation over orientation 0
+_SCALE_TOLERANCE = 0.0015  # maximum difference of equal scales
+_MIN_SHIFT = 0.002  # minimum shift of a moved image, as a share of the side
+_MAX_SLANT = 0.006  # maximum slant, as a share of the other side: a third of a degree
+_MIN_GAIN_OF_ORIENTATION = 0.02  # minimum increase of the correlation over orientation 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,9 @@ class Placement:
         if self.is_identity:
             return resize(one, size), np.ones((height, width), bool)
         tall, wide = one.shape[:2]
-        scale = np.sqrt(
-            abs(np.linalg.det(self.matrix[:2, :2]))
-        )  # share of the first that is visible
-        shrink = min(1.0, max(width / (wide * scale), height / (tall * scale)))
+        # The share of the first image's sides that is visible.
+        share = np.sqrt(abs(np.linalg.det(self.matrix[:2, :2])))
+        shrink = min(1.0, max(width / (wide * share), height / (tall * share)))
         if shrink < 0.95:
             one = resize(one, (max(8, round(wide * shrink)), max(8, round(tall * shrink))))
             tall, wide = one.shape[:2]
@@ -106,8 +105,8 @@ class Placement:
 
     def inverse(self) -> "Placement":
         """Return the inverse placement."""
-        undo_orientation = np.linalg.inv(self.matrix)
-        return Placement(undo_orientation / undo_orientation[2, 2])
+        inverse = np.linalg.inv(self.matrix)
+        return Placement(inverse / inverse[2, 2])
 
 
 def _pixel_matrix(matrix: np.ndarray, one: tuple[int, int], other: tuple[int, int]) -> np.ndarray:
@@ -124,15 +123,15 @@ def _to_pixels(width: int, height: int) -> np.ndarray:
 
 def _share_inside(matrix: np.ndarray) -> float:
     """Return the share of the unit square that a map takes into the unit square."""
-    places = (np.arange(_GRID) + 0.5) / _GRID
-    x, y = np.meshgrid(places, places)
+    steps = (np.arange(_GRID) + 0.5) / _GRID
+    x, y = np.meshgrid(steps, steps)
     moved = _transform(np.stack([x, y, np.ones_like(x)], axis=-1), matrix)
     return float(((moved >= 0) & (moved <= 1)).all(axis=-1).mean())
 
 
-def _transform(places: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Map points (..., 3) of the form (x, y, 1): (..., 2)."""
-    moved = places @ matrix.T
+    moved = points @ matrix.T
     return np.asarray(moved[..., :2] / np.maximum(moved[..., 2:], 1e-6))
 
 
@@ -214,7 +213,7 @@ def placement_from_homography(
 def refine(
     one: Picture, other: Picture, start: Placement, motion: int = cv2.MOTION_AFFINE
 ) -> Placement | None:
-    """Refine a placement to a maximum of the correlation (ECC: Evangelidis, Psarakis 2008).
+    """Refine a placement to a maximum of the correlation (ECC: Evangelidis and Psarakis, 2008).
 
     Returns ``start`` itself if the maximum is next to it, and None if the images do not correlate
     well nearby.
@@ -233,13 +232,13 @@ def _is_part(placement: Placement) -> bool:
 
 
 def _refine_part(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:
-    """Refine a placement of a narrower second image: only its area counts."""
-    undo_orientation = _refine(other, one, start.inverse(), motion)
-    return None if undo_orientation is None else undo_orientation.inverse()
+    """Refine a placement of a second image that shows less, over its area only."""
+    found = _refine(other, one, start.inverse(), motion)
+    return None if found is None else found.inverse()
 
 
 def _refine(one: Picture, other: Picture, start: Placement, motion: int) -> Placement | None:
-    """Refine a placement over the area of the second image."""
+    """Refine a placement over the frame of the second image."""
     matrix = start.matrix.astype(np.float64)
     for side, steps, least in _REFINEMENT_LEVELS:
         here, there = (resize(picture.small, (side, side)) for picture in (one, other))

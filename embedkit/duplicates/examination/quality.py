@@ -41,7 +41,7 @@ def load_detail(data: bytes, metadata: FileMetadata, orientation: int = 0) -> De
     """Decode an image at full scale, in an orientation. Raises :class:`UnreadableImage`."""
     decoder = Decoder(data)
     with decoder.exclusive():
-        image = decoder.at_least(short=1 << 30)
+        image = decoder.full_scale()
         upright = 0 if decoder.transpose is None else ORIENTATION_OF[decoder.transpose]
         luma = orient(np.asarray(image.convert("L")), orientation)
         parts = [clipped(np.asarray(strip)) for _, strip in strips(image)]
@@ -65,7 +65,7 @@ class Quality:
 
     @property
     def enlarged(self) -> int:
-        """Which of the two has more pixels than detail, compared to the other: 1, 2, or 0."""
+        """Which of the two has clearly more pixels per resolved pixel: 1, 2, or 0."""
         if 1 / _ENLARGED <= self.oversampling <= _ENLARGED:
             return 0
         return 2 if self.oversampling > 1 else 1
@@ -84,7 +84,7 @@ def compare_quality(one: Detail, other: Detail) -> Quality:
 
 
 def _resolved_cycles(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
-    """Return up to how many cycles across the frame each of two images resolves.
+    """Return the number of cycles across the frame that each of two images resolves.
 
     Compares the spectra of the same rows band by band. An image's detail ends where its spectrum
     sinks to the noise of rounding, or, below that, where it has hardly any power compared to the
@@ -96,13 +96,13 @@ def _resolved_cycles(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     noise = tuple(_ROUNDING_POWER / image.shape[1] for image in (one, other))
     ends = [_own_end(*item, edges) for item in zip(powers, noise, nyquist, strict=True)]
     common = np.flatnonzero(edges[1:] <= _GUARD * min(nyquist))
-    for place in (0, 1):
-        mine, theirs = powers[place][common], powers[1 - place][common]
-        informative = np.flatnonzero(theirs > _MIN_SIGNAL * noise[1 - place])
+    for side in (0, 1):
+        mine, theirs = powers[side][common], powers[1 - side][common]
+        informative = np.flatnonzero(theirs > _MIN_SIGNAL * noise[1 - side])
         lacks_detail = (mine < _DETAIL_RATIO * theirs)[informative]
         for start in range(len(informative)):
             if lacks_detail[start] and lacks_detail[start:].mean() >= 0.85:
-                ends[place] = min(ends[place], float(edges[common[informative[start]]]))
+                ends[side] = min(ends[side], float(edges[common[informative[start]]]))
                 break
     smaller, larger = (0, 1) if nyquist[0] <= nyquist[1] else (1, 0)
     is_resolved = ends[smaller] >= 0.99 * nyquist[smaller]

@@ -22,8 +22,8 @@ from embedkit.search.verification.geometry import INLIERS, Alignment, aligned
 REFERENCES = 3
 """Number of candidates with the most inliers that determine the subject of the query."""
 CHANCE_INLIERS = 6
-"""Maximum number of inliers that unrelated photos share by chance (scripts/bench_verify.py). So few
-inliers are less informative than the distance of embeddings."""
+"""Maximum number of inliers that unrelated photos share by chance (scripts/bench_verify.py). Up to
+this number, inliers are less informative than the distance of the embeddings."""
 
 _MANY_INLIERS = 3 * INLIERS  # fewer may lie on a detail that is not the subject
 _NEAR_SHIFT = 0.05  # shift as a share of the image's width and height
@@ -48,7 +48,7 @@ def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verif
         def verification(candidate: _Candidate | None) -> Verification | None:
             if candidate is None:
                 return None
-            if candidate.same and candidate.inliers >= INLIERS:
+            if candidate.is_identical and candidate.inliers >= INLIERS:
                 return Verification(True, candidate.inliers, 1.0, _IDENTITY)
             if candidate.alignment is None:
                 return Verification(False, candidate.inliers, 0.0, None)
@@ -56,7 +56,9 @@ def verify_matches(query: View, candidates: Sequence[View | None]) -> list[Verif
                 agreed = agreement(grey, candidate.view.grey(), candidate.alignment, region)
             except UnreadableImage:
                 return None
-            return Verification(True, candidate.inliers, agreed, _rows(candidate.alignment))
+            return Verification(
+                True, candidate.inliers, agreed, _homography_rows(candidate.alignment)
+            )
 
         return list(threads.map(verification, found))
 
@@ -86,8 +88,9 @@ class _Candidate:
     view: View
     inliers: int
     alignment: Alignment | None = None
-    same: bool = False
-    """Whether its pixels are identical to the query's. Then it gives no evidence of the subject."""
+    is_identical: bool = False
+    """Whether its pixels are equal to those of the query. They then do not show which part is the
+    subject."""
 
 
 def _match_features(query: View, view: View | None) -> _Candidate | None:
@@ -97,7 +100,7 @@ def _match_features(query: View, view: View | None) -> _Candidate | None:
         if _same_features(query.features, view.features) and np.array_equal(
             query.grey(), view.grey()
         ):
-            return _Candidate(view, len(view.features), same=True)
+            return _Candidate(view, len(view.features), is_identical=True)
     return _Candidate(view, *aligned(query.features, view.features))
 
 
@@ -128,7 +131,7 @@ def _median_shift(query: View, view: View, alignment: Alignment) -> float:
     return float(np.median(np.linalg.norm(apart, axis=1)))
 
 
-def _rows(alignment: Alignment) -> tuple[Row, Row, Row]:
+def _homography_rows(alignment: Alignment) -> tuple[Row, Row, Row]:
     first, second, third = ((x, y, z) for x, y, z in alignment.homography.tolist())
     return first, second, third
 

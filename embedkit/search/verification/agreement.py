@@ -14,8 +14,8 @@ WINDOW_SIDE = 32
 TEXTURE = 200.0
 """Minimum variance of luma in a square, in at least one of the images."""
 WORST_SHARE = 0.15
-"""Share of the compared pixels with the lowest correlation, whose mean is the agreement. Two pages
-of one design agree nearly everywhere; their differences are small."""
+"""Share of the compared pixels that determine the agreement: those with the lowest correlation. Two
+pages of one design agree nearly everywhere; their differences are small."""
 
 _NOISE = 4.0  # variance of luma of noise after JPEG compression
 _MIN_PIXELS = 100
@@ -48,10 +48,10 @@ class Registered:
         mean, other_mean = _box(first) / share, _box(second) / share
         variance = np.maximum(_box(first * first) / share - mean * mean, 0)
         other_variance = np.maximum(_box(second * second) / share - other_mean * other_mean, 0)
-        together = _box(first * second) / share - mean * other_mean
-        correlation = together / np.sqrt((variance + _NOISE) * (other_variance + _NOISE))
-        either = self.valid & (np.maximum(variance, other_variance) > TEXTURE)
-        return np.clip(correlation, -1, 1), either
+        covariance = _box(first * second) / share - mean * other_mean
+        correlation = covariance / np.sqrt((variance + _NOISE) * (other_variance + _NOISE))
+        is_textured = self.valid & (np.maximum(variance, other_variance) > TEXTURE)
+        return np.clip(correlation, -1, 1), is_textured
 
 
 def _box(values: Floats) -> Floats:
@@ -123,8 +123,8 @@ def agreement(first: Grey, second: Grey, alignment: Alignment, region: NDArray[n
     left, top = window[1].start, window[0].start
     homography = alignment.homography @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]])
     pair = registered(first[window], second, homography, alignment.zoom())
-    correlation, either = pair.correlation()
-    values = correlation[either & region[window]]
+    correlation, is_textured = pair.correlation()
+    values = correlation[is_textured & region[window]]
     if len(values) < _MIN_PIXELS:
         return 0.0
     worst = max(1, int(len(values) * WORST_SHARE))

@@ -25,8 +25,8 @@ MAX_BYTES = 1 << 30
 
 _TRIMMED = 0.9  # share of the maximum, so that a full cache is not trimmed for every image
 _SUFFIX = ".features"
-_CHECK = 4  # bytes of the checksum at the end
-_KIND = hashlib.sha256(EXTRACTION.encode()).hexdigest()[:8]
+_CHECKSUM_BYTES = 4  # at the end of a file
+_EXTRACTION_DIGEST = hashlib.sha256(EXTRACTION.encode()).hexdigest()[:8]
 
 
 class FeatureCache:
@@ -35,13 +35,13 @@ class FeatureCache:
     Files are named by the image's SHA-256 and a digest of the extraction's parameters. They contain
     safetensors and a checksum. (NumPy's own format is read with Python's parser, which threads
     cannot share under 3.11.) Writing is atomic except for a power failure, and features that cannot
-    be read are extracted again. Threads and processes may share a folder; each process enforces
-    ``max_bytes``, the maximum of bytes, on the files that it knows of.
+    be read are extracted again. Threads and processes may share a folder; each process limits the
+    files that it knows of to ``max_bytes`` in total.
     """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._folder = folder
-        self._cap = max_bytes
+        self._max_bytes = max_bytes
         self._bytes: int | None = None
         self._writing = Lock()
 
@@ -50,7 +50,7 @@ class FeatureCache:
 
         ``grey`` returns its reduced pixels (H, W) and is called only if they are not stored yet.
         """
-        path = self._folder / f"{sha256}-{_KIND}{_SUFFIX}"
+        path = self._folder / f"{sha256}-{_EXTRACTION_DIGEST}{_SUFFIX}"
         known = _read(path)
         if known is not None:
             _touch(path)
@@ -72,9 +72,9 @@ class FeatureCache:
             }
             data = save(arrays)
             with atomic_write(path, durable=False) as temporary:
-                temporary.write_bytes(data + _check(data))
+                temporary.write_bytes(data + _checksum(data))
             self._bytes += path.stat().st_size
-            if self._bytes > self._cap:
+            if self._bytes > self._max_bytes:
                 self._trim()
         except OSError:  # a full or read-only disk costs only another extraction
             self._bytes = None
@@ -83,7 +83,7 @@ class FeatureCache:
         files = sorted(self._files())
         total = sum(size for _, size, _ in files)
         for _, size, path in files:
-            if total <= self._cap * _TRIMMED:
+            if total <= self._max_bytes * _TRIMMED:
                 break
             path.unlink(missing_ok=True)
             total -= size
@@ -104,8 +104,8 @@ class FeatureCache:
 def _read(path: Path) -> LocalFeatures | None:
     try:
         content = path.read_bytes()
-        data, check = content[:-_CHECK], content[-_CHECK:]
-        if check != _check(data):
+        data, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+        if checksum != _checksum(data):
             return None
         stored = load(data)
         points, descriptors, size = stored["points"], stored["descriptors"], stored["size"]
@@ -123,8 +123,8 @@ def _read(path: Path) -> LocalFeatures | None:
     return LocalFeatures(points, descriptors, (int(size[0]), int(size[1]))) if valid else None
 
 
-def _check(data: bytes) -> bytes:
-    return zlib.crc32(data).to_bytes(_CHECK, "little")
+def _checksum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _touch(path: Path) -> None:

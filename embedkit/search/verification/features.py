@@ -96,8 +96,8 @@ def local_features(grey: Grey) -> LocalFeatures:
     strongest = np.argsort([-keypoint.response for keypoint in keypoints], kind="stable")[:FEATURES]
     points = np.array([keypoint.pt for keypoint in keypoints], np.float32).reshape(-1, 2)
     scale = np.array(size, np.float32) / small.shape[::-1]
-    places = ((points[strongest] + 0.5) * scale - 0.5).astype(np.float32)  # centres of pixels
-    return LocalFeatures(places, _root(descriptors[strongest]), size)
+    positions = ((points[strongest] + 0.5) * scale - 0.5).astype(np.float32)  # centres of pixels
+    return LocalFeatures(positions, _root(descriptors[strongest]), size)
 
 
 def _root(descriptors: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -104,10 +104,9 @@ def aligned(first: LocalFeatures, second: LocalFeatures) -> tuple[int, Alignment
     inliers = min(_distinct_positions(first_points), _distinct_positions(second_points))
     if inliers < INLIERS or not _is_credible(homography, first_points, second_points):
         return inliers, None
-    in_front = np.sign(
-        depth(homography, first_points[:1])[0]
-    )  # the sign of the homography is arbitrary
-    return inliers, Alignment(homography * in_front, first_points, second_points)
+    # The sign of a homography is arbitrary; inliers have a positive depth.
+    sign = np.sign(depth(homography, first_points[:1])[0])
+    return inliers, Alignment(homography * sign, first_points, second_points)
 
 
 def _distinct_positions(points: NDArray[np.float32]) -> int:
@@ -120,13 +119,13 @@ def _is_credible(
     first_points: NDArray[np.float32],
     second_points: NDArray[np.float32],
 ) -> bool:
-    """Return whether a camera could see the plane so: not mirrored, torn, or squeezed flat."""
+    """Return whether a camera could see a plane like this: not mirrored, torn or flattened."""
     if not np.isfinite(homography).all() or abs(np.linalg.det(homography)) < 1e-12:
         return False
     depths = depth(homography, first_points)
     if (
         depths.min() * depths.max() <= 0
-        or min(_narrow(first_points), _narrow(second_points)) < _MIN_SPREAD
+        or min(_least_spread(first_points), _least_spread(second_points)) < _MIN_SPREAD
     ):
         return False
     jacobians = _local_affine(homography, first_points)
@@ -141,7 +140,7 @@ def _is_credible(
     )
 
 
-def _narrow(points: NDArray[np.float32]) -> float:
+def _least_spread(points: NDArray[np.float32]) -> float:
     """Return the standard deviation of points, in pixels, along the direction of least spread."""
     return float(np.sqrt(max(0.0, np.linalg.eigvalsh(np.cov(points.T))[0])))
 

@@ -29,7 +29,7 @@ def overlay(query: Pixels, candidate: Pixels, verification: Verification) -> Pix
     blended = (
         first.astype(np.float32) + warped(first.shape, second, homography, cv2.INTER_LINEAR)
     ) / 2
-    return _bytes(np.where(valid[:, :, None], blended, _fade(first)))
+    return _to_pixels(np.where(valid[:, :, None], blended, _fade(first)))
 
 
 def difference_map(query: Pixels, candidate: Pixels, verification: Verification) -> Pixels:
@@ -43,12 +43,12 @@ def difference_map(query: Pixels, candidate: Pixels, verification: Verification)
     faded = _fade(np.repeat(first[:, :, None], 3, axis=2))
     rows, columns = np.nonzero(valid[::_STEP, ::_STEP])
     if not len(rows):
-        return _bytes(faded)
-    places = np.stack([columns, rows], axis=1).astype(np.float32) * _STEP
-    pair = registered(first, second, homography, zoom(homography, places))
-    correlation, either = pair.correlation()
-    differs = np.where(either, 1 - np.maximum(correlation, 0), 0)[:, :, None]
-    return _bytes((1 - differs) * faded + differs * _DIFFERENT)
+        return _to_pixels(faded)
+    points = np.stack([columns, rows], axis=1).astype(np.float32) * _STEP
+    pair = registered(first, second, homography, zoom(homography, points))
+    correlation, is_textured = pair.correlation()
+    differs = np.where(is_textured, 1 - np.maximum(correlation, 0), 0)[:, :, None]
+    return _to_pixels((1 - differs) * faded + differs * _DIFFERENT)
 
 
 def _homography(verification: Verification) -> NDArray[np.float64]:
@@ -61,6 +61,6 @@ def _fade(pixels: Pixels) -> NDArray[np.float32]:
     return _PAPER - (_PAPER - pixels.astype(np.float32)) * (1 - _FADED)
 
 
-def _bytes(values: np.ndarray) -> Pixels:
+def _to_pixels(values: np.ndarray) -> Pixels:
     whole: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return whole

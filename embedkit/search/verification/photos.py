@@ -1,4 +1,4 @@
-"""Verification of photos: views of files, and the matches of a search in verified order."""
+"""Verification of files: their views, and the matches of a search sorted by verification."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,7 +48,7 @@ def _verified(photo: Decoder, matches: Sequence[Match], cache: FeatureCache) -> 
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         views = list(threads.map(view_of_match, matches))
-    found = verify_matches(_query(photo, cache), views)
+    found = verify_matches(_view_of_query(photo, cache), views)
     ranked = [replace(matches[index], verification=found[index]) for index in verified_order(found)]
     ranked.sort(key=lambda match: match.sha256 != photo.sha256)
     return ranked
@@ -61,7 +61,7 @@ def pixels_of(photo: Decoder) -> Pixels:
         return fitted(np.asarray(shortened(photo.at_least(short=side, long=side))))
 
 
-def _query(photo: Decoder, cache: FeatureCache) -> View:
+def _view_of_query(photo: Decoder, cache: FeatureCache) -> View:
     pixels = pixels_of(photo)
     if photo.sha256 is None:
         return view(pixels)

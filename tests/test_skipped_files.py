@@ -1,4 +1,4 @@
-"""What an add leaves out and puts up with: names, patterns, small images, files that end early."""
+"""Files that an add skips or tolerates: by name, by pattern, small images, truncated files."""
 
 import json
 import shutil
@@ -51,11 +51,10 @@ def names(workspace: Workspace, query: Path) -> set[str]:
 def test_a_pattern_matches_names_or_paths_below_the_source(
     pattern: str, files: set[str], folders: set[str]
 ) -> None:
-    some = Patterns([pattern])
-    assert {
-        path for path in ("a.gif", "x/b.gif", "x/y/c.gif") if some.matching(path, is_folder=False)
-    } == files
-    assert {path for path in ("x", "x/y", "z/x") if some.matching(path, is_folder=True)} == folders
+    matching = Patterns([pattern]).matching
+    paths = ("a.gif", "x/b.gif", "x/y/c.gif")
+    assert {path for path in paths if matching(path, is_folder=False)} == files
+    assert {path for path in ("x", "x/y", "z/x") if matching(path, is_folder=True)} == folders
 
 
 @pytest.mark.parametrize("pattern", ["", "/", "!a", "a//b", "../a", "./a", "[z-a]"])
@@ -143,10 +142,10 @@ def test_a_pattern_that_excludes_nothing_is_an_error_and_nothing_is_added(
     assert not (workspace.folder / "catalog.duckdb").exists()
     assert workspace.add(photos, exclude=["blue/", "bl*"]).images == 6, "both match it"
     shutil.rmtree(photos / "blue")
-    assert workspace.add(photos).images == 6, "one that is remembered may match nothing"
+    assert workspace.add(photos).images == 6, "a stored pattern may match nothing"
 
 
-def test_a_folder_that_was_added_by_itself_is_not_excluded_with_the_one_around_it(
+def test_a_folder_that_was_added_itself_is_not_excluded_with_its_parent(
     workspace: Workspace, photos: Path
 ) -> None:
     workspace.add(photos / "blue")
@@ -232,13 +231,13 @@ def test_a_negative_minimum_size_is_bad_input(workspace: Workspace, photos: Path
         workspace.add(photos, min_size=-1)
 
 
-# -- files that end early --------------------------------------------------------------------------
+# -- truncated files -------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def early(tmp_path: Path) -> Path:
-    """A folder of four scenes, and of one more that ends early: a JPEG and a PNG of it."""
-    folder = tmp_path / "early"
+def truncated(tmp_path: Path) -> Path:
+    """A folder with four scenes, and a truncated JPEG and PNG of a fifth."""
+    folder = tmp_path / "truncated"
     for seed in range(2, 6):
         saved(scene(seed, (320, 240)), folder / f"{seed}.jpg", quality=90)
     put(folder / "cut.jpg", cut(encoded(scene(1))))
@@ -246,17 +245,17 @@ def early(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_file_that_ends_early_is_a_failure_unless_it_is_tolerated(
-    workspace: Workspace, early: Path, passes: list[int]
+def test_a_truncated_file_is_a_failure_unless_it_is_tolerated(
+    workspace: Workspace, truncated: Path, passes: list[int]
 ) -> None:
-    report = workspace.add(early)
+    report = workspace.add(truncated)
     assert counts(report) == (6, 4, 4, 0, 2, 0) and report.truncated == ()
-    tolerant = workspace.add(early, tolerate_truncated=True)
+    tolerant = workspace.add(truncated, tolerate_truncated=True)
     assert counts(tolerant) == (6, 6, 2, 4, 0, 0)
     assert [Path(one.path).name for one in tolerant.truncated] == ["cut.jpg", "cut.png"]
     assert all(0.5 < one.share < 0.9 for one in tolerant.truncated)
-    assert {"cut.jpg", "cut.png"} < names(workspace, early / "2.jpg")
-    assert workspace.search(early / "cut.jpg", 1)[0].distance == 0
+    assert {"cut.jpg", "cut.png"} < names(workspace, truncated / "2.jpg")
+    assert workspace.search(truncated / "cut.jpg", 1)[0].distance == 0
     again = workspace.add()
     assert counts(again) == (6, 6, 0, 6, 0, 0) and again.truncated == tolerant.truncated
     assert passes == [4, 2]
@@ -275,21 +274,21 @@ def test_the_decoded_part_of_a_truncated_file_is_embedded(
 
 
 def test_a_truncated_file_fails_again_when_truncation_is_no_longer_tolerated(
-    workspace: Workspace, early: Path, passes: list[int]
+    workspace: Workspace, truncated: Path, passes: list[int]
 ) -> None:
-    workspace.add(early, tolerate_truncated=True)
+    workspace.add(truncated, tolerate_truncated=True)
     assert counts(workspace.add(tolerate_truncated=False)) == (6, 4, 0, 4, 2, 0)
-    assert names(workspace, early / "2.jpg") == {f"{seed}.jpg" for seed in range(2, 6)}
+    assert names(workspace, truncated / "2.jpg") == {f"{seed}.jpg" for seed in range(2, 6)}
     assert counts(workspace.add(tolerate_truncated=True)) == (6, 6, 0, 6, 0, 0)
     assert passes == [6]
 
 
 def test_an_undecodable_file_fails_even_if_truncation_is_tolerated(
-    workspace: Workspace, early: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, truncated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    put(early / "header.jpg", encoded(scene(1))[:300])
-    report = workspace.add(early, tolerate_truncated=True)
+    put(truncated / "header.jpg", encoded(scene(1))[:300])
+    report = workspace.add(truncated, tolerate_truncated=True)
     assert [Path(item.path).name for item in report.failures] == ["header.jpg"]
     read: list[str] = []
     monkeypatch.setattr(pipeline, "read_bytes", read.append)
@@ -297,11 +296,11 @@ def test_an_undecodable_file_fails_even_if_truncation_is_tolerated(
     assert read == []
 
 
-def test_another_backbone_embeds_what_is_tolerated_too(workspace: Workspace, early: Path) -> None:
-    workspace.add(early, tolerate_truncated=True)
+def test_another_backbone_embeds_tolerated_files_too(workspace: Workspace, truncated: Path) -> None:
+    workspace.add(truncated, tolerate_truncated=True)
     assert counts(workspace.add(backbones=["vgg16"])) == (6, 6, 6, 0, 0, 0)
-    labels = early.parent / "labels.csv"
-    rows = [f"{path},{'one' if path.stem in '23' else 'two'}" for path in early.iterdir()]
+    labels = truncated.parent / "labels.csv"
+    rows = [f"{path},{'one' if path.stem in '23' else 'two'}" for path in truncated.iterdir()]
     labels.write_text("\n".join(["path,label", *rows]))
     workspace.labels.from_csv(labels)
     workspace.compare(["resnet50"])
@@ -310,7 +309,7 @@ def test_another_backbone_embeds_what_is_tolerated_too(workspace: Workspace, ear
 
 
 @pytest.mark.parametrize("allowed", [(), ("damaged",)])
-def test_a_tolerated_file_is_never_the_one_kept(
+def test_a_tolerated_file_is_never_the_kept_file(
     workspace: Workspace, tmp_path: Path, allowed: tuple[str, ...]
 ) -> None:
     data = encoded(scene(1))
@@ -321,9 +320,9 @@ def test_a_tolerated_file_is_never_the_one_kept(
     workspace.add(tmp_path / "p", tolerate_truncated=True)
     assert workspace.duplicates().groups == ()
     rows = planned(workspace, tmp_path / "p", allow=allowed)
-    goes = "remove" if allowed else "review"
+    action = "remove" if allowed else "review"
     assert actions(rows)["whole.jpg"] == "keep"
-    assert actions(rows)["cut.jpg"] == goes
+    assert actions(rows)["cut.jpg"] == action
     assert all(row.action != "keep" for name, row in rows.items() if name != "whole.jpg")
 
 
@@ -346,7 +345,7 @@ def test_a_tolerated_photo_is_in_no_part_of_a_split(workspace: Workspace, photos
     assert sum(part.train + part.val + part.test for part in split.classes) == 12
 
 
-# -- workspaces of before --------------------------------------------------------------------------
+# -- earlier workspaces ----------------------------------------------------------------------------
 
 
 def test_the_eighth_schema_step_excludes_no_file(workspace: Workspace, photos: Path) -> None:

@@ -36,8 +36,8 @@ def test_working_ahead_is_limited_by_weight_with_at_least_one_item() -> None:
     mapped = stage(note, [4, 4, 4, 50, 1, 1], weight=lambda item: item, limit=8)
     results = iter(mapped)
     assert calls.acquire(timeout=10)
-    assert calls.acquire(timeout=10), "two calls, and nobody has asked for a result"
-    assert mapped._pending_weight == 8, "the third one waits for room"
+    assert calls.acquire(timeout=10), "two calls before any result is requested"
+    assert mapped._pending_weight == 8, "the third item waits"
     assert [next(results) for _ in range(6)] == [4, 4, 4, 50, 1, 1]
     assert next(results, None) is None
     mapped.stop()

@@ -1,4 +1,4 @@
-"""The extent of two aligned images: the areas that only one of them shows."""
+"""The framing of two aligned images: the areas that only one of them shows."""
 
 from functools import cached_property
 
@@ -40,14 +40,14 @@ class Framing:
         return min(self._placement.shares) >= MIN_WHOLE_SHARE
 
     @cached_property
-    def wider(self) -> int:
+    def wider_side(self) -> int:
         """Which of the two shows the other completely and more: 1, 2, or 0 for neither.
 
         Any strip of text at an edge counts as more, however small its share of the image is.
         """
         if self._placement.is_identity:
             return 0
-        of_first, of_second = self._placement.shares  # that both show
+        of_first, of_second = self._placement.shares  # of each image that both show
         if max(of_first, of_second) < MIN_WHOLE_SHARE:
             return 0
         if not self.is_whole:
@@ -59,11 +59,11 @@ class Framing:
     def change(self) -> Change | None:
         """The change that explains why one shows more: it was framed, or the other was cropped.
         None if neither shows more."""
-        if not self.wider:
+        if not self.wider_side:
             return None
         if self._is_framed:
-            return Change("framed", self.wider)
-        return Change("cropped", 3 - self.wider)
+            return Change("framed", self.wider_side)
+        return Change("cropped", 3 - self.wider_side)
 
     @property
     def has_caption(self) -> bool:
@@ -84,7 +84,7 @@ class Framing:
         """
         if not self._is_plain:
             return False
-        whole, outside = self._beyond(self.wider)
+        whole, outside = self._beyond(self.wider_side)
         outer, inner = (
             cv2.dilate(outside.astype(np.uint8), np.ones((side, side), np.uint8)) > 0
             for side in _INSIDE_SIDES
@@ -106,7 +106,7 @@ class Framing:
     @property
     def _tones(self) -> Floats:
         """The luma of the additional area of the wider image: float32 (n,)."""
-        whole, outside = self._beyond(self.wider)
+        whole, outside = self._beyond(self.wider_side)
         return np.asarray(whole[outside], np.float32)
 
     def _beyond(self, image: int) -> tuple[Floats, np.ndarray]:
