@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatch
 from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 
 from embedkit._internal.paths import shown
@@ -165,7 +166,8 @@ def _group_strip(number: int, group: DuplicateGroup, photos: Photos) -> Strip:
 
 @_view.register
 def _(plan: Plan) -> View:
-    groups = [list(rows) for _, rows in groupby(plan.rows, key=lambda row: row.group)]
+    rows_by_group = sorted(plan.rows, key=attrgetter("group"))  # stable
+    groups = [list(rows) for _, rows in groupby(rows_by_group, key=attrgetter("group"))]
     first = groups[:GROUPS_SHOWN]
     photos = numbered_photos((row.path for rows in first for row in rows[:MEMBERS_SHOWN]), SIDE)
     strips = [
