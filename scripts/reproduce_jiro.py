@@ -29,8 +29,9 @@ from sklearn.metrics import roc_auc_score
 
 from embedkit import Workspace
 from embedkit._internal.tables import write_table
-from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
+from embedkit.reports.evaluation_plots import accuracy_curves, confusion_matrix
+from embedkit.reports.plots import png
 from embedkit.results.evaluation import MAIN_METRICS, Evaluation
 
 NETWORKS = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
@@ -163,9 +164,9 @@ def test_photos(folder: Path) -> list[str]:
 
 def figures(evaluation: Evaluation, folder: Path) -> None:
     """Write figures 1 and 2: accuracy by epoch, and the ensemble's confusion matrix."""
-    (folder / "figure1.png").write_bytes(plots.accuracy_curves(evaluation.heads))
+    (folder / "figure1.png").write_bytes(png(accuracy_curves(evaluation.heads)))
     ensemble = next(head for head in evaluation.heads if head.name == "ensemble")
-    (folder / "figure2.png").write_bytes(plots.confusion_matrix(ensemble))
+    (folder / "figure2.png").write_bytes(png(confusion_matrix(ensemble)))
     write_evaluation_page(folder / "report.html", evaluation)
     print(f"\n{folder / 'report.html'}, figure1.png and figure2.png beside it")
 

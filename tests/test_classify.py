@@ -369,7 +369,11 @@ def test_the_commands_print_json_documents(workspace: Workspace, tmp_path: Path)
     } <= (evaluation["heads"][0].keys())
     assert len(evaluation["pairs"]) == 1
     assert "赤" in page.read_text("utf-8")
-    assert "accuracy" in run("evaluate", "two")
+    latex, figures = tmp_path / "heads.tex", tmp_path / "figures"
+    printed = run("evaluate", "two", "--latex", str(latex), "--figures", str(figures))
+    assert "accuracy" in printed and f"written: {latex}\nwritten: {figures}\n" in printed
+    assert "赤 & " in latex.read_text("utf-8") and "luatexja" in latex.read_text("utf-8")
+    assert (figures / "confusion-two.pdf").is_file()
     draw(0, NEW).save(tmp_path / "new.png")
     found = json.loads(run("classify", str(tmp_path / "new.png"), "--head", "two", "--json"))
     (photo,) = found["predictions"]

@@ -14,17 +14,24 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from comparisons import compared, photos_of
 from conftest import ToyBackbone, Toys, draw_photo, take_toys, write_photos
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from embedkit import Workspace
 from embedkit._internal.artifacts import with_digest, write_json
-from embedkit._internal.statistics import corrected, estimate, p_values, shared_ranks, units_of
+from embedkit._internal.statistics import (
+    corrected,
+    estimate,
+    estimate_share,
+    p_values,
+    shared_ranks,
+    units_of,
+    wilson,
+)
 from embedkit.backbones import runtime_choice as choice
-from embedkit.catalog import LiveFile
 from embedkit.cli.app import embedkit
-from embedkit.compare.collection import Collection
-from embedkit.compare.comparison import ComparedBackbone, RankedPhoto, compare
+from embedkit.compare.comparison import RankedPhoto, compare
 from embedkit.compare.description import describe, variants_by_backbone
 from embedkit.compare.retrieval_metrics import (
     average_precision,
@@ -39,8 +46,6 @@ from embedkit.errors import (
     UnknownBackbone,
     WeightsMissing,
 )
-from embedkit.index.rows import Rows
-from embedkit.results import EmbeddingSpec, ResolvedName
 from embedkit.version import __version__
 
 
@@ -199,6 +204,33 @@ def test_an_interval_matches_the_normal_one() -> None:
     assert estimate(np.array([np.nan]), np.arange(1)) is None
 
 
+def test_a_mean_of_0_or_1_has_the_interval_of_a_share_of_the_units() -> None:
+    for values in (np.ones(24), np.zeros(24)):
+        apart, together = estimate(values, np.arange(24)), estimate(values, np.arange(24) // 3)
+        assert apart is not None and together is not None
+        assert (apart.low, apart.high) == wilson(values.sum(), 24)
+        assert (together.low, together.high) == wilson(values.mean() * 8, 8)
+    assert wilson(24, 24) == pytest.approx((0.8620, 1.0), abs=5e-5)
+
+
+def test_shares_of_single_queries_have_wilsons_interval_and_those_of_classes_a_bootstrap() -> None:
+    hits = np.tile([1.0, 1.0, 0.0, 0.5], 10)
+    apart, together = (estimate_share(hits, units) for units in (np.arange(40), np.arange(40) // 2))
+    assert apart.value == together.value == 0.625
+    assert (apart.low, apart.high) == wilson(25, 40)
+    assert together == estimate(hits, np.arange(40) // 2)
+
+
+def test_a_perfect_backbone_has_no_empty_interval() -> None:
+    classes = np.repeat(np.arange(2), 12)
+    (found,) = compare(
+        photos_of(classes), [compared("one", on_circle(*(classes * 90 + np.arange(24) / 10)))]
+    ).backbones
+    perfect = [found.mean_ap, found.precision_at_1, found.knn_accuracy[10]]
+    assert [(item.value, item.high) for item in perfect] == [(1.0, 1.0)] * 3
+    assert [item.low for item in perfect] == pytest.approx([24 / (24 + 1.959964**2)] * 3)
+
+
 def test_with_many_classes_whole_classes_are_resampled() -> None:
     classes = np.repeat(np.arange(20), 30)
     values = np.random.default_rng(2).normal(0.6, 0.1, 20)[classes]
@@ -234,33 +266,6 @@ def test_names_that_tie_with_the_best_one_of_a_rank_share_that_rank() -> None:
 
 
 # -- backbones -----------------------------------------------------------------------------------
-
-
-def compared(name: str, vectors: np.ndarray, queries: np.ndarray | None = None) -> ComparedBackbone:
-    spec = EmbeddingSpec(
-        architecture=f"toy/{name}", weights="0" * 64, dim=vectors.shape[1], size=32,
-        resize="squash", crop=1.0, interpolation="bilinear", mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0), pool="native",
-    )  # fmt: skip
-    rows = Rows(np.arange(len(vectors))[::-1].copy(), vectors[::-1].astype(np.float32))
-    queries = np.empty((0, spec.dim)) if queries is None else queries
-    return ComparedBackbone(ResolvedName(name, spec, "", 0, 0), rows, None, queries)
-
-
-def photos_of(classes: np.ndarray) -> Collection:
-    """A collection of photos /p/000.jpg, ... with these classes."""
-    return Collection(
-        by="label",
-        ids=np.arange(len(classes)),
-        files=tuple(
-            (LiveFile(f"/p/{number:03}.jpg", str(name), f"{number:064x}"),)
-            for number, name in enumerate(classes)
-        ),
-        class_names=tuple(str(name) for name in range(int(classes.max()) + 1)),
-        classes=classes,
-        left_out=0,
-        root="/p",
-    )
 
 
 def test_the_better_backbone_is_first_and_equal_ones_tie() -> None:
@@ -315,6 +320,7 @@ def test_many_queries_are_sampled_and_the_report_says_so(monkeypatch: pytest.Mon
     assert one == again
     assert one.sampled and one.queries == 30
     assert one.resampled == "classes" and "a sample of 30 queries" in describe(one)
+    assert "resample whole classes; means of 0 or 1 have Wilson's" in describe(one)
 
 
 def test_variants_of_a_backbone_are_tested_against_the_best() -> None:
@@ -366,10 +372,11 @@ def test_the_description_of_one_backbone_names_no_tests() -> None:
     alone, both = compare(photos_of(classes), [one]), compare(photos_of(classes), [one, other])
     assert describe(alone) == (
         "Means over 4 queries, each for the other images of its label among 6 images of 4 classes; "
-        "95 % intervals resample the queries; 2 images are the only ones of their class, and not "
-        "queries."
+        "95 % intervals resample the queries; P@1, k-NN and means of 0 or 1 have Wilson's score "
+        "interval; 2 images are the only ones of their class, and not queries."
     )
-    assert "; 95 % intervals and tests resample the queries; backbones that tie" in describe(both)
+    assert "; 95 % intervals and tests resample the queries; P@1, k-NN and" in describe(both)
+    assert "score interval; backbones that tie" in describe(both)
 
 
 def test_groups_without_triplets_are_an_error() -> None:
@@ -654,10 +661,14 @@ def test_the_command_prints_the_document_and_writes_the_page(
     assert document["failures"] == []
     assert set(done.stderr.splitlines()) == {"embedkit: building the index"}
 
-    done = CliRunner().invoke(embedkit, [*arguments, "--html", str(page)])
+    latex, figures = tmp_path / "new/table.tex", tmp_path / "figures"
+    options = ["--html", str(page), "--latex", str(latex), "--figures", str(figures)]
+    done = CliRunner().invoke(embedkit, [*arguments, *options])
     assert done.exit_code == 0, done.output
     assert "Photos similar to" in done.stdout and "size=64" in done.stdout
-    assert f"page: {page}" in done.stdout
+    assert f"page: {page}\nLaTeX: {latex}\nfigures: {figures}\n" in done.stdout
+    assert "resnet50 & " in latex.read_text("utf-8")
+    assert (figures / "distances.svg").is_file()
     html = page.read_text("utf-8")
     assert html.count("data:image/jpeg;base64,") == 12  # each photo once
     assert not re.search(r"(?:src|href)=[\"'](?!data:)|url\((?!data:)", html)

@@ -10,14 +10,13 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from embedkit._internal import statistics
-from embedkit._internal.statistics import estimate
+from embedkit._internal.statistics import wilson
 from embedkit.classify.evaluation.evaluation import describe, evaluate, worst_first
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
 from embedkit.classify.evaluation.pairs import compare_heads, mcnemar
 from embedkit.classify.evaluation.reliability import (
     expected_calibration_error,
     reliability_bins,
-    wilson,
 )
 from embedkit.errors import BadInput, StorageError
 from embedkit.results import Neighbour
@@ -173,6 +172,13 @@ def test_wilson_intervals_equal_those_of_scipy(hits: int, photos: int) -> None:
     assert wilson(hits, photos) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
+def test_the_wilson_interval_of_24_of_24_starts_at_n_divided_by_n_plus_z_squared() -> None:
+    low, high = wilson(24, 24)
+    assert low == pytest.approx(24 / (24 + 1.959964**2)) == pytest.approx(0.8620, abs=5e-5)
+    assert high == 1.0
+    assert wilson(0, 24) == pytest.approx((0.0, 1 - low))
+
+
 # -- chance --------------------------------------------------------------------------------------
 
 
@@ -196,13 +202,31 @@ def test_intervals_equal_those_of_a_plain_bootstrap_loop() -> None:
     assert np.array(list(head.intervals.values())) == pytest.approx(np.stack([low, high], axis=1))
 
 
-def test_the_interval_of_the_accuracy_matches_the_normal_one() -> None:
+def test_the_interval_of_the_accuracy_of_independent_photos_is_wilsons() -> None:
     truth, probabilities = photos_and_probabilities()
-    head = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)]).heads[0]
-    expected = estimate((probabilities.argmax(1) == truth).astype(float), np.arange(300))
-    assert expected is not None
-    assert head.intervals["accuracy"] == pytest.approx((expected.low, expected.high))
-    assert head.intervals["accuracy"][0] < head.accuracy < head.intervals["accuracy"][1]
+    evaluation = evaluate(GroundTruth(CLASSES, truth), [HeadPredictions("a", probabilities)])
+    (head,) = evaluation.heads
+    right = np.count_nonzero(probabilities.argmax(1) == truth)
+    assert 0 < right < 300
+    expected = binomtest(right, 300).proportion_ci(0.95, method="wilson")
+    assert head.intervals["accuracy"] == pytest.approx((expected.low, expected.high), abs=1e-6)
+    assert "Wilson's score intervals for accuracy and metrics of 0 or 1" in describe(evaluation)
+
+
+@pytest.mark.parametrize(("predicted", "value"), [([0, 1] * 12, 1.0), ([1, 0] * 12, 0.0)])
+def test_intervals_of_metrics_of_0_or_1_depend_on_the_number_of_independent_groups(
+    predicted: list[int], value: float
+) -> None:
+    ground_truth = GroundTruth(("a", "b"), np.tile([0, 1], 12))
+    pairs = replace(ground_truth, groups=np.arange(24) // 2)
+    heads = [HeadPredictions("x", certain(predicted))]
+    for truth, units in ((ground_truth, 24), (pairs, 12)):
+        (head,) = evaluate(truth, heads).heads
+        bound = units / (units + 1.959964**2)
+        expected = (bound, 1.0) if value else (0.0, 1 - bound)
+        assert (head.accuracy, head.precision, head.recall, head.f1) == (value,) * 4
+        assert np.array(list(head.intervals.values())) == pytest.approx(np.array([expected] * 4))
+    assert "Wilson's score intervals for metrics of 0 or 1, and" in describe(evaluate(pairs, heads))
 
 
 def test_copies_in_one_group_do_not_narrow_the_interval() -> None:
@@ -214,7 +238,8 @@ def test_copies_in_one_group_do_not_narrow_the_interval() -> None:
     together = evaluate(fourfold, copies)
     apart = evaluate(replace(fourfold, groups=None), copies)
     for name, (low, high) in together.heads[0].intervals.items():
-        assert (low, high) == pytest.approx(once.heads[0].intervals[name])
+        if name != "accuracy":  # Wilson's interval once, of the bootstrap together
+            assert (low, high) == pytest.approx(once.heads[0].intervals[name])
         narrow = apart.heads[0].intervals[name]
         assert narrow[1] - narrow[0] < 0.75 * (high - low)
     assert (once.units, together.units, apart.units) == (300, 300, 1200)

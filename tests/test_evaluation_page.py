@@ -1,14 +1,12 @@
-import io
 import re
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
 from conftest import draw_photo
-from PIL import Image
+from evaluations import evaluation_of
 
 from embedkit._internal import statistics
 from embedkit.classify.evaluation.evaluation import evaluate
@@ -16,105 +14,12 @@ from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
 from embedkit.reports import plots
 from embedkit.reports.evaluation_page import write_evaluation_page
 from embedkit.results import Neighbour
-from embedkit.results.evaluation import Evaluation
-
-STORES = tuple(f"ラーメン二郎 髙﨑{number}丁目店" for number in range(40))
-STRANGE = (
-    "한국어",
-    "𠮷野家🍜",
-    "$\\frac{$",
-    "_hidden",
-    "line\nbreak\t\x07",
-    "y" * 300,
-    "",
-    "مرحبا",
-)
 
 
 @pytest.fixture(autouse=True)
 def _few_resamples_and_dots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "RESAMPLES", 40)
     monkeypatch.setattr(plots, "DPI", 40)
-
-
-def evaluation_of(names: tuple[str, ...], heads: tuple[str, ...] = ("a",)) -> Evaluation:
-    """Heads that get four of five photos of each class right."""
-    truth = np.tile(np.arange(len(names)), 5)
-    scores = np.random.default_rng(0).random((len(truth), len(names))) * 0.1
-    taken_for = np.where(np.arange(len(truth)) < len(names), (truth + 1) % len(names), truth)
-    scores[np.arange(len(truth)), taken_for] += 0.9
-    probabilities = scores / scores.sum(1, keepdims=True)
-    return evaluate(
-        GroundTruth(names, truth),
-        [HeadPredictions(head, probabilities, history=(0.5, 0.75, 0.7)) for head in heads],
-    )
-
-
-def inches_of(png: bytes) -> tuple[float, float]:
-    width, height = Image.open(io.BytesIO(png), formats=["PNG"]).size
-    return width / plots.DPI, height / plots.DPI
-
-
-# -- plots; warnings are errors in these tests, a missing glyph is one ---------------------------
-
-
-def test_forty_japanese_names_are_drawn() -> None:
-    (head,) = evaluation_of(STORES, ("山田の分類器",)).heads
-    assert plots.drawable(STORES[0]) == STORES[0]
-    width, height = inches_of(plots.confusion_matrix(head))
-    assert 40 * 0.28 < width < 15 and 40 * 0.28 < height < 15  # 0.28 are two lines of text
-    plots.accuracy_curves([head])
-    plots.reliability_diagrams([head])
-
-
-def test_missing_characters_are_boxes_and_markup_is_plain_text() -> None:
-    heads = evaluation_of(STRANGE, STRANGE[:5]).heads
-    width, _ = inches_of(plots.confusion_matrix(heads[2]))
-    assert width < 8
-    assert inches_of(plots.accuracy_curves(heads)) == (8.0, 4.4)
-    assert inches_of(plots.reliability_diagrams(heads)) == (11.9, 7.8)  # two rows of up to four
-    assert plots.drawable("한 a𠮷") == "□ a□"
-    assert plots.drawable("line\nbreak") == "line\\nbreak"
-    assert plots.drawable("y" * 300) == "y" * 27 + "…"
-
-
-def test_a_single_mistake_among_many_photos_is_visible() -> None:
-    (head,) = evaluation_of(("a", "b")).heads
-    rare = replace(head, confusion=((9_999, 1), (0, 10_000)))
-    none = replace(head, confusion=((10_000, 0), (0, 10_000)))
-
-    def orange(png: bytes) -> int:
-        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=int)
-        red, blue = pixels[..., 0], pixels[..., 2]
-        return int(np.count_nonzero(red - blue > 60))
-
-    assert orange(plots.confusion_matrix(rare)) > 3_000
-    assert orange(plots.confusion_matrix(none)) == 0
-
-
-def test_a_plot_of_many_classes_has_a_bounded_size() -> None:
-    (head,) = evaluation_of(("a", "b")).heads
-    names = tuple(replace(head.classes[0], name=f"class {n}") for n in range(300))
-    counts = tuple(map(tuple, np.eye(300, dtype=int).tolist()))
-    width, height = inches_of(
-        plots.confusion_matrix(replace(head, classes=names, confusion=counts))
-    )
-    assert 20 < max(width, height) < 25
-
-
-def test_only_heads_with_epochs_have_a_curve() -> None:
-    (head,) = evaluation_of(("a", "b")).heads
-    once, never = replace(head, history=(0.5,)), replace(head, history=())
-    assert plots.accuracy_curves([once, never]) == plots.accuracy_curves([once])
-
-
-def test_plotting_does_not_change_matplotlib_settings() -> None:
-    before = dict(matplotlib.rcParams)
-    plots.reliability_diagrams(evaluation_of(("a", "b")).heads)
-    assert dict(matplotlib.rcParams) == before
-
-
-# -- page ----------------------------------------------------------------------------------------
 
 
 def test_the_page_is_self_contained(tmp_path: Path) -> None:
@@ -179,3 +84,10 @@ def test_a_page_is_written_without_paths_neighbours_and_epochs(tmp_path: Path) -
     assert "no longer readable" not in html
     assert html.count("data:image/png;base64,") == 2
     assert "Which differences are significant" not in html
+
+
+def test_a_wide_confusion_matrix_is_below_the_table_and_not_made_smaller(tmp_path: Path) -> None:
+    for classes, below in ((5, False), (40, True)):
+        page = tmp_path / f"{classes}.html"
+        write_evaluation_page(page, evaluation_of(tuple(f"class {n}" for n in range(classes))))
+        assert ('class="side wide"' in page.read_text("utf-8")) == below

@@ -19,6 +19,7 @@ from PIL import Image
 import embedkit
 from embedkit import Workspace, register_backbone
 from embedkit.backbones import registered, registry
+from embedkit.backbones.loading import load_network
 from embedkit.backbones.preprocess import prepare
 from embedkit.errors import BadInput, BadWeights, UnknownBackbone, WeightsMissing
 from embedkit.images.decode import decoder_of
@@ -118,6 +119,18 @@ def test_a_module_that_rejects_channels_last_tensors_runs_in_the_default_layout(
     backbone = embedkit.load_backbone("flat")
     assert backbone.runtime == "torch" and backbone.dim == 3 * 16 * 16
     assert backbone.embed([draw_photo(1), draw_photo(2)]).shape == (2, 768)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+def test_a_torchscript_module_is_a_backbone_that_cannot_be_fine_tuned(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.trace(Net(), torch.zeros(1, 3, 32, 32)), tmp_path / "net.pt")
+    register_backbone("script", torch.jit.load(tmp_path / "net.pt"), size=32)
+    register_backbone("net", Net(), size=32)
+    photo = draw_photo(1)
+    script, net = (embedkit.load_backbone(name) for name in ("script", "net"))
+    np.testing.assert_allclose(script.embed([photo]), net.embed([photo]), atol=1e-6)
+    with pytest.raises(BadInput, match="script: TorchScript cannot be fine-tuned; register its"):
+        load_network("script")
 
 
 def test_the_overrides_of_a_name_apply_to_registered_models() -> None:

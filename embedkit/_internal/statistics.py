@@ -1,5 +1,6 @@
-"""Bootstrap intervals, paired tests, and ranks with ties."""
+"""Intervals, paired tests, and ranks with ties."""
 
+import math
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ has no power: the p-values of ten signs are at least 0.002, too large after a co
 pairs."""
 
 _SEED = 0
+_Z = 1.959964  # the 97.5 % quantile of the normal distribution
 _BLOCK = 1_000
 _ROUNDING = 1e-9
 """Rounding error of sums that differ only in the order of their terms."""
@@ -54,14 +56,28 @@ def estimate(values: np.ndarray, units: np.ndarray) -> Estimate | None:
     return Estimate(float(defined.mean()), low, high)
 
 
+def estimate_share(hits: np.ndarray, units: np.ndarray) -> Estimate:
+    """Return the share of ``hits``, float64 (Q,), and its interval.
+
+    The interval is Wilson's if each query is a unit of its own, and that of :func:`estimate` for
+    larger ``units``, int64 (Q,). A hit is 0 or 1, or between them if it depends on a tie.
+    """
+    if len(np.unique(units)) == len(hits):
+        return Estimate(float(hits.mean()), *wilson(float(hits.sum()), len(hits)))
+    result = estimate(hits, units)
+    assert result is not None  # every query hits or misses
+    return result
+
+
 def intervals(
     statistic: Callable[[np.ndarray], Sequence[float]], units: np.ndarray
 ) -> list[tuple[float, float]]:
-    """Return the 95 % bootstrap intervals of metrics computed from Q rows.
+    """Return the 95 % intervals of metrics from 0 to 1 that are computed from Q rows.
 
-    The intervals are percentiles over samples of whole ``units``, int64 (Q,), drawn with
+    The intervals are bootstrap percentiles over samples of whole ``units``, int64 (Q,), drawn with
     replacement (Efron & Tibshirani 1993). ``statistic`` computes the metrics of a sample, given the
-    number of times that each row was drawn, int64 (Q,).
+    number of times that each row was drawn, int64 (Q,). A metric that is 0 or 1 in every sample has
+    Wilson's interval for the number of units: an empty one would say that it is known exactly.
     """
     numbers = np.unique(units, return_inverse=True)[1]
     count = int(numbers.max()) + 1
@@ -71,7 +87,20 @@ def intervals(
         drawn = random.integers(count, size=count)
         samples.append(statistic(np.bincount(drawn, minlength=count)[numbers]))
     low, high = np.quantile(np.array(samples), (0.025, 0.975), axis=0)
-    return list(zip(low.tolist(), high.tolist(), strict=True))
+    return [
+        wilson(bounds[0] * count, count) if bounds in ((0.0, 0.0), (1.0, 1.0)) else bounds
+        for bounds in zip(low.tolist(), high.tolist(), strict=True)
+    ]
+
+
+def wilson(hits: float, count: int) -> tuple[float, float]:
+    """Return the 95 % score interval of the share of ``hits`` in ``count`` (Wilson 1927)."""
+    share = hits / count
+    centre = share + _Z**2 / (2 * count)
+    half = _Z * math.sqrt(share * (1 - share) / count + (_Z / (2 * count)) ** 2)
+    divisor = 1 + _Z**2 / count
+    low, high = (centre - half) / divisor, (centre + half) / divisor
+    return low if hits else 0.0, high if hits < count else 1.0  # without the rounding error
 
 
 def p_values(differences: np.ndarray, units: np.ndarray) -> np.ndarray:

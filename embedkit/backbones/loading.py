@@ -35,7 +35,7 @@ def load_network(text: str) -> tuple[Network, ResolvedName]:
     builder.check(name.id)
     size = name.size or (name.known.size if name.known else None) or manifest.get("size")
     preprocessing: Preprocessing = builder.preprocessing(name.id, size)
-    pool = name.pool or manifest.get("pool", "native")
+    pool = name.pool or "native"
     found = weights.find(name, builder.hub_file(name.id))
     file = found.path
     network: Network = builder.build(name.id, size, pool)

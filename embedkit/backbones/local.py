@@ -42,7 +42,7 @@ def network_of(name: BackboneName) -> tuple[BackboneName, dict[str, Any]]:
         weights=name.weights or str(path.parent / manifest["weights"]),
         size=name.size,
         resize=name.resize,
-        pool=name.pool,
+        pool=name.pool or manifest.get("pool") or base.pool,
         precision=name.precision,
     )
     return network, manifest

@@ -29,7 +29,8 @@ class ModuleEngine(Engine):
 
     def __init__(self, name: str, module: torch.nn.Module) -> None:
         try:
-            copied = copy.deepcopy(module).cpu().eval()
+            with torch.no_grad():  # else TorchScript parameters are copied as results, not leaves
+                copied = copy.deepcopy(module).cpu().eval()
         except Exception as error:  # code of the user may raise anything
             raise BadInput(f"{name}: the module cannot be copied: {one_line(error)}") from error
         self.architecture = f"module/{type(module).__name__}"
@@ -55,8 +56,16 @@ class ModuleEngine(Engine):
             self._layout = EAGER
             return TorchRuntime(self._network(spec), spec, EAGER, cpu).submit(batch)()
 
-    def network(self, name: str, architecture: str) -> Network:  # noqa: ARG002
-        """Return a copy of the module that can be trained."""
+    def network(self, name: str, architecture: str) -> Network:
+        """Return a copy of the module that can be trained.
+
+        Raises :class:`BadInput` for TorchScript: copies of its parameters are not trainable.
+        """
+        if isinstance(self._module, torch.jit.ScriptModule):
+            raise BadInput(
+                f"{name}: TorchScript cannot be fine-tuned; register its torch.nn.Module, or train "
+                "a probe"
+            )
         module = copy.deepcopy(self._module)
         return Network(architecture, CheckedModule(self._name, module), is_registered=True)
 

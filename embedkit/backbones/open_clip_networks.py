@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+from timm.layers import resample_abs_pos_embed
 
 from embedkit._internal.text import one_line
 from embedkit.backbones.network import Network, Preprocessing, check_size
 from embedkit.backbones.torch_runtime import exact_float32
-from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights
-from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone
+from embedkit.backbones.weights import HUB_FILENAMES, HubFile, Weights, cache_folder, download
+from embedkit.errors import BadWeights, MissingExtra, UnknownBackbone, WeightsMissing
 
 _RESIZE_MODES = {"shortest": "crop", "longest": "pad", "squash": "squash"}
+# A repository may also contain the network as transformers or timm names its tensors.
+_FILENAMES = tuple(sorted(HUB_FILENAMES, key=lambda name: not name.startswith("open_clip")))
+_TOKENIZER_FILENAMES = ("tokenizer_config.json", "tokenizer.json")
 
 
 def _split(identifier: str) -> tuple[str, str]:
@@ -36,7 +40,7 @@ def hub_file(identifier: str) -> HubFile | None:
     repository, _, filename = rest.partition("/")
     if not repository:
         return None
-    filenames = (filename, *HUB_FILENAMES) if filename else HUB_FILENAMES
+    filenames = (filename, *_FILENAMES) if filename else _FILENAMES
     return HubFile(f"{owner}/{repository}", filenames)
 
 
@@ -90,6 +94,9 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
         raise UnknownBackbone(f"open_clip/{architecture} cannot be built: {error}") from error
     suffix = "-quickgelu" if configuration.get("quick_gelu") else ""
     name = architecture.removesuffix(suffix) + suffix
+    trunk: Any = getattr(module.visual, "trunk", None)  # an image tower of timm
+    if getattr(trunk, "pos_embed", None) is not None:
+        trunk.register_load_state_dict_pre_hook(_resample_positions)
     embedder = _Embedder(module, architecture).eval()
     return Network(f"open_clip/{name}", embedder, embedder.embed_text)
 
@@ -107,6 +114,50 @@ def load(network: Network, weights: Weights) -> None:
     except Exception as error:  # torch, safetensors and open_clip each raise their own
         raise BadWeights(
             f"{weights.path} does not fit {network.architecture}: {one_line(error)}"
+        ) from error
+
+
+def _resample_positions(trunk: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+    """Resample the position embeddings in a state dict to the input size of an image tower.
+
+    open_clip does so for its own towers only.
+    """
+    key = f"{prefix}pos_embed"
+    if key in state:
+        state[key] = resample_abs_pos_embed(
+            state[key],
+            new_size=trunk.patch_embed.grid_size,
+            num_prefix_tokens=0 if trunk.no_embed_class else trunk.num_prefix_tokens,
+        )
+
+
+def _tokenizer(architecture: str) -> Any:
+    """Return the tokenizer of an architecture's texts.
+
+    open_clip contains the tokenizer of CLIP; those of SigLIP and others are on the hub. Raises
+    :class:`MissingExtra` without transformers, which reads them, and :class:`WeightsMissing` when
+    one is neither in the hub's cache nor on the hub.
+    """
+    repository = open_clip.get_model_config(architecture)["text_cfg"].get("hf_tokenizer_name")
+    if not repository:
+        return open_clip.get_tokenizer(architecture)
+    try:
+        with contextlib.suppress(OSError):
+            # Without a request: transformers repeats failed requests for most of a minute.
+            return open_clip.get_tokenizer(architecture, local_files_only=True)
+    except ImportError as error:
+        raise MissingExtra(
+            f"the texts of {architecture} need a tokenizer: pip install 'embedkit[text]'"
+        ) from error
+    try:
+        download(HubFile(repository, _TOKENIZER_FILENAMES))
+        return open_clip.get_tokenizer(architecture)
+    except OSError as error:
+        raise WeightsMissing(
+            f"no tokenizer for the texts of {architecture}. Tried: cache {cache_folder()} (no "
+            f"{repository}); hub {repository} ({one_line(error)}). What to do: go online and run "
+            f"again, or copy the folder models--{repository.replace('/', '--')} into this cache "
+            "from another computer"
         ) from error
 
 
@@ -135,14 +186,11 @@ class _Embedder(torch.nn.Module):
         return embedding
 
     def embed_text(self, texts: list[str]) -> np.ndarray:
-        """Return the vectors of ``texts`` in the space of the images, float32 (N, dim)."""
-        try:
-            tokens = open_clip.get_tokenizer(self._architecture)(texts)
-        except (ImportError, OSError) as error:
-            raise MissingExtra(
-                f"the tokenizer of {self._architecture} needs 'pip install transformers' and, "
-                "once, the hub"
-            ) from error
+        """Return the vectors of ``texts`` in the space of the images, float32 (N, dim).
+
+        Raises as :func:`_tokenizer` does.
+        """
+        tokens = _tokenizer(self._architecture)(texts)
         with torch.inference_mode(), exact_float32():
             raw = self.body.encode_text(tokens.to(next(self.parameters()).device))
         return np.asarray(raw.to("cpu", torch.float32).numpy())

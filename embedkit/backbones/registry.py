@@ -3,7 +3,7 @@
 A name is ``BASE`` or ``BASE?key=value&key=value``. ``BASE`` is a name in :data:`KNOWN`,
 ``timm/<model[.tag]>``, ``open_clip/<arch>/<pretrained>``, ``local/<folder>`` or a name passed to
 :func:`embedkit.register_backbone`. The overrides are ``weights=FILE``, ``size=PIXELS``,
-``resize=crop|pad|squash``, ``pool=native|avg|max|gem`` and ``precision=float32|bf16|fp16``.
+``resize=crop|pad|squash``, ``pool=native|avg|max|gem|token`` and ``precision=float32|bf16|fp16``.
 This module imports nothing heavy.
 """
 
@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +32,7 @@ REGISTERED = "own"
 ENTRY_POINTS = "embedkit.backbones"
 """Entry point group of packages that provide backbones."""
 RESIZES = ("crop", "pad", "squash")
-POOLS = ("native", "avg", "max", "gem")
+POOLS = ("native", "avg", "max", "gem", "token")
 PRECISIONS = ("float32", "bf16", "fp16")
 
 
@@ -49,22 +49,31 @@ class Known:
     parameters: int
     """Number of parameters without the classifier."""
     licence: str
-    """Licence of the weights, as their publisher states it."""
+    """Licence of the weights, as their publisher states it; in parentheses how it limits their use:
+    to ``research``, or ``restricted`` for some purposes."""
     layer: str
     """The layer whose output is the embedding."""
     package: str | None = None
     """The Python package that contains the weights, if any."""
     hub_name: str | None = None
-    """Name of the weights on the hub, where it is not ``id``."""
+    """Name of the weights on the hub, where it is not ``id``; with the owner, where that is not
+    timm."""
+    # Not in repr, from which digests are made: BackboneName has it too.
+    pool: str | None = field(default=None, repr=False)
+    """The pooling, where it is not the network's own."""
 
     @property
     def repository(self) -> str:
         """Repository of the weights on the hub."""
-        return f"timm/{self.hub_name or self.id}"
+        name = self.hub_name or self.id
+        return name if "/" in name else f"timm/{name}"
 
 
 _POOLED = "global average pool of the last convolution"
+_TOKEN = "class token after the last norm"
 _IMAGE_TEXT = "image tower's projection; embeds text too"
+_DINOV3 = "dinov3-license (restricted)"
+_APPLE = "apple-amlr (research)"
 
 KNOWN: dict[str, Known] = {
     "efficientnet_lite0": Known(
@@ -120,8 +129,26 @@ KNOWN: dict[str, Known] = {
         "the 1280-wide layer after the pool (conv_head), before the classifier",
     ),
     "dinov2_vits14": Known(
-        "timm", "vit_small_patch14_dinov2.lvd142m", 224, 384, 21_628_800, "apache-2.0",
-        "class token after the last norm",
+        "timm", "vit_small_patch14_dinov2.lvd142m", 224, 384, 21_628_800, "apache-2.0", _TOKEN
+    ),
+    "dinov3_vits16": Known(
+        "timm", "vit_small_patch16_dinov3.lvd1689m", 256, 384, 21_586_944, _DINOV3, _TOKEN,
+        pool="token",
+    ),
+    "dinov3_vits16plus": Known(
+        "timm", "vit_small_plus_patch16_dinov3.lvd1689m", 256, 384, 28_683_264, _DINOV3, _TOKEN,
+        pool="token",
+    ),
+    "dinov3_vitb16": Known(
+        "timm", "vit_base_patch16_dinov3.lvd1689m", 256, 768, 85_641_216, _DINOV3, _TOKEN,
+        pool="token",
+    ),
+    "dinov3_vitl16": Known(
+        "timm", "vit_large_patch16_dinov3.lvd1689m", 256, 1024, 303_079_424, _DINOV3, _TOKEN,
+        pool="token",
+    ),
+    "tipsv2_vitb14": Known(
+        "timm", "vit_base_patch14_reg1_tipsv2.webli", 448, 768, 86_314_752, "apache-2.0", _TOKEN
     ),
     "clip-vit-b-32": Known(
         "open_clip", "ViT-B-32-quickgelu/openai", 224, 512, 151_277_313, "mit", _IMAGE_TEXT,
@@ -134,6 +161,46 @@ KNOWN: dict[str, Known] = {
     "siglip-b-16": Known(
         "open_clip", "ViT-B-16-SigLIP/webli", 224, 768, 203_155_970, "apache-2.0", _IMAGE_TEXT,
         hub_name="ViT-B-16-SigLIP",
+    ),
+    "siglip2-b-16": Known(
+        "open_clip", "ViT-B-16-SigLIP2/webli", 224, 768, 375_187_970, "apache-2.0", _IMAGE_TEXT,
+        hub_name="ViT-B-16-SigLIP2",
+    ),
+    "siglip2-so400m-14": Known(
+        "open_clip", "ViT-SO400M-14-SigLIP2/webli", 224, 1152, 1_135_463_602, "apache-2.0",
+        _IMAGE_TEXT, hub_name="ViT-SO400M-14-SigLIP2",
+    ),
+    "pe-core-t-16": Known(
+        "open_clip", "PE-Core-T-16-384/meta", 384, 512, 69_546_113, "apache-2.0", _IMAGE_TEXT,
+        hub_name="PE-Core-T-16-384",
+    ),
+    "pe-core-s-16": Known(
+        "open_clip", "PE-Core-S-16-384/meta", 384, 512, 87_188_225, "apache-2.0", _IMAGE_TEXT,
+        hub_name="PE-Core-S-16-384",
+    ),
+    "pe-core-b-16": Known(
+        "open_clip", "PE-Core-B-16/meta", 224, 1024, 447_660_545, "apache-2.0", _IMAGE_TEXT,
+        hub_name="PE-Core-B-16",
+    ),
+    "pe-core-l-14": Known(
+        "open_clip", "PE-Core-L-14-336/meta", 336, 1024, 671_138_817, "apache-2.0", _IMAGE_TEXT,
+        hub_name="PE-Core-L-14-336",
+    ),
+    "mobileclip2-s0": Known(
+        "open_clip", "MobileCLIP2-S0/dfndr2b", 256, 512, 74_835_073, _APPLE, _IMAGE_TEXT,
+        hub_name="MobileCLIP2-S0-OpenCLIP",
+    ),
+    "mobileclip2-s2": Known(
+        "open_clip", "MobileCLIP2-S2/dfndr2b", 256, 512, 99_243_329, _APPLE, _IMAGE_TEXT,
+        hub_name="MobileCLIP2-S2-OpenCLIP",
+    ),
+    "mobileclip2-b": Known(
+        "open_clip", "MobileCLIP2-B/dfndr2b", 224, 512, 149_777_153, _APPLE, _IMAGE_TEXT,
+        hub_name="MobileCLIP2-B-OpenCLIP",
+    ),
+    "datacomp-vit-b-32-256": Known(
+        "open_clip", "ViT-B-32-256/datacomp_s34b_b86k", 256, 512, 151_288_833, "mit", _IMAGE_TEXT,
+        hub_name="laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
     ),
 }  # fmt: skip
 
@@ -250,7 +317,7 @@ def is_registered_name(text: str) -> bool:
 def _parse_base(text: str, base: str) -> BackboneName:
     if base in KNOWN:
         known = KNOWN[base]
-        return BackboneName(text, known.provider, known.id, known)
+        return BackboneName(text, known.provider, known.id, known, pool=known.pool)
     provider, _, identifier = base.partition("/")
     if provider in PROVIDERS and identifier:
         return BackboneName(text, provider, identifier)

@@ -1,4 +1,4 @@
-"""Networks that timm builds: ResNet, EfficientNet, VGG, Inception, MobileNet, DINOv2, ..."""
+"""Networks that timm builds: ResNet, EfficientNet, VGG, Inception, MobileNet, DINO, ..."""
 
 import difflib
 import sys
@@ -59,7 +59,7 @@ def preprocessing(identifier: str, size: int | None) -> Preprocessing:
 def build(identifier: str, size: int | None, pool: str) -> Network:
     """Build the network with timm's random parameters.
 
-    Raises :class:`UnknownBackbone` when it does not support the input size.
+    Raises :class:`UnknownBackbone` when it does not support the input size or the pooling.
     """
     extra: dict[str, Any] = {}
     model, _, _ = identifier.partition(".")
@@ -70,6 +70,10 @@ def build(identifier: str, size: int | None, pool: str) -> Network:
         module = timm.create_model(model, pretrained=False, num_classes=0, **extra)
     except (AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UnknownBackbone(f"timm/{model} cannot be built at {size} pixels: {error}") from error
+    if pool == "token" and getattr(module, "cls_token", None) is None:
+        raise UnknownBackbone(
+            f"timm/{model} has no class token; omit pool=token, or choose pool=avg, max or gem"
+        )
     return Network(f"timm/{model}", _Embedder(module, pool).eval())
 
 
@@ -154,9 +158,13 @@ class _Embedder(torch.nn.Module):
 def _pooled(features: torch.Tensor, pool: str, body: torch.nn.Module) -> torch.Tensor:
     """Pool a feature map to (N, C, 1, 1), which the network's average pool leaves unchanged.
 
-    Tokens of a transformer (N, T, C) are pooled to (N, C) without the prefix tokens.
+    Tokens of a transformer (N, T, C) are pooled to (N, C) without the prefix tokens. ``token`` is
+    the class token, which is the first one.
     ``gem`` is generalised-mean pooling with p = 3 (Radenovic et al. 2018).
     """
+    if pool == "token":
+        fc_norm = getattr(body, "fc_norm", None)  # the last norm of networks that pool before it
+        return features[:, 0] if fc_norm is None else fc_norm(features[:, 0])
     if features.ndim == 3:
         tokens = features[:, getattr(body, "num_prefix_tokens", 0) :]
         return _pool_map(tokens.transpose(1, 2).unsqueeze(-1), pool).flatten(1)

@@ -84,9 +84,9 @@ def find(name: BackboneName, hub: HubFile | None) -> Weights:
     else:
         if cached := _cached(hub):
             return Weights(cached)
-        tried.append(f"cache {_cache_folder()} (no {hub.repository})")
+        tried.append(f"cache {cache_folder()} (no {hub.repository})")
         try:
-            return Weights(_download(hub))
+            return Weights(download(hub))
         except ConnectionError as error:
             tried.append(f"hub {hub.repository} ({error})")
     advice = "go online and run again, or pass" if hub is not None else "pass"
@@ -163,7 +163,8 @@ def weights_status(known: Known) -> str:
     return "cached" if _cached(HubFile(known.repository)) else "needs download"
 
 
-def _cache_folder() -> str:
+def cache_folder() -> str:
+    """Return the folder of the hub's cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return str(HF_HUB_CACHE)
@@ -179,7 +180,7 @@ def _cached(hub: HubFile) -> Path | None:
     return None
 
 
-def _download(hub: HubFile) -> Path:
+def download(hub: HubFile) -> Path:
     """Download the first of the hub file's names that exists.
 
     Raises :class:`ConnectionError` with the reason in one line. A first request with a short

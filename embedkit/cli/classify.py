@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show
-from embedkit.cli.options import PAGE, PATH, TABLE, options
+from embedkit.cli.options import PAGE, PATH, TABLE, figures_option, latex_option, options
 from embedkit.errors import BadInput
 
 
@@ -167,9 +168,17 @@ def ensemble(
 @click.argument("heads", nargs=-1, required=True, metavar="HEAD...")
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of metrics and mistakes.")
 @click.option("--csv", type=PATH, metavar="DIR", help="Write tables and predictions as CSV.")
+@latex_option
+@figures_option
 @options
 def evaluate(
-    heads: tuple[str, ...], html: Path | None, csv: Path | None, workspace: Path, as_json: bool
+    heads: tuple[str, ...],
+    html: Path | None,
+    csv: Path | None,
+    latex: Path | None,
+    figures: Path | None,
+    workspace: Path,
+    as_json: bool,
 ) -> None:
     """Evaluate heads on the test set, which nothing else uses."""
     from embedkit.cli import show_classify
@@ -181,11 +190,15 @@ def evaluate(
         evaluation.save_html(html)
     if csv is not None:
         evaluation.to_csv(csv)
+    if latex is not None:
+        write_file(latex.absolute(), evaluation.to_latex().encode())
+    if figures is not None:
+        evaluation.save_figures(figures)
     if as_json:
         show.print_json(evaluation.to_dict())
     else:
         show_classify.evaluation_summary(evaluation)
-        for path in (html, csv):
+        for path in (html, csv, latex, figures):
             if path is not None:
                 show.print_line(f"written: {path}")
 

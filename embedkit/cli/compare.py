@@ -5,9 +5,17 @@ from pathlib import Path
 
 import click
 
+from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_compare
-from embedkit.cli.options import PAGE, PATH, options, split_items
+from embedkit.cli.options import (
+    PAGE,
+    PATH,
+    figures_option,
+    latex_option,
+    options,
+    split_items,
+)
 
 
 @click.command()
@@ -40,6 +48,8 @@ from embedkit.cli.options import PAGE, PATH, options, split_items
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of rankings and plots.")
 @click.option("--csv", type=PATH, metavar="DIR", help="Write the tables as CSV.")
+@latex_option
+@figures_option
 @options
 def compare(
     backbones: tuple[str, ...],
@@ -48,6 +58,8 @@ def compare(
     group: str | None,
     html: Path | None,
     csv: Path | None,
+    latex: Path | None,
+    figures: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -66,14 +78,22 @@ def compare(
         comparison.save_html(html)
     if csv is not None:
         comparison.to_csv(csv)
+    if latex is not None:
+        write_file(latex.absolute(), comparison.to_latex().encode())
+    if figures is not None:
+        comparison.save_figures(figures)
     if as_json:
         show.print_json(comparison.to_dict())
     else:
         show_compare.comparison_summary(comparison, rankings=bool(queries))
-        if html is not None:
-            show.print_line(f"page: {shown(str(html))}")
-        if csv is not None:
-            show.print_line(f"tables: {shown(str(csv))}")
+        for heading, path in (
+            ("page", html),
+            ("tables", csv),
+            ("LaTeX", latex),
+            ("figures", figures),
+        ):
+            if path is not None:
+                show.print_line(f"{heading}: {shown(str(path))}")
     show.print_failures(comparison.failures, "--json lists all")
     for backbone in comparison.backbones:
         if backbone.warning is not None:

@@ -38,6 +38,7 @@ class _OutputFile(_Path):
 PATH = _Path(path_type=Path)
 PAGE = _OutputFile(".html", ".htm")
 TABLE = _OutputFile(".csv")
+LATEX = _OutputFile(".tex")
 
 
 def workspace_options(default: str) -> Callable[[_Command], _Command]:
@@ -70,6 +71,14 @@ backbone_option = click.option(
     "--backbone",
     metavar="NAME",
     help="A backbone that photos were added with.  [default: the first one]",
+)
+
+
+latex_option = click.option(
+    "--latex", type=LATEX, metavar="FILE", help="Write a LaTeX table for a paper."
+)
+figures_option = click.option(
+    "--figures", type=PATH, metavar="DIR", help="Write plots for a paper as PDF and SVG."
 )
 
 

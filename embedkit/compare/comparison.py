@@ -11,6 +11,7 @@ from embedkit._internal.statistics import (
     SIGNIFICANCE,
     corrected,
     estimate,
+    estimate_share,
     p_values,
     shared_ranks,
     units_of,
@@ -198,9 +199,11 @@ def _metrics(
         backbone=backbone.resolved.name,
         place=0,  # set by _ranked
         mean_ap=mean(of_queries.average_precision),
-        precision_at_1=mean(of_queries.precision_at_1),
+        precision_at_1=estimate_share(of_queries.precision_at_1, units),
         recall_at={k: mean(values) for k, values in of_queries.recall_at.items()},
-        knn_accuracy={k: mean(values) for k, values in of_queries.knn_accuracy.items()},
+        knn_accuracy={
+            k: estimate_share(hits, units) for k, hits in of_queries.knn_accuracy.items()
+        },
         content_score=estimate(of_queries.content_score, units),
         separation=_separation(of_queries.same, of_queries.different),
         spec=spec.digest,

@@ -25,11 +25,14 @@ def describe(comparison: Comparison) -> str:
     """Return a sentence on the queries, images, classes, intervals and tests of a comparison."""
     sample = "a sample of " if comparison.sampled else ""
     tested = "intervals and tests" if comparison.tests else "intervals"
-    resampled = "whole classes" if comparison.resampled == "classes" else "the queries"
+    by_wilson, resampled = "P@1, k-NN and ", "the queries"
+    if comparison.resampled == "classes":
+        by_wilson, resampled = "", "whole classes"
     parts = [
         f"Means over {sample}{comparison.queries} queries, each for the other images of its "
         f"{comparison.by} among {comparison.images} images of {comparison.classes} classes",
         f"95 % {tested} resample {resampled}",
+        f"{by_wilson}means of 0 or 1 have Wilson's score interval",
     ]
     if comparison.tests:
         parts.append("backbones that tie with the best one of a rank share that rank")

@@ -3,10 +3,12 @@
 import base64
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from embedkit._internal.paths import shown
 from embedkit._internal.text import listed
 from embedkit.classify.evaluation.evaluation import describe, worst_first
-from embedkit.reports import plots
+from embedkit.reports import evaluation_plots, plots
 from embedkit.reports.page import (
     Photos,
     numbered_photos,
@@ -25,6 +27,9 @@ from embedkit.results.evaluation import (
 
 THUMBNAIL = 260
 """Longest side of a thumbnail, pixels."""
+WIDEST_BESIDE = 720
+"""Maximum width of a confusion matrix beside the table of classes, pixels; a wider one is below it,
+where its names are legible."""
 PAGE_DPI = 96
 """Pixels per inch of a page, as defined by CSS."""
 
@@ -68,13 +73,14 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
         "evaluation.html",
         title=f"{count} head{'s' if count > 1 else ''} on {evaluation.photos:,} test photos",
         verdict=conclusion(evaluation),
+        widest_beside=WIDEST_BESIDE,
         description=describe(evaluation),
         ks=[k for k in heads[0].top_k if k > 1],
         scale=[f"{end:.3f}" for end in scale],
         heads=[_head(head, evaluation, photos, scale) for head in heads],
         pairs=[_pair(pair) for pair in evaluation.pairs],
-        curves=_plot(plots.accuracy_curves(heads)) if curves else None,
-        reliability=_plot(plots.reliability_diagrams(heads)),
+        curves=_plot(evaluation_plots.accuracy_curves(heads)) if curves else None,
+        reliability=_plot(evaluation_plots.reliability_diagrams(heads)),
         photos=list(photos.values()),
     )
 
@@ -93,8 +99,9 @@ def conclusion(evaluation: Evaluation) -> str:
     return text
 
 
-def _plot(png: bytes) -> dict[str, object]:
+def _plot(figure: Figure) -> dict[str, object]:
     """Return a plot as a data URL, and the width at which its text has the size of the page's."""
+    png = plots.png(figure)
     pixels = int.from_bytes(png[16:20], "big")  # the width in the header of a PNG
     address = f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
     return {"address": address, "width": round(pixels * PAGE_DPI / plots.DPI)}
@@ -120,7 +127,7 @@ def _head(
         "ece": f"{head.ece:.3f}",
         "worst": "; ".join(_worst_text(item) for item in head.worst),
         "classes": [_class(item) for item in worst_first(head.classes)],
-        "confusion": _plot(plots.confusion_matrix(head)),
+        "confusion": _plot(evaluation_plots.confusion_matrix(head)),
         "wrong": f"{wrong:,}",
         "mistakes": [_mistake(item, photos) for item in head.mistakes],
     }

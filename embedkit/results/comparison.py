@@ -1,7 +1,9 @@
 """Results of comparing backbones on one collection."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from embedkit.results.ingest import Failure
 from embedkit.results.matches import Match
@@ -42,7 +44,7 @@ _QUERY_COLUMNS = {"path": PATH, "label": TEXT, "backbone": TEXT, "average_precis
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries with its 95 % bootstrap interval.
+    """A mean over queries with its 95 % interval.
 
     Attributes
     ----------
@@ -280,6 +282,44 @@ class Comparison(Result):
     average_precision: tuple[QueryMetrics, ...]
     rankings: tuple[ComparedQuery, ...]
     failures: tuple[Failure, ...] = ()
+
+    def to_latex(self) -> str:
+        """Return a LaTeX table of the backbones.
+
+        The best value of each column is bold, and backbones that tie with the highest mean average
+        precision are marked. The tables need the package
+        booktabs.
+
+        Returns
+        -------
+        str
+            The text of a ``.tex`` file.
+        """
+        from embedkit.reports.latex import comparison_table
+
+        return comparison_table(self)
+
+    def save_figures(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write plots of average precision, recall and distances, as PDF and SVG.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to; it is created if needed.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        from embedkit.reports.figures import save_comparison_figures
+
+        return save_comparison_figures(folder, self)
 
     def _tables(self) -> dict[str, Table]:
         return {

@@ -1,7 +1,9 @@
 """Results of evaluating heads on a test set."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from embedkit.results.classification import Neighbour, Thresholds
 from embedkit.results.result import (
@@ -166,7 +168,7 @@ class HeadMetrics:
     f1 : float
         Mean F over the classes.
     intervals : dict of str to (float, float)
-        95 % bootstrap intervals of ``accuracy``, ``precision``, ``recall`` and ``f1``, by name.
+        95 % intervals of ``accuracy``, ``precision``, ``recall`` and ``f1``, by name.
     top_k : dict of int to float
         By k: share of photos whose class is among the k most probable.
     nll : float
@@ -307,6 +309,44 @@ class Evaluation(Result):
     heads: tuple[HeadMetrics, ...]
     pairs: tuple[HeadPair, ...]
     predictions: tuple[PhotoPredictions, ...] = field(metadata=NOT_IN_JSON)
+
+    def to_latex(self) -> str:
+        """Return LaTeX tables of the heads and, up to 45, of the classes.
+
+        The best value of each column is bold, and heads that tie with the most accurate one are
+        marked. The tables need the package
+        booktabs.
+
+        Returns
+        -------
+        str
+            The text of a ``.tex`` file.
+        """
+        from embedkit.reports.latex import evaluation_table
+
+        return evaluation_table(self)
+
+    def save_figures(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write plots of accuracy, classes, reliability, curves and confusion, as PDF and SVG.
+
+        Parameters
+        ----------
+        folder : str or path-like
+            Folder to write to; it is created if needed.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        StorageError
+            A file cannot be written.
+        """
+        from embedkit.reports.figures import save_evaluation_figures
+
+        return save_evaluation_figures(folder, self)
 
     def _tables(self) -> dict[str, Table]:
         return {

@@ -42,7 +42,7 @@ class EmbeddingSpec:
         Interpolation of the resize: ``bilinear``, ``bicubic`` ...
     mean, std : tuple of float, length 3
         Normalisation of the RGB channels, for values 0 to 1.
-    pool : {'native', 'avg', 'max', 'gem'}
+    pool : {'native', 'avg', 'max', 'gem', 'token'}
         Pooling; ``native`` is the network's own.
     precision : {'float32', 'bf16', 'fp16'}
         Number format of the forward pass.

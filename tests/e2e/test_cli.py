@@ -115,7 +115,8 @@ def test_commands_without_a_forward_pass_import_nothing_heavy(home: Path, copy: 
 def test_backbones_lists_the_table(run: Run) -> None:
     document = json.loads(run("backbones", "--json").stdout)
     by_name = {row["name"]: row for row in document["backbones"]}
-    assert len(by_name) == 20
+    assert len(by_name) == 35
+    assert by_name["mobileclip2-s0"]["licence"] == "apple-amlr (research)"
     assert by_name["efficientnet_b2"]["dim"] == 1408 and by_name["efficientnet_b2"]["px"] == 260
     assert by_name["efficientnet_lite0"]["weights"] == "packaged"
     assert "conv_head" in run("backbones", "mobilenet_v3_large").stdout

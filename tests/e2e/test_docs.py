@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from onnx_files import write_onnx
 from scenery import scene
 
@@ -25,7 +26,10 @@ NOT_RUN = {
 }
 """First words of commands that are not run, and the reason."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning"),  # models are published with it
+]
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -66,6 +70,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for model in (tmp_path / "model.onnx", folder / "model.onnx"):
         write_onnx(model, np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
     (folder / "backbone.json").write_text('{"weights": "model.onnx"}')
+    sscd = torch.nn.Sequential(  # with the input and the output of the published network
+        torch.nn.Conv2d(3, 512, 7, 16), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    script = torch.jit.trace(sscd, torch.zeros(1, 3, 320, 320))
+    torch.jit.save(script, tmp_path / "sscd_disc_mixup.torchscript.pt")
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "embedkit").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m embedkit "$@"\n')

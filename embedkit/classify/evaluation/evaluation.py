@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from embedkit._internal.paths import shown
-from embedkit._internal.statistics import SIGNIFICANCE, intervals, shared_ranks
+from embedkit._internal.statistics import SIGNIFICANCE, intervals, shared_ranks, wilson
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions, check
 from embedkit.classify.evaluation.metrics import (
     class_rates,
@@ -94,15 +94,15 @@ def worst_first(classes: Sequence[ClassMetrics]) -> list[ClassMetrics]:
 
 def describe(evaluation: Evaluation) -> str:
     """Describe the photos, classes, means, intervals and tests of an evaluation in sentences."""
-    resampled, test = "photos", "McNemar's exact test"
+    by_wilson, resampled, test = "accuracy and ", "photos", "McNemar's exact test"
     if evaluation.units < evaluation.photos:
-        resampled = f"{evaluation.units:,} groups of related photos"
+        by_wilson, resampled = "", f"{evaluation.units:,} groups of related photos"
         test = "a randomisation test over these groups"
     text = (
         f"Metrics on {evaluation.photos:,} test photos of "
         f"{len(evaluation.classes) - len(evaluation.without_photos)} classes. Precision, recall "
-        f"and F are means over the classes; intervals are 95 % bootstrap intervals over "
-        f"{resampled}."
+        f"and F are means over the classes. The 95 % intervals are Wilson's score intervals for "
+        f"{by_wilson}metrics of 0 or 1, and bootstrap percentiles over {resampled} for the others."
     )
     if evaluation.left_out:
         text += (
@@ -134,6 +134,9 @@ def _metrics(
         return macro_metrics(truth, predicted, len(names), weights)
 
     accuracy, precision, recall, f1 = metrics(np.ones(len(truth)))
+    bounds = dict(zip(MAIN_METRICS, intervals(metrics, groups), strict=True))
+    if len(np.unique(groups)) == len(truth):
+        bounds["accuracy"] = wilson(float((predicted == truth).sum()), len(truth))
     confusion = confusion_matrix(truth, predicted, len(names))
     classes = _class_metrics(names, confusion, truth, predictions.unknown)
     bins = reliability_bins(predictions.probabilities.max(1), predicted == truth)
@@ -144,7 +147,7 @@ def _metrics(
         precision=precision,
         recall=recall,
         f1=f1,
-        intervals=dict(zip(MAIN_METRICS, intervals(metrics, groups), strict=True)),
+        intervals=bounds,
         top_k=top_k_accuracies(truth, predictions.probabilities),
         nll=negative_log_likelihood(clipped_logarithms(predictions.probabilities), truth),
         ece=expected_calibration_error(bins),

@@ -1,13 +1,11 @@
 """Calibration of probabilities: reliability bins and expected calibration error."""
 
-import math
-
 import numpy as np
 
+from embedkit._internal.statistics import wilson
 from embedkit.results.evaluation import ReliabilityBin
 
 BINS = 15
-_Z = 1.959964  # the 97.5 % quantile of the normal distribution
 
 
 def reliability_bins(confidence: np.ndarray, right: np.ndarray) -> tuple[ReliabilityBin, ...]:
@@ -33,15 +31,6 @@ def _bin(number: int, photos: int, total: float, hits: int) -> ReliabilityBin:
     if not photos:
         return ReliabilityBin(*bounds, 0, None, None, None)
     return ReliabilityBin(*bounds, photos, total / photos, hits / photos, wilson(hits, photos))
-
-
-def wilson(hits: int, photos: int) -> tuple[float, float]:
-    """Return the 95 % score interval of a share (Wilson 1927)."""
-    share = hits / photos
-    centre = share + _Z**2 / (2 * photos)
-    half = _Z * math.sqrt(share * (1 - share) / photos + (_Z / (2 * photos)) ** 2)
-    divisor = 1 + _Z**2 / photos
-    return max(0.0, (centre - half) / divisor), min(1.0, (centre + half) / divisor)
 
 
 def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
