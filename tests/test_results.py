@@ -348,6 +348,18 @@ def test_displays_show_at_most_twenty_photos_and_say_how_many_more() -> None:
     assert "and 3 more matches" in html
 
 
+def test_unknown_photos_are_marked_and_images_without_a_file_have_a_note(
+    results: dict[str, Any],
+) -> None:
+    predictions = results["predictions"]
+    changed = dataclasses.replace(
+        predictions.predictions[0], path=None, unknown=True, unknown_by="outlier"
+    )
+    html = dataclasses.replace(predictions, predictions=(changed,))._repr_html_()
+    assert html.count("no file") == html.count("unknown by outlier") == 1
+    assert 'class="item marked"' in html
+
+
 def test_displays_say_which_backbones_and_heads_tie(results: dict[str, Result]) -> None:
     html = results["comparison"]._repr_html_()
     assert "a tie" in html and "resnet50" in html and "vgg16" in html
