@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import embedkit
+from embedkit.results.result import NOT_IN_JSON
 
 MARKER = re.compile(r"^\{\{ fields: (\w+) ?([^ ]*) \}\}$", re.M)
 """A line that stands for the rows of one class: ``{{ fields: PlanRow rows[]. }}``; the second word,
@@ -61,7 +62,7 @@ def _keys(result: type, parent: str, seen: dict[type, str]) -> Iterator[tuple[li
 def _attributes(result: type) -> Iterator[tuple[list[str], str, str]]:
     """Yield the names, the type and the description of each entry of a docstring."""
     section = (inspect.getdoc(result) or "").partition("Attributes\n----------\n")[2]
-    fields = {field.name for field in dataclasses.fields(result)}
+    fields = {field.name for field in dataclasses.fields(result) if field.metadata != NOT_IN_JSON}
     for match in ATTRIBUTE.finditer(section + "\n"):
         names = [name for name in match["names"].split(", ") if name in fields]
         if names:

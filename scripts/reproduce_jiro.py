@@ -158,8 +158,8 @@ def ood_scores(workspace: Workspace, photos: Sequence[Path], head: str) -> np.nd
 
 def test_photos(folder: Path) -> list[str]:
     """Return the paths of the test photos."""
-    with (folder / "report/predictions ensemble.csv").open(encoding="utf-8-sig") as file:
-        return [row["path"] for row in csv.DictReader(file)]
+    with (folder / "report/predictions.csv").open(encoding="utf-8-sig") as file:
+        return [row["path"] for row in csv.DictReader(file) if row["head"] == "ensemble"]
 
 
 def figures(evaluation: Evaluation, folder: Path) -> None:
@@ -199,7 +199,8 @@ def main() -> None:
         )
     heads = train(workspace, options.size, options.epochs)
     with timed("evaluating on the test part"):
-        evaluation = workspace.heads.evaluate(heads, csv=folder / "report")
+        evaluation = workspace.heads.evaluate(heads)
+        evaluation.to_csv(folder / "report")
         table_one(evaluation)
         figures(evaluation, folder / "report")
     with timed("photos of no class"):

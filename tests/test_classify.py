@@ -1,6 +1,5 @@
 """Train, combine and evaluate heads and classify photos, on drawn photos under toy networks."""
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -87,18 +86,20 @@ def test_heads_learn_the_classes(workspace: Workspace) -> None:
 def test_test_labels_do_not_affect_training(workspace: Workspace, tmp_path: Path) -> None:
     """Every saved head has the same bytes, whatever the test labels are."""
     before = bytes_of(workspace.folder / "heads")
-    truth = workspace.heads.evaluate(["both"], csv=tmp_path / "tables").heads[0].accuracy
-    with (tmp_path / "tables/predictions both.csv").open(encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
+    evaluation = workspace.heads.evaluate(["both"])
+    (predictions,) = evaluation.predictions
     wrong = {"blue": "green", "green": "赤", "赤": "blue"}
-    lines = [f"{row['path']},{wrong[row['truth']]}" for row in rows]
+    lines = [
+        f"{path},{wrong[truth]}"
+        for path, truth in zip(predictions.paths, predictions.truth, strict=True)
+    ]
     (tmp_path / "wrong.csv").write_text("\n".join(["path,label", *lines]), "utf-8")
     workspace.labels.from_csv(tmp_path / "wrong.csv")
     for name in ("knn", "probe"):
         workspace.heads.train(name, name)
     workspace.heads.ensemble("both", ["knn", "probe"])
     assert bytes_of(workspace.folder / "heads") == before
-    assert truth == 1.0
+    assert evaluation.heads[0].accuracy == 1.0
     assert workspace.heads.evaluate(["both"]).heads[0].accuracy == 0.0
 
 

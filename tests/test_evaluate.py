@@ -1,7 +1,7 @@
 import csv
 import itertools
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,6 @@ from embedkit.classify.evaluation.reliability import (
     expected_calibration_error,
     reliability_bins,
 )
-from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.errors import BadInput, StorageError
 from embedkit.results import Neighbour
 
@@ -386,7 +385,7 @@ def test_the_evaluation_converts_to_json() -> None:
             HeadPredictions("b", probabilities_of(truth[some], 3.0, 9)),
         ],
     )
-    document = json.loads(json.dumps(asdict(evaluation), allow_nan=False))
+    document = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
     assert [head["name"] for head in document["heads"]] == ["b", "a"]
     head = document["heads"][1]
     for name in ("accuracy", "precision", "recall", "f1"):
@@ -412,9 +411,7 @@ def test_tables_contain_every_head_class_and_prediction(tmp_path: Path) -> None:
         HeadPredictions("b", probabilities_of(truth, 4.0, 5)),
     ]
     evaluation = evaluate(ground_truth, predictions)
-    write_heads(tmp_path / "heads.csv", evaluation)
-    write_classes(tmp_path / "classes.csv", evaluation)
-    write_predictions(tmp_path / "a.csv", ground_truth, predictions[0])
+    evaluation.to_csv(tmp_path)
 
     heads = rows_of(tmp_path / "heads.csv")
     assert [row["head"] for row in heads] == ["b", "a"]
@@ -423,7 +420,7 @@ def test_tables_contain_every_head_class_and_prediction(tmp_path: Path) -> None:
     of_classes = rows_of(tmp_path / "classes.csv")
     assert [row["class"] for row in of_classes] == [*classes, *classes]
     assert of_classes[0]["support"] == str(np.count_nonzero(truth == 0))
-    rows = rows_of(tmp_path / "a.csv")
+    rows = [row for row in rows_of(tmp_path / "predictions.csv") if row["head"] == "a"]
     assert [row["path"] for row in rows[:2]] == ["/p/0.jpg", "/p/1.jpg"]
     assert rows[49]["path"] == "/p/\uf7e9.jpg"
     assert [row["truth"] for row in rows] == [classes[number] for number in truth]
@@ -433,4 +430,4 @@ def test_tables_contain_every_head_class_and_prediction(tmp_path: Path) -> None:
 
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write"):
-        write_heads(tmp_path / "file/heads.csv", evaluation)
+        evaluation.to_csv(tmp_path / "file")

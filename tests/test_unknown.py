@@ -380,7 +380,9 @@ def test_evaluation_reports_the_unknown_test_photos(
     workspace.add(photos, labels_from_folders=True)
     workspace.split(4, 4)
     workspace.heads.train("knn", "knn")
-    metrics = workspace.heads.evaluate(["knn"], csv=tmp_path / "tables").heads[0]
+    evaluation = workspace.heads.evaluate(["knn"])
+    evaluation.to_csv(tmp_path / "tables")
+    metrics = evaluation.heads[0]
     assert metrics.unknown is not None
     assert metrics.thresholds is not None
     unknown = [item.unknown for item in metrics.classes]

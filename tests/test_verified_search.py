@@ -16,7 +16,6 @@ from PIL import Image
 from test_verify import Pixels, photographed, poster
 
 from embedkit import Workspace
-from embedkit.cli.show_find import matches_document
 from embedkit.errors import BadInput
 from embedkit.images.decode import Decoder
 from embedkit.reports.search_page import write_search_page
@@ -176,9 +175,9 @@ def test_a_match_is_verified_by_any_of_its_files(
 
 
 def test_json_and_html_contain_the_verification(added: Workspace, posters: Path) -> None:
-    plain = matches_document(added.search(posters / "query.png"))
+    plain = added.search(posters / "query.png").to_dict()
     assert "verified" not in plain["matches"][0]
-    document = matches_document(added.search(posters / "query.png", verify=3))["matches"]
+    document = added.search(posters / "query.png", verify=3).to_dict()["matches"]
     assert [match["verified"] for match in document] == [True, False, False, None, None]
     assert [match["agreement"] for match in document] == [1.0, 0.0, 0.0, None, None]
     assert document[0]["inliers"] > 100

@@ -1,14 +1,12 @@
 """Evaluate heads of a workspace on the test set, which nothing else uses."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from embedkit._internal.paths import shown
 from embedkit.catalog import Catalog
 from embedkit.classify.datasets import load_joint_embeddings, load_test_data
 from embedkit.classify.evaluation.evaluation import evaluate
 from embedkit.classify.evaluation.inputs import GroundTruth, HeadPredictions
-from embedkit.classify.evaluation.tables import write_classes, write_heads, write_predictions
 from embedkit.classify.head_checks import check_test_photos
 from embedkit.classify.heads.embedding_head import EmbeddingHead
 from embedkit.classify.heads.linear import Features
@@ -18,13 +16,10 @@ from embedkit.errors import BadInput
 from embedkit.results.evaluation import Evaluation
 
 
-def evaluate_heads(
-    catalog: Catalog, heads: Sequence[EmbeddingHead], folder: Path | None
-) -> Evaluation:
+def evaluate_heads(catalog: Catalog, heads: Sequence[EmbeddingHead]) -> Evaluation:
     """Return the metrics of heads on the test photos that have all embeddings the heads need.
 
-    With a ``folder``, the metrics of heads and classes and the predictions of each head are also
-    written there as CSV. Raises :class:`BadInput` when the heads have different classes, when
+    Raises :class:`BadInput` when the heads have different classes, when
     one was trained or validated on a test photo, or when there is no test set.
     """
     first = heads[0]
@@ -49,13 +44,7 @@ def evaluate_heads(
         left_out=data.split_size - len(images),
     )
     predictions = [_predictions(catalog, head, test.embedded) for head in heads]
-    evaluation = evaluate(truth, predictions)
-    if folder is not None:
-        write_heads(folder / "heads.csv", evaluation)
-        write_classes(folder / "classes.csv", evaluation)
-        for of_head in predictions:
-            write_predictions(folder / f"predictions {of_head.head}.csv", truth, of_head)
-    return evaluation
+    return evaluate(truth, predictions)
 
 
 def _predictions(

@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import click
 from embedkit._internal.artifacts import write_file
 from embedkit._internal.paths import shown
 from embedkit.cli import show
-from embedkit.cli.options import PAGE, PATH, figures_option, latex_option, options
+from embedkit.cli.options import PAGE, PATH, TABLE, figures_option, latex_option, options
 from embedkit.errors import BadInput
 
 
@@ -64,7 +63,7 @@ def split(
         else:
             result = ws.last_split()
     if as_json:
-        show.print_json(asdict(result))
+        show.print_json(result.to_dict())
     else:
         show_classify.split_summary(result)
 
@@ -186,17 +185,17 @@ def evaluate(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        evaluation = Workspace(workspace, progress).heads.evaluate(heads, csv=csv)
+        evaluation = Workspace(workspace, progress).heads.evaluate(heads)
     if html is not None:
-        from embedkit.reports.evaluation_page import write_evaluation_page
-
-        write_evaluation_page(html.absolute(), evaluation)
+        evaluation.save_html(html)
+    if csv is not None:
+        evaluation.to_csv(csv)
     if latex is not None:
         write_file(latex.absolute(), evaluation.to_latex().encode())
     if figures is not None:
         evaluation.save_figures(figures)
     if as_json:
-        show.print_json(asdict(evaluation))
+        show.print_json(evaluation.to_dict())
     else:
         show_classify.evaluation_summary(evaluation)
         for path in (html, csv, latex, figures):
@@ -208,8 +207,11 @@ def evaluate(
 @click.argument("paths", nargs=-1, required=True, type=PATH, metavar="PATH...")
 @click.option("--head", required=True, metavar="NAME", help="A head of the workspace.")
 @click.option("-k", type=int, default=3, show_default=True, help="Classes to print for each photo.")
+@click.option("--csv", type=TABLE, metavar="FILE", help="Write the predictions as CSV.")
 @options
-def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_json: bool) -> None:
+def classify(
+    paths: tuple[Path, ...], head: str, k: int, csv: Path | None, workspace: Path, as_json: bool
+) -> None:
     """Classify photos: the most probable classes, and the nearest training photos.
 
     A photo that probably belongs to no class is 'unknown': it is far from the training photos, near
@@ -220,10 +222,14 @@ def classify(paths: tuple[Path, ...], head: str, k: int, workspace: Path, as_jso
 
     with show.progress_bar() as progress:
         result = Workspace(workspace, progress).classify(paths, head=head, k=k)
+    if csv is not None:
+        result.to_csv(csv)
     if as_json:
-        show.print_json(asdict(result))
+        show.print_json(result.to_dict())
     elif result.predictions:
         show_classify.predictions_table(result)
+        if csv is not None:
+            show.print_line(f"table: {shown(str(csv))}")
     for failure in result.failures:
         show.print_warning(f"{failure.path}: {failure.reason}")
     if not result.predictions:

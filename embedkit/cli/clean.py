@@ -62,6 +62,7 @@ _verify = click.option(
 )
 @backbone_option
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
+@click.option("--csv", type=TABLE, metavar="FILE", help="Write the files of the groups as CSV.")
 @options
 def duplicates(
     kinds: tuple[str, ...],
@@ -73,6 +74,7 @@ def duplicates(
     of: Path | None,
     backbone: str | None,
     html: Path | None,
+    csv: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -80,8 +82,7 @@ def duplicates(
     from embedkit.workspace import Workspace
 
     with show.progress_bar() as progress:
-        ws = Workspace(workspace, progress)
-        found = ws.duplicates(
+        found = Workspace(workspace, progress).duplicates(
             split_items(kinds),
             max_hamming=max_hamming,
             max_distance=max_distance,
@@ -92,19 +93,20 @@ def duplicates(
             backbone=backbone,
         )
     if html is not None:
-        from embedkit.reports.plan_page import write_plan_page
+        from embedkit.reports.result_page import write_result_page
 
         with show.progress_bar() as progress:
-            rows = ws.clean(duplicates=found).rows
-            write_plan_page(
-                html.absolute(), rows, "Groups of duplicates", workspace, progress=progress
-            )
+            write_result_page(html, found, progress)
+    if csv is not None:
+        found.to_csv(csv)
     if as_json:
-        show.print_json(asdict(found))
+        show.print_json(found.to_dict())
         return
     show_clean.duplicates_summary(found)
     if html is not None:
         show.print_line(f"page: {shown(str(html))}")
+    if csv is not None:
+        show.print_line(f"table: {shown(str(csv))}")
 
 
 @click.command()
@@ -217,7 +219,7 @@ def clean(
                 "plan": str(plan),
                 "page": str(page),
                 "set_aside": renamed and str(renamed),
-                "rows": [asdict(row) for row in planned],
+                **planned.to_dict(),
             }
         )
     else:

@@ -1,7 +1,6 @@
 """The command that compares backbones."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -48,6 +47,7 @@ from embedkit.cli.options import (
     help="A column of the label tables, such as the camera, for the content score.",
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of rankings and plots.")
+@click.option("--csv", type=PATH, metavar="DIR", help="Write the tables as CSV.")
 @latex_option
 @figures_option
 @options
@@ -57,6 +57,7 @@ def compare(
     by: str,
     group: str | None,
     html: Path | None,
+    csv: Path | None,
     latex: Path | None,
     figures: Path | None,
     workspace: Path,
@@ -74,18 +75,23 @@ def compare(
             split_items(backbones), queries=queries, by=by, group=group
         )
     if html is not None:
-        from embedkit.reports.comparison_page import write_comparison_page
-
-        write_comparison_page(html.absolute(), comparison)
+        comparison.save_html(html)
+    if csv is not None:
+        comparison.to_csv(csv)
     if latex is not None:
         write_file(latex.absolute(), comparison.to_latex().encode())
     if figures is not None:
         comparison.save_figures(figures)
     if as_json:
-        show.print_json(asdict(comparison))
+        show.print_json(comparison.to_dict())
     else:
         show_compare.comparison_summary(comparison, rankings=bool(queries))
-        for heading, path in (("page", html), ("LaTeX", latex), ("figures", figures)):
+        for heading, path in (
+            ("page", html),
+            ("tables", csv),
+            ("LaTeX", latex),
+            ("figures", figures),
+        ):
             if path is not None:
                 show.print_line(f"{heading}: {shown(str(path))}")
     show.print_failures(comparison.failures, "--json lists all")

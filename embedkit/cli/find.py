@@ -9,7 +9,7 @@ import click
 
 from embedkit._internal.paths import shown
 from embedkit.cli import show, show_find
-from embedkit.cli.options import PAGE, PATH, backbone_option, options, workspace_options
+from embedkit.cli.options import PAGE, PATH, TABLE, backbone_option, options, workspace_options
 from embedkit.errors import BadInput
 
 
@@ -104,6 +104,7 @@ def add(
     help="Compare the first N point by point, and rank them by agreement.",
 )
 @click.option("--html", type=PAGE, metavar="FILE", help="Write a page of thumbnails.")
+@click.option("--csv", type=TABLE, metavar="FILE", help="Write the matches as CSV.")
 @options
 def search(
     image: Path | None,
@@ -115,6 +116,7 @@ def search(
     folder: Path | None,
     verify: int,
     html: Path | None,
+    csv: Path | None,
     workspace: Path,
     as_json: bool,
 ) -> None:
@@ -138,15 +140,17 @@ def search(
             verify=verify,
         )
     if html is not None:
-        from embedkit.reports.search_page import write_search_page
-
-        write_search_page(html.absolute(), [matches])
+        matches.save_html(html)
+    if csv is not None:
+        matches.to_csv(csv)
     if as_json:
-        show.print_json(show_find.matches_document(matches))
+        show.print_json(matches.to_dict())
         return
     show_find.matches_table(matches)
     if html is not None:
         show.print_line(f"page: {shown(str(html))}")
+    if csv is not None:
+        show.print_line(f"table: {shown(str(csv))}")
 
 
 @click.command()
@@ -217,7 +221,7 @@ def demo(workspace: Path, as_json: bool) -> None:
         show.print_json(
             {
                 "add": asdict(result.report),
-                "searches": [show_find.matches_document(matches) for matches in result.searches],
+                "searches": [matches.to_dict() for matches in result.searches],
                 "page": str(result.page),
             }
         )

@@ -21,7 +21,7 @@ def info(workspace: Path, as_json: bool) -> None:
 
     content = Workspace(workspace).info()
     if as_json:
-        show.print_json(asdict(content))
+        show.print_json(content.to_dict())
     else:
         show_manage.info_summary(content)
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 from rich.text import Text
@@ -18,25 +17,7 @@ from embedkit.cli.show import (
     print_warning,
     truncated_line,
 )
-from embedkit.results import AddReport, Match, Matches, Verification
-
-
-def matches_document(matches: Matches) -> dict[str, Any]:
-    """Return the JSON document of a search."""
-    return {
-        "query": matches.query,
-        "spec": matches.spec,
-        "backbone": matches.backbone,
-        "matches": [_match_document(match, matches.verified > 0) for match in matches],
-    }
-
-
-def _match_document(match: Match, verified: bool) -> dict[str, Any]:
-    content = asdict(match)
-    verification = content.pop("verification") or {}
-    if verified:
-        content |= {name: verification.get(name) for name in ("verified", "inliers", "agreement")}
-    return content
+from embedkit.results import AddReport, Matches, Verification
 
 
 def matches_table(matches: Matches) -> None:

@@ -72,7 +72,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
         target,
         "evaluation.html",
         title=f"{count} head{'s' if count > 1 else ''} on {evaluation.photos:,} test photos",
-        verdict=_conclusion(evaluation),
+        verdict=conclusion(evaluation),
         widest_beside=WIDEST_BESIDE,
         description=describe(evaluation),
         ks=[k for k in heads[0].top_k if k > 1],
@@ -85,7 +85,7 @@ def write_evaluation_page(target: Path, evaluation: Evaluation) -> None:
     )
 
 
-def _conclusion(evaluation: Evaluation) -> str:
+def conclusion(evaluation: Evaluation) -> str:
     """Return sentences on the best head, and on whether its lead may be due to chance."""
     best, *others = evaluation.heads
     right = round(best.accuracy * evaluation.photos)

@@ -24,10 +24,15 @@ from embedkit.version import __version__
 
 
 def write_page(target: Path, template: str, **values: object) -> None:
-    """Fill a template, with every value escaped, and write the page atomically.
+    """Fill a template and write the page atomically.
 
     Raises :class:`StorageError` if the file cannot be written.
     """
+    write_file(target, filled(template, **values).encode())
+
+
+def filled(template: str, **values: object) -> str:
+    """Return a template filled with values, each of them escaped."""
     environment = Environment(
         loader=PackageLoader("embedkit.reports"),
         autoescape=True,
@@ -35,8 +40,7 @@ def write_page(target: Path, template: str, **values: object) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template).render(version=__version__, **values)
-    write_file(target, page.encode())
+    return environment.get_template(template).render(version=__version__, **values)
 
 
 Photos: TypeAlias = dict[str, dict[str, object]]

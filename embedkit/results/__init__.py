@@ -39,6 +39,7 @@ from embedkit.results.evaluation import (
     HeadMetrics,
     HeadPair,
     Mistake,
+    PhotoPredictions,
     ReliabilityBin,
 )
 from embedkit.results.examination import (
@@ -65,6 +66,7 @@ from embedkit.results.ingest import (
 from embedkit.results.matches import Match, Matches, Row, Verification
 from embedkit.results.metadata import LOW_FREQUENCIES, FileMetadata
 from embedkit.results.progress import Progress, ProgressCallback, no_progress
+from embedkit.results.result import Result
 from embedkit.results.spec import PIPELINE_VERSION, EmbeddingSpec, ResolvedName
 from embedkit.results.split import ClassSplit, Split
 from embedkit.results.workspace import (
@@ -121,6 +123,7 @@ __all__ = [
     "NotCarriedOver",
     "NotMoved",
     "PairedTest",
+    "PhotoPredictions",
     "PlanRow",
     "Prediction",
     "Predictions",
@@ -133,6 +136,7 @@ __all__ = [
     "RelocationReport",
     "RemovalReport",
     "ResolvedName",
+    "Result",
     "Row",
     "Separation",
     "Sheet",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from embedkit.results.ingest import Failure
+from embedkit.results.result import BOOL, FLOAT, PATH, TEXT, Result, Table
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class Thresholds:
     validation_photos: int
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Result):
     """The predictions of a head for several photos.
 
     Attributes
@@ -121,6 +122,47 @@ class Predictions:
     thresholds: Thresholds
     predictions: tuple[Prediction, ...]
     failures: tuple[Failure, ...]
+
+    def _tables(self) -> dict[str, Table]:
+        k = max((len(item.top) for item in self.predictions), default=1)
+        columns = {
+            "path": PATH,
+            "label": TEXT,
+            "probability": FLOAT,
+            "unknown": BOOL,
+            "ood_score": FLOAT,
+            "unknown_by": TEXT,
+            "nearest_path": PATH,
+            "nearest_label": TEXT,
+            "nearest_distance": FLOAT,
+        }
+        for number in range(2, k + 1):
+            columns |= {f"label_{number}": TEXT, f"probability_{number}": FLOAT}
+        return {"predictions": Table(columns, map(_row, self.predictions))}
+
+    def _summary(self) -> str:
+        unknown = sum(item.unknown for item in self.predictions)
+        return (
+            f"{len(self.predictions)} photos by {self.head!r}, {unknown} unknown, "
+            f"{len(self.failures)} failed"
+        )
+
+
+def _row(item: Prediction) -> list[object]:
+    """Return the row of a photo: the first class, the rejection, a neighbour, other classes."""
+    (first, *others), nearest = item.top, item.neighbours[0]
+    return [
+        item.path,
+        first.label,
+        first.probability,
+        item.unknown,
+        item.ood_score,
+        item.unknown_by,
+        nearest.path,
+        nearest.label,
+        nearest.distance,
+        *(value for other in others for value in (other.label, other.probability)),
+    ]
 
 
 @dataclass(frozen=True)

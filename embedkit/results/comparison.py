@@ -1,11 +1,45 @@
 """Results of comparing backbones on one collection."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedkit.results.ingest import Failure
 from embedkit.results.matches import Match
+from embedkit.results.result import (
+    BOOL,
+    FLOAT,
+    INT,
+    PATH,
+    TEXT,
+    Result,
+    Table,
+    interval_columns,
+    table_of,
+)
+
+_SPEC_COLUMNS = {
+    "spec": TEXT,
+    "architecture": TEXT,
+    "size": INT,
+    "resize": TEXT,
+    "crop": FLOAT,
+    "interpolation": TEXT,
+    "pool": TEXT,
+    "dim": INT,
+    "megabytes": FLOAT,
+    "images_per_second": FLOAT,
+    "warning": TEXT,
+}
+_TEST_COLUMNS = {
+    "backbone": TEXT,
+    "other": TEXT,
+    "difference": FLOAT,
+    "p_value": FLOAT,
+    "tie": BOOL,
+}
+_QUERY_COLUMNS = {"path": PATH, "label": TEXT, "backbone": TEXT, "average_precision": FLOAT}
 
 
 @dataclass(frozen=True)
@@ -189,8 +223,8 @@ class ComparedQuery:
     rankings: tuple[Ranking, ...]
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Result):
     """Backbones compared on one collection.
 
     Every image of a class with two or more images is a query for the others of its class (leave
@@ -253,8 +287,8 @@ class Comparison:
         """Return a LaTeX table of the backbones.
 
         The best value of each column is bold, and backbones that tie with the highest mean average
-        precision are marked. The tables
-        need the package booktabs.
+        precision are marked. The tables need the package
+        booktabs.
 
         Returns
         -------
@@ -286,3 +320,66 @@ class Comparison:
         from embedkit.reports.figures import save_comparison_figures
 
         return save_comparison_figures(folder, self)
+
+    def _tables(self) -> dict[str, Table]:
+        return {
+            "backbones": self._backbone_table(),
+            "tests": table_of(self.tests, _TEST_COLUMNS),
+            "queries": Table(_QUERY_COLUMNS, self._query_rows()),
+        }
+
+    def _backbone_table(self) -> Table:
+        best = self.backbones[0]
+        columns = {
+            "backbone": TEXT,
+            "place": INT,
+            **interval_columns(_estimates(best)),
+            "auc": FLOAT,
+            "same_pairs": INT,
+            "different_pairs": INT,
+            **_SPEC_COLUMNS,
+        }
+        rows = (
+            [
+                item.backbone,
+                item.place,
+                *(number for metric in _estimates(item).values() for number in _numbers(metric)),
+                item.separation.auc,
+                item.separation.same_pairs,
+                item.separation.different_pairs,
+                *(getattr(item, name) for name in _SPEC_COLUMNS),
+            ]
+            for item in self.backbones
+        )
+        return Table(columns, rows)
+
+    def _query_rows(self) -> Iterator[list[object]]:
+        for query in self.average_precision:
+            for backbone, value in query.average_precision.items():
+                yield [query.path, query.label, backbone, value]
+
+    def _summary(self) -> str:
+        best = self.backbones[0]
+        ties = sum(item.place == 1 for item in self.backbones) - 1
+        return (
+            f"{len(self.backbones)} backbones on {self.images} images of {self.classes} classes, "
+            f"best {best.backbone!r} with mAP {best.mean_ap.value:.3f}"
+            + (f", {ties} tied with it" if ties else "")
+        )
+
+
+def _estimates(item: BackboneMetrics) -> dict[str, Estimate | None]:
+    """Return the metrics of a backbone that have intervals, by column."""
+    return {
+        "mean_ap": item.mean_ap,
+        "precision_at_1": item.precision_at_1,
+        **{f"recall_at_{k}": recall for k, recall in item.recall_at.items()},
+        **{f"knn_accuracy_{k}": accuracy for k, accuracy in item.knn_accuracy.items()},
+        "content_score": item.content_score,
+    }
+
+
+def _numbers(estimate: Estimate | None) -> tuple[float | None, ...]:
+    if estimate is None:
+        return (None, None, None)
+    return (estimate.value, estimate.low, estimate.high)

@@ -1,8 +1,33 @@
 """Groups of duplicates."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from embedkit.results.examination import Examination
+from embedkit.results.result import BOOL, FLOAT, INT, PATH, TEXT, TEXTS, Result, Table
+
+_COLUMNS = {
+    "group": INT,
+    "kind": TEXT,
+    "conflict": BOOL,
+    "representative": BOOL,
+    "path": PATH,
+    "sha256": TEXT,
+    "label": TEXT,
+    "score": FLOAT,
+    "hamming": INT,
+    "distance": FLOAT,
+    "sure": BOOL,
+    "decided": BOOL,
+    "keep": BOOL,
+    "outcome": TEXT,
+    "changes": TEXTS,
+    "note": TEXT,
+    "width": INT,
+    "height": INT,
+    "bytes": INT,
+    "same_pixels_as": TEXT,
+}
 
 
 @dataclass(frozen=True)
@@ -85,8 +110,8 @@ class DuplicateGroup:
     conflict: bool
 
 
-@dataclass(frozen=True)
-class Duplicates:
+@dataclass(frozen=True, repr=False)
+class Duplicates(Result):
     """The result of a search for duplicates.
 
     Attributes
@@ -115,6 +140,8 @@ class Duplicates:
         Share of all pairs within ``max_distance`` that the search finds, 0 to 1.
     examined : int
         Pairs whose files this search opened and compared; stored results are not counted.
+    workspace : str or None
+        Absolute path of the workspace's folder; None if the result is not from a workspace.
     """
 
     groups: tuple[DuplicateGroup, ...]
@@ -130,3 +157,39 @@ class Duplicates:
     chance_distance: float
     recall: float
     examined: int
+    workspace: str | None = None
+
+    def _tables(self) -> dict[str, Table]:
+        return {"members": Table(_COLUMNS, self._rows())}
+
+    def _rows(self) -> Iterator[list[object]]:
+        """Yield a row for each member, with the number of its group, from 1."""
+        for number, group in enumerate(self.groups, 1):
+            for member in group.members:
+                examination = member.examination
+                yield [
+                    number,
+                    group.kind,
+                    group.conflict,
+                    member.path == group.representative,
+                    member.path,
+                    member.sha256,
+                    member.label,
+                    member.score,
+                    member.hamming,
+                    member.distance,
+                    member.sure,
+                    member.decided,
+                    member.keep,
+                    examination and examination.outcome,
+                    examination and [change.name for change in examination.changes],
+                    examination and examination.note,
+                    member.width,
+                    member.height,
+                    member.bytes,
+                    member.same_pixels_as,
+                ]
+
+    def _summary(self) -> str:
+        copies = sum(len(group.members) - 1 for group in self.groups)
+        return f"{len(self.groups)} groups with {copies} copies among {self.images} images"

@@ -1,13 +1,55 @@
 """Results of evaluating heads on a test set."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedkit.results.classification import Neighbour, Thresholds
+from embedkit.results.result import (
+    BOOL,
+    FLOAT,
+    INT,
+    NOT_IN_JSON,
+    PATH,
+    TEXT,
+    Result,
+    Table,
+    interval_columns,
+    table_of,
+)
 
 MAIN_METRICS = ("accuracy", "precision", "recall", "f1")
 """The metrics of table 1 in Doi (2018)."""
+
+_CLASS_COLUMNS = {
+    "support": INT,
+    "predicted": INT,
+    "precision": FLOAT,
+    "recall": FLOAT,
+    "f1": FLOAT,
+    "confused_with": TEXT,
+    "confused": INT,
+    "unknown": INT,
+}
+_PAIR_COLUMNS = {
+    "head": TEXT,
+    "other": TEXT,
+    "difference": FLOAT,
+    "only_head": INT,
+    "only_other": INT,
+    "mcnemar": FLOAT,
+    "p_value": FLOAT,
+    "tie": BOOL,
+}
+_PREDICTION_COLUMNS = {
+    "head": TEXT,
+    "path": PATH,
+    "truth": TEXT,
+    "predicted": TEXT,
+    "probability": FLOAT,
+    "unknown": BOOL,
+}
 
 
 @dataclass(frozen=True)
@@ -207,7 +249,35 @@ class HeadPair:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class PhotoPredictions:
+    """The predictions of one head for the N test photos, as columns.
+
+    Attributes
+    ----------
+    head : str
+        Name of the head.
+    paths : tuple of str or None, length N
+        Absolute path of each photo; None if it is not known.
+    truth : tuple of str, length N
+        Name of the true class.
+    predicted : tuple of str, length N
+        Name of the predicted class.
+    probability : tuple of float, length N
+        Probability of the predicted class.
+    unknown : tuple of bool, length N, or None
+        Whether the head rejects the photo as unknown; None for a head without rejection.
+    """
+
+    head: str
+    paths: tuple[str | None, ...]
+    truth: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probability: tuple[float, ...]
+    unknown: tuple[bool, ...] | None
+
+
+@dataclass(frozen=True, repr=False)
+class Evaluation(Result):
     """The results of several heads on one test set.
 
     Attributes
@@ -227,6 +297,8 @@ class Evaluation:
         The metrics of each head, highest accuracy first.
     pairs : tuple of HeadPair
         Every pair of heads, the better one first.
+    predictions : tuple of PhotoPredictions
+        The predictions of each head, in the order of ``heads``. :meth:`to_dict` leaves them out.
     """
 
     photos: int
@@ -236,13 +308,14 @@ class Evaluation:
     units: int
     heads: tuple[HeadMetrics, ...]
     pairs: tuple[HeadPair, ...]
+    predictions: tuple[PhotoPredictions, ...] = field(metadata=NOT_IN_JSON)
 
     def to_latex(self) -> str:
         """Return LaTeX tables of the heads and, up to 45, of the classes.
 
         The best value of each column is bold, and heads that tie with the most accurate one are
-        marked. The tables
-        need the package booktabs.
+        marked. The tables need the package
+        booktabs.
 
         Returns
         -------
@@ -274,3 +347,61 @@ class Evaluation:
         from embedkit.reports.figures import save_evaluation_figures
 
         return save_evaluation_figures(folder, self)
+
+    def _tables(self) -> dict[str, Table]:
+        return {
+            "heads": self._head_table(),
+            "classes": Table({"head": TEXT, "class": TEXT} | _CLASS_COLUMNS, self._class_rows()),
+            "pairs": table_of(self.pairs, _PAIR_COLUMNS),
+            "predictions": Table(_PREDICTION_COLUMNS, self._prediction_rows()),
+        }
+
+    def _head_table(self) -> Table:
+        columns = {
+            "head": TEXT,
+            "place": INT,
+            **interval_columns(MAIN_METRICS),
+            **{f"top_{k}": FLOAT for k in self.heads[0].top_k},
+            "nll": FLOAT,
+            "ece": FLOAT,
+            "unknown": FLOAT,
+        }
+        rows = (
+            [
+                head.name,
+                head.place,
+                *(
+                    number
+                    for name in MAIN_METRICS
+                    for number in (getattr(head, name), *head.intervals[name])
+                ),
+                *head.top_k.values(),
+                head.nll,
+                head.ece,
+                head.unknown,
+            ]
+            for head in self.heads
+        )
+        return Table(columns, rows)
+
+    def _class_rows(self) -> Iterator[list[object]]:
+        for head in self.heads:
+            for item in head.classes:
+                yield [head.name, item.name, *(getattr(item, name) for name in _CLASS_COLUMNS)]
+
+    def _prediction_rows(self) -> Iterator[list[object]]:
+        for item in self.predictions:
+            unknown = item.unknown or (None,) * len(item.paths)
+            for row in zip(
+                item.paths, item.truth, item.predicted, item.probability, unknown, strict=True
+            ):
+                yield [item.head, *row]
+
+    def _summary(self) -> str:
+        best = self.heads[0]
+        ties = sum(head.place == 1 for head in self.heads) - 1
+        return (
+            f"{len(self.heads)} heads on {self.photos} test photos of {len(self.classes)} classes, "
+            f"best {best.name!r} with accuracy {best.accuracy:.4f}"
+            + (f", {ties} tied with it" if ties else "")
+        )

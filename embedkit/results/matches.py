@@ -1,7 +1,25 @@
 """Results of a search."""
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from embedkit.results.result import BOOL, FLOAT, INT, PATH, PATHS, TEXT, Result, Table
+
+_COLUMNS = {
+    "query": PATH,
+    "rank": INT,
+    "distance": FLOAT,
+    "path": PATH,
+    "files": PATHS,
+    "sha256": TEXT,
+    "label": TEXT,
+    "verified": BOOL,
+    "inliers": INT,
+    "agreement": FLOAT,
+}
+_VERIFICATION = ("verified", "inliers", "agreement")
 
 Row = tuple[float, float, float]
 """A row of a 3 x 3 matrix."""
@@ -62,7 +80,7 @@ class Match:
     verification: Verification | None = None
 
 
-class Matches(list[Match]):
+class Matches(Result, list[Match]):
     """The matches of one query, the nearest first: a list of :class:`Match`.
 
     Attributes
@@ -99,3 +117,40 @@ class Matches(list[Match]):
         self.spec = spec
         self.searched = searched
         self.verified = verified
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "query": self.query,
+            "spec": self.spec,
+            "backbone": self.backbone,
+            "matches": [self._match_document(match) for match in self],
+        }
+
+    def _match_document(self, match: Match) -> dict[str, Any]:
+        content = asdict(match)
+        verification = content.pop("verification") or {}
+        if self.verified:
+            content |= {name: verification.get(name) for name in _VERIFICATION}
+        return content
+
+    def _tables(self) -> dict[str, Table]:
+        rows = (
+            [
+                self.query,
+                match.rank,
+                match.distance,
+                match.path,
+                match.files,
+                match.sha256,
+                match.label,
+                *(getattr(match.verification, name, None) for name in _VERIFICATION),
+            ]
+            for match in self
+        )
+        return {"matches": Table(_COLUMNS, rows)}
+
+    def _summary(self) -> str:
+        relation, name = "similar to", os.path.basename(self.query)
+        if self.is_text:
+            relation, name = "matching", self.query
+        return f"{len(self)} of {self.searched} images {relation} {name!r} under {self.backbone}"

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from embedkit.results.result import INT, TEXT, Result, Table, table_of
+
 
 @dataclass(frozen=True)
 class ClassSplit:
@@ -21,8 +23,8 @@ class ClassSplit:
     test: int
 
 
-@dataclass(frozen=True)
-class Split:
+@dataclass(frozen=True, repr=False)
+class Split(Result):
     """A split of the labelled images.
 
     Attributes
@@ -78,3 +80,16 @@ class Split:
     gone: int = 0
     held_out_ungrouped: int | None = None
     later: int = 0
+
+    def _tables(self) -> dict[str, Table]:
+        columns = {"label": TEXT, "train": INT, "val": INT, "test": INT}
+        return {"classes": table_of(self.classes, columns)}
+
+    def _summary(self) -> str:
+        train, val, test = (
+            sum(getattr(item, name) for item in self.classes) for name in ("train", "val", "test")
+        )
+        return (
+            f"{self.images} images of {len(self.classes)} classes, {train} for training, {val} for "
+            f"validation, {test} for test"
+        )

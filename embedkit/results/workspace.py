@@ -3,6 +3,20 @@
 from dataclasses import dataclass
 
 from embedkit.results.ingest import ADD_ALL, AddOptions, Failure, TruncatedFile
+from embedkit.results.result import FLOAT, INT, PATH, TEXT, TEXTS, Result, Table, table_of
+
+_SPEC_COLUMNS = {
+    "spec": TEXT,
+    "backbones": TEXTS,
+    "architecture": TEXT,
+    "size": INT,
+    "dim": INT,
+    "images": INT,
+    "images_per_second": FLOAT,
+    "index": TEXT,
+    "indexed": INT,
+    "recall_at_10": FLOAT,
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +57,8 @@ class SpecInfo:
     recall_at_10: float | None
 
 
-@dataclass(frozen=True)
-class WorkspaceInfo:
+@dataclass(frozen=True, repr=False)
+class WorkspaceInfo(Result):
     """The content of a workspace.
 
     Attributes
@@ -84,6 +98,19 @@ class WorkspaceInfo:
     failures: tuple[Failure, ...]
     options: AddOptions = ADD_ALL
     truncated: tuple[TruncatedFile, ...] = ()
+
+    def _tables(self) -> dict[str, Table]:
+        return {
+            "specs": table_of(self.specs, _SPEC_COLUMNS),
+            "labels": Table({"label": TEXT, "files": INT}, self.labels.items()),
+            "failures": table_of(self.failures, {"path": PATH, "stage": TEXT, "reason": TEXT}),
+        }
+
+    def _summary(self) -> str:
+        return (
+            f"{self.files} files, {self.images} images, {self.missing} missing, "
+            f"{len(self.labels)} labels, {len(self.specs)} embedding specs in {self.workspace!r}"
+        )
 
 
 @dataclass(frozen=True)

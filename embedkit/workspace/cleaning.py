@@ -1,6 +1,7 @@
 """The methods of a workspace that find and clean up duplicates."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from embedkit._internal.paths import absolute, shown
@@ -76,12 +77,14 @@ class CleaningMethods(WorkspaceBase):
         )
         if of is not None:
             index, vector = self._embeddings.index_and_query(backbone, of)
-            return find_duplicates_of(
+            found = find_duplicates_of(
                 self._catalog, index, options, absolute(of), vector, features_folder
             )
-        index = self._embeddings.index_or_empty(backbone)
-        examiner = Examiner(self._catalog, features_folder, self._progress)
-        return find_duplicates(self._catalog, index, options, examiner, self._progress)
+        else:
+            index = self._embeddings.index_or_empty(backbone)
+            examiner = Examiner(self._catalog, features_folder, self._progress)
+            found = find_duplicates(self._catalog, index, options, examiner, self._progress)
+        return replace(found, workspace=str(self._state.folder))
 
     def clean(
         self,

@@ -143,20 +143,18 @@ class Heads(WorkspaceBase):
             built = build_ensemble(self._catalog, folder, head, members, method)
         return self._with_networks(built)
 
-    def evaluate(self, heads: Sequence[str], *, csv: StrPath | None = None) -> "Evaluation":
+    def evaluate(self, heads: Sequence[str]) -> "Evaluation":
         """Evaluate heads on the test set.
 
         Parameters
         ----------
         heads : sequence of str
             Names of heads with the same classes.
-        csv : str or path-like, optional
-            Folder to write tables and predictions to, as CSV.
 
         Returns
         -------
         Evaluation
-            Metrics with intervals, paired tests, confusions and mistakes.
+            Metrics with intervals, paired tests, confusions, mistakes and predictions.
 
         Raises
         ------
@@ -168,8 +166,7 @@ class Heads(WorkspaceBase):
         """
         from embedkit.classify.evaluate import evaluate_heads
 
-        folder = None if csv is None else Path(absolute(csv))
-        return evaluate_heads(self._catalog, self._load_embedded(heads), folder)
+        return evaluate_heads(self._catalog, self._load_embedded(heads))
 
     def load(self, name: str) -> "Head":
         """Load a head of the workspace.

@@ -2,17 +2,32 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from embedkit._internal.paths import absolute
 from embedkit._internal.text import counted
 from embedkit.errors import BadInput
-from embedkit.results import ApplyReport, PlanRow
+from embedkit.results import ApplyReport, PlanRow, Result
+from embedkit.results.result import FLOAT, INT, PATH, TEXT, Table, table_of
 from embedkit.workspace.state import State, StrPath
 
+_COLUMNS = {
+    "group": INT,
+    "action": TEXT,
+    "path": PATH,
+    "sha256": TEXT,
+    "kind": TEXT,
+    "score": FLOAT,
+    "label": TEXT,
+    "reason": TEXT,
+    "rule": TEXT,
+    "copy_of": PATH,
+}
 
-class Plan(Sequence[PlanRow]):
+
+class Plan(Result, Sequence[PlanRow]):
     """A plan: an action for each file of the groups of duplicates.
 
     :meth:`Workspace.clean` and :meth:`Workspace.load_plan` return plans. A plan is a sequence of
@@ -22,6 +37,8 @@ class Plan(Sequence[PlanRow]):
     ----------
     rows : tuple of PlanRow
         One row for each file.
+    workspace : str
+        Absolute path of the workspace's folder.
 
     Examples
     --------
@@ -34,6 +51,7 @@ class Plan(Sequence[PlanRow]):
 
     def __init__(self, rows: Iterable[PlanRow], state: State, source: str = "the plan") -> None:
         self.rows = tuple(rows)
+        self.workspace = str(state.folder)
         self._state = state
         self._source = source
 
@@ -47,13 +65,26 @@ class Plan(Sequence[PlanRow]):
     def __getitem__(self, index: int | slice) -> PlanRow | tuple[PlanRow, ...]:
         return self.rows[index]
 
-    def __repr__(self) -> str:
+    def _tables(self) -> dict[str, Table]:
+        return {"rows": table_of(self.rows, _COLUMNS)}
+
+    def _summary(self) -> str:
         actions = Counter(row.action for row in self.rows)
+        groups = len({row.group for row in self.rows})
         return (
-            f"<Plan: {counted(actions['remove'], 'file')} to remove, {actions['review']} to review,"
-            f" {actions['keep']} to keep, in "
-            f"{counted(len({row.group for row in self.rows}), 'group')}>"
+            f"{counted(actions['remove'], 'file')} to remove, {actions['review']} to review, "
+            f"{actions['keep']} to keep, in {counted(groups, 'group')}"
         )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rows as a JSON document: ``rows`` of ``embedkit clean --json``.
+
+        Returns
+        -------
+        dict
+            The key ``rows``, with an object for each file.
+        """
+        return {"rows": [asdict(row) for row in self.rows]}
 
     def save(self, path: StrPath) -> None:
         """Write the plan as CSV, in place of a file of that name.

@@ -26,6 +26,7 @@ from embedkit.results.evaluation import (
     HeadMetrics,
     HeadPair,
     Mistake,
+    PhotoPredictions,
 )
 
 MAX_WORST_CLASSES = 5
@@ -63,6 +64,11 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
         _metrics(ground_truth, of_head, truth, classes, groups)
         for of_head, classes in zip(predictions, predicted, strict=True)
     ]
+    ranked = _ranked(heads, pairs)
+    by_head = {
+        of_head.head: _photo_predictions(ground_truth, of_head, classes)
+        for of_head, classes in zip(predictions, predicted, strict=True)
+    }
     support = np.bincount(truth, minlength=len(ground_truth.classes))
     return Evaluation(
         photos=len(truth),
@@ -72,8 +78,9 @@ def evaluate(ground_truth: GroundTruth, predictions: Sequence[HeadPredictions]) 
             name for name, count in zip(ground_truth.classes, support, strict=True) if not count
         ),
         units=len(np.unique(groups)),
-        heads=_ranked(heads, pairs),
+        heads=ranked,
         pairs=pairs,
+        predictions=tuple(by_head[head.name] for head in ranked),
     )
 
 
@@ -182,6 +189,21 @@ def _class_metrics(
 
 def _without_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
+
+
+def _photo_predictions(
+    ground_truth: GroundTruth, predictions: HeadPredictions, predicted: np.ndarray
+) -> PhotoPredictions:
+    names, photos = ground_truth.classes, np.arange(len(predicted))
+    unknown = predictions.unknown
+    return PhotoPredictions(
+        head=predictions.head,
+        paths=ground_truth.paths or (None,) * len(predicted),
+        truth=tuple(names[number] for number in ground_truth.truth.tolist()),
+        predicted=tuple(names[number] for number in predicted.tolist()),
+        probability=tuple(predictions.probabilities[photos, predicted].tolist()),
+        unknown=None if unknown is None else tuple(unknown.tolist()),
+    )
 
 
 def _confident_mistakes(
