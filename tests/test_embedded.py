@@ -97,8 +97,8 @@ def test_a_file_with_embedded_data_is_never_removed_without_review(
     assert rows["plain"].action == ("remove" if lossless else "review")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_compressed_copy_of_a_file_with_embedded_data_is_for_review(
+@pytest.mark.parametrize("kind", [motion_photo, depth_map])
+def test_a_jpeg_with_embedded_data_does_not_displace_a_lossless_copy(
     kind: Files, workspace: Workspace, tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"
