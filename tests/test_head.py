@@ -7,33 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_photo, take_toys
+from conftest import draw_photo
 from PIL import Image
-from test_classify import draw, write_classes
+from test_classify import NEW, draw, made  # noqa: F401  (made is a fixture)
 
 import embedkit
 from embedkit import Head, Workspace
 from embedkit.errors import BadInput, UnreadableImage
 
 CLASSES = ("blue", "green", "赤")
-NEW = 40
-"""Number of a photo of a class that is not in the workspace."""
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with photos of three classes, a workspace of them, and heads."""
-    folder = tmp_path_factory.mktemp("heads")
-    write_classes(folder / "photos")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        take_toys(monkeypatch)
-        workspace = Workspace(folder / "workspace")
-        workspace.add(folder / "photos", labels_from_folders=True)
-        workspace.split(3, 3)
-        workspace.heads.train("probe", "probe")
-        workspace.heads.train("knn", "knn")
-        workspace.heads.ensemble("both", ["knn", "probe"])
-    return folder
 
 
 @pytest.fixture
