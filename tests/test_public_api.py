@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import os
+import re
 import subprocess
 import sys
 import types
@@ -219,6 +220,11 @@ def test_importing_the_package_imports_nothing_else() -> None:
         "embedkit.errors",
         "embedkit.version",
     }
+
+
+def test_the_python_reference_shows_every_public_name() -> None:
+    page = Path(__file__).parents[1] / "docs/reference/python.md"
+    assert sorted(re.findall(r"^::: embedkit\.(\w+)$", page.read_text("utf-8"), re.M)) == PUBLIC
 
 
 def test_the_package_is_typed() -> None:

@@ -180,7 +180,7 @@ class ExportReport:
     compared : int
         Images on which the graph and the head were compared.
     max_difference : float
-        Largest difference of a probability; at most 1e-4.
+        Largest difference of a probability; at most the tolerance of the export.
     max_ood_difference : float
         Largest difference of an OOD score.
     """

@@ -8,8 +8,8 @@ from embedkit.workspace.state import StrPath, WorkspaceBase
 class Verdicts(WorkspaceBase):
     """Verdicts: decisions of a person about photos.
 
-    A verdict belongs to the content of the photos: it still applies after they are renamed, and
-    to photos that are added later.
+    A verdict belongs to the bytes of the photos: it still applies after they are renamed, and to
+    files with the same bytes that are added later.
     """
 
     def set(self, verdict: str, image: StrPath, other: StrPath | None = None) -> None:
