@@ -53,7 +53,7 @@ def pixels_of(head: embedkit.Head, photos: list[Path]) -> dict[str, np.ndarray]:
 
 
 def pixels_by_pillow(photo: Path, recipe: dict[str, Any]) -> np.ndarray:
-    """Return the pixels for a recipe with ``resize="crop"``, as docs/guides/deploying-heads.md does."""
+    """Return pixels for ``resize="crop"``, as the client in docs/guides/deploying-heads.md does."""
     size, short = recipe["size"], int(recipe["size"] / recipe["crop"])
     with Image.open(photo) as image:
         image.draft("RGB", (short, short))
