@@ -212,3 +212,25 @@ def test_bytes_are_a_query(made: Path, passes: list[int]) -> None:
     buffer = io.BytesIO()
     draw_photo(5).save(buffer, "PNG")
     assert len(workspace.search(buffer.getvalue(), k=2)) == 2
+
+
+def test_a_model_card_states_the_results_and_the_limits(made: Path, passes: list[int]) -> None:
+    assert passes == []
+    workspace = Workspace(made / "workspace")
+    evaluation = workspace.heads.evaluate(["probe", "both"])
+    card = workspace.heads.load("both").model_card(evaluation)
+    (metrics,) = (one for one in evaluation.heads if one.name == "both")
+    assert f"| accuracy | {metrics.accuracy:.4f} |" in card
+    assert "9 test photos" in card and "9 validation photos" in card
+    assert all(name in card for name in CLASSES)
+    assert "Classes with fewer than 20 test photos: 3 of 3" in card
+    assert 'load_head("both")' in card
+    with pytest.raises(BadInput, match=r"not of knn"):
+        workspace.heads.load("knn").model_card(evaluation)
+
+
+def test_a_model_card_escapes_the_marks_of_markdown() -> None:
+    from embedkit.classify.export.card import _cell
+
+    assert _cell("a|b *c* <d> [e]") == r"a\|b \*c\* \<d\> \[e\]"
+    assert _cell("_wide_ resnet_50") == r"\_wide\_ resnet_50"

@@ -1,18 +1,18 @@
 """The features of images that a head needs, computed by its backbones or read from the catalog."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from embedkit._internal.cores import usable_cores
 from embedkit._internal.paths import absolute
 from embedkit.backbones import open_backbone
-from embedkit.backbones.backbone import Backbone
+from embedkit.backbones.backbone import Backbone, overlapped
 from embedkit.backbones.preprocess import allow_reduced_decode
 from embedkit.classify.head_checks import check_spec
 from embedkit.classify.heads.embedding_head import Embedded, Model
@@ -27,6 +27,8 @@ BATCH = 128
 """Images that are read and embedded together."""
 
 OpenBackbone = Callable[[Model], Backbone]
+Run = Callable[..., Iterable[Any]]
+"""Like :func:`map`, on one thread or several."""
 
 
 @dataclass(frozen=True)
@@ -68,69 +70,70 @@ class FeatureExtractor:
 
         The next batch is read while the networks compute the last one.
         """
-        pending: deque[Callable[[], ExtractedBatch]] = deque()
         remaining, start = iter(images), 0
+        started: Callable[[], ExtractedBatch] | None = None
         with ThreadPoolExecutor(usable_cores()) as pool:
             while batch := list(islice(remaining, BATCH)):
                 # A pool only delays a single image.
-                run = map if len(batch) == 1 else pool.map
-                pending.append(self._submit(batch, start, run))
-                start += len(batch)
-                if len(pending) > 1:
-                    yield pending.popleft()()
-        while pending:
-            yield pending.popleft()()
+                following = self._start(batch, start, map if len(batch) == 1 else pool.map)
+                if started is not None:
+                    yield started()
+                started, start = following, start + len(batch)
+            if started is not None:
+                yield started()
 
-    def _submit(
-        self, batch: Sequence[ImageInput], start: int, run: Callable[..., Iterable[object]]
+    def _start(
+        self, batch: Sequence[ImageInput], start: int, run: Run
     ) -> Callable[[], ExtractedBatch]:
-        """Read a batch and start the forward passes; return a function that waits for them."""
-        known, stored = self._stored_features(batch, run)
-        new = [number for number in range(len(batch)) if number not in known]
-        read = list(run(self._prepare, [batch[number] for number in new]))
-        unreadable = {
-            start + number: found
-            for number, found in zip(new, read, strict=True)
-            if isinstance(found, UnreadableImage)
-        }
-        pixels = [found for found in read if isinstance(found, list)]
-        readable = [number for number in new if start + number not in unreadable]
-        fetches = {}
-        if pixels:
-            for index, (spec, backbone) in enumerate(self.backbones.items()):
-                fetches[spec] = backbone.submit(np.stack([one[index] for one in pixels]))
+        """Start to read a batch; return a function that returns its features."""
+        reading = run(self._prepare if self._stored is None else _digest, batch)
 
-        def fetch() -> ExtractedBatch:
-            embedded = {spec: Features(*wait()) for spec, wait in fetches.items()}
-            rows = [*known, *readable]
+        def extract() -> ExtractedBatch:
+            known: list[int] = []
+            stored: Mapping[str, Features] = {}
+            read = reading
+            if self._stored is not None:
+                known, stored = self._stored_features(list(reading))
+            new = sorted(set(range(len(batch))) - set(known))
+            if self._stored is not None:
+                read = run(self._prepare, [batch[number] for number in new])
+            found = dict(zip(new, read, strict=True))
+            pixels = {number: one for number, one in found.items() if isinstance(one, list)}
+            embedded = self._embedded(list(pixels.values())) if pixels else {}
+            rows = [*known, *pixels]
             order = np.argsort(rows, kind="stable")
             return ExtractedBatch(
                 [start + rows[one] for one in order.tolist()],
-                {spec: _joined(stored, embedded, spec)[order] for spec in self._models}
-                if rows
-                else {},
-                unreadable,
+                {spec: _joined(stored, embedded, spec)[order] for spec in self._models if rows},
+                {start + number: one for number, one in found.items() if number not in pixels},
             )
 
-        return fetch
+        return extract
 
-    def _stored_features(
-        self, batch: Sequence[ImageInput], run: Callable[..., Iterable[object]]
-    ) -> tuple[list[int], Mapping[str, Features]]:
-        """Return the positions of the photos with stored embeddings, and these embeddings."""
-        if self._stored is None:
-            return [], {}
-        digests = list(run(_digest, batch))
-        wanted = [one for one in digests if isinstance(one, bytes)]
-        keys, features = self._stored.features(self._models, wanted)
+    def _stored_features(self, digests: Sequence[Any]) -> tuple[list[int], Mapping[str, Features]]:
+        """Return the positions of the photos with stored embeddings, and these embeddings.
+
+        ``digests`` are the SHA-256 of the photos; None for an image without one.
+        """
+        assert self._stored is not None
+        keys, features = self._stored.features(self._models, [one for one in digests if one])
         row_of = {key: row for row, key in enumerate(keys)}
-        known = {
-            number: row_of[one]
-            for number, one in enumerate(digests)
-            if isinstance(one, bytes) and one in row_of
-        }
+        known = {number: row_of[one] for number, one in enumerate(digests) if one in row_of}
         rows = np.array(list(known.values()), np.int64)
         return list(known), {spec: some[rows] for spec, some in features.items()}
+
+    def _embedded(self, pixels: Sequence[list[np.ndarray]]) -> dict[str, Features]:
+        """Return the features of images under each spec; ``pixels`` has one array a backbone."""
+        found = {}
+        for index, (spec, backbone) in enumerate(self.backbones.items()):
+            size = backbone.batch
+            passes = (
+                np.stack([one[index] for one in pixels[begin : begin + size]])
+                for begin in range(0, len(pixels), size)
+            )
+            results = list(overlapped(backbone.submit, passes, backbone.concurrent_passes))
+            found[spec] = Features(*(np.concatenate(some) for some in zip(*results, strict=True)))
+        return found
 
     def _prepare(self, image: ImageInput) -> list[np.ndarray] | UnreadableImage:
         """Return the pixels of an image for each backbone."""

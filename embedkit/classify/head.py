@@ -28,6 +28,7 @@ from embedkit.results import (
     Thresholds,
     no_progress,
 )
+from embedkit.results.evaluation import Evaluation
 from embedkit.search.search import check_count
 
 if TYPE_CHECKING:
@@ -301,6 +302,28 @@ class Head:
         options = self._export_options(_target(path, ".xml"), photos, tolerance)
         with storage_errors(f"cannot write {shown(str(options.target))}"):
             return export_openvino(options)
+
+    def model_card(self, evaluation: Evaluation) -> str:
+        """Return a model card: what the head is, its data, its results and its limits.
+
+        Parameters
+        ----------
+        evaluation : Evaluation
+            The result of ``workspace.heads.evaluate`` for this head, alone or beside others.
+
+        Returns
+        -------
+        str
+            Markdown.
+
+        Raises
+        ------
+        BadInput
+            The evaluation does not contain this head.
+        """
+        from embedkit.classify.export.card import model_card
+
+        return model_card(self._head, evaluation)
 
     def _export_options(self, target: Path, photos: Images, tolerance: float) -> "ExportOptions":
         from embedkit.classify.export.export import ExportOptions
