@@ -10,6 +10,7 @@ import click
 
 from embedkit._internal.paths import DEFAULT_WORKSPACE, shown
 from embedkit.cli import show
+from embedkit.cli.complete import complete_backbones
 
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
@@ -41,11 +42,10 @@ PATH = _Path(path_type=Path)
 PAGE = _OutputFile(".html", ".htm")
 TABLE = _OutputFile(".csv")
 LATEX = _OutputFile(".tex")
+GRAPH = _OutputFile(".onnx", ".xml")
 
 
-def workspace_options(
-    default: str, variable: str | None = None
-) -> Callable[[_Command], _Command]:
+def workspace_options(default: str, variable: str | None = None) -> Callable[[_Command], _Command]:
     """Return a decorator that adds the options of every command.
 
     These are --workspace, with this default or that of an environment variable, --json, --quiet
@@ -99,6 +99,7 @@ backbone_option = click.option(
     "-b",
     "--backbone",
     metavar="NAME",
+    shell_complete=complete_backbones,
     help="A backbone that photos were added with.  [default: the first one]",
 )
 

@@ -94,15 +94,20 @@ def shortened(path: str, width: int) -> str:
 
 def _whole_lines(columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> list[str]:
     """Return the lines of a table that is as wide as its content."""
-    lines = [[column.heading for column in columns], *([text.plain for text in row] for row in rows)]
+    lines = [
+        [column.heading for column in columns],
+        *([text.plain for text in row] for row in rows),
+    ]
     widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
     return [
-        (" " * _GAP).join(
+        (" " * _GAP)
+        .join(
             " " * (width - cell_len(cell)) + cell
             if column.kind == NUMBER
             else cell + " " * (width - cell_len(cell))
             for column, cell, width in zip(columns, line, widths, strict=True)
-        ).rstrip()
+        )
+        .rstrip()
         for line in lines
     ]
 

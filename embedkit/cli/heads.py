@@ -1,0 +1,106 @@
+"""The command group about heads: heads list, heads show, heads export."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from embedkit.cli import show
+from embedkit.cli.complete import complete_heads
+from embedkit.cli.options import GRAPH, options
+
+
+class _ListByDefault(click.Group):
+    """A group that runs its subcommand ``list`` if none is named."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        is_help = bool(args) and args[0] in ctx.help_option_names
+        is_named = bool(args) and not args[0].startswith("-")
+        if not (is_help or is_named or ctx.resilient_parsing):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ListByDefault)
+def heads() -> None:
+    """List the heads of the workspace, describe one, or export one.
+
+    Without a subcommand, the heads are listed.
+
+    \b
+    Examples:
+      embedkit heads
+      embedkit heads show probe
+    """
+
+
+@heads.command("list")
+@options
+def list_heads(workspace: Path, as_json: bool) -> None:
+    """List the heads: kind, backbones, classes, validation accuracy, size and date.
+
+    A damaged head is listed with the reason.
+
+    \b
+    Example:
+      embedkit heads list
+    """
+    from embedkit.cli import show_heads
+    from embedkit.workspace import Workspace
+
+    found = Workspace(workspace).heads.info()
+    if as_json:
+        show.print_json({"heads": [asdict(item) for item in found]})
+    else:
+        show_heads.heads_table(found)
+
+
+@heads.command("show")
+@click.argument("name", metavar="NAME", shell_complete=complete_heads)
+@options
+def show_head(name: str, workspace: Path, as_json: bool) -> None:
+    """Describe the head NAME: classes, validation scores, thresholds and settings.
+
+    \b
+    Example:
+      embedkit heads show probe
+    """
+    from embedkit.cli import show_heads
+    from embedkit.workspace import Workspace
+
+    head = Workspace(workspace).heads.load(name)
+    if as_json:
+        show.print_json(head.to_dict())
+    else:
+        show_heads.head_description(head)
+
+
+@heads.command()
+@click.argument("name", metavar="NAME", shell_complete=complete_heads)
+@click.argument("file", type=GRAPH, metavar="FILE")
+@options
+def export(name: str, file: Path, workspace: Path, as_json: bool) -> None:
+    """Write the head NAME with its networks as one graph, which runs without embedkit.
+
+    FILE ends with .onnx, or with .xml for OpenVINO. The graph is compared with the head on training
+    photos; nothing is written if a probability differs by more than 0.0001.
+
+    \b
+    Example:
+      embedkit heads export probe probe.xml
+    """
+    from embedkit.cli import show_heads
+    from embedkit.workspace import Workspace
+
+    with show.progress_bar() as progress:
+        head = Workspace(workspace, progress).heads.load(name)
+        is_onnx = file.suffix == ".onnx"
+        report = head.export_onnx(file) if is_onnx else head.export_openvino(file)
+    if as_json:
+        show.print_json(asdict(report))
+    else:
+        show_heads.export_summary(report)
+
+
+COMMANDS: Sequence[click.Command] = (heads,)
