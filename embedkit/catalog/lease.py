@@ -335,8 +335,8 @@ class Catalog:
                 other = f"process {holder[1]}" if holder else "another process"
                 if waited > self._patience:
                     raise CatalogBusy(
-                        f"{other} kept {self.path} open for {self._patience:.0f} s; try again when it "
-                        "has ended"
+                        f"{other} kept {self.path} open for {self._patience:.0f} s; try again "
+                        "when it has ended"
                     ) from error
                 if waited > 1 and not notified and self.on_wait is not None:
                     self.on_wait(f"waiting for the catalog: {other} has it open")

@@ -42,7 +42,9 @@ def resolve_without_network(name: str, known: Sequence[ResolvedName]) -> Resolve
     return current or last_resolved(name)
 
 
-def resolve(name: str, known: Sequence[ResolvedName], progress: ProgressCallback) -> ResolvedName:
+def resolve(
+    name: str, known: Sequence[ResolvedName], progress: ProgressCallback = no_progress
+) -> ResolvedName:
     """Resolve a backbone name; load its network, temporarily, only if necessary.
 
     Raises as :func:`embedkit.load_backbone` does.
